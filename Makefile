@@ -1,0 +1,33 @@
+# `make demo` and `make test` make .venv themselves when it is missing or out of date; after that they start at once.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format clean
+
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+help: ## say what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 10
+
+demo: .venv/.ready-all ## train, score and show a small translator on real drawings
+	$(BIN)/calco demo
+
+test: .venv/.ready-dev lint ## linter, type checker and every test: what the continuous integration runs
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+lint: .venv/.ready-dev ## linter and type checker only
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/.ready-dev ## put the code in order
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# One recipe for both: .ready-all is what a user needs, .ready-dev adds what the checks need.
+.venv/.ready-%: pyproject.toml constraints.txt tools/setup.sh
+	@tools/setup.sh $*
+
+clean: ## remove .venv and the caches; runs and models stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

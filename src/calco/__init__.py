@@ -1,0 +1,36 @@
+"""Calco teaches a computer to redraw pictures: paired image-to-image translation, from pictures to a translator.
+
+The names here are the public interface; everything else may change between versions.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+# Where each public name lives. They are imported when first asked for, so that `calco --help` answers at once.
+_HOMES = {
+    "CalcoError": "calco.errors",
+    "Pair": "calco.pairs.types",
+    "Picture": "calco.pairs.types",
+    "Translator": "calco.inference.model",
+    "TrainConfig": "calco.training.config",
+    "build_recipe": "calco.pairs.recipes",
+    "evaluate": "calco.evaluation.verb",
+    "load": "calco.inference.model",
+    "open_source": "calco.pairs.sources",
+    "preset": "calco.training.presets",
+    "train": "calco.training.run",
+    "translate": "calco.inference.translate",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'calco' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*_HOMES, "__version__"])

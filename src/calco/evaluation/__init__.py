@@ -1,0 +1,1 @@
+"""How good a translator is: scores beside baselines, intervals, and the report that shows them."""

@@ -1,0 +1,77 @@
+"""What costs nothing to learn: the systems that a model must beat."""
+
+from collections.abc import Callable, Mapping
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from calco import images
+from calco.images import Image
+from calco.pairs.types import Pair
+
+MODEL = "model"
+INPUT_COPIED = "input copied"
+MEAN_TARGET = "mean target"
+TELEA = "Telea"
+NAVIER_STOKES = "Navier-Stokes"
+
+INPAINT_RADIUS = 3
+"""Pixels around each erased pixel that OpenCV's methods look at."""
+
+_INPAINTERS: Mapping[str, int] = {TELEA: cv2.INPAINT_TELEA, NAVIER_STOKES: cv2.INPAINT_NS}
+
+Baseline = Callable[[Pair], Image]
+
+
+def copied(pair: Pair) -> Image:
+    """The input, with the target's channels and dtype."""
+    return _like_target(pair.input, pair)
+
+
+def mean_of(mean: npt.NDArray[np.float32]) -> Baseline:
+    """The training targets' mean (HWC float32 in [0, 1], any size), resized to the picture."""
+
+    def baseline(pair: Pair) -> Image:
+        height, width = pair.target.shape[:2]
+        array = np.ascontiguousarray(mean, dtype=np.float32)
+        return _like_target(images.resize(array, (width, height)), pair)
+
+    return baseline
+
+
+def inpainted(name: str) -> Baseline:
+    """OpenCV's `name` ("Telea" or "Navier-Stokes") over the erased region of the input.
+
+    What stood in the region is unknown to it, as it is to the model. A grey input gives a grey result.
+    """
+
+    def baseline(pair: Pair) -> Image:
+        if pair.region is None or not pair.region.any():
+            return copied(pair)
+        picture = images.as_dtype(pair.input, np.uint8)
+        mask = pair.region.astype(np.uint8) * 255
+        filled = cv2.inpaint(np.ascontiguousarray(picture), mask, INPAINT_RADIUS, _INPAINTERS[name])
+        return _like_target(np.asarray(filled).reshape(picture.shape), pair)
+
+    return baseline
+
+
+def baselines_for(*, mean_target: npt.NDArray[np.float32] | None, erased: bool) -> dict[str, Baseline]:
+    """The baselines that make sense, by name, in the order in which they are shown.
+
+    Args:
+        mean_target: The mean over the training targets, or None where there are none.
+        erased: Whether the pairs have an erased region.
+    """
+    found: dict[str, Baseline] = {INPUT_COPIED: copied}
+    if mean_target is not None:
+        found[MEAN_TARGET] = mean_of(mean_target)
+    if erased:
+        found |= {name: inpainted(name) for name in _INPAINTERS}
+    return found
+
+
+def _like_target(image: Image, pair: Pair) -> Image:
+    channels = 1 if pair.target.shape[2] == 1 else 3
+    return images.as_dtype(images.as_channels(image, channels), pair.target.dtype)

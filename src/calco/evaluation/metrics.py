@@ -1,0 +1,191 @@
+"""Scores of one picture against another, as plain functions on arrays.
+
+Every function takes pictures as HWC arrays (uint8, uint16 or float32 in [0, 1]; one channel is repeated where the other
+picture has three) and returns a float, NaN where the score is not defined.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torchmetrics.functional.image import (
+    multiscale_structural_similarity_index_measure,
+    structural_similarity_index_measure,
+)
+
+from calco import images
+from calco.errors import CalcoError
+from calco.images import Image
+
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+PSNR_LIMIT = 100.0
+"""dB given to identical pictures, whose true value is infinite, so that means stay finite."""
+SSIM_MIN_SIDE = 11
+"""Pixels: the side of SSIM's Gaussian window (sigma 1.5)."""
+MS_SSIM_MIN_SIDE = 176
+"""Pixels: the fifth scale is a sixteenth of the picture and must hold the window of 11."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What a reader must know of a score."""
+
+    label: str
+    better: Literal["lower", "higher"] | None
+    decimals: int
+    meaning: str
+    unit: str = ""
+
+
+METRICS: dict[str, Metric] = {
+    "l1": Metric("L1", "lower", 4, "Mean absolute difference of the values, 0 the same, 1 black against white."),
+    "psnr": Metric("PSNR", "higher", 2, "Peak signal-to-noise ratio; 100 dB stands for identical pictures.", "dB"),
+    "ssim": Metric("SSIM", "higher", 4, "Structural similarity in windows of 11 pixels, 1 the same."),
+    "ms_ssim": Metric("MS-SSIM", "higher", 4, "Structural similarity at five scales, 1 the same."),
+    "st_lpips": Metric(
+        "ST-LPIPS",
+        "lower",
+        4,
+        "Shift-tolerant perceptual distance of a trained AlexNet, 0 the same. Not comparable with LPIPS figures.",
+    ),
+    "psnr_inside": Metric("PSNR inside", "higher", 2, "PSNR over the erased pixels alone.", "dB"),
+    "iou": Metric("IoU", "higher", 4, "Intersection over union of the classes, mean over the classes that occur."),
+    "dice": Metric("Dice", "higher", 4, "Twice the intersection over the sum of both areas, mean over the classes."),
+    "pixel_accuracy": Metric("Pixel acc.", "higher", 4, "Share of the pixels whose class is right."),
+    "colourfulness": Metric(
+        "Colourfulness",
+        None,
+        1,
+        "Hasler and Süsstrunk's M3: 0 grey, 33 moderate, 109 extreme. Neither high nor low is good: near the target is.",
+    ),
+    "fid": Metric("FID", "lower", 2, "Fréchet distance between Inception features of outputs and targets."),
+    "kid": Metric("KID", "lower", 5, "Kernel distance between Inception features; less biased in small sets."),
+    "inception_score": Metric("IS", "higher", 3, "Inception score: recognisable and varied. Blind to the targets."),
+}
+
+
+def _unit(image: Image) -> Floats:
+    """HWC of any dtype => HWC float64 in [0, 1]."""
+    scale = {"uint8": 255.0, "uint16": 65535.0}.get(image.dtype.name, 1.0)
+    return np.asarray(image, dtype=np.float64) / scale
+
+
+def _both(output: Image, target: Image) -> tuple[Floats, Floats]:
+    """Both pictures as HWC float64 in [0, 1] with the same channels.
+
+    Raises:
+        CalcoError: When height or width differ.
+    """
+    if output.shape[:2] != target.shape[:2]:
+        raise CalcoError(
+            f"a picture of {output.shape[1]}x{output.shape[0]} pixels cannot be compared with one of "
+            f"{target.shape[1]}x{target.shape[0]}; resize one of them first"
+        )
+    channels: Any = max(output.shape[2], target.shape[2])
+    return _unit(images.as_channels(output, channels)), _unit(images.as_channels(target, channels))
+
+
+def l1(output: Image, target: Image) -> float:
+    """Mean absolute difference, in [0, 1]."""
+    a, b = _both(output, target)
+    return float(np.abs(a - b).mean())
+
+
+def psnr(output: Image, target: Image) -> float:
+    """Peak signal-to-noise ratio in dB with peak 1, at most `PSNR_LIMIT`."""
+    a, b = _both(output, target)
+    return _decibels(float(np.square(a - b).mean()))
+
+
+def psnr_inside(output: Image, target: Image, region: npt.NDArray[np.bool_]) -> float:
+    """PSNR over the pixels where `region` (HW) is true; NaN when there is none."""
+    a, b = _both(output, target)
+    if not region.any():
+        return math.nan
+    return _decibels(float(np.square(a - b)[region].mean()))
+
+
+def _decibels(mean_square: float) -> float:
+    return min(PSNR_LIMIT, -10 * math.log10(mean_square)) if mean_square > 0 else PSNR_LIMIT
+
+
+def ssim(output: Image, target: Image) -> float:
+    """Structural similarity (Wang et al. 2004: Gaussian window, sigma 1.5, mean over channels); NaN below 11 pixels."""
+    if min(target.shape[:2]) < SSIM_MIN_SIDE:
+        return math.nan
+    a, b = _tensors(output, target)
+    value = structural_similarity_index_measure(a, b, data_range=1.0)
+    return float(value)  # type: ignore[arg-type]
+
+
+def ms_ssim(output: Image, target: Image) -> float:
+    """Multi-scale structural similarity (Wang et al. 2003, five scales); NaN below 176 pixels."""
+    if min(target.shape[:2]) < MS_SSIM_MIN_SIDE:
+        return math.nan
+    a, b = _tensors(output, target)
+    # Clipped at 0 as negative similarities have no real power.
+    return float(multiscale_structural_similarity_index_measure(a, b, data_range=1.0, normalize="relu"))
+
+
+def _tensors(output: Image, target: Image) -> tuple[torch.Tensor, torch.Tensor]:
+    """Both pictures as NCHW float32 in [0, 1]: PyTorch's float64 convolution on the CPU is thirty times as slow."""
+    a, b = (torch.from_numpy(side.transpose(2, 0, 1)[None].astype(np.float32)) for side in _both(output, target))
+    return a, b
+
+
+def colourfulness(image: Image) -> float:
+    """The M3 of Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003), on values 0..255."""
+    if image.shape[2] == 1:
+        return 0.0
+    red, green, blue = np.moveaxis(_unit(image) * 255, 2, 0)
+    rg, yb = red - green, (red + green) / 2 - blue
+    return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
+
+
+def confusion(predicted: npt.NDArray[Any], true: npt.NDArray[Any], num_classes: int) -> Counts:
+    """Counts of pixels, row = true class, column = predicted class. HW class indices => KK int64."""
+    flat = true.astype(np.int64).ravel() * num_classes + predicted.astype(np.int64).ravel()
+    return np.bincount(flat, minlength=num_classes**2).reshape(num_classes, num_classes)
+
+
+def class_scores(counts: npt.NDArray[Any]) -> dict[str, Floats]:
+    """IoU, Dice and accuracy of each class from confusions; NaN for a class that neither side holds.
+
+    Args:
+        counts: ...KK, true class in rows. Leading axes (bootstrap resamples) are kept.
+
+    Returns:
+        "iou", "dice" and "accuracy" (share of a class's true pixels that were found), each ...K.
+    """
+    table = np.asarray(counts, dtype=np.float64)
+    hit = np.diagonal(table, axis1=-2, axis2=-1)
+    true, predicted = table.sum(-1), table.sum(-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "iou": hit / (true + predicted - hit),
+            "dice": 2 * hit / (true + predicted),
+            "accuracy": hit / true,
+        }
+
+
+def mean_class_scores(counts: npt.NDArray[Any]) -> dict[str, Floats]:
+    """Mean IoU and Dice over the classes that occur, and pixel accuracy over all pixels. ...KK => each ...."""
+    table = np.asarray(counts, dtype=np.float64)
+    each = class_scores(table)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        accuracy = np.trace(table, axis1=-2, axis2=-1) / table.sum((-2, -1))
+    return {"iou": nan_mean(each["iou"]), "dice": nan_mean(each["dice"]), "pixel_accuracy": accuracy}
+
+
+def nan_mean(values: npt.NDArray[Any] | Sequence[float]) -> Floats:
+    """Mean over the last axis without the NaN; NaN (and no warning) where nothing is left."""
+    array = np.asarray(values, dtype=np.float64)
+    present = ~np.isnan(array)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.where(present, array, 0).sum(-1) / present.sum(-1))

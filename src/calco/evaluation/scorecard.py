@@ -1,0 +1,299 @@
+"""The result of an evaluation: scores beside baselines, as a value that can be saved, read, printed and put into words."""
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from calco import images
+from calco.errors import CalcoError
+from calco.evaluation.baselines import MODEL
+from calco.evaluation.intervals import Score
+from calco.evaluation.metrics import METRICS, Metric
+from calco.files import make_folder, read_json, write_json
+from calco.images import Image
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FORMAT = 1
+SCORES = "scores.json"
+PICTURES = "pictures"
+_SIDES = ("input", "target", "output")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gain:
+    """How much better the model is than one baseline, in the metric's own unit; positive is better whatever the metric.
+
+    Attributes:
+        value: The difference of the means.
+        low: Lower end of the paired 95% bootstrap interval, or None.
+        high: Its upper end, or None.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def certain(self) -> bool:
+        """Whether the whole interval lies above zero."""
+        return self.low is not None and self.low > 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Case:
+    """One picture of the evaluation, to be shown.
+
+    Attributes:
+        key: The picture's name.
+        input: HWC uint8.
+        target: HWC uint8.
+        output: HWC uint8, what the model made of the input.
+        seen: Whether the model was trained on it.
+        scores: System, metric, value.
+        role: "best", "worst", or "chosen" (by chance that falls the same for everyone).
+    """
+
+    key: str
+    input: Image
+    target: Image
+    output: Image
+    seen: bool
+    scores: Mapping[str, Mapping[str, float]]
+    role: str = "chosen"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureScores:
+    """All scores of one picture: system, metric, value."""
+
+    key: str
+    group: str
+    seen: bool
+    scores: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scorecard:
+    """Scores of a model and of the baselines on the same pictures.
+
+    Attributes:
+        name: What the model is called in tables.
+        recipe: The recipe's name, such as "colorize+erase".
+        systems: System, metric, score; "model" first. Pictures that the model was trained on do not count here unless
+            there are no others.
+        gains: Metric, baseline, how much better the model is. Only metrics that have a better side.
+        classes: System, class, score name, value; empty unless there is a palette.
+        pictures: Every picture's own scores.
+        left_out_metrics: Metric, reason.
+        left_out_pictures: Key, reason.
+        target_colourfulness: Mean over the targets, to read the systems' against.
+        rank_by: The metric that decides which cases are best and worst.
+        seed: Of the bootstrap.
+        cases: Pictures kept for the report; saved beside the scores, not in them.
+    """
+
+    name: str
+    recipe: str
+    systems: Mapping[str, Mapping[str, Score]]
+    gains: Mapping[str, Mapping[str, Gain]]
+    pictures: Sequence[PictureScores]
+    classes: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
+    left_out_metrics: Mapping[str, str] = field(default_factory=dict)
+    left_out_pictures: Mapping[str, str] = field(default_factory=dict)
+    target_colourfulness: float = math.nan
+    rank_by: str = "ssim"
+    seed: int = 0
+    cases: Sequence[Case] = ()
+
+    @property
+    def num_pictures(self) -> int:
+        """Pictures that were scored."""
+        return len(self.pictures)
+
+    @property
+    def num_seen(self) -> int:
+        """How many of them the model was trained on."""
+        return sum(picture.seen for picture in self.pictures)
+
+    @property
+    def only_seen(self) -> bool:
+        """Whether the model was trained on every picture, so that the means flatter it."""
+        return self.num_seen == self.num_pictures
+
+    @property
+    def num_counted(self) -> int:
+        """Pictures that the means are made of."""
+        return self.num_pictures if self.only_seen else self.num_pictures - self.num_seen
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """The metrics that have a value, in the order in which they are shown."""
+        return {key: METRICS[key] for key in METRICS if any(key in scores for scores in self.systems.values())}
+
+    @property
+    def baselines(self) -> list[str]:
+        """The systems other than the model."""
+        return [name for name in self.systems if name != MODEL]
+
+    @property
+    def beats_baselines(self) -> dict[str, bool]:
+        """For each metric with a better side: whether the model's mean is better than every baseline's."""
+        return {metric: all(gain.value > 0 for gain in gains.values()) for metric, gains in self.gains.items() if gains}
+
+    def best_system(self, metric: str) -> str | None:
+        """The system with the best mean; None where neither side is better or nothing is a number."""
+        better = METRICS[metric].better
+        means = {name: scores[metric].mean for name, scores in self.systems.items() if metric in scores}
+        means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
+        if better is None or not means:
+            return None
+        return (min if better == "lower" else max)(means, key=lambda name: means[name])
+
+    def best_baseline(self, metric: str) -> str | None:
+        """The baseline that is hardest to beat."""
+        gains = self.gains.get(metric, {})
+        return min(gains, key=lambda name: gains[name].value) if gains else None
+
+    def verdict(self) -> str:
+        """In plain words: on what the model beats every baseline, and by how much."""
+        from calco.evaluation.words import verdict
+
+        return verdict(self)
+
+    def table(self) -> "Table":
+        """For the terminal: systems in rows, metrics in columns, the best of each in bold, intervals below."""
+        from calco.evaluation.words import table
+
+        return table(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; NaN become null. The cases' pictures are not in it: see `save`."""
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "recipe": self.recipe,
+            "num_pictures": self.num_pictures,
+            "num_seen": self.num_seen,
+            "num_counted": self.num_counted,
+            "verdict": self.verdict(),
+            "systems": _plain(self.systems),
+            "gains": _plain(self.gains),
+            "beats_baselines": self.beats_baselines,
+            "classes": _plain(self.classes),
+            "target_colourfulness": _plain(self.target_colourfulness),
+            "rank_by": self.rank_by,
+            "seed": self.seed,
+            "left_out_metrics": dict(self.left_out_metrics),
+            "left_out_pictures": dict(self.left_out_pictures),
+            "pictures": _plain(self.pictures),
+        }
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "Scorecard":
+        """The inverse of `to_json`.
+
+        Raises:
+            CalcoError: When the format is newer than this version knows, or something is missing.
+        """
+        if content.get("format") != FORMAT:
+            raise CalcoError(
+                f"scores of format {content.get('format')!r}; this version reads format {FORMAT}: upgrade calco or "
+                "evaluate again"
+            )
+        try:
+            return cls(
+                name=content["name"],
+                recipe=content["recipe"],
+                systems=_scores(content["systems"]),
+                gains={m: {b: Gain(**gain) for b, gain in row.items()} for m, row in content["gains"].items()},
+                classes={s: {c: _numbers(v) for c, v in row.items()} for s, row in content["classes"].items()},
+                pictures=tuple(_picture(row) for row in content["pictures"]),
+                left_out_metrics=content["left_out_metrics"],
+                left_out_pictures=content["left_out_pictures"],
+                target_colourfulness=_number(content["target_colourfulness"]),
+                rank_by=content["rank_by"],
+                seed=content["seed"],
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise CalcoError(f"the scores lack or misstate {error}; evaluate again") from error
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes `scores.json` and the cases' pictures (PNG), and returns the path of the former.
+
+        Raises:
+            CalcoError: When the folder cannot be written.
+        """
+        home = make_folder(folder)
+        shutil.rmtree(home / PICTURES, ignore_errors=True)
+        rows = []
+        for index, case in enumerate(self.cases):
+            make_folder(home / PICTURES)
+            files = {side: f"{PICTURES}/{index:02d}-{side}.png" for side in _SIDES}
+            for side, file in files.items():
+                images.write(home / file, getattr(case, side))
+            rows.append({"key": case.key, "role": case.role, **files})
+        write_json(home / SCORES, self.to_json() | {"cases": rows})
+        return home / SCORES
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Scorecard":
+        """Reads what `save` wrote, pictures included. `path` is the folder or its `scores.json`.
+
+        Raises:
+            CalcoError: When there are no scores, or a picture is missing.
+        """
+        file = Path(path) / SCORES if Path(path).is_dir() else Path(path)
+        if not file.is_file():
+            raise CalcoError(f"{path} holds no {SCORES}; run `calco evaluate` first")
+        content = read_json(file)
+        card = cls.from_json(content)
+        by_key = {picture.key: picture for picture in card.pictures}
+        cases = []
+        for row in content.get("cases", ()):
+            sides = {side: images.read(file.parent / row[side]) for side in _SIDES}
+            picture = by_key[row["key"]]
+            cases.append(Case(key=row["key"], role=row["role"], seen=picture.seen, scores=picture.scores, **sides))
+        return dataclasses.replace(card, cases=tuple(cases))
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, mappings and sequences as JSON values."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {entry.name: _plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, str) or value is None:
+        return value
+    if isinstance(value, Iterable):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
+
+
+def _numbers(row: Mapping[str, float | None]) -> dict[str, float]:
+    return {key: _number(value) for key, value in row.items()}
+
+
+def _scores(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Score]]:
+    return {
+        name: {metric: Score(**(score | {"mean": _number(score["mean"])})) for metric, score in row.items()}
+        for name, row in systems.items()
+    }
+
+
+def _picture(row: Mapping[str, Any]) -> PictureScores:
+    scores = {system: _numbers(values) for system, values in row["scores"].items()}
+    return PictureScores(key=row["key"], group=row["group"], seen=row["seen"], scores=scores)

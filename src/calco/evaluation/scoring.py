@@ -1,0 +1,309 @@
+"""Scores a translator on pairs, beside the baselines."""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from calco import images
+from calco.errors import CalcoError
+from calco.evaluation import metrics
+from calco.evaluation.baselines import MODEL, Baseline, baselines_for
+from calco.evaluation.fid import ABSENT as FID_ABSENT
+from calco.evaluation.fid import SetScores, open_inception
+from calco.evaluation.intervals import Bootstrap, Score, interval
+from calco.evaluation.metrics import METRICS, Counts, Floats
+from calco.evaluation.perceptual import Perceptual
+from calco.evaluation.scorecard import Case, Gain, PictureScores, Scorecard
+from calco.images import Image
+from calco.pairs.palettes import Palette, decode, named_palette
+from calco.pairs.types import Pair, fraction
+
+NUM_CHOSEN = 24
+NUM_EXTREME = 6
+
+Progress = Callable[[int, str], None]
+"""Called after each picture with the number done so far and the picture's key."""
+
+
+def evaluate(
+    translator: Callable[[Image], Image],
+    pairs: Iterable[Pair],
+    *,
+    name: str = "model",
+    recipe: str = "",
+    palette: str | None = None,
+    seen: Callable[[str], bool] = lambda _key: False,
+    mean_target: npt.NDArray[np.float32] | None = None,
+    inception: str | Path | None = None,
+    perceptual: bool = True,
+    rank_by: str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+    out: str | Path | None = None,
+) -> Scorecard:
+    """Scores `translator` on every pair, beside the baselines on the same pictures.
+
+    Args:
+        translator: Makes a picture of an input, HWC, with the same height and width.
+        pairs: What to score on; consumed one at a time, so that a large set need not fit in memory.
+        name: What the model is called in tables.
+        recipe: The recipe's name, for the report.
+        palette: Name of a palette when pictures are class maps: adds IoU, Dice and pixel accuracy.
+        seen: Tells by key whether the model was trained on a picture.
+        mean_target: Mean over the training targets, HWC float32 in [0, 1], any size; None leaves this baseline out.
+        inception: Weight file for FID, KID and the Inception score, "download", or None to leave them out.
+        perceptual: Whether to compute ST-LPIPS where its weights are installed.
+        rank_by: The metric that finds the best and worst cases; None takes IoU with a palette, else ST-LPIPS, else SSIM.
+        seed: Of the bootstrap.
+        progress: Called after each picture.
+        out: Folder for `scores.json` and the pictures; None writes nothing.
+
+    Raises:
+        CalcoError: When no pair could be scored, or an option is wrong.
+    """
+    left_out: dict[str, str] = {}
+    judge = _Judge(
+        palette=named_palette(palette) if palette else None,
+        mean_target=mean_target,
+        distance=_distance(left_out) if perceptual else None,
+        sets=_sets(inception, seed, left_out),
+    )
+    if rank_by is None:
+        rank_by = "iou" if palette else "st_lpips" if judge.distance else "ssim"
+    if rank_by not in METRICS or METRICS[rank_by].better is None or rank_by in ("fid", "kid", "inception_score"):
+        raise CalcoError(f"pictures cannot be ranked by {rank_by!r}; choose a score of single pictures, such as ssim")
+    shown = _Shown(rank_by)
+    for num, pair in enumerate(pairs, 1):
+        try:
+            output = translator(pair.input)
+            shown.add(pair, output, judge.add(pair, output, seen=seen(pair.key)))
+        except CalcoError as error:
+            judge.failed[pair.key] = str(error)
+        if progress is not None:
+            progress(num, pair.key)
+    if not judge.rows:
+        reason = next(iter(judge.failed.values()), "there was none; name a folder that holds some")
+        raise CalcoError(f"no picture could be scored: {reason}")
+    card = replace(judge.summary(seed, left_out), name=name, recipe=recipe, rank_by=rank_by, cases=shown.cases())
+    if out is not None:
+        card.save(out)
+    return card
+
+
+def _distance(left_out: dict[str, str]) -> Perceptual | None:
+    try:
+        return Perceptual.load()
+    except CalcoError as error:
+        left_out["st_lpips"] = str(error)
+        return None
+
+
+def _sets(source: str | Path | None, seed: int, left_out: dict[str, str]) -> SetScores | None:
+    if source is not None:
+        # Asked for by name: a file that does not serve is an error, not a gap.
+        return SetScores(open_inception(source), seed)
+    left_out["fid"] = f"FID, KID and IS: {FID_ABSENT}"
+    return None
+
+
+class _Judge:
+    """Scores pairs one by one and keeps the numbers."""
+
+    def __init__(
+        self,
+        *,
+        palette: Palette | None,
+        mean_target: npt.NDArray[np.float32] | None,
+        distance: Perceptual | None,
+        sets: SetScores | None,
+    ) -> None:
+        self.palette = palette
+        self.mean_target = mean_target
+        self.distance = distance
+        self.sets = sets
+        self.baselines: dict[str, Baseline] | None = None
+        self.rows: list[PictureScores] = []
+        self.confusions: dict[str, list[Counts]] = {}
+        self.target_colours: list[float] = []
+        self.failed: dict[str, str] = {}
+
+    def add(self, pair: Pair, output: Image, *, seen: bool) -> PictureScores:
+        """Scores the model's output and every baseline on one pair."""
+        if self.baselines is None:
+            self.baselines = baselines_for(mean_target=self.mean_target, erased=pair.region is not None)
+        outputs = {MODEL: output} | {name: baseline(pair) for name, baseline in self.baselines.items()}
+        scores = {name: _scores(picture, pair) for name, picture in outputs.items()}
+        if self.distance is not None:
+            distances = self.distance(list(outputs.values()), pair.target)
+            for name, distance in zip(outputs, distances, strict=True):
+                scores[name]["st_lpips"] = distance
+        if self.palette is not None:
+            for name, counts in self._confusions(outputs, pair.target).items():
+                self.confusions.setdefault(name, []).append(counts)
+                scores[name] |= {key: float(value) for key, value in metrics.mean_class_scores(counts).items()}
+        if self.sets is not None:
+            self.sets.add(outputs, pair.target)
+        self.target_colours.append(metrics.colourfulness(pair.target))
+        self.rows.append(PictureScores(key=pair.key, group=pair.group, seen=seen, scores=scores))
+        return self.rows[-1]
+
+    def _confusions(self, outputs: Mapping[str, Image], target: Image) -> dict[str, Counts]:
+        assert self.palette is not None
+        true = decode(images.as_channels(target, 3), self.palette)
+        return {
+            name: metrics.confusion(decode(images.as_channels(picture, 3), self.palette), true, len(self.palette))
+            for name, picture in outputs.items()
+        }
+
+    def summary(self, seed: int, left_out: Mapping[str, str]) -> Scorecard:
+        """Means, intervals and gains over the pictures that count."""
+        unseen = [index for index, row in enumerate(self.rows) if not row.seen]
+        counted = unseen or list(range(len(self.rows)))
+        bootstrap = Bootstrap([self.rows[index].group for index in counted], seed)
+        means, resampled = self._means(counted, bootstrap)
+        gaps = dict(left_out)
+        for metric in ("ms_ssim", "ssim"):
+            if math.isnan(means[MODEL][metric]):
+                side = metrics.MS_SSIM_MIN_SIDE if metric == "ms_ssim" else metrics.SSIM_MIN_SIDE
+                gaps[metric] = f"{METRICS[metric].label} needs pictures of {side} pixels or more on both sides"
+        nums = {metric: sum(not math.isnan(self.rows[i].scores[MODEL].get(metric, math.nan)) for i in counted) for metric in METRICS}
+        systems = {
+            system: {
+                metric: Score(value, *(_ends(resampled[system].get(metric))), nums[metric] or len(counted))
+                for metric, value in row.items()
+                if not math.isnan(value)
+            }
+            for system, row in means.items()
+        }
+        return Scorecard(
+            name=MODEL,
+            recipe="",
+            systems=systems,
+            gains=_gains(means, resampled),
+            pictures=tuple(self.rows),
+            classes=self._classes(counted),
+            left_out_metrics=gaps,
+            left_out_pictures=self.failed,
+            target_colourfulness=float(np.mean([self.target_colours[index] for index in counted])),
+            seed=seed,
+        )
+
+    def _means(
+        self, counted: Sequence[int], bootstrap: Bootstrap
+    ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, Floats]]]:
+        """The means of each system and metric, and those of each resample."""
+        means: dict[str, dict[str, float]] = {}
+        resampled: dict[str, dict[str, Floats]] = {}
+        for system, first in self.rows[0].scores.items():
+            means[system], resampled[system] = {}, {}
+            for metric in first:
+                values = [self.rows[index].scores[system].get(metric, math.nan) for index in counted]
+                means[system][metric] = float(metrics.nan_mean(values))
+                resampled[system][metric] = bootstrap.means(values)
+            if system in self.confusions:
+                # Over all pixels at once, as IoU is published; the mean of pictures' IoU would count empty ones.
+                counts = np.stack([self.confusions[system][index] for index in counted])
+                means[system] |= {k: float(v) for k, v in metrics.mean_class_scores(counts.sum(0)).items()}
+                resampled[system] |= bootstrap.class_means(counts)
+        if self.sets is not None:
+            for system, values_of in self.sets.compute(counted).items():
+                means[system] |= values_of
+        return means, resampled
+
+    def _classes(self, counted: Sequence[int]) -> dict[str, dict[str, dict[str, float]]]:
+        if self.palette is None:
+            return {}
+        names = [name for name, _ in self.palette]
+        found = {}
+        for system, all_counts in self.confusions.items():
+            each = metrics.class_scores(np.sum([all_counts[index] for index in counted], axis=0))
+            found[system] = {
+                name: {key: float(values[place]) for key, values in each.items()} for place, name in enumerate(names)
+            }
+        return found
+
+
+def _scores(picture: Image, pair: Pair) -> dict[str, float]:
+    """The scores that need nothing but the two pictures."""
+    target = pair.target
+    found = {
+        "l1": metrics.l1(picture, target),
+        "psnr": metrics.psnr(picture, target),
+        "ssim": metrics.ssim(picture, target),
+        "ms_ssim": metrics.ms_ssim(picture, target),
+        "colourfulness": metrics.colourfulness(picture),
+    }
+    if pair.region is not None:
+        found["psnr_inside"] = metrics.psnr_inside(picture, target, pair.region)
+    return found
+
+
+def _ends(resampled: Floats | None) -> tuple[float, float] | tuple[None, None]:
+    found = interval(resampled) if resampled is not None else None
+    return found or (None, None)
+
+
+def _gains(
+    means: Mapping[str, Mapping[str, float]], resampled: Mapping[str, Mapping[str, Floats]]
+) -> dict[str, dict[str, Gain]]:
+    """The model against each baseline, paired on the same resamples."""
+    found: dict[str, dict[str, Gain]] = {}
+    for metric, ours in means[MODEL].items():
+        sign = {"higher": 1, "lower": -1, None: 0}[METRICS[metric].better]
+        if not sign or math.isnan(ours):
+            continue
+        found[metric] = {}
+        for system in means.keys() - {MODEL}:
+            low = high = None
+            if metric in resampled[system]:
+                low, high = _ends(sign * (resampled[MODEL][metric] - resampled[system][metric]))
+            found[metric][system] = Gain(value=sign * (ours - means[system][metric]), low=low, high=high)
+        found[metric] = {system: found[metric][system] for system in means if system in found[metric]}
+    return {metric: found[metric] for metric in METRICS if metric in found}
+
+
+class _Shown:
+    """Keeps the few pictures that the report shows: the best, the worst, and some chosen by a hash of their key.
+
+    The hash makes the choice the same for every model and every order, so that reports can be laid side by side.
+    """
+
+    def __init__(self, rank_by: str) -> None:
+        self.rank_by = rank_by
+        self.sign = 1 if METRICS[rank_by].better == "higher" else -1
+        self.num = 0
+        self._kept: list[tuple[float, float, Case]] = []
+
+    def add(self, pair: Pair, output: Image, row: PictureScores) -> None:
+        """Takes a picture in, and lets go of the ones that are now neither extreme nor chosen."""
+        self.num += 1
+        value = self.sign * row.scores[MODEL].get(self.rank_by, math.nan)
+        sides = {"input": pair.input, "target": pair.target, "output": output}
+        small = {side: images.as_dtype(picture, np.uint8) for side, picture in sides.items()}
+        case = Case(key=pair.key, seen=row.seen, scores=row.scores, **small)
+        self._kept.append((value if math.isfinite(value) else 0.0, fraction("shown", pair.key), case))
+        if len(self._kept) > 2 * (NUM_CHOSEN + 2 * NUM_EXTREME):
+            self._kept = self._select()
+
+    def _select(self) -> list[tuple[float, float, Case]]:
+        ranked = sorted(self._kept, key=lambda entry: entry[0])
+        # Seen pictures are no extremes unless there are no others; they may still be chosen.
+        pool = [entry for entry in ranked if not entry[2].seen] or ranked
+        chosen = sorted(self._kept, key=lambda entry: entry[1])[: NUM_CHOSEN + 2 * NUM_EXTREME]
+        keep = {id(entry[2]): entry for entry in (*pool[:NUM_EXTREME], *pool[-NUM_EXTREME:], *chosen)}
+        return list(keep.values())
+
+    def cases(self) -> tuple[Case, ...]:
+        """Best first, then worst, then chosen; each picture once."""
+        ranked = sorted(self._kept, key=lambda entry: entry[0])
+        pool = [entry for entry in ranked if not entry[2].seen] or ranked
+        extremes = min(NUM_EXTREME, len(pool) // 3)
+        best = [replace(entry[2], role="best") for entry in reversed(pool[len(pool) - extremes :])]
+        worst = [replace(entry[2], role="worst") for entry in pool[:extremes]]
+        taken = {case.key for case in (*best, *worst)}
+        chosen = [entry[2] for entry in sorted(self._kept, key=lambda entry: entry[1]) if entry[2].key not in taken]
+        return (*best, *worst, *sorted(chosen[:NUM_CHOSEN], key=lambda case: case.key))

@@ -1,0 +1,255 @@
+"""The model folder, and the Translator that is loaded from it."""
+
+import contextlib
+import shutil
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calco import images
+from calco.errors import CalcoError
+from calco.files import explain, read_json, write_json
+from calco.images import Image
+from calco.inference.tiling import tiled
+from calco.networks import Generator, GeneratorConfig, build_generator
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.palettes import Palette, decode, named_palette, paint
+from calco.pairs.recipes import RecipeConfig
+from calco.records import from_record, to_record
+
+FORMAT = 1
+TILE, OVERLAP = 1024, 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What `model.json` says of a model."""
+
+    generator: GeneratorConfig
+    recipe: RecipeConfig
+    jitter: JitterConfig
+    in_channels: int
+    out_channels: int
+    step: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def palette(self) -> Palette | None:
+        """The colours that the model paints with, when its recipe ends in `segment`."""
+        first = self.recipe.recipe.split("+")[0]
+        return named_palette(self.recipe.segment.palette) if first == "segment" else None
+
+
+class Translator:
+    """A loaded model: `translator(picture) -> picture`, any size in, the same size and type out, deterministic.
+
+    A network recognises things at the size at which it learned them. A picture is therefore brought to the scale of
+    training, and what the network draws back to the picture's own size, where it is composed with the untouched input;
+    a model trained at native scale (`resize` 0) sees pictures as they are, in tiles when they are large.
+
+    Attributes:
+        info: What the model is.
+        device: Where it computes.
+        mean_target: The mean of the targets it was trained on, HWC uint8, or None.
+    """
+
+    def __init__(
+        self,
+        info: ModelInfo,
+        generator: Generator,
+        *,
+        mean_target: Image | None = None,
+        device: str | torch.device = "cpu",
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self.info = info
+        self.device = torch.device(device)
+        self.precision = precision
+        self.generator = generator.to(self.device).eval()
+        self.mean_target = mean_target
+
+    def __call__(self, picture: Image, *, noise_seed: int | None = None, native: bool = False) -> Image:
+        """Translates one picture.
+
+        Args:
+            picture: HWC, RGB or one channel, uint8, uint16 or float32 in [0, 1], of any size.
+            noise_seed: Leaves dropout on, drawn from this seed, for variety; None for the one deterministic result.
+            native: Shows the network the picture at its own scale, whatever the scale of training was.
+
+        Returns:
+            HWC of the same height, width and dtype, with the channels of the training targets.
+
+        Raises:
+            CalcoError: When the array is no picture.
+        """
+        if picture.ndim == 2:
+            picture = picture[..., None]
+        if picture.ndim != 3 or picture.shape[2] not in (1, 3) or min(picture.shape[:2]) < 1:
+            raise CalcoError(f"an array of shape {picture.shape} is no picture; give height x width x 1 or 3")
+        height, width = picture.shape[:2]
+        picture = images.as_channels(picture, 1 if self.info.in_channels == 1 else 3)
+        width_in, height_in = (width, height) if native else trained_size(self.info.jitter, (width, height))
+        same_size = (width_in, height_in) == (width, height)
+        seen = picture if same_size else images.resize(picture, (width_in, height_in), self.info.jitter.resampling)
+        with torch.inference_mode(), _dropout(self.generator, noise_seed):
+            maps = tiled(
+                self._maps, self._tensor(seen), multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP
+            )
+            if not same_size:
+                # Bicubic overshoots at edges; the maps' own range is [-1, 1].
+                maps = F.interpolate(maps, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)
+            drawn = self.generator.compose(self._tensor(picture), maps)[0]
+        if self.info.palette is not None and drawn.shape[0] == 3:
+            painted = paint(decode(images.to_image(drawn.cpu()), self.info.palette), self.info.palette)
+            return images.as_dtype(painted, picture.dtype)
+        return images.to_image(drawn.cpu(), picture.dtype)
+
+    def _tensor(self, picture: Image) -> Tensor:
+        # HWC => 1CHW in [-1, 1]
+        return images.to_tensor(picture)[None].to(self.device)
+
+    def _maps(self, x: Tensor) -> Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            maps: Tensor = self.generator.backbone(x)
+        return maps.float()
+
+
+def trained_size(jitter: JitterConfig, size_wh: tuple[int, int]) -> tuple[int, int]:
+    """The width and height at which a model trained with `jitter` sees a picture of `size_wh`."""
+    width, height = size_wh
+    if jitter.resize == 0:
+        return size_wh
+    if jitter.fit == "stretch":
+        return jitter.size, jitter.size
+    scale = jitter.size / min(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+@contextlib.contextmanager
+def _dropout(generator: nn.Module, noise_seed: int | None) -> Iterator[None]:
+    if noise_seed is None:
+        yield
+        return
+    layers = [m for m in generator.modules() if isinstance(m, nn.Dropout)]
+    with torch.random.fork_rng():
+        torch.manual_seed(noise_seed)
+        for layer in layers:
+            layer.train()
+        try:
+            yield
+        finally:
+            for layer in layers:
+                layer.eval()
+
+
+def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_target: Image | None) -> None:
+    """Writes a model folder whole, in place of the one that may stand there.
+
+    Args:
+        folder: The model folder.
+        info: Its description.
+        weights: The generator's state.
+        mean_target: HWC uint8, the mean of the training targets, kept for the baselines of evaluation.
+
+    Raises:
+        CalcoError: When it cannot be written; what stood there before then still stands.
+    """
+    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    old = folder.with_name(f".{folder.name}.old")
+    try:
+        fresh.mkdir(parents=True)
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, fresh / "model.safetensors")
+        if mean_target is not None:
+            images.write(fresh / "mean_target.png", mean_target)
+        write_json(fresh / "model.json", to_record(info))
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    except (OSError, SafetensorError) as error:
+        raise explain(error if isinstance(error, OSError) else OSError(str(error)), folder, "write") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def model_folder(path: str | Path) -> Path:
+    """The model folder that `path` means: itself, or the one inside a run.
+
+    Raises:
+        CalcoError: When there is none.
+    """
+    given = Path(path)
+    for folder in (given, given / "model", given / ".model.old"):
+        if (folder / "model.json").is_file():
+            return folder
+    if not given.exists():
+        raise CalcoError(f"there is no {given}; name a run or a model folder (one that holds model.json)")
+    if (given / "config.yaml").is_file():
+        raise CalcoError(f"the run {given} has no model yet; let it train for an epoch: calco train --resume {given}")
+    raise CalcoError(f"{given} holds no model.json, so it is neither a run nor a model; name the folder that does")
+
+
+def load_info(path: str | Path) -> ModelInfo:
+    """Reads `model.json`.
+
+    Raises:
+        CalcoError: When it is missing, of a newer format or damaged.
+    """
+    file = model_folder(path) / "model.json"
+    record = read_json(file)
+    if not isinstance(record.get("format"), int):
+        raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
+    if record["format"] > FORMAT:
+        raise CalcoError(
+            f"{file} is of format {record['format']}, and this Calco reads up to {FORMAT}; "
+            "update Calco: pip install --upgrade calco"
+        )
+    return from_record(ModelInfo, record, file)
+
+
+def load(path: str | Path, *, device: str = "auto", precision: torch.dtype = torch.float32) -> Translator:
+    """Loads a model for use.
+
+    Args:
+        path: A run or a model folder.
+        device: "cpu", "cuda", or "auto" for the GPU where there is one.
+        precision: torch.float32, or torch.bfloat16 where speed counts more than the last digit.
+
+    Raises:
+        CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description.
+    """
+    folder = model_folder(path)
+    info = load_info(folder)
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise CalcoError(f"{weights} is missing, so the model cannot be loaded; copy the whole folder again")
+    generator = build_generator(info.generator, info.in_channels, info.out_channels)
+    try:
+        generator.load_state_dict(load_file(weights))
+    except (SafetensorError, OSError) as error:
+        raise CalcoError(f"{weights} is damaged ({error}); copy the whole folder again") from error
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CalcoError(f"{weights} does not fit its model.json ({reason}); copy the whole folder again") from error
+    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean = folder / "mean_target.png"
+    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return Translator(
+        info,
+        generator,
+        mean_target=images.read(mean) if mean.is_file() else None,
+        device=chosen,
+        precision=precision,
+    )

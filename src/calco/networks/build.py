@@ -1,0 +1,112 @@
+"""Networks from a configuration."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from calco.errors import CalcoError
+from calco.networks.generator import Composition, Generator, maps_needed
+from calco.networks.layers import Norm, Up
+from calco.networks.patchgan import PatchGAN
+from calco.networks.resnet import ResnetGenerator
+from calco.networks.unet import Convention, UNet
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """The network that draws."""
+
+    architecture: Literal["unet", "resnet"] = "unet"
+    """unet keeps detail by skips at every size; resnet works at a quarter of the size."""
+    depth: int = 8
+    """How often the U-Net halves the size; pictures are padded to multiples of 2 ** depth."""
+    filters: int = 64
+    """Channels after the first convolution."""
+    blocks: int = 9
+    """Residual blocks of the ResNet."""
+    norm: Norm = "batch"
+    """Normalisation."""
+    dropout: float = 0.5
+    """Probability of dropout in the decoder (U-Net) or the blocks (ResNet)."""
+    dropout_everywhere: bool = False
+    """Dropout in every up block of the U-Net but the last, as for sketches without normalisation."""
+    up: Up = "transpose"
+    """Transposed convolutions, or resized maps and a convolution (no checkerboards, slower)."""
+    convention: Convention = "pytorch"
+    """Which published implementation the details follow."""
+    composition: Composition | Literal["auto"] = "auto"
+    """How the drawing joins the input: plain, gated (keeps what needs no change), luminance (adds colour alone); auto
+    takes gated for erase, luminance for colorize, plain otherwise."""
+
+    def __post_init__(self) -> None:
+        """Checks what the networks would refuse later."""
+        if not 1 <= self.depth <= 12 or self.filters < 1 or self.blocks < 1:
+            raise CalcoError(
+                f"generator depth {self.depth}, filters {self.filters}, blocks {self.blocks}: "
+                "depth must be 2 to 12, filters and blocks at least 1"
+            )
+        if not 0 <= self.dropout < 1:
+            raise CalcoError(f"generator dropout is {self.dropout}; a probability in [0, 1) is needed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscriminatorConfig:
+    """The network that judges."""
+
+    patch: Literal[1, 16, 34, 70, 142, 286] = 70
+    """Side of the patch that one judgement sees, in pixels."""
+    filters: int = 64
+    """Channels after the first convolution."""
+    norm: Norm = "batch"
+    """Normalisation."""
+    convention: Convention = "pytorch"
+    """Which published implementation the details follow."""
+
+
+def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int) -> Generator:
+    """A generator with fresh weights, drawn from torch's global generator.
+
+    Args:
+        config: Its configuration, with a composition that is not "auto".
+        in_channels: Channels of the input.
+        out_channels: Channels of the target.
+
+    Raises:
+        CalcoError: When composition and channels do not fit.
+    """
+    composition: Composition = "plain" if config.composition == "auto" else config.composition
+    num_maps = maps_needed(composition, in_channels, out_channels)
+    backbone: UNet | ResnetGenerator
+    if config.architecture == "unet":
+        backbone = UNet(
+            in_channels,
+            num_maps,
+            depth=config.depth,
+            filters=config.filters,
+            norm=config.norm,
+            dropout=config.dropout,
+            dropout_blocks=(0, config.depth - 1) if config.dropout_everywhere else None,
+            up=config.up,
+            convention=config.convention,
+        )
+    else:
+        backbone = ResnetGenerator(
+            in_channels,
+            num_maps,
+            blocks=config.blocks,
+            filters=config.filters,
+            norm=config.norm,
+            dropout=config.dropout,
+            up=config.up,
+        )
+    return Generator(backbone, composition=composition, out_channels=out_channels)
+
+
+def build_discriminator(config: DiscriminatorConfig, in_channels: int) -> PatchGAN:
+    """A discriminator with fresh weights; `in_channels` counts input and picture together."""
+    return PatchGAN(
+        in_channels,
+        patch=config.patch,
+        filters=config.filters,
+        norm=config.norm,
+        convention=config.convention,
+    )

@@ -1,0 +1,85 @@
+"""PatchGAN: a discriminator that judges every patch of a picture by itself."""
+
+import torch
+from torch import Tensor, nn
+
+from calco.errors import CalcoError
+from calco.networks.layers import Norm, has_bias, initialise, norm_layer
+from calco.networks.unet import Convention
+
+# Receptive field in pixels => number of strided convolutions (arXiv 1611.07004, section 6.1.2).
+PATCH_LAYERS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
+
+
+class PatchGAN(nn.Module):
+    """Judges (input, picture) with one logit for every patch.
+
+    Without arguments it is the 70x70 discriminator of the reference implementation.
+
+    Source: Isola et al., arXiv 1611.07004, sections 3.2.2 and 6.1.2.
+
+    Args:
+        in_channels: Channels of input and picture together.
+        patch: Receptive field in pixels: 1, 16, 34, 70, 142 or 286.
+        filters: Channels after the first convolution.
+        norm: Normalisation.
+        convention: "tensorflow" has a bias in the last convolution alone and leaks 0.3; the others 0.2.
+
+    Raises:
+        CalcoError: When the patch is none of these.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 6,
+        *,
+        patch: int = 70,
+        filters: int = 64,
+        norm: Norm = "batch",
+        convention: Convention = "pytorch",
+    ) -> None:
+        super().__init__()
+        if patch not in PATCH_LAYERS:
+            known = ", ".join(map(str, PATCH_LAYERS))
+            raise CalcoError(f"no PatchGAN has a receptive field of {patch} pixels; choose one of {known}")
+        keras = convention == "tensorflow"
+        slope, bias = (0.3 if keras else 0.2), has_bias(norm)
+
+        def normed(channels: int) -> list[nn.Module]:
+            layer = norm_layer(norm, channels, eps=1e-3 if keras else 1e-5, momentum=0.01 if keras else 0.1)
+            return [layer, nn.LeakyReLU(slope)]
+
+        if patch == 1:
+            layers: list[nn.Module] = [
+                nn.Conv2d(in_channels, filters, 1),
+                nn.LeakyReLU(slope),
+                nn.Conv2d(filters, 2 * filters, 1, bias=bias),
+                *normed(2 * filters),
+                nn.Conv2d(2 * filters, 1, 1, bias=bias),
+            ]
+        else:
+            num_layers = PATCH_LAYERS[patch]
+            layers = [nn.Conv2d(in_channels, filters, 4, 2, 1, bias=not keras), nn.LeakyReLU(slope)]
+            width = filters
+            for layer in range(1, num_layers + 1):
+                stride = 2 if layer < num_layers else 1
+                wider = filters * min(2**layer, 8)
+                layers += [nn.Conv2d(width, wider, 4, stride, 1, bias=bias), *normed(wider)]
+                width = wider
+            layers.append(nn.Conv2d(width, 1, 4, 1, 1))
+        self.body = nn.Sequential(*layers)
+        initialise(self, norm_std=0.0 if keras else 0.02)
+
+    def forward(self, condition: Tensor, picture: Tensor) -> Tensor:
+        """Condition N, A, H, W and picture N, B, H, W, A + B = `in_channels` => logits N, 1, h, w."""
+        out: Tensor = self.body(torch.cat([condition, picture], 1))
+        return out
+
+
+def receptive_field(network: PatchGAN) -> int:
+    """How many pixels of the picture, along one side, one logit sees."""
+    size = 1
+    for module in reversed(list(network.body)):
+        if isinstance(module, nn.Conv2d):
+            size = (size - 1) * module.stride[0] + module.kernel_size[0]
+    return size

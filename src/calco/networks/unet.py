@@ -1,0 +1,109 @@
+"""The U-Net generator of pix2pix, in the conventions of its three best-known implementations."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calco.errors import CalcoError
+from calco.networks.layers import Norm, ResizeConv, Up, has_bias, initialise, norm_layer
+
+Convention = Literal["pytorch", "paper", "tensorflow"]
+
+
+class UNet(nn.Module):
+    """An encoder of strided convolutions and a decoder of mirrored ones, joined by skips at every size.
+
+    Without arguments it is the reference network of the PyTorch implementation for 256x256 pictures. The conventions
+    differ in where dropout stands (`pytorch`: the second to fourth up block; `paper` and `tensorflow`: the first to
+    third), and `tensorflow` normalises the bottleneck, applies ReLU before the skip joins, and leaks 0.3 instead of 0.2.
+
+    Source: Isola et al., arXiv 1611.07004, section 6.1.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        depth: How often the size is halved; height and width must be multiples of 2 ** depth.
+        filters: Channels after the first convolution; they double up to eight times as many.
+        norm: Normalisation; with "none" every convolution has a bias.
+        dropout: Probability of dropout in the decoder.
+        dropout_blocks: First and one past the last up block with dropout, counted from the bottleneck; by default as
+            the convention has it. (0, depth - 1) means every block but the last.
+        up: "transpose" for transposed 4x4 convolutions, "resize" for repeated pixels and a 3x3 convolution.
+        convention: Which implementation to follow.
+
+    Raises:
+        CalcoError: When depth or filters are below 1, or the dropout is not in [0, 1).
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        *,
+        depth: int = 8,
+        filters: int = 64,
+        norm: Norm = "batch",
+        dropout: float = 0.5,
+        dropout_blocks: tuple[int, int] | None = None,
+        up: Up = "transpose",
+        convention: Convention = "pytorch",
+    ) -> None:
+        super().__init__()
+        if depth < 2 or filters < 1 or not 0 <= dropout < 1:
+            raise CalcoError(
+                f"a U-Net of depth {depth}, {filters} filters and dropout {dropout} cannot be built; "
+                "depth must be at least 2, filters at least 1, dropout in [0, 1)"
+            )
+        self.depth = depth
+        self.relu_before_skip = convention == "tensorflow"
+        self.slope = 0.3 if convention == "tensorflow" else 0.2
+        if dropout_blocks is None:
+            dropout_blocks = (1, depth - 4) if convention == "pytorch" else (0, min(3, depth - 1))
+        widths = [filters * min(2**level, 8) for level in range(depth)]
+        bias = has_bias(norm)
+
+        def normed(channels: int) -> nn.Module:
+            # Keras' batch norm: epsilon 1e-3, a running mean that keeps 0.99 of itself.
+            keras = convention == "tensorflow"
+            return norm_layer(norm, channels, eps=1e-3 if keras else 1e-5, momentum=0.01 if keras else 0.1)
+
+        self.downs = nn.ModuleList()
+        for level, width in enumerate(widths):
+            conv = nn.Conv2d(in_channels if level == 0 else widths[level - 1], width, 4, 2, 1, bias=bias)
+            bare = level == 0 or (level == depth - 1 and convention != "tensorflow")
+            self.downs.append(nn.Sequential(conv, nn.Identity() if bare else normed(width)))
+
+        self.ups = nn.ModuleList()
+        for block, level in enumerate(reversed(range(depth))):
+            width_in = widths[level] * (1 if block == 0 else 2)
+            last = level == 0
+            width_out = out_channels if last else widths[level - 1]
+            conv_bias = True if last else bias
+            layers: list[nn.Module] = [
+                nn.ConvTranspose2d(width_in, width_out, 4, 2, 1, bias=conv_bias)
+                if up == "transpose"
+                else ResizeConv(width_in, width_out, bias=conv_bias)
+            ]
+            if not last:
+                layers.append(normed(width_out))
+                if dropout_blocks[0] <= block < dropout_blocks[1] and dropout > 0:
+                    layers.append(nn.Dropout(dropout))
+            self.ups.append(nn.Sequential(*layers))
+        initialise(self, norm_std=0.0 if convention == "tensorflow" else 0.02)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, in, H, W in [-1, 1] => N, out, H, W in [-1, 1]; H and W are multiples of 2 ** depth."""
+        skips: list[Tensor] = []
+        for level, down in enumerate(self.downs):
+            x = down(x if level == 0 else F.leaky_relu(x, self.slope))
+            skips.append(x)
+        x = F.leaky_relu(skips.pop(), self.slope) if self.relu_before_skip else F.relu(skips.pop())
+        for up in self.ups[:-1]:
+            x, skip = up(x), skips.pop()
+            if self.relu_before_skip:
+                x = torch.cat([F.relu(x), F.leaky_relu(skip, self.slope)], 1)
+            else:
+                x = F.relu(torch.cat([skip, x], 1))
+        return torch.tanh(self.ups[-1](x))

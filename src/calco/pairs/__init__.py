@@ -1,0 +1,1 @@
+"""From pictures on disk to pairs of input and target."""

@@ -1,0 +1,191 @@
+"""Pairs for training: fitted pictures are kept in memory, pairs are made anew each epoch."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler, get_worker_info
+
+from calco.errors import CalcoError
+from calco.images import Image, as_dtype
+from calco.pairs.jitter import JitterConfig, crop_center, crop_flip, fit_picture
+from calco.pairs.recipes import Recipe
+from calco.pairs.sources import Item, Source
+from calco.pairs.types import Pair, Picture, generator
+
+GIBIBYTE = 1 << 30
+
+
+class Sample(TypedDict):
+    """What the loader hands to the loop: input and target CHW `uint8`, weight 1HW `float32`, and the key."""
+
+    input: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor
+    key: str
+
+
+class PairDataset(Dataset[Sample]):
+    """The pairs of some items of a source.
+
+    A pair depends on (seed, epoch, key) alone: the same comes out in any order and in any number of workers. A picture
+    that cannot be read is noted in `damaged` (key: reason), and the next one that can takes its place.
+
+    Attributes:
+        damaged: Key and reason of every picture that could not be used so far, in this process.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        items: Sequence[Item],
+        recipe: Recipe,
+        jitter: JitterConfig,
+        seed: int,
+        *,
+        train: bool,
+        cache_bytes: int = 2 * GIBIBYTE,
+    ) -> None:
+        """Prepares; reads nothing.
+
+        Args:
+            source: What reads the items.
+            items: The pictures of one split.
+            recipe: What makes a pair of a picture.
+            jitter: Size, resize and flip.
+            seed: The seed of the run.
+            train: With play (crop, flip, a new chance each epoch), or always the same.
+            cache_bytes: How much memory the fitted pictures may take, all workers together.
+        """
+        self.source = source
+        self.items = list(items)
+        self.recipe = recipe
+        self.jitter = jitter
+        self.seed = seed
+        self.train = train
+        self.cache_bytes = cache_bytes
+        self.damaged: dict[str, str] = {}
+        self._cache: OrderedDict[int, Picture] = OrderedDict()
+        self._cached_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def fitted(self, index: int) -> Picture:
+        """The picture of an item, `uint8`, brought to the size of the recipe's work; from memory if it was read before.
+
+        Raises:
+            CalcoError: When it cannot be read.
+        """
+        if index in self._cache:
+            return self._cache[index]
+        item = self.items[index]
+        if item.key in self.damaged:
+            raise CalcoError(self.damaged[item.key])
+        side = self.jitter.resize if self.train or self.jitter.resize == 0 else self.jitter.size
+        picture = fit_picture(_as_bytes(self.source.load(item)), side, self.jitter)
+        self._remember(index, picture)
+        return picture
+
+    def _remember(self, index: int, picture: Picture) -> None:
+        worker = get_worker_info()
+        arrays = (picture.image, picture.partner, picture.mask)
+        size = sum(array.nbytes for array in arrays if array is not None)
+        if self._cached_bytes + size <= self.cache_bytes // (worker.num_workers if worker else 1):
+            self._cache[index] = picture
+            self._cached_bytes += size
+
+    def preload(self, progress: Callable[[int], None] | None = None, threads: int = 2) -> None:
+        """Reads everything now, so that workers which are forked later share it; damaged pictures are noted.
+
+        Args:
+            progress: Is told how many have been read.
+            threads: How many read at a time.
+        """
+        with ThreadPoolExecutor(threads) as pool:
+            for done, _ in enumerate(pool.map(self._try, range(len(self))), start=1):
+                if progress is not None:
+                    progress(done)
+                if self._cached_bytes > 0.98 * self.cache_bytes:
+                    pool.shutdown(cancel_futures=True)
+                    return
+
+    def _try(self, index: int) -> None:
+        try:
+            self.fitted(index)
+        except CalcoError as error:
+            self.damaged[self.items[index].key] = str(error)
+
+    def pair(self, index: int, epoch: int) -> Pair:
+        """The pair of an item in an epoch: cropped and flipped for training, else whole and the same in every epoch.
+
+        Raises:
+            CalcoError: When no picture at all can be used.
+        """
+        for offset in range(len(self)):
+            place = (index + offset) % len(self)
+            try:
+                return self._make(place, epoch if self.train else 0)
+            except CalcoError as error:
+                self.damaged[self.items[place].key] = str(error)
+        reasons = next(iter(self.damaged.values()), "there are none")
+        raise CalcoError(f"none of the {len(self)} pictures can be used; the first: {reasons}")
+
+    def _make(self, index: int, epoch: int) -> Pair:
+        key = self.items[index].key
+        pair = self.recipe(self.fitted(index), generator(self.seed, epoch, key, "recipe"))
+        return crop_flip(pair, self.jitter, generator(self.seed, epoch, key, "crop")) if self.train else pair
+
+    def __getitem__(self, place: tuple[int, int]) -> Sample:
+        """The sample at (index, epoch), always `jitter.size` pixels high and wide."""
+        pair = self.pair(*place)
+        if not self.train:
+            # Nothing is cut off where both sides were brought to the size; other pictures must fit into a batch.
+            pair = crop_center(pair, self.jitter.size)
+        weight = np.ones(pair.input.shape[:2], np.float32) if pair.weight is None else pair.weight
+        shown = torch.from_numpy(np.ascontiguousarray(weight, np.float32))[None]
+        return Sample(input=_chw(pair.input), target=_chw(pair.target), weight=shown, key=pair.key)
+
+
+def _as_bytes(picture: Picture) -> Picture:
+    """The same picture with `uint8` arrays, as they are kept in memory."""
+    partner = None if picture.partner is None else as_dtype(picture.partner, np.uint8)
+    return replace(picture, image=as_dtype(picture.image, np.uint8), partner=partner)
+
+
+def _chw(image: Image) -> torch.Tensor:
+    """HWC => CHW, `uint8`."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """The places (index, epoch) of one epoch in their order, which depends on seed and epoch alone.
+
+    The order is cut to whole batches, unless there is not even one; `start` leaves out the batches that an interrupted
+    epoch has already done.
+    """
+
+    def __init__(self, num_items: int, batch: int, seed: int, epoch: int, start: int = 0) -> None:
+        """Prepares the order.
+
+        Args:
+            num_items: How many items the dataset has.
+            batch: Pictures in a batch.
+            seed: The seed of the run.
+            epoch: The epoch, from 0.
+            start: How many batches to leave out.
+        """
+        self.num_items, self.batch, self.seed, self.epoch, self.start = num_items, batch, seed, epoch, start
+
+    def __len__(self) -> int:
+        whole = self.num_items // self.batch * self.batch or self.num_items
+        return max(0, whole - self.start * self.batch)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = generator(self.seed, self.epoch, "order").permutation(self.num_items)
+        first = self.start * self.batch
+        return iter([(int(index), self.epoch) for index in order[first : first + len(self)]])

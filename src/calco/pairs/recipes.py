@@ -1,0 +1,226 @@
+"""Recipes: pure functions from a picture and a generator to a pair. They chain: `colorize+erase`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from calco.errors import CalcoError
+from calco.images import Image, as_channels, as_dtype, luminance
+from calco.pairs.erasing import EraseConfig, erased_region, fill_colour
+from calco.pairs.palettes import mask_to_indices, named_palette, paint
+from calco.pairs.types import Pair, Picture
+
+__all__ = [
+    "RECIPES",
+    "EraseConfig",
+    "Recipe",
+    "RecipeConfig",
+    "SegmentConfig",
+    "SketchConfig",
+    "build_recipe",
+    "resolve",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SketchConfig:
+    """How a photograph becomes a sketch."""
+
+    style: Literal["pencil"] = "pencil"
+    """The style: pencil keeps edges and soft shading."""
+
+    softness: float = 0.02
+    """Width of the blur that the lines come from, as a share of the short side; larger gives broader strokes."""
+
+    def __post_init__(self) -> None:
+        if self.style not in SKETCHES:
+            raise CalcoError(f"sketch style {self.style!r} is unknown; choose one of {', '.join(SKETCHES)}")
+        if not 0 < self.softness <= 0.5:
+            raise CalcoError(f"sketch softness is {self.softness}; it must lie above 0 and up to 0.5: try 0.02")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentConfig:
+    """How masks are painted."""
+
+    palette: str = "binary"
+    """The palette that gives each class its colour: binary, voc, facades or cityscapes."""
+
+    def __post_init__(self) -> None:
+        named_palette(self.palette)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeConfig:
+    """How a picture becomes a pair."""
+
+    recipe: str = "auto"
+    """What is to be learnt: aligned, colorize, erase, sketch, segment, or a chain such as colorize+erase; auto follows
+    the kind of pictures."""
+
+    erase: EraseConfig = field(default_factory=EraseConfig)
+    """What the recipe erase takes away."""
+
+    sketch: SketchConfig = field(default_factory=SketchConfig)
+    """How the recipe sketch draws."""
+
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    """How the recipe segment paints masks."""
+
+    def __post_init__(self) -> None:
+        if self.recipe != "auto":
+            _names(self.recipe)
+
+
+Recipe: TypeAlias = Callable[[Picture, np.random.Generator], Pair]
+Step: TypeAlias = Callable[[Picture, RecipeConfig, np.random.Generator], Pair]
+
+
+def _whole(picture: Picture) -> Image:
+    """What a recipe that makes its own input starts from: the target of a pair, or the only picture."""
+    return picture.image if picture.partner is None else picture.partner
+
+
+def aligned(picture: Picture, _config: RecipeConfig, _rng: np.random.Generator) -> Pair:
+    """The picture in, its partner out."""
+    if picture.partner is None:
+        raise CalcoError(f"{picture.key} has no partner, which the recipe aligned needs; choose another --recipe")
+    return Pair(input=picture.image, target=picture.partner, key=picture.key, group=picture.group)
+
+
+def colorize(picture: Picture, _config: RecipeConfig, _rng: np.random.Generator) -> Pair:
+    """Luminance (HW1) in, colour (HW3) out."""
+    colour = as_channels(_whole(picture), 3)
+    return Pair(input=luminance(colour), target=colour, key=picture.key, group=picture.group)
+
+
+def erase(picture: Picture, config: RecipeConfig, rng: np.random.Generator) -> Pair:
+    """Strokes or rectangles filled with one colour in, the whole picture out; the erased pixels are the region."""
+    whole = _whole(picture)
+    region = erased_region(whole.shape[0], whole.shape[1], config.erase, rng)
+    colour = fill_colour(config.erase.fill)
+    holed = as_channels(whole, 1 if whole.shape[2] == 1 and len(set(colour)) == 1 else 3).copy()
+    holed[region] = as_dtype(np.array(colour, np.uint8), whole.dtype)[: holed.shape[2]]
+    weight = None
+    if config.erase.weight != 1:
+        weight = np.where(region, config.erase.weight, 1).astype(np.float32)
+    return Pair(input=holed, target=whole, key=picture.key, group=picture.group, weight=weight, region=region)
+
+
+def sketch(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -> Pair:
+    """A drawing (HW1) made of the picture in, the picture out."""
+    whole = _whole(picture)
+    drawn = SKETCHES[config.sketch.style](whole, config.sketch)
+    return Pair(input=drawn, target=whole, key=picture.key, group=picture.group)
+
+
+def pencil(image: Image, config: SketchConfig) -> Image:
+    """Grey divided by its own blur ("colour dodge"): paper where it is even, dark where it falls. HWC => HW1."""
+    import cv2
+
+    grey = as_dtype(luminance(image), np.float32)[..., 0]
+    blurred = cv2.GaussianBlur(grey, (0, 0), max(0.5, config.softness * min(grey.shape)))
+    # The constant keeps the noise of black areas from turning into strokes.
+    dodged = np.clip((grey + 0.02) / (blurred + 0.02), 0, 1).astype(np.float32)
+    return as_dtype((dodged**2)[..., None], image.dtype)
+
+
+def segment(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -> Pair:
+    """The picture in, its mask painted in the palette out (HW3 `uint8`)."""
+    if picture.mask is None:
+        raise CalcoError(f"{picture.key} has no mask, which the recipe segment needs; choose another --recipe")
+    palette = named_palette(config.segment.palette)
+    try:
+        painted = paint(mask_to_indices(picture.mask, palette), palette)
+    except CalcoError as error:
+        raise CalcoError(f"{picture.key}: {error}") from error
+    return Pair(input=picture.image, target=painted, key=picture.key, group=picture.group)
+
+
+SKETCHES: Final[dict[str, Callable[[Image, SketchConfig], Image]]] = {"pencil": pencil}
+RECIPES: Final[dict[str, Step]] = {
+    "aligned": aligned,
+    "colorize": colorize,
+    "erase": erase,
+    "sketch": sketch,
+    "segment": segment,
+}
+
+# What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
+NEEDS: Final[dict[str, tuple[str, ...]]] = {"aligned": ("side-by-side", "parallel", "openmoji"), "segment": ("masks",)}
+AUTOMATIC: Final[dict[str, str]] = {
+    "side-by-side": "aligned", "parallel": "aligned", "openmoji": "aligned", "masks": "segment",
+}  # fmt: skip
+
+
+def _names(recipe: str) -> list[str]:
+    """The steps of a chain, checked."""
+    names = [name.strip() for name in recipe.split("+")]
+    for name in names:
+        if name not in RECIPES:
+            known = ", ".join(RECIPES)
+            raise CalcoError(f"recipe {recipe!r} is unknown; choose one of {known}, or a chain such as colorize+erase")
+    for name in names[1:]:
+        if name in NEEDS:
+            raise CalcoError(f"recipe {recipe!r}: {name} takes its target from the source; put it first in the chain")
+    if len(set(names)) < len(names):
+        raise CalcoError(f"recipe {recipe!r} names a step twice; name each once")
+    return names
+
+
+def resolve(config: RecipeConfig, source_kind: str) -> RecipeConfig:
+    """Puts a recipe's name in the place of "auto", and checks that the source can serve it.
+
+    Raises:
+        CalcoError: When photographs leave the choice open, or the source lacks what the recipe needs.
+    """
+    if config.recipe == "auto":
+        if source_kind not in AUTOMATIC:
+            raise CalcoError(
+                f"{source_kind} do not tell what is to be learnt; choose it with --recipe colorize, erase, sketch or a "
+                "chain such as colorize+erase"
+            )
+        return replace(config, recipe=AUTOMATIC[source_kind])
+    first = _names(config.recipe)[0]
+    if first in NEEDS and source_kind not in NEEDS[first]:
+        others = ", ".join(name for name in RECIPES if source_kind in NEEDS.get(name, (source_kind,)))
+        kinds = " or ".join(NEEDS[first])
+        raise CalcoError(
+            f"recipe {first} needs {kinds} pictures, and these are {source_kind}; choose --recipe {others}, "
+            f"or force --source {'masks' if first == 'segment' else 'parallel'}"
+        )
+    return config
+
+
+def build_recipe(config: RecipeConfig, source_kind: str) -> Recipe:
+    """The function that the configuration describes.
+
+    Each further step of a chain works on the input that the step before it made; the target stays that of the first.
+
+    Raises:
+        CalcoError: As `resolve`.
+    """
+    resolved = resolve(config, source_kind)
+    first, *others = (RECIPES[name] for name in _names(resolved.recipe))
+
+    def recipe(picture: Picture, rng: np.random.Generator) -> Pair:
+        pair = first(picture, resolved, rng)
+        for step in others:
+            pair = _followed(pair, step(Picture(image=pair.input, key=pair.key, group=pair.group), resolved, rng))
+        return pair
+
+    return recipe
+
+
+def _followed(pair: Pair, later: Pair) -> Pair:
+    """The later input before the earlier target; the larger weight counts, regions unite."""
+    weight: npt.NDArray[np.float32] | None = pair.weight if later.weight is None else later.weight
+    if pair.weight is not None and later.weight is not None:
+        weight = np.maximum(pair.weight, later.weight)
+    region = pair.region if later.region is None else later.region
+    if pair.region is not None and later.region is not None:
+        region = pair.region | later.region
+    return replace(pair, input=later.input, weight=weight, region=region)

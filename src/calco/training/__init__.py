@@ -1,0 +1,1 @@
+"""From pairs to a run with a trained model in it."""

@@ -1,0 +1,165 @@
+"""Everything that a training run can be told."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional
+
+from calco.errors import CalcoError
+from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.recipes import RecipeConfig
+from calco.pairs.sources import SourceConfig
+from calco.pairs.splits import SplitConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """What the two networks are asked to do."""
+
+    gan: Literal["cross-entropy", "least-squares", "hinge", "none"] = "cross-entropy"
+    """Adversarial loss; none trains the generator by the pixel loss alone."""
+    gan_weight: float = 1.0
+    """Weight of the adversarial loss in the generator's sum."""
+    pixel: Literal["l1", "l2", "charbonnier"] = "l1"
+    """Loss between drawing and target, under the recipe's weight map."""
+    pixel_weight: float = 100.0
+    """Weight of the pixel loss (the paper's lambda)."""
+    d_loss: Literal["halved", "sum"] = "halved"
+    """Whether the discriminator's two losses are averaged (PyTorch) or added (TensorFlow)."""
+    order: Literal["d-then-g", "together"] = "d-then-g"
+    """The generator learns from the discriminator after its update, or both from one forward pass."""
+
+    def __post_init__(self) -> None:
+        """Checks the weights."""
+        if self.gan_weight < 0 or self.pixel_weight < 0 or self.gan_weight + self.pixel_weight == 0:
+            raise CalcoError(
+                f"gan weight {self.gan_weight} and pixel weight {self.pixel_weight}: neither may be negative, "
+                "nor both 0; the paper has 1 and 100"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """How the weights are changed."""
+
+    batch: int = 1
+    """Pairs a forward pass."""
+    accumulate: int = 1
+    """Forward passes whose gradients are added up before one step."""
+    learning_rate: float = 2e-4
+    """Adam's step size."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's two decay rates."""
+    decay_from: float = 1.0
+    """Share of the run after which the rate falls linearly to 0; 1 keeps it constant, 0.5 is the PyTorch reference's."""
+    ema: float = 0.0
+    """Decay of the averaged generator that is validated and kept; 0 keeps the last weights."""
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        if self.batch < 1 or self.accumulate < 1:
+            raise CalcoError(f"batch {self.batch} and accumulate {self.accumulate} must both be at least 1")
+        if not self.learning_rate > 0:
+            raise CalcoError(f"learning rate {self.learning_rate} must be above 0; the paper has 0.0002")
+        if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
+            raise CalcoError(f"betas {self.betas} must lie in [0, 1); the paper has 0.5 0.999")
+        if not 0 <= self.decay_from <= 1 or not 0 <= self.ema < 1:
+            raise CalcoError(f"decay from {self.decay_from} must lie in [0, 1] and ema {self.ema} in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitConfig:
+    """When to stop: at the first of these that is reached (0 sets no limit)."""
+
+    epochs: int = 200
+    """Passes over the training pairs."""
+    steps: int = 0
+    """Updates of the generator."""
+    minutes: float = 0.0
+    """Minutes of training, validation included."""
+
+    def __post_init__(self) -> None:
+        """Checks that there is a limit."""
+        if min(self.epochs, self.steps, self.minutes) < 0 or max(self.epochs, self.steps, self.minutes) == 0:
+            raise CalcoError(
+                f"epochs {self.epochs}, steps {self.steps}, minutes {self.minutes}: one of them must be above 0 and "
+                "none below; for example --minutes 10"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeepConfig:
+    """What is measured, shown and kept while training."""
+
+    validate_every: int = 1
+    """Epochs between two validations, each with a grid of samples."""
+    validation_pairs: int = 32
+    """Pairs a validation looks at, at most."""
+    best_by: Literal["l1", "psnr", "ssim"] = "l1"
+    """Validation metric by which the best model is kept."""
+    samples: int = 8
+    """Pairs in the grid of samples."""
+    checkpoints: int = 2
+    """Last checkpoints to keep."""
+    checkpoint_steps: int = 1000
+    """Steps between two checkpoints within an epoch; one more is written after each validation."""
+    log_steps: int = 20
+    """Steps between two rows of the log."""
+    tensorboard: bool = True
+    """Whether the log is written for TensorBoard too."""
+
+    def __post_init__(self) -> None:
+        """Checks the counts."""
+        counts = (self.validate_every, self.validation_pairs, self.samples, self.checkpoints)
+        if min(*counts, self.checkpoint_steps, self.log_steps) < 1:
+            raise CalcoError(f"the counts of what is kept must be at least 1, but one of them is {min(counts)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeConfig:
+    """Where and how it is computed."""
+
+    device: str = "auto"
+    """cpu, cuda, or auto for the GPU where there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """bf16 computes convolutions in bfloat16 autocast; auto takes it where the machine has the instructions."""
+    channels_last: bool = True
+    """Keeps the maps in NHWC order, which the fast kernels want."""
+    threads: int = 0
+    """Threads of the CPU; 0 for as many as there are cores."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """A whole training run: from pictures to a model."""
+
+    pictures: Positional[str] = ""
+    """A folder of pictures, or the name of a built-in set (openmoji)."""
+    out: str = ""
+    """The run's folder; by default a new one under runs/."""
+    seed: int = 0
+    """From which every chance derives."""
+    preset: str = "pix2pix"
+    """The named configuration that this one started from."""
+    source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
+    recipe: Annotated[RecipeConfig, OmitArgPrefixes] = field(default_factory=RecipeConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    jitter: Annotated[JitterConfig, OmitArgPrefixes] = field(default_factory=JitterConfig)
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimiser: Annotated[OptimiserConfig, OmitArgPrefixes] = field(default_factory=OptimiserConfig)
+    limit: Annotated[LimitConfig, OmitArgPrefixes] = field(default_factory=LimitConfig)
+    keep: Annotated[KeepConfig, OmitArgPrefixes] = field(default_factory=KeepConfig)
+    compute: Annotated[ComputeConfig, OmitArgPrefixes] = field(default_factory=ComputeConfig)
+
+    def __post_init__(self) -> None:
+        """Checks what only the parts together can tell."""
+        multiple = 2**self.generator.depth if self.generator.architecture == "unet" else 4
+        if self.jitter.size % multiple:
+            raise CalcoError(
+                f"size {self.jitter.size} is not a multiple of {multiple}, as a generator of depth "
+                f"{self.generator.depth} needs; give --size {max(multiple, self.jitter.size // multiple * multiple)} "
+                "or a smaller --generator.depth"
+            )

@@ -1,0 +1,132 @@
+"""What a run says while it trains: JSON lines, TensorBoard and one line of progress."""
+
+import contextlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+
+from calco.console import console
+from calco.files import atomic_write, explain
+
+SHORT = {"g_pixel": "pixel", "g_gan": "gan", "d_real": "D real", "d_fake": "D drawn"}
+
+
+class Journal:
+    """Writes the log of a run, a row at a time.
+
+    Args:
+        folder: The run's folder; rows go to `log.jsonl` and, if asked, to `tensorboard/`.
+        tensorboard: Whether TensorBoard's events are written too.
+        from_step: Rows of later steps are dropped first: a run that goes on from a checkpoint writes them again.
+    """
+
+    def __init__(self, folder: Path, *, tensorboard: bool, from_step: int = 0) -> None:
+        self.path = folder / "log.jsonl"
+        rows = [row for row in read_log(folder) if row.get("step", 0) <= from_step] if from_step else []
+        atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+        self.board: Any = None
+        if tensorboard:
+            from tensorboardX import SummaryWriter
+
+            self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=from_step + 1)
+
+    def write(self, step: int, **row: Any) -> None:
+        """Adds a row; its numbers, one level deep, become TensorBoard's curves."""
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": step, **row}) + "\n")
+        except OSError as error:
+            raise explain(error, self.path, "write") from error
+        for name, value in row.items() if self.board else ():
+            for inner, number in value.items() if isinstance(value, dict) else [("", value)]:
+                if isinstance(number, int | float):
+                    self.board.add_scalar(f"{name}/{inner}".rstrip("/"), number, step)
+
+    def picture(self, step: int, name: str, image: Any) -> None:
+        """Shows an HWC picture in TensorBoard."""
+        if self.board:
+            self.board.add_image(name, image, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Writes what is still held."""
+        if self.board:
+            self.board.close()
+
+
+def read_log(run: Path) -> list[dict[str, Any]]:
+    """The rows of a run's log; a last line cut off by a kill is left out."""
+    rows: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError):
+        for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+    return rows
+
+
+class Window:
+    """Means of the losses since the last row of the log."""
+
+    def __init__(self, state: dict[str, Any] | None = None) -> None:
+        self.sums: dict[str, float] = dict((state or {}).get("sums", {}))
+        self.count = int((state or {}).get("count", 0))
+
+    def add(self, losses: dict[str, float]) -> None:
+        """Counts one step in."""
+        for name, value in losses.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.count += 1
+
+    def means(self) -> dict[str, float]:
+        """The means so far."""
+        return {name: value / max(1, self.count) for name, value in self.sums.items()}
+
+    def state(self) -> dict[str, Any]:
+        """For the checkpoint."""
+        return {"sums": self.sums, "count": self.count}
+
+
+class ProgressLine:
+    """One line: how far, step, pictures per second, losses, time left."""
+
+    def __init__(self, *, shown: bool) -> None:
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn())
+        self.progress = Progress(*columns, TextColumn("{task.fields[text]}"), console=console, disable=not shown)
+        self.task = self.progress.add_task("training", total=1.0, text="")
+
+    def __enter__(self) -> "ProgressLine":
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def update(self, share: float, step: int, images_per_s: float, losses: dict[str, float], seconds_left: float) -> None:
+        """Redraws the line."""
+        parts = [f"step {step}", f"{images_per_s:.1f} images/s"]
+        parts += [f"{SHORT.get(name, name)} {value:.3f}" for name, value in losses.items()]
+        if math.isfinite(seconds_left):
+            parts.append(f"{duration(seconds_left)} left")
+        self.progress.update(self.task, completed=min(1.0, share), text="  ".join(parts))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 45s, 3:20 or 1:02:03."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    hours, rest = divmod(whole, 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+@contextlib.contextmanager
+def stage(text: str, total: int) -> Iterator[Any]:
+    """A progress bar for work of known length; yields a function to be called once a piece."""
+    columns = (TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task(text, total=total)
+        yield lambda: progress.advance(task)

@@ -1,0 +1,87 @@
+"""The losses: adversarial for both networks, and pixel by pixel under a weight map."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from calco.training.config import ObjectiveConfig
+
+
+def _cross_entropy(logits: Tensor, real: bool) -> Tensor:
+    # Goodfellow et al., arXiv 1406.2661; the generator's non-saturating form is the same with real=True.
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+
+
+def _least_squares(logits: Tensor, real: bool) -> Tensor:
+    # Mao et al., arXiv 1611.04076, equation 9.
+    return (logits - float(real)).square().mean()
+
+
+def _hinge(logits: Tensor, real: bool) -> Tensor:
+    # Lim and Ye, arXiv 1705.02894, equation 14.
+    return F.relu(1 - logits if real else 1 + logits).mean()
+
+
+ADVERSARIAL: dict[str, Callable[[Tensor, bool], Tensor]] = {
+    "cross-entropy": _cross_entropy,
+    "least-squares": _least_squares,
+    "hinge": _hinge,
+}
+
+# What the discriminator pays for one of its two sums when it cannot tell real from drawn at all.
+UNDECIDED = {"cross-entropy": math.log(2), "least-squares": 0.25, "hinge": 1.0}
+
+
+def discriminator_loss(config: ObjectiveConfig, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """The two parts of the discriminator's loss, each scaled as the convention has it.
+
+    Args:
+        config: Which loss, and whether the two are averaged ("halved") or added ("sum").
+        real: Logits N, 1, h, w of targets.
+        fake: Logits N, 1, h, w of drawings.
+    """
+    loss, scale = ADVERSARIAL[config.gan], 0.5 if config.d_loss == "halved" else 1.0
+    return loss(real, True) * scale, loss(fake, False) * scale
+
+
+def generator_gan_loss(config: ObjectiveConfig, fake: Tensor) -> Tensor:
+    """The generator's adversarial loss, not yet weighted, of logits N, 1, h, w."""
+    return -fake.mean() if config.gan == "hinge" else ADVERSARIAL[config.gan](fake, True)
+
+
+def pixel_loss(config: ObjectiveConfig, drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """The weighted mean of the pixels' errors, not yet multiplied with the paper's lambda.
+
+    Args:
+        config: Which error: absolute, squared, or sqrt(d^2 + 1e-6) (Charbonnier, arXiv 1710.01992).
+        drawn: N, C, H, W in [-1, 1].
+        target: N, C, H, W in [-1, 1].
+        weight: N, 1, H, W, above or equal to 0, with mean 1 where nothing is weighed more.
+    """
+    difference = drawn - target
+    if config.pixel == "l1":
+        error = difference.abs()
+    elif config.pixel == "l2":
+        error = difference.square()
+    else:
+        error = (difference.square() + 1e-6).sqrt()
+    return (error * weight).mean()
+
+
+def balance(config: ObjectiveConfig, d_real: float, d_fake: float) -> str:
+    """A plain-words reading of how the two networks stand, from the discriminator's two losses (as configured)."""
+    undecided = UNDECIDED[config.gan] * (1.0 if config.d_loss == "halved" else 2.0)
+    total = d_real + d_fake
+    rule = {"cross-entropy": "ln 2" if config.d_loss == "halved" else "2 ln 2"}.get(config.gan, "its undecided value")
+    reading = f"The discriminator pays {total:.3f}; one that cannot tell real from drawn pays {undecided:.3f} ({rule})"
+    share = total / undecided
+    if share > 1.05:
+        return f"{reading}. It does worse than guessing: lower its learning rate or give it more filters."
+    if share > 0.8:
+        return f"{reading}. It can hardly tell them apart: the two are in balance, or it is too weak to teach more."
+    if share > 0.25:
+        return f"{reading}. It tells many drawings from targets and still has something to teach: a healthy balance."
+    return f"{reading}. It tells nearly all drawings from targets: the generator learns by the pixel loss alone."

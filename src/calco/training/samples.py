@@ -1,0 +1,62 @@
+"""Pictures of how a run comes along: a grid each validation, and a film of the grids."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from calco import images
+from calco.files import replacing
+from calco.images import Image
+
+GAP = 4
+
+
+def grid(rows: Sequence[tuple[Image, Image, Image]], caption: str, columns: int = 2) -> Image:
+    """Input | output | target side by side, several of these a row, under a line of text.
+
+    Args:
+        rows: Pictures of any size, HWC uint8, one or three channels; each row is brought to the first one's size.
+        caption: The line of text.
+        columns: How many triples stand side by side.
+
+    Returns:
+        HWC uint8 RGB of even height and width, as H.264 wants them.
+    """
+    height, width = rows[0][2].shape[:2]
+    cells = [[images.resize(images.as_channels(p, 3), (width, height)) for p in triple] for triple in rows]
+    columns = min(columns, len(rows))
+    lines = -(-len(rows) // columns)
+    band = 24
+    sheet = np.full((band + lines * (height + GAP), columns * (3 * width + 3 * GAP) + GAP, 3), 255, np.uint8)
+    for number, triple in enumerate(cells):
+        top = band + number // columns * (height + GAP)
+        for place, cell in enumerate(triple):
+            left = GAP + number % columns * (3 * width + 3 * GAP) + place * (width + GAP // 2)
+            sheet[top : top + height, left : left + width] = cell
+    cv2.putText(sheet, caption, (GAP, band - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (60, 60, 60), 1, cv2.LINE_AA)
+    return np.pad(sheet, ((0, sheet.shape[0] % 2), (0, sheet.shape[1] % 2), (0, 0)), constant_values=255)
+
+
+def write_film(pictures: Sequence[Path], path: Path, *, seconds: float = 10.0) -> None:
+    """A film (H.264 in MP4) of the pictures in their order; all have the first one's size.
+
+    Args:
+        pictures: Files, at least one.
+        path: Ends in .mp4.
+        seconds: How long it should take, within 2 to 24 frames a second; the last picture stays for two seconds.
+    """
+    rate = int(np.clip(round(len(pictures) / seconds), 2, 24))
+    first = images.read(pictures[0], channels=3)
+    height, width = first.shape[:2]
+    with replacing(path) as temporary, av.open(str(temporary), "w") as film:
+        stream = film.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for source in [*pictures, *[pictures[-1]] * (2 * rate)]:
+            frame = images.read(source, channels=3)
+            if frame.shape != first.shape:
+                frame = images.resize(frame, (width, height))
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        film.mux(stream.encode())

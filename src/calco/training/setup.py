@@ -1,0 +1,100 @@
+"""From a configuration to the pairs it speaks of, and to a summary of both."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any
+
+from calco.errors import CalcoError
+from calco.networks import build_discriminator, build_generator, count_parameters
+from calco.networks.generator import Composition
+from calco.pairs.dataset import PairDataset
+from calco.pairs.recipes import RecipeConfig, build_recipe, resolve
+from calco.pairs.sources import Item, Source, open_source
+from calco.pairs.splits import split_items
+from calco.training.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Data:
+    """The pairs of a run."""
+
+    source: Source
+    splits: dict[str, list[Item]]
+    train: PairDataset
+    validation: PairDataset
+    in_channels: int
+    out_channels: int
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the names of the training pairs, in order."""
+        names = "\n".join(item.key for item in self.splits["train"])
+        return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the training pairs came from, with a digest of each."""
+        return {
+            "pictures": self.source.root,
+            "source": self.source.kind,
+            "splits": {name: len(items) for name, items in self.splits.items()},
+            "trained_on": sorted(self.source.digest(item) for item in self.splits["train"]),
+        }
+
+    def left_out(self) -> dict[str, str]:
+        """Every picture that was not used, and why."""
+        return {**dict(self.source.left_out), **self.train.damaged, **self.validation.damaged}
+
+
+def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
+    """Opens the pictures, and resolves what the configuration leaves to them.
+
+    Returns:
+        The data, and the configuration with a concrete recipe and composition.
+
+    Raises:
+        CalcoError: When the pictures cannot be used, or do not fit the recipe.
+    """
+    if not config.pictures:
+        raise CalcoError("no pictures were named; give a folder or openmoji: calco train PICTURES")
+    source = open_source(config.pictures, config.source)
+    recipe_config = resolve(config.recipe, source.kind)
+    recipe = build_recipe(recipe_config, source.kind)
+    splits = split_items(source.items, config.split)
+
+    def dataset(split: str, *, train: bool) -> PairDataset:
+        return PairDataset(source, splits[split], recipe, config.jitter, config.seed, train=train)
+
+    training, validation = dataset("train", train=True), dataset("val", train=False)
+    first = training.pair(0, 0)
+    composition = config.generator.composition
+    if composition == "auto":
+        composition = choose_composition(recipe_config, first.input.shape[2], first.target.shape[2])
+    config = replace(config, recipe=recipe_config, generator=replace(config.generator, composition=composition))
+    data = Data(source, splits, training, validation, first.input.shape[2], first.target.shape[2])
+    return data, config
+
+
+def choose_composition(recipe: RecipeConfig, in_channels: int, out_channels: int) -> Composition:
+    """What of the input a recipe lets stand: luminance for colour alone, undamaged pixels for holes alone."""
+    if recipe.recipe == "colorize" and out_channels == 3:
+        return "luminance"
+    if recipe.recipe == "erase" and in_channels in (1, out_channels):
+        return "gated"
+    return "plain"
+
+
+def summary(config: TrainConfig, data: Data) -> str:
+    """The data set and the sizes of the networks, in words."""
+    generator = build_generator(config.generator, data.in_channels, data.out_channels)
+    lines = [
+        data.source.summary(),
+        "pairs: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
+        f"generator: {config.generator.architecture}, {count_parameters(generator):,} parameters, "
+        f"{data.in_channels} channels in, {data.out_channels} out",
+    ]
+    if config.objective.gan != "none":
+        judge = build_discriminator(config.discriminator, data.in_channels + data.out_channels)
+        lines.append(f"discriminator: PatchGAN {config.discriminator.patch}, {count_parameters(judge):,} parameters")
+    else:
+        lines.append("discriminator: none")
+    return "\n".join(lines)

@@ -1,0 +1,150 @@
+"""A module imports only what stands above it, and the light doors stay light."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support import ROOT
+
+SOURCE = ROOT / "src" / "calco"
+
+# The order of ARCHITECTURE.md. `top` is calco/__init__.py and calco/__main__.py.
+LAYERS = (
+    "errors",
+    "files",
+    "console",
+    "records",
+    "images",
+    "pairs",
+    "networks",
+    "inference",
+    "evaluation",
+    "training",
+    "detection",
+    "crime",
+    "web",
+    "lessons",
+    "benchmarks",
+    "cli",
+    "top",
+)
+APART = {"detection": {"crime", "training"}, "crime": {"detection", "training"}}
+MAY_LOOK_DOWN_IN_FUNCTIONS = {"cli", "web"}
+HEAVY = {"av", "cv2", "skimage", "scipy", "tensorboardX", "torch", "torchmetrics"}
+FORBIDDEN = {"dill", "joblib", "lpips", "marshal", "pickle", "shelve", "timm", "torchvision"}
+
+
+def layer_of(module: str) -> str:
+    """The layer of a dotted name inside calco: `calco.pairs.types` => pairs, `calco` => top."""
+    parts = module.split(".")
+    return "top" if len(parts) == 1 or parts[1] in {"__init__", "__main__"} else parts[1]
+
+
+def module_of(path: Path, source: Path) -> str:
+    return ".".join(("calco", *path.relative_to(source).with_suffix("").parts))
+
+
+def imports_of(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, int, bool]]:
+    """Yields (dotted name, line, whether it stands in a function) for every import."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, node.lineno, inside
+        elif isinstance(node, ast.ImportFrom):
+            if node.module == "calco":  # `from calco import images` names a module
+                for alias in node.names:
+                    if alias.name != "__version__":  # the one name that calco/__init__.py holds itself
+                        yield f"calco.{alias.name}", node.lineno, inside
+            else:
+                yield node.module or "", node.lineno, inside
+        else:
+            function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+            yield from imports_of(node, inside=inside or function)
+
+
+def violations(source: Path) -> list[str]:
+    """Every import under `source` that runs upward, joins what is kept apart, or is forbidden."""
+    found = []
+    for path in sorted(source.rglob("*.py")):
+        here = layer_of(module_of(path, source))
+        for name, line, inside in imports_of(ast.parse(path.read_text(encoding="utf-8"))):
+            where = f"{path.relative_to(source)}:{line} imports {name}"
+            if name.split(".")[0] in FORBIDDEN:
+                found.append(f"{where}, which Calco does not use")
+            if name.split(".")[0] != "calco":
+                continue
+            there = layer_of(name)
+            free = here == "top" or (inside and here in MAY_LOOK_DOWN_IN_FUNCTIONS)
+            if there not in LAYERS or here not in LAYERS:
+                found.append(
+                    f"{where}: {here} or {there} has no place in LAYERS; give it one here and in ARCHITECTURE.md"
+                )
+            elif LAYERS.index(there) > LAYERS.index(here) and not free:
+                found.append(f"{where}: {here} stands above {there}")
+            elif there in APART.get(here, set()):
+                found.append(f"{where}: {here} knows nothing of {there}")
+    return found
+
+
+def test_no_import_runs_upward() -> None:
+    assert violations(SOURCE) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "complaint"),
+    [
+        ("pairs/types.py", "from calco.training.loop import train", "pairs stands above training"),
+        ("images.py", "def f():\n    from calco import pairs", "images stands above pairs"),
+        ("detection/boxes.py", "import calco.training", "detection knows nothing of training"),
+        ("errors.py", "import torchvision.ops", "which Calco does not use"),
+        ("novelty.py", "import calco.errors", "has no place in LAYERS"),
+        ("cli.py", "def f():\n    from calco import benchmarks", None),
+        ("pairs/dataset.py", "from calco.images import Image", None),
+    ],
+)
+def test_the_rule_sees_what_it_should(tmp_path: Path, path: str, line: str, complaint: str | None) -> None:
+    file = tmp_path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(line)
+    found = violations(tmp_path)
+    if complaint is None:
+        assert found == []
+    else:
+        assert len(found) == 1
+        assert complaint in found[0]
+
+
+def test_torch_load_takes_weights_only() -> None:
+    loose = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                safe = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+                if not safe:
+                    loose.append(f"{path.relative_to(SOURCE)}:{node.lineno}")
+    assert loose == []
+
+
+def heavy_modules_after(code: str) -> set[str]:
+    """What of HEAVY a fresh interpreter has imported after running `code`."""
+    report = f"{code}\nimport sys; print('LOADED', *sorted({HEAVY!r} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=True, timeout=60)
+    return set(run.stdout.rsplit("LOADED", 1)[1].split())
+
+
+@pytest.mark.parametrize("module", ["calco", "calco.cli", "calco.errors", "calco.images", "calco.pairs"])
+def test_light_modules_import_no_heavy_library(module: str) -> None:
+    allowed = {"cv2"} if module in {"calco.images", "calco.pairs"} else set()
+    assert heavy_modules_after(f"import {module}") <= allowed
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
+def test_help_imports_no_heavy_library(arguments: list[str]) -> None:
+    code = (
+        f"import calco.cli\ntry:\n    calco.cli.main({arguments!r})\nexcept SystemExit as end:\n    assert not end.code"
+    )
+    assert heavy_modules_after(code) == set()

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Makes .venv and installs Calco in it with the extra that is named: `all` for use, `dev` for the checks.
+# Installs Debian packages that are missing when it may, otherwise says which. Leaves a stamp for make.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+extra="${1:?which extra: all or dev}"
+venv=.venv
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+# Debian packages, if this machine has apt-get and we may use it. Fails otherwise.
+debian_install() {
+    local as_root=()
+    command -v apt-get >/dev/null || return 1
+    if [ "$(id -u)" -ne 0 ]; then
+        sudo -n true 2>/dev/null || return 1
+        as_root=(sudo -n)
+    fi
+    say "installing $* with apt-get"
+    "${as_root[@]}" apt-get update -qq || return 1
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+# The versions for which the pinned torch has wheels.
+fits() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; }
+
+find_python() {
+    local name
+    for name in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+        if command -v "$name" >/dev/null && fits "$name"; then
+            printf '%s\n' "$name"
+            return
+        fi
+    done
+    return 1
+}
+
+# Debian ships venv without its pip (ensurepip) in a package of its own.
+can_make_venv() { "$1" -c 'import ensurepip, venv' >/dev/null 2>&1; }
+
+make_venv() {
+    local python version
+    if ! python=$(find_python); then
+        debian_install python3 python3-venv || true
+        python=$(find_python) || { say "no Python from 3.11 to 3.14 found; install one (Debian: apt-get install python3 python3-venv)"; exit 1; }
+    fi
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    if ! can_make_venv "$python"; then
+        debian_install "python$version-venv" || true
+        can_make_venv "$python" || { say "$python cannot make a virtual environment; apt-get install python$version-venv"; exit 1; }
+    fi
+    say "making $venv with $python ($version)"
+    "$python" -m venv --clear "$venv"
+}
+
+install_calco() {
+    local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --constraint constraints.txt)
+    say "installing torch, then calco[$extra]; the first time this takes minutes"
+    "${pip[@]}" torch # first, and held by the constraint: see constraints.txt
+    "${pip[@]}" --editable ".[$extra]"
+}
+
+# The report's test opens it in a browser; without one that test is skipped, and says so.
+browser_for_tests() {
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null && return
+    debian_install chromium || say "no chromium: the browser tests will be skipped; apt-get install chromium"
+}
+
+[ -x "$venv/bin/python" ] && fits "$venv/bin/python" || make_venv
+install_calco
+if [ "$extra" = dev ]; then
+    browser_for_tests
+    touch "$venv/.ready-all" # dev holds all
+fi
+touch "$venv/.ready-$extra"
