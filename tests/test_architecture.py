@@ -29,6 +29,7 @@ LAYERS = (
     "web",
     "lessons",
     "benchmarks",
+    "demo",
     "cli",
     "top",
 )

@@ -54,7 +54,8 @@ make_venv() {
 }
 
 install_calco() {
-    local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --quiet --constraint constraints.txt)
+    local pip=("$venv/bin/python" -m pip --disable-pip-version-check install --constraint constraints.txt)
+    [ -t 1 ] || pip+=(--quiet) # a person wants to see that it moves, a log does not
     say "installing torch, then calco[$extra]; the first time this takes minutes"
     "${pip[@]}" torch # first, and held by the constraint: see constraints.txt
     "${pip[@]}" --editable ".[$extra]"

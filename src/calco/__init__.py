@@ -20,10 +20,23 @@ _HOMES = {
     "load": "calco.inference.model",
     "open_source": "calco.pairs.sources",
     "preset": "calco.training.presets",
-    "train": "calco.training.run",
+    "train": "calco.training.train",
     "translate": "calco.inference.translate",
 }
-__all__ = sorted(_HOMES)
+__all__ = [
+    "CalcoError",
+    "Pair",
+    "Picture",
+    "TrainConfig",
+    "Translator",
+    "build_recipe",
+    "evaluate",
+    "load",
+    "open_source",
+    "preset",
+    "train",
+    "translate",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -50,7 +50,7 @@ def make_folder(path: str | Path) -> Path:
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, with its suffix; renames it to `path` at the end, or removes it on failure.
+    """Yields a temporary path beside `path`, with its suffix; renames it at the end, or removes it on failure.
 
     Raises:
         CalcoError: When the disk or the permissions do not allow it.
@@ -109,3 +109,13 @@ def digest(*paths: str | Path) -> str:
         except OSError as error:
             raise explain(error, path, "read") from error
     return total.hexdigest()[:16]
+
+
+def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
+    """The rows of a JSON-lines file; none when it is absent, and a line cut off by a kill is left out."""
+    rows: list[dict[str, Any]] = []
+    with contextlib.suppress(OSError):
+        for line in Path(path).read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+    return rows

@@ -4,10 +4,12 @@ A picture is a NumPy array HWC with one channel (grey) or three (RGB), `uint8`, 
 Inside the networks it is a tensor CHW, `float32` in [-1, 1].
 """
 
+import contextlib
 import os
 import struct
 import unicodedata
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
@@ -85,9 +87,7 @@ def read(path: str | Path, *, channels: Channels | None = None, indices: bool = 
         CalcoError: When the file is absent, empty, cut short, or no picture.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata and of large pictures: neither is an error
-            image = _decode(Path(path), indices)
+        image = _decode(Path(path), indices)
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise explain(error, path, "read") from error
@@ -95,6 +95,15 @@ def read(path: str | Path, *, channels: Channels | None = None, indices: bool = 
     if image.dtype == np.float32 and not (float(image.min()) >= 0 and float(image.max()) <= 1):
         raise CalcoError(f"cannot read {path}: its numbers leave [0, 1]; divide them by their peak")
     return image if channels is None else as_channels(image, channels)
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[Pillow.Image]:
+    """A file in Pillow, which warns of odd metadata and of large pictures: neither is an error here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Pillow.open(path) as opened:
+            yield opened
 
 
 def _reason(path: Path, error: Exception) -> str:
@@ -110,14 +119,22 @@ def _reason(path: Path, error: Exception) -> str:
 
 def _decode(path: Path, indices: bool) -> Image:
     """A file => HWC, upright, one or three channels."""
-    with Pillow.open(path) as opened:
+    with _opened(path) as opened:
         opened.load()
         # The tag may stand behind the pixels, and the TIFF reader turns the picture by itself: only now is it known.
-        orientation = int(opened.getexif().get(ORIENTATION, 1) or 1)
+        orientation = _orientation(opened)
         if indices and opened.mode == "P":
             return _upright(np.array(opened)[..., None], orientation)
         deep = _deep_colour(path, opened)
         return _upright(_flatten(opened) if deep is None else deep, orientation)
+
+
+def _orientation(opened: Pillow.Image) -> int:
+    """The EXIF orientation, 1 to 8; broken metadata must not cost a picture whose pixels are whole."""
+    try:
+        return int(opened.getexif().get(ORIENTATION, 1) or 1)
+    except UNREADABLE:
+        return 1
 
 
 def _flatten(opened: Pillow.Image) -> Image:
@@ -231,8 +248,7 @@ def _metadata(like: Path, channels: int) -> dict[str, Any]:
     """EXIF and colour profile of a file as options to save; nothing when it has none or cannot be read."""
     options: dict[str, Any] = {}
     try:
-        with warnings.catch_warnings(), Pillow.open(like) as opened:
-            warnings.simplefilter("ignore")
+        with _opened(like) as opened:
             exif = opened.getexif()
             if len(exif):
                 exif[ORIENTATION] = 1
@@ -337,8 +353,7 @@ def header_size_wh(path: str | Path) -> tuple[int, int] | None:
 
 def _header(path: str | Path) -> tuple[str, tuple[int, int] | None]:
     try:
-        with warnings.catch_warnings(), Pillow.open(path) as opened:
-            warnings.simplefilter("ignore")
+        with _opened(path) as opened:
             return opened.mode, opened.size
     except UNREADABLE:
         return "", None

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import msgspec
 import yaml
@@ -44,13 +44,11 @@ def _unknown(kind: Any, record: Any, path: str = "") -> str | None:
     if not (is_dataclass(kind) and isinstance(record, dict)):
         return None
     known = {f.name: f for f in fields(kind)}
-    hints = kind.__init__.__annotations__
+    hints = get_type_hints(kind)
     for name, value in record.items():
         if name not in known:
             return f"{path}{name}"
-        hint = hints.get(name)
-        inner = getattr(hint, "__origin__", hint)
-        if deeper := _unknown(inner, value, f"{path}{name}."):
+        if deeper := _unknown(hints[name], value, f"{path}{name}."):
             return deeper
     return None
 

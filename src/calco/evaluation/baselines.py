@@ -73,5 +73,5 @@ def baselines_for(*, mean_target: npt.NDArray[np.float32] | None, erased: bool) 
 
 
 def _like_target(image: Image, pair: Pair) -> Image:
-    channels = 1 if pair.target.shape[2] == 1 else 3
-    return images.as_dtype(images.as_channels(image, channels), pair.target.dtype)
+    channelled = images.as_channels(image, 1 if pair.target.shape[2] == 1 else 3)
+    return images.as_dtype(channelled, pair.target.dtype)

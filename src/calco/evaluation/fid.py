@@ -1,11 +1,13 @@
 """FID, KID and the Inception score over a whole set of pictures, with weights that the user has.
 
-The three compare sets, not pictures, through the features of one network (`calco.evaluation.inception`). They are left out,
-with a reason, unless the user names a weight file or asks for the download. With few pictures FID is biased upward: compare
-it only between sets of the same size.
+The three compare sets, not pictures, through the features of one network. They are left out, with a reason, unless the
+user names a weight file or asks for the download. With few pictures FID is biased upward: compare it only between sets of
+the same size.
 """
 
+import importlib
 import urllib.error
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,19 +38,19 @@ def open_inception(source: str | Path) -> Inception:
     if str(source) != DOWNLOAD:
         return inception.load(source)
     try:
-        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-    except Exception as error:
+        address = str(importlib.import_module("torch_fidelity.feature_extractor_inceptionv3").URL_INCEPTION_V3)
+    except (ImportError, AttributeError, RuntimeError) as error:
         raise CalcoError(
             "--inception download needs torch-fidelity: pip install torch-fidelity, or give the weight file itself"
         ) from error
     try:
         # Loaded here and not by torch-fidelity, which would unpickle it. The name holds the hash that is checked.
         weights = torch.hub.load_state_dict_from_url(
-            URL_INCEPTION_V3, map_location="cpu", progress=False, check_hash=True, weights_only=True
+            address, map_location="cpu", progress=False, check_hash=True, weights_only=True
         )
     except (urllib.error.URLError, OSError, RuntimeError) as error:
-        raise CalcoError(f"the Inception weights could not be downloaded ({error}); give a file: --inception FILE") from error
-    return inception.from_tensors(weights, URL_INCEPTION_V3)
+        raise CalcoError(f"the Inception weights could not be downloaded ({error}); give --inception FILE") from error
+    return inception.from_tensors(weights, address)
 
 
 class _Features(nn.Module):
@@ -84,7 +86,7 @@ class SetScores:
         self._targets.append((features[-1], logits[-1]))
 
     def compute(self, chosen: Sequence[int]) -> dict[str, dict[str, float]]:
-        """"fid", "kid" and "inception_score" of each system.
+        """The "fid", "kid" and "inception_score" of each system.
 
         Args:
             chosen: The pictures, by the order in which they were added, that count.
@@ -93,7 +95,7 @@ class SetScores:
             return {}
         real = torch.stack([self._targets[index][0] for index in chosen])
         with torch.random.fork_rng(devices=[]):
-            return {name: self._compare(real, [rows[index] for index in chosen]) for name, rows in self._outputs.items()}
+            return {name: self._compare(real, [rows[i] for i in chosen]) for name, rows in self._outputs.items()}
 
     def _compare(self, real: Tensor, rows: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         from torchmetrics.image.fid import FrechetInceptionDistance
@@ -101,13 +103,16 @@ class SetScores:
         from torchmetrics.image.kid import KernelInceptionDistance
 
         torch.manual_seed(self.seed)
+        with warnings.catch_warnings():
+            # That it keeps all features in memory is known and meant.
+            warnings.filterwarnings("ignore", message=".*will save all extracted features.*")
+            kid = KernelInceptionDistance(feature=_Features(), subset_size=min(KID_SUBSET, len(real)))
+            score = InceptionScore(feature=_Features(), splits=1)
         fake, logits = (torch.stack(part) for part in zip(*rows, strict=True))
         fid = FrechetInceptionDistance(feature=_Features())
-        kid = KernelInceptionDistance(feature=_Features(), subset_size=min(KID_SUBSET, len(real)))
         for metric in (fid, kid):
             metric.update(real, real=True)
             metric.update(fake, real=False)
-        score = InceptionScore(feature=_Features(), splits=1)
         score.update(logits)
         return {
             "fid": float(fid.compute()),

@@ -1,6 +1,6 @@
 """The Inception network behind FID, KID and the Inception score, as one table.
 
-It is the network of 2015-12-05 that the published figures use (Szegedy et al., arXiv 1512.00567, with 1008 classes), whose
+It is the network of 2015-12-05 that published figures use (Szegedy et al., arXiv 1512.00567, with 1008 classes). Its
 pooling differs from the usual InceptionV3: averages leave out the padding, and the last block takes the maximum. Names
 follow the state dict that pytorch-fid and torch-fidelity distribute, so that its file loads as it is. Weights come from
 the user: `calco` ships none.
@@ -8,6 +8,7 @@ the user: `calco` ships none.
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from safetensors.torch import load_file
@@ -16,16 +17,27 @@ from torch.nn import functional as F
 
 from calco.errors import CalcoError
 
+WANTED = "--inception wants the weights of the FID Inception network of 2015-12-05"
 SIDE = 299
 """Pixels that the network looks at."""
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
 _EPSILON = 0.001
+_NORM = ("bn.running_mean", "bn.running_var", "bn.weight", "bn.bias")
 
 Kernel = int | tuple[int, int]
-Convolution = tuple[str, int, Kernel, int]
-"""Name, channels out, kernel (height, width), stride. Strided ones are not padded, the others keep the size."""
-Step = str | Convolution | tuple[Convolution, Convolution]
+
+
+class Conv(NamedTuple):
+    """A convolution without bias, batch norm and ReLU. Strided ones are not padded, the others keep the size."""
+
+    name: str
+    out: int
+    kernel: Kernel = 1
+    stride: int = 1
+
+
+Step = str | Conv | tuple[Conv, Conv]
 """A pooling by name, a convolution, or two convolutions side by side."""
 Block = tuple[tuple[Step, ...], ...]
 """Branches side by side, whose results are stacked."""
@@ -33,63 +45,63 @@ Block = tuple[tuple[Step, ...], ...]
 
 def _a(pool: int) -> Block:
     return (
-        (("branch1x1", 64, 1, 1),),
-        (("branch5x5_1", 48, 1, 1), ("branch5x5_2", 64, 5, 1)),
-        (("branch3x3dbl_1", 64, 1, 1), ("branch3x3dbl_2", 96, 3, 1), ("branch3x3dbl_3", 96, 3, 1)),
-        ("average", ("branch_pool", pool, 1, 1)),
+        (Conv("branch1x1", 64),),
+        (Conv("branch5x5_1", 48), Conv("branch5x5_2", 64, 5)),
+        (Conv("branch3x3dbl_1", 64), Conv("branch3x3dbl_2", 96, 3), Conv("branch3x3dbl_3", 96, 3)),
+        ("average", Conv("branch_pool", pool)),
     )
 
 
 def _c(width: int) -> Block:
     return (
-        (("branch1x1", 192, 1, 1),),
-        (("branch7x7_1", width, 1, 1), ("branch7x7_2", width, (1, 7), 1), ("branch7x7_3", 192, (7, 1), 1)),
+        (Conv("branch1x1", 192),),
+        (Conv("branch7x7_1", width), Conv("branch7x7_2", width, (1, 7)), Conv("branch7x7_3", 192, (7, 1))),
         (
-            ("branch7x7dbl_1", width, 1, 1),
-            ("branch7x7dbl_2", width, (7, 1), 1),
-            ("branch7x7dbl_3", width, (1, 7), 1),
-            ("branch7x7dbl_4", width, (7, 1), 1),
-            ("branch7x7dbl_5", 192, (1, 7), 1),
+            Conv("branch7x7dbl_1", width),
+            Conv("branch7x7dbl_2", width, (7, 1)),
+            Conv("branch7x7dbl_3", width, (1, 7)),
+            Conv("branch7x7dbl_4", width, (7, 1)),
+            Conv("branch7x7dbl_5", 192, (1, 7)),
         ),
-        ("average", ("branch_pool", 192, 1, 1)),
+        ("average", Conv("branch_pool", 192)),
     )
 
 
 def _e(pooling: str) -> Block:
     return (
-        (("branch1x1", 320, 1, 1),),
-        (("branch3x3_1", 384, 1, 1), (("branch3x3_2a", 384, (1, 3), 1), ("branch3x3_2b", 384, (3, 1), 1))),
+        (Conv("branch1x1", 320),),
+        (Conv("branch3x3_1", 384), (Conv("branch3x3_2a", 384, (1, 3)), Conv("branch3x3_2b", 384, (3, 1)))),
         (
-            ("branch3x3dbl_1", 448, 1, 1),
-            ("branch3x3dbl_2", 384, 3, 1),
-            (("branch3x3dbl_3a", 384, (1, 3), 1), ("branch3x3dbl_3b", 384, (3, 1), 1)),
+            Conv("branch3x3dbl_1", 448),
+            Conv("branch3x3dbl_2", 384, 3),
+            (Conv("branch3x3dbl_3a", 384, (1, 3)), Conv("branch3x3dbl_3b", 384, (3, 1))),
         ),
-        (pooling, ("branch_pool", 192, 1, 1)),
+        (pooling, Conv("branch_pool", 192)),
     )
 
 
 _B: Block = (
-    (("branch3x3", 384, 3, 2),),
-    (("branch3x3dbl_1", 64, 1, 1), ("branch3x3dbl_2", 96, 3, 1), ("branch3x3dbl_3", 96, 3, 2)),
+    (Conv("branch3x3", 384, 3, 2),),
+    (Conv("branch3x3dbl_1", 64), Conv("branch3x3dbl_2", 96, 3), Conv("branch3x3dbl_3", 96, 3, 2)),
     ("halve",),
 )
 _D: Block = (
-    (("branch3x3_1", 192, 1, 1), ("branch3x3_2", 320, 3, 2)),
+    (Conv("branch3x3_1", 192), Conv("branch3x3_2", 320, 3, 2)),
     (
-        ("branch7x7x3_1", 192, 1, 1),
-        ("branch7x7x3_2", 192, (1, 7), 1),
-        ("branch7x7x3_3", 192, (7, 1), 1),
-        ("branch7x7x3_4", 192, 3, 2),
+        Conv("branch7x7x3_1", 192),
+        Conv("branch7x7x3_2", 192, (1, 7)),
+        Conv("branch7x7x3_3", 192, (7, 1)),
+        Conv("branch7x7x3_4", 192, 3, 2),
     ),
     ("halve",),
 )
-_STEM: tuple[tuple[Convolution, bool], ...] = (
+_STEM: tuple[tuple[Conv, bool], ...] = (
     # The convolution, and whether it is padded although the table's rule would say otherwise.
-    (("Conv2d_1a_3x3", 32, 3, 2), False),
-    (("Conv2d_2a_3x3", 32, 3, 1), False),
-    (("Conv2d_2b_3x3", 64, 3, 1), True),
-    (("Conv2d_3b_1x1", 80, 1, 1), False),
-    (("Conv2d_4a_3x3", 192, 3, 1), False),
+    (Conv("Conv2d_1a_3x3", 32, 3, 2), False),
+    (Conv("Conv2d_2a_3x3", 32, 3), False),
+    (Conv("Conv2d_2b_3x3", 64, 3), True),
+    (Conv("Conv2d_3b_1x1", 80), False),
+    (Conv("Conv2d_4a_3x3", 192, 3), False),
 )
 _BLOCKS: Mapping[str, Block] = {
     "Mixed_5b": _a(32),
@@ -110,44 +122,38 @@ def _pair(kernel: Kernel) -> tuple[int, int]:
     return (kernel, kernel) if isinstance(kernel, int) else kernel
 
 
-def _block_shapes(prefix: str, block: Block, channels: int) -> Iterator[tuple[str, int, int, Kernel]]:
-    for branch in block:
-        inside = channels
-        for step in branch:
-            if isinstance(step, str):
-                continue
-            side_by_side = step if isinstance(step[0], tuple) else (step,)
-            for name, out, kernel, _ in side_by_side:  # type: ignore[misc]
-                yield f"{prefix}.{name}", inside, out, kernel
-            inside = sum(convolution[1] for convolution in side_by_side)  # type: ignore[misc]
+def _convolutions(step: Step) -> tuple[Conv, ...]:
+    """None for a pooling, one, or two side by side."""
+    if isinstance(step, str):
+        return ()
+    return (step,) if isinstance(step, Conv) else step
 
 
-def _out_channels(block: Block, channels: int) -> int:
-    total = 0
-    for branch in block:
-        inside = channels
-        for step in branch:
-            if not isinstance(step, str):
-                inside = sum(part[1] for part in step) if isinstance(step[0], tuple) else step[1]  # type: ignore[misc]
-        total += inside
-    return total
+def _walk() -> Iterator[tuple[str, int, Conv]]:
+    """Every convolution with its full name and its number of channels in."""
+    channels = 3
+    for conv, _padded in _STEM:
+        yield conv.name, channels, conv
+        channels = conv.out
+    for prefix, block in _BLOCKS.items():
+        # What comes in, and after each branch what has come out so far: a pooling branch passes everything on.
+        result = 0
+        for branch in block:
+            inside = channels
+            for convs in filter(None, map(_convolutions, branch)):
+                yield from ((f"{prefix}.{conv.name}", inside, conv) for conv in convs)
+                inside = sum(conv.out for conv in convs)
+            result += inside
+        channels = result
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
     """The shape of every tensor of the state dict, by name."""
     found: dict[str, tuple[int, ...]] = {}
-    convolutions: list[tuple[str, int, int, Kernel]] = []
-    channels = 3
-    for (name, out, kernel, _), _padded in _STEM:
-        convolutions.append((name, channels, out, kernel))
-        channels = out
-    for prefix, block in _BLOCKS.items():
-        convolutions += _block_shapes(prefix, block, channels)
-        channels = _out_channels(block, channels)
-    for name, inside, out, kernel in convolutions:
-        found[f"{name}.conv.weight"] = (out, inside, *_pair(kernel))
-        found |= {f"{name}.bn.{kind}": (out,) for kind in ("weight", "bias", "running_mean", "running_var")}
-    return found | {"fc.weight": (NUM_CLASSES, channels), "fc.bias": (NUM_CLASSES,)}
+    for name, inside, conv in _walk():
+        found[f"{name}.conv.weight"] = (conv.out, inside, *_pair(conv.kernel))
+        found |= {f"{name}.{kind}": (conv.out,) for kind in _NORM}
+    return found | {"fc.weight": (NUM_CLASSES, NUM_FEATURES), "fc.bias": (NUM_CLASSES,)}
 
 
 class Inception:
@@ -172,8 +178,8 @@ class Inception:
         """
         x = F.interpolate(pictures, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
         x = (x - 128) / 128
-        for index, (convolution, padded) in enumerate(_STEM):
-            x = self._convolve(x, "", convolution, pad=padded)
+        for index, (conv, padded) in enumerate(_STEM):
+            x = self._convolve(x, conv.name, conv, pad=padded)
             x = F.max_pool2d(x, 3, stride=2) if index in (2, 4) else x
         for prefix, block in _BLOCKS.items():
             x = torch.cat([self._branch(x, prefix, branch) for branch in block], dim=1)
@@ -189,23 +195,17 @@ class Inception:
                     x = F.max_pool2d(x, 3, stride=1, padding=1)
                 case "halve":
                     x = F.max_pool2d(x, 3, stride=2)
-                case (tuple() as left, tuple() as right):
-                    x = torch.cat([self._convolve(x, f"{prefix}.", part) for part in (left, right)], dim=1)
                 case _:
-                    x = self._convolve(x, f"{prefix}.", step)  # type: ignore[arg-type]
+                    convs = _convolutions(step)
+                    x = torch.cat([self._convolve(x, f"{prefix}.{conv.name}", conv) for conv in convs], dim=1)
         return x
 
-    def _convolve(self, x: Tensor, prefix: str, convolution: Convolution, *, pad: bool = True) -> Tensor:
-        name, _, kernel, stride = convolution
-        height, width = _pair(kernel)
-        padding = (height // 2, width // 2) if pad and stride == 1 else (0, 0)
-        get = {key: self.weights[f"{prefix}{name}.{key}"] for key in ("conv.weight", *_NORM)}
-        x = F.conv2d(x, get["conv.weight"], stride=stride, padding=padding)
-        mean, variance, scale, shift = (get[key] for key in _NORM)
+    def _convolve(self, x: Tensor, name: str, conv: Conv, *, pad: bool = True) -> Tensor:
+        height, width = _pair(conv.kernel)
+        padding = (height // 2, width // 2) if pad and conv.stride == 1 else (0, 0)
+        x = F.conv2d(x, self.weights[f"{name}.conv.weight"], stride=conv.stride, padding=padding)
+        mean, variance, scale, shift = (self.weights[f"{name}.{kind}"] for kind in _NORM)
         return F.relu_(F.batch_norm(x, mean, variance, scale, shift, eps=_EPSILON))
-
-
-_NORM = ("bn.running_mean", "bn.running_var", "bn.weight", "bn.bias")
 
 
 def load(path: str | Path) -> Inception:
@@ -216,18 +216,15 @@ def load(path: str | Path) -> Inception:
     """
     file = Path(path)
     if not file.is_file():
-        raise CalcoError(f"{file} is not a file; --inception wants the weights of the FID Inception network of 2015-12-05")
+        raise CalcoError(f"{file} is not a file; {WANTED}")
     try:
-        weights: dict[str, Tensor] = (
-            load_file(file) if file.suffix == ".safetensors" else torch.load(file, map_location="cpu", weights_only=True)
-        )
-        return from_tensors(weights, str(file))
-    except CalcoError:
-        raise
+        safe = file.suffix == ".safetensors"
+        weights = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CalcoError(
-            f"{file} cannot be read as a state dict; give safetensors, or a .pth that holds tensors by name and nothing else"
+            f"{file} cannot be read as tensors by name (safetensors, or a plain .pth); {WANTED}"
         ) from error
+    return from_tensors(weights, str(file))
 
 
 def from_tensors(weights: Mapping[str, Tensor], origin: str) -> Inception:
@@ -239,10 +236,10 @@ def from_tensors(weights: Mapping[str, Tensor], origin: str) -> Inception:
     expected = shapes()
     for name, shape in expected.items():
         if name not in weights:
-            raise CalcoError(f"{origin} lacks {name}; it must hold the FID Inception network of 2015-12-05")
+            raise CalcoError(f"{origin} lacks {name}; {WANTED}")
         if tuple(weights[name].shape) != shape:
             raise CalcoError(
                 f"{origin}: {name} has shape {tuple(weights[name].shape)}, not {shape}; "
-                "it must hold the FID Inception network of 2015-12-05 (1008 classes), not torchvision's"
+                f"{WANTED} (1008 classes), not torchvision's"
             )
     return Inception({name: weights[name].float() for name in expected})

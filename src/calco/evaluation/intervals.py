@@ -1,7 +1,7 @@
 """Bootstrap intervals: how far a mean could move if other pictures of the same kind had been scored.
 
-All systems and metrics share the same resamples, so that differences between systems are paired: they compare the two on
-the very same pictures, which is far sharper than comparing two separate intervals.
+All systems and metrics share the same resamples, so that differences between systems are paired: they compare the two
+on the very same pictures, which is far sharper than comparing two separate intervals.
 """
 
 from collections.abc import Sequence

@@ -62,7 +62,7 @@ METRICS: dict[str, Metric] = {
         "Colourfulness",
         None,
         1,
-        "Hasler and Süsstrunk's M3: 0 grey, 33 moderate, 109 extreme. Neither high nor low is good: near the target is.",
+        "Hasler and Süsstrunk's M3: 0 grey, 33 moderate, 109 extreme. Good is what is near the target's.",
     ),
     "fid": Metric("FID", "lower", 2, "Fréchet distance between Inception features of outputs and targets."),
     "kid": Metric("KID", "lower", 5, "Kernel distance between Inception features; less biased in small sets."),

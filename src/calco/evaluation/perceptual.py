@@ -1,9 +1,9 @@
 """ST-LPIPS: how different two pictures look to a network, tolerant of shifts by a pixel or two.
 
-The network and its calibration are those of Ghildyal and Liu, "Shift-tolerant perceptual similarity metric" (ECCV 2022):
-an AlexNet whose strides are replaced by blurred subsampling. The weights ship in the package `stlpips-pytorch`; its code
-needs torchvision, so only its weight file is read, and the network stands here as one function. The distance is NOT
-LPIPS (Zhang et al. 2018): its values are on another scale and must not be compared with published LPIPS figures.
+The network and its calibration are those of Ghildyal and Liu, "Shift-tolerant perceptual similarity metric" (ECCV
+2022): an AlexNet whose strides are replaced by blurred subsampling. The weights ship in the package `stlpips-pytorch`;
+its code needs torchvision, so only its weight file is read, and the network stands here as one function. The distance
+is NOT LPIPS (Zhang et al. 2018): its values are on another scale and must not be compared with published LPIPS figures.
 """
 
 import functools

@@ -1,4 +1,4 @@
-"""The result of an evaluation: scores beside baselines, as a value that can be saved, read, printed and put into words."""
+"""The result of an evaluation: scores beside baselines, to be saved, read, printed and put into words."""
 
 import dataclasses
 import math

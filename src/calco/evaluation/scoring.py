@@ -17,13 +17,11 @@ from calco.evaluation.fid import SetScores, open_inception
 from calco.evaluation.intervals import Bootstrap, Score, interval
 from calco.evaluation.metrics import METRICS, Counts, Floats
 from calco.evaluation.perceptual import Perceptual
-from calco.evaluation.scorecard import Case, Gain, PictureScores, Scorecard
+from calco.evaluation.scorecard import Gain, PictureScores, Scorecard
+from calco.evaluation.showcase import Showcase
 from calco.images import Image
 from calco.pairs.palettes import Palette, decode, named_palette
-from calco.pairs.types import Pair, fraction
-
-NUM_CHOSEN = 24
-NUM_EXTREME = 6
+from calco.pairs.types import Pair
 
 Progress = Callable[[int, str], None]
 """Called after each picture with the number done so far and the picture's key."""
@@ -57,7 +55,7 @@ def evaluate(
         mean_target: Mean over the training targets, HWC float32 in [0, 1], any size; None leaves this baseline out.
         inception: Weight file for FID, KID and the Inception score, "download", or None to leave them out.
         perceptual: Whether to compute ST-LPIPS where its weights are installed.
-        rank_by: The metric that finds the best and worst cases; None takes IoU with a palette, else ST-LPIPS, else SSIM.
+        rank_by: The metric that finds the best and worst cases; None takes IoU with a palette, else ST-LPIPS or SSIM.
         seed: Of the bootstrap.
         progress: Called after each picture.
         out: Folder for `scores.json` and the pictures; None writes nothing.
@@ -76,7 +74,7 @@ def evaluate(
         rank_by = "iou" if palette else "st_lpips" if judge.distance else "ssim"
     if rank_by not in METRICS or METRICS[rank_by].better is None or rank_by in ("fid", "kid", "inception_score"):
         raise CalcoError(f"pictures cannot be ranked by {rank_by!r}; choose a score of single pictures, such as ssim")
-    shown = _Shown(rank_by)
+    shown = Showcase(rank_by)
     for num, pair in enumerate(pairs, 1):
         try:
             output = translator(pair.input)
@@ -170,10 +168,9 @@ class _Judge:
             if math.isnan(means[MODEL][metric]):
                 side = metrics.MS_SSIM_MIN_SIDE if metric == "ms_ssim" else metrics.SSIM_MIN_SIDE
                 gaps[metric] = f"{METRICS[metric].label} needs pictures of {side} pixels or more on both sides"
-        nums = {metric: sum(not math.isnan(self.rows[i].scores[MODEL].get(metric, math.nan)) for i in counted) for metric in METRICS}
         systems = {
             system: {
-                metric: Score(value, *(_ends(resampled[system].get(metric))), nums[metric] or len(counted))
+                metric: _score(value, resampled[system].get(metric), self._num(metric, counted))
                 for metric, value in row.items()
                 if not math.isnan(value)
             }
@@ -191,6 +188,11 @@ class _Judge:
             target_colourfulness=float(np.mean([self.target_colours[index] for index in counted])),
             seed=seed,
         )
+
+    def _num(self, metric: str, counted: Sequence[int]) -> int:
+        """Pictures that have this score; all of them for scores of the whole set."""
+        values = [self.rows[index].scores[MODEL].get(metric, math.nan) for index in counted]
+        return sum(not math.isnan(value) for value in values) or len(counted)
 
     def _means(
         self, counted: Sequence[int], bootstrap: Bootstrap
@@ -247,6 +249,11 @@ def _ends(resampled: Floats | None) -> tuple[float, float] | tuple[None, None]:
     return found or (None, None)
 
 
+def _score(value: float, resampled: Floats | None, num: int) -> Score:
+    low, high = _ends(resampled)
+    return Score(value, low, high, num)
+
+
 def _gains(
     means: Mapping[str, Mapping[str, float]], resampled: Mapping[str, Mapping[str, Floats]]
 ) -> dict[str, dict[str, Gain]]:
@@ -264,46 +271,3 @@ def _gains(
             found[metric][system] = Gain(value=sign * (ours - means[system][metric]), low=low, high=high)
         found[metric] = {system: found[metric][system] for system in means if system in found[metric]}
     return {metric: found[metric] for metric in METRICS if metric in found}
-
-
-class _Shown:
-    """Keeps the few pictures that the report shows: the best, the worst, and some chosen by a hash of their key.
-
-    The hash makes the choice the same for every model and every order, so that reports can be laid side by side.
-    """
-
-    def __init__(self, rank_by: str) -> None:
-        self.rank_by = rank_by
-        self.sign = 1 if METRICS[rank_by].better == "higher" else -1
-        self.num = 0
-        self._kept: list[tuple[float, float, Case]] = []
-
-    def add(self, pair: Pair, output: Image, row: PictureScores) -> None:
-        """Takes a picture in, and lets go of the ones that are now neither extreme nor chosen."""
-        self.num += 1
-        value = self.sign * row.scores[MODEL].get(self.rank_by, math.nan)
-        sides = {"input": pair.input, "target": pair.target, "output": output}
-        small = {side: images.as_dtype(picture, np.uint8) for side, picture in sides.items()}
-        case = Case(key=pair.key, seen=row.seen, scores=row.scores, **small)
-        self._kept.append((value if math.isfinite(value) else 0.0, fraction("shown", pair.key), case))
-        if len(self._kept) > 2 * (NUM_CHOSEN + 2 * NUM_EXTREME):
-            self._kept = self._select()
-
-    def _select(self) -> list[tuple[float, float, Case]]:
-        ranked = sorted(self._kept, key=lambda entry: entry[0])
-        # Seen pictures are no extremes unless there are no others; they may still be chosen.
-        pool = [entry for entry in ranked if not entry[2].seen] or ranked
-        chosen = sorted(self._kept, key=lambda entry: entry[1])[: NUM_CHOSEN + 2 * NUM_EXTREME]
-        keep = {id(entry[2]): entry for entry in (*pool[:NUM_EXTREME], *pool[-NUM_EXTREME:], *chosen)}
-        return list(keep.values())
-
-    def cases(self) -> tuple[Case, ...]:
-        """Best first, then worst, then chosen; each picture once."""
-        ranked = sorted(self._kept, key=lambda entry: entry[0])
-        pool = [entry for entry in ranked if not entry[2].seen] or ranked
-        extremes = min(NUM_EXTREME, len(pool) // 3)
-        best = [replace(entry[2], role="best") for entry in reversed(pool[len(pool) - extremes :])]
-        worst = [replace(entry[2], role="worst") for entry in pool[:extremes]]
-        taken = {case.key for case in (*best, *worst)}
-        chosen = [entry[2] for entry in sorted(self._kept, key=lambda entry: entry[1]) if entry[2].key not in taken]
-        return (*best, *worst, *sorted(chosen[:NUM_CHOSEN], key=lambda case: case.key))

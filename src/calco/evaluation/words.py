@@ -42,7 +42,7 @@ def _against(card: "Scorecard", metric: str) -> str:
     ours, theirs = card.systems[MODEL][metric].mean, card.systems[baseline][metric].mean
     text = f"{number(metric, ours)} against {number(metric, theirs)} for {SYSTEM_NAMES.get(baseline, baseline)}"
     # A share of decibels, or of something near zero or below, says nothing.
-    if METRICS[metric].unit != "dB" and theirs > 0 and abs(ours / theirs - 1) < 2:  # noqa: PLR2004
+    if METRICS[metric].unit != "dB" and theirs > 0 and abs(ours / theirs - 1) < 2:
         share = round(abs(ours / theirs - 1) * 100)
         text += f", {share}% {'less' if ours < theirs else 'more'}" if share else ""
     elif METRICS[metric].unit == "dB":
@@ -52,7 +52,9 @@ def _against(card: "Scorecard", metric: str) -> str:
 
 def verdict(card: "Scorecard") -> str:
     """On what the model beats every baseline and by how much, in two to four sentences."""
-    sure, likely, lost = [], [], []
+    sure: list[str] = []
+    likely: list[str] = []
+    lost: list[str] = []
     for metric, beaten in card.beats_baselines.items():
         gains = card.gains[metric].values()
         # Set scores such as FID have no interval: their sign is all there is.

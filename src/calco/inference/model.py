@@ -23,6 +23,8 @@ from calco.networks import Generator, GeneratorConfig, build_generator
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.palettes import Palette, decode, named_palette, paint
 from calco.pairs.recipes import RecipeConfig
+from calco.pairs.sources import SourceConfig
+from calco.pairs.splits import SplitConfig
 from calco.records import from_record, to_record
 
 FORMAT = 1
@@ -38,6 +40,9 @@ class ModelInfo:
     jitter: JitterConfig
     in_channels: int
     out_channels: int
+    source: SourceConfig = field(default_factory=SourceConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    seed: int = 0
     step: int = 0
     scores: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -102,9 +107,7 @@ class Translator:
         same_size = (width_in, height_in) == (width, height)
         seen = picture if same_size else images.resize(picture, (width_in, height_in), self.info.jitter.resampling)
         with torch.inference_mode(), _dropout(self.generator, noise_seed):
-            maps = tiled(
-                self._maps, self._tensor(seen), multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP
-            )
+            maps = tiled(self._maps, self._tensor(seen), multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
             if not same_size:
                 # Bicubic overshoots at edges; the maps' own range is [-1, 1].
                 maps = F.interpolate(maps, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)
@@ -169,7 +172,9 @@ def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_t
     old = folder.with_name(f".{folder.name}.old")
     try:
         fresh.mkdir(parents=True)
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, fresh / "model.safetensors")
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, fresh / "model.safetensors"
+        )
         if mean_target is not None:
             images.write(fresh / "mean_target.png", mean_target)
         write_json(fresh / "model.json", to_record(info))

@@ -46,8 +46,8 @@ def window(tile: int, overlap: int, at_start: bool, at_end: bool) -> Tensor:
 def tiled(network: Callable[[Tensor], Tensor], x: Tensor, *, multiple: int, tile: int, overlap: int) -> Tensor:
     """Applies a network that keeps height and width to a picture of any size.
 
-    Up to `tile` pixels a side it is applied once. Beyond, tiles overlap and are blended by raised cosines that sum to one,
-    so that no border shows.
+    Up to `tile` pixels a side it is applied once. Beyond, tiles overlap and are blended by raised cosines that sum to
+    one, so that no border shows.
 
     Args:
         network: N, C, h, w => N, D, h, w for h and w that are multiples of `multiple`.

@@ -33,7 +33,9 @@ class BatchNorm(nn.BatchNorm2d):
         """Normalises NCHW `x` by the batch's statistics while training, by the running ones otherwise."""
         if not self.training or x.numel() > x.shape[1]:
             return super().forward(x)
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
         with torch.no_grad():
             self.running_mean.lerp_(x.detach().float().mean((0, 2, 3)), self.momentum)
             self.running_var.mul_(1 - self.momentum)
@@ -71,7 +73,10 @@ class ResizeConv(nn.Module):
 
 
 def initialise(network: nn.Module, *, norm_std: float = 0.02) -> None:
-    """Weights of convolutions N(0, 0.02), biases 0, scales of norms N(1, `norm_std`) (arXiv 1611.07004, section 6.2)."""
+    """Weights of convolutions N(0, 0.02), biases 0, scales of norms N(1, `norm_std`).
+
+    Source: arXiv 1611.07004, section 6.2.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02)

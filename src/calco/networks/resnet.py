@@ -62,7 +62,9 @@ class ResnetGenerator(nn.Module):
     ) -> None:
         super().__init__()
         if blocks < 1 or filters < 1:
-            raise CalcoError(f"a ResNet of {blocks} blocks and {filters} filters cannot be built; both must be at least 1")
+            raise CalcoError(
+                f"a ResNet of {blocks} blocks and {filters} filters cannot be built; both must be at least 1"
+            )
         bias = has_bias(norm)
 
         def normed(conv: nn.Module, channels: int) -> list[nn.Module]:

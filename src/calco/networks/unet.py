@@ -17,7 +17,7 @@ class UNet(nn.Module):
 
     Without arguments it is the reference network of the PyTorch implementation for 256x256 pictures. The conventions
     differ in where dropout stands (`pytorch`: the second to fourth up block; `paper` and `tensorflow`: the first to
-    third), and `tensorflow` normalises the bottleneck, applies ReLU before the skip joins, and leaks 0.3 instead of 0.2.
+    third), and `tensorflow` normalises the bottleneck, applies ReLU before the skip joins, and leaks 0.3, not 0.2.
 
     Source: Isola et al., arXiv 1611.07004, section 6.1.
 

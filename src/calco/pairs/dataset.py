@@ -37,6 +37,7 @@ class PairDataset(Dataset[Sample]):
 
     Attributes:
         damaged: Key and reason of every picture that could not be used so far, in this process.
+        cached_bytes: How much memory the pictures take that are kept, in this process.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class PairDataset(Dataset[Sample]):
         self.cache_bytes = cache_bytes
         self.damaged: dict[str, str] = {}
         self._cache: OrderedDict[int, Picture] = OrderedDict()
-        self._cached_bytes = 0
+        self.cached_bytes = 0
 
     def __len__(self) -> int:
         return len(self.items)
@@ -95,9 +96,9 @@ class PairDataset(Dataset[Sample]):
         worker = get_worker_info()
         arrays = (picture.image, picture.partner, picture.mask)
         size = sum(array.nbytes for array in arrays if array is not None)
-        if self._cached_bytes + size <= self.cache_bytes // (worker.num_workers if worker else 1):
+        if self.cached_bytes + size <= self.cache_bytes // (worker.num_workers if worker else 1):
             self._cache[index] = picture
-            self._cached_bytes += size
+            self.cached_bytes += size
 
     def preload(self, progress: Callable[[int], None] | None = None, threads: int = 2) -> None:
         """Reads everything now, so that workers which are forked later share it; damaged pictures are noted.
@@ -110,7 +111,7 @@ class PairDataset(Dataset[Sample]):
             for done, _ in enumerate(pool.map(self._try, range(len(self))), start=1):
                 if progress is not None:
                     progress(done)
-                if self._cached_bytes > 0.98 * self.cache_bytes:
+                if self.cached_bytes > 0.98 * self.cache_bytes:
                     pool.shutdown(cancel_futures=True)
                     return
 
@@ -137,8 +138,11 @@ class PairDataset(Dataset[Sample]):
 
     def _make(self, index: int, epoch: int) -> Pair:
         key = self.items[index].key
-        pair = self.recipe(self.fitted(index), generator(self.seed, epoch, key, "recipe"))
-        return crop_flip(pair, self.jitter, generator(self.seed, epoch, key, "crop")) if self.train else pair
+        picture = self.fitted(index)
+        if self.train:
+            # Cut first: what a recipe erases then lies wholly inside what the network sees.
+            picture = crop_flip(picture, self.jitter, generator(self.seed, epoch, key, "crop"))
+        return self.recipe(picture, generator(self.seed, epoch, key, "recipe"))
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
         """The sample at (index, epoch), always `jitter.size` pixels high and wide."""

@@ -93,8 +93,8 @@ def _stroke(height: int, width: int, config: EraseConfig, rng: np.random.Generat
     scale = min(scale, height / stroke.shape[0], width / stroke.shape[1])
     size_wh = max(1, int(stroke.shape[1] * scale)), max(1, int(stroke.shape[0] * scale))
     grey = images.resize(stroke[..., None].astype(np.uint8) * 255, size_wh, "bilinear")[..., 0]
-    # A thin stroke made smaller may fall below the threshold everywhere: then its darkest part stands for it.
-    return grey >= min(128, int(grey.max()))
+    # A thin stroke that is made smaller must not break: a quarter of a pixel is enough there, its darkest always.
+    return grey >= min(128 if scale >= 1 else 64, int(grey.max()))
 
 
 @cache

@@ -1,7 +1,7 @@
-"""Fitting pictures to a size, then cropping and flipping pairs: the same for input, target, weight and region."""
+"""Fitting pictures to a size, cropping and mirroring: the same for everything that belongs to one picture or pair."""
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -64,35 +64,47 @@ def fit_picture(picture: Picture, side: int, config: JitterConfig) -> Picture:
     )
 
 
-def crop_flip(pair: Pair, config: JitterConfig, rng: np.random.Generator) -> Pair:
-    """A random square of `config.size`, mirrored half of the time when `config.flip` says so."""
-    height, width = pair.input.shape[:2]
+Cut = TypeVar("Cut", Pair, Picture)
+ARRAYS: Final = ("input", "target", "weight", "region", "image", "partner", "mask")
+
+
+def crop_flip(whole: Cut, config: JitterConfig, rng: np.random.Generator) -> Cut:
+    """A random square of `config.size`, mirrored half of the time when `config.flip` says so.
+
+    Args:
+        whole: A pair, or a picture of which a recipe will make one; all its arrays are cut and mirrored alike.
+        config: Tells `size` and `flip`.
+        rng: Draws the place, then the side.
+    """
+    height, width = _extent(whole)
     top = int(rng.integers(0, max(0, height - config.size) + 1))
     left = int(rng.integers(0, max(0, width - config.size) + 1))
     mirrored = bool(rng.random() < 0.5) and config.flip
-    return _cut(pair, config.size, top, left, mirrored)
+    return _cut(whole, config.size, top, left, mirrored)
 
 
-def crop_center(pair: Pair, size: int) -> Pair:
-    """The square in the middle, padded by reflection where the pair is smaller."""
-    height, width = pair.input.shape[:2]
-    return _cut(pair, size, max(0, height - size) // 2, max(0, width - size) // 2, mirrored=False)
+def crop_center(whole: Cut, size: int) -> Cut:
+    """The square in the middle, padded by reflection where there is less."""
+    height, width = _extent(whole)
+    return _cut(whole, size, max(0, height - size) // 2, max(0, width - size) // 2, mirrored=False)
 
 
-def _cut(pair: Pair, size: int, top: int, left: int, mirrored: bool) -> Pair:
-    """One window of all four arrays."""
+def _extent(whole: Pair | Picture) -> tuple[int, int]:
+    """Height and width."""
+    image = whole.input if isinstance(whole, Pair) else whole.image
+    return image.shape[0], image.shape[1]
+
+
+def _cut(whole: Cut, size: int, top: int, left: int, mirrored: bool) -> Cut:
+    """One window of all the arrays."""
 
     def window(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         cut = _padded(array[top : top + size, left : left + size], size)
         return np.ascontiguousarray(cut[:, ::-1] if mirrored else cut)
 
-    return replace(
-        pair,
-        input=window(pair.input),
-        target=window(pair.target),
-        weight=None if pair.weight is None else window(pair.weight),
-        region=None if pair.region is None else window(pair.region),
-    )
+    arrays = {name: array for name in ARRAYS if (array := getattr(whole, name, None)) is not None}
+    changes: dict[str, Any] = {name: window(array) for name, array in arrays.items()}
+    return replace(whole, **changes)
 
 
 def _padded(array: Image, size: int) -> Image:

@@ -145,7 +145,8 @@ def _two_folders(root: Path, wanted: Layout) -> Plan | None:
     first, second = (
         {key: path for folder in folders[side] for key, path in _listed(folder, root, side)} for side in sides
     )
-    meant = wanted.source != "auto" or (role_of(sides[0]) and role_of(sides[1]))
+    roles = [role_of(side) for side in sides]
+    meant = wanted.source != "auto" or None not in roles or "mask" in roles
     if not meant and not _matched(first, second)[0]:
         return None
     return _joined((sides[0], first), (sides[1], second), wanted, root)

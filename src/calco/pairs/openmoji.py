@@ -98,9 +98,10 @@ def _prune(element: ET.Element) -> bool:
     """Removes what is neither line group nor on the way to one; tells whether a line group is left."""
     holds = False
     for child in list(element):
-        if child.tag == f"{_SVG}defs" or child.get("id") in LINE_GROUPS or _prune(child):
-            holds = holds or child.tag != f"{_SVG}defs"
-        else:
+        # What stands in a line group is line, whatever its own name: some shoulders are called "color-3".
+        if child.get("id") in LINE_GROUPS or _prune(child):
+            holds = True
+        elif child.tag != f"{_SVG}defs":
             element.remove(child)
     return holds
 

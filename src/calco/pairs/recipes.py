@@ -203,16 +203,23 @@ def build_recipe(config: RecipeConfig, source_kind: str) -> Recipe:
     Raises:
         CalcoError: As `resolve`.
     """
-    resolved = resolve(config, source_kind)
-    first, *others = (RECIPES[name] for name in _names(resolved.recipe))
+    return Chain(resolve(config, source_kind))
 
-    def recipe(picture: Picture, rng: np.random.Generator) -> Pair:
-        pair = first(picture, resolved, rng)
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The steps of a resolved configuration; an object, not a closure, so that it can be sent to another process."""
+
+    config: RecipeConfig
+
+    def __call__(self, picture: Picture, rng: np.random.Generator) -> Pair:
+        """Makes the pair; the same generator serves all steps, in their order."""
+        first, *others = (RECIPES[name] for name in _names(self.config.recipe))
+        pair = first(picture, self.config, rng)
         for step in others:
-            pair = _followed(pair, step(Picture(image=pair.input, key=pair.key, group=pair.group), resolved, rng))
+            following = Picture(image=pair.input, key=pair.key, group=pair.group)
+            pair = _followed(pair, step(following, self.config, rng))
         return pair
-
-    return recipe
 
 
 def _followed(pair: Pair, later: Pair) -> Pair:

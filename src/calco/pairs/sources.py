@@ -144,12 +144,16 @@ def _load_masked(source: Source, item: Item) -> Picture:
 
 
 def read_mask(path: str | Path) -> Image:
-    """A mask file => HW1 or HW3 `uint8`: the indices of a coloured palette, else grey levels or colours."""
-    mask = images.as_dtype(images.read(path, indices=True), np.uint8)
-    colours = images.as_dtype(images.read(path), np.uint8)
-    # A palette of greys is how some programs save black and white, in any order: there the levels count.
-    if colours.shape[2] == 3 and np.ptp(colours, axis=2).max() == 0:
-        return colours[..., :1]
+    """A mask file => HW1 or HW3 `uint8`: the indices of a palette, else grey levels or colours as they stand."""
+    mask = images.read(path, indices=True)
+    if mask.dtype == np.uint16 and int(mask.max()) < 256:
+        return mask.astype(np.uint8)  # class numbers that were saved with more room than they need
+    mask = images.as_dtype(mask, np.uint8)
+    if mask.shape[2] == 1 and int(mask.max()) == 1:
+        colours = images.luminance(images.as_dtype(images.read(path), np.uint8))
+        # Some programs save black and white as a palette in the opposite order: there the colours tell.
+        if set(np.unique(colours)) == {0, 255}:
+            return colours
     return mask
 
 

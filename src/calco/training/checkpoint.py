@@ -85,7 +85,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             meta = json.loads((file.metadata() or {})["calco"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CalcoError(f"the checkpoint {path} is damaged ({error}); remove it and resume from the one before") from error
+        raise CalcoError(
+            f"the checkpoint {path} is damaged ({error}); remove it and resume from the one before"
+        ) from error
     if meta["format"] > FORMAT:
         raise CalcoError(f"the checkpoint {path} is of format {meta['format']}, newer than {FORMAT}; update Calco")
     return tensors, meta

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, Suppress
 
 from calco.errors import CalcoError
 from calco.networks import DiscriminatorConfig, GeneratorConfig
@@ -52,7 +52,7 @@ class OptimiserConfig:
     betas: tuple[float, float] = (0.5, 0.999)
     """Adam's two decay rates."""
     decay_from: float = 1.0
-    """Share of the run after which the rate falls linearly to 0; 1 keeps it constant, 0.5 is the PyTorch reference's."""
+    """Share of the run after which the rate falls linearly to 0; 1 keeps it constant, the PyTorch reference has 0.5."""
     ema: float = 0.0
     """Decay of the averaged generator that is validated and kept; 0 keeps the last weights."""
 
@@ -140,7 +140,7 @@ class TrainConfig:
     """The run's folder; by default a new one under runs/."""
     seed: int = 0
     """From which every chance derives."""
-    preset: str = "pix2pix"
+    preset: Annotated[str, Suppress] = "pix2pix"
     """The named configuration that this one started from."""
     source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
     recipe: Annotated[RecipeConfig, OmitArgPrefixes] = field(default_factory=RecipeConfig)

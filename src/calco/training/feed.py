@@ -1,7 +1,7 @@
 """Batches in an order that derives from the seed alone, prepared while the networks compute."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -24,7 +24,7 @@ def load_batch(dataset: PairDataset, indices: list[int], epoch: int) -> Batch:
     return Batch(*(torch.stack([row[name] for row in rows]) for name in ("input", "target", "weight")))
 
 
-def batches(dataset: PairDataset, *, seed: int, epoch: int, batch: int, skip: int) -> Iterator[Batch]:
+def batches(dataset: PairDataset, *, seed: int, epoch: int, batch: int, skip: int) -> Generator[Batch, None, None]:
     """The batches of an epoch from the `skip`-th on, prepared by a thread that stays a few ahead.
 
     One thread is enough: decoding and resizing release Python's lock, and a fitted picture is kept.

@@ -1,9 +1,7 @@
 """What a run says while it trains: JSON lines, TensorBoard and one line of progress."""
 
-import contextlib
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 
 from calco.console import console
-from calco.files import atomic_write, explain
+from calco.files import atomic_write, explain, read_json_lines
 
 SHORT = {"g_pixel": "pixel", "g_gan": "gan", "d_real": "D real", "d_fake": "D drawn"}
 
@@ -27,7 +25,7 @@ class Journal:
 
     def __init__(self, folder: Path, *, tensorboard: bool, from_step: int = 0) -> None:
         self.path = folder / "log.jsonl"
-        rows = [row for row in read_log(folder) if row.get("step", 0) <= from_step] if from_step else []
+        rows = [row for row in read_json_lines(self.path) if row.get("step", 0) <= from_step] if from_step else []
         atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in rows))
         self.board: Any = None
         if tensorboard:
@@ -56,16 +54,6 @@ class Journal:
         """Writes what is still held."""
         if self.board:
             self.board.close()
-
-
-def read_log(run: Path) -> list[dict[str, Any]]:
-    """The rows of a run's log; a last line cut off by a kill is left out."""
-    rows: list[dict[str, Any]] = []
-    with contextlib.suppress(OSError):
-        for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
-                rows.append(json.loads(line))
-    return rows
 
 
 class Window:
@@ -105,7 +93,9 @@ class ProgressLine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.progress.stop()
 
-    def update(self, share: float, step: int, images_per_s: float, losses: dict[str, float], seconds_left: float) -> None:
+    def update(
+        self, share: float, step: int, images_per_s: float, losses: dict[str, float], seconds_left: float
+    ) -> None:
         """Redraws the line."""
         parts = [f"step {step}", f"{images_per_s:.1f} images/s"]
         parts += [f"{SHORT.get(name, name)} {value:.3f}" for name, value in losses.items()]
@@ -121,12 +111,3 @@ def duration(seconds: float) -> str:
         return f"{whole}s"
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
-
-
-@contextlib.contextmanager
-def stage(text: str, total: int) -> Iterator[Any]:
-    """A progress bar for work of known length; yields a function to be called once a piece."""
-    columns = (TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task(text, total=total)
-        yield lambda: progress.advance(task)

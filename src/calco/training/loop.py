@@ -77,7 +77,7 @@ class Networks:
                 group["lr"] = rate
 
     def average(self, step: int) -> None:
-        """Moves the averaged generator towards the current one; faster in the first steps, when little is averaged yet."""
+        """Moves the averaged generator towards the current one; faster at first, when little is averaged yet."""
         if self.averaged is None:
             return
         decay = min(self.config.optimiser.ema, (1 + step) / (10 + step))
@@ -192,7 +192,7 @@ def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
 def has_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware (on a CPU: AVX512-BF16 or AMX)."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
 

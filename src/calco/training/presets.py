@@ -35,7 +35,7 @@ def small() -> TrainConfig:
     return TrainConfig(
         preset="small",
         jitter=JitterConfig(size=128, resize=143, fit="cover"),
-        generator=GeneratorConfig(depth=6, filters=32, dropout=0.0),
+        generator=GeneratorConfig(depth=6, filters=32, convention="paper"),
         discriminator=DiscriminatorConfig(patch=34, filters=32),
         objective=ObjectiveConfig(gan="least-squares"),
         optimiser=OptimiserConfig(batch=8, learning_rate=1e-3, decay_from=0.4, ema=0.995),

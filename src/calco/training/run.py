@@ -1,14 +1,11 @@
-"""A training run from its configuration to a folder with a model in it."""
+"""One training run: its folder, data, networks and position."""
 
+import contextlib
+import itertools
 import math
 import os
-import shutil
-import signal
 import time
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -17,26 +14,21 @@ import torch
 from calco import __version__, images
 from calco.console import say, warn
 from calco.errors import CalcoError
-from calco.evaluation.metrics import l1, psnr, ssim
-from calco.files import make_folder, read_json, write_json
+from calco.files import make_folder, write_json
 from calco.images import Image
 from calco.inference.model import ModelInfo, Translator, save_model
-from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from calco.training.config import TrainConfig
 from calco.training.feed import batches, epoch_order
-from calco.training.journal import Journal, ProgressLine, Window, duration, read_log, stage
+from calco.training.journal import Journal, ProgressLine, Window
 from calco.training.loop import Batch, Networks, batched, choose_device, rate_at, training_step
 from calco.training.objectives import balance
 from calco.training.samples import grid, write_film
-from calco.training.setup import Data, open_data
-
-FORMAT = 1
-LOWER_IS_BETTER = {"l1": True, "psnr": False, "ssim": False}
-METRICS: dict[str, Callable[[Image, Image], float]] = {"l1": l1, "psnr": psnr, "ssim": ssim}
+from calco.training.setup import Data
+from calco.training.validation import is_better, validate
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """The person or the system asked the run to stop; a checkpoint has been written."""
 
 
@@ -61,8 +53,6 @@ class Run:
         self.stop_signal: int | None = None
         self._provenance: dict[str, Any] | None = None
         self._mean_target: Image | None = None
-
-    # -- position -----------------------------------------------------------------------------------------------------
 
     @property
     def seconds(self) -> float:
@@ -113,8 +103,6 @@ class Run:
         if meta["training_pairs"] != self.data.fingerprint:
             warn("the training pictures are not those that the run began with; it goes on with what is there now")
 
-    # -- training -----------------------------------------------------------------------------------------------------
-
     def train(self, journal: Journal, line: ProgressLine) -> None:
         """Trains until a limit is reached.
 
@@ -137,14 +125,11 @@ class Run:
             batch=options.batch,
             skip=self.batch_in_epoch * accumulate,
         )
-        try:
+        with contextlib.closing(feed):
             while self.batch_in_epoch < self.batches_per_epoch:
-                group = [batch for _, batch in zip(range(accumulate), feed, strict=False)]
-                self._update(group, journal, line)
+                self._update(list(itertools.islice(feed, accumulate)), journal, line)
                 if self.progress >= 1:
                     break
-        finally:
-            feed.close()
         # An epoch that a limit cut short still counts as the one it is, so that nothing is trained twice on resume.
         if self.batch_in_epoch >= self.batches_per_epoch:
             self.epoch, self.batch_in_epoch = self.epoch + 1, 0
@@ -190,33 +175,21 @@ class Run:
             f"(now {self.config.optimiser.learning_rate:g}), --precision fp32 or --objective.gan least-squares"
         )
 
-    # -- validation ---------------------------------------------------------------------------------------------------
-
     def validate(self, journal: Journal) -> None:
-        """Scores the generator on validation pairs, draws the samples, and keeps the model when it is the best yet."""
-        keep, dataset = self.config.keep, self.data.validation
+        """Scores the generator, draws the samples, and keeps the model when it is the best yet."""
+        keep = self.config.keep
         translator = Translator(self.info({}), self.networks.shown, device=self.device)
-        sums, triples = dict.fromkeys(METRICS, 0.0), []
-        count = min(keep.validation_pairs, len(dataset))
-        for index in range(count):
-            pair = dataset.pair(index, 0)
-            drawn = translator(pair.input, native=True)
-            for name, metric in METRICS.items():
-                sums[name] += metric(drawn, pair.target)
-            if index < keep.samples:
-                triples.append((pair.input, drawn, pair.target))
+        scores, triples = validate(translator, self.data.validation, keep)
         self.networks.shown.train()
-        scores = {name: value / count for name, value in sums.items()}
         journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=scores)
         caption = f"epoch {self.epoch}  step {self.step}  L1 {scores['l1']:.4f}  PSNR {scores['psnr']:.2f} dB"
         sheet = grid(triples, caption)
         images.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", sheet)
         journal.picture(self.step, "samples", sheet)
-        score, lower = scores[keep.best_by], LOWER_IS_BETTER[keep.best_by]
-        better = math.isfinite(score) and (self.best is None or (score < self.best if lower else score > self.best))
+        better = is_better(keep.best_by, scores[keep.best_by], self.best)
         say(f"{caption}  SSIM {scores['ssim']:.3f}" + ("  * best yet, kept" if better else ""))
         if better:
-            self.best = score
+            self.best = scores[keep.best_by]
             weights = self.networks.shown.state_dict()
             save_model(self.folder / "model", self.info(scores), weights, self.mean_target())
 
@@ -231,9 +204,12 @@ class Run:
             jitter=config.jitter,
             in_channels=self.data.in_channels,
             out_channels=self.data.out_channels,
+            source=config.source,
+            split=config.split,
+            seed=config.seed,
             step=self.step,
             scores=scores,
-            provenance={**(self._provenance or {}), "seed": config.seed, "epoch": self.epoch},
+            provenance={**(self._provenance or {}), "epoch": self.epoch},
         )
 
     def mean_target(self) -> Image:
@@ -247,8 +223,6 @@ class Run:
             self._mean_target = np.rint(total / len(chosen)).astype(np.uint8)
         return self._mean_target
 
-    # -- the end ------------------------------------------------------------------------------------------------------
-
     def finish(self) -> None:
         """Draws the film of the samples, lists what was left out, and says how the networks stand."""
         sheets = sorted((self.folder / "samples").glob("step-*.png"))
@@ -258,125 +232,8 @@ class Run:
         if left_out:
             write_json(self.folder / "left_out.json", left_out)
             name, reason = next(iter(left_out.items()))
-            warn(f"{len(left_out)} pictures were left out, such as {name}: {reason}; all in {self.folder / 'left_out.json'}")
+            listed = self.folder / "left_out.json"
+            warn(f"{len(left_out)} pictures were left out, such as {name}: {reason}; all are listed in {listed}")
         losses = (self.window if self.window.count else self.last_window).means()
         if self.config.objective.gan != "none" and losses:
             say(balance(self.config.objective, losses["d_real"], losses["d_fake"]))
-
-
-def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> Path:
-    """Trains a translator.
-
-    Args:
-        config: The whole configuration; `out` names the folder of the run.
-        resume: Goes on with the run in `out` from its last checkpoint, as if it had not been interrupted.
-        progress: Whether the line of progress is shown.
-
-    Returns:
-        The run's folder: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
-
-    Raises:
-        CalcoError: When pictures or configuration cannot be used, a loss is not finite, or the disk is full.
-        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
-    """
-    data, config = open_data(config)
-    say(data.source.summary())
-    folder = Path(config.out) if config.out else _free_folder(config)
-    config = replace(config, out=str(folder))
-    if not resume and (folder / "config.yaml").exists():
-        raise CalcoError(f"{folder} holds a run already; go on with it by --resume {folder}, or choose another --out")
-    make_folder(folder)
-    run = Run(config, folder, data)
-    _foresee_disk(run)
-    if resume:
-        run.restore(latest_checkpoint(folder / "checkpoints"))
-        if run.progress >= 1:
-            raise CalcoError(
-                f"{folder} has reached its limit at step {run.step}; to train on, give a higher one: "
-                f"calco train --resume {folder} --minutes {max(1, math.ceil(run.seconds / 60)) * 2}"
-            )
-    write_yaml(folder / "config.yaml", {"format": FORMAT, **to_record(config)}, "calco train --config THIS repeats the run")
-    _say_plan(run)
-    journal = Journal(folder, tensorboard=config.keep.tensorboard, from_step=run.step)
-    previous = {number: signal.signal(number, _stopper(run)) for number in _signals()}
-    try:
-        with ProgressLine(shown=progress) as line:
-            if run.step == 0:
-                run.save()
-            run.train(journal, line)
-    except Interrupted:
-        say(f"stopped at step {run.step} with a checkpoint; go on with: calco train --resume {folder}")
-        raise
-    finally:
-        journal.close()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    run.finish()
-    say(f"the best model is {folder / 'model'}; score it with: calco evaluate {folder}")
-    return folder
-
-
-def load_config(path: str | Path) -> TrainConfig:
-    """The configuration of a run, from its config.yaml.
-
-    Raises:
-        CalcoError: When the file is absent, of a newer format, or has fields that do not exist.
-    """
-    record = read_yaml(path)
-    if int(record.pop("format", FORMAT)) > FORMAT:
-        raise CalcoError(f"{path} is of a newer format than {FORMAT}; update Calco: pip install --upgrade calco")
-    return from_record(TrainConfig, record, path)
-
-
-def _signals() -> tuple[int, ...]:
-    import threading
-
-    # Python lets the main thread alone handle signals; a run in another thread is stopped by its owner.
-    main = threading.current_thread() is threading.main_thread()
-    return (signal.SIGINT, signal.SIGTERM) if main else ()
-
-
-def _stopper(run: Run) -> Callable[[int, FrameType | None], None]:
-    def stop(number: int, frame: FrameType | None) -> None:
-        if run.stop_signal is not None:
-            raise KeyboardInterrupt  # asked twice: at once, back to the last checkpoint
-        run.stop_signal = number
-
-    return stop
-
-
-def _free_folder(config: TrainConfig) -> Path:
-    stem = f"{config.recipe.recipe}-{Path(config.pictures).name or 'pictures'}"
-    for number in range(1, 10_000):
-        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
-        if not folder.exists():
-            return folder
-    raise CalcoError(f"runs/{stem} exists ten thousand times over; name another folder with --out")
-
-
-def _foresee_disk(run: Run) -> None:
-    """Refuses to begin what the disk cannot hold."""
-    checkpoint = sum(t.numel() * t.element_size() for t in run.networks.state().values()) * 3  # Adam's moments come later
-    needed = checkpoint * (run.config.keep.checkpoints + 1) + checkpoint // 2 + (64 << 20)
-    free = shutil.disk_usage(run.folder).free
-    if free < needed:
-        raise CalcoError(
-            f"the run needs about {needed / 1e9:.1f} GB and {run.folder} has {free / 1e9:.1f} GB left; free some space, "
-            "choose another --out, or keep fewer --checkpoints"
-        )
-
-
-def _say_plan(run: Run) -> None:
-    config, limit = run.config, run.config.limit
-    parts = [f"{limit.epochs} epochs" if limit.epochs else "", f"{limit.steps} steps" if limit.steps else ""]
-    parts.append(f"{limit.minutes:g} minutes" if limit.minutes else "")
-    precision = "bfloat16" if run.networks.dtype == torch.bfloat16 else "float32"
-    left = f", on from step {run.step} after {duration(run.seconds)}" if run.step else ""
-    say(
-        f"recipe {config.recipe.recipe}, {len(run.data.train)} pairs to train and {len(run.data.validation)} to validate, "
-        f"{run.device} in {precision} with {torch.get_num_threads()} threads, until {' or '.join(p for p in parts if p)}{left}"
-    )
-    say(f"the run is {run.folder}")
-
-
-__all__ = ["Interrupted", "Run", "load_config", "read_json", "read_log", "stage", "train"]

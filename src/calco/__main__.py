@@ -1,0 +1,5 @@
+"""`python -m calco`."""
+
+from calco.cli import main
+
+main()

@@ -1,0 +1,132 @@
+"""`calco evaluate` and `calco compare`: a model's scores and its report, on pictures it was not trained on."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calco.console import bar
+from calco.errors import CalcoError
+from calco.evaluation import scoring
+from calco.evaluation.scorecard import Scorecard
+from calco.files import make_folder, read_json_lines
+from calco.inference.model import ModelInfo, Translator, load, model_folder
+from calco.pairs.dataset import PairDataset
+from calco.pairs.recipes import build_recipe
+from calco.pairs.sources import Item, Source, SourceConfig, open_source
+from calco.pairs.splits import split_items
+from calco.pairs.types import Pair
+
+
+def evaluate(
+    model: str | Path,
+    pictures: str | Path | None = None,
+    *,
+    source: SourceConfig | None = None,
+    masks: str | None = None,
+    limit: int = 0,
+    out: str | Path | None = None,
+    inception: str | Path | None = None,
+    seed: int = 0,
+) -> Scorecard:
+    """Scores a model beside the baselines, and writes `scores.json` and `report.html`.
+
+    Args:
+        model: A run or a model folder.
+        pictures: What to score on; None takes the pictures that the run kept apart for testing.
+        source: How to read the pictures; None reads them as the training did.
+        masks: A folder of stroke masks for `erase`, when the one of the training is not here.
+        limit: Scores at most this many pictures, chosen by hash; 0 takes all.
+        out: The folder of the report; None takes `report` in the run, or beside the model.
+        inception: Weight file for FID, KID and the Inception score, or "download".
+        seed: Of the holes that `erase` makes and of the bootstrap.
+
+    Returns:
+        The scorecard; its cases hold the pictures of the report.
+
+    Raises:
+        CalcoError: When model or pictures cannot be used, or no picture could be scored.
+    """
+    from calco.evaluation.report import write_report
+
+    translator = load(model)
+    info = translator.info
+    if masks is not None:
+        erase = replace(info.recipe.erase, masks=masks)
+        info = replace(info, recipe=replace(info.recipe, erase=erase))
+    config = source or info.source
+    found, items = _items(info, pictures, replace(config, limit=limit or config.limit))
+    dataset = PairDataset(found, items, build_recipe(info.recipe, found.kind), info.jitter, seed, train=False)
+    folder = make_folder(out if out is not None else model_folder(model).parent / "report")
+    with bar("scoring", len(items)) as advance:
+        card = scoring.evaluate(
+            lambda picture: translator(picture, native=True),
+            _pairs(dataset),
+            name=Path(model).resolve().name,
+            recipe=info.recipe.recipe,
+            palette=info.recipe.segment.palette if info.palette is not None else None,
+            seen=_seen(found, items, info),
+            mean_target=_mean(translator),
+            inception=inception,
+            seed=seed,
+            progress=lambda done, _key: advance(done),
+            out=folder,
+        )
+    log = read_json_lines(model_folder(model).parent / "log.jsonl")
+    write_report(card, folder / "report.html", log=log, about=about(info, found, dataset.damaged))
+    return card
+
+
+def _items(info: ModelInfo, pictures: str | Path | None, config: SourceConfig) -> tuple[Source, Sequence[Item]]:
+    """The source, and which of its pictures are to be scored."""
+    if pictures is not None:
+        source = open_source(pictures, config)
+        return source, source.items
+    root = info.provenance.get("pictures")
+    if not root:
+        raise CalcoError("the model does not say what it was trained on; name the pictures to score it on")
+    try:
+        source = open_source(root, config)
+    except CalcoError as error:
+        raise CalcoError(f"the training pictures are needed for their test split: {error}; or name other pictures") from error
+    splits = split_items(source.items, info.split)
+    return source, splits["test"] or splits["val"]
+
+
+def _pairs(dataset: PairDataset) -> Iterator[Pair]:
+    for index in range(len(dataset)):
+        pair = dataset.pair(index, 0)
+        # A damaged picture is replaced by its neighbour in training; a score must not count that one twice.
+        if pair.key == dataset.items[index].key:
+            yield pair
+
+
+def _seen(source: Source, items: Sequence[Item], info: ModelInfo) -> Callable[[str], bool]:
+    """Whether a picture, by its contents, was among those of the training."""
+    trained_on = set(info.provenance.get("trained_on", ()))
+    digests = {item.key: item for item in items}
+    return lambda key: source.digest(digests[key]) in trained_on
+
+
+def _mean(translator: Translator) -> np.ndarray[Any, np.dtype[np.float32]] | None:
+    mean = translator.mean_target
+    return None if mean is None else (mean / 255).astype(np.float32)
+
+
+def about(info: ModelInfo, source: Source, damaged: dict[str, str]) -> dict[str, str]:
+    """What the report says of the model and of what it was scored on."""
+    said = info.provenance
+    splits = said.get("splits", {})
+    return {
+        "Recipe": info.recipe.recipe,
+        "Trained on": f"{said.get('pictures', 'unknown')} ({splits.get('train', '?')} pairs, source {said.get('source', '?')})",
+        "Training": f"{info.step} steps, epoch {said.get('epoch', '?')}, seed {info.seed}",
+        "Generator": f"{info.generator.architecture}, {info.generator.filters} filters, depth {info.generator.depth}, "
+        f"composition {info.generator.composition}",
+        "Size": f"{info.jitter.size} pixels ({info.jitter.fit})",
+        "Scored on": source.summary(),
+        "Could not be read": "; ".join(f"{key}: {reason}" for key, reason in damaged.items()) or "none",
+        "Made with": f"Calco {said.get('calco', '?')}, torch {said.get('torch', '?')}",
+    }

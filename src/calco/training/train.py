@@ -1,0 +1,142 @@
+"""`calco train`: a run from its configuration to a folder with a model in it."""
+
+import math
+import shutil
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from calco.console import say
+from calco.errors import CalcoError
+from calco.files import make_folder
+from calco.records import from_record, read_yaml, to_record, write_yaml
+from calco.training.checkpoint import latest_checkpoint
+from calco.training.config import TrainConfig
+from calco.training.journal import Journal, ProgressLine, duration
+from calco.training.run import Interrupted, Run
+from calco.training.setup import open_data
+
+FORMAT = 1
+
+
+def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> Path:
+    """Trains a translator.
+
+    Args:
+        config: The whole configuration; `out` names the folder of the run.
+        resume: Goes on with the run in `out` from its last checkpoint, as if it had not been interrupted.
+        progress: Whether the line of progress is shown.
+
+    Returns:
+        The run's folder: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
+
+    Raises:
+        CalcoError: When pictures or configuration cannot be used, a loss is not finite, or the disk is full.
+        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
+    """
+    data, config = open_data(config)
+    say(data.source.summary())
+    folder = Path(config.out) if config.out else _free_folder(config)
+    config = replace(config, out=str(folder))
+    if not resume and (folder / "config.yaml").exists():
+        raise CalcoError(f"{folder} holds a run already; go on with it by --resume {folder}, or choose another --out")
+    make_folder(folder)
+    run = Run(config, folder, data)
+    _foresee_disk(run)
+    if resume:
+        run.restore(latest_checkpoint(folder / "checkpoints"))
+        if run.progress >= 1:
+            raise CalcoError(
+                f"{folder} has reached its limit at step {run.step}; to train on, give a higher one: "
+                f"calco train --resume {folder} --minutes {max(1, math.ceil(run.seconds / 60)) * 2}"
+            )
+    record = {"format": FORMAT, **to_record(config)}
+    write_yaml(folder / "config.yaml", record, "calco train --config THIS repeats the run")
+    _say_plan(run)
+    journal = Journal(folder, tensorboard=config.keep.tensorboard, from_step=run.step)
+    try:
+        with _stopped_by_signals(run), ProgressLine(shown=progress) as line:
+            if run.step == 0:
+                run.save()
+            run.train(journal, line)
+    except Interrupted:
+        say(f"stopped at step {run.step} with a checkpoint; go on with: calco train --resume {folder}")
+        raise
+    finally:
+        journal.close()
+    run.finish()
+    say(f"the best model is {folder / 'model'}; score it with: calco evaluate {folder}")
+    return folder
+
+
+def load_config(path: str | Path) -> TrainConfig:
+    """The configuration of a run, from its config.yaml.
+
+    Raises:
+        CalcoError: When the file is absent, of a newer format, or has fields that do not exist.
+    """
+    record = read_yaml(path)
+    if int(record.pop("format", FORMAT)) > FORMAT:
+        raise CalcoError(f"{path} is of a newer format than {FORMAT}; update Calco: pip install --upgrade calco")
+    return from_record(TrainConfig, record, path)
+
+
+@contextmanager
+def _stopped_by_signals(run: Run) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run after its step, with a checkpoint; asked twice, at once."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if run.stop_signal is not None:
+            raise KeyboardInterrupt
+        run.stop_signal = number
+
+    # Python lets the main thread alone handle signals; a run in another thread is stopped by its owner.
+    main = threading.current_thread() is threading.main_thread()
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if main}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _free_folder(config: TrainConfig) -> Path:
+    stem = f"{config.recipe.recipe}-{Path(config.pictures).name or 'pictures'}"
+    for number in range(1, 10_000):
+        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        if not folder.exists():
+            return folder
+    raise CalcoError(f"runs/{stem} exists ten thousand times over; name another folder with --out")
+
+
+def _foresee_disk(run: Run) -> None:
+    """Refuses to begin what the disk cannot hold."""
+    # Adam's two moments come with the first step, and are as large as the weights.
+    checkpoint = sum(t.numel() * t.element_size() for t in run.networks.state().values()) * 3
+    needed = checkpoint * (run.config.keep.checkpoints + 1) + checkpoint // 2 + (64 << 20)
+    free = shutil.disk_usage(run.folder).free
+    if free < needed:
+        raise CalcoError(
+            f"the run needs about {needed / 1e9:.1f} GB and {run.folder} has {free / 1e9:.1f} GB left; free some "
+            "space, choose another --out, or keep fewer --checkpoints"
+        )
+
+
+def _say_plan(run: Run) -> None:
+    config, limit = run.config, run.config.limit
+    parts = [f"{limit.epochs} epochs" if limit.epochs else "", f"{limit.steps} steps" if limit.steps else ""]
+    parts.append(f"{limit.minutes:g} minutes" if limit.minutes else "")
+    precision = "bfloat16" if run.networks.dtype == torch.bfloat16 else "float32"
+    left = f", on from step {run.step} after {duration(run.seconds)}" if run.step else ""
+    until = " or ".join(part for part in parts if part)
+    say(
+        f"recipe {config.recipe.recipe}, {len(run.data.train)} pairs to train and {len(run.data.validation)} to "
+        f"validate, {run.device} in {precision} with {torch.get_num_threads()} threads, until {until}{left}"
+    )
+    say(f"the run is {run.folder}")

@@ -1,0 +1,39 @@
+"""How good the generator is so far: scores and samples on validation pairs."""
+
+from collections.abc import Callable
+
+from calco.evaluation.metrics import l1, psnr, ssim
+from calco.images import Image
+from calco.inference.model import Translator
+from calco.pairs.dataset import PairDataset
+from calco.training.config import KeepConfig
+
+METRICS: dict[str, Callable[[Image, Image], float]] = {"l1": l1, "psnr": psnr, "ssim": ssim}
+LOWER_IS_BETTER = {"l1": True, "psnr": False, "ssim": False}
+
+Triple = tuple[Image, Image, Image]  # input, drawing, target
+
+
+def validate(translator: Translator, dataset: PairDataset, keep: KeepConfig) -> tuple[dict[str, float], list[Triple]]:
+    """Scores a translator on validation pairs, whole and always the same ones.
+
+    Returns:
+        The mean of each metric, and the first pairs with their drawings for the grid of samples.
+    """
+    sums, triples = dict.fromkeys(METRICS, 0.0), []
+    count = min(keep.validation_pairs, len(dataset))
+    for index in range(count):
+        pair = dataset.pair(index, 0)
+        drawn = translator(pair.input, native=True)
+        for name, metric in METRICS.items():
+            sums[name] += metric(drawn, pair.target)
+        if index < keep.samples:
+            triples.append((pair.input, drawn, pair.target))
+    return {name: value / count for name, value in sums.items()}, triples
+
+
+def is_better(metric: str, score: float, best: float | None) -> bool:
+    """Whether a score beats the best one so far; what is not a number never does."""
+    if score != score or best is None:
+        return score == score
+    return score < best if LOWER_IS_BETTER[metric] else score > best

@@ -1,0 +1,221 @@
+"""Translating: sizes, types, names and EXIF kept; deterministic; going on; and every bad input."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+import calco
+from calco import CalcoError, images
+from calco.inference.model import ModelInfo, Translator, load, save_model, trained_size
+from calco.inference.translate import translate
+from calco.networks import GeneratorConfig, build_generator
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.recipes import RecipeConfig
+
+INFO = ModelInfo(
+    generator=GeneratorConfig(depth=3, filters=4, composition="plain", dropout_everywhere=True),
+    recipe=RecipeConfig(recipe="aligned"),
+    jitter=JitterConfig(size=32, resize=36, fit="cover"),
+    in_channels=3,
+    out_channels=3,
+)
+
+
+def network(info: ModelInfo = INFO):
+    torch.manual_seed(0)
+    made = build_generator(info.generator, info.in_channels, info.out_channels)
+    for p in made.parameters():
+        p.data.mul_(4)  # far from grey, so that differences show
+    return made
+
+
+@pytest.fixture
+def model(tmp_path):
+    folder = tmp_path / "model"
+    save_model(folder, INFO, network().state_dict(), np.zeros((32, 32, 3), np.uint8))
+    return folder
+
+
+def picture(height=40, width=50, channels=3, dtype=np.uint8, seed=0):
+    values = np.random.default_rng(seed).random((height, width, channels))
+    return values.astype(dtype) if dtype == np.float32 else (values * np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (32, 32), (37, 61)])
+@pytest.mark.parametrize("native", [False, True])
+def test_any_size_and_type_in_the_same_out(model, dtype, size, native):
+    out = load(model)(picture(*size, dtype=dtype), native=native)
+    assert out.shape == (*size, 3)
+    assert out.dtype == dtype
+
+
+def test_grey_pictures_are_taken_too(model):
+    assert load(model)(picture(channels=1)).shape == (40, 50, 3)
+    assert load(model)(picture(channels=1)[..., 0]).shape == (40, 50, 3)
+
+
+def test_the_same_picture_gives_the_same_result_and_a_seed_gives_variety(model):
+    translator = load(model)
+    one = translator(picture())
+    assert np.array_equal(one, translator(picture()))
+    assert np.array_equal(one, load(model)(picture()))
+    varied = translator(picture(), noise_seed=1)
+    assert not np.array_equal(one, varied)
+    assert np.array_equal(varied, translator(picture(), noise_seed=1))
+    assert not np.array_equal(varied, translator(picture(), noise_seed=2))
+    assert np.array_equal(one, translator(picture()))  # dropout is off again
+
+
+def test_a_picture_is_shown_at_the_scale_of_training():
+    assert trained_size(INFO.jitter, (200, 100)) == (64, 32)
+    assert trained_size(replace(INFO.jitter, fit="stretch"), (200, 100)) == (32, 32)
+    assert trained_size(replace(INFO.jitter, resize=0), (200, 100)) == (200, 100)
+
+
+def test_luminance_composition_keeps_the_detail_of_a_picture_larger_than_the_training():
+    info = replace(INFO, in_channels=1, generator=replace(INFO.generator, composition="luminance"))
+    made = network(info)
+    for p in made.parameters():
+        p.data.mul_(0.1)  # little colour, so that nothing leaves the range
+    source = (picture(300, 200, 1) // 2 + 64).astype(np.uint8)
+    out = Translator(info, made)(source)
+    assert np.abs(images.luminance(out).astype(int) - source.astype(int)).max() <= 1
+
+
+def test_large_native_pictures_are_tiled_without_a_seam(monkeypatch, model):
+    from calco.inference import model as module
+
+    flat = np.full((300, 300, 3), 128, np.uint8)
+    translator = load(model)
+    whole = translator(flat, native=True)
+    monkeypatch.setattr(module, "TILE", 128)
+    monkeypatch.setattr(module, "OVERLAP", 64)
+    pieces = translator(flat, native=True)
+    steps = np.abs(np.diff(pieces[40:-40, 40:-40].astype(int), axis=1)).max()
+    assert steps <= np.abs(np.diff(whole[40:-40, 40:-40].astype(int), axis=1)).max() + 2
+
+
+def test_a_folder_keeps_names_formats_subfolders_and_exif(model, tmp_path):
+    source = tmp_path / "in"
+    (source / "deep er").mkdir(parents=True)
+    images.write(source / "a.png", picture())
+    images.write(source / "deep er" / "ñandú.PNG", picture(20, 30))
+    exif = Pillow.Exif()
+    exif[0x010F] = "Kamera"
+    exif[0x0112] = 6  # stored lying on its side
+    Pillow.fromarray(picture(20, 30)).save(source / "b.jpg", exif=exif)
+    done = translate(model, source, tmp_path / "out")
+    assert done.written == 3
+    out = tmp_path / "out"
+    assert {p.relative_to(out).as_posix() for p in images.list_pictures(out)} == {"a.png", "b.jpg", "deep er/ñandú.PNG"}
+    with Pillow.open(out / "b.jpg") as made:
+        assert made.format == "JPEG"
+        assert made.size == (20, 30)  # upright
+        assert made.getexif()[0x010F] == "Kamera"
+        assert made.getexif().get(0x0112, 1) == 1
+    assert np.array_equal(images.read(out / "a.png"), load(model)(picture()))
+
+
+def test_sixteen_bits_stay_sixteen(model, tmp_path):
+    images.write(tmp_path / "deep.tif", picture(dtype=np.uint16))
+    translate(model, tmp_path / "deep.tif", tmp_path / "out.tif")
+    assert images.read(tmp_path / "out.tif").dtype == np.uint16
+
+
+def test_it_goes_on_where_it_stopped(model, tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for number in range(4):
+        images.write(source / f"{number}.png", picture(seed=number))
+    assert translate(model, source, out).written == 4
+    before = (out / "1.png").stat().st_mtime_ns
+    (out / "2.png").unlink()
+    done = translate(model, source, out)
+    assert (done.written, done.kept) == (1, 3)
+    assert (out / "1.png").stat().st_mtime_ns == before
+    assert translate(model, source, out, overwrite=True).written == 4
+
+
+def test_two_models_are_not_mixed_in_one_folder(model, tmp_path):
+    images.write(tmp_path / "a.png", picture())
+    translate(model, tmp_path / "a.png", tmp_path / "out")
+    with pytest.raises(CalcoError, match="other options made; choose another --out, or --overwrite"):
+        translate(model, tmp_path / "a.png", tmp_path / "out", noise_seed=1)
+
+
+def test_one_damaged_picture_is_noted_and_the_others_are_translated(model, tmp_path):
+    source, out = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    images.write(source / "good.png", picture())
+    (source / "bad.jpg").write_text("no picture")
+    done = translate(model, source, out)
+    assert done.written == 1
+    assert "bad.jpg" in done.left_out
+    assert "bad.jpg" in json.loads((out / "translation.json").read_text())["left_out"]
+    (source / "good.png").write_bytes(b"")
+    with pytest.raises(CalcoError, match="none of the 2 pictures could be translated"):
+        translate(model, source, tmp_path / "other")
+
+
+def test_the_input_is_never_overwritten(model, tmp_path):
+    images.write(tmp_path / "a.png", picture())
+    with pytest.raises(CalcoError, match="would replace"):
+        translate(model, tmp_path / "a.png", tmp_path / "a.png")
+    with pytest.raises(CalcoError, match="would replace"):
+        translate(model, tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is missing"),
+        (lambda folder: (folder / "model.json").unlink(), "holds no model.json"),
+        (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100), "is damaged"),
+        (lambda folder: (folder / "model.json").write_text("{"), "is not valid JSON"),
+        (lambda folder: edit(folder, format=99), "format 99, and this Calco reads up to 1; update Calco"),
+        (lambda folder: edit(folder, colour="red"), "unknown field colour"),
+        (lambda folder: edit(folder, in_channels=1), "does not fit its model.json"),
+    ],
+)
+def test_spoiled_models_are_refused_in_one_line(model, spoil, message):
+    spoil(model)
+    with pytest.raises(CalcoError, match=message) as refused:
+        load(model)
+    assert "\n" not in str(refused.value)
+
+
+def edit(folder, **changes):
+    record = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(record | changes))
+
+
+def test_what_is_no_model_or_picture_is_said(model, tmp_path):
+    with pytest.raises(CalcoError, match="there is no"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(CalcoError, match="there is no"):
+        translate(model, tmp_path / "nowhere", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CalcoError, match="holds no picture"):
+        translate(model, tmp_path / "empty", tmp_path / "out")
+    with pytest.raises(CalcoError, match="is no picture"):
+        load(model)(np.zeros((4, 4, 7), np.uint8))
+
+
+def test_the_model_folder_travels_through_the_public_names(model):
+    assert isinstance(calco.load(model), calco.Translator)
+
+
+def test_the_command_answers_bad_input_with_one_line_and_exit_code_2(model, tmp_path):
+    command = [sys.executable, "-m", "calco", "translate", str(model), str(tmp_path / "no"), "--out", str(tmp_path / "o")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert str(tmp_path / "no") in done.stderr

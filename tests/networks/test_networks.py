@@ -1,0 +1,187 @@
+"""The facts of the published implementations: sizes, shapes, receptive fields, conventions."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from calco import CalcoError
+from calco.networks import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    PatchGAN,
+    ResnetGenerator,
+    UNet,
+    build_discriminator,
+    build_generator,
+    count_parameters,
+    receptive_field,
+)
+
+
+def total(network: nn.Module) -> int:
+    """Trainable parameters and running statistics, as Keras counts."""
+    return count_parameters(network) + sum(b.numel() for name, b in network.named_buffers() if "running" in name)
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    [
+        (lambda: UNet(), 54_413_955),
+        (lambda: UNet(depth=7), 41_828_995),
+        (lambda: PatchGAN(), 2_768_705),
+        (lambda: PatchGAN(patch=16), 139_585),
+        (lambda: PatchGAN(patch=286), 11_159_361),
+        (lambda: PatchGAN(patch=1), 9_024),
+        (lambda: ResnetGenerator(), 11_378_179),
+        (lambda: ResnetGenerator(blocks=6), 7_837_699),
+        (lambda: UNet(convention="tensorflow"), 54_414_979),
+        (lambda: PatchGAN(convention="tensorflow"), 2_768_641),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(network, parameters):
+    assert count_parameters(network()) == parameters
+
+
+def test_totals_with_running_statistics_are_those_of_the_tensorflow_tutorial():
+    assert total(UNet(convention="tensorflow")) == 54_425_859
+    assert total(PatchGAN(convention="tensorflow")) == 2_770_433
+
+
+@pytest.mark.parametrize("convention", ["pytorch", "paper", "tensorflow"])
+def test_shapes_at_256(convention):
+    network = UNet(filters=4, convention=convention).eval()
+    seen = []
+    for module in [*network.downs, *network.ups]:
+        module.register_forward_hook(lambda _m, _i, out: seen.append((out.shape[1], out.shape[2])))
+    out = network(torch.zeros(1, 3, 256, 256))
+    f = 4
+    down = [(f, 128), (2 * f, 64), (4 * f, 32), *[(8 * f, side) for side in (16, 8, 4, 2, 1)]]
+    up = [*[(8 * f, side) for side in (2, 4, 8, 16)], (4 * f, 32), (2 * f, 64), (f, 128), (3, 256)]
+    assert seen == down + up
+    assert out.shape == (1, 3, 256, 256)
+    assert out.abs().max() <= 1
+
+
+def test_the_reference_networks_widths():
+    assert [down[0].out_channels for down in UNet().downs] == [64, 128, 256, 512, 512, 512, 512, 512]
+    convs = [m for m in PatchGAN().body if isinstance(m, nn.Conv2d)]
+    assert [c.out_channels for c in convs] == [64, 128, 256, 512, 1]
+
+
+def test_discriminator_shapes_at_256():
+    sides = []
+    network = PatchGAN().eval()
+    for module in network.body:
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _m, _i, out: sides.append(out.shape[2]))
+    out = network(torch.zeros(1, 3, 256, 256), torch.zeros(1, 3, 256, 256))
+    assert sides == [128, 64, 32, 31, 30]
+    assert out.shape == (1, 1, 30, 30)
+
+
+@pytest.mark.parametrize("patch", [1, 16, 34, 70, 142, 286])
+def test_a_logit_depends_on_a_patch_of_that_size_and_no_more(patch):
+    """Measured by gradients, not by the formula alone."""
+    network = PatchGAN(2, patch=patch, filters=2, norm="none")
+    assert receptive_field(network) == patch
+    side = 2 * patch + 64
+    picture = torch.zeros(1, 1, side, side, requires_grad=True)
+    for p in network.parameters():
+        nn.init.constant_(p, 0.1)  # all positive: nothing cancels, nothing dies
+    out = network(picture.detach(), picture)
+    out[0, 0, out.shape[2] // 2, out.shape[3] // 2].backward()
+    touched = picture.grad[0, 0].abs().sum(0).nonzero().flatten()
+    assert int(touched.max() - touched.min()) + 1 == patch
+
+
+def drops(network: UNet) -> list[int]:
+    """Sizes of the outputs of the up blocks with dropout, at 256 pixels."""
+    return [2 ** (block + 1) for block, up in enumerate(network.ups) if any(isinstance(m, nn.Dropout) for m in up)]
+
+
+def test_where_dropout_stands():
+    assert drops(UNet(filters=1)) == [4, 8, 16]
+    assert drops(UNet(filters=1, convention="paper")) == [2, 4, 8]
+    assert drops(UNet(filters=1, convention="tensorflow")) == [2, 4, 8]
+
+
+def test_the_sketch_variant_has_no_norm_and_drops_out_in_every_block_but_the_last():
+    config = GeneratorConfig(norm="none", dropout_everywhere=True, filters=2)
+    network = build_generator(config, 3, 3).backbone
+    assert drops(network) == [2, 4, 8, 16, 32, 64, 128]
+    assert not any(isinstance(m, nn.BatchNorm2d | nn.InstanceNorm2d | nn.GroupNorm) for m in network.modules())
+    assert all(m.bias is not None for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d))
+
+
+def test_only_tensorflow_normalises_the_bottleneck_and_there_at_batch_1_it_carries_nothing():
+    for convention, expected in (("pytorch", False), ("paper", False), ("tensorflow", True)):
+        bottleneck = UNet(filters=2, convention=convention).downs[-1]
+        assert isinstance(bottleneck[1], nn.BatchNorm2d) is expected
+    network = UNet(filters=2, convention="tensorflow").train()
+    seen = []
+    network.downs[-1].register_forward_hook(lambda _m, _i, out: seen.append(out.detach()))
+    for _ in range(2):
+        network(torch.randn(1, 3, 256, 256))
+    assert torch.equal(seen[0], seen[1])
+
+
+def test_leaks_and_initial_weights():
+    assert UNet(filters=2).slope == 0.2
+    assert UNet(filters=2, convention="tensorflow").slope == 0.3
+    torch.manual_seed(0)
+    network = UNet(depth=6)
+    weight = network.downs[3][0].weight.detach()
+    assert float(weight.mean()) == pytest.approx(0, abs=1e-3)
+    assert float(weight.std()) == pytest.approx(0.02, rel=0.02)
+    gamma = network.downs[3][1].weight.detach()
+    assert float(gamma.mean()) == pytest.approx(1, abs=0.01)
+    assert float(gamma.std()) == pytest.approx(0.02, rel=0.2)
+    assert float(UNet(depth=6, filters=8, convention="tensorflow").downs[3][1].weight.detach().std()) == 0
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group", "none"])
+@pytest.mark.parametrize("up", ["transpose", "resize"])
+def test_every_variant_learns_and_keeps_the_size(norm, up):
+    for architecture in ("unet", "resnet"):
+        config = GeneratorConfig(architecture=architecture, depth=3, filters=4, blocks=1, norm=norm, up=up)
+        network = build_generator(config, 1, 3)
+        out = network(torch.randn(2, 1, 32, 40))
+        assert out.shape == (2, 3, 32, 40)
+        out.mean().backward()
+        assert all(p.grad is not None for p in network.parameters())
+
+
+def test_gated_keeps_the_input_where_the_gate_is_shut():
+    network = build_generator(GeneratorConfig(depth=2, filters=2, composition="gated"), 3, 3)
+    x, maps = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8)
+    maps[:, 3] = -1
+    assert torch.equal(network.compose(x, maps), x)
+    maps[:, 3] = 1
+    assert torch.allclose(network.compose(x, maps), maps[:, :3])
+
+
+def test_luminance_is_kept_exactly():
+    network = build_generator(GeneratorConfig(depth=2, filters=2, composition="luminance"), 1, 3)
+    x = torch.rand(1, 1, 8, 8) - 0.5
+    out = network(x)
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    assert torch.allclose((out * weights).sum(1, keepdim=True), x, atol=1e-6)
+
+
+def test_what_cannot_be_built_is_said():
+    with pytest.raises(CalcoError, match="70 pixels|receptive field of 71"):
+        PatchGAN(patch=71)
+    with pytest.raises(CalcoError, match="depth 1"):
+        UNet(depth=1)
+    with pytest.raises(CalcoError, match="gated keeps parts of the input"):
+        build_generator(GeneratorConfig(depth=2, composition="gated"), 3, 1)
+    with pytest.raises(CalcoError, match="luminance makes colour"):
+        build_generator(GeneratorConfig(depth=2, composition="luminance"), 1, 1)
+
+
+def test_configured_discriminator():
+    network = build_discriminator(DiscriminatorConfig(patch=16, filters=8), 4)
+    assert receptive_field(network) == 16
+    assert math.prod(network(torch.zeros(1, 1, 32, 32), torch.zeros(1, 3, 32, 32)).shape[:2]) == 1

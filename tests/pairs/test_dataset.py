@@ -1,0 +1,157 @@
+"""The dataset: the same pair in any order and any number of workers, and what a damaged picture does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from calco import images
+from calco.errors import CalcoError
+from calco.pairs.dataset import EpochSampler, PairDataset, Sample
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.pairs.sources import SourceConfig, open_source
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(make: Make, tmp_path: Path) -> Path:
+    for i in range(6):
+        make(f"p/{i}.png", 40 + i, 30)
+    return tmp_path / "p"
+
+
+def dataset(folder: Path, *, train: bool = True, **options: object) -> PairDataset:
+    source = open_source(folder, SourceConfig())
+    jitter = options.pop("jitter", JitterConfig(size=24, resize=28))
+    recipe = build_recipe(RecipeConfig(recipe="colorize+erase", erase=EraseConfig(weight=3)), source.kind)
+    return PairDataset(source, source.items, recipe, jitter, 5, train=train, **options)
+
+
+def equal(one: Sample, other: Sample) -> bool:
+    return one["key"] == other["key"] and all(torch.equal(one[n], other[n]) for n in ("input", "target", "weight"))
+
+
+def test_a_sample_has_the_shapes_and_dtypes_of_the_contract(folder: Path) -> None:
+    sample = dataset(folder)[0, 0]
+    assert (sample["input"].shape, sample["input"].dtype) == ((1, 24, 24), torch.uint8)
+    assert (sample["target"].shape, sample["target"].dtype) == ((3, 24, 24), torch.uint8)
+    assert (sample["weight"].shape, sample["weight"].dtype) == ((1, 24, 24), torch.float32)
+    assert set(sample["weight"].unique().tolist()) <= {1.0, 3.0}
+
+
+def test_order_cache_and_other_epochs_change_nothing(folder: Path) -> None:
+    one, other = dataset(folder), dataset(folder, cache_bytes=0)
+    first = {(i, e): one[i, e] for e in (0, 1) for i in range(6)}
+    assert all(equal(other[place], first[place]) for place in reversed(first))
+    assert not torch.equal(first[0, 0]["input"], first[0, 1]["input"])
+
+
+def test_workers_change_nothing(folder: Path) -> None:
+    data = dataset(folder)
+    sampler = EpochSampler(6, 2, seed=5, epoch=3)
+    batches = [list(DataLoader(data, 2, sampler=sampler, num_workers=count)) for count in (0, 2)]
+    assert all(torch.equal(a["input"], b["input"]) and a["key"] == b["key"] for a, b in zip(*batches, strict=True))
+
+
+def test_validation_is_the_same_in_every_epoch_and_whole(folder: Path) -> None:
+    data = dataset(folder, train=False)
+    assert equal(data[2, 0], data[2, 9])
+    pair = data.pair(2, 0)
+    assert pair.input.shape == (24, 24, 1)
+    assert np.array_equal(data.fitted(2).image, pair.target)
+
+
+@pytest.mark.parametrize("jitter", [JitterConfig(size=24, resize=0), JitterConfig(size=24, resize=28, fit="cover")])
+@pytest.mark.parametrize("train", [True, False])
+def test_pictures_of_many_sizes_fit_into_a_batch(folder: Path, jitter: JitterConfig, train: bool) -> None:
+    data = dataset(folder, train=train, jitter=jitter)
+    assert {data[i, 0]["input"].shape for i in range(6)} == {(1, 24, 24)}
+
+
+def test_sixteen_bits_become_bytes(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    for i in range(2):
+        deep = np.full((30, 30, 3), 257 * (50 + i), np.uint16)
+        images.write(tmp_path / "deep" / f"{i}.png", deep)
+    data = dataset(tmp_path / "deep", train=False)
+    assert data.fitted(1).image.dtype == np.uint8
+    assert (data[1, 0]["target"] == 51).all()
+
+
+def test_one_damaged_picture_is_noted_and_replaced(folder: Path) -> None:
+    (folder / "2.png").write_text("text")
+    data = dataset(folder)
+    sample = data[2, 0]
+    assert sample["key"] == "3"
+    assert equal(sample, data[3, 0])
+    assert list(data.damaged) == ["2"]
+    assert "2.png" in data.damaged["2"]
+    assert equal(data[2, 0], sample)
+    with pytest.raises(CalcoError, match=r"2\.png"):
+        data.fitted(2)
+
+
+def test_all_damaged_pictures_say_so(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(CalcoError, match=r"none of the 6 pictures.*empty"):
+        dataset(folder)[0, 0]
+
+
+def test_preloading_reads_all_and_notes_the_damaged(folder: Path) -> None:
+    (folder / "5.png").write_bytes(b"")
+    seen: list[int] = []
+    data, plain = dataset(folder), dataset(folder)
+    data.preload(seen.append)
+    assert seen[-1] == 6
+    assert list(data.damaged) == ["5"]
+    for path in folder.iterdir():
+        path.rename(path.with_suffix(".away"))
+    kept = [data[i, 1] for i in range(6)]
+    for path in folder.iterdir():
+        path.rename(path.with_suffix(".png"))
+    assert all(equal(sample, plain[i, 1]) for i, sample in enumerate(kept))
+
+
+def test_memory_stays_within_its_limit(folder: Path) -> None:
+    data = dataset(folder, cache_bytes=2 * 28 * 28 * 3)
+    for i in range(6):
+        data[i, 0]
+    assert data.cached_bytes == 2 * 28 * 28 * 3
+
+
+def test_the_order_of_an_epoch() -> None:
+    first = list(EpochSampler(10, 3, seed=1, epoch=0))
+    assert len(first) == len(EpochSampler(10, 3, seed=1, epoch=0)) == 9
+    assert len({index for index, _ in first}) == 9
+    assert {epoch for _, epoch in first} == {0}
+    assert list(EpochSampler(10, 3, seed=1, epoch=0, start=2)) == first[6:]
+    assert list(EpochSampler(10, 3, seed=1, epoch=0, start=3)) == []
+    assert [i for i, _ in EpochSampler(10, 3, seed=1, epoch=1)] != [i for i, _ in first]
+    assert len(EpochSampler(2, 4, seed=1, epoch=0)) == 2
+    seen = {index for epoch in range(9) for index, _ in EpochSampler(10, 3, seed=1, epoch=epoch)}
+    assert seen == set(range(10))
+
+
+def test_a_recipe_can_be_sent_to_another_process(folder: Path) -> None:
+    data = dataset(folder)
+    loader = DataLoader(
+        data, 3, sampler=EpochSampler(6, 3, seed=5, epoch=0), num_workers=1, multiprocessing_context="spawn"
+    )
+    here = list(DataLoader(data, 3, sampler=EpochSampler(6, 3, seed=5, epoch=0)))
+    assert all(torch.equal(a["input"], b["input"]) for a, b in zip(loader, here, strict=True))
+
+
+def test_erased_places_lie_inside_every_crop_of_a_large_picture(make: Make, tmp_path: Path) -> None:
+    for i in range(2):
+        make(f"large/{i}.png", 300, 200)
+    data = dataset(tmp_path / "large", jitter=JitterConfig(size=24, resize=0))
+    for epoch in range(20):
+        pair = data.pair(0, epoch)
+        assert pair.region is not None
+        assert pair.region.any()

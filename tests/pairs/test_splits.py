@@ -1,0 +1,71 @@
+"""Splits stand when pictures are added, and no group crosses them."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from calco.errors import CalcoError
+from calco.pairs.sources import Item
+from calco.pairs.splits import SplitConfig, split_items, split_of
+
+CONFIG = SplitConfig()
+
+
+def items(groups: list[str], split: str | None = None) -> list[Item]:
+    return [Item(f"{group}/{i}", group, (f"{group}{i}.png",), split) for group in groups for i in range(3)]
+
+
+def by_key(split: dict[str, list[Item]]) -> dict[str, str]:
+    return {item.key: name for name, found in split.items() for item in found}
+
+
+def test_shares_and_stability() -> None:
+    names = [f"picture {i}" for i in range(2000)]
+    few, many = (by_key(split_items(items(names[:count]), CONFIG)) for count in (1000, 2000))
+    assert all(many[key] == split for key, split in few.items())
+    counts = [list(many.values()).count(split) / len(many) for split in ("train", "val", "test")]
+    assert counts == pytest.approx([0.8, 0.1, 0.1], abs=0.03)
+    assert split_of("picture 0", CONFIG) == few["picture 0/0"]
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.text(max_size=5), min_size=2, max_size=12, unique=True))
+def test_no_group_crosses_and_nothing_needed_is_empty(groups: list[str]) -> None:
+    split = split_items(items(groups), CONFIG)
+    assert sum(map(len, split.values())) == 3 * len(groups)
+    sides = [{item.group for item in found} for found in split.values()]
+    assert sum(map(len, sides)) == len(set.union(*sides))
+    assert split["train"]
+    assert split["val"]
+
+
+def test_no_validation_when_none_is_wanted() -> None:
+    split = split_items(items(["a", "b", "c"]), SplitConfig(validation=0, test=0))
+    assert [len(split[name]) for name in ("train", "val", "test")] == [9, 0, 0]
+
+
+def test_the_folder_s_own_splits_win() -> None:
+    mixed = items([f"a{i}" for i in range(30)], "train") + items(["b"], "val") + items(["c"], "test")
+    split = split_items(mixed, CONFIG)
+    assert [len(split[name]) for name in ("train", "val", "test")] == [90, 3, 3]
+    without = split_items(items([f"a{i}" for i in range(30)], "train") + items(["c"], "test"), CONFIG)
+    assert len(without["test"]) == 3
+    assert 3 <= len(without["val"]) <= 21
+
+
+def test_a_group_that_the_folder_cuts_in_two_stays_whole() -> None:
+    crossing = [Item("train/1", "same", ("1",), "train"), Item("test/1", "same", ("2",), "test")]
+    split = split_items(crossing + items([f"a{i}" for i in range(9)], "train"), CONFIG)
+    assert len({by_key(split)[item.key] for item in crossing}) == 1
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_groups(count: int) -> None:
+    with pytest.raises(CalcoError, match="two groups"):
+        split_items(items(["a"][:count]), CONFIG)
+
+
+@pytest.mark.parametrize("options", [{"validation": -0.1}, {"test": 1.0}, {"validation": 0.5, "test": 0.5}])
+def test_wrong_shares(options: dict) -> None:
+    with pytest.raises(CalcoError):
+        SplitConfig(**options)

@@ -1,0 +1,117 @@
+"""The documentation says what is so."""
+
+import functools
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import calco
+from calco.cli import VERBS
+from support import ROOT
+
+READMES = [ROOT / "README.md", ROOT / "README.es.md"]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """The text without its blocks of code."""
+    return re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of its shell blocks that call calco, without their comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = [line.split("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line.startswith("calco ")]
+
+
+def headings(page: Path) -> list[str]:
+    return re.findall(r"^(#+) ", prose(page), flags=re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", prose(page), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", READMES, ids=name_of)
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_stands_in_the_readme(page: Path, verb: str) -> None:
+    assert f"calco {verb}" in page.read_text(encoding="utf-8")
+
+
+def test_every_verb_has_its_section_in_the_page_of_commands() -> None:
+    sections = re.findall(r"^## (\w+)$", prose(ROOT / "docs" / "cli.md"), flags=re.MULTILINE)
+    assert sections == list(VERBS)
+
+
+@functools.cache
+def help_of(verb: str) -> str:
+    command = [sys.executable, "-m", "calco", verb, "--help"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_documented_option_exists(verb: str) -> None:
+    calls = [line.split() for page in PAGES for line in commands(page)]
+    options = {word for call in calls if call[1] == verb for word in call if word.startswith("--")} - {"--help"}
+    missing = {option for option in options if not re.search(rf"{re.escape(option)}(?![\w.-])", help_of(verb))}
+    assert missing == set()
+
+
+def test_every_documented_command_is_a_verb() -> None:
+    called = {line.split()[1] for page in PAGES for line in commands(page)}
+    assert called <= {*VERBS, "--help", "--version"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_relative_links_resolve(page: Path) -> None:
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#\s]+)\)", prose(index))}
+    assert {page for page in PAGES if page != index} <= linked
+
+
+def test_the_two_readmes_have_the_same_sections_and_commands() -> None:
+    english, spanish = READMES
+    assert headings(english) == headings(spanish)
+    # What stands for the reader's own folders is in the reader's language.
+    own = {"IMÁGENES": "PICTURES", "CARPETA": "DIR"}
+    translated = [" ".join(own.get(word, word) for word in line.split()) for line in commands(spanish)]
+    assert [" ".join(line.split()) for line in commands(english)] == translated
+
+
+def test_the_version_is_the_newest_of_the_changelog() -> None:
+    newest = re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert newest is not None
+    assert newest[1] == project["version"] == calco.__version__
+
+
+def test_every_library_stands_in_the_architecture() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *(line for name, lines in extras.items() if name != "dev" for line in lines)]
+    names = {re.split(r"[\[<>=~! ]", line)[0] for line in wanted} - {"calco"}
+    assert {name for name in names if name not in text} == set()
