@@ -1,15 +1,16 @@
 """The documentation says what is so."""
 
+import contextlib
 import functools
+import io
 import re
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import calco
+import calco.cli
 from calco.cli import VERBS
 from support import ROOT
 
@@ -56,8 +57,10 @@ def test_every_verb_has_its_section_in_the_page_of_commands() -> None:
 
 @functools.cache
 def help_of(verb: str) -> str:
-    command = [sys.executable, "-m", "calco", verb, "--help"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    told = io.StringIO()
+    with contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):
+        calco.cli.main([verb, "--help"])
+    return told.getvalue()
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -115,3 +118,30 @@ def test_every_library_stands_in_the_architecture() -> None:
     wanted = [*project["dependencies"], *(line for name, lines in extras.items() if name != "dev" for line in lines)]
     names = {re.split(r"[\[<>=~! ]", line)[0] for line in wanted} - {"calco"}
     assert {name for name in names if name not in text} == set()
+
+
+@pytest.mark.parametrize("command", [line for line in commands(READMES[0]) if line.startswith("calco train ../")])
+def test_the_commands_of_the_readme_fit_the_real_pictures(
+    command: str, real_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(real_data / "faces")  # so that ../faces is there
+    calco.cli.main([*command.split()[1:], "--dry-run"])
+    assert "generator" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_examples_use_public_names(page: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for block in blocks:
+        compile(block, name_of(page), "exec")
+    modules = {path.stem for path in Path(calco.__path__[0]).iterdir()}
+    used = {name for block in blocks for name in re.findall(r"\bcalco\.(\w+)", block)}
+    assert used <= {*calco.__all__, *modules}
+
+
+def test_every_module_of_the_architecture_exists() -> None:
+    named = re.findall(r"`([\w/]+(?:\.py|/))`", prose(ROOT / "ARCHITECTURE.md"))
+    package = Path(calco.__path__[0])
+    later = {"src/", "tests/"}
+    missing = {name for name in named if not (package / name).exists() and not (ROOT / name).exists()} - later
+    assert missing == set()

@@ -161,12 +161,12 @@ def _evaluate_options(
 
 def compare(args: list[str]) -> None:
     """Puts the scores and pictures of evaluated runs side by side."""
-    from calco.evaluation.compare import compare as run
+    from calco.evaluation.evaluate import compare as run
+    from calco.evaluation.words import comparison_table
 
     options = _parse(_compare_options, args, "compare")
-    table, words, path = run(options["runs"], options["out"])
-    _print_scores(table, words)
-    print(f"the page is {path}")
+    cards, page = run(options["runs"], options["out"])
+    _print_scores(comparison_table(cards), f"the page is {page}")
 
 
 def _compare_options(runs: list[str], /, out: str = "comparison.html") -> dict[str, Any]:

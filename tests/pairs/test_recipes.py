@@ -123,6 +123,13 @@ def test_a_folder_without_strokes(make: Make, tmp_path: Path, folder: str) -> No
         stroke_masks(str(tmp_path / folder))
 
 
+def test_a_wrong_folder_of_strokes_is_told_before_any_picture(tmp_path: Path) -> None:
+    config = RecipeConfig(recipe="colorize+erase", erase=EraseConfig(masks=str(tmp_path / "nowhere")))
+    with pytest.raises(CalcoError, match="nowhere"):
+        build_recipe(config, "photographs")
+    build_recipe(replace(config, recipe="colorize"), "photographs")
+
+
 @pytest.mark.parametrize(("fill", "colour"), [("black", 0), ("white", 255), ("grey", 128), ("#808080", 128)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_the_fill_stands_exactly_in_the_region(fill: str, colour: int, dtype: type) -> None:

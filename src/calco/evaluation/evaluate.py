@@ -79,6 +79,31 @@ def evaluate(
     return card
 
 
+def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> tuple[dict[str, Scorecard], Path]:
+    """Puts the scores and pictures of evaluated runs side by side, on one page.
+
+    Args:
+        runs: Two or more runs (or folders with `scores.json`) that `evaluate` has scored.
+        out: The page to write.
+
+    Returns:
+        The scorecards by the runs' shortest names that tell them apart, and the page.
+
+    Raises:
+        CalcoError: When there are fewer than two, or one has no scores yet.
+    """
+    from calco.evaluation.comparison import compare_report
+
+    cards: dict[str, Scorecard] = {}
+    for run in map(Path, runs):
+        report = next((f for f in (run / "report", run) if (f / "scores.json").is_file()), None)
+        if report is None:
+            raise CalcoError(f"{run} has no scores yet; make them with: calco evaluate {run}")
+        name = run.resolve().name
+        cards[name if name not in cards else str(run)] = Scorecard.load(report)
+    return cards, compare_report(cards, out)
+
+
 def _items(info: ModelInfo, pictures: str | Path | None, config: SourceConfig) -> tuple[Source, Sequence[Item]]:
     """The source, and which of its pictures are to be scored."""
     if pictures is not None:

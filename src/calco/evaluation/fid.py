@@ -1,8 +1,8 @@
 """FID, KID and the Inception score over a whole set of pictures, with weights that the user has.
 
 The three compare sets, not pictures, through the features of one network. They are left out, with a reason, unless the
-user names a weight file or asks for the download. With few pictures FID is biased upward: compare it only between sets of
-the same size.
+user names a weight file or asks for the download. With few pictures FID is biased upward: compare it only between sets
+of the same size.
 """
 
 import importlib

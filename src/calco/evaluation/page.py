@@ -6,18 +6,21 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
 
-from calco import images
+from calco import __version__, images
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.intervals import Score
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.scorecard import Case
 from calco.evaluation.words import arrow, interval_text, number
+from calco.files import atomic_write, make_folder
 from calco.images import Image
 
+REPORT = "report.html"
 MAX_SIDE = 640
 """Pixels; larger pictures are shrunk in the report."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -31,16 +34,32 @@ def asset(name: str) -> str:
     return (files("calco.evaluation") / name).read_text(encoding="utf-8")
 
 
-def page(title: str, header: str, body: str, footer: str) -> str:
-    """A whole HTML page that needs no other file and may load none: the policy forbids it."""
-    return (
+def write_page(out: str | Path, title: str, header: str, body: str) -> Path:
+    """Writes a whole HTML page that needs no other file and may load none: the policy forbids it.
+
+    Args:
+        out: The file, or a folder to put `report.html` in.
+        title: Of the browser's tab; plain text.
+        header: HTML above the first section.
+        body: HTML of the sections.
+
+    Returns:
+        The path of the file.
+    """
+    text = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n<style>\n{asset('report.css')}</style>\n</head>\n<body>\n"
         f'<header class="top"><div class="brand">Calco</div>{header}</header>\n<main>\n{body}\n</main>\n'
-        f"<footer>{footer}</footer>\n{_DIALOG}\n<script>\n{asset('report.js')}</script>\n</body>\n</html>\n"
+        f"<footer>Made by Calco {escape(__version__)}. This page holds everything it shows and asks nothing of the "
+        f"network.</footer>\n{_DIALOG}\n<script>\n{asset('report.js')}</script>\n</body>\n</html>\n"
     )
+    path = Path(out)
+    path = path if path.suffix.lower() in (".html", ".htm") else path / REPORT
+    make_folder(path.parent)
+    atomic_write(path, text)
+    return path
 
 
 _DIALOG = (

@@ -1,22 +1,18 @@
-"""The report of one run, and of several side by side: one HTML file each, which opens from disk without a network."""
+"""The report of one run: a single HTML file that opens from disk without a network."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from calco import __version__
-from calco.errors import CalcoError
 from calco.evaluation import curves
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, MODEL, NAVIER_STOKES, TELEA
-from calco.evaluation.intervals import Score
+from calco.evaluation.intervals import RESAMPLES
 from calco.evaluation.metrics import METRICS
-from calco.evaluation.page import definitions, gallery, page, picture, score_table, switch
-from calco.evaluation.scorecard import Case, Scorecard
+from calco.evaluation.page import definitions, gallery, picture, score_table, switch, write_page
+from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.words import SYSTEM_NAMES, count, number
-from calco.files import atomic_write, make_folder
 
-REPORT = "report.html"
 NUM_TILES = 5
 _TILES = ("l1", "ssim", "st_lpips", "psnr_inside", "psnr", "iou", "dice", "pixel_accuracy", "ms_ssim", "fid")
 _CLASS_TILES = ("iou", "dice", "pixel_accuracy", "l1", "ssim")
@@ -58,45 +54,7 @@ def write_report(
     )
     facts = [f"recipe: {card.recipe}"] if card.recipe else []
     facts += [f"scored on {count(card.num_counted)}", _seen_fact(card)]
-    return _write(out, page(f"{card.name} · Calco report", _header(card, facts), body, _footer()))
-
-
-def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
-    """Writes several runs side by side: their scores in one table, and the same pictures in rows.
-
-    Args:
-        cards: The run's name and its scores, in the order to be shown.
-        out: The file, or a folder to put `report.html` in.
-
-    Raises:
-        CalcoError: When there are fewer than two runs.
-    """
-    if len(cards) < 2:
-        raise CalcoError(
-            f"{count(len(cards), 'run')} to compare; two or more are needed: name them one after the other"
-        )
-    names = " · ".join(cards)
-    same = len({frozenset(picture.key for picture in card.pictures) for card in cards.values()}) == 1
-    header = (
-        f"<h1>{count(len(cards), 'run')} side by side</h1>"
-        f'<ul class="facts"><li>{escape(names)}</li></ul><div class="verdict"><p>{escape(_winners(cards))}</p></div>'
-    )
-    body = _compared_scores(cards, same=same) + _compared_pictures(cards)
-    return _write(out, page(f"{names} · Calco", header, body, _footer()))
-
-
-def _write(out: str | Path, text: str) -> Path:
-    path = Path(out)
-    if path.suffix.lower() not in (".html", ".htm"):
-        path = make_folder(path) / REPORT
-    else:
-        make_folder(path.parent)
-    atomic_write(path, text)
-    return path
-
-
-def _footer() -> str:
-    return f"Made by Calco {escape(__version__)}. This page holds everything it shows and asks nothing of the network."
+    return write_page(out, f"{card.name} · Calco report", _header(card, facts), body)
 
 
 def _seen_fact(card: Scorecard) -> str:
@@ -190,7 +148,8 @@ def _classes(card: Scorecard) -> str:
         "The model's scores for each class, over all pixels of all pictures after "
         "each pixel took the class of the nearest colour.</p>"
         '<div class="scroll"><table><thead><tr><th scope="col">Class</th><th scope="col">IoU ↑</th>'
-        f'<th scope="col">Dice ↑</th><th scope="col">Pixels found ↑</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
+        f'<th scope="col">Dice ↑</th><th scope="col">Pixels found ↑</th></tr></thead><tbody>{rows}</tbody>'
+        "</table></div></section>"
     )
 
 
@@ -199,7 +158,8 @@ def _curves(log: Iterable[Mapping[str, Any]]) -> str:
     if not figures:
         return ""
     return (
-        '<section><h2>Learning curves</h2><p class="lead">By training step. Thin: as measured; thick: smoothed, with its '
+        '<section><h2>Learning curves</h2><p class="lead">'
+        "By training step. Thin: as measured; thick: smoothed, with its "
         f'last value above.</p><div class="charts">{figures}</div></section>'
     )
 
@@ -218,7 +178,8 @@ def _gallery(card: Scorecard) -> str:
     ]
     return (
         f'<section><div class="bar"><h2>Pictures</h2>{switch()}</div><p class="lead">'
-        "Left the input; right the output over the target: drag the line, or move it with the arrow keys. A picture's name enlarges it.</p>"
+        "Left the input; right the output over the target: drag the line, or move it with the arrow keys. "
+        "A picture's name enlarges it.</p>"
         f"{''.join(parts)}</section>"
     )
 
@@ -228,78 +189,11 @@ def _about(card: Scorecard, about: About) -> str:
     meanings = {METRICS[metric].label: METRICS[metric].meaning for metric in card.metrics}
     systems = {name: text for name, text in _SYSTEMS.items() if name in card.systems}
     method = (
-        f"Intervals come from 1,000 bootstrap resamples of the pictures (seed {card.seed}), where pictures of one group "
-        "are drawn together; whether the model is ahead is judged on the difference in the same resamples."
+        f"Intervals come from {RESAMPLES:,} bootstrap resamples of the pictures (seed {card.seed}), where pictures of one "
+        "group are drawn together; whether the model is ahead is judged on the difference in the same resamples."
     )
     return (
         f"<section><h2>What it was trained on</h2>{trained}</section>"
         f'<section><h2>How it was measured</h2><p class="lead">{method}</p>'
         f"{definitions(meanings | systems, 'about metrics')}</section>"
-    )
-
-
-def _winners(cards: Mapping[str, Scorecard]) -> str:
-    """Which run is best on what, in one sentence."""
-    won: dict[str, list[str]] = {}
-    for metric in METRICS:
-        means = {
-            name: card.systems[MODEL][metric].mean for name, card in cards.items() if metric in card.systems[MODEL]
-        }
-        better = METRICS[metric].better
-        if better is not None and len(means) == len(cards):
-            best = (min if better == "lower" else max)(means, key=lambda name: means[name])
-            # What the shown digits cannot tell apart is won by nobody.
-            if len({number(metric, mean) for mean in means.values()}) > 1:
-                won.setdefault(best, []).append(METRICS[metric].label)
-    if not won:
-        return "No score tells the runs apart."
-    parts = [f"{name} is best on {', '.join(labels)}" for name, labels in won.items()]
-    return "; ".join(parts) + "."
-
-
-def _compared_scores(cards: Mapping[str, Scorecard], *, same: bool) -> str:
-    systems: dict[str, Mapping[str, Score]] = {name: card.systems[MODEL] for name, card in cards.items()}
-    first = next(iter(cards.values()))
-    if same:
-        systems |= {name: first.systems[name] for name in first.baselines if name not in systems}
-    metrics = [metric for metric in METRICS if any(metric in scores for scores in systems.values())]
-    numbers = "; ".join(f"{name}: {count(card.num_counted)}" for name, card in cards.items())
-    warning = (
-        ""
-        if same
-        else '<p class="warn">The runs were scored on different pictures: their means do not compare. '
-        "Evaluate them on the same folder.</p>"
-    )
-    table = score_table(systems, metrics, "Scores of the runs", highlight=list(cards))
-    return (
-        '<section><h2>Scores</h2><p class="lead">'
-        "Means with the interval that holds them with 95% certainty, drawn on the "
-        f"column's own scale. ★ marks the best; ↓ lower is better, ↑ higher is better.</p>{table}{warning}"
-        f'<ul class="notes"><li>{escape(numbers)}.</li></ul></section>'
-    )
-
-
-def _compared_pictures(cards: Mapping[str, Scorecard]) -> str:
-    by_run: dict[str, dict[str, Case]] = {name: {case.key: case for case in card.cases} for name, card in cards.items()}
-    common = set.intersection(*(set(cases) for cases in by_run.values()))
-    rows = []
-    for key in sorted(common)[:24]:
-        case = next(iter(by_run.values()))[key]
-        figures = [(case.input, "input"), (case.target, "target")]
-        figures += [(cases[key].output, _run_caption(name, cases[key], cards[name])) for name, cases in by_run.items()]
-        shown = "".join(
-            f"<figure>{picture(image, f'{text}, {key}')}<figcaption>{escape(text)}</figcaption></figure>"
-            for image, text in figures
-        )
-        rows.append(f'<li><p class="row-label">{escape(key)}</p><div class="lineup">{shown}</div></li>')
-    if not rows:
-        return '<section><h2>Pictures</h2><p class="soft">The runs have no picture in common.</p></section>'
-    return f'<section><h2>The same pictures</h2><ul class="lineups">{"".join(rows)}</ul></section>'
-
-
-def _run_caption(name: str, case: Case, card: Scorecard) -> str:
-    value = case.scores[MODEL].get(card.rank_by)
-    seen = ", from training" if case.seen else ""
-    return (
-        name + (f" · {METRICS[card.rank_by].label} {number(card.rank_by, value)}" if value is not None else "") + seen
     )

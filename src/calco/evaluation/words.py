@@ -115,3 +115,22 @@ def table(card: "Scorecard") -> "Table":
             cells.append(cell)
         result.add_row(*cells)
     return result
+
+
+def comparison_table(cards: "Mapping[str, Scorecard]") -> "Table":
+    """Metrics in rows, runs in columns, the best of each in bold."""
+    from rich.table import Table
+    from rich.text import Text
+
+    result = Table(caption="means; the best in bold")
+    result.add_column("")
+    for name, card in cards.items():
+        result.add_column(f"{name}\n{count(card.num_counted)}", justify="right")
+    shared = [metric for metric in METRICS if all(metric in card.systems[MODEL] for card in cards.values())]
+    for metric in shared:
+        means = [card.systems[MODEL][metric].mean for card in cards.values()]
+        best = {"lower": min(means), "higher": max(means), None: None}[METRICS[metric].better]
+        style = ["bold green" if mean == best else "" for mean in means]
+        cells = (Text(number(metric, mean), style=look) for mean, look in zip(means, style, strict=True))
+        result.add_row(f"{METRICS[metric].label} {arrow(metric)}".strip(), *cells)
+    return result

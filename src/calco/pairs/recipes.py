@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from calco.errors import CalcoError
 from calco.images import Image, as_channels, as_dtype, luminance
-from calco.pairs.erasing import EraseConfig, erased_region, fill_colour
+from calco.pairs.erasing import EraseConfig, erased_region, fill_colour, stroke_masks
 from calco.pairs.palettes import mask_to_indices, named_palette, paint
 from calco.pairs.types import Pair, Picture
 
@@ -189,7 +189,7 @@ def resolve(config: RecipeConfig, source_kind: str) -> RecipeConfig:
         others = ", ".join(name for name in RECIPES if source_kind in NEEDS.get(name, (source_kind,)))
         kinds = " or ".join(NEEDS[first])
         raise CalcoError(
-            f"recipe {first} needs {kinds} pictures, and these are {source_kind}; choose --recipe {others}, "
+            f"recipe {first} needs a source of {kinds}, and this is one of {source_kind}; choose --recipe {others}, "
             f"or force --source {'masks' if first == 'segment' else 'parallel'}"
         )
     return config
@@ -201,9 +201,12 @@ def build_recipe(config: RecipeConfig, source_kind: str) -> Recipe:
     Each further step of a chain works on the input that the step before it made; the target stays that of the first.
 
     Raises:
-        CalcoError: As `resolve`.
+        CalcoError: As `resolve`, and when the folder of stroke masks holds none.
     """
-    return Chain(resolve(config, source_kind))
+    resolved = resolve(config, source_kind)
+    if config.erase.masks and "erase" in _names(resolved.recipe):
+        stroke_masks(config.erase.masks)  # a wrong folder is told now, not as the damage of every picture
+    return Chain(resolved)
 
 
 @dataclass(frozen=True, slots=True)

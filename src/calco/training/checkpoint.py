@@ -25,10 +25,15 @@ def flatten_optimiser(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str
 
 def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
     """Puts back what `flatten_optimiser` took; learning rates stay the caller's matter."""
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         if key.startswith(prefix + "."):
             number, name = key[len(prefix) + 1 :].split(".")
+            like = parameters[int(number)]
+            if tensor.shape == like.shape:
+                # The fused kernel walks through memory: moments must lie in the order of their weights (NHWC).
+                tensor = torch.empty_like(like, requires_grad=False).copy_(tensor)
             state.setdefault(int(number), {})[name] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 

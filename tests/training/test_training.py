@@ -1,0 +1,336 @@
+"""Training: exactness, resumption, limits, and what a run leaves behind."""
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from calco import CalcoError, images
+from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.recipes import RecipeConfig
+from calco.records import to_record, write_yaml
+from calco.training.checkpoint import list_checkpoints, load_checkpoint
+from calco.training.config import (
+    ComputeConfig,
+    KeepConfig,
+    LimitConfig,
+    ObjectiveConfig,
+    OptimiserConfig,
+    TrainConfig,
+)
+from calco.training.train import load_config, train
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    chance = np.random.default_rng(0)
+    for number in range(24):
+        colour = chance.integers(0, 255, 3)
+        picture = np.full((40, 48, 3), colour, np.uint8)
+        picture[10:30, 5 + number % 9 : 30] = 255 - colour
+        images.write(folder / f"{number:02d}.png", picture)
+    return folder
+
+
+def tiny(pictures: Path, out: Path, **changes) -> TrainConfig:
+    """The smallest run with everything in it: dropout, batch norm, an average, a falling rate, both networks."""
+    config = TrainConfig(
+        pictures=str(pictures),
+        out=str(out),
+        recipe=RecipeConfig(recipe="colorize+erase"),
+        jitter=JitterConfig(size=32, resize=36, fit="cover"),
+        generator=GeneratorConfig(depth=3, filters=4, dropout_everywhere=True),
+        discriminator=DiscriminatorConfig(patch=16, filters=4),
+        optimiser=OptimiserConfig(batch=4, decay_from=0.5, ema=0.9),
+        limit=LimitConfig(epochs=0, steps=12),
+        keep=KeepConfig(log_steps=2, checkpoint_steps=3, samples=2, validation_pairs=2, tensorboard=False),
+        compute=ComputeConfig(threads=1),
+    )
+    return replace(config, **changes)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_checkpoint(list_checkpoints(run / "checkpoints")[-1])[0]
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_leaves_everything_that_it_promises(pictures, tmp_path):
+    keep = KeepConfig(log_steps=2, checkpoint_steps=3, samples=2, validation_pairs=2, checkpoints=2)
+    run = train(tiny(pictures, tmp_path / "run", keep=keep), progress=False)
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "train" in row] == [2, 4, 6, 8, 10, 12]
+    assert all(math.isfinite(v) for row in rows if "train" in row for v in row["train"].values())
+    assert {"l1", "psnr", "ssim"} == set(next(row["validation"] for row in rows if "validation" in row))
+    assert len(list_checkpoints(run / "checkpoints")) == 2
+    assert list((run / "samples").glob("*.png"))
+    assert list((run / "tensorboard").iterdir())
+    import av
+
+    with av.open(str(run / "evolution.mp4")) as film:
+        assert film.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in film.decode(video=0)) >= 2
+    model = json.loads((run / "model" / "model.json").read_text())
+    assert model["recipe"]["recipe"] == "colorize+erase"
+    assert len(model["provenance"]["trained_on"]) >= 15
+    assert not list(run.rglob("*.tmp*"))
+
+
+def test_the_best_model_is_the_one_with_the_best_validation_score(pictures, tmp_path):
+    run = train(tiny(pictures, tmp_path / "run", limit=LimitConfig(epochs=0, steps=30)), progress=False)
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    scores = [row["validation"]["l1"] for row in rows if "validation" in row]
+    assert len(scores) > 2
+    kept = json.loads((run / "model" / "model.json").read_text())["scores"]["l1"]
+    assert kept == min(scores)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(pictures, tmp_path):
+    one, two = (train(tiny(pictures, tmp_path / n), progress=False) for n in ("one", "two"))
+    other = train(tiny(pictures, tmp_path / "other", seed=1), progress=False)
+    assert same(weights(one), weights(two))
+    assert not same(weights(one), weights(other))
+
+
+@pytest.mark.parametrize("order", ["d-then-g", "together"])
+def test_resumed_in_python_equals_uninterrupted(pictures, tmp_path, order):
+    objective = ObjectiveConfig(order=order)
+    whole = train(tiny(pictures, tmp_path / "whole", objective=objective), progress=False)
+    config = tiny(pictures, tmp_path / "parts", objective=objective)
+    # The rate falls with the share of the run that is done: the interrupted run has the same limit, and is cut short.
+    code = f"""
+import calco.training.run as r, calco.training.train as t
+class Cut(r.Run):
+    def _update(self, *a):
+        super()._update(*a)
+        if self.step == 7: self.stop_signal = 15
+t.Run = Cut
+t.train(t.load_config({str(tmp_path / "c.yaml")!r}), progress=False)
+"""
+    write_yaml(tmp_path / "c.yaml", to_record(config), "test")
+    stopped = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert stopped.returncode != 0
+    assert load_checkpoint(list_checkpoints(tmp_path / "parts" / "checkpoints")[-1])[1]["step"] == 8
+    train(load_config(tmp_path / "parts" / "config.yaml"), resume=True, progress=False)
+    assert same(weights(whole), weights(tmp_path / "parts"))
+    logs = [(tmp_path / n / "log.jsonl").read_text().splitlines() for n in ("whole", "parts")]
+    bare = [[{k: v for k, v in json.loads(row).items() if k not in ("time", "images_per_s")} for row in log] for log in logs]
+    assert bare[0] == bare[1]
+
+
+def start(said: Path, *words: str) -> subprocess.Popen[bytes]:
+    """A real `calco train` whose remarks go to a file."""
+    with said.open("wb") as file:
+        return subprocess.Popen([sys.executable, "-m", "calco", "train", *words], stdout=file, stderr=file)
+
+
+def test_killed_at_random_moments_the_weights_are_those_of_an_uninterrupted_run(pictures, tmp_path):
+    """A real process, killed without warning, while it writes too; then resumed until it ends."""
+    limit = LimitConfig(epochs=0, steps=60)
+    keep = KeepConfig(log_steps=5, checkpoint_steps=1, samples=1, validation_pairs=1, tensorboard=False)
+    whole = train(tiny(pictures, tmp_path / "whole", limit=limit, keep=keep), progress=False)
+    killed = tmp_path / "killed"
+    write_yaml(tmp_path / "c.yaml", to_record(tiny(pictures, "", limit=limit, keep=keep)), "test")
+    chance, kills, said = random.Random(0), 0, tmp_path / "said"
+    process = start(said, "--config", str(tmp_path / "c.yaml"), "--out", str(killed))
+    for _ in range(20):
+        deadline = time.monotonic() + 60
+        while not list_checkpoints(killed / "checkpoints") and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        marker = list_checkpoints(killed / "checkpoints")[-1:]
+        while list_checkpoints(killed / "checkpoints")[-1:] == marker and process.poll() is None:
+            time.sleep(0.002)  # until it writes again: a checkpoint a step makes most kills hit a write
+        time.sleep(chance.uniform(0, 0.25))
+        if kills >= 3 or process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+        process = start(said, "--resume", str(killed))
+    assert process.wait(timeout=120) == 0, said.read_text()
+    assert kills >= 2
+    assert same(weights(whole), weights(killed))
+    assert same(load_file(whole / "model/model.safetensors"), load_file(killed / "model/model.safetensors"))
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(pictures, tmp_path, signum):
+    run = tmp_path / "run"
+    keep = KeepConfig(checkpoint_steps=10**6, validate_every=10**6, samples=1, validation_pairs=1, tensorboard=False)
+    config = tiny(pictures, "", limit=LimitConfig(epochs=0, steps=10**6), keep=keep)
+    write_yaml(tmp_path / "c.yaml", to_record(config), "test")
+    said = tmp_path / "said"
+    process = start(said, "--config", str(tmp_path / "c.yaml"), "--out", str(run))
+    while len(list_checkpoints(run / "checkpoints")) < 1 and process.poll() is None:
+        time.sleep(0.05)
+    while not (run / "log.jsonl").exists() or not (run / "log.jsonl").read_text():
+        time.sleep(0.05)
+    process.send_signal(signum)
+    assert process.wait(timeout=60) == 130
+    assert f"calco train --resume {run}" in said.read_text()
+    assert "Traceback" not in said.read_text()
+    assert load_checkpoint(list_checkpoints(run / "checkpoints")[-1])[1]["step"] > 0
+
+
+def test_accumulated_gradients_equal_the_larger_batch(pictures, tmp_path):
+    """Without batch statistics and dropout, two batches of 2 give the step of one batch of 4."""
+    from calco.training.loop import Batch, Networks, training_step
+
+    config = tiny(
+        pictures,
+        tmp_path / "run",
+        generator=GeneratorConfig(depth=3, filters=4, norm="none", dropout=0.0, composition="plain"),
+        discriminator=DiscriminatorConfig(patch=16, filters=4, norm="none"),
+        objective=ObjectiveConfig(order="together"),
+        compute=ComputeConfig(precision="fp32", threads=1),
+    )
+    chance = torch.Generator().manual_seed(0)
+
+    def some(channels):
+        return torch.randint(0, 256, (4, channels, 32, 32), dtype=torch.uint8, generator=chance)
+
+    x, y, w = some(3), some(3), torch.ones(4, 1, 32, 32)
+    one, two = (Networks(config, 3, 3, torch.device("cpu")) for _ in range(2))
+    for network in (one, two):  # Adam divides by the gradient's size: plain descent shows the gradients themselves
+        network.g_optimiser = torch.optim.SGD(network.generator.parameters(), lr=1e-3)
+        network.d_optimiser = torch.optim.SGD(network.discriminator.parameters(), lr=1e-3)
+    first = training_step(one, [Batch(x, y, w)])
+    halves = [Batch(x[i : i + 2], y[i : i + 2], w[i : i + 2]) for i in (0, 2)]
+    second = training_step(two, halves)
+    assert first == pytest.approx(second, rel=1e-5)
+    for a, b in zip(one.generator.parameters(), two.generator.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_remedy(pictures, tmp_path):
+    config = tiny(pictures, tmp_path / "run", optimiser=OptimiserConfig(batch=4, learning_rate=1e30))
+    with pytest.raises(CalcoError, match=r"step \d+: .*(nan|inf).*last good checkpoint is .*lower --learning-rate"):
+        train(config, progress=False)
+    tensors, _ = load_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1])
+    assert all(torch.isfinite(t).all() for n, t in tensors.items() if n.startswith("generator") and t.is_floating_point())
+
+
+def test_a_full_disk_is_foreseen(pictures, tmp_path, monkeypatch):
+    import shutil
+
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=1 << 20))
+    with pytest.raises(CalcoError, match="the run needs about .* left; free some"):
+        train(tiny(pictures, tmp_path / "run"), progress=False)
+
+
+def test_limits(pictures, tmp_path):
+    epochs = train(tiny(pictures, tmp_path / "e", limit=LimitConfig(epochs=2)), progress=False)
+    assert load_checkpoint(list_checkpoints(epochs / "checkpoints")[-1])[1]["epoch"] == 2
+    began = time.monotonic()
+    train(tiny(pictures, tmp_path / "m", limit=LimitConfig(epochs=0, minutes=0.05)), progress=False)
+    assert 2 < time.monotonic() - began < 20
+    with pytest.raises(CalcoError, match="has reached its limit at step .* --minutes"):
+        train(load_config(epochs / "config.yaml"), resume=True, progress=False)
+
+
+def test_a_run_is_repeated_by_its_configuration(pictures, tmp_path):
+    first = train(tiny(pictures, tmp_path / "first"), progress=False)
+    again = replace(load_config(first / "config.yaml"), out=str(tmp_path / "again"))
+    assert same(weights(first), weights(train(again, progress=False)))
+
+
+def test_a_standing_run_is_not_overwritten(pictures, tmp_path):
+    train(tiny(pictures, tmp_path / "run"), progress=False)
+    with pytest.raises(CalcoError, match="holds a run already; go on with it by --resume"):
+        train(tiny(pictures, tmp_path / "run"), progress=False)
+
+
+def test_damaged_pictures_are_noted_and_the_run_goes_on(pictures, tmp_path):
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for path in images.list_pictures(pictures):
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "bad.png").write_text("text")
+    run = train(tiny(folder, tmp_path / "run"), progress=False)
+    noted = json.loads((run / "left_out.json").read_text()) if (run / "left_out.json").exists() else {}
+    splits = json.loads((run / "model" / "model.json").read_text())["provenance"]["splits"]
+    assert "bad" in noted or splits["test"] > 0  # it is noted unless it fell into the test split
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--preset", "huge"], "there is no preset huge; choose one of pix2pix, tutorial, small"),
+        (["--size", "100"], "size 100 is not a multiple of 256"),
+        (["--epochs", "0"], "one of them must be above 0"),
+        (["--recipe", "paint"], "choose one of aligned"),
+        (["--recipe", "aligned"], "aligned needs"),
+        (["--resume", "nowhere"], "cannot read nowhere/config.yaml"),
+        (["--learning-rate", "-1"], "must be above 0"),
+        (["--generator.dropout", "1"], r"a probability in [0, 1)"),
+    ],
+)
+def test_wrong_options_are_answered_in_one_line_with_exit_code_2(pictures, capsys, words, message):
+    from calco.cli import main
+
+    with pytest.raises(SystemExit) as left:
+        main(["train", str(pictures), *words])
+    assert left.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert message in error
+    assert "\n" not in error
+
+
+def test_an_unknown_option_or_verb_leaves_with_2(pictures, capsys):
+    from calco.cli import main
+
+    for words in (["train", str(pictures), "--colour", "red"], ["paint"]):
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        assert left.value.code == 2
+    assert "choose one of demo, train" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_said(pictures, tmp_path):
+    if os.geteuid() == 0:
+        (tmp_path / "file").write_text("")
+        with pytest.raises(CalcoError, match="cannot make the folder"):
+            train(tiny(pictures, tmp_path / "file" / "run"), progress=False)
+    else:
+        tmp_path.chmod(0o500)
+        with pytest.raises(CalcoError, match="permission"):
+            train(tiny(pictures, tmp_path / "run"), progress=False)
+
+
+def test_dry_run_prints_configuration_summary_and_sizes_and_leaves(pictures, tmp_path, capsys):
+    from calco.cli import main
+
+    main(["train", str(pictures), "--recipe", "colorize", "--out", str(tmp_path / "run"), "--dry-run"])
+    printed = capsys.readouterr().out
+    assert "54,4" in printed
+    assert "2,76" in printed
+    assert "recipe: colorize" in printed
+    assert "24 pictures" in printed
+    assert not (tmp_path / "run").exists()
+
+
+def test_resume_refuses_another_network_but_takes_a_higher_limit(pictures, tmp_path, capsys):
+    from calco.cli import main
+
+    run = train(tiny(pictures, tmp_path / "run"), progress=False)
+    with pytest.raises(SystemExit):
+        main(["train", "--resume", str(run), "--generator.filters", "8"])
+    assert "generator differs" in capsys.readouterr().err
+    main(["train", "--resume", str(run), "--steps", "15"])
+    assert load_checkpoint(list_checkpoints(run / "checkpoints")[-1])[1]["step"] == 15
