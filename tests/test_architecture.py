@@ -30,6 +30,7 @@ LAYERS = (
     "lessons",
     "benchmarks",
     "demo",
+    "options",
     "cli",
     "top",
 )

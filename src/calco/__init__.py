@@ -4,7 +4,19 @@ The names here are the public interface; everything else may change between vers
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from calco.errors import CalcoError
+    from calco.evaluation.evaluate import evaluate
+    from calco.inference.model import Translator, load
+    from calco.inference.translate import translate
+    from calco.pairs.recipes import build_recipe
+    from calco.pairs.sources import open_source
+    from calco.pairs.types import Pair, Picture
+    from calco.training.config import TrainConfig
+    from calco.training.presets import preset
+    from calco.training.train import train
 
 __version__ = "0.1.0"
 
@@ -16,7 +28,7 @@ _HOMES = {
     "Translator": "calco.inference.model",
     "TrainConfig": "calco.training.config",
     "build_recipe": "calco.pairs.recipes",
-    "evaluate": "calco.evaluation.verb",
+    "evaluate": "calco.evaluation.evaluate",
     "load": "calco.inference.model",
     "open_source": "calco.pairs.sources",
     "preset": "calco.training.presets",

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from calco import __version__
 from calco.errors import CalcoError
@@ -12,19 +12,7 @@ def demo(args: list[str]) -> None:
     """Real drawings -> trained -> scored -> report, in minutes on a laptop."""
     from calco.demo import demo as run
 
-    run(**_parse(_demo_options, args, "demo"))
-
-
-def _demo_options(out: str = "demo", minutes: float = 3.0, drawings: int = 600, seed: int = 0) -> dict[str, Any]:
-    """Trains sketch -> colour on OpenMoji drawings, scores it on drawings it never saw, writes report and film.
-
-    Args:
-        out: The folder to write into.
-        minutes: Minutes of training.
-        drawings: How many drawings to learn from.
-        seed: From which every chance derives.
-    """
-    return locals()
+    run(**_parse(args, "demo"))
 
 
 def train(args: list[str]) -> None:
@@ -113,7 +101,7 @@ def evaluate(args: list[str]) -> None:
     from calco.evaluation.words import table
     from calco.pairs.sources import SourceConfig
 
-    options = _parse(_evaluate_options, args, "evaluate")
+    options = _parse(args, "evaluate")
     given = {name: options.pop(name) for name in ("source", "input", "target", "direction")}
     source = None
     if any(value is not None for value in given.values()):
@@ -127,56 +115,14 @@ def evaluate(args: list[str]) -> None:
     _print_scores(table(card), card.verdict())
 
 
-def _evaluate_options(
-    model: str,
-    pictures: str | None = None,
-    /,
-    out: str | None = None,
-    source: Literal["auto", "side-by-side", "parallel", "masks", "photographs", "openmoji"] | None = None,
-    input: str | None = None,
-    target: str | None = None,
-    direction: Literal["AtoB", "BtoA"] | None = None,
-    masks: str | None = None,
-    limit: int = 0,
-    inception: str | None = None,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Scores a model on pictures; writes scores.json and report.html.
-
-    Args:
-        model: A run or a model folder.
-        pictures: What to score on; without it, the pictures that the run kept apart for testing.
-        out: The folder of the report; by default `report` in the run.
-        source: What the pictures are; by default as in training.
-        input: The folder of the inputs; by default as in training.
-        target: The folder of the targets; by default as in training.
-        direction: Which half is the input; by default as in training.
-        masks: A folder of stroke masks for erase, in place of the one of the training.
-        limit: At most so many pictures; 0 takes all.
-        inception: Weight file for FID, KID and the Inception score, or `download`.
-        seed: Of the holes that erase makes and of the bootstrap.
-    """
-    return locals()
-
-
 def compare(args: list[str]) -> None:
     """Puts the scores and pictures of evaluated runs side by side."""
     from calco.evaluation.evaluate import compare as run
     from calco.evaluation.words import comparison_table
 
-    options = _parse(_compare_options, args, "compare")
+    options = _parse(args, "compare")
     cards, page = run(options["runs"], options["out"])
     _print_scores(comparison_table(cards), f"the page is {page}")
-
-
-def _compare_options(runs: list[str], /, out: str = "comparison.html") -> dict[str, Any]:
-    """Puts evaluated runs side by side, on one page.
-
-    Args:
-        runs: Two or more runs that `calco evaluate` has scored.
-        out: The page to write.
-    """
-    return locals()
 
 
 def translate(args: list[str]) -> None:
@@ -185,7 +131,7 @@ def translate(args: list[str]) -> None:
     from calco.inference.model import load
     from calco.inference.translate import translate as run
 
-    options = _parse(_translate_options, args, "translate")
+    options = _parse(args, "translate")
     load(options["model"])  # a wrong model is said before the pictures are listed
     with bar("translating") as advance:
         done = run(**options, progress=lambda count, total, _name: advance(count, total))
@@ -197,28 +143,6 @@ def translate(args: list[str]) -> None:
         warn(f"{len(done.left_out)} left out in all; translation.json lists them")
 
 
-def _translate_options(
-    model: str,
-    pictures: str,
-    /,
-    out: str,
-    noise_seed: int | None = None,
-    native: bool = False,
-    overwrite: bool = False,
-) -> dict[str, Any]:
-    """Translates a picture or a folder of pictures.
-
-    Args:
-        model: A run or a model folder.
-        pictures: A picture, or a folder that is read with its sub-folders.
-        out: The folder to write into.
-        noise_seed: Leaves dropout on, drawn from this seed, for variety.
-        native: Shows the network the pictures at their own scale, not at that of training.
-        overwrite: Translates again what stands in the folder.
-    """
-    return locals()
-
-
 def _print_scores(table: Any, words: str) -> None:
     from rich.console import Console
 
@@ -227,10 +151,12 @@ def _print_scores(table: Any, words: str) -> None:
     out.print(words, markup=False)
 
 
-def _parse(options: Callable[..., dict[str, Any]], args: list[str], verb: str) -> dict[str, Any]:
+def _parse(args: list[str], verb: str) -> dict[str, Any]:
     import tyro
 
-    parsed: dict[str, Any] = tyro.cli(options, args=args, prog=f"calco {verb}")
+    from calco import options
+
+    parsed: dict[str, Any] = tyro.cli(getattr(options, verb), args=args, prog=f"calco {verb}")
     return parsed
 
 

@@ -7,7 +7,7 @@ import pytest
 from calco.evaluation import metrics
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, NAVIER_STOKES, TELEA, baselines_for
 from calco.pairs.types import Pair
-from wave import pairs, wave
+from evaluation.formula_pictures import pairs, wave
 
 
 def test_which_baselines_there_are() -> None:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from calco.errors import CalcoError
 from calco.evaluation import fid, inception
 from calco.evaluation.inception import Inception
-from wave import wave
+from evaluation.formula_pictures import wave
 
 LEARNT = ("conv.weight", "bn.weight", "bn.bias", "fc.weight", "fc.bias")
 
@@ -84,21 +84,21 @@ def test_what_does_not_serve_is_one_clear_line(
 
 
 class Flat:
-    """In place of the network: features are the mean colour, then noise that depends on it; fast."""
+    """In place of the network: 64 features that depend on the mean colour; fast."""
 
     def __call__(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mean = pictures.mean(dim=(1, 2, 3))
-        features = torch.sin(mean[:, None] * torch.arange(1, 2049) / 400)
-        return features, features[:, :1008]
+        features = torch.sin(mean[:, None] * torch.arange(1, 65) / 12)
+        return features, features
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sets() -> fid.SetScores:
     gathered = fid.SetScores(Flat())  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     for level in rng.integers(40, 200, 12):
         target = np.full((8, 8, 3), level, np.uint8)
-        gathered.add({"same": target, "near": target + 3, "far": target + 50}, target)
+        gathered.add({"same": target, "far": target + 50}, target)
     return gathered
 
 
@@ -106,8 +106,8 @@ def test_set_scores_rank_systems(sets: fid.SetScores) -> None:
     state = torch.random.get_rng_state()
     found = sets.compute(range(12))
     assert found["same"]["fid"] == pytest.approx(0, abs=1e-3)
-    assert found["same"]["fid"] < found["near"]["fid"] < found["far"]["fid"]
-    assert found["near"]["kid"] < found["far"]["kid"]
+    assert found["far"]["fid"] > 1
+    assert found["same"]["kid"] < found["far"]["kid"]
     assert found["same"]["inception_score"] >= 1
     assert sets.compute(range(12)) == found, "KID's subsets must not depend on earlier chance"
     assert torch.equal(torch.random.get_rng_state(), state), "nor disturb anybody else's"

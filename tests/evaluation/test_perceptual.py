@@ -9,7 +9,7 @@ import torch
 from calco.errors import CalcoError
 from calco.evaluation import perceptual
 from calco.evaluation.perceptual import Perceptual
-from wave import wave
+from evaluation.formula_pictures import wave
 
 # By stlpips_pytorch 0.0.2 itself (LPIPS(net="alex", variant="shift_tolerant")), on the same pictures.
 GOLDEN = {

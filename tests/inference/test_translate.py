@@ -213,7 +213,16 @@ def test_the_model_folder_travels_through_the_public_names(model):
 
 
 def test_the_command_answers_bad_input_with_one_line_and_exit_code_2(model, tmp_path):
-    command = [sys.executable, "-m", "calco", "translate", str(model), str(tmp_path / "no"), "--out", str(tmp_path / "o")]
+    command = [
+        sys.executable,
+        "-m",
+        "calco",
+        "translate",
+        str(model),
+        str(tmp_path / "no"),
+        "--out",
+        str(tmp_path / "o"),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

@@ -56,7 +56,9 @@ def tiny(pictures: Path, out: Path, **changes) -> TrainConfig:
         discriminator=DiscriminatorConfig(patch=16, filters=4),
         optimiser=OptimiserConfig(batch=4, decay_from=0.5, ema=0.9),
         limit=LimitConfig(epochs=0, steps=12),
-        keep=KeepConfig(log_steps=2, checkpoint_steps=3, samples=2, validation_pairs=2, tensorboard=False),
+        keep=KeepConfig(
+            log_steps=2, checkpoint_steps=3, samples=2, validate_steps=1, validation_pairs=2, tensorboard=False
+        ),
         compute=ComputeConfig(threads=1),
     )
     return replace(config, **changes)
@@ -71,7 +73,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def test_a_run_leaves_everything_that_it_promises(pictures, tmp_path):
-    keep = KeepConfig(log_steps=2, checkpoint_steps=3, samples=2, validation_pairs=2, checkpoints=2)
+    keep = KeepConfig(log_steps=2, checkpoint_steps=3, samples=2, validate_steps=1, validation_pairs=2, checkpoints=2)
     run = train(tiny(pictures, tmp_path / "run", keep=keep), progress=False)
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "train" in row] == [2, 4, 6, 8, 10, 12]
@@ -129,7 +131,9 @@ t.train(t.load_config({str(tmp_path / "c.yaml")!r}), progress=False)
     train(load_config(tmp_path / "parts" / "config.yaml"), resume=True, progress=False)
     assert same(weights(whole), weights(tmp_path / "parts"))
     logs = [(tmp_path / n / "log.jsonl").read_text().splitlines() for n in ("whole", "parts")]
-    bare = [[{k: v for k, v in json.loads(row).items() if k not in ("time", "images_per_s")} for row in log] for log in logs]
+    bare = [
+        [{k: v for k, v in json.loads(row).items() if k not in ("time", "images_per_s")} for row in log] for log in logs
+    ]
     assert bare[0] == bare[1]
 
 
@@ -142,7 +146,9 @@ def start(said: Path, *words: str) -> subprocess.Popen[bytes]:
 def test_killed_at_random_moments_the_weights_are_those_of_an_uninterrupted_run(pictures, tmp_path):
     """A real process, killed without warning, while it writes too; then resumed until it ends."""
     limit = LimitConfig(epochs=0, steps=60)
-    keep = KeepConfig(log_steps=5, checkpoint_steps=1, samples=1, validation_pairs=1, tensorboard=False)
+    keep = KeepConfig(
+        log_steps=5, checkpoint_steps=1, samples=1, validate_steps=1, validation_pairs=1, tensorboard=False
+    )
     whole = train(tiny(pictures, tmp_path / "whole", limit=limit, keep=keep), progress=False)
     killed = tmp_path / "killed"
     write_yaml(tmp_path / "c.yaml", to_record(tiny(pictures, "", limit=limit, keep=keep)), "test")
@@ -222,7 +228,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_remedy
     with pytest.raises(CalcoError, match=r"step \d+: .*(nan|inf).*last good checkpoint is .*lower --learning-rate"):
         train(config, progress=False)
     tensors, _ = load_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1])
-    assert all(torch.isfinite(t).all() for n, t in tensors.items() if n.startswith("generator") and t.is_floating_point())
+    assert all(
+        torch.isfinite(t).all() for n, t in tensors.items() if n.startswith("generator") and t.is_floating_point()
+    )
 
 
 def test_a_full_disk_is_foreseen(pictures, tmp_path, monkeypatch):

@@ -115,7 +115,9 @@ def _items(info: ModelInfo, pictures: str | Path | None, config: SourceConfig) -
     try:
         source = open_source(root, config)
     except CalcoError as error:
-        raise CalcoError(f"the training pictures are needed for their test split: {error}; or name other pictures") from error
+        raise CalcoError(
+            f"the training pictures are needed for their test split: {error}; or name other pictures"
+        ) from error
     splits = split_items(source.items, info.split)
     return source, splits["test"] or splits["val"]
 
@@ -144,9 +146,10 @@ def about(info: ModelInfo, source: Source, damaged: dict[str, str]) -> dict[str,
     """What the report says of the model and of what it was scored on."""
     said = info.provenance
     splits = said.get("splits", {})
+    learned = f"{splits.get('train', '?')} pairs, source {said.get('source', '?')}"
     return {
         "Recipe": info.recipe.recipe,
-        "Trained on": f"{said.get('pictures', 'unknown')} ({splits.get('train', '?')} pairs, source {said.get('source', '?')})",
+        "Trained on": f"{said.get('pictures', 'unknown')} ({learned})",
         "Training": f"{info.step} steps, epoch {said.get('epoch', '?')}, seed {info.seed}",
         "Generator": f"{info.generator.architecture}, {info.generator.filters} filters, depth {info.generator.depth}, "
         f"composition {info.generator.composition}",

@@ -56,7 +56,9 @@ def open_inception(source: str | Path) -> Inception:
 class _Features(nn.Module):
     """Hands torchmetrics features that are computed already."""
 
-    num_features = inception.NUM_FEATURES
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
 
     def forward(self, features: Tensor) -> Tensor:
         return features
@@ -103,22 +105,25 @@ class SetScores:
         from torchmetrics.image.kid import KernelInceptionDistance
 
         torch.manual_seed(self.seed)
-        with warnings.catch_warnings():
-            # That it keeps all features in memory is known and meant.
-            warnings.filterwarnings("ignore", message=".*will save all extracted features.*")
-            kid = KernelInceptionDistance(feature=_Features(), subset_size=min(KID_SUBSET, len(real)))
-            score = InceptionScore(feature=_Features(), splits=1)
         fake, logits = (torch.stack(part) for part in zip(*rows, strict=True))
-        fid = FrechetInceptionDistance(feature=_Features())
-        for metric in (fid, kid):
-            metric.update(real, real=True)
-            metric.update(fake, real=False)
-        score.update(logits)
-        return {
-            "fid": float(fid.compute()),
-            "kid": float(kid.compute()[0]),
-            "inception_score": float(score.compute()[0]),
-        }
+        num = real.shape[1]
+        with warnings.catch_warnings():
+            # That all features stay in memory, and that one split has no spread, is known and meant.
+            warnings.filterwarnings("ignore", message=".*will save all extracted features.*")
+            warnings.filterwarnings("ignore", message=r"std\(\): degrees of freedom.*")
+            fid = FrechetInceptionDistance(feature=_Features(num))
+            kid = KernelInceptionDistance(feature=_Features(num), subset_size=min(KID_SUBSET, len(real)))
+            score = InceptionScore(feature=_Features(num), splits=1)
+            for metric in (fid, kid):
+                metric.update(real, real=True)
+                metric.update(fake, real=False)
+            score.update(logits)
+            return {
+                # Rounding may bring the distance of equal sets below zero.
+                "fid": max(0.0, float(fid.compute())),
+                "kid": float(kid.compute()[0]),
+                "inception_score": float(score.compute()[0]),
+            }
 
 
 def _pixels(image: Image) -> Tensor:

@@ -120,8 +120,10 @@ def ssim(output: Image, target: Image) -> float:
     if min(target.shape[:2]) < SSIM_MIN_SIDE:
         return math.nan
     a, b = _tensors(output, target)
-    value = structural_similarity_index_measure(a, b, data_range=1.0)
-    return float(value)  # type: ignore[arg-type]
+    _, everywhere = structural_similarity_index_measure(a, b, data_range=1.0, return_full_image=True)
+    # As published, only windows that lie wholly inside count; torchmetrics' own mean counts mirrored borders too.
+    border = SSIM_MIN_SIDE // 2
+    return float(everywhere[..., border:-border, border:-border].mean())
 
 
 def ms_ssim(output: Image, target: Image) -> float:

@@ -189,7 +189,7 @@ def _about(card: Scorecard, about: About) -> str:
     meanings = {METRICS[metric].label: METRICS[metric].meaning for metric in card.metrics}
     systems = {name: text for name, text in _SYSTEMS.items() if name in card.systems}
     method = (
-        f"Intervals come from {RESAMPLES:,} bootstrap resamples of the pictures (seed {card.seed}), where pictures of one "
+        f"Intervals come from {RESAMPLES:,} bootstrap resamples of the pictures (seed {card.seed}), where those of one "
         "group are drawn together; whether the model is ahead is judged on the difference in the same resamples."
     )
     return (

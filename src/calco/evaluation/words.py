@@ -7,6 +7,8 @@ from calco.evaluation.baselines import MODEL
 from calco.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.table import Table
 
     from calco.evaluation.intervals import Score

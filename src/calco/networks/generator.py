@@ -4,6 +4,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.networks.resnet import ResnetGenerator
@@ -17,8 +18,8 @@ class Generator(nn.Module):
     """A translator's network: the backbone draws maps, `compose` makes the picture of them.
 
     - "plain": the maps are the picture, as in pix2pix.
-    - "gated": one more map says, pixel by pixel, how much of the picture is drawn and how much is the input kept, so
-      that what was not damaged need not be redrawn (Pumarola et al., arXiv 1807.09251, equation 1).
+    - "gated": one more map says, pixel by pixel, what is damaged (Pumarola et al., arXiv 1807.09251, equation 1). The
+      rest of the input is kept; what is damaged is filled from its surroundings, and the other maps are added to it.
     - "luminance": the maps give the colour, the input gives the luminance, which is therefore kept exactly.
 
     Maps and composition are apart so that a picture may be composed at its full size from maps drawn at a smaller one.
@@ -50,9 +51,39 @@ class Generator(nn.Module):
             return maps
         base = x[:, :1].expand(-1, self.out_channels, -1, -1) if x.shape[1] == 1 else x
         if self.composition == "gated":
-            alpha = (maps[:, -1:] + 1) / 2
-            return alpha * maps[:, :-1] + (1 - alpha) * base
+            damage = (maps[:, -1:].float() + 1) / 2
+            filled = surroundings(base.float(), 1 - damage) + maps[:, :-1].float()
+            return damage * filled + (1 - damage) * base
         return base_luminance(x) + (maps - base_luminance(maps))
+
+
+def surroundings(x: Tensor, known: Tensor) -> Tensor:
+    """Fills what is not known from what is known around it, at the finest scale that has something to give.
+
+    The push-pull of Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4: known values are averaged on their way
+    down a pyramid, and on the way up they fill the gaps. It is differentiable in both arguments.
+
+    Args:
+        x: N, C, H, W.
+        known: N, 1, H, W in [0, 1].
+
+    Returns:
+        N, C, H, W.
+    """
+    levels: list[tuple[Tensor, Tensor]] = []
+    while True:
+        levels.append((x, known))
+        if max(x.shape[-2:]) == 1 or len(levels) == 10:
+            break
+        share = F.avg_pool2d(known, 2, ceil_mode=True)
+        x = F.avg_pool2d(x * known, 2, ceil_mode=True) / (share + 1e-4)
+        known = (4 * share).clamp(max=1)  # one known pixel of four is enough to go by
+    filled = levels.pop()[0]
+    while levels:
+        x, known = levels.pop()
+        up = F.interpolate(filled, x.shape[-2:], mode="bilinear", align_corners=False)
+        filled = known * x + (1 - known) * up
+    return filled
 
 
 def base_luminance(x: Tensor) -> Tensor:

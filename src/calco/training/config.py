@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, Suppress
+from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from calco.errors import CalcoError
 from calco.networks import DiscriminatorConfig, GeneratorConfig
@@ -94,6 +94,8 @@ class KeepConfig:
 
     validate_every: int = 1
     """Epochs between two validations, each with a grid of samples."""
+    validate_steps: int = 100
+    """Steps that lie between two validations at least, so that small sets train more than they validate."""
     validation_pairs: int = 32
     """Pairs a validation looks at, at most."""
     best_by: Literal["l1", "psnr", "ssim"] = "l1"
@@ -111,9 +113,9 @@ class KeepConfig:
 
     def __post_init__(self) -> None:
         """Checks the counts."""
-        counts = (self.validate_every, self.validation_pairs, self.samples, self.checkpoints)
-        if min(*counts, self.checkpoint_steps, self.log_steps) < 1:
-            raise CalcoError(f"the counts of what is kept must be at least 1, but one of them is {min(counts)}")
+        for name, value in vars(self).items():
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+                raise CalcoError(f"{name} is {value}; it must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ class ComputeConfig:
 class TrainConfig:
     """A whole training run: from pictures to a model."""
 
-    pictures: Positional[str] = ""
+    pictures: Annotated[str, Positional, arg(metavar="PICTURES")] = ""
     """A folder of pictures, or the name of a built-in set (openmoji)."""
     out: str = ""
     """The run's folder; by default a new one under runs/."""

@@ -49,6 +49,7 @@ class Run:
         self.step = self.epoch = self.batch_in_epoch = 0
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.best: float | None = None
+        self.validated = 0  # the step of the last validation
         self.window, self.last_window = Window(), Window()
         self.stop_signal: int | None = None
         self._provenance: dict[str, Any] | None = None
@@ -85,6 +86,7 @@ class Run:
             "batch_in_epoch": self.batch_in_epoch,
             "seconds": self.seconds,
             "best": self.best,
+            "validated": self.validated,
             "window": self.window.state(),
             "last_window": self.last_window.state(),
             "training_pairs": self.data.fingerprint,
@@ -98,7 +100,7 @@ class Run:
         self.networks.restore(tensors)
         self.step, self.epoch, self.batch_in_epoch = meta["step"], meta["epoch"], meta["batch_in_epoch"]
         self.seconds_before, self.started = meta["seconds"], time.monotonic()
-        self.best = meta["best"]
+        self.best, self.validated = meta["best"], meta["validated"]
         self.window, self.last_window = Window(meta["window"]), Window(meta["last_window"])
         if meta["training_pairs"] != self.data.fingerprint:
             warn("the training pictures are not those that the run began with; it goes on with what is there now")
@@ -112,9 +114,11 @@ class Run:
         """
         while self.progress < 1:
             self._train_epoch(journal, line)
-            if self.epoch % self.config.keep.validate_every == 0 or self.progress >= 1:
+            keep = self.config.keep
+            due = self.epoch % keep.validate_every == 0 and self.step - self.validated >= keep.validate_steps
+            if due or self.progress >= 1:
                 self.validate(journal)
-            self.save()
+                self.save()
 
     def _train_epoch(self, journal: Journal, line: ProgressLine) -> None:
         options, accumulate = self.config.optimiser, self.config.optimiser.accumulate
@@ -177,7 +181,7 @@ class Run:
 
     def validate(self, journal: Journal) -> None:
         """Scores the generator, draws the samples, and keeps the model when it is the best yet."""
-        keep = self.config.keep
+        keep, self.validated = self.config.keep, self.step
         translator = Translator(self.info({}), self.networks.shown, device=self.device)
         scores, triples = validate(translator, self.data.validation, keep)
         self.networks.shown.train()
