@@ -103,21 +103,6 @@ def test_all_damaged_pictures_say_so(folder: Path) -> None:
         dataset(folder)[0, 0]
 
 
-def test_preloading_reads_all_and_notes_the_damaged(folder: Path) -> None:
-    (folder / "5.png").write_bytes(b"")
-    seen: list[int] = []
-    data, plain = dataset(folder), dataset(folder)
-    data.preload(seen.append)
-    assert seen[-1] == 6
-    assert list(data.damaged) == ["5"]
-    for path in folder.iterdir():
-        path.rename(path.with_suffix(".away"))
-    kept = [data[i, 1] for i in range(6)]
-    for path in folder.iterdir():
-        path.rename(path.with_suffix(".png"))
-    assert all(equal(sample, plain[i, 1]) for i, sample in enumerate(kept))
-
-
 def test_memory_stays_within_its_limit(folder: Path) -> None:
     data = dataset(folder, cache_bytes=2 * 28 * 28 * 3)
     for i in range(6):

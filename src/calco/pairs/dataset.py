@@ -1,8 +1,7 @@
 """Pairs for training: fitted pictures are kept in memory, pairs are made anew each epoch."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
@@ -99,27 +98,6 @@ class PairDataset(Dataset[Sample]):
         if self.cached_bytes + size <= self.cache_bytes // (worker.num_workers if worker else 1):
             self._cache[index] = picture
             self.cached_bytes += size
-
-    def preload(self, progress: Callable[[int], None] | None = None, threads: int = 2) -> None:
-        """Reads everything now, so that workers which are forked later share it; damaged pictures are noted.
-
-        Args:
-            progress: Is told how many have been read.
-            threads: How many read at a time.
-        """
-        with ThreadPoolExecutor(threads) as pool:
-            for done, _ in enumerate(pool.map(self._try, range(len(self))), start=1):
-                if progress is not None:
-                    progress(done)
-                if self.cached_bytes > 0.98 * self.cache_bytes:
-                    pool.shutdown(cancel_futures=True)
-                    return
-
-    def _try(self, index: int) -> None:
-        try:
-            self.fitted(index)
-        except CalcoError as error:
-            self.damaged[self.items[index].key] = str(error)
 
     def pair(self, index: int, epoch: int) -> Pair:
         """The pair of an item in an epoch: cropped and flipped for training, else whole and the same in every epoch.

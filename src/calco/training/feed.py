@@ -6,21 +6,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
-from calco.pairs.dataset import PairDataset
-from calco.pairs.types import generator
-from calco.training.loop import Batch, batched
+from calco.pairs.dataset import EpochSampler, PairDataset
+from calco.training.loop import Batch
 
 AHEAD = 4
 
 
-def epoch_order(num_pairs: int, seed: int, epoch: int) -> list[int]:
-    """The order in which an epoch takes its pairs."""
-    return [int(index) for index in generator(seed, epoch, "order").permutation(num_pairs)]
-
-
-def load_batch(dataset: PairDataset, indices: list[int], epoch: int) -> Batch:
-    """The pairs of these indices, as they are in that epoch."""
-    rows = [dataset[(index, epoch)] for index in indices]
+def load_batch(dataset: PairDataset, places: list[tuple[int, int]]) -> Batch:
+    """The pairs at these places (index, epoch)."""
+    rows = [dataset[place] for place in places]
     return Batch(*(torch.stack([row[name] for row in rows]) for name in ("input", "target", "weight")))
 
 
@@ -29,12 +23,12 @@ def batches(dataset: PairDataset, *, seed: int, epoch: int, batch: int, skip: in
 
     One thread is enough: decoding and resizing release Python's lock, and a fitted picture is kept.
     """
-    plan = batched(epoch_order(len(dataset), seed, epoch), batch)[skip:]
+    order = list(EpochSampler(len(dataset), batch, seed, epoch, start=skip))
     waiting: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(1, "calco-feed") as pool:
         try:
-            for indices in plan:
-                waiting.append(pool.submit(load_batch, dataset, indices, epoch))
+            for start in range(0, len(order), batch):
+                waiting.append(pool.submit(load_batch, dataset, order[start : start + batch]))
                 if len(waiting) > AHEAD:
                     yield waiting.popleft().result()
             while waiting:

@@ -204,9 +204,3 @@ def rate_at(config: TrainConfig, progress: float) -> float:
         return rate
     # A rate of exactly 0 would make the last steps idle; the reference counts one step past the end too.
     return rate * max(1e-3, (1 - progress) / (1 - start))
-
-
-def batched(indices: Sequence[int], size: int) -> list[list[int]]:
-    """Splits an epoch's order into batches; an incomplete last one is left out, unless it is the only one."""
-    whole = [list(indices[start : start + size]) for start in range(0, len(indices), size)]
-    return whole[:-1] if len(whole) > 1 and len(whole[-1]) < size else whole

@@ -17,11 +17,12 @@ from calco.errors import CalcoError
 from calco.files import make_folder, write_json
 from calco.images import Image
 from calco.inference.model import ModelInfo, Translator, save_model
+from calco.pairs.types import generator
 from calco.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from calco.training.config import TrainConfig
-from calco.training.feed import batches, epoch_order
+from calco.training.feed import batches
 from calco.training.journal import Journal, ProgressLine, Window
-from calco.training.loop import Batch, Networks, batched, choose_device, rate_at, training_step
+from calco.training.loop import Batch, Networks, choose_device, rate_at, training_step
 from calco.training.objectives import balance
 from calco.training.samples import grid, write_film
 from calco.training.setup import Data
@@ -64,7 +65,7 @@ class Run:
     def batches_per_epoch(self) -> int:
         """Updates in one pass over the training pairs."""
         options = self.config.optimiser
-        return max(1, len(batched(range(len(self.data.train)), options.batch)) // options.accumulate)
+        return max(1, len(self.data.train) // options.batch // options.accumulate)
 
     @property
     def progress(self) -> float:
@@ -220,10 +221,12 @@ class Run:
         """The mean of the training targets, brought to one size: HWC uint8."""
         if self._mean_target is None:
             side, dataset = self.config.jitter.size, self.data.train
-            chosen = epoch_order(len(dataset), 0, 0)[:512]
+            chosen = generator(0, 0, "mean").permutation(len(dataset))[:512]
             total = np.zeros((side, side, self.data.out_channels))
             for index in chosen:
-                total += images.resize(images.as_dtype(dataset.pair(index, 0).target, np.uint8), (side, side), "area")
+                total += images.resize(
+                    images.as_dtype(dataset.pair(int(index), 0).target, np.uint8), (side, side), "area"
+                )
             self._mean_target = np.rint(total / len(chosen)).astype(np.uint8)
         return self._mean_target
 
