@@ -162,7 +162,8 @@ def test_runs_side_by_side(card: Scorecard, tmp_path: Path) -> None:
     assert "first is best on L1." in text
     assert "second &amp; last" in text
     assert "different pictures" not in text
-    fewer = dataclasses.replace(card, pictures=card.pictures[1:])
+    forgetful = [dataclasses.replace(picture, seen=False) for picture in card.pictures]
+    fewer = dataclasses.replace(card, pictures=forgetful)
     assert "different pictures" in compare_report({"a": card, "b": fewer}, tmp_path).read_text()
     with pytest.raises(CalcoError, match=r"1 run to compare; two or more"):
         compare_report({"a": card}, tmp_path)

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 import calco
 from calco import CalcoError, images
-from calco.inference.model import ModelInfo, Translator, load, save_model, trained_size
+from calco.inference.model import ModelInfo, Translator, load, save_model
 from calco.inference.translate import translate
 from calco.networks import GeneratorConfig, build_generator
 from calco.pairs.jitter import JitterConfig
@@ -73,10 +73,21 @@ def test_the_same_picture_gives_the_same_result_and_a_seed_gives_variety(model):
     assert np.array_equal(one, translator(picture()))  # dropout is off again
 
 
-def test_a_picture_is_shown_at_the_scale_of_training():
-    assert trained_size(INFO.jitter, (200, 100)) == (64, 32)
-    assert trained_size(replace(INFO.jitter, fit="stretch"), (200, 100)) == (32, 32)
-    assert trained_size(replace(INFO.jitter, resize=0), (200, 100)) == (200, 100)
+@pytest.mark.parametrize(
+    ("jitter", "seen"),
+    [
+        (JitterConfig(size=32, resize=36, fit="cover"), (36, 72)),
+        (JitterConfig(size=32, resize=36, fit="stretch"), (32, 32)),
+        (JitterConfig(size=32, resize=0, fit="cover"), (100, 200)),
+    ],
+)
+def test_a_picture_is_shown_at_the_scale_of_training(jitter, seen):
+    translator = Translator(replace(INFO, jitter=jitter), network())
+    shapes = []
+    translator.generator.backbone.register_forward_pre_hook(lambda _m, inputs: shapes.append(inputs[0].shape[2:]))
+    translator(picture(100, 200))
+    multiple = translator.generator.multiple
+    assert tuple(shapes[0]) == tuple(-(-side // multiple) * multiple for side in seen)
 
 
 def test_luminance_composition_keeps_the_detail_of_a_picture_larger_than_the_training():
@@ -87,6 +98,19 @@ def test_luminance_composition_keeps_the_detail_of_a_picture_larger_than_the_tra
     source = (picture(300, 200, 1) // 2 + 64).astype(np.uint8)
     out = Translator(info, made)(source)
     assert np.abs(images.luminance(out).astype(int) - source.astype(int)).max() <= 1
+
+
+def test_filled_composition_redraws_holes_alone_whatever_the_size():
+    generator = replace(INFO.generator, composition="filled", hole=(255, 0, 255))
+    info = replace(INFO, generator=generator, recipe=RecipeConfig(recipe="erase"))
+    source = images.resize(picture(6, 8), (300, 200))
+    source[80:90, 100:200] = (255, 0, 255)
+    out = Translator(info, network(info))(source)
+    hole = np.zeros((200, 300), bool)
+    hole[80:90, 100:200] = True
+    assert np.array_equal(out[~hole], source[~hole])
+    # Nothing of the colour that marked the hole is left, not even at its border.
+    assert (np.abs(out[hole].astype(int) - (255, 0, 255)).max(axis=-1) > 40).all()
 
 
 def test_large_native_pictures_are_tiled_without_a_seam(monkeypatch, model):

@@ -153,13 +153,38 @@ def test_every_variant_learns_and_keeps_the_size(norm, up):
         assert all(p.grad is not None for p in network.parameters())
 
 
-def test_gated_keeps_the_input_where_the_gate_is_shut():
-    network = build_generator(GeneratorConfig(depth=2, filters=2, composition="gated"), 3, 3)
-    x, maps = torch.rand(1, 3, 8, 8), torch.rand(1, 4, 8, 8)
-    maps[:, 3] = -1
-    assert torch.equal(network.compose(x, maps), x)
-    maps[:, 3] = 1
-    assert torch.allclose(network.compose(x, maps), maps[:, :3])
+def holed(side=16):
+    """A smooth picture with a magenta hole, the hole, and the picture without it."""
+    ramp = torch.linspace(-0.8, 0.8, side)
+    whole = torch.stack([ramp.expand(side, side), ramp.expand(side, side).T, torch.zeros(side, side)])[None]
+    hole = torch.zeros(1, 1, side, side, dtype=torch.bool)
+    hole[..., 5:9, 6:10] = True
+    return torch.where(hole, torch.tensor([1.0, -1.0, 1.0]).view(1, 3, 1, 1), whole), hole, whole
+
+
+def filling():
+    return build_generator(GeneratorConfig(depth=2, filters=2, composition="filled", hole=(255, 0, 255)), 3, 3)
+
+
+def test_filled_changes_holes_alone():
+    network = filling()
+    x, hole, _ = holed()
+    out = network(x)
+    assert torch.equal(torch.where(hole, 0, out), torch.where(hole, 0, x))
+    assert not torch.isclose(out, x)[hole.expand_as(x)].any()
+
+
+def test_filled_begins_with_the_surroundings():
+    network = filling()
+    x, hole, whole = holed()
+    out = network.compose(network.prepare(x), torch.zeros(1, 3, 16, 16))
+    assert (out - whole)[hole.expand_as(x)].abs().max() < 0.15  # a ramp is nearly restored, with nothing learnt
+    assert (network.prepare(x)[:, -1:] == 1).equal(hole)
+
+
+def test_a_picture_that_is_all_hole_stays_finite():
+    x = torch.tensor([1.0, -1.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    assert torch.isfinite(filling()(x)).all()
 
 
 def test_luminance_is_kept_exactly():
@@ -175,8 +200,8 @@ def test_what_cannot_be_built_is_said():
         PatchGAN(patch=71)
     with pytest.raises(CalcoError, match="depth 1"):
         UNet(depth=1)
-    with pytest.raises(CalcoError, match="gated keeps parts of the input"):
-        build_generator(GeneratorConfig(depth=2, composition="gated"), 3, 1)
+    with pytest.raises(CalcoError, match="filled keeps parts of the input"):
+        build_generator(GeneratorConfig(depth=2, composition="filled"), 3, 1)
     with pytest.raises(CalcoError, match="luminance makes colour"):
         build_generator(GeneratorConfig(depth=2, composition="luminance"), 1, 1)
 

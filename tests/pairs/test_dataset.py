@@ -28,7 +28,7 @@ def folder(make: Make, tmp_path: Path) -> Path:
 def dataset(folder: Path, *, train: bool = True, **options: object) -> PairDataset:
     source = open_source(folder, SourceConfig())
     jitter = options.pop("jitter", JitterConfig(size=24, resize=28))
-    recipe = build_recipe(RecipeConfig(recipe="colorize+erase", erase=EraseConfig(weight=3)), source.kind)
+    recipe = build_recipe(RecipeConfig(recipe="colorize+erase", erase=EraseConfig(weight=3, fill="black")), source.kind)
     return PairDataset(source, source.items, recipe, jitter, 5, train=train, **options)
 
 

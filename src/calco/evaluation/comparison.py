@@ -30,7 +30,7 @@ def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
             f"{count(len(cards), 'run')} to compare; two or more are needed: name them one after the other"
         )
     names = " · ".join(cards)
-    same = len({frozenset(picture.key for picture in card.pictures) for card in cards.values()}) == 1
+    same = len({card.counted_keys for card in cards.values()}) == 1
     header = (
         f"<h1>{count(len(cards), 'run')} side by side</h1>"
         f'<ul class="facts"><li>{escape(names)}</li></ul><div class="verdict"><p>{escape(_winners(cards))}</p></div>'

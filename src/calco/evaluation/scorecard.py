@@ -134,6 +134,11 @@ class Scorecard:
         return self.num_pictures if self.only_seen else self.num_pictures - self.num_seen
 
     @property
+    def counted_keys(self) -> frozenset[str]:
+        """The names of those pictures."""
+        return frozenset(picture.key for picture in self.pictures if self.only_seen or not picture.seen)
+
+    @property
     def metrics(self) -> dict[str, Metric]:
         """The metrics that have a value, in the order in which they are shown."""
         return {key: METRICS[key] for key in METRICS if any(key in scores for scores in self.systems.values())}

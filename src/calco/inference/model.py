@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -20,7 +21,7 @@ from calco.files import explain, read_json, write_json
 from calco.images import Image
 from calco.inference.tiling import tiled
 from calco.networks import Generator, GeneratorConfig, build_generator
-from calco.pairs.jitter import JitterConfig
+from calco.pairs.jitter import JitterConfig, fitted_size, whole_side
 from calco.pairs.palettes import Palette, decode, named_palette, paint
 from calco.pairs.recipes import RecipeConfig
 from calco.pairs.sources import SourceConfig
@@ -102,20 +103,32 @@ class Translator:
         if picture.ndim != 3 or picture.shape[2] not in (1, 3) or min(picture.shape[:2]) < 1:
             raise CalcoError(f"an array of shape {picture.shape} is no picture; give height x width x 1 or 3")
         height, width = picture.shape[:2]
+        jitter = self.info.jitter
         picture = images.as_channels(picture, 1 if self.info.in_channels == 1 else 3)
-        width_in, height_in = (width, height) if native else trained_size(self.info.jitter, (width, height))
+        width_in, height_in = fitted_size((width, height), 0 if native else whole_side(jitter), jitter)
         same_size = (width_in, height_in) == (width, height)
-        seen = picture if same_size else images.resize(picture, (width_in, height_in), self.info.jitter.resampling)
         with torch.inference_mode(), _dropout(self.generator, noise_seed):
-            maps = tiled(self._maps, self._tensor(seen), multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
+            prepared = self.generator.prepare(self._tensor(picture))
+            seen = prepared if same_size else self._resized(picture, prepared, (width_in, height_in))
+            maps = tiled(self._maps, seen, multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
             if not same_size:
                 # Bicubic overshoots at edges; the maps' own range is [-1, 1].
                 maps = F.interpolate(maps, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)
-            drawn = self.generator.compose(self._tensor(picture), maps)[0]
+            drawn = self.generator.compose(prepared, maps)[0]
         if self.info.palette is not None and drawn.shape[0] == 3:
             painted = paint(decode(images.to_image(drawn.cpu()), self.info.palette), self.info.palette)
             return images.as_dtype(painted, picture.dtype)
         return images.to_image(drawn.cpu(), picture.dtype)
+
+    def _resized(self, picture: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
+        """What the network sees of a picture at another size, resampled as the pictures of the training were."""
+        how = self.info.jitter.resampling
+        if self.generator.composition != "filled":
+            return self._tensor(images.resize(picture, size_wh, how))
+        # The colour of the holes must not bleed into its surroundings: filled first, then resized.
+        filled = images.resize(images.to_image(prepared[0, :-1].cpu(), np.float32), size_wh, how)
+        holes = F.interpolate(prepared[:, -1:], size_wh[::-1], mode="area")
+        return torch.cat([self._tensor(filled), holes], 1)
 
     def _tensor(self, picture: Image) -> Tensor:
         # HWC => 1CHW in [-1, 1]
@@ -126,17 +139,6 @@ class Translator:
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             maps: Tensor = self.generator.backbone(x)
         return maps.float()
-
-
-def trained_size(jitter: JitterConfig, size_wh: tuple[int, int]) -> tuple[int, int]:
-    """The width and height at which a model trained with `jitter` sees a picture of `size_wh`."""
-    width, height = size_wh
-    if jitter.resize == 0:
-        return size_wh
-    if jitter.fit == "stretch":
-        return jitter.size, jitter.size
-    scale = jitter.size / min(width, height)
-    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from calco.errors import CalcoError
-from calco.networks.generator import Composition, Generator, maps_needed
+from calco.networks.generator import Composition, Generator, channels_seen
 from calco.networks.layers import Norm, Up
 from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
@@ -34,8 +34,10 @@ class GeneratorConfig:
     convention: Convention = "pytorch"
     """Which published implementation the details follow."""
     composition: Composition | Literal["auto"] = "auto"
-    """How the drawing joins the input: plain, gated (keeps what needs no change), luminance (adds colour alone); auto
-    takes gated for erase, luminance for colorize, plain otherwise."""
+    """How the drawing joins the input: plain, luminance (adds colour alone), filled (redraws holes alone); auto takes
+    luminance for colorize, filled for erase, plain otherwise."""
+    hole: tuple[int, int, int] | None = None
+    """For filled: red, green and blue of what is to be redrawn, 0 to 255; by default the colour that erase leaves."""
 
     def __post_init__(self) -> None:
         """Checks what the networks would refuse later."""
@@ -74,12 +76,13 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
         CalcoError: When composition and channels do not fit.
     """
     composition: Composition = "plain" if config.composition == "auto" else config.composition
-    num_maps = maps_needed(composition, in_channels, out_channels)
+    seen = channels_seen(composition, in_channels, out_channels)
+    hole = tuple(value / 127.5 - 1 for value in (config.hole or (255, 0, 255))[:in_channels])
     backbone: UNet | ResnetGenerator
     if config.architecture == "unet":
         backbone = UNet(
-            in_channels,
-            num_maps,
+            seen,
+            out_channels,
             depth=config.depth,
             filters=config.filters,
             norm=config.norm,
@@ -90,15 +93,15 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
         )
     else:
         backbone = ResnetGenerator(
-            in_channels,
-            num_maps,
+            seen,
+            out_channels,
             blocks=config.blocks,
             filters=config.filters,
             norm=config.norm,
             dropout=config.dropout,
             up=config.up,
         )
-    return Generator(backbone, composition=composition, out_channels=out_channels)
+    return Generator(backbone, composition=composition, out_channels=out_channels, hole=hole)
 
 
 def build_discriminator(config: DiscriminatorConfig, in_channels: int) -> PatchGAN:

@@ -10,58 +10,78 @@ from calco.errors import CalcoError
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 
-Composition = Literal["plain", "gated", "luminance"]
+Composition = Literal["plain", "luminance", "filled"]
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in the recipe that takes colour away
+SMOOTHINGS = 12
+HOLE_TOLERANCE = 8 / 127.5  # eight levels of a byte: what a mild JPEG does to a flat colour
 
 
 class Generator(nn.Module):
     """A translator's network: the backbone draws maps, `compose` makes the picture of them.
 
     - "plain": the maps are the picture, as in pix2pix.
-    - "gated": one more map says, pixel by pixel, what is damaged (Pumarola et al., arXiv 1807.09251, equation 1). The
-      rest of the input is kept; what is damaged is filled from its surroundings, and the other maps are added to it.
     - "luminance": the maps give the colour, the input gives the luminance, which is therefore kept exactly.
+    - "filled": pixels of the colour `hole` are filled from their surroundings, and there the maps are added; all others
+      are kept as they are. The backbone sees the filled picture and where the holes were.
 
-    Maps and composition are apart so that a picture may be composed at its full size from maps drawn at a smaller one.
+    `prepare` and `compose` are apart so that a picture may be composed at its full size from maps drawn at a smaller.
 
     Args:
-        backbone: A network whose outputs lie in [-1, 1], with `maps_needed` channels.
+        backbone: A network whose outputs lie in [-1, 1]; it takes `channels_seen` channels.
         composition: One of the three above.
         out_channels: Channels of the picture.
+        hole: For "filled", the colour that marks a hole, one value in [-1, 1] per input channel.
     """
 
-    def __init__(self, backbone: UNet | ResnetGenerator, *, composition: Composition, out_channels: int) -> None:
+    def __init__(
+        self,
+        backbone: UNet | ResnetGenerator,
+        *,
+        composition: Composition,
+        out_channels: int,
+        hole: tuple[float, ...] = (),
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.composition: Composition = composition
         self.out_channels = out_channels
+        self.hole = hole
 
     @property
     def multiple(self) -> int:
-        """Height and width of what goes in must be multiples of this."""
+        """Height and width of what the backbone sees must be multiples of this."""
         return int(2**self.backbone.depth)
 
     def forward(self, x: Tensor) -> Tensor:
-        """N, in, H, W in [-1, 1] => N, out, H, W, in [-1, 1] but for what `luminance` overshoots."""
-        return self.compose(x, self.backbone(x))
+        """N, in, H, W in [-1, 1] => N, out, H, W, in [-1, 1] but for what the sums overshoot."""
+        prepared = self.prepare(x)
+        return self.compose(prepared, self.backbone(prepared))
 
-    def compose(self, x: Tensor, maps: Tensor) -> Tensor:
-        """Joins input and maps of one size: N, in, H, W and N, maps, H, W => N, out, H, W."""
+    def prepare(self, x: Tensor) -> Tensor:
+        """What the backbone sees of N, in, H, W: the same, or for "filled" one more map, 1 in holes and 0 elsewhere."""
+        if self.composition != "filled":
+            return x
+        with torch.no_grad():
+            colour = torch.tensor(self.hole, dtype=x.dtype, device=x.device).view(1, -1, 1, 1)
+            known = ((x - colour).abs().amax(1, keepdim=True) > HOLE_TOLERANCE).to(x.dtype)
+            return torch.cat([surroundings(x, known), 1 - known], 1)
+
+    def compose(self, prepared: Tensor, maps: Tensor) -> Tensor:
+        """Joins what `prepare` gave with maps of the same size: N, ., H, W and N, out, H, W => N, out, H, W."""
         if self.composition == "plain":
             return maps
-        base = x[:, :1].expand(-1, self.out_channels, -1, -1) if x.shape[1] == 1 else x
-        if self.composition == "gated":
-            damage = (maps[:, -1:].float() + 1) / 2
-            filled = surroundings(base.float(), 1 - damage) + maps[:, :-1].float()
-            return damage * filled + (1 - damage) * base
-        return base_luminance(x) + (maps - base_luminance(maps))
+        if self.composition == "luminance":
+            return base_luminance(prepared) + (maps - base_luminance(maps))
+        base = prepared[:, :-1]
+        base = base.expand(-1, self.out_channels, -1, -1) if base.shape[1] == 1 else base
+        return base + prepared[:, -1:] * maps.float()
 
 
 def surroundings(x: Tensor, known: Tensor) -> Tensor:
     """Fills what is not known from what is known around it, at the finest scale that has something to give.
 
     The push-pull of Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4: known values are averaged on their way
-    down a pyramid, and on the way up they fill the gaps. It is differentiable in both arguments.
+    down a pyramid, and on the way up they fill the gaps. A few steps of diffusion then smooth what was filled.
 
     Args:
         x: N, C, H, W.
@@ -75,14 +95,17 @@ def surroundings(x: Tensor, known: Tensor) -> Tensor:
         levels.append((x, known))
         if max(x.shape[-2:]) == 1 or len(levels) == 10:
             break
-        share = F.avg_pool2d(known, 2, ceil_mode=True)
-        x = F.avg_pool2d(x * known, 2, ceil_mode=True) / (share + 1e-4)
-        known = (4 * share).clamp(max=1)  # one known pixel of four is enough to go by
+        # Means over 4x4 that overlap by half: of 2x2 alone, blocks would show.
+        share = F.avg_pool2d(known, 4, 2, padding=1, ceil_mode=True, count_include_pad=False)
+        x = F.avg_pool2d(x * known, 4, 2, padding=1, ceil_mode=True, count_include_pad=False) / (share + 1e-4)
+        known = (4 * share).clamp(max=1)  # a quarter of known pixels is enough to go by
     filled = levels.pop()[0]
     while levels:
         x, known = levels.pop()
         up = F.interpolate(filled, x.shape[-2:], mode="bilinear", align_corners=False)
         filled = known * x + (1 - known) * up
+    for _ in range(SMOOTHINGS):
+        filled = known * x + (1 - known) * F.avg_pool2d(filled, 3, 1, padding=1, count_include_pad=False)
     return filled
 
 
@@ -94,19 +117,17 @@ def base_luminance(x: Tensor) -> Tensor:
     return (x * weights).sum(1, keepdim=True)
 
 
-def maps_needed(composition: Composition, in_channels: int, out_channels: int) -> int:
-    """How many maps the backbone must draw.
+def channels_seen(composition: Composition, in_channels: int, out_channels: int) -> int:
+    """How many channels the backbone takes.
 
     Raises:
         CalcoError: When input and output do not fit the composition.
     """
-    if composition == "gated":
-        if in_channels not in (1, out_channels):
-            raise CalcoError(
-                f"composition gated keeps parts of the input, which has {in_channels} channels and the target "
-                f"{out_channels}; give it pictures of equal channels, or choose composition plain"
-            )
-        return out_channels + 1
+    if composition == "filled" and in_channels not in (1, out_channels):
+        raise CalcoError(
+            f"composition filled keeps parts of the input, which has {in_channels} channels and the target "
+            f"{out_channels}; give it pictures of equal channels, or choose composition plain"
+        )
     if composition == "luminance" and out_channels != 3:
         raise CalcoError(f"composition luminance makes colour, but the target has {out_channels} channel; choose plain")
-    return out_channels
+    return in_channels + (composition == "filled")

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from calco.errors import CalcoError
 from calco.images import Image, as_dtype
-from calco.pairs.jitter import JitterConfig, crop_center, crop_flip, fit_picture
+from calco.pairs.jitter import JitterConfig, crop_center, crop_flip, fit_picture, whole_side
 from calco.pairs.recipes import Recipe
 from calco.pairs.sources import Item, Source
 from calco.pairs.types import Pair, Picture, generator
@@ -86,7 +86,7 @@ class PairDataset(Dataset[Sample]):
         item = self.items[index]
         if item.key in self.damaged:
             raise CalcoError(self.damaged[item.key])
-        side = self.jitter.resize if self.train or self.jitter.resize == 0 else self.jitter.size
+        side = self.jitter.resize if self.train else whole_side(self.jitter)
         picture = fit_picture(_as_bytes(self.source.load(item)), side, self.jitter)
         self._remember(index, picture)
         return picture

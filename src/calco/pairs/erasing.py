@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,6 @@ from calco import images
 from calco.errors import CalcoError
 
 Bools = npt.NDArray[np.bool_]
-REFERENCE_SIDE: Final = 256  # the short side at which a stroke's scale is meant, pixels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class EraseConfig:
     """The fewest and the most strokes in a picture."""
 
     stroke_scale: tuple[float, float] = (1.0, 5.0)
-    """The smallest and the largest enlargement of a stroke, as seen in a picture with a short side of 256 pixels."""
+    """The smallest and the largest enlargement of a stroke; never beyond the picture."""
 
     boxes: tuple[int, int] = (1, 1)
     """The fewest and the most rectangles in a picture."""
@@ -37,10 +36,10 @@ class EraseConfig:
     place: Literal["random", "center"] = "random"
     """Where they stand: anywhere inside, or in the middle."""
 
-    fill: str = "black"
+    fill: str = "magenta"
     """The colour that is left: black, white, grey, magenta or #rrggbb."""
 
-    weight: float = 1.0
+    weight: float = 10.0
     """How much an erased pixel counts in the loss, where every other one counts 1."""
 
     def __post_init__(self) -> None:
@@ -86,11 +85,11 @@ def _box(height: int, width: int, config: EraseConfig, rng: np.random.Generator)
 
 
 def _stroke(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    """One of the masks, enlarged with the picture but never beyond it."""
+    """One of the masks, enlarged but never beyond the picture."""
     masks = stroke_masks(str(config.masks))
     stroke = masks[int(rng.integers(len(masks)))]
-    scale = float(rng.uniform(*config.stroke_scale)) * min(height, width) / REFERENCE_SIDE
-    scale = min(scale, height / stroke.shape[0], width / stroke.shape[1])
+    largest = min(config.stroke_scale[1], height / stroke.shape[0], width / stroke.shape[1])
+    scale = float(rng.uniform(min(config.stroke_scale[0], largest), largest))
     size_wh = max(1, int(stroke.shape[1] * scale)), max(1, int(stroke.shape[0] * scale))
     grey = images.resize(stroke[..., None].astype(np.uint8) * 255, size_wh, "bilinear")[..., 0]
     # A thin stroke that is made smaller must not break: a quarter of a pixel is enough there, its darkest always.

@@ -41,6 +41,25 @@ class JitterConfig:
             raise CalcoError(f"jitter resampling is {self.resampling!r}; choose auto, {', '.join(FILTERS)}")
 
 
+def whole_side(config: JitterConfig) -> int:
+    """The side that whole pictures are brought to, in validation, evaluation and translation; 0 for their own scale.
+
+    Stretched pictures fill the crop, as in pix2pix; covering ones are seen at the scale that the crops were cut from.
+    """
+    return config.size if config.resize and config.fit == "stretch" else config.resize
+
+
+def fitted_size(size_wh: tuple[int, int], side: int, config: JitterConfig) -> tuple[int, int]:
+    """Width and height of a picture of `size_wh` that is brought to `side`."""
+    if side == 0:
+        return size_wh
+    if config.fit == "stretch":
+        return side, side
+    width, height = size_wh
+    short = min(width, height)
+    return max(side, round(width * side / short)), max(side, round(height * side / short))
+
+
 def fit_picture(picture: Picture, side: int, config: JitterConfig) -> Picture:
     """Brings a picture with its partner and mask to a side; nothing in it is left to chance.
 
@@ -52,10 +71,7 @@ def fit_picture(picture: Picture, side: int, config: JitterConfig) -> Picture:
     if side == 0:
         return picture
     height, width = picture.image.shape[:2]
-    size_wh = (side, side)
-    if config.fit == "cover":
-        short = min(height, width)
-        size_wh = (max(side, round(width * side / short)), max(side, round(height * side / short)))
+    size_wh = fitted_size((width, height), side, config)
     return replace(
         picture,
         image=resize(picture.image, size_wh, config.resampling),

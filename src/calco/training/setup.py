@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from calco.errors import CalcoError
-from calco.networks import build_discriminator, build_generator, count_parameters
-from calco.networks.generator import Composition
+from calco.networks import GeneratorConfig, build_discriminator, build_generator, count_parameters
 from calco.pairs.dataset import PairDataset
+from calco.pairs.erasing import fill_colour
 from calco.pairs.recipes import RecipeConfig, build_recipe, resolve
 from calco.pairs.sources import Item, Source, open_source
 from calco.pairs.splits import split_items
@@ -66,21 +66,31 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
 
     training, validation = dataset("train", train=True), dataset("val", train=False)
     first = training.pair(0, 0)
-    composition = config.generator.composition
-    if composition == "auto":
-        composition = choose_composition(recipe_config, first.input.shape[2], first.target.shape[2])
-    config = replace(config, recipe=recipe_config, generator=replace(config.generator, composition=composition))
-    data = Data(source, splits, training, validation, first.input.shape[2], first.target.shape[2])
+    in_channels, out_channels = first.input.shape[2], first.target.shape[2]
+    config = replace(
+        config,
+        recipe=recipe_config,
+        generator=choose_composition(config.generator, recipe_config, in_channels, out_channels),
+    )
+    data = Data(source, splits, training, validation, in_channels, out_channels)
     return data, config
 
 
-def choose_composition(recipe: RecipeConfig, in_channels: int, out_channels: int) -> Composition:
-    """What of the input a recipe lets stand: luminance for colour alone, undamaged pixels for holes alone."""
-    if recipe.recipe == "colorize" and out_channels == 3:
-        return "luminance"
-    if recipe.recipe == "erase" and in_channels in (1, out_channels):
-        return "gated"
-    return "plain"
+def choose_composition(
+    generator: GeneratorConfig, recipe: RecipeConfig, in_channels: int, out_channels: int
+) -> GeneratorConfig:
+    """Puts in the place of "auto" what a recipe lets stand: luminance for colour alone, all but the holes for erase."""
+    composition = generator.composition
+    if composition == "auto":
+        composition = "plain"
+        if recipe.recipe == "colorize" and out_channels == 3:
+            composition = "luminance"
+        elif recipe.recipe == "erase" and in_channels in (1, out_channels):
+            composition = "filled"
+    hole = generator.hole
+    if composition == "filled" and hole is None:
+        hole = fill_colour(recipe.erase.fill)
+    return replace(generator, composition=composition, hole=hole)
 
 
 def summary(config: TrainConfig, data: Data) -> str:

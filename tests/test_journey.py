@@ -1,0 +1,157 @@
+"""The whole way as a person goes it: train, evaluate, compare, translate, demo, by the command line."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import calco
+from calco import CalcoError, images
+from calco.cli import main
+from calco.evaluation.evaluate import compare
+
+SMALL = ["--preset", "small", "--size", "32", "--resize", "36", "--generator.depth", "3", "--generator.filters", "4"]
+SMALL += [
+    "--discriminator.filters",
+    "4",
+    "--discriminator.patch",
+    "16",
+    "--batch",
+    "2",
+    "--minutes",
+    "0",
+    "--steps",
+    "6",
+]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory) -> Path:
+    """Twenty photographs, of which a hash keeps some for testing."""
+    folder = tmp_path_factory.mktemp("pictures")
+    chance = np.random.default_rng(1)
+    for number in range(20):
+        sky = np.linspace(0, 200, 40)[:, None, None] + chance.integers(0, 50, 3)
+        images.write(folder / f"p{number:02d}.png", np.broadcast_to(sky, (40, 50, 3)).astype(np.uint8))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(pictures, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "colour"
+    main(["train", str(pictures), "--recipe", "colorize", *SMALL, "--out", str(folder)])
+    return folder
+
+
+def test_evaluate_scores_what_was_kept_apart_and_writes_the_report(run, capsys):
+    main(["evaluate", str(run)])
+    printed = capsys.readouterr().out
+    assert "input copied" in printed
+    assert "that it never saw" in printed
+    scores = json.loads((run / "report" / "scores.json").read_text())
+    kept = json.loads((run / "model" / "model.json").read_text())["provenance"]["splits"]
+    assert scores["num_pictures"] == kept["test"] > 0
+    assert scores["num_seen"] == 0
+    page = (run / "report" / "report.html").read_text()
+    assert "Learning" in page
+    assert "recipe" in page.lower()
+
+
+def test_pictures_of_the_training_are_marked_even_under_another_name(run, pictures, tmp_path):
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for path in images.list_pictures(pictures):
+        (copies / f"renamed {path.name}").write_bytes(path.read_bytes())
+    images.write(copies / "new.png", np.full((40, 50, 3), 90, np.uint8))
+    card = calco.evaluate(run, copies, out=tmp_path / "report")
+    splits = json.loads((run / "model" / "model.json").read_text())["provenance"]["splits"]
+    assert card.num_pictures == 21
+    assert card.num_seen == splits["train"]
+    assert card.num_counted == 21 - splits["train"]
+
+
+def test_a_damaged_picture_is_named_and_not_counted(run, tmp_path):
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for number in range(3):
+        images.write(folder / f"{number}.png", np.full((40, 50, 3), 40 * number, np.uint8))
+    (folder / "text.jpg").write_text("no picture")
+    card = calco.evaluate(run, folder, out=tmp_path / "report")
+    assert card.num_pictures == 3
+    assert "text" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_compare_needs_scores_and_makes_one_page(run, pictures, tmp_path, capsys):
+    other = tmp_path / "other"
+    main(["train", str(pictures), "--recipe", "colorize", *SMALL, "--seed", "1", "--out", str(other)])
+    with pytest.raises(SystemExit) as left:
+        main(["compare", str(run), str(other)])
+    assert left.value.code == 2
+    assert f"calco evaluate {other}" in capsys.readouterr().err
+    main(["evaluate", str(run)])
+    main(["evaluate", str(other)])
+    main(["compare", str(run), str(other), "--out", str(tmp_path / "both.html")])
+    printed = capsys.readouterr().out
+    assert "colour" in printed
+    assert "other" in printed
+    assert (tmp_path / "both.html").stat().st_size > 1000
+    with pytest.raises(CalcoError, match="two or more"):
+        compare([run], tmp_path / "one.html")
+
+
+def test_translate_by_the_command_line(run, pictures, tmp_path, capsys):
+    main(["translate", str(run), str(pictures), "--out", str(tmp_path / "out")])
+    assert "20 pictures written" in capsys.readouterr().err
+    out = images.read(tmp_path / "out" / "p00.png")
+    grey = images.luminance(images.read(pictures / "p00.png"))
+    assert out.shape == (40, 50, 3)
+    # Colour was added; the luminance is the picture's own, but for what left the range of bytes.
+    assert np.abs(images.luminance(out).astype(int) - grey.astype(int)).mean() < 2
+    main(["translate", str(run), str(pictures), "--out", str(tmp_path / "out")])
+    assert "20 kept from before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["evaluate", "nowhere"], "there is no nowhere"),
+        (["evaluate", "RUN", "nowhere"], "nowhere"),
+        (["evaluate", "RUN", "--inception", "nothing.pth"], "nothing.pth"),
+        (["compare", "RUN", "nowhere"], "nowhere has no scores yet"),
+        (["train", "EMPTY", "--recipe", "colorize"], "EMPTY"),
+        (["train", "openmoji", "--recipe", "segment"], "segment"),
+    ],
+)
+def test_bad_input_is_answered_in_one_line(run, tmp_path, capsys, words, message):
+    (tmp_path / "EMPTY").mkdir()
+    places = {"RUN": str(run), "EMPTY": str(tmp_path / "EMPTY")}
+    with pytest.raises(SystemExit) as left:
+        main([places.get(word, word) for word in words])
+    assert left.value.code == 2
+    error = capsys.readouterr().err.strip()
+    assert places.get(message, message) in error
+    assert "Traceback" not in error
+    assert len(error.splitlines()) == 1
+
+
+def test_python_does_what_the_command_line_does(run, pictures, tmp_path):
+    translator = calco.load(run)
+    picture = images.read(pictures / "p01.png")
+    done = calco.translate(run, pictures / "p01.png", tmp_path / "one.png")
+    assert done.written == 1
+    assert np.array_equal(images.read(tmp_path / "one.png"), translator(picture))
+
+
+def test_the_demo_goes_the_whole_way(tmp_path):
+    """Real drawings, a real process, seconds instead of minutes: what it makes is looked at, not how good it is."""
+    out = tmp_path / "demo"
+    command = [sys.executable, "-m", "calco", "demo", "--minutes", "0.1", "--drawings", "60", "--out", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in ("report/report.html", "evolution.mp4", "model/model.safetensors"):
+        assert (out / "run" / name).is_file()
+        assert str((out / "run" / name).parent if "model" in name else out / "run" / name) in done.stdout
+    assert len(images.list_pictures(out / "coloured")) == len(images.list_pictures(out / "sketches")) > 0
