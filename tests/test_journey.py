@@ -122,12 +122,20 @@ def test_translate_by_the_command_line(run, pictures, tmp_path, capsys):
         (["evaluate", "RUN", "--inception", "nothing.pth"], "nothing.pth"),
         (["compare", "RUN", "nowhere"], "nowhere has no scores yet"),
         (["train", "EMPTY", "--recipe", "colorize"], "EMPTY"),
+        (["train", "SPOILED", "--recipe", "colorize"], "none of the"),
+        (["train", "UNMATCHED", "--input", "a", "--target", "b"], "UNMATCHED"),
         (["train", "openmoji", "--recipe", "segment"], "segment"),
     ],
 )
 def test_bad_input_is_answered_in_one_line(run, tmp_path, capsys, words, message):
     (tmp_path / "EMPTY").mkdir()
-    places = {"RUN": str(run), "EMPTY": str(tmp_path / "EMPTY")}
+    (tmp_path / "SPOILED").mkdir()
+    for name in "abcdefgh":
+        (tmp_path / "SPOILED" / f"{name}.jpg").write_text("no picture")
+    for side in "ab":
+        (tmp_path / "UNMATCHED" / side).mkdir(parents=True)
+        images.write(tmp_path / "UNMATCHED" / side / f"only-in-{side}.png", np.zeros((40, 40, 3), np.uint8))
+    places = {"RUN": str(run)} | {name: str(tmp_path / name) for name in ("EMPTY", "SPOILED", "UNMATCHED")}
     with pytest.raises(SystemExit) as left:
         main([places.get(word, word) for word in words])
     assert left.value.code == 2

@@ -155,7 +155,7 @@ def test_magenta_on_grey_needs_colour() -> None:
     assert pair.input.shape == (48, 64, 3)
     assert (pair.input[pair.region] == (255, 0, 255)).all()
     assert pair.weight is None
-    assert cook("colorize+erase", picture()).input.shape == (48, 64, 1)
+    assert cook("colorize+erase", picture(), erase=EraseConfig(fill="white")).input.shape == (48, 64, 1)
 
 
 def test_a_chain_works_on_the_input_and_keeps_the_target() -> None:

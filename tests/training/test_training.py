@@ -4,9 +4,11 @@ import json
 import math
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -234,8 +236,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_remedy
 
 
 def test_a_full_disk_is_foreseen(pictures, tmp_path, monkeypatch):
-    import shutil
-
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=1 << 20))
     with pytest.raises(CalcoError, match="the run needs about .* left; free some"):
@@ -310,15 +310,33 @@ def test_an_unknown_option_or_verb_leaves_with_2(pictures, capsys):
     assert "choose one of demo, train" in capsys.readouterr().err
 
 
-def test_a_folder_that_cannot_be_written_is_said(pictures, tmp_path):
-    if os.geteuid() == 0:
-        (tmp_path / "file").write_text("")
-        with pytest.raises(CalcoError, match="cannot make the folder"):
-            train(tiny(pictures, tmp_path / "file" / "run"), progress=False)
-    else:
-        tmp_path.chmod(0o500)
-        with pytest.raises(CalcoError, match="permission"):
-            train(tiny(pictures, tmp_path / "run"), progress=False)
+def test_a_folder_under_a_file_is_said(pictures, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CalcoError, match="cannot make the folder"):
+        train(tiny(pictures, tmp_path / "file" / "run"), progress=False)
+
+
+def test_a_folder_that_may_not_be_written_is_said(pictures):
+    """As a user without rights: root may write everywhere, and steps down to nobody."""
+    with tempfile.TemporaryDirectory() as place:
+        here = Path(place)
+        shutil.copytree(pictures, here / "pictures")
+        (here / "locked").mkdir()
+        for path, mode in ((here, 0o755), (here / "locked", 0o555)):
+            path.chmod(mode)
+        words = ["train", str(here / "pictures"), "--recipe", "colorize", "--preset", "small"]
+        words += ["--out", str(here / "locked" / "run")]
+        done = subprocess.run(
+            [sys.executable, "-m", "calco", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            user=65534 if os.geteuid() == 0 else None,
+            env={**os.environ, "HOME": place, "PYTHONDONTWRITEBYTECODE": "1"},
+        )
+    assert done.returncode == 2, done.stderr
+    assert "Permission denied; check who owns it" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_dry_run_prints_configuration_summary_and_sizes_and_leaves(pictures, tmp_path, capsys):

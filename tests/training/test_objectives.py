@@ -1,0 +1,102 @@
+"""Losses, rates and presets: the conventions, by their numbers."""
+
+import math
+
+import pytest
+import torch
+
+from calco.networks import build_discriminator, build_generator, count_parameters
+from calco.training.config import LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
+from calco.training.loop import rate_at
+from calco.training.objectives import balance, discriminator_loss, generator_gan_loss, pixel_loss
+from calco.training.presets import pix2pix, small, tutorial
+
+ZERO, ONE, TWO = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), 2 * torch.ones(1, 1, 2, 2)
+
+
+def total(config: ObjectiveConfig, real: torch.Tensor, fake: torch.Tensor) -> float:
+    return float(sum(discriminator_loss(config, real, fake)))
+
+
+def test_an_undecided_discriminator_pays_two_ln_2_or_ln_2_when_halved():
+    assert total(ObjectiveConfig(d_loss="sum"), ZERO, ZERO) == pytest.approx(2 * math.log(2))
+    assert total(ObjectiveConfig(d_loss="halved"), ZERO, ZERO) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize(
+    ("gan", "d", "g"),
+    [
+        # real logits 2, fake logits 1: softplus(-2) + softplus(1), and softplus(-1) for the generator
+        ("cross-entropy", math.log1p(math.exp(-2)) + math.log1p(math.e), math.log1p(math.exp(-1))),
+        ("least-squares", 1 + 1, 0),
+        ("hinge", 0 + 2, -1),
+    ],
+)
+def test_adversarial_losses(gan, d, g):
+    config = ObjectiveConfig(gan=gan, d_loss="sum")
+    assert total(config, TWO, ONE) == pytest.approx(d)
+    assert float(generator_gan_loss(config, ONE)) == pytest.approx(g)
+
+
+def test_pixel_losses_under_the_weight_map():
+    drawn, target = torch.zeros(1, 1, 1, 2), torch.tensor([[[[1.0, 2.0]]]])
+    even, only_second = torch.ones(1, 1, 1, 2), torch.tensor([[[[0.0, 2.0]]]])
+    assert float(pixel_loss(ObjectiveConfig(pixel="l1"), drawn, target, even)) == pytest.approx(1.5)
+    assert float(pixel_loss(ObjectiveConfig(pixel="l1"), drawn, target, only_second)) == pytest.approx(2)
+    assert float(pixel_loss(ObjectiveConfig(pixel="l2"), drawn, target, even)) == pytest.approx(2.5)
+    assert float(pixel_loss(ObjectiveConfig(pixel="charbonnier"), drawn, target, even)) == pytest.approx(1.5, abs=1e-3)
+
+
+def test_the_balance_is_read_against_the_right_constant():
+    halved, summed = ObjectiveConfig(), ObjectiveConfig(d_loss="sum")
+    assert "0.693 (ln 2)" in balance(halved, 0.3, 0.3)
+    assert "1.386 (2 ln 2)" in balance(summed, 0.3, 0.3)
+    assert "hardly" in balance(halved, 0.34, 0.34)
+    assert "healthy" in balance(summed, 0.34, 0.34)  # the same numbers mean something else when they are not halved
+    assert "nearly all" in balance(halved, 0.02, 0.02)
+    assert "worse than guessing" in balance(halved, 0.6, 0.6)
+
+
+def test_rates():
+    constant = TrainConfig(optimiser=OptimiserConfig())
+    assert rate_at(constant, 0) == rate_at(constant, 0.99) == 2e-4
+    falling = TrainConfig(optimiser=OptimiserConfig(decay_from=0.5), limit=LimitConfig(epochs=200))
+    assert rate_at(falling, 0.5) == 2e-4
+    assert rate_at(falling, 0.75) == pytest.approx(1e-4)
+    assert 0 < rate_at(falling, 1.0) < 1e-6
+
+
+def sizes(config: TrainConfig) -> tuple[int, int]:
+    generator = build_generator(config.generator, 3, 3)
+    return count_parameters(generator), count_parameters(build_discriminator(config.discriminator, 6))
+
+
+def test_pix2pix_is_the_paper():
+    config = pix2pix()
+    assert sizes(config) == (54_413_955, 2_768_705)
+    assert (config.jitter.resize, config.jitter.size, config.jitter.fit, config.jitter.flip) == (
+        286,
+        256,
+        "stretch",
+        True,
+    )
+    objective, optimiser = config.objective, config.optimiser
+    assert (objective.gan, objective.pixel, objective.pixel_weight) == ("cross-entropy", "l1", 100)
+    assert (objective.d_loss, objective.order) == ("halved", "d-then-g")
+    assert (optimiser.learning_rate, optimiser.betas, optimiser.batch) == (2e-4, (0.5, 0.999), 1)
+    assert (optimiser.decay_from, optimiser.ema) == (1.0, 0.0)
+    assert (config.limit.epochs, config.generator.composition) == (200, "plain")
+
+
+def test_tutorial_is_tensorflows():
+    config = tutorial()
+    assert sizes(config) == (54_414_979, 2_768_641)
+    assert (config.objective.d_loss, config.objective.order) == ("sum", "together")
+    assert (config.jitter.resampling, config.limit.steps, config.limit.epochs) == ("nearest", 40_000, 0)
+
+
+def test_small_is_small():
+    generator, discriminator = sizes(small())
+    assert generator < 10e6
+    assert discriminator < 1e6
+    assert small().limit.minutes == 10
