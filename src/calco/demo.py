@@ -33,7 +33,7 @@ def demo_config(out: str, minutes: float, drawings: int, seed: int) -> TrainConf
     )
 
 
-def demo(out: str = "demo", minutes: float = 3.0, drawings: int = 600, seed: int = 0) -> Path:
+def demo(out: str = "demo", minutes: float = 3.0, drawings: int = 900, seed: int = 0) -> Path:
     """Trains on drawings, scores on drawings never seen, translates some of them, and says where everything is.
 
     Args:

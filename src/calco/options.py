@@ -9,7 +9,7 @@ Pictures = Annotated[str, arg(metavar="PICTURES")]
 Options = dict[str, Any]
 
 
-def demo(out: str = "demo", minutes: float = 3.0, drawings: int = 600, seed: int = 0) -> Options:
+def demo(out: str = "demo", minutes: float = 3.0, drawings: int = 900, seed: int = 0) -> Options:
     """Trains sketch -> colour on OpenMoji drawings, scores it on drawings it never saw, writes report and film.
 
     Args:

@@ -6,12 +6,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from calco.console import console
 from calco.files import atomic_write, explain, read_json_lines
-
-SHORT = {"g_pixel": "pixel", "g_gan": "gan", "d_real": "D real", "d_fake": "D drawn"}
 
 
 class Journal:
@@ -82,8 +80,8 @@ class ProgressLine:
     """One line: how far, step, pictures per second, losses, time left."""
 
     def __init__(self, *, shown: bool) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TaskProgressColumn())
-        self.progress = Progress(*columns, TextColumn("{task.fields[text]}"), console=console, disable=not shown)
+        columns = (BarColumn(10), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
+        self.progress = Progress(*columns, console=console, disable=not shown)
         self.task = self.progress.add_task("training", total=1.0, text="")
 
     def __enter__(self) -> "ProgressLine":
@@ -97,11 +95,12 @@ class ProgressLine:
         self, share: float, step: int, images_per_s: float, losses: dict[str, float], seconds_left: float
     ) -> None:
         """Redraws the line."""
-        parts = [f"step {step}", f"{images_per_s:.1f} images/s"]
-        parts += [f"{SHORT.get(name, name)} {value:.3f}" for name, value in losses.items()]
-        if math.isfinite(seconds_left):
-            parts.append(f"{duration(seconds_left)} left")
-        self.progress.update(self.task, completed=min(1.0, share), text="  ".join(parts))
+        left = f"  {duration(seconds_left)} left" if math.isfinite(seconds_left) else ""
+        text = f"step {step}{left}  {images_per_s:.1f} images/s"
+        if losses:
+            pixel, gan, real, drawn = (losses[name] for name in ("g_pixel", "g_gan", "d_real", "d_fake"))
+            text += f"  pixel {pixel:.3f}  gan {gan:.2f}  D {real:.2f}/{drawn:.2f}"
+        self.progress.update(self.task, completed=min(1.0, share), text=text)
 
 
 def duration(seconds: float) -> str:

@@ -34,8 +34,8 @@ def small() -> TrainConfig:
     """Minutes on a laptop: a slim U-Net at 128 pixels, larger batches, an averaged generator, a falling rate."""
     return TrainConfig(
         preset="small",
-        jitter=JitterConfig(size=128, resize=143, fit="cover"),
-        generator=GeneratorConfig(depth=6, filters=32, convention="paper"),
+        jitter=JitterConfig(size=128, resize=143, fit="stretch"),
+        generator=GeneratorConfig(depth=6, filters=32, up="resize", convention="paper"),
         discriminator=DiscriminatorConfig(patch=34, filters=32),
         objective=ObjectiveConfig(gan="least-squares"),
         optimiser=OptimiserConfig(batch=8, learning_rate=1e-3, decay_from=0.4, ema=0.995),

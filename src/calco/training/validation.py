@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from calco.evaluation.metrics import l1, psnr, ssim
 from calco.images import Image
 from calco.inference.model import Translator
@@ -18,16 +20,18 @@ def validate(translator: Translator, dataset: PairDataset, keep: KeepConfig) -> 
     """Scores a translator on validation pairs, whole and always the same ones.
 
     Returns:
-        The mean of each metric, and the first pairs with their drawings for the grid of samples.
+        The mean of each metric, and some of the pairs with their drawings for the grid of samples.
     """
     sums, triples = dict.fromkeys(METRICS, 0.0), []
     count = min(keep.validation_pairs, len(dataset))
-    for index in range(count):
-        pair = dataset.pair(index, 0)
+    shown = set(range(0, count, -(-count // keep.samples)))
+    # Spread over the whole split: neighbours in the list are often alike.
+    for number, index in enumerate(np.linspace(0, len(dataset) - 1, count).round()):
+        pair = dataset.pair(int(index), 0)
         drawn = translator(pair.input, native=True)
         for name, metric in METRICS.items():
             sums[name] += metric(drawn, pair.target)
-        if index < keep.samples:
+        if number in shown:
             triples.append((pair.input, drawn, pair.target))
     return {name: value / count for name, value in sums.items()}, triples
 
