@@ -51,6 +51,7 @@ class Run:
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.best: float | None = None
         self.validated = 0  # the step of the last validation
+        self._last_update, self._speed = 0.0, 0.0
         self.window, self.last_window = Window(), Window()
         self.stop_signal: int | None = None
         self._provenance: dict[str, Any] | None = None
@@ -130,6 +131,7 @@ class Run:
             batch=options.batch,
             skip=self.batch_in_epoch * accumulate,
         )
+        self._last_update = time.monotonic()
         with contextlib.closing(feed):
             while self.batch_in_epoch < self.batches_per_epoch:
                 self._update(list(itertools.islice(feed, accumulate)), journal, line)
@@ -140,7 +142,6 @@ class Run:
             self.epoch, self.batch_in_epoch = self.epoch + 1, 0
 
     def _update(self, group: list[Batch], journal: Journal, line: ProgressLine) -> None:
-        before = time.monotonic()
         rate = rate_at(self.config, self.progress)
         self.networks.set_rate(rate)
         losses = training_step(self.networks, group)
@@ -150,7 +151,7 @@ class Run:
         self.batch_in_epoch += 1
         self.networks.average(self.step)
         self.window.add(losses)
-        speed = sum(len(b.input) for b in group) / max(1e-9, time.monotonic() - before)
+        speed = self._measure_speed(sum(len(batch.input) for batch in group))
         left = self.seconds * (1 - self.progress) / max(1e-9, self.progress)
         line.update(self.progress, self.step, speed, self.window.means(), left)
         if self.step % self.config.keep.log_steps == 0:
@@ -168,6 +169,14 @@ class Run:
             raise Interrupted
         if self.step % self.config.keep.checkpoint_steps == 0:
             self.save()
+
+    def _measure_speed(self, num_pairs: int) -> float:
+        """Pairs per second with the waiting for data, smoothed over some ten steps."""
+        now = time.monotonic()
+        current = num_pairs / max(1e-9, now - self._last_update)
+        self._last_update = now
+        self._speed = current if not self._speed else 0.9 * self._speed + 0.1 * current
+        return self._speed
 
     def _not_finite(self, losses: dict[str, float]) -> None:
         bad = ", ".join(f"{name} {value}" for name, value in losses.items() if not math.isfinite(value))

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from calco.errors import CalcoError
@@ -56,6 +57,7 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
     """
     if not config.pictures:
         raise CalcoError("no pictures were named; give a folder or openmoji: calco train PICTURES")
+    config = _with_whole_paths(config)
     source = open_source(config.pictures, config.source)
     recipe_config = resolve(config.recipe, source.kind)
     recipe = build_recipe(recipe_config, source.kind)
@@ -74,6 +76,16 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
     )
     data = Data(source, splits, training, validation, in_channels, out_channels)
     return data, config
+
+
+def _with_whole_paths(config: TrainConfig) -> TrainConfig:
+    """Paths that hold from anywhere: a run is resumed, repeated and scored from other folders than its first."""
+    masks = config.recipe.erase.masks
+    if masks is not None:
+        erase = replace(config.recipe.erase, masks=str(Path(masks).resolve()))
+        config = replace(config, recipe=replace(config.recipe, erase=erase))
+    given = Path(config.pictures)
+    return replace(config, pictures=str(given.resolve())) if given.exists() else config
 
 
 def choose_composition(
