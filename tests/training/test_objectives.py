@@ -15,7 +15,7 @@ ZERO, ONE, TWO = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), 2 * torch.ones
 
 
 def total(config: ObjectiveConfig, real: torch.Tensor, fake: torch.Tensor) -> float:
-    return float(sum(discriminator_loss(config, real, fake)))
+    return float(sum(discriminator_loss(config, real, fake, torch.ones(1, 1, 8, 8))))
 
 
 def test_an_undecided_discriminator_pays_two_ln_2_or_ln_2_when_halved():
@@ -35,7 +35,7 @@ def test_an_undecided_discriminator_pays_two_ln_2_or_ln_2_when_halved():
 def test_adversarial_losses(gan, d, g):
     config = ObjectiveConfig(gan=gan, d_loss="sum")
     assert total(config, TWO, ONE) == pytest.approx(d)
-    assert float(generator_gan_loss(config, ONE)) == pytest.approx(g)
+    assert float(generator_gan_loss(config, ONE, torch.ones(1, 1, 8, 8))) == pytest.approx(g)
 
 
 def test_pixel_losses_under_the_weight_map():
@@ -45,6 +45,15 @@ def test_pixel_losses_under_the_weight_map():
     assert float(pixel_loss(ObjectiveConfig(pixel="l1"), drawn, target, only_second)) == pytest.approx(2)
     assert float(pixel_loss(ObjectiveConfig(pixel="l2"), drawn, target, even)) == pytest.approx(2.5)
     assert float(pixel_loss(ObjectiveConfig(pixel="charbonnier"), drawn, target, even)) == pytest.approx(1.5, abs=1e-3)
+
+
+def test_patches_count_as_much_as_their_pixels():
+    config = ObjectiveConfig(gan="least-squares", d_loss="sum")
+    logits = torch.tensor([[[[0.0, 1.0]]]])
+    left = torch.cat([torch.ones(1, 1, 4, 4) * 3, torch.ones(1, 1, 4, 4)], 3)
+    real, fake = discriminator_loss(config, logits, logits, left)
+    assert float(real) == pytest.approx(3 / 4)  # the left patch, which is wrong, counts three times
+    assert float(fake) == pytest.approx(1 / 4)
 
 
 def test_the_balance_is_read_against_the_right_constant():

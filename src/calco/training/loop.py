@@ -131,12 +131,12 @@ def training_step(networks: Networks, batches: Sequence[Batch]) -> dict[str, flo
     tensors = [batch.to(networks.device, networks.memory_format) for batch in batches]
 
     if d is not None and networks.d_optimiser is not None:
-        for x, y, _ in tensors:
+        for x, y, weight in tensors:
             with networks.autocast():
                 with torch.set_grad_enabled(len(batches) == 1):
                     drawn = g(x)
                 real, fake = d(x, y), d(x, drawn.detach())
-            d_real, d_fake = discriminator_loss(objective, real.float(), fake.float())
+            d_real, d_fake = discriminator_loss(objective, real.float(), fake.float(), weight)
             ((d_real + d_fake) * share).backward()
             losses["d_real"] += d_real.item() * share
             losses["d_fake"] += d_fake.item() * share
@@ -149,7 +149,7 @@ def training_step(networks: Networks, batches: Sequence[Batch]) -> dict[str, flo
             out = g(x) if drawn is None or len(batches) > 1 else drawn
             judged = d(x, out) if d is not None else None
         g_pixel = pixel_loss(objective, out.float(), y, weight)
-        g_gan = generator_gan_loss(objective, judged.float()) if judged is not None else g_pixel.new_zeros(())
+        g_gan = generator_gan_loss(objective, judged.float(), weight) if judged is not None else g_pixel.new_zeros(())
         (share * (objective.gan_weight * g_gan + objective.pixel_weight * g_pixel)).backward()
         losses["g_pixel"] += g_pixel.item() * share
         losses["g_gan"] += g_gan.item() * share

@@ -12,17 +12,17 @@ from calco.training.config import ObjectiveConfig
 
 def _cross_entropy(logits: Tensor, real: bool) -> Tensor:
     # Goodfellow et al., arXiv 1406.2661; the generator's non-saturating form is the same with real=True.
-    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)))
+    return F.binary_cross_entropy_with_logits(logits, torch.full_like(logits, float(real)), reduction="none")
 
 
 def _least_squares(logits: Tensor, real: bool) -> Tensor:
     # Mao et al., arXiv 1611.04076, equation 9.
-    return (logits - float(real)).square().mean()
+    return (logits - float(real)).square()
 
 
 def _hinge(logits: Tensor, real: bool) -> Tensor:
     # Lim and Ye, arXiv 1705.02894, equation 14.
-    return F.relu(1 - logits if real else 1 + logits).mean()
+    return F.relu(1 - logits if real else 1 + logits)
 
 
 ADVERSARIAL: dict[str, Callable[[Tensor, bool], Tensor]] = {
@@ -35,21 +35,28 @@ ADVERSARIAL: dict[str, Callable[[Tensor, bool], Tensor]] = {
 UNDECIDED = {"cross-entropy": math.log(2), "least-squares": 0.25, "hinge": 1.0}
 
 
-def discriminator_loss(config: ObjectiveConfig, real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+def discriminator_loss(config: ObjectiveConfig, real: Tensor, fake: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """The two parts of the discriminator's loss, each scaled as the convention has it.
 
     Args:
         config: Which loss, and whether the two are averaged ("halved") or added ("sum").
         real: Logits N, 1, h, w of targets.
         fake: Logits N, 1, h, w of drawings.
+        weight: N, 1, H, W: where a pixel counts more, so does the judgement of the patches around it.
     """
     loss, scale = ADVERSARIAL[config.gan], 0.5 if config.d_loss == "halved" else 1.0
-    return loss(real, True) * scale, loss(fake, False) * scale
+    return weighted(loss(real, True), weight) * scale, weighted(loss(fake, False), weight) * scale
 
 
-def generator_gan_loss(config: ObjectiveConfig, fake: Tensor) -> Tensor:
-    """The generator's adversarial loss, not yet weighted, of logits N, 1, h, w."""
-    return -fake.mean() if config.gan == "hinge" else ADVERSARIAL[config.gan](fake, True)
+def generator_gan_loss(config: ObjectiveConfig, fake: Tensor, weight: Tensor) -> Tensor:
+    """The generator's adversarial loss, not yet multiplied with its factor, of logits N, 1, h, w."""
+    return weighted(-fake if config.gan == "hinge" else ADVERSARIAL[config.gan](fake, True), weight)
+
+
+def weighted(losses: Tensor, weight: Tensor) -> Tensor:
+    """The mean of losses N, 1, h, w under a map N, 1, H, W that is averaged to their size."""
+    weight = F.interpolate(weight, losses.shape[-2:], mode="area")
+    return (losses * weight).sum() / weight.sum()
 
 
 def pixel_loss(config: ObjectiveConfig, drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:
