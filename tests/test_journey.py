@@ -120,7 +120,7 @@ def test_translate_by_the_command_line(run, pictures, tmp_path, capsys):
         (["evaluate", "nowhere"], "there is no nowhere"),
         (["evaluate", "RUN", "nowhere"], "nowhere"),
         (["evaluate", "RUN", "--inception", "nothing.pth"], "nothing.pth"),
-        (["compare", "RUN", "nowhere"], "nowhere has no scores yet"),
+        (["compare", "nowhere", "RUN"], "nowhere has no scores yet"),
         (["train", "EMPTY", "--recipe", "colorize"], "EMPTY"),
         (["train", "SPOILED", "--recipe", "colorize"], "none of the"),
         (["train", "UNMATCHED", "--input", "a", "--target", "b"], "UNMATCHED"),
@@ -131,7 +131,7 @@ def test_bad_input_is_answered_in_one_line(run, tmp_path, capsys, words, message
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "SPOILED").mkdir()
     for name in "abcdefgh":
-        (tmp_path / "SPOILED" / f"{name}.jpg").write_text("no picture")
+        (tmp_path / "SPOILED" / f"{name}.jpg").write_text(f"no picture {name}")
     for side in "ab":
         (tmp_path / "UNMATCHED" / side).mkdir(parents=True)
         images.write(tmp_path / "UNMATCHED" / side / f"only-in-{side}.png", np.zeros((40, 40, 3), np.uint8))

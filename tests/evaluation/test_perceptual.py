@@ -10,6 +10,7 @@ from calco.errors import CalcoError
 from calco.evaluation import perceptual
 from calco.evaluation.perceptual import Perceptual
 from evaluation.formula_pictures import wave
+from support import requires
 
 # By stlpips_pytorch 0.0.2 itself (LPIPS(net="alex", variant="shift_tolerant")), on the same pictures.
 GOLDEN = {
@@ -21,8 +22,7 @@ GOLDEN = {
 
 @pytest.fixture(scope="module")
 def distance() -> Perceptual:
-    if perceptual.weight_file() is None:
-        pytest.skip(perceptual.ABSENT)
+    requires(perceptual.weight_file(), "stlpips-pytorch", 'pip install "calco[perceptual]"')
     return Perceptual.load()
 
 
