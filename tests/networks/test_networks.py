@@ -18,6 +18,7 @@ from calco.networks import (
     count_parameters,
     receptive_field,
 )
+from calco.networks.generator import nearest_known
 
 
 def total(network: nn.Module) -> int:
@@ -180,6 +181,25 @@ def test_filled_begins_with_the_surroundings():
     out = network.compose(network.prepare(x), torch.zeros(1, 3, 16, 16))
     assert (out - whole)[hole.expand_as(x)].abs().max() < 0.15  # a ramp is nearly restored, with nothing learnt
     assert (network.prepare(x)[:, -1:] == 1).equal(hole)
+
+
+def test_the_nearest_known_pixel_is_found():
+    """Against the plain search through all known pixels."""
+    chance = torch.Generator().manual_seed(0)
+    known = (torch.rand(3, 1, 37, 50, generator=chance) < 0.02).float()
+    known[1, :, 10:, :] = 0
+    known[2] = 1
+    rows, columns = nearest_known(known).unbind(1)
+    for number in range(3):
+        seeds = known[number, 0].nonzero().float()
+        here = torch.cartesian_prod(torch.arange(37.0), torch.arange(50.0))
+        exact = torch.cdist(here, seeds).min(1).values.view(37, 50)
+        found = torch.stack([rows[number], columns[number]]).flatten(1).T.float()
+        reached = (here - found).norm(dim=1).view(37, 50)
+        assert known[number, 0][rows[number], columns[number]].all()
+        # Jump flooding errs for a few pixels between seeds, by little.
+        assert (reached - exact).max() < 1.5
+        assert torch.isclose(reached, exact).float().mean() > 0.99
 
 
 def test_a_picture_that_is_all_hole_stays_finite():

@@ -1,5 +1,6 @@
 """A backbone, and how what it draws is joined with its input."""
 
+import itertools
 from typing import Literal
 
 import torch
@@ -12,7 +13,6 @@ from calco.networks.unet import UNet
 
 Composition = Literal["plain", "luminance", "filled"]
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in the recipe that takes colour away
-SMOOTHINGS = 12
 HOLE_TOLERANCE = 8 / 127.5  # eight levels of a byte: what a mild JPEG does to a flat colour
 
 
@@ -78,35 +78,57 @@ class Generator(nn.Module):
 
 
 def surroundings(x: Tensor, known: Tensor) -> Tensor:
-    """Fills what is not known from what is known around it, at the finest scale that has something to give.
+    """Fills what is not known with the nearest pixel that is, smoothed by one mean over 3x3.
 
-    The push-pull of Gortler et al., The Lumigraph, SIGGRAPH 1996, section 3.4: known values are averaged on their way
-    down a pyramid, and on the way up they fill the gaps. A few steps of diffusion then smooth what was filled.
+    Copies keep the grain of their surroundings; smoother fills come nearer in squares and look worse.
 
     Args:
         x: N, C, H, W.
-        known: N, 1, H, W in [0, 1].
+        known: N, 1, H, W, 1 where a pixel is known and 0 where it is not.
 
     Returns:
         N, C, H, W.
     """
-    levels: list[tuple[Tensor, Tensor]] = []
-    while True:
-        levels.append((x, known))
-        if max(x.shape[-2:]) == 1 or len(levels) == 10:
-            break
-        # Means over 4x4 that overlap by half: of 2x2 alone, blocks would show.
-        share = F.avg_pool2d(known, 4, 2, padding=1, ceil_mode=True, count_include_pad=False)
-        x = F.avg_pool2d(x * known, 4, 2, padding=1, ceil_mode=True, count_include_pad=False) / (share + 1e-4)
-        known = (4 * share).clamp(max=1)  # a quarter of known pixels is enough to go by
-    filled = levels.pop()[0]
-    while levels:
-        x, known = levels.pop()
-        up = F.interpolate(filled, x.shape[-2:], mode="bilinear", align_corners=False)
-        filled = known * x + (1 - known) * up
-    for _ in range(SMOOTHINGS):
-        filled = known * x + (1 - known) * F.avg_pool2d(filled, 3, 1, padding=1, count_include_pad=False)
-    return filled
+    width = x.shape[-1]
+    rows, columns = nearest_known(known).unbind(1)
+    places = (rows * width + columns).flatten(1)[:, None].expand(-1, x.shape[1], -1)
+    copied = x.flatten(2).gather(2, places).view(x.shape)
+    smoothed = F.avg_pool2d(copied, 3, 1, padding=1, count_include_pad=False)
+    return torch.where(known > 0, x, smoothed)
+
+
+def nearest_known(known: Tensor) -> Tensor:
+    """Where the nearest known pixel of every pixel is: N, 1, H, W => N, 2, H, W, row and column, int64.
+
+    By jump flooding (Rong and Tan, Jump Flooding in GPU with Applications to Voronoi Diagram and Distance Transform,
+    I3D 2006): every pixel asks its neighbours at ever smaller steps which seed they know of. Where nothing is known at
+    all, every pixel is its own.
+    """
+    height, width = known.shape[-2:]
+    axes = (torch.arange(size, device=known.device, dtype=torch.float32) for size in (height, width))
+    here = torch.stack(torch.meshgrid(*axes, indexing="ij"))[None]
+    far = 4.0 * (height + width)
+    seeds = torch.where(known > 0, here, -far)
+    nearest = (seeds - here).square().sum(1, keepdim=True)
+    step = _reach(known)
+    while step:
+        padded = F.pad(seeds, (step, step, step, step), value=-far)
+        for down, right in itertools.product((0, step, 2 * step), repeat=2):
+            asked = padded[..., down : down + height, right : right + width]
+            distance = (asked - here).square().sum(1, keepdim=True)
+            seeds = torch.where(distance < nearest, asked, seeds)
+            nearest = torch.minimum(distance, nearest)
+        step //= 2
+    return torch.where(seeds >= 0, seeds, here).long()
+
+
+def _reach(known: Tensor) -> int:
+    """The first step of the flood: a power of two that no hole is deeper than."""
+    step = 1
+    while known.amin() == 0 and max(known.shape[-2:]) > 1:
+        known = F.max_pool2d(known.float(), 2, ceil_mode=True)
+        step *= 2
+    return step
 
 
 def base_luminance(x: Tensor) -> Tensor:

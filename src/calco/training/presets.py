@@ -35,7 +35,7 @@ def small() -> TrainConfig:
     return TrainConfig(
         preset="small",
         jitter=JitterConfig(size=128, resize=143, fit="stretch"),
-        generator=GeneratorConfig(depth=6, filters=32, norm="group", up="resize", convention="paper"),
+        generator=GeneratorConfig(depth=6, filters=32, up="resize", convention="paper"),
         discriminator=DiscriminatorConfig(patch=34, filters=32),
         objective=ObjectiveConfig(gan="least-squares"),
         optimiser=OptimiserConfig(batch=8, learning_rate=1e-3, decay_from=0.4, ema=0.995),
