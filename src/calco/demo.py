@@ -79,6 +79,8 @@ def _write_sketches(config: TrainConfig, folder: Path, count: int = 12) -> Path:
     """Writes a few sketches of the test split, as a person would hand them in."""
     source = open_source(config.pictures, config.source)
     folder.mkdir(parents=True, exist_ok=True)
-    for item in split_items(source.items, config.split)["test"][:count]:
+    unseen = split_items(source.items, config.split)["test"]
+    # Spread over the list: neighbours are variants of one drawing.
+    for item in unseen[:: max(1, len(unseen) // count)][:count]:
         images.write(folder / f"{Path(item.key).name}.png", source.load(item).image)
     return folder
