@@ -61,10 +61,14 @@ install_calco() {
     "${pip[@]}" --editable ".[$extra]"
 }
 
-# The report's test opens it in a browser; without one that test is skipped, and says so.
+# The report's test opens it in a browser, driven by playwright, whose own node wants libatomic; without them that test
+# is skipped, and says so.
 browser_for_tests() {
-    command -v chromium >/dev/null || command -v google-chrome >/dev/null && return
-    debian_install chromium || say "no chromium: the browser tests will be skipped; apt-get install chromium"
+    local missing=()
+    command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
+    /sbin/ldconfig -p | grep -q 'libatomic\.so\.1' || missing+=(libatomic1)
+    [ "${#missing[@]}" -eq 0 ] || debian_install "${missing[@]}" ||
+        say "no ${missing[*]}: the browser tests cannot run; apt-get install ${missing[*]}"
 }
 
 [ -x "$venv/bin/python" ] && fits "$venv/bin/python" || make_venv
