@@ -19,6 +19,7 @@ LAYERS = (
     "console",
     "records",
     "images",
+    "annotations",
     "pairs",
     "networks",
     "inference",

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from calco.evaluation.evaluate import evaluate
     from calco.inference.model import Translator, load
     from calco.inference.translate import translate
+    from calco.pairs.opening import open_source
     from calco.pairs.recipes import build_recipe
-    from calco.pairs.sources import open_source
     from calco.pairs.types import Pair, Picture
     from calco.training.config import TrainConfig
     from calco.training.presets import preset
@@ -30,7 +30,7 @@ _HOMES = {
     "build_recipe": "calco.pairs.recipes",
     "evaluate": "calco.evaluation.evaluate",
     "load": "calco.inference.model",
-    "open_source": "calco.pairs.sources",
+    "open_source": "calco.pairs.opening",
     "preset": "calco.training.presets",
     "train": "calco.training.train",
     "translate": "calco.inference.translate",

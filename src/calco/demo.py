@@ -11,7 +11,8 @@ from calco.errors import CalcoError
 from calco.evaluation.evaluate import evaluate
 from calco.inference.model import load
 from calco.inference.translate import translate
-from calco.pairs.sources import SourceConfig, open_source
+from calco.pairs.opening import open_source
+from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import split_items
 from calco.training.config import LimitConfig, TrainConfig
 from calco.training.presets import small

@@ -12,8 +12,9 @@ from calco import images
 from calco.errors import CalcoError
 from calco.pairs.dataset import EpochSampler, PairDataset, Sample
 from calco.pairs.jitter import JitterConfig
+from calco.pairs.opening import open_source
 from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
-from calco.pairs.sources import SourceConfig, open_source
+from calco.pairs.sources import SourceConfig
 
 Make = Callable[..., Path]
 

@@ -8,7 +8,8 @@ import pytest
 from calco.errors import CalcoError
 from calco.images import luminance
 from calco.pairs import openmoji
-from calco.pairs.sources import SourceConfig, open_source
+from calco.pairs.opening import open_source
+from calco.pairs.sources import SourceConfig
 from support import requires
 
 try:

@@ -11,8 +11,10 @@ from PIL import Image as Pillow
 
 from calco import images
 from calco.errors import CalcoError
+from calco.pairs.folders import read_mask
+from calco.pairs.opening import open_source
 from calco.pairs.parts import role_of
-from calco.pairs.sources import SourceConfig, open_source, read_mask
+from calco.pairs.sources import SourceConfig
 
 Make = Callable[..., Path]
 

@@ -14,8 +14,9 @@ from calco.evaluation.scorecard import Scorecard
 from calco.files import make_folder, read_json_lines
 from calco.inference.model import ModelInfo, Translator, load, model_folder
 from calco.pairs.dataset import PairDataset
+from calco.pairs.opening import open_source
 from calco.pairs.recipes import build_recipe
-from calco.pairs.sources import Item, Source, SourceConfig, open_source
+from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import split_items
 from calco.pairs.types import Pair
 
@@ -58,7 +59,8 @@ def evaluate(
         info = replace(info, recipe=replace(info.recipe, erase=erase))
     config = source or info.source
     found, items = _items(info, pictures, replace(config, limit=limit or config.limit))
-    dataset = PairDataset(found, items, build_recipe(info.recipe, found.kind), info.jitter, seed, train=False)
+    recipe = build_recipe(info.recipe, found.kind, found.recipe)
+    dataset = PairDataset(found, items, recipe, info.jitter, seed, train=False)
     folder = make_folder(out if out is not None else model_folder(model).parent / "report")
     with bar("scoring", len(items)) as advance:
         card = scoring.evaluate(

@@ -77,7 +77,18 @@ def fit_picture(picture: Picture, side: int, config: JitterConfig) -> Picture:
         image=resize(picture.image, size_wh, config.resampling),
         partner=None if picture.partner is None else resize(picture.partner, size_wh, config.resampling),
         mask=None if picture.mask is None else resize(picture.mask, size_wh, "nearest"),
+        weight=None if picture.weight is None else _nearest(picture.weight, size_wh),
+        region=None if picture.region is None else _nearest(picture.region, size_wh),
     )
+
+
+def _nearest(plane: npt.NDArray[Any], size_wh: tuple[int, int]) -> npt.NDArray[Any]:
+    """HW of any type at another size, each pixel that of the place it comes from."""
+    height, width = plane.shape
+    rows = ((np.arange(size_wh[1]) + 0.5) * height / size_wh[1]).astype(np.int64)
+    columns = ((np.arange(size_wh[0]) + 0.5) * width / size_wh[0]).astype(np.int64)
+    chosen: npt.NDArray[Any] = plane[rows][:, columns]
+    return chosen
 
 
 Cut = TypeVar("Cut", Pair, Picture)

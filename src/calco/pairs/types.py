@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from calco.annotations.detections import Detections
 from calco.errors import CalcoError
 from calco.images import Image
 
@@ -25,6 +26,9 @@ class Picture:
         group: Pictures of one group stay on one side of a split.
         partner: The aligned target, HWC with the height and width of `image`, or None.
         mask: Class indices (HW1 `uint8`) or a painted mask (HW3) with the height and width of `image`, or None.
+        detections: The things in it, in pixels of `image`, or None where nobody said.
+        weight: HW `float32`, of a pair that was made before, or None.
+        region: HW `bool`, of a pair that was made before, or None.
     """
 
     image: Image
@@ -32,9 +36,13 @@ class Picture:
     group: str
     partner: Image | None = None
     mask: Image | None = None
+    detections: Detections | None = None
+    weight: npt.NDArray[np.float32] | None = None
+    region: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        for name, other in (("target", self.partner), ("mask", self.mask)):
+        others = (("target", self.partner), ("mask", self.mask), ("weight map", self.weight), ("region", self.region))
+        for name, other in others:
             if other is not None and other.shape[:2] != self.image.shape[:2]:
                 raise CalcoError(
                     f"{self.key}: the picture has {size_wh(self.image)} pixels and its {name} {size_wh(other)}; "

@@ -9,8 +9,9 @@ from calco.errors import CalcoError
 from calco.networks import GeneratorConfig, build_discriminator, build_generator, count_parameters
 from calco.pairs.dataset import PairDataset
 from calco.pairs.erasing import fill_colour
+from calco.pairs.opening import open_source
 from calco.pairs.recipes import RecipeConfig, build_recipe, resolve
-from calco.pairs.sources import Item, Source, open_source
+from calco.pairs.sources import Item, Source
 from calco.pairs.splits import split_items
 from calco.training.config import TrainConfig
 
@@ -59,8 +60,8 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
         raise CalcoError("no pictures were named; give a folder or openmoji: calco train PICTURES")
     config = _with_whole_paths(config)
     source = open_source(config.pictures, config.source)
-    recipe_config = resolve(config.recipe, source.kind)
-    recipe = build_recipe(recipe_config, source.kind)
+    recipe_config = resolve(config.recipe, source.kind, source.recipe)
+    recipe = build_recipe(recipe_config, source.kind, source.recipe)
     splits = split_items(source.items, config.split)
 
     def dataset(split: str, *, train: bool) -> PairDataset:

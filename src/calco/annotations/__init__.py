@@ -1,0 +1,1 @@
+"""Boxes and masks of things in pictures, and the formats that people keep them in."""

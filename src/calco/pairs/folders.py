@@ -1,0 +1,87 @@
+"""Folders of picture files as sources: photographs, halves side by side, parallel folders, pictures with masks."""
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from calco import images
+from calco.errors import CalcoError
+from calco.images import Image
+from calco.pairs.layout import recognise
+from calco.pairs.parts import Layout
+from calco.pairs.sources import Item, Loader, Source, SourceConfig
+from calco.pairs.types import Picture, size_wh
+
+
+def open_folder(root: str, config: SourceConfig) -> Source:
+    """Recognises and lists a folder of picture files (or one file).
+
+    Raises:
+        CalcoError: When the folder is absent, unreadable or empty, or nothing in it matches.
+    """
+    plan = recognise(Path(root), Layout(config.source, config.input, config.target, config.direction))
+    items = tuple(Item(key, key, tuple(map(str, paths)), split) for key, split, paths in plan.entries)
+    first = [item.paths[0] for item in items]
+    second = [item.paths[-1] for item in items]
+    channels = (images.common_channels(first), images.common_channels(second))
+    return Source(
+        plan.kind, root, items, LOADERS[plan.kind], plan.left_out, config.direction, channels, config.background,
+        story=plan.story,
+    )  # fmt: skip
+
+
+def _read(source: Source, path: str, side: int) -> Image:
+    return images.read(path, channels=source.channels[side])
+
+
+def load_photograph(source: Source, item: Item) -> Picture:
+    """The picture alone."""
+    return Picture(image=_read(source, item.paths[0], 0), key=item.key, group=item.group)
+
+
+def load_halves(source: Source, item: Item) -> Picture:
+    """One half as the picture, the other as its partner."""
+    whole = _read(source, item.paths[0], 0)
+    width = whole.shape[1]
+    if width % 2:
+        raise CalcoError(f"{item.paths[0]} is {size_wh(whole)} pixels; two halves need an even width: crop it")
+    left, right = np.ascontiguousarray(whole[:, : width // 2]), np.ascontiguousarray(whole[:, width // 2 :])
+    if source.direction == "BtoA":
+        left, right = right, left
+    return Picture(image=left, partner=right, key=item.key, group=item.group)
+
+
+def load_parallel(source: Source, item: Item) -> Picture:
+    """The picture and its partner, from two files."""
+    first, second = (_read(source, path, side) for side, path in enumerate(item.paths))
+    return Picture(image=first, partner=second, key=item.key, group=item.group)
+
+
+def load_masked(source: Source, item: Item) -> Picture:
+    """The picture and its mask, which is brought to the picture's size."""
+    image = _read(source, item.paths[0], 0)
+    mask = images.resize(read_mask(item.paths[1]), (image.shape[1], image.shape[0]), "nearest")
+    return Picture(image=image, mask=mask, key=item.key, group=item.group)
+
+
+def read_mask(path: str | Path) -> Image:
+    """A mask file => HW1 or HW3 `uint8`: the indices of a palette, else grey levels or colours as they stand."""
+    mask = images.read(path, indices=True)
+    if mask.dtype == np.uint16 and int(mask.max()) < 256:
+        return mask.astype(np.uint8)  # class numbers that were saved with more room than they need
+    mask = images.as_dtype(mask, np.uint8)
+    if mask.shape[2] == 1 and int(mask.max()) == 1:
+        colours = images.luminance(images.as_dtype(images.read(path), np.uint8))
+        # Some programs save black and white as a palette in the opposite order: there the colours tell.
+        if set(np.unique(colours)) == {0, 255}:
+            return colours
+    return mask
+
+
+LOADERS: Final[dict[str, Loader]] = {
+    "side-by-side": load_halves,
+    "parallel": load_parallel,
+    "masks": load_masked,
+    "photographs": load_photograph,
+}
