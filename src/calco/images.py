@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import torch
 
 Image: TypeAlias = npt.NDArray[Any]  # HWC, C = 1 or 3, uint8 | uint16 | float32 in [0, 1]
-Channels: TypeAlias = Literal[1, 3]
+Channels: TypeAlias = int  # 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha; other numbers are bands
 Resampling: TypeAlias = Literal["auto", "nearest", "bilinear", "bicubic", "area"]
 
 # The format that Pillow writes for each ending; what is not here is not a picture to Calco.

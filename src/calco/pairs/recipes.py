@@ -130,7 +130,8 @@ NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "segment": ("masks", "annotations"),
 }
 AUTOMATIC: Final[dict[str, str]] = {
-    "side-by-side": "aligned", "parallel": "aligned", "annotations": "segment", "openmoji": "aligned", "masks": "segment",
+    "side-by-side": "aligned", "parallel": "aligned", "openmoji": "aligned", "hub": "aligned", "masks": "segment",
+    "annotations": "segment",
 }  # fmt: skip
 
 
