@@ -1,0 +1,104 @@
+"""Which files are pictures: their endings, how folders are listed, and the one door through which Pillow opens them."""
+
+import contextlib
+import functools
+import os
+import struct
+import unicodedata
+import warnings
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from PIL import Image as Pillow
+
+from calco.console import warn
+from calco.errors import CalcoError
+from calco.files import list_files
+
+# The format that Pillow writes for each ending; what is not here is not a picture to Calco.
+FORMATS: Final[dict[str, str]] = {
+    ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP",
+    ".gif": "GIF", ".tif": "TIFF", ".tiff": "TIFF", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM",
+    ".tga": "TGA", ".avif": "AVIF", ".jp2": "JPEG2000", ".heic": "HEIF", ".heif": "HEIF",
+}  # fmt: skip
+PICTURE_SUFFIXES: Final[frozenset[str]] = frozenset(FORMATS)
+UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError,
+              RuntimeError, struct.error, zlib.error, Pillow.DecompressionBombError)  # fmt: skip
+
+MAX_PIXELS: Final = 178_956_970
+"""Pixels of the largest picture that is read: where Pillow too suspects a file that is small and unpacks to gigabytes.
+Channels beyond four count as further pixels."""
+
+
+def is_picture(path: str | Path) -> bool:
+    """Whether the ending is that of a picture, in upper or lower case; the file is not opened."""
+    return os.path.splitext(path)[1].lower() in PICTURE_SUFFIXES
+
+
+def list_pictures(folder: str | Path) -> list[Path]:
+    """All pictures in a folder and below it, sorted by path, as `list_files` finds them; notes what could not be read.
+
+    Raises:
+        CalcoError: When the folder is absent, is no folder, or may not be read.
+    """
+    listing = list_files(folder, is_picture)
+    for name, reason in listing.left_out:
+        warn(f"{name} in {folder} is left out: {reason}")
+    return sorted(map(Path, listing.paths), key=lambda path: unicodedata.normalize("NFC", path.as_posix()))
+
+
+@contextlib.contextmanager
+def opened(file: BinaryIO, name: str | Path) -> Iterator[Pillow.Image]:
+    """An open file in Pillow, which warns of odd metadata and of large pictures: neither is an error here.
+
+    Raises:
+        CalcoError: When it is larger than `MAX_PIXELS`, or HEIC and nothing here reads that.
+    """
+    file.seek(0)
+    start = file.read(12)
+    if start[4:8] == b"ftyp" and start[8:12] not in (b"avif", b"avis"):  # Pillow reads AV1 by itself
+        learn_heif(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Pillow.open(file, formats=_known()) as picture:
+                check_size(name, *picture.size)
+                yield picture
+        except Pillow.DecompressionBombError as error:
+            raise _too_large(name) from error
+
+
+@functools.cache
+def _known() -> tuple[str, ...]:
+    """What Pillow may take a file for: it knows more formats, and runs another program to draw some of them."""
+    Pillow.init()
+    return tuple(kind for kind in dict.fromkeys(FORMATS.values()) if kind in Pillow.OPEN)
+
+
+def check_size(name: str | Path, width: int, height: int, channels: int = 3) -> None:
+    """Refuses what its header claims to be too large, before anything is unpacked."""
+    if width * height * max(1, channels / 4) > MAX_PIXELS:
+        raise _too_large(name, f" ({width} x {height}{f' x {channels} channels' if channels > 4 else ''})")
+
+
+def _too_large(name: str | Path, claimed: str = "") -> CalcoError:
+    return CalcoError(
+        f"cannot read {name}: it claims to have too many pixels{claimed}; at most {MAX_PIXELS:,} are read: make it "
+        "smaller, or cut it into parts"
+    )
+
+
+def learn_heif(name: str | Path) -> None:
+    """Teaches Pillow to read and write HEIC.
+
+    Raises:
+        CalcoError: When the library is not installed.
+    """
+    try:
+        from pillow_heif import register_heif_opener
+    except ModuleNotFoundError as error:
+        raise CalcoError(f"{name} is HEIC, which needs a library: pip install 'calco[heic]'") from error
+    register_heif_opener()
+    _known.cache_clear()

@@ -1,0 +1,238 @@
+"""TIFF that Pillow would refuse or cut to eight bits: sixteen bits in colour, floats, any number of bands."""
+
+import contextlib
+import io
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
+
+import numpy as np
+
+from calco.errors import CalcoError
+from calco.images.arrays import PEAKS, Image
+from calco.images.formats import check_size
+
+if TYPE_CHECKING:
+    import tifffile
+
+_SIGNATURES: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_GREY, _COLOUR = (0, 1), 2  # photometric interpretations: white is zero, black is zero; RGB
+_ASSOCIATED, _STRAIGHT = 1, 2  # further samples that are alpha: colours are multiplied with it, or are not
+ORIENTATION: Final = 274
+_PROFILE: Final = 34675
+_PER_WIDTH, _PER_HEIGHT, _PER = 282, 283, 296  # pixels in an inch or a centimetre
+_DENSEST: Final = 4096  # bytes that LZW or deflate may make of one; who claims more is damaged
+# Tags that tell how the pixels are stored, which no other file shares: the rest may be copied.
+STRUCTURE: Final = frozenset(
+    {*range(254, 260), *range(262, 267), *range(273, 282), 284, 288, 289, 292, 293, *range(317, 326), 330, 332, 333,
+     334, *range(336, 348), *range(512, 522), *range(529, 533), _PROFILE}
+)  # fmt: skip
+_DIRECTORIES: Final = frozenset({34665, 34853, 40965})  # EXIF, GPS, interoperability: they lie elsewhere in the file
+Tag: TypeAlias = tuple[int, int, int, Any, bool]  # code, type, count, value, whether on the first page alone
+
+
+@dataclass(frozen=True)
+class Planes:
+    """What a decoder gives, before colours, transparency and rotation are seen to.
+
+    Attributes:
+        image: HWC, the alpha last where there is one.
+        alpha: Whether there is.
+        profile: The embedded colour profile.
+        orientation: As EXIF counts it, 1 to 8.
+    """
+
+    image: Image
+    alpha: bool = False
+    profile: bytes | None = None
+    orientation: int = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """Width and height of the upright picture, channels without alpha, and whether there is alpha."""
+
+    size_wh: tuple[int, int]
+    channels: int
+    alpha: bool
+
+
+def header(file: BinaryIO, name: str | Path) -> Header | None:
+    """The header of a TIFF that Pillow does not read whole; None for every other file.
+
+    Raises:
+        CalcoError: When it claims to be too large.
+    """
+    with _first_page(file) as page:
+        if page is None:
+            return None
+        found = _header(page)
+        check_size(name, *found.size_wh, found.channels + found.alpha)
+        return found
+
+
+def planes(file: BinaryIO, name: str | Path) -> Planes | None:
+    """The first page of a TIFF that Pillow does not read whole; None for every other file.
+
+    Raises:
+        CalcoError: When it is too large, of a depth that is not read, or packed in a way that nothing here unpacks.
+    """
+    with _first_page(file) as page:
+        if page is None:
+            return None
+        found = _header(page)
+        check_size(name, *found.size_wh, found.channels + found.alpha)
+        if page.nbytes > _DENSEST * file.seek(0, os.SEEK_END):
+            raise ValueError("it holds less than it claims")
+        image = _typed(name, _unpacked(file, name, page))
+        if page.photometric == _GREY[0]:
+            with np.errstate(invalid="ignore"):  # what is no number is refused later
+                image = (PEAKS[str(image.dtype)] - image).astype(image.dtype)
+        if found.alpha and page.extrasamples == (_ASSOCIATED,):
+            image = _straight(image)
+        return Planes(image, found.alpha, page.tags.valueof(_PROFILE), _orientation(page))
+
+
+@contextlib.contextmanager
+def _first_page(file: BinaryIO) -> "Iterator[tifffile.TiffPage | None]":
+    """The first page of a TIFF in tifffile; None when the file is none, or one that Pillow reads whole."""
+    file.seek(0)
+    if file.read(4) not in _SIGNATURES:
+        yield None
+        return
+    import tifffile
+
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it warns of is told, or no matter
+    file.seek(0)
+    with tifffile.TiffFile(file) as whole:
+        page = whole.pages.first
+        assert isinstance(page, tifffile.TiffPage)
+        yield None if _suits_pillow(page) else page
+
+
+def _suits_pillow(page: "tifffile.TiffPage") -> bool:
+    """Palettes, CMYK and the like, and up to eight bits of grey or RGB with no more than an alpha."""
+    if page.photometric not in (*_GREY, _COLOUR):
+        return True
+    stored: Any = page.bitspersample  # one number, or one for each sample where they differ
+    bits = {stored} if isinstance(stored, int) else set(stored)
+    return (
+        bits <= {1, 2, 4, 8}
+        and not page.parent.is_bigtiff
+        and page.sampleformat == 1
+        and _header(page).channels in (1, 3)
+    )
+
+
+def _header(page: "tifffile.TiffPage") -> Header:
+    colours = 3 if page.photometric == _COLOUR else 1
+    # OpenCV writes four samples and does not say what the fourth is.
+    alpha = page.samplesperpixel == colours + 1 and page.extrasamples in ((_ASSOCIATED,), (_STRAIGHT,), ())
+    width, height = int(page.imagewidth), int(page.imagelength)  # a damaged tag holds anything
+    size_wh = (height, width) if _orientation(page) >= 5 else (width, height)
+    return Header(size_wh, int(page.samplesperpixel) - alpha, alpha)
+
+
+def _orientation(page: "tifffile.TiffPage") -> int:
+    found: Any = page.tags.valueof(ORIENTATION)
+    return found if found in range(1, 9) else 1
+
+
+def _unpacked(file: BinaryIO, name: str | Path, page: "tifffile.TiffPage") -> Image:
+    """The pixels as they are stored => HWC."""
+    try:
+        pixels = page.asarray()
+    except ValueError as error:
+        if "imagecodecs" not in str(error):
+            raise
+        pixels = _by_opencv(file, name, page)
+    if page.axes not in ("YX", "YXS", "SYX"):
+        raise CalcoError(f"cannot read {name}: its axes are {page.axes}, and a picture is flat; save its slices apart")
+    return np.moveaxis(pixels, 0, -1) if page.axes == "SYX" else pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _by_opencv(file: BinaryIO, name: str | Path, page: "tifffile.TiffPage") -> Image:
+    """What LZW and the like pack, which tifffile unpacks with a further library alone."""
+    import cv2
+    import tifffile
+
+    file.seek(0)
+    try:
+        found = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        found = None
+    if found is None or found.shape != page.shape or found.dtype != page.dtype:
+        raise CalcoError(
+            f"cannot read {name}: {page.samplesperpixel} channels of {page.dtype} packed by "
+            f"{tifffile.COMPRESSION(page.compression).name} need a further library: pip install imagecodecs, or save "
+            "it without compression"
+        )
+    return found if found.ndim == 2 else found[..., [2, 1, 0, 3][: found.shape[2]]]
+
+
+def _typed(name: str | Path, pixels: Image) -> Image:
+    """Pixels of a depth that Calco knows; half and double floats become single ones."""
+    if pixels.dtype.kind == "f":
+        return pixels.astype(np.float32, copy=False)
+    if str(pixels.dtype.newbyteorder("=")) not in PEAKS:
+        raise CalcoError(
+            f"cannot read {name}: its pixels are {pixels.dtype}; save it as uint8, uint16 or as floats from 0 to 1"
+        )
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _straight(image: Image) -> Image:
+    """Undoes the multiplication of colours with their alpha. HWC, alpha last."""
+    peak = PEAKS[str(image.dtype)]
+    alpha = image[..., -1:].astype(np.float64) / peak
+    colours = np.divide(image[..., :-1], alpha, where=alpha > 0, out=np.zeros(image[..., :-1].shape))
+    whole = np.concatenate([np.clip(colours, 0, peak), image[..., -1:]], axis=-1)
+    return (whole if image.dtype == np.float32 else np.rint(whole)).astype(image.dtype)
+
+
+def tags(file: BinaryIO) -> list[Tag]:
+    """What a TIFF says of itself but for how its pixels are stored, as `encode` takes it; nothing for other files.
+
+    EXIF's and GPS's own directories are not among it: they lie elsewhere in the file.
+    """
+    file.seek(0)
+    if file.read(4) not in _SIGNATURES:
+        return []
+    import tifffile
+
+    file.seek(0)
+    with tifffile.TiffFile(file) as whole:
+        kept = [tag for tag in whole.pages.first.tags if tag.code not in {*STRUCTURE, *_DIRECTORIES, ORIENTATION}]
+        return [
+            (tag.code, tag.dtype, 0, tag.value.encode(), True)  # tifffile itself takes no text but ASCII
+            if isinstance(tag.value, str)
+            else (tag.code, tag.dtype, tag.count, tag.value, True)
+            for tag in kept
+        ]
+
+
+def encode(image: Image, *, alpha: bool, extra: list[Tag]) -> bytes:
+    """A TIFF of any depth and any number of channels, packed by deflate."""
+    import tifffile
+
+    many = image.shape[2] > 1
+    said = {code: value for code, _, _, value, _ in extra}
+    data = io.BytesIO()
+    tifffile.imwrite(
+        data,
+        image if many else image[..., 0],
+        photometric="rgb" if image.shape[2] - alpha == 3 else "minisblack",
+        planarconfig="contig" if many else None,
+        extrasamples=["unassalpha"] if alpha else None,
+        compression="zlib",
+        predictor=image.dtype.kind == "u",
+        metadata=None,
+        software=False,
+        resolution=(said[_PER_WIDTH], said[_PER_HEIGHT]) if {_PER_WIDTH, _PER_HEIGHT} <= set(said) else None,
+        resolutionunit=said.get(_PER),
+        extratags=[tag for tag in extra if tag[0] not in (_PER_WIDTH, _PER_HEIGHT, _PER)],
+    )
+    return data.getvalue()

@@ -1,0 +1,133 @@
+"""Writing picture files, whole or not at all."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image as Pillow
+
+from calco.errors import CalcoError
+from calco.files import atomic_write
+from calco.images import tiff
+from calco.images.arrays import Image, as_dtype, lay_over
+from calco.images.formats import FORMATS, UNREADABLE, learn_heif, opened
+
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"quality": 95},
+    "AVIF": {"quality": 95, "subsampling": "4:4:4"},
+    "HEIF": {"quality": 95, "chroma": 444},
+    "PNG": {"compress_level": 4},
+    "TIFF": {"compression": "tiff_lzw"},
+}
+_WITH_ALPHA: Final = ("PNG", "WEBP", "AVIF", "HEIF", "TIFF", "TGA", "JPEG2000")
+
+
+def write(path: str | Path, image: Image, *, like: str | Path | None = None) -> None:
+    """Writes a picture whole or not at all, in the format of its ending.
+
+    JPEG is written at quality 95 without chroma subsampling. 16 bits stay in PNG and TIFF and floats in TIFF; elsewhere
+    they become what the format has. Alpha lies over white where the format has none.
+
+    Args:
+        path: The file; its ending chooses the format.
+        image: HWC, in sRGB. More than four channels fit into TIFF alone.
+        like: A picture whose EXIF is copied, with the orientation set to upright. Its colour profile is not: `read` has
+            brought its colours to sRGB, which needs none.
+
+    Raises:
+        CalcoError: When the ending is unknown or the file cannot be written.
+    """
+    atomic_write(path, encode(image, str(path), like=like))
+
+
+def encode(image: Image, name: str, *, like: str | Path | None = None) -> bytes:
+    """What `write` writes, in memory; of the name only the ending counts, such as ".png".
+
+    Raises:
+        CalcoError: When the ending is unknown or its format does not hold the picture.
+    """
+    kind = FORMATS.get(Path("x" + name if name.startswith(".") else name).suffix.lower())
+    if kind is None:
+        raise CalcoError(f"{name} ends in no known picture format; use one of {' '.join(sorted(FORMATS))}")
+    channels = image.shape[2]
+    if channels > 4 and kind != "TIFF":
+        raise CalcoError(f"cannot write {channels} channels to {name}: {kind} holds 4 at most; choose the ending .tif")
+    if channels in (2, 4) and kind not in _WITH_ALPHA:
+        image = lay_over(image)
+    image = np.ascontiguousarray(image)
+    if kind == "PNG" and image.dtype != np.uint8:
+        return _deep_png(as_dtype(image, np.uint16), _exif(like))
+    if kind == "TIFF" and (image.dtype != np.uint8 or channels > 4):
+        alpha = channels in (2, 4)
+        try:
+            return tiff.encode(image, alpha=alpha, extra=_tags(like))
+        except UNREADABLE:  # what the other file says of itself is broken: the picture alone, then
+            return tiff.encode(image, alpha=alpha, extra=[])
+    return _flat(as_dtype(image, np.uint8), kind, name, _exif(like))
+
+
+def _flat(image: Image, kind: str, name: str, exif: bytes | None) -> bytes:
+    """Eight bits, by Pillow."""
+    if kind == "HEIF":
+        learn_heif(name)
+    options = _OPTIONS.get(kind, {}) if exif is None else {**_OPTIONS.get(kind, {}), "exif": exif}
+    if kind == "TIFF" and exif is not None:
+        del options["compression"]  # the library that packs refuses EXIF's own directory
+    picture = Pillow.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+    data = io.BytesIO()
+    try:
+        picture.save(data, format=kind, **options)
+    except UNREADABLE as error:
+        if exif is not None:  # broken or too long: the picture alone, then
+            return _flat(image, kind, name, None)
+        raise CalcoError(f"cannot write {name} as {kind}: {error}; choose another ending, such as .png") from error
+    return data.getvalue()
+
+
+def _deep_png(image: Image, exif: bytes | None) -> bytes:
+    """Sixteen bits, HW1 to HW4, of which Pillow writes grey alone (PNG, third edition, clauses 9.2 and 11)."""
+    height, width, channels = image.shape
+    rows = image.astype(">u2").view(np.uint8).reshape(height, -1)
+    differences = rows.copy()
+    differences[1:] -= rows[:-1]  # the filter "up", which stands as a 2 before each row
+    packed = zlib.compress(np.insert(differences, 0, 2, axis=1).tobytes(), 4)
+    colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))]
+    if exif is not None:
+        chunks.append((b"eXIf", exif.removeprefix(b"Exif\0\0")))
+    chunks += [(b"IDAT", packed), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+
+
+def _exif(like: str | Path | None) -> bytes | None:
+    """EXIF of a file, turned upright; None when it has none or cannot be read."""
+    if like is None:
+        return None
+    try:
+        with Path(like).open("rb") as file, opened(file, like) as picture:
+            exif = picture.getexif()
+            for tag in tiff.STRUCTURE & set(exif):
+                del exif[tag]
+            if not len(exif):
+                return None
+            exif[tiff.ORIENTATION] = 1
+            return exif.tobytes()
+    except (*UNREADABLE, CalcoError):
+        return None
+
+
+def _tags(like: str | Path | None) -> list[tiff.Tag]:
+    """What a TIFF says of itself; nothing when it is none or cannot be read."""
+    if like is None:
+        return []
+    try:
+        with Path(like).open("rb") as file:
+            return tiff.tags(file)
+    except UNREADABLE:
+        return []
