@@ -1,4 +1,7 @@
-"""What is where in a picture: boxes, classes, scores, tracks, and outlines where they are known."""
+"""What is where in a picture: boxes, classes, scores, tracks, and outlines where they are known.
+
+Coordinates are continuous: pixel i covers [i, i + 1), so a box over the whole of a picture is (0, 0, width, height).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,10 +10,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from calco.annotations.geometry import Mask, Polygon, clip, fill
 from calco.errors import CalcoError
 
 Boxes: TypeAlias = npt.NDArray[np.float32]
-Polygon: TypeAlias = npt.NDArray[np.float32]  # K x 2 corners, x and y in pixels, K >= 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,7 +26,34 @@ class Outline:
     """
 
     polygons: tuple[Polygon, ...] = ()
-    mask: npt.NDArray[np.bool_] | None = None
+    mask: Mask | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.polygons) if self.mask is None else bool(self.mask.any())
+
+    def scaled(self, across: float, down: float) -> "Outline":
+        """In a picture so many times as wide and as high; a mask takes the nearest pixels."""
+        polygons = tuple((polygon * (across, down)).astype(np.float32) for polygon in self.polygons)
+        return Outline(polygons, None if self.mask is None else _resampled(self.mask, across, down))
+
+    def cropped(self, left: int, top: int, width: int, height: int) -> "Outline":
+        """What of it lies in a window, counted from the window's corner; the window may reach beyond the picture."""
+        corner = np.array([left, top], np.float32)
+        moved = (clip(polygon - corner, width, height) for polygon in self.polygons)
+        mask = None
+        if self.mask is not None:
+            mask = np.zeros((height, width), np.bool_)
+            seen = self.mask[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
+            mask[max(0, -top) :, max(0, -left) :][: seen.shape[0], : seen.shape[1]] = seen
+        return Outline(tuple(polygon for polygon in moved if len(polygon)), mask)
+
+    def mirrored(self, width: int) -> "Outline":
+        """With left and right exchanged in a picture of this width."""
+        far, turned = np.array([width, 0], np.float32), np.array([-1, 1], np.float32)
+        return Outline(
+            tuple(far + polygon * turned for polygon in self.polygons),
+            None if self.mask is None else np.ascontiguousarray(self.mask[:, ::-1]),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -35,6 +65,7 @@ class Detections:
         classes: N names.
         scores: N `float32` in [0, 1], or None where a person said it.
         track_ids: N `int64`, or None where nothing was followed.
+        ignored: N `bool`, crowds (COCO) and difficult things (VOC), which evaluations do not count; None for none.
         outlines: N outlines, each None where only the box is known; or empty where no outline is known at all.
     """
 
@@ -42,12 +73,13 @@ class Detections:
     classes: tuple[str, ...]
     scores: npt.NDArray[np.float32] | None = None
     track_ids: npt.NDArray[np.int64] | None = None
+    ignored: npt.NDArray[np.bool_] | None = None
     outlines: tuple[Outline | None, ...] = ()
 
     def __post_init__(self) -> None:
         if self.boxes.ndim != 2 or self.boxes.shape[1] != 4:
             raise CalcoError(f"boxes have the shape {self.boxes.shape}; they need N x 4: left, top, right, bottom")
-        parts: dict[str, Any] = {"classes": self.classes, "scores": self.scores, "track_ids": self.track_ids}
+        parts: dict[str, Any] = {name: getattr(self, name) for name in ("classes", "scores", "track_ids", "ignored")}
         parts |= {"outlines": self.outlines} if self.outlines else {}
         for name, part in parts.items():
             if part is not None and len(part) != len(self.boxes):
@@ -65,5 +97,74 @@ class Detections:
             classes=tuple(self.classes[i] for i in places),
             scores=None if self.scores is None else self.scores[places],
             track_ids=None if self.track_ids is None else self.track_ids[places],
+            ignored=None if self.ignored is None else self.ignored[places],
             outlines=tuple(self.outlines[i] for i in places) if self.outlines else (),
         )
+
+    def areas(self) -> npt.NDArray[np.float32]:
+        """Square pixels of each box; 0 for one that is inverted."""
+        sides: npt.NDArray[np.float32] = np.clip(self.boxes[:, 2:] - self.boxes[:, :2], 0, None)
+        return sides[:, 0] * sides[:, 1]
+
+    def scaled(self, across: float, down: float) -> "Detections":
+        """In a picture that was brought to so many times its width and height."""
+        boxes = (self.boxes * (across, down, across, down)).astype(np.float32)
+        return replace(self, boxes=boxes, outlines=tuple(o and o.scaled(across, down) for o in self.outlines))
+
+    def cropped(self, left: int, top: int, width: int, height: int, *, least: float = 0.0) -> "Detections":
+        """What is seen through a window, counted from the window's corner.
+
+        Args:
+            left: Of the window, pixels; it may reach beyond the picture.
+            top: Of the window, pixels.
+            width: Of the window, pixels.
+            height: Of the window, pixels.
+            least: Things of whose box a smaller share is left are dropped, and always those of which nothing is.
+        """
+        corner, edges = np.array([left, top] * 2, np.float32), np.array([width, height] * 2, np.float32)
+        boxes = np.clip(self.boxes - corner, 0, edges)
+        outlines = tuple(o and o.cropped(left, top, width, height) for o in self.outlines)
+        cut = replace(self, boxes=boxes, outlines=outlines)
+        kept = (cut.areas() > 0) & (cut.areas() >= least * self.areas())
+        if outlines:
+            kept &= [outline is None or bool(outline) for outline in outlines]
+        return cut.select(kept)
+
+    def clipped(self, width: int, height: int) -> "Detections":
+        """Without what lies outside a picture of this size."""
+        return self.cropped(0, 0, width, height)
+
+    def mirrored(self, width: int) -> "Detections":
+        """With left and right exchanged in a picture of this width."""
+        boxes = self.boxes.copy()
+        boxes[:, [0, 2]] = width - self.boxes[:, [2, 0]]
+        return replace(self, boxes=boxes, outlines=tuple(o and o.mirrored(width) for o in self.outlines))
+
+
+def nothing() -> Detections:
+    """The detections of a picture in which nothing is."""
+    return Detections(boxes=np.zeros((0, 4), np.float32), classes=())
+
+
+def outline_mask(outline: Outline, height: int, width: int) -> Mask:
+    """The pixels of an outline: those whose centre lies in one of its polygons, or its mask. => HW `bool`.
+
+    Raises:
+        CalcoError: When the mask is that of a picture of another size.
+    """
+    if outline.mask is None:
+        parts = [fill(polygon, height, width) for polygon in outline.polygons]
+        return np.logical_or.reduce(parts) if parts else np.zeros((height, width), np.bool_)
+    if outline.mask.shape != (height, width):
+        seen = f"{outline.mask.shape[1]}x{outline.mask.shape[0]}"
+        raise CalcoError(f"a mask of {seen} pixels lies on a picture of {width}x{height}; both need the same size")
+    return outline.mask
+
+
+def _resampled(mask: Mask, across: float, down: float) -> Mask:
+    """Each pixel is that of the place it comes from."""
+    height, width = mask.shape
+    new_height, new_width = max(1, round(height * down)), max(1, round(width * across))
+    rows = ((np.arange(new_height) + 0.5) * height / new_height).astype(np.int64)
+    columns = ((np.arange(new_width) + 0.5) * width / new_width).astype(np.int64)
+    return np.ascontiguousarray(mask[rows][:, columns])

@@ -1,0 +1,177 @@
+"""The rules for what people write: which boxes are mended, which are left out, and what is said about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from calco import images
+from calco.annotations.detections import Detections, Outline
+from calco.annotations.geometry import Polygon, clip, extent
+from calco.annotations.matching import Pictures
+from calco.annotations.record import Fault, Problem, Record, Size
+from calco.annotations.runs import Runs
+from calco.errors import CalcoError
+
+_SLACK: Final = 1e-5  # of a side: what rounding to six digits puts outside is not worth a word
+
+Corners = tuple[float, float, float, float]
+
+
+@dataclass(slots=True, kw_only=True)
+class Thing:
+    """One thing as it was written, with coordinates in pixels or in shares of the picture.
+
+    Attributes:
+        where: The line, entry or object in its file.
+        label: Its class.
+        corners: Left, top, right, bottom; None where only its outline was said.
+        polygons: Its rings.
+        runs: Its packed mask.
+        ignored: Whether it is a crowd or a difficult one.
+        score: How sure somebody is.
+        track_id: Which one it is in a film.
+    """
+
+    where: str
+    label: str
+    corners: Corners | None = None
+    polygons: tuple[Polygon, ...] = ()
+    runs: Runs | None = None
+    ignored: bool = False
+    score: float | None = None
+    track_id: int | None = None
+
+
+class Gathering:
+    """Collects records, and notes what was wrong.
+
+    Args:
+        pictures: Those that are spoken of; None leaves coordinates as they were written.
+        classes: The only classes that are known; none takes all.
+    """
+
+    def __init__(self, pictures: Pictures | None, classes: Sequence[str] = ()) -> None:
+        self.pictures, self.classes = pictures, tuple(classes)
+        self.records: list[Record] = []
+        self.problems: list[Problem] = []
+        self._taken: dict[Path, str] = {}
+
+    def note(self, where: str, fault: Fault, reason: str, picture: str = "") -> None:
+        """Remembers what is wrong."""
+        self.problems.append(Problem(where, fault, reason, picture))
+
+    def add(
+        self, name: str, things: Sequence[Thing], *, file: Path, said: Size | None = None, shares: bool = False,
+        number: int | None = None, by_number: bool = False, address: str = "",
+    ) -> None:  # fmt: skip
+        """Takes what was said about a picture, mends what can be mended, and leaves out the rest.
+
+        Args:
+            name: Of the picture, as it was written.
+            things: What is in it.
+            file: Where it was said.
+            said: Width and height of the picture, as they were written.
+            shares: Whether coordinates are shares of width and height.
+            number: The line, from 0.
+            by_number: Whether the picture goes by that number, not by its name.
+            address: Where the picture can be got.
+        """
+        where = str(file) if number is None else f"{file}, line {number + 1}"
+        picture: Path | None = None
+        size: Size | None = None
+        if self.pictures:
+            by = self.pictures.numbered(number) if by_number and number is not None else self.pictures.find(name, file)
+            picture, reason = by
+            size = images.header_size_wh(picture) if picture else None
+            if picture and not size:
+                reason = f"the picture {self.pictures.name(picture)} cannot be read"
+            elif picture and picture in self._taken:
+                reason = f"{self.pictures.name(picture)} is annotated already, in {self._taken[picture]}"
+            if reason:
+                self.note(where, "no picture", f"{reason}; left out", name)
+                return
+            assert picture is not None
+            self._taken[picture], name = where, self.pictures.name(picture)
+        said = said if said and min(said) > 0 else None
+        frame = (1, 1) if shares else said or size
+        record = self._record(name, things, frame, where)
+        record = replace(record, picture=picture, number=number, address=address, where=where)
+        try:
+            for goal in filter(None, (said, size)):
+                record = record.at(*goal)
+            self.records.append(record)
+        except CalcoError as error:
+            self.note(where, "other size", f"{error}; left out", name)
+
+    def _record(self, name: str, things: Sequence[Thing], frame: Size | None, where: str) -> Record:
+        kept: list[tuple[Thing, Corners, Outline | None]] = []
+        for thing in things:
+            thing.where = f"{where}{thing.where}"
+            if self.classes and thing.label not in self.classes:
+                known = ", ".join(self.classes[:8]) + (", ..." if len(self.classes) > 8 else "")
+                self.note(
+                    thing.where, "unknown class", f"{thing.label!r} is none of the classes {known}; left out", name
+                )
+            elif box := self._mended(thing, frame, name):
+                kept.append((thing, box, self._outline(thing, frame, name)))
+        outlines = tuple(outline for _, _, outline in kept)
+        scores, tracks = ([getattr(thing, part) for thing, _, _ in kept] for part in ("score", "track_id"))
+        return Record(
+            name=name,
+            things=Detections(
+                boxes=np.array([box for _, box, _ in kept], np.float32).reshape(-1, 4),
+                classes=tuple(thing.label for thing, _, _ in kept),
+                scores=None if not kept or None in scores else np.array(scores, np.float32),
+                track_ids=None if not kept or None in tracks else np.array(tracks, np.int64),
+                ignored=np.array([t.ignored for t, _, _ in kept]) if any(t.ignored for t, _, _ in kept) else None,
+                outlines=outlines if any(outlines) else (),
+            ),
+            size_wh=frame,
+            runs={i: thing.runs for i, (thing, _, _) in enumerate(kept) if thing.runs},
+        )
+
+    def _mended(self, thing: Thing, frame: Size | None, name: str) -> Corners | None:
+        """The box within the picture, its corners in order; None when nothing is left of it."""
+        rings = tuple(ring for ring in thing.polygons if len(ring) >= 3)
+        if len(rings) < len(thing.polygons):
+            self.note(thing.where, "damaged", "a polygon of fewer than three corners; the polygon is left out", name)
+            thing.polygons = rings
+        corners = thing.corners or (thing.runs and thing.runs.extent()) or (extent(rings) if rings else None)
+        if corners is None:
+            self.note(thing.where, "empty", "it has neither box nor outline; left out", name)
+            return None
+        left, top, right, bottom = corners
+        said = f"the box {left:g} {top:g} {right:g} {bottom:g}"
+        if left == right or top == bottom:
+            self.note(thing.where, "empty", f"{said} encloses nothing; left out", name)
+            return None
+        if left > right or top > bottom:
+            self.note(thing.where, "inverted", f"{said} has its corners exchanged; put in order", name)
+            left, top, right, bottom = min(left, right), min(top, bottom), max(left, right), max(top, bottom)
+        if frame is None:
+            return left, top, right, bottom
+        width, height = frame
+        within = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
+        size = "the picture" if frame == (1, 1) else f"the picture of {width}x{height}"
+        if within[0] >= within[2] or within[1] >= within[3]:
+            self.note(thing.where, "outside", f"{said} lies outside {size}; left out", name)
+            return None
+        if max(-left / width, -top / height, right / width - 1, bottom / height - 1) > _SLACK:
+            self.note(thing.where, "outside", f"{said} reaches outside {size}; clipped", name)
+        return within
+
+    def _outline(self, thing: Thing, frame: Size | None, name: str) -> Outline | None:
+        """The polygons within the picture; a packed mask must have the picture's size."""
+        if thing.runs and frame and (thing.runs.width, thing.runs.height) != frame:
+            said = f"{thing.runs.width}x{thing.runs.height}"
+            reason = f"its mask of {said} lies on a picture of {frame[0]}x{frame[1]}; the box alone is kept"
+            self.note(thing.where, "damaged", reason, name)
+            thing.runs = None
+        rings = [clip(ring, *frame) if frame else ring for ring in thing.polygons]
+        rings = [ring for ring in rings if len(ring)]
+        if thing.polygons and not rings:
+            self.note(thing.where, "empty", "its outline encloses nothing in the picture; the box alone is kept", name)
+        return Outline(tuple(rings)) if rings else None

@@ -1,0 +1,97 @@
+"""LabelMe's JSON: one file a picture, shapes with labels.
+
+As the program of Kentaro Wada writes it. Polygons, rectangles, circles and masks are things; points and lines enclose
+nothing. Shapes of one label that share a `group_id` are parts of one thing.
+"""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image as Pillow
+
+from calco import images
+from calco.annotations.gathering import Gathering, Thing
+from calco.annotations.geometry import Polygon
+from calco.annotations.parsing import MALFORMED, number, numbers, parse_json, plainly, read_text
+from calco.annotations.runs import Runs
+from calco.errors import CalcoError
+
+_ROUND: Final = 64  # corners that stand for a circle
+
+
+def read(path: Path, into: Gathering) -> set[str]:
+    """Reads a file, and returns the classes that occur.
+
+    Raises:
+        CalcoError: When it cannot be read as a whole.
+    """
+    content = parse_json(read_text(path), str(path))
+    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
+        raise CalcoError(f"{path} has no list of shapes; LabelMe needs one: export it again")
+    try:
+        size = int(number(content["imageWidth"])), int(number(content["imageHeight"]))
+    except MALFORMED:
+        size = None
+    things: dict[object, Thing] = {}
+    for i, shape in enumerate(content["shapes"]):
+        try:
+            thing = _thing(shape, f", shapes[{i}]", size)
+            group = shape.get("group_id")
+            key = i if group is None else (thing.label, str(group))
+        except MALFORMED as error:
+            into.note(f"{path}, shapes[{i}]", "damaged", f"{plainly(error)}; left out", path.stem)
+            continue
+        whole = things.setdefault(key, thing)
+        if whole is not thing:
+            if not (whole.polygons and thing.polygons):
+                things[i] = thing  # only polygons can be parts
+            whole.polygons += thing.polygons
+    named = str(content.get("imagePath") or "")
+    own = into.pictures and into.pictures.find(path.stem, path)[0]
+    into.add(path.stem if own or not named else named, list(things.values()), file=path, said=size)
+    return {thing.label for thing in things.values()}
+
+
+def _thing(shape: dict[str, Any], where: str, size: tuple[int, int] | None) -> Thing:
+    kind = shape.get("shape_type") or "polygon"
+    points: Polygon = numbers(shape["points"]).astype(np.float32).reshape(-1, 2)
+    thing = Thing(where=where, label=str(shape["label"]))
+    if kind == "polygon":
+        thing.polygons = (points,)
+    elif kind == "rectangle":
+        (left, top), (right, bottom) = (points[0], points[1]) if len(points) == 2 else (points.min(0), points.max(0))
+        thing.corners = (float(left), float(top), float(right), float(bottom))
+    elif kind == "circle":
+        angles = np.linspace(0, 2 * np.pi, _ROUND, endpoint=False)
+        radius = np.linalg.norm(points[1] - points[0])
+        thing.polygons = ((points[0] + radius * np.stack([np.cos(angles), np.sin(angles)], 1)).astype(np.float32),)
+    elif kind == "mask":
+        thing.runs = _runs(shape["mask"], points, size)
+    else:
+        raise CalcoError(f"a {kind} encloses nothing")
+    return thing
+
+
+def _runs(packed: str, points: Polygon, size: tuple[int, int] | None) -> Runs:
+    """The mask, which is kept as the PNG of its box, over the whole picture."""
+    if size is None or not 0 < size[0] * size[1] <= images.MAX_PIXELS:
+        raise CalcoError("a mask needs imageWidth and imageHeight, of a picture that can be read")
+    data = base64.b64decode(packed, validate=True)
+    # The header tells the size, before anything is unpacked.
+    width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
+    left, top = (int(value) for value in points.min(0))
+    if data[:8] != b"\x89PNG\r\n\x1a\n" or min(left, top) < 0:
+        raise CalcoError("its mask is no PNG within the picture")
+    if left + width > size[0] or top + height > size[1]:
+        raise CalcoError(f"its mask of {width}x{height} at {left}, {top} leaves the picture of {size[0]}x{size[1]}")
+    try:
+        with Pillow.open(io.BytesIO(data), formats=["PNG"]) as png:
+            part = np.array(png.convert("L"))
+    except (OSError, SyntaxError) as error:
+        raise CalcoError("its mask is a damaged PNG") from error
+    whole = np.zeros((size[1], size[0]), np.bool_)
+    whole[top : top + height, left : left + width] = part > 0
+    return Runs.of_mask(whole)

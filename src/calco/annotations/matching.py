@@ -1,0 +1,106 @@
+"""Which picture an annotation speaks of: by its name and the folders around it, or by its number."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from calco.annotations.record import Record
+
+
+class Pictures:
+    """Finds the pictures that annotations name.
+
+    Args:
+        paths: The picture files.
+        root: The folder that their names are told relative to.
+    """
+
+    def __init__(self, paths: Iterable[Path], root: Path) -> None:
+        self.paths, self.root = tuple(paths), root
+        self._of_stem: dict[str, list[Path]] = {}
+        for path in self.paths:
+            self._of_stem.setdefault(_plain(path.stem), []).append(path)
+        self._of_number: dict[int, Path] | None = None
+
+    def name(self, path: Path) -> str:
+        """The path relative to the pictures' folder, with forward slashes."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+
+    def find(self, name: str, near: Path) -> tuple[Path | None, str]:
+        """The picture of a name, or why there is none.
+
+        Of several with the same stem, those with the very name count first, then those whose folders share most with
+        the name and with the path of the file that names it.
+
+        Args:
+            name: As the annotation gives it, with or without folders and ending.
+            near: The annotation's file.
+        """
+        named = PurePosixPath(name.replace("\\", "/"))
+        # A dot in a name without ending is no ending: "a.b" of "a.b.txt" is the stem of "a.b.jpg".
+        stems = (_plain(named.stem), _plain(named.name))
+        found = [path for stem in dict.fromkeys(stems) for path in self._of_stem.get(stem, ())]
+        if len(found) <= 1:
+            return (found[0], "") if found else (None, f"no picture is named {named.name}")
+        words = {_plain(part) for part in (*named.parts, *near.parts, *near.stem.split("_"))}
+
+        def likeness(path: Path) -> tuple[bool, int]:
+            same = _plain(named.name) in (_plain(path.name), _plain(path.stem))
+            return same, len(words & {_plain(part) for part in path.parent.parts})
+
+        best = max(map(likeness, found))
+        found = [path for path in found if likeness(path) == best]
+        if len(found) > 1:
+            return None, f"{len(found)} pictures are named {named.name}: {', '.join(map(self.name, found[:3]))}"
+        return found[0], ""
+
+    def numbered(self, number: int) -> tuple[Path | None, str]:
+        """The picture of a number, or why there is none."""
+        if self._of_number is None:
+            self._of_number = _by_number(self.paths)
+        path = self._of_number.get(number)
+        return path, "" if path else f"no picture has the number {number}"
+
+
+def match_by_number(
+    records: Iterable[Record], pictures: Iterable[Path]
+) -> tuple[list[tuple[Record, Path]], list[tuple[str, str]]]:
+    """Gives the records of JSON lines the pictures that are named after their lines: line 7, from 0, is "img7.png".
+
+    Args:
+        records: With their numbers.
+        pictures: Of which those are looked at that are named as most of them are, but for the number.
+
+    Returns:
+        Record and picture, and the names and reasons of the records and pictures that are left over.
+    """
+    paths = list(pictures)
+    of_number = _by_number(paths)
+    matched, left_out = [], []
+    for record in records:
+        path = None if record.number is None else of_number.pop(record.number, None)
+        if path is None:
+            left_out.append((f"line {record.number} ({record.name})", f"no picture has the number {record.number}"))
+        else:
+            matched.append((record, path))
+    used = {path for _, path in matched}
+    left_out += [(path.name, "no line has its number") for path in paths if path not in used]
+    return matched, left_out
+
+
+def _by_number(paths: Iterable[Path]) -> dict[int, Path]:
+    """The pictures that are named as most are, but for the last number in their name."""
+    families: dict[tuple[Path, str], dict[int, Path]] = {}
+    for path in paths:
+        if found := re.fullmatch(r"(.*?)([0-9]{1,9})([^0-9]*)", path.stem):
+            family = families.setdefault((path.parent, f"{found[1]}#{found[3]}"), {})
+            family.setdefault(int(found[2]), path)
+    sizes = Counter({key: len(family) for key, family in families.items()})
+    return families[sizes.most_common(1)[0][0]] if families else {}
+
+
+def _plain(text: str) -> str:
+    """Equal for names that a person takes for the same."""
+    return unicodedata.normalize("NFC", text).casefold()

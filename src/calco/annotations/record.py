@@ -1,0 +1,106 @@
+"""What reading gives: the records of the pictures, and everything that was wrong with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from calco.annotations.detections import Detections, Outline
+from calco.annotations.runs import Runs
+from calco.errors import CalcoError
+
+Size: TypeAlias = tuple[int, int]  # width and height
+Fault: TypeAlias = Literal[
+    "outside", "inverted", "empty", "unknown class", "damaged", "unreadable", "other size", "no picture"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is wrong with an annotation.
+
+    Attributes:
+        where: The file, and the line, entry or object in it.
+        fault: Its kind, to count by; of the last three a whole picture is left out, otherwise one thing is concerned.
+        reason: What is wrong, and what was done about it.
+        picture: The name of the picture that is meant, or nothing.
+    """
+
+    where: str
+    fault: Fault
+    reason: str
+    picture: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What somebody said about one picture.
+
+    Attributes:
+        name: The picture's path relative to the pictures' folder, with forward slashes; as it was written where the
+            picture is not known.
+        things: What is in it; the masks that stand in `runs` are not unpacked yet: see `detections`.
+        size_wh: Width and height that the coordinates refer to; (1, 1) where they are shares of a picture that is not
+            known; None where nobody told.
+        runs: The packed masks, by their thing's place.
+        picture: The file, where it is known.
+        where: The file that said it.
+        number: The line it came from, counted from 0, of JSON lines.
+        address: Where the picture can be got, of JSON lines.
+    """
+
+    name: str
+    things: Detections
+    size_wh: Size | None = None
+    runs: Mapping[int, Runs] = field(default_factory=dict)
+    picture: Path | None = None
+    where: str = ""
+    number: int | None = None
+    address: str = ""
+
+    @property
+    def detections(self) -> Detections:
+        """What is in it, with all masks."""
+        if not self.runs:
+            return self.things
+        known = self.things.outlines or (None,) * len(self.things)
+        masks = {i: Outline(mask=runs.mask()) for i, runs in self.runs.items()}
+        return replace(self.things, outlines=tuple(masks.get(i, outline) for i, outline in enumerate(known)))
+
+    def at(self, width: int, height: int) -> "Record":
+        """For the picture at this size, which may be larger or smaller than the annotated one.
+
+        Raises:
+            CalcoError: When it has other proportions.
+        """
+        if self.size_wh in (None, (width, height)):
+            return replace(self, size_wh=(width, height))
+        assert self.size_wh is not None
+        across, down = width / self.size_wh[0], height / self.size_wh[1]
+        fits = abs(self.size_wh[1] * across - height) <= 1 or abs(self.size_wh[0] * down - width) <= 1
+        if self.size_wh != (1, 1) and not fits:
+            said = f"{self.size_wh[0]}x{self.size_wh[1]}"
+            raise CalcoError(
+                f"{self.name} has {width}x{height} pixels and was annotated at {said}; annotate it as it is"
+            )
+        return replace(self, things=self.detections.scaled(across, down), size_wh=(width, height), runs={})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Annotations:
+    """All that a file or folder says.
+
+    Attributes:
+        format: What it was recognised as, in words.
+        classes: The names of the classes: in the order of their numbers where they have some, else sorted.
+        records: One a picture, in the order of the files.
+        problems: What was wrong, and what was done about it.
+    """
+
+    format: str
+    classes: tuple[str, ...]
+    records: tuple[Record, ...]
+    problems: tuple[Problem, ...]

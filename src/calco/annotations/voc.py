@@ -1,0 +1,145 @@
+"""Pascal VOC's XML: one file a picture, boxes in whole pixels.
+
+Everingham et al., "The Pascal Visual Object Classes Challenge" (2010). Pixels are counted from 1 and the last belongs
+to the box: 1 to 10 covers what is 0 to 10 here. A difficult thing is an ignored one.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree
+from xml.parsers import expat
+
+from calco.annotations.gathering import Gathering, Thing
+from calco.annotations.parsing import MALFORMED, number, plainly
+from calco.annotations.record import Record
+from calco.annotations.writing import classes_of, copy_pictures, places, size_of
+from calco.errors import CalcoError
+from calco.files import atomic_write, explain
+
+_SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
+
+
+def read(path: Path, into: Gathering) -> set[str]:
+    """Reads a file, and returns the classes that occur.
+
+    Raises:
+        CalcoError: When it cannot be read as a whole.
+    """
+    root = parse_xml(path)
+    if root.tag != "annotation":
+        raise CalcoError(f"{path} is a {root.tag!r}; VOC's files are an 'annotation': export it again")
+    things = []
+    for i, entry in enumerate(root.findall("object"), 1):
+        try:
+            things.append(_thing(entry, f", object {i}"))
+        except MALFORMED as error:
+            into.note(f"{path}, object {i}", "damaged", f"{plainly(error)}; left out", path.stem)
+    try:
+        said = int(number(root.findtext("size/width"))), int(number(root.findtext("size/height")))
+    except CalcoError:
+        said = None
+    # Files are renamed more often than what stands in them: the file's own name comes first.
+    named = (root.findtext("filename") or "").strip()
+    own = into.pictures and into.pictures.find(path.stem, path)[0]
+    into.add(path.stem if own or not named else named, things, file=path, said=said)
+    return {thing.label for thing in things}
+
+
+def _thing(entry: ElementTree.Element, where: str) -> Thing:
+    label = (entry.findtext("name") or "").strip()
+    if not label:
+        raise CalcoError("it has no name")
+    left, top, right, bottom = (number(entry.findtext(f"bndbox/{side}")) for side in _SIDES)
+    # The last pixel belongs to the box, whichever way round it is written.
+    left, right = (left - 1, right) if left <= right else (left, right - 1)
+    top, bottom = (top - 1, bottom) if top <= bottom else (top, bottom - 1)
+    ignored = (entry.findtext("difficult") or "0").strip() == "1"
+    return Thing(where=where, label=label, corners=(left, top, right, bottom), ignored=ignored)
+
+
+def parse_xml(path: Path) -> ElementTree.Element:
+    """An XML file without a document type: none of its entities, which bombs are built of, is ever expanded.
+
+    Raises:
+        CalcoError: When it cannot be read, is broken (names line and column), or has a document type.
+    """
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+
+    def refuse(*_: Any) -> None:
+        raise CalcoError(
+            f"{path}, line {parser.CurrentLineNumber}: it defines a document type, which may hide a bomb and is not "
+            "read; remove the lines of <!DOCTYPE ...>"
+        )
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        with path.open("rb") as file:
+            parser.ParseFile(file)
+        return builder.close()
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        place = f"line {parser.ErrorLineNumber}, column {parser.ErrorColumnNumber + 1}"
+        reason = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else error
+        raise CalcoError(f"{path}, {place}: broken XML ({reason}); mend it or export it again") from error
+
+
+def write_voc(
+    folder: str | Path, records: Sequence[Record], classes: Sequence[str] = (), *, pictures: bool = False
+) -> None:
+    """Writes one XML file a picture into `Annotations`, each whole or not at all.
+
+    VOC holds boxes in whole pixels: others are rounded, to one pixel at least. It has no place for outlines, scores and
+    tracks.
+
+    Args:
+        folder: Gets the folder `Annotations`.
+        records: With the sizes of their pictures.
+        classes: The only classes that may occur; by default all.
+        pictures: Whether their pictures are copied, into `JPEGImages`.
+
+    Raises:
+        CalcoError: When a size is missing, a class is not among the classes, or something cannot be written.
+    """
+    classes_of(records, classes)
+    for path, record in zip(places(Path(folder) / "Annotations", records, ".xml"), records, strict=True):
+        width, height = size_of(record)
+        root = ElementTree.Element("annotation")
+        _put(root, filename=Path(record.name).name)
+        _put(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
+        things = record.things
+        for i, box in enumerate(things.boxes):
+            entry = ElementTree.SubElement(root, "object")
+            hard = things.ignored is not None and bool(things.ignored[i])
+            _put(entry, name=things.classes[i], pose="Unspecified", truncated=0, difficult=int(hard))
+            _put(ElementTree.SubElement(entry, "bndbox"), **_whole(box.tolist(), width, height))
+        ElementTree.indent(root)
+        atomic_write(path, _encoded(root, record.name) + "\n")
+    if pictures:
+        copy_pictures(Path(folder) / "JPEGImages", records)
+
+
+def _put(parent: ElementTree.Element, **texts: object) -> None:
+    for tag, text in texts.items():
+        ElementTree.SubElement(parent, tag).text = str(text)
+
+
+def _whole(box: list[float], width: int, height: int) -> dict[str, int]:
+    """The four sides as VOC counts them, one pixel wide and high at least."""
+    left, top = (min(max(round(low), 0), most - 1) for low, most in zip(box[:2], (width, height), strict=True))
+    right, bottom = max(round(box[2]), left + 1), max(round(box[3]), top + 1)
+    return dict(zip(_SIDES, (left + 1, top + 1, right, bottom), strict=True))
+
+
+def _encoded(root: ElementTree.Element, name: str) -> str:
+    """The XML as text; names with characters that XML cannot hold are refused, for no reader would take them."""
+    text = ElementTree.tostring(root, encoding="unicode")
+    try:
+        expat.ParserCreate().Parse(text.encode(), True)
+    except (expat.ExpatError, UnicodeEncodeError) as error:
+        raise CalcoError(f"{name}: a name holds what XML cannot write ({error}); rename the class or file") from error
+    return text

@@ -1,0 +1,140 @@
+"""Pictures with boxes or outlines as a source: the recipe `segment` learns to draw who is where."""
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from calco import images
+from calco.annotations.detections import nothing
+from calco.annotations.matching import Pictures
+from calco.annotations.reading import FORMATS, holds_annotations, read_annotations
+from calco.annotations.record import Annotations, Record
+from calco.errors import CalcoError
+from calco.files import digest as content_digest
+from calco.files import list_files
+from calco.pairs.layout import SPLITS, key_of, nothing_in
+from calco.pairs.sources import Item, Source, SourceConfig
+from calco.pairs.types import Picture
+
+_UNMARKED: Final = "nothing is said about it"
+_WHOLE: Final = ("unreadable", "other size", "no picture")  # faults that cost a whole picture
+
+
+def looks_annotated(root: Path, config: SourceConfig) -> bool:
+    """Whether a folder holds annotations in a known format; a few files are looked into."""
+    return not (config.input or config.target) and root.is_dir() and holds_annotations(root)
+
+
+def open_annotated(root: str, config: SourceConfig) -> Source:
+    """Lists the pictures of a folder about which something is said, there or in `config.annotations`.
+
+    Pictures of which nothing is said are left out; beside YOLO's labels, a picture without any has nothing in it.
+
+    Raises:
+        CalcoError: When there are no pictures or no annotations, or they do not belong together.
+    """
+    folder = Path(root)
+    listing = list_files(folder, images.is_picture)
+    if not listing.paths:
+        raise CalcoError(nothing_in(folder, listing.left_out))
+    where = folder
+    if config.annotations:
+        where = folder / config.annotations if (folder / config.annotations).exists() else Path(config.annotations)
+    if not where.exists():
+        raise CalcoError(f"there is no {config.annotations}, neither in {root} nor here; check --annotations")
+    pictures = Pictures(map(Path, listing.paths), folder)
+    found = read_annotations(where, pictures)
+    records = {str(record.picture): record for record in found.records}
+    if not records:
+        reason = f"; the first reason: {found.problems[0]}" if found.problems else ""
+        raise CalcoError(f"no picture in {root} is annotated by {where}{reason}; name the file with --annotations")
+    if found.format == FORMATS["yolo"][0]:
+        records |= {str(record.picture): record for record in _backgrounds(pictures, records, where)}
+    left_out = [(p.where.removeprefix(listing.root), p.reason) for p in found.problems if p.fault in _WHOLE]
+    left_out += [(pictures.name(path), _UNMARKED) for path in pictures.paths if str(path) not in records]
+    items, chosen = _items(records, listing.root)
+    classes = tuple(name for name in found.classes if name != "background")
+    paths = list(records)
+    return Source(
+        "annotations", root, items, load_annotated, (*listing.left_out, *left_out),
+        channels=(images.common_channels(paths, config.background), 3), background=config.background,
+        digester=_digest, context=chosen, classes=classes, notes=_notes(found, chosen),
+        problems=tuple(problem for problem in found.problems if problem.fault not in _WHOLE),
+        story=f"pictures with boxes or outlines ({found.format}; classes: {_listed(classes)})",
+    )  # fmt: skip
+
+
+def load_annotated(source: Source, item: Item) -> Picture:
+    """The picture and what is in it."""
+    image = images.read(item.paths[0], channels=source.channels[0], background=source.background)
+    height, width = image.shape[:2]
+    things = _record(source, item).at(width, height).detections
+    return Picture(image=image, key=item.key, group=item.group, detections=things)
+
+
+def _record(source: Source, item: Item) -> Record:
+    record: Record = source.context[item.place[0]]
+    return record
+
+
+def _digest(source: Source, item: Item) -> str:
+    """Of the picture and of what is said about it."""
+    things = _record(source, item).detections
+    total = sha256(content_digest(item.paths[0]).encode())
+    total.update(repr((things.classes, things.boxes.tolist())).encode())
+    for outline in things.outlines:
+        if outline is not None:
+            total.update(repr([ring.tolist() for ring in outline.polygons]).encode())
+            total.update(b"" if outline.mask is None else outline.mask.tobytes())
+    return total.hexdigest()[:16]
+
+
+def _items(records: dict[str, Record], start: str) -> tuple[tuple[Item, ...], tuple[Record, ...]]:
+    """One item a picture, sorted by key, and the records at their places."""
+    keys: dict[str, str] = {}
+    for path in sorted(records):
+        key = key_of(path.removeprefix(start))
+        while key in keys:
+            key += Path(path).suffix
+        keys[key] = path
+    splits = {key: _split(key) for key in keys}
+    told = None not in splits.values() and len(set(splits.values())) > 1
+    items = (
+        Item(key, key, (keys[key],), splits[key] if told else None, (place,)) for place, key in enumerate(sorted(keys))
+    )
+    return tuple(items), tuple(records[keys[key]] for key in sorted(keys))
+
+
+def _split(key: str) -> str | None:
+    """The split that a folder on the way is named after, such as train2017."""
+    folders = (re.sub(r"[0-9]+$", "", part.lower()) for part in key.split("/")[:-1])
+    return next((SPLITS[name] for name in folders if name in SPLITS), None)
+
+
+def _backgrounds(pictures: Pictures, records: Collection[str], labels: Path) -> Iterator[Record]:
+    """The pictures beside YOLO's labels that have no label, not even one that cannot be read: nothing is in them."""
+    folder = labels if labels.is_dir() else labels.parent
+    labelled = {Path(path).stem for path in list_files(folder, lambda name: name.lower().endswith(".txt")).paths}
+    for path in pictures.paths:
+        if str(path) not in records and path.stem not in labelled and (size := images.header_size_wh(path)):
+            yield Record(name=pictures.name(path), things=nothing(), size_wh=size, picture=path)
+
+
+def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
+    """How many boxes were mended or left out, and how many pictures have nothing in them."""
+    faults = Counter(problem.fault for problem in found.problems if problem.fault not in _WHOLE)
+    notes = []
+    if faults:
+        first = next(problem for problem in found.problems if problem.fault in faults)
+        counted = ", ".join(f"{count} {fault}" for fault, count in faults.most_common())
+        notes.append(f"boxes were mended or left out ({counted}), such as {first}".removesuffix("."))
+    if empty := sum(not len(record.things) for record in records):
+        notes.append(f"{empty} pictures have nothing in them")
+    return (*notes, "if the pictures alone are meant: --source photographs")
+
+
+def _listed(classes: Sequence[str]) -> str:
+    return ", ".join(classes[:6]) + (f" and {len(classes) - 6} more" if len(classes) > 6 else "")
