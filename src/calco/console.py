@@ -32,7 +32,7 @@ def warn(text: str) -> None:
 def bar(doing: str, total: int | None = None) -> Iterator[Advance]:
     """A progress bar for work of known length; yields a function that takes how much is done, and of how much."""
     columns = (TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(doing, total=total)
 
         def update(done: int, of: int | None = None) -> None:

@@ -1,15 +1,19 @@
-"""Whole files or none: writing under a temporary name, digests, JSON."""
+"""Whole files or none: writing under a temporary name, digests, JSON; and what lies in a folder."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from calco.errors import CalcoError
+from calco.errors import CalcoError, printable
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def explain(error: OSError, path: str | Path, doing: str) -> CalcoError:
@@ -27,7 +31,9 @@ def explain(error: OSError, path: str | Path, doing: str) -> CalcoError:
         "NotADirectoryError": "a part of the path is a file: choose another path",
         "FileExistsError": "a file stands where a folder is needed: choose another path",
     }
-    remedy = remedies.get(type(error).__name__, "free some space or choose another disk" if error.errno == 28 else "")
+    remedy = remedies.get(
+        type(error).__name__, "free some space or choose another disk" if error.errno in _NO_ROOM else ""
+    )
     reason = error.strerror or str(error)
     return CalcoError(f"cannot {doing} {path}: {reason}" + (f"; {remedy}" if remedy else ""))
 
@@ -71,9 +77,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Writes a whole file, or leaves what was there."""
+    """Writes a whole file, or leaves what was there; bytes of a file's name that are no UTF-8 as JSON writes them."""
     with replacing(path) as temporary:
-        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+        temporary.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
 
 
 def write_json(path: str | Path, content: Any) -> None:
@@ -91,7 +97,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise explain(error, path, "read") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CalcoError(f"{path} is not valid JSON ({error}); restore it from a copy or make it anew") from error
     if not isinstance(content, dict):
         raise CalcoError(f"{path} holds a {type(content).__name__}, not a JSON object; restore it or make it anew")
@@ -116,6 +122,79 @@ def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     with contextlib.suppress(OSError):
         for line in Path(path).read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 rows.append(json.loads(line))
     return rows
+
+
+@dataclass(slots=True)
+class Listing:
+    """The files below a folder.
+
+    Attributes:
+        root: The folder, with a separator at its end: what follows it in a path is the path relative to it.
+        paths: As the system names them, sorted; bytes that are not UTF-8 are escaped as Python does.
+        left_out: Relative name and reason of what could not be followed or read.
+    """
+
+    root: str
+    paths: list[str] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    def leave_out(self, path: str, reason: str) -> None:
+        """Notes what does not serve."""
+        self.left_out.append((printable(path.removeprefix(self.root)), reason))
+
+
+def list_files(folder: str | Path, wanted: Callable[[str], bool]) -> Listing:
+    """Lists a folder and all below it, each file and each folder once.
+
+    Hidden files and folders are passed over. Links are followed; a linked folder that is listed already (a circle, or a
+    second way to one place) is noted and not entered again, and so is a folder that may not be read.
+
+    Args:
+        folder: Where to begin.
+        wanted: Whether a file of this name (without its folder) is to be listed.
+
+    Raises:
+        CalcoError: When the folder itself is absent, is no folder, or may not be read.
+    """
+    top = os.fspath(Path(folder))
+    listing = Listing(os.path.join(top, ""))
+    seen: set[tuple[int, int]] = set()
+    folders: list[str] = [top]
+    links: list[str] = []
+    while folders or links:
+        # Links last: where two ways lead to a folder, its own name counts.
+        path = folders.pop() if folders else links.pop(links.index(min(links)))
+        try:
+            status = os.stat(path)
+            if (status.st_dev, status.st_ino) in seen:
+                listing.leave_out(path, "leads to a folder that is listed already")
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(path) as entries:
+                for entry in entries:
+                    if entry.name[0] != ".":
+                        _list_entry(entry, wanted, listing, folders, links)
+        except OSError as error:
+            if path == top:
+                raise explain(error, top, "read the folder") from error
+            listing.leave_out(path, (error.strerror or str(error)).lower())
+    listing.paths.sort()
+    return listing
+
+
+def _list_entry(
+    entry: "os.DirEntry[str]", wanted: Callable[[str], bool], listing: Listing, folders: list[str], links: list[str]
+) -> None:
+    try:
+        if entry.is_dir():
+            (links if entry.is_symlink() else folders).append(entry.path)
+        elif wanted(entry.name):
+            if entry.is_file():
+                listing.paths.append(entry.path)
+            else:  # reading from a pipe or a device might never end
+                listing.leave_out(entry.path, "a link to nothing" if entry.is_symlink() else "not a file")
+    except OSError as error:  # such as links in a circle
+        listing.leave_out(entry.path, (error.strerror or str(error)).lower())

@@ -1,5 +1,6 @@
 """What a folder is recognised as, how it is forced, and how each bad folder is answered."""
 
+import os
 import shutil
 import unicodedata
 from collections.abc import Callable
@@ -104,7 +105,10 @@ def test_partners_match_by_stem_in_any_ending_case_and_unicode_form(make: Make, 
     make("target/sub/other.png")
     source = open_source(tmp_path)
     assert [item.key for item in source.items] == [unicodedata.normalize("NFC", name)]
-    assert dict(source.left_out) == {"alone.png": "no partner in target", "other.png": "no partner in input"}
+    assert dict(source.left_out) == {
+        "input/alone.png": "no partner in target",
+        "target/sub/other.png": "no partner in input",
+    }
     assert "2 left out" in source.summary()
 
 
@@ -137,8 +141,8 @@ def test_a_mask_without_its_picture_is_left_out_and_named(make: Make, tmp_path: 
         make(f"masks/{name}.png", channels=1, levels=2)
     source = open_source(tmp_path)
     assert (source.kind, len(source.items)) == ("masks", 1)
-    assert source.left_out == (("2.png", "no partner in images"),)
-    assert "2.png (no partner in images)" in source.summary()
+    assert source.left_out == (("masks/2.png", "no partner in images"),)
+    assert "masks/2.png (no partner in images)" in source.summary()
 
 
 def test_endings_of_mask_names_are_overlooked(make: Make, tmp_path: Path) -> None:
@@ -187,18 +191,70 @@ def test_splits_of_side_by_side_files(make: Make, tmp_path: Path) -> None:
     assert [item.split for item in source.items] == ["test", "train", "val"]
 
 
-def test_copies_of_a_picture_share_its_group(make: Make, tmp_path: Path) -> None:
-    make("a.png")
-    make("c.png")
-    shutil.copy(tmp_path / "a.png", tmp_path / "b.png")
-    items = {item.key: item.group for item in open_source(tmp_path).items}
-    assert items == {"a": "a", "b": "a", "c": "c"}
+def test_equal_stems_keep_their_ending_and_none_is_lost(make: Make, tmp_path: Path) -> None:
+    names = ["a.jpg", "a.png", "a.PNG", f"{unicodedata.normalize('NFD', 'é')}.png", "é.png", "é.jpg", "a.png.jpg"]
+    for name in names:
+        make(name)
+    items = open_source(tmp_path).items
+    assert {"a", "a.png", "é"} < {item.key for item in items}
+    assert sorted(Path(item.paths[0]).name for item in items) == sorted(names)
 
 
-def test_equal_stems_keep_their_ending(make: Make, tmp_path: Path) -> None:
-    make("a.jpg")
+def test_the_second_of_two_pictures_with_one_stem_is_named_beside_a_partner(make: Make, tmp_path: Path) -> None:
+    for name in ("input/a.jpg", "input/a.png", "target/a.png"):
+        make(name)
+    source = open_source(tmp_path)
+    assert [item.key for item in source.items] == ["a"]
+    assert source.left_out == (("input/a.png", "shares its name with a.jpg, which is taken; rename or remove one"),)
+
+
+def test_a_third_folder_is_named(make: Make, tmp_path: Path) -> None:
+    for name in ("sketch/a.png", "photo/a.png", "thumbs/a.png", "thumbs/b.png"):
+        make(name)
+    assert open_source(tmp_path).left_out == (("thumbs", "not of photo and sketch: pictures in it: 2"),)
+
+
+def test_names_that_are_not_utf8_are_pictures_like_others(make: Make, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9.png")
+    for side in ("sketch", "photo"):
+        os.rename(make(f"{side}/x.png"), tmp_path / side / odd)
+    (tmp_path / "photo" / os.fsdecode(b"bad\xff.png")).write_text("nothing")
+    source = open_source(tmp_path)
+    assert [item.key for item in source.items] == ["caf\\xe9"]
+    assert source.load(source.items[0]).partner is not None
+    assert source.left_out == (("photo/bad\\xff.png", "no partner in sketch"),)
+    source.summary().encode()  # can be printed and written
+    photographs = open_source(tmp_path, SourceConfig(source="photographs"))
+    damaged = next(item for item in photographs.items if "bad" in item.key)
+    with pytest.raises(CalcoError, match=r"bad\\xff\.png") as caught:
+        photographs.load(damaged)
+    str(caught.value).encode()
+
+
+def test_transparency_lies_over_the_chosen_background_or_is_a_channel(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    Pillow.fromarray(pixels).save(tmp_path / "a.png")
+    for background, expected in (("white", [255] * 3), ("#102030", [16, 32, 48]), ("channel", [0] * 4)):
+        source = open_source(tmp_path, SourceConfig(background=background))
+        assert source.load(source.items[0]).image[0, 0].tolist() == expected
+
+
+def test_films_among_pictures_are_told(make: Make, tmp_path: Path) -> None:
     make("a.png")
-    assert [item.key for item in open_source(tmp_path).items] == ["a", "a.png"]
+    (tmp_path / "b.MP4").touch()
+    assert "1 films lie among the pictures, such as b.MP4" in open_source(tmp_path).summary()
+
+
+def test_options_that_a_kind_has_no_use_for_are_told(tmp_path: Path) -> None:
+    assert "--annotations" in refusal(tmp_path, source="photographs", annotations="x.json")
+    assert "--source film" in refusal(tmp_path, source="film", direction="BtoA")
+    assert "--input" in refusal("openmoji", input="a", target="b")
+
+
+@pytest.mark.parametrize("frames", ["0", "-1", "0s", "x", "2m", "", "1.5", "00"])
+def test_wrong_frames(frames: str) -> None:
+    with pytest.raises(CalcoError, match="every tenth"):
+        SourceConfig(frames=frames)
 
 
 def test_a_limit_takes_the_same_ones_and_whole_groups(make: Make, tmp_path: Path) -> None:
@@ -261,7 +317,8 @@ def test_one_damaged_picture_fails_alone(make: Make, tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match=r"b\.jpg.*not a picture"):
         source.load(source.items[1])
     (tmp_path / "c.png").symlink_to(tmp_path / "nowhere.png")
-    assert len(open_source(tmp_path).items) == 3
+    assert len(open_source(tmp_path).items) == 2
+    assert open_source(tmp_path).left_out == (("c.png", "a link to nothing"),)
 
 
 def test_grey_pictures_stay_grey_unless_mixed_with_colour(make: Make, tmp_path: Path) -> None:
@@ -305,4 +362,4 @@ def test_faces_come_twice_and_stay_together(real_data: Path) -> None:
 
 
 def test_strokes_beside_photographs_are_not_taken_for_pairs(real_data: Path) -> None:
-    assert "no file name stands in both" in refusal(real_data / "retouch")
+    assert "no file name stands in both" in refusal(real_data / "retouch", source="parallel")

@@ -1,5 +1,7 @@
 """Folders of picture files as sources: photographs, halves side by side, parallel folders, pictures with masks."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -9,9 +11,10 @@ from calco import images
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.pairs.layout import recognise
-from calco.pairs.parts import Layout
 from calco.pairs.sources import Item, Loader, Source, SourceConfig
 from calco.pairs.types import Picture, size_wh
+
+_LOOKED_AT: Final = 64  # pictures of which the channels of all are told
 
 
 def open_folder(root: str, config: SourceConfig) -> Source:
@@ -20,19 +23,18 @@ def open_folder(root: str, config: SourceConfig) -> Source:
     Raises:
         CalcoError: When the folder is absent, unreadable or empty, or nothing in it matches.
     """
-    plan = recognise(Path(root), Layout(config.source, config.input, config.target, config.direction))
-    items = tuple(Item(key, key, tuple(map(str, paths)), split) for key, split, paths in plan.entries)
-    first = [item.paths[0] for item in items]
-    second = [item.paths[-1] for item in items]
-    channels = (images.common_channels(first), images.common_channels(second))
+    plan = recognise(Path(root), config)
+    sample = plan.items[:: max(1, len(plan.items) // _LOOKED_AT)]
+    first, second = ([item.paths[side] for item in sample] for side in (0, -1))
+    channels = images.common_channels(first, config.background), images.common_channels(second, config.background)
     return Source(
-        plan.kind, root, items, LOADERS[plan.kind], plan.left_out, config.direction, channels, config.background,
-        story=plan.story,
+        plan.kind, root, plan.items, LOADERS[plan.kind], tuple(plan.left_out), config.direction, channels,
+        config.background, story=plan.story, notes=plan.notes,
     )  # fmt: skip
 
 
 def _read(source: Source, path: str, side: int) -> Image:
-    return images.read(path, channels=source.channels[side])
+    return images.read(path, channels=source.channels[side], background=source.background)
 
 
 def load_photograph(source: Source, item: Item) -> Picture:
@@ -67,12 +69,17 @@ def load_masked(source: Source, item: Item) -> Picture:
 
 def read_mask(path: str | Path) -> Image:
     """A mask file => HW1 or HW3 `uint8`: the indices of a palette, else grey levels or colours as they stand."""
-    mask = images.read(path, indices=True)
+    return as_mask(partial(images.read, path))
+
+
+def as_mask(read: Callable[..., Image]) -> Image:
+    """What a mask means; `read` reads it, with or without `indices`."""
+    mask = read(indices=True)
     if mask.dtype == np.uint16 and int(mask.max()) < 256:
         return mask.astype(np.uint8)  # class numbers that were saved with more room than they need
     mask = images.as_dtype(mask, np.uint8)
     if mask.shape[2] == 1 and int(mask.max()) == 1:
-        colours = images.luminance(images.as_dtype(images.read(path), np.uint8))
+        colours = images.luminance(images.as_dtype(read(), np.uint8))
         # Some programs save black and white as a palette in the opposite order: there the colours tell.
         if set(np.unique(colours)) == {0, 255}:
             return colours

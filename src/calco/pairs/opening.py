@@ -1,26 +1,60 @@
 """`open_source`: what was named is recognised, listed, and put in order."""
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from calco.pairs import openmoji
+from calco.errors import CalcoError
+from calco.pairs import annotated, film, hub, openmoji, shards
 from calco.pairs.curation import curated
 from calco.pairs.folders import open_folder
-from calco.pairs.sources import Source, SourceConfig
+from calco.pairs.sources import Kind, Source, SourceConfig
+
+_OPENERS: Final[dict[str, Callable[[str, SourceConfig], Source]]] = {
+    "annotations": annotated.open_annotated,
+    "film": film.open_films,
+    "shards": shards.open_shards,
+    "hub": hub.open_hub,
+    "openmoji": openmoji.open_drawings,
+}
 
 
 def open_source(pictures: str | Path, config: SourceConfig | None = None) -> Source:
     """Recognises what a folder (or file, or name) holds, and lists it.
 
     Args:
-        pictures: A folder, one picture, or "openmoji".
+        pictures: A folder, a picture or film, shards, a data set of the hub ("hub:owner/name"), or "openmoji".
         config: What is to be forced; None recognises everything.
 
     Raises:
         CalcoError: When the folder is absent, unreadable or empty, or nothing in it matches.
     """
     config = config or SourceConfig()
-    if config.source == "openmoji" or (str(pictures) == "openmoji" and config.source == "auto"):
-        source = openmoji.open_drawings(config)
-    else:
-        source = open_folder(str(pictures), config)
-    return curated(source, config)
+    name = os.fspath(pictures)
+    kind = _recognised(name, config) if config.source == "auto" else config.source
+    _refuse_strangers(kind, config)
+    return curated(_OPENERS.get(kind, open_folder)(name, config), config)
+
+
+def _recognised(pictures: str, config: SourceConfig) -> Kind:
+    """The kind, or "auto" for those that `open_folder` tells apart."""
+    if pictures == "openmoji":
+        return "openmoji"
+    if hub.looks_like_hub(pictures):
+        return "hub"
+    if shards.looks_like_shards(pictures):
+        return "shards"
+    if config.annotations or annotated.looks_annotated(Path(pictures), config):
+        return "annotations"
+    return "film" if film.looks_like_film(pictures) else "auto"
+
+
+def _refuse_strangers(kind: str, config: SourceConfig) -> None:
+    """Options that a kind has no use for are told, not overlooked."""
+    if config.annotations and kind != "annotations":
+        raise CalcoError(f"--annotations {config.annotations} does not go with --source {kind}; leave one of them out")
+    if (config.input or config.target) and kind in ("film", "openmoji"):
+        raise CalcoError(f"--input and --target do not go with --source {kind}; leave them out")
+    if config.direction == "BtoA" and kind in ("film", "annotations"):
+        raise CalcoError(f"--direction BtoA does not go with --source {kind}, which has no other side; leave it out")

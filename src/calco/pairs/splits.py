@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from calco.console import warn
 from calco.errors import CalcoError
 from calco.pairs.sources import Item
 from calco.pairs.types import fraction
@@ -48,7 +49,7 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
     if len(groups) < 2:
         raise CalcoError(
             f"there are {len(items)} pictures in {len(groups)} group(s); training needs two groups, one to "
-            "learn from and one to be checked on: add pictures"
+            "learn from and one to be checked on: add pictures (all frames of a film are one group)"
         )
     chosen = {group: split_of(group, config) for group in groups}
     chosen |= _own_splits(items, chosen)
@@ -65,13 +66,15 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
 def _own_splits(items: list[Item], hashed: dict[str, str]) -> dict[str, str]:
     """The splits that the folder names; where it names no validation, the hash takes it from the training pictures."""
     named = {item.split for item in items}
-    own: dict[str, str] = {}
-    for item in items:
-        # One group on two sides would leak: it stays whole where it is seen first.
-        if item.split is not None and item.group not in own:
-            watched = item.split == "train" and "val" not in named and hashed[item.group] == "val"
-            own[item.group] = "val" if watched else item.split
-    return own
+    folder: dict[str, str] = {}
+    # One group on two sides would leak: it stays whole where it is seen first.
+    moved = [item for item in items if item.split and folder.setdefault(item.group, item.split) != item.split]
+    if moved:
+        first = f"{moved[0].key} goes to {folder[moved[0].group]} with the group {moved[0].group}"
+        warn(f"{len(moved)} pictures lie in another split's folder than the rest of their group; {first}")
+    if "val" in named:
+        return folder
+    return {group: "val" if split == "train" and hashed[group] == "val" else split for group, split in folder.items()}
 
 
 def _move(groups: list[str], chosen: dict[str, str], sources: tuple[str, ...], split: str) -> None:

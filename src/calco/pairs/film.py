@@ -1,0 +1,142 @@
+"""Frames of films as a source: every n-th, one every so many seconds, or the first of each scene; one group a film."""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from calco import images
+from calco.console import bar
+from calco.errors import CalcoError, printable
+from calco.files import digest, list_files
+from calco.images import Image
+from calco.pairs.frames import Index, decoding, index_of, is_film, read_frame
+from calco.pairs.layout import key_of, nothing_in, splits_by_folder
+from calco.pairs.scenes import PREVIEW_WH, scene_starts
+from calco.pairs.sources import Item, Source, SourceConfig
+from calco.pairs.types import Picture
+
+if TYPE_CHECKING:
+    import av
+
+
+def looks_like_film(pictures: str) -> bool:
+    """Whether it is a film by its ending, or a folder that holds films and no picture."""
+    if os.path.isfile(pictures):
+        return is_film(pictures)
+    folders, found = [pictures], False
+    while folders:
+        with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if images.is_picture(entry.name):
+                    return False
+                found = found or is_film(entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+    return found
+
+
+def open_films(root: str, config: SourceConfig) -> Source:
+    """Lists the frames that `config.frames` asks for, of one film or of all films in a folder and below it.
+
+    Raises:
+        CalcoError: When there is no film, or none of them can be read.
+    """
+    path = Path(root)
+    if not path.exists():
+        raise CalcoError(f"there is no {root}; name a film, or a folder of films")
+    films, left_out = [str(path)], []
+    start = len(os.path.join(path.parent, ""))
+    if path.is_dir():
+        listing = list_files(path, is_film)
+        films, left_out, start = listing.paths, listing.left_out, len(listing.root)
+        if not films:
+            raise CalcoError(nothing_in(path, left_out, "film"))
+    split_of = splits_by_folder({film[start:].split("/")[0] for film in films})
+    items: dict[str, list[Item]] = {}
+    with bar("looking at the films", len(films)) as advance:
+        for done, film in enumerate(films):
+            name = key_of(film[start:])
+            while name in items:
+                name += printable(os.path.splitext(film)[1])
+            try:
+                items[name] = _frames(film, name, split_of.get(film[start:].split("/")[0]), config.frames)
+            except CalcoError as error:
+                if not path.is_dir():
+                    raise
+                left_out.append((printable(film[start:]), str(error)))
+            advance(done + 1)
+    if not items:
+        raise CalcoError(f"none of the {len(films)} films in {root} can be read; the first: {left_out[-1][1]}")
+    which = "the first of each scene" if config.frames == "scene" else f"one in {config.frames}"
+    which = f"one every {config.frames[:-1]} seconds" if config.frames.endswith("s") else which
+    films_in_words = "one film" if len(items) == 1 else f"{len(items)} films"
+    return Source(
+        "film", root, tuple(item for name in sorted(items) for item in items[name]), load_frame, tuple(left_out),
+        digester=_digest, story=f"frames of {films_in_words}, {which} (--frames)",
+    )  # fmt: skip
+
+
+def _frames(film: str, name: str, split: str | None, wanted: str) -> list[Item]:
+    """The frames of one film that are asked for; their keys are the film's and their numbers."""
+    index = index_of(film)
+    digits = max(6, len(str(len(index.places))))
+    return [
+        Item(f"{name}/{number:0{digits}d}", name, (film,), split, index.places[number])
+        for number in _chosen(film, index, wanted)
+    ]
+
+
+def _chosen(film: str, index: Index, wanted: str) -> list[int]:
+    if wanted == "scene":
+        stamps: list[int | None] = []
+        with decoding(film) as frames:
+            starts = scene_starts(_previews(frames, stamps))
+        # Where a format tells wrong times, frames come in another order than their stamps.
+        numbers: dict[int | None, int] = {place[0]: number for number, place in enumerate(index.places)}
+        return sorted({numbers.get(stamps[start], start) for start in starts})
+    if not wanted.endswith("s"):
+        return list(range(0, len(index.places), int(wanted)))
+    step, following, chosen = Fraction(wanted[:-1]), Fraction(0), []
+    for number, seconds in enumerate(index.seconds):
+        if seconds >= following:
+            chosen.append(number)
+            following = (seconds // step + 1) * step
+    return chosen
+
+
+def _previews(frames: "Iterator[av.VideoFrame]", stamps: list[int | None]) -> Iterator[Image]:
+    """The frames made small; notes their time stamps."""
+    width, height = PREVIEW_WH
+    for frame in frames:
+        stamps.append(frame.pts)
+        yield frame.reformat(width=width, height=height, format="yuv444p", interpolation="AREA").to_ndarray()
+
+
+def load_frame(_source: Source, item: Item) -> Picture:
+    """One frame, upright: HW3 `uint8`, or `uint16` where the film has more than eight bits."""
+    frame = read_frame(item.paths[0], item.place)
+    deep = any(component.bits > 8 for component in frame.format.components)
+    image: Image = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
+    upright = np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
+    return Picture(image=upright, key=item.key, group=item.group)
+
+
+def _digest(_source: Source, item: Item) -> str:
+    """Of the film's contents and the frame's place in it."""
+    status = os.stat(item.paths[0])
+    whole = _film_digest(item.paths[0], status.st_size, status.st_mtime_ns)
+    return hashlib.sha256(f"{whole} {item.place}".encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=4096)
+def _film_digest(film: str, _size: int, _changed: int) -> str:
+    return digest(film)

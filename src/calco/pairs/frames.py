@@ -1,0 +1,267 @@
+"""Films as files: where their frames are, and exact frames in any order."""
+
+import atexit
+import contextlib
+import io
+import os
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+from calco import images
+from calco.errors import CalcoError
+from calco.files import explain
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+FILM_SUFFIXES: Final = frozenset({
+    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp",
+})  # fmt: skip
+_ALONE: Final = {"protocol_whitelist": "none"}
+_KEPT_OPEN: Final = 4  # films a thread keeps open
+_REORDERED: Final = 16  # frames that a codec may hold back at most
+
+
+def is_film(name: str) -> bool:
+    """Whether the ending is that of a film, in upper or lower case."""
+    return os.path.splitext(name)[1].lower() in FILM_SUFFIXES
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Where the frames of a film are, in the order in which they are shown.
+
+    Attributes:
+        places: `Item.place` of each: its time stamp, that of the key frame from which it is decoded, and what to ask
+            for to get there; or, in a film without time stamps, its number alone.
+        seconds: Of each, from the first.
+    """
+
+    places: list[tuple[int, ...]]
+    seconds: list[Fraction]
+
+
+class _File(io.FileIO):
+    """A file whose wrong places are answered as FFmpeg expects it; for an exception PyAV prints a traceback."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            return -1
+
+
+@contextlib.contextmanager
+def _telling(film: str) -> Iterator[None]:
+    """FFmpeg's errors as ours."""
+    import av
+
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise explain(error, film, "read") from error
+    except (av.FFmpegError, OSError, ValueError, LookupError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CalcoError(f"cannot read {film}: no film, or damaged ({reason}); replace or remove it") from error
+
+
+@contextlib.contextmanager
+def _opened(film: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
+    """The film, and the first of its streams that is moving pictures.
+
+    Raises:
+        CalcoError: When it is no film, holds sound alone, or claims frames of absurd size.
+    """
+    import av
+    from av.stream import Disposition
+
+    # Opened here, so that FFmpeg takes no part of the name for a protocol; and what it reads may not name other files.
+    with _telling(film), _File(film) as file, av.open(file, "r", options=_ALONE) as container:
+        moving = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+        streams = [s for s in moving if hasattr(s, "width")]  # which is absent where nothing here decodes it
+        if not streams:
+            held = "moving pictures that nothing here decodes" if moving else "no moving pictures, only sound"
+            raise CalcoError(f"cannot read {film}: it holds {held}; replace or remove it")
+        if streams[0].codec_context is None:
+            raise CalcoError(f"cannot read {film}: its coding is not known here, or damaged; convert or remove it")
+        if streams[0].width * streams[0].height > images.MAX_PIXELS:
+            size = f"{streams[0].width}x{streams[0].height}"
+            raise CalcoError(
+                f"cannot read {film}: frames of {size} are more than {images.MAX_PIXELS:,} pixels; scale it down"
+            )
+        yield container, streams[0]
+
+
+@contextlib.contextmanager
+def decoding(film: str) -> "Iterator[Iterator[av.VideoFrame]]":
+    """All frames in order that can be decoded: a film that is cut short has its beginning."""
+    with _opened(film) as (container, stream):
+        stream.thread_type = "AUTO"
+        yield _decodable(container, stream)
+
+
+def _decodable(container: "InputContainer", stream: "VideoStream") -> "Iterator[av.VideoFrame]":
+    import av
+
+    for packet in _packets(container, stream):
+        with contextlib.suppress(av.InvalidDataError):
+            yield from packet.decode()
+
+
+def _packets(container: "InputContainer", stream: "VideoStream") -> "Iterator[av.Packet[VideoStream]]":
+    import av
+
+    with contextlib.suppress(av.InvalidDataError, EOFError):
+        yield from container.demux(stream)
+
+
+def index_of(film: str) -> Index:
+    """Finds the frames by reading the film's packets, which are not decoded where they have time stamps.
+
+    Raises:
+        CalcoError: When it holds no frame.
+    """
+    with _opened(film) as (container, stream):
+        packets = [
+            (packet.pts, packet.dts, packet.is_keyframe)
+            for packet in _packets(container, stream)
+            if packet.size and not packet.is_discard
+        ]
+        rate, base = stream.average_rate or Fraction(25), stream.time_base or Fraction(1, 1000)
+    if not packets:
+        raise CalcoError(f"cannot read {film}: it holds no frame; replace or remove it")
+    stamped = [(pts, dts, is_key) for pts, dts, is_key in packets if pts is not None]
+    if len(stamped) < len(packets):
+        with decoding(film) as frames:
+            count = sum(1 for _ in frames)
+        return Index([(number,) for number in range(count)], [number / rate for number in range(count)])
+    stamps = sorted({pts for pts, _, _ in stamped})
+    # Many formats find a key frame by its time of decoding.
+    keys = sorted((pts, pts if dts is None else dts) for pts, dts, is_key in stamped if is_key) or [(stamps[0],) * 2]
+    places = [(stamp, *keys[max(0, bisect_right(keys, (stamp, 1 << 62)) - 1)]) for stamp in stamps]
+    return Index(list(places), [(stamp - stamps[0]) * base for stamp in stamps])
+
+
+class _Reader:
+    """A film that is kept open: frames that are asked for in order are decoded once."""
+
+    def __init__(self, film: str) -> None:
+        self.film = film
+        self._begin()
+
+    def _begin(self) -> None:
+        self.held = contextlib.ExitStack()
+        self.container, self.stream = self.held.enter_context(_opened(self.film))
+        self.frames: Iterator[av.VideoFrame] = self.container.decode(self.stream)
+        self.last: int | None = None  # time stamp of the last frame that was decoded
+        self.count = 0  # frames from the beginning
+
+    def close(self) -> None:
+        self.held.close()
+
+    def frame(self, place: tuple[int, ...]) -> "av.VideoFrame":
+        """The frame at a place of the index.
+
+        Raises:
+            CalcoError: When it cannot be decoded.
+        """
+        with _telling(self.film):
+            found = self._counted(place[0]) if len(place) == 1 else self._stamped(*place)
+        if found is None:
+            raise CalcoError(f"cannot read the frame at {place[0]} of {self.film}: the film is damaged there")
+        return found
+
+    def _counted(self, number: int) -> "av.VideoFrame | None":
+        if number < self.count:
+            self._restart()
+        for frame in self.frames:
+            self.count += 1
+            if self.count > number:
+                return frame
+        return None
+
+    def _stamped(self, stamp: int, key: int, start: int) -> "av.VideoFrame | None":
+        if self.last is not None and key <= self.last < stamp and (frame := self._forward(stamp, self.last)):
+            return frame
+        # Some formats land behind the key frame that was asked for: then two seconds before it, then at the beginning.
+        before = start - int(2 / (self.stream.time_base or 1))
+        for target in (start, before):
+            self.last = None
+            self.container.seek(target, stream=self.stream)
+            self.frames = self.container.decode(self.stream)
+            if frame := self._forward(stamp, key):
+                return frame
+        self._restart()
+        return self._forward(stamp, None)
+
+    def _forward(self, stamp: int, after: int | None) -> "av.VideoFrame | None":
+        """Decodes until the stamp comes.
+
+        Args:
+            stamp: The time stamp of the frame.
+            after: The frame that has to come before, or was the last: without it what is decoded is not to be relied
+                upon. None relies on all, and waits to the end of the film.
+        """
+        relied, late = after in (None, self.last), 0
+        for frame in self.frames:
+            relied = relied or (frame.pts == after and frame.key_frame)
+            self.last = frame.pts if relied else None
+            if relied and frame.pts == stamp:
+                return frame
+            late += after is not None and frame.pts is not None and frame.pts > stamp
+            if late > _REORDERED:
+                break
+        self.last = None
+        return None
+
+    def _restart(self) -> None:
+        self.close()
+        self._begin()
+
+
+@dataclass
+class _Open(threading.local):
+    """The films that a thread of a process has open; neither may use those of another."""
+
+    process: int = 0
+    readers: dict[str, _Reader] = field(default_factory=dict)
+
+
+_OPEN = _Open()
+
+
+@atexit.register
+def _close_all() -> None:
+    """While the interpreter is whole: later, closing a film would fail noisily."""
+    for reader in _OPEN.readers.values():
+        reader.close()
+
+
+def read_frame(film: str, place: tuple[int, ...]) -> "av.VideoFrame":
+    """A frame of a film that stays open for the next one, at a place of its index.
+
+    Raises:
+        CalcoError: When the film or the frame cannot be read.
+    """
+    try:
+        return _reader(film).frame(place)
+    except CalcoError:
+        if film in _OPEN.readers:
+            _OPEN.readers.pop(film).close()
+        raise
+
+
+def _reader(film: str) -> _Reader:
+    if _OPEN.process != os.getpid():
+        _OPEN.process, _OPEN.readers = os.getpid(), {}
+    reader = _OPEN.readers.pop(film, None) or _Reader(film)
+    _OPEN.readers[film] = reader
+    while len(_OPEN.readers) > _KEPT_OPEN:
+        _OPEN.readers.pop(next(iter(_OPEN.readers))).close()
+    return reader
