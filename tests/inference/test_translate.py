@@ -15,8 +15,12 @@ from calco import CalcoError, images
 from calco.inference.model import ModelInfo, Translator, load, save_model
 from calco.inference.translate import translate
 from calco.networks import GeneratorConfig, build_generator
+from calco.pairs.colouring import lightness_grey
 from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import RecipeConfig
+from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.pairs.types import Picture
+from calco.pairs.types import generator as calco_generator
+from calco.training.setup import choose_composition
 
 INFO = ModelInfo(
     generator=GeneratorConfig(depth=3, filters=4, composition="plain", dropout_everywhere=True),
@@ -111,6 +115,108 @@ def test_filled_composition_redraws_holes_alone_whatever_the_size():
     assert np.array_equal(out[~hole], source[~hole])
     # Nothing of the colour that marked the hole is left, not even at its border.
     assert (np.abs(out[hole].astype(int) - (255, 0, 255)).max(axis=-1) > 40).all()
+
+
+@pytest.mark.parametrize("size", [(32, 32), (150, 90)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_lab_composition_keeps_the_lightness_of_a_picture_of_any_size(size, dtype):
+    info = replace(INFO, in_channels=1, generator=replace(INFO.generator, composition="lab"))
+    made = network(info)
+    for p in made.parameters():
+        p.data.mul_(4)  # wild colours, many of them outside sRGB
+    source = images.resize(picture(6, 8, 1, dtype), size)
+    out = Translator(info, made)(source)
+    assert images.as_dtype(out, np.uint8).std(axis=2).mean() > 20
+    assert np.abs(lightness_grey(out).astype(int) - source.astype(int)).max() <= 1
+
+
+ERASING = {
+    "colour": EraseConfig(fill="magenta"),
+    "channel": EraseConfig(fill="mean", mask_channel=True),
+    "noise": EraseConfig(fill="noise", mask_channel=True),
+}
+
+
+def retoucher(erase, recipe="erase", channels=3):
+    config = RecipeConfig(recipe=recipe, erase=erase)
+    dish = Picture(image=picture(32, 32, channels), key="k", group="g")
+    pair = build_recipe(config, "photographs")(dish, calco_generator(0, 0, "k"))
+    in_channels, out_channels = pair.input.shape[2], pair.target.shape[2]
+    composed = choose_composition(replace(INFO.generator, composition="auto"), config, in_channels, out_channels)
+    info = replace(INFO, recipe=config, generator=composed, in_channels=in_channels, out_channels=out_channels)
+    return Translator(info, network(info)), pair
+
+
+@pytest.mark.parametrize("erase", ERASING.values(), ids=ERASING)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_mask_or_transparency_says_what_is_redrawn(erase, dtype):
+    translator, _ = retoucher(erase)
+    source = images.resize(picture(6, 8, dtype=dtype), (70, 50))
+    mask = np.zeros((50, 70), bool)
+    mask[10:20, 30:55] = True
+    out = translator(source, mask=mask)
+    assert out.dtype == dtype
+    assert np.array_equal(out[~mask], source[~mask])
+    assert (out[mask] != source[mask]).any(axis=1).mean() > 0.9
+    peak = np.iinfo(dtype).max
+    transparent = np.concatenate([source, np.where(mask, 0, peak).astype(dtype)[..., None]], axis=2)
+    assert np.array_equal(translator(transparent), out)
+    assert np.array_equal(translator(source, mask=(mask * 255).astype(np.uint8)[..., None]), out)
+
+
+@pytest.mark.parametrize("erase", ERASING.values(), ids=ERASING)
+def test_what_the_recipe_erased_is_redrawn_without_being_told_again(erase):
+    translator, pair = retoucher(erase)
+    out = translator(pair.input)
+    assert np.array_equal(out[~pair.region], pair.target[~pair.region])
+
+
+@pytest.mark.parametrize("erase", ERASING.values(), ids=ERASING)
+def test_colour_and_holes_together_keep_the_known_luminance(erase):
+    translator, _ = retoucher(erase, "colorize+erase")
+    for p in translator.generator.parameters():
+        p.data.mul_(0.1)  # little colour, so that nothing leaves the range
+    source = (images.resize(picture(6, 8), (70, 50)) // 2 + 64).astype(np.uint8)
+    mask = np.zeros((50, 70), bool)
+    mask[10:20, 30:55] = True
+    out = translator(source, mask=mask)
+    assert out.shape == (50, 70, 3)
+    off = np.abs(images.luminance(out).astype(int) - images.luminance(source))[..., 0]
+    assert off[~mask].max() <= 1
+
+
+def test_masks_that_do_not_serve_are_refused(model):
+    translator, _ = retoucher(ERASING["channel"])
+    with pytest.raises(CalcoError, match="--masks FOLDER"):
+        translator(picture())
+    with pytest.raises(CalcoError, match=r"the mask has 5x4 pixels and the picture 50x40"):
+        translator(picture(), mask=np.zeros((4, 5), bool))
+    with pytest.raises(CalcoError, match="learned aligned, not erase"):
+        load(model)(picture(), mask=np.zeros((40, 50), bool))
+
+
+def test_masks_of_the_same_names_beside_the_pictures(tmp_path):
+    translator, _ = retoucher(ERASING["channel"])
+    for number, name in enumerate(("a.png", "deep er/ñandú.png", "alone.png")):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
+        images.write(tmp_path / "in" / name, picture(seed=number))
+        mask = np.zeros((40, 50, 1), np.uint8)
+        mask[5:9, 10 * number : 10 * number + 8] = 255
+        if name != "alone.png":
+            images.write((tmp_path / "masks" / name).with_suffix(".bmp"), mask)
+    done = translate(translator, tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks")
+    assert done.written == 2
+    assert "there is no mask for alone.png" in done.left_out["alone.png"]
+    kept = np.ones((40, 50), bool)
+    kept[5:9, 10:18] = False
+    out = images.read(tmp_path / "out" / "deep er" / "ñandú.png")
+    assert np.array_equal(out[kept], picture(seed=1)[kept])
+    assert not np.array_equal(out[~kept], picture(seed=1)[~kept])
+    one = translate(translator, tmp_path / "in/a.png", tmp_path / "one", masks=tmp_path / "masks" / "a.bmp")
+    assert one.written == 1
+    with pytest.raises(CalcoError, match="is one mask"):
+        translate(translator, tmp_path / "in", tmp_path / "no", masks=tmp_path / "masks" / "a.bmp")
 
 
 def test_large_native_pictures_are_tiled_without_a_seam(monkeypatch, model):
@@ -228,8 +334,10 @@ def test_what_is_no_model_or_picture_is_said(model, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(CalcoError, match="holds no picture"):
         translate(model, tmp_path / "empty", tmp_path / "out")
-    with pytest.raises(CalcoError, match="is no picture"):
+    with pytest.raises(CalcoError, match="7 channels cannot become one of 3"):
         load(model)(np.zeros((4, 4, 7), np.uint8))
+    with pytest.raises(CalcoError, match="is no picture"):
+        load(model)(np.zeros((4, 4, 0), np.uint8))
 
 
 def test_the_model_folder_travels_through_the_public_names(model):

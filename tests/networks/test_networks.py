@@ -18,7 +18,8 @@ from calco.networks import (
     count_parameters,
     receptive_field,
 )
-from calco.networks.generator import nearest_known
+from calco.networks.colour import lab_to_rgb, lightness
+from calco.networks.generator import base_luminance, nearest_known
 
 
 def total(network: nn.Module) -> int:
@@ -215,15 +216,83 @@ def test_luminance_is_kept_exactly():
     assert torch.allclose((out * weights).sum(1, keepdim=True), x, atol=1e-6)
 
 
+def lab(**options):
+    return build_generator(GeneratorConfig(depth=2, filters=2, composition="lab", **options), 1, 3)
+
+
+def test_lab_agrees_with_others():
+    color = pytest.importorskip("skimage.color")
+    rgb = torch.rand(1, 3, 40, 50, generator=torch.Generator().manual_seed(0))
+    expected = torch.from_numpy(color.rgb2lab(rgb[0].permute(1, 2, 0).numpy())).permute(2, 0, 1)[None].float()
+    assert torch.allclose(lightness(2 * rgb - 1), expected[:, :1], atol=0.02)
+    assert torch.allclose(lab_to_rgb(expected[:, :1], expected[:, 1:]), 2 * rgb - 1, atol=0.02)
+
+
+def test_lightness_is_kept_exactly_also_outside_the_gamut():
+    grey = torch.linspace(-1, 1, 256).view(1, 1, 1, 256).expand(1, 1, 64, 256)
+    ab = 220 * torch.rand(1, 2, 64, 256, generator=torch.Generator().manual_seed(0)) - 110
+    ab.requires_grad_()
+    out = lab_to_rgb(lightness(grey), ab)
+    assert out.abs().max() <= 1 + 1e-5
+    assert (lightness(out) - lightness(grey)).abs().max() < 1e-3
+    out.square().sum().backward()
+    assert torch.isfinite(ab.grad).all()
+    assert (ab.grad.abs().sum(1) > 0)[..., 2:-2].all()  # pale colours are drawn back by their gradient too
+
+
+def test_lab_draws_two_maps_and_composes_a_grey_picture_with_them():
+    network = lab()
+    x = 2 * torch.rand(1, 1, 8, 8) - 1
+    maps = network.backbone(network.prepare(x))
+    assert maps.shape == (1, 2, 8, 8)
+    assert torch.allclose(lightness(network(x)), lightness(x), atol=1e-3)
+    assert torch.allclose(network.compose(x, torch.zeros_like(maps)), x.expand(-1, 3, -1, -1), atol=1e-4)
+
+
+@pytest.mark.parametrize("composition", ["luminance", "lab"])
+def test_colour_is_added_everywhere_and_lightness_in_holes_alone(composition):
+    network = build_generator(GeneratorConfig(depth=2, filters=2, composition=composition, hole_channel=True), 2, 3)
+    known = torch.ones(1, 1, 8, 8)
+    known[..., 2:5, 3:6] = -1
+    x = torch.rand(1, 1, 8, 8) - 0.5
+    out = network(torch.cat([torch.where(known > 0, x, 0.9), known], 1))
+    changed = (lightness(out) - lightness(x)).abs() if composition == "lab" else (base_luminance(out) - x).abs()
+    assert (changed[known > 0] < 1e-3).all()
+    assert (changed[known < 0] > 1e-3).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_holes_told_by_a_channel_are_redrawn_whatever_stands_in_them(channels):
+    config = GeneratorConfig(depth=2, filters=2, composition="filled", hole_channel=True)
+    network = build_generator(config, channels + 1, channels).eval()
+    x = torch.rand(2, channels, 8, 8)
+    known = torch.ones(2, 1, 8, 8)
+    known[..., 2:5, 3:6] = -1
+    first, second = (network(torch.cat([torch.where(known > 0, x, fill), known], 1)) for fill in (-1.0, 0.7))
+    assert torch.equal(first, second)
+    assert torch.equal(torch.where(known > 0, first, 0), torch.where(known > 0, x, 0))
+
+
+def test_a_coloured_hole_in_a_grey_picture():
+    network = build_generator(GeneratorConfig(depth=2, filters=2, composition="filled", hole=(255, 0, 255)), 3, 1)
+    x, hole, _ = holed()
+    grey = torch.where(hole, x, x[:, :1].expand(-1, 3, -1, -1))
+    out = network(grey)
+    assert out.shape == (1, 1, 16, 16)
+    assert torch.allclose(out[~hole], x[:, :1][~hole], atol=1e-6)
+
+
 def test_what_cannot_be_built_is_said():
     with pytest.raises(CalcoError, match="70 pixels|receptive field of 71"):
         PatchGAN(patch=71)
     with pytest.raises(CalcoError, match="depth 1"):
         UNet(depth=1)
     with pytest.raises(CalcoError, match="filled keeps parts of the input"):
-        build_generator(GeneratorConfig(depth=2, composition="filled"), 3, 1)
+        build_generator(GeneratorConfig(depth=2, composition="filled"), 4, 3)
     with pytest.raises(CalcoError, match="luminance makes colour"):
         build_generator(GeneratorConfig(depth=2, composition="luminance"), 1, 1)
+    with pytest.raises(CalcoError, match="lab makes colour of grey"):
+        build_generator(GeneratorConfig(depth=2, composition="lab"), 4, 3)
 
 
 def test_configured_discriminator():

@@ -19,6 +19,7 @@ from calco import images
 from calco.errors import CalcoError
 from calco.files import explain, read_json, write_json
 from calco.images import Image
+from calco.inference.adapt import adapted
 from calco.inference.tiling import tiled
 from calco.networks import Generator, GeneratorConfig, build_generator
 from calco.pairs.jitter import JitterConfig, fitted_size, whole_side
@@ -84,11 +85,16 @@ class Translator:
         self.generator = generator.to(self.device).eval()
         self.mean_target = mean_target
 
-    def __call__(self, picture: Image, *, noise_seed: int | None = None, native: bool = False) -> Image:
+    def __call__(
+        self, picture: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False
+    ) -> Image:
         """Translates one picture.
 
         Args:
-            picture: HWC, RGB or one channel, uint8, uint16 or float32 in [0, 1], of any size.
+            picture: HWC, uint8, uint16 or float32 in [0, 1], of any size; grey and RGB, with alpha or without, become
+                each other, while a model of bands takes as many as it learned from.
+            mask: For a model that learned to fill holes, what is to be redrawn: HW bool, or a picture that is white
+                there. Without it, what is transparent, or has the colour of the holes of the training.
             noise_seed: Leaves dropout on, drawn from this seed, for variety; None for the one deterministic result.
             native: Shows the network the picture at its own scale, whatever the scale of training was.
 
@@ -100,11 +106,13 @@ class Translator:
         """
         if picture.ndim == 2:
             picture = picture[..., None]
-        if picture.ndim != 3 or picture.shape[2] not in (1, 3) or min(picture.shape[:2]) < 1:
-            raise CalcoError(f"an array of shape {picture.shape} is no picture; give height x width x 1 or 3")
+        if picture.ndim != 3 or min(picture.shape) < 1:
+            raise CalcoError(f"an array of shape {picture.shape} is no picture; give height x width x channels")
         height, width = picture.shape[:2]
         jitter = self.info.jitter
-        picture = images.as_channels(picture, 1 if self.info.in_channels == 1 else 3)
+        picture = adapted(picture, mask, self.info.recipe, self.info.in_channels, self.info.source.background)
+        paper = images.background_colour(self.info.source.background) or images.WHITE
+        picture = images.as_channels(picture, self.info.in_channels, paper)
         width_in, height_in = fitted_size((width, height), 0 if native else whole_side(jitter), jitter)
         same_size = (width_in, height_in) == (width, height)
         with torch.inference_mode(), _dropout(self.generator, noise_seed):
@@ -123,7 +131,7 @@ class Translator:
     def _resized(self, picture: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """What the network sees of a picture at another size, resampled as the pictures of the training were."""
         how = self.info.jitter.resampling
-        if self.generator.composition != "filled":
+        if self.generator.holes is None:
             return self._tensor(images.resize(picture, size_wh, how))
         # The colour of the holes must not bleed into its surroundings: filled first, then resized.
         filled = images.resize(images.to_image(prepared[0, :-1].cpu(), np.float32), size_wh, how)
@@ -178,7 +186,7 @@ def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_t
             {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, fresh / "model.safetensors"
         )
         if mean_target is not None:
-            images.write(fresh / "mean_target.png", mean_target)
+            images.write(fresh / _mean_name(info), mean_target)
         write_json(fresh / "model.json", to_record(info))
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
@@ -189,6 +197,11 @@ def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_t
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _mean_name(info: ModelInfo) -> str:
+    """PNG, unless it cannot hold the channels."""
+    return "mean_target.png" if info.out_channels <= 4 else "mean_target.tif"
 
 
 def model_folder(path: str | Path) -> Path:
@@ -226,6 +239,25 @@ def load_info(path: str | Path) -> ModelInfo:
     return from_record(ModelInfo, record, file)
 
 
+def _fitting(info: ModelInfo, tensors: dict[str, Tensor], weights: Path) -> Generator:
+    """The network that `model.json` describes, with these weights.
+
+    Raises:
+        CalcoError: When they are those of another network.
+    """
+    try:
+        # First without memory: what a damaged description claims may be larger than the machine.
+        with torch.device("meta"):
+            described = build_generator(info.generator, info.in_channels, info.out_channels)
+        described.load_state_dict(tensors, assign=True)
+        generator = build_generator(info.generator, info.in_channels, info.out_channels)
+        generator.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CalcoError(f"{weights} does not fit its model.json ({reason}); copy the whole folder again") from error
+    return generator
+
+
 def load(path: str | Path, *, device: str = "auto", precision: torch.dtype = torch.float32) -> Translator:
     """Loads a model for use.
 
@@ -242,21 +274,20 @@ def load(path: str | Path, *, device: str = "auto", precision: torch.dtype = tor
     weights = folder / "model.safetensors"
     if not weights.is_file():
         raise CalcoError(f"{weights} is missing, so the model cannot be loaded; copy the whole folder again")
-    generator = build_generator(info.generator, info.in_channels, info.out_channels)
     try:
-        generator.load_state_dict(load_file(weights))
+        tensors = load_file(weights)
     except (SafetensorError, OSError) as error:
         raise CalcoError(f"{weights} is damaged ({error}); copy the whole folder again") from error
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise CalcoError(f"{weights} does not fit its model.json ({reason}); copy the whole folder again") from error
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise CalcoError(f"{weights} is damaged (some weights are no finite numbers); copy the whole folder again")
+    generator = _fitting(info, tensors, weights)
     generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean = folder / "mean_target.png"
+    mean = folder / _mean_name(info)
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return Translator(
         info,
         generator,
-        mean_target=images.read(mean) if mean.is_file() else None,
+        mean_target=images.read(mean, background="channel") if mean.is_file() else None,
         device=chosen,
         precision=precision,
     )

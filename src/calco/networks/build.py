@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from calco.errors import CalcoError
-from calco.networks.generator import Composition, Generator, channels_seen
+from calco.networks.generator import Composition, Generator, Holes, channels_seen, maps_drawn
 from calco.networks.layers import Norm, Up
 from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
@@ -34,17 +34,19 @@ class GeneratorConfig:
     convention: Convention = "pytorch"
     """Which published implementation the details follow."""
     composition: Composition | Literal["auto"] = "auto"
-    """How the drawing joins the input: plain, luminance (adds colour alone), filled (redraws holes alone); auto takes
-    luminance for colorize, filled for erase, plain otherwise."""
+    """How the drawing joins the input: plain, luminance or lab (both add colour alone), filled (redraws holes alone);
+    auto takes luminance or lab for colorize, filled for erase, plain otherwise."""
     hole: tuple[int, int, int] | None = None
-    """For filled: red, green and blue of what is to be redrawn, 0 to 255; by default the colour that erase leaves."""
+    """Red, green and blue of what is to be redrawn, 0 to 255; by default the colour that erase leaves."""
+    hole_channel: bool = False
+    """What is to be redrawn is told by the input's last channel, as erase makes one, and not by a colour."""
 
     def __post_init__(self) -> None:
         """Checks what the networks would refuse later."""
-        if not 1 <= self.depth <= 12 or self.filters < 1 or self.blocks < 1:
+        if not 1 <= self.depth <= 12 or not 1 <= self.filters <= 4096 or not 1 <= self.blocks <= 100:
             raise CalcoError(
                 f"generator depth {self.depth}, filters {self.filters}, blocks {self.blocks}: "
-                "depth must be 2 to 12, filters and blocks at least 1"
+                "depth must be 1 to 12, filters 1 to 4096, blocks 1 to 100"
             )
         if not 0 <= self.dropout < 1:
             raise CalcoError(f"generator dropout is {self.dropout}; a probability in [0, 1) is needed")
@@ -76,13 +78,14 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
         CalcoError: When composition and channels do not fit.
     """
     composition: Composition = "plain" if config.composition == "auto" else config.composition
-    seen = channels_seen(composition, in_channels, out_channels)
-    hole = tuple(value / 127.5 - 1 for value in (config.hole or (255, 0, 255))[:in_channels])
+    holes = _holes(config, composition, in_channels)
+    seen = channels_seen(composition, in_channels, out_channels, holes)
+    drawn = maps_drawn(composition, out_channels, holes)
     backbone: UNet | ResnetGenerator
     if config.architecture == "unet":
         backbone = UNet(
             seen,
-            out_channels,
+            drawn,
             depth=config.depth,
             filters=config.filters,
             norm=config.norm,
@@ -94,14 +97,25 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
     else:
         backbone = ResnetGenerator(
             seen,
-            out_channels,
+            drawn,
             blocks=config.blocks,
             filters=config.filters,
             norm=config.norm,
             dropout=config.dropout,
             up=config.up,
         )
-    return Generator(backbone, composition=composition, out_channels=out_channels, hole=hole)
+    return Generator(backbone, composition=composition, out_channels=out_channels, holes=holes)
+
+
+def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) -> Holes:
+    """How the holes of a configuration are marked in a picture of so many channels."""
+    if composition == "plain":
+        return None
+    if config.hole_channel:
+        return "channel"
+    colour = config.hole or ((255, 0, 255) if composition == "filled" else None)
+    # Transparency, where there is any, marks nothing.
+    return colour and tuple(value / 127.5 - 1 for value in colour[: 1 if in_channels < 3 else 3])
 
 
 def build_discriminator(config: DiscriminatorConfig, in_channels: int) -> PatchGAN:

@@ -8,12 +8,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
+from calco.networks.colour import lab_to_rgb, lightness
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 
-Composition = Literal["plain", "luminance", "filled"]
+Composition = Literal["plain", "luminance", "lab", "filled"]
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in the recipe that takes colour away
+CHROMA = 110.0  # a* and b* for a map of 1: about the most that sRGB holds (Zhang et al., arXiv 1603.08511)
 HOLE_TOLERANCE = 8 / 127.5  # eight levels of a byte: what a mild JPEG does to a flat colour
+
+Holes = tuple[float, ...] | Literal["channel"] | None
+"""How holes are marked: by a colour, one value in [-1, 1] per channel; by the input's last channel; or not at all."""
 
 
 class Generator(nn.Module):
@@ -21,16 +26,18 @@ class Generator(nn.Module):
 
     - "plain": the maps are the picture, as in pix2pix.
     - "luminance": the maps give the colour, the input gives the luminance, which is therefore kept exactly.
-    - "filled": pixels of the colour `hole` are filled from their surroundings, and there the maps are added; all others
-      are kept as they are. The backbone sees the filled picture and where the holes were.
+    - "lab": the maps are a* and b*, the input gives the CIE lightness L*, which is kept exactly too.
+    - "filled": holes are filled from their surroundings, and there the maps are added; all other pixels are kept as
+      they are. The backbone sees the filled picture and where the holes were.
 
+    Where holes are marked, luminance and lab fill them first, and the maps add what lightness is missing there.
     `prepare` and `compose` are apart so that a picture may be composed at its full size from maps drawn at a smaller.
 
     Args:
-        backbone: A network whose outputs lie in [-1, 1]; it takes `channels_seen` channels.
-        composition: One of the three above.
+        backbone: A network whose outputs lie in [-1, 1]; it takes `channels_seen` and gives `maps_drawn` channels.
+        composition: One of the four above.
         out_channels: Channels of the picture.
-        hole: For "filled", the colour that marks a hole, one value in [-1, 1] per input channel.
+        holes: How holes are marked.
     """
 
     def __init__(
@@ -39,13 +46,13 @@ class Generator(nn.Module):
         *,
         composition: Composition,
         out_channels: int,
-        hole: tuple[float, ...] = (),
+        holes: Holes = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.composition: Composition = composition
         self.out_channels = out_channels
-        self.hole = hole
+        self.holes = holes
 
     @property
     def multiple(self) -> int:
@@ -58,23 +65,33 @@ class Generator(nn.Module):
         return self.compose(prepared, self.backbone(prepared))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What the backbone sees of N, in, H, W: the same, or for "filled" one more map, 1 in holes and 0 elsewhere."""
-        if self.composition != "filled":
+        """What the backbone sees of N, in, H, W: the same; or holes filled, and a last map, 1 in them."""
+        if self.holes is None:
             return x
         with torch.no_grad():
-            colour = torch.tensor(self.hole, dtype=x.dtype, device=x.device).view(1, -1, 1, 1)
-            known = ((x - colour).abs().amax(1, keepdim=True) > HOLE_TOLERANCE).to(x.dtype)
+            if self.holes == "channel":
+                x, known = x[:, :-1], (x[:, -1:] > 0).to(x.dtype)
+            else:
+                colour = torch.tensor(self.holes, dtype=x.dtype, device=x.device).view(1, -1, 1, 1)
+                away = (x[:, : colour.shape[1]] - colour).abs().amax(1, keepdim=True)
+                known = (away > HOLE_TOLERANCE).to(x.dtype)
             return torch.cat([surroundings(x, known), 1 - known], 1)
 
     def compose(self, prepared: Tensor, maps: Tensor) -> Tensor:
-        """Joins what `prepare` gave with maps of the same size: N, ., H, W and N, out, H, W => N, out, H, W."""
+        """Joins what `prepare` gave with maps of the same size: N, ., H, W and N, drawn, H, W => N, out, H, W."""
         if self.composition == "plain":
             return maps
+        maps = maps.float()
+        base, hole = (prepared, None) if self.holes is None else (prepared[:, :-1], prepared[:, -1:])
+        if self.composition == "lab":
+            light = lightness(base) if hole is None else lightness(base) + hole * 100 * maps[:, 2:]
+            return lab_to_rgb(light.clamp(0, 100), CHROMA * maps[:, :2])
         if self.composition == "luminance":
-            return base_luminance(prepared) + (maps - base_luminance(maps))
-        base = prepared[:, :-1]
-        base = base.expand(-1, self.out_channels, -1, -1) if base.shape[1] == 1 else base
-        return base + prepared[:, -1:] * maps.float()
+            kept = base_luminance(maps)
+            return base_luminance(base) + maps - (kept if hole is None else (1 - hole) * kept)
+        if base.shape[1] != self.out_channels:
+            base = base_luminance(base).expand(-1, self.out_channels, -1, -1)
+        return base + prepared[:, -1:] * maps
 
 
 def surroundings(x: Tensor, known: Tensor) -> Tensor:
@@ -139,17 +156,26 @@ def base_luminance(x: Tensor) -> Tensor:
     return (x * weights).sum(1, keepdim=True)
 
 
-def channels_seen(composition: Composition, in_channels: int, out_channels: int) -> int:
+def channels_seen(composition: Composition, in_channels: int, out_channels: int, holes: Holes) -> int:
     """How many channels the backbone takes.
 
     Raises:
         CalcoError: When input and output do not fit the composition.
     """
-    if composition == "filled" and in_channels not in (1, out_channels):
+    shown = in_channels - (holes == "channel")
+    if composition == "filled" and shown != out_channels and {shown, out_channels} != {1, 3}:
         raise CalcoError(
-            f"composition filled keeps parts of the input, which has {in_channels} channels and the target "
+            f"composition filled keeps parts of the input, which has {shown} channels and the target "
             f"{out_channels}; give it pictures of equal channels, or choose composition plain"
         )
-    if composition == "luminance" and out_channels != 3:
-        raise CalcoError(f"composition luminance makes colour, but the target has {out_channels} channel; choose plain")
-    return in_channels + (composition == "filled")
+    if composition in ("luminance", "lab") and (out_channels != 3 or shown not in (1, 3)):
+        raise CalcoError(
+            f"composition {composition} makes colour of grey, but the input has {shown} channels and the target "
+            f"{out_channels}; choose plain"
+        )
+    return shown + (holes is not None)
+
+
+def maps_drawn(composition: Composition, out_channels: int, holes: Holes) -> int:
+    """How many maps the backbone gives: the picture's channels, or for "lab" a*, b* and, for holes, L*."""
+    return 2 + (holes is not None) if composition == "lab" else out_channels

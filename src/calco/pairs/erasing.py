@@ -1,25 +1,39 @@
-"""What the recipe `erase` takes away: hand-drawn strokes or rectangles, always wholly inside the picture."""
+"""The options of the recipe `erase`, and what is left in the place of what it takes away."""
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ImageColor
 
-from calco import images
 from calco.errors import CalcoError
+from calco.images import PEAKS, Image
+from calco.pairs.palettes import mask_to_indices, named_palette
+from calco.pairs.strokes import Bools
 
-Bools = npt.NDArray[np.bool_]
+KINDS: Final = ("masks", "boxes", "brush", "scratches", "stains")
+"""Holes that can be drawn; `holes.py` draws them."""
+
+PER_PICTURE: Final = ("mean", "noise")
+"""Fills that are no one colour, so that a hole cannot be found by it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EraseConfig:
     """What is erased from a picture."""
 
+    holes: str = "auto"
+    """What they are: masks (hand-drawn strokes), boxes, brush, scratches, stains, several such as brush+scratches, any
+    (one of them for each picture) or given (the masks beside the pictures); auto takes masks where there is a folder
+    of them and boxes otherwise."""
+
+    share: float = 0.0
+    """About this share of each picture is erased, such as 0.3, however many shapes that takes; 0 follows their
+    counts."""
+
     masks: str | None = None
-    """A folder of hand-drawn strokes, black where they erase; without it rectangles are erased."""
+    """A folder of hand-drawn strokes, black where they erase."""
 
     strokes: tuple[int, int] = (1, 2)
     """The fewest and the most strokes in a picture."""
@@ -33,28 +47,89 @@ class EraseConfig:
     box_size: tuple[float, float] = (0.2, 0.4)
     """The smallest and the largest side of a rectangle, as a share of the picture's short side; 0.3 0.3 fixes it."""
 
+    brush: tuple[int, int] = (1, 4)
+    """The fewest and the most brush strokes in a picture."""
+
+    brush_width: tuple[float, float] = (0.03, 0.12)
+    """The thinnest and the thickest brush, as a share of the picture's short side."""
+
+    scratches: tuple[int, int] = (3, 10)
+    """The fewest and the most scratches in a picture."""
+
+    scratch_width: tuple[float, float] = (0.003, 0.012)
+    """The thinnest and the thickest scratch, as a share of the picture's short side; never below a pixel."""
+
+    stains: tuple[int, int] = (1, 3)
+    """The fewest and the most stains in a picture."""
+
+    stain_size: tuple[float, float] = (0.15, 0.5)
+    """How far the smallest and the largest stain reach across, as a share of the picture's short side."""
+
     place: Literal["random", "center"] = "random"
     """Where they stand: anywhere inside, or in the middle."""
 
+    mask_erases: Literal["white", "black"] = "white"
+    """Where given masks erase."""
+
     fill: str = "magenta"
-    """The colour that is left: black, white, grey, magenta or #rrggbb."""
+    """What is left: black, white, grey, magenta or #rrggbb, mean (the mean colour of the rest) or noise."""
+
+    mask_channel: bool = False
+    """Gives the network one more channel that tells what is erased: transparency, none where the picture stands."""
 
     weight: float = 10.0
     """How much an erased pixel counts in the loss, where every other one counts 1."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in (("strokes", self.strokes), ("boxes", self.boxes)):
+        for name in ("strokes", "boxes", "brush", "scratches", "stains"):
+            low, high = getattr(self, name)
             if not 0 <= low <= high or high < 1:
                 raise CalcoError(f"erase {name} is {low} to {high}; give the fewest and the most, such as 1 2")
         if not 0 < self.stroke_scale[0] <= self.stroke_scale[1]:
             raise CalcoError(f"erase stroke_scale is {self.stroke_scale}; give two rising numbers above 0, such as 1 5")
-        if not 0 < self.box_size[0] <= self.box_size[1] <= 1:
-            raise CalcoError(f"erase box_size is {self.box_size}; give two rising shares up to 1, such as 0.2 0.4")
-        if self.place not in ("random", "center"):
-            raise CalcoError(f"erase place is {self.place!r}; choose random or center")
+        for name in ("box_size", "brush_width", "scratch_width", "stain_size"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high <= 1:
+                raise CalcoError(f"erase {name} is {low} to {high}; give two rising shares up to 1, such as 0.2 0.4")
+        for name, choices in (("place", ("random", "center")), ("mask_erases", ("white", "black"))):
+            if getattr(self, name) not in choices:
+                raise CalcoError(f"erase {name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
         if self.weight <= 0:
             raise CalcoError(f"erase weight is {self.weight}; it must be above 0: 1 weighs all pixels alike")
-        fill_colour(self.fill)
+        _check_holes(self)
+        if self.fill not in PER_PICTURE:
+            fill_colour(self.fill)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What `holes` means: those of `KINDS`, or "given" alone."""
+        if self.holes == "auto":
+            return ("masks",) if self.masks else ("boxes",)
+        if self.holes == "any":
+            return tuple(kind for kind in KINDS if kind != "masks" or self.masks)
+        return tuple(kind.strip() for kind in self.holes.split("+"))
+
+
+def _check_holes(config: EraseConfig) -> None:
+    """Refuses holes that do not exist or contradict another field."""
+    kinds = config.kinds
+    if unknown := [kind for kind in kinds if kind not in KINDS and kinds != ("given",)]:
+        raise CalcoError(
+            f"erase holes {config.holes!r} holds {unknown[0]!r}; choose {', '.join(KINDS)}, several such as "
+            "brush+scratches, any, or given alone"
+        )
+    if "masks" in kinds and not config.masks:
+        raise CalcoError("erase holes masks need a folder of strokes; name it with --masks FOLDER")
+    if config.masks and "masks" not in kinds:
+        raise CalcoError(
+            f"erase holes {config.holes} do not use the strokes of {config.masks}; "
+            "leave --masks out, or give --holes masks"
+        )
+    if not 0 <= config.share <= 0.9:
+        raise CalcoError(f"erase share is {config.share}; give a share up to 0.9, such as 0.3, or 0 for the counts")
+    if config.share and (config.place == "center" or kinds == ("given",)):
+        other = "place center" if config.place == "center" else "holes given"
+        raise CalcoError(f"erase share {config.share} does not go with {other}; leave one of them out")
 
 
 def fill_colour(name: str) -> tuple[int, int, int]:
@@ -62,55 +137,68 @@ def fill_colour(name: str) -> tuple[int, int, int]:
     try:
         red, green, blue = ImageColor.getrgb(name)[:3]
     except ValueError as error:
-        raise CalcoError(f"fill colour {name!r} is unknown; try black, white, grey, magenta or #rrggbb") from error
+        known = f"black, white, grey, magenta, #rrggbb, {' or '.join(PER_PICTURE)}"
+        raise CalcoError(f"fill colour {name!r} is unknown; try {known}") from error
     return red, green, blue
 
 
-def erased_region(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    """The pixels to erase, HW bool; at least one."""
-    region = np.zeros((height, width), np.bool_)
-    low, high = config.strokes if config.masks else config.boxes
-    for _ in range(int(rng.integers(low, high + 1))):
-        shape = _stroke(height, width, config, rng) if config.masks else _box(height, width, config, rng)
-        room = height - shape.shape[0], width - shape.shape[1]
-        top, left = (extent // 2 if config.place == "center" else int(rng.integers(0, extent + 1)) for extent in room)
-        region[top : top + shape.shape[0], left : left + shape.shape[1]] |= shape
-    return region
+def given_region(mask: Image, config: EraseConfig) -> Bools:
+    """A mask that came with a picture (HW1 or HW3 `uint8`) => the pixels to erase, HW bool; grey is cut at half."""
+    white = mask_to_indices(mask, named_palette("binary")).astype(np.bool_)
+    return white if config.mask_erases == "white" else ~white
 
 
-def _box(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    short = min(height, width)
-    sides = [max(1, min(short, round(short * float(rng.uniform(*config.box_size))))) for _ in range(2)]
-    return np.ones((sides[0], sides[1]), np.bool_)
+def erased(picture: Image, region: Bools, config: EraseConfig, rng: np.random.Generator) -> Image:
+    """The picture with the region filled, as the network sees it.
 
+    A grey picture with a coloured fill becomes a colour picture. Transparency that the picture has is opaque in the
+    region.
 
-def _stroke(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    """One of the masks, enlarged but never beyond the picture."""
-    masks = stroke_masks(str(config.masks))
-    stroke = masks[int(rng.integers(len(masks)))]
-    largest = min(config.stroke_scale[1], height / stroke.shape[0], width / stroke.shape[1])
-    scale = float(rng.uniform(min(config.stroke_scale[0], largest), largest))
-    size_wh = max(1, int(stroke.shape[1] * scale)), max(1, int(stroke.shape[0] * scale))
-    grey = images.resize(stroke[..., None].astype(np.uint8) * 255, size_wh, "bilinear")[..., 0]
-    # A thin stroke that is made smaller must not break: a quarter of a pixel is enough there, its darkest always.
-    return grey >= min(128 if scale >= 1 else 64, int(grey.max()))
+    Args:
+        picture: HWC.
+        region: HW, what is erased.
+        config: Tells `fill` and `mask_channel`.
+        rng: Draws noise.
 
-
-@cache
-def stroke_masks(folder: str) -> tuple[Bools, ...]:
-    """The strokes of a folder, HW bool, cut to what they erase; read once per process.
+    Returns:
+        HWC of the same dtype; with `mask_channel` one channel more, 0 in the region and the dtype's peak elsewhere.
 
     Raises:
-        CalcoError: When the folder is absent or holds no readable stroke.
+        CalcoError: When a colour shall fill a picture that has neither one channel nor three, but for transparency.
     """
-    paths = images.list_pictures(folder)
-    strokes = []
-    for path in paths:
-        erases = images.as_dtype(images.read(path, channels=1), np.uint8)[..., 0] < 128
-        if erases.any():
-            rows, columns = np.flatnonzero(erases.any(axis=1)), np.flatnonzero(erases.any(axis=0))
-            strokes.append(erases[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-    if not strokes:
-        found = f"{len(paths)} pictures without a black pixel" if paths else "no picture"
-        raise CalcoError(f"erase masks: {folder} holds {found}; strokes are pictures, black where they erase")
-    return tuple(strokes)
+    peak = PEAKS[str(picture.dtype)]
+    holed = _coloured(picture, config).copy()
+    holed[region] = _filling(holed, region, config, rng)
+    if not config.mask_channel:
+        return holed
+    known = np.where(region, 0, peak).astype(holed.dtype)
+    return np.concatenate([holed, known[..., None]], axis=2)
+
+
+def _coloured(picture: Image, config: EraseConfig) -> Image:
+    """In colour where the fill is."""
+    if config.fill in PER_PICTURE or len(set(fill_colour(config.fill))) == 1 or picture.shape[2] in (3, 4):
+        return picture
+    if picture.shape[2] > 4:
+        raise CalcoError(
+            f"fill {config.fill} is a colour, and the picture has {picture.shape[2]} bands; "
+            "choose black, white, mean or noise"
+        )
+    return np.concatenate([picture[..., :1]] * 3 + [picture[..., 1:]], axis=2)
+
+
+def _filling(holed: Image, region: Bools, config: EraseConfig, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+    """What stands in the region: N x C or C, in the range of the picture's dtype."""
+    peak = PEAKS[str(holed.dtype)]
+    channels = holed.shape[2]
+    if config.fill == "mean":
+        known = holed[~region]
+        values = known.mean(axis=0, dtype=np.float64) if known.size else np.full(channels, peak / 2)
+    elif config.fill == "noise":
+        values = rng.uniform(0, peak, (int(np.count_nonzero(region)), channels))
+    else:
+        colour = fill_colour(config.fill)
+        values = np.array((*colour, *(colour[:1] * channels))[:channels], np.float64) * (peak / 255)
+    if channels in (2, 4):
+        values[..., -1] = peak
+    return values if holed.dtype == np.float32 else np.rint(values)
