@@ -1,0 +1,70 @@
+"""Everything that `calco prepare` can be told."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from calco.errors import CalcoError
+from calco.pairs.manifest import FORMATS, Format
+from calco.pairs.recipes import RecipeConfig
+from calco.pairs.sources import SourceConfig
+from calco.pairs.splits import SplitConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """Pairs that are made once and kept: from pictures to shards, or to files for other tools."""
+
+    pictures: Annotated[str, Positional, arg(metavar="PICTURES")] = ""
+    """A folder of pictures, or the name of a built-in set (openmoji)."""
+
+    out: str = ""
+    """The folder to write into; what stands there from an interrupted work is gone on with."""
+
+    format: Format = "webdataset"
+    """webdataset: tar files; side-by-side: one picture of both halves; parallel: two folders, input and target; coco,
+    voc, yolo: the pictures as they are, with their boxes and outlines in that format."""
+
+    size: int = 0
+    """The side that pictures are brought to, pixels; 0 keeps their own."""
+
+    fit: Literal["stretch", "cover"] = "stretch"
+    """stretch brings both sides to the size, cover the shorter one and keeps the aspect."""
+
+    variants: int = 1
+    """How many differently made pairs of each picture; they stay in one group."""
+
+    shard_pairs: int = 1000
+    """Pairs in a tar file, at most."""
+
+    jobs: int = 0
+    """Processes at work; 0 for as many as there are cores. What is written does not depend on it."""
+
+    overwrite: bool = False
+    """Begins anew where something was prepared before."""
+
+    seed: int = 0
+    """From which every chance derives."""
+
+    source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
+    recipe: Annotated[RecipeConfig, OmitArgPrefixes] = field(default_factory=RecipeConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+
+    def __post_init__(self) -> None:
+        if self.format not in FORMATS:
+            raise CalcoError(f"format is {self.format!r}; choose one of {', '.join(FORMATS)}")
+        if self.size < 0 or self.jobs < 0:
+            raise CalcoError(f"size {self.size} and jobs {self.jobs}: neither may be below 0; leave them out")
+        if self.variants < 1 or self.shard_pairs < self.variants:
+            raise CalcoError(
+                f"variants {self.variants} and shard_pairs {self.shard_pairs}: there must be at least one variant, and "
+                "all of a picture must fit into one tar file"
+            )
+        if self.annotated and self.variants > 1:
+            raise CalcoError(f"{self.format} keeps pictures as they are, in one variant; leave --variants out")
+
+    @property
+    def annotated(self) -> bool:
+        """Whether pictures with boxes are written, not pairs."""
+        return self.format in ("coco", "voc", "yolo")

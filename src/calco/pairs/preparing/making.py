@@ -1,0 +1,248 @@
+"""One picture to its pairs, as the bytes of files: what each process does."""
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import connection
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from calco import images
+from calco.annotations.detections import Detections
+from calco.errors import CalcoError
+from calco.images import Image
+from calco.pairs.jitter import JitterConfig, fit_picture
+from calco.pairs.manifest import Format
+from calco.pairs.recipes import Recipe
+from calco.pairs.sources import Item, Source
+from calco.pairs.types import Pair, Picture, generator
+
+_CHUNK: Final = 4  # pictures that a process is given at once
+_SCALES: Final = (1.0, 0.5, 0.25, 0.1, 0.01, 0.001)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a process must know to make pairs: sent to it once.
+
+    Attributes:
+        source: Without its items.
+        recipe: What makes a pair of a picture; None for pictures that are written as they are.
+        fit: How pictures are brought to a size.
+        side: The size; 0 keeps their own.
+        variants: How many pairs of each picture.
+        seed: From which every chance derives.
+        format: What is written of a pair.
+    """
+
+    source: Source
+    recipe: Recipe | None
+    fit: JitterConfig
+    side: int
+    variants: int
+    seed: int
+    format: Format = "webdataset"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A pair as the bytes of its files ("input.png", "target.png", "json", ...), or a picture and what is in it."""
+
+    key: str
+    group: str
+    digest: str
+    channels: tuple[int, int]
+    files: dict[str, bytes]
+    things: Detections | None = None
+    size_wh: tuple[int, int] = (0, 0)
+
+
+Outcome: TypeAlias = tuple[str, list[Made] | str]
+"""A picture's key, and its pairs or the reason why there are none."""
+
+
+def make(job: Job, item: Item) -> list[Made]:
+    """All pairs of a picture; the chance of the n-th is that of the n-th pass of a training over the picture.
+
+    Raises:
+        CalcoError: When it cannot be read, or the recipe cannot use it.
+    """
+    picture = fit_picture(job.source.load(item), job.side, job.fit)
+    digest = job.source.digest(item)
+    if job.recipe is None:
+        return [_as_it_is(picture, digest)]
+    made = []
+    for variant in range(job.variants):
+        pair = job.recipe(picture, generator(job.seed, variant, item.key, "recipe"))
+        key = item.key if job.variants == 1 else f"{item.key}@{variant}"
+        files = _FILES[job.format](pair, key, variant, digest)
+        channels = pair.input.shape[2], pair.target.shape[2]
+        made.append(Made(key=key, group=item.group, digest=digest, channels=channels, files=files))
+    return made
+
+
+def _as_it_is(picture: Picture, digest: str) -> Made:
+    """A picture with what is in it."""
+    if picture.detections is None:
+        raise CalcoError(f"{picture.key} has neither boxes nor outlines; name them with --annotations")
+    ending, data = _without_loss(picture.image)
+    height, width, channels = picture.image.shape
+    return Made(
+        key=picture.key, group=picture.group, digest=digest, channels=(channels, channels), files={ending: data},
+        things=picture.detections, size_wh=(width, height),
+    )  # fmt: skip
+
+
+def _everything(pair: Pair, key: str, variant: int, digest: str) -> dict[str, bytes]:
+    """What stands in a tar file of a pair, in this order."""
+    height, width = pair.input.shape[:2]
+    record: dict[str, Any] = {
+        "key": key, "group": pair.group, "variant": variant, "source_digest": digest, "width": width, "height": height,
+        "input": _kind(pair.input), "target": _kind(pair.target),
+    }  # fmt: skip
+    files = _both(pair)
+    if pair.weight is not None:
+        levels, record["weight_scale"] = _as_levels(pair.weight)
+        files["weight.png"] = images.encode(levels, ".png")
+    if pair.region is not None:
+        files["region.png"] = images.encode(pair.region[..., None].astype(np.uint8) * np.uint8(255), ".png")
+    return files | {"json": json.dumps(record).encode()}
+
+
+def _kind(image: Image) -> dict[str, Any]:
+    return {"channels": image.shape[2], "dtype": str(image.dtype)}
+
+
+def _both(pair: Pair, *_: object) -> dict[str, bytes]:
+    """Input and target."""
+    sides = {"input": _without_loss(pair.input), "target": _without_loss(pair.target)}
+    return {f"{side}.{ending}": data for side, (ending, data) in sides.items()}
+
+
+def _without_loss(image: Image) -> tuple[str, bytes]:
+    """Ending and bytes: PNG where that holds depth and channels, else TIFF."""
+    ending = "png" if image.dtype != np.float32 and image.shape[2] <= 4 else "tif"
+    return ending, images.encode(image, f".{ending}")
+
+
+def _as_levels(weight: npt.NDArray[np.float32]) -> tuple[Image, float]:
+    """HW `float32` => grey levels HW1 and what one level counts: exact where some round number allows it."""
+    largest = float(weight.max())
+    for scale in _SCALES:
+        levels = np.rint(weight / scale)
+        if largest / scale <= 65535 and np.array_equal((levels * scale).astype(np.float32), weight):
+            break
+    else:
+        scale = largest / 65535
+        levels = np.rint(weight / scale)
+    return levels.astype(np.uint8 if levels.max() <= 255 else np.uint16)[..., None], scale
+
+
+def _halves(pair: Pair, *_: object) -> dict[str, bytes]:
+    """Input and target in one picture, with the channels and the depth of whichever has more."""
+    sides = [pair.input, pair.target]
+    channels = max(side.shape[2] for side in sides)
+    if channels > 4 or any(side.dtype == np.float32 for side in sides):
+        raise CalcoError(f"{pair.key}: a PNG holds neither floats nor {channels} channels; take --format webdataset")
+    depth = max((side.dtype for side in sides), key=lambda dtype: dtype.itemsize)
+    whole = np.concatenate([images.as_channels(images.as_dtype(side, depth), channels) for side in sides], axis=1)
+    return {"png": images.encode(whole, ".png")}
+
+
+_FILES: Final[dict[str, Callable[[Pair, str, int, str], dict[str, bytes]]]] = {
+    "webdataset": _everything,
+    "side-by-side": _halves,
+    "parallel": _both,
+}
+
+
+def outcomes(job: Job, items: Iterable[Item]) -> list[Outcome]:
+    """What becomes of some pictures; one that cannot be used costs no other."""
+    result: list[Outcome] = []
+    for item in items:
+        try:
+            result.append((item.key, make(job, item)))
+        except CalcoError as error:
+            result.append((item.key, str(error)))
+        except MemoryError:
+            result.append((item.key, "it is too large for the memory; make it smaller, or give --size"))
+    return result
+
+
+def in_order(job: Job, items: list[Item], jobs: int) -> Generator[Outcome, None, None]:
+    """What becomes of the pictures, in their order, by any number of processes.
+
+    Raises:
+        CalcoError: When a process ends before its work.
+    """
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    if jobs == 1 or len(chunks) == 1:
+        for item in items:
+            yield from outcomes(job, [item])
+        return
+    waiting: deque[Future[list[Outcome]]] = deque()
+    with _pool(job, min(jobs, len(chunks))) as submit:
+        try:
+            for chunk in chunks:
+                waiting.append(submit(chunk))
+                if len(waiting) > 2 * jobs:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise CalcoError(
+                "a process ended before its work, as when memory runs out (or a script starts it outside of "
+                "`if __name__ == '__main__':`); what is written stays: go on with fewer --jobs"
+            ) from error
+
+
+@contextmanager
+def _pool(job: Job, jobs: int) -> Iterator[Callable[[list[Item]], "Future[list[Outcome]]"]]:
+    """Processes that begin anew: a fork of one with threads may hang."""
+    context = multiprocessing.get_context("spawn")
+    # The libraries read these when they are loaded: each process has one core.
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    before = {name: os.environ.get(name) for name in single}
+    os.environ.update(single)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(job,))
+    try:
+        yield lambda items: pool.submit(_work, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: value} if value is not None else {})
+
+
+_JOB: list[Job] = []  # what this process was sent
+
+
+def _begin(job: Job) -> None:
+    """Makes a process ready, and lets it end with the one that started it."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of them; the first one stops the others
+    _JOB[:] = [job]
+    above = multiprocessing.parent_process()
+    assert above is not None
+
+    def follow() -> None:
+        connection.wait([above.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _work(items: list[Item]) -> list[Outcome]:
+    return outcomes(_JOB[0], items)

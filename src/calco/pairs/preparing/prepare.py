@@ -1,0 +1,217 @@
+"""`calco prepare`: from pictures to shards, or to files for other tools."""
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from calco import __version__
+from calco.console import bar, say
+from calco.errors import CalcoError
+from calco.files import atomic_write, make_folder, read_json
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.manifest import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
+from calco.pairs.opening import open_source
+from calco.pairs.preparing.annotating import write_annotations
+from calco.pairs.preparing.config import PrepareConfig
+from calco.pairs.preparing.making import Job, in_order
+from calco.pairs.preparing.writing import Lot, clear, read_part, sweep, write_groups, write_part
+from calco.pairs.recipes import Recipe, build_recipe, resolve
+from calco.pairs.sources import Source
+from calco.pairs.splits import split_items
+from calco.records import to_record
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `prepare` has done.
+
+    Attributes:
+        folder: Where it lies.
+        manifest: What it is.
+        kept: How many of its pairs were there from before.
+    """
+
+    folder: Path
+    manifest: Manifest
+    kept: int
+
+
+def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
+    """Makes all pairs of a set once, and writes them.
+
+    The same pictures, configuration and seed give the same bytes with any number of processes. What a work that was
+    interrupted has left is kept, and gone on with.
+
+    Args:
+        config: The whole configuration; `pictures` and `out` must be named.
+        progress: Whether the bar of progress is shown.
+
+    Raises:
+        CalcoError: When pictures or configuration cannot be used, the folder holds something else, the disk is full, or
+            no picture at all could be used.
+    """
+    source = _open(config)
+    say(source.summary())
+    config, recipe = _recipe(config, source)
+    lots = _lots(config, source)
+    side = JitterConfig(size=max(1, config.size), resize=config.size, fit=config.fit)
+    job = Job(
+        source=replace(source, items=()), recipe=recipe, fit=side, side=config.size, variants=config.variants,
+        seed=config.seed, format=config.format,
+    )  # fmt: skip
+    folder = make_folder(config.out)
+    with _alone(folder):
+        _begin(folder, config, _settings(config, source))
+        parts = {lot.part: index for lot in lots if (index := read_part(folder, lot, config.format))}
+        kept = sum(len(index.pairs) for index in parts.values())
+        parts |= _make(folder, job, [lot for lot in lots if lot.part not in parts], config, progress=progress)
+        indexes = [parts[lot.part] for lot in lots]
+        manifest = _manifest(config, source, indexes)
+        if config.annotated:
+            named = [(part.part, part.split) for part in manifest.parts]
+            write_annotations(folder, config.format, named, source.classes)
+        elif config.format != "webdataset":
+            write_groups(folder, indexes)
+        atomic_write(folder / MANIFEST, as_json(manifest, indent=2))
+    return Prepared(folder, manifest, kept)
+
+
+def _open(config: PrepareConfig) -> Source:
+    if not config.pictures or not config.out:
+        missing = "pictures" if not config.pictures else "folder to write into"
+        raise CalcoError(f"no {missing} was named; for example: calco prepare PICTURES --out shards")
+    if Path(config.out).resolve().is_relative_to(Path(config.pictures).resolve()) and Path(config.pictures).is_dir():
+        raise CalcoError(
+            f"{config.out} lies in the pictures' folder and would be read as pictures; choose another --out"
+        )
+    return open_source(config.pictures, config.source)
+
+
+def _recipe(config: PrepareConfig, source: Source) -> tuple[PrepareConfig, Recipe | None]:
+    """The configuration with a concrete recipe, and what makes the pairs; None where none are made."""
+    if config.annotated:
+        if config.recipe.recipe != "auto":
+            raise CalcoError(
+                f"{config.format} keeps pictures as they are; leave --recipe out, or take another --format"
+            )
+        return config, None
+    recipe = resolve(config.recipe, source.kind, source.recipe, source.classes)
+    return replace(config, recipe=recipe), build_recipe(recipe, source.kind, source.recipe)
+
+
+def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
+    """Which pictures stand in which part: a matter of their keys and splits alone."""
+    if len({item.group for item in source.items}) > 1:
+        splits = split_items(source.items, config.split)
+    else:
+        splits = {"train": list(source.items)}  # one film is no set to be split, but may be shipped
+    length = config.shard_pairs // config.variants
+    lots = []
+    for split, items in splits.items():
+        ordered = sorted(items, key=lambda item: item.key)
+        for number, start in enumerate(range(0, len(ordered), length)):
+            lots.append(Lot(f"{split}-{number:06d}", split, tuple(ordered[start : start + length])))
+    return lots
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keeps a second work out of the folder."""
+    try:
+        with (make_folder(folder / INDEX) / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield
+    except BlockingIOError as error:
+        raise CalcoError(
+            f"another calco prepare is at work in {folder}; wait for it, or choose another --out"
+        ) from error
+
+
+def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:
+    """What decides the pairs, but not where anything lies; two works of the same settings may be one."""
+    seen = hashlib.sha256()
+    for item in source.items:
+        sizes = [os.path.getsize(path) if os.path.isfile(path) else -1 for path in item.paths]
+        seen.update(repr((item.key, item.group, item.split, item.place, sizes)).encode("utf-8", "backslashreplace"))
+    settings = {"version": VERSION, "calco": __version__, "format": config.format, "recipe": to_record(config.recipe)}
+    settings |= {**_options(config), "shard_pairs": config.shard_pairs, "kind": source.kind}
+    settings |= {"direction": source.direction, "background": source.background, "pictures": seen.hexdigest()}
+    return dict(json.loads(as_json(settings)))
+
+
+def _options(config: PrepareConfig) -> dict[str, Any]:
+    """What besides the recipe decides the pairs, for the manifest and its digest."""
+    return {
+        "seed": config.seed, "size": config.size, "fit": config.fit, "variants": config.variants,
+        "split": to_record(config.split),
+    }  # fmt: skip
+
+
+def _begin(folder: Path, config: PrepareConfig, settings: dict[str, Any]) -> None:
+    """Settles whether the folder is gone on with, begun anew, or left alone.
+
+    Raises:
+        CalcoError: When it holds other things, or pairs that were prepared otherwise.
+    """
+    sweep(folder)
+    place = folder / SETTINGS
+    if place.exists():
+        before = read_json(place)
+        if not config.overwrite and before != settings:
+            differ = ", ".join(name for name in {**before, **settings} if before.get(name) != settings.get(name))
+            raise CalcoError(
+                f"{folder} holds what was prepared otherwise (what differs: {differ}); begin anew with --overwrite, or "
+                "choose another --out"
+            )
+        if config.overwrite:
+            clear(folder, str(before.get("format")))
+    elif others := sorted(path.name for path in folder.iterdir() if path.name != INDEX):
+        raise CalcoError(f"{folder} holds other things, such as {others[0]}; choose a new or empty folder with --out")
+    (folder / MANIFEST).unlink(missing_ok=True)
+    atomic_write(place, as_json(settings, indent=2))
+
+
+def _make(folder: Path, job: Job, lots: list[Lot], config: PrepareConfig, *, progress: bool) -> dict[str, Index]:
+    """Writes the parts that are missing."""
+    items = [item for lot in lots for item in lot.items]
+    jobs = config.jobs or len(os.sched_getaffinity(0))
+    parts: dict[str, Index] = {}
+    shown = bar("preparing", len(items)) if progress and items else nullcontext(lambda _done: None)
+    with shown as tell, closing(in_order(job, items, jobs)) as outcomes:
+        done = iter(range(1, len(items) + 1))
+        for lot in lots:
+            try:
+                parts[lot.part] = write_part(folder, lot, config.format, outcomes, lambda: tell(next(done)))
+            except CalcoError as error:
+                if isinstance(error.__cause__, OSError):
+                    raise CalcoError(f"{error}; the same command goes on where it stopped") from error
+                raise
+    return parts
+
+
+def _manifest(config: PrepareConfig, source: Source, indexes: list[Index]) -> Manifest:
+    parts = tuple(
+        Part(part=index.part, split=index.split, pairs=len(index.pairs), bytes=index.bytes, sha256=index.sha256)
+        for index in indexes
+        if index.pairs
+    )
+    left_out = dict(source.left_out) | {key: reason for index in indexes for key, reason in index.left_out.items()}
+    if not parts:
+        reason = next(iter(left_out.values()), "there are none")
+        raise CalcoError(f"none of the {len(source.items)} pictures can be used; the first: {reason}")
+    counts = dict.fromkeys(("train", "val", "test"), 0)
+    for part in parts:
+        counts[part.split] += part.pairs
+    options = _options(config)
+    return Manifest(
+        format=config.format, digest=digest_of(config.format, options, parts), recipe=config.recipe,
+        source={"kind": source.kind, "pictures": source.root, "read_as": to_record(config.source)}, options=options,
+        channels=(max(i.channels[0] for i in indexes), max(i.channels[1] for i in indexes)), counts=counts,
+        parts=parts, left_out=left_out, calco=__version__,
+    )  # fmt: skip

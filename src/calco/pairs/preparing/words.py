@@ -1,0 +1,46 @@
+"""What was prepared and what was left out, as tables."""
+
+import re
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from calco.pairs.manifest import Manifest
+
+_EXAMPLES = 3
+
+
+def counts_table(manifest: Manifest) -> Table:
+    """Pairs, files and megabytes by split."""
+    table = Table("split", box=None, header_style="bold")
+    for column in ("pairs", "parts", "MB"):
+        table.add_column(column, justify="right")
+    for split, count in manifest.counts.items():
+        parts = [part for part in manifest.parts if part.split == split]
+        table.add_row(split, str(count), str(len(parts)), f"{sum(part.bytes for part in parts) / 1e6:.1f}")
+    return table
+
+
+def left_out_table(left_out: Mapping[str, str]) -> Table:
+    """The reasons, how many pictures each has cost, and some of these."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        reasons.setdefault(_without_name(name, reason), []).append(name)
+    table = Table("left out, because", box=None, header_style="bold")
+    table.add_column("pictures", justify="right")
+    table.add_column("such as")
+    for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
+        shown = ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")
+        table.add_row(_plain(reason), str(len(names)), _plain(shown))
+    return table
+
+
+def _without_name(name: str, reason: str) -> str:
+    """A reason that is the same for all pictures that it holds for: without the picture's own name or path."""
+    last = re.escape(name.rpartition("/")[2])
+    return re.sub(rf"\S*{last}\.\w+|^{re.escape(name)}\b", "...", reason) if last else reason
+
+
+def _plain(text: str) -> str:
+    """As it is: brackets in a name are no markup."""
+    return text.replace("[", r"\[")

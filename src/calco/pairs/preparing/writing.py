@@ -1,0 +1,223 @@
+"""A part of what is prepared, from pairs to files: whole under its name or not there at all, and its index last."""
+
+import csv
+import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Final
+
+from calco.annotations.record import Record
+from calco.errors import CalcoError
+from calco.files import atomic_write, explain, make_folder, replacing
+from calco.pairs.curation import GROUPS
+from calco.pairs.manifest import INDEX, Index, PairPlace, as_json, load_index
+from calco.pairs.preparing.annotating import PICTURES, forget, is_kept, keep, remove_annotations, written_beside
+from calco.pairs.preparing.making import Made, Outcome
+from calco.pairs.sources import Item
+from calco.pairs.tars import END, member_bytes, member_name
+
+_BESIDE: Final = ".calco-being-written"  # a name that a file has until it is whole
+
+
+@dataclass(frozen=True)
+class Lot:
+    """The pictures of one part.
+
+    Attributes:
+        part: Its name, such as "train-000000".
+        split: "train", "val" or "test".
+        items: In the order of their keys.
+    """
+
+    part: str
+    split: str
+    items: tuple[Item, ...]
+
+
+@dataclass
+class _Written:
+    """What there is of a part so far."""
+
+    total: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    bytes: int = 0
+    pairs: list[PairPlace] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    channels: tuple[int, int] = (0, 0)
+    records: list[Record] = field(default_factory=list)
+
+    def add(self, made: Made, members: dict[str, tuple[int, int] | str]) -> None:
+        """Notes a pair."""
+        self.pairs.append(PairPlace(key=made.key, group=made.group, digest=made.digest, members=members))
+        self.channels = max(self.channels[0], made.channels[0]), max(self.channels[1], made.channels[1])
+
+
+Put = Callable[[Made], dict[str, "tuple[int, int] | str"]]
+
+
+def write_part(folder: Path, lot: Lot, format: str, outcomes: Iterator[Outcome], advance: Callable[[], None]) -> Index:
+    """Writes a part of as many outcomes as the lot has items, then its index.
+
+    Raises:
+        CalcoError: When the disk or the permissions do not allow it; what was whole before stays.
+    """
+    done = _Written()
+    if format == "webdataset":
+        _write_tar(folder, lot, done, outcomes, advance)
+    else:
+        _write_files(folder, lot, format, done, outcomes, advance)
+    index = Index(
+        part=lot.part, split=lot.split, bytes=done.bytes, sha256=done.total.hexdigest(), channels=done.channels,
+        pairs=tuple(done.pairs), left_out=done.left_out,
+    )  # fmt: skip
+    atomic_write(folder / INDEX / f"{lot.part}.json", as_json(index))
+    return index
+
+
+def _fill(lot: Lot, done: _Written, outcomes: Iterator[Outcome], advance: Callable[[], None], put: Put) -> None:
+    for key, outcome in islice(outcomes, len(lot.items)):
+        if isinstance(outcome, str):
+            done.left_out[key] = outcome
+        else:
+            for made in outcome:
+                done.add(made, put(made))
+        advance()
+
+
+def _write_tar(
+    folder: Path, lot: Lot, done: _Written, outcomes: Iterator[Outcome], advance: Callable[[], None]
+) -> None:
+    def append(file: IO[bytes], data: bytes) -> None:
+        file.write(data)
+        done.total.update(data)
+        done.bytes += len(data)
+
+    path = folder / f"{lot.part}.tar"
+    with replacing(path) as temporary, temporary.open("wb") as file:
+
+        def put(made: Made) -> dict[str, tuple[int, int] | str]:
+            members: dict[str, tuple[int, int] | str] = {}
+            for kind, data in made.files.items():
+                block, skipped = member_bytes(f"{member_name(made.key)}.{kind}", data)
+                members[kind] = done.bytes + skipped, len(data)
+                append(file, block)
+            return members
+
+        _fill(lot, done, outcomes, advance, put)
+        append(file, END)
+    if not done.pairs:
+        path.unlink()
+
+
+def _write_files(
+    folder: Path, lot: Lot, format: str, done: _Written, outcomes: Iterator[Outcome], advance: Callable[[], None]
+) -> None:
+    def put(made: Made) -> dict[str, tuple[int, int] | str]:
+        members: dict[str, tuple[int, int] | str] = {}
+        for kind, data in made.files.items():
+            name = file_name(lot.split, made.key, f"{PICTURES[format]}.{kind}" if format in PICTURES else kind)
+            _put(folder / name, data)
+            digest = hashlib.sha256(data).hexdigest()[:16]
+            done.total.update(f"{name}\n{digest}\n".encode())
+            done.bytes += len(data)
+            members[name] = digest
+            if made.things is not None:
+                place = Path(name).relative_to(PICTURES[format]).as_posix()
+                done.records.append(Record(name=place, things=made.things, size_wh=made.size_wh))
+        return members
+
+    _fill(lot, done, outcomes, advance, put)
+    if done.records:
+        done.total.update(keep(folder, lot.part, done.records))
+    os.sync()  # once for all of them: the index must not be on the disk before its files
+
+
+def file_name(split: str, key: str, kind: str) -> str:
+    """Where a file of a pair lies: "input/train/a.png" for the kind "input.png", "train/a.png" for "png"."""
+    side, dot, ending = kind.rpartition(".")
+    return f"{side}{'/' if dot else ''}{split}/{member_name(key)}.{ending}"
+
+
+def _put(path: Path, data: bytes) -> None:
+    make_folder(path.parent)
+    temporary = path.parent / f"{_BESIDE}{path.suffix}"
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise explain(error, path, "write") from error
+
+
+def read_part(folder: Path, lot: Lot, format: str) -> Index | None:
+    """The index of a part that was written before and is still whole; None when it must be written."""
+    try:
+        index = load_index(str(folder), lot.part)
+        if index is None or not index.pairs:
+            return index
+        if format != "webdataset":
+            names = [name for pair in index.pairs for name in pair.members]
+            whole = all((folder / name).is_file() for name in names)
+            return index if whole and (format not in PICTURES or is_kept(folder, lot.part)) else None
+        return index if (folder / f"{lot.part}.tar").stat().st_size == index.bytes else None
+    except (CalcoError, OSError):
+        return None
+
+
+def write_groups(folder: Path, indexes: Iterable[Index]) -> None:
+    """Notes which files belong together, as whoever reads the folder will name them; nothing where none do.
+
+    Raises:
+        CalcoError: When the disk or the permissions do not allow it.
+    """
+    pairs = [(index.split, pair) for index in indexes for pair in index.pairs]
+    num = Counter(pair.group for _, pair in pairs)
+    rows = [(f"{split}/{member_name(pair.key)}", pair.group) for split, pair in pairs if num[pair.group] > 1]
+    if rows:
+        table = io.StringIO()
+        csv.writer(table).writerows([("key", "group"), *rows])
+        atomic_write(folder / GROUPS, table.getvalue())
+
+
+def clear(folder: Path, format: str) -> None:
+    """Removes what was prepared before, and nothing else.
+
+    Args:
+        folder: Where it lies.
+        format: Of what lies there.
+
+    Raises:
+        CalcoError: When the permissions do not allow it.
+    """
+    for path in sorted((folder / INDEX).glob("*.json")):
+        names = [f"{path.stem}.tar"]
+        with suppress(CalcoError):
+            index = load_index(str(folder), path.stem)
+            pairs = index.pairs if index and format != "webdataset" else ()
+            members = [name for pair in pairs for name in pair.members]
+            names += members + [written_beside(format, name) for name in members]
+        try:
+            # Names come from a file: one that leads elsewhere is not followed.
+            for name in (name for name in names if name and ".." not in Path(name).parts):
+                if not Path(name).is_absolute():
+                    (folder / name).unlink(missing_ok=True)
+            forget(folder, path.stem)
+            path.unlink()
+        except OSError as error:
+            raise explain(error, path, "remove") from error
+    remove_annotations(folder)
+    (folder / GROUPS).unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what an interrupted work left half written."""
+    for where in (folder, folder / INDEX):
+        for path in where.glob(".*.tmp.*"):
+            with suppress(OSError):
+                path.unlink()

@@ -1,0 +1,137 @@
+"""Files that lie on this disk or, through fsspec, anywhere else: sizes, lists, and parts of them."""
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar, cast
+
+from calco.errors import CalcoError
+from calco.files import explain
+
+T = TypeVar("T")
+
+_URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+_TRIES: Final = 3
+_PAUSE: Final = 0.5  # seconds before the second try, twice as long before the third
+_BLOCK: Final = 1 << 20  # what is fetched at once while a file is read from its beginning
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is the address of something elsewhere, such as "s3://bucket/shards"."""
+    return _URL.match(place) is not None
+
+
+def joined(folder: str, name: str) -> str:
+    """The place of a file in a folder."""
+    return f"{folder.rstrip('/')}/{name}" if is_url(folder) else str(Path(folder, name))
+
+
+def parent(place: str) -> str:
+    """The folder of a file."""
+    return place.rpartition("/")[0] if is_url(place) else str(Path(place).parent)
+
+
+def exists(place: str) -> bool:
+    """Whether there is a file at a place."""
+    return bool(_asked(place, lambda files, path: files.exists(path))) if is_url(place) else Path(place).is_file()
+
+
+def size(place: str) -> int | None:
+    """The bytes of a file; None where nobody tells.
+
+    Raises:
+        CalcoError: When it is absent, or the place cannot be asked.
+    """
+    if is_url(place):
+        return _asked(place, lambda files, path: cast("int | None", files.size(path)))
+    try:
+        return Path(place).stat().st_size
+    except OSError as error:
+        raise explain(error, place, "read") from error
+
+
+def read(place: str, start: int = 0, length: int | None = None) -> bytes:
+    """A part of a file, or all of it; nothing stays open, so that any number of processes and threads may read.
+
+    Raises:
+        CalcoError: When it cannot be read, or ends before the part does.
+    """
+    if is_url(place):
+        end = None if length is None else start + length
+        data = _asked(place, lambda files, path: cast(bytes, files.cat_file(path, start=start or None, end=end)))
+        if length is not None and len(data) > length:
+            raise CalcoError(f"{place}: the server sends whole files where a part is asked for; download them first")
+    else:
+        try:
+            with Path(place).open("rb", buffering=0) as file:
+                file.seek(start)
+                data = file.read() if length is None else file.read(length)
+        except OSError as error:
+            raise explain(error, place, "read") from error
+    if length is not None and len(data) < length:
+        raise CalcoError(f"{place} ends at byte {start + len(data)}, before what should stand there; copy it anew")
+    return data
+
+
+@contextlib.contextmanager
+def opened(place: str) -> Iterator[IO[bytes]]:
+    """A file to be read from its beginning.
+
+    Raises:
+        CalcoError: When it cannot be opened.
+    """
+
+    def ask(files: Any, path: str) -> IO[bytes]:
+        return cast("IO[bytes]", files.open(path, "rb", block_size=_BLOCK, cache_type="readahead"))
+
+    try:
+        with _asked(place, ask) if is_url(place) else Path(place).open("rb") as file:
+            yield file
+    except OSError as error:
+        raise explain(error, place, "read") from error
+
+
+def listed(folder: str, ending: str) -> list[str]:
+    """The files with an ending in a folder and below it, sorted; hidden ones are passed over.
+
+    Raises:
+        CalcoError: When the folder cannot be listed.
+    """
+    if is_url(folder):
+        scheme = folder.partition("://")[0]
+        found = _asked(folder, lambda files, path: cast(list[str], files.find(path)))
+        return sorted(name if is_url(name) else f"{scheme}://{name}" for name in found if name.endswith(ending))
+
+    def refuse(error: OSError) -> None:
+        raise explain(error, error.filename or folder, "read the folder") from error
+
+    places: list[str] = []
+    for where, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        places += [os.path.join(where, name) for name in names if name.endswith(ending) and not name.startswith(".")]
+    return sorted(places)
+
+
+def _asked(place: str, ask: Callable[[Any, str], T]) -> T:
+    """Asks what fsspec brings for a place; a connection that fails is tried again."""
+    import fsspec
+
+    for attempt in range(_TRIES):
+        if attempt:
+            time.sleep(_PAUSE * 2 ** (attempt - 1))
+        try:
+            files, path = fsspec.core.url_to_fs(place)
+            return ask(files, path)
+        except ImportError as error:
+            scheme = place.partition("://")[0]
+            raise CalcoError(f"{place}: {scheme} needs another library; pip install 'fsspec[{scheme}]'") from error
+        except FileNotFoundError as error:
+            raise CalcoError(f"{place} is not there; check the address") from error
+        except ValueError as error:
+            raise CalcoError(f"{place}: {' '.join(str(error).split())}; check the address") from error
+        except Exception as error:  # noqa: BLE001 - each kind of storage raises errors of its own
+            reason = " ".join(str(error).split()) or type(error).__name__
+    raise CalcoError(f"cannot read {place}: {reason}, {_TRIES} times; check the address and the connection")

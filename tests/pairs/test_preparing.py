@@ -1,0 +1,412 @@
+"""`calco prepare`: what is written, that it is the same however it came about, and what goes wrong."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from webdataset.autodecode import Decoder, imagehandler
+from webdataset.tariterators import group_by_keys, tar_file_expander
+
+from calco import images
+from calco.errors import CalcoError
+from calco.pairs.manifest import digest_of
+from calco.pairs.opening import open_source
+from calco.pairs.preparing.config import PrepareConfig
+from calco.pairs.preparing.prepare import Prepared, prepare
+from calco.pairs.preparing.words import left_out_table
+from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.pairs.sources import SourceConfig
+from calco.pairs.splits import SplitConfig
+from calco.pairs.types import generator
+
+Make = Callable[..., Path]
+
+ERASE = RecipeConfig(recipe="colorize+erase", erase=EraseConfig(weight=2.5))
+
+
+@pytest.fixture
+def pictures(make: Make, tmp_path: Path) -> Path:
+    for i in range(14):
+        make(f"p/{'sub/' if i % 2 else ''}pic.{i} ñ.png", 24 + i, 20)
+    return tmp_path / "p"
+
+
+def config(pictures: Path, out: Path, **options: Any) -> PrepareConfig:
+    defaults: dict[str, Any] = {"recipe": ERASE, "jobs": 1, "shard_pairs": 4}
+    return PrepareConfig(pictures=str(pictures), out=str(out), **defaults | options)
+
+
+def run(pictures: Path, out: Path, **options: Any) -> Prepared:
+    return prepare(config(pictures, out, **options), progress=False)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files of a build but the manifest and the settings."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("manifest.json", "settings.json")
+    }
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_jobs(pictures: Path, tmp_path: Path) -> None:
+    one, two = (run(pictures, tmp_path / str(jobs), jobs=jobs, variants=2) for jobs in (1, 2))
+    assert one.manifest == two.manifest
+    assert contents(one.folder) == contents(two.folder)
+    assert sum(one.manifest.counts.values()) == 28
+    assert digest_of("webdataset", one.manifest.options, one.manifest.parts) == one.manifest.digest
+
+
+def test_a_moved_set_has_the_same_digest_and_another_seed_another(pictures: Path, tmp_path: Path) -> None:
+    first = run(pictures, tmp_path / "a").manifest.digest
+    moved = pictures.rename(tmp_path / "elsewhere")
+    assert run(moved, tmp_path / "b").manifest.digest == first
+    assert run(moved, tmp_path / "c", seed=1).manifest.digest != first
+
+
+def test_webdataset_reads_the_pairs(pictures: Path, tmp_path: Path) -> None:
+    done = run(pictures, tmp_path / "out", variants=2)
+    tars = [done.folder / f"{part.part}.tar" for part in done.manifest.parts]
+    with ExitStack() as opened:
+        streams = [{"url": str(tar), "stream": opened.enter_context(tar.open("rb"))} for tar in tars]
+        samples = list(group_by_keys(tar_file_expander(streams)))
+    found = list(map(Decoder([imagehandler("rgb8")]), samples))
+    assert len(found) == 28
+    source = open_source(pictures)
+    items = {item.key: item for item in source.items}
+    recipe = build_recipe(ERASE, source.kind)
+    for sample in found:
+        record = sample["json"]
+        key, _, variant = record["key"].rpartition("@")
+        pair = recipe(source.load(items[key]), generator(0, int(variant), key, "recipe"))
+        assert record["variant"] == int(variant)
+        assert (record["group"], record["source_digest"]) == (pair.group, source.digest(items[key]))
+        assert (record["height"], record["width"]) == pair.input.shape[:2]
+        assert np.array_equal(sample["input.png"], pair.input)
+        assert np.array_equal(sample["target.png"], pair.target)
+        assert pair.weight is not None and pair.region is not None
+        assert np.array_equal(sample["weight.png"][..., 0] * record["weight_scale"], pair.weight)
+        assert np.array_equal(sample["region.png"][..., 0] > 0, pair.region)
+
+
+def test_variants_differ_and_stay_in_one_group(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, tmp_path / "out", variants=2)
+    source = open_source(tmp_path / "out")
+    pairs = {item.key: source.load(item) for item in source.items}
+    assert not np.array_equal(pairs["pic.0 ñ@0"].image, pairs["pic.0 ñ@1"].image)
+    assert pairs["pic.0 ñ@0"].group == pairs["pic.0 ñ@1"].group == "pic.0 ñ"
+    splits = {item.group: {other.split for other in source.items if other.group == item.group} for item in source.items}
+    assert {len(found) for found in splits.values()} == {1}
+
+
+def test_sixteen_bits_stay_and_a_size_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    deep = np.arange(30 * 40 * 3, dtype=np.uint16).reshape(30, 40, 3) * 17
+    for i in range(2):
+        images.write(tmp_path / "p" / f"{i}.png", deep + np.uint16(i))
+    run(tmp_path / "p", tmp_path / "out", recipe=RecipeConfig(recipe="colorize"))
+    source = open_source(tmp_path / "out")
+    assert np.array_equal(source.load(source.items[1]).partner, deep + np.uint16(1))
+    run(tmp_path / "p", tmp_path / "small", recipe=RecipeConfig(recipe="colorize"), size=15, fit="cover")
+    source = open_source(tmp_path / "small")
+    assert source.load(source.items[0]).image.shape == (15, 20, 1)
+
+
+def test_floats_are_written_as_tiff(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    exact = np.linspace(0, 1, 20 * 30 * 3, dtype=np.float32).reshape(20, 30, 3)
+    for i in range(2):
+        images.write(tmp_path / "p" / f"{i}.tif", exact)
+    run(tmp_path / "p", tmp_path / "out", recipe=RecipeConfig(recipe="erase"))
+    source = open_source(tmp_path / "out")
+    assert np.array_equal(source.load(source.items[0]).partner, exact)
+
+
+def test_side_by_side_and_parallel_are_read_again(pictures: Path, tmp_path: Path) -> None:
+    recipe = RecipeConfig(recipe="colorize")
+    same = run(pictures, tmp_path / "shards", recipe=recipe, size=20)
+    shards = open_source(tmp_path / "shards")
+    wanted = {item.key: shards.load(item) for item in shards.items}
+    for name in ("side-by-side", "parallel"):
+        done = run(pictures, tmp_path / name, recipe=recipe, format=name, size=20)
+        again = run(pictures, tmp_path / f"{name} again", recipe=recipe, format=name, size=20)
+        assert done.manifest.digest == again.manifest.digest
+        assert done.manifest.counts == same.manifest.counts
+        source = open_source(tmp_path / name)
+        assert source.kind == name
+        assert {item.split for item in source.items} == {"train", "val", "test"}
+        for item in source.items:
+            picture, pair = source.load(item), wanted[item.key.partition("/")[2].replace("%2E", ".")]
+            assert picture.partner is not None
+            assert np.array_equal(picture.image[..., :1], pair.image)
+            assert np.array_equal(picture.partner, pair.partner)
+
+
+@pytest.mark.parametrize("name", ["side-by-side", "parallel"])
+def test_files_for_other_tools_keep_what_belongs_together(pictures: Path, tmp_path: Path, name: str) -> None:
+    run(pictures, tmp_path / "out", format=name, variants=2)
+    source = open_source(tmp_path / "out", SourceConfig(source=name))  # type: ignore[arg-type]
+    groups: dict[str, set[str]] = {}
+    for item in source.items:
+        groups.setdefault(item.group, set()).add(item.key.rpartition("@")[0])
+    assert len(source.items) == 28
+    assert {len(keys) for keys in groups.values()} == {1}
+    assert len(groups) == 14
+
+
+@pytest.mark.parametrize("name", ["coco", "voc", "yolo"])
+def test_annotated_pictures_are_written_back(make: Make, tmp_path: Path, name: str) -> None:
+    boxes = {f"{i}": [[3 + i, 4, 20, 15 + i], [1, 2, 9, 9]][: i % 3] for i in range(8)}
+    for key, found in boxes.items():
+        make(f"p/{key}.png", 40, 30)
+        lines = "".join(" ".join(map(str, box)) + "\n" for box in found)
+        (tmp_path / "p" / f"{key}.txt").write_text(f"{len(found)}\n{lines}")
+    (tmp_path / "p" / "7.png").write_bytes(b"damaged")
+    done = run(tmp_path / "p", tmp_path / "out", format=name, recipe=RecipeConfig())
+    again = run(tmp_path / "p", tmp_path / "two", format=name, recipe=RecipeConfig(), jobs=2 if name == "coco" else 1)
+    assert done.manifest == again.manifest
+    assert contents(done.folder) == contents(again.folder)
+    assert "7" in {key.rpartition("/")[2].removesuffix(".txt") for key in done.manifest.left_out}
+    source, raw = open_source(tmp_path / "out"), open_source(tmp_path / "p")
+    assert source.kind == "annotations"
+    wanted = {item.key: raw.load(item) for item in raw.items if item.key != "7"}
+    assert len(source.items) == len(wanted)
+    for item in source.items:
+        picture, before = source.load(item), wanted[item.key.rpartition("/")[2]]
+        assert np.array_equal(picture.image, before.image)
+        assert picture.detections is not None and before.detections is not None
+        assert np.allclose(picture.detections.boxes, before.detections.boxes, atol=1e-3)
+        assert picture.detections.classes == before.detections.classes
+    anew = run(tmp_path / "p", tmp_path / "out", format=name, recipe=RecipeConfig(), overwrite=True, seed=1, size=20)
+    assert len(open_source(anew.folder).items) == len(source.items)
+
+
+def test_pairs_of_annotated_formats_are_refused(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(CalcoError, match="keeps pictures as they are; leave --recipe out"):
+        run(pictures, tmp_path / "out", format="coco")
+    with pytest.raises(CalcoError, match="has neither boxes nor outlines"):
+        run(pictures, tmp_path / "out", format="coco", recipe=RecipeConfig())
+
+
+def test_what_is_left_out_is_told_with_its_reason(pictures: Path, tmp_path: Path) -> None:
+    (pictures / "empty.png").write_bytes(b"")
+    (pictures / "hollow.png").write_bytes(b"")
+    (pictures / "cut.png").write_bytes((pictures / "pic.0 ñ.png").read_bytes()[:90])
+    done = run(pictures, tmp_path / "out")
+    assert set(done.manifest.left_out) == {"empty", "hollow", "cut"}
+    table = left_out_table(done.manifest.left_out)
+    reasons, counts, names = (list(column.cells) for column in table.columns)
+    assert (reasons[0], counts[0], names[0]) == (
+        "cannot read ...: the file is empty; replace or remove it",
+        "2",
+        "empty, hollow",
+    )
+    assert sum(done.manifest.counts.values()) == 14
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["left_out"]["empty"]
+
+
+def test_a_set_of_nothing_but_damage_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(CalcoError, match="none of the 1 pictures can be used; the first: cannot read"):
+        run(tmp_path / "p", tmp_path / "out")
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_the_same_command_finishes_what_is_missing_and_no_more(pictures: Path, tmp_path: Path) -> None:
+    first = run(pictures, tmp_path / "out")
+    whole = contents(first.folder)
+    (first.folder / "train-000001.tar").unlink()
+    (first.folder / "index" / "train-000000.json").write_text("{")
+    again = run(pictures, tmp_path / "out")
+    assert contents(again.folder) == whole
+    assert again.manifest == first.manifest
+    assert again.kept == sum(first.manifest.counts.values()) - 8
+
+
+@pytest.mark.parametrize(
+    ("change", "differs"),
+    [({"seed": 3}, "seed"), ({"variants": 2}, "variants"), ({"recipe": RecipeConfig(recipe="sketch")}, "recipe")],
+)
+def test_another_configuration_is_refused_until_overwritten(
+    pictures: Path, tmp_path: Path, change: dict[str, Any], differs: str
+) -> None:
+    first = run(pictures, tmp_path / "out")
+    with pytest.raises(CalcoError, match=rf"differs: {differs}\).*--overwrite"):
+        run(pictures, tmp_path / "out", **change)
+    assert run(pictures, tmp_path / "out").manifest == first.manifest
+    anew = run(pictures, tmp_path / "out", overwrite=True, **change)
+    assert anew.kept == 0
+    assert contents(anew.folder) == contents(run(pictures, tmp_path / "beside", **change).folder)
+
+
+def test_pictures_that_changed_are_not_mixed_with_those_from_before(pictures: Path, make: Make, tmp_path: Path) -> None:
+    run(pictures, tmp_path / "out")
+    make("p/new.png")
+    with pytest.raises(CalcoError, match="differs: pictures"):
+        run(pictures, tmp_path / "out")
+
+
+def test_overwriting_leaves_what_is_not_ours(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, tmp_path / "out", format="parallel")
+    (tmp_path / "out" / "notes.txt").write_text("mine")
+    (tmp_path / "precious.png").write_bytes(b"")
+    index = tmp_path / "out" / "index" / "train-000000.json"
+    record = json.loads(index.read_text())
+    record["pairs"][0]["members"]["../precious.png"] = "0" * 16
+    index.write_text(json.dumps(record))
+    run(pictures, tmp_path / "out", overwrite=True)
+    assert (tmp_path / "precious.png").exists()
+    assert (tmp_path / "out" / "notes.txt").read_text() == "mine"
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_folders_that_do_not_suit_are_refused(pictures: Path, tmp_path: Path) -> None:
+    with pytest.raises(CalcoError, match="lies in the pictures' folder"):
+        run(pictures, pictures / "out")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a.txt").write_text("a")
+    with pytest.raises(CalcoError, match="holds other things, such as a.txt"):
+        run(pictures, tmp_path / "full")
+    with pytest.raises(CalcoError, match="no folder to write into was named"):
+        prepare(PrepareConfig(pictures=str(pictures)))
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"variants": 0}, "at least one variant"),
+        ({"variants": 5, "shard_pairs": 4}, "must fit into one tar file"),
+        ({"jobs": -1}, "neither may be below 0"),
+        ({"format": "zip"}, "choose one of webdataset"),
+        ({"format": "coco", "variants": 2}, "in one variant"),
+    ],
+)
+def test_wrong_numbers_are_refused(options: dict[str, Any], rule: str) -> None:
+    with pytest.raises(CalcoError, match=rule):
+        PrepareConfig(**options)
+
+
+def test_one_group_is_all_training(tmp_path: Path, make: Make) -> None:
+    make("p/alone.png")
+    assert run(tmp_path / "p", tmp_path / "out").manifest.counts == {"train": 1, "val": 0, "test": 0}
+
+
+def test_shards_can_be_prepared_from_shards(pictures: Path, tmp_path: Path) -> None:
+    run(pictures, tmp_path / "a")
+    done = run(tmp_path / "a", tmp_path / "b", recipe=RecipeConfig(), shard_pairs=100)
+    assert done.manifest.recipe == ERASE
+    first, second = open_source(tmp_path / "a"), open_source(tmp_path / "b")
+    assert [item.key for item in first.items] == [item.key for item in second.items]
+    assert np.array_equal(first.load(first.items[2]).image, second.load(second.items[2]).image)
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from calco.pairs.preparing.config import PrepareConfig
+from calco.pairs.preparing.prepare import prepare
+from calco.pairs.recipes import RecipeConfig
+if __name__ == "__main__":
+    prepare(PrepareConfig(pictures={pictures!r}, out={out!r}, jobs={jobs}, shard_pairs=4, variants=2,
+                          recipe=RecipeConfig(recipe="erase")), progress=False)
+"""
+
+
+def script(tmp_path: Path, pictures: Path, out: Path, jobs: int) -> list[str]:
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT.format(tests=str(Path(__file__).parent), pictures=str(pictures), out=str(out), jobs=jobs))
+    return [sys.executable, str(path)]
+
+
+def test_a_killed_work_goes_on_without_a_lost_or_doubled_pair(make: Make, tmp_path: Path) -> None:
+    for i in range(30):
+        make(f"p/{i}.png", 160, 120)
+    out, recipe = tmp_path / "out", RecipeConfig(recipe="erase")
+    work = subprocess.Popen(script(tmp_path, tmp_path / "p", out, 2), stderr=subprocess.DEVNULL)
+    while not list(out.glob("index/train-*.json")) and work.poll() is None:
+        time.sleep(0.005)
+    work.kill()
+    work.wait()
+    before = {path.name: path.stat().st_mtime_ns for path in out.glob("train-*.tar")}
+    assert before
+    assert not (out / "manifest.json").exists()
+    with pytest.raises(CalcoError, match="is not finished"):
+        open_source(out)
+    done = run(tmp_path / "p", out, recipe=recipe, variants=2)
+    unbroken = run(tmp_path / "p", tmp_path / "unbroken", recipe=recipe, variants=2)
+    assert done.manifest == unbroken.manifest
+    assert contents(out) == contents(unbroken.folder)
+    kept = [name for name, changed in before.items() if (out / name).stat().st_mtime_ns == changed]
+    assert done.kept > 0 and kept
+    keys = [item.key for item in open_source(out).items]
+    assert sorted(keys) == sorted({f"{i}@{v}" for i in range(30) for v in range(2)})
+
+
+@pytest.mark.parametrize("name", ["webdataset", "parallel"])
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(make: Make, tmp_path: Path, name: str) -> None:
+    for i in range(3):
+        make(f"p/{i}.png", 60, 50)
+    rng = np.random.default_rng(0)
+    images.write(tmp_path / "p" / "large.png", rng.integers(0, 256, (300, 300, 3), dtype=np.uint8))
+    limit = 100_000
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        with pytest.raises(CalcoError, match="cannot write .*File too large.*the same command goes on"):
+            run(tmp_path / "p", tmp_path / "out", shard_pairs=1, format=name, split=SplitConfig(test=0, validation=0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert not [path for path in left if "tmp" in path.name or "being" in path.name]
+    for path in left:
+        if path.suffix == ".png":
+            with Pillow.open(path) as picture:
+                picture.load()
+    done = run(tmp_path / "p", tmp_path / "out", shard_pairs=1, format=name, split=SplitConfig(test=0, validation=0))
+    assert done.kept == 3
+    assert done.manifest.counts == {"train": 4, "val": 0, "test": 0}
+
+
+def test_two_works_in_one_folder_are_kept_apart(pictures: Path, tmp_path: Path) -> None:
+    import fcntl
+
+    run(pictures, tmp_path / "out")
+    with (tmp_path / "out" / "index" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(CalcoError, match="another calco prepare is at work"):
+            run(pictures, tmp_path / "out")
+
+
+def test_a_script_without_its_guard_is_told_what_is_missing(pictures: Path, tmp_path: Path) -> None:
+    command = script(tmp_path, pictures, tmp_path / "out", 2)
+    path = Path(command[1])
+    path.write_text(path.read_text().replace('if __name__ == "__main__":', "if True:"))
+    told = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=os.environ)
+    assert "__main__" in told.stderr.splitlines()[-1]
+
+
+def test_real_pairs_are_the_same_with_any_number_of_jobs(real_data: Path, tmp_path: Path) -> None:
+    wanted = PrepareConfig(
+        pictures=str(real_data / "faces"), out=str(tmp_path / "1"), jobs=1, shard_pairs=8, size=64,
+        source=SourceConfig(input="sketch", target="photo", limit=24),
+    )  # fmt: skip
+    one = prepare(wanted, progress=False)
+    two = prepare(replace(wanted, out=str(tmp_path / "2"), jobs=2), progress=False)
+    assert one.manifest.digest == two.manifest.digest
+    assert sum(one.manifest.counts.values()) == 24
