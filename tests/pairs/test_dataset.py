@@ -15,6 +15,8 @@ from calco.pairs.jitter import JitterConfig
 from calco.pairs.opening import open_source
 from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.pairs.sources import SourceConfig
+from calco.pairs.types import Pair, Picture
+from calco.training.feed import load_batch
 
 Make = Callable[..., Path]
 
@@ -74,14 +76,41 @@ def test_pictures_of_many_sizes_fit_into_a_batch(folder: Path, jitter: JitterCon
     assert {data[i, 0]["input"].shape for i in range(6)} == {(1, 24, 24)}
 
 
-def test_sixteen_bits_become_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_sixteen_bits_reach_the_networks_door(tmp_path: Path, channels: int) -> None:
     (tmp_path / "deep").mkdir()
+    levels = np.random.default_rng(0).integers(0, 65536, (2, 24, 24, channels)).astype(np.uint16)
     for i in range(2):
-        deep = np.full((30, 30, 3), 257 * (50 + i), np.uint16)
-        images.write(tmp_path / "deep" / f"{i}.png", deep)
-    data = dataset(tmp_path / "deep", train=False)
-    assert data.fitted(1).image.dtype == np.uint8
-    assert (data[1, 0]["target"] == 51).all()
+        images.write(tmp_path / "deep" / f"{i}.tif", levels[i])
+    source = open_source(tmp_path / "deep", SourceConfig())
+    data = PairDataset(source, source.items, keep_both, JitterConfig(size=24, resize=0), 5, train=False)
+    assert source.channels == (channels, channels)
+    assert data.fitted(1).image.dtype == np.uint16
+    target = data[1, 0]["target"]
+    assert target.dtype == torch.float32
+    assert np.array_equal(images.to_image(target, np.uint16), levels[1])
+    assert np.abs(target.numpy().transpose(1, 2, 0) - (levels[1] / 32767.5 - 1)).max() < 1.2e-7
+
+
+def keep_both(picture: Picture, _rng: np.random.Generator) -> Pair:
+    return Pair(input=picture.image, target=picture.image, key=picture.key, group=picture.group)
+
+
+def test_depths_may_be_mixed_in_a_batch(tmp_path: Path) -> None:
+    (tmp_path / "mixed").mkdir()
+    images.write(tmp_path / "mixed" / "0.png", np.full((24, 24, 1), 51, np.uint8))
+    images.write(tmp_path / "mixed" / "1.tif", np.full((24, 24, 1), 51 * 257, np.uint16))
+    images.write(tmp_path / "mixed" / "2.tif", np.full((24, 24, 1), 0.2, np.float32))
+    source = open_source(tmp_path / "mixed", SourceConfig())
+    data = PairDataset(source, source.items, keep_both, JitterConfig(size=24, resize=0), 5, train=False)
+    batch = load_batch(data, [(i, 0) for i in range(3)])
+    x, y, _ = batch.to(torch.device("cpu"), torch.contiguous_format)
+    assert x.shape == (3, 1, 24, 24)
+    assert torch.allclose(x, torch.tensor(-0.6), atol=1e-6)
+    assert torch.equal(x, y)
+    alone, _, _ = load_batch(data, [(0, 0)]).to(torch.device("cpu"), torch.contiguous_format)
+    assert load_batch(data, [(0, 0)]).input.dtype == torch.uint8
+    assert torch.equal(alone, x[:1])
 
 
 def test_one_damaged_picture_is_noted_and_replaced(folder: Path) -> None:

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from calco.annotations.detections import Detections, Outline, outline_mask
 from calco.errors import CalcoError
 from calco.pairs.jitter import JitterConfig, crop_center, crop_flip, fit_picture
 from calco.pairs.types import Pair, Picture
@@ -83,6 +84,35 @@ def test_fit(fit: str, size_wh: tuple[int, int], expected: tuple[int, int]) -> N
     assert set(np.unique(fitted.mask)) <= {0, 9}
     assert (fitted.partner == 7).all()
     assert fit_picture(picture, 0, config) is picture
+
+
+@settings(deadline=None, max_examples=60)
+@given(height=st.integers(4, 60), width=st.integers(4, 60), size=st.integers(2, 70), seed=st.integers(0, 999))
+def test_boxes_and_outlines_stay_on_what_they_mark(height: int, width: int, size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = np.zeros((height, width), bool)
+    top, left = rng.integers(0, height), rng.integers(0, width)
+    mask[top : top + rng.integers(1, 30), left : left + rng.integers(1, 30)] = True
+    rows, columns = np.nonzero(mask)
+    box = np.array([[columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]], np.float32)
+    corners = box[0][[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
+    things = Detections(
+        boxes=box[[0, 0]], classes=("a", "b"), outlines=(Outline(mask=mask), Outline((corners,)))
+    )  # fmt: skip
+    image = mask[..., None].astype(np.uint8)
+    cut = crop_flip(Picture(image=image, key="k", group="k", detections=things), JitterConfig(size=size, resize=0), rng)
+    assert cut.detections is not None
+    # Padding repeats the picture; the things themselves are not repeated.
+    seen = cut.image[..., 0] > 0
+    for i, (left, top, right, bottom) in enumerate(cut.detections.boxes.astype(int)):
+        assert seen[top:bottom, left:right].all()
+        drawn = outline_mask(cut.detections.outlines[i], size, size)
+        assert drawn[top:bottom, left:right].all() and drawn.sum() == (bottom - top) * (right - left)
+    assert len(cut.detections) == 2 or seen.sum() < 0.1 * mask.sum() or not seen.any()
+    fitted = fit_picture(Picture(image=image, key="k", group="k", detections=things), 80, JitterConfig(fit="cover"))
+    share = fitted.image.shape[1] / width, fitted.image.shape[0] / height
+    assert np.allclose(fitted.detections.boxes, box * (*share, *share))
+    assert fitted.detections.outlines[0].mask.shape == fitted.image.shape[:2]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from calco import images
 from calco.errors import CalcoError
-from calco.pairs.erasing import EraseConfig, erased_region, stroke_masks
+from calco.pairs.erasing import EraseConfig
+from calco.pairs.holes import erased_region, stroke_masks
 from calco.pairs.palettes import PALETTES, decode, mask_to_indices, named_palette, paint
 from calco.pairs.recipes import RECIPES, RecipeConfig, SegmentConfig, SketchConfig, build_recipe, resolve
 from calco.pairs.types import Pair, Picture, generator
@@ -249,7 +250,7 @@ def test_recipes_leave_the_picture_alone(name: str) -> None:
 @pytest.mark.parametrize(
     ("recipe", "kind", "says"),
     [
-        ("oil", "photographs", "aligned, colorize, erase, sketch, segment"),
+        ("oil", "photographs", "aligned, colorize, erase, sketch, degrade, segment"),
         ("auto", "photographs", "--recipe colorize"),
         ("aligned", "photographs", "colorize"),
         ("segment", "parallel", "--source masks"),

@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TypedDict
 
 import numpy as np
@@ -10,7 +9,8 @@ import torch
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from calco.errors import CalcoError
-from calco.images import Image, as_dtype
+from calco.images import Image, to_tensor
+from calco.pairs.augment import AugmentConfig, moved, recoloured
 from calco.pairs.jitter import JitterConfig, crop_center, crop_flip, fit_picture, whole_side
 from calco.pairs.recipes import Recipe
 from calco.pairs.sources import Item, Source
@@ -20,7 +20,11 @@ GIBIBYTE = 1 << 30
 
 
 class Sample(TypedDict):
-    """What the loader hands to the loop: input and target CHW `uint8`, weight 1HW `float32`, and the key."""
+    """What the loader hands to the loop.
+
+    Input and target are CHW: `uint8` where the picture has eight bits, else `float32` in [-1, 1]. Weight is 1HW
+    `float32`.
+    """
 
     input: torch.Tensor
     target: torch.Tensor
@@ -49,6 +53,7 @@ class PairDataset(Dataset[Sample]):
         *,
         train: bool,
         cache_bytes: int = 2 * GIBIBYTE,
+        augment: AugmentConfig | None = None,
     ) -> None:
         """Prepares; reads nothing.
 
@@ -60,6 +65,7 @@ class PairDataset(Dataset[Sample]):
             seed: The seed of the run.
             train: With play (crop, flip, a new chance each epoch), or always the same.
             cache_bytes: How much memory the fitted pictures may take, all workers together.
+            augment: More play in training; None for none.
         """
         self.source = source
         self.items = list(items)
@@ -68,6 +74,7 @@ class PairDataset(Dataset[Sample]):
         self.seed = seed
         self.train = train
         self.cache_bytes = cache_bytes
+        self.augment = augment or AugmentConfig()
         self.damaged: dict[str, str] = {}
         self._cache: OrderedDict[int, Picture] = OrderedDict()
         self.cached_bytes = 0
@@ -76,7 +83,7 @@ class PairDataset(Dataset[Sample]):
         return len(self.items)
 
     def fitted(self, index: int) -> Picture:
-        """The picture of an item, `uint8`, brought to the size of the recipe's work; from memory if it was read before.
+        """The picture of an item in its own depth, at the size of the recipe's work; kept if it was read before.
 
         Raises:
             CalcoError: When it cannot be read.
@@ -87,13 +94,13 @@ class PairDataset(Dataset[Sample]):
         if item.key in self.damaged:
             raise CalcoError(self.damaged[item.key])
         side = self.jitter.resize if self.train else whole_side(self.jitter)
-        picture = fit_picture(_as_bytes(self.source.load(item)), side, self.jitter)
+        picture = fit_picture(self.source.load(item), side, self.jitter)
         self._remember(index, picture)
         return picture
 
     def _remember(self, index: int, picture: Picture) -> None:
         worker = get_worker_info()
-        arrays = (picture.image, picture.partner, picture.mask)
+        arrays = (picture.image, picture.partner, picture.mask, picture.weight, picture.region)
         size = sum(array.nbytes for array in arrays if array is not None)
         if self.cached_bytes + size <= self.cache_bytes // (worker.num_workers if worker else 1):
             self._cache[index] = picture
@@ -118,9 +125,11 @@ class PairDataset(Dataset[Sample]):
         key = self.items[index].key
         picture = self.fitted(index)
         if self.train:
+            picture = moved(picture, self.augment, generator(self.seed, epoch, key, "movement"))
             # Cut first: what a recipe erases then lies wholly inside what the network sees.
             picture = crop_flip(picture, self.jitter, generator(self.seed, epoch, key, "crop"))
-        return self.recipe(picture, generator(self.seed, epoch, key, "recipe"))
+        pair = self.recipe(picture, generator(self.seed, epoch, key, "recipe"))
+        return recoloured(pair, self.augment, generator(self.seed, epoch, key, "light")) if self.train else pair
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
         """The sample at (index, epoch), always `jitter.size` pixels high and wide."""
@@ -133,14 +142,10 @@ class PairDataset(Dataset[Sample]):
         return Sample(input=_chw(pair.input), target=_chw(pair.target), weight=shown, key=pair.key)
 
 
-def _as_bytes(picture: Picture) -> Picture:
-    """The same picture with `uint8` arrays, as they are kept in memory."""
-    partner = None if picture.partner is None else as_dtype(picture.partner, np.uint8)
-    return replace(picture, image=as_dtype(picture.image, np.uint8), partner=partner)
-
-
 def _chw(image: Image) -> torch.Tensor:
-    """HWC => CHW, `uint8`."""
+    """HWC => CHW, in bytes where they hold it: a fourth of the memory, and of the way to the device."""
+    if image.dtype != np.uint8:
+        return to_tensor(image)
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 

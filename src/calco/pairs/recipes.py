@@ -1,162 +1,106 @@
-"""Recipes: pure functions from a picture and a generator to a pair. They chain: `colorize+erase`."""
+"""Recipes: pure functions from a picture and a generator to a pair, as a configuration describes them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from calco.errors import CalcoError
-from calco.images import Image, as_channels, as_dtype, luminance
-from calco.pairs.erasing import EraseConfig, erased_region, fill_colour, stroke_masks
-from calco.pairs.palettes import mask_to_indices, named_palette, paint
-from calco.pairs.sketching import SKETCHES, SketchConfig
+from calco.pairs import custom
+from calco.pairs.colouring import ColorizeConfig
+from calco.pairs.degrading import DegradeConfig
+from calco.pairs.erasing import EraseConfig
+from calco.pairs.holes import stroke_masks
+from calco.pairs.palettes import PALETTES, named_palette, palette_for, written_out
+from calco.pairs.segmenting import SegmentConfig
+from calco.pairs.sketching import SketchConfig
+from calco.pairs.steps import NEEDS, RECIPES, RecipeConfig, draws_classes, recipe_title, steps_of
 from calco.pairs.types import Pair, Picture
 
 __all__ = [
+    "NEEDS",
     "RECIPES",
+    "ColorizeConfig",
+    "DegradeConfig",
     "EraseConfig",
     "Recipe",
     "RecipeConfig",
     "SegmentConfig",
     "SketchConfig",
     "build_recipe",
+    "check_recorded",
+    "draws_classes",
+    "recipe_here",
+    "recipe_title",
     "resolve",
+    "steps_of",
 ]
 
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentConfig:
-    """How masks are painted."""
-
-    palette: str = "binary"
-    """The palette that gives each class its colour: binary, voc, facades or cityscapes."""
-
-    def __post_init__(self) -> None:
-        named_palette(self.palette)
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecipeConfig:
-    """How a picture becomes a pair."""
-
-    recipe: str = "auto"
-    """What is to be learnt: aligned, colorize, erase, sketch, segment, or a chain such as colorize+erase; auto follows
-    the kind of pictures."""
-
-    erase: EraseConfig = field(default_factory=EraseConfig)
-    """What the recipe erase takes away."""
-
-    sketch: SketchConfig = field(default_factory=SketchConfig)
-    """How the recipe sketch draws."""
-
-    segment: SegmentConfig = field(default_factory=SegmentConfig)
-    """How the recipe segment paints masks."""
-
-    def __post_init__(self) -> None:
-        if self.recipe != "auto":
-            _names(self.recipe)
-
-
 Recipe: TypeAlias = Callable[[Picture, np.random.Generator], Pair]
-Step: TypeAlias = Callable[[Picture, RecipeConfig, np.random.Generator], Pair]
 
-
-def _whole(picture: Picture) -> Image:
-    """What a recipe that makes its own input starts from: the target of a pair, or the only picture."""
-    return picture.image if picture.partner is None else picture.partner
-
-
-def aligned(picture: Picture, _config: RecipeConfig, _rng: np.random.Generator) -> Pair:
-    """The picture in, its partner out."""
-    if picture.partner is None:
-        raise CalcoError(f"{picture.key} has no partner, which the recipe aligned needs; choose another --recipe")
-    return Pair(
-        input=picture.image, target=picture.partner, key=picture.key, group=picture.group, weight=picture.weight,
-        region=picture.region,
-    )  # fmt: skip
-
-
-def colorize(picture: Picture, _config: RecipeConfig, _rng: np.random.Generator) -> Pair:
-    """Luminance (HW1) in, colour (HW3) out."""
-    colour = as_channels(_whole(picture), 3)
-    return Pair(input=luminance(colour), target=colour, key=picture.key, group=picture.group)
-
-
-def erase(picture: Picture, config: RecipeConfig, rng: np.random.Generator) -> Pair:
-    """Strokes or rectangles filled with one colour in, the whole picture out; the erased pixels are the region."""
-    whole = _whole(picture)
-    region = erased_region(whole.shape[0], whole.shape[1], config.erase, rng)
-    colour = fill_colour(config.erase.fill)
-    holed = as_channels(whole, 1 if whole.shape[2] == 1 and len(set(colour)) == 1 else 3).copy()
-    holed[region] = as_dtype(np.array(colour, np.uint8), whole.dtype)[: holed.shape[2]]
-    weight = None
-    if config.erase.weight != 1:
-        weight = np.where(region, config.erase.weight, 1).astype(np.float32)
-    return Pair(input=holed, target=whole, key=picture.key, group=picture.group, weight=weight, region=region)
-
-
-def sketch(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -> Pair:
-    """A drawing (HW1) made of the picture in, the picture out."""
-    whole = _whole(picture)
-    drawn = SKETCHES[config.sketch.style](whole, config.sketch)
-    return Pair(input=drawn, target=whole, key=picture.key, group=picture.group)
-
-
-def segment(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -> Pair:
-    """The picture in, its mask painted in the palette out (HW3 `uint8`)."""
-    if picture.mask is None:
-        raise CalcoError(f"{picture.key} has no mask, which the recipe segment needs; choose another --recipe")
-    palette = named_palette(config.segment.palette)
-    try:
-        painted = paint(mask_to_indices(picture.mask, palette), palette)
-    except CalcoError as error:
-        raise CalcoError(f"{picture.key}: {error}") from error
-    return Pair(input=picture.image, target=painted, key=picture.key, group=picture.group)
-
-
-RECIPES: Final[dict[str, Step]] = {
-    "aligned": aligned,
-    "colorize": colorize,
-    "erase": erase,
-    "sketch": sketch,
-    "segment": segment,
-}
-
-# What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
-NEEDS: Final[dict[str, tuple[str, ...]]] = {
-    "aligned": ("side-by-side", "parallel", "hub", "openmoji"),
-    "segment": ("masks", "annotations"),
-}
 AUTOMATIC: Final[dict[str, str]] = {
-    "side-by-side": "aligned", "parallel": "aligned", "openmoji": "aligned", "hub": "aligned", "masks": "segment",
-    "annotations": "segment",
+    "side-by-side": "aligned", "parallel": "aligned", "openmoji": "aligned", "shards": "aligned",
+    "masks": "segment", "annotations": "segment",
 }  # fmt: skip
 
 
-def _names(recipe: str) -> list[str]:
-    """The steps of a chain, checked."""
-    names = [name.strip() for name in recipe.split("+")]
-    for name in names:
-        if name not in RECIPES:
-            known = ", ".join(RECIPES)
-            raise CalcoError(f"recipe {recipe!r} is unknown; choose one of {known}, or a chain such as colorize+erase")
-    for name in names[1:]:
-        if name in NEEDS:
-            raise CalcoError(f"recipe {recipe!r}: {name} takes its target from the source; put it first in the chain")
-    if len(set(names)) < len(names):
-        raise CalcoError(f"recipe {recipe!r} names a step twice; name each once")
-    return names
+def check_recorded(config: RecipeConfig, where: str | Path) -> None:
+    """Makes sure that a recipe from a file names code only with its digest: without it, a person names code.
+
+    Raises:
+        CalcoError: Naming the file.
+    """
+    for step in [] if config.recipe == "auto" else steps_of(config.recipe):
+        if custom.is_code(step) and "@" not in step.rpartition(":")[2]:
+            raise CalcoError(
+                f"{where} names the code {step} without the digest of its file, so it is not what Calco wrote; name it "
+                f"yourself: --recipe {step}, without this file"
+            )
 
 
-def resolve(config: RecipeConfig, source_kind: str, made: RecipeConfig | None = None) -> RecipeConfig:
-    """Puts a recipe's name in the place of "auto", and checks that the source can serve it.
+def recipe_here(config: RecipeConfig, given: str | None) -> RecipeConfig:
+    """The recipe of a model, with its functions in the files that the person at this machine names.
+
+    Args:
+        config: Of the model.
+        given: "my.py:fade", or several such joined by +; None leaves the recipe as it is.
+
+    Raises:
+        CalcoError: When a file is not the one of the training, or the model's recipe has no such function.
+    """
+    if given is None:
+        return config
+    steps = steps_of(config.recipe)
+    for here in steps_of(given):
+        name = custom.short_name(here)
+        place = next(
+            (i for i, step in enumerate(steps) if custom.is_code(step) and custom.short_name(step) == name), -1
+        )
+        if place < 0 or not custom.is_code(here):
+            raise CalcoError(
+                f"the model's recipe is {recipe_title(config.recipe)}; --recipe {given} can only tell where the file "
+                "of a function in it lies here, such as --recipe my.py:fade"
+            )
+        steps[place] = custom.moved(steps[place], here)
+    return replace(config, recipe="+".join(steps))
+
+
+def resolve(
+    config: RecipeConfig, source_kind: str, made: RecipeConfig | None = None, classes: Sequence[str] = ()
+) -> RecipeConfig:
+    """Writes out what a configuration leaves open, so that it means the same anywhere.
+
+    The recipe's name takes the place of "auto", classes and colours that of a palette file, and a function in a file
+    gets the digest of that file; by naming it, the person here allows it to run here.
 
     Args:
         config: What is asked for.
         source_kind: The kind of the source.
         made: For pairs that were made before (shards): the recipe that made them, which is then the answer.
+        classes: Of the source's annotations.
 
     Raises:
         CalcoError: When photographs leave the choice open, or the source lacks what the recipe needs.
@@ -171,11 +115,26 @@ def resolve(config: RecipeConfig, source_kind: str, made: RecipeConfig | None = 
     if config.recipe == "auto":
         if source_kind not in AUTOMATIC:
             raise CalcoError(
-                f"{source_kind} do not tell what is to be learnt; choose it with --recipe colorize, erase, sketch or a "
-                "chain such as colorize+erase"
+                f"a source of {source_kind} does not tell what is to be learnt; choose it with --recipe colorize, "
+                "erase, sketch or a chain such as colorize+erase"
             )
-        return replace(config, recipe=AUTOMATIC[source_kind])
-    first = _names(config.recipe)[0]
+        config = replace(config, recipe=AUTOMATIC[source_kind])
+    _check_source(config, source_kind)
+    if config.recipe.startswith("segment"):
+        config = replace(config, segment=SegmentConfig(palette=_palette(config.segment.palette, classes)))
+    steps = (custom.pinned(step) if custom.is_code(step) else step for step in steps_of(config.recipe))
+    return replace(config, recipe="+".join(steps))
+
+
+def _check_source(config: RecipeConfig, source_kind: str) -> None:
+    """Refuses a recipe that needs what the source does not have."""
+    names = steps_of(config.recipe)
+    if "erase" in names and config.erase.kinds == ("given",) and source_kind != "masks":
+        raise CalcoError(
+            f"--holes given takes the masks beside the pictures, and this is a source of {source_kind}; "
+            "name them: --source masks --input PICTURES --target MASKS, or draw holes: --holes any"
+        )
+    first = names[0]
     if first in NEEDS and source_kind not in NEEDS[first]:
         others = ", ".join(name for name in RECIPES if source_kind in NEEDS.get(name, (source_kind,)))
         kinds = " or ".join(NEEDS[first])
@@ -183,23 +142,51 @@ def resolve(config: RecipeConfig, source_kind: str, made: RecipeConfig | None = 
             f"recipe {first} needs a source of {kinds}, and this is one of {source_kind}; choose --recipe {others}, "
             f"or force --source {'masks' if first == 'segment' else 'parallel'}"
         )
-    return config
 
 
-def build_recipe(config: RecipeConfig, source_kind: str, made: RecipeConfig | None = None) -> Recipe:
-    """The function that the configuration describes.
+def _palette(name: str, classes: Sequence[str]) -> str:
+    """A built-in palette by its name, any other written out."""
+    if name == "auto" and classes:
+        return written_out(palette_for(classes))
+    palette = named_palette(name)
+    known = {each for each, _ in palette}
+    if missing := [each for each in classes if each not in known]:
+        raise CalcoError(
+            f"palette {name} has no colour for {', '.join(missing[:5])}{', ...' if len(missing) > 5 else ''}; "
+            "the annotations name it: add a line for each class, or take --palette auto"
+        )
+    return "binary" if name == "auto" else name if name in PALETTES else written_out(palette)
+
+
+def build_recipe(
+    config: RecipeConfig, source_kind: str, made: RecipeConfig | None = None, *, allow_code: bool = False
+) -> Recipe:
+    """The function that a configuration describes, as `resolve` gave it.
 
     Each further step of a chain works on the input that the step before it made; the target stays that of the first.
 
+    Args:
+        config: With a concrete recipe; "auto" and palettes are resolved here too, files of code are not.
+        source_kind: The kind of the source.
+        made: For pairs that were made before: the recipe that made them.
+        allow_code: Runs functions in files that nobody has named on this machine.
+
     Raises:
-        CalcoError: As `resolve`, and when the folder of stroke masks holds none.
+        CalcoError: As `resolve`, when the folder of stroke masks holds none, and when code may not or cannot run.
     """
-    resolved = resolve(config, source_kind, made)
     if made is not None:
-        return Chain(replace(resolved, recipe="aligned"))
-    if config.erase.masks and "erase" in _names(resolved.recipe):
+        return Chain(
+            replace(resolve(config, source_kind, made), recipe="segment" if draws_classes(made) else "aligned")
+        )
+    if config.recipe == "auto":
+        config = resolve(config, source_kind)
+    _check_source(config, source_kind)
+    steps = steps_of(config.recipe)
+    for step in filter(custom.is_code, steps):
+        custom.permit(step, allow_code=allow_code)
+    if config.erase.masks and "erase" in steps:
         stroke_masks(config.erase.masks)  # a wrong folder is told now, not as the damage of every picture
-    return Chain(resolved)
+    return Chain(config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,12 +197,14 @@ class Chain:
 
     def __call__(self, picture: Picture, rng: np.random.Generator) -> Pair:
         """Makes the pair; the same generator serves all steps, in their order."""
-        first, *others = (RECIPES[name] for name in _names(self.config.recipe))
-        pair = first(picture, self.config, rng)
+        first, *others = steps_of(self.config.recipe)
+        pair = self._made(first, picture, rng)
         for step in others:
-            following = Picture(image=pair.input, key=pair.key, group=pair.group)
-            pair = _followed(pair, step(following, self.config, rng))
+            pair = _followed(pair, self._made(step, replace(picture, image=pair.input, partner=None), rng))
         return pair
+
+    def _made(self, step: str, picture: Picture, rng: np.random.Generator) -> Pair:
+        return RECIPES[step](picture, self.config, rng) if step in RECIPES else custom.run(step, picture, rng)
 
 
 def _followed(pair: Pair, later: Pair) -> Pair:

@@ -1,0 +1,310 @@
+"""`calco recipes`: what each recipe and each of its settings makes of one picture, drawn on labelled sheets."""
+
+import io
+import tempfile
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from calco import images
+from calco.annotations.detections import Detections, Outline
+from calco.annotations.geometry import extent, rings
+from calco.errors import CalcoError
+from calco.files import atomic_write, make_folder
+from calco.images import Image
+from calco.pairs import openmoji
+from calco.pairs.augment import AugmentConfig, moved, recoloured
+from calco.pairs.recipes import RecipeConfig, build_recipe, resolve
+from calco.pairs.sketching import SketchConfig, draw
+from calco.pairs.strokes import brush
+from calco.pairs.types import Pair, Picture, generator
+
+Beside: TypeAlias = Literal["", "partner", "mask", "outlines", "boxes"]
+STROKES: Final = "STROKES"  # stands for a folder of strokes, which is made for the sheet
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a sheet: a recipe with some options, as the command line names them.
+
+    Attributes:
+        recipe: The recipe or chain; "" for play alone.
+        options: Field and value; the field belongs to whichever part of the configuration has it.
+        beside: What comes with the picture.
+    """
+
+    recipe: str
+    options: dict[str, Any] = field(default_factory=dict)
+    beside: Beside = ""
+
+    @property
+    def label(self) -> str:
+        """The options as they are typed."""
+        prefix = "--augment." if not self.recipe else "--"
+        typed = [f"{prefix}{name.replace('_', '-')}{_typed(value)}" for name, value in self.options.items()]
+        named = [self.recipe] if "+" in self.recipe or not typed else []
+        return " ".join([*named, *typed]) + (f" ({self.beside})" if self.beside and self.recipe == "segment" else "")
+
+
+def _cells(recipe: str, *options: dict[str, Any], beside: Beside = "") -> list[Cell]:
+    return [Cell(recipe, each, beside) for each in options]
+
+
+# A new setting is one line here.
+SHEETS: Final[dict[str, list[Cell]]] = {
+    "aligned": _cells("aligned", {}, beside="partner"),
+    "colorize": [
+        *_cells("colorize", {"space": "luminance"}, {"space": "lab"}),
+        *_cells("colorize+erase", {}),
+        *_cells("colorize+degrade", {"damage": "noise"}),
+    ],
+    "erase": [
+        *_cells(
+            "erase",
+            {"holes": "boxes", "boxes": (3, 3)},
+            {"holes": "boxes", "box_size": (0.4, 0.4), "place": "center"},
+            {"holes": "masks", "masks": STROKES},
+            {"holes": "masks", "masks": STROKES, "stroke_scale": (4, 4), "strokes": (1, 1)},
+            {"holes": "brush"},
+            {"holes": "brush", "brush": (6, 6), "brush_width": (0.02, 0.02)},
+            {"holes": "scratches"},
+            {"holes": "scratches", "scratches": (3, 3), "scratch_width": (0.03, 0.03)},
+            {"holes": "stains"},
+            {"holes": "stains", "stains": (6, 6), "stain_size": (0.15, 0.15)},
+            {"holes": "brush", "share": 0.3},
+            {"holes": "brush+scratches+stains"},
+            {"holes": "any"},
+        ),
+        *_cells("erase", {"holes": "given"}, {"holes": "given", "mask_erases": "black"}, beside="mask"),
+        *_cells("erase", *({"fill": fill} for fill in ("black", "white", "grey", "#3060ff", "mean", "noise"))),
+        *_cells("erase", {"mask_channel": True, "fill": "mean"}),
+    ],
+    "sketch": [
+        *_cells("sketch", *({"style": style} for style in ("pencil", "xdog", "canny", "contour", "hatching"))),
+        *_cells(
+            "sketch",
+            {"style": "pencil", "softness": 0.005},
+            {"style": "pencil", "softness": 0.08},
+            {"style": "xdog", "line_weight": (2, 2)},
+            {"style": "canny", "line_weight": (0.5, 0.5)},
+            {"style": "canny", "line_weight": (2, 2)},
+            {"style": "canny", "wobble": (0.02, 0.02)},
+            {"style": "contour", "line_weight": (0.5, 0.5)},
+            {"style": "hatching", "line_weight": (0.5, 0.5)},
+            {"style": "hatching", "wobble": (0.01, 0.01)},
+            {"style": "pencil", "paper": (0.5, 0.5)},
+            {"style": "any", "line_weight": (0.6, 2), "wobble": (0, 0.02), "paper": (0, 0.5)},
+        ),
+    ],
+    "degrade": [
+        *_cells(
+            "degrade",
+            {"damage": "scratches", "scratched": (3, 3)},
+            {"damage": "scratches", "scratched": (12, 12)},
+            {"damage": "blur", "blur": (1, 1)},
+            {"damage": "blur", "blur": (3, 3)},
+            {"damage": "downscale", "downscale": (2, 2)},
+            {"damage": "downscale", "downscale": (6, 6)},
+            {"damage": "noise", "noise": (0.05, 0.05)},
+            {"damage": "noise", "noise": (0.2, 0.2)},
+            {"damage": "jpeg", "jpeg": (40, 40)},
+            {"damage": "jpeg", "jpeg": (8, 8)},
+            {"damage": "scratches+blur+noise"},
+            {"damage": "any"},
+        )
+    ],
+    "segment": [
+        Cell("segment", {"palette": "binary"}, "mask"),
+        Cell("segment", {"palette": "auto"}, "outlines"),
+        Cell("segment", {"palette": "background #203040; dark #e0c060; light #c04040"}, "outlines"),
+        Cell("segment", {"palette": "auto"}, "boxes"),
+    ],
+    "augment": _cells(
+        "",
+        {"rotate": 25},
+        {"scale": 0.4},
+        {"shear": 20},
+        {"perspective": 0.25},
+        {"elastic": 0.06},
+        {"brightness": 0.5},
+        {"contrast": 0.8},
+        {"gamma": 1.5},
+        {"saturation": 1},
+        {"hue": 90},
+        {"noise": 0.15},
+        {"rotate": 10, "scale": 0.1, "hue": 30},
+    ),
+}  # fmt: skip
+
+SEED: Final = 1281  # one with which the play is easy to see
+CELL_WH: Final = 168, 112
+COLUMNS: Final = 5
+LINE_HEIGHT: Final = 14
+COLOURS: Final = 160  # of a sheet: a third of the size, and nobody misses the others
+
+
+def draw_sheets(picture: str | Path | None, out: str | Path, *, only: str | None = None) -> list[Path]:
+    """Draws a sheet for each recipe.
+
+    Args:
+        picture: Any picture; None takes a drawing of the built-in set.
+        out: The folder to write into, one PNG a recipe.
+        only: One of `SHEETS`; None draws all.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        CalcoError: When the picture cannot be read, or there is no such sheet.
+    """
+    if only is not None and only not in SHEETS:
+        raise CalcoError(f"there is no sheet {only!r}; choose one of {', '.join(SHEETS)}")
+    photo = _photo(picture)
+    folder = make_folder(out)
+    written = []
+    with tempfile.TemporaryDirectory() as strokes:
+        _write_strokes(Path(strokes))
+        for name in SHEETS if only is None else [only]:
+            drawn = [("the picture", photo), *((cell.label, _drawn(cell, photo, strokes)) for cell in SHEETS[name])]
+            atomic_write(folder / f"{name}.png", _sheet(drawn))
+            written.append(folder / f"{name}.png")
+    return written
+
+
+def _photo(path: str | Path | None) -> Image:
+    """The picture in colour, cut to the shape of a cell, HW3 `uint8`."""
+    if path is None:
+        drawing = openmoji.sketch_and_drawing(openmoji.drawings_folder() / "1F98A.svg")[1]
+        beside = (drawing.shape[0] * CELL_WH[0] // CELL_WH[1] - drawing.shape[1]) // 2
+        photo = np.pad(drawing, ((0, 0), (beside, beside), (0, 0)), constant_values=255)
+    else:
+        photo = images.as_dtype(images.read(path, channels=3), np.uint8)
+    height, width = photo.shape[:2]
+    scale = max(CELL_WH[0] / width, CELL_WH[1] / height)
+    fitted = images.resize(photo, (max(CELL_WH[0], round(width * scale)), max(CELL_WH[1], round(height * scale))))
+    top, left = (fitted.shape[0] - CELL_WH[1]) // 2, (fitted.shape[1] - CELL_WH[0]) // 2
+    return np.ascontiguousarray(fitted[top : top + CELL_WH[1], left : left + CELL_WH[0]])
+
+
+KINDS: Final[dict[str, str]] = {
+    "": "photographs", "partner": "parallel", "mask": "masks", "outlines": "annotations", "boxes": "annotations",
+}  # fmt: skip
+
+
+def _drawn(cell: Cell, photo: Image, strokes: str) -> Image:
+    """What a cell shows, HW3 `uint8`: the input that the recipe makes; for `segment`, which makes none, the target."""
+    picture = _with(Picture(image=photo, key=cell.label, group=""), cell.beside)
+    rng = generator(SEED, 0, cell.label, "sheet")
+    if not cell.recipe:
+        config = AugmentConfig(**cell.options)
+        whole = moved(picture, config, rng)
+        return recoloured(Pair(input=whole.image, target=whole.image, key="", group=""), config, rng).input
+    kind = KINDS[cell.beside]
+    options = {name: strokes if value == STROKES else value for name, value in cell.options.items()}
+    classes = picture.detections.classes if picture.detections is not None else ()
+    pair = build_recipe(resolve(configured(cell.recipe, options), kind, None, classes), kind)(picture, rng)
+    return _shown(pair.target if cell.recipe == "segment" else pair.input)
+
+
+def configured(recipe: str, options: dict[str, Any]) -> RecipeConfig:
+    """A recipe's configuration with some options, each of them a field of one of its parts.
+
+    Raises:
+        CalcoError: When no part has such a field.
+    """
+    config = RecipeConfig(recipe=recipe)
+    for part in fields(config):
+        inner = getattr(config, part.name)
+        chosen = {} if part.name == "recipe" else {name: options[name] for name in options if hasattr(inner, name)}
+        if chosen:
+            config = replace(config, **{part.name: replace(inner, **chosen)})
+    known = {
+        each.name for part in fields(config) if part.name != "recipe" for each in fields(getattr(config, part.name))
+    }
+    if unknown := sorted(options.keys() - known):
+        raise CalcoError(f"no recipe has the option {unknown[0]}; choose one of {', '.join(sorted(known))}")
+    return config
+
+
+def _with(picture: Picture, beside: Beside) -> Picture:
+    """The picture with what a source would bring: made of its own tones, so that any picture serves."""
+    import cv2
+
+    if beside == "partner":
+        by_hand = images.as_channels(draw(picture.image, SketchConfig(), np.random.default_rng(0)), 3)
+        return replace(picture, image=by_hand, partner=picture.image)
+    soft = cv2.GaussianBlur(images.luminance(picture.image)[..., 0], (0, 0), 4)
+    level, _ = cv2.threshold(soft, 0, 255, cv2.THRESH_OTSU)
+    if beside == "mask":
+        return replace(picture, mask=np.where(soft > level, 255, 0).astype(np.uint8)[..., None])
+    if not beside:
+        return picture
+    found = []
+    dark, light = np.quantile(soft, (0.2, 0.8))
+    for name, tone in (("light", soft >= light), ("dark", soft <= dark)):
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(tone.astype(np.uint8))
+        largest = 1 + np.argsort(-stats[1:count, cv2.CC_STAT_AREA], kind="stable")[:3]
+        found += [(name, rings(labels == label)) for label in largest]
+    detections = Detections(
+        boxes=np.array([extent(outline) for _, outline in found], np.float32).reshape(-1, 4),
+        classes=tuple(name for name, _ in found),
+        outlines=tuple(Outline(outline) for _, outline in found) if beside == "outlines" else (),
+    )
+    return replace(picture, detections=detections)
+
+
+def _shown(image: Image) -> Image:
+    """HWC => HW3; transparency over squares, as in a program for pictures."""
+    channels = image.shape[2]
+    if channels in (1, 3):
+        return images.as_channels(image, 3)
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]] // 8
+    squares = np.where((rows + columns) % 2, 255, 200)[..., None]
+    alpha = image[..., -1:] / 255
+    return np.rint(image[..., : channels - 1] * alpha + squares * (1 - alpha)).astype(np.uint8)
+
+
+def _write_strokes(folder: Path) -> None:
+    """Two strokes of a hand, black on white, as `--masks` takes them."""
+    for number in range(2):
+        stroke = brush(50, 50, (25.0, 25.0), 6, np.random.default_rng(number))
+        images.write(folder / f"{number}.png", np.where(stroke, 0, 255).astype(np.uint8)[..., None])
+
+
+def _typed(value: Any) -> str:
+    if value is True:
+        return ""
+    text = " ".join(f"{each:g}" for each in value) if isinstance(value, tuple) else str(value)
+    return f' "{text}"' if (" " in text and isinstance(value, str)) or text.startswith("#") else f" {text}"
+
+
+def _sheet(drawn: list[tuple[str, Image]]) -> bytes:
+    """Pictures in rows, each over its label, as the bytes of a PNG with few colours."""
+    gap, (width, height) = 6, CELL_WH
+    font = ImageFont.load_default(12)
+    labels = [_wrapped(label, font, width) for label, _ in drawn]
+    down = height + LINE_HEIGHT * max(len(lines) for lines in labels) + 2 * gap
+    size_wh = min(COLUMNS, len(drawn)) * (width + gap) + gap, -(-len(drawn) // COLUMNS) * down
+    sheet = Pillow.new("RGB", size_wh, "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, (lines, (_, image)) in enumerate(zip(labels, drawn, strict=True)):
+        left, top = gap + number % COLUMNS * (width + gap), gap + number // COLUMNS * down
+        sheet.paste(Pillow.fromarray(np.ascontiguousarray(image)), (left, top))
+        for row, line in enumerate(lines):
+            pen.text((left, top + height + 1 + LINE_HEIGHT * row), line, "black", font)
+    stream = io.BytesIO()
+    sheet.quantize(COLOURS, dither=Pillow.Dither.NONE).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _wrapped(label: str, font: Any, width: int) -> list[str]:
+    """A label in lines that fit under a cell."""
+    lines = [""]
+    for word in label.split():
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if font.getlength(longer) <= width else [*lines, word]
+    return lines

@@ -1,0 +1,164 @@
+"""The recipes by name: functions from a picture, its configuration and a generator to a pair, and how they chain."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from calco.errors import CalcoError
+from calco.images import Image, as_channels
+from calco.pairs import custom
+from calco.pairs.colouring import ColorizeConfig, grey_of
+from calco.pairs.degrading import DegradeConfig, degraded
+from calco.pairs.erasing import EraseConfig, erased, given_region
+from calco.pairs.holes import erased_region
+from calco.pairs.segmenting import SegmentConfig, painted
+from calco.pairs.sketching import SketchConfig, draw
+from calco.pairs.types import Pair, Picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeConfig:
+    """How a picture becomes a pair."""
+
+    recipe: str = "auto"
+    """What is to be learnt: aligned, colorize, erase, sketch, degrade, segment, a function in a file of one's own
+    (my.py:fade), or a chain such as colorize+erase; auto follows the kind of pictures."""
+
+    colorize: ColorizeConfig = field(default_factory=ColorizeConfig)
+    """How the recipe colorize takes colour away."""
+
+    erase: EraseConfig = field(default_factory=EraseConfig)
+    """What the recipe erase takes away."""
+
+    sketch: SketchConfig = field(default_factory=SketchConfig)
+    """How the recipe sketch draws."""
+
+    degrade: DegradeConfig = field(default_factory=DegradeConfig)
+    """How the recipe degrade damages."""
+
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    """How the recipe segment paints masks."""
+
+    def __post_init__(self) -> None:
+        names = [] if self.recipe == "auto" else steps_of(self.recipe)
+        if self.erase.mask_channel and "erase" in names[:-1]:
+            raise CalcoError(f"recipe {self.recipe!r}: with a mask channel, erase must stand last; put it there")
+
+
+Step: TypeAlias = Callable[[Picture, RecipeConfig, np.random.Generator], Pair]
+
+
+def _whole(picture: Picture) -> Image:
+    """What a recipe that makes its own input starts from: the target of a pair, or the only picture."""
+    return picture.image if picture.partner is None else picture.partner
+
+
+def aligned(picture: Picture, _config: RecipeConfig, _rng: np.random.Generator) -> Pair:
+    """The picture in, its partner out."""
+    if picture.partner is None:
+        raise CalcoError(f"{picture.key} has no partner, which the recipe aligned needs; choose another --recipe")
+    return Pair(
+        input=picture.image, target=picture.partner, key=picture.key, group=picture.group, weight=picture.weight,
+        region=picture.region,
+    )  # fmt: skip
+
+
+def colorize(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -> Pair:
+    """Grey (HW1) in, colour (HW3) out."""
+    colour = as_channels(_whole(picture), 3)
+    return Pair(input=grey_of(colour, config.colorize), target=colour, key=picture.key, group=picture.group)
+
+
+def erase(picture: Picture, config: RecipeConfig, rng: np.random.Generator) -> Pair:
+    """The picture with holes in, the whole picture out; the erased pixels are the region."""
+    whole = _whole(picture)
+    if config.erase.kinds == ("given",):
+        if picture.mask is None:
+            raise CalcoError(f"{picture.key} has no mask, which --holes given needs; leave it out to draw holes")
+        region = given_region(picture.mask, config.erase)
+    else:
+        region = erased_region(whole.shape[0], whole.shape[1], config.erase, rng)
+    holed = erased(whole, region, config.erase, rng)
+    weight = None
+    if config.erase.weight != 1:
+        weight = np.where(region, config.erase.weight, 1).astype(np.float32)
+    return Pair(input=holed, target=whole, key=picture.key, group=picture.group, weight=weight, region=region)
+
+
+def sketch(picture: Picture, config: RecipeConfig, rng: np.random.Generator) -> Pair:
+    """A drawing (HW1) made of the picture in, the picture out."""
+    whole = _whole(picture)
+    return Pair(input=draw(whole, config.sketch, rng), target=whole, key=picture.key, group=picture.group)
+
+
+def degrade(picture: Picture, config: RecipeConfig, rng: np.random.Generator) -> Pair:
+    """The damaged picture in, the whole one out."""
+    whole = _whole(picture)
+    return Pair(input=degraded(whole, config.degrade, rng), target=whole, key=picture.key, group=picture.group)
+
+
+def segment(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -> Pair:
+    """The picture in, its mask (or outlines, or boxes) painted in the palette out (HW3 `uint8`)."""
+    return Pair(
+        input=picture.image, target=painted(picture, config.segment), key=picture.key, group=picture.group,
+        weight=picture.weight, region=picture.region,
+    )  # fmt: skip
+
+
+RECIPES: Final[dict[str, Step]] = {
+    "aligned": aligned,
+    "colorize": colorize,
+    "erase": erase,
+    "sketch": sketch,
+    "degrade": degrade,
+    "segment": segment,
+}
+
+# What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "aligned": ("side-by-side", "parallel", "openmoji", "shards"),
+    "segment": ("masks", "annotations"),
+}
+
+
+def steps_of(recipe: str) -> list[str]:
+    """The steps of a chain, checked: names of recipes, and functions in files (`my.py:fade`).
+
+    Raises:
+        CalcoError: When one is unknown, or they cannot follow each other.
+    """
+    names: list[str] = []
+    open_path = ""
+    for part in recipe.split("+"):
+        # A path may hold a plus itself: it ends where the name of a function stands.
+        text = f"{open_path}+{part}" if open_path else part
+        step = text.strip()
+        known = step in RECIPES or custom.is_code(step)
+        names += [step] if known else []
+        open_path = "" if known else text
+    if open_path or not names:
+        known_names = ", ".join(RECIPES)
+        raise CalcoError(
+            f"recipe {recipe!r} is unknown; choose one of {known_names}, a function in a file such as my.py:fade, or a "
+            "chain such as colorize+erase"
+        )
+    for name in names[1:]:
+        if name in NEEDS:
+            raise CalcoError(f"recipe {recipe!r}: {name} takes its target from the source; put it first in the chain")
+    if len(set(names)) < len(names):
+        raise CalcoError(f"recipe {recipe!r} names a step twice; name each once")
+    if "degrade" in names and "erase" in names[: names.index("degrade")]:
+        raise CalcoError(f"recipe {recipe!r}: degrade would blur the marks of the holes; let erase follow it")
+    return names
+
+
+def draws_classes(config: RecipeConfig) -> bool:
+    """Whether the targets are maps of classes, whose colours may not be mixed."""
+    return config.recipe != "auto" and steps_of(config.recipe)[0] == "segment"
+
+
+def recipe_title(recipe: str) -> str:
+    """A recipe without paths and digests, for titles: `/home/ana/my.py:fade@0123456789abcdef+erase` => fade+erase."""
+    return recipe if recipe == "auto" else "+".join(map(custom.short_name, steps_of(recipe)))
