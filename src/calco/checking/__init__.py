@@ -1,0 +1,1 @@
+"""What would spoil training, told before it."""

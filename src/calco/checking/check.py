@@ -1,0 +1,185 @@
+"""`calco check`: what would spoil the training on a set of pictures, and what the set is like."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from calco.checking.config import CheckConfig
+from calco.checking.findings import SEVERITIES, Finding, find
+from calco.checking.likeness import find_alike
+from calco.checking.mending import command, drop_rows, group_rows, place_of, table_in_force, write_table
+from calco.checking.survey import Facts, survey
+from calco.console import bar
+from calco.errors import CalcoError
+from calco.files import make_folder, write_json
+from calco.pairs.opening import open_source
+from calco.pairs.palettes import named_palette
+from calco.pairs.sources import Item, Source, SourceConfig
+from calco.pairs.splits import SplitConfig, split_items
+
+FORMAT = 1
+MOST_NAMED = 2000
+"""Letters that the cases of one finding take at the terminal, about."""
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What the check found.
+
+    Attributes:
+        config: What it was told.
+        source: The set.
+        facts: Of each entry, in the order of the source.
+        split: Key => "train", "val" or "test", as training would part them.
+        findings: What must be mended first.
+        written: The tables that were written, by what they mend: "groups", "drop".
+        page: The HTML page.
+    """
+
+    config: CheckConfig
+    source: Source
+    facts: Sequence[Facts]
+    split: dict[str, str]
+    findings: Sequence[Finding]
+    written: dict[str, Path]
+    page: Path
+
+    @property
+    def open(self) -> list[Finding]:
+        """What must be mended and is not mended by what was written."""
+        return [f for f in self.findings if f.severity == "must" and f.mend not in self.written]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing (more) must be mended."""
+        return not self.open
+
+    @property
+    def commands(self) -> dict[str, str]:
+        """What mends what is open: "groups" or "drop" => the command."""
+        mends = dict.fromkeys(finding.mend for finding in self.open if finding.mend)
+        return {mend: command(self.config, mend) for mend in mends}
+
+    def verdict(self) -> str:
+        """One or two sentences."""
+        count = f"{len(self.facts):,} {'entry' if len(self.facts) == 1 else 'entries'}"
+        if self.open:
+            return f"Of {count}, something must be mended before training: {_listed(self.open)}."
+        should = [finding for finding in self.findings if finding.severity == "should"]
+        if should:
+            return f"{count} can be trained on; something should be looked at: {_listed(should)}."
+        return f"{count} can be trained on; nothing was found that would spoil it."
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything that was found, as plain data."""
+        return {
+            "format": FORMAT,
+            "pictures": self.source.root,
+            "source": self.source.kind,
+            "ok": self.ok,
+            "entries": len(self.facts),
+            "splits": {name: sum(s == name for s in self.split.values()) for name in ("train", "val", "test")},
+            "written": {mend: str(path) for mend, path in self.written.items()},
+            "findings": [
+                {
+                    "kind": f.kind,
+                    "severity": f.severity,
+                    "title": f.title,
+                    "command": self.commands.get(f.mend),
+                    "cases": [{"keys": list(case.keys), "words": case.words} for case in f.cases],
+                }
+                for f in self.findings
+            ],
+        }
+
+
+def _listed(findings: Sequence[Finding]) -> str:
+    return "; ".join(finding.title[0].lower() + finding.title[1:] for finding in findings)
+
+
+def check(config: CheckConfig) -> CheckReport:
+    """Looks at every picture of a set and writes check.html and check.json into `config.out`.
+
+    Args:
+        config: Which pictures, how they are parted, where the page goes, which tables are written.
+
+    Returns:
+        What was found; `ok` tells whether something must be mended.
+
+    Raises:
+        CalcoError: When there are no pictures, or the page or a table cannot be written.
+    """
+    from calco.checking.page import write_check_page
+
+    if not config.pictures:
+        raise CalcoError("no pictures were named; give a folder or openmoji: calco check PICTURES")
+    places = {
+        mend: place_of(given, config.pictures, mend)
+        for mend, given in (("groups", config.write_groups), ("drop", config.write_drop))
+        if given
+    }
+    config = replace(config, source=_with_tables(config.source, places))
+    folder = make_folder(config.out)
+    source = open_source(config.pictures, config.source)
+    palette = "binary" if config.segment.palette == "auto" else config.segment.palette
+    with bar("looking at pictures", len(source.items)) as advance:
+        facts = survey(source, named_palette(palette), config.jobs or os.cpu_count() or 1, advance)
+    split = splits_of(source.items, config.split)
+    findings = find(source, facts, find_alike(source, facts), split, palette)
+    written = {}
+    for mend, path in places.items():
+        rows = group_rows(source, findings) if mend == "groups" else drop_rows(findings)
+        write_table(path, mend, rows, table_in_force(config, mend))
+        written[mend] = path
+    report = CheckReport(config, source, facts, split, findings, written, folder / "check.html")
+    write_json(folder / "check.json", report.to_json())
+    write_check_page(report)
+    return report
+
+
+def _with_tables(source: SourceConfig, places: Mapping[str, Path]) -> SourceConfig:
+    """What was mended before stays mended: tables that are to be written anew are read first."""
+    found = {mend: str(path) for mend, path in places.items() if path.is_file()}
+    return replace(source, groups=source.groups or found.get("groups"), drop=source.drop or found.get("drop"))
+
+
+def splits_of(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
+    """Key => split, as training parts them; all of a set that is too small for it are "train"."""
+    try:
+        parts = split_items(items, config)
+    except CalcoError:
+        return {item.key: "train" for item in items}
+    return {item.key: name for name, part in parts.items() for item in part}
+
+
+def findings_table(report: CheckReport) -> Any:
+    """The findings as a table for the terminal."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    for title, ratio in (("", None), ("what was found", 2), ("where", 3)):
+        table.add_column(title, ratio=ratio)
+    colours = dict(zip(SEVERITIES, ("red", "yellow", "dim"), strict=True))
+    for finding in report.findings:
+        mended = finding.severity == "must" and finding not in report.open
+        word, colour = ("mended", "green") if mended else (finding.severity, colours[finding.severity])
+        table.add_row(f"[{colour}]{word}[/]", escape(finding.title), escape(_where(finding)))
+    return table
+
+
+def _where(finding: Finding) -> str:
+    """The cases by name, as many as there is room for; of a single one its words too."""
+    if len(finding.cases) == 1:
+        case = finding.cases[0]
+        return ": ".join(filter(None, ("\u00a0=\u00a0".join(case.keys), case.words)))
+    names, length = [], 0
+    for case in finding.cases:
+        names.append("\u00a0=\u00a0".join(case.keys[:6]) + ("\u00a0=\u00a0…" if len(case.keys) > 6 else ""))
+        length += len(names[-1])
+        if length > MOST_NAMED:
+            names.append(f"and {len(finding.cases) - len(names):,} more in check.json")
+            break
+    return ", ".join(names)

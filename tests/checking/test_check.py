@@ -1,0 +1,272 @@
+"""Each kind of fault is planted, found, and mended where it can be; a clean set is left in peace."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import calco.cli
+from calco.annotations.detections import Detections
+from calco.checking.check import CheckReport, check
+from calco.checking.config import BESIDE, CheckConfig
+from calco.checking.findings import find
+from calco.checking.quick import quick_remarks
+from calco.checking.survey import survey
+from calco.errors import CalcoError
+from calco.pairs.opening import open_source
+from calco.pairs.palettes import named_palette
+from calco.pairs.sources import Item, Source, SourceConfig
+from calco.pairs.splits import SplitConfig, split_items
+from calco.pairs.types import Picture
+from checking.conftest import Write, drawing, photo
+
+Pairs = Callable[[int], None]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., CheckReport]:
+    """Checks tmp_path / "set" in this process."""
+
+    def run(**given: object) -> CheckReport:
+        config = CheckConfig(pictures=str(tmp_path / "set"), out=str(tmp_path / "out"), jobs=1)
+        return check(replace(config, **given))  # type: ignore[arg-type]
+
+    return run
+
+
+def cases(report: CheckReport, kind: str) -> list[tuple[str, ...]]:
+    return [case.keys for finding in report.findings if finding.kind == kind for case in finding.cases]
+
+
+def kinds(report: CheckReport) -> set[str]:
+    return {finding.kind for finding in report.findings}
+
+
+def test_clean_pairs_have_no_finding(pairs: Pairs, run: Callable[..., CheckReport], tmp_path: Path) -> None:
+    pairs(12)
+    report = run()
+    assert report.findings == []
+    assert report.ok
+    assert report.verdict() == "12 entries can be trained on; nothing was found that would spoil it."
+    told = json.loads((tmp_path / "out" / "check.json").read_text())
+    assert told["ok"] and told["entries"] == 12 and told["findings"] == []
+
+
+def test_damaged_constant_and_misfitting_entries(write: Write, pairs: Pairs, run: Callable[..., CheckReport]) -> None:
+    pairs(8)
+    path = write("photo/torn.jpg", photo(50))
+    path.write_bytes(path.read_bytes()[:900])
+    write("sketch/torn.png", drawing(photo(50)))
+    write("photo/blank.png", photo(51))
+    write("sketch/blank.png", np.full((96, 96, 1), 255, np.uint8))
+    write("photo/wide.png", photo(52, width=120))
+    write("sketch/wide.png", drawing(photo(52)))
+    write("photo/alone.png", photo(53))
+    report = run()
+    assert not report.ok
+    assert cases(report, "unreadable") == [("torn",)]
+    assert cases(report, "constant") == [("blank",)]
+    assert cases(report, "sizes-differ") == [("wide",)]
+    assert len(cases(report, "left-out")) == 1
+    assert list(report.commands) == ["drop"]
+    mended = run(write_drop=BESIDE)
+    assert mended.ok
+    with (Path(mended.config.pictures) / "dropped.csv").open() as file:
+        rows = {row["key"]: row["reason"] for row in csv.DictReader(file)}
+    assert rows == {"torn": "unreadable", "blank": "constant", "wide": "sizes-differ"}
+    after = run()
+    assert after.ok
+    assert {keys[0] for keys in cases(after, "dropped")} == set(rows)
+    again = run(write_drop=BESIDE)
+    assert again.ok and (Path(again.config.pictures) / "dropped.csv").read_text().count("\n") == 4
+
+
+def test_pairs_that_do_not_lie_on_each_other(write: Write, pairs: Pairs, run: Callable[..., CheckReport]) -> None:
+    pairs(16)
+    write("photo/shifted.png", np.roll(photo(60), 7, axis=1))
+    write("sketch/shifted.png", drawing(photo(60)))
+    write("photo/mirrored.png", np.ascontiguousarray(photo(61)[:, ::-1]))
+    write("sketch/mirrored.png", drawing(photo(61)))
+    write("photo/swapped.png", np.repeat(drawing(photo(62)), 3, axis=2))
+    write("sketch/swapped.png", photo(62)[..., :1])
+    report = run()
+    assert cases(report, "shifted") == [("shifted",)]
+    assert cases(report, "mirrored") == [("mirrored",)]
+    assert cases(report, "swapped") == [("swapped",)]
+    assert kinds(report) <= {"shifted", "mirrored", "swapped", "modes"}
+    assert "7." in next(f for f in report.findings if f.kind == "shifted").cases[0].words
+
+
+def test_a_whole_set_that_is_shifted(write: Write, run: Callable[..., CheckReport]) -> None:
+    for n in range(6):
+        write(f"photo/{n}.png", np.roll(photo(n), 5, axis=0))
+        write(f"sketch/{n}.png", drawing(photo(n)))
+    report = run()
+    assert kinds(report) == {"all-shifted"}
+    assert "5.5% down" in report.findings[0].cases[0].words
+
+
+def on_both_sides(tmp_path: Path) -> tuple[str, str]:
+    """A name that training learns from, and one that it is tested on."""
+    items = [Item(f"n{n}", f"n{n}", ()) for n in range(40)]
+    parts = split_items(items, SplitConfig())
+    return parts["train"][0].key, parts["test"][0].key
+
+
+def test_twins_across_the_split_are_grouped(
+    write: Write, run: Callable[..., CheckReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt, tested = on_both_sides(tmp_path)
+    for n in range(40):
+        write(f"n{n}.png", photo(n))
+    small = cv2.resize(np.rot90(photo(1000)), (64, 64), interpolation=cv2.INTER_AREA)
+    write(f"{learnt}.png", photo(1000))
+    (tmp_path / "set" / f"{tested}.png").unlink()
+    write(f"{tested}.jpg", small)
+    report = run()
+    assert cases(report, "twins-across") == [tuple(sorted((learnt, tested), key=lambda key: report.split[key]))]
+    words = next(f for f in report.findings if f.kind == "twins-across").cases[0].words
+    assert "turned by" in words and "64x64" in words
+    assert report.commands == {"groups": f"calco check {tmp_path / 'set'} --write-groups"}
+    table = tmp_path / "groups.csv"
+    mended = run(write_groups=str(table))
+    assert mended.ok
+    assert not run().ok
+    again = run(source=SourceConfig(groups=str(table)))
+    assert again.ok
+    assert again.split[learnt] == again.split[tested]
+    assert cases(again, "copies") == [tuple(sorted((learnt, tested)))]
+    assert run(write_groups=BESIDE).ok
+    assert run().ok
+
+
+def test_variants_are_found_by_their_landmarks(write: Write, run: Callable[..., CheckReport]) -> None:
+    for n in range(6):
+        write(f"photo{n}.png", photo(n, 200, 200))
+    whole = photo(77, 300, 260)
+    write("lake.png", whole)
+    write("lake_crop.png", np.ascontiguousarray(whole[40:240, 30:260]))
+    write("unrelated name.png", (whole * 0.6 + 90).astype(np.uint8))
+    write("zzz.jpg", np.ascontiguousarray(whole[26:234, 30:270][:, ::-1]))
+    report = run(split=SplitConfig(validation=0.4, test=0.3))
+    found = {
+        key
+        for kind in ("variants-across", "twins-across", "twins-within")
+        for keys in cases(report, kind)
+        for key in keys
+    }
+    assert found == {"lake", "lake_crop", "unrelated name", "zzz"}
+
+
+def test_names_alone_make_no_variant(write: Write, run: Callable[..., CheckReport]) -> None:
+    for n, name in enumerate(("lake", "lake_flip", "lake (2)", "hill", "hill_1", "hill_2")):
+        write(f"{name}.png", photo(n))
+    assert run().findings == []
+
+
+def test_masks_with_foreign_colours(write: Write, run: Callable[..., CheckReport]) -> None:
+    for n in range(6):
+        write(f"images/{n}.png", photo(n))
+        mask = np.zeros((96, 96, 3), np.uint8)
+        cv2.circle(mask, (48, 48), 20 + n, (255, 255, 255), -1, cv2.LINE_AA)
+        write(f"masks/{n}.png", mask)
+    masks = SourceConfig(source="masks", input="images", target="masks")
+    assert run(source=masks).findings == []
+    mask[:30, :30] = (0, 200, 0)
+    write("masks/5.png", mask)
+    report = run(source=masks)
+    assert cases(report, "mask-colours") == [("5",)]
+    assert "(0, 200, 0)" in report.findings[0].cases[0].words
+    assert not report.ok
+
+
+def boxed(source: Source, item: Item) -> Picture:
+    x = 10 if item.key == "fine" else 200 if item.key == "outside" else 80
+    boxes = np.array([[x, 10, x + 40, 30]], np.float32)
+    return Picture(image=photo(x), key=item.key, group=item.group, detections=Detections(boxes=boxes, classes=("gun",)))
+
+
+def test_boxes_outside_the_picture() -> None:
+    items = tuple(Item(key, key, ()) for key in ("beyond", "fine", "outside"))
+    source = Source("annotations", "boxes", items, boxed)
+    facts = survey(source, named_palette("binary"), 1)
+    found = {f.kind: [case.keys for case in f.cases] for f in find(source, facts, [], {}, "binary")}
+    assert found == {"boxes-outside": [("outside",)], "boxes-beyond": [("beyond",)]}
+
+
+def test_the_same_facts_with_any_number_of_processes(write: Write, tmp_path: Path) -> None:
+    for n in range(140):
+        write(f"{n:03}.png", photo(n, 40, 40))
+    source = open_source(tmp_path / "set")
+    one, two = (survey(source, named_palette("binary"), jobs) for jobs in (1, 2))
+    assert [fact.key for fact in one] == [item.key for item in source.items]
+    assert all(a.sides["picture"].digest == b.sides["picture"].digest for a, b in zip(one, two, strict=True))
+
+
+def test_no_place_beside_the_pictures(run: Callable[..., CheckReport]) -> None:
+    with pytest.raises(CalcoError, match=r"groups.csv cannot be written beside nowhere; name a file: --write-groups"):
+        run(pictures="nowhere", write_groups=BESIDE)
+
+
+def test_the_command_line(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for n in range(6):
+        write(f"{n}.png", photo(n))
+    folder, out = str(tmp_path / "set"), str(tmp_path / "out")
+    calco.cli.main(["check", folder, "--out", out])
+    write("grey.png", np.full((96, 96, 3), 120, np.uint8))
+    with pytest.raises(SystemExit) as end:
+        calco.cli.main(["check", folder, "--out", out])
+    assert end.value.code == 1
+    told = capsys.readouterr().out
+    assert "1 entry with nothing to see" in told
+    assert f"mend it with: calco check {folder} --drop" in told
+    table = str(tmp_path / "left out.csv")
+    calco.cli.main(["check", folder, "--drop", table, "--out", out])
+    calco.cli.main(["check", folder, "--out", out, f"--drop={table}"])
+    calco.cli.main(["check", "--drop", folder, "--out", out])
+    assert (tmp_path / "set" / "dropped.csv").read_text() == "key,reason\ngrey,constant\n"
+
+
+def test_training_is_warned(write: Write, tmp_path: Path) -> None:
+    learnt, tested = on_both_sides(tmp_path)
+    for n in range(40):
+        write(f"n{n}.png", photo(n, 64, 64))
+    source = open_source(tmp_path / "set")
+    splits = split_items(source.items, SplitConfig())
+    assert quick_remarks(source, splits) == []
+    write(f"{tested}.png", np.ascontiguousarray(photo(int(learnt[1:]), 64, 64)[:, ::-1]))
+    assert quick_remarks(source, splits)[0].startswith(
+        f"1 picture has a twin on another side of the split ({' = '.join(sorted((learnt, tested)))})"
+    )
+
+
+def test_the_check_needs_no_torch() -> None:
+    code = "import sys, calco.checking.check, calco.checking.page; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_the_twins_of_the_faces(real_data: Path, tmp_path: Path) -> None:
+    table = tmp_path / "groups.csv"
+    report = check(
+        CheckConfig(
+            pictures=str(real_data / "faces"),
+            source=SourceConfig(input="sketch", target="photo"),
+            out=str(tmp_path / "out"),
+            write_groups=str(table),
+            jobs=2,
+        )
+    )
+    assert report.ok
+    piles = cases(report, "copies")
+    assert 70 < len(piles) < 90
+    assert all(first.removeprefix("AR_") == second.removeprefix("AR_") for first, second in piles)
+    with table.open() as file:
+        groups = {row["key"]: row["group"] for row in csv.DictReader(file)}
+    assert all(len({groups[key] for key in pile}) == 1 for pile in piles)
