@@ -1,0 +1,176 @@
+"""`calco collect`: from a list of annotations to a folder of photographs, or of what their boxes name."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from calco import images
+from calco.annotations.reading import read_annotations
+from calco.annotations.record import Annotations, Record
+from calco.collecting.crops import CropConfig, Photograph, cut
+from calco.collecting.download import DownloadConfig, Wanted, download
+from calco.errors import CalcoError
+from calco.files import digest, list_files, make_folder, read_json, write_json
+from calco.records import to_record
+
+FORMAT: Final = 1
+REPORT: Final = "collected.json"
+PHOTOGRAPHS: Final = ".photographs"  # hidden: what reads the crops shall not take them for pictures of the set
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Collection:
+    """What came of a list.
+
+    Attributes:
+        out: The folder.
+        listed: How many pictures the list names.
+        photographs: Those that are there, by name.
+        fetched: How many of them were fetched now.
+        crops: The group of each crop; empty when none were asked for.
+        left_out: Name and reason of each picture that could not be had or used.
+        boxes_left_out: Name and reason of each box that gave no crop.
+        remarks: What was wrong with the annotations, and what was done about it.
+    """
+
+    out: Path
+    listed: int = 0
+    photographs: dict[str, Path] = field(default_factory=dict)
+    fetched: int = 0
+    crops: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    boxes_left_out: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def collect(
+    annotations: str | Path,
+    out: str | Path,
+    *,
+    pictures: str | Path | None = None,
+    crop: Sequence[str] = (),
+    margin: float = 0.25,
+    min_size: int = 64,
+    square: bool = False,
+    fetch: DownloadConfig | None = None,
+    progress: Progress | None = None,
+) -> Collection:
+    """Fetches the pictures that a list names, and cuts out what its boxes name.
+
+    A call that was interrupted, or missed some pictures, is repeated to fetch what is missing. `collected.json` in
+    `out` tells what was left out and why.
+
+    Args:
+        annotations: JSON lines whose `content` is an address; with `pictures`, annotations of any kind.
+        out: The folder to write into.
+        pictures: The folder of the pictures, where they are there already; nothing is fetched then.
+        crop: The labels to cut out, `all` for every box; none leaves it at the photographs.
+        margin: What is added on each side of a box, as a share of its width and height.
+        min_size: Pixels that the shorter side of a crop must have.
+        square: Whether the shorter side is widened, as far as the photograph reaches.
+        fetch: How patiently pictures are fetched.
+        progress: Called with what is being done, how many are done, and of how many.
+
+    Raises:
+        CalcoError: When the list cannot be read, `out` holds something else, or nothing at all could be had.
+    """
+    cropping = CropConfig(labels=tuple(crop), margin=margin, min_size=min_size, square=square) if crop else None
+    if pictures and not cropping:
+        raise CalcoError(f"the pictures are in {pictures} already; say what to cut out of them: --crop LABEL, or all")
+    fetch, told = fetch or DownloadConfig(), progress or (lambda _doing, _done, _of: None)
+    listed = read_annotations(annotations, pictures)
+    done = Collection(make_folder(out), len(listed.records))
+    made_by: dict[str, object] = {"format": FORMAT, "annotations": str(annotations), "crop": None}
+    if cropping:
+        made_by["crop"] = {"list": _digest(annotations), **to_record(cropping), "labels": [*crop]}
+    _claim(done.out, made_by)
+    records = (
+        _there(listed, annotations, Path(pictures), done)
+        if pictures
+        else _fetched(listed, done, fetch, bool(crop), told)
+    )
+    if cropping and records:
+        photographs = [Photograph(name, done.photographs[name], record) for name, record in records.items()]
+        cuts = cut(photographs, done.out, cropping, fetch.jobs, lambda count, of: told("cutting", count, of))
+        done.crops, done.boxes_left_out = cuts.groups, cuts.boxes_left_out
+        done.left_out |= cuts.left_out
+    write_json(done.out / REPORT, made_by | _report(done))
+    if not (done.crops if cropping else done.photographs):
+        reasons = [*done.boxes_left_out.items(), *done.left_out.items(), ("the list", "it names nothing")]
+        first = ": ".join(reasons[0])
+        raise CalcoError(f"{annotations} gave no {'crop' if cropping else 'picture'}; the first reason: {first}")
+    return done
+
+
+def _claim(out: Path, made_by: dict[str, object]) -> None:
+    """Makes sure that the folder holds nothing but what a call like this one left there."""
+    if (out / REPORT).exists():
+        if read_json(out / REPORT).get("crop") != made_by["crop"]:
+            raise CalcoError(f"{out} holds what came of another list or other settings; choose another --out")
+    elif any(out.iterdir()):
+        raise CalcoError(f"{out} holds something else; choose an empty or a new folder for --out")
+    # Before the first picture: a call that is killed can be repeated.
+    write_json(out / REPORT, made_by)
+
+
+def _digest(annotations: str | Path) -> str:
+    """Of the file, or of all that a folder holds."""
+    path = Path(annotations)
+    return digest(path) if path.is_file() else digest(*list_files(path, lambda _name: True).paths)
+
+
+def _there(listed: Annotations, annotations: str | Path, folder: Path, done: Collection) -> dict[str, Record]:
+    """The records whose pictures are in a folder; what is missing, unreadable or in no list is noted."""
+    records: dict[str, Record] = {}
+    for record in listed.records:
+        if record.picture:
+            stem = Path(record.name).with_suffix("").as_posix()
+            name = record.name if stem in records else stem
+            records[name], done.photographs[name] = record, record.picture
+    for problem in listed.problems:
+        if problem.fault == "no picture":
+            done.listed += 1
+            place = problem.where.removeprefix(f"{annotations}, ")
+            done.left_out[place] = problem.reason.removesuffix("; left out")
+        else:
+            done.remarks.append(str(problem))
+    known = {record.picture for record in records.values()}
+    for path in images.list_pictures(folder):
+        if path not in known:
+            reason = "nothing in the list speaks of it" if images.header_size_wh(path) else "it is no picture"
+            done.left_out[path.relative_to(folder).as_posix()] = reason
+    return records
+
+
+def _fetched(
+    listed: Annotations, done: Collection, config: DownloadConfig, hidden: bool, told: Progress
+) -> dict[str, Record]:
+    """The records whose pictures could be fetched, named after their lines."""
+    records = {f"{record.number:06d}": record for record in listed.records if record.address}
+    if not records:
+        raise CalcoError(
+            f"nothing in this list ({listed.format}) has an address to fetch from; name the folder of the pictures: "
+            "--pictures DIR"
+        )
+    wanted = [Wanted(name, record.address) for name, record in records.items()]
+    folder = done.out / PHOTOGRAPHS if hidden else done.out
+    fetched = download(wanted, folder, config, lambda count, of: told("fetching", count, of))
+    done.photographs, done.fetched = fetched.files, len(fetched.files) - fetched.kept
+    done.left_out |= fetched.failed
+    done.remarks += map(str, listed.problems)
+    return {name: record for name, record in records.items() if name in fetched.files}
+
+
+def _report(done: Collection) -> dict[str, object]:
+    return {
+        "listed": done.listed,
+        "photographs": len(done.photographs),
+        "fetched": done.fetched,
+        "crops": len(done.crops),
+        "left_out": done.left_out,
+        "boxes_left_out": done.boxes_left_out,
+        "remarks": done.remarks,
+    }

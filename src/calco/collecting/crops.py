@@ -1,0 +1,180 @@
+"""Cuts what boxes name out of photographs, with a margin; crops of one photograph stay one group."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from calco import images
+from calco.annotations.record import Record
+from calco.errors import CalcoError
+from calco.files import atomic_write, digest, make_folder
+
+Progress: TypeAlias = Callable[[int, int], None]  # how many are done, and of how many
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropConfig:
+    """Which boxes are cut out, and how."""
+
+    labels: tuple[str, ...]
+    """The classes to cut out; `all` takes every box."""
+
+    margin: float = 0.25
+    """What is added on each side, as a share of the box's width and height."""
+
+    min_size: int = 64
+    """Pixels that the shorter side of a crop must have."""
+
+    square: bool = False
+    """Whether the shorter side is widened until the crop is a square, as far as the photograph reaches."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin < math.inf:
+            raise CalcoError(f"margin is {self.margin}; it must be 0 or more, as a share of the box's side: 0.25")
+        if self.min_size < 1:
+            raise CalcoError(f"min-size is {self.min_size}; it must be 1 pixel or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """A picture with boxes: its name, which the names of its crops begin with, its file, and what was said of it."""
+
+    name: str
+    path: Path
+    record: Record
+
+
+@dataclass
+class Cut:
+    """What came of the boxes.
+
+    Attributes:
+        groups: The group of each crop that was written.
+        left_out: Name and reason of each photograph that could not be used.
+        boxes_left_out: Name and reason of each box that gave no crop.
+    """
+
+    groups: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    boxes_left_out: dict[str, str] = field(default_factory=dict)
+
+
+def window(box: npt.NDArray[Any], size_wh: tuple[int, int], config: CropConfig) -> tuple[int, int, int, int]:
+    """The pixels of a crop: left, top, right, bottom, the last two exclusive, within the picture.
+
+    Args:
+        box: Left, top, right, bottom in pixels; it may reach beyond the picture.
+        size_wh: Width and height of the picture.
+        config: Margin and shape.
+
+    Raises:
+        CalcoError: When the box is empty, inverted or outside the picture, or the crop too small.
+
+    >>> window(np.array([10, 10, 30, 50]), (100, 100), CropConfig(labels=("all",), margin=0.5, min_size=9))
+    (0, 0, 40, 70)
+    """
+    low, high = np.asarray(box, np.float64).reshape(2, 2)
+    size = np.array(size_wh, np.float64)
+    if not (high > low).all():
+        raise CalcoError("the box is empty or inverted")
+    if not (np.minimum(high, size) > np.maximum(low, 0)).all():
+        raise CalcoError("the box lies outside the picture")
+    middle, sides = (low + high) / 2, (high - low) * (1 + 2 * config.margin)
+    if config.square:
+        sides = np.full(2, min(sides.max(), size.min()))
+        middle = np.clip(middle, sides / 2, size - sides / 2)
+    # A float32 corner may lie a hair beside its pixel.
+    first = np.floor(np.clip(middle - sides / 2, 0, size) + 1e-3).astype(int)
+    last = np.ceil(np.clip(middle + sides / 2, 0, size) - 1e-3).astype(int)
+    if config.square:
+        last = first + (last - first).min()
+    if (last - first).min() < config.min_size:
+        raise CalcoError(f"the crop has {last[0] - first[0]}x{last[1] - first[1]} pixels, under {config.min_size}")
+    return int(first[0]), int(first[1]), int(last[0]), int(last[1])
+
+
+def cut(
+    photographs: Sequence[Photograph],
+    out: str | Path,
+    config: CropConfig,
+    jobs: int,
+    progress: Callable[[int, int], None],
+) -> Cut:
+    """Writes a crop of each box, as `NAME_BOX.png`, and `groups.csv`, which keeps those of one photograph together.
+
+    Photographs with the same bytes are one group, whatever their names.
+
+    Args:
+        photographs: Their names differ.
+        out: The folder.
+        config: Which boxes, and how.
+        jobs: How many photographs are read at once.
+        progress: Called with the number of photographs done and in all.
+
+    Raises:
+        CalcoError: When no box has one of the labels, or the folder cannot be written.
+    """
+    _check_labels(photographs, config.labels)
+    folder, done = make_folder(out), Cut()
+    first_with: dict[str, str] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        results = pool.map(lambda photograph: _crops_of(photograph, folder, config), photographs)
+        for count, (photograph, (content, cuts)) in enumerate(zip(photographs, results, strict=True), 1):
+            group = first_with.setdefault(content, photograph.name)
+            done.groups |= dict.fromkeys(cuts.groups, group)
+            done.left_out |= cuts.left_out
+            done.boxes_left_out |= cuts.boxes_left_out
+            progress(count, len(photographs))
+    table = io.StringIO()
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerows([("key", "group"), *done.groups.items()])
+    atomic_write(folder / "groups.csv", table.getvalue())
+    return done
+
+
+def _check_labels(photographs: Sequence[Photograph], labels: Sequence[str]) -> None:
+    known = {label for photograph in photographs for label in photograph.record.things.classes}
+    for label in labels:
+        if photographs and label != "all" and label not in known:
+            names = ", ".join(sorted(known)[:12]) or "none"
+            raise CalcoError(f"no box has the label {label}; the labels of these photographs: {names}")
+
+
+def _crops_of(photograph: Photograph, out: Path, config: CropConfig) -> tuple[str, Cut]:
+    """Writes the crops of one photograph: the digest of its bytes, and what came of its boxes."""
+    cuts = Cut()
+    try:
+        image = images.read(photograph.path, background="channel")
+        size = image.shape[1], image.shape[0]
+        things = photograph.record.at(*size).things
+        content = digest(photograph.path)
+    except CalcoError as error:
+        cuts.left_out[photograph.name] = str(error)
+        return "", cuts
+    for number, (label, box) in enumerate(zip(things.classes, things.boxes, strict=True)):
+        if label not in config.labels and "all" not in config.labels:
+            continue
+        name = f"{photograph.name}_{number}"
+        try:
+            left, top, right, bottom = window(box, size, config)
+        except CalcoError as error:
+            cuts.boxes_left_out[name] = str(error)
+            continue
+        path = out / f"{name}{_ending(image)}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, image[top:bottom, left:right])
+        cuts.groups[name] = photograph.name
+    return content, cuts
+
+
+def _ending(image: images.Image) -> str:
+    """What keeps the picture as it is: PNG, which knows no floats and no more than four channels."""
+    return ".tif" if image.dtype == np.float32 or image.shape[2] > 4 else ".png"

@@ -1,0 +1,314 @@
+"""Downloads pictures: several at once, within limits of time and size, tried again where that may help, and checked."""
+
+import contextlib
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from calco import images
+from calco.errors import CalcoError
+from calco.files import atomic_write, explain, make_folder, read_json_lines
+from calco.pairs.types import fraction
+
+if TYPE_CHECKING:
+    import httpx
+
+JOURNAL: Final = "collected.jsonl"
+MEGABYTE: Final = 1_000_000
+WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429})  # and all from 500 on
+MAX_REDIRECTS: Final = 5
+MUTE_AFTER: Final = 3  # files that a host did not answer for, after which it is left alone
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadConfig:
+    """How patiently pictures are fetched."""
+
+    jobs: int = 8
+    """How many are fetched at once."""
+
+    timeout: float = 10.0
+    """Seconds of silence after which an attempt is given up."""
+
+    patience: float = 120.0
+    """Seconds that one attempt may take in all."""
+
+    retries: int = 3
+    """How often an attempt is repeated after silence, a broken connection or an error of the server."""
+
+    largest: float = 100.0
+    """Megabytes above which a file is refused."""
+
+    pause: float = 0.5
+    """Seconds before the first repetition, about doubled with each further one; chance comes from the seed."""
+
+    seed: int = 0
+    """From which the chance in the pauses derives."""
+
+    def __post_init__(self) -> None:
+        for name in ("jobs", "timeout", "patience", "largest"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise CalcoError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("retries", "pause"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise CalcoError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A picture to fetch: the name that it gets, without ending, and its address."""
+
+    name: str
+    address: str
+
+
+@dataclass
+class Fetched:
+    """What came of the addresses.
+
+    Attributes:
+        files: The file of each name that is there now.
+        kept: How many of them an earlier call had fetched.
+        failed: Name and reason of each picture that could not be had.
+    """
+
+    files: dict[str, Path] = field(default_factory=dict)
+    kept: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+class _Failed(Exception):
+    """An attempt that failed; `wait` tells the seconds until another one makes sense, None that none does."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+def download(
+    wanted: Sequence[Wanted], folder: str | Path, config: DownloadConfig, progress: Progress | None = None
+) -> Fetched:
+    """Fetches pictures into a folder; each gets the ending of the format that it really has.
+
+    What an earlier call has fetched from the same address is kept. A journal tells file, address and size of each.
+
+    Args:
+        wanted: Names and addresses; the names differ.
+        folder: Where they go.
+        config: Limits and repetitions.
+        progress: Called with the number settled and the number in all.
+
+    Raises:
+        CalcoError: When httpx is not installed or the folder cannot be written.
+    """
+    try:
+        from anyio.from_thread import start_blocking_portal
+    except ImportError as error:
+        raise CalcoError("downloads need httpx; install it: pip install 'calco[collect]'") from error
+    fetcher = _Fetcher(make_folder(folder), config, progress or (lambda _done, _of: None))
+    missing = fetcher.resume(wanted)
+    # A loop of its own, in its own thread: this may be called from within another one, such as a notebook's.
+    with start_blocking_portal() as portal:
+        portal.call(fetcher.fetch_all, missing)
+    if fetcher.broken:
+        raise fetcher.broken
+    return fetcher.done
+
+
+class _Fetcher:
+    """One call of `download`."""
+
+    def __init__(self, folder: Path, config: DownloadConfig, progress: Progress) -> None:
+        self.folder, self.config, self.progress = folder, config, progress
+        self.done = Fetched()
+        self.broken: CalcoError | None = None
+        self.mute: Counter[str] = Counter()
+        self.total = 0
+
+    def resume(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Takes over what the journal tells and the folder holds; what is left is missing."""
+        for leftover in self.folder.glob(".*.part"):
+            leftover.unlink(missing_ok=True)
+        rows = {row.get("name"): row for row in read_json_lines(self.folder / JOURNAL)}
+        kept = [row for one in wanted if (row := rows.get(one.name)) and self._holds(row, one)]
+        # Written anew: a line that a kill cut off must not swallow the next one.
+        atomic_write(self.folder / JOURNAL, "".join(_line(row) for row in kept))
+        self.done.files = {row["name"]: self.folder / row["file"] for row in kept}
+        self.done.kept, self.total = len(kept), len(wanted)
+        return [one for one in wanted if one.name not in self.done.files]
+
+    def _holds(self, row: dict[str, Any], one: Wanted) -> bool:
+        path = self.folder / Path(str(row.get("file"))).name
+        return row.get("address") == _public(one.address) and path.is_file() and path.stat().st_size == row.get("bytes")
+
+    async def fetch_all(self, missing: Sequence[Wanted]) -> None:
+        import anyio
+        import httpx
+
+        config = self.config
+        waiting = iter(missing)
+        async with (
+            httpx.AsyncClient(
+                timeout=config.timeout,
+                follow_redirects=True,
+                max_redirects=MAX_REDIRECTS,
+                limits=httpx.Limits(max_connections=config.jobs),
+                headers={"User-Agent": "calco", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
+            ) as client,
+            anyio.create_task_group() as group,
+        ):
+
+            async def work() -> None:
+                for one in waiting:
+                    try:
+                        await self._fetch(client, one)
+                    except CalcoError as error:  # the disk: no further picture would fare better
+                        self.broken = error
+                        group.cancel_scope.cancel()
+                    self.progress(len(self.done.files) + len(self.done.failed), self.total)
+
+            for _ in range(config.jobs):
+                group.start_soon(work)
+
+    async def _fetch(self, client: "httpx.AsyncClient", one: Wanted) -> None:
+        """Tries until the picture is there, or no further attempt makes sense."""
+        import anyio
+
+        part = self.folder / f".{one.name}.part"
+        try:
+            for attempt in range(self.config.retries + 1):
+                try:
+                    await self._attempt(client, one.address, part, attempt)
+                    self._keep(one, part, await anyio.to_thread.run_sync(_checked, part))
+                    return
+                except _Failed as failure:
+                    if failure.wait is None or attempt == self.config.retries:
+                        again = f", tried {attempt + 1} times" if attempt else ""
+                        self.done.failed[one.name] = f"{failure}{again} ({_public(one.address)})"
+                        return
+                    await anyio.sleep(failure.wait)
+        finally:
+            part.unlink(missing_ok=True)
+
+    async def _attempt(self, client: "httpx.AsyncClient", address: str, part: Path, attempt: int) -> None:
+        import anyio
+        import httpx
+
+        pause = self.config.pause * 2**attempt * (0.5 + fraction(self.config.seed, "pause", address, attempt))
+        host = ""
+        try:
+            host = _host(httpx.URL(address))
+            if self.mute[host] >= MUTE_AFTER:
+                raise _Failed(f"{host} answered for none of the files before")
+            with anyio.fail_after(self.config.patience):
+                async with client.stream("GET", address) as answer:
+                    self.mute[host] = 0
+                    self._judge(answer, pause)
+                    await self._receive(answer, part)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            self.mute[host] += attempt == self.config.retries
+            raise _Failed(f"{host} cannot be reached: {_told(error)}", pause) from error
+        except httpx.TimeoutException as error:
+            raise _Failed(f"the server was silent for {self.config.timeout:g} seconds", pause) from error
+        except TimeoutError as error:
+            raise _Failed(f"it took more than {self.config.patience:g} seconds", pause) from error
+        except httpx.TooManyRedirects as error:
+            raise _Failed(f"it is redirected more than {MAX_REDIRECTS} times") from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError, ValueError, ExceptionGroup) as error:
+            raise _Failed(f"it cannot be asked for: {_told(error)}") from error
+        except httpx.HTTPError as error:
+            raise _Failed(f"the connection broke: {_told(error)}", pause) from error
+
+    def _judge(self, answer: "httpx.Response", pause: float) -> None:
+        """Refuses an answer by its head."""
+        status = answer.status_code
+        if not answer.is_success:
+            reason = f"the server answered {status} {answer.reason_phrase}".rstrip()
+            if status not in WORTH_ANOTHER_TRY and status < 500:
+                raise _Failed(reason)
+            asked = _seconds(answer.headers.get("Retry-After", ""))
+            if asked > self.config.patience:
+                raise _Failed(f"{reason} and asks to come back in {asked:.0f} seconds")
+            raise _Failed(reason, max(pause, asked))
+        length = answer.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > self.config.largest * MEGABYTE:
+            raise _Failed(f"it has {int(length) / MEGABYTE:.1f} MB, more than {self.config.largest:g}")
+
+    async def _receive(self, answer: "httpx.Response", part: Path) -> None:
+        """The body into a file; httpx itself raises when less comes than was announced."""
+        size = 0
+        with self._disk(), part.open("wb") as file:
+            async for block in answer.aiter_bytes():
+                size += len(block)
+                if size > self.config.largest * MEGABYTE:
+                    raise _Failed(f"it has more than {self.config.largest:g} MB")
+                file.write(block)
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explain(error, self.folder, "write into") from error
+
+    def _keep(self, one: Wanted, part: Path, ending: str) -> None:
+        file = self.folder / f"{one.name}{ending}"
+        with self._disk():
+            row = {"name": one.name, "address": _public(one.address), "file": file.name, "bytes": part.stat().st_size}
+            os.replace(part, file)
+            with (self.folder / JOURNAL).open("a", encoding="utf-8") as journal:
+                journal.write(_line(row))
+        self.done.files[one.name] = file
+
+
+def _checked(path: Path) -> str:
+    """Reads all pixels, and gives the ending of the format that the file really has."""
+    try:
+        images.read(path)
+        return images.true_ending(path)
+    except CalcoError as error:
+        raise _Failed(
+            str(error).removeprefix(f"cannot read {path}: ").removesuffix("; replace or remove it")
+        ) from error
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _host(url: "httpx.URL") -> str:
+    if url.scheme not in ("http", "https") or not url.host:
+        raise ValueError("an address begins with http:// or https:// and a host")
+    return url.host
+
+
+def _public(address: str) -> str:
+    """The address without the name and password that may stand in it."""
+    scheme, separator, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _told(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):  # what anyio makes of an address that the system cannot take
+        error = error.exceptions[0]
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _seconds(retry_after: str) -> float:
+    """What `Retry-After` asks for, as seconds or as a date; 0 when it asks for nothing that can be understood."""
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0
