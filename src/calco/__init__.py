@@ -7,11 +7,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from calco.checking.check import check
+    from calco.checking.config import CheckConfig
+    from calco.collecting.collect import collect
     from calco.errors import CalcoError
     from calco.evaluation.evaluate import evaluate
     from calco.inference.model import Translator, load
     from calco.inference.translate import translate
     from calco.pairs.opening import open_source
+    from calco.pairs.preparing.config import PrepareConfig
+    from calco.pairs.preparing.prepare import prepare
     from calco.pairs.recipes import build_recipe
     from calco.pairs.types import Pair, Picture
     from calco.training.config import TrainConfig
@@ -23,28 +28,38 @@ __version__ = "0.1.0"
 # Where each public name lives. They are imported when first asked for, so that `calco --help` answers at once.
 _HOMES = {
     "CalcoError": "calco.errors",
+    "CheckConfig": "calco.checking.config",
     "Pair": "calco.pairs.types",
     "Picture": "calco.pairs.types",
+    "PrepareConfig": "calco.pairs.preparing.config",
     "Translator": "calco.inference.model",
     "TrainConfig": "calco.training.config",
     "build_recipe": "calco.pairs.recipes",
+    "check": "calco.checking.check",
+    "collect": "calco.collecting.collect",
     "evaluate": "calco.evaluation.evaluate",
     "load": "calco.inference.model",
     "open_source": "calco.pairs.opening",
+    "prepare": "calco.pairs.preparing.prepare",
     "preset": "calco.training.presets",
     "train": "calco.training.train",
     "translate": "calco.inference.translate",
 }
 __all__ = [
     "CalcoError",
+    "CheckConfig",
     "Pair",
     "Picture",
+    "PrepareConfig",
     "TrainConfig",
     "Translator",
     "build_recipe",
+    "check",
+    "collect",
     "evaluate",
     "load",
     "open_source",
+    "prepare",
     "preset",
     "train",
     "translate",

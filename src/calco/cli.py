@@ -15,6 +15,103 @@ def demo(args: list[str]) -> None:
     run(**_parse(args, "demo"))
 
 
+def collect(args: list[str]) -> None:
+    """Fetches the pictures that a list names, and cuts out what its boxes name."""
+    from rich.console import Console
+
+    from calco.collecting.collect import collect as run
+    from calco.collecting.download import DownloadConfig
+    from calco.collecting.words import left_out_table, verdict
+    from calco.console import bar
+
+    options = _parse(args, "collect")
+    fetch = DownloadConfig(
+        **{name: options.pop(name) for name in ("jobs", "timeout", "patience", "retries", "largest")}
+    )
+    with bar("collecting") as advance:
+        done = run(**options, fetch=fetch, progress=lambda _doing, count, of: advance(count, of))
+    out = Console(highlight=False)
+    if done.left_out or done.boxes_left_out or done.remarks:
+        out.print(left_out_table(done))
+    out.print(verdict(done), markup=False, soft_wrap=True)
+
+
+def prepare(args: list[str]) -> None:
+    """Makes pairs once and writes them: shards, or files for other tools."""
+    import tyro
+    from rich.console import Console
+
+    from calco.console import say
+    from calco.pairs.preparing.config import PrepareConfig
+    from calco.pairs.preparing.prepare import prepare as run
+    from calco.pairs.preparing.words import counts_table, left_out_table
+
+    config = tyro.cli(PrepareConfig, args=args, prog="calco prepare", description=prepare.__doc__)
+    done = run(config)
+    out = Console(highlight=False)
+    out.print(counts_table(done.manifest))
+    if done.manifest.left_out:
+        out.print(left_out_table(done.manifest.left_out))
+    out.print(f"digest {done.manifest.digest}", soft_wrap=True)
+    say(f"{done.folder} is ready" + (f"; {done.kept} pairs were there from before" if done.kept else ""))
+
+
+def check(args: list[str]) -> None:
+    """What is wrong with a data set, before anyone trains on it."""
+    import tyro
+    from rich.console import Console
+
+    from calco.checking.check import check as run
+    from calco.checking.check import findings_table
+    from calco.checking.config import BESIDE, CheckConfig
+    from calco.console import say
+
+    words = _with_default(args, "--write-groups", BESIDE)
+    words = _with_default([f"--write-drop{word[6:]}" if word[:6] == "--drop" else word for word in words],
+                          "--write-drop", BESIDE)  # fmt: skip
+    epilogue = (
+        "--write-groups [FILE.csv]: writes the groups with which no twin crosses the split; without a file, beside the "
+        "pictures. --drop [FILE.csv]: the same for what must be left out; what the file leaves out already stays out. "
+        "Leaves with exit code 1 when something must be mended."
+    )
+    report = run(
+        tyro.cli(
+            CheckConfig, args=words, prog="calco check", description=f"{(check.__doc__ or '').strip()}\n\n{epilogue}"
+        )
+    )
+    out = Console(highlight=False)
+    if report.findings:
+        out.print(findings_table(report))
+    out.print(report.verdict(), markup=False, soft_wrap=True)
+    for path in report.written.values():
+        say(f"{path} is written")
+    for command in report.commands.values():
+        out.print(f"mend it with: {command}", markup=False, soft_wrap=True)
+    say(f"the page is {report.page}")
+    if not report.ok:
+        sys.exit(1)
+
+
+def _with_default(args: list[str], name: str, value: str) -> list[str]:
+    """The words with a value after an option that may stand without its file."""
+    words: list[str] = []
+    for place, word in enumerate(args):
+        words.append(word)
+        following = args[place + 1] if place + 1 < len(args) else "--"
+        if word == name and not following.lower().endswith(".csv"):
+            words.append(value)
+    return words
+
+
+def recipes(args: list[str]) -> None:
+    """Draws what each recipe, with each of its settings, makes of a picture."""
+    from calco.console import say
+    from calco.pairs.gallery import draw_sheets
+
+    for sheet in draw_sheets(**_parse(args, "recipes")):
+        say(str(sheet))
+
+
 def train(args: list[str]) -> None:
     """From pictures to a run with a trained model in it."""
     from dataclasses import replace
@@ -162,6 +259,10 @@ def _parse(args: list[str], verb: str) -> dict[str, Any]:
 
 VERBS: dict[str, Callable[[list[str]], None]] = {
     "demo": demo,
+    "collect": collect,
+    "prepare": prepare,
+    "check": check,
+    "recipes": recipes,
     "train": train,
     "evaluate": evaluate,
     "compare": compare,

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from calco.pairs.sources import Kind
+
 Model = Annotated[str, arg(metavar="MODEL")]
 Pictures = Annotated[str, arg(metavar="PICTURES")]
 Options = dict[str, Any]
@@ -21,12 +23,59 @@ def demo(out: str = "demo", minutes: float = 3.0, drawings: int = 900, seed: int
     return locals()
 
 
+def collect(
+    annotations: Annotated[str, arg(metavar="ANNOTATIONS")],
+    /,
+    out: str,
+    pictures: str | None = None,
+    crop: tuple[str, ...] = (),
+    margin: float = 0.25,
+    min_size: int = 64,
+    square: bool = False,
+    jobs: int = 8,
+    timeout: float = 10.0,
+    patience: float = 120.0,
+    retries: int = 3,
+    largest: float = 100.0,
+) -> Options:
+    """Fetches the pictures that a list names, and cuts out what its boxes name.
+
+    Args:
+        annotations: JSON lines whose `content` is an address; with --pictures, annotations of any kind.
+        out: The folder to write into.
+        pictures: The folder of the pictures, where they are there already; nothing is fetched then.
+        crop: The labels to cut out; all takes every box.
+        margin: What is added on each side of a box, as a share of its width and height.
+        min_size: Pixels that the shorter side of a crop must have.
+        square: Widens the shorter side of a crop, as far as the picture reaches.
+        jobs: How many pictures are fetched at once.
+        timeout: Seconds of silence after which an attempt is given up.
+        patience: Seconds that one attempt may take in all.
+        retries: How often an attempt is repeated after silence, a broken connection or an error of the server.
+        largest: Megabytes above which a file is refused.
+    """
+    return locals()
+
+
+def recipes(
+    picture: Annotated[str | None, arg(metavar="PICTURE")] = None, /, out: str = "recipes", only: str | None = None
+) -> Options:
+    """Draws what each recipe, with each of its settings, makes of a picture; each under the options that give it.
+
+    Args:
+        picture: Any picture; without it, a drawing of the built-in set.
+        out: The folder to write into, one sheet a recipe.
+        only: One sheet alone: aligned, colorize, erase, sketch, degrade, segment or augment.
+    """
+    return locals()
+
+
 def evaluate(
     model: Model,
     pictures: Annotated[str | None, arg(metavar="PICTURES")] = None,
     /,
     out: str | None = None,
-    source: Literal["auto", "side-by-side", "parallel", "masks", "photographs", "openmoji"] | None = None,
+    source: Kind | None = None,
     input: str | None = None,
     target: str | None = None,
     direction: Literal["AtoB", "BtoA"] | None = None,
@@ -34,6 +83,8 @@ def evaluate(
     limit: int = 0,
     inception: str | None = None,
     seed: int = 0,
+    recipe: str | None = None,
+    allow_code: bool = False,
 ) -> Options:
     """Scores a model on pictures; writes scores.json and report.html.
 
@@ -49,6 +100,8 @@ def evaluate(
         limit: At most so many pictures; 0 takes all.
         inception: Weight file for FID, KID and the Inception score, or `download`.
         seed: Of the holes that erase makes and of the bootstrap.
+        recipe: Where the file of a recipe of one's own lies here, such as my.py:fade.
+        allow_code: Runs the recipe's own code although nobody has named it on this machine.
     """
     return locals()
 
@@ -68,9 +121,13 @@ def translate(
     pictures: Pictures,
     /,
     out: str,
+    masks: str | None = None,
     noise_seed: int | None = None,
     native: bool = False,
     overwrite: bool = False,
+    make_input: bool = False,
+    recipe: str | None = None,
+    allow_code: bool = False,
 ) -> Options:
     """Translates a picture or a folder of pictures.
 
@@ -78,8 +135,12 @@ def translate(
         model: A run or a model folder.
         pictures: A picture, or a folder that is read with its sub-folders.
         out: The folder to write into.
+        masks: A folder of masks with the names of the pictures, white where they shall be redrawn; for erase.
         noise_seed: Leaves dropout on, drawn from this seed, for variety.
         native: Shows the network the pictures at their own scale, not at that of training.
         overwrite: Translates again what stands in the folder.
+        make_input: First makes the input of each picture by the model's recipe: a sketch of it, a damaged copy.
+        recipe: With make-input, where the file of a recipe of one's own lies here, such as my.py:fade.
+        allow_code: Runs the recipe's own code although nobody has named it on this machine.
     """
     return locals()

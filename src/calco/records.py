@@ -33,7 +33,7 @@ def from_record(kind: type[T], record: Any, where: str | Path) -> T:
     try:
         # Not strict: 10 is a fine number of minutes where 10.0 is meant.
         config = msgspec.convert(record, kind, strict=False)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:  # half a character, a circle in YAML
         raise CalcoError(f"{where}: {error}; correct the field, or remove it to take its default") from error
     if unknown := _unknown(kind, record):
         raise CalcoError(f"{where} has the unknown field {unknown}; correct its name, or remove it")
@@ -68,7 +68,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise explain(error, path, "read") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise CalcoError(f"{path} is not valid YAML ({reason}); correct it, or make it anew") from error
     if not isinstance(content, dict):

@@ -6,7 +6,8 @@ import pytest
 
 from calco.evaluation import metrics
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, NAVIER_STOKES, TELEA, baselines_for
-from calco.pairs.types import Pair
+from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.pairs.types import Pair, Picture, generator
 from evaluation.formula_pictures import pairs, wave
 
 
@@ -55,3 +56,18 @@ def test_inpainting_a_grey_input_gives_a_grey_picture_in_the_targets_shape() -> 
     made = baselines_for(mean_target=None, erased=True)[TELEA](pair)
     assert made.shape == pair.target.shape
     assert (made[..., 0] == made[..., 1]).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("told", [False, True])
+def test_inpainting_does_not_depend_on_what_was_left_in_the_holes(channels: int, told: bool) -> None:
+    whole = np.concatenate([wave(40, 40, 0.05, 0.04), wave(40, 40, 0.03, 0.05)], axis=2)[..., :channels]
+    dish = Picture(image=np.ascontiguousarray(whole), key="k", group="g")
+    made = []
+    for fill in ("magenta", "white", "mean", "noise"):
+        config = RecipeConfig(recipe="erase", erase=EraseConfig(fill=fill, mask_channel=told, box_size=(0.2, 0.2)))
+        pair = build_recipe(config, "photographs")(dish, generator(0, 0, "k"))
+        made.append(baselines_for(mean_target=None, erased=True)[TELEA](pair))
+        assert made[-1].shape == dish.image.shape
+        assert (made[-1][~pair.region] == dish.image[~pair.region]).all()
+    assert all((one == made[0]).all() for one in made)

@@ -11,11 +11,11 @@ import pytest
 
 from calco.errors import CalcoError
 from calco.evaluation.comparison import compare_report
-from calco.evaluation.page import MAX_SIDE, data_uri
 from calco.evaluation.report import write_report
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.scoring import evaluate
 from calco.images import Image
+from calco.page.html import MAX_SIDE, data_uri
 from evaluation.formula_pictures import pairs, wave
 from support import find_chromium, requires
 

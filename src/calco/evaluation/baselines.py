@@ -26,7 +26,12 @@ Baseline = Callable[[Pair], Image]
 
 def copied(pair: Pair) -> Image:
     """The input, with the target's channels and dtype."""
-    return _like_target(pair.input, pair)
+    return _like_target(_without_mask(pair), pair)
+
+
+def can_be_copied(pair: Pair) -> bool:
+    """Whether the input can take the target's channels."""
+    return images.converts(_without_mask(pair).shape[2], pair.target.shape[2])
 
 
 def mean_of(mean: npt.NDArray[np.float32]) -> Baseline:
@@ -49,22 +54,33 @@ def inpainted(name: str) -> Baseline:
     def baseline(pair: Pair) -> Image:
         if pair.region is None or not pair.region.any():
             return copied(pair)
-        picture = images.as_dtype(pair.input, np.uint8)
+        picture = images.as_dtype(_without_mask(pair), np.uint8)
         mask = pair.region.astype(np.uint8) * 255
-        filled = cv2.inpaint(np.ascontiguousarray(picture), mask, INPAINT_RADIUS, _INPAINTERS[name])
-        return _like_target(np.asarray(filled).reshape(picture.shape), pair)
+        planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(picture, 2, 0)]
+        filled = [cv2.inpaint(plane, mask, INPAINT_RADIUS, _INPAINTERS[name]) for plane in planes]
+        return _like_target(np.stack(filled, axis=2), pair)
 
     return baseline
 
 
-def baselines_for(*, mean_target: npt.NDArray[np.float32] | None, erased: bool) -> dict[str, Baseline]:
+def _without_mask(pair: Pair) -> Image:
+    """The input without the channel that tells what is erased, where it has one."""
+    picture, region = pair.input, pair.region
+    told = region is not None and picture.shape[2] not in (1, 3) and np.array_equal(picture[..., -1] == 0, region)
+    return picture[..., :-1] if told else picture
+
+
+def baselines_for(
+    *, mean_target: npt.NDArray[np.float32] | None, erased: bool, copies: bool = True
+) -> dict[str, Baseline]:
     """The baselines that make sense, by name, in the order in which they are shown.
 
     Args:
         mean_target: The mean over the training targets, or None where there are none.
         erased: Whether the pairs have an erased region.
+        copies: Whether inputs can be copied, as `can_be_copied` tells.
     """
-    found: dict[str, Baseline] = {INPUT_COPIED: copied}
+    found: dict[str, Baseline] = {INPUT_COPIED: copied} if copies else {}
     if mean_target is not None:
         found[MEAN_TARGET] = mean_of(mean_target)
     if erased:
@@ -73,5 +89,4 @@ def baselines_for(*, mean_target: npt.NDArray[np.float32] | None, erased: bool) 
 
 
 def _like_target(image: Image, pair: Pair) -> Image:
-    channelled = images.as_channels(image, 1 if pair.target.shape[2] == 1 else 3)
-    return images.as_dtype(channelled, pair.target.dtype)
+    return images.as_dtype(images.as_channels(image, pair.target.shape[2]), pair.target.dtype)

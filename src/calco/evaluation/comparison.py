@@ -8,9 +8,10 @@ from calco.errors import CalcoError
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.intervals import Score
 from calco.evaluation.metrics import METRICS
-from calco.evaluation.page import picture, score_table, write_page
+from calco.evaluation.page import score_table, write_report_page
 from calco.evaluation.scorecard import Case, Scorecard
 from calco.evaluation.words import count, number
+from calco.page.html import picture
 
 NUM_PICTURES = 24
 
@@ -36,7 +37,7 @@ def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
         f'<ul class="facts"><li>{escape(names)}</li></ul><div class="verdict"><p>{escape(_winners(cards))}</p></div>'
     )
     body = _compared_scores(cards, same=same) + _compared_pictures(cards)
-    return write_page(out, f"{names} · Calco", header, body)
+    return write_report_page(out, f"{names} · Calco", header, body)
 
 
 def _winners(cards: Mapping[str, Scorecard]) -> str:

@@ -15,7 +15,7 @@ from calco.files import make_folder, read_json_lines
 from calco.inference.model import ModelInfo, Translator, load, model_folder
 from calco.pairs.dataset import PairDataset
 from calco.pairs.opening import open_source
-from calco.pairs.recipes import build_recipe
+from calco.pairs.recipes import build_recipe, recipe_here, recipe_title
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import split_items
 from calco.pairs.types import Pair
@@ -31,6 +31,8 @@ def evaluate(
     out: str | Path | None = None,
     inception: str | Path | None = None,
     seed: int = 0,
+    recipe: str | None = None,
+    allow_code: bool = False,
 ) -> Scorecard:
     """Scores a model beside the baselines, and writes `scores.json` and `report.html`.
 
@@ -43,6 +45,8 @@ def evaluate(
         out: The folder of the report; None takes `report` in the run, or beside the model.
         inception: Weight file for FID, KID and the Inception score, or "download".
         seed: Of the holes that `erase` makes and of the bootstrap.
+        recipe: Where the file of a function lies that the model's recipe names, such as "my.py:fade".
+        allow_code: Runs functions in files that nobody has named on this machine.
 
     Returns:
         The scorecard; its cases hold the pictures of the report.
@@ -53,21 +57,22 @@ def evaluate(
     from calco.evaluation.report import write_report
 
     translator = load(model)
-    info = translator.info
+    info = replace(translator.info, recipe=recipe_here(translator.info.recipe, recipe))
     if masks is not None:
-        erase = replace(info.recipe.erase, masks=masks)
+        trained = info.recipe.erase
+        erase = replace(trained, masks=masks, holes=trained.holes if trained.masks else "masks")
         info = replace(info, recipe=replace(info.recipe, erase=erase))
     config = source or info.source
     found, items = _items(info, pictures, replace(config, limit=limit or config.limit))
-    recipe = build_recipe(info.recipe, found.kind, found.recipe)
-    dataset = PairDataset(found, items, recipe, info.jitter, seed, train=False)
+    make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=allow_code)
+    dataset = PairDataset(found, items, make, info.jitter, seed, train=False)
     folder = make_folder(out if out is not None else model_folder(model).parent / "report")
     with bar("scoring", len(items)) as advance:
         card = scoring.evaluate(
             lambda picture: translator(picture, native=True),
             _pairs(dataset),
             name=Path(model).resolve().name,
-            recipe=info.recipe.recipe,
+            recipe=recipe_title(info.recipe.recipe),
             palette=info.recipe.segment.palette if info.palette is not None else None,
             seen=_seen(found, items, info),
             mean_target=_mean(translator),
@@ -149,6 +154,7 @@ def about(info: ModelInfo, source: Source, damaged: dict[str, str]) -> dict[str,
     said = info.provenance
     splits = said.get("splits", {})
     learned = f"{splits.get('train', '?')} pairs, source {said.get('source', '?')}"
+    learned += "" if "trained_on" in said else "; too many to tell which of the scored ones are among them"
     return {
         "Recipe": info.recipe.recipe,
         "Trained on": f"{said.get('pictures', 'unknown')} ({learned})",

@@ -127,5 +127,5 @@ class SetScores:
 
 
 def _pixels(image: Image) -> Tensor:
-    """HWC of any dtype => 3HW float32 in [0, 255]."""
-    return (images.to_tensor(images.as_channels(image, 3)) + 1) * 127.5
+    """HWC of any dtype and channels, as a person is shown it => 3HW float32 in [0, 255]."""
+    return (images.to_tensor(images.as_channels(images.visible(image), 3)) + 1) * 127.5

@@ -1,7 +1,7 @@
 """Scores of one picture against another, as plain functions on arrays.
 
-Every function takes pictures as HWC arrays (uint8, uint16 or float32 in [0, 1]; one channel is repeated where the other
-picture has three) and returns a float, NaN where the score is not defined.
+Every function takes pictures as HWC arrays (uint8, uint16 or float32 in [0, 1], any channels; one channel is repeated
+where the other picture has three) and returns a float, NaN where the score is not defined.
 """
 
 import math
@@ -80,7 +80,7 @@ def _both(output: Image, target: Image) -> tuple[Floats, Floats]:
     """Both pictures as HWC float64 in [0, 1] with the same channels.
 
     Raises:
-        CalcoError: When height or width differ.
+        CalcoError: When height or width differ, or the channels are bands of different numbers.
     """
     if output.shape[:2] != target.shape[:2]:
         raise CalcoError(
@@ -142,10 +142,10 @@ def _tensors(output: Image, target: Image) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def colourfulness(image: Image) -> float:
-    """The M3 of Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003), on values 0..255."""
-    if image.shape[2] == 1:
-        return 0.0
-    red, green, blue = np.moveaxis(_unit(image) * 255, 2, 0)
+    """The M3 of Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003), on values 0..255; NaN of bands."""
+    if image.shape[2] > 4:
+        return math.nan
+    red, green, blue = np.moveaxis(_unit(images.as_channels(image, 3)) * 255, 2, 0)
     rg, yb = red - green, (red + green) / 2 - blue
     return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
 

@@ -1,65 +1,27 @@
-"""The parts that reports are made of: the page around them, pictures, the table of scores, the cards of cases."""
+"""The parts that reports are made of: the page around them, the table of scores, the cards of cases."""
 
-import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
-import numpy as np
-from PIL import Image as Pillow
-
-from calco import __version__, images
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.intervals import Score
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.scorecard import Case
 from calco.evaluation.words import arrow, interval_text, number
-from calco.files import atomic_write, make_folder
-from calco.images import Image
+from calco.page.html import asset, picture, write_page
 
 REPORT = "report.html"
-MAX_SIDE = 640
-"""Pixels; larger pictures are shrunk in the report."""
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 SIDES = ("input", "output", "target")
 
 Systems = Mapping[str, Mapping[str, Score]]
 
 
-def asset(name: str) -> str:
-    """A text file that lies beside this module."""
-    return (files("calco.evaluation") / name).read_text(encoding="utf-8")
-
-
-def write_page(out: str | Path, title: str, header: str, body: str) -> Path:
-    """Writes a whole HTML page that needs no other file and may load none: the policy forbids it.
-
-    Args:
-        out: The file, or a folder to put `report.html` in.
-        title: Of the browser's tab; plain text.
-        header: HTML above the first section.
-        body: HTML of the sections.
-
-    Returns:
-        The path of the file.
-    """
-    text = (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>\n{asset('report.css')}</style>\n</head>\n<body>\n"
-        f'<header class="top"><div class="brand">Calco</div>{header}</header>\n<main>\n{body}\n</main>\n'
-        f"<footer>Made by Calco {escape(__version__)}. This page holds everything it shows and asks nothing of the "
-        f"network.</footer>\n{_DIALOG}\n<script>\n{asset('report.js')}</script>\n</body>\n</html>\n"
-    )
-    path = Path(out)
-    path = path if path.suffix.lower() in (".html", ".htm") else path / REPORT
-    make_folder(path.parent)
-    atomic_write(path, text)
-    return path
+def write_report_page(out: str | Path, title: str, header: str, body: str) -> Path:
+    """Writes a page with sliders between pictures, which a dialog enlarges; the arguments are those of `write_page`."""
+    css, js = asset("calco.evaluation", "report.css"), asset("calco.evaluation", "report.js")
+    return write_page(out, title, header, body, name=REPORT, css=css, js=js, after=_DIALOG)
 
 
 _DIALOG = (
@@ -69,27 +31,6 @@ _DIALOG = (
     + "".join(f'<figure><img class="{side}" alt="{side}"><figcaption>{side}</figcaption></figure>' for side in SIDES)
     + '</div><div class="each"></div></dialog>'
 )
-
-
-def data_uri(image: Image) -> str:
-    """The picture within the page: PNG where that is about as small as JPEG, which drawings and class maps are."""
-    picture = images.as_dtype(image, np.uint8)
-    height, width = picture.shape[:2]
-    if max(height, width) > MAX_SIDE:
-        scale = MAX_SIDE / max(height, width)
-        picture = images.resize(picture, (max(1, round(width * scale)), max(1, round(height * scale))))
-    opened = Pillow.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
-    exact, small = io.BytesIO(), io.BytesIO()
-    opened.save(exact, "PNG")
-    opened.save(small, "JPEG", quality=92, subsampling=0)
-    kind, data = ("jpeg", small) if small.tell() * 1.5 < exact.tell() else ("png", exact)
-    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
-
-
-def picture(image: Image, alt: str, css: str = "") -> str:
-    """An `img` with its size, so that the page does not jump while it is laid out."""
-    height, width = image.shape[:2]
-    return f'<img class="{css}" width="{width}" height="{height}" alt="{escape(alt)}" src="{data_uri(image)}">'
 
 
 def score_table(systems: Systems, metrics: Sequence[str], caption: str, highlight: Sequence[str] = (MODEL,)) -> str:
@@ -204,16 +145,3 @@ def switch() -> str:
         for name, at, pressed in choices
     )
     return f'<div class="switch" role="group" aria-label="Show in every picture">{buttons}</div>'
-
-
-def definitions(entries: Mapping[str, str | Sequence[str]], css: str = "about") -> str:
-    """Names and what they hold; a list of names becomes a fold-out."""
-    rows = []
-    for name, content in entries.items():
-        if isinstance(content, str):
-            text = escape(content)
-        else:
-            items = "".join(f"<li>{escape(item)}</li>" for item in content)
-            text = f'<details><summary>{len(content):,} names</summary><ul class="names">{items}</ul></details>'
-        rows.append(f"<dt>{escape(name)}</dt><dd>{text}</dd>")
-    return f'<dl class="{css}">{"".join(rows)}</dl>'

@@ -107,8 +107,9 @@ class Perceptual:
         return total
 
     def __call__(self, pictures: Sequence[Image], target: Image) -> list[float]:
-        """Distances of HWC pictures to a target of the same height and width; grey is repeated to three channels."""
-        tensors = torch.stack([images.to_tensor(images.as_channels(picture, 3)) for picture in (*pictures, target)])
+        """Distances of HWC pictures to a target of the same height and width, as a person is shown them (`visible`)."""
+        shown = [images.as_channels(images.visible(picture), 3) for picture in (*pictures, target)]
+        tensors = torch.stack([images.to_tensor(picture) for picture in shown])
         return [float(value) for value in self.distances(tensors[:-1], tensors[-1:])]
 
 

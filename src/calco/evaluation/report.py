@@ -9,9 +9,10 @@ from calco.evaluation import curves
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, MODEL, NAVIER_STOKES, TELEA
 from calco.evaluation.intervals import RESAMPLES
 from calco.evaluation.metrics import METRICS
-from calco.evaluation.page import definitions, gallery, picture, score_table, switch, write_page
+from calco.evaluation.page import gallery, score_table, switch, write_report_page
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.words import SYSTEM_NAMES, count, number
+from calco.page.html import definitions, picture
 
 NUM_TILES = 5
 _TILES = ("l1", "ssim", "st_lpips", "psnr_inside", "psnr", "iou", "dice", "pixel_accuracy", "ms_ssim", "fid")
@@ -54,7 +55,7 @@ def write_report(
     )
     facts = [f"recipe: {card.recipe}"] if card.recipe else []
     facts += [f"scored on {count(card.num_counted)}", _seen_fact(card)]
-    return write_page(out, f"{card.name} · Calco report", _header(card, facts), body)
+    return write_report_page(out, f"{card.name} · Calco report", _header(card, facts), body)
 
 
 def _seen_fact(card: Scorecard) -> str:

@@ -53,9 +53,9 @@ class Case:
 
     Attributes:
         key: The picture's name.
-        input: HWC uint8.
-        target: HWC uint8.
-        output: HWC uint8, what the model made of the input.
+        input: HWC uint8, as it is shown: grey or RGB.
+        target: The same.
+        output: The same: what the model made of the input.
         seen: Whether the model was trained on it.
         scores: System, metric, value.
         role: "best", "worst", or "chosen" (by chance that falls the same for everyone).

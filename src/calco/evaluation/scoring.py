@@ -11,7 +11,7 @@ import numpy.typing as npt
 from calco import images
 from calco.errors import CalcoError
 from calco.evaluation import metrics
-from calco.evaluation.baselines import MODEL, Baseline, baselines_for
+from calco.evaluation.baselines import MODEL, Baseline, baselines_for, can_be_copied
 from calco.evaluation.fid import ABSENT as FID_ABSENT
 from calco.evaluation.fid import SetScores, open_inception
 from calco.evaluation.intervals import Bootstrap, Score, interval
@@ -132,7 +132,9 @@ class _Judge:
     def add(self, pair: Pair, output: Image, *, seen: bool) -> PictureScores:
         """Scores the model's output and every baseline on one pair."""
         if self.baselines is None:
-            self.baselines = baselines_for(mean_target=self.mean_target, erased=pair.region is not None)
+            self.baselines = baselines_for(
+                mean_target=self.mean_target, erased=pair.region is not None, copies=can_be_copied(pair)
+            )
         outputs = {MODEL: output} | {name: baseline(pair) for name, baseline in self.baselines.items()}
         scores = {name: _scores(picture, pair) for name, picture in outputs.items()}
         if self.distance is not None:

@@ -35,7 +35,9 @@ class Showcase:
         """Takes a picture in, and lets go of the ones that are now neither extreme nor chosen."""
         self.num += 1
         value = self.sign * row.scores[MODEL].get(self.rank_by, math.nan)
-        source, target, made = (images.as_dtype(side, np.uint8) for side in (pair.input, pair.target, output))
+        source, target, made = (
+            images.as_dtype(images.visible(side), np.uint8) for side in (pair.input, pair.target, output)
+        )
         case = Case(key=pair.key, seen=row.seen, scores=row.scores, input=source, target=target, output=made)
         self._kept.append((value if math.isfinite(value) else 0.0, fraction("shown", pair.key), case))
         if len(self._kept) > 2 * (NUM_CHOSEN + 2 * NUM_EXTREME):

@@ -7,6 +7,7 @@ from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from calco.errors import CalcoError
 from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.pairs.augment import AugmentConfig
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.recipes import RecipeConfig
 from calco.pairs.sources import SourceConfig
@@ -148,6 +149,7 @@ class TrainConfig:
     recipe: Annotated[RecipeConfig, OmitArgPrefixes] = field(default_factory=RecipeConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     jitter: Annotated[JitterConfig, OmitArgPrefixes] = field(default_factory=JitterConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

@@ -5,9 +5,10 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
+from torch import Tensor
 
 from calco.pairs.dataset import EpochSampler, PairDataset
-from calco.training.loop import Batch
+from calco.training.loop import Batch, signed
 
 AHEAD = 4
 
@@ -15,7 +16,18 @@ AHEAD = 4
 def load_batch(dataset: PairDataset, places: list[tuple[int, int]]) -> Batch:
     """The pairs at these places (index, epoch)."""
     rows = [dataset[place] for place in places]
-    return Batch(*(torch.stack([row[name] for row in rows]) for name in ("input", "target", "weight")))
+    return Batch(
+        input=_stacked([row["input"] for row in rows]),
+        target=_stacked([row["target"] for row in rows]),
+        weight=torch.stack([row["weight"] for row in rows]),
+    )
+
+
+def _stacked(pictures: list[Tensor]) -> Tensor:
+    """CHW each => NCHW; where depths are mixed, all become `float32` in [-1, 1]."""
+    if len({picture.dtype for picture in pictures}) > 1:
+        pictures = [signed(picture) for picture in pictures]
+    return torch.stack(pictures)
 
 
 def batches(dataset: PairDataset, *, seed: int, epoch: int, batch: int, skip: int) -> Generator[Batch, None, None]:

@@ -18,17 +18,22 @@ from calco.training.objectives import discriminator_loss, generator_gan_loss, pi
 class Batch:
     """Pairs on their way into the networks."""
 
-    input: Tensor  # N, in, H, W, uint8
-    target: Tensor  # N, out, H, W, uint8
+    input: Tensor  # N, in, H, W, uint8, or float32 in [-1, 1]
+    target: Tensor  # N, out, H, W, the same
     weight: Tensor  # N, 1, H, W, float32
 
     def to(self, device: torch.device, memory_format: torch.memory_format) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 => float32 in [-1, 1] on the device; the weight as it is."""
+        """Input and target as float32 in [-1, 1] on the device; the weight as it is."""
         x, y = (
-            t.to(device, non_blocking=True).float().div_(127.5).sub_(1).contiguous(memory_format=memory_format)
+            signed(t.to(device, non_blocking=True)).contiguous(memory_format=memory_format)
             for t in (self.input, self.target)
         )
         return x, y, self.weight.to(device, non_blocking=True)
+
+
+def signed(pictures: Tensor) -> Tensor:
+    """uint8 => float32 in [-1, 1], on the same device; floats lie there already."""
+    return pictures.float().div_(127.5).sub_(1) if pictures.dtype == torch.uint8 else pictures
 
 
 class Networks:

@@ -18,7 +18,7 @@ def grid(rows: Sequence[tuple[Image, Image, Image]], caption: str, columns: int 
     """Input | output | target side by side, several of these a row, under a line of text.
 
     Args:
-        rows: Pictures of any size, HWC uint8, one or three channels; each row is brought to the first one's size.
+        rows: Pictures of any size and depth, HWC; each row is brought to the first one's size.
         caption: The line of text.
         columns: How many triples stand side by side.
 
@@ -26,7 +26,7 @@ def grid(rows: Sequence[tuple[Image, Image, Image]], caption: str, columns: int 
         HWC uint8 RGB of even height and width, as H.264 wants them.
     """
     height, width = rows[0][2].shape[:2]
-    cells = [[images.resize(images.as_channels(p, 3), (width, height)) for p in triple] for triple in rows]
+    cells = [[images.resize(_shown(p), (width, height)) for p in triple] for triple in rows]
     columns = min(columns, len(rows))
     lines = -(-len(rows) // columns)
     band = 24
@@ -38,6 +38,11 @@ def grid(rows: Sequence[tuple[Image, Image, Image]], caption: str, columns: int 
             sheet[top : top + height, left : left + width] = cell
     cv2.putText(sheet, caption, (GAP, band - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (60, 60, 60), 1, cv2.LINE_AA)
     return np.pad(sheet, ((0, sheet.shape[0] % 2), (0, sheet.shape[1] % 2), (0, 0)), constant_values=255)
+
+
+def _shown(picture: Image) -> Image:
+    """What a person is shown, HW3 uint8."""
+    return images.as_channels(images.as_dtype(images.visible(picture), np.uint8), 3)
 
 
 def write_film(pictures: Sequence[Path], path: Path, *, seconds: float = 10.0) -> None:

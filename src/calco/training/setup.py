@@ -7,8 +7,9 @@ from typing import Any
 
 from calco.errors import CalcoError
 from calco.networks import GeneratorConfig, build_discriminator, build_generator, count_parameters
+from calco.pairs.curation import MAX_COMPARED
 from calco.pairs.dataset import PairDataset
-from calco.pairs.erasing import fill_colour
+from calco.pairs.erasing import PER_PICTURE, fill_colour
 from calco.pairs.opening import open_source
 from calco.pairs.recipes import RecipeConfig, build_recipe, resolve
 from calco.pairs.sources import Item, Source
@@ -34,13 +35,15 @@ class Data:
         return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     def provenance(self) -> dict[str, Any]:
-        """Where the training pairs came from, with a digest of each."""
-        return {
+        """Where the training pairs came from, with a digest of each unless there are too many to read for that."""
+        said = {
             "pictures": self.source.root,
             "source": self.source.kind,
             "splits": {name: len(items) for name, items in self.splits.items()},
-            "trained_on": sorted(self.source.digest(item) for item in self.splits["train"]),
         }
+        if len(self.splits["train"]) <= MAX_COMPARED:
+            said["trained_on"] = sorted(self.source.digest(item) for item in self.splits["train"])
+        return said
 
     def left_out(self) -> dict[str, str]:
         """Every picture that was not used, and why."""
@@ -60,12 +63,14 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
         raise CalcoError("no pictures were named; give a folder or openmoji: calco train PICTURES")
     config = _with_whole_paths(config)
     source = open_source(config.pictures, config.source)
-    recipe_config = resolve(config.recipe, source.kind, source.recipe)
+    recipe_config = resolve(config.recipe, source.kind, source.recipe, source.classes)
     recipe = build_recipe(recipe_config, source.kind, source.recipe)
     splits = split_items(source.items, config.split)
 
     def dataset(split: str, *, train: bool) -> PairDataset:
-        return PairDataset(source, splits[split], recipe, config.jitter, config.seed, train=train)
+        return PairDataset(
+            source, splits[split], recipe, config.jitter, config.seed, train=train, augment=config.augment
+        )
 
     training, validation = dataset("train", train=True), dataset("val", train=False)
     first = training.pair(0, 0)
@@ -85,25 +90,44 @@ def _with_whole_paths(config: TrainConfig) -> TrainConfig:
     if masks is not None:
         erase = replace(config.recipe.erase, masks=str(Path(masks).resolve()))
         config = replace(config, recipe=replace(config.recipe, erase=erase))
+    named = config.source
+    whole = replace(named, annotations=_whole(named.annotations), groups=_whole(named.groups), drop=_whole(named.drop))
+    config = replace(config, source=whole)
     given = Path(config.pictures)
     return replace(config, pictures=str(given.resolve())) if given.exists() else config
+
+
+def _whole(path: str | None) -> str | None:
+    return str(Path(path).resolve()) if path and Path(path).exists() else path
 
 
 def choose_composition(
     generator: GeneratorConfig, recipe: RecipeConfig, in_channels: int, out_channels: int
 ) -> GeneratorConfig:
-    """Puts in the place of "auto" what a recipe lets stand: luminance for colour alone, all but the holes for erase."""
+    """Puts in the place of "auto" what a recipe lets stand: lightness for colour alone, all but the holes for erase.
+
+    Holes that have neither one colour nor a channel of their own (mean, noise) cannot be found: that stays plain.
+    """
+    steps = recipe.recipe.split("+")
+    by_channel = generator.hole_channel or ("erase" in steps and recipe.erase.mask_channel)
+    by_colour = generator.hole is not None or recipe.erase.fill not in PER_PICTURE
     composition = generator.composition
     if composition == "auto":
+        shown = in_channels - by_channel
         composition = "plain"
-        if recipe.recipe == "colorize" and out_channels == 3:
-            composition = "luminance"
-        elif recipe.recipe == "erase" and in_channels in (1, out_channels):
-            composition = "filled"
-    hole = generator.hole
-    if composition == "filled" and hole is None:
-        hole = fill_colour(recipe.erase.fill)
-    return replace(generator, composition=composition, hole=hole)
+        if steps == ["colorize"] or (steps == ["colorize", "erase"] and (by_channel or by_colour)):
+            composition = "lab" if recipe.colorize.space == "lab" else "luminance"
+        elif steps == ["erase"] and (by_channel or by_colour):
+            composition = "filled" if shown == out_channels or {shown, out_channels} == {1, 3} else "plain"
+    if composition == "plain" or (composition != "filled" and "erase" not in steps):
+        return replace(generator, composition=composition)
+    if not (by_channel or by_colour):
+        raise CalcoError(
+            f"composition {composition} must know what to redraw, and the fill {recipe.erase.fill} leaves no colour to "
+            "know it by; give --mask-channel, another --fill, or composition plain"
+        )
+    hole = None if by_channel else generator.hole or fill_colour(recipe.erase.fill)
+    return replace(generator, composition=composition, hole=hole, hole_channel=by_channel)
 
 
 def summary(config: TrainConfig, data: Data) -> str:

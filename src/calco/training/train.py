@@ -12,9 +12,12 @@ from types import FrameType
 
 import torch
 
-from calco.console import say
+from calco.checking.mending import check_command
+from calco.checking.quick import quick_remarks
+from calco.console import say, warn
 from calco.errors import CalcoError
 from calco.files import make_folder
+from calco.pairs.recipes import check_recorded, recipe_title
 from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.training.checkpoint import latest_checkpoint
 from calco.training.config import TrainConfig
@@ -42,6 +45,8 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     """
     data, config = open_data(config)
     say(data.source.summary())
+    for remark in [] if resume else quick_remarks(data.source, data.splits):
+        warn(f"{remark}; see: {check_command(config.pictures, config.source)}")
     folder = Path(config.out) if config.out else _free_folder(config)
     config = replace(config, out=str(folder))
     if not resume and (folder / "config.yaml").exists():
@@ -84,7 +89,9 @@ def load_config(path: str | Path) -> TrainConfig:
     record = read_yaml(path)
     if int(record.pop("format", FORMAT)) > FORMAT:
         raise CalcoError(f"{path} is of a newer format than {FORMAT}; update Calco: pip install --upgrade calco")
-    return from_record(TrainConfig, record, path)
+    config = from_record(TrainConfig, record, path)
+    check_recorded(config.recipe, path)
+    return config
 
 
 @contextmanager
@@ -107,7 +114,7 @@ def _stopped_by_signals(run: Run) -> Iterator[None]:
 
 
 def _free_folder(config: TrainConfig) -> Path:
-    stem = f"{config.recipe.recipe}-{Path(config.pictures).name or 'pictures'}"
+    stem = f"{recipe_title(config.recipe.recipe)}-{Path(config.pictures).name or 'pictures'}"
     for number in range(1, 10_000):
         folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
         if not folder.exists():
