@@ -22,7 +22,7 @@ from fuzz.mutations import mutate
 from fuzz.pictures import pictures
 from support import ROOT
 
-FILES = int(os.environ.get("CALCO_FUZZ", "1200"))
+FILES = int(os.environ.get("CALCO_FUZZ", "2000"))
 FIRST = int(os.environ.get("CALCO_FUZZ_FROM", "0"))
 SECONDS = 30  # for one file, on a machine that is busy with other tests
 MEGABYTES = 2000  # the bound that docs/bad-input.md states

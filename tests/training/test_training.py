@@ -307,7 +307,7 @@ def test_an_unknown_option_or_verb_leaves_with_2(pictures, capsys):
         with pytest.raises(SystemExit) as left:
             main(words)
         assert left.value.code == 2
-    assert "choose one of demo, train" in capsys.readouterr().err
+    assert "choose one of demo, collect" in capsys.readouterr().err
 
 
 def test_a_folder_under_a_file_is_said(pictures, tmp_path):

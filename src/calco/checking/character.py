@@ -6,7 +6,8 @@ from html import escape
 
 import numpy as np
 
-from calco.checking.survey import Facts, Side
+from calco.checking.sides import Side
+from calco.checking.survey import Facts
 from calco.page.html import picture
 from calco.pairs.sources import Source
 

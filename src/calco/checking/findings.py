@@ -193,9 +193,14 @@ def _boxes(source: Source, facts: Sequence[Facts]) -> list[Finding]:
         if fact.labels
     }
     keys = {os.path.relpath(item.paths[0], source.root): item.key for item in source.items if source.problems}
+    stems = {os.path.splitext(os.path.basename(name))[0]: key for name, key in keys.items()}
     for problem in source.problems:
-        if key := keys.get(problem.picture):
-            (lost if problem.reason.endswith("left out") else odd)[key].append(str(problem))
+        # What could not be read often names its picture without folder and ending, or does not name it at all.
+        key = keys.get(problem.picture) or stems.get(os.path.splitext(os.path.basename(problem.picture))[0])
+        if key and problem.reason.endswith("left out"):
+            lost.setdefault(key, []).append(str(problem))
+        else:
+            odd.setdefault(key or problem.where, []).append(str(problem))
     wrong, beyond = (
         tuple(Case((key,), "; ".join(reasons)) for key, reasons in each.items() if reasons) for each in (lost, odd)
     )

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.checking.glance import grey_of, sides_of
-from calco.checking.survey import THUMB, Facts
+from calco.checking.sides import THUMB
+from calco.checking.survey import Facts
 from calco.checking.twins import LIKE, Twin, find_cuts, find_twins, turned
 from calco.errors import CalcoError
 from calco.pairs.sources import Item, Source
@@ -65,7 +66,8 @@ def stem_of(key: str) -> str:
 def find_alike(source: Source, facts: Sequence[Facts]) -> list[Alike]:
     """All pairs of entries that show one picture; of a pile of equal ones each is paired with one."""
     shown, side = comparable(facts)
-    twins, found = find_twins(_thumbs(shown, side), DOUBTFUL), {}
+    twins = find_twins(_thumbs(shown, side), DOUBTFUL)
+    found: dict[tuple[int, int], Alike] = {}
     for twin in twins:
         if twin.likeness >= LIKE and (alike := _judged(shown, side, twin)):
             found[twin.first, twin.second] = alike
@@ -73,11 +75,14 @@ def find_alike(source: Source, facts: Sequence[Facts]) -> list[Alike]:
     doubtful = [*_of_one_name(shown), *nearly, *find_cuts(_thumbs(shown, side), _cuts(shown, side))]
     doubtful = [pair for pair in dict.fromkeys(doubtful) if pair not in found and pair[::-1] not in found]
     items = {item.key: item for item in source.items}
-    for pair in doubtful[:MOST_DOUBTFUL]:
-        first, second = (shown[n].key for n in pair)
-        if words := _variant(source, items[first], items[second], side):
-            found[pair] = Alike(first, second, "variant", words)
-    return sorted(found.values(), key=lambda alike: (alike.first, alike.second))
+    entries = [(items[shown[one].key], items[shown[other].key]) for one, other in doubtful]
+    parted = [(a, b) for a, b in entries if a.group != b.group]  # the frames of one film are alike anyway
+    variants = [
+        Alike(a.key, b.key, "variant", words)
+        for a, b in parted[:MOST_DOUBTFUL]
+        if (words := _variant(source, a, b, side))
+    ]
+    return sorted([*found.values(), *variants], key=lambda alike: (alike.first, alike.second))
 
 
 def find_certain(facts: Sequence[Facts]) -> list[Alike]:

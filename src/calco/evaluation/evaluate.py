@@ -13,6 +13,7 @@ from calco.evaluation import scoring
 from calco.evaluation.scorecard import Scorecard
 from calco.files import make_folder, read_json_lines
 from calco.inference.model import ModelInfo, Translator, load, model_folder
+from calco.pairs.curation import limited
 from calco.pairs.dataset import PairDataset
 from calco.pairs.opening import open_source
 from calco.pairs.recipes import build_recipe, recipe_here, recipe_title
@@ -63,7 +64,7 @@ def evaluate(
         erase = replace(trained, masks=masks, holes=trained.holes if trained.masks else "masks")
         info = replace(info, recipe=replace(info.recipe, erase=erase))
     config = source or info.source
-    found, items = _items(info, pictures, replace(config, limit=limit or config.limit))
+    found, items = _items(info, pictures, config, limit)
     make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=allow_code)
     dataset = PairDataset(found, items, make, info.jitter, seed, train=False)
     folder = make_folder(out if out is not None else model_folder(model).parent / "report")
@@ -111,11 +112,13 @@ def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> 
     return cards, compare_report(cards, out)
 
 
-def _items(info: ModelInfo, pictures: str | Path | None, config: SourceConfig) -> tuple[Source, Sequence[Item]]:
-    """The source, and which of its pictures are to be scored."""
+def _items(
+    info: ModelInfo, pictures: str | Path | None, config: SourceConfig, limit: int
+) -> tuple[Source, Sequence[Item]]:
+    """The source, and which of its pictures are to be scored; the limit comes last, so that it moves no split."""
     if pictures is not None:
-        source = open_source(pictures, config)
-        return source, source.items
+        source = open_source(pictures, replace(config, limit=0))
+        return source, limited(source.items, limit)
     root = info.provenance.get("pictures")
     if not root:
         raise CalcoError("the model does not say what it was trained on; name the pictures to score it on")
@@ -126,7 +129,7 @@ def _items(info: ModelInfo, pictures: str | Path | None, config: SourceConfig) -
             f"the training pictures are needed for their test split: {error}; or name other pictures"
         ) from error
     splits = split_items(source.items, info.split)
-    return source, splits["test"] or splits["val"]
+    return source, limited(tuple(splits["test"] or splits["val"]), limit)
 
 
 def _pairs(dataset: PairDataset) -> Iterator[Pair]:

@@ -142,7 +142,7 @@ def _tensors(output: Image, target: Image) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def colourfulness(image: Image) -> float:
-    """The M3 of Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003), on values 0..255; NaN of bands."""
+    """The M3 of Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003), on 0..255; NaN of bands."""
     if image.shape[2] > 4:
         return math.nan
     red, green, blue = np.moveaxis(_unit(images.as_channels(image, 3)) * 255, 2, 0)

@@ -107,7 +107,7 @@ def _first_page(file: BinaryIO) -> "Iterator[tifffile.TiffPage | None]":
 
     logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it warns of is told, or no matter
     file.seek(0)
-    with tifffile.TiffFile(file) as whole:
+    with np.errstate(all="ignore"), tifffile.TiffFile(file) as whole:
         page = whole.pages.first
         assert isinstance(page, tifffile.TiffPage)
         yield None if _suits_pillow(page) else page
@@ -204,7 +204,7 @@ def tags(file: BinaryIO) -> list[Tag]:
     import tifffile
 
     file.seek(0)
-    with tifffile.TiffFile(file) as whole:
+    with np.errstate(all="ignore"), tifffile.TiffFile(file) as whole:
         kept = [tag for tag in whole.pages.first.tags if tag.code not in {*STRUCTURE, *_DIRECTORIES, ORIENTATION}]
         return [
             (tag.code, tag.dtype, 0, tag.value.encode(), True)  # tifffile itself takes no text but ASCII

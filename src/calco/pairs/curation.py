@@ -49,7 +49,7 @@ def curated(source: Source, config: SourceConfig) -> Source:
         items = tuple(
             item if (group := groups.of(item.group)) == item.group else replace(item, group=group) for item in items
         )
-    return replace(source, items=_limited(items, config.limit), notes=tuple(notes))
+    return replace(source, items=limited(items, config.limit), notes=tuple(notes))
 
 
 class _Groups:
@@ -201,7 +201,7 @@ def read_table(path: Path, *columns: str) -> Iterator[tuple[str, ...]]:
         raise CalcoError(f"{path}, line {rows.line_num}: {error}; mend the line") from error
 
 
-def _limited(items: tuple[Item, ...], limit: int) -> tuple[Item, ...]:
+def limited(items: tuple[Item, ...], limit: int) -> tuple[Item, ...]:
     """At most `limit` items, whole groups in the order of their hash; one group at least."""
     if not limit or limit >= len(items):
         return items

@@ -62,6 +62,8 @@ def which_parts(first: Side, second: Side, wanted: SourceConfig, root: Path) -> 
         if roles in (("target", "input"), ("target", None), (None, "input")):
             return "parallel", True
         raise CalcoError(_which(first.name, second.name, root))
+    if wanted.source == "masks" and not named and roles.count("mask") == 1:
+        return "masks", roles[0] == "mask"
     flat = tuple(_is_mask(role, list(side.files.values())) for role, side in zip(roles, (first, second), strict=True))
     if named:
         return ("masks" if flat[1] or wanted.source == "masks" else "parallel"), False

@@ -87,7 +87,10 @@ def load_config(path: str | Path) -> TrainConfig:
         CalcoError: When the file is absent, of a newer format, or has fields that do not exist.
     """
     record = read_yaml(path)
-    if int(record.pop("format", FORMAT)) > FORMAT:
+    made = record.pop("format", FORMAT)
+    if not isinstance(made, int):
+        raise CalcoError(f"{path} is of the format {made!r}, which is no number; restore it from a copy")
+    if made > FORMAT:
         raise CalcoError(f"{path} is of a newer format than {FORMAT}; update Calco: pip install --upgrade calco")
     config = from_record(TrainConfig, record, path)
     check_recorded(config.recipe, path)

@@ -1,0 +1,93 @@
+"""What is kept of one picture after a look at it: a few numbers and two thumbnails."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from calco.checking.glance import Glance, grey_of
+from calco.checking.twins import frequencies
+from calco.images import Image, as_channels
+
+Bytes = npt.NDArray[np.uint8]
+THUMB: Final = 32
+"""Pixels of a thumbnail's sides."""
+TONES: Final = 16
+"""Pixels of the sides of a thumbnail in colour."""
+CUTS: Final = (
+    *((share, 0.5, 0.5) for share in (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)),
+    *((share, x / 2, y / 2) for share in (0.9, 0.8) for x in range(3) for y in range(3) if (x, y) != (1, 1)),
+    *((0.7, x / 3, y / 3) for x in range(4) for y in range(4)),
+)
+"""Parts of a picture that others are compared with: their share of its sides, and where they lie (0 to 1)."""
+CONSTANT: Final = 1.0
+"""Grey levels of standard deviation under which a picture shows nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One picture of an entry, as it was seen.
+
+    Attributes:
+        size_wh: Upright, in pixels.
+        mode: Channels and bits, such as "RGB, 8 bits".
+        digest: Of its bytes.
+        thumb: 32 x 32 `uint8`, grey, stretched.
+        tones: 16 x 16 x 3 `uint8`, in colour, stretched.
+        cuts: K x 8 x 8, the frequencies of parts of it, or K = 0.
+        colour: Mean red, green and blue in [0, 255].
+        traits: What tells a drawing from a photograph: see `_traits`.
+        constant: Whether it shows nothing.
+    """
+
+    size_wh: tuple[int, int]
+    mode: str
+    digest: bytes
+    thumb: Bytes
+    tones: Bytes
+    cuts: npt.NDArray[np.float16]
+    colour: tuple[float, float, float]
+    traits: tuple[float, ...]
+    constant: bool
+
+
+def side_of(seen: Glance, *, cuts: bool) -> Side:
+    """What is kept of a picture; with the frequencies of its parts, or without."""
+    image = seen.image
+    grey = grey_of(image)
+    means = cv2.mean(image)[: image.shape[2]]
+    red, green, blue = means if len(means) == 3 else means * 3
+    return Side(
+        seen.size_wh,
+        seen.mode,
+        seen.digest,
+        np.asarray(cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8),
+        np.asarray(cv2.resize(as_channels(image, 3), (TONES, TONES), interpolation=cv2.INTER_AREA), np.uint8),
+        _cuts(grey) if cuts else np.zeros((0, 8, 8), np.float16),
+        (red, green, blue),
+        _traits(image, grey),
+        float(grey.std()) < CONSTANT and int(np.ptp(grey)) < 16,
+    )
+
+
+def _cuts(grey: Bytes) -> npt.NDArray[np.float16]:
+    """The frequencies of `CUTS` of a picture."""
+    height, width = grey.shape
+    parts = []
+    for share, x, y in CUTS:
+        h, w = max(1, round(height * share)), max(1, round(width * share))
+        top, left = round((height - h) * y), round((width - w) * x)
+        parts.append(cv2.resize(grey[top : top + h, left : left + w], (THUMB, THUMB), interpolation=cv2.INTER_AREA))
+    return frequencies(np.array(parts, np.uint8)).astype(np.float16)
+
+
+def _traits(image: Image, grey: Bytes) -> tuple[float, ...]:
+    """Saturation, spread, steepness, white, black and the bits of the grey histogram, each about in [0, 1]."""
+    saturation = 0.0 if image.shape[2] == 1 else float(np.mean(image.max(axis=2) - image.min(axis=2))) / 255
+    histogram = np.bincount(grey.ravel() >> 3, minlength=32) / grey.size
+    bits = -float(np.sum(histogram * np.log2(histogram, where=histogram > 0, out=np.zeros(32)))) / 5
+    steep = float(np.mean(cv2.absdiff(grey[:, 1:], grey[:, :-1]))) / 32 if grey.shape[1] > 1 else 0.0
+    white, black = float(histogram[30:].sum()), float(histogram[:2].sum())
+    return saturation, float(grey.std()) / 128, steep, white, black, bits

@@ -1,0 +1,377 @@
+"""Every bad input that Calco knows an answer to, made and given to the real command line.
+
+    python tests/bad_input.py
+
+writes the answers into the table of docs/bad-input.md; tests/test_bad_input.py compares the two.
+"""
+
+import contextlib
+import io
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import numpy as np
+import tifffile
+from PIL import Image as Pillow
+
+from calco.cli import main
+from support import ROOT
+
+PAGE = ROOT / "docs" / "bad-input.md"
+MARKS = "<!-- the answers, by tests/bad_input.py -->", "<!-- end of the answers -->"
+
+CHECK = "check set --out page --jobs 1"
+PREPARE = "prepare set --recipe erase --out pairs --jobs 1"
+
+
+class Impossible(Exception):
+    """This machine cannot make the bad input."""
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A bad input.
+
+    Attributes:
+        what: What is wrong, for the table.
+        make: Makes it in the present folder, beside six pictures in the folder `set`.
+        command: What is called, without `calco`.
+        code: The exit code.
+        says: Words that the answer must hold.
+        about: The key or file of which the answer is taken, where the command goes on; nothing takes the one line of
+            an error.
+        fine: What happens, in words, where there is nothing to be said: all seven pictures are used.
+        before: What the command is called by.
+    """
+
+    what: str
+    make: Callable[[Path], None]
+    command: str = CHECK
+    code: int = 1
+    says: tuple[str, ...] = ()
+    about: str = ""
+    fine: str = ""
+    before: tuple[str, ...] = ()
+
+
+def photo(seed: int = 0, side: int = 96) -> np.ndarray:
+    chance = np.random.default_rng(seed)
+    return np.kron(chance.integers(0, 256, (6, 6, 3), dtype=np.uint8), np.ones((side // 6, side // 6, 1), np.uint8))
+
+
+def encoded(kind: str, seed: int = 9, side: int = 96) -> bytes:
+    Pillow.fromarray(photo(seed, side)).save(buffer := io.BytesIO(), format=kind)
+    return buffer.getvalue()
+
+
+def file(name: str, data: bytes | str) -> Callable[[Path], None]:
+    """Puts a file beside the six pictures."""
+
+    def make(folder: Path) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+
+    return make
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def huge_png() -> bytes:
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(3 * 60_000 + 1))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def floats(value: float) -> bytes:
+    numbers = (photo(9) / 255).astype(np.float32)
+    numbers[3, 3] = value
+    tifffile.imwrite(buffer := io.BytesIO(), numbers, photometric="rgb")
+    return buffer.getvalue()
+
+
+def labels(text: str, name: str = "a.xml") -> Callable[[Path], None]:
+    """Boxes for all six pictures, in good order but for those of the first."""
+
+    def make(folder: Path) -> None:
+        (folder / "set").rename(folder / "images")
+        (folder / "set").mkdir()
+        (folder / "images").rename(folder / "set" / "images")
+        ending = Path(name).suffix
+        for letter in "bcdef":
+            file(f"set/labels/{letter}{ending}", GOOD[ending].replace("a.png", f"{letter}.png"))(folder)
+        file(f"set/labels/{name}", text)(folder)
+
+    return make
+
+
+def voc(box: str, name: str = "cat") -> str:
+    sides = "".join(
+        f"<{side}>{value}</{side}>" for side, value in zip(("xmin", "ymin", "xmax", "ymax"), box.split(), strict=True)
+    )
+    return (
+        "<annotation><filename>a.png</filename><size><width>96</width><height>96</height></size>\n"
+        f"<object><name>{name}</name><bndbox>{sides}</bndbox></object></annotation>"
+    )
+
+
+def labelme(corner: str = "[2, 3]") -> str:
+    return (
+        '{"imagePath": "a.png", "imageWidth": 96, "imageHeight": 96,\n "shapes": '
+        f'[{{"label": "cat", "shape_type": "rectangle", "points": [{corner}, [40, 50]]}}]}}'
+    )
+
+
+GOOD = {".xml": voc("5 6 40 50"), ".json": labelme(), ".txt": "0 0.5 0.5 0.2 0.2\n"}
+BOMB = (
+    '<?xml version="1.0"?><!DOCTYPE annotation [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">'
+    '<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]><annotation><filename>&c;</filename></annotation>'
+)
+
+
+def coco(folder: Path) -> None:
+    content = {
+        "images": [
+            {"id": n, "file_name": f"{letter}.png", "width": 96, "height": 96} for n, letter in enumerate("abcdef")
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1 + 6 * (n == 0), "bbox": [5, 6, 30, 40]} for n in range(6)
+        ],
+    }
+    file("set/boxes.json", json.dumps(content))(folder)
+
+
+def json_lines(folder: Path) -> None:
+    entry = {"label": ["Face"], "points": [{"x": 0.1, "y": 0.1}, {"x": 0.9, "y": 0.9}]}
+    lines = [
+        json.dumps({"content": f"http://nowhere.example/{letter}.png", "annotation": [entry]}) for letter in "abcdef"
+    ]
+    file("set/list.jsonl", "\n".join([lines[0][:40], *lines[1:]]))(folder)
+
+
+def tar(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[Path], None]:
+    """Six pictures in a tar file, and one member more."""
+
+    def make(folder: Path) -> None:
+        pictures = sorted((folder / "set").iterdir())
+        with tarfile.open(folder / "pictures.tar", "w") as archive:
+            for path in pictures:
+                archive.add(path, path.name)
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, data = kind, target, encoded("PNG")
+            member.size = len(data) if kind == tarfile.REGTYPE else 0
+            archive.addfile(member, io.BytesIO(data) if member.size else None)
+        for path in pictures:
+            path.unlink()
+        (folder / "pictures.tar").rename(folder / "set" / "pictures.tar")
+
+    return make
+
+
+def circle(folder: Path) -> None:
+    (folder / "set" / "again").symlink_to(folder / "set", target_is_directory=True)
+
+
+def to_nothing(folder: Path) -> None:
+    (folder / "set" / "gone.png").symlink_to("nowhere.png")
+
+
+def to_itself(folder: Path) -> None:
+    (folder / "set" / "loop.png").symlink_to("loop.png")
+
+
+def strange_name(folder: Path) -> None:
+    try:
+        Path(os.fsdecode(os.fsencode(folder / "set") + b"/caf\xe9.png")).write_bytes(encoded("PNG")[:200])
+    except OSError as error:
+        raise Impossible("names of files must be UTF-8 here") from error
+
+
+def forbidden(folder: Path) -> None:
+    if not shutil.which(AS_A_USER[0]):
+        raise Impossible(f"{AS_A_USER[0]} is missing, without which root may read everything")
+    file("set/private/x.png", encoded("PNG"))(folder)
+    (folder / "set" / "private").chmod(0)
+
+
+# Root may read everything: without that capability it is like everybody else.
+AS_A_USER = (
+    ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all") if os.getuid() == 0 else ("env",)
+)
+
+
+def small_disk(folder: Path) -> None:
+    for number in range(30):
+        pixels = np.random.default_rng(number).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        Pillow.fromarray(pixels).save(folder / "set" / f"{number}.png")
+    (folder / "pairs").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder / "pairs")]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        raise Impossible("a small disk cannot be mounted here")
+
+
+def one_stem(folder: Path) -> None:
+    file("set/a.jpg", encoded("JPEG"))(folder)
+
+
+def one_stem_of_two_sides(folder: Path) -> None:
+    shutil.move(folder / "set", folder / "photo")
+    shutil.copytree(folder / "photo", folder / "sketch")
+    (folder / "sketch" / "a.jpg").write_bytes(encoded("JPEG"))
+    (folder / "set").mkdir()
+    for side in ("photo", "sketch"):
+        shutil.move(folder / side, folder / "set")
+
+
+def all_spoiled(folder: Path) -> None:
+    for path in (folder / "set").iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+
+
+def nothing(folder: Path) -> None:
+    shutil.rmtree(folder / "set")
+    (folder / "set").mkdir()
+
+
+CASES = (
+    Bad("a JPEG cut short", file("set/x.jpg", encoded("JPEG")[:700]), says=("cut short",), about="x"),
+    Bad("a PNG cut short", file("set/x.png", encoded("PNG")[:200]), says=("cut short",), about="x"),
+    Bad("a PNG that claims 60,000×60,000 pixels", file("set/x.png", huge_png()), says=("too many pixels",), about="x"),
+    Bad("a JPEG whose name ends in .png", file("set/x.png", encoded("JPEG")), code=0,
+        fine="read as what it is"),
+    Bad("a page named .jpg", file("set/x.jpg", "<html>Not found</html>"), says=("not a picture",), about="x"),
+    Bad("a file of zero bytes", file("set/x.png", b""), says=("empty",), about="x"),
+    Bad("NaN in a float picture", file("set/x.tif", floats(np.nan)), says=("NaN",), about="x"),
+    Bad("infinity in a float picture", file("set/x.tif", floats(np.inf)), says=("infinite",), about="x"),
+    Bad("floats from 0 to 255", file("set/x.tif", floats(255.0)), says=("[0, 1]",), about="x"),
+    Bad("a box outside the picture", labels(voc("120 10 150 40")), says=("a.xml", "outside"), about="a"),
+    Bad("a box that reaches outside it", labels(voc("50 50 150 90")), code=0, says=("a.xml", "clipped"), about="a"),
+    Bad("an empty box", labels("0 0.5 0.5 0 0.2\n", "a.txt"), says=("a.txt, line 1", "encloses nothing"), about="a"),
+    Bad("an inverted box", labels(voc("60 60 20 20")), code=0, says=("a.xml", "put in order"), about="a"),
+    Bad("a box of an unknown class", coco, says=("boxes.json, annotations[0]", "7"), about="a"),
+    Bad("a number that is none, in a box", labels(labelme("[NaN, 3]"), "a.json"), says=("a.json", "number"), about="a"),
+    Bad("broken JSON, one file of many", labels('{"imagePath": "a.png",\n "shapes": [}', "a.json"),
+        code=0, says=("a.json: line 2, column 13", "broken JSON"), about="a.json"),
+    Bad("broken JSON, a line of many", json_lines, code=0, says=("list.jsonl, line 1", "broken JSON"),
+        about="list.jsonl, line 1"),
+    Bad("broken JSON, the only file", file("set/boxes.json", '{"images": [\n{"id": 1,, }]}'),
+        command="check set --annotations set/boxes.json --out page --jobs 1", code=2,
+        says=("set/boxes.json, line 2", "broken JSON")),
+    Bad("an XML bomb", labels(BOMB), code=0, says=("a.xml: line 1", "document type"), about="a.xml"),
+    Bad("a tar file with an absolute path", tar("/etc/x.png"), code=0, says=("leads out",),
+        about="set/pictures.tar: /etc/x.png"),
+    Bad("a tar file with a climbing path", tar("../../x.png"), code=0, says=("leads out",),
+        about="set/pictures.tar: ../../x.png"),
+    Bad("a tar file with a link", tar("x.png", tarfile.SYMTYPE, "/etc/passwd"), code=0, says=("link",),
+        about="set/pictures.tar: x.png"),
+    Bad("links in a circle", circle, code=0, says=("listed already",), about="again"),
+    Bad("a link to itself", to_itself, code=0, says=("link",), about="loop.png"),
+    Bad("a link to nothing", to_nothing, code=0, says=("a link to nothing",), about="gone.png"),
+    Bad("a damaged picture whose name is no UTF-8", strange_name, says=("caf\\xe9.png", "cut short"), about="caf\\xe9"),
+    Bad("a folder without permission", forbidden, code=0, says=("permission denied",), about="private",
+        before=AS_A_USER),
+    Bad("a disk that fills while shards are written", small_disk, command=PREPARE, code=2,
+        says=("No space left on device", "free some space")),
+    Bad("two pictures with one stem", one_stem, code=0, fine="both are used"),
+    Bad("two inputs with one stem for a target", one_stem_of_two_sides, says=("shares its name",),
+        about="sketch/a.png"),
+    Bad("nothing but damaged pictures", all_spoiled, command=PREPARE, code=2, says=("none of the 6 pictures",)),
+    Bad("an empty folder", nothing, code=2, says=("is empty",)),
+    Bad("a table of groups with a row cut short", file("set/groups.csv", "key,group\na,1\nb\n"), code=2,
+        says=("set/groups.csv, line 3",)),
+)  # fmt: skip
+
+
+@contextlib.contextmanager
+def made(bad: Bad, room: Path) -> Iterator[None]:
+    """The bad input in a folder, which is the present one meanwhile."""
+    (room / "set").mkdir(parents=True)
+    for number, letter in enumerate("abcdef"):
+        Pillow.fromarray(photo(number)).save(room / "set" / f"{letter}.png")
+    bad.make(room)
+    with contextlib.chdir(room):
+        try:
+            yield
+        finally:
+            if os.path.ismount("pairs"):
+                subprocess.run(["umount", "pairs"], check=True)
+            for folder in room.rglob("*"):
+                if folder.is_dir() and not folder.is_symlink():
+                    folder.chmod(0o755)
+
+
+def call(bad: Bad) -> tuple[int, str]:
+    """Exit code, and what was said on the standard error."""
+    if bad.before:
+        command = [*bad.before, sys.executable, "-m", "calco", *bad.command.split()]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        return done.returncode, done.stderr
+    with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main(bad.command.split())
+        except SystemExit as left:
+            return int(left.code or 0), said.getvalue()
+    return 0, said.getvalue()
+
+
+def answer(bad: Bad, room: Path) -> tuple[int, str, str]:
+    """Exit code, the answer in one line, and all that was said on the standard error."""
+    with made(bad, room):
+        code, said = call(bad)
+        if code == 2:
+            return code, said.strip().splitlines()[-1].removeprefix("calco: "), said
+        report = json.loads(Path("page/check.json").read_text())
+        cases = [(case["keys"], case["words"]) for finding in report["findings"] for case in finding["cases"]]
+        if bad.fine:
+            return code, f"{cases or report['entries']}", said
+        names = (bad.about, f"images/{bad.about}", f"labels/{bad.about}")
+        found = [
+            words if any(Path(key).name in words for key in keys) else f"{keys[0]}: {words}"
+            for keys, words in cases
+            if any(key in names for key in keys)
+        ]
+        return code, "; ".join(found), said
+
+
+def table(answers: dict[str, str]) -> str:
+    """The table of the page."""
+    lines = ["| bad input | command | exit code | answer |", "|---|---|---|---|"]
+    for bad in CASES:
+        # What libraries add in brackets changes with their versions.
+        plain = re.sub(r" \((?:[^()]|\([^()]*\))*\)", "", answers[bad.what])
+        shown = bad.fine or plain.replace("|", "\\|").replace("<", "&lt;")
+        lines.append(f"| {bad.what} | `{bad.command.split()[0]}` | {bad.code} | {shown} |")
+    return "\n".join(lines)
+
+
+def written() -> list[str]:
+    """The page: what stands before the table, the table, and what follows."""
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(MARKS[0])
+    answers, _, after = rest.partition(MARKS[1])
+    return [before, answers.strip(), after]
+
+
+if __name__ == "__main__":
+    found = {}
+    for case in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            exit_code, found[case.what], _ = answer(case, Path(folder) / "room")
+            print(f"{case.what} [{exit_code}]: {found[case.what]}")
+    start, _, end = written()
+    PAGE.write_text(f"{start}{MARKS[0]}\n{table(found)}\n{MARKS[1]}{end}", encoding="utf-8")

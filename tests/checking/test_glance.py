@@ -1,0 +1,52 @@
+"""A glance tells the truth about a file that it reads small."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from calco import images
+from calco.checking.glance import SIDE, glance_at
+from calco.errors import CalcoError
+from checking.conftest import photo
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_a_large_jpeg_is_decoded_small_and_upright(tmp_path: Path, orientation: int) -> None:
+    path = tmp_path / "large.jpg"
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    Pillow.fromarray(photo(1, 900, 600)).save(path, exif=exif, quality=95)
+    seen, whole = glance_at(str(path)), images.read(path)
+    assert seen.size_wh == (whole.shape[1], whole.shape[0])
+    assert max(seen.image.shape) == SIDE
+    small = images.resize(whole, (seen.image.shape[1], seen.image.shape[0]))
+    assert np.abs(small.astype(int) - seen.image).mean() < 3
+
+
+def test_channels_and_bits_are_those_of_the_file(tmp_path: Path) -> None:
+    told = {}
+    for name, picture in {
+        "grey": Pillow.fromarray(photo(1)[..., 0]),
+        "palette": Pillow.fromarray(photo(1)).quantize(16),
+        "alpha": Pillow.fromarray(np.dstack([photo(1), photo(2)[..., 0]])),
+    }.items():
+        picture.save(tmp_path / f"{name}.png")
+        told[name] = glance_at(str(tmp_path / f"{name}.png")).mode
+    images.write(tmp_path / "deep.png", photo(1).astype(np.uint16) * 257)
+    told["deep"] = glance_at(str(tmp_path / "deep.png")).mode
+    assert told == {
+        "grey": "grey, 8 bits",
+        "palette": "palette, 8 bits",
+        "alpha": "RGB and alpha, 8 bits",
+        "deep": "RGB, 16 bits",
+    }
+
+
+def test_a_torn_jpeg_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "torn.jpg"
+    images.write(path, photo(1, 900, 600))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CalcoError, match="damaged or cut short"):
+        glance_at(str(path))

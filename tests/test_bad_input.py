@@ -1,0 +1,29 @@
+"""Each bad input gets the answer that docs/bad-input.md promises."""
+
+from pathlib import Path
+
+import pytest
+
+import bad_input
+from bad_input import CASES, Bad, Impossible
+
+
+@pytest.mark.parametrize("bad", CASES, ids=lambda bad: bad.what)
+def test_the_answer_is_the_one_in_the_page(bad: Bad, tmp_path: Path) -> None:
+    try:
+        code, answer, said = bad_input.answer(bad, tmp_path / "room")
+    except Impossible as reason:
+        pytest.skip(str(reason))
+    assert code == bad.code
+    assert "Traceback" not in said
+    assert all(word in answer for word in bad.says)
+    assert "\n" not in answer
+    if bad.fine:
+        assert answer == "7", "all seven pictures are used, and nothing is said"
+    row = next(line for line in bad_input.written()[1].splitlines() if line.startswith(f"| {bad.what} |"))
+    assert row in bad_input.table({case.what: answer for case in CASES}), "python tests/bad_input.py renews the page"
+
+
+def test_the_page_has_a_row_for_each() -> None:
+    rows = bad_input.written()[1].splitlines()[2:]
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [bad.what for bad in CASES]
