@@ -24,6 +24,7 @@ from support import ROOT
 
 FILES = int(os.environ.get("CALCO_FUZZ", "2000"))
 FIRST = int(os.environ.get("CALCO_FUZZ_FROM", "0"))
+WORKER = ROOT / "tests" / "fuzz" / "worker.py"
 SECONDS = 30  # for one file, on a machine that is busy with other tests
 MEGABYTES = 2000  # the bound that docs/bad-input.md states
 
@@ -43,7 +44,7 @@ def _until_it_ends(first: int, last: int, folder: Path) -> Iterator[dict[str, An
     """The outcomes that one process tells, the one that ended it included."""
     room = folder / str(first)
     room.mkdir()
-    command = [sys.executable, str(ROOT / "tests" / "fuzz" / "worker.py"), str(first), str(last), str(room)]
+    command = [sys.executable, str(WORKER), str(first), str(last), str(room)]
     lines: queue.Queue[str] = queue.Queue()
     with (
         (folder / "stderr").open("ab") as complaints,
@@ -67,7 +68,7 @@ def _until_it_ends(first: int, last: int, folder: Path) -> Iterator[dict[str, An
         finally:
             worker.kill()
             reader.join()
-    if begun:
+    if "number" in begun:
         yield {"outcome": f"the process ended with {worker.returncode}", "megabytes": 0.0} | begun
 
 
@@ -81,6 +82,21 @@ def test_mutated_files(tmp_path: Path) -> None:
     outcomes = Counter(row["outcome"] for row in found)
     # A fuzzer that spoils everything, or nothing, tests nothing.
     assert min(outcomes["fine"], outcomes["refused"]) > FILES / 10
+
+
+def test_what_hangs_or_dies_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "worker.py"
+    script.write_text(
+        "import json, os, sys, time\n"
+        "for number in range(int(sys.argv[1]), int(sys.argv[2])):\n"
+        "    print(json.dumps({'number': number}), flush=True)\n"
+        "    time.sleep(60) if number == 1 else os._exit(3) if number == 3 else None\n"
+        "    print(json.dumps({'outcome': 'fine'}), flush=True)\n"
+    )
+    monkeypatch.setattr(sys.modules[__name__], "WORKER", script)
+    monkeypatch.setattr(sys.modules[__name__], "SECONDS", 1)
+    outcomes = [row["outcome"] for row in rounds(0, 5, tmp_path)]
+    assert outcomes == ["fine", "no answer within 1 seconds", "fine", "the process ended with 3", "fine"]
 
 
 def calco(*words: object) -> subprocess.CompletedProcess[str]:

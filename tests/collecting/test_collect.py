@@ -114,7 +114,7 @@ def test_all_labels_or_an_unknown_one(there: Path, tmp_path: Path) -> None:
         tmp_path, line("http://nowhere.example/0", FACE, ("Hat", (0, 0, 0.5, 0.5))), line("", FACE), line("", FACE)
     )
     assert len(calco.collect(lines, tmp_path / "all", pictures=there, crop=["all"], min_size=9).crops) == 3
-    with pytest.raises(CalcoError, match="no box has the label face; the labels of these photographs: Face, Hat"):
+    with pytest.raises(CalcoError, match="no box has the label face; the labels are Face, Hat"):
         calco.collect(lines, tmp_path / "none", pictures=there, crop=["face"])
 
 
@@ -197,7 +197,9 @@ def test_bad_input_is_answered_in_one_line(
 
 
 def test_crops_of_other_settings_are_not_mixed(there: Path, tmp_path: Path) -> None:
-    crops(there, tmp_path / "crops", min_size=20)
+    with pytest.raises(CalcoError, match="gave no crop"):
+        crops(there, tmp_path / "crops", min_size=999)
+    crops(there, tmp_path / "crops", min_size=20)  # nothing was there yet
     assert len(crops(there, tmp_path / "crops", min_size=20).crops) == 3
     with pytest.raises(CalcoError, match="other settings"):
         crops(there, tmp_path / "crops", min_size=10)

@@ -8,7 +8,7 @@ from typing import Final
 from calco import images
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations, Record
-from calco.collecting.crops import CropConfig, Photograph, cut
+from calco.collecting.crops import CropConfig, Photograph, check_labels, cut
 from calco.collecting.download import DownloadConfig, Wanted, download
 from calco.errors import CalcoError
 from calco.files import digest, list_files, make_folder, read_json, write_json
@@ -82,6 +82,8 @@ def collect(
         raise CalcoError(f"the pictures are in {pictures} already; say what to cut out of them: --crop LABEL, or all")
     fetch, told = fetch or DownloadConfig(), progress or (lambda _doing, _done, _of: None)
     listed = read_annotations(annotations, pictures)
+    if cropping:
+        check_labels(listed.records, cropping.labels)
     done = Collection(make_folder(out), len(listed.records))
     made_by: dict[str, object] = {"format": FORMAT, "annotations": str(annotations), "crop": None}
     if cropping:
@@ -108,7 +110,9 @@ def collect(
 def _claim(out: Path, made_by: dict[str, object]) -> None:
     """Makes sure that the folder holds nothing but what a call like this one left there."""
     if (out / REPORT).exists():
-        if read_json(out / REPORT).get("crop") != made_by["crop"]:
+        before = read_json(out / REPORT)
+        count = before.get("crops" if before.get("crop") else "photographs")  # None after a call that was killed
+        if before.get("crop") != made_by["crop"] and count != 0:
             raise CalcoError(f"{out} holds what came of another list or other settings; choose another --out")
     elif any(out.iterdir()):
         raise CalcoError(f"{out} holds something else; choose an empty or a new folder for --out")

@@ -67,6 +67,18 @@ class Cut:
     boxes_left_out: dict[str, str] = field(default_factory=dict)
 
 
+def check_labels(records: Sequence[Record], labels: Sequence[str]) -> None:
+    """Refuses a label that no box has, before anything is fetched or cut.
+
+    Raises:
+        CalcoError: Naming the labels that there are.
+    """
+    known = sorted({label for record in records for label in record.things.classes})
+    for label in labels:
+        if known and label != "all" and label not in known:
+            raise CalcoError(f"no box has the label {label}; the labels are {', '.join(known[:12])}, or take all")
+
+
 def window(box: npt.NDArray[Any], size_wh: tuple[int, int], config: CropConfig) -> tuple[int, int, int, int]:
     """The pixels of a crop: left, top, right, bottom, the last two exclusive, within the picture.
 
@@ -120,9 +132,8 @@ def cut(
         progress: Called with the number of photographs done and in all.
 
     Raises:
-        CalcoError: When no box has one of the labels, or the folder cannot be written.
+        CalcoError: When the folder cannot be written.
     """
-    _check_labels(photographs, config.labels)
     folder, done = make_folder(out), Cut()
     first_with: dict[str, str] = {}
     with ThreadPoolExecutor(jobs) as pool:
@@ -138,14 +149,6 @@ def cut(
     rows.writerows([("key", "group"), *done.groups.items()])
     atomic_write(folder / "groups.csv", table.getvalue())
     return done
-
-
-def _check_labels(photographs: Sequence[Photograph], labels: Sequence[str]) -> None:
-    known = {label for photograph in photographs for label in photograph.record.things.classes}
-    for label in labels:
-        if photographs and label != "all" and label not in known:
-            names = ", ".join(sorted(known)[:12]) or "none"
-            raise CalcoError(f"no box has the label {label}; the labels of these photographs: {names}")
 
 
 def _crops_of(photograph: Photograph, out: Path, config: CropConfig) -> tuple[str, Cut]:

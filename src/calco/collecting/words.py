@@ -36,8 +36,11 @@ def left_out_table(done: Collection) -> Table:
 
 def _by_reason(entries: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
     """The names of each reason, the most frequent first; reasons that differ in numbers and addresses are one."""
-    found: dict[str, tuple[str, list[str]]] = {}
+    found: dict[str, tuple[set[str], list[str]]] = {}
     for name, reason in entries:
-        alike = re.sub(r"\d+|\(http[^)]*\)|/\S+", "#", reason)
-        found.setdefault(alike, (reason, []))[1].append(name)
-    return sorted(found.values(), key=lambda entry: -len(entry[1]))
+        alike = re.sub(r"\d+|\(http[^)]*\)|/\S+", "…", reason)
+        reasons, names = found.setdefault(alike, (set(), []))
+        reasons.add(reason)
+        names.append(name)
+    told = [(min(reasons) if len(reasons) == 1 else alike, names) for alike, (reasons, names) in found.items()]
+    return sorted(told, key=lambda entry: -len(entry[1]))

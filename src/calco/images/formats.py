@@ -25,7 +25,7 @@ FORMATS: Final[dict[str, str]] = {
 }  # fmt: skip
 PICTURE_SUFFIXES: Final[frozenset[str]] = frozenset(FORMATS)
 UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFError, LookupError, ArithmeticError,
-              RuntimeError, struct.error, zlib.error, Pillow.DecompressionBombError)  # fmt: skip
+              MemoryError, RuntimeError, struct.error, zlib.error, Pillow.DecompressionBombError)  # fmt: skip
 
 MAX_PIXELS: Final = 178_956_970
 """Pixels of the largest picture that is read: where Pillow too suspects a file that is small and unpacks to gigabytes.

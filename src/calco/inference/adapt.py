@@ -6,7 +6,7 @@ from calco.errors import CalcoError
 from calco.images import PEAKS, Image, as_channels, as_dtype
 from calco.pairs.colouring import grey_of
 from calco.pairs.erasing import erased, given_region
-from calco.pairs.recipes import RecipeConfig
+from calco.pairs.recipes import RecipeConfig, steps_of
 from calco.pairs.strokes import Bools
 from calco.pairs.types import generator, size_wh
 
@@ -28,7 +28,7 @@ def adapted(picture: Image, mask: Image | None, recipe: RecipeConfig, in_channel
     Raises:
         CalcoError: When there is a mask but the model fills no holes, or no mask and it needs one.
     """
-    steps, config = recipe.recipe.split("+"), recipe.erase
+    steps, config = steps_of(recipe.recipe), recipe.erase
     if "erase" not in steps:
         if mask is not None:
             raise CalcoError(f"a mask was given, but the model learned {recipe.recipe}, not erase; leave the mask out")

@@ -24,7 +24,7 @@ from calco.inference.tiling import tiled
 from calco.networks import Generator, GeneratorConfig, build_generator
 from calco.pairs.jitter import JitterConfig, fitted_size, whole_side
 from calco.pairs.palettes import Palette, decode, named_palette, paint
-from calco.pairs.recipes import RecipeConfig
+from calco.pairs.recipes import RecipeConfig, draws_classes
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
 from calco.records import from_record, to_record
@@ -53,8 +53,7 @@ class ModelInfo:
     @property
     def palette(self) -> Palette | None:
         """The colours that the model paints with, when its recipe ends in `segment`."""
-        first = self.recipe.recipe.split("+")[0]
-        return named_palette(self.recipe.segment.palette) if first == "segment" else None
+        return named_palette(self.recipe.segment.palette) if draws_classes(self.recipe) else None
 
 
 class Translator:

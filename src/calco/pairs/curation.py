@@ -147,7 +147,7 @@ def _dropped(source: Source, table: Path | None) -> Source:
     if not items:
         raise CalcoError(f"{table} leaves out all {len(keys)} pictures of {source.root}; take some of its lines out")
     left_out = (*source.left_out, *((key, f"{reasons[key]} ({table.name})") for key in sorted(keys)))
-    notes = (*source.notes, f"{table} leaves out {len(keys)}", *_strangers(table, reasons.keys() - keys))
+    notes = (*source.notes, f"the table {table} leaves out {len(keys)}", *_strangers(table, reasons.keys() - keys))
     return replace(source, items=items, left_out=left_out, notes=notes)
 
 
@@ -159,7 +159,7 @@ def _join_named(groups: _Groups, source: Source, table: Path) -> list[str]:
     found = [(own[key], group) for key, group in named if key in own]
     for group, name in found:
         groups.join(group, name)
-    together = f"{table} puts {len(found)} pictures into {len({group for _, group in found})} groups"
+    together = f"the table {table} puts {len(found)} pictures into {len({group for _, group in found})} groups"
     return [together, *_strangers(table, {key for key, _ in named if key not in own})]
 
 

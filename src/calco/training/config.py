@@ -138,7 +138,7 @@ class TrainConfig:
     """A whole training run: from pictures to a model."""
 
     pictures: Annotated[str, Positional, arg(metavar="PICTURES")] = ""
-    """A folder of pictures, or the name of a built-in set (openmoji)."""
+    """Pictures, films or shards: a folder, a file or an address; hub:owner/name; or the built-in drawings, openmoji."""
     out: str = ""
     """The run's folder; by default a new one under runs/."""
     seed: int = 0

@@ -11,7 +11,7 @@ from calco.pairs.curation import MAX_COMPARED
 from calco.pairs.dataset import PairDataset
 from calco.pairs.erasing import PER_PICTURE, fill_colour
 from calco.pairs.opening import open_source
-from calco.pairs.recipes import RecipeConfig, build_recipe, resolve
+from calco.pairs.recipes import RecipeConfig, build_recipe, resolve, steps_of
 from calco.pairs.sources import Item, Source
 from calco.pairs.splits import split_items
 from calco.training.config import TrainConfig
@@ -108,7 +108,7 @@ def choose_composition(
 
     Holes that have neither one colour nor a channel of their own (mean, noise) cannot be found: that stays plain.
     """
-    steps = recipe.recipe.split("+")
+    steps = steps_of(recipe.recipe)
     by_channel = generator.hole_channel or ("erase" in steps and recipe.erase.mask_channel)
     by_colour = generator.hole is not None or recipe.erase.fill not in PER_PICTURE
     composition = generator.composition

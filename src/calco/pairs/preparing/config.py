@@ -17,7 +17,7 @@ class PrepareConfig:
     """Pairs that are made once and kept: from pictures to shards, or to files for other tools."""
 
     pictures: Annotated[str, Positional, arg(metavar="PICTURES")] = ""
-    """A folder of pictures, or the name of a built-in set (openmoji)."""
+    """Pictures, films or shards: a folder, a file or an address; hub:owner/name; or the built-in drawings, openmoji."""
 
     out: str = ""
     """The folder to write into; what stands there from an interrupted work is gone on with."""
