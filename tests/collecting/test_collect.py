@@ -127,13 +127,13 @@ def test_the_whole_way_from_a_server(web: Web, tmp_path: Path, capsys: pytest.Ca
     main(["collect", str(path), "--out", str(out), "--retries", "0"])
     said = capsys.readouterr()
     assert {file.name for file in out.glob("*.jpg")} == {"000000.jpg", "000002.jpg", "000004.jpg"}
-    assert "3 of 4 pictures are there, 3 of them fetched now" in said.out
+    assert "3 of 5 pictures are there, 3 of them fetched now" in said.out
     assert "404 Not Found" in said.out
-    assert f"{path}, line 4" in json.loads((out / "collected.json").read_text())["remarks"][0]
+    assert "broken JSON" in json.loads((out / "collected.json").read_text())["left_out"]["line 4"]
 
     web.put("/gone.jpg", whole(encoded("PNG", 9, 120)))
     main(["collect", str(path), "--out", str(out)])
-    assert "4 of 4 pictures are there, 1 of them fetched now" in capsys.readouterr().out
+    assert "4 of 5 pictures are there, 1 of them fetched now" in capsys.readouterr().out
     assert sum(web.visits.values()) == 5
 
     # The same by number from the folder, and in one go.

@@ -16,6 +16,7 @@ from calco.records import to_record
 
 FORMAT: Final = 1
 REPORT: Final = "collected.json"
+WHOLE: Final = ("no picture", "other size", "unreadable")  # faults that cost a picture, not a box
 PHOTOGRAPHS: Final = ".photographs"  # hidden: what reads the crops shall not take them for pictures of the set
 
 Progress = Callable[[str, int, int], None]
@@ -89,11 +90,8 @@ def collect(
     if cropping:
         made_by["crop"] = {"list": _digest(annotations), **to_record(cropping), "labels": [*crop]}
     _claim(done.out, made_by)
-    records = (
-        _there(listed, annotations, Path(pictures), done)
-        if pictures
-        else _fetched(listed, done, fetch, bool(crop), told)
-    )
+    _note_problems(listed, annotations, done)
+    records = _there(listed, Path(pictures), done) if pictures else _fetched(listed, done, fetch, bool(crop), told)
     if cropping and records:
         photographs = [Photograph(name, done.photographs[name], record) for name, record in records.items()]
         cuts = cut(photographs, done.out, cropping, fetch.jobs, lambda count, of: told("cutting", count, of))
@@ -126,21 +124,25 @@ def _digest(annotations: str | Path) -> str:
     return digest(path) if path.is_file() else digest(*list_files(path, lambda _name: True).paths)
 
 
-def _there(listed: Annotations, annotations: str | Path, folder: Path, done: Collection) -> dict[str, Record]:
-    """The records whose pictures are in a folder; what is missing, unreadable or in no list is noted."""
+def _note_problems(listed: Annotations, annotations: str | Path, done: Collection) -> None:
+    """What is wrong with the list: it costs a whole picture, or is a remark."""
+    for problem in listed.problems:
+        if problem.fault in WHOLE:
+            done.listed += 1
+            place = problem.where.removeprefix(f"{annotations}, ")
+            done.left_out[place] = problem.reason.removesuffix("; left out")
+        else:
+            done.remarks.append(str(problem))
+
+
+def _there(listed: Annotations, folder: Path, done: Collection) -> dict[str, Record]:
+    """The records whose pictures are in a folder; pictures that no record is about are noted."""
     records: dict[str, Record] = {}
     for record in listed.records:
         if record.picture:
             stem = Path(record.name).with_suffix("").as_posix()
             name = record.name if stem in records else stem
             records[name], done.photographs[name] = record, record.picture
-    for problem in listed.problems:
-        if problem.fault == "no picture":
-            done.listed += 1
-            place = problem.where.removeprefix(f"{annotations}, ")
-            done.left_out[place] = problem.reason.removesuffix("; left out")
-        else:
-            done.remarks.append(str(problem))
     known = {record.picture for record in records.values()}
     for path in images.list_pictures(folder):
         if path not in known:
@@ -164,7 +166,6 @@ def _fetched(
     fetched = download(wanted, folder, config, lambda count, of: told("fetching", count, of))
     done.photographs, done.fetched = fetched.files, len(fetched.files) - fetched.kept
     done.left_out |= fetched.failed
-    done.remarks += map(str, listed.problems)
     return {name: record for name, record in records.items() if name in fetched.files}
 
 
