@@ -256,6 +256,8 @@ CASES = (
     Bad("a JPEG whose name ends in .png", file("set/x.png", encoded("JPEG")), code=0,
         fine="read as what it is"),
     Bad("a page named .jpg", file("set/x.jpg", "<html>Not found</html>"), says=("not a picture",), about="x"),
+    Bad("a program in PostScript named .jpg", file("set/x.jpg", "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"),
+        says=("not a picture",), about="x"),
     Bad("a file of zero bytes", file("set/x.png", b""), says=("empty",), about="x"),
     Bad("NaN in a float picture", file("set/x.tif", floats(np.nan)), says=("NaN",), about="x"),
     Bad("infinity in a float picture", file("set/x.tif", floats(np.inf)), says=("infinite",), about="x"),

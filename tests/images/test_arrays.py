@@ -112,3 +112,12 @@ def test_auto_averages_areas_when_it_shrinks() -> None:
     image = photo(40, 60)
     expected = image.reshape(20, 2, 30, 2, 3).mean(axis=(1, 3))
     assert np.abs(images.resize(image, (30, 20)) - expected).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_picture_in_strips_is_the_same_as_at_once(dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    colours, clear = noise(41, 60, 3, dtype), noise(41, 60, 4, dtype)
+    at_once = images.luminance(colours), images.visible(clear), images.as_dtype(colours, np.float32)
+    monkeypatch.setattr("calco.images.arrays._STRIP", 60 * 7)
+    in_strips = images.luminance(colours), images.visible(clear), images.as_dtype(colours, np.float32)
+    assert all(np.array_equal(one, other) for one, other in zip(at_once, in_strips, strict=True))
