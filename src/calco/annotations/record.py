@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.runs import Runs
@@ -14,6 +14,9 @@ Fault: TypeAlias = Literal[
     "outside", "inverted", "empty", "unknown class", "damaged", "unreadable", "other size", "no picture"
 ]
 
+COSTS_A_PICTURE: Final = ("unreadable", "other size", "no picture")
+"""The faults that cost a whole picture; any other costs one thing in it at the most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -21,7 +24,7 @@ class Problem:
 
     Attributes:
         where: The file, and the line, entry or object in it.
-        fault: Its kind, to count by; of the last three a whole picture is left out, otherwise one thing is concerned.
+        fault: Its kind, to count by; see `COSTS_A_PICTURE`.
         reason: What is wrong, and what was done about it.
         picture: The name of the picture that is meant, or nothing.
     """

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from calco.annotations.record import COSTS_A_PICTURE
 from calco.checking.alignment import common_shift, mirrored, shifted, swapped
 from calco.checking.labels import FOREIGN
 from calco.checking.likeness import Alike
@@ -83,10 +84,18 @@ def _files(source: Source, facts: Sequence[Facts]) -> list[Finding]:
         if (sides := [name for name, side in fact.sides.items() if side.constant])
     )
     by_table = tuple(Case((name,), reason) for name, reason in source.left_out if reason.endswith(".csv)"))
+    # What an annotation names by its place in full, the source names from its root on.
+    torn = {
+        problem.where.removeprefix(f"{source.root}/") for problem in source.problems if problem.fault == "unreadable"
+    }
     left = tuple(case for name, reason in source.left_out if (case := Case((name,), reason)) not in by_table)
+    unread = tuple(case for case in left if case.keys[0] in torn)
+    left = tuple(case for case in left if case not in unread)
     return [
         Finding("unreadable", "must", f"{_n(damaged, 'picture')} cannot be read",
                 "Training passes over them; repair or replace them, or leave them out.", damaged, "drop"),
+        Finding("unreadable-annotations", "must", f"{_n(unread, 'annotation')} cannot be read",
+                "What it says is lost, and its picture is not used. Mend it or export it again, or remove it.", unread),
         Finding("sizes-differ", "must", f"{_n(misfit, 'pair')} whose sides differ in size",
                 "Such a pair cannot be used: crop or resize one of its sides, or leave it out.", misfit, "drop"),
         Finding("constant", "must", f"{_n(constant, 'entry', 'entries')} with nothing to see",
@@ -195,6 +204,8 @@ def _boxes(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     keys = {os.path.relpath(item.paths[0], source.root): item.key for item in source.items if source.problems}
     stems = {os.path.splitext(os.path.basename(name))[0]: key for name, key in keys.items()}
     for problem in source.problems:
+        if problem.fault in COSTS_A_PICTURE:
+            continue  # its picture stands among what was left out
         # What could not be read often names its picture without folder and ending, or does not name it at all.
         key = keys.get(problem.picture) or stems.get(os.path.splitext(os.path.basename(problem.picture))[0])
         if key and problem.reason.endswith("left out"):

@@ -11,7 +11,7 @@ from calco import images
 from calco.annotations.detections import nothing
 from calco.annotations.matching import Pictures
 from calco.annotations.reading import FORMATS, holds_annotations, read_annotations
-from calco.annotations.record import Annotations, Record
+from calco.annotations.record import COSTS_A_PICTURE, Annotations, Record
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.files import list_files
@@ -20,7 +20,6 @@ from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
 
 _UNMARKED: Final = "nothing is said about it"
-_WHOLE: Final = ("unreadable", "other size", "no picture")  # faults that cost a whole picture
 
 
 def looks_annotated(root: Path, config: SourceConfig) -> bool:
@@ -53,7 +52,7 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
         raise CalcoError(f"no picture in {root} is annotated by {where}{reason}; name the file with --annotations")
     if found.format == FORMATS["yolo"][0]:
         records |= {str(record.picture): record for record in _backgrounds(pictures, records, where)}
-    left_out = [(p.where.removeprefix(listing.root), p.reason) for p in found.problems if p.fault in _WHOLE]
+    left_out = [(p.where.removeprefix(listing.root), p.reason) for p in found.problems if p.fault in COSTS_A_PICTURE]
     left_out += [(pictures.name(path), _UNMARKED) for path in pictures.paths if str(path) not in records]
     items, chosen = _items(records, listing.root)
     classes = tuple(name for name in found.classes if name != "background")
@@ -62,7 +61,7 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
         "annotations", root, items, load_annotated, (*listing.left_out, *left_out),
         channels=(images.common_channels(paths, config.background), 3), background=config.background,
         digester=_digest, context=chosen, classes=classes, notes=_notes(found, chosen),
-        problems=tuple(problem for problem in found.problems if problem.fault not in _WHOLE),
+        problems=tuple(found.problems),
         story=f"pictures with boxes or outlines ({found.format}; classes: {_listed(classes)})",
     )  # fmt: skip
 
@@ -125,7 +124,7 @@ def _backgrounds(pictures: Pictures, records: Collection[str], labels: Path) -> 
 
 def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
     """How many boxes were mended or left out, and how many pictures have nothing in them."""
-    faults = Counter(problem.fault for problem in found.problems if problem.fault not in _WHOLE)
+    faults = Counter(problem.fault for problem in found.problems if problem.fault not in COSTS_A_PICTURE)
     notes = []
     if faults:
         first = next(problem for problem in found.problems if problem.fault in faults)
