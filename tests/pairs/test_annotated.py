@@ -144,3 +144,17 @@ def test_guns_and_retouch(real_data: Path) -> None:
         picture = source.load(source.items[7])
         height, width = picture.image.shape[:2]
         assert len(picture.detections) and (picture.detections.boxes <= (width, height, width, height)).all()
+
+
+def test_classes_name_what_the_annotations_do_not(two: list[Record], make: Make, tmp_path: Path) -> None:
+    make("set/Images/a.png")
+    (tmp_path / "set/Labels").mkdir()
+    (tmp_path / "set/Labels/a.txt").write_text("1\n2 3 12 13\n", encoding="utf-8")
+    assert open_source(tmp_path / "set").classes == ("object",)
+    assert open_source(tmp_path / "set", SourceConfig(classes=("gun",))).classes == ("gun",)
+    write_voc(tmp_path / "voc", [replace(two[0], name="a.png"), replace(two[1], name="b.png")], pictures=True)
+    source = open_source(tmp_path / "voc", SourceConfig(classes=("dog",)))
+    assert [len(source.load(item).detections or ()) for item in source.items] == [1, 0]
+    assert any("cat" in str(problem) for problem in source.problems)
+    with pytest.raises(CalcoError, match="--classes gun goes with annotations"):
+        open_source(tmp_path / "set/Images", SourceConfig(classes=("gun",)))

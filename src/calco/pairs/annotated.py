@@ -45,7 +45,7 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
     if not where.exists():
         raise CalcoError(f"there is no {config.annotations}, neither in {root} nor here; check --annotations")
     pictures = Pictures(map(Path, listing.paths), folder)
-    found = read_annotations(where, pictures)
+    found = read_annotations(where, pictures, classes=config.classes)
     records = {str(record.picture): record for record in found.records}
     if not records:
         reason = f"; the first reason: {found.problems[0]}" if found.problems else ""

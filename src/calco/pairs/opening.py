@@ -54,6 +54,9 @@ def _refuse_strangers(kind: str, config: SourceConfig) -> None:
     """Options that a kind has no use for are told, not overlooked."""
     if config.annotations and kind != "annotations":
         raise CalcoError(f"--annotations {config.annotations} does not go with --source {kind}; leave one of them out")
+    if config.classes and kind != "annotations":
+        given = " ".join(config.classes)
+        raise CalcoError(f"--classes {given} goes with annotations, and there are none; name them: --annotations FILE")
     if (config.input or config.target) and kind in ("film", "openmoji"):
         raise CalcoError(f"--input and --target do not go with --source {kind}; leave them out")
     if config.direction == "BtoA" and kind in ("film", "annotations"):

@@ -43,6 +43,10 @@ class SourceConfig:
     annotations: str | None = None
     """The file or folder of boxes and outlines, where it does not lie beside the pictures."""
 
+    classes: tuple[str, ...] = ()
+    """Names of classes: what YOLO's numbers mean, what boxes without a class are, for all other annotations the ones
+    that are taken."""
+
     frames: str = "10"
     """Which frames of a film: 10 is every tenth, 2s one every two seconds, scene the first of each scene."""
 
