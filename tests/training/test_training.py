@@ -316,6 +316,11 @@ def test_a_folder_under_a_file_is_said(pictures, tmp_path):
         train(tiny(pictures, tmp_path / "file" / "run"), progress=False)
 
 
+def test_a_folder_whose_name_is_not_utf_8_is_refused(pictures, tmp_path):
+    with pytest.raises(CalcoError, match=r"caf\\xe9 has a name that is not UTF-8"):
+        train(tiny(pictures, tmp_path / "caf\udce9"), progress=False)
+
+
 def test_a_folder_that_may_not_be_written_is_said(pictures, tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)

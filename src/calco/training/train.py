@@ -15,7 +15,7 @@ import torch
 from calco.checking.mending import check_command
 from calco.checking.quick import quick_remarks
 from calco.console import say, warn
-from calco.errors import CalcoError
+from calco.errors import CalcoError, printable
 from calco.files import make_folder
 from calco.pairs.recipes import check_recorded, recipe_title
 from calco.records import from_record, read_yaml, to_record, write_yaml
@@ -51,6 +51,10 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     config = replace(config, out=str(folder))
     if not resume and (folder / "config.yaml").exists():
         raise CalcoError(f"{folder} holds a run already; go on with it by --resume {folder}, or choose another --out")
+    if printable(str(folder)) != str(folder):  # safetensors takes names in UTF-8 alone
+        raise CalcoError(
+            f"the folder {folder} has a name that is not UTF-8, so its model could not be read; choose another --out"
+        )
     make_folder(folder)
     run = Run(config, folder, data)
     _foresee_disk(run)
