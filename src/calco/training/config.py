@@ -132,7 +132,7 @@ class ComputeConfig:
     threads: int = 0
     """Threads of the CPU; 0 for as many as there are cores."""
     workers: int | Literal["auto"] = "auto"
-    """Threads that make the pairs ahead of the networks; 0 makes them in between; auto is 1, or up to 8 with a GPU."""
+    """Threads that make the pairs ahead of the networks; 0 makes them in between; auto goes by the number of cores."""
 
     def __post_init__(self) -> None:
         """Checks the counts."""

@@ -50,10 +50,11 @@ def _stacked(pictures: list[Tensor], pinned: bool) -> Tensor:
 
 
 def choose_workers(asked: int | Literal["auto"], device: torch.device) -> int:
-    """The threads that make batches; "auto" takes one where the networks have the cores, up to eight beside a GPU."""
+    """The threads that make batches; "auto" takes one for each core beside a GPU, else one for four; eight at most."""
     if asked != "auto":
         return asked
-    return 1 if device.type == "cpu" else min(_MOST, len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(_MOST, cores // 4 if device.type == "cpu" else cores))
 
 
 def batches(
