@@ -111,6 +111,14 @@ def test_the_same_seed_gives_the_same_weights_and_another_one_others(pictures, t
     assert not same(weights(one), weights(other))
 
 
+def test_the_number_of_workers_changes_no_weight(pictures, tmp_path):
+    none, some = (
+        train(tiny(pictures, tmp_path / str(count), compute=ComputeConfig(threads=1, workers=count)), progress=False)
+        for count in (0, 3)
+    )
+    assert same(weights(none), weights(some))
+
+
 @pytest.mark.parametrize("order", ["d-then-g", "together"])
 def test_resumed_in_python_equals_uninterrupted(pictures, tmp_path, order):
     objective = ObjectiveConfig(order=order)

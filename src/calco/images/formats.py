@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import struct
+import threading
 import unicodedata
 import warnings
 import zlib
@@ -60,14 +61,39 @@ def opened(file: BinaryIO, name: str | Path) -> Iterator[Pillow.Image]:
     start = file.read(12)
     if start[4:8] == b"ftyp" and start[8:12] not in (b"avif", b"avis"):  # Pillow reads AV1 by itself
         learn_heif(name)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with _QUIET:
         try:
             with Pillow.open(file, formats=_known()) as picture:
                 check_size(name, *picture.size)
                 yield picture
         except Pillow.DecompressionBombError as error:
             raise _too_large(name) from error
+
+
+class _Quiet:
+    """No warnings while any thread is inside.
+
+    Python's own way changes one list for all threads and puts back what it found: where two take turns, the silence
+    ends too soon, or never.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.held = threading.Lock(), 0, contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            self.inside += 1
+            if self.inside == 1:
+                self.held.enter_context(warnings.catch_warnings(action="ignore"))
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if not self.inside:
+                self.held.close()
+
+
+_QUIET: Final = _Quiet()
 
 
 @functools.cache

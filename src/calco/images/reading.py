@@ -15,6 +15,7 @@ from calco.files import explain
 from calco.images import profiles, tiff
 from calco.images.arrays import WHITE, Channels, Colour, Image, as_channels, background_colour, lay_over, upright
 from calco.images.formats import FORMATS, UNREADABLE, opened
+from calco.images.quick import jpeg_pixels
 from calco.images.tiff import ORIENTATION, Header, Planes
 
 _GREY_MODES: Final = ("1", "L", "LA", "La", "F")
@@ -88,12 +89,17 @@ def _decode(file: BinaryIO, name: str | Path, indices: bool, paper: Colour | Non
     found = tiff.planes(file, name)
     if found is None:
         with opened(file, name) as picture:
-            picture.load()
+            pixels = jpeg_pixels(file, picture)
+            if pixels is None:
+                picture.load()
             # The tag may stand behind the pixels, and Pillow's TIFF reader turns them by itself: only now is it known.
             orientation = _orientation(picture)
             if indices and picture.mode == "P":
                 return upright(np.array(picture)[..., None], orientation)
-            found = replace(_deep_png(file, picture) or _flat(name, picture), orientation=orientation)
+            if pixels is None:
+                found = replace(_deep_png(file, picture) or _flat(name, picture), orientation=orientation)
+            else:
+                found = Planes(pixels, False, picture.info.get("icc_profile"), orientation)
     if found.image.dtype == np.float32:
         _check_floats(name, found.image)
     image, alpha = (found.image[..., :-1], found.image[..., -1:]) if found.alpha else (found.image, None)

@@ -1,6 +1,6 @@
 """Pairs for training: fitted pictures are kept in memory, pairs are made anew each epoch."""
 
-from collections import OrderedDict
+import threading
 from collections.abc import Iterator, Sequence
 from typing import TypedDict
 
@@ -17,13 +17,14 @@ from calco.pairs.sources import Item, Source
 from calco.pairs.types import Pair, Picture, generator
 
 GIBIBYTE = 1 << 30
+_KEEPING = threading.Lock()  # of the module, since a dataset can be sent to another process
 
 
 class Sample(TypedDict):
     """What the loader hands to the loop.
 
     Input and target are CHW: `uint8` where the picture has eight bits, else `float32` in [-1, 1]. Weight is 1HW
-    `float32`.
+    `float32`. They may share memory with what the dataset keeps, so nobody writes into them.
     """
 
     input: torch.Tensor
@@ -36,7 +37,8 @@ class PairDataset(Dataset[Sample]):
     """The pairs of some items of a source.
 
     A pair depends on (seed, epoch, key) alone: the same comes out in any order and in any number of workers. A picture
-    that cannot be read is noted in `damaged` (key: reason), and the next one that can takes its place.
+    that cannot be read is noted in `damaged` (key: reason), and the next one that can takes its place. Several threads
+    may ask at once; they share what is kept.
 
     Attributes:
         damaged: Key and reason of every picture that could not be used so far, in this process.
@@ -76,7 +78,7 @@ class PairDataset(Dataset[Sample]):
         self.cache_bytes = cache_bytes
         self.augment = augment or AugmentConfig()
         self.damaged: dict[str, str] = {}
-        self._cache: OrderedDict[int, Picture] = OrderedDict()
+        self._cache: dict[int, Picture] = {}
         self.cached_bytes = 0
 
     def __len__(self) -> int:
@@ -102,9 +104,11 @@ class PairDataset(Dataset[Sample]):
         worker = get_worker_info()
         arrays = (picture.image, picture.partner, picture.mask, picture.weight, picture.region)
         size = sum(array.nbytes for array in arrays if array is not None)
-        if self.cached_bytes + size <= self.cache_bytes // (worker.num_workers if worker else 1):
-            self._cache[index] = picture
-            self.cached_bytes += size
+        with _KEEPING:
+            room = self.cache_bytes // (worker.num_workers if worker else 1)
+            if index not in self._cache and self.cached_bytes + size <= room:
+                self._cache[index] = picture
+                self.cached_bytes += size
 
     def pair(self, index: int, epoch: int) -> Pair:
         """The pair of an item in an epoch: cropped and flipped for training, else whole and the same in every epoch.
@@ -118,18 +122,21 @@ class PairDataset(Dataset[Sample]):
                 return self._make(place, epoch if self.train else 0)
             except CalcoError as error:
                 self.damaged[self.items[place].key] = str(error)
-        reasons = next(iter(self.damaged.values()), "there are none")
-        raise CalcoError(f"none of the {len(self)} pictures can be used; the first: {reasons}")
+        reason = [*self.damaged.values(), "there are none"][0]
+        raise CalcoError(f"none of the {len(self)} pictures can be used; the first: {reason}")
 
     def _make(self, index: int, epoch: int) -> Pair:
         key = self.items[index].key
         picture = self.fitted(index)
         if self.train:
-            picture = moved(picture, self.augment, generator(self.seed, epoch, key, "movement"))
+            if self.augment.moves:
+                picture = moved(picture, self.augment, generator(self.seed, epoch, key, "movement"))
             # Cut first: what a recipe erases then lies wholly inside what the network sees.
             picture = crop_flip(picture, self.jitter, generator(self.seed, epoch, key, "crop"))
         pair = self.recipe(picture, generator(self.seed, epoch, key, "recipe"))
-        return recoloured(pair, self.augment, generator(self.seed, epoch, key, "light")) if self.train else pair
+        if self.train and self.augment.recolours:
+            pair = recoloured(pair, self.augment, generator(self.seed, epoch, key, "light"))
+        return pair
 
     def __getitem__(self, place: tuple[int, int]) -> Sample:
         """The sample at (index, epoch), always `jitter.size` pixels high and wide."""
@@ -138,15 +145,15 @@ class PairDataset(Dataset[Sample]):
             # Nothing is cut off where both sides were brought to the size; other pictures must fit into a batch.
             pair = crop_center(pair, self.jitter.size)
         weight = np.ones(pair.input.shape[:2], np.float32) if pair.weight is None else pair.weight
-        shown = torch.from_numpy(np.ascontiguousarray(weight, np.float32))[None]
+        shown = torch.from_numpy(np.require(weight, np.float32, ("C", "W")))[None]
         return Sample(input=_chw(pair.input), target=_chw(pair.target), weight=shown, key=pair.key)
 
 
 def _chw(image: Image) -> torch.Tensor:
-    """HWC => CHW, in bytes where they hold it: a fourth of the memory, and of the way to the device."""
+    """HWC => CHW, in bytes where they hold it: a fourth of the memory, and of the way to the device. Not copied."""
     if image.dtype != np.uint8:
         return to_tensor(image)
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    return torch.from_numpy(np.require(image, requirements=("C", "W"))).permute(2, 0, 1)
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

@@ -143,7 +143,7 @@ def _cut(whole: Cut, size: int, top: int, left: int, mirrored: bool) -> Cut:
 
     def window(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         cut = _padded(array[top : top + size, left : left + size], size)
-        return np.ascontiguousarray(cut[:, ::-1] if mirrored else cut)
+        return _mirrored(cut) if mirrored else np.ascontiguousarray(cut)
 
     arrays = {name: array for name in ARRAYS if (array := getattr(whole, name, None)) is not None}
     changes: dict[str, Any] = {name: window(array) for name, array in arrays.items()}
@@ -153,6 +153,15 @@ def _cut(whole: Cut, size: int, top: int, left: int, mirrored: bool) -> Cut:
         seen = things.cropped(left - across, top - down, size, size, least=_SEEN)
         changes["detections"] = seen.mirrored(size) if mirrored else seen
     return replace(whole, **changes)
+
+
+def _mirrored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """HW or HWC of any type, left and right exchanged."""
+    if array.dtype not in (np.uint8, np.uint16, np.float32) or array[0, 0].size > 4:
+        return np.ascontiguousarray(array[:, ::-1])
+    import cv2  # NumPy turns pixel by pixel, which takes twenty times as long
+
+    return cv2.flip(array, 1).reshape(array.shape)
 
 
 def _padded(array: Image, size: int) -> Image:

@@ -131,6 +131,13 @@ class ComputeConfig:
     """Keeps the maps in NHWC order, which the fast kernels want."""
     threads: int = 0
     """Threads of the CPU; 0 for as many as there are cores."""
+    workers: int | Literal["auto"] = "auto"
+    """Threads that make the pairs ahead of the networks; 0 makes them in between; auto goes by the number of cores."""
+
+    def __post_init__(self) -> None:
+        """Checks the counts."""
+        if self.workers != "auto" and self.workers < 0:
+            raise CalcoError(f"workers is {self.workers}; it must be 0 (no thread of their own) or more, or auto")
 
 
 @dataclass(frozen=True, kw_only=True)

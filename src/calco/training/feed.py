@@ -1,50 +1,117 @@
 """Batches in an order that derives from the seed alone, prepared while the networks compute."""
 
+import contextlib
+import math
+import os
+import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Final, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from calco.pairs.dataset import EpochSampler, PairDataset
 from calco.training.loop import Batch, signed
 
-AHEAD = 4
+_MOST: Final = 8
 
 
-def load_batch(dataset: PairDataset, places: list[tuple[int, int]]) -> Batch:
-    """The pairs at these places (index, epoch)."""
+def load_batch(dataset: PairDataset, places: list[tuple[int, int]], *, pinned: bool = False) -> Batch:
+    """The pairs at these places (index, epoch).
+
+    Args:
+        dataset: What makes them.
+        places: Index and epoch of each.
+        pinned: Puts them where a GPU can fetch them by itself, while the CPU does something else.
+    """
     rows = [dataset[place] for place in places]
     return Batch(
-        input=_stacked([row["input"] for row in rows]),
-        target=_stacked([row["target"] for row in rows]),
-        weight=torch.stack([row["weight"] for row in rows]),
+        input=_stacked([row["input"] for row in rows], pinned),
+        target=_stacked([row["target"] for row in rows], pinned),
+        weight=_stacked([row["weight"] for row in rows], pinned),
     )
 
 
-def _stacked(pictures: list[Tensor]) -> Tensor:
-    """CHW each => NCHW; where depths are mixed, all become `float32` in [-1, 1]."""
+def _stacked(pictures: list[Tensor], pinned: bool) -> Tensor:
+    """CHW each => NCHW, in memory NHWC as pictures are; where depths are mixed, all become `float32` in [-1, 1]."""
     if len({picture.dtype for picture in pictures}) > 1:
         pictures = [signed(picture) for picture in pictures]
-    return torch.stack(pictures)
+    channels, height, width = pictures[0].shape
+    shape = len(pictures), height, width, channels
+    batch = torch.empty(shape, dtype=pictures[0].dtype, pin_memory=pinned).permute(0, 3, 1, 2)
+    # By NumPy: torch would call all cores for each copy, away from the networks.
+    for row, picture in zip(batch.numpy(), pictures, strict=True):
+        np.copyto(row, picture.numpy())
+    return batch
 
 
-def batches(dataset: PairDataset, *, seed: int, epoch: int, batch: int, skip: int) -> Generator[Batch, None, None]:
-    """The batches of an epoch from the `skip`-th on, prepared by a thread that stays a few ahead.
+def choose_workers(asked: int | Literal["auto"], device: torch.device) -> int:
+    """The threads that make batches; "auto" takes one for each core beside a GPU, else one for four; eight at most."""
+    if asked != "auto":
+        return asked
+    cores = len(os.sched_getaffinity(0))
+    return max(1, min(_MOST, cores // 4 if device.type == "cpu" else cores))
 
-    One thread is enough: decoding and resizing release Python's lock, and a fitted picture is kept.
+
+def batches(
+    dataset: PairDataset, *, seed: int, epoch: int, batch: int, skip: int, workers: int = 1, pinned: bool = False
+) -> Generator[Batch, None, None]:
+    """The batches of an epoch from the `skip`-th on, the same in the same order with any number of workers.
+
+    Workers are threads, each with a whole batch at a time, which stay some batches ahead: they start at once, share the
+    pictures that are kept, and end with the loop. Decoding and resizing release Python's lock.
+
+    Args:
+        dataset: What makes the pairs.
+        seed: The seed of the run.
+        epoch: The pass over the pictures, from 0.
+        batch: Pairs in a batch.
+        skip: Batches of the epoch that an interrupted run has seen already.
+        workers: Threads; 0 makes each batch when it is asked for.
+        pinned: As in `load_batch`.
     """
     order = list(EpochSampler(len(dataset), batch, seed, epoch, start=skip))
+    parts = [order[start : start + batch] for start in range(0, len(order), batch)]
+    load = partial(load_batch, dataset, pinned=pinned)
+    if not workers:
+        yield from map(load, parts)
+        return
     waiting: deque[Future[Batch]] = deque()
-    with ThreadPoolExecutor(1, "calco-feed") as pool:
+    with ThreadPoolExecutor(workers, "calco-feed") as pool:
         try:
-            for start in range(0, len(order), batch):
-                waiting.append(pool.submit(load_batch, dataset, order[start : start + batch]))
-                if len(waiting) > AHEAD:
+            for part in parts:
+                waiting.append(pool.submit(load, part))
+                if len(waiting) > 2 * workers + 2:
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def throughput(
+    dataset: PairDataset, *, batch: int, workers: int = 1, epoch: int = 0, seconds: float = math.inf
+) -> float:
+    """Pairs a second that the feed gives to a loop that does nothing with them.
+
+    Args:
+        dataset: The first pass over it reads and fits the pictures, later ones find those that are kept.
+        batch: Pairs in a batch.
+        workers: As in `batches`.
+        epoch: Which one.
+        seconds: Ends after so many; by default after one epoch.
+    """
+    started, pairs = time.monotonic(), 0
+    with contextlib.closing(
+        batches(dataset, seed=dataset.seed, epoch=epoch, batch=batch, skip=0, workers=workers)
+    ) as feed:
+        for ready in feed:
+            pairs += len(ready.input)
+            if time.monotonic() - started >= seconds:
+                break
+    return pairs / (time.monotonic() - started)

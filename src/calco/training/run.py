@@ -20,7 +20,7 @@ from calco.inference.model import ModelInfo, Translator, save_model
 from calco.pairs.types import generator
 from calco.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from calco.training.config import TrainConfig
-from calco.training.feed import batches
+from calco.training.feed import batches, choose_workers
 from calco.training.journal import Journal, ProgressLine, Window
 from calco.training.loop import Batch, Networks, choose_device, rate_at, training_step
 from calco.training.objectives import balance
@@ -130,6 +130,8 @@ class Run:
             epoch=self.epoch,
             batch=options.batch,
             skip=self.batch_in_epoch * accumulate,
+            workers=choose_workers(self.config.compute.workers, self.device),
+            pinned=self.device.type == "cuda",
         )
         self._last_update = time.monotonic()
         with contextlib.closing(feed):

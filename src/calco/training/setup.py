@@ -47,7 +47,8 @@ class Data:
 
     def left_out(self) -> dict[str, str]:
         """Every picture that was not used, and why."""
-        return {**dict(self.source.left_out), **self.train.damaged, **self.validation.damaged}
+        damaged = self.train.damaged | self.validation.damaged
+        return dict(self.source.left_out) | {key: damaged[key] for key in sorted(damaged)}
 
 
 def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
