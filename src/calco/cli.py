@@ -240,6 +240,28 @@ def translate(args: list[str]) -> None:
         warn(f"{len(done.left_out)} left out in all; translation.json lists them")
 
 
+def bench(args: list[str]) -> None:
+    """Measures speed and memory on this machine, beside a plain reference loop."""
+    import tyro
+    from rich.console import Console
+
+    from calco.benchmarks.bench import bench as run
+    from calco.benchmarks.config import BenchConfig
+    from calco.benchmarks.words import table
+    from calco.console import say
+
+    config = tyro.cli(BenchConfig, args=args, prog="calco bench", description=bench.__doc__)
+    done = run(config)
+    out = Console(highlight=False)
+    out.width = max(out.width, 140)  # figures are not cut off where they go to a file or a narrow window
+    for line in done.head():
+        out.print(line, markup=False, soft_wrap=True)
+    if done.rows:
+        out.print(table(done.rows))
+    for path in filter(None, (config.json, config.plot, config.markdown)):
+        say(f"{path} is written")
+
+
 def _print_scores(table: Any, words: str) -> None:
     from rich.console import Console
 
@@ -267,6 +289,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "evaluate": evaluate,
     "compare": compare,
     "translate": translate,
+    "bench": bench,
 }
 
 

@@ -1,0 +1,1 @@
+"""What Calco is measured against, and how: the rows of `calco bench`."""

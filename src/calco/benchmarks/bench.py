@@ -1,0 +1,101 @@
+"""`calco bench`: the rows, one after another, beside the reference loop."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from calco.benchmarks import exactness, machine, memory, processes, speed
+from calco.benchmarks.chart import draw_chart
+from calco.benchmarks.config import BenchConfig, Sizes
+from calco.benchmarks.machine import Machine
+from calco.benchmarks.setting import Setting
+from calco.benchmarks.timing import Row, Skipped
+from calco.benchmarks.words import check_page, told, write_page
+from calco.console import say
+from calco.files import explain, make_folder, write_json
+from calco.training.loop import choose_device
+
+FORMAT = 1
+
+# In the order of `config.GROUPS`; each yields its rows as they are measured.
+ROWS: Final[dict[str, Callable[[Setting], Iterator[Row | Skipped]]]] = {
+    "training": speed.training,
+    "inference": speed.inference,
+    "data": speed.data,
+    "build": speed.build,
+    "memory": memory.peaks,
+    "processes": processes.two_against_one,
+    "start": speed.start,
+    "exact": exactness.curves,
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What was measured, on what, and what was not, with the reason."""
+
+    machine: Machine
+    rows: list[Row]
+    skipped: dict[str, str]
+
+    def head(self) -> list[str]:
+        """What the table must be read with."""
+        return [*self.machine.lines(), *(f"not measured: {group}, {why}" for group, why in self.skipped.items())]
+
+    def record(self) -> dict[str, Any]:
+        """As plain data, for JSON."""
+        rows = [asdict(row) for row in self.rows]
+        return {"format": FORMAT, "machine": asdict(self.machine), "rows": rows, "skipped": self.skipped}
+
+
+def bench(config: BenchConfig, sizes: Sizes | None = None) -> Bench:
+    """Measures what is asked for, and writes the files that are asked for.
+
+    Args:
+        config: What to measure, how often, and where to write.
+        sizes: How large the work is; by default that of the published pix2pix.
+
+    Raises:
+        CalcoError: When the device is not there, a page or folder for the results is not (before anything is measured),
+            or the disk for temporary files is full.
+    """
+    for path in (config.json, config.plot):
+        if path is not None:
+            make_folder(Path(path).parent)
+    if config.markdown is not None:
+        check_page(config.markdown)
+    load_before = machine.load_now()
+    device = choose_device(config.device)
+    threads_before = torch.get_num_threads()
+    torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
+    rows: list[Row] = []
+    skipped: dict[str, str] = {}
+    try:
+        with tempfile.TemporaryDirectory(prefix="calco-bench-") as folder:
+            setting = Setting(config, sizes or Sizes(), device, Path(folder))
+            for group in config.groups:
+                for row in ROWS[group](setting):
+                    say(told(row))
+                    if isinstance(row, Skipped):
+                        skipped[row.group] = row.reason
+                    else:
+                        rows.append(row)
+            done = Bench(machine.describe(setting.compute, device, load_before), rows, skipped)
+    except BrokenPipeError:
+        raise  # whoever read what is said has left
+    except OSError as error:
+        raise explain(error, tempfile.gettempdir(), "work in") from error
+    finally:
+        torch.set_num_threads(threads_before)
+    if config.json is not None:
+        write_json(config.json, done.record())
+    if config.plot is not None:
+        draw_chart(config.plot, rows, done.head())
+    if config.markdown is not None:
+        write_page(config.markdown, rows, done.head())
+    return done

@@ -1,0 +1,102 @@
+"""What `calco bench` can be told, and how large its work is."""
+
+import os
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from calco.errors import CalcoError
+from calco.images import is_picture
+
+GROUPS: Final = ("training", "inference", "data", "build", "memory", "processes", "start", "exact")
+"""The groups of rows, in the order of the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchConfig:
+    """How fast this machine trains, draws, reads and builds, beside a plain reference loop in the same process."""
+
+    only: str = ""
+    """Groups of rows, with commas between them: training, inference, data, build, memory, processes, start,
+    exact; by default all of them."""
+
+    repeats: int = 5
+    """How often each is measured, ours and the reference in turns; the medians count."""
+
+    device: str = "auto"
+    """cpu, cuda, or auto for the GPU where there is one."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """What ours computes in, as in training; the reference computes in fp32."""
+
+    threads: int = 0
+    """Threads of the CPU for both; 0 for as many as there are cores."""
+
+    seed: int = 0
+    """From which pictures and weights are drawn."""
+
+    json: str | None = None
+    """The file for all figures."""
+
+    plot: str | None = None
+    """The picture for a bar chart of the ratios, such as bench.png."""
+
+    markdown: str | None = None
+    """A page whose table, between the two markers of `calco bench`, is replaced by this one."""
+
+    def __post_init__(self) -> None:
+        """Checks what would otherwise be found after minutes of work."""
+        unknown = [name for name in self.groups if name not in GROUPS]
+        if unknown or not self.groups:
+            raise CalcoError(f"only names {unknown[0] if unknown else 'nothing'!r}; choose among {', '.join(GROUPS)}")
+        cores = len(os.sched_getaffinity(0))
+        if self.repeats < 1 or not 0 <= self.threads <= cores or not 0 <= self.seed < 1 << 63:
+            raise CalcoError(
+                f"repeats {self.repeats}, threads {self.threads}, seed {self.seed}: repeats must be 1 or more, threads "
+                f"0 to the {cores} cores there are, the seed 0 or more (63 bits); leave them out for 5, 0 and 0"
+            )
+        if self.plot is not None and not is_picture(self.plot):
+            raise CalcoError(f"the chart {self.plot} ends in no known picture format; name it with .png at its end")
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups that are asked for, in the order of the table where they are known."""
+        asked = [name.strip() for name in self.only.split(",")] if self.only else list(GROUPS)
+        known = [name for name in GROUPS if name in asked]
+        return (*known, *(name for name in asked if name and name not in GROUPS))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """How large the work is; as it stands, that of the published pix2pix.
+
+    Attributes:
+        size: Side of the pictures in training, pixels.
+        depth: Of the U-Net.
+        filters: Of both networks.
+        batches: Pairs a step.
+        large: Side of large pictures in inference.
+        drawn: Pictures of `size` that one measurement of inference draws; of large ones, an eighth of them.
+        pairs: Files of pairs for the data pipeline.
+        steps: Steps of a training in one process and in two.
+        photographs: Files for the build.
+        photograph_wh: Their width and height.
+        exact_size: Side of the pictures of the loss curves.
+        exact_filters: Of both networks there.
+        exact_steps: Steps of each curve.
+        exact_seeds: Curves of each kind.
+    """
+
+    size: int = 256
+    depth: int = 8
+    filters: int = 64
+    batches: tuple[int, ...] = (8, 1)
+    large: int = 1024
+    drawn: int = 16
+    pairs: int = 160
+    steps: int = 10
+    photographs: int = 240
+    photograph_wh: tuple[int, int] = (640, 480)
+    exact_size: int = 64
+    exact_filters: int = 16
+    exact_steps: int = 300
+    exact_seeds: int = 3

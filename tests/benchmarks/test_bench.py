@@ -1,0 +1,201 @@
+"""The bench: an honest reference, and figures that can be read again."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import calco.cli
+from calco import CalcoError, images
+from calco.benchmarks import bench as benches
+from calco.benchmarks.bench import Bench, bench
+from calco.benchmarks.config import GROUPS, BenchConfig, Sizes
+from calco.benchmarks.exactness import take_weights
+from calco.benchmarks.pictures import grey, scene, write_pairs
+from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
+from calco.benchmarks.timing import alternate, core_seconds, row
+from calco.benchmarks.words import BEGIN, END, times
+from calco.networks import DiscriminatorConfig, GeneratorConfig, count_parameters
+from calco.pairs.jitter import JitterConfig
+from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
+from calco.training.loop import Batch, Networks, training_step
+
+TINY = Sizes(
+    size=32, depth=5, filters=4, batches=(2,), large=64, drawn=8, pairs=24, steps=4, photographs=4,
+    photograph_wh=(48, 40), exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
+)  # fmt: skip
+
+
+def both(depth: int = 5) -> tuple[Reference, Networks]:
+    """The reference and ours in plain single precision, with the same weights."""
+    config = TrainConfig(
+        jitter=JitterConfig(size=2**depth, resize=2**depth),
+        generator=GeneratorConfig(depth=depth, filters=4, composition="plain"),
+        discriminator=DiscriminatorConfig(patch=34, filters=4),
+        optimiser=OptimiserConfig(batch=2),
+        compute=ComputeConfig(device="cpu", precision="fp32", channels_last=False),
+    )
+    loop, networks = Reference(depth, 4, layers=2), Networks(config, 3, 3, torch.device("cpu"))
+    take_weights(loop, networks)
+    return loop, networks
+
+
+def test_the_reference_has_the_published_sizes() -> None:
+    assert count_parameters(unet()) == 54_413_955
+    assert count_parameters(patchgan()) == 2_768_705
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_the_same_weights_give_the_same_pictures_and_judgements(training: bool) -> None:
+    loop, networks = both()
+    x, y = torch.rand(2, 3, 32, 32) * 2 - 1, torch.rand(2, 3, 32, 32) * 2 - 1
+    assert networks.discriminator is not None
+    with torch.no_grad():
+        for network in (loop.generator, loop.discriminator, networks.generator, networks.discriminator):
+            network.train(training)
+        torch.testing.assert_close(loop.generator(x), networks.generator(x), rtol=1e-4, atol=1e-5)
+        theirs = loop.discriminator(torch.cat([x, y], 1))
+        torch.testing.assert_close(theirs, networks.discriminator(x, y), rtol=1e-4, atol=1e-5)
+
+
+def test_steps_of_both_learn_the_same() -> None:
+    loop, networks = both(depth=5)
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        pairs = [torch.from_numpy(rng.integers(0, 256, (2, 3, 32, 32), dtype=np.uint8)) for _ in range(2)]
+        ours = training_step(networks, [Batch(*pairs, torch.ones(2, 1, 32, 32))])
+        theirs = loop.step(*((pair.float().div(255) - 0.5) / 0.5 for pair in pairs))
+        halves = {"d_real": 2, "d_fake": 2}  # ours are told as they are halved
+        assert ours == {name: pytest.approx(loss / halves.get(name, 1), rel=2e-3) for name, loss in theirs.items()}
+    assert ObjectiveConfig().d_loss == "halved"
+
+
+def test_the_reference_reads_both_halves_alike(tmp_path: Path) -> None:
+    write_pairs(tmp_path / "pairs", 0, 4, 32)
+    paths = sorted((tmp_path / "pairs").iterdir())
+    given, wanted = next(batches(paths, 32, 36, 4, np.random.default_rng(0)))
+    assert given.shape == wanted.shape == (4, 3, 32, 32)
+    assert float(given.min()) >= -1 and float(given.max()) <= 1
+    # The input is the grey of the target: cut or mirrored otherwise they would differ everywhere.
+    luminance = (wanted * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True)
+    assert float((given - luminance).abs().mean()) < 0.02
+
+
+def test_the_reference_builds_pairs(tmp_path: Path) -> None:
+    picture = scene(0, "a", (48, 40))
+    images.write(tmp_path / "a.png", picture)
+    build([tmp_path / "a.png"], tmp_path / "out", 32)
+    assert images.read(tmp_path / "out" / "input" / "a.png").shape == (32, 32, 1)
+    assert images.read(tmp_path / "out" / "target" / "a.png").shape == (32, 32, 3)
+
+
+def test_scenes_depend_on_seed_and_key_alone() -> None:
+    assert np.array_equal(scene(1, "a", (40, 30)), scene(1, "a", (40, 30)))
+    assert not np.array_equal(scene(1, "a", (40, 30)), scene(2, "a", (40, 30)))
+    assert grey(scene(1, "a", (40, 30))).shape == (30, 40, 3)
+
+
+def test_both_are_measured_in_turns_after_a_round_that_does_not_count() -> None:
+    done: list[str] = []
+    seconds = alternate(lambda: done.append("ours"), lambda: done.append("reference"), 3)
+    assert done == ["ours", "reference"] * 4
+    assert [len(each) for each in seconds] == [3, 3]
+
+
+def test_a_ratio_is_that_of_neighbours() -> None:
+    # The machine became four times as slow after the first repeat.
+    line = row("training", "step", "images/s", [40, 10, 10], [20, 5, 5])
+    assert (line.ratio, line.low, line.high) == (2, 2, 2)
+    assert (line.ours, line.reference) == (10, 5)
+    assert (times(6.21), times(41.4), times(0.0041)) == ("6.21×", "41×", "0.0041×")
+
+
+def test_work_of_cores_is_counted() -> None:
+    before = core_seconds()
+    while core_seconds() - before < 0.01:
+        pass
+    assert core_seconds() > before
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, Path]:
+    """Every group, as small as it can be, with all files."""
+    folder = tmp_path_factory.mktemp("bench")
+    page = folder / "page.md"
+    page.write_text(f"before `{BEGIN}` and `{END}`\n{BEGIN}\nold\n{END}\nafter\n")
+    config = BenchConfig(
+        repeats=1, threads=1, device="cpu", json=f"{folder}/bench.json", plot=f"{folder}/bench.png", markdown=str(page)
+    )
+    return bench(config, TINY), folder
+
+
+def test_every_group_gives_finite_ratios_or_a_reason(measured: tuple[Bench, Path]) -> None:
+    done, folder = measured
+    record = json.loads((folder / "bench.json").read_text())
+    assert {row["group"] for row in record["rows"]} | set(record["skipped"]) == set(GROUPS)
+    for line in record["rows"]:
+        values = [line[name] for name in ("ours", "reference", "ratio", "low", "high")]
+        assert all(math.isfinite(value) and value > 0 for value in values), line
+    assert record["machine"]["threads"] == 1
+    assert set(record["machine"]["versions"]) >= {"calco", "python", "torch"}
+    assert len(done.rows) == len(record["rows"])
+
+
+def test_the_chart_is_a_picture(measured: tuple[Bench, Path]) -> None:
+    chart = images.read(measured[1] / "bench.png")
+    assert chart.shape[1:] == (1200, 3)
+    assert len(np.unique(chart.astype(np.uint32) @ [65536, 256, 1])) > 10
+
+
+def test_the_page_holds_the_table_in_its_place(measured: tuple[Bench, Path]) -> None:
+    done, folder = measured
+    page = (folder / "page.md").read_text()
+    assert page.startswith(f"before `{BEGIN}` and `{END}`\n{BEGIN}\n\n- ") and page.endswith("after\n")
+    assert "old" not in page
+    assert all(f"| {line.name} |" in page for line in done.rows)
+    assert done.machine.processor in page
+
+
+def test_groups_are_those_that_are_measured() -> None:
+    assert tuple(benches.ROWS) == GROUPS
+    assert BenchConfig(only="start, training").groups == ("training", "start")
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--only", "speed"], "only names 'speed'; choose among training, inference,"),
+        (["--only", ","], "only names 'nothing'; choose among"),
+        (["--repeats", "0"], "repeats must be 1 or more"),
+        (["--threads", "100000"], "threads 0 to the"),
+        (["--seed", "-1"], "the seed 0 or more"),
+        (["--plot", "chart.xyz"], "chart.xyz ends in no known picture format"),
+        (["--markdown", "absent.md"], "cannot read absent.md"),
+        (["--device", "moon"], "the device moon cannot be used"),
+    ],
+)
+def test_bad_input_is_told_in_one_line(
+    words: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        calco.cli.main(["bench", *words])
+    told = capsys.readouterr().err
+    assert end.value.code == 2
+    assert told.startswith("calco: ") and told.count("\n") == 1
+    assert complaint in told
+
+
+def test_a_page_without_a_place_is_refused_before_the_work(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("nothing here")
+    with pytest.raises(CalcoError, match="has no place for the table"):
+        bench(replace(BenchConfig(), markdown=str(page)))
