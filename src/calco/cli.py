@@ -227,9 +227,13 @@ def translate(args: list[str]) -> None:
     from calco.console import bar, say, warn
     from calco.inference.model import load
     from calco.inference.translate import translate as run
+    from calco.networks.machine import NAMES, make_ready
 
     options = _parse(args, "translate")
-    load(options["model"])  # a wrong model is said before the pictures are listed
+    # A wrong model is said before the pictures are listed.
+    translator = load(options["model"], device=options["device"], precision=options["precision"])
+    make_ready(translator.device, exact=options["precision"] == "fp32")
+    say(f"{translator.device} in {NAMES[translator.precision]}; another: --precision fp32, --device cpu")
     with bar("translating") as advance:
         done = run(**options, progress=lambda count, total, _name: advance(count, total))
     kept = f", {done.kept} kept from before" if done.kept else ""

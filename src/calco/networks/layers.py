@@ -68,7 +68,12 @@ class BatchNorm(nn.BatchNorm2d):
         """Normalises NCHW `x` by the batch's statistics while training, by the running ones otherwise."""
         if not self.training or x.numel() > x.shape[1]:
             if self.training and _recomputing:
-                return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)
+                # Into copies: checkpointing wants the same tensors kept as at the first time.
+                assert self.running_mean is not None
+                assert self.running_var is not None
+                assert self.momentum is not None
+                mean, variance = self.running_mean.clone(), self.running_var.clone()
+                return F.batch_norm(x, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
             return super().forward(x)
         if _recomputing:
             return x * 0 + self.bias[None, :, None, None].to(x.dtype)

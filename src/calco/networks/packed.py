@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from calco.networks.layers import ResizeConv
+
 Conv = nn.Conv2d | nn.ConvTranspose2d
 
 
@@ -86,15 +88,17 @@ def _replace(module: nn.Module, dtype: torch.dtype) -> None:
     names = list(module._modules)
     for place, name in enumerate(names):
         child = module._modules[name]
-        if isinstance(child, Conv):
+        if isinstance(child, Conv | ResizeConv):
             norm = None
             if isinstance(module, nn.Sequential) and place + 1 < len(names):
                 following = module._modules[names[place + 1]]
                 if isinstance(following, nn.BatchNorm2d):
                     norm = following
                     module._modules[names[place + 1]] = nn.Identity()
-            module._modules[name] = PackedConv(child, norm, dtype)
-        elif isinstance(child, nn.Sequential | nn.ModuleList) or (child is not None and child._modules):
+            if isinstance(child, ResizeConv):
+                child._modules["conv"] = PackedConv(child.conv, norm, dtype)
+            else:
+                module._modules[name] = PackedConv(child, norm, dtype)
+        elif child is not None:
+            # Norms that follow no convolution keep float32: the kernels take it beside maps of bfloat16.
             _replace(child, dtype)
-        elif child is not None and any(True for _ in child.parameters()):
-            child.to(dtype)
