@@ -36,7 +36,7 @@ def networks(precision="fp32", seed=0, gan="cross-entropy", **compute):
     return Networks(config, 3, 3, CPU)
 
 
-def batch(number: int, count: int = 4) -> Batch:
+def batch(number: int, count: int = 2) -> Batch:
     """Waves, and as target their negative: something to learn."""
     chance = torch.Generator().manual_seed(number)
     phase = torch.rand(count, 3, 1, 1, generator=chance) * 6.28
