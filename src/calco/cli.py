@@ -227,13 +227,17 @@ def translate(args: list[str]) -> None:
     from calco.console import bar, say, warn
     from calco.inference.model import load
     from calco.inference.translate import translate as run
+    from calco.networks.machine import NAMES, make_ready
 
     options = _parse(args, "translate")
-    load(options["model"])  # a wrong model is said before the pictures are listed
+    # A wrong model is said before the pictures are listed.
+    translator = load(options["model"], device=options["device"], precision=options["precision"])
+    make_ready(translator.device, exact=options["precision"] == "fp32")
     with bar("translating") as advance:
         done = run(**options, progress=lambda count, total, _name: advance(count, total))
     kept = f", {done.kept} kept from before" if done.kept else ""
-    say(f"{done.written} pictures written to {done.out}{kept}")
+    how = f"{translator.device} in {NAMES[translator.precision]}"
+    say(f"{done.written} pictures written to {done.out}{kept}, computed on {how}")
     for name, reason in list(done.left_out.items())[:5]:
         warn(f"left out {name}: {reason}")
     if len(done.left_out) > 5:

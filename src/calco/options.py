@@ -128,6 +128,8 @@ def translate(
     make_input: bool = False,
     recipe: str | None = None,
     allow_code: bool = False,
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
+    device: str = "auto",
 ) -> Options:
     """Translates a picture or a folder of pictures.
 
@@ -142,5 +144,7 @@ def translate(
         make_input: First makes the input of each picture by the model's recipe: a sketch of it, a damaged copy.
         recipe: With make-input, where the file of a recipe of one's own lies here, such as my.py:fade.
         allow_code: Runs the recipe's own code although nobody has named it on this machine.
+        precision: What convolutions compute in; auto takes bf16 where the machine has instructions, fp16 is for GPUs.
+        device: cpu, cuda, or auto for the GPU where there is one.
     """
     return locals()

@@ -18,7 +18,7 @@ from calco.benchmarks.timing import Row, Skipped
 from calco.benchmarks.words import check_page, told, write_page
 from calco.console import say
 from calco.files import explain, make_folder, write_json
-from calco.training.loop import choose_device
+from calco.networks.machine import choose_device, make_ready
 
 FORMAT = 1
 
@@ -71,6 +71,7 @@ def bench(config: BenchConfig, sizes: Sizes | None = None) -> Bench:
         check_page(config.markdown)
     load_before = machine.load_now()
     device = choose_device(config.device)
+    make_ready(device)
     threads_before = torch.get_num_threads()
     torch.set_num_threads(config.threads or len(os.sched_getaffinity(0)))
     rows: list[Row] = []

@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 from calco import __version__
-from calco.training.config import ComputeConfig, TrainConfig
-from calco.training.loop import choose_precision
+from calco.networks.machine import choose_precision
+from calco.training.config import ComputeConfig
 
 _TOLD = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 _LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless")
@@ -57,7 +57,7 @@ class Machine:
 
 def describe(compute: ComputeConfig, device: torch.device, load_before: float) -> Machine:
     """The machine as it is now; to be called when the work is done."""
-    precision = str(choose_precision(TrainConfig(compute=compute), device)).removeprefix("torch.")
+    precision = str(choose_precision(compute.precision, device)).removeprefix("torch.")
     return Machine(
         date=datetime.now(UTC).date().isoformat(),
         processor=_processor(),

@@ -15,6 +15,7 @@ from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.setting import Setting
 from calco.benchmarks.timing import Row, row
 from calco.errors import CalcoError
+from calco.networks.machine import make_ready
 from calco.records import from_record, to_record
 
 STEPS = 3  # Adam's moments come with the first, and what an allocator keeps shows from the second on
@@ -54,6 +55,7 @@ def _work(job: dict[str, Any]) -> float:
     on_gpu = setting.device.type == "cuda"
     before = 0.0 if on_gpu else _peak()
     if job["who"] == "ours":
+        make_ready(setting.device)
         step = setting.our_step(job["batch"])
     else:
         loop, (_, (given, wanted)) = setting.reference(), setting.noise(job["batch"])

@@ -22,6 +22,8 @@ from calco.images import Image
 from calco.inference.adapt import adapted
 from calco.inference.tiling import tiled
 from calco.networks import Generator, GeneratorConfig, build_generator
+from calco.networks.machine import choose_device, choose_precision
+from calco.networks.packed import can_pack, packed
 from calco.pairs.jitter import JitterConfig, fitted_size, whole_side
 from calco.pairs.palettes import Palette, decode, named_palette, paint
 from calco.pairs.recipes import RecipeConfig, draws_classes
@@ -83,6 +85,7 @@ class Translator:
         self.precision = precision
         self.generator = generator.to(self.device).eval()
         self.mean_target = mean_target
+        self._packed: nn.Module | None = None
 
     def __call__(
         self, picture: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False
@@ -114,7 +117,7 @@ class Translator:
         picture = images.as_channels(picture, self.info.in_channels, paper)
         width_in, height_in = fitted_size((width, height), 0 if native else whole_side(jitter), jitter)
         same_size = (width_in, height_in) == (width, height)
-        with torch.inference_mode(), _dropout(self.generator, noise_seed):
+        with torch.inference_mode(), _dropout(self._backbone, noise_seed):
             prepared = self.generator.prepare(self._tensor(picture))
             seen = prepared if same_size else self._resized(picture, prepared, (width_in, height_in))
             maps = tiled(self._maps, seen, multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
@@ -141,8 +144,16 @@ class Translator:
         # HWC => 1CHW in [-1, 1]
         return images.to_tensor(picture)[None].to(self.device)
 
+    @property
+    def _backbone(self) -> nn.Module:
+        if self._packed is None and can_pack(self.device):
+            self._packed = packed(self.generator.backbone, self.precision)
+        return self._packed or self.generator.backbone
+
     def _maps(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
+        if self._packed is not None:
+            return torch.as_tensor(self._packed(x.to(self.precision))).float()
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             maps: Tensor = self.generator.backbone(x)
         return maps.float()
@@ -257,17 +268,21 @@ def _fitting(info: ModelInfo, tensors: dict[str, Tensor], weights: Path) -> Gene
     return generator
 
 
-def load(path: str | Path, *, device: str = "auto", precision: torch.dtype = torch.float32) -> Translator:
+def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> Translator:
     """Loads a model for use.
 
     Args:
         path: A run or a model folder.
         device: "cpu", "cuda", or "auto" for the GPU where there is one.
-        precision: torch.float32, or torch.bfloat16 where speed counts more than the last digit.
+        precision: fp32; or bf16 (on a GPU fp16 too), where speed counts more than half a level of a byte; or auto for
+            bf16 where the machine has instructions for it.
 
     Raises:
-        CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description.
+        CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description; when the device
+            does not exist or lacks the precision.
     """
+    chosen = choose_device(device)
+    dtype = choose_precision(precision, chosen)
     folder = model_folder(path)
     info = load_info(folder)
     weights = folder / "model.safetensors"
@@ -282,11 +297,10 @@ def load(path: str | Path, *, device: str = "auto", precision: torch.dtype = tor
     generator = _fitting(info, tensors, weights)
     generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = folder / _mean_name(info)
-    chosen = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return Translator(
         info,
         generator,
         mean_target=images.read(mean, background="channel") if mean.is_file() else None,
         device=chosen,
-        precision=precision,
+        precision=dtype,
     )

@@ -51,6 +51,8 @@ def translate(
     make_input: bool = False,
     recipe: str | None = None,
     allow_code: bool = False,
+    precision: str = "fp32",
+    device: str = "auto",
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Translation:
     """Translates a picture or a folder of pictures; names, sub-folders, formats and EXIF are kept.
@@ -68,12 +70,14 @@ def translate(
         make_input: Makes the input of each picture by the model's recipe, with the chance of `noise_seed` (or 0).
         recipe: As in `input_maker`.
         allow_code: As in `input_maker`.
+        precision: As in `load`; of a loaded Translator its own counts.
+        device: As in `load`.
         progress: Called after each picture with the number done, the number in all and the name.
 
     Raises:
         CalcoError: When model or pictures cannot be used, `out` holds what another model wrote, or nothing was written.
     """
-    translator = model if isinstance(model, Translator) else load(model)
+    translator = model if isinstance(model, Translator) else load(model, device=device, precision=precision)
     maker = None
     if make_input:
         if masks is not None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from calco.errors import CalcoError
-from calco.networks.layers import Norm, has_bias, initialise, norm_layer
+from calco.networks.layers import Norm, has_bias, initialise, norm_layer, segment
 from calco.networks.unet import Convention
 
 # Receptive field in pixels => number of strided convolutions (arXiv 1611.07004, section 6.1.2).
@@ -47,19 +47,19 @@ class PatchGAN(nn.Module):
 
         def normed(channels: int) -> list[nn.Module]:
             layer = norm_layer(norm, channels, eps=1e-3 if keras else 1e-5, momentum=0.01 if keras else 0.1)
-            return [layer, nn.LeakyReLU(slope)]
+            return [layer, nn.LeakyReLU(slope, inplace=True)]
 
         if patch == 1:
             layers: list[nn.Module] = [
                 nn.Conv2d(in_channels, filters, 1),
-                nn.LeakyReLU(slope),
+                nn.LeakyReLU(slope, inplace=True),
                 nn.Conv2d(filters, 2 * filters, 1, bias=bias),
                 *normed(2 * filters),
                 nn.Conv2d(2 * filters, 1, 1, bias=bias),
             ]
         else:
             num_layers = PATCH_LAYERS[patch]
-            layers = [nn.Conv2d(in_channels, filters, 4, 2, 1, bias=not keras), nn.LeakyReLU(slope)]
+            layers = [nn.Conv2d(in_channels, filters, 4, 2, 1, bias=not keras), nn.LeakyReLU(slope, inplace=True)]
             width = filters
             for layer in range(1, num_layers + 1):
                 stride = 2 if layer < num_layers else 1
@@ -67,13 +67,18 @@ class PatchGAN(nn.Module):
                 layers += [nn.Conv2d(width, wider, 4, stride, 1, bias=bias), *normed(wider)]
                 width = wider
             layers.append(nn.Conv2d(width, 1, 4, 1, 1))
+        self.recompute = False  # maps again in the backward pass, to save memory
         self.body = nn.Sequential(*layers)
         initialise(self, norm_std=0.0 if keras else 0.02)
 
     def forward(self, condition: Tensor, picture: Tensor) -> Tensor:
         """Condition N, A, H, W and picture N, B, H, W, A + B = `in_channels` => logits N, 1, h, w."""
-        out: Tensor = self.body(torch.cat([condition, picture], 1))
-        return out
+        x = torch.cat([condition, picture], 1)
+        layers = list(self.body)
+        starts = [place for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
+        for start, end in zip(starts, [*starts[1:], len(layers)], strict=True):
+            x = segment(self.body[start:end], x, recompute=self.recompute)
+        return x
 
 
 def receptive_field(network: PatchGAN) -> int:

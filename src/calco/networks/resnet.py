@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from calco.errors import CalcoError
-from calco.networks.layers import Norm, ResizeConv, Up, has_bias, initialise, norm_layer
+from calco.networks.layers import Norm, ResizeConv, Up, has_bias, initialise, norm_layer, segment
 
 
 class ResidualBlock(nn.Module):
@@ -85,10 +85,12 @@ class ResnetGenerator(nn.Module):
             )
             layers += normed(conv, width)
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(filters, out_channels, 7), nn.Tanh()]
+        self.recompute = False  # maps again in the backward pass, to save memory
         self.body = nn.Sequential(*layers)
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """N, in, H, W in [-1, 1] => N, out, H, W in [-1, 1]; H and W are multiples of 4."""
-        out: Tensor = self.body(x)
-        return out
+        for layer in self.body:
+            x = segment(layer, x, recompute=self.recompute and isinstance(layer, ResidualBlock))
+        return x

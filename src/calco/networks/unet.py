@@ -1,5 +1,6 @@
 """The U-Net generator of pix2pix, in the conventions of its three best-known implementations."""
 
+from functools import partial
 from typing import Literal
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
-from calco.networks.layers import Norm, ResizeConv, Up, has_bias, initialise, norm_layer
+from calco.networks.layers import Norm, ResizeConv, Up, has_bias, initialise, join, norm_layer, segment
 
 Convention = Literal["pytorch", "paper", "tensorflow"]
 
@@ -57,6 +58,7 @@ class UNet(nn.Module):
                 "depth must be at least 2, filters at least 1, dropout in [0, 1)"
             )
         self.depth = depth
+        self.recompute = False  # maps again in the backward pass, to save memory
         self.relu_before_skip = convention == "tensorflow"
         self.slope = 0.3 if convention == "tensorflow" else 0.2
         if dropout_blocks is None:
@@ -95,15 +97,28 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N, in, H, W in [-1, 1] => N, out, H, W in [-1, 1]; H and W are multiples of 2 ** depth."""
+        last, again = self.depth - 1, self.recompute
         skips: list[Tensor] = []
-        for level, down in enumerate(self.downs):
-            x = down(x if level == 0 else F.leaky_relu(x, self.slope))
-            skips.append(x)
-        x = F.leaky_relu(skips.pop(), self.slope) if self.relu_before_skip else F.relu(skips.pop())
-        for up in self.ups[:-1]:
-            x, skip = up(x), skips.pop()
-            if self.relu_before_skip:
-                x = torch.cat([F.relu(x), F.leaky_relu(skip, self.slope)], 1)
-            else:
-                x = F.relu(torch.cat([skip, x], 1))
-        return torch.tanh(self.ups[-1](x))
+        for level in range(self.depth):
+            x = segment(partial(self._down, level), x, recompute=again and level < last)
+            if level < last:
+                skips.append(x)
+        x = segment(self.ups[0], x, recompute=again)
+        for up in self.ups[1:]:
+            x = segment(partial(self._up, up), skips.pop(), x, recompute=again)
+        return torch.tanh(x)
+
+    def _down(self, level: int, x: Tensor) -> Tensor:
+        """Half the size, activated; in place: where a skip joins as ReLU of it, that is ReLU of its leaky form too."""
+        x = self.downs[level](x)
+        if level == self.depth - 1 and not self.relu_before_skip:
+            return F.relu(x, inplace=True)
+        return F.leaky_relu(x, self.slope, inplace=True)
+
+    def _up(self, up: nn.Module, skip: Tensor, x: Tensor) -> Tensor:
+        """The skip joined, in the order and through the activations of each implementation; then twice the size."""
+        if self.relu_before_skip:
+            out: Tensor = up(join(x, skip, rectified=(True, False)))
+        else:
+            out = up(join(skip, x, rectified=(True, True)))
+        return out

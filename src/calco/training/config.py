@@ -125,14 +125,20 @@ class ComputeConfig:
 
     device: str = "auto"
     """cpu, cuda, or auto for the GPU where there is one."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16 computes convolutions in bfloat16 autocast; auto takes it where the machine has the instructions."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """What convolutions compute in; auto takes bf16 where the machine has the instructions; fp16 is for GPUs."""
     channels_last: bool = True
     """Keeps the maps in NHWC order, which the fast kernels want."""
     threads: int = 0
     """Threads of the CPU; 0 for as many as there are cores."""
     workers: int | Literal["auto"] = "auto"
     """Threads that make the pairs ahead of the networks; 0 makes them in between; auto goes by the number of cores."""
+    compile: bool = False
+    """Compiles the networks before the first step (torch.compile); on a CPU it needs a C++ compiler."""
+    deterministic: bool = False
+    """On a GPU, the same bits each time, at some cost in speed; on a CPU they are the same anyway."""
+    activation_checkpointing: bool = False
+    """Computes maps again in the backward pass instead of keeping them: less memory for large pictures, more time."""
 
     def __post_init__(self) -> None:
         """Checks the counts."""

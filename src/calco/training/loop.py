@@ -1,7 +1,10 @@
 """The two networks, and the one step that changes them."""
 
+import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +12,10 @@ from torch import Tensor, nn
 
 from calco.errors import CalcoError
 from calco.networks import Generator, PatchGAN, build_discriminator, build_generator
+from calco.networks.machine import choose_precision
 from calco.training.checkpoint import flatten_optimiser, restore_optimiser
 from calco.training.config import TrainConfig
-from calco.training.objectives import discriminator_loss, generator_gan_loss, pixel_loss
+from calco.training.objectives import generator_gan_loss, judging_loss, pixel_loss
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,21 @@ class Networks:
         if config.objective.gan != "none":
             self.discriminator = build_discriminator(config.discriminator, in_channels + out_channels).to(device)
             self.discriminator.to(memory_format=layout)  # type: ignore[call-overload]
+        for part in (self.generator.backbone, self.discriminator):
+            if part is not None:
+                part.recompute = config.compute.activation_checkpointing
         self.averaged: Generator | None = copy.deepcopy(self.generator) if config.optimiser.ema else None
         self.g_optimiser = self._adam(self.generator)
         self.d_optimiser = self._adam(self.discriminator) if self.discriminator else None
-        self.dtype = choose_precision(config, device)
+        self.dtype = choose_precision(config.compute.precision, device)
+        # Half floats end at 6e-5: their gradients are scaled up, and steps whose gradients overflow are left out.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.draw: Callable[[Tensor], Tensor] = self.generator
+        self.judge: Callable[[Tensor, Tensor], Tensor] | None = self.discriminator
+        if config.compute.compile:
+            need_compiler(device)
+            self.draw = torch.compile(self.generator)
+            self.judge = torch.compile(self.discriminator) if self.discriminator else None
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         options = self.config.optimiser
@@ -80,6 +95,50 @@ class Networks:
         for optimiser in (self.g_optimiser, self.d_optimiser):
             for group in optimiser.param_groups if optimiser else ():
                 group["lr"] = rate
+
+    @contextlib.contextmanager
+    def stepping_in_backward(self, num_batches: int) -> Iterator[None]:
+        """Changes each weight of the generator as soon as its gradient is there, and lets that go.
+
+        So there are never gradients of all weights at once; the result is the same to the bit. It is not done where
+        gradients are added up over batches or processes, nor scaled, nor on a GPU, where one large kernel is faster.
+        """
+        alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+        if self.device.type != "cpu" or num_batches > 1 or not alone or type(self.g_optimiser) is not torch.optim.Adam:
+            yield
+            return
+        hooks = [p.register_post_accumulate_grad_hook(self._step_one) for p in self.generator.parameters()]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _step_one(self, weight: Tensor) -> None:
+        """Adam's step for one of the generator's weights."""
+        group, state, gradient = self.g_optimiser.param_groups[0], self.g_optimiser.state[weight], weight.grad
+        assert gradient is not None
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32)
+            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
+        with torch.no_grad():
+            state["step"] += 1
+            torch._fused_adam_(
+                [weight],
+                [gradient],
+                [state["exp_avg"]],
+                [state["exp_avg_sq"]],
+                [],
+                [state["step"]],
+                lr=group["lr"],
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                weight_decay=0.0,
+                eps=group["eps"],
+                amsgrad=False,
+                maximize=False,
+            )
+        weight.grad = None
 
     def average(self, step: int) -> None:
         """Moves the averaged generator towards the current one; faster at first, when little is averaged yet."""
@@ -103,6 +162,8 @@ class Networks:
         tensors |= flatten_optimiser(self.g_optimiser, "g_optimiser")
         if self.d_optimiser:
             tensors |= flatten_optimiser(self.d_optimiser, "d_optimiser")
+        if self.scaler.is_enabled():
+            tensors |= {f"scaler.{name}": torch.tensor(value) for name, value in self.scaler.state_dict().items()}
         tensors["chance.cpu"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["chance.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -116,6 +177,8 @@ class Networks:
         restore_optimiser(self.g_optimiser, tensors, "g_optimiser")
         if self.d_optimiser:
             restore_optimiser(self.d_optimiser, tensors, "d_optimiser")
+        if self.scaler.is_enabled() and "scaler.scale" in tensors:
+            self.scaler.load_state_dict({name: tensors[f"scaler.{name}"].item() for name in self.scaler.state_dict()})
         torch.set_rng_state(tensors["chance.cpu"])
         if self.device.type == "cuda" and "chance.cuda" in tensors:
             torch.cuda.set_rng_state(tensors["chance.cuda"], self.device)
@@ -130,76 +193,62 @@ def training_step(networks: Networks, batches: Sequence[Batch]) -> dict[str, flo
     Returns:
         The mean losses: g_pixel, g_gan, d_real, d_fake, as they are before their weights.
     """
-    g, d, objective = networks.generator, networks.discriminator, networks.config.objective
+    d, objective, scaler = networks.discriminator, networks.config.objective, networks.scaler
     share, losses = 1 / len(batches), dict.fromkeys(("g_pixel", "g_gan", "d_real", "d_fake"), 0.0)
     drawn: Tensor | None = None
     tensors = [batch.to(networks.device, networks.memory_format) for batch in batches]
 
     if d is not None and networks.d_optimiser is not None:
+        assert networks.judge is not None
         for x, y, weight in tensors:
+            # One after the other: while the maps of one half are kept, those of the other are gone.
+            with networks.autocast():
+                real = networks.judge(x, y)
+            d_real = judging_loss(objective, real.float(), True, weight)
+            scaler.scale(d_real * share).backward()
             with networks.autocast():
                 with torch.set_grad_enabled(len(batches) == 1):
-                    drawn = g(x)
-                real, fake = d(x, y), d(x, drawn.detach())
-            d_real, d_fake = discriminator_loss(objective, real.float(), fake.float(), weight)
-            ((d_real + d_fake) * share).backward()
+                    drawn = networks.draw(x)
+                fake = networks.judge(x, drawn.detach())
+            d_fake = judging_loss(objective, fake.float(), False, weight)
+            scaler.scale(d_fake * share).backward()
             losses["d_real"] += d_real.item() * share
             losses["d_fake"] += d_fake.item() * share
         if objective.order == "d-then-g":
-            networks.d_optimiser.step()
+            scaler.step(networks.d_optimiser)
+            networks.d_optimiser.zero_grad(set_to_none=True)
         d.requires_grad_(False)  # the generator's loss passes through, and leaves nothing behind
 
     for x, y, weight in tensors:
         with networks.autocast():
-            out = g(x) if drawn is None or len(batches) > 1 else drawn
-            judged = d(x, out) if d is not None else None
+            out = networks.draw(x) if drawn is None or len(batches) > 1 else drawn
+            judged = networks.judge(x, out) if networks.judge is not None else None
         g_pixel = pixel_loss(objective, out.float(), y, weight)
         g_gan = generator_gan_loss(objective, judged.float(), weight) if judged is not None else g_pixel.new_zeros(())
-        (share * (objective.gan_weight * g_gan + objective.pixel_weight * g_pixel)).backward()
+        with networks.stepping_in_backward(len(batches)):
+            scaler.scale(share * (objective.gan_weight * g_gan + objective.pixel_weight * g_pixel)).backward()
         losses["g_pixel"] += g_pixel.item() * share
         losses["g_gan"] += g_gan.item() * share
 
-    networks.g_optimiser.step()
+    scaler.step(networks.g_optimiser)
     networks.g_optimiser.zero_grad(set_to_none=True)
     if d is not None and networks.d_optimiser is not None:
         d.requires_grad_(True)
         if objective.order == "together":
-            networks.d_optimiser.step()
-        networks.d_optimiser.zero_grad(set_to_none=True)
+            scaler.step(networks.d_optimiser)
+            networks.d_optimiser.zero_grad(set_to_none=True)
+    scaler.update()
     return losses
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes the GPU where there is one.
+def need_compiler(device: torch.device) -> None:
+    """Makes sure that what torch.compile writes for a CPU can be compiled.
 
     Raises:
-        CalcoError: When it does not exist here.
+        CalcoError: When there is no C++ compiler.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise CalcoError(f"the device {name} cannot be used ({reason}); choose cpu, cuda or auto") from error
-    return device
-
-
-def choose_precision(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """bfloat16 where the machine has instructions for it and it is not refused, float32 otherwise."""
-    asked = config.compute.precision
-    if asked != "auto":
-        return torch.bfloat16 if asked == "bf16" else torch.float32
-    return torch.bfloat16 if has_bfloat16(device) else torch.float32
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware (on a CPU: AVX512-BF16 or AMX)."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+    if device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
+        raise CalcoError("--compile needs a C++ compiler and there is none; install g++, or leave --compile out")
 
 
 def rate_at(config: TrainConfig, progress: float) -> float:

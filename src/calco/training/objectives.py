@@ -44,8 +44,12 @@ def discriminator_loss(config: ObjectiveConfig, real: Tensor, fake: Tensor, weig
         fake: Logits N, 1, h, w of drawings.
         weight: N, 1, H, W: where a pixel counts more, so does the judgement of the patches around it.
     """
-    loss, scale = ADVERSARIAL[config.gan], 0.5 if config.d_loss == "halved" else 1.0
-    return weighted(loss(real, True), weight) * scale, weighted(loss(fake, False), weight) * scale
+    return judging_loss(config, real, True, weight), judging_loss(config, fake, False, weight)
+
+
+def judging_loss(config: ObjectiveConfig, logits: Tensor, real: bool, weight: Tensor) -> Tensor:
+    """One of the two parts of `discriminator_loss`: for targets (`real`), or for drawings."""
+    return weighted(ADVERSARIAL[config.gan](logits, real), weight) * (0.5 if config.d_loss == "halved" else 1.0)
 
 
 def generator_gan_loss(config: ObjectiveConfig, fake: Tensor, weight: Tensor) -> Tensor:

@@ -17,12 +17,13 @@ from calco.errors import CalcoError
 from calco.files import make_folder, write_json
 from calco.images import Image
 from calco.inference.model import ModelInfo, Translator, save_model
+from calco.networks.machine import choose_device, make_ready
 from calco.pairs.types import generator
 from calco.training.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
 from calco.training.config import TrainConfig
 from calco.training.feed import batches, choose_workers
 from calco.training.journal import Journal, ProgressLine, Window
-from calco.training.loop import Batch, Networks, choose_device, rate_at, training_step
+from calco.training.loop import Batch, Networks, rate_at, training_step
 from calco.training.objectives import balance
 from calco.training.samples import grid, write_film
 from calco.training.setup import Data
@@ -45,7 +46,9 @@ class Run:
     def __init__(self, config: TrainConfig, folder: Path, data: Data) -> None:
         self.config, self.folder, self.data = config, folder, data
         self.device = choose_device(config.compute.device)
-        torch.set_num_threads(config.compute.threads or len(os.sched_getaffinity(0)))
+        compute = config.compute
+        torch.set_num_threads(compute.threads or len(os.sched_getaffinity(0)))
+        make_ready(self.device, exact=compute.precision == "fp32", deterministic=compute.deterministic)
         self.networks = Networks(config, data.in_channels, data.out_channels, self.device)
         self.step = self.epoch = self.batch_in_epoch = 0
         self.seconds_before, self.started = 0.0, time.monotonic()

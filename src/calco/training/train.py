@@ -17,6 +17,7 @@ from calco.checking.quick import quick_remarks
 from calco.console import say, warn
 from calco.errors import CalcoError, printable
 from calco.files import make_folder
+from calco.networks.machine import NAMES
 from calco.pairs.recipes import check_recorded, recipe_title
 from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.training.checkpoint import latest_checkpoint
@@ -146,7 +147,7 @@ def _say_plan(run: Run) -> None:
     config, limit = run.config, run.config.limit
     parts = [f"{limit.epochs} epochs" if limit.epochs else "", f"{limit.steps} steps" if limit.steps else ""]
     parts.append(f"{limit.minutes:g} minutes" if limit.minutes else "")
-    precision = "bfloat16" if run.networks.dtype == torch.bfloat16 else "float32"
+    precision = NAMES[run.networks.dtype]
     left = f", on from step {run.step} after {duration(run.seconds)}" if run.step else ""
     until = " or ".join(part for part in parts if part)
     say(
