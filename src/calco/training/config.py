@@ -130,7 +130,14 @@ class ComputeConfig:
     channels_last: bool = True
     """Keeps the maps in NHWC order, which the fast kernels want."""
     threads: int = 0
-    """Threads of the CPU; 0 for as many as there are cores."""
+    """Threads of the CPU for each process; 0 for as many as there are cores, divided among the processes."""
+    processes: int = 1
+    """Processes on this machine that learn together, each with its own batch; torchrun sets this by itself."""
+
+    def __post_init__(self) -> None:
+        """Checks the counts."""
+        if self.threads < 0 or self.processes < 1:
+            raise CalcoError(f"threads {self.threads} must be at least 0 and processes {self.processes} at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,12 +30,16 @@ def _stacked(pictures: list[Tensor]) -> Tensor:
     return torch.stack(pictures)
 
 
-def batches(dataset: PairDataset, *, seed: int, epoch: int, batch: int, skip: int) -> Generator[Batch, None, None]:
+def batches(
+    dataset: PairDataset, *, seed: int, epoch: int, batch: int, skip: int, rank: int = 0, world: int = 1
+) -> Generator[Batch, None, None]:
     """The batches of an epoch from the `skip`-th on, prepared by a thread that stays a few ahead.
+
+    Of several processes (`world`), the batches that are this one's (`rank`).
 
     One thread is enough: decoding and resizing release Python's lock, and a fitted picture is kept.
     """
-    order = list(EpochSampler(len(dataset), batch, seed, epoch, start=skip))
+    order = list(EpochSampler(len(dataset), batch, seed, epoch, start=skip, rank=rank, world=world))
     waiting: deque[Future[Batch]] = deque()
     with ThreadPoolExecutor(1, "calco-feed") as pool:
         try:

@@ -12,6 +12,7 @@ from calco.networks import Generator, PatchGAN, build_discriminator, build_gener
 from calco.training.checkpoint import flatten_optimiser, restore_optimiser
 from calco.training.config import TrainConfig
 from calco.training.objectives import discriminator_loss, generator_gan_loss, pixel_loss
+from calco.training.processes import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,19 @@ class Networks:
         in_channels: Channels of the input.
         out_channels: Channels of the target.
         device: Where they live.
+        team: The processes that learn together; by default this one is alone.
+
+    Attributes:
+        generator, discriminator: The networks themselves.
+        shared_generator, shared_discriminator: What is called for gradients that all processes shall have: their
+            backward pass averages them. The same as the networks where there is one process.
     """
 
-    def __init__(self, config: TrainConfig, in_channels: int, out_channels: int, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, in_channels: int, out_channels: int, device: torch.device, team: Team = ALONE
+    ) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.device = config, device
+        self.config, self.device, self.team = config, device, team
         layout = torch.channels_last if config.compute.channels_last else torch.contiguous_format
         self.memory_format: torch.memory_format = layout
         self.generator = build_generator(config.generator, in_channels, out_channels).to(device)
@@ -58,6 +67,8 @@ class Networks:
             self.discriminator = build_discriminator(config.discriminator, in_channels + out_channels).to(device)
             self.discriminator.to(memory_format=layout)  # type: ignore[call-overload]
         self.averaged: Generator | None = copy.deepcopy(self.generator) if config.optimiser.ema else None
+        self.shared_generator = team.share(self.generator)
+        self.shared_discriminator = team.share(self.discriminator) if self.discriminator else None
         self.g_optimiser = self._adam(self.generator)
         self.d_optimiser = self._adam(self.discriminator) if self.discriminator else None
         self.dtype = choose_precision(config, device)
@@ -122,40 +133,46 @@ class Networks:
 
 
 def training_step(networks: Networks, batches: Sequence[Batch]) -> dict[str, float]:
-    """One update of both networks from one or more batches, whose gradients are averaged.
+    """One update of both networks from one or more batches (of each process), whose gradients are averaged.
 
     Source: arXiv 1611.07004, section 3.3. With several batches each is drawn once for the discriminator and once more
-    for the generator, so that only one batch's activations are held at a time.
+    for the generator, so that only one batch's activations are held at a time. Of several processes, each calls this
+    with batches of its own, and all make the same update.
 
     Returns:
-        The mean losses: g_pixel, g_gan, d_real, d_fake, as they are before their weights.
+        The mean losses of this process: g_pixel, g_gan, d_real, d_fake, as they are before their weights.
     """
-    g, d, objective = networks.generator, networks.discriminator, networks.config.objective
+    g, d, objective = networks.shared_generator, networks.discriminator, networks.config.objective
+    shared_d, team, last = networks.shared_discriminator, networks.team, len(batches) - 1
     share, losses = 1 / len(batches), dict.fromkeys(("g_pixel", "g_gan", "d_real", "d_fake"), 0.0)
     drawn: Tensor | None = None
     tensors = [batch.to(networks.device, networks.memory_format) for batch in batches]
 
-    if d is not None and networks.d_optimiser is not None:
-        for x, y, weight in tensors:
-            with networks.autocast():
-                with torch.set_grad_enabled(len(batches) == 1):
-                    drawn = g(x)
-                real, fake = d(x, y), d(x, drawn.detach())
-            d_real, d_fake = discriminator_loss(objective, real.float(), fake.float(), weight)
-            ((d_real + d_fake) * share).backward()
+    if d is not None and shared_d is not None and networks.d_optimiser is not None:
+        for number, (x, y, weight) in enumerate(tensors):
+            with team.together(shared_d, now=number == last):
+                with networks.autocast():
+                    with torch.set_grad_enabled(len(batches) == 1):
+                        drawn = g(x)
+                    real, fake = shared_d(x, y), shared_d(x, drawn.detach())
+                d_real, d_fake = discriminator_loss(objective, real.float(), fake.float(), weight)
+                ((d_real + d_fake) * share).backward()
             losses["d_real"] += d_real.item() * share
             losses["d_fake"] += d_fake.item() * share
         if objective.order == "d-then-g":
             networks.d_optimiser.step()
         d.requires_grad_(False)  # the generator's loss passes through, and leaves nothing behind
 
-    for x, y, weight in tensors:
-        with networks.autocast():
-            out = g(x) if drawn is None or len(batches) > 1 else drawn
-            judged = d(x, out) if d is not None else None
-        g_pixel = pixel_loss(objective, out.float(), y, weight)
-        g_gan = generator_gan_loss(objective, judged.float(), weight) if judged is not None else g_pixel.new_zeros(())
-        (share * (objective.gan_weight * g_gan + objective.pixel_weight * g_pixel)).backward()
+    for number, (x, y, weight) in enumerate(tensors):
+        with team.together(g, now=number == last):
+            with networks.autocast():
+                out = g(x) if drawn is None or len(batches) > 1 else drawn
+                judged = d(x, out) if d is not None else None
+            g_pixel = pixel_loss(objective, out.float(), y, weight)
+            g_gan = g_pixel.new_zeros(())
+            if judged is not None:
+                g_gan = generator_gan_loss(objective, judged.float(), weight)
+            (share * (objective.gan_weight * g_gan + objective.pixel_weight * g_pixel)).backward()
         losses["g_pixel"] += g_pixel.item() * share
         losses["g_gan"] += g_gan.item() * share
 
