@@ -22,6 +22,7 @@ from calco.pairs.recipes import RecipeConfig
 from calco.records import to_record, write_yaml
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
+from calco.training.processes import check_several
 from calco.training.train import _shared_anew, load_config, train
 
 
@@ -102,6 +103,7 @@ from dataclasses import replace
 from calco import CalcoError
 from calco.training.config import LimitConfig
 from calco.training.launch import launch
+from calco.training.processes import check_several
 from calco.training.train import _shared_anew, load_config, train
 folder = {str(folder)!r}
 for name in {list(jobs)}:
@@ -284,3 +286,20 @@ def test_the_processes_share_each_batch_without_overlap(world):
     steps = zip(*[[part[i : i + 2] for i in range(0, len(part), 2)] for part in parts], strict=True)
     assert [place for step in steps for mine in step for place in mine] == whole
     assert all(len(EpochSampler(50, 2, 3, 1, start=1, rank=r, world=world)) == len(parts[0]) for r in range(world))
+
+
+def test_what_the_machine_lacks_for_several_processes_is_said(monkeypatch):
+    gpus = torch.cuda.device_count()
+    with pytest.raises(CalcoError, match=f"want a GPU each, and this machine has {gpus}; give fewer --processes"):
+        check_several(gpus + 1, torch.device("cuda"))
+    with pytest.raises(CalcoError, match="compute on cpu or cuda, not on meta"):
+        check_several(2, torch.device("meta"))
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(CalcoError, match=r"need accelerate; pip install 'calco\[processes\]', or train without"):
+        check_several(2, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("counts", [{"processes": 0}, {"threads": -1}])
+def test_counts_that_cannot_be_are_refused(counts):
+    with pytest.raises(CalcoError, match="must be at least"):
+        ComputeConfig(**counts)
