@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from calco.networks.layers import ResizeConv
+from calco.networks.shared_norm import SharedBatchNorm
 
 Conv = nn.Conv2d | nn.ConvTranspose2d
 
@@ -68,7 +69,9 @@ def packed(network: nn.Module, dtype: torch.dtype) -> nn.Module:
     Returns:
         The copy; it takes and gives N, C, H, W of that precision. Its weights cannot be saved.
     """
-    kept = {id(p): p for p in network.parameters()}  # the copy shares what it will replace
+    kept: dict[int, object] = {id(p): p for p in network.parameters()}  # the copy shares what it will replace
+    # Norms that several processes share know these, and processes cannot be copied.
+    kept |= {id(norm.group): norm.group for norm in network.modules() if isinstance(norm, SharedBatchNorm)}
     fresh = copy.deepcopy(network, kept).eval()
     _replace(fresh, dtype)
     return fresh

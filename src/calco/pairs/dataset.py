@@ -160,10 +160,13 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """The places (index, epoch) of one epoch in their order, which depends on seed and epoch alone.
 
     The order is cut to whole batches, unless there is not even one; `start` leaves out the batches that an interrupted
-    epoch has already done.
+    epoch has already done. Of several processes each takes its own part: what they take at a time is together what one
+    process with a batch that much larger would take.
     """
 
-    def __init__(self, num_items: int, batch: int, seed: int, epoch: int, start: int = 0) -> None:
+    def __init__(
+        self, num_items: int, batch: int, seed: int, epoch: int, start: int = 0, *, rank: int = 0, world: int = 1
+    ) -> None:
         """Prepares the order.
 
         Args:
@@ -172,14 +175,22 @@ class EpochSampler(Sampler[tuple[int, int]]):
             seed: The seed of the run.
             epoch: The epoch, from 0.
             start: How many batches to leave out.
+            rank: Which of the processes this one is, from 0.
+            world: How many processes there are.
         """
         self.num_items, self.batch, self.seed, self.epoch, self.start = num_items, batch, seed, epoch, start
+        self.rank, self.world = rank, world
 
     def __len__(self) -> int:
+        if self.world > 1:
+            return max(0, self.num_items // (self.batch * self.world) - self.start) * self.batch
         whole = self.num_items // self.batch * self.batch or self.num_items
         return max(0, whole - self.start * self.batch)
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         order = generator(self.seed, self.epoch, "order").permutation(self.num_items)
-        first = self.start * self.batch
-        return iter([(int(index), self.epoch) for index in order[first : first + len(self)]])
+        first = self.start * self.batch * self.world
+        mine = order[first : first + len(self) * self.world]
+        if self.world > 1:
+            mine = mine.reshape(-1, self.world, self.batch)[:, self.rank].ravel()
+        return iter([(int(index), self.epoch) for index in mine])

@@ -85,10 +85,24 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         CalcoError: When it is damaged or of a newer format.
     """
+    return _read(path, with_tensors=True)
+
+
+def load_position(path: Path) -> dict[str, Any]:
+    """Reads where a checkpoint stands, without its tensors.
+
+    Raises:
+        CalcoError: When it is damaged or of a newer format.
+    """
+    return _read(path, with_tensors=False)[1]
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, "pt") as file:
             meta = json.loads((file.metadata() or {})["calco"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
+            names = file.keys() if with_tensors else ()
+            tensors = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CalcoError(
             f"the checkpoint {path} is damaged ({error}); remove it and resume from the one before"

@@ -130,7 +130,9 @@ class ComputeConfig:
     channels_last: bool = True
     """Keeps the maps in NHWC order, which the fast kernels want."""
     threads: int = 0
-    """Threads of the CPU; 0 for as many as there are cores."""
+    """Threads of the CPU for each process; 0 for as many as there are cores, divided among the processes."""
+    processes: int = 1
+    """Processes on this machine that learn together, each with its own batch; torchrun sets this by itself."""
     workers: int | Literal["auto"] = "auto"
     """Threads that make the pairs ahead of the networks; 0 makes them in between; auto goes by the number of cores."""
     compile: bool = False
@@ -144,6 +146,13 @@ class ComputeConfig:
         """Checks the counts."""
         if self.workers != "auto" and self.workers < 0:
             raise CalcoError(f"workers is {self.workers}; it must be 0 (no thread of their own) or more, or auto")
+        if self.activation_checkpointing and self.processes > 1:
+            raise CalcoError(
+                f"--activation-checkpointing in {self.processes} processes would count each batch twice in batch norm; "
+                "give one of the two"
+            )
+        if self.threads < 0 or self.processes < 1:
+            raise CalcoError(f"threads {self.threads} must be at least 0 and processes {self.processes} at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

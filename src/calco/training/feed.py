@@ -58,7 +58,16 @@ def choose_workers(asked: int | Literal["auto"], device: torch.device) -> int:
 
 
 def batches(
-    dataset: PairDataset, *, seed: int, epoch: int, batch: int, skip: int, workers: int = 1, pinned: bool = False
+    dataset: PairDataset,
+    *,
+    seed: int,
+    epoch: int,
+    batch: int,
+    skip: int,
+    workers: int = 1,
+    pinned: bool = False,
+    rank: int = 0,
+    world: int = 1,
 ) -> Generator[Batch, None, None]:
     """The batches of an epoch from the `skip`-th on, the same in the same order with any number of workers.
 
@@ -73,8 +82,10 @@ def batches(
         skip: Batches of the epoch that an interrupted run has seen already.
         workers: Threads; 0 makes each batch when it is asked for.
         pinned: As in `load_batch`.
+        rank: Which of several processes this one is; it gets the batches that are its own.
+        world: How many processes there are.
     """
-    order = list(EpochSampler(len(dataset), batch, seed, epoch, start=skip))
+    order = list(EpochSampler(len(dataset), batch, seed, epoch, start=skip, rank=rank, world=world))
     parts = [order[start : start + batch] for start in range(0, len(order), batch)]
     load = partial(load_batch, dataset, pinned=pinned)
     if not workers:

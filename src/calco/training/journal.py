@@ -19,13 +19,16 @@ class Journal:
         folder: The run's folder; rows go to `log.jsonl` and, if asked, to `tensorboard/`.
         tensorboard: Whether TensorBoard's events are written too.
         from_step: Rows of later steps are dropped first: a run that goes on from a checkpoint writes them again.
+        silent: Writes nothing at all: of several processes, one writes.
     """
 
-    def __init__(self, folder: Path, *, tensorboard: bool, from_step: int = 0) -> None:
-        self.path = folder / "log.jsonl"
+    def __init__(self, folder: Path, *, tensorboard: bool, from_step: int = 0, silent: bool = False) -> None:
+        self.path, self.silent = folder / "log.jsonl", silent
+        self.board: Any = None
+        if silent:
+            return
         rows = [row for row in read_json_lines(self.path) if row.get("step", 0) <= from_step] if from_step else []
         atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in rows))
-        self.board: Any = None
         if tensorboard:
             from tensorboardX import SummaryWriter
 
@@ -33,6 +36,8 @@ class Journal:
 
     def write(self, step: int, **row: Any) -> None:
         """Adds a row; its numbers, one level deep, become TensorBoard's curves."""
+        if self.silent:
+            return
         try:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": step, **row}) + "\n")

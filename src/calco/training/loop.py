@@ -16,6 +16,7 @@ from calco.networks.machine import choose_precision
 from calco.training.checkpoint import flatten_optimiser, restore_optimiser
 from calco.training.config import TrainConfig
 from calco.training.objectives import generator_gan_loss, judging_loss, pixel_loss
+from calco.training.processes import ALONE, Team
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,19 @@ class Networks:
         in_channels: Channels of the input.
         out_channels: Channels of the target.
         device: Where they live.
+        team: The processes that learn together; by default this one is alone.
+
+    Attributes:
+        generator, discriminator: The networks themselves.
+        shared_generator, shared_discriminator: What is called for gradients that all processes shall have: their
+            backward pass averages them. The same as the networks where there is one process.
     """
 
-    def __init__(self, config: TrainConfig, in_channels: int, out_channels: int, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, in_channels: int, out_channels: int, device: torch.device, team: Team = ALONE
+    ) -> None:
         torch.manual_seed(config.seed)
-        self.config, self.device = config, device
+        self.config, self.device, self.team = config, device, team
         layout = torch.channels_last if config.compute.channels_last else torch.contiguous_format
         self.memory_format: torch.memory_format = layout
         self.generator = build_generator(config.generator, in_channels, out_channels).to(device)
@@ -65,17 +74,22 @@ class Networks:
             if part is not None:
                 part.recompute = config.compute.activation_checkpointing
         self.averaged: Generator | None = copy.deepcopy(self.generator) if config.optimiser.ema else None
+        self.shared_generator = team.share(self.generator)
+        self.shared_discriminator = team.share(self.discriminator) if self.discriminator else None
         self.g_optimiser = self._adam(self.generator)
         self.d_optimiser = self._adam(self.discriminator) if self.discriminator else None
         self.dtype = choose_precision(config.compute.precision, device)
         # Half floats end at 6e-5: their gradients are scaled up, and steps whose gradients overflow are left out.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
-        self.draw: Callable[[Tensor], Tensor] = self.generator
-        self.judge: Callable[[Tensor, Tensor], Tensor] | None = self.discriminator
+        self.draw: Callable[[Tensor], Tensor] = self.shared_generator
+        self.judge: Callable[[Tensor, Tensor], Tensor] | None = self.shared_discriminator
+        # In the generator's turn the discriminator learns nothing, so its gradients are nobody's business.
+        self.critic: Callable[[Tensor, Tensor], Tensor] | None = self.discriminator
         if config.compute.compile:
             need_compiler(device)
-            self.draw = torch.compile(self.generator)
-            self.judge = torch.compile(self.discriminator) if self.discriminator else None
+            self.draw = torch.compile(self.shared_generator)
+            self.judge = torch.compile(self.shared_discriminator) if self.shared_discriminator else None
+            self.critic = torch.compile(self.discriminator) if self.discriminator else None
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         options = self.config.optimiser
@@ -185,51 +199,25 @@ class Networks:
 
 
 def training_step(networks: Networks, batches: Sequence[Batch]) -> dict[str, float]:
-    """One update of both networks from one or more batches, whose gradients are averaged.
+    """One update of both networks from one or more batches (of each process), whose gradients are averaged.
 
     Source: arXiv 1611.07004, section 3.3. With several batches each is drawn once for the discriminator and once more
-    for the generator, so that only one batch's activations are held at a time.
+    for the generator, so that only one batch's activations are held at a time. Of several processes, each calls this
+    with batches of its own, and all make the same update.
 
     Returns:
-        The mean losses: g_pixel, g_gan, d_real, d_fake, as they are before their weights.
+        The mean losses of this process: g_pixel, g_gan, d_real, d_fake, as they are before their weights.
     """
     d, objective, scaler = networks.discriminator, networks.config.objective, networks.scaler
-    share, losses = 1 / len(batches), dict.fromkeys(("g_pixel", "g_gan", "d_real", "d_fake"), 0.0)
-    drawn: Tensor | None = None
+    losses = dict.fromkeys(("g_pixel", "g_gan", "d_real", "d_fake"), 0.0)
     tensors = [batch.to(networks.device, networks.memory_format) for batch in batches]
-
+    drawn = _judge(networks, tensors, losses)
     if d is not None and networks.d_optimiser is not None:
-        assert networks.judge is not None
-        for x, y, weight in tensors:
-            # One after the other: while the maps of one half are kept, those of the other are gone.
-            with networks.autocast():
-                real = networks.judge(x, y)
-            d_real = judging_loss(objective, real.float(), True, weight)
-            scaler.scale(d_real * share).backward()
-            with networks.autocast():
-                with torch.set_grad_enabled(len(batches) == 1):
-                    drawn = networks.draw(x)
-                fake = networks.judge(x, drawn.detach())
-            d_fake = judging_loss(objective, fake.float(), False, weight)
-            scaler.scale(d_fake * share).backward()
-            losses["d_real"] += d_real.item() * share
-            losses["d_fake"] += d_fake.item() * share
         if objective.order == "d-then-g":
             scaler.step(networks.d_optimiser)
             networks.d_optimiser.zero_grad(set_to_none=True)
         d.requires_grad_(False)  # the generator's loss passes through, and leaves nothing behind
-
-    for x, y, weight in tensors:
-        with networks.autocast():
-            out = networks.draw(x) if drawn is None or len(batches) > 1 else drawn
-            judged = networks.judge(x, out) if networks.judge is not None else None
-        g_pixel = pixel_loss(objective, out.float(), y, weight)
-        g_gan = generator_gan_loss(objective, judged.float(), weight) if judged is not None else g_pixel.new_zeros(())
-        with networks.stepping_in_backward(len(batches)):
-            scaler.scale(share * (objective.gan_weight * g_gan + objective.pixel_weight * g_pixel)).backward()
-        losses["g_pixel"] += g_pixel.item() * share
-        losses["g_gan"] += g_gan.item() * share
-
+    _draw(networks, tensors, drawn, losses)
     scaler.step(networks.g_optimiser)
     networks.g_optimiser.zero_grad(set_to_none=True)
     if d is not None and networks.d_optimiser is not None:
@@ -239,6 +227,53 @@ def training_step(networks: Networks, batches: Sequence[Batch]) -> dict[str, flo
             networks.d_optimiser.zero_grad(set_to_none=True)
     scaler.update()
     return losses
+
+
+Tensors = tuple[Tensor, Tensor, Tensor]  # input, target, weight
+
+
+def _judge(networks: Networks, tensors: Sequence[Tensors], losses: dict[str, float]) -> Tensor | None:
+    """The discriminator's gradients; returns what was drawn where the generator can learn from it too."""
+    objective, scaler, shared = networks.config.objective, networks.scaler, networks.shared_discriminator
+    if shared is None or networks.judge is None:
+        return None
+    share, last, drawn = 1 / len(tensors), len(tensors) - 1, None
+    for number, (x, y, weight) in enumerate(tensors):
+        # One after the other: while the maps of one half are kept, those of the other are gone.
+        with networks.team.together(shared, now=False):
+            with networks.autocast():
+                real = networks.judge(x, y)
+            d_real = judging_loss(objective, real.float(), True, weight)
+            scaler.scale(d_real * share).backward()
+        with networks.team.together(shared, now=number == last):
+            with networks.autocast():
+                with torch.set_grad_enabled(len(tensors) == 1):
+                    drawn = networks.draw(x)
+                fake = networks.judge(x, drawn.detach())
+            d_fake = judging_loss(objective, fake.float(), False, weight)
+            scaler.scale(d_fake * share).backward()
+        losses["d_real"] += d_real.item() * share
+        losses["d_fake"] += d_fake.item() * share
+    return drawn if len(tensors) == 1 else None
+
+
+def _draw(networks: Networks, tensors: Sequence[Tensors], drawn: Tensor | None, losses: dict[str, float]) -> None:
+    """The generator's gradients, and on a CPU its step."""
+    objective, share, last = networks.config.objective, 1 / len(tensors), len(tensors) - 1
+    for number, (x, y, weight) in enumerate(tensors):
+        with networks.team.together(networks.shared_generator, now=number == last):
+            with networks.autocast():
+                out = networks.draw(x) if drawn is None else drawn
+                judged = networks.critic(x, out) if networks.critic is not None else None
+            g_pixel = pixel_loss(objective, out.float(), y, weight)
+            g_gan = g_pixel.new_zeros(())
+            if judged is not None:
+                g_gan = generator_gan_loss(objective, judged.float(), weight)
+            loss = share * (objective.gan_weight * g_gan + objective.pixel_weight * g_pixel)
+            with networks.stepping_in_backward(len(tensors)):
+                networks.scaler.scale(loss).backward()
+        losses["g_pixel"] += g_pixel.item() * share
+        losses["g_gan"] += g_gan.item() * share
 
 
 def need_compiler(device: torch.device) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,10 @@ from calco.training.checkpoint import latest_checkpoint, load_checkpoint, save_c
 from calco.training.config import TrainConfig
 from calco.training.feed import batches, choose_workers
 from calco.training.journal import Journal, ProgressLine, Window
+from calco.training.launch import cores_for_each
 from calco.training.loop import Batch, Networks, rate_at, training_step
 from calco.training.objectives import balance
+from calco.training.processes import ALONE, Team
 from calco.training.samples import grid, write_film
 from calco.training.setup import Data
 from calco.training.validation import is_better, validate
@@ -41,17 +42,29 @@ class Run:
         config: The whole configuration, resolved.
         folder: The run's folder.
         data: What `open_data` gave for the configuration.
+        team: The processes that learn together; the first one of them validates and writes.
+
+    Raises:
+        CalcoError: When there are fewer training pairs than all processes take at once.
     """
 
-    def __init__(self, config: TrainConfig, folder: Path, data: Data) -> None:
-        self.config, self.folder, self.data = config, folder, data
-        self.device = choose_device(config.compute.device)
+    def __init__(self, config: TrainConfig, folder: Path, data: Data, team: Team = ALONE) -> None:
+        self.config, self.folder, self.data, self.team = config, folder, data, team
+        batch = config.optimiser.batch
+        if team.world > 1 and team.world * batch > len(data.train):
+            raise CalcoError(
+                f"{team.world} processes with --batch {batch} take {team.world * batch} pairs at once, and there are "
+                f"{len(data.train)} to train on; give fewer --processes or a smaller --batch"
+            )
+        self.device = team.device or choose_device(config.compute.device)
         compute = config.compute
-        torch.set_num_threads(compute.threads or len(os.sched_getaffinity(0)))
+        torch.set_num_threads(compute.threads or cores_for_each(team.here))
         make_ready(self.device, exact=compute.precision == "fp32", deterministic=compute.deterministic)
-        self.networks = Networks(config, data.in_channels, data.out_channels, self.device)
+        data.train.cache_bytes //= team.here  # memory is one, however many share it
+        self.networks = Networks(config, data.in_channels, data.out_channels, self.device, team)
         self.step = self.epoch = self.batch_in_epoch = 0
         self.seconds_before, self.started = 0.0, time.monotonic()
+        self._clock = 0.0  # seconds after the last step, as all processes know them
         self.best: float | None = None
         self.validated = 0  # the step of the last validation
         self._last_update, self._speed = 0.0, 0.0
@@ -66,10 +79,16 @@ class Run:
         return self.seconds_before + time.monotonic() - self.started
 
     @property
+    def pairs_per_update(self) -> int:
+        """Pairs that all processes together take for one update."""
+        options = self.config.optimiser
+        return options.batch * self.team.world * options.accumulate
+
+    @property
     def batches_per_epoch(self) -> int:
         """Updates in one pass over the training pairs."""
         options = self.config.optimiser
-        return max(1, len(self.data.train) // options.batch // options.accumulate)
+        return max(1, len(self.data.train) // (options.batch * self.team.world) // options.accumulate)
 
     @property
     def progress(self) -> float:
@@ -81,12 +100,19 @@ class Run:
         if limit.epochs:
             shares.append((self.epoch + self.batch_in_epoch / self.batches_per_epoch) / limit.epochs)
         if limit.minutes:
-            shares.append(self.seconds / (60 * limit.minutes))
+            # All processes must come to the same rate, and to the same end.
+            seconds = self.seconds if self.team.world == 1 else self._clock
+            shares.append(seconds / (60 * limit.minutes))
         return max(shares)
 
-    def save(self) -> Path:
-        """Writes a checkpoint of this moment."""
+    def save(self) -> None:
+        """Writes a checkpoint of this moment, in the first of the processes."""
+        if not self.team.first:
+            return
         meta = {
+            "processes": self.team.world,
+            "batch": self.config.optimiser.batch,
+            "pairs_in_epoch": self.batch_in_epoch * self.pairs_per_update,
             "epoch": self.epoch,
             "batch_in_epoch": self.batch_in_epoch,
             "seconds": self.seconds,
@@ -97,14 +123,17 @@ class Run:
             "training_pairs": self.data.fingerprint,
         }
         folder = make_folder(self.folder / "checkpoints")
-        return save_checkpoint(folder, self.step, self.networks.state(), meta, self.config.keep.checkpoints)
+        save_checkpoint(folder, self.step, self.networks.state(), meta, self.config.keep.checkpoints)
 
     def restore(self, path: Path) -> None:
         """Goes back to the moment of a checkpoint."""
         tensors, meta = load_checkpoint(path)
         self.networks.restore(tensors)
         self.step, self.epoch, self.batch_in_epoch = meta["step"], meta["epoch"], meta["batch_in_epoch"]
+        if "pairs_in_epoch" in meta:  # the number of processes may be another one now
+            self.batch_in_epoch = meta["pairs_in_epoch"] // self.pairs_per_update
         self.seconds_before, self.started = meta["seconds"], time.monotonic()
+        self._clock = self.seconds_before
         self.best, self.validated = meta["best"], meta["validated"]
         self.window, self.last_window = Window(meta["window"]), Window(meta["last_window"])
         if meta["training_pairs"] != self.data.fingerprint:
@@ -122,7 +151,9 @@ class Run:
             keep = self.config.keep
             due = self.epoch % keep.validate_every == 0 and self.step - self.validated >= keep.validate_steps
             if due or self.progress >= 1:
-                self.validate(journal)
+                self.validated = self.step
+                if self.team.first:
+                    self.validate(journal)
                 self.save()
 
     def _train_epoch(self, journal: Journal, line: ProgressLine) -> None:
@@ -135,6 +166,8 @@ class Run:
             skip=self.batch_in_epoch * accumulate,
             workers=choose_workers(self.config.compute.workers, self.device),
             pinned=self.device.type == "cuda",
+            rank=self.team.rank,
+            world=self.team.world,
         )
         self._last_update = time.monotonic()
         with contextlib.closing(feed):
@@ -149,14 +182,17 @@ class Run:
     def _update(self, group: list[Batch], journal: Journal, line: ProgressLine) -> None:
         rate = rate_at(self.config, self.progress)
         self.networks.set_rate(rate)
-        losses = training_step(self.networks, group)
+        self.team.own_chance(self.config.seed, self.step)
+        own = training_step(self.networks, group)
+        asked = self.stop_signal is not None
+        losses, asked, self._clock = self.team.agree(own, stop=asked, seconds=self.seconds)
         if not all(math.isfinite(value) for value in losses.values()):
             self._not_finite(losses)
         self.step += 1
         self.batch_in_epoch += 1
         self.networks.average(self.step)
         self.window.add(losses)
-        speed = self._measure_speed(sum(len(batch.input) for batch in group))
+        speed = self._measure_speed(sum(len(batch.input) for batch in group) * self.team.world)
         left = self.seconds * (1 - self.progress) / max(1e-9, self.progress)
         line.update(self.progress, self.step, speed, self.window.means(), left)
         if self.step % self.config.keep.log_steps == 0:
@@ -169,7 +205,8 @@ class Run:
                 images_per_s=round(speed, 2),
             )
             self.last_window, self.window = self.window, Window()
-        if self.stop_signal is not None:
+        # Alone, a signal counts until the last moment; together, all must stop after the same step.
+        if asked if self.team.world > 1 else self.stop_signal is not None:
             self.save()
             raise Interrupted
         if self.step % self.config.keep.checkpoint_steps == 0:
@@ -196,7 +233,7 @@ class Run:
 
     def validate(self, journal: Journal) -> None:
         """Scores the generator, draws the samples, and keeps the model when it is the best yet."""
-        keep, self.validated = self.config.keep, self.step
+        keep = self.config.keep
         translator = Translator(self.info({}), self.networks.shown, device=self.device)
         scores, triples = validate(translator, self.data.validation, keep)
         self.networks.shown.train()
@@ -246,6 +283,10 @@ class Run:
 
     def finish(self) -> None:
         """Draws the film of the samples, lists what was left out, and says how the networks stand."""
+        for damaged in self.team.every(self.data.train.damaged):
+            self.data.train.damaged.update(damaged)
+        if not self.team.first:
+            return
         sheets = sorted((self.folder / "samples").glob("step-*.png"))
         if sheets:
             write_film(sheets, self.folder / "evolution.mp4")
