@@ -229,15 +229,26 @@ def translate(args: list[str]) -> None:
     from calco.inference.translate import translate as run
 
     options = _parse(args, "translate")
+    engine = _engine(options)
     load(options["model"])  # a wrong model is said before the pictures are listed
     with bar("translating") as advance:
-        done = run(**options, progress=lambda count, total, _name: advance(count, total))
+        done = run(**options, engine=engine, progress=lambda count, total, _name: advance(count, total))
     kept = f", {done.kept} kept from before" if done.kept else ""
     say(f"{done.written} pictures written to {done.out}{kept}")
     for name, reason in list(done.left_out.items())[:5]:
         warn(f"left out {name}: {reason}")
     if len(done.left_out) > 5:
         warn(f"{len(done.left_out)} left out in all; translation.json lists them")
+
+
+def _engine(options: dict[str, Any]) -> Any:
+    """Who works, taken out of a verb's options."""
+    from calco.engines import Engine
+
+    name, jobs = options.pop("engine"), options.pop("jobs")
+    # One process with all cores is the fastest that one machine can do with a model: more only when asked for.
+    default = 1 if name == "local" else 0
+    return Engine(name=name, jobs=default if jobs is None else jobs, address=options.pop("address"))
 
 
 def _print_scores(table: Any, words: str) -> None:

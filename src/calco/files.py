@@ -94,9 +94,19 @@ def read_json(path: str | Path) -> dict[str, Any]:
         CalcoError: When the file is absent, unreadable or holds no JSON object.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_bytes(), path)
     except OSError as error:
         raise explain(error, path, "read") from error
+
+
+def parse_json(data: bytes, path: str | Path) -> dict[str, Any]:
+    """A JSON object from the bytes of a file, which messages call `path`.
+
+    Raises:
+        CalcoError: When they hold none.
+    """
+    try:
+        content = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise CalcoError(f"{path} is not valid JSON ({error}); restore it from a copy or make it anew") from error
     if not isinstance(content, dict):

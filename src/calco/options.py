@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from calco.engines import Name
 from calco.pairs.sources import Kind
 
 Model = Annotated[str, arg(metavar="MODEL")]
@@ -128,6 +129,11 @@ def translate(
     make_input: bool = False,
     recipe: str | None = None,
     allow_code: bool = False,
+    format: Literal["folder", "webdataset"] = "folder",
+    shard_pictures: int = 1000,
+    engine: Name = "local",
+    address: str = "",
+    jobs: int | None = None,
 ) -> Options:
     """Translates a picture or a folder of pictures.
 
@@ -142,5 +148,10 @@ def translate(
         make_input: First makes the input of each picture by the model's recipe: a sketch of it, a damaged copy.
         recipe: With make-input, where the file of a recipe of one's own lies here, such as my.py:fade.
         allow_code: Runs the recipe's own code although nobody has named it on this machine.
+        format: folder writes a file for each picture, webdataset tar files of PNG (or TIFF), without loss.
+        shard_pictures: Pictures in a tar file, at most.
+        engine: local works in this process, or in several with jobs; ray through Ray Data.
+        address: Of a Ray cluster (auto, ray://host:10001, host:6379); without one, a Ray of its own on this machine.
+        jobs: Processes that load the model; 0 for as many as cores. By default this one; with Ray, one for each core.
     """
     return locals()
