@@ -198,15 +198,14 @@ def _planned(ray: Any, engine: Engine, begin: Begin[Chunk, Result], chunks: Sequ
         )
 
 
-def _explained(ray: Any, error: Exception) -> Exception:
+def _explained(ray: Any, error: Exception) -> Any:
     """What Ray tells, in a line; the error itself where the mistake is Calco's."""
     if "No module named" in str(error):
         missing = str(error).rpartition("No module named")[2].split()[0]
         return CalcoError(f"a node of the Ray cluster has no Python module {missing}; install the same Calco on each")
-    if isinstance(error, ray.exceptions.RayTaskError) and not isinstance(
-        error, ray.exceptions.RayActorError | ray.exceptions.OutOfMemoryError | MemoryError
-    ):
-        return error
+    deaths = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError, MemoryError)
+    if isinstance(error, ray.exceptions.RayTaskError) and not isinstance(error, deaths):
+        return error  # a mistake in Calco
     return CalcoError(
         f"a Ray worker ended before its work, {RETRIES + 1} times over the same part, as when memory runs out; what is "
         "written stays: go on with fewer --jobs, or give the nodes more memory"
@@ -250,6 +249,8 @@ def _connected(engine: Engine) -> Iterator[Any]:
         import ray.data
     except ImportError as error:
         raise CalcoError("--engine ray needs another library; pip install 'calco[ray]', or leave it out") from error
+    if engine.address:
+        _knock(engine.address)
     began = not ray.is_initialized()
     # Ray tells of deaths on stdout, where a verb's result belongs.
     with redirect_stdout(sys.stderr):
@@ -266,7 +267,6 @@ def _init(ray: Any, engine: Engine) -> None:
     quiet = {"log_to_driver": False, "logging_level": "CRITICAL"}
     try:
         if engine.address:
-            _knock(engine.address)
             ray.init(address=engine.address, **quiet)
         else:
             cores = engine.jobs or len(os.sched_getaffinity(0))
@@ -289,9 +289,11 @@ def _knock(address: str) -> None:
         if not address.startswith("ray://"):
             # Something listens; whether that is Ray, Ray's own command asks.
             command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
-            asked = subprocess.run(command, capture_output=True, timeout=4 * _PATIENCE, check=False)
+            asked = subprocess.run(command, capture_output=True, timeout=2 * _PATIENCE, check=False)
             if asked.returncode:
                 raise CalcoError(f"what answers at {address} is no Ray cluster of this version; {_REMEDY}")
-    except (OSError, OverflowError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired:
+        raise CalcoError(f"what answers at {address} does not speak as Ray does; {_REMEDY}") from None
+    except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise CalcoError(f"no Ray answers at {address}: {reason}; {_REMEDY}") from None

@@ -105,7 +105,8 @@ def translate(
     if isinstance(model, Translator) and engine != HERE:
         raise CalcoError("other processes cannot be given a loaded model; name its folder")
     work = Work(
-        model=model if isinstance(model, Translator) else str(model), digest="" if isinstance(model, Translator) else weights_digest(model),
+        model=model if isinstance(model, Translator) else str(model),
+        digest="" if isinstance(model, Translator) else weights_digest(model),
         masked=masks is not None, noise_seed=noise_seed, native=native, make_input=make_input, recipe=recipe,
         allow_code=allow_code,
     )  # fmt: skip
@@ -178,6 +179,8 @@ class _Call:
     def shards(self, base: str, length: int) -> dict[str, Any]:
         """The tar files that are not there yet; returns what the manifest tells of all of them."""
         shards = shards_of(base, self.jobs, length)
+        if not remote.is_url(base):
+            make_folder(Path(base, INDEX))
         _forget(base, 0 if self.overwrite else len(shards))
         parts = {number: there for number, shard in enumerate(shards) if (there := written_before(shard)) is not None}
         self.done.kept = count = sum(len(part.pictures) for part in parts.values())
@@ -205,8 +208,6 @@ class _Call:
 def _forget(base: str, first: int) -> None:
     """Removes the shards of an earlier call from a number on: fewer are needed now, or all are made anew."""
     index = remote.joined(base, INDEX)
-    if not remote.is_url(base) and not Path(index).is_dir():
-        return
     if remote.is_url(base) and not remote.exists(index):
         return
     for place in remote.listed(index, ".json"):

@@ -27,7 +27,7 @@ from calco.pairs.tars import END, member_bytes, member_name
 from calco.pairs.types import generator
 
 AHEAD: Final = 4
-INDEX: Final = "index"
+INDEX: Final = ".index"  # hidden: the folder holds tar files and nothing else, and is a source as it is
 
 Format: TypeAlias = Literal["folder", "webdataset"]
 T = TypeVar("T")
