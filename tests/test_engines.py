@@ -21,6 +21,7 @@ import torch
 
 from calco import CalcoError, images
 from calco.engines import Engine, results
+from calco.evaluation.evaluate import evaluate
 from calco.inference.model import ModelInfo, load, load_info, save_model
 from calco.inference.translate import translate
 from calco.networks import GeneratorConfig, build_generator
@@ -110,7 +111,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def prepared(pictures: Path, out: object, recipe: str = "colorize", **options: Any) -> str:
+def prepared(pictures: object, out: object, recipe: str = "colorize", **options: Any) -> str:
     config = PrepareConfig(
         pictures=str(pictures), out=str(out), recipe=RecipeConfig(recipe=recipe), shard_pairs=4, **options
     )
@@ -152,6 +153,7 @@ def test_shards_are_written_elsewhere_and_gone_on_with(ray: None, pictures: Path
     there = f"file://{tmp_path}/there"
     assert prepared(pictures, there, jobs=1) == digest
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert prepared(f"file://{pictures}", tmp_path / "fetched", engine="ray") == digest
     (tmp_path / "there" / "train-000001.tar").unlink()
     assert prepared(pictures, there, engine="ray") == digest
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
@@ -193,6 +195,18 @@ def test_translation_is_the_same_by_any_engine(
         assert int(note.read_text()) != os.getpid()  # it was killed in the midst of it
     again = translate(model, pictures, tmp_path / "there", **options)
     assert (again.written, again.kept) == (0, 14)
+
+
+def test_scores_are_the_same_by_any_engine(ray: None, model: Path, pictures: Path, tmp_path: Path) -> None:
+    for path in pictures.rglob("*.png"):  # two halves side by side
+        images.write(path, np.concatenate([images.read(path), 255 - images.read(path)], axis=1))
+    (pictures / "pic 4.png").write_bytes(b"no picture")
+    here = evaluate(model, pictures, out=tmp_path / "here")
+    there = evaluate(model, pictures, out=tmp_path / "ray", engine=RAY)
+    assert here.num_pictures == 13
+    assert (tmp_path / "ray" / "scores.json").read_bytes() == (tmp_path / "here" / "scores.json").read_bytes()
+    assert replace(there, cases=()) == replace(here, cases=())
+    assert [case.key for case in there.cases] == [case.key for case in here.cases]
 
 
 def test_shards_of_results_hold_each_picture_once(model: Path, pictures: Path, tmp_path: Path) -> None:

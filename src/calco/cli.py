@@ -199,6 +199,7 @@ def evaluate(args: list[str]) -> None:
     from calco.pairs.sources import SourceConfig
 
     options = _parse(args, "evaluate")
+    engine = _engine(options)
     given = {name: options.pop(name) for name in ("source", "input", "target", "direction")}
     source = None
     if any(value is not None for value in given.values()):
@@ -208,7 +209,7 @@ def evaluate(args: list[str]) -> None:
 
         trained: SourceConfig = load_info(options["model"]).source
         source = replace(trained, **{name: value for name, value in given.items() if value is not None})
-    card = run(options.pop("model"), options.pop("pictures"), source=source, **options)
+    card = run(options.pop("model"), options.pop("pictures"), source=source, engine=engine, **options)
     _print_scores(table(card), card.verdict())
 
 

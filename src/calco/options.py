@@ -86,6 +86,9 @@ def evaluate(
     seed: int = 0,
     recipe: str | None = None,
     allow_code: bool = False,
+    engine: Name = "local",
+    address: str = "",
+    jobs: int | None = None,
 ) -> Options:
     """Scores a model on pictures; writes scores.json and report.html.
 
@@ -103,6 +106,9 @@ def evaluate(
         seed: Of the holes that erase makes and of the bootstrap.
         recipe: Where the file of a recipe of one's own lies here, such as my.py:fade.
         allow_code: Runs the recipe's own code although nobody has named it on this machine.
+        engine: local works in this process, or in several with jobs; ray through Ray Data.
+        address: Of a Ray cluster (auto, ray://host:10001, host:6379); without one, a Ray of its own on this machine.
+        jobs: Processes that load the model; 0 for as many as cores. By default this one; with Ray, one for each core.
     """
     return locals()
 
