@@ -76,6 +76,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: str | Path, pattern: str = ".*.tmp.*") -> None:
+    """Removes what interrupted work left half written in a folder; with the pattern "**/.*.tmp.*" also below it."""
+    for path in Path(folder).glob(pattern):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def atomic_write(path: str | Path, data: bytes | str) -> None:
     """Writes a whole file, or leaves what was there; bytes of a file's name that are no UTF-8 as JSON writes them."""
     with replacing(path) as temporary:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from calco import images
 from calco.engines import Engine, results
 from calco.errors import CalcoError
-from calco.files import make_folder
+from calco.files import make_folder, sweep
 from calco.inference.model import Translator
 from calco.inference.working import (
     INDEX,
@@ -132,7 +132,7 @@ def translate(
     else:
         call.files()
     if base is not None:
-        _note(base, {**made_by, "left_out": done.left_out})
+        _finish(base, {**made_by, "left_out": done.left_out}, swept=engine != HERE)
     if not done.written and not done.kept:
         name, reason = next(iter(done.left_out.items()))
         raise CalcoError(f"none of the {len(jobs)} pictures could be translated; the first, {name}: {reason}")
@@ -294,6 +294,13 @@ def _claim(out: str, made_by: dict[str, Any], overwrite: bool) -> None:
 
 def _note(out: str, content: dict[str, Any]) -> None:
     remote.write(remote.joined(out, MANIFEST), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _finish(out: str, content: dict[str, Any], *, swept: bool) -> None:
+    """Notes what was done, and removes what dead workers left half written."""
+    if swept and not remote.is_url(out):
+        sweep(out, "**/.*.tmp.*")
+    _note(out, content)
 
 
 def _with_masks(jobs: list[Job], masks: str, pictures: str) -> list[Job]:

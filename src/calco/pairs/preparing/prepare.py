@@ -15,7 +15,7 @@ from calco import __version__
 from calco.console import bar, say
 from calco.engines import Engine, results
 from calco.errors import CalcoError
-from calco.files import make_folder
+from calco.files import make_folder, sweep
 from calco.pairs import remote
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.manifest import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
@@ -23,7 +23,7 @@ from calco.pairs.opening import open_source
 from calco.pairs.preparing.annotating import write_annotations
 from calco.pairs.preparing.config import PrepareConfig
 from calco.pairs.preparing.making import Job, in_order, outcomes
-from calco.pairs.preparing.writing import Lot, clear, read_part, sweep, write_groups, write_part
+from calco.pairs.preparing.writing import Lot, clear, read_part, write_groups, write_part
 from calco.pairs.recipes import Recipe, build_recipe, resolve
 from calco.pairs.sources import Source
 from calco.pairs.splits import split_items
@@ -74,8 +74,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         parts = {lot.part: index for lot in lots if (index := read_part(place, lot, config.format))}
         kept = sum(len(index.pairs) for index in parts.values())
         parts |= _make(place, job, [lot for lot in lots if lot.part not in parts], config, progress=progress)
-        if not remote.is_url(place):
-            sweep(Path(place))  # what dead workers left half written
+        _sweep(place)  # what dead workers left half written
         indexes = [parts[lot.part] for lot in lots]
         manifest = _manifest(config, source, indexes)
         if config.annotated:
@@ -176,8 +175,7 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
     """
     there = remote.joined(place, SETTINGS)
     away = remote.is_url(place)
-    if not away:
-        sweep(Path(place))
+    _sweep(place)
     if remote.exists(there):
         before = remote.read_json(there)
         if not config.overwrite and before != settings:
@@ -197,6 +195,12 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
     if remote.exists(manifest):
         remote.remove(manifest)
     remote.write(there, as_json(settings, indent=2))
+
+
+def _sweep(place: str) -> None:
+    if not remote.is_url(place):
+        sweep(place)
+        sweep(Path(place, INDEX))
 
 
 def _others(place: str) -> list[str]:

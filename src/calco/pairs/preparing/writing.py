@@ -219,11 +219,3 @@ def clear(folder: Path, format: str) -> None:
             raise explain(error, path, "remove") from error
     remove_annotations(folder)
     (folder / GROUPS).unlink(missing_ok=True)
-
-
-def sweep(folder: Path) -> None:
-    """Removes what an interrupted work left half written."""
-    for where in (folder, folder / INDEX):
-        for path in where.glob(".*.tmp.*"):
-            with suppress(OSError):
-                path.unlink()
