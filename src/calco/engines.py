@@ -271,7 +271,7 @@ def _init(ray: Any, engine: Engine) -> None:
         else:
             cores = engine.jobs or len(os.sched_getaffinity(0))
             ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_STORE, **quiet)
-    except (OSError, RuntimeError, ValueError, ImportError) as error:
+    except (OSError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
         reason = (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")
         where = f"Ray at {engine.address} cannot be used" if engine.address else "Ray does not start"
         raise CalcoError(f"{where}: {reason}; {_REMEDY}") from None
@@ -290,6 +290,10 @@ def _knock(address: str) -> None:
             # Something listens; whether that is Ray, Ray's own command asks.
             command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
             asked = subprocess.run(command, capture_output=True, timeout=2 * _PATIENCE, check=False)
+            if b"AuthenticationError" in asked.stderr:
+                raise CalcoError(
+                    f"Ray at {address} wants its token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH to its file"
+                )
             if asked.returncode:
                 raise CalcoError(f"what answers at {address} is no Ray cluster of this version; {_REMEDY}")
     except subprocess.TimeoutExpired:
