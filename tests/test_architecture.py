@@ -17,6 +17,7 @@ LAYERS = (
     "errors",
     "files",
     "console",
+    "engines",
     "records",
     "images",
     "page",

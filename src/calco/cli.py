@@ -199,6 +199,7 @@ def evaluate(args: list[str]) -> None:
     from calco.pairs.sources import SourceConfig
 
     options = _parse(args, "evaluate")
+    engine = _engine(options)
     given = {name: options.pop(name) for name in ("source", "input", "target", "direction")}
     source = None
     if any(value is not None for value in given.values()):
@@ -208,7 +209,7 @@ def evaluate(args: list[str]) -> None:
 
         trained: SourceConfig = load_info(options["model"]).source
         source = replace(trained, **{name: value for name, value in given.items() if value is not None})
-    card = run(options.pop("model"), options.pop("pictures"), source=source, **options)
+    card = run(options.pop("model"), options.pop("pictures"), source=source, engine=engine, **options)
     _print_scores(table(card), card.verdict())
 
 
@@ -230,11 +231,12 @@ def translate(args: list[str]) -> None:
     from calco.networks.machine import NAMES, make_ready
 
     options = _parse(args, "translate")
+    engine = _engine(options)
     # A wrong model is said before the pictures are listed.
     translator = load(options["model"], device=options["device"], precision=options["precision"])
     make_ready(translator.device, exact=options["precision"] == "fp32")
     with bar("translating") as advance:
-        done = run(**options, progress=lambda count, total, _name: advance(count, total))
+        done = run(**options, engine=engine, progress=lambda count, total, _name: advance(count, total))
     kept = f", {done.kept} kept from before" if done.kept else ""
     how = f"{translator.device} in {NAMES[translator.precision]}"
     say(f"{done.written} pictures written to {done.out}{kept}, computed on {how}")
@@ -264,6 +266,16 @@ def bench(args: list[str]) -> None:
         out.print(table(done.rows))
     for path in filter(None, (config.json, config.plot, config.markdown)):
         say(f"{path} is written")
+
+
+def _engine(options: dict[str, Any]) -> Any:
+    """Who works, taken out of a verb's options."""
+    from calco.engines import Engine
+
+    name, jobs = options.pop("engine"), options.pop("jobs")
+    # One process with all cores is the fastest that one machine can do with a model: more only when asked for.
+    default = 1 if name == "local" else 0
+    return Engine(name=name, jobs=default if jobs is None else jobs, address=options.pop("address"))
 
 
 def _print_scores(table: Any, words: str) -> None:

@@ -76,6 +76,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def sweep(folder: str | Path, pattern: str = ".*.tmp.*") -> None:
+    """Removes what interrupted work left half written in a folder; with the pattern "**/.*.tmp.*" also below it."""
+    for path in Path(folder).glob(pattern):
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
 def atomic_write(path: str | Path, data: bytes | str) -> None:
     """Writes a whole file, or leaves what was there; bytes of a file's name that are no UTF-8 as JSON writes them."""
     with replacing(path) as temporary:
@@ -94,9 +101,19 @@ def read_json(path: str | Path) -> dict[str, Any]:
         CalcoError: When the file is absent, unreadable or holds no JSON object.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_bytes(), path)
     except OSError as error:
         raise explain(error, path, "read") from error
+
+
+def parse_json(data: bytes, path: str | Path) -> dict[str, Any]:
+    """A JSON object from the bytes of a file, which messages call `path`.
+
+    Raises:
+        CalcoError: When they hold none.
+    """
+    try:
+        content = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise CalcoError(f"{path} is not valid JSON ({error}); restore it from a copy or make it anew") from error
     if not isinstance(content, dict):

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
+from calco.engines import Name
 from calco.pairs.sources import Kind
 
 Model = Annotated[str, arg(metavar="MODEL")]
@@ -85,6 +86,9 @@ def evaluate(
     seed: int = 0,
     recipe: str | None = None,
     allow_code: bool = False,
+    engine: Name = "local",
+    address: str = "",
+    jobs: int | None = None,
 ) -> Options:
     """Scores a model on pictures; writes scores.json and report.html.
 
@@ -102,6 +106,9 @@ def evaluate(
         seed: Of the holes that erase makes and of the bootstrap.
         recipe: Where the file of a recipe of one's own lies here, such as my.py:fade.
         allow_code: Runs the recipe's own code although nobody has named it on this machine.
+        engine: local works in this process, or in several with jobs; ray through Ray Data.
+        address: Of a Ray cluster (auto, ray://host:10001, host:6379); without one, a Ray of its own on this machine.
+        jobs: Processes that load the model; 0 for as many as cores. By default this one; with Ray, one for each core.
     """
     return locals()
 
@@ -130,6 +137,11 @@ def translate(
     allow_code: bool = False,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     device: str = "auto",
+    format: Literal["folder", "webdataset"] = "folder",
+    shard_pictures: int = 1000,
+    engine: Name = "local",
+    address: str = "",
+    jobs: int | None = None,
 ) -> Options:
     """Translates a picture or a folder of pictures.
 
@@ -146,5 +158,10 @@ def translate(
         allow_code: Runs the recipe's own code although nobody has named it on this machine.
         precision: What convolutions compute in; auto takes bf16 where the machine has instructions, fp16 is for GPUs.
         device: cpu, cuda, or auto for the GPU where there is one.
+        format: folder writes a file for each picture, webdataset tar files of PNG (or TIFF), without loss.
+        shard_pictures: Pictures in a tar file, at most.
+        engine: local works in this process, or in several with jobs; ray through Ray Data.
+        address: Of a Ray cluster (auto, ray://host:10001, host:6379); without one, a Ray of its own on this machine.
+        jobs: Processes that load the model; 0 for as many as cores. By default this one; with Ray, one for each core.
     """
     return locals()

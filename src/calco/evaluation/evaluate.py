@@ -1,16 +1,20 @@
 """`calco evaluate` and `calco compare`: a model's scores and its report, on pictures it was not trained on."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from calco.console import bar
+from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.evaluation import scoring
 from calco.evaluation.scorecard import Scorecard
+from calco.evaluation.scoring import Examiner, Found
 from calco.files import make_folder, read_json_lines
 from calco.inference.model import ModelInfo, Translator, load, model_folder
 from calco.pairs.curation import limited
@@ -20,6 +24,8 @@ from calco.pairs.recipes import build_recipe, recipe_here, recipe_title
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import split_items
 from calco.pairs.types import Pair
+
+HERE: Final = Engine(jobs=1)
 
 
 def evaluate(
@@ -34,6 +40,7 @@ def evaluate(
     seed: int = 0,
     recipe: str | None = None,
     allow_code: bool = False,
+    engine: Engine = HERE,
 ) -> Scorecard:
     """Scores a model beside the baselines, and writes `scores.json` and `report.html`.
 
@@ -48,6 +55,7 @@ def evaluate(
         seed: Of the holes that `erase` makes and of the bootstrap.
         recipe: Where the file of a function lies that the model's recipe names, such as "my.py:fade".
         allow_code: Runs functions in files that nobody has named on this machine.
+        engine: Who scores the single pictures; other processes load the model from its folder.
 
     Returns:
         The scorecard; its cases hold the pictures of the report.
@@ -68,6 +76,12 @@ def evaluate(
     make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=allow_code)
     dataset = PairDataset(found, items, make, info.jitter, seed, train=False)
     folder = make_folder(out if out is not None else model_folder(model).parent / "report")
+    spread = None
+    if engine != HERE:
+        one = _One(
+            model=str(model), dataset=PairDataset(replace(found, items=()), [], make, info.jitter, seed, train=False)
+        )
+        spread = partial(_spread, engine, one, dataset)
     with bar("scoring", len(items)) as advance:
         card = scoring.evaluate(
             lambda picture: translator(picture, native=True),
@@ -81,6 +95,7 @@ def evaluate(
             seed=seed,
             progress=lambda done, _key: advance(done),
             out=folder,
+            spread=spread,
         )
     log = read_json_lines(model_folder(model).parent / "log.jsonl")
     write_report(card, folder / "report.html", log=log, about=about(info, found, dataset.damaged))
@@ -130,6 +145,51 @@ def _items(
         ) from error
     splits = split_items(source.items, info.split)
     return source, limited(tuple(splits["test"] or splits["val"]), limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _One:
+    """What another process must know to score pictures; called there, it loads the model.
+
+    Attributes:
+        model: Where it lies.
+        dataset: Without items; what makes pairs of those that come.
+        examiner: What scores.
+    """
+
+    model: str
+    dataset: PairDataset
+    examiner: Examiner | None = None
+
+    def __call__(self) -> Callable[[Item], Found | str]:
+        return partial(self.found, load(self.model))
+
+    def found(self, translator: Translator, item: Item) -> Found | str:
+        """What a picture tells; why it could not be read."""
+        assert self.examiner is not None
+        parts = self.dataset
+        dataset = PairDataset(parts.source, [item], parts.recipe, parts.jitter, parts.seed, train=False)
+        try:
+            pair = dataset.pair(0, 0)
+        except CalcoError:
+            return dataset.damaged[item.key]
+        return next(self.examiner.each([pair], lambda picture: translator(picture, native=True)))
+
+
+def _spread(engine: Engine, one: _One, dataset: PairDataset, examiner: Examiner) -> Iterator[Found]:
+    """Has each picture scored by whoever is free; gives what is found in the order of the pictures."""
+    examiner.settle(dataset.pair(0, 0))  # all processes take the same baselines
+    waiting: dict[int, Found | str] = {}
+    turn = 0
+    with closing(results(engine, replace(one, examiner=examiner), dataset.items, on_gpu=True)) as done:
+        for place, found in done:
+            waiting[place] = found
+            while turn in waiting:
+                if isinstance(now := waiting.pop(turn), str):
+                    dataset.damaged[dataset.items[turn].key] = now
+                else:
+                    yield now
+                turn += 1
 
 
 def _pairs(dataset: PairDataset) -> Iterator[Pair]:

@@ -1,9 +1,10 @@
 """Scores a translator on pairs, beside the baselines."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from calco import images
 from calco.errors import CalcoError
 from calco.evaluation import metrics
-from calco.evaluation.baselines import MODEL, Baseline, baselines_for, can_be_copied
+from calco.evaluation.baselines import MODEL, baselines_for, can_be_copied
 from calco.evaluation.fid import ABSENT as FID_ABSENT
 from calco.evaluation.fid import SetScores, open_inception
 from calco.evaluation.intervals import Bootstrap, Score, interval
@@ -42,6 +43,7 @@ def evaluate(
     seed: int = 0,
     progress: Progress | None = None,
     out: str | Path | None = None,
+    spread: "Spread | None" = None,
 ) -> Scorecard:
     """Scores `translator` on every pair, beside the baselines on the same pictures.
 
@@ -59,30 +61,31 @@ def evaluate(
         seed: Of the bootstrap.
         progress: Called after each picture.
         out: Folder for `scores.json` and the pictures; None writes nothing.
+        spread: Has other processes examine the pictures; neither translator nor pairs are used then.
 
     Raises:
         CalcoError: When no pair could be scored, or an option is wrong.
     """
     left_out: dict[str, str] = {}
-    judge = _Judge(
-        palette=named_palette(palette) if palette else None,
-        mean_target=mean_target,
-        distance=_distance(left_out) if perceptual else None,
-        sets=_sets(inception, seed, left_out),
-    )
+    distance = perceptual and _distance(left_out) is not None
+    sets = _sets(inception, seed, left_out)
+    classes = named_palette(palette) if palette else None
+    judge = _Judge(palette=classes, sets=sets)
+    examine = Examiner(palette=classes, mean_target=mean_target, perceptual=distance, everything=sets is not None)
     if rank_by is None:
-        rank_by = "iou" if palette else "st_lpips" if judge.distance else "ssim"
+        rank_by = "iou" if palette else "st_lpips" if distance else "ssim"
     if rank_by not in METRICS or METRICS[rank_by].better is None or rank_by in ("fid", "kid", "inception_score"):
         raise CalcoError(f"pictures cannot be ranked by {rank_by!r}; choose a score of single pictures, such as ssim")
     shown = Showcase(rank_by)
-    for num, pair in enumerate(pairs, 1):
-        try:
-            output = translator(pair.input)
-            shown.add(pair, output, judge.add(pair, output, seen=seen(pair.key)))
-        except CalcoError as error:
-            judge.failed[pair.key] = str(error)
+    found = spread(examine) if spread is not None else examine.each(pairs, translator)
+    for num, (key, examined) in enumerate(found, 1):
+        if isinstance(examined, str):
+            judge.failed[key] = examined
+        else:
+            row = judge.add(examined, seen=seen(key))
+            shown.add(examined.pair, examined.outputs[MODEL], row)
         if progress is not None:
-            progress(num, pair.key)
+            progress(num, key)
     if not judge.rows:
         reason = next(iter(judge.failed.values()), "there was none; name a folder that holds some")
         raise CalcoError(f"no picture could be scored: {reason}")
@@ -108,56 +111,121 @@ def _sets(source: str | Path | None, seed: int, left_out: dict[str, str]) -> Set
     return None
 
 
-class _Judge:
-    """Scores pairs one by one and keeps the numbers."""
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What the pictures of one pair tell.
+
+    Attributes:
+        pair: The pair.
+        outputs: What the model made of it; what every baseline made too, where scores of the whole set are wanted.
+        scores: System, metric, value.
+        confusions: Of each system, where there is a palette.
+        target_colour: How colourful the target is.
+    """
+
+    pair: Pair
+    outputs: Mapping[str, Image]
+    scores: dict[str, dict[str, float]]
+    confusions: Mapping[str, Counts]
+    target_colour: float
+
+
+Found: TypeAlias = tuple[str, Examined | str]
+"""A picture's key, and what it tells or why it tells nothing."""
+
+
+class Examiner:
+    """Scores pairs one by one, and keeps nothing of them; can be sent to another process.
+
+    Args:
+        palette: When pictures are class maps.
+        mean_target: Of the training; None leaves this baseline out.
+        perceptual: Whether to compute ST-LPIPS.
+        everything: Whether the baselines' pictures are wanted too.
+    """
 
     def __init__(
         self,
         *,
         palette: Palette | None,
         mean_target: npt.NDArray[np.float32] | None,
-        distance: Perceptual | None,
-        sets: SetScores | None,
+        perceptual: bool,
+        everything: bool,
     ) -> None:
         self.palette = palette
         self.mean_target = mean_target
-        self.distance = distance
-        self.sets = sets
-        self.baselines: dict[str, Baseline] | None = None
-        self.rows: list[PictureScores] = []
-        self.confusions: dict[str, list[Counts]] = {}
-        self.target_colours: list[float] = []
-        self.failed: dict[str, str] = {}
+        self.perceptual = perceptual
+        self.everything = everything
+        self.kind: tuple[bool, bool] | None = None
+        self._distance: Perceptual | None = None
 
-    def add(self, pair: Pair, output: Image, *, seen: bool) -> PictureScores:
+    def settle(self, pair: Pair) -> None:
+        """Takes the baselines that suit a pair; by itself it takes those of the first one."""
+        self.kind = self.kind or (pair.region is not None, can_be_copied(pair))
+
+    def each(self, pairs: Iterable[Pair], translator: Callable[[Image], Image]) -> Iterator[Found]:
+        """What each pair tells, in order."""
+        for pair in pairs:
+            try:
+                yield pair.key, self(pair, translator(pair.input))
+            except CalcoError as error:
+                yield pair.key, str(error)
+
+    def __call__(self, pair: Pair, output: Image) -> Examined:
         """Scores the model's output and every baseline on one pair."""
-        if self.baselines is None:
-            self.baselines = baselines_for(
-                mean_target=self.mean_target, erased=pair.region is not None, copies=can_be_copied(pair)
-            )
-        outputs = {MODEL: output} | {name: baseline(pair) for name, baseline in self.baselines.items()}
+        self.settle(pair)
+        assert self.kind is not None
+        baselines = baselines_for(mean_target=self.mean_target, erased=self.kind[0], copies=self.kind[1])
+        outputs = {MODEL: output} | {name: baseline(pair) for name, baseline in baselines.items()}
         scores = {name: _scores(picture, pair) for name, picture in outputs.items()}
-        if self.distance is not None:
-            distances = self.distance(list(outputs.values()), pair.target)
+        if self.perceptual:
+            self._distance = self._distance or Perceptual.load()
+            distances = self._distance(list(outputs.values()), pair.target)
             for name, distance in zip(outputs, distances, strict=True):
                 scores[name]["st_lpips"] = distance
-        if self.palette is not None:
-            for name, counts in self._confusions(outputs, pair.target).items():
-                self.confusions.setdefault(name, []).append(counts)
-                scores[name] |= {key: float(value) for key, value in metrics.mean_class_scores(counts).items()}
-        if self.sets is not None:
-            self.sets.add(outputs, pair.target)
-        self.target_colours.append(metrics.colourfulness(pair.target))
-        self.rows.append(PictureScores(key=pair.key, group=pair.group, seen=seen, scores=scores))
-        return self.rows[-1]
+        confusions = self._confusions(outputs, pair.target)
+        for name, counts in confusions.items():
+            scores[name] |= {key: float(value) for key, value in metrics.mean_class_scores(counts).items()}
+        return Examined(
+            pair=pair, outputs=outputs if self.everything else {MODEL: output}, scores=scores, confusions=confusions,
+            target_colour=metrics.colourfulness(pair.target),
+        )  # fmt: skip
 
     def _confusions(self, outputs: Mapping[str, Image], target: Image) -> dict[str, Counts]:
-        assert self.palette is not None
+        if self.palette is None:
+            return {}
         true = decode(images.as_channels(target, 3), self.palette)
         return {
             name: metrics.confusion(decode(images.as_channels(picture, 3), self.palette), true, len(self.palette))
             for name, picture in outputs.items()
         }
+
+
+Spread: TypeAlias = Callable[[Examiner], Iterable[Found]]
+"""Has pictures examined elsewhere, and gives what is found in the order of the pictures."""
+
+
+class _Judge:
+    """Keeps the numbers, and makes the scorecard of them."""
+
+    def __init__(self, *, palette: Palette | None, sets: SetScores | None) -> None:
+        self.palette = palette
+        self.sets = sets
+        self.rows: list[PictureScores] = []
+        self.confusions: dict[str, list[Counts]] = {}
+        self.target_colours: list[float] = []
+        self.failed: dict[str, str] = {}
+
+    def add(self, examined: Examined, *, seen: bool) -> PictureScores:
+        """Takes in what a pair tells."""
+        for name, counts in examined.confusions.items():
+            self.confusions.setdefault(name, []).append(counts)
+        if self.sets is not None:
+            self.sets.add(dict(examined.outputs), examined.pair.target)
+        self.target_colours.append(examined.target_colour)
+        pair = examined.pair
+        self.rows.append(PictureScores(key=pair.key, group=pair.group, seen=seen, scores=examined.scores))
+        return self.rows[-1]
 
     def summary(self, seed: int, left_out: Mapping[str, str]) -> Scorecard:
         """Means, intervals and gains over the pictures that count."""

@@ -1,25 +1,39 @@
 """A model over a folder of pictures: reading, computing and writing overlap, and nothing is done twice."""
 
+import hashlib
+import json
+import re
 import unicodedata
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Final
 
 from calco import images
+from calco.engines import Engine, results
 from calco.errors import CalcoError
-from calco.files import digest, make_folder, read_json, write_json
-from calco.images import Image
-from calco.inference.making import Maker, input_maker
-from calco.inference.model import Translator, load, model_folder
-from calco.pairs.folders import read_mask
-from calco.pairs.recipes import steps_of
-from calco.pairs.types import generator
+from calco.files import make_folder, sweep
+from calco.inference.model import Translator
+from calco.inference.working import (
+    INDEX,
+    Format,
+    Job,
+    Outcome,
+    Shard,
+    Work,
+    Worker,
+    Written,
+    shards_of,
+    weights_digest,
+    written_before,
+)  # fmt: skip
+from calco.pairs import remote
 
-MANIFEST = "translation.json"
-AHEAD = 4
+MANIFEST: Final = "translation.json"
+HERE: Final = Engine(jobs=1)
+_LOT: Final = 64  # pictures that another process is given at once
+_INDEX: Final = re.compile(r"pictures-\d{6}\.json")
 
 
 @dataclass
@@ -27,13 +41,13 @@ class Translation:
     """What came of a call.
 
     Attributes:
-        out: The folder or file that was written.
+        out: The folder or file that was written; a string when that is the address of a place elsewhere.
         written: Pictures written now.
         kept: Pictures that an earlier call with the same model had written.
         left_out: Name and reason of every picture that could not be translated.
     """
 
-    out: Path
+    out: Path | str
     written: int = 0
     kept: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
@@ -53,9 +67,14 @@ def translate(
     allow_code: bool = False,
     precision: str = "fp32",
     device: str = "auto",
+    format: Format = "folder",
+    shard_pictures: int = 1000,
+    engine: Engine = HERE,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Translation:
     """Translates a picture or a folder of pictures; names, sub-folders, formats and EXIF are kept.
+
+    Pictures and results may also lie elsewhere, where fsspec reads and writes: "s3://bucket/pictures".
 
     A call that was interrupted goes on where it stopped: what `out` holds from the same model and options is kept.
 
@@ -72,82 +91,192 @@ def translate(
         allow_code: As in `input_maker`.
         precision: As in `load`; of a loaded Translator its own counts.
         device: As in `load`.
+        format: "folder" for a file for each picture, "webdataset" for tar files of them, without loss.
+        shard_pictures: Pictures in a tar file, at most.
+        engine: Who works; other processes load the model from its folder.
         progress: Called after each picture with the number done, the number in all and the name.
 
     Raises:
         CalcoError: When model or pictures cannot be used, `out` holds what another model wrote, or nothing was written.
     """
-    translator = model if isinstance(model, Translator) else load(model, device=device, precision=precision)
-    maker = None
-    if make_input:
-        if masks is not None:
-            raise CalcoError("--masks tells what to redraw, and --make-input erases by itself; give one of them")
-        maker = input_maker(translator.info, recipe=recipe, allow_code=allow_code, seed=noise_seed or 0)
-    elif recipe is not None or allow_code:
+    jobs, base = _jobs(str(pictures), str(out), format)
+    if make_input and masks is not None:
+        raise CalcoError("--masks tells what to redraw, and --make-input erases by itself; give one of them")
+    if not make_input and (recipe is not None or allow_code):
         raise CalcoError("--recipe and --allow-code serve --make-input; give that too, or leave them out")
-    jobs, base = _jobs(Path(pictures), Path(out))
-    done = Translation(Path(out))
+    if shard_pictures < 1:
+        raise CalcoError(f"shard_pictures is {shard_pictures}; a tar file holds one picture at least")
+    if isinstance(model, Translator) and engine != HERE:
+        raise CalcoError("other processes cannot be given a loaded model; name its folder")
+    work = Work(
+        model=model if isinstance(model, Translator) else str(model),
+        digest="" if isinstance(model, Translator) else weights_digest(model),
+        masked=masks is not None, noise_seed=noise_seed, native=native, make_input=make_input, recipe=recipe,
+        allow_code=allow_code, precision=precision, device=device,
+    )  # fmt: skip
+    worker = work.loaded()
+    done = Translation(out if base is not None and remote.is_url(base) else Path(out))
+    made_by: dict[str, Any] = {"model": work.digest or "python", "noise_seed": noise_seed, "native": native}
+    made_by["precision"] = str(worker.translator.precision).removeprefix("torch.")
+    if masks is not None:
+        made_by["masks"] = str(masks)
+        jobs = _with_masks(jobs, str(masks), str(pictures))
+    if make_input:
+        made_by["make_input"] = True
+    if format != "folder":
+        made_by |= {"format": format, "shard_pictures": shard_pictures}
     if base is not None:
-        made_by = {
-            "model": digest(model_folder(model) / "model.safetensors")
-            if not isinstance(model, Translator)
-            else "python",
-            "noise_seed": noise_seed,
-            "native": native,
-        }
-        if masks is not None:
-            made_by["masks"] = str(masks)
-        if make_input:
-            made_by["make_input"] = True
         _claim(base, made_by, overwrite)
-    waiting = jobs if overwrite or base is None else [job for job in jobs if not job[1].exists()]
-    done.kept = len(jobs) - len(waiting)
-    count = done.kept
-    masks_by_name = None if masks is None else _masks_by_name(Path(masks), Path(pictures))
-    read = _reader(translator, masks_by_name, whole=make_input)
-    for name, error in _pump(waiting, read, _drawer(translator, maker, noise_seed, native)):
-        count += 1
-        if error is None:
-            done.written += 1
-        else:
-            done.left_out[name] = error
-        if progress is not None:
-            progress(count, len(jobs), name)
+    call = _Call(
+        done=done, base=base, jobs=jobs, worker=worker, engine=engine, overwrite=overwrite, progress=progress,
+        # What may run here may run where the work is done.
+        elsewhere=None if engine == HERE else replace(work, allow_code=make_input),
+    )  # fmt: skip
+    if base is not None and format == "webdataset":
+        made_by |= call.shards(base, shard_pictures)
+    else:
+        call.files()
     if base is not None:
-        write_json(base / MANIFEST, {**made_by, "left_out": done.left_out})
+        _finish(base, {**made_by, "left_out": done.left_out}, swept=engine != HERE)
     if not done.written and not done.kept:
         name, reason = next(iter(done.left_out.items()))
         raise CalcoError(f"none of the {len(jobs)} pictures could be translated; the first, {name}: {reason}")
     return done
 
 
-Job = tuple[Path, Path, str]  # picture, output, name
+@dataclass(frozen=True, kw_only=True)
+class _Call:
+    """One call at work."""
+
+    done: Translation
+    base: str | None
+    jobs: list[Job]
+    worker: Worker
+    elsewhere: Work | None
+    engine: Engine
+    overwrite: bool
+    progress: Callable[[int, int, str], None] | None
+
+    def files(self) -> None:
+        """A file for each picture that is not there yet."""
+        waiting = self.jobs if self.overwrite or self.base is None else _missing(self.base, self.jobs)
+        self.done.kept = count = len(self.jobs) - len(waiting)
+        for name, error in self._outcomes(waiting):
+            count += 1
+            if error is None:
+                self.done.written += 1
+            else:
+                self.done.left_out[name] = error
+            if self.progress is not None:
+                self.progress(count, len(self.jobs), name)
+
+    def _outcomes(self, jobs: list[Job]) -> Iterator[Outcome]:
+        if self.elsewhere is None:
+            yield from self.worker.files(jobs)
+            return
+        # Small sets keep all busy too; large ones lose little when a process dies.
+        length = max(1, min(_LOT, len(jobs) // (4 * (self.engine.jobs or 2))))
+        lots = [tuple(jobs[start : start + length]) for start in range(0, len(jobs), length)]
+        with closing(results(self.engine, self.elsewhere.files, lots, on_gpu=True)) as outcomes:
+            for _, some in outcomes:
+                yield from some
+
+    def shards(self, base: str, length: int) -> dict[str, Any]:
+        """The tar files that are not there yet; returns what the manifest tells of all of them."""
+        shards = shards_of(base, self.jobs, length)
+        if not remote.is_url(base):
+            make_folder(Path(base, INDEX))
+        _forget(base, 0 if self.overwrite else len(shards))
+        parts = {number: there for number, shard in enumerate(shards) if (there := written_before(shard)) is not None}
+        self.done.kept = count = sum(len(part.pictures) for part in parts.values())
+        waiting = [number for number in range(len(shards)) if number not in parts]
+        lots = [shards[number] for number in waiting]
+        begin = self._here if self.elsewhere is None else self.elsewhere.shards
+        with closing(results(self.engine, begin, lots, on_gpu=True)) as written:
+            for place, part in written:
+                parts[waiting[place]] = part
+                self.done.written += len(part.pictures)
+                count += len(lots[place].jobs)
+                if self.progress is not None:
+                    self.progress(count, len(self.jobs), part.part)
+        ordered = [parts[number] for number in range(len(shards))]
+        for part in ordered:
+            self.done.left_out |= part.left_out
+        told = [{"part": p.part, "pictures": len(p.pictures), "bytes": p.bytes, "sha256": p.sha256} for p in ordered]
+        total = hashlib.sha256(json.dumps([[p.part, p.sha256] for p in ordered]).encode()).hexdigest()
+        return {"digest": total, "parts": told}
+
+    def _here(self) -> Callable[[Shard], Written]:
+        return self.worker.shard
 
 
-def _jobs(pictures: Path, out: Path) -> tuple[list[Job], Path | None]:
+def _forget(base: str, first: int) -> None:
+    """Removes the shards of an earlier call from a number on: fewer are needed now, or all are made anew."""
+    index = remote.joined(base, INDEX)
+    if remote.is_url(base) and not remote.exists(index):
+        return
+    for place in remote.listed(index, ".json"):
+        name = place.rpartition("/")[2]
+        if _INDEX.fullmatch(name) and int(name[9:15]) >= first:
+            tar = remote.joined(base, f"{name.removesuffix('.json')}.tar")
+            if remote.exists(tar):
+                remote.remove(tar)
+            remote.remove(place)
+
+
+def _missing(base: str, jobs: list[Job]) -> list[Job]:
+    """The jobs whose results are not there."""
+    if not remote.is_url(base):
+        return [job for job in jobs if not Path(job.target).exists()]
+    there = set(remote.names(base)) if remote.exists(base) else set()
+    return [job for job in jobs if job.name not in there]
+
+
+def _jobs(pictures: str, out: str, format: Format) -> tuple[list[Job], str | None]:
     """What is to be done, and the folder that keeps the manifest (None when one file is written by name)."""
-    if not pictures.exists():
-        raise CalcoError(f"there is no {pictures}; name a picture or a folder of pictures")
-    if pictures.is_file():
-        if not images.is_picture(pictures):
-            raise CalcoError(
-                f"{pictures} is no picture by its ending; known are {', '.join(sorted(images.PICTURE_SUFFIXES))}"
-            )
-        if images.is_picture(out):
-            _not_itself(pictures, out)
-            make_folder(out.parent)
-            return [(pictures, out, pictures.name)], None
-        make_folder(out)
-        _not_itself(pictures, out / pictures.name)
-        return [(pictures, out / pictures.name, pictures.name)], out
-    found = images.list_pictures(pictures)
+    if remote.is_url(pictures):
+        names = [name for name in remote.names(pictures) if images.is_picture(name)]
+        if not names:
+            raise CalcoError(f"{pictures} holds no picture; known endings are {_KNOWN}")
+        if remote.joined(out, "") == remote.joined(pictures, ""):
+            raise CalcoError(f"the results would replace {pictures}; choose another --out")
+        base = _folder(out)
+        return [Job(remote.joined(pictures, name), remote.joined(base, name), name) for name in names], base
+    given = Path(pictures)
+    if not given.exists():
+        raise CalcoError(f"there is no {given}; name a picture or a folder of pictures")
+    if given.is_file():
+        if not images.is_picture(given):
+            raise CalcoError(f"{given} is no picture by its ending; known are {_KNOWN}")
+        if format == "folder" and not remote.is_url(out) and images.is_picture(Path(out)):
+            _not_itself(given, Path(out))
+            make_folder(Path(out).parent)
+            return [_job(given, given.parent, str(Path(out)))], None
+        base = _folder(out)
+        if not remote.is_url(base):
+            _not_itself(given, Path(base) / given.name)
+        return [_job(given, given.parent, remote.joined(base, given.name))], base
+    found = images.list_pictures(given)
     if not found:
-        raise CalcoError(f"{pictures} holds no picture; known endings are {', '.join(sorted(images.PICTURE_SUFFIXES))}")
-    make_folder(out)
-    _not_itself(pictures, out)
-    # A folder of results inside the folder of pictures is no input.
-    inside = [p for p in found if out.resolve() not in p.resolve().parents]
-    return [(p, out / p.relative_to(pictures), p.relative_to(pictures).as_posix()) for p in inside], out
+        raise CalcoError(f"{given} holds no picture; known endings are {_KNOWN}")
+    base = _folder(out)
+    if not remote.is_url(base):
+        _not_itself(given, Path(base))
+        # A folder of results inside the folder of pictures is no input.
+        inside = Path(base).resolve()
+        found = [path for path in found if inside not in path.resolve().parents]
+    return [_job(path, given, remote.joined(base, path.relative_to(given).as_posix())) for path in found], base
+
+
+_KNOWN: Final = ", ".join(sorted(images.PICTURE_SUFFIXES))
+
+
+def _folder(out: str) -> str:
+    return out if remote.is_url(out) else str(make_folder(out))
+
+
+def _job(path: Path, folder: Path, target: str) -> Job:
+    return Job(str(path), target, path.relative_to(folder).as_posix())
 
 
 def _not_itself(source: Path, target: Path) -> None:
@@ -155,102 +284,45 @@ def _not_itself(source: Path, target: Path) -> None:
         raise CalcoError(f"the result would replace {source}; choose another --out")
 
 
-def _claim(out: Path, made_by: dict[str, Any], overwrite: bool) -> None:
+def _claim(out: str, made_by: dict[str, Any], overwrite: bool) -> None:
     """Notes which model writes into `out`, and refuses to mix two."""
-    manifest = out / MANIFEST
-    if manifest.is_file() and not overwrite:
-        before = {name: value for name, value in read_json(manifest).items() if name != "left_out"}
+    manifest = remote.joined(out, MANIFEST)
+    if remote.exists(manifest) and not overwrite:
+        results_of = ("left_out", "digest", "parts")
+        before = {name: value for name, value in remote.read_json(manifest).items() if name not in results_of}
         if before != made_by:
             raise CalcoError(
                 f"{out} holds what another model or other options made; choose another --out, or --overwrite"
             )
-    write_json(manifest, made_by)
+    _note(out, made_by)
 
 
-def _masks_by_name(masks: Path, pictures: Path) -> dict[str, Path]:
-    """The masks by the names of their pictures, without ending."""
-    if masks.is_file():
-        if not pictures.is_file():
+def _note(out: str, content: dict[str, Any]) -> None:
+    remote.write(remote.joined(out, MANIFEST), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _finish(out: str, content: dict[str, Any], *, swept: bool) -> None:
+    """Notes what was done, and removes what dead workers left half written."""
+    if swept and not remote.is_url(out):
+        sweep(out, "**/.*.tmp.*")
+    _note(out, content)
+
+
+def _with_masks(jobs: list[Job], masks: str, pictures: str) -> list[Job]:
+    """The jobs with the masks that have their names, without ending."""
+    by_name: dict[str, str]
+    if remote.is_url(masks):
+        by_name = {_stem(name): remote.joined(masks, name) for name in remote.names(masks) if images.is_picture(name)}
+    elif Path(masks).is_file():
+        if not Path(pictures).is_file():
             raise CalcoError(f"{masks} is one mask, and {pictures} a folder; name a folder of masks")
-        return {pictures.stem: masks}
-    return {_stem(path.relative_to(masks).as_posix()): path for path in images.list_pictures(masks)}
+        by_name = {Path(pictures).stem: masks}
+    else:
+        folder = Path(masks)
+        by_name = {_stem(path.relative_to(folder).as_posix()): str(path) for path in images.list_pictures(folder)}
+    return [job._replace(mask=by_name.get(_stem(job.name))) for job in jobs]
 
 
 def _stem(name: str) -> str:
     """A name without its ending, in composed Unicode: that of a picture and of its mask."""
     return unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix())
-
-
-def _reader(translator: Translator, masks: dict[str, Path] | None, *, whole: bool) -> "Read":
-    """What reads a picture with its mask; `whole` says that holes are yet to be made in it."""
-    redraws = "erase" in steps_of(translator.info.recipe.recipe) and not whole
-    background = "channel" if redraws else translator.info.source.background  # what is transparent is to be redrawn
-
-    def read(job: Job) -> tuple[Image, Image | None]:
-        picture = images.read(job[0], background=background)
-        if masks is None:
-            return picture, None
-        if _stem(job[2]) not in masks:
-            raise CalcoError(
-                f"there is no mask for {job[2]}; give it one of that name, all black if nothing is damaged"
-            )
-        return picture, read_mask(masks[_stem(job[2])])
-
-    return read
-
-
-def _drawer(translator: Translator, maker: Maker | None, noise_seed: int | None, native: bool) -> "Draw":
-    """What translates a picture, or the input that is first made of it."""
-
-    def draw(picture: Image, mask: Image | None, name: str) -> Image:
-        seed = None if noise_seed is None else int(generator(noise_seed, 0, name, "noise").integers(2**31))
-        if maker is None:
-            return translator(picture, mask=mask, noise_seed=seed, native=native)
-        # Made at the scale of training, and so shown as it is.
-        drawn = translator(maker(picture, name), noise_seed=seed, native=True)
-        return images.resize(drawn, (picture.shape[1], picture.shape[0]))
-
-    return draw
-
-
-Read = Callable[[Job], tuple[Image, Image | None]]
-Draw = Callable[[Image, Image | None, str], Image]
-
-
-def _pump(jobs: list[Job], read: Read, draw: Draw) -> Iterator[tuple[str, str | None]]:
-    """Translates in order while one thread reads ahead and another writes behind; yields names and what went wrong."""
-
-    def write(image: Image, job: Job) -> None:
-        job[1].parent.mkdir(parents=True, exist_ok=True)
-        images.write(job[1], image, like=job[0])
-
-    reading: deque[tuple[Job, Future[tuple[Image, Image | None]]]] = deque()
-    writing: deque[tuple[Job, Future[None]]] = deque()
-    coming = iter(jobs)
-    with ThreadPoolExecutor(1, "calco-read") as reader, ThreadPoolExecutor(1, "calco-write") as writer:
-
-        def read_ahead() -> None:
-            while len(reading) < AHEAD and (job := next(coming, None)) is not None:
-                reading.append((job, reader.submit(read, job)))
-
-        def finished(limit: int) -> Iterator[tuple[str, str | None]]:
-            while len(writing) > limit:
-                job, future = writing.popleft()
-                try:
-                    future.result()
-                    yield job[2], None
-                except (CalcoError, OSError) as error:
-                    yield job[2], str(error)
-
-        read_ahead()
-        while reading:
-            job, future = reading.popleft()
-            try:
-                picture, mask = future.result()
-                read_ahead()
-                writing.append((job, writer.submit(write, draw(picture, mask, job[2]), job)))
-            except CalcoError as error:
-                read_ahead()
-                yield job[2], str(error)
-            yield from finished(AHEAD)
-        yield from finished(0)

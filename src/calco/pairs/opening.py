@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from calco.errors import CalcoError
-from calco.pairs import annotated, film, hub, openmoji, shards
+from calco.pairs import annotated, distant, film, hub, openmoji, shards
 from calco.pairs.curation import curated
 from calco.pairs.folders import open_folder
 from calco.pairs.sources import Kind, Source, SourceConfig
@@ -32,6 +32,8 @@ def open_source(pictures: str | Path, config: SourceConfig | None = None) -> Sou
     """
     config = config or SourceConfig()
     name = os.fspath(pictures)
+    if config.source in ("auto", "photographs") and distant.looks_distant(name):
+        return curated(distant.open_distant(name, config), config)
     kind = _recognised(name, config) if config.source == "auto" else config.source
     _refuse_strangers(kind, config)
     return curated(_OPENERS.get(kind, open_folder)(name, config), config)

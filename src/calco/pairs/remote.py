@@ -3,13 +3,14 @@
 import contextlib
 import os
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
 
 from calco.errors import CalcoError
-from calco.files import explain
+from calco.files import explain, parse_json, replacing
 
 T = TypeVar("T")
 
@@ -77,6 +78,66 @@ def read(place: str, start: int = 0, length: int | None = None) -> bytes:
 
 
 @contextlib.contextmanager
+def replaced(place: str) -> Iterator[Path]:
+    """Yields a path on this disk to be written; what stands there at the end takes the place, whole or not at all.
+
+    Raises:
+        CalcoError: When the disk, the permissions or the server do not allow it.
+    """
+    if not is_url(place):
+        with replacing(place) as path:
+            yield path
+        return
+    try:
+        with tempfile.TemporaryDirectory(prefix="calco-") as folder:
+            path = Path(folder, "whole")
+            yield path
+            _asked(place, lambda files, there: _send(files, str(path), there), "write")
+    except OSError as error:
+        raise explain(error, tempfile.gettempdir(), "write into") from error
+
+
+def write(place: str, data: bytes | str) -> None:
+    """Writes a whole file, or leaves what was there.
+
+    Raises:
+        CalcoError: When it cannot be written.
+    """
+    with replaced(place) as path:
+        path.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
+
+
+def read_json(place: str) -> dict[str, Any]:
+    """Reads a JSON object.
+
+    Raises:
+        CalcoError: When the file is absent, unreadable or holds no JSON object.
+    """
+    return parse_json(read(place), place)
+
+
+def remove(place: str) -> None:
+    """Removes a file.
+
+    Raises:
+        CalcoError: When it is not there, or the permissions do not allow it.
+    """
+    if is_url(place):
+        _asked(place, lambda files, path: files.rm_file(path), "remove")
+        return
+    try:
+        Path(place).unlink()
+    except OSError as error:
+        raise explain(error, place, "remove") from error
+
+
+def _send(files: Any, path: str, there: str) -> None:
+    # Object stores have no folders and need none; other servers do.
+    files.makedirs(there.rpartition("/")[0], exist_ok=True)
+    files.put_file(path, there)
+
+
+@contextlib.contextmanager
 def opened(place: str) -> Iterator[IO[bytes]]:
     """A file to be read from its beginning.
 
@@ -115,8 +176,23 @@ def listed(folder: str, ending: str) -> list[str]:
     return sorted(places)
 
 
-def _asked(place: str, ask: Callable[[Any, str], T]) -> T:
-    """Asks what fsspec brings for a place; a connection that fails is tried again."""
+def names(folder: str) -> list[str]:
+    """The files in a folder elsewhere and below it, by their paths below it, sorted; hidden ones are passed over.
+
+    Raises:
+        CalcoError: When the folder is not there or cannot be listed.
+    """
+
+    def ask(files: Any, path: str) -> list[str]:
+        root = path.rstrip("/")
+        return [found.removeprefix(root).lstrip("/") for found in files.find(path)]
+
+    found = _asked(folder, ask)
+    return sorted(name for name in found if not any(part.startswith(".") for part in name.split("/")))
+
+
+def _asked(place: str, ask: Callable[[Any, str], T], doing: str = "read") -> T:
+    """Asks what fsspec brings for a place; a connection that fails is tried again, a refusal is not."""
     import fsspec
 
     for attempt in range(_TRIES):
@@ -132,6 +208,26 @@ def _asked(place: str, ask: Callable[[Any, str], T]) -> T:
             raise CalcoError(f"{place} is not there; check the address") from error
         except ValueError as error:
             raise CalcoError(f"{place}: {' '.join(str(error).split())}; check the address") from error
-        except Exception as error:  # noqa: BLE001 - each kind of storage raises errors of its own
-            reason = " ".join(str(error).split()) or type(error).__name__
-    raise CalcoError(f"cannot read {place}: {reason}, {_TRIES} times; check the address and the connection")
+        except PermissionError as error:
+            raise CalcoError(f"cannot {doing} {place}: {_told(error)}; {_rights(place)}") from error
+        except Exception as error:
+            if "credential" in f"{type(error).__name__} {error}".lower():
+                raise CalcoError(f"cannot {doing} {place}: {_told(error)}; {_rights(place)}") from error
+            reason = _told(error)
+    raise CalcoError(f"cannot {doing} {place}: {reason}, {_TRIES} times; check the address and the connection")
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _rights(place: str) -> str:
+    """What lets somebody in, in the variables that the storages' own libraries read."""
+    scheme = place.partition("://")[0].lower()
+    variables = {
+        "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)",
+        "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+        "abfs": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    }
+    known = variables.get({"s3a": "s3", "gcs": "gs", "az": "abfs"}.get(scheme, scheme))
+    return f"set {known}, here and on every node that works" if known else "check the rights of whoever asks"

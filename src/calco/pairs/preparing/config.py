@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from calco.engines import Engine, Name
 from calco.errors import CalcoError
 from calco.pairs.manifest import FORMATS, Format
 from calco.pairs.recipes import RecipeConfig
@@ -41,6 +42,12 @@ class PrepareConfig:
     jobs: int = 0
     """Processes at work; 0 for as many as there are cores. What is written does not depend on it."""
 
+    engine: Name = "local"
+    """local: processes of this machine; ray: Ray Data, whole parts at a time. What is written is the same."""
+
+    address: str = ""
+    """Of a Ray cluster: auto, ray://host:10001 or host:6379; without one, a Ray of its own on this machine."""
+
     overwrite: bool = False
     """Begins anew where something was prepared before."""
 
@@ -56,6 +63,7 @@ class PrepareConfig:
             raise CalcoError(f"format is {self.format!r}; choose one of {', '.join(FORMATS)}")
         if self.size < 0 or self.jobs < 0:
             raise CalcoError(f"size {self.size} and jobs {self.jobs}: neither may be below 0; leave them out")
+        self.workers()  # which says what does not fit together
         if self.variants < 1 or self.shard_pairs < self.variants:
             raise CalcoError(
                 f"variants {self.variants} and shard_pairs {self.shard_pairs}: there must be at least one variant, and "
@@ -63,6 +71,10 @@ class PrepareConfig:
             )
         if self.annotated and self.variants > 1:
             raise CalcoError(f"{self.format} keeps pictures as they are, in one variant; leave --variants out")
+
+    def workers(self) -> Engine:
+        """Who does the work."""
+        return Engine(name=self.engine, jobs=self.jobs, address=self.address)
 
     @property
     def annotated(self) -> bool:

@@ -1,17 +1,10 @@
 """One picture to its pairs, as the bytes of files: what each process does."""
 
 import json
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
-from multiprocessing import connection
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -19,6 +12,7 @@ import numpy.typing as npt
 
 from calco import images
 from calco.annotations.detections import Detections
+from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.pairs.jitter import JitterConfig, fit_picture
@@ -179,70 +173,14 @@ def outcomes(job: Job, items: Iterable[Item]) -> list[Outcome]:
     return result
 
 
-def in_order(job: Job, items: list[Item], jobs: int) -> Generator[Outcome, None, None]:
-    """What becomes of the pictures, in their order, by any number of processes.
+def in_order(job: Job, items: list[Item], engine: Engine) -> Generator[Outcome, None, None]:
+    """What becomes of the pictures, in their order, by any number of processes of this machine.
 
     Raises:
         CalcoError: When a process ends before its work.
     """
-    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-    if jobs == 1 or len(chunks) == 1:
-        for item in items:
-            yield from outcomes(job, [item])
-        return
-    waiting: deque[Future[list[Outcome]]] = deque()
-    with _pool(job, min(jobs, len(chunks))) as submit:
-        try:
-            for chunk in chunks:
-                waiting.append(submit(chunk))
-                if len(waiting) > 2 * jobs:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        except BrokenProcessPool as error:
-            raise CalcoError(
-                "a process ended before its work, as when memory runs out (or a script starts it outside of "
-                "`if __name__ == '__main__':`); what is written stays: go on with fewer --jobs"
-            ) from error
-
-
-@contextmanager
-def _pool(job: Job, jobs: int) -> Iterator[Callable[[list[Item]], "Future[list[Outcome]]"]]:
-    """Processes that begin anew: a fork of one with threads may hang."""
-    context = multiprocessing.get_context("spawn")
-    # The libraries read these when they are loaded: each process has one core.
-    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    before = {name: os.environ.get(name) for name in single}
-    os.environ.update(single)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(job,))
-    try:
-        yield lambda items: pool.submit(_work, items)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({name: value} if value is not None else {})
-
-
-_JOB: list[Job] = []  # what this process was sent
-
-
-def _begin(job: Job) -> None:
-    """Makes a process ready, and lets it end with the one that started it."""
-    import cv2
-
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of them; the first one stops the others
-    _JOB[:] = [job]
-    above = multiprocessing.parent_process()
-    assert above is not None
-
-    def follow() -> None:
-        connection.wait([above.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _work(items: list[Item]) -> list[Outcome]:
-    return outcomes(_JOB[0], items)
+    length = _CHUNK if engine.jobs != 1 and len(items) > _CHUNK else 1
+    chunks = [items[start : start + length] for start in range(0, len(items), length)]
+    with closing(results(engine, partial(partial, outcomes, job), chunks)) as done:
+        for _, some in done:
+            yield from some

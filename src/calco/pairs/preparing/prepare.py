@@ -4,23 +4,26 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from calco import __version__
 from calco.console import bar, say
+from calco.engines import Engine, results
 from calco.errors import CalcoError
-from calco.files import atomic_write, make_folder, read_json
+from calco.files import make_folder, sweep
+from calco.pairs import remote
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.manifest import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
 from calco.pairs.opening import open_source
 from calco.pairs.preparing.annotating import write_annotations
 from calco.pairs.preparing.config import PrepareConfig
-from calco.pairs.preparing.making import Job, in_order
-from calco.pairs.preparing.writing import Lot, clear, read_part, sweep, write_groups, write_part
+from calco.pairs.preparing.making import Job, in_order, outcomes
+from calco.pairs.preparing.writing import Lot, clear, read_part, write_groups, write_part
 from calco.pairs.recipes import Recipe, build_recipe, resolve
 from calco.pairs.sources import Source
 from calco.pairs.splits import split_items
@@ -32,12 +35,12 @@ class Prepared:
     """What `prepare` has done.
 
     Attributes:
-        folder: Where it lies.
+        folder: Where it lies; a string when that is the address of a place elsewhere.
         manifest: What it is.
         kept: How many of its pairs were there from before.
     """
 
-    folder: Path
+    folder: Path | str
     manifest: Manifest
     kept: int
 
@@ -65,28 +68,35 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         source=replace(source, items=()), recipe=recipe, fit=side, side=config.size, variants=config.variants,
         seed=config.seed, format=config.format,
     )  # fmt: skip
-    folder = make_folder(config.out)
-    with _alone(folder):
-        _begin(folder, config, _settings(config, source))
-        parts = {lot.part: index for lot in lots if (index := read_part(folder, lot, config.format))}
+    place = config.out if remote.is_url(config.out) else str(make_folder(config.out))
+    with _alone(place):
+        _begin(place, config, _settings(config, source))
+        parts = {lot.part: index for lot in lots if (index := read_part(place, lot, config.format))}
         kept = sum(len(index.pairs) for index in parts.values())
-        parts |= _make(folder, job, [lot for lot in lots if lot.part not in parts], config, progress=progress)
+        parts |= _make(place, job, [lot for lot in lots if lot.part not in parts], config, progress=progress)
+        _sweep(place)  # what dead workers left half written
         indexes = [parts[lot.part] for lot in lots]
         manifest = _manifest(config, source, indexes)
         if config.annotated:
             named = [(part.part, part.split) for part in manifest.parts]
-            write_annotations(folder, config.format, named, source.classes)
+            write_annotations(Path(place), config.format, named, source.classes)
         elif config.format != "webdataset":
-            write_groups(folder, indexes)
-        atomic_write(folder / MANIFEST, as_json(manifest, indent=2))
-    return Prepared(folder, manifest, kept)
+            write_groups(Path(place), indexes)
+        remote.write(remote.joined(place, MANIFEST), as_json(manifest, indent=2))
+    return Prepared(place if remote.is_url(place) else Path(place), manifest, kept)
 
 
 def _open(config: PrepareConfig) -> Source:
     if not config.pictures or not config.out:
         missing = "pictures" if not config.pictures else "folder to write into"
         raise CalcoError(f"no {missing} was named; for example: calco prepare PICTURES --out shards")
-    if Path(config.out).resolve().is_relative_to(Path(config.pictures).resolve()) and Path(config.pictures).is_dir():
+    if remote.is_url(config.out):
+        if config.format != "webdataset":
+            raise CalcoError(
+                f"{config.out} is an address, where {config.format} cannot be written; take --format webdataset, or a "
+                "folder"
+            )
+    elif Path(config.out).resolve().is_relative_to(Path(config.pictures).resolve()) and Path(config.pictures).is_dir():
         raise CalcoError(
             f"{config.out} lies in the pictures' folder and would be read as pictures; choose another --out"
         )
@@ -121,8 +131,12 @@ def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keeps a second work out of the folder."""
+def _alone(place: str) -> Iterator[None]:
+    """Keeps a second work out of the folder; elsewhere nothing can, but two of the same settings write the same."""
+    if remote.is_url(place):
+        yield
+        return
+    folder = Path(place)
     try:
         with (make_folder(folder / INDEX) / ".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -153,46 +167,85 @@ def _options(config: PrepareConfig) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _begin(folder: Path, config: PrepareConfig, settings: dict[str, Any]) -> None:
+def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
     """Settles whether the folder is gone on with, begun anew, or left alone.
 
     Raises:
         CalcoError: When it holds other things, or pairs that were prepared otherwise.
     """
-    sweep(folder)
-    place = folder / SETTINGS
-    if place.exists():
-        before = read_json(place)
+    there = remote.joined(place, SETTINGS)
+    away = remote.is_url(place)
+    _sweep(place)
+    if remote.exists(there):
+        before = remote.read_json(there)
         if not config.overwrite and before != settings:
             differ = ", ".join(name for name in {**before, **settings} if before.get(name) != settings.get(name))
             raise CalcoError(
-                f"{folder} holds what was prepared otherwise (what differs: {differ}); begin anew with --overwrite, or "
-                "choose another --out"
+                f"{place} holds what was prepared otherwise (what differs: {differ}); "
+                + ("" if away else "begin anew with --overwrite, or ")
+                + "choose another --out"
             )
         if config.overwrite:
-            clear(folder, str(before.get("format")))
-    elif others := sorted(path.name for path in folder.iterdir() if path.name != INDEX):
-        raise CalcoError(f"{folder} holds other things, such as {others[0]}; choose a new or empty folder with --out")
-    (folder / MANIFEST).unlink(missing_ok=True)
-    atomic_write(place, as_json(settings, indent=2))
+            if away:
+                raise CalcoError(f"--overwrite removes nothing at {place}; remove it there, or choose another --out")
+            clear(Path(place), str(before.get("format")))
+    elif others := _others(place):
+        raise CalcoError(f"{place} holds other things, such as {others[0]}; choose a new or empty folder with --out")
+    manifest = remote.joined(place, MANIFEST)
+    if remote.exists(manifest):
+        remote.remove(manifest)
+    remote.write(there, as_json(settings, indent=2))
 
 
-def _make(folder: Path, job: Job, lots: list[Lot], config: PrepareConfig, *, progress: bool) -> dict[str, Index]:
+def _sweep(place: str) -> None:
+    if not remote.is_url(place):
+        sweep(place)
+        sweep(Path(place, INDEX))
+
+
+def _others(place: str) -> list[str]:
+    """What lies where shards shall be written."""
+    if remote.is_url(place):
+        return remote.listed(place, "") if remote.exists(place) else []
+    return sorted(path.name for path in Path(place).iterdir() if path.name != INDEX)
+
+
+def _make(place: str, job: Job, lots: list[Lot], config: PrepareConfig, *, progress: bool) -> dict[str, Index]:
     """Writes the parts that are missing."""
     items = [item for lot in lots for item in lot.items]
-    jobs = config.jobs or len(os.sched_getaffinity(0))
-    parts: dict[str, Index] = {}
+    engine = config.workers()
     shown = bar("preparing", len(items)) if progress and items else nullcontext(lambda _done: None)
-    with shown as tell, closing(in_order(job, items, jobs)) as outcomes:
+    with shown as tell:
         done = iter(range(1, len(items) + 1))
-        for lot in lots:
-            try:
-                parts[lot.part] = write_part(folder, lot, config.format, outcomes, lambda: tell(next(done)))
-            except CalcoError as error:
-                if isinstance(error.__cause__, OSError):
-                    raise CalcoError(f"{error}; the same command goes on where it stopped") from error
-                raise
+        try:
+            if config.engine == "ray":
+                return _parts_elsewhere(place, job, lots, engine, lambda: tell(next(done)))
+            with closing(in_order(job, items, engine)) as made:
+                return {lot.part: write_part(place, lot, config.format, made, lambda: tell(next(done))) for lot in lots}
+        except CalcoError as error:
+            if isinstance(error.__cause__, OSError):
+                raise CalcoError(f"{error}; the same command goes on where it stopped") from error
+            raise
+
+
+def _parts_elsewhere(
+    place: str, job: Job, lots: list[Lot], engine: Engine, advance: Callable[[], None]
+) -> dict[str, Index]:
+    """Has each part made and written as a whole by one worker, so that no picture travels."""
+    place = place if remote.is_url(place) else str(Path(place).resolve())
+    parts: dict[str, Index] = {}
+    with closing(results(engine, partial(partial, _part, place, job), lots)) as indexes:
+        for number, index in indexes:
+            parts[lots[number].part] = index
+            for _ in lots[number].items:
+                advance()
     return parts
+
+
+def _part(place: str, job: Job, lot: Lot) -> Index:
+    """A part, made and written; as it stands there already when a worker died after writing it."""
+    made = (outcome for item in lot.items for outcome in outcomes(job, [item]))
+    return read_part(place, lot, job.format) or write_part(place, lot, job.format, made, lambda: None)
 
 
 def _manifest(config: PrepareConfig, source: Source, indexes: list[Index]) -> Manifest:

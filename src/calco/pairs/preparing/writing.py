@@ -14,7 +14,8 @@ from typing import IO, Final
 
 from calco.annotations.record import Record
 from calco.errors import CalcoError
-from calco.files import atomic_write, explain, make_folder, replacing
+from calco.files import atomic_write, explain, make_folder
+from calco.pairs import remote
 from calco.pairs.curation import GROUPS
 from calco.pairs.manifest import INDEX, Index, PairPlace, as_json, load_index
 from calco.pairs.preparing.annotating import PICTURES, forget, is_kept, keep, remove_annotations, written_beside
@@ -60,8 +61,15 @@ class _Written:
 Put = Callable[[Made], dict[str, "tuple[int, int] | str"]]
 
 
-def write_part(folder: Path, lot: Lot, format: str, outcomes: Iterator[Outcome], advance: Callable[[], None]) -> Index:
+def write_part(folder: str, lot: Lot, format: str, outcomes: Iterator[Outcome], advance: Callable[[], None]) -> Index:
     """Writes a part of as many outcomes as the lot has items, then its index.
+
+    Args:
+        folder: Where to; for tar files also an address that fsspec opens.
+        lot: Its name and pictures.
+        format: What is written of a pair.
+        outcomes: Of the lot's items, in their order; others may follow.
+        advance: Called after each picture.
 
     Raises:
         CalcoError: When the disk or the permissions do not allow it; what was whole before stays.
@@ -70,12 +78,12 @@ def write_part(folder: Path, lot: Lot, format: str, outcomes: Iterator[Outcome],
     if format == "webdataset":
         _write_tar(folder, lot, done, outcomes, advance)
     else:
-        _write_files(folder, lot, format, done, outcomes, advance)
+        _write_files(Path(folder), lot, format, done, outcomes, advance)
     index = Index(
         part=lot.part, split=lot.split, bytes=done.bytes, sha256=done.total.hexdigest(), channels=done.channels,
         pairs=tuple(done.pairs), left_out=done.left_out,
     )  # fmt: skip
-    atomic_write(folder / INDEX / f"{lot.part}.json", as_json(index))
+    remote.write(remote.joined(folder, f"{INDEX}/{lot.part}.json"), as_json(index))
     return index
 
 
@@ -89,16 +97,14 @@ def _fill(lot: Lot, done: _Written, outcomes: Iterator[Outcome], advance: Callab
         advance()
 
 
-def _write_tar(
-    folder: Path, lot: Lot, done: _Written, outcomes: Iterator[Outcome], advance: Callable[[], None]
-) -> None:
+def _write_tar(folder: str, lot: Lot, done: _Written, outcomes: Iterator[Outcome], advance: Callable[[], None]) -> None:
     def append(file: IO[bytes], data: bytes) -> None:
         file.write(data)
         done.total.update(data)
         done.bytes += len(data)
 
-    path = folder / f"{lot.part}.tar"
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    place = remote.joined(folder, f"{lot.part}.tar")
+    with remote.replaced(place) as path, path.open("wb") as file:
 
         def put(made: Made) -> dict[str, tuple[int, int] | str]:
             members: dict[str, tuple[int, int] | str] = {}
@@ -111,7 +117,7 @@ def _write_tar(
         _fill(lot, done, outcomes, advance, put)
         append(file, END)
     if not done.pairs:
-        path.unlink()
+        remote.remove(place)
 
 
 def _write_files(
@@ -121,7 +127,7 @@ def _write_files(
         members: dict[str, tuple[int, int] | str] = {}
         for kind, data in made.files.items():
             name = file_name(lot.split, made.key, f"{PICTURES[format]}.{kind}" if format in PICTURES else kind)
-            _put(folder / name, data)
+            _put(folder / name, data, lot.part)
             digest = hashlib.sha256(data).hexdigest()[:16]
             done.total.update(f"{name}\n{digest}\n".encode())
             done.bytes += len(data)
@@ -143,9 +149,9 @@ def file_name(split: str, key: str, kind: str) -> str:
     return f"{side}{'/' if dot else ''}{split}/{member_name(key)}.{ending}"
 
 
-def _put(path: Path, data: bytes) -> None:
+def _put(path: Path, data: bytes, part: str) -> None:
     make_folder(path.parent)
-    temporary = path.parent / f"{_BESIDE}{path.suffix}"
+    temporary = path.parent / f"{_BESIDE}-{part}{path.suffix}"
     try:
         temporary.write_bytes(data)
         temporary.replace(path)
@@ -155,17 +161,17 @@ def _put(path: Path, data: bytes) -> None:
         raise explain(error, path, "write") from error
 
 
-def read_part(folder: Path, lot: Lot, format: str) -> Index | None:
+def read_part(folder: str, lot: Lot, format: str) -> Index | None:
     """The index of a part that was written before and is still whole; None when it must be written."""
     try:
-        index = load_index(str(folder), lot.part)
+        index = load_index(folder, lot.part)
         if index is None or not index.pairs:
             return index
         if format != "webdataset":
             names = [name for pair in index.pairs for name in pair.members]
-            whole = all((folder / name).is_file() for name in names)
-            return index if whole and (format not in PICTURES or is_kept(folder, lot.part)) else None
-        return index if (folder / f"{lot.part}.tar").stat().st_size == index.bytes else None
+            whole = all(Path(folder, name).is_file() for name in names)
+            return index if whole and (format not in PICTURES or is_kept(Path(folder), lot.part)) else None
+        return index if remote.size(remote.joined(folder, f"{lot.part}.tar")) == index.bytes else None
     except (CalcoError, OSError):
         return None
 
@@ -213,11 +219,3 @@ def clear(folder: Path, format: str) -> None:
             raise explain(error, path, "remove") from error
     remove_annotations(folder)
     (folder / GROUPS).unlink(missing_ok=True)
-
-
-def sweep(folder: Path) -> None:
-    """Removes what an interrupted work left half written."""
-    for where in (folder, folder / INDEX):
-        for path in where.glob(".*.tmp.*"):
-            with suppress(OSError):
-                path.unlink()

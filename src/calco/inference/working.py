@@ -1,0 +1,304 @@
+"""What translates: a loaded model and jobs in, files or a shard out; in this process or in any other."""
+
+import hashlib
+import json
+import tempfile
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+import numpy as np
+
+from calco import images
+from calco.errors import CalcoError
+from calco.files import digest
+from calco.images import Image
+from calco.inference.making import Maker, input_maker
+from calco.inference.model import Translator, load, model_folder
+from calco.networks.machine import make_ready
+from calco.pairs import remote
+from calco.pairs.folders import read_mask
+from calco.pairs.recipes import steps_of
+from calco.pairs.tars import END, member_bytes, member_name
+from calco.pairs.types import generator
+
+AHEAD: Final = 4
+INDEX: Final = ".index"  # hidden: the folder holds tar files and nothing else, and is a source as it is
+
+Format: TypeAlias = Literal["folder", "webdataset"]
+T = TypeVar("T")
+
+
+class Job(NamedTuple):
+    """A picture to be translated.
+
+    Attributes:
+        source: Its file: a path, or an address that fsspec opens.
+        target: The file to write; the name of the picture in a shard.
+        name: Its path below the folder of the pictures.
+        mask: Its mask; None where there is none.
+    """
+
+    source: str
+    target: str
+    name: str
+    mask: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shard:
+    """The pictures of one tar file: its place without ".tar", that of its index, and the jobs."""
+
+    place: str
+    index: str
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """The index of a shard: what stands in it, what it lacks and why, and how large it is."""
+
+    part: str
+    pictures: tuple[str, ...]
+    bytes: int
+    sha256: str
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+Outcome: TypeAlias = tuple[str, str | None]
+"""A picture's name, and what went wrong, if anything did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a process must know to translate; called there, it loads the model and gives the worker.
+
+    Attributes:
+        model: Where the model lies, or the model.
+        digest: Of its weights, so that another one under the same name is not taken for it; empty for a loaded one.
+        masked: Whether each picture needs its mask.
+        noise_seed: As in `translate`, and so are those that follow.
+    """
+
+    model: str | Translator
+    digest: str
+    masked: bool = False
+    noise_seed: int | None = None
+    native: bool = False
+    make_input: bool = False
+    recipe: str | None = None
+    allow_code: bool = False
+    precision: str = "fp32"
+    device: str = "auto"
+
+    def loaded(self) -> "Worker":
+        """The worker.
+
+        Raises:
+            CalcoError: When the model is not there, or another one; when the recipe's code may not run.
+        """
+        model = self.model
+        if not isinstance(model, Translator):
+            model = load(model, device=self.device, precision=self.precision)
+        if not isinstance(self.model, Translator) and weights_digest(self.model) != self.digest:
+            raise CalcoError(f"{self.model} is another model in another process; let all see the same folder")
+        maker = None
+        if self.make_input:
+            maker = input_maker(model.info, recipe=self.recipe, allow_code=self.allow_code, seed=self.noise_seed or 0)
+        return Worker(self, model, maker)
+
+    def files(self) -> Callable[[Sequence[Job]], list[Outcome]]:
+        """What writes a file for each picture."""
+        worker = self._elsewhere()
+        return lambda jobs: list(worker.files(jobs))
+
+    def shards(self) -> Callable[[Shard], Written]:
+        """What writes shards."""
+        return self._elsewhere().shard
+
+    def _elsewhere(self) -> "Worker":
+        """The worker in a process of its own."""
+        worker = self.loaded()
+        make_ready(worker.translator.device, exact=self.precision == "fp32")
+        return worker
+
+
+def weights_digest(model: str | Path) -> str:
+    """What tells one model from another."""
+    return digest(model_folder(model) / "model.safetensors")
+
+
+class Worker:
+    """A loaded model at work."""
+
+    def __init__(self, work: Work, translator: Translator, maker: Maker | None) -> None:
+        self.work = work
+        self.translator = translator
+        self.maker = maker
+        redraws = "erase" in steps_of(translator.info.recipe.recipe) and maker is None
+        # What is transparent is to be redrawn.
+        self.background = "channel" if redraws else translator.info.source.background
+
+    def files(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Writes a file for each picture, in its format; yields what came of each, in order."""
+
+        def keep(image: Image, job: Job, source: str) -> None:
+            if not remote.is_url(job.target):
+                Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+            remote.write(job.target, images.encode(image, job.target, like=source))
+
+        for job, _, error in self._pump(jobs, keep):
+            yield job.name, error
+
+    def shard(self, shard: Shard) -> Written:
+        """Writes a tar file of all that can be translated, then its index; one that is whole already is kept.
+
+        Raises:
+            CalcoError: When it cannot be written.
+        """
+        if (there := written_before(shard)) is not None:
+            return there
+        total, names, left_out = hashlib.sha256(), list[str](), dict[str, str]()
+        length = 0
+        with remote.replaced(f"{shard.place}.tar") as path, path.open("wb") as file:
+
+            def append(block: bytes) -> None:
+                nonlocal length
+                file.write(block)
+                total.update(block)
+                length += len(block)
+
+            for job, members, error in self._pump(shard.jobs, _members):
+                if members is None:
+                    left_out[job.name] = str(error)
+                    continue
+                names.append(job.name)
+                for kind, data in members.items():
+                    append(member_bytes(f"{member_name(job.target)}.{kind}", data)[0])
+            append(END)
+        part = shard.place.rpartition("/")[2]
+        written = Written(
+            part=part, pictures=tuple(names), bytes=length, sha256=total.hexdigest(), left_out=left_out
+        )  # fmt: skip
+        remote.write(shard.index, json.dumps(msgspec.to_builtins(written)) + "\n")
+        return written
+
+    def _read(self, job: Job, source: str) -> tuple[Image, Image | None]:
+        picture = images.read(source, background=self.background)
+        if not self.work.masked:
+            return picture, None
+        if job.mask is None:
+            raise CalcoError(
+                f"there is no mask for {job.name}; give it one of that name, all black if nothing is damaged"
+            )
+        with _on_disk(job.mask) as mask:
+            return picture, read_mask(mask)
+
+    def _draw(self, picture: Image, mask: Image | None, name: str) -> Image:
+        """Translates a picture, or the input that is first made of it."""
+        noise_seed = self.work.noise_seed
+        seed = None if noise_seed is None else int(generator(noise_seed, 0, name, "noise").integers(2**31))
+        if self.maker is None:
+            return self.translator(picture, mask=mask, noise_seed=seed, native=self.work.native)
+        # Made at the scale of training, and so shown as it is.
+        drawn = self.translator(self.maker(picture, name), noise_seed=seed, native=True)
+        return images.resize(drawn, (picture.shape[1], picture.shape[0]))
+
+    def _pump(
+        self, jobs: Sequence[Job], keep: Callable[[Image, Job, str], T]
+    ) -> Iterator[tuple[Job, T | None, str | None]]:
+        """Translates in order while one thread reads ahead and another keeps; yields what was kept or went wrong."""
+
+        def read(job: Job) -> tuple[Image, Image | None]:
+            with _on_disk(job.source) as source:
+                return self._read(job, source)
+
+        def kept(image: Image, job: Job) -> T:
+            with _on_disk(job.source) as source:
+                return keep(image, job, source)
+
+        reading: deque[tuple[Job, Future[tuple[Image, Image | None]]]] = deque()
+        writing: deque[tuple[Job, Future[T]]] = deque()
+        coming = iter(jobs)
+        with ThreadPoolExecutor(1, "calco-read") as reader, ThreadPoolExecutor(1, "calco-write") as writer:
+
+            def read_ahead() -> None:
+                while len(reading) < AHEAD and (job := next(coming, None)) is not None:
+                    reading.append((job, reader.submit(read, job)))
+
+            def finished(limit: int) -> Iterator[tuple[Job, T | None, str | None]]:
+                while len(writing) > limit:
+                    job, future = writing.popleft()
+                    try:
+                        yield job, future.result(), None
+                    except (CalcoError, OSError) as error:
+                        yield job, None, str(error)
+
+            read_ahead()
+            while reading:
+                job, future = reading.popleft()
+                try:
+                    picture, mask = future.result()
+                    read_ahead()
+                    writing.append((job, writer.submit(kept, self._draw(picture, mask, job.name), job)))
+                except CalcoError as error:
+                    read_ahead()
+                    yield job, None, str(error)
+                yield from finished(AHEAD)
+            yield from finished(0)
+
+
+def _members(image: Image, job: Job, source: str) -> dict[str, bytes]:
+    """What stands in a shard of a picture: itself without loss, and which one it is."""
+    kind = "png" if image.dtype != np.float32 and image.shape[2] <= 4 else "tif"
+    return {kind: images.encode(image, f".{kind}", like=source), "json": json.dumps({"name": job.name}).encode()}
+
+
+@contextmanager
+def _on_disk(place: str) -> Iterator[str]:
+    """A file that lies elsewhere, on this disk."""
+    if not remote.is_url(place):
+        yield place
+        return
+    with tempfile.NamedTemporaryFile(prefix="calco-", suffix=PurePosixPath(place).suffix) as file:
+        file.write(remote.read(place))
+        file.flush()
+        yield file.name
+
+
+def shards_of(place: str, jobs: Sequence[Job], length: int) -> list[Shard]:
+    """Pictures by tar files: a matter of their names alone."""
+    stems = Counter(PurePosixPath(job.name).with_suffix("").as_posix() for job in jobs)
+
+    def key(name: str) -> str:
+        stem = PurePosixPath(name).with_suffix("").as_posix()
+        return stem if stems[stem] == 1 else name
+
+    keyed = [job._replace(target=key(job.name)) for job in jobs]
+    shards = []
+    for number, start in enumerate(range(0, len(keyed), length)):
+        part = f"pictures-{number:06d}"
+        index = remote.joined(place, f"{INDEX}/{part}.json")
+        shards.append(
+            Shard(place=remote.joined(place, part), index=index, jobs=tuple(keyed[start : start + length]))
+        )  # fmt: skip
+    return shards
+
+
+def written_before(shard: Shard) -> Written | None:
+    """The index of a shard that is there, whole, and of the same pictures; None otherwise."""
+    try:
+        if not remote.exists(shard.index):
+            return None
+        record: dict[str, Any] = remote.read_json(shard.index)
+        index = msgspec.convert(record, Written)
+        names = {*index.pictures, *index.left_out}
+        whole = remote.size(f"{shard.place}.tar") == index.bytes and names == {job.name for job in shard.jobs}
+        return index if whole else None
+    except (CalcoError, msgspec.ValidationError):
+        return None

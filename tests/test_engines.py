@@ -1,0 +1,320 @@
+"""The same work by this process, by several, and by Ray: the same results; deaths, addresses, absent libraries."""
+
+import json
+import operator
+import os
+import socket
+import subprocess
+import sys
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import numpy as np
+import pytest
+import torch
+
+from calco import CalcoError, images
+from calco.engines import Engine, results
+from calco.evaluation.evaluate import evaluate
+from calco.inference.model import ModelInfo, load, load_info, save_model
+from calco.inference.translate import translate
+from calco.networks import GeneratorConfig, build_generator
+from calco.pairs import remote
+from calco.pairs.custom import pinned
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.opening import open_source
+from calco.pairs.preparing.config import PrepareConfig
+from calco.pairs.preparing.prepare import prepare
+from calco.pairs.recipes import RecipeConfig
+from calco.pairs.sources import SourceConfig
+from support import requires
+
+# Ray itself uses names that it gives up.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray", "ignore::DeprecationWarning:<string>")
+
+RAY = Engine(name="ray")
+DEADLY = """
+import os, signal
+from pathlib import Path
+
+def fade(picture, rng):
+    note = Path({note!r})
+    if picture.key.startswith({key!r}) and ({always} or not note.exists()):
+        note.write_text(str(os.getpid()))
+        os.kill(os.getpid(), signal.SIGKILL)
+    return picture.image // 2
+"""
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[None]:
+    """A Ray with two cores, which the engine finds in this process; nothing of it is left behind."""
+    requires(find_spec("ray"), "ray", "pip install 'ray[data]'")
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    import ray
+
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="CRITICAL",
+        object_store_memory=100 << 20,
+    )  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for i in range(14):
+        small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        path = tmp_path / "p" / ("sub" if i % 2 else "") / f"pic {i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        images.write(path, images.resize(small, (30 + i, 24), "bicubic"))
+    return tmp_path / "p"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    info = ModelInfo(
+        generator=GeneratorConfig(depth=3, filters=4, composition="plain"), recipe=RecipeConfig(recipe="aligned"),
+        jitter=JitterConfig(size=32, resize=32), in_channels=3, out_channels=3,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    save_model(tmp_path / "model", info, build_generator(info.generator, 3, 3).state_dict(), None)
+    return tmp_path / "model"
+
+
+@pytest.fixture(autouse=True)
+def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Recipes that are named are noted here, not in the folder of the person."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+
+
+def deadly(tmp_path: Path, *, always: bool = False) -> tuple[str, Path]:
+    """A recipe that kills the process that works on one picture, once or always; it notes which."""
+    note = tmp_path / "note"
+    code = DEADLY.format(note=str(note), key="sub/pic 5", always=always)
+    (tmp_path / "my.py").write_text(code)
+    return f"{tmp_path / 'my.py'}:fade", note
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files that do not speak of where the pictures lie."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name not in ("manifest.json", ".lock")
+    }
+
+
+def prepared(pictures: object, out: object, recipe: str = "colorize", **options: Any) -> str:
+    config = PrepareConfig(
+        pictures=str(pictures), out=str(out), recipe=RecipeConfig(recipe=recipe), shard_pairs=4, **options
+    )
+    return prepare(config, progress=False).manifest.digest
+
+
+# Functions that any process finds.
+DOUBLED = partial(partial, operator.mul, 2)
+READ = partial(partial, images.read)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_processes_give_results_in_order(jobs: int) -> None:
+    assert list(results(Engine(jobs=jobs), DOUBLED, range(6))) == [(i, 2 * i) for i in range(6)]
+    with pytest.raises(CalcoError, match="cannot read absent.png"):
+        list(results(Engine(jobs=jobs), READ, ["absent.png", "absent.jpg"]))
+
+
+def test_what_a_worker_of_ray_refuses_is_told(ray: None) -> None:
+    with pytest.raises(CalcoError, match="^cannot read absent.png: No such file"):
+        list(results(RAY, READ, ["absent.png"]))
+
+
+@pytest.mark.parametrize("format", ["webdataset", "parallel"])
+def test_ray_prepares_the_same_bytes_though_a_worker_dies(
+    ray: None, pictures: Path, tmp_path: Path, format: Any
+) -> None:
+    recipe, note = deadly(tmp_path)
+    note.touch()
+    digest = prepared(pictures, tmp_path / "here", recipe, format=format, jobs=1)
+    note.unlink()
+    assert prepared(pictures, tmp_path / "ray", recipe, format=format, engine="ray") == digest
+    assert int(note.read_text()) != os.getpid()
+    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
+
+
+def test_shards_are_written_elsewhere_and_gone_on_with(ray: None, pictures: Path, tmp_path: Path) -> None:
+    digest = prepared(pictures, tmp_path / "here", jobs=1)
+    there = f"file://{tmp_path}/there"
+    assert prepared(pictures, there, jobs=1) == digest
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert prepared(f"file://{pictures}", tmp_path / "fetched", engine="ray") == digest
+    (tmp_path / "there" / "train-000001.tar").unlink()
+    assert prepared(pictures, there, engine="ray") == digest
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert len(open_source(there).items) == 14
+    with pytest.raises(CalcoError, match="what differs: recipe.*; choose another --out"):
+        prepared(pictures, there, "degrade")
+    with pytest.raises(CalcoError, match="--overwrite removes nothing at file:"):
+        prepared(pictures, there, overwrite=True)
+    with pytest.raises(CalcoError, match="parallel cannot be written; take --format webdataset"):
+        prepared(pictures, there, format="parallel")
+
+
+def test_a_picture_that_always_kills_ends_in_one_line_and_the_rest_stays(
+    ray: None, pictures: Path, tmp_path: Path
+) -> None:
+    recipe, _ = deadly(tmp_path, always=True)
+    with pytest.raises(CalcoError, match="a Ray worker ended before its work, 4 times.*what is written stays"):
+        prepared(pictures, tmp_path / "out", recipe, engine="ray")
+    assert list((tmp_path / "out").glob("*.tar"))
+
+
+@pytest.mark.parametrize(("format", "engine"), [("folder", Engine(jobs=2)), ("webdataset", RAY)])
+def test_translation_is_the_same_by_any_engine(
+    ray: None, model: Path, pictures: Path, tmp_path: Path, format: Any, engine: Engine
+) -> None:
+    (pictures / "bad.png").write_bytes(b"no picture")
+    recipe, note = deadly(tmp_path)
+    info = replace(load_info(model), recipe=RecipeConfig(recipe=pinned(recipe)))
+    save_model(model, info, load(model).generator.state_dict(), None)
+    options: dict[str, Any] = {"format": format, "shard_pictures": 6, "make_input": True}
+    note.touch()
+    translate(model, pictures, tmp_path / "here", **options)
+    if engine is RAY:
+        note.unlink()
+    done = translate(model, pictures, tmp_path / "there", **options, engine=engine)
+    assert (done.written, list(done.left_out)) == (14, ["bad.png"])
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    if engine is RAY:
+        assert int(note.read_text()) != os.getpid()  # it was killed in the midst of it
+    again = translate(model, pictures, tmp_path / "there", **options)
+    assert (again.written, again.kept) == (0, 14)
+
+
+def numbers_in(content: Any) -> list[float]:
+    """All floats of a JSON content, in their order."""
+    if isinstance(content, dict | list):
+        inside = content.values() if isinstance(content, dict) else content
+        return [number for part in inside for number in numbers_in(part)]
+    return [content] if isinstance(content, float) else []
+
+
+def shape_of(content: Any) -> Any:
+    """The same content with 0 for each of its floats."""
+    if isinstance(content, dict):
+        return {name: shape_of(part) for name, part in content.items()}
+    if isinstance(content, list):
+        return [shape_of(part) for part in content]
+    return 0 if isinstance(content, float) else content
+
+
+def test_scores_are_the_same_by_any_engine(ray: None, model: Path, pictures: Path, tmp_path: Path) -> None:
+    for path in pictures.rglob("*.png"):  # two halves side by side
+        images.write(path, np.concatenate([images.read(path), 255 - images.read(path)], axis=1))
+    (pictures / "pic 4.png").write_bytes(b"no picture")
+    halves = SourceConfig(source="side-by-side")
+    here = evaluate(model, pictures, source=halves, out=tmp_path / "here")
+    there = evaluate(model, pictures, source=halves, out=tmp_path / "ray", engine=RAY)
+    assert here.num_pictures == 13
+    said = [json.loads((tmp_path / place / "scores.json").read_text(encoding="utf-8")) for place in ("ray", "here")]
+    assert shape_of(said[0]) == shape_of(said[1])
+    # Processes with other numbers of threads add up in another order.
+    assert numbers_in(said[0]) == pytest.approx(numbers_in(said[1]), rel=1e-4, abs=1e-6)
+    assert [case.key for case in there.cases] == [case.key for case in here.cases]
+    assert all(np.array_equal(a.output, b.output) for a, b in zip(there.cases, here.cases, strict=True))
+
+
+def test_shards_of_results_hold_each_picture_once(model: Path, pictures: Path, tmp_path: Path) -> None:
+    images.write(pictures / "pic 0.jpg", images.read(pictures / "pic 0.png"))
+    out = tmp_path / "out"
+    shards: dict[str, Any] = {"format": "webdataset", "shard_pictures": 4}
+    translate(model, pictures, out, **shards)
+    translate(model, pictures, tmp_path / "files")
+    names = {}
+    for tar in sorted(out.glob("*.tar")):
+        with tarfile.open(tar) as file:
+            for member in file:
+                data = file.extractfile(member)
+                assert data is not None
+                if member.name.endswith(".png"):
+                    image = images.decode(data.read(), member.name)
+                else:
+                    names[json.load(data)["name"]] = image
+    assert len(names) == 15
+    assert np.array_equal(names["sub/pic 5.png"], images.read(tmp_path / "files" / "sub" / "pic 5.png"))
+    assert len(open_source(out).items) == 15  # photographs again
+
+    for path in list(pictures.glob("sub/*"))[:5]:
+        path.unlink()
+    fewer = translate(model, pictures, out, **shards)
+    assert fewer.written + fewer.kept == 10
+    assert len(open_source(out).items) == 10
+    with pytest.raises(CalcoError, match="another model or other options"):
+        translate(model, pictures, out)
+
+
+def test_pictures_and_results_may_lie_elsewhere(model: Path, pictures: Path, tmp_path: Path) -> None:
+    translate(model, pictures, tmp_path / "here")
+    there = f"file://{tmp_path}/there"
+    done = translate(model, f"file://{pictures}", there)
+    assert (done.written, done.out) == (14, there)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert translate(model, f"file://{pictures}", there).kept == 14
+
+
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_that_does_not_answer_is_told_at_once(pictures: Path, tmp_path: Path, scheme: str) -> None:
+    requires(find_spec("ray"), "ray", "pip install 'ray[data]'")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{free.getsockname()[1]}"
+    with pytest.raises(CalcoError, match=f"no Ray answers at {address}: Connection refused; start one with"):
+        list(results(Engine(name="ray", address=address), DOUBLED, range(3)))
+
+
+def test_what_does_not_fit_together_is_told() -> None:
+    with pytest.raises(CalcoError, match="add --engine ray, or leave it out"):
+        Engine(address="auto")
+    with pytest.raises(CalcoError, match="choose local or ray"):
+        Engine(name="slurm")  # type: ignore[arg-type]
+    with pytest.raises(CalcoError, match="write auto, ray://host:10001 or host:6379"):
+        list(results(Engine(name="ray", address="cluster"), DOUBLED, [1]))
+
+
+def test_without_ray_the_extra_is_named(pictures: Path, tmp_path: Path) -> None:
+    code = "import sys; sys.modules['ray'] = None; from calco.cli import main; main(sys.argv[1:])"
+    words = ["prepare", str(pictures), "--recipe", "colorize", "--engine", "ray", "--out", str(tmp_path / "out")]
+    run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode == 2
+    assert "calco: --engine ray needs another library; pip install 'calco[ray]'" in run.stderr
+
+
+class Locked(fsspec.AbstractFileSystem):  # type: ignore[misc]
+    """A storage that lets nobody in, as object stores do without credentials."""
+
+    protocol = "s3a"
+    error: type[Exception] = PermissionError
+
+    def _open(self, *args: object, **options: object) -> Any:
+        raise self.error("Access Denied")
+
+    def cat_file(self, *args: object, **options: object) -> Any:
+        raise self.error("Access Denied")
+
+
+def test_a_storage_that_wants_credentials_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentialsError(Exception):
+        """As botocore's."""
+
+    fsspec.register_implementation("s3a", Locked, clobber=True)
+    for error in (PermissionError, NoCredentialsError):
+        monkeypatch.setattr(Locked, "error", error)
+        with pytest.raises(CalcoError, match="cannot read s3a://bucket/x: Access Denied; set AWS_ACCESS_KEY_ID"):
+            remote.read("s3a://bucket/x")
