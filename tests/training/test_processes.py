@@ -10,11 +10,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from calco import CalcoError, images
+from calco import CalcoError
 from calco.networks import DiscriminatorConfig, GeneratorConfig
 from calco.pairs.dataset import EpochSampler
 from calco.pairs.jitter import JitterConfig
@@ -24,18 +23,6 @@ from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.processes import check_several
 from calco.training.train import _shared_anew, load_config, train
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    chance = np.random.default_rng(0)
-    for number in range(24):
-        colour = chance.integers(0, 255, 3)
-        picture = np.full((40, 48, 3), colour, np.uint8)
-        picture[10:30, 5 + number % 9 : 30] = 255 - colour
-        images.write(folder / f"{number:02d}.png", picture)
-    return folder
 
 
 def tiny(pictures: Path, out: Path | str, *, batch: int, processes: int = 1, steps: int = 6, **changes) -> TrainConfig:

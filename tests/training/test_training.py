@@ -12,7 +12,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -33,18 +32,6 @@ from calco.training.config import (
 )
 from calco.training.train import load_config, train
 from support import requires
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    chance = np.random.default_rng(0)
-    for number in range(24):
-        colour = chance.integers(0, 255, 3)
-        picture = np.full((40, 48, 3), colour, np.uint8)
-        picture[10:30, 5 + number % 9 : 30] = 255 - colour
-        images.write(folder / f"{number:02d}.png", picture)
-    return folder
 
 
 def tiny(pictures: Path, out: Path, **changes) -> TrainConfig:
