@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from calco.errors import CalcoError
 from calco.networks.layers import Norm, ResizeConv, Up, has_bias, initialise, norm_layer, segment
+from calco.networks.small_maps import Dropout
 
 
 class ResidualBlock(nn.Module):
@@ -17,7 +18,7 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(norm, channels),
             nn.ReLU(inplace=True),
-            *([nn.Dropout(dropout)] if dropout > 0 else []),
+            *([Dropout(dropout)] if dropout > 0 else []),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(norm, channels),

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.networks.layers import Norm, ResizeConv, Up, has_bias, initialise, join, norm_layer, segment
+from calco.networks.small_maps import DoublingConv, Dropout, HalvingConv
 
 Convention = Literal["pytorch", "paper", "tensorflow"]
 
@@ -73,7 +74,7 @@ class UNet(nn.Module):
 
         self.downs = nn.ModuleList()
         for level, width in enumerate(widths):
-            conv = nn.Conv2d(in_channels if level == 0 else widths[level - 1], width, 4, 2, 1, bias=bias)
+            conv = HalvingConv(in_channels if level == 0 else widths[level - 1], width, bias=bias)
             bare = level == 0 or (level == depth - 1 and convention != "tensorflow")
             self.downs.append(nn.Sequential(conv, nn.Identity() if bare else normed(width)))
 
@@ -84,14 +85,14 @@ class UNet(nn.Module):
             width_out = out_channels if last else widths[level - 1]
             conv_bias = True if last else bias
             layers: list[nn.Module] = [
-                nn.ConvTranspose2d(width_in, width_out, 4, 2, 1, bias=conv_bias)
+                DoublingConv(width_in, width_out, bias=conv_bias)
                 if up == "transpose"
                 else ResizeConv(width_in, width_out, bias=conv_bias)
             ]
             if not last:
                 layers.append(normed(width_out))
                 if dropout_blocks[0] <= block < dropout_blocks[1] and dropout > 0:
-                    layers.append(nn.Dropout(dropout))
+                    layers.append(Dropout(dropout))
             self.ups.append(nn.Sequential(*layers))
         initialise(self, norm_std=0.0 if convention == "tensorflow" else 0.02)
 

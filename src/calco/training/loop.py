@@ -135,13 +135,17 @@ class Networks:
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32)
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(weight), torch.zeros_like(weight)
+        # Seen with the channels last they are contiguous; seen otherwise, torch copies each gradient first.
+        ours = [weight, gradient, state["exp_avg"], state["exp_avg_sq"]]
+        if all(t.dim() == 4 and t.is_contiguous(memory_format=torch.channels_last) for t in ours):
+            ours = [t.permute(0, 2, 3, 1) for t in ours]
         with torch.no_grad():
             state["step"] += 1
             torch._fused_adam_(
-                [weight],
-                [gradient],
-                [state["exp_avg"]],
-                [state["exp_avg_sq"]],
+                ours[:1],
+                ours[1:2],
+                ours[2:3],
+                ours[3:],
                 [],
                 [state["step"]],
                 lr=group["lr"],
