@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -58,6 +58,14 @@ class ModelInfo:
         return named_palette(self.recipe.segment.palette) if draws_classes(self.recipe) else None
 
 
+class _View(NamedTuple):
+    """A picture as the network sees it."""
+
+    dtype: np.dtype[Any]  # of the picture
+    prepared: Tensor  # 1, C, H, W, at its own size
+    seen: Tensor  # 1, C, h, w, at the network's
+
+
 class Translator:
     """A loaded model: `translator(picture) -> picture`, any size in, the same size and type out, deterministic.
 
@@ -106,6 +114,14 @@ class Translator:
         Raises:
             CalcoError: When the array is no picture.
         """
+        with torch.inference_mode(), _dropout(self._backbone, noise_seed):
+            view = self._view(picture, mask, native)
+            return self._drawn(
+                view, tiled(self._maps, view.seen, multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
+            )
+
+    def _view(self, picture: Image, mask: Image | None, native: bool) -> "_View":
+        """A picture on its way into the network."""
         if picture.ndim == 2:
             picture = picture[..., None]
         if picture.ndim != 3 or min(picture.shape) < 1:
@@ -115,20 +131,21 @@ class Translator:
         picture = adapted(picture, mask, self.info.recipe, self.info.in_channels, self.info.source.background)
         paper = images.background_colour(self.info.source.background) or images.WHITE
         picture = images.as_channels(picture, self.info.in_channels, paper)
-        width_in, height_in = fitted_size((width, height), 0 if native else whole_side(jitter), jitter)
-        same_size = (width_in, height_in) == (width, height)
-        with torch.inference_mode(), _dropout(self._backbone, noise_seed):
-            prepared = self.generator.prepare(self._tensor(picture))
-            seen = prepared if same_size else self._resized(picture, prepared, (width_in, height_in))
-            maps = tiled(self._maps, seen, multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
-            if not same_size:
-                # Bicubic overshoots at edges; the maps' own range is [-1, 1].
-                maps = F.interpolate(maps, (height, width), mode="bicubic", antialias=True).clamp(-1, 1)
-            drawn = self.generator.compose(prepared, maps)[0]
+        size = fitted_size((width, height), 0 if native else whole_side(jitter), jitter)
+        prepared = self.generator.prepare(self._tensor(picture))
+        seen = prepared if size == (width, height) else self._resized(picture, prepared, size)
+        return _View(picture.dtype, prepared, seen)
+
+    def _drawn(self, view: "_View", maps: Tensor) -> Image:
+        """The picture that the network's maps make, at the size that was given."""
+        if maps.shape[2:] != view.prepared.shape[2:]:
+            # Bicubic overshoots at edges; the maps' own range is [-1, 1].
+            maps = F.interpolate(maps, view.prepared.shape[2:], mode="bicubic", antialias=True).clamp(-1, 1)
+        drawn = self.generator.compose(view.prepared, maps)[0]
         if self.info.palette is not None and drawn.shape[0] == 3:
-            painted = paint(decode(images.to_image(drawn.cpu()), self.info.palette), self.info.palette)
-            return images.as_dtype(painted, picture.dtype)
-        return images.to_image(drawn.cpu(), picture.dtype)
+            painted = paint(decode(images.to_image(drawn), self.info.palette), self.info.palette)
+            return images.as_dtype(painted, view.dtype)
+        return images.to_image(drawn, view.dtype)
 
     def _resized(self, picture: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """What the network sees of a picture at another size, resampled as the pictures of the training were."""
@@ -149,6 +166,10 @@ class Translator:
         if self._packed is None and can_pack(self.device):
             self._packed = packed(self.generator.backbone, self.precision)
         return self._packed or self.generator.backbone
+
+    def _tiled(self, seen: Tensor) -> Tensor:
+        """What the network draws of what it sees."""
+        return tiled(self._maps, seen, multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
 
     def _maps(self, x: Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)

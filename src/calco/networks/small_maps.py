@@ -83,12 +83,12 @@ def _biased(x: Tensor, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias.to(x.dtype).view(1, -1, 1, 1)
 
 
-def _rows(x: Tensor) -> Tensor:
+def rows_of(x: Tensor) -> Tensor:
     """N, C, h, w => N * h * w, C, without a copy; of weights likewise a row for each of the first channels."""
     return x.permute(0, 2, 3, 1).reshape(-1, x.shape[1])
 
 
-def _matrix(weight: Tensor) -> Tensor:
+def matrix_of(weight: Tensor) -> Tensor:
     """small, large, 4, 4 => small, 16 * large, without a copy: the channels of the smaller and the larger map."""
     return weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)
 
@@ -97,11 +97,11 @@ def _product(rows: Tensor, matrix: Tensor, height: int, width: int) -> Tensor:
     """N * h * w, K times K, C => N, C, h, w: no view, since what follows works in place."""
     size = (rows.shape[0] // (height * width), matrix.shape[1], height, width)
     out = torch.empty(size, dtype=rows.dtype, memory_format=torch.channels_last)
-    torch.mm(rows, matrix, out=_rows(out))
+    torch.mm(rows, matrix, out=rows_of(out))
     return out
 
 
-def _windows(large: Tensor) -> Tensor:
+def windows_of(large: Tensor) -> Tensor:
     """N, C, 2h, 2w => N * h * w, 16 * C: what each place of a stride of 2 sees through 4x4, beyond the edge zeros."""
     n, channels, height, width = large.shape
     padded = F.pad(large.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
@@ -110,8 +110,8 @@ def _windows(large: Tensor) -> Tensor:
     return seen.reshape(-1, 16 * channels)
 
 
-def _folded(windows: Tensor, like: Tensor) -> Tensor:
-    """N * h * w, 16 * C => N, C, 2h, 2w: the adjoint of `_windows`, each pixel the sum of the four that saw it."""
+def folded_rows(windows: Tensor, like: Tensor) -> Tensor:
+    """N * h * w, 16 * C => N, C, 2h, 2w: the adjoint of `windows_of`, each pixel the sum of the four that saw it."""
     n, _, height, width = like.shape
     parts = windows.view(n, height, width, 4, 4, -1)
     size = (n, parts.shape[-1], 2 * height, 2 * width)
@@ -140,15 +140,15 @@ class _Halve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _product(_windows(x), _matrix(weight).T, x.shape[2] // 2, x.shape[3] // 2)
+        return _product(windows_of(x), matrix_of(weight).T, x.shape[2] // 2, x.shape[3] // 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        rows = _rows(gradient)
-        along_x = _folded(rows @ _matrix(weight), gradient) if ctx.needs_input_grad[0] else None
-        return along_x, _along_weight(rows, _windows(x), weight) if ctx.needs_input_grad[1] else None
+        rows = rows_of(gradient)
+        along_x = folded_rows(rows @ matrix_of(weight), gradient) if ctx.needs_input_grad[0] else None
+        return along_x, _along_weight(rows, windows_of(x), weight) if ctx.needs_input_grad[1] else None
 
 
 class _Double(torch.autograd.Function):
@@ -157,15 +157,15 @@ class _Double(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _folded(_rows(x) @ _matrix(weight), x)
+        return folded_rows(rows_of(x) @ matrix_of(weight), x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        seen = _windows(gradient)
-        along_x = _product(seen, _matrix(weight).T, *x.shape[2:]) if ctx.needs_input_grad[0] else None
-        return along_x, _along_weight(_rows(x), seen, weight) if ctx.needs_input_grad[1] else None
+        seen = windows_of(gradient)
+        along_x = _product(seen, matrix_of(weight).T, *x.shape[2:]) if ctx.needs_input_grad[0] else None
+        return along_x, _along_weight(rows_of(x), seen, weight) if ctx.needs_input_grad[1] else None
 
 
 def _along_weight(rows: Tensor, windows: Tensor, weight: Tensor) -> Tensor:
