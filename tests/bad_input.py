@@ -35,6 +35,7 @@ MARKS = "<!-- the answers, by tests/bad_input.py -->", "<!-- end of the answers 
 
 CHECK = "check set --out page --jobs 1"
 PREPARE = "prepare set --recipe erase --out pairs --jobs 1"
+TRAIN = "train set --recipe colorize --preset small --steps 1 --out run"
 
 
 class Impossible(Exception):
@@ -75,6 +76,10 @@ def photo(seed: int = 0, side: int = 96) -> np.ndarray:
 def encoded(kind: str, seed: int = 9, side: int = 96) -> bytes:
     Pillow.fromarray(photo(seed, side)).save(buffer := io.BytesIO(), format=kind)
     return buffer.getvalue()
+
+
+def as_it_is(_room: Path) -> None:
+    """Nothing is wrong with the pictures."""
 
 
 def file(name: str, data: bytes | str) -> Callable[[Path], None]:
@@ -297,6 +302,16 @@ CASES = (
     Bad("an empty folder", nothing, code=2, says=("is empty",)),
     Bad("a table of groups with a row cut short", file("set/groups.csv", "key,group\na,1\nb\n"), code=2,
         says=("set/groups.csv, line 3",)),
+    Bad("a device that does not exist", as_it_is, command=f"{TRAIN} --device abacus", code=2, says=("abacus",)),
+    Bad("a GPU that is not there", as_it_is, command=f"{TRAIN} --device cuda:63", code=2, says=("cuda:63",)),
+    Bad("a precision that the device lacks", as_it_is, command=f"{TRAIN} --device cpu --precision fp16", code=2,
+        says=("fp16", "cpu")),
+    Bad("more processes than pictures", as_it_is, command=f"{TRAIN} --device cpu --processes 40", code=2,
+        says=("40 processes", "fewer")),
+    Bad("a Ray address that does not answer", as_it_is, code=2, says=("127.0.0.1:1",),
+        command="prepare set --recipe erase --out pairs --engine ray --address 127.0.0.1:1"),
+    Bad("an object store whose library is missing", as_it_is, code=2, says=("s3", "pip install"),
+        command="prepare s3://bucket/set --recipe erase --out pairs"),
 )  # fmt: skip
 
 
