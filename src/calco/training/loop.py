@@ -16,6 +16,7 @@ from calco.networks.machine import choose_precision
 from calco.training.checkpoint import flatten_optimiser, restore_optimiser
 from calco.training.config import TrainConfig
 from calco.training.objectives import generator_gan_loss, judging_loss, pixel_loss
+from calco.training.one_memory import SharedAdam
 from calco.training.processes import ALONE, Team
 
 
@@ -76,9 +77,9 @@ class Networks:
         self.averaged: Generator | None = copy.deepcopy(self.generator) if config.optimiser.ema else None
         self.shared_generator = team.share(self.generator)
         self.shared_discriminator = team.share(self.discriminator) if self.discriminator else None
+        self.dtype = choose_precision(config.compute.precision, device)
         self.g_optimiser = self._adam(self.generator)
         self.d_optimiser = self._adam(self.discriminator) if self.discriminator else None
-        self.dtype = choose_precision(config.compute.precision, device)
         # Half floats end at 6e-5: their gradients are scaled up, and steps whose gradients overflow are left out.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.draw: Callable[[Tensor], Tensor] = self.shared_generator
@@ -93,6 +94,10 @@ class Networks:
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         options = self.config.optimiser
+        if self.team.one_memory:
+            # Gradients of bfloat16 were no more than that before autocast made them float32.
+            sent = torch.bfloat16 if self.dtype == torch.bfloat16 else torch.float32
+            return SharedAdam(network.parameters(), self.team, sent, lr=options.learning_rate, betas=options.betas)
         return torch.optim.Adam(network.parameters(), lr=options.learning_rate, betas=options.betas, fused=True)
 
     @property
