@@ -88,6 +88,9 @@ def test_each_change_is_that_of_adam_on_the_mean_gradient_and_can_be_gone_on_wit
                 layers.load_state_dict(weights)
                 restore_optimiser(ours, kept, "o")
             give(layers, 10 * step + member.rank, dtype)
+            if step % 2:  # as within a backward pass
+                for weight in list(layers.parameters())[::2]:
+                    ours.hand_over(weight)
             ours.step()
         member.meet()
         return layers, flatten_optimiser(ours, "o")

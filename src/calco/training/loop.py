@@ -120,13 +120,17 @@ class Networks:
         """Changes each weight of the generator as soon as its gradient is there, and lets that go.
 
         So there are never gradients of all weights at once; the result is the same to the bit. It is not done where
-        gradients are added up over batches or processes, nor scaled, nor on a GPU, where one large kernel is faster.
+        gradients are added up over batches, nor scaled, nor on a GPU, where one large kernel is faster. Of processes
+        with one memory, each hands its gradients over likewise; others exchange them all.
         """
         alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-        if self.device.type != "cpu" or num_batches > 1 or not alone or type(self.g_optimiser) is not torch.optim.Adam:
+        as_one = self.g_optimiser.hand_over if isinstance(self.g_optimiser, SharedAdam) else None
+        if as_one is None and alone and type(self.g_optimiser) is torch.optim.Adam:
+            as_one = self._step_one
+        if self.device.type != "cpu" or num_batches > 1 or as_one is None:
             yield
             return
-        hooks = [p.register_post_accumulate_grad_hook(self._step_one) for p in self.generator.parameters()]
+        hooks = [p.register_post_accumulate_grad_hook(as_one) for p in self.generator.parameters()]
         try:
             yield
         finally:

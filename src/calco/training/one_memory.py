@@ -128,7 +128,8 @@ class SharedAdam(torch.optim.Adam):
                 for weight, place in zip(self._weights, ends, strict=True)
             ]
 
-        self._slot = views(end * (12 + team.rank * sent.itemsize), sent)
+        self._slots = dict(zip(self._weights, views(end * (12 + team.rank * sent.itemsize), sent), strict=True))
+        self._given: set[Tensor] = set()
         self._moments = [views(each * end * 4, torch.float32) for each in (1, 2)]
         for weight, place in zip(self._weights, views(0, torch.float32), strict=True):
             weight.data = place.copy_(weight.data)
@@ -137,12 +138,12 @@ class SharedAdam(torch.optim.Adam):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002
         """Hands this process's gradients over, takes part in the change of the weights, and waits for the others."""
-        for weight, slot in zip(self._weights, self._slot, strict=True):
-            if weight.grad is None:
+        for weight, slot in self._slots.items():
+            if weight.grad is not None:
+                self.hand_over(weight)
+            elif weight not in self._given:
                 slot.zero_()
-            else:
-                slot.copy_(weight.grad)
-                weight.grad = None
+        self._given.clear()
         self._team.meet()
         if not self.state:
             for number, weight in enumerate(self._weights):
@@ -164,6 +165,14 @@ class SharedAdam(torch.optim.Adam):
                 amsgrad=False, maximize=False,
             )  # fmt: skip
         self._team.meet()
+
+    @torch.no_grad()
+    def hand_over(self, weight: Tensor) -> None:
+        """Leaves a gradient where all can read it, and lets it go; to be called once before each step, if at all."""
+        assert weight.grad is not None
+        self._slots[weight].copy_(weight.grad)
+        self._given.add(weight)
+        weight.grad = None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes back what `state_dict` gave; all processes call this with the same."""
