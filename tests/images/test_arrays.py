@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
+from skimage import data
 
 from calco import images
 from calco.errors import CalcoError
@@ -106,6 +108,31 @@ def test_resize_treats_every_channel_alike(channels: int) -> None:
     whole = images.resize(image, (13, 11))
     for index in range(channels):
         assert np.array_equal(whole[..., index : index + 1], images.resize(image[..., index : index + 1], (13, 11)))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 6])
+def test_enlarging_treats_channels_and_depths_alike(channels: int) -> None:
+    image = noise(20, 30, channels, np.uint8)
+    for size_wh in ((43, 37), (30, 41), (61, 20)):
+        whole = images.resize(image, size_wh, "bicubic")
+        for index in range(channels):
+            alone = images.resize(image[..., index : index + 1], size_wh, "bicubic")
+            assert np.array_equal(whole[..., index : index + 1], alone)
+        for dtype in (np.uint16, np.float32):
+            deep = images.resize(images.as_dtype(image, dtype), size_wh, "bicubic")
+            assert np.abs(images.as_dtype(deep, np.uint8).astype(int) - whole).max() <= 1
+
+
+def test_enlarging_is_as_near_to_the_true_picture_as_pillow() -> None:
+    true = data.astronaut()[:144, 150:326]
+    for height, width in ((72, 88), (120, 150)):
+        small = images.resize(true, (width, height), "bicubic")
+        ours = images.resize(small, (176, 144))
+        theirs = np.array(Pillow.fromarray(small).resize((176, 144), Pillow.Resampling.BICUBIC))
+        errors = [float(np.square(each.astype(float) - true).mean()) for each in (ours, theirs)]
+        assert errors[0] <= errors[1] * 1.02
+        half = images.resize(np.concatenate([small, small], axis=1)[:, :width], (176, 144))  # a view of a wider picture
+        assert np.array_equal(half, ours)
 
 
 def test_auto_averages_areas_when_it_shrinks() -> None:

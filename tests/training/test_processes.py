@@ -86,6 +86,7 @@ def runs(pictures, tmp_path_factory):
     for name, config in jobs.items():
         write_yaml(folder / f"{name}.yaml", to_record(replace(config, out=str(folder / name))), "test")
     code = f"""
+import os
 from dataclasses import replace
 from calco import CalcoError
 from calco.training.config import LimitConfig
@@ -95,6 +96,10 @@ from calco.training.train import _shared_anew, load_config, train
 folder = {str(folder)!r}
 for name in {list(jobs)}:
     train(load_config(f"{{folder}}/{{name}}.yaml"), progress=False)
+os.environ["LOCAL_WORLD_SIZE"] = "1"  # as if each of them ran on a machine of its own
+config = load_config(f"{{folder}}/together.yaml")
+train(replace(config, out=f"{{folder}}/two-machines"), progress=False)
+os.environ["LOCAL_WORLD_SIZE"] = "2"
 for name, steps in (("one-two", 6), ("in-parts", 4)):
     config = load_config(f"{{folder}}/{{name}}/config.yaml")
     train(replace(config, limit=LimitConfig(epochs=0, steps=steps)), resume=True, progress=False)
@@ -113,9 +118,10 @@ except CalcoError as error:
     return folder
 
 
-def test_two_processes_learn_what_one_with_the_doubled_batch_learns(runs):
-    alike(runs / "alone", runs / "together")
-    for one, two in zip(losses(runs / "alone"), losses(runs / "together"), strict=True):
+@pytest.mark.parametrize("run", ["together", "two-machines"])
+def test_two_processes_learn_what_one_with_the_doubled_batch_learns(runs, run):
+    alike(runs / "alone", runs / run)
+    for one, two in zip(losses(runs / "alone"), losses(runs / run), strict=True):
         assert one == pytest.approx(two, rel=1e-4)
 
 

@@ -77,7 +77,8 @@ class Sizes:
         large: Side of large pictures in inference.
         drawn: Pictures of `size` that one measurement of inference draws; of large ones, an eighth of them.
         pairs: Files of pairs for the data pipeline.
-        steps: Steps of a training in one process and in two.
+        together: Pairs a step, of one process and of two.
+        steps: Steps of such a training; with larger batches fewer.
         photographs: Files for the build.
         photograph_wh: Their width and height.
         exact_size: Side of the pictures of the loss curves.
@@ -93,6 +94,7 @@ class Sizes:
     large: int = 1024
     drawn: int = 16
     pairs: int = 160
+    together: tuple[int, ...] = (8, 32)
     steps: int = 10
     photographs: int = 240
     photograph_wh: tuple[int, int] = (640, 480)

@@ -5,7 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from calco.benchmarks.setting import Setting
@@ -20,26 +20,26 @@ WARM = 2  # steps in which memory is taken and kernels are chosen
 
 def two_against_one(setting: Setting) -> Iterator[Row | Skipped]:
     """Whole runs of `calco train`; the rate is that of their steps, without start and end."""
-    batch = max(setting.sizes.batches)
+    batches = [batch for batch in setting.sizes.together if batch > 1]
     if "processes" not in {field.name for field in dataclasses.fields(ComputeConfig)}:
         yield Skipped(group="processes", reason="this version trains in one process")
-    elif setting.device.type == "cuda" or len(os.sched_getaffinity(0)) < 2 or batch < 2:
+    elif setting.device.type == "cuda" or len(os.sched_getaffinity(0)) < 2 or not batches:
         yield Skipped(group="processes", reason="it takes two cores without a GPU, and batches of two")
     else:
         folders = (setting.folder / f"run {number}" for number in itertools.count())
+        for batch in batches:
+            # Of larger batches fewer: as many pairs, but never less than three steps that count.
+            steps = max(WARM + 3, setting.sizes.steps * min(batches) // batch)
+            each = [
+                [_rate(setting, next(folders), processes, batch // processes, steps) for processes in (2, 1)]
+                for _ in range(setting.config.repeats)
+            ]
+            ours, theirs = ([pair[place] for pair in each] for place in (0, 1))
+            yield row("processes", f"two processes, batch {batch} in all", "images/s", ours, theirs, "one process")
 
-        def rate(processes: int) -> Callable[[], float]:
-            return lambda: _rate(setting, next(folders), processes, batch // processes)
 
-        two, one = rate(2), rate(1)
-        rates = [(two(), one()) for _ in range(setting.config.repeats)]
-        ours, theirs = ([pair[place] for pair in rates] for place in (0, 1))
-        yield row("processes", f"two processes, batch {batch} in all", "images/s", ours, theirs, "one process")
-
-
-def _rate(setting: Setting, folder: Path, processes: int, batch: int) -> float:
+def _rate(setting: Setting, folder: Path, processes: int, batch: int, steps: int) -> float:
     """Images a second of a run of so many processes, each with its own batch."""
-    steps = setting.sizes.steps
     config = dataclasses.replace(
         setting.train_config(batch),
         pictures=str(setting.pairs),

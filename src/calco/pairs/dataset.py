@@ -24,7 +24,8 @@ class Sample(TypedDict):
     """What the loader hands to the loop.
 
     Input and target are CHW: `uint8` where the picture has eight bits, else `float32` in [-1, 1]. Weight is 1HW
-    `float32`. They may share memory with what the dataset keeps, so nobody writes into them.
+    `float32`, where all pixels count alike one number seen from all of them. They may share memory with what the
+    dataset keeps, so nobody writes into them.
     """
 
     input: torch.Tensor
@@ -144,9 +145,11 @@ class PairDataset(Dataset[Sample]):
         if not self.train:
             # Nothing is cut off where both sides were brought to the size; other pictures must fit into a batch.
             pair = crop_center(pair, self.jitter.size)
-        weight = np.ones(pair.input.shape[:2], np.float32) if pair.weight is None else pair.weight
-        shown = torch.from_numpy(np.require(weight, np.float32, ("C", "W")))[None]
-        return Sample(input=_chw(pair.input), target=_chw(pair.target), weight=shown, key=pair.key)
+        if pair.weight is None:
+            weight = torch.ones(1).expand(1, *pair.input.shape[:2])
+        else:
+            weight = torch.from_numpy(np.require(pair.weight, np.float32, ("C", "W")))[None]
+        return Sample(input=_chw(pair.input), target=_chw(pair.target), weight=weight, key=pair.key)
 
 
 def _chw(image: Image) -> torch.Tensor:

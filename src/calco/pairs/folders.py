@@ -48,7 +48,7 @@ def load_halves(source: Source, item: Item) -> Picture:
     width = whole.shape[1]
     if width % 2:
         raise CalcoError(f"{item.paths[0]} is {size_wh(whole)} pixels; two halves need an even width: crop it")
-    left, right = np.ascontiguousarray(whole[:, : width // 2]), np.ascontiguousarray(whole[:, width // 2 :])
+    left, right = whole[:, : width // 2], whole[:, width // 2 :]
     if source.direction == "BtoA":
         left, right = right, left
     return Picture(image=left, partner=right, key=item.key, group=item.group)

@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Final, Literal
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -28,25 +29,57 @@ def load_batch(dataset: PairDataset, places: list[tuple[int, int]], *, pinned: b
         places: Index and epoch of each.
         pinned: Puts them where a GPU can fetch them by itself, while the CPU does something else.
     """
-    rows = [dataset[place] for place in places]
-    return Batch(
-        input=_stacked([row["input"] for row in rows], pinned),
-        target=_stacked([row["target"] for row in rows], pinned),
-        weight=_stacked([row["weight"] for row in rows], pinned),
-    )
+    count = len(places)
+    given, wanted, weights = _Stack(count, pinned), _Stack(count, pinned), list[Tensor]()
+    for place in places:
+        row = dataset[place]
+        # At once, while the pixels are in the processor's cache.
+        given.put(row["input"])
+        wanted.put(row["target"])
+        weights.append(row["weight"])
+    return Batch(input=given.whole, target=wanted.whole, weight=_weighed(weights, pinned))
 
 
-def _stacked(pictures: list[Tensor], pinned: bool) -> Tensor:
-    """CHW each => NCHW, in memory NHWC as pictures are; where depths are mixed, all become `float32` in [-1, 1]."""
-    if len({picture.dtype for picture in pictures}) > 1:
-        pictures = [signed(picture) for picture in pictures]
-    channels, height, width = pictures[0].shape
-    shape = len(pictures), height, width, channels
-    batch = torch.empty(shape, dtype=pictures[0].dtype, pin_memory=pinned).permute(0, 3, 1, 2)
-    # By NumPy: torch would call all cores for each copy, away from the networks.
-    for row, picture in zip(batch.numpy(), pictures, strict=True):
-        np.copyto(row, picture.numpy())
-    return batch
+class _Stack:
+    """CHW one after another => NCHW, in memory NHWC as pictures are.
+
+    Where depths are mixed, all become `float32` in [-1, 1].
+
+    Attributes:
+        whole: The batch.
+    """
+
+    def __init__(self, count: int, pinned: bool) -> None:
+        self.count, self.pinned, self.filled = count, pinned, 0
+        self.whole = torch.empty(0)
+
+    def put(self, picture: Tensor) -> None:
+        """Copies the next picture to its place."""
+        if not self.filled:
+            self.whole = self._room(picture.shape, picture.dtype)
+        elif picture.dtype != self.whole.dtype:
+            picture = signed(picture)
+            if self.whole.dtype != picture.dtype:
+                before, self.whole = self.whole, self._room(picture.shape, picture.dtype)
+                self.whole[: self.filled] = signed(before[: self.filled])
+        # By NumPy: torch would call all cores for each copy, away from the networks.
+        np.copyto(self.whole.numpy()[self.filled], picture.numpy())
+        self.filled += 1
+
+    def _room(self, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+        channels, height, width = shape
+        room = torch.empty((self.count, height, width, channels), dtype=dtype, pin_memory=self.pinned)
+        return room.permute(0, 3, 1, 2)
+
+
+def _weighed(weights: list[Tensor], pinned: bool) -> Tensor:
+    """1HW each => N1HW; one number for all pixels where they count alike in all pairs."""
+    if all(weight.stride()[1:] == (0, 0) for weight in weights):
+        return weights[0].expand(len(weights), *weights[0].shape)
+    stack = _Stack(len(weights), pinned)
+    for weight in weights:
+        stack.put(weight)
+    return stack.whole
 
 
 def choose_workers(asked: int | Literal["auto"], device: torch.device) -> int:
@@ -87,6 +120,7 @@ def batches(
     """
     order = list(EpochSampler(len(dataset), batch, seed, epoch, start=skip, rank=rank, world=world))
     parts = [order[start : start + batch] for start in range(0, len(order), batch)]
+    cv2.setNumThreads(1)  # the cores belong to the networks, and threads that wait for work turn in circles
     load = partial(load_batch, dataset, pinned=pinned)
     if not workers:
         yield from map(load, parts)

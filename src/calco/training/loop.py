@@ -16,6 +16,7 @@ from calco.networks.machine import choose_precision
 from calco.training.checkpoint import flatten_optimiser, restore_optimiser
 from calco.training.config import TrainConfig
 from calco.training.objectives import generator_gan_loss, judging_loss, pixel_loss
+from calco.training.one_memory import SharedAdam
 from calco.training.processes import ALONE, Team
 
 
@@ -76,9 +77,9 @@ class Networks:
         self.averaged: Generator | None = copy.deepcopy(self.generator) if config.optimiser.ema else None
         self.shared_generator = team.share(self.generator)
         self.shared_discriminator = team.share(self.discriminator) if self.discriminator else None
+        self.dtype = choose_precision(config.compute.precision, device)
         self.g_optimiser = self._adam(self.generator)
         self.d_optimiser = self._adam(self.discriminator) if self.discriminator else None
-        self.dtype = choose_precision(config.compute.precision, device)
         # Half floats end at 6e-5: their gradients are scaled up, and steps whose gradients overflow are left out.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         self.draw: Callable[[Tensor], Tensor] = self.shared_generator
@@ -93,6 +94,10 @@ class Networks:
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         options = self.config.optimiser
+        if self.team.one_memory:
+            # Gradients of bfloat16 were no more than that before autocast made them float32.
+            sent = torch.bfloat16 if self.dtype == torch.bfloat16 else torch.float32
+            return SharedAdam(network.parameters(), self.team, sent, lr=options.learning_rate, betas=options.betas)
         return torch.optim.Adam(network.parameters(), lr=options.learning_rate, betas=options.betas, fused=True)
 
     @property
@@ -115,13 +120,17 @@ class Networks:
         """Changes each weight of the generator as soon as its gradient is there, and lets that go.
 
         So there are never gradients of all weights at once; the result is the same to the bit. It is not done where
-        gradients are added up over batches or processes, nor scaled, nor on a GPU, where one large kernel is faster.
+        gradients are added up over batches, nor scaled, nor on a GPU, where one large kernel is faster. Of processes
+        with one memory, each hands its gradients over likewise; others exchange them all.
         """
         alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-        if self.device.type != "cpu" or num_batches > 1 or not alone or type(self.g_optimiser) is not torch.optim.Adam:
+        as_one = self.g_optimiser.hand_over if isinstance(self.g_optimiser, SharedAdam) else None
+        if as_one is None and alone and type(self.g_optimiser) is torch.optim.Adam:
+            as_one = self._step_one
+        if self.device.type != "cpu" or num_batches > 1 or as_one is None:
             yield
             return
-        hooks = [p.register_post_accumulate_grad_hook(self._step_one) for p in self.generator.parameters()]
+        hooks = [p.register_post_accumulate_grad_hook(as_one) for p in self.generator.parameters()]
         try:
             yield
         finally:

@@ -15,6 +15,7 @@ from calco.console import console
 from calco.errors import CalcoError
 from calco.networks.shared_norm import share_batch_norm
 from calco.pairs.types import generator
+from calco.training import one_memory
 from calco.training.launch import Lost, cores_for_each
 
 T = TypeVar("T")
@@ -52,12 +53,19 @@ class Team:
         self.go_on = "start it again"
         # Norms wait for each other; in a group of their own they do not queue behind the gradients.
         self._norms = torch.distributed.new_group(timeout=_PATIENCE) if accelerator else None
+        on_one_cpu = accelerator is not None and accelerator.device.type == "cpu" and self.here == self.world
+        self.one_memory = on_one_cpu and one_memory.possible(self)
 
     def share(self, network: nn.Module) -> nn.Module:
-        """The network whose gradients become the mean over all processes, and its batch norms theirs together."""
+        """The network whose batch norms are those of all processes together, and its gradients become their mean.
+
+        Where the processes have one memory, the optimiser sees to the gradients (`one_memory.SharedAdam`).
+        """
         if self._accelerator is None:
             return network
         share_batch_norm(network, self._norms)
+        if self.one_memory:
+            return network
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "`broadcast_buffers`")  # accelerate knows the newer name not yet
             shared: nn.Module = self._accelerator.prepare_model(network)
@@ -65,7 +73,7 @@ class Team:
 
     def together(self, network: nn.Module, *, now: bool) -> AbstractContextManager[Any]:
         """Within it a backward pass of a shared network averages the gradients over the processes now, or not yet."""
-        if self._accelerator is None or now:
+        if self._accelerator is None or self.one_memory or now:
             return nullcontext()
         waiting: AbstractContextManager[Any] = self._accelerator.no_sync(network)
         return waiting
@@ -107,6 +115,11 @@ class Team:
             raise CalcoError(told[1])
         made: T = told[0]
         return made
+
+    def meet(self) -> None:
+        """Waits for all of them."""
+        if self.world > 1:
+            torch.distributed.barrier()
 
     def every(self, value: T) -> list[T]:
         """The value of every process, in their order; waits for all of them."""
