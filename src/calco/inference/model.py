@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,10 +20,11 @@ from calco.errors import CalcoError
 from calco.files import explain, read_json, write_json
 from calco.images import Image
 from calco.inference.adapt import adapted
-from calco.inference.tiling import tiled
+from calco.inference.tiling import Band, Padded, Rows, blended, split_tiles, whole_tiles
 from calco.networks import Generator, GeneratorConfig, build_generator
 from calco.networks.machine import choose_device, choose_precision
 from calco.networks.packed import can_pack, packed
+from calco.networks.pieces import Split, pieces_of
 from calco.pairs.jitter import JitterConfig, fitted_size, whole_side
 from calco.pairs.palettes import Palette, decode, named_palette, paint
 from calco.pairs.recipes import RecipeConfig, draws_classes
@@ -116,9 +117,7 @@ class Translator:
         """
         with torch.inference_mode(), _dropout(self._backbone, noise_seed):
             view = self._view(picture, mask, native)
-            return self._drawn(
-                view, tiled(self._maps, view.seen, multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
-            )
+            return self._drawn(view, self.maps(view.seen))
 
     def _view(self, picture: Image, mask: Image | None, native: bool) -> "_View":
         """A picture on its way into the network."""
@@ -167,17 +166,36 @@ class Translator:
             self._packed = packed(self.generator.backbone, self.precision)
         return self._packed or self.generator.backbone
 
-    def _tiled(self, seen: Tensor) -> Tensor:
-        """What the network draws of what it sees."""
-        return tiled(self._maps, seen, multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
+    def maps(self, seen: Tensor) -> Tensor:
+        """What the network draws of what it sees: 1, C, H, W => 1, D, H, W."""
+        size_wh = (seen.shape[3], seen.shape[2])
+        return torch.cat([band.maps for band in self.bands(lambda top, end: seen[:, :, top:end], size_wh)], 2)
 
-    def _maps(self, x: Tensor) -> Tensor:
+    def bands(self, rows: Rows, size_wh: tuple[int, int]) -> Iterator[Band]:
+        """What the network draws of a picture whose rows are asked for: some rows of it after others."""
+        multiple, network = self.generator.multiple, self._backbone
+        padded = Padded(rows, size_wh, multiple)
+        tile = max(multiple, TILE // multiple * multiple)
+        if padded.height <= tile and padded.width <= tile:
+            seen = padded.rows(0, padded.height)
+            yield Band(padded.cut(seen, 0), padded.cut(self._applied(network, seen).float(), 0))
+            return
+        pieces = pieces_of(network, padded.height * padded.width, self.precision.itemsize)
+        if isinstance(pieces, Split):
+            yield from split_tiles(pieces, self._applied, padded, tile=tile)
+        elif pieces is not None:
+            rim = -(-pieces.rim // multiple) * multiple
+            yield from whole_tiles(lambda x: self._applied(network, x).float(), padded, tile=tile, rim=rim)
+        else:
+            yield from blended(lambda x: self._applied(network, x).float(), padded, tile=tile, overlap=OVERLAP)
+
+    def _applied(self, part: Callable[..., Tensor], x: Tensor) -> Tensor:
+        """A part of the network, or the whole, in the Translator's precision."""
         x = x.contiguous(memory_format=torch.channels_last)
         if self._packed is not None:
-            return torch.as_tensor(self._packed(x.to(self.precision))).float()
+            return part(x.to(self.precision))
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            maps: Tensor = self.generator.backbone(x)
-        return maps.float()
+            return part(x)
 
 
 @contextlib.contextmanager
