@@ -19,6 +19,7 @@ from calco import images
 from calco.errors import CalcoError
 from calco.files import explain, read_json, write_json
 from calco.images import Image
+from calco.images.strips import Whole
 from calco.inference.adapt import adapted
 from calco.inference.tiling import Band, Padded, Rows, blended, split_tiles, whole_tiles
 from calco.networks import Generator, GeneratorConfig, build_generator
@@ -115,7 +116,12 @@ class Translator:
         Raises:
             CalcoError: When the array is no picture.
         """
-        with torch.inference_mode(), _dropout(self._backbone, noise_seed):
+        if picture.ndim in (2, 3) and picture.shape[0] * picture.shape[1] > images.LARGE:
+            from calco.inference.large import draw  # which knows the Translator
+
+            source = Whole(picture if picture.ndim == 3 else picture[..., None])
+            return draw(self, source, mask=mask, noise_seed=noise_seed, native=native).whole()
+        with torch.inference_mode(), dropout(self.backbone, noise_seed):
             view = self._view(picture, mask, native)
             return self._drawn(view, self.maps(view.seen))
 
@@ -131,7 +137,7 @@ class Translator:
         paper = images.background_colour(self.info.source.background) or images.WHITE
         picture = images.as_channels(picture, self.info.in_channels, paper)
         size = fitted_size((width, height), 0 if native else whole_side(jitter), jitter)
-        prepared = self.generator.prepare(self._tensor(picture))
+        prepared = self.generator.prepare(self.tensor(picture))
         seen = prepared if size == (width, height) else self._resized(picture, prepared, size)
         return _View(picture.dtype, prepared, seen)
 
@@ -140,28 +146,33 @@ class Translator:
         if maps.shape[2:] != view.prepared.shape[2:]:
             # Bicubic overshoots at edges; the maps' own range is [-1, 1].
             maps = F.interpolate(maps, view.prepared.shape[2:], mode="bicubic", antialias=True).clamp(-1, 1)
-        drawn = self.generator.compose(view.prepared, maps)[0]
+        return self.finished(view.prepared, maps, view.dtype)
+
+    def finished(self, prepared: Tensor, maps: Tensor, dtype: np.dtype[Any]) -> Image:
+        """The picture, or rows of it, that maps of its size make of what was prepared: 1, C, H, W twice => HWC."""
+        drawn = self.generator.compose(prepared, maps)[0]
         if self.info.palette is not None and drawn.shape[0] == 3:
             painted = paint(decode(images.to_image(drawn), self.info.palette), self.info.palette)
-            return images.as_dtype(painted, view.dtype)
-        return images.to_image(drawn, view.dtype)
+            return images.as_dtype(painted, dtype)
+        return images.to_image(drawn, dtype)
 
     def _resized(self, picture: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """What the network sees of a picture at another size, resampled as the pictures of the training were."""
         how = self.info.jitter.resampling
         if self.generator.holes is None:
-            return self._tensor(images.resize(picture, size_wh, how))
+            return self.tensor(images.resize(picture, size_wh, how))
         # The colour of the holes must not bleed into its surroundings: filled first, then resized.
         filled = images.resize(images.to_image(prepared[0, :-1].cpu(), np.float32), size_wh, how)
         holes = F.interpolate(prepared[:, -1:], size_wh[::-1], mode="area")
-        return torch.cat([self._tensor(filled), holes], 1)
+        return torch.cat([self.tensor(filled), holes], 1)
 
-    def _tensor(self, picture: Image) -> Tensor:
-        # HWC => 1CHW in [-1, 1]
+    def tensor(self, picture: Image) -> Tensor:
+        """HWC => 1, C, H, W in [-1, 1] on the Translator's device."""
         return images.to_tensor(picture)[None].to(self.device)
 
     @property
-    def _backbone(self) -> nn.Module:
+    def backbone(self) -> nn.Module:
+        """What draws: the generator's backbone, or its packed copy."""
         if self._packed is None and can_pack(self.device):
             self._packed = packed(self.generator.backbone, self.precision)
         return self._packed or self.generator.backbone
@@ -173,7 +184,7 @@ class Translator:
 
     def bands(self, rows: Rows, size_wh: tuple[int, int]) -> Iterator[Band]:
         """What the network draws of a picture whose rows are asked for: some rows of it after others."""
-        multiple, network = self.generator.multiple, self._backbone
+        multiple, network = self.generator.multiple, self.backbone
         padded = Padded(rows, size_wh, multiple)
         tile = max(multiple, TILE // multiple * multiple)
         if padded.height <= tile and padded.width <= tile:
@@ -199,7 +210,8 @@ class Translator:
 
 
 @contextlib.contextmanager
-def _dropout(generator: nn.Module, noise_seed: int | None) -> Iterator[None]:
+def dropout(generator: nn.Module, noise_seed: int | None) -> Iterator[None]:
+    """Leaves dropout on, drawn from a seed; None leaves it off."""
     if noise_seed is None:
         yield
         return
