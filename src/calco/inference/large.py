@@ -5,7 +5,7 @@ picture. At the scale of training, rows are narrowed as they come, the network d
 and joined with the untouched input, row by row. At the picture's own scale the network draws bands of tiles.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -43,7 +43,7 @@ class Drawing:
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
-    strips: Iterator[Image]
+    strips: Generator[Image, None, None]
 
     def whole(self, dtype: np.dtype[Any] | None = None) -> Image:
         """All of it, HWC, in its own or another depth."""
@@ -172,7 +172,7 @@ def strips_of(height: int, width: int) -> Iterator[tuple[int, int]]:
         yield top, min(top + rows, height)
 
 
-def _drawn(translator: Translator, given: _Input, noise_seed: int | None, native: bool) -> Iterator[Image]:
+def _drawn(translator: Translator, given: _Input, noise_seed: int | None, native: bool) -> Generator[Image, None, None]:
     """The strips of the picture."""
     info, generator = translator.info, translator.generator
     size = fitted_size(given.size_wh, 0 if native else whole_side(info.jitter), info.jitter)
