@@ -143,13 +143,13 @@ class TiffStrips:
 
 
 @contextlib.contextmanager
-def open_large(path: str | Path, *, background: str = "white", above: int = LARGE) -> Iterator[Strips | None]:
+def open_large(path: str | Path, *, background: str = "white", above: int | None = None) -> Iterator[Strips | None]:
     """A large picture, upright and in sRGB as `read` gives it, while its file is open; None for one that is not large.
 
     Args:
         path: The file.
         background: As of `read`.
-        above: Pixels from which on it is large.
+        above: Pixels from which on it is large, in place of `LARGE`.
 
     Raises:
         CalcoError: When the file is absent, larger than what is read, or damaged where that shows at once.
@@ -166,7 +166,7 @@ def open_large(path: str | Path, *, background: str = "white", above: int = LARG
         yield strips
 
 
-def is_large(path: str | Path, above: int = LARGE) -> bool:
+def is_large(path: str | Path, above: int | None = None) -> bool:
     """Whether a picture's header claims more pixels; not of what cannot be read, which is for `read` to say."""
     try:
         with Path(path).open("rb") as file, tiff.first_page(file) as page:
@@ -176,8 +176,9 @@ def is_large(path: str | Path, above: int = LARGE) -> bool:
 
 
 def _is_large(
-    file: BinaryIO, name: str | Path, page: "tifffile.TiffPage | None", above: int, check: bool = True
+    file: BinaryIO, name: str | Path, page: "tifffile.TiffPage | None", above: int | None, check: bool = True
 ) -> bool:
+    above = LARGE if above is None else above
     if page is None:
         with opened(file, name) as picture:
             return picture.size[0] * picture.size[1] > above
