@@ -1,5 +1,6 @@
 """Large pictures: strip by strip they become what they become whole, in bounded memory, and alone."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from calco import CalcoError, images
 from calco.benchmarks.pictures import scene
 from calco.images import strips
 from calco.images.strips import Whole, open_large
+from calco.images.writing import write_strips
 from calco.inference import filling, large, pumping
 from calco.inference.large import draw
 from calco.inference.model import ModelInfo, Translator, save_model
@@ -275,3 +277,24 @@ def test_colour_profiles_and_transparency(tmp_path, narrow):
             assert found is not None
             whole = images.read(tmp_path / "a.tif", background=background)
             assert np.array_equal(found.rows(0, 70), whole)
+
+
+@pytest.mark.parametrize(("ending", "native"), [(".tif", False), (".jpg", False), (".tif", True)])
+def test_memory_of_25_megapixels(tmp_path, ending, native):
+    """A quarter of what 100 megapixels may take; `calco bench --only large` measures those."""
+    info = info_of("plain")
+    save_model(tmp_path / "model", info, network(info).state_dict(), None)
+    band = picture((5000, 500))
+    if ending == ".tif":
+        bands = (band for _ in range(10))
+        write_strips(tmp_path / "a.tif", bands, (5000, 5000, 3), np.dtype(np.uint8), like=None)
+    else:
+        images.write(tmp_path / "a.jpg", np.tile(band, (10, 1, 1)))
+    job = {
+        "model": str(tmp_path / "model"), "picture": str(tmp_path / f"a{ending}"), "native": native, "device": "cpu",
+        "precision": "fp32", "threads": 2,
+    }  # fmt: skip
+    words = [sys.executable, "-m", "calco.benchmarks.large", json.dumps(job)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)[0] < 512
+    assert images.header_size_wh(tmp_path / f"drawn{ending}") == (5000, 5000)
