@@ -296,5 +296,5 @@ def test_memory_of_18_megapixels(tmp_path, ending, native):
     }  # fmt: skip
     words = [sys.executable, "-m", "calco.benchmarks.large", json.dumps(job)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout)[0] < 400
+    assert json.loads(done.stdout)[0] < (700 if native else 400)  # bands of tiles grow with the width
     assert images.header_size_wh(tmp_path / f"drawn{ending}") == (4200, 4200)
