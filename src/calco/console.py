@@ -14,7 +14,7 @@ console = Console(stderr=True, highlight=False, soft_wrap=True)
 class Advance(Protocol):
     """Tells a progress bar how far the work is."""
 
-    def __call__(self, done: int, of: int | None = None) -> None:
+    def __call__(self, done: float, of: int | None = None) -> None:
         """`done` pieces, of `of` when that has become known."""
 
 
@@ -35,7 +35,7 @@ def bar(doing: str, total: int | None = None) -> Iterator[Advance]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(doing, total=total)
 
-        def update(done: int, of: int | None = None) -> None:
+        def update(done: float, of: int | None = None) -> None:
             progress.update(task, completed=done, total=of)
 
         yield update

@@ -6,21 +6,36 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from calco.inference.tiling import pad_to_multiple, starts, tiled
+from calco.inference.model import ModelInfo, Translator
+from calco.inference.tiling import Padded, blended, starts
+from calco.networks import GeneratorConfig, build_generator
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.recipes import RecipeConfig
+
+
+def padded_picture(x, multiple):
+    return Padded(lambda top, bottom: x[:, :, top:bottom], (x.shape[3], x.shape[2]), multiple)
+
+
+def tiled(network, x, *, multiple, tile, overlap):
+    padded = padded_picture(x, multiple)
+    return torch.cat([band.maps for band in blended(network, padded, tile=tile, overlap=overlap)], 2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3), (5, 64), (63, 65), (64, 64), (200, 3)])
 def test_padding_reaches_the_multiple_and_keeps_the_picture(size):
     x = torch.rand(1, 2, *size)
-    padded = pad_to_multiple(x, 64)
-    assert padded.shape[2] % 64 == 0
-    assert padded.shape[3] % 64 == 0
-    assert torch.equal(padded[..., : size[0], : size[1]], x)
+    padded = padded_picture(x, 64)
+    whole = padded.rows(0, padded.height)
+    assert whole.shape[2] % 64 == 0
+    assert whole.shape[3] % 64 == 0
+    assert torch.equal(whole[..., : size[0], : size[1]], x)
+    assert torch.equal(padded.rows(padded.height // 2, padded.height), whole[:, :, padded.height // 2 :])
 
 
 def test_padding_mirrors():
-    padded = pad_to_multiple(torch.arange(6.0).view(1, 1, 1, 6), 8)
-    assert padded[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 4, 3]
+    padded = padded_picture(torch.arange(6.0).view(1, 1, 1, 6), 8)
+    assert padded.rows(0, 1)[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 4, 3]
 
 
 @pytest.mark.parametrize(("length", "tile", "overlap"), [(100, 64, 16), (64, 64, 16), (1000, 96, 33), (129, 128, 64)])
@@ -54,3 +69,46 @@ def test_blending_shows_no_seam():
 
     out = tiled(disagreeing, torch.zeros(1, 1, 64, 400), multiple=8, tile=128, overlap=64)
     assert out.diff(dim=3).abs().max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("config", "size_wh"),
+    [
+        (GeneratorConfig(depth=8, filters=4), (1400, 1300)),  # outer levels in tiles, inner ones whole
+        (GeneratorConfig(depth=7, filters=4, convention="tensorflow", up="resize"), (1300, 700)),
+        (GeneratorConfig(depth=4, filters=4, norm="none"), (1210, 1100)),  # whole in tiles
+        (GeneratorConfig(architecture="resnet", filters=4, blocks=6), (1130, 1040)),
+    ],
+)
+@pytest.mark.parametrize("packs", [True, False])
+def test_tiles_of_a_large_picture_are_what_the_network_draws_at_once(monkeypatch, config, size_wh, packs):
+    translator = drawing(config)
+    if not packs:
+        monkeypatch.setattr("calco.inference.model.can_pack", lambda _device: False)
+    x = torch.rand(1, 3, *size_wh[::-1]) * 2 - 1
+    with torch.inference_mode():
+        pieces = translator.maps(x)
+        monkeypatch.setattr("calco.inference.model.TILE", 2048)
+        whole = translator.maps(x)
+    assert whole.std() > 0.1
+    # Nothing but rounding: a level of a byte is 0.0078.
+    assert (pieces - whole).abs().max() < 1e-4
+
+
+def drawing(config):
+    """A translator whose network draws something, with statistics as after a training."""
+    torch.manual_seed(0)
+    network = build_generator(config, 3, 3)
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            module.weight.data.mul_(8)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    network.train()
+    with torch.no_grad():
+        network(torch.rand(2, 3, 256, 256) * 2 - 1)
+    info = ModelInfo(
+        generator=config, recipe=RecipeConfig(recipe="aligned"), jitter=JitterConfig(size=256, resize=0),
+        in_channels=3, out_channels=3,
+    )  # fmt: skip
+    return Translator(info, network)

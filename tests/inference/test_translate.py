@@ -88,7 +88,7 @@ def test_the_same_picture_gives_the_same_result_and_a_seed_gives_variety(model):
 def test_a_picture_is_shown_at_the_scale_of_training(jitter, seen):
     translator = Translator(replace(INFO, jitter=jitter), network())
     shapes = []
-    translator._backbone.register_forward_pre_hook(lambda _m, inputs: shapes.append(inputs[0].shape[2:]))
+    translator.backbone.register_forward_pre_hook(lambda _m, inputs: shapes.append(inputs[0].shape[2:]))
     translator(picture(100, 200))
     multiple = translator.generator.multiple
     assert tuple(shapes[0]) == tuple(-(-side // multiple) * multiple for side in seen)

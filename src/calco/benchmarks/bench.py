@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import exactness, machine, memory, processes, speed
+from calco.benchmarks import exactness, large, machine, memory, processes, speed
 from calco.benchmarks.chart import draw_chart
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.machine import Machine
@@ -29,6 +29,7 @@ ROWS: Final[dict[str, Callable[[Setting], Iterator[Row | Skipped]]]] = {
     "data": speed.data,
     "build": speed.build,
     "memory": memory.peaks,
+    "large": large.pictures,
     "processes": processes.two_against_one,
     "start": speed.start,
     "exact": exactness.curves,

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from calco.errors import CalcoError
 from calco.images import is_picture
 
-GROUPS: Final = ("training", "inference", "data", "build", "memory", "processes", "start", "exact")
+GROUPS: Final = ("training", "inference", "data", "build", "memory", "large", "processes", "start", "exact")
 """The groups of rows, in the order of the table."""
 
 
@@ -16,8 +16,8 @@ class BenchConfig:
     """How fast this machine trains, draws, reads and builds, beside a plain reference loop in the same process."""
 
     only: str = ""
-    """Groups of rows, with commas between them: training, inference, data, build, memory, processes, start,
-    exact; by default all of them."""
+    """Groups of rows, with commas between them: training, inference, data, build, memory, large, processes,
+    start, exact; by default all of them."""
 
     repeats: int = 5
     """How often each is measured, ours and the reference in turns; the medians count."""
@@ -79,6 +79,7 @@ class Sizes:
         pairs: Files of pairs for the data pipeline.
         together: Pairs a step, of one process and of two.
         steps: Steps of such a training; with larger batches fewer.
+        large_wh: Width and height of the pictures that are translated strip by strip.
         photographs: Files for the build.
         photograph_wh: Their width and height.
         exact_size: Side of the pictures of the loss curves.
@@ -95,6 +96,7 @@ class Sizes:
     drawn: int = 16
     pairs: int = 160
     together: tuple[int, ...] = (8, 32)
+    large_wh: tuple[int, int] = (11_585, 8_632)
     steps: int = 10
     photographs: int = 240
     photograph_wh: tuple[int, int] = (640, 480)

@@ -53,7 +53,7 @@ def _work(job: dict[str, Any]) -> float:
     config, sizes = from_record(BenchConfig, job["config"], "bench"), from_record(Sizes, job["sizes"], "bench")
     setting = Setting(config, sizes, torch.device(job["device"]), Path())
     on_gpu = setting.device.type == "cuda"
-    before = 0.0 if on_gpu else _peak()
+    before = 0.0 if on_gpu else peak()
     if job["who"] == "ours":
         make_ready(setting.device)
         step = setting.our_step(job["batch"])
@@ -62,15 +62,24 @@ def _work(job: dict[str, Any]) -> float:
         step = lambda: loop.step(given, wanted)  # noqa: E731
     for _ in range(STEPS):
         step()
-    after = torch.cuda.max_memory_allocated(setting.device) / (1 << 20) if on_gpu else _peak()
+    after = torch.cuda.max_memory_allocated(setting.device) / (1 << 20) if on_gpu else peak()
     return after - before
 
 
-def _peak() -> float:
+def peak() -> float:
     """The most memory that this process has held so far, in MiB."""
+    # Not ru_maxrss: that counts what the process which started this one held at that moment.
+    return _told("VmHWM:")
+
+
+def held() -> float:
+    """The memory that this process holds now, in MiB; where the system does not tell, the most so far."""
+    return _told("VmRSS:")
+
+
+def _told(word: str) -> float:
     try:
-        # Not ru_maxrss: that counts what the process which started this one held at that moment.
-        told = Path("/proc/self/status").read_text().partition("VmHWM:")[2]
+        told = Path("/proc/self/status").read_text().partition(word)[2]
         return int(told.split()[0]) / 1024
     except (OSError, IndexError):
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -22,7 +22,7 @@ from calco.images.arrays import (
     to_tensor,
     visible,
 )
-from calco.images.formats import FORMATS, MAX_PIXELS, PICTURE_SUFFIXES, UNREADABLE, is_picture, list_pictures
+from calco.images.formats import FORMATS, LARGE, MAX_PIXELS, PICTURE_SUFFIXES, UNREADABLE, is_picture, list_pictures
 from calco.images.reading import common_channels, decode, header_size_wh, read, true_ending
 from calco.images.tiff import ORIENTATION
 from calco.images.writing import encode, write
@@ -30,6 +30,7 @@ from calco.images.writing import encode, write
 __all__ = [
     "FILTERS",
     "FORMATS",
+    "LARGE",
     "MAX_PIXELS",
     "ORIENTATION",
     "PEAKS",

@@ -33,6 +33,12 @@ MAX_PIXELS: Final = 178_956_970
 Channels beyond four count as further pixels."""
 
 
+LARGE: Final = 1 << 24
+"""Pixels above which a picture is translated in strips."""
+MAX_STRIPPED: Final = 1 << 31
+"""Pixels of the largest TIFF that is translated in strips, and never unpacked whole. Counted as of `MAX_PIXELS`."""
+
+
 def is_picture(path: str | Path) -> bool:
     """Whether the ending is that of a picture, in upper or lower case; the file is not opened."""
     return os.path.splitext(path)[1].lower() in PICTURE_SUFFIXES
@@ -103,15 +109,15 @@ def _known() -> tuple[str, ...]:
     return tuple(kind for kind in dict.fromkeys(FORMATS.values()) if kind in Pillow.OPEN)
 
 
-def check_size(name: str | Path, width: int, height: int, channels: int = 3) -> None:
+def check_size(name: str | Path, width: int, height: int, channels: int = 3, most: int = MAX_PIXELS) -> None:
     """Refuses what its header claims to be too large, before anything is unpacked."""
-    if width * height * max(1, channels / 4) > MAX_PIXELS:
-        raise _too_large(name, f" ({width} x {height}{f' x {channels} channels' if channels > 4 else ''})")
+    if width * height * max(1, channels / 4) > most:
+        raise _too_large(name, f" ({width} x {height}{f' x {channels} channels' if channels > 4 else ''})", most)
 
 
-def _too_large(name: str | Path, claimed: str = "") -> CalcoError:
+def _too_large(name: str | Path, claimed: str = "", most: int = MAX_PIXELS) -> CalcoError:
     return CalcoError(
-        f"cannot read {name}: it claims to have too many pixels{claimed}; at most {MAX_PIXELS:,} are read: make it "
+        f"cannot read {name}: it claims to have too many pixels{claimed}; at most {most:,} are read: make it "
         "smaller, or cut it into parts"
     )
 

@@ -39,7 +39,9 @@ def to_srgb(colour: Image, profile: bytes) -> Image:
     try:
         if colour.dtype == np.uint8 and colour.shape[2] == 3:
             transform = _transform(profile, "RGB")
-            return colour if transform is None else np.array(transform.apply(Pillow.fromarray(colour)))
+            if transform is None:
+                return colour
+            return in_strips(lambda strip: np.array(transform.apply(Pillow.fromarray(strip))), colour)
         change = _change(profile)
         if change is None:
             return colour

@@ -1,7 +1,9 @@
 """Reading picture files: one array whatever the format, upright, in sRGB, with its own depth."""
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -63,16 +65,27 @@ def decode(
 
 def _read(file: BinaryIO, name: str | Path, channels: Channels | None, indices: bool, background: str) -> Image:
     paper = background_colour(background)
-    try:
+    with refused(file, name):
         image = _decode(file, name, indices, paper)
-    except UNREADABLE as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise CalcoError(f"cannot read {name}: {_reason(file, error)}; replace or remove it") from error
     try:
         return image if channels is None else as_channels(image, channels, paper or WHITE)
     except CalcoError as error:
         raise CalcoError(f"{name}: {error}") from error
+
+
+@contextlib.contextmanager
+def refused(file: BinaryIO, name: str | Path) -> Iterator[None]:
+    """Says of a file that cannot be decoded inside what is wrong with it.
+
+    Raises:
+        CalcoError: Then.
+    """
+    try:
+        yield
+    except UNREADABLE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise CalcoError(f"cannot read {name}: {_reason(file, error)}; replace or remove it") from error
 
 
 def _reason(file: BinaryIO, error: Exception) -> str:
@@ -100,6 +113,15 @@ def _decode(file: BinaryIO, name: str | Path, indices: bool, paper: Colour | Non
                 found = replace(_deep_png(file, picture) or _flat(name, picture), orientation=orientation)
             else:
                 found = Planes(pixels, False, picture.info.get("icc_profile"), orientation)
+    return upright(in_srgb(name, found, paper), found.orientation)
+
+
+def in_srgb(name: str | Path, found: Planes, paper: Colour | None) -> Image:
+    """What a decoder gave, or rows of it, with its floats checked, in sRGB, on paper; HWC, not turned.
+
+    Raises:
+        CalcoError: When floats are out of range or no numbers.
+    """
     if found.image.dtype == np.float32:
         _check_floats(name, found.image)
     image, alpha = (found.image[..., :-1], found.image[..., -1:]) if found.alpha else (found.image, None)
@@ -108,7 +130,7 @@ def _decode(file: BinaryIO, name: str | Path, indices: bool, paper: Colour | Non
     if alpha is not None:
         image = np.concatenate([image, alpha], axis=2)
         image = image if paper is None else lay_over(image, paper)
-    return upright(image, found.orientation)
+    return image
 
 
 def _check_floats(name: str | Path, image: Image) -> None:

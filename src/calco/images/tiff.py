@@ -1,13 +1,12 @@
 """TIFF that Pillow would refuse or cut to eight bits: sixteen bits in colour, floats, any number of bands."""
 
 import contextlib
-import io
 import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import numpy as np
 
@@ -18,20 +17,12 @@ from calco.images.formats import check_size
 if TYPE_CHECKING:
     import tifffile
 
-_SIGNATURES: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SIGNATURES: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GREY, _COLOUR = (0, 1), 2  # photometric interpretations: white is zero, black is zero; RGB
 _ASSOCIATED, _STRAIGHT = 1, 2  # further samples that are alpha: colours are multiplied with it, or are not
 ORIENTATION: Final = 274
-_PROFILE: Final = 34675
-_PER_WIDTH, _PER_HEIGHT, _PER = 282, 283, 296  # pixels in an inch or a centimetre
+PROFILE: Final = 34675
 _DENSEST: Final = 4096  # bytes that LZW or deflate may make of one; who claims more is damaged
-# Tags that tell how the pixels are stored, which no other file shares: the rest may be copied.
-STRUCTURE: Final = frozenset(
-    {*range(254, 260), *range(262, 267), *range(273, 282), 284, 288, 289, 292, 293, *range(317, 326), 330, 332, 333,
-     334, *range(336, 348), *range(512, 522), *range(529, 533), _PROFILE}
-)  # fmt: skip
-_DIRECTORIES: Final = frozenset({34665, 34853, 40965})  # EXIF, GPS, interoperability: they lie elsewhere in the file
-Tag: TypeAlias = tuple[int, int, int, Any, bool]  # code, type, count, value, whether on the first page alone
 
 
 @dataclass(frozen=True)
@@ -69,7 +60,7 @@ def header(file: BinaryIO, name: str | Path) -> Header | None:
     with _first_page(file) as page:
         if page is None:
             return None
-        found = _header(page)
+        found = header_of(page)
         check_size(name, *found.size_wh, found.channels + found.alpha)
         return found
 
@@ -83,24 +74,50 @@ def planes(file: BinaryIO, name: str | Path) -> Planes | None:
     with _first_page(file) as page:
         if page is None:
             return None
-        found = _header(page)
+        found = header_of(page)
         check_size(name, *found.size_wh, found.channels + found.alpha)
-        if page.nbytes > _DENSEST * file.seek(0, os.SEEK_END):
-            raise ValueError("it holds less than it claims")
-        image = _typed(name, _unpacked(file, name, page))
-        if page.photometric == _GREY[0]:
-            with np.errstate(invalid="ignore"):  # what is no number is refused later
-                image = (PEAKS[str(image.dtype)] - image).astype(image.dtype)
-        if found.alpha and page.extrasamples == (_ASSOCIATED,):
-            image = _straight(image)
-        return Planes(image, found.alpha, page.tags.valueof(_PROFILE), _orientation(page))
+        check_density(file, page)
+        return planes_of(name, page, _unpacked(file, name, page))
+
+
+def check_density(file: BinaryIO, page: "tifffile.TiffPage") -> None:
+    """Refuses a file that is too small for what it claims to hold.
+
+    Raises:
+        ValueError: When it is.
+    """
+    if page.nbytes > _DENSEST * file.seek(0, os.SEEK_END):
+        raise ValueError("it holds less than it claims")
+
+
+def planes_of(name: str | Path, page: "tifffile.TiffPage", pixels: Image) -> Planes:
+    """Pixels of a page, or rows of it, as they are stored: HWC => with their meaning.
+
+    Raises:
+        CalcoError: When they are of a depth that is not read.
+    """
+    found = header_of(page)
+    image = _typed(name, pixels)
+    if page.photometric == _GREY[0]:
+        with np.errstate(invalid="ignore"):  # what is no number is refused later
+            image = (PEAKS[str(image.dtype)] - image).astype(image.dtype)
+    if found.alpha and page.extrasamples == (_ASSOCIATED,):
+        image = _straight(image)
+    return Planes(image, found.alpha, page.tags.valueof(PROFILE), orientation_of(page))
 
 
 @contextlib.contextmanager
 def _first_page(file: BinaryIO) -> "Iterator[tifffile.TiffPage | None]":
     """The first page of a TIFF in tifffile; None when the file is none, or one that Pillow reads whole."""
+    with first_page(file) as page:
+        yield None if page is None or _suits_pillow(page) else page
+
+
+@contextlib.contextmanager
+def first_page(file: BinaryIO) -> "Iterator[tifffile.TiffPage | None]":
+    """The first page of a TIFF in tifffile, while the file is open; None when it is none."""
     file.seek(0)
-    if file.read(4) not in _SIGNATURES:
+    if file.read(4) not in SIGNATURES:
         yield None
         return
     import tifffile
@@ -110,7 +127,7 @@ def _first_page(file: BinaryIO) -> "Iterator[tifffile.TiffPage | None]":
     with np.errstate(all="ignore"), tifffile.TiffFile(file) as whole:
         page = whole.pages.first
         assert isinstance(page, tifffile.TiffPage)
-        yield None if _suits_pillow(page) else page
+        yield page
 
 
 def _suits_pillow(page: "tifffile.TiffPage") -> bool:
@@ -123,20 +140,22 @@ def _suits_pillow(page: "tifffile.TiffPage") -> bool:
         bits <= {1, 2, 4, 8}
         and not page.parent.is_bigtiff
         and page.sampleformat == 1
-        and _header(page).channels in (1, 3)
+        and header_of(page).channels in (1, 3)
     )
 
 
-def _header(page: "tifffile.TiffPage") -> Header:
+def header_of(page: "tifffile.TiffPage") -> Header:
+    """What a page says of itself."""
     colours = 3 if page.photometric == _COLOUR else 1
     # OpenCV writes four samples and does not say what the fourth is.
     alpha = page.samplesperpixel == colours + 1 and page.extrasamples in ((_ASSOCIATED,), (_STRAIGHT,), ())
     width, height = int(page.imagewidth), int(page.imagelength)  # a damaged tag holds anything
-    size_wh = (height, width) if _orientation(page) >= 5 else (width, height)
+    size_wh = (height, width) if orientation_of(page) >= 5 else (width, height)
     return Header(size_wh, int(page.samplesperpixel) - alpha, alpha)
 
 
-def _orientation(page: "tifffile.TiffPage") -> int:
+def orientation_of(page: "tifffile.TiffPage") -> int:
+    """As EXIF counts it, 1 to 8."""
     found: Any = page.tags.valueof(ORIENTATION)
     return found if found in range(1, 9) else 1
 
@@ -191,48 +210,3 @@ def _straight(image: Image) -> Image:
     colours = np.divide(image[..., :-1], alpha, where=alpha > 0, out=np.zeros(image[..., :-1].shape))
     whole = np.concatenate([np.clip(colours, 0, peak), image[..., -1:]], axis=-1)
     return (whole if image.dtype == np.float32 else np.rint(whole)).astype(image.dtype)
-
-
-def tags(file: BinaryIO) -> list[Tag]:
-    """What a TIFF says of itself but for how its pixels are stored, as `encode` takes it; nothing for other files.
-
-    EXIF's and GPS's own directories are not among it: they lie elsewhere in the file.
-    """
-    file.seek(0)
-    if file.read(4) not in _SIGNATURES:
-        return []
-    import tifffile
-
-    file.seek(0)
-    with np.errstate(all="ignore"), tifffile.TiffFile(file) as whole:
-        kept = [tag for tag in whole.pages.first.tags if tag.code not in {*STRUCTURE, *_DIRECTORIES, ORIENTATION}]
-        return [
-            (tag.code, tag.dtype, 0, tag.value.encode(), True)  # tifffile itself takes no text but ASCII
-            if isinstance(tag.value, str)
-            else (tag.code, tag.dtype, tag.count, tag.value, True)
-            for tag in kept
-        ]
-
-
-def encode(image: Image, *, alpha: bool, extra: list[Tag]) -> bytes:
-    """A TIFF of any depth and any number of channels, packed by deflate."""
-    import tifffile
-
-    many = image.shape[2] > 1
-    said = {code: value for code, _, _, value, _ in extra}
-    data = io.BytesIO()
-    tifffile.imwrite(
-        data,
-        image if many else image[..., 0],
-        photometric="rgb" if image.shape[2] - alpha == 3 else "minisblack",
-        planarconfig="contig" if many else None,
-        extrasamples=["unassalpha"] if alpha else None,
-        compression="zlib",
-        predictor=image.dtype.kind == "u",
-        metadata=None,
-        software=False,
-        resolution=(said[_PER_WIDTH], said[_PER_HEIGHT]) if {_PER_WIDTH, _PER_HEIGHT} <= set(said) else None,
-        resolutionunit=said.get(_PER),
-        extratags=[tag for tag in extra if tag[0] not in (_PER_WIDTH, _PER_HEIGHT, _PER)],
-    )
-    return data.getvalue()

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,9 +12,10 @@ from PIL import Image as Pillow
 
 from calco.errors import CalcoError
 from calco.files import atomic_write
-from calco.images import tiff
+from calco.images import tiff_writing
 from calco.images.arrays import Image, as_dtype, lay_over
 from calco.images.formats import FORMATS, UNREADABLE, learn_heif, opened
+from calco.images.tiff import ORIENTATION
 
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "JPEG": {"quality": 95, "subsampling": 0},
@@ -23,6 +25,8 @@ _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "PNG": {"compress_level": 4},
     "TIFF": {"compression": "tiff_lzw"},
 }
+_ROWS: Final = 256  # that are packed at once
+_CHUNK: Final = 1 << 30  # bytes of a part of a PNG, which may have 2 ** 31 - 1
 _WITH_ALPHA: Final = ("PNG", "WEBP", "AVIF", "HEIF", "TIFF", "TGA", "JPEG2000")
 
 
@@ -64,10 +68,25 @@ def encode(image: Image, name: str, *, like: str | Path | None = None) -> bytes:
     if kind == "TIFF" and (image.dtype != np.uint8 or channels > 4):
         alpha = channels in (2, 4)
         try:
-            return tiff.encode(image, alpha=alpha, extra=_tags(like))
+            return tiff_writing.encode(image, alpha=alpha, extra=_tags(like))
         except UNREADABLE:  # what the other file says of itself is broken: the picture alone, then
-            return tiff.encode(image, alpha=alpha, extra=[])
+            return tiff_writing.encode(image, alpha=alpha, extra=[])
     return _flat(as_dtype(image, np.uint8), kind, name, _exif(like))
+
+
+def write_strips(
+    path: Path, strips: Iterable[Image], shape: tuple[int, int, int], dtype: np.dtype[Any], *, like: str | Path | None
+) -> None:
+    """Writes a TIFF strip by strip, so that it need never be there whole; half a file where the strips end in an error.
+
+    Args:
+        path: The file, whose name another may take when it is whole.
+        strips: HWC in sRGB, from the top down, of any height.
+        shape: Height, width and channels of the whole.
+        dtype: Of the whole.
+        like: As of `write`.
+    """
+    tiff_writing.write_strips(path, strips, shape, dtype, extra=_tags(like))
 
 
 def _flat(image: Image, kind: str, name: str, exif: bytes | None) -> bytes:
@@ -91,15 +110,19 @@ def _flat(image: Image, kind: str, name: str, exif: bytes | None) -> bytes:
 def _deep_png(image: Image, exif: bytes | None) -> bytes:
     """Sixteen bits, HW1 to HW4, of which Pillow writes grey alone (PNG, third edition, clauses 9.2 and 11)."""
     height, width, channels = image.shape
-    rows = image.astype(">u2").view(np.uint8).reshape(height, -1)
-    differences = rows.copy()
-    differences[1:] -= rows[:-1]  # the filter "up", which stands as a 2 before each row
-    packed = zlib.compress(np.insert(differences, 0, 2, axis=1).tobytes(), 4)
+    packer, packed, above = zlib.compressobj(4), bytearray(), np.zeros((1, width * channels * 2), np.uint8)
+    for top in range(0, height, _ROWS):
+        rows = image[top : top + _ROWS].astype(">u2").view(np.uint8).reshape(-1, above.shape[1])
+        # The filter "up", which stands as a 2 before each row.
+        differences = rows - np.concatenate([above, rows[:-1]])
+        packed += packer.compress(np.insert(differences, 0, 2, axis=1).tobytes())
+        above = rows[-1:]
+    packed += packer.flush()
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0))]
     if exif is not None:
         chunks.append((b"eXIf", exif.removeprefix(b"Exif\0\0")))
-    chunks += [(b"IDAT", packed), (b"IEND", b"")]
+    chunks += [*((b"IDAT", bytes(packed[at : at + _CHUNK])) for at in range(0, len(packed), _CHUNK)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
     )
@@ -112,22 +135,22 @@ def _exif(like: str | Path | None) -> bytes | None:
     try:
         with Path(like).open("rb") as file, opened(file, like) as picture:
             exif = picture.getexif()
-            for tag in tiff.STRUCTURE & set(exif):
+            for tag in tiff_writing.STRUCTURE & set(exif):
                 del exif[tag]
             if not len(exif):
                 return None
-            exif[tiff.ORIENTATION] = 1
+            exif[ORIENTATION] = 1
             return exif.tobytes()
     except (*UNREADABLE, CalcoError):
         return None
 
 
-def _tags(like: str | Path | None) -> list[tiff.Tag]:
+def _tags(like: str | Path | None) -> list[tiff_writing.Tag]:
     """What a TIFF says of itself; nothing when it is none or cannot be read."""
     if like is None:
         return []
     try:
         with Path(like).open("rb") as file:
-            return tiff.tags(file)
+            return tiff_writing.tags(file)
     except UNREADABLE:
         return []

@@ -4,14 +4,23 @@ import numpy as np
 
 from calco.errors import CalcoError
 from calco.images import PEAKS, Image, as_channels, as_dtype
+from calco.images.arrays import in_strips
 from calco.pairs.colouring import grey_of
 from calco.pairs.erasing import erased, given_region
 from calco.pairs.recipes import RecipeConfig, steps_of
 from calco.pairs.strokes import Bools
-from calco.pairs.types import generator, size_wh
+from calco.pairs.types import generator
 
 
-def adapted(picture: Image, mask: Image | None, recipe: RecipeConfig, in_channels: int, background: str) -> Image:
+def adapted(
+    picture: Image,
+    mask: Image | None,
+    recipe: RecipeConfig,
+    in_channels: int,
+    background: str,
+    *,
+    holed: bool | None = None,
+) -> Image:
     """What the recipe would have made of a picture whose holes are given.
 
     Args:
@@ -21,6 +30,7 @@ def adapted(picture: Image, mask: Image | None, recipe: RecipeConfig, in_channel
         recipe: What the model learned.
         in_channels: Channels of the inputs that it learned from.
         background: As of the source: "channel" says that transparency belongs to the pictures.
+        holed: Of a part of a picture, whether there are holes anywhere in the whole.
 
     Returns:
         HWC of the same dtype; no other channels where the model does not need them.
@@ -34,12 +44,10 @@ def adapted(picture: Image, mask: Image | None, recipe: RecipeConfig, in_channel
             raise CalcoError(f"a mask was given, but the model learned {recipe.recipe}, not erase; leave the mask out")
         return grey_of(picture, recipe.colorize) if steps[0] == "colorize" else picture
     shown, region = picture, None
-    if (config.mask_channel and picture.shape[2] == in_channels) or (
-        picture.shape[2] in (2, 4) and background != "channel"
-    ):
+    if transparency_tells(picture.shape[2], recipe, in_channels, background):
         shown, region = picture[..., :-1], picture[..., -1] < PEAKS[str(picture.dtype)]
     if mask is not None:
-        given = _region(mask, picture, recipe)
+        given = region_of(mask, picture.shape, recipe)
         region = given if region is None else region | given
     if region is None:
         if config.mask_channel:
@@ -48,20 +56,33 @@ def adapted(picture: Image, mask: Image | None, recipe: RecipeConfig, in_channel
                 "a picture that is transparent there"
             )
         return picture
-    if steps[0] == "colorize" and region.any():
+    if steps[0] == "colorize" and (region.any() if holed is None else holed):
         shown = grey_of(shown, recipe.colorize)
     shown = shown if background == "channel" else as_channels(shown, 1 if in_channels - config.mask_channel == 1 else 3)
     return erased(shown, region, config, generator(0, 0, "translate", "fill"))
 
 
-def _region(mask: Image, picture: Image, recipe: RecipeConfig) -> Bools:
-    """A mask as the caller has it => HW bool."""
-    if mask.shape[:2] != picture.shape[:2]:
+def transparency_tells(channels: int, recipe: RecipeConfig, in_channels: int, background: str) -> bool:
+    """Whether what is not opaque in a picture of so many channels is to be redrawn; all else as in `adapted`."""
+    if "erase" not in steps_of(recipe.recipe):
+        return False
+    return (recipe.erase.mask_channel and channels == in_channels) or (channels in (2, 4) and background != "channel")
+
+
+def region_of(mask: Image, shape: tuple[int, ...], recipe: RecipeConfig) -> Bools:
+    """A mask as the caller has it => HW bool.
+
+    Raises:
+        CalcoError: When its size is not that of the picture, whose height and width begin `shape`.
+    """
+    if mask.shape[:2] != shape[:2]:
         raise CalcoError(
-            f"the mask has {size_wh(mask)} pixels and the picture {size_wh(picture)}; both need the same size: resize "
-            "one of them"
+            f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels and the picture {shape[1]}x{shape[0]}; both need the "
+            "same size: resize one of them"
         )
     planes = mask if mask.ndim == 3 else mask[..., None]
     if planes.dtype == np.bool_:
         return np.asarray(planes.any(axis=2))
-    return given_region(as_dtype(planes, np.uint8), recipe.erase)
+    if planes.shape[2] == 1:  # numbers of classes or levels of grey: the whole tells which
+        return given_region(as_dtype(planes, np.uint8), recipe.erase)
+    return in_strips(lambda strip: given_region(as_dtype(strip, np.uint8), recipe.erase), planes)

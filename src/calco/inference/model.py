@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +19,13 @@ from calco import images
 from calco.errors import CalcoError
 from calco.files import explain, read_json, write_json
 from calco.images import Image
+from calco.images.strips import Whole
 from calco.inference.adapt import adapted
-from calco.inference.tiling import tiled
+from calco.inference.tiling import Band, Padded, Rows, blended, split_tiles, whole_tiles
 from calco.networks import Generator, GeneratorConfig, build_generator
 from calco.networks.machine import choose_device, choose_precision
 from calco.networks.packed import can_pack, packed
+from calco.networks.pieces import Split, pieces_of
 from calco.pairs.jitter import JitterConfig, fitted_size, whole_side
 from calco.pairs.palettes import Palette, decode, named_palette, paint
 from calco.pairs.recipes import RecipeConfig, draws_classes
@@ -114,11 +116,14 @@ class Translator:
         Raises:
             CalcoError: When the array is no picture.
         """
-        with torch.inference_mode(), _dropout(self._backbone, noise_seed):
+        if picture.ndim in (2, 3) and picture.shape[0] * picture.shape[1] > images.LARGE:
+            from calco.inference.large import draw  # which knows the Translator
+
+            source = Whole(picture if picture.ndim == 3 else picture[..., None])
+            return draw(self, source, mask=mask, noise_seed=noise_seed, native=native).whole()
+        with torch.inference_mode(), dropout(self.backbone, noise_seed):
             view = self._view(picture, mask, native)
-            return self._drawn(
-                view, tiled(self._maps, view.seen, multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
-            )
+            return self._drawn(view, self.maps(view.seen))
 
     def _view(self, picture: Image, mask: Image | None, native: bool) -> "_View":
         """A picture on its way into the network."""
@@ -132,7 +137,7 @@ class Translator:
         paper = images.background_colour(self.info.source.background) or images.WHITE
         picture = images.as_channels(picture, self.info.in_channels, paper)
         size = fitted_size((width, height), 0 if native else whole_side(jitter), jitter)
-        prepared = self.generator.prepare(self._tensor(picture))
+        prepared = self.generator.prepare(self.tensor(picture))
         seen = prepared if size == (width, height) else self._resized(picture, prepared, size)
         return _View(picture.dtype, prepared, seen)
 
@@ -141,47 +146,72 @@ class Translator:
         if maps.shape[2:] != view.prepared.shape[2:]:
             # Bicubic overshoots at edges; the maps' own range is [-1, 1].
             maps = F.interpolate(maps, view.prepared.shape[2:], mode="bicubic", antialias=True).clamp(-1, 1)
-        drawn = self.generator.compose(view.prepared, maps)[0]
+        return self.finished(view.prepared, maps, view.dtype)
+
+    def finished(self, prepared: Tensor, maps: Tensor, dtype: np.dtype[Any]) -> Image:
+        """The picture, or rows of it, that maps of its size make of what was prepared: 1, C, H, W twice => HWC."""
+        drawn = self.generator.compose(prepared, maps)[0]
         if self.info.palette is not None and drawn.shape[0] == 3:
             painted = paint(decode(images.to_image(drawn), self.info.palette), self.info.palette)
-            return images.as_dtype(painted, view.dtype)
-        return images.to_image(drawn, view.dtype)
+            return images.as_dtype(painted, dtype)
+        return images.to_image(drawn, dtype)
 
     def _resized(self, picture: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """What the network sees of a picture at another size, resampled as the pictures of the training were."""
         how = self.info.jitter.resampling
         if self.generator.holes is None:
-            return self._tensor(images.resize(picture, size_wh, how))
+            return self.tensor(images.resize(picture, size_wh, how))
         # The colour of the holes must not bleed into its surroundings: filled first, then resized.
         filled = images.resize(images.to_image(prepared[0, :-1].cpu(), np.float32), size_wh, how)
         holes = F.interpolate(prepared[:, -1:], size_wh[::-1], mode="area")
-        return torch.cat([self._tensor(filled), holes], 1)
+        return torch.cat([self.tensor(filled), holes], 1)
 
-    def _tensor(self, picture: Image) -> Tensor:
-        # HWC => 1CHW in [-1, 1]
+    def tensor(self, picture: Image) -> Tensor:
+        """HWC => 1, C, H, W in [-1, 1] on the Translator's device."""
         return images.to_tensor(picture)[None].to(self.device)
 
     @property
-    def _backbone(self) -> nn.Module:
+    def backbone(self) -> nn.Module:
+        """What draws: the generator's backbone, or its packed copy."""
         if self._packed is None and can_pack(self.device):
             self._packed = packed(self.generator.backbone, self.precision)
         return self._packed or self.generator.backbone
 
-    def _tiled(self, seen: Tensor) -> Tensor:
-        """What the network draws of what it sees."""
-        return tiled(self._maps, seen, multiple=self.generator.multiple, tile=TILE, overlap=OVERLAP)
+    def maps(self, seen: Tensor) -> Tensor:
+        """What the network draws of what it sees: 1, C, H, W => 1, D, H, W."""
+        size_wh = (seen.shape[3], seen.shape[2])
+        return torch.cat([band.maps for band in self.bands(lambda top, end: seen[:, :, top:end], size_wh)], 2)
 
-    def _maps(self, x: Tensor) -> Tensor:
+    def bands(self, rows: Rows, size_wh: tuple[int, int]) -> Iterator[Band]:
+        """What the network draws of a picture whose rows are asked for: some rows of it after others."""
+        multiple, network = self.generator.multiple, self.backbone
+        padded = Padded(rows, size_wh, multiple)
+        tile = max(multiple, TILE // multiple * multiple)
+        if padded.height <= tile and padded.width <= tile:
+            seen = padded.rows(0, padded.height)
+            yield Band(padded.cut(seen, 0), padded.cut(self._applied(network, seen).float(), 0))
+            return
+        pieces = pieces_of(network, padded.height * padded.width, self.precision.itemsize)
+        if isinstance(pieces, Split):
+            yield from split_tiles(pieces, self._applied, padded, tile=tile)
+        elif pieces is not None:
+            rim = -(-pieces.rim // multiple) * multiple
+            yield from whole_tiles(lambda x: self._applied(network, x).float(), padded, tile=tile, rim=rim)
+        else:
+            yield from blended(lambda x: self._applied(network, x).float(), padded, tile=tile, overlap=OVERLAP)
+
+    def _applied(self, part: Callable[..., Tensor], x: Tensor) -> Tensor:
+        """A part of the network, or the whole, in the Translator's precision."""
         x = x.contiguous(memory_format=torch.channels_last)
         if self._packed is not None:
-            return torch.as_tensor(self._packed(x.to(self.precision))).float()
+            return part(x.to(self.precision))
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
-            maps: Tensor = self.generator.backbone(x)
-        return maps.float()
+            return part(x)
 
 
 @contextlib.contextmanager
-def _dropout(generator: nn.Module, noise_seed: int | None) -> Iterator[None]:
+def dropout(generator: nn.Module, noise_seed: int | None) -> Iterator[None]:
+    """Leaves dropout on, drawn from a seed; None leaves it off."""
     if noise_seed is None:
         yield
         return

@@ -70,7 +70,7 @@ def translate(
     format: Format = "folder",
     shard_pictures: int = 1000,
     engine: Engine = HERE,
-    progress: Callable[[int, int, str], None] | None = None,
+    progress: Callable[[float, int, str], None] | None = None,
 ) -> Translation:
     """Translates a picture or a folder of pictures; names, sub-folders, formats and EXIF are kept.
 
@@ -94,7 +94,8 @@ def translate(
         format: "folder" for a file for each picture, "webdataset" for tar files of them, without loss.
         shard_pictures: Pictures in a tar file, at most.
         engine: Who works; other processes load the model from its folder.
-        progress: Called after each picture with the number done, the number in all and the name.
+        progress: Called after each picture with the number done, the number in all and the name; while a large one is
+            drawn also in between, with a fraction.
 
     Raises:
         CalcoError: When model or pictures cannot be used, `out` holds what another model wrote, or nothing was written.
@@ -155,12 +156,14 @@ class _Call:
     elsewhere: Work | None
     engine: Engine
     overwrite: bool
-    progress: Callable[[int, int, str], None] | None
+    progress: Callable[[float, int, str], None] | None
 
     def files(self) -> None:
         """A file for each picture that is not there yet."""
         waiting = self.jobs if self.overwrite or self.base is None else _missing(self.base, self.jobs)
         self.done.kept = count = len(self.jobs) - len(waiting)
+        if (progress := self.progress) is not None:
+            self.worker.moved = lambda share: progress(count + min(share, 0.999), len(self.jobs), "")
         for name, error in self._outcomes(waiting):
             count += 1
             if error is None:

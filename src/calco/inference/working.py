@@ -1,12 +1,11 @@
 """What translates: a loaded model and jobs in, files or a shard out; in this process or in any other."""
 
+import contextlib
 import hashlib
 import json
 import tempfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
@@ -18,8 +17,11 @@ from calco import images
 from calco.errors import CalcoError
 from calco.files import digest
 from calco.images import Image
+from calco.images.strips import is_large, open_large
+from calco.inference.large import Drawing, Moved, draw
 from calco.inference.making import Maker, input_maker
 from calco.inference.model import Translator, load, model_folder
+from calco.inference.pumping import keep_large, pumped
 from calco.networks.machine import make_ready
 from calco.pairs import remote
 from calco.pairs.folders import read_mask
@@ -27,7 +29,6 @@ from calco.pairs.recipes import steps_of
 from calco.pairs.tars import END, member_bytes, member_name
 from calco.pairs.types import generator
 
-AHEAD: Final = 4
 INDEX: Final = ".index"  # hidden: the folder holds tar files and nothing else, and is a source as it is
 
 Format: TypeAlias = Literal["folder", "webdataset"]
@@ -140,6 +141,7 @@ class Worker:
         self.work = work
         self.translator = translator
         self.maker = maker
+        self.moved: Moved | None = None  # is told how much of a large picture is done
         redraws = "erase" in steps_of(translator.info.recipe.recipe) and maker is None
         # What is transparent is to be redrawn.
         self.background = "channel" if redraws else translator.info.source.background
@@ -147,10 +149,13 @@ class Worker:
     def files(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """Writes a file for each picture, in its format; yields what came of each, in order."""
 
-        def keep(image: Image, job: Job, source: str) -> None:
+        def keep(image: Image | Drawing, job: Job, source: str) -> None:
             if not remote.is_url(job.target):
                 Path(job.target).parent.mkdir(parents=True, exist_ok=True)
-            remote.write(job.target, images.encode(image, job.target, like=source))
+            if isinstance(image, Drawing):
+                keep_large(image, job.target, source)
+            else:
+                remote.write(job.target, images.encode(image, job.target, like=source))
 
         for job, _, error in self._pump(jobs, keep):
             yield job.name, error
@@ -189,77 +194,74 @@ class Worker:
         return written
 
     def _read(self, job: Job, source: str) -> tuple[Image, Image | None]:
-        picture = images.read(source, background=self.background)
+        return images.read(source, background=self.background), self._mask(job)
+
+    def _mask(self, job: Job) -> Image | None:
         if not self.work.masked:
-            return picture, None
+            return None
         if job.mask is None:
             raise CalcoError(
                 f"there is no mask for {job.name}; give it one of that name, all black if nothing is damaged"
             )
         with _on_disk(job.mask) as mask:
-            return picture, read_mask(mask)
+            return read_mask(mask)
 
     def _draw(self, picture: Image, mask: Image | None, name: str) -> Image:
         """Translates a picture, or the input that is first made of it."""
-        noise_seed = self.work.noise_seed
-        seed = None if noise_seed is None else int(generator(noise_seed, 0, name, "noise").integers(2**31))
+        seed = self._seed(name)
         if self.maker is None:
             return self.translator(picture, mask=mask, noise_seed=seed, native=self.work.native)
         # Made at the scale of training, and so shown as it is.
         drawn = self.translator(self.maker(picture, name), noise_seed=seed, native=True)
         return images.resize(drawn, (picture.shape[1], picture.shape[0]))
 
-    def _pump(
-        self, jobs: Sequence[Job], keep: Callable[[Image, Job, str], T]
-    ) -> Iterator[tuple[Job, T | None, str | None]]:
-        """Translates in order while one thread reads ahead and another keeps; yields what was kept or went wrong."""
+    def _seed(self, name: str) -> int | None:
+        noise_seed = self.work.noise_seed
+        return None if noise_seed is None else int(generator(noise_seed, 0, name, "noise").integers(2**31))
 
-        def read(job: Job) -> tuple[Image, Image | None]:
+    @property
+    def _takes_strips(self) -> bool:
+        """Whether large pictures are drawn in strips: what makes its input needs the whole, and exported models too."""
+        return self.maker is None and isinstance(self.translator, Translator)
+
+    def _large(self, job: Job, keep: Callable[[Image | Drawing, Job, str], T]) -> T:
+        """Reads, translates and keeps a large picture, strip by strip."""
+        with _on_disk(job.source) as source, open_large(source, background=self.background) as strips:
+            if strips is None:
+                raise CalcoError(f"{job.source} has changed while it was read; call again")
+            drawing = draw(
+                self.translator, strips, mask=self._mask(job), noise_seed=self._seed(job.name),
+                native=self.work.native, moved=self.moved,
+            )  # fmt: skip
+            with contextlib.closing(drawing.strips):
+                return keep(drawing, job, source)
+
+    def _pump(
+        self, jobs: Sequence[Job], keep: Callable[[Image | Drawing, Job, str], T]
+    ) -> Iterator[tuple[Job, T | None, str | None]]:
+        """Translates in order; yields what was kept or went wrong."""
+
+        def read(job: Job) -> tuple[Image, Image | None] | None:
             with _on_disk(job.source) as source:
-                return self._read(job, source)
+                return None if self._takes_strips and is_large(source) else self._read(job, source)
 
         def kept(image: Image, job: Job) -> T:
             with _on_disk(job.source) as source:
                 return keep(image, job, source)
 
-        reading: deque[tuple[Job, Future[tuple[Image, Image | None]]]] = deque()
-        writing: deque[tuple[Job, Future[T]]] = deque()
-        coming = iter(jobs)
-        with ThreadPoolExecutor(1, "calco-read") as reader, ThreadPoolExecutor(1, "calco-write") as writer:
-
-            def read_ahead() -> None:
-                while len(reading) < AHEAD and (job := next(coming, None)) is not None:
-                    reading.append((job, reader.submit(read, job)))
-
-            def finished(limit: int) -> Iterator[tuple[Job, T | None, str | None]]:
-                while len(writing) > limit:
-                    job, future = writing.popleft()
-                    try:
-                        yield job, future.result(), None
-                    except (CalcoError, OSError) as error:
-                        yield job, None, str(error)
-
-            read_ahead()
-            while reading:
-                job, future = reading.popleft()
-                try:
-                    picture, mask = future.result()
-                    read_ahead()
-                    writing.append((job, writer.submit(kept, self._draw(picture, mask, job.name), job)))
-                except CalcoError as error:
-                    read_ahead()
-                    yield job, None, str(error)
-                yield from finished(AHEAD)
-            yield from finished(0)
+        return pumped(
+            jobs, read, lambda found, job: self._draw(*found, job.name), kept, lambda job: self._large(job, keep)
+        )
 
 
-def _members(image: Image, job: Job, source: str) -> dict[str, bytes]:
+def _members(image: Image | Drawing, job: Job, source: str) -> dict[str, bytes]:
     """What stands in a shard of a picture: itself without loss, and which one it is."""
+    image = image.whole() if isinstance(image, Drawing) else image
     kind = "png" if image.dtype != np.float32 and image.shape[2] <= 4 else "tif"
     return {kind: images.encode(image, f".{kind}", like=source), "json": json.dumps({"name": job.name}).encode()}
 
 
-@contextmanager
+@contextlib.contextmanager
 def _on_disk(place: str) -> Iterator[str]:
     """A file that lies elsewhere, on this disk."""
     if not remote.is_url(place):

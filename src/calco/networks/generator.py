@@ -69,13 +69,16 @@ class Generator(nn.Module):
         if self.holes is None:
             return x
         with torch.no_grad():
-            if self.holes == "channel":
-                x, known = x[:, :-1], (x[:, -1:] > 0).to(x.dtype)
-            else:
-                colour = torch.tensor(self.holes, dtype=x.dtype, device=x.device).view(1, -1, 1, 1)
-                away = (x[:, : colour.shape[1]] - colour).abs().amax(1, keepdim=True)
-                known = (away > HOLE_TOLERANCE).to(x.dtype)
+            x, known = self.shown(x)
             return torch.cat([surroundings(x, known), 1 - known], 1)
+
+    def shown(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """N, in, H, W => what is shown, and where it is known: N, C, H, W and N, 1, H, W, 1 or 0."""
+        if self.holes == "channel":
+            return x[:, :-1], (x[:, -1:] > 0).to(x.dtype)
+        colour = torch.tensor(self.holes or (), dtype=x.dtype, device=x.device).view(1, -1, 1, 1)
+        away = (x[:, : colour.shape[1]] - colour).abs().amax(1, keepdim=True)
+        return x, (away > HOLE_TOLERANCE).to(x.dtype)
 
     def compose(self, prepared: Tensor, maps: Tensor) -> Tensor:
         """Joins what `prepare` gave with maps of the same size: N, ., H, W and N, drawn, H, W => N, out, H, W."""
@@ -94,7 +97,7 @@ class Generator(nn.Module):
         return base + prepared[:, -1:] * maps
 
 
-def surroundings(x: Tensor, known: Tensor) -> Tensor:
+def surroundings(x: Tensor, known: Tensor, step: int | None = None, deep: Tensor | None = None) -> Tensor:
     """Fills what is not known with the nearest pixel that is, smoothed by one mean over 3x3.
 
     Copies keep the grain of their surroundings; smoother fills come nearer in squares and look worse.
@@ -102,24 +105,31 @@ def surroundings(x: Tensor, known: Tensor) -> Tensor:
     Args:
         x: N, C, H, W.
         known: N, 1, H, W, 1 where a pixel is known and 0 where it is not.
+        step: The first step of the search, where these are parts of a larger picture with deeper holes.
+        deep: N, C, H, W, what stands where nothing known is in reach.
 
     Returns:
         N, C, H, W.
     """
     width = x.shape[-1]
-    rows, columns = nearest_known(known).unbind(1)
-    places = (rows * width + columns).flatten(1)[:, None].expand(-1, x.shape[1], -1)
-    copied = x.flatten(2).gather(2, places).view(x.shape)
+    rows, columns = nearest_known(known, step).unbind(1)
+    places = (rows * width + columns).flatten(1)[:, None]
+    copied = x.flatten(2).gather(2, places.expand(-1, x.shape[1], -1)).view(x.shape)
+    if deep is not None:
+        itself = (places == torch.arange(places.shape[2], device=x.device)).view(known.shape)
+        copied = torch.where(itself & (known == 0), deep, copied)
     smoothed = F.avg_pool2d(copied, 3, 1, padding=1, count_include_pad=False)
     return torch.where(known > 0, x, smoothed)
 
 
-def nearest_known(known: Tensor) -> Tensor:
+def nearest_known(known: Tensor, step: int | None = None) -> Tensor:
     """Where the nearest known pixel of every pixel is: N, 1, H, W => N, 2, H, W, row and column, int64.
 
     By jump flooding (Rong and Tan, Jump Flooding in GPU with Applications to Voronoi Diagram and Distance Transform,
     I3D 2006): every pixel asks its neighbours at ever smaller steps which seed they know of. Where nothing is known at
     all, every pixel is its own.
+
+    A pixel depends on those that are less than two first steps away, in rows and in columns.
     """
     height, width = known.shape[-2:]
     axes = (torch.arange(size, device=known.device, dtype=torch.float32) for size in (height, width))
@@ -127,7 +137,7 @@ def nearest_known(known: Tensor) -> Tensor:
     far = 4.0 * (height + width)
     seeds = torch.where(known > 0, here, -far)
     nearest = (seeds - here).square().sum(1, keepdim=True)
-    step = _reach(known)
+    step = _reach(known) if step is None else step
     while step:
         padded = F.pad(seeds, (step, step, step, step), value=-far)
         for down, right in itertools.product((0, step, 2 * step), repeat=2):

@@ -90,7 +90,7 @@ class PackedUNet(nn.Module):
 
     def __init__(self, network: UNet, dtype: torch.dtype) -> None:
         super().__init__()
-        self.relu_before_skip = network.relu_before_skip
+        self.relu_before_skip, self.widths = network.relu_before_skip, network.widths
         leaky, relu = nn.LeakyReLU(network.slope, inplace=True), nn.ReLU(inplace=True)
         last = len(network.downs) - 1
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
@@ -107,13 +107,23 @@ class PackedUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """As of `UNet`, in its own precision."""
         skips: list[Tensor] = []
-        for down in self.downs:
-            x = down(x)
+        for level in range(len(self.downs)):
+            x = self.halved(level, x)
             skips.append(x)
-        x = self.ups[0](skips.pop())
-        for up in self.ups[1:]:
-            x = up(self._joined(skips.pop(), x))
+        x = self.doubled(0, skips.pop(), None)
+        for number in range(1, len(self.ups)):
+            x = self.doubled(number, x, skips.pop())
         return x
+
+    def halved(self, level: int, x: Tensor) -> Tensor:
+        """As of `UNet`."""
+        out: Tensor = self.downs[level](x)
+        return out
+
+    def doubled(self, number: int, x: Tensor, skip: Tensor | None) -> Tensor:
+        """As of `UNet`."""
+        out: Tensor = self.ups[number](x if skip is None else self._joined(skip, x))
+        return out
 
     def _joined(self, skip: Tensor, x: Tensor) -> Tensor:
         if self.relu_before_skip:

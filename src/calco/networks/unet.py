@@ -64,7 +64,7 @@ class UNet(nn.Module):
         self.slope = 0.3 if convention == "tensorflow" else 0.2
         if dropout_blocks is None:
             dropout_blocks = (1, depth - 4) if convention == "pytorch" else (0, min(3, depth - 1))
-        widths = [filters * min(2**level, 8) for level in range(depth)]
+        self.widths = widths = [filters * min(2**level, 8) for level in range(depth)]
         bias = has_bias(norm)
 
         def normed(channels: int) -> nn.Module:
@@ -101,7 +101,7 @@ class UNet(nn.Module):
         last, again = self.depth - 1, self.recompute
         skips: list[Tensor] = []
         for level in range(self.depth):
-            x = segment(partial(self._down, level), x, recompute=again and level < last)
+            x = segment(partial(self.halved, level), x, recompute=again and level < last)
             if level < last:
                 skips.append(x)
         x = segment(self.ups[0], x, recompute=again)
@@ -109,7 +109,12 @@ class UNet(nn.Module):
             x = segment(partial(self._up, up), skips.pop(), x, recompute=again)
         return torch.tanh(x)
 
-    def _down(self, level: int, x: Tensor) -> Tensor:
+    def doubled(self, number: int, x: Tensor, skip: Tensor | None) -> Tensor:
+        """What an up block makes, the last one's in [-1, 1]; only the first has no skip."""
+        x = self.ups[number](x) if skip is None else self._up(self.ups[number], skip, x)
+        return torch.tanh(x) if number == self.depth - 1 else x
+
+    def halved(self, level: int, x: Tensor) -> Tensor:
         """Half the size, activated; in place: where a skip joins as ReLU of it, that is ReLU of its leaky form too."""
         x = self.downs[level](x)
         if level == self.depth - 1 and not self.relu_before_skip:

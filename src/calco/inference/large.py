@@ -1,0 +1,257 @@
+"""Pictures that are large: read, translated and written some rows at a time.
+
+What comes out is what the Translator makes of the whole picture, but for rounding. Two ways lead there, as for every
+picture. At the scale of training, rows are narrowed as they come, the network draws once, and its maps are enlarged
+and joined with the untouched input, row by row. At the picture's own scale the network draws bands of tiles.
+"""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from calco import images
+from calco.images import Image
+from calco.images.shrinking import Shrinking
+from calco.images.strips import Strips, Whole
+from calco.inference.adapt import adapted, region_of, transparency_tells
+from calco.inference.filling import Filled
+from calco.inference.model import Translator, dropout
+from calco.inference.tiling import Rows
+from calco.pairs.erasing import PER_PICTURE
+from calco.pairs.jitter import fitted_size, whole_side
+from calco.pairs.recipes import steps_of
+
+_PIXELS: Final = 1 << 20  # that are worked on together
+Moved: TypeAlias = Callable[[float], None]
+"""Is told how much of a picture is done, 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture that is drawn as its rows are asked for.
+
+    Attributes:
+        shape: Height, width and channels.
+        dtype: Of its rows.
+        strips: HWC from the top down; may be gone through once.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+    strips: Generator[Image, None, None]
+
+    def whole(self, dtype: np.dtype[Any] | None = None) -> Image:
+        """All of it, HWC, in its own or another depth."""
+        image, top = np.empty(self.shape, dtype or self.dtype), 0
+        for strip in self.strips:
+            image[top : top + len(strip)] = images.as_dtype(strip, image.dtype)
+            top += len(strip)
+        return image
+
+
+def draw(
+    translator: Translator,
+    source: Strips,
+    *,
+    mask: Image | None = None,
+    noise_seed: int | None = None,
+    native: bool = False,
+    moved: Moved | None = None,
+) -> Drawing:
+    """Translates a picture some rows at a time.
+
+    Args:
+        translator: The model.
+        source: The picture.
+        mask: As of the Translator.
+        noise_seed: As of the Translator.
+        native: As of the Translator.
+        moved: Is told how much is done.
+
+    Raises:
+        CalcoError: When a mask has another size, or is missing; the rest as the rows are asked for.
+    """
+    height, width, _ = source.shape
+    strips = _drawn(translator, _Input(translator, source, mask, moved), noise_seed, native)
+    return Drawing((height, width, translator.info.out_channels), source.dtype, strips)
+
+
+class _Input:
+    """What the model takes of a picture, from its rows."""
+
+    def __init__(self, translator: Translator, source: Strips, mask: Image | None, moved: Moved | None) -> None:
+        info = translator.info
+        self._translator, self._info, self._source = translator, info, source
+        self.paper = images.background_colour(info.source.background) or images.WHITE
+        self._region = None if mask is None else region_of(mask, source.shape, info.recipe)
+        self._tells = transparency_tells(source.shape[2], info.recipe, info.in_channels, info.source.background)
+        self._moved, self._pass, self._passes, self._ended = moved, 0, 1, False
+        self._kept: tuple[int, Image] = 0, np.empty((0, *source.shape[1:]), source.dtype)
+        self._holed: bool | None = None
+        self._ready = False  # whether the rows are what the recipe makes of them
+        if "erase" in steps_of(info.recipe.recipe) and (self._tells or self._region is not None):
+            if info.recipe.erase.fill in PER_PICTURE:
+                # A mean and a noise are those of the whole picture.
+                whole = source.rows(0, source.shape[0])
+                self._source = Whole(self._made(whole, self._region))
+                self._region, self._ready = None, True
+            else:
+                self._holed = self._any_hole()
+
+    @property
+    def size_wh(self) -> tuple[int, int]:
+        """Width and height."""
+        return self._source.shape[1], self._source.shape[0]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the picture."""
+        return self._source.dtype
+
+    def expect(self, passes: int) -> None:
+        """Tells how often the rows will be gone through, for the progress."""
+        self._pass, self._passes, self._ended = 0, passes, False
+
+    def images(self, top: int, bottom: int) -> Image:
+        """The rows from one on and before another: HWC with the channels that the model takes."""
+        if top == 0 and self._ended:
+            self._pass += 1
+        self._ended = bottom == self._source.shape[0]
+        region = None if self._region is None else self._region[top:bottom]
+        rows = images.as_channels(self._made(self._read(top, bottom), region), self._info.in_channels, self.paper)
+        if self._moved is not None:
+            self._moved(min(1.0, (self._pass + bottom / self._source.shape[0]) / self._passes))
+        return rows
+
+    def tensors(self, top: int, bottom: int) -> Tensor:
+        """The same as 1, C, rows, W in [-1, 1]."""
+        return self._translator.tensor(self.images(top, bottom))
+
+    def _made(self, rows: Image, region: Image | None) -> Image:
+        info = self._info
+        if self._ready:
+            return rows
+        return adapted(rows, region, info.recipe, info.in_channels, info.source.background, holed=self._holed)
+
+    def _any_hole(self) -> bool:
+        if self._region is not None and self._region.any():
+            return True
+        height, width, _ = self._source.shape
+        peak = images.PEAKS[str(self.dtype)]
+        return self._tells and any(
+            bool((self._source.rows(top, bottom)[..., -1] < peak).any()) for top, bottom in strips_of(height, width)
+        )
+
+    def _read(self, top: int, bottom: int) -> Image:
+        """Rows of the source; those that were read just now are not unpacked again."""
+        if isinstance(self._source, Whole):
+            return self._source.rows(top, bottom)
+        start, kept = self._kept
+        end = start + len(kept)
+        if start <= top < end:
+            parts = [kept[top - start : bottom - start]]
+            if bottom > end:
+                parts.append(self._source.rows(end, bottom))
+            # What stands below stays, in case that less is asked for than the last time.
+            whole = np.concatenate(parts) if len(parts) > 1 else kept[top - start :]
+        else:
+            whole = self._source.rows(top, bottom)
+        self._kept = top, whole
+        return whole[: bottom - top]
+
+
+def strips_of(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """The strips that are worked on together: first row, and the one after the last."""
+    rows = max(1, _PIXELS // width)
+    for top in range(0, height, rows):
+        yield top, min(top + rows, height)
+
+
+def _drawn(translator: Translator, given: _Input, noise_seed: int | None, native: bool) -> Generator[Image, None, None]:
+    """The strips of the picture."""
+    info, generator = translator.info, translator.generator
+    size = fitted_size(given.size_wh, 0 if native else whole_side(info.jitter), info.jitter)
+    with torch.inference_mode(), dropout(translator.backbone, noise_seed):
+        at_once = size == given.size_wh
+        given.expect(2 + (generator.holes is not None))
+        rows: Rows = given.tensors
+        if generator.holes is not None:
+            rows = Filled(given.tensors, generator, given.size_wh).rows
+        if at_once:
+            for band in translator.bands(rows, given.size_wh):
+                for top, bottom in strips_of(band.maps.shape[2], given.size_wh[0]):
+                    seen, maps = band.seen[:, :, top:bottom], band.maps[:, :, top:bottom]
+                    yield translator.finished(seen, maps, given.dtype)
+            return
+        enlarged = Enlarged(translator.maps(_seen(translator, given, rows, size)), given.size_wh)
+        for top, bottom in strips_of(*given.size_wh[::-1]):
+            yield translator.finished(rows(top, bottom), enlarged.rows(top, bottom), given.dtype)
+
+
+def _seen(translator: Translator, given: _Input, rows: Rows, size_wh: tuple[int, int]) -> Tensor:
+    """What the network sees of a picture at another size: 1, C, h, w."""
+    info, (width, height) = translator.info, given.size_wh
+    how, holes = info.jitter.resampling, translator.generator.holes
+    dtype = given.dtype if holes is None else np.dtype(np.float32)
+    channels = info.in_channels - (holes == "channel")
+    shrinking = Shrinking((height, width, channels), dtype, size_wh, how)
+    shares = []
+    for top, bottom in strips_of(height, width):
+        if holes is None:
+            shrinking.add(given.images(top, bottom))
+            continue
+        prepared = rows(top, bottom)
+        shrinking.add(images.to_image(prepared[0, :-1].cpu(), np.float32))
+        shares.append(_averaged(prepared[0, -1].double(), size_wh[0]))
+    small = translator.tensor(shrinking.done())
+    if holes is None:
+        return small
+    hidden = _averaged(torch.cat(shares).T, size_wh[1]).T
+    return torch.cat([small, hidden[None, None].float()], 1)
+
+
+def _averaged(x: Tensor, length: int) -> Tensor:
+    """Rows, W => rows, `length`: means of areas, as `F.interpolate` takes them."""
+    have = x.shape[1]
+    sums = F.pad(x.cumsum(1), (1, 0))
+    starts = torch.arange(length, device=x.device) * have // length
+    ends = -(-(torch.arange(1, length + 1, device=x.device) * have) // length)
+    return (sums[:, ends] - sums[:, starts]) / (ends - starts)
+
+
+class Enlarged:
+    """Maps at another size, some rows at a time: bicubic and antialiased, as torch and Pillow have it.
+
+    Args:
+        maps: 1, D, h, w.
+        size_wh: Width and height that are wanted.
+    """
+
+    def __init__(self, maps: Tensor, size_wh: tuple[int, int]) -> None:
+        self._height = size_wh[1]
+        # The columns are no matter: maps are seldom high.
+        self._maps = F.interpolate(maps, (maps.shape[2], size_wh[0]), mode="bicubic", antialias=True)
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        """The rows from one on and before another, 1, D, rows, W, in [-1, 1]: bicubic overshoots at edges."""
+        have = self._maps.shape[2]
+        scale = have / self._height
+        wide = max(1.0, scale)  # of the filter, in rows of the maps; it grows where these shrink
+        centres = (torch.arange(top, bottom, dtype=torch.float64) + 0.5) * scale
+        first = max(0, int(float(centres[0]) - 2 * wide))
+        last = min(have, int(float(centres[-1]) + 2 * wide) + 2)
+        away = (torch.arange(first, last, dtype=torch.float64) + 0.5 - centres[:, None]).abs() / wide
+        weights = _cubic(away)
+        weights = (weights / weights.sum(1, keepdim=True)).float().to(self._maps.device)
+        return torch.einsum("rh,ndhw->ndrw", weights, self._maps[:, :, first:last]).clamp(-1, 1)
+
+
+def _cubic(x: Tensor) -> Tensor:
+    """Keys' kernel with a = -0.5 (IEEE ASSP 29, 1981), at distances of 0 and more."""
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))

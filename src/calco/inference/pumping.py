@@ -1,0 +1,128 @@
+"""Reading, drawing and writing side by side; and a large picture by itself."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import PurePosixPath
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+
+from calco import images
+from calco.errors import CalcoError
+from calco.images import Image
+from calco.images.writing import write_strips
+from calco.inference.large import Drawing
+from calco.pairs import remote
+
+AHEAD: Final = 4
+J = TypeVar("J")
+R = TypeVar("R")
+T = TypeVar("T")
+
+
+class _Alone(Generic[J, R]):
+    """Reads, and waits while a large picture is under work."""
+
+    def __init__(self, read: Callable[[J], R | None]) -> None:
+        self._read, self._free = read, threading.Event()
+        self._free.set()
+
+    def read(self, job: J) -> R | None:
+        self._free.wait()
+        found = self._read(job)
+        if found is None:
+            self._free.clear()
+        return found
+
+    def over(self) -> None:
+        self._free.set()
+
+
+def pumped(
+    jobs: Sequence[J],
+    read: Callable[[J], R | None],
+    draw: Callable[[R, J], Image],
+    keep: Callable[[Image, J], T],
+    large: Callable[[J], T],
+) -> Iterator[tuple[J, T | None, str | None]]:
+    """Draws in order while one thread reads ahead and another keeps.
+
+    Of a large picture nothing is read ahead, and nothing after it before it is done: it has the memory to itself.
+
+    Args:
+        jobs: What is to be done.
+        read: Gives what `draw` takes, in a thread of its own; None for a large picture.
+        draw: Gives a picture.
+        keep: Puts it where it belongs, in a thread of its own.
+        large: Does all of it.
+
+    Yields:
+        The job with what was kept, or with what went wrong.
+    """
+    alone = _Alone(read)
+    reading: deque[tuple[J, Future[R | None]]] = deque()
+    writing: deque[tuple[J, Future[T]]] = deque()
+    coming = iter(jobs)
+    with ThreadPoolExecutor(1, "calco-read") as reader, ThreadPoolExecutor(1, "calco-write") as writer:
+
+        def read_ahead() -> None:
+            while len(reading) < AHEAD and (job := next(coming, None)) is not None:
+                reading.append((job, reader.submit(alone.read, job)))
+
+        def finished(limit: int) -> Iterator[tuple[J, T | None, str | None]]:
+            while len(writing) > limit:
+                job, future = writing.popleft()
+                try:
+                    yield job, future.result(), None
+                except (CalcoError, OSError) as error:
+                    yield job, None, str(error)
+
+        try:
+            read_ahead()
+            while reading:
+                job, future = reading.popleft()
+                try:
+                    found = future.result()
+                    if found is None:
+                        yield from finished(0)
+                        writing.append((job, _done(large, job)))
+                        alone.over()
+                    read_ahead()
+                    if found is not None:
+                        writing.append((job, writer.submit(keep, draw(found, job), job)))
+                except CalcoError as error:
+                    read_ahead()
+                    yield job, None, str(error)
+                yield from finished(AHEAD)
+            yield from finished(0)
+        finally:
+            alone.over()  # whoever leaves early waits for the thread that reads
+
+
+def _done(work: Callable[..., T], *given: Any) -> "Future[T]":
+    """What came of a call that is over."""
+    future: Future[T] = Future()
+    try:
+        future.set_result(work(*given))
+    except (CalcoError, OSError) as error:
+        future.set_exception(error)
+    return future
+
+
+def keep_large(drawing: Drawing, target: str, source: str) -> None:
+    """Writes a large picture: TIFF strip by strip, what else there is from an array of the depth that it has."""
+    kind = images.FORMATS.get(PurePosixPath(target).suffix.lower())
+    height, width, channels = drawing.shape
+    if kind == "TIFF":
+        with remote.replaced(target) as path:
+            write_strips(path, drawing.strips, drawing.shape, drawing.dtype, like=source)
+        return
+    if height * width * max(1, channels / 4) > images.MAX_PIXELS:
+        raise CalcoError(
+            f"cannot write {target}: {width}x{height} pixels are too many for {kind or 'this ending'}; choose the "
+            "ending .tif, which is written strip by strip"
+        )
+    deep = kind == "PNG" and drawing.dtype != np.uint8
+    remote.write(target, images.encode(drawing.whole(np.dtype(np.uint16 if deep else np.uint8)), target, like=source))
