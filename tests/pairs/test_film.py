@@ -1,4 +1,4 @@
-"""Frames of films: which ones, exactly those, one group a film, and what is said of films that are none."""
+"""Frames of films: which ones, exactly those, in groups that do not leak, and what is said of films that are none."""
 
 from collections.abc import Iterable
 from fractions import Fraction
@@ -15,6 +15,7 @@ from calco.images import Image
 from calco.pairs.opening import open_source
 from calco.pairs.scenes import scene_starts
 from calco.pairs.sources import Source, SourceConfig
+from calco.pairs.splits import SplitConfig, split_items
 
 SIZE_WH = (64, 48)
 
@@ -131,6 +132,72 @@ def test_one_group_a_film_and_copies_of_a_film_share_it(tmp_path: Path) -> None:
     assert np.array_equal(far.load(far.items[4]).image, source.load(source.items[4]).image)
 
 
+def long_film(path: Path, tenths: int = 120) -> Path:
+    """Scenes of two seconds, in which nothing stands still."""
+    rng = np.random.default_rng(0)
+    scenes = [rng.integers(0, 200, 3) for _ in range(tenths // 20 + 1)]
+    shown = (np.clip(picture(i % 20) // 4 + scenes[i // 20], 0, 255).astype(np.uint8) for i in range(tenths))
+    return film(path, shown, g="20", **{"x264-params": "scenecut=0:min-keyint=20:bframes=2"})
+
+
+def sides(source: Source, config: SplitConfig | None = None) -> dict[str, str]:
+    splits = split_items(source.items, config or SplitConfig())
+    return {item.key: side for side, items in splits.items() for item in items}
+
+
+@pytest.mark.parametrize("shares", [(0.1, 0.1), (0.3, 0.3), (0.2, 0.0)])
+def test_no_near_frames_on_two_sides_of_one_film(
+    tmp_path: Path, shares: tuple[float, float], capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = opened(long_film(tmp_path / "a.mp4"))
+    side = sides(source, SplitConfig(validation=shares[0], test=shares[1]))
+    assert set(side.values()) == ({"train", "val", "test"} if shares[1] else {"train", "val"})
+    seconds = {item.key: item.when[0] for item in source.items if item.key in side}
+    gap = source.items[0].when[1]
+    assert gap == pytest.approx(1.19)
+    apart = [abs(seconds[a] - seconds[b]) for a in side for b in side if side[a] != side[b]]
+    assert min(apart) >= gap
+    said = capfd.readouterr().err
+    assert f"{len(source.items) - len(side)} frames are left out" in said
+    assert "within 1.19 s" in said
+    assert all(item.split is None for item in source.items)
+
+
+def test_the_split_of_a_film_stands_when_others_are_added_and_more_of_its_frames_are_taken(tmp_path: Path) -> None:
+    long_film(tmp_path / "a.mp4")
+    alone = sides(opened(tmp_path))
+    for name, tenths in (("b", 100), ("c", 30), ("0", 70)):
+        long_film(tmp_path / f"{name}.mp4", tenths)
+    joined = sides(opened(tmp_path))
+    assert {key: side for key, side in joined.items() if key[:2] == "a/"} == alone
+    assert len({side for key, side in joined.items() if key[:2] == "c/"}) == 1  # too short to be divided
+    few = sides(opened(tmp_path / "a.mp4", "4"))
+    assert all(alone.get(key, side) == side for key, side in few.items())
+
+
+def test_blocks_begin_at_cuts_and_copies_of_a_film_share_them(tmp_path: Path) -> None:
+    path = long_film(tmp_path / "a.mp4")
+    starts: dict[str, int] = {}
+    for item in opened(path).items:
+        starts.setdefault(item.group, int(item.key[-6:]))
+    assert list(starts.values()) == [0, 20, 40, 60, 80, 100]
+    (tmp_path / "copy.mp4").write_bytes(path.read_bytes())
+    side = sides(opened(tmp_path))
+    assert all(side[key] == side[key.replace("a/", "copy/")] for key in side if key[:2] == "a/")
+
+
+def test_from_ten_films_on_each_is_one_group_unless_blocks_are_asked_for(tmp_path: Path) -> None:
+    whole = long_film(tmp_path / "0.mp4", 60)
+    for number in range(1, 10):
+        film(tmp_path / f"{number}.mp4", map(picture, range(number, number + 2)))
+    assert {item.group for item in opened(tmp_path).items} == {str(number) for number in range(10)}
+    asked = open_source(tmp_path, SourceConfig(frames="1", film_groups="block"))
+    assert len({item.group for item in asked.items}) > 10
+    one = open_source(whole, SourceConfig(frames="1", film_groups="film"))
+    with pytest.raises(CalcoError, match="--film-groups block"):
+        split_items(one.items, SplitConfig())
+
+
 def test_splits_of_a_folder_of_films(tmp_path: Path) -> None:
     for name in ("train/a", "val/b", "test/c"):
         film(tmp_path / f"{name}.mp4", map(picture, range(12)))
@@ -217,7 +284,7 @@ def test_folders_without_films_and_with_bad_ones_alone(tmp_path: Path) -> None:
 
 def test_real_films(real_data: Path) -> None:
     source = opened(real_data / "video", "50")
-    assert {item.group for item in source.items} == {"bikes", "vtest"}
+    assert {item.group.split("#")[0] for item in source.items} == {"bikes", "vtest"}
     assert len(source.items) == 5 + 16
     assert source.load(source.items[-1]).image.shape == (576, 768, 3)
     cuts = opened(real_data / "video" / "bikes.mp4", "scene")

@@ -32,7 +32,7 @@ class CheckReport:
         config: What it was told.
         source: The set.
         facts: Of each entry, in the order of the source.
-        split: Key => "train", "val" or "test", as training would part them.
+        split: Key => "train", "val" or "test", as training would part them, or "gap".
         findings: What must be mended first.
         written: The tables that were written, by what they mend: "groups", "drop".
         page: The HTML page.
@@ -146,12 +146,13 @@ def _with_tables(source: SourceConfig, places: Mapping[str, Path]) -> SourceConf
 
 
 def splits_of(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
-    """Key => split, as training parts them; all of a set that is too small for it are "train"."""
+    """Key => split, as training parts them; all of a set that is too small for it are "train", frames between "gap"."""
     try:
         parts = split_items(items, config)
     except CalcoError:
         return {item.key: "train" for item in items}
-    return {item.key: name for name, part in parts.items() for item in part}
+    parted = {item.key: name for name, part in parts.items() for item in part}
+    return {item.key: parted.get(item.key, "gap") for item in items}
 
 
 def findings_table(report: CheckReport) -> Any:

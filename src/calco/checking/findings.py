@@ -113,7 +113,7 @@ def _alike(alike: Sequence[Alike], split: Mapping[str, str], group: Mapping[str,
     piles: dict[str, list[Case]] = {"twins-across": [], "variants-across": [], "twins-within": [], "copies": []}
     for pile in clusters((a.first, a.second) for a in alike):
         within = [words[pair] for a in pile for b in pile if a < b and (pair := frozenset((a, b))) in words]
-        cut = len({split[key] for key in pile}) > 1
+        cut = len({split[key] for key in pile} - {"gap"}) > 1
         kind = "variants" if all(link.how == "variant" for link in within) else "twins"
         place = f"{kind}-across" if cut else "twins-within"
         if len({group[key] for key in pile}) == 1:

@@ -76,7 +76,8 @@ def find_alike(source: Source, facts: Sequence[Facts]) -> list[Alike]:
     doubtful = [pair for pair in dict.fromkeys(doubtful) if pair not in found and pair[::-1] not in found]
     items = {item.key: item for item in source.items}
     entries = [(items[shown[one].key], items[shown[other].key]) for one, other in doubtful]
-    parted = [(a, b) for a, b in entries if a.group != b.group]  # the frames of one film are alike anyway
+    # The frames of one film are alike anyway.
+    parted = [(a, b) for a, b in entries if a.group != b.group and not (a.when and a.paths == b.paths)]
     variants = [
         Alike(a.key, b.key, "variant", words)
         for a, b in parted[:MOST_DOUBTFUL]

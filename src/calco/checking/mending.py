@@ -91,5 +91,5 @@ def check_command(pictures: str, source: SourceConfig, *options: str) -> str:
     for each in fields(SourceConfig):
         value = getattr(source, each.name)
         if value != getattr(usual, each.name):
-            words += [f"--{each.name}", str(value)]
+            words += [f"--{each.name.replace('_', '-')}", str(value)]
     return shlex.join([*words, *options])

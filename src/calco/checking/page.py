@@ -59,7 +59,7 @@ def _header(report: CheckReport, name: str) -> str:
     return f'<h1>{escape(name)}</h1><ul class="facts">{listed}</ul>{verdict}{_commands(report)}{written}'
 
 
-_SPLITS = {"train": "to train", "val": "to validate", "test": "to test"}
+_SPLITS = {"train": "to train", "val": "to validate", "test": "to test", "gap": "left out between them"}
 
 
 def _commands(report: CheckReport) -> str:

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from calco.errors import CalcoError
 from calco.files import explain
@@ -16,6 +16,7 @@ from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import fraction
 
 T = TypeVar("T")
+_File: TypeAlias = tuple[str, tuple[str, ...]]
 
 GROUPS: Final = "groups.csv"
 DROPPED: Final = "dropped.csv"
@@ -42,8 +43,9 @@ def curated(source: Source, config: SourceConfig) -> Source:
         notes.append(f"copies are looked for among {MAX_COMPARED:,} at most; calco check --write-groups finds them")
     else:
         for same in equal_parts(_files(source), lambda file: _length(file[0]), lambda file: _ends(file[0]), _whole):
-            for _, group in same[1:]:
-                groups.join(same[0][1], group)
+            for _, others in same[1:]:
+                for group, other in zip(same[0][1], others, strict=False):
+                    groups.join(group, other)
     items = source.items
     if groups.above:
         items = tuple(
@@ -93,14 +95,17 @@ def equal_parts(parts: Iterable[list[T]], *tells: Callable[[T], Hashable]) -> li
     return found
 
 
-def _files(source: Source) -> list[list[tuple[str, str]]]:
-    """The files whose copies would leak, with their groups: those of the inputs, and those of the targets."""
+def _files(source: Source) -> list[list[_File]]:
+    """The files whose copies would leak, with their groups: those of the inputs, and those of the targets.
+
+    A film has several groups, in the order of its frames, and its copy the same.
+    """
     count = _OF_FILES.get(source.kind, 0)
-    sides: list[dict[str, str]] = [{} for _ in range(count)]
+    sides: list[dict[str, dict[str, None]]] = [{} for _ in range(count)]
     for item in source.items:
         for side, path in zip(sides, item.paths, strict=False):
-            side[path] = item.group
-    return [list(side.items()) for side in sides]
+            side.setdefault(path, {})[item.group] = None
+    return [[(path, tuple(groups)) for path, groups in side.items()] for side in sides]
 
 
 def _length(path: str) -> int | None:
@@ -122,7 +127,7 @@ def _ends(path: str) -> bytes | None:
         return None
 
 
-def _whole(file: tuple[str, str]) -> bytes | None:
+def _whole(file: _File) -> bytes | None:
     try:
         with open(file[0], "rb") as opened:
             return hashlib.file_digest(opened, "blake2b").digest()

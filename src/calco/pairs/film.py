@@ -1,13 +1,14 @@
-"""Frames of films as a source: every n-th, one every so many seconds, or the first of each scene; one group a film."""
+"""Frames of films as a source: every n-th, one every so many seconds, or the first of each scene."""
 
 import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -24,6 +25,14 @@ from calco.pairs.types import Picture
 
 if TYPE_CHECKING:
     import av
+
+MANY_FILMS: Final = 10
+"""From so many films on each is one group by itself."""
+_LEAST_DIVIDED: Final = 5.0  # seconds; a shorter film is one group
+_BLOCKS: Final = 10  # of a film of up to ten minutes, at most; then each is a minute or more
+_LEAST_BLOCK: Final = 1.0  # seconds
+_MOST_BLOCK: Final = 60.0
+_MOST_GAP: Final = 5.0  # seconds
 
 
 def looks_like_film(pictures: str) -> bool:
@@ -76,12 +85,18 @@ def open_films(root: str, config: SourceConfig) -> Source:
             advance(done + 1)
     if not items:
         raise CalcoError(f"none of the {len(films)} films in {root} can be read; the first: {left_out[-1][1]}")
+    by_block = config.film_groups == "block" or (config.film_groups == "auto" and len(items) < MANY_FILMS)
+    if not by_block:
+        items = {name: [replace(item, group=name, when=()) for item in frames] for name, frames in items.items()}
     which = "the first of each scene" if config.frames == "scene" else f"one in {config.frames}"
     which = f"one every {config.frames[:-1]} seconds" if config.frames.endswith("s") else which
     films_in_words = "one film" if len(items) == 1 else f"{len(items)} films"
+    notes = (
+        ("blocks of their time are groups (--film-groups)",) if any(i.when for f in items.values() for i in f) else ()
+    )
     return Source(
         "film", root, tuple(item for name in sorted(items) for item in items[name]), load_frame, tuple(left_out),
-        digester=_digest, story=f"frames of {films_in_words}, {which} (--frames)",
+        digester=_digest, story=f"frames of {films_in_words}, {which} (--frames)", notes=notes,
     )  # fmt: skip
 
 
@@ -89,10 +104,36 @@ def _frames(film: str, name: str, split: str | None, wanted: str) -> list[Item]:
     """The frames of one film that are asked for; their keys are the film's and their numbers."""
     index = index_of(film)
     digits = max(6, len(str(len(index.places))))
+    blocks, gap = _blocks(index)
     return [
-        Item(f"{name}/{number:0{digits}d}", name, (film,), split, index.places[number])
+        Item(
+            f"{name}/{number:0{digits}d}", f"{name}#{blocks[number]}" if blocks else name, (film,), split,
+            index.places[number], (float(index.seconds[number]), gap) if blocks else (),
+        )
         for number in _chosen(film, index, wanted)
-    ]
+    ]  # fmt: skip
+
+
+def _blocks(index: Index) -> tuple[list[int], float]:
+    """The block of each frame, which the film alone decides, and the seconds between blocks of different sides.
+
+    A block begins with a key frame, where there is one in time: there encoders put cuts.
+
+    Returns:
+        Nothing, and 0, for a short film.
+    """
+    length = float(index.seconds[-1])
+    if length < _LEAST_DIVIDED:
+        return [], 0.0
+    wished = min(max(length / _BLOCKS, _LEAST_BLOCK), _MOST_BLOCK)
+    blocks, number, begun = [], 0, 0.0
+    for place, at in zip(index.places, map(float, index.seconds), strict=True):
+        is_key = len(place) > 1 and place[0] == place[1]
+        # What would be left for a block at the end stays with the last one.
+        if at - begun >= (wished if is_key else 3 * wished) and length - at >= wished / 2:
+            number, begun = number + 1, at
+        blocks.append(number)
+    return blocks, round(min(wished, _MOST_GAP), 3)
 
 
 def _chosen(film: str, index: Index, wanted: str) -> list[int]:

@@ -12,6 +12,10 @@ PREVIEW_WH: Final = (64, 36)
 _LEAST: Final = 5.0  # grey levels by which a cut changes a preview on the mean; noise and slow light stay below
 _TIMES: Final = 3.0  # how much more than the frames around it
 _AROUND: Final = 2  # frames on each side
+# Of a running film only brightness is looked at, which changes about three times as much as the mean of YUV, and what
+# moves ever faster is not yet followed by the frames that show it to be movement.
+_LEAST_SEEN: Final = 15.0
+_TIMES_BEFORE: Final = 2.0
 
 
 def scene_starts(previews: Iterable[Image]) -> list[int]:
@@ -39,6 +43,31 @@ def scene_starts(previews: Iterable[Image]) -> list[int]:
     around = (np.convolve(padded, np.ones(2 * _AROUND + 1), "valid") - change) / (2 * _AROUND)
     cuts = (change >= _LEAST) & (change >= _TIMES * around) & (stay >= change / 2)
     return [0, *(int(number) for number in np.flatnonzero(cuts) if number)]
+
+
+class CutFinder:
+    """Finds cuts while a film runs, by the measure of `scene_starts` without the frames that are still to come."""
+
+    def __init__(self) -> None:
+        self._last: Image | None = None
+        self._changes: deque[float] = deque(maxlen=2 * _AROUND)  # between the frames before
+
+    def __call__(self, grey: Image) -> bool:
+        """Takes the next frame in; whether a scene begins with it. The first one of all is no cut.
+
+        Args:
+            grey: HW `uint8`, of any size.
+        """
+        import cv2
+
+        preview = cv2.resize(grey, PREVIEW_WH, interpolation=cv2.INTER_AREA).astype(np.int16)
+        last, self._last = self._last, preview
+        if last is None:
+            return False
+        change = _distance(preview, last)
+        around = sum(self._changes) / len(self._changes) if self._changes else 0.0
+        self._changes.append(change)  # that of a cut too: what moves fast after it begins no scene in each frame
+        return change >= _LEAST_SEEN and change >= _TIMES_BEFORE * around
 
 
 def _distance(one: Image, other: Image) -> float:

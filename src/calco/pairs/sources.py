@@ -50,6 +50,10 @@ class SourceConfig:
     frames: str = "10"
     """Which frames of a film: 10 is every tenth, 2s one every two seconds, scene the first of each scene."""
 
+    film_groups: Literal["auto", "film", "block"] = "auto"
+    """What of a film stays on one side of a split: the whole film, or each block of its time, with seconds
+    left out between blocks on different sides; auto takes blocks where there are fewer than ten films."""
+
     background: str = "white"
     """What transparent pictures are laid over (white, black, #rrggbb), or channel to keep transparency as a channel."""
 
@@ -82,6 +86,8 @@ class Item:
         paths: Its files: the input (or only) one first.
         split: "train", "val" or "test" when the folder is laid out so, else None.
         place: Where in its file, when the file holds several: a frame, a row, an offset.
+        when: Of a frame in a film that is divided into blocks: its second, and how many seconds must lie between it
+            and the film's frames on another side of a split.
     """
 
     key: str
@@ -89,6 +95,7 @@ class Item:
     paths: tuple[str, ...]
     split: str | None = None
     place: tuple[int, ...] = ()
+    when: tuple[float, ...] = ()
 
 
 Loader: TypeAlias = "Callable[[Source, Item], Picture]"

@@ -1,7 +1,10 @@
 """Training, validation and test: by a hash of the group, so that they stand when pictures are added."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
 
 from calco.console import warn
 from calco.errors import CalcoError
@@ -39,28 +42,97 @@ def split_of(group: str, config: SplitConfig) -> str:
 def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[Item]]:
     """Items by split; a folder's own splits win.
 
-    Training and validation are never empty: where the hash leaves one so, the next group in the hash's order moves.
+    Training and validation are never empty: where the hash leaves one so, the next group in the hash's order moves. Of
+    a film that is divided into blocks each side gets its share by itself, so that other films change nothing; frames
+    too near to those of another side are in no split, and that is said.
 
     Raises:
-        CalcoError: When there are fewer than two groups.
+        CalcoError: When there are fewer than two groups, or the frames of films are too few to be parted.
     """
     items = list(items)
     groups = sorted({item.group for item in items}, key=lambda group: fraction("split", group))
     if len(groups) < 2:
         raise CalcoError(
             f"there are {len(items)} pictures in {len(groups)} group(s); training needs two groups, one to "
-            "learn from and one to be checked on: add pictures (all frames of a film are one group)"
+            "learn from and one to be checked on: add pictures; a film of five seconds or more is "
+            "divided (--film-groups block)"
         )
     chosen = {group: split_of(group, config) for group in groups}
+    films = _films(items)
+    for film in films:
+        chosen |= _of_blocks(film, config)
     chosen |= _own_splits(items, chosen)
     if config.validation > 0 and "val" not in chosen.values():
         _move(groups, chosen, ("train", "test"), "val")
     if "train" not in chosen.values():
         _move(groups[::-1], chosen, ("val", "test"), "train")
     result: dict[str, list[Item]] = {"train": [], "val": [], "test": []}
+    near = {item.key for film in films for item in _too_near(film, chosen)}
     for item in items:
-        result[chosen[item.group]].append(item)
+        if item.key not in near:
+            result[chosen[item.group]].append(item)
+    if near:
+        warn(
+            f"{len(near)} frames are left out: they lie within {_seconds(films)} s of frames on another side of the "
+            "split"
+        )
+        if not result["train"] or (config.validation > 0 and not result["val"]):
+            what = "validate" if result["train"] else "train"
+            raise CalcoError(
+                f"no frame is left to {what} on, since {len(near)} are too near to those of another side; take more of "
+                "the frames (--frames 1), or more films"
+            )
     return result
+
+
+def _films(items: Iterable[Item]) -> list[list[Item]]:
+    """The frames of each film that is divided into blocks, by their time."""
+    films: dict[str, list[Item]] = {}
+    for item in items:
+        if item.when:
+            films.setdefault(item.paths[0], []).append(item)
+    return [sorted(films[film], key=lambda item: item.when) for film in sorted(films)]
+
+
+def _of_blocks(film: list[Item], config: SplitConfig) -> dict[str, str]:
+    """The sides of a film's blocks, by the order of their hashes: each side has one at least, where they suffice."""
+    blocks = sorted({item.group for item in film}, key=lambda group: fraction("split", group))
+    if len(blocks) < 3:
+        return {}
+    test, val = (max(1, round(share * len(blocks))) if share else 0 for share in (config.test, config.validation))
+    test, val = min(test, len(blocks) - 2), min(val, len(blocks) - 1 - min(test, len(blocks) - 2))
+    return {
+        block: "test" if place < test else "val" if place < test + val else "train"
+        for place, block in enumerate(blocks)
+    }
+
+
+def _too_near(film: list[Item], chosen: Mapping[str, str]) -> list[Item]:
+    """The frames to leave out: of training those near to others, between validation and test half of each."""
+    sides = np.array([chosen[item.group] for item in film])
+    seconds = np.array([item.when[0] for item in film])
+    gap = film[0].when[1]
+    out = np.zeros(len(film), np.bool_)
+    kept = np.flatnonzero(sides != "train")
+    for before, after in pairwise(kept):
+        if sides[before] != sides[after] and seconds[after] - seconds[before] < gap:
+            middle = (seconds[before] + seconds[after]) / 2
+            out[kept] |= np.abs(seconds[kept] - middle) < gap / 2
+    held = seconds[(sides != "train") & ~out]
+    if len(held):
+        place = np.searchsorted(held, seconds)
+        nearest = np.minimum(
+            np.abs(seconds - held[np.clip(place, 0, len(held) - 1)]),
+            np.abs(seconds - held[np.clip(place - 1, 0, len(held) - 1)]),
+        )
+        out |= (sides == "train") & (nearest < gap)
+    return [film[place] for place in np.flatnonzero(out)]
+
+
+def _seconds(films: list[list[Item]]) -> str:
+    """Such as "2" or "0.75 to 5"."""
+    gaps = sorted({film[0].when[1] for film in films})
+    return f"{gaps[0]:g}" if len(gaps) == 1 else f"{gaps[0]:g} to {gaps[-1]:g}"
 
 
 def _own_splits(items: list[Item], hashed: dict[str, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from calco.errors import CalcoError
 from calco.networks import GeneratorConfig, build_discriminator, build_generator, count_parameters
@@ -64,6 +64,10 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
         raise CalcoError("no pictures were named; give a folder or openmoji: calco train PICTURES")
     config = _with_whole_paths(config)
     source = open_source(config.pictures, config.source)
+    if source.kind == "film" and config.source.film_groups == "auto":
+        # The split stands, however many films are added to the folder later.
+        chosen: Literal["block", "film"] = "block" if any(item.when for item in source.items) else "film"
+        config = replace(config, source=replace(config.source, film_groups=chosen))
     recipe_config = resolve(config.recipe, source.kind, source.recipe, source.classes)
     recipe = build_recipe(recipe_config, source.kind, source.recipe)
     splits = split_items(source.items, config.split)

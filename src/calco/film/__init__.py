@@ -1,0 +1,1 @@
+"""Films: how steady they are, and what makes them so."""
