@@ -211,6 +211,10 @@ def evaluate(args: list[str]) -> None:
         source = replace(trained, **{name: value for name, value in given.items() if value is not None})
     card = run(options.pop("model"), options.pop("pictures"), source=source, engine=engine, **options)
     _print_scores(table(card), card.verdict())
+    if card.film is not None:
+        from calco.evaluation.filmpage import film_table
+
+        _print_scores(film_table(card.film), " ".join(card.film.notes))
 
 
 def compare(args: list[str]) -> None:

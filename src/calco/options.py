@@ -82,6 +82,8 @@ def evaluate(
     direction: Literal["AtoB", "BtoA"] | None = None,
     masks: str | None = None,
     limit: int = 0,
+    steady: bool = False,
+    film_frames: int = 500,
     inception: str | None = None,
     seed: int = 0,
     recipe: str | None = None,
@@ -102,6 +104,8 @@ def evaluate(
         direction: Which half is the input; by default as in training.
         masks: A folder of stroke masks for erase, in place of the one of the training.
         limit: At most so many pictures; 0 takes all.
+        steady: Measures a film with steadying too, beside the model's drawings as they are.
+        film_frames: How many consecutive frames of films are measured for steadiness, in stretches; 0 takes all.
         inception: Weight file for FID, KID and the Inception score, or `download`.
         seed: Of the holes that erase makes and of the bootstrap.
         recipe: Where the file of a recipe of one's own lies here, such as my.py:fade.

@@ -28,6 +28,8 @@ class Chart:
 
     title: str
     curves: Mapping[str, Sequence[Point]]
+    along: str = "step"
+    """What the points stand along."""
 
 
 def charts(rows: Iterable[Mapping[str, Any]]) -> list[Chart]:
@@ -148,7 +150,7 @@ def draw(chart: Chart) -> str:
         shown = f"{escape(name)} " if len(curves) > 1 else ""
         keys.append(f'<span class="key"><i class="{colour}"></i>{shown}{short(round(smooth[-1][1], 5))}</span>')
         said.append(f"{name} goes from {short(points[0][1])} to {short(points[-1][1])}")
-    told = escape(f"{chart.title} from step {first:.0f} to {last:.0f}: {'; '.join(said)}.")
+    told = escape(f"{chart.title} from {chart.along} {first:.0f} to {last:.0f}: {'; '.join(said)}.")
     return (
         f'<figure class="chart"><figcaption><span>{escape(chart.title)}</span><span>{" ".join(keys)}</span>'
         f'</figcaption><svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" aria-label="{told}">'

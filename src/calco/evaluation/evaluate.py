@@ -15,7 +15,9 @@ from calco.errors import CalcoError
 from calco.evaluation import scoring
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.scoring import Examiner, Found
+from calco.evaluation.steadiness import measure, stretches
 from calco.files import make_folder, read_json_lines
+from calco.film.steady import Steady
 from calco.inference.model import ModelInfo, Translator, load, model_folder
 from calco.pairs.curation import limited
 from calco.pairs.dataset import PairDataset
@@ -41,6 +43,8 @@ def evaluate(
     recipe: str | None = None,
     allow_code: bool = False,
     engine: Engine = HERE,
+    steady: bool = False,
+    film_frames: int = 500,
 ) -> Scorecard:
     """Scores a model beside the baselines, and writes `scores.json` and `report.html`.
 
@@ -56,6 +60,8 @@ def evaluate(
         recipe: Where the file of a function lies that the model's recipe names, such as "my.py:fade".
         allow_code: Runs functions in files that nobody has named on this machine.
         engine: Who scores the single pictures; other processes load the model from its folder.
+        steady: Of films: measures the model with steadying too.
+        film_frames: Of films: how many consecutive frames are measured for steadiness, at most; 0 takes all.
 
     Returns:
         The scorecard; its cases hold the pictures of the report.
@@ -73,6 +79,8 @@ def evaluate(
         info = replace(info, recipe=replace(info.recipe, erase=erase))
     config = source or info.source
     found, items = _items(info, pictures, config, limit)
+    if steady and found.kind != "film":
+        raise CalcoError(f"--steady goes with films, and these are {found.kind}; leave it out")
     make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=allow_code)
     dataset = PairDataset(found, items, make, info.jitter, seed, train=False)
     folder = make_folder(out if out is not None else model_folder(model).parent / "report")
@@ -97,6 +105,15 @@ def evaluate(
             out=folder,
             spread=spread,
         )
+    if found.kind == "film":
+        again = open_source(found.root, replace(config, frames="1", limit=0))
+        runs = stretches(again.items, items if pictures is None else None, film_frames)
+        with bar("following frames", sum(map(len, runs))) as advance:
+            film = measure(
+                runs, again, make, translator, steady=Steady.of(info) if steady else None, seed=seed, progress=advance
+            )
+        card = replace(card, film=film)
+        card.save(folder)
     log = read_json_lines(model_folder(model).parent / "log.jsonl")
     write_report(card, folder / "report.html", log=log, about=about(info, found, dataset.damaged))
     return card

@@ -7,6 +7,7 @@ from typing import Any
 
 from calco.evaluation import curves
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, MODEL, NAVIER_STOKES, TELEA
+from calco.evaluation.filmpage import film_section
 from calco.evaluation.intervals import RESAMPLES
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.page import gallery, score_table, switch, write_report_page
@@ -47,6 +48,7 @@ def write_report(
             _typical(card),
             _scores(card),
             _classes(card),
+            film_section(card.film) if card.film else "",
             _curves(log),
             _gallery(card),
             _about(card, about or {}),

@@ -15,6 +15,7 @@ from calco.errors import CalcoError
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.intervals import Score
 from calco.evaluation.metrics import METRICS, Metric
+from calco.evaluation.steadiness import FilmScores
 from calco.files import make_folder, read_json, write_json
 from calco.images import Image
 
@@ -98,6 +99,7 @@ class Scorecard:
         rank_by: The metric that decides which cases are best and worst.
         seed: Of the bootstrap.
         cases: Pictures kept for the report; saved beside the scores, not in them.
+        film: How steady it is, where films were scored.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Scorecard:
     rank_by: str = "ssim"
     seed: int = 0
     cases: Sequence[Case] = ()
+    film: FilmScores | None = None
 
     @property
     def num_pictures(self) -> int:
@@ -199,7 +202,7 @@ class Scorecard:
             "left_out_metrics": dict(self.left_out_metrics),
             "left_out_pictures": dict(self.left_out_pictures),
             "pictures": _plain(self.pictures),
-        }
+        } | ({} if self.film is None else {"film": _plain(self.film)})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Scorecard":
@@ -226,6 +229,7 @@ class Scorecard:
                 target_colourfulness=_number(content["target_colourfulness"]),
                 rank_by=content["rank_by"],
                 seed=content["seed"],
+                film=FilmScores.from_json(content["film"]) if content.get("film") else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CalcoError(f"the scores lack or misstate {error}; evaluate again") from error

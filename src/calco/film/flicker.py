@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from calco.film.flow import Follower, Motion, luma
+from calco.film.flow import LUMA, Floats, Follower, Motion, luma
 from calco.images import Image, as_dtype
 from calco.pairs.scenes import CutFinder
 
@@ -27,8 +27,16 @@ def warping_error(before: Image, now: Image, motion: Motion) -> float:
         return math.nan
     # Warped as floats, since rounding would count as flicker.
     ours, theirs = as_dtype(now, np.float32), as_dtype(before, np.float32)
+    # Planes of colour may be below 0, and are floats already.
     difference = ours - motion.warp(theirs)
     return float(np.square(difference[motion.visible], dtype=np.float64).mean())
+
+
+def chroma_of(picture: Image) -> Floats:
+    """HW3 in any dtype => HW2: red and blue less brightness, in [-1, 1]."""
+    shown = as_dtype(picture, np.float32)
+    brightness = shown @ np.array(LUMA, np.float32)
+    return np.stack([shown[..., 0] - brightness, shown[..., 2] - brightness], axis=2)
 
 
 class Flicker:

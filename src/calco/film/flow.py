@@ -12,6 +12,9 @@ from calco.images import Image
 Floats = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]
 
+LUMA: Final = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in brightness (BT.601), as OpenCV has them."""
+
 # Sundaram, Brox and Keutzer (ECCV 2010), as Ruder et al. (2016) and Lai et al. (2018) take them.
 _APART: Final = (0.01, 0.5)  # a pixel is hidden where forth and back differ by more than this share, and this many px^2
 _BORDER: Final = (0.01, 0.002)  # and at the borders of what moves, where the flow cannot be relied upon

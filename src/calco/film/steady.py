@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 
 from calco.errors import CalcoError
-from calco.film.flow import Bools, Floats, Follower, luma
+from calco.film.flicker import chroma_of
+from calco.film.flow import LUMA, Bools, Floats, Follower, luma
 from calco.images import Image, as_dtype
 from calco.pairs.scenes import CutFinder
 
@@ -16,7 +17,6 @@ What = Literal["chroma", "picture"]
 
 STRENGTH: Final = 0.9
 _AGREES: Final = 10.0  # levels of brightness by which the moved frame before may differ until it counts little
-_LUMA: Final = (0.299, 0.587, 0.114)
 
 
 class Steady:
@@ -115,16 +115,11 @@ def _smaller(grey: Image) -> Image:
 
 def _chroma(drawn: Image) -> Floats:
     """RGB => red and blue less brightness, at half the size, in [-1, 1]."""
-    small = as_dtype(_smaller_colour(drawn), np.float32)
-    brightness = small @ np.array(_LUMA, np.float32)
-    return np.stack([small[..., 0] - brightness, small[..., 2] - brightness], axis=2)
-
-
-def _smaller_colour(drawn: Image) -> Image:
     import cv2
 
     height, width = drawn.shape[:2]
-    return np.asarray(cv2.resize(drawn, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA))
+    half = cv2.resize(drawn, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+    return chroma_of(np.asarray(half))
 
 
 def _recoloured(drawn: Image, change: Floats) -> Image:
@@ -134,7 +129,7 @@ def _recoloured(drawn: Image, change: Floats) -> Image:
     height, width = drawn.shape[:2]
     more = np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
     red, blue = more[..., 0], more[..., 1]
-    green = -(_LUMA[0] * red + _LUMA[2] * blue) / _LUMA[1]
+    green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
     changed = as_dtype(drawn, np.float32) + np.stack([red, green, blue], axis=2)
     return as_dtype(np.clip(changed, 0, 1), drawn.dtype)
 

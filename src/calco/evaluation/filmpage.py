@@ -1,0 +1,98 @@
+"""Steadiness in the terminal and in the report."""
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from calco.evaluation import curves
+from calco.evaluation.steadiness import MEASURES, FilmScores, FrameScores
+from calco.page.html import definitions
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from calco.evaluation.intervals import Score
+
+MOST_DRAWN: Final = 6
+"""Films whose curves are drawn."""
+_DRAWN: Final = ("psnr", "flicker", "colour")
+
+
+def shown(name: str, score: "Score") -> tuple[str, str]:
+    """A mean in the digits that suit it, and its interval; an en dash, and nothing, for what is not a number."""
+    about = MEASURES[name]
+    if math.isnan(score.mean):
+        return "–", ""
+    mean = f"{score.mean * about.times:.{about.decimals}f}"
+    if score.low is None or score.high is None:
+        return mean, ""
+    return mean, f"{score.low * about.times:.{about.decimals}f}–{score.high * about.times:.{about.decimals}f}"
+
+
+def film_table(film: FilmScores) -> "Table":
+    """Systems in rows, measures in columns, 95% intervals below the means."""
+    from rich.table import Table
+
+    result = Table(title="steadiness", caption="mean and 95% interval", title_style="bold")
+    result.add_column("")
+    names = _names(film)
+    for name in names:
+        result.add_column(MEASURES[name].label, justify="right")
+    for system, scores in film.systems.items():
+        cells = (shown(name, scores[name]) if name in scores else ("–", "") for name in names)
+        result.add_row(system, *("\n".join(filter(None, cell)) for cell in cells))
+    return result
+
+
+def film_section(film: FilmScores) -> str:
+    """The report's section: the table, and curves along each film."""
+    names = _names(film)
+    head = "".join(f'<th scope="col">{escape(MEASURES[name].label)}</th>' for name in names)
+    rows = []
+    for system, scores in film.systems.items():
+        cells = []
+        for name in names:
+            mean, between = shown(name, scores[name]) if name in scores else ("–", "")
+            cells.append(f'<td><span class="num">{mean}</span><span class="range">{between}</span></td>')
+        rows.append(f'<tr><th scope="row">{escape(system)}</th>{"".join(cells)}</tr>')
+    figures = "".join(curves.draw(chart) for chart in _charts(film))
+    notes = "".join(f"<li>{escape(note)}</li>" for note in film.notes)
+    return (
+        '<section><h2>Steadiness</h2><p class="lead">How much each film changes from frame to frame beyond its motion. '
+        "The truth's own flicker is noise, light and what the flow does not find: no film is expected below it.</p>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Steadiness"><table><thead><tr>'
+        f'<th scope="col"><span class="hidden">System</span></th>{head}</tr></thead>'
+        f'<tbody>{"".join(rows)}</tbody></table></div><ul class="notes">{notes}</ul>'
+        f'<div class="charts">{figures}</div>{definitions(_meanings(names), "about metrics")}</section>'
+    )
+
+
+def _meanings(names: list[str]) -> dict[str, str]:
+    return {MEASURES[name].label: MEASURES[name].meaning for name in names if not name.endswith("times")}
+
+
+def _names(film: FilmScores) -> list[str]:
+    return [name for name in MEASURES if any(name in scores for scores in film.systems.values())]
+
+
+def _charts(film: FilmScores) -> list[curves.Chart]:
+    films: dict[str, list[FrameScores]] = {}
+    for row in film.frames:
+        films.setdefault(row.film, []).append(row)
+    found = []
+    for name, rows in list(films.items())[:MOST_DRAWN]:
+        for measure in _DRAWN:
+            drawn: Mapping[str, list[curves.Point]] = {
+                system: [
+                    (row.number, value * MEASURES[measure].times)
+                    for row in rows
+                    if math.isfinite(value := row.values[system].get(measure, math.nan))
+                ]
+                for system in rows[0].values
+            }
+            if any(points for points in drawn.values()):
+                title = f"{name}: {MEASURES[measure].label}"
+                kept = {system: points for system, points in drawn.items() if points}
+                found.append(curves.Chart(title, kept, along="frame"))
+    return found
