@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 What = Literal["chroma", "picture"]
 
-STRENGTH: Final = 0.9
+STRENGTH: Final[dict[What, float]] = {"chroma": 0.8, "picture": 0.5}
+"""What is taken unless another is asked for: the most that costs no PSNR (docs/film.md has the figures)."""
 _AGREES: Final = 10.0  # levels of brightness by which the moved frame before may differ until it counts little
 
 
@@ -35,25 +36,26 @@ class Steady:
         what: "chroma" or "picture".
     """
 
-    def __init__(self, strength: float = STRENGTH, what: What = "picture") -> None:
+    def __init__(self, strength: float | None = None, what: What = "picture") -> None:
         """Begins before the first frame.
 
         Args:
-            strength: 0 changes nothing; near 1 colours follow a change of the drawing slowly.
+            strength: 0 changes nothing; near 1 colours follow a change of the drawing slowly. None takes `STRENGTH`.
             what: What is blended.
 
         Raises:
             CalcoError: When the strength is out of its range.
         """
+        strength = STRENGTH[what] if strength is None else strength
         if not 0 <= strength < 1:
-            raise CalcoError(f"the strength of steadying is {strength}; it must lie in [0, 1): try {STRENGTH}")
+            raise CalcoError(f"the strength of steadying is {strength}; it must lie in [0, 1): try {STRENGTH[what]}")
         self.strength = strength
         self.what: What = what
         self._follow = Follower(careful=False)
         self.reset()
 
     @classmethod
-    def of(cls, info: "ModelInfo", strength: float = STRENGTH) -> "Steady":
+    def of(cls, info: "ModelInfo", strength: float | None = None) -> "Steady":
         """What suits a model: colour alone where it keeps the brightness of its input."""
         keeps = info.generator.composition in ("luminance", "lab") and info.out_channels == 3
         return cls(strength, "chroma" if keeps else "picture")
