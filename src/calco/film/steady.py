@@ -7,7 +7,7 @@ import numpy as np
 from calco.errors import CalcoError
 from calco.film.flicker import chroma_of
 from calco.film.flow import LUMA, Bools, Floats, Follower, luma
-from calco.images import Image, as_dtype
+from calco.images import PEAKS, Image, as_dtype
 from calco.pairs.scenes import CutFinder
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ What = Literal["chroma", "picture"]
 
 STRENGTH: Final[dict[What, float]] = {"chroma": 0.8, "picture": 0.5}
 """What is taken unless another is asked for: the most that costs no PSNR (docs/film.md has the figures)."""
-_AGREES: Final = 10.0  # levels of brightness by which the moved frame before may differ until it counts little
+_AGREES: Final = 20.0  # levels of brightness by which the moved frame before may differ until it counts little
 
 
 class Steady:
@@ -128,12 +128,14 @@ def _recoloured(drawn: Image, change: Floats) -> Image:
     """The drawing with red and blue changed against its brightness, and green so that the brightness stays."""
     import cv2
 
+    # The change of each channel, from those of red and blue, in the drawing's own levels.
+    green = (-LUMA[0] / LUMA[1], -LUMA[2] / LUMA[1])
+    rows = np.array([[1, 0], green, [0, 1]], np.float32) * PEAKS[drawn.dtype.name]
     height, width = drawn.shape[:2]
-    more = np.asarray(cv2.resize(change, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-    red, blue = more[..., 0], more[..., 1]
-    green = -(LUMA[0] * red + LUMA[2] * blue) / LUMA[1]
-    changed = as_dtype(drawn, np.float32) + np.stack([red, green, blue], axis=2)
-    return as_dtype(np.clip(changed, 0, 1), drawn.dtype)
+    more = cv2.resize(cv2.transform(change, rows), (width, height), interpolation=cv2.INTER_LINEAR)
+    depth = {"uint8": cv2.CV_8U, "uint16": cv2.CV_16U}.get(drawn.dtype.name, cv2.CV_32F)
+    changed = np.asarray(cv2.add(drawn, more, dtype=depth))  # rounded, and kept within the levels
+    return np.asarray(changed.clip(0, 1), dtype=drawn.dtype) if depth == cv2.CV_32F else changed
 
 
 def _same(shown: Image, drawn: Image) -> Bools:
