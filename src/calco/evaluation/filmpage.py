@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from calco.evaluation import curves
-from calco.evaluation.steadiness import MEASURES, FilmScores, FrameScores
+from calco.evaluation.steadiness import MEASURES, TRUTH, FilmScores, FrameScores
 from calco.page.html import definitions
 
 if TYPE_CHECKING:
@@ -31,17 +31,16 @@ def shown(name: str, score: "Score") -> tuple[str, str]:
 
 
 def film_table(film: FilmScores) -> "Table":
-    """Systems in rows, measures in columns, 95% intervals below the means."""
+    """Measures in rows, systems in columns, 95% intervals below the means."""
     from rich.table import Table
 
     result = Table(title="steadiness", caption="mean and 95% interval", title_style="bold")
     result.add_column("")
-    names = _names(film)
-    for name in names:
-        result.add_column(MEASURES[name].label, justify="right")
-    for system, scores in film.systems.items():
-        cells = (shown(name, scores[name]) if name in scores else ("–", "") for name in names)
-        result.add_row(system, *("\n".join(filter(None, cell)) for cell in cells))
+    for system in film.systems:
+        result.add_column(system, justify="right")
+    for name in _names(film):
+        cells = (shown(name, scores[name]) if name in scores else ("–", "") for scores in film.systems.values())
+        result.add_row(MEASURES[name].label, *("\n".join(filter(None, cell)) for cell in cells))
     return result
 
 
@@ -60,7 +59,8 @@ def film_section(film: FilmScores) -> str:
     notes = "".join(f"<li>{escape(note)}</li>" for note in film.notes)
     return (
         '<section><h2>Steadiness</h2><p class="lead">How much each film changes from frame to frame beyond its motion. '
-        "The truth's own flicker is noise, light and what the flow does not find: no film is expected below it.</p>"
+        "The truth's own flicker is noise, light and what the flow does not find. A film below it is calmer than the "
+        "truth, or has lost detail: see its PSNR.</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="Steadiness"><table><thead><tr>'
         f'<th scope="col"><span class="hidden">System</span></th>{head}</tr></thead>'
         f'<tbody>{"".join(rows)}</tbody></table></div><ul class="notes">{notes}</ul>'
@@ -89,8 +89,8 @@ def _charts(film: FilmScores) -> list[curves.Chart]:
                     for row in rows
                     if math.isfinite(value := row.values[system].get(measure, math.nan))
                 ]
-                for system in rows[0].values
-            }
+                for system in sorted(rows[0].values, key=lambda system: system == TRUTH)
+            }  # the truth last, since it has no PSNR: so each system keeps its colour
             if any(points for points in drawn.values()):
                 title = f"{name}: {MEASURES[measure].label}"
                 kept = {system: points for system, points in drawn.items() if points}

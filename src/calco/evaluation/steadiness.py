@@ -44,9 +44,9 @@ MEASURES: Final = {
         "Flicker · 10⁻⁴", 2, 1e4,
         "Warping error (Lai et al. 2018): the mean squared difference between a frame and the one before, moved along "
         "the truth's optical flow, over the pixels seen in both; values in [0, 1], cuts left out."),
-    "times": Measure("× the truth's", 2, 1, "Flicker as a multiple of the truth's own, which holds noise and light."),
+    "times": Measure("Flicker × the truth's", 2, 1, "As a multiple of the truth's own, which holds noise and light."),
     "colour": Measure("Flicker of colour · 10⁻⁴", 2, 1e4, "The same of red and blue less brightness."),
-    "colour_times": Measure("× the truth's", 2, 1, "Flicker of colour as a multiple of the truth's own."),
+    "colour_times": Measure("Of colour × the truth's", 2, 1, "Flicker of colour as a multiple of the truth's own."),
     "psnr": Measure("PSNR, dB", 2, 1, "Against the truth, mean over the frames at the film's own size."),
     "psnr_moving": Measure(
         "PSNR where it moves, dB", 2, 1,

@@ -15,7 +15,7 @@ _AROUND: Final = 2  # frames on each side
 # Of a running film only brightness is looked at, which changes about three times as much as the mean of YUV, and what
 # moves ever faster is not yet followed by the frames that show it to be movement.
 _LEAST_SEEN: Final = 15.0
-_TIMES_BEFORE: Final = 2.0
+_TIMES_BEFORE: Final = 2.25
 
 
 def scene_starts(previews: Iterable[Image]) -> list[int]:
