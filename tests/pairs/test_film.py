@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from calco import images
+from calco.checking.check import splits_of
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.pairs.opening import open_source
@@ -160,7 +161,8 @@ def test_no_near_frames_on_two_sides_of_one_film(
     said = capfd.readouterr().err
     assert f"{len(source.items) - len(side)} frames are left out" in said
     assert "within 1.19 s" in said
-    assert all(item.split is None for item in source.items)
+    checked = splits_of(source.items, SplitConfig(validation=shares[0], test=shares[1]))
+    assert {key for key, name in checked.items() if name == "gap"} == {item.key for item in source.items} - side.keys()
 
 
 def test_the_split_of_a_film_stands_when_others_are_added_and_more_of_its_frames_are_taken(tmp_path: Path) -> None:
