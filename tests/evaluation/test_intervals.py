@@ -45,3 +45,9 @@ def test_class_means_follow_the_drawn_pictures() -> None:
         total = sum(int(weight) * count for weight, count in zip(weights, counts, strict=True))
         assert found["iou"][row] == pytest.approx(class_scores(total)["iou"].mean())
         assert found["pixel_accuracy"][row] == pytest.approx(float(mean_class_scores(total)["pixel_accuracy"]))
+
+
+def test_one_group_alone_has_no_interval() -> None:
+    alone = Bootstrap(["film#1"] * 5)
+    assert interval(alone.means(np.arange(5.0))) is None
+    assert interval(alone.class_means(np.ones((5, 3, 3)))["iou"]) is None

@@ -42,19 +42,26 @@ class Bootstrap:
         place = {name: index for index, name in enumerate(names)}
         rng = np.random.default_rng(seed)
         draws = rng.multinomial(len(names), np.full(len(names), 1 / max(1, len(names))), size=resamples)
+        self.alone = len(names) == 1 < len(groups)
         self.weights = draws[:, [place[group] for group in groups]].astype(np.float64)
         """How often each picture was drawn: resamples x pictures."""
 
     def means(self, values: npt.ArrayLike) -> Floats:
-        """The mean of each resample, leaving out NaN. One value for each picture => one for each resample."""
+        """The mean of each resample, leaving out NaN. One value for each picture => one for each resample.
+
+        NaN where all pictures are one group: one film, or one block of it, says nothing of how far others may lie.
+        """
         array = np.asarray(values, dtype=np.float64)
+        if self.alone:
+            return np.full(len(self.weights), np.nan)
         present = ~np.isnan(array)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(self.weights @ np.where(present, array, 0) / (self.weights @ present.astype(np.float64)))
 
     def class_means(self, counts: npt.NDArray[Any]) -> dict[str, Floats]:
         """The mean class scores of each resample, from the pictures' confusions (NKK)."""
-        return mean_class_scores(np.tensordot(self.weights, np.asarray(counts, dtype=np.float64), axes=1))
+        found = mean_class_scores(np.tensordot(self.weights, np.asarray(counts, dtype=np.float64), axes=1))
+        return {name: np.full_like(values, np.nan) for name, values in found.items()} if self.alone else found
 
 
 def interval(resampled: Floats) -> tuple[float, float] | None:
