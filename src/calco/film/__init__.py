@@ -1,0 +1,1 @@
+"""Films and cameras: moving pictures in, translated, out."""

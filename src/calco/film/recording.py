@@ -1,0 +1,357 @@
+"""Live pictures as a film: in a file that survives a kill, in a pipe, or in a virtual camera."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import stat
+import uuid
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import cv2
+import numpy as np
+
+from calco import images
+from calco.console import say, warn
+from calco.errors import CalcoError
+from calco.files import explain
+from calco.images import Image
+from calco.pairs.frames import FILM_SUFFIXES
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+
+TICKS: Final = Fraction(1, 90000)
+"""Seconds; what time stamps count in."""
+_X264: Final = {"preset": "veryfast", "crf": "20", "tune": "zerolatency", "g": "60"}
+_VP9: Final = {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b:v": "0", "g": "60"}
+_LASTING: Final = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
+_MOVIES: Final = frozenset({".mp4", ".m4v", ".mov"})
+_GRACE: Final = 1.0  # seconds for a reader to take the last pictures
+
+
+class Gone(Exception):
+    """Whoever looked has left: the window is closed, the program behind the pipe has ended."""
+
+
+class Sink(Protocol):
+    """Where live pictures go."""
+
+    name: str
+
+    def write(self, picture: Image, seconds: float) -> bool:
+        """Shows a picture of HW1 or HW3 `uint8`, with its time since the first; whether anybody was there to see it.
+
+        Raises:
+            Gone: When nobody will look any more.
+            CalcoError: When it cannot be written.
+        """
+
+    def close(self) -> None:
+        """Ends."""
+
+
+class _Film:
+    """Pictures of one size, coded into a container that is open; others are fitted into that size."""
+
+    def __init__(self, container: "OutputContainer", picture: Image, rate: float, codec: str, options: dict[str, str]):
+        height, width = picture.shape[:2]
+        self.container, self.size_wh = container, (width + width % 2, height + height % 2)
+        self.first, self.last = 0.0, -1
+        self.stream: Any = container.add_stream(
+            codec, rate=Fraction(rate or 25).limit_denominator(1001), options=options
+        )
+        self.stream.width, self.stream.height = self.size_wh
+        self.stream.pix_fmt = "yuv420p"
+        context = self.stream.codec_context
+        context.time_base = TICKS
+        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+        context.color_range = 1  # limited
+
+    def write(self, picture: Image, seconds: float) -> None:
+        import av
+
+        shown = np.ascontiguousarray(np.broadcast_to(fitted(picture, self.size_wh), (*self.size_wh[::-1], 3)))
+        frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        if self.last < 0:
+            self.first = seconds
+        self.last = frame.pts = max(self.last + 1, round((seconds - self.first) / TICKS))
+        frame.time_base = TICKS
+        for packet in self.stream.encode(frame):
+            self.container.mux(packet)
+
+    def close(self) -> None:
+        for packet in self.stream.encode():
+            self.container.mux(packet)
+        self.container.close()
+
+
+def fitted(picture: Image, size_wh: tuple[int, int]) -> Image:
+    """A picture in another size, its proportions kept, with black beside it where they differ. HWC => HWC."""
+    height, width = picture.shape[:2]
+    if (width, height) == size_wh:
+        return picture
+    if 0 <= size_wh[0] - width <= 1 and 0 <= size_wh[1] - height <= 1:  # a size that the coding does not know
+        return np.pad(picture, ((0, size_wh[1] - height), (0, size_wh[0] - width), (0, 0)), "edge")
+    scale = min(size_wh[0] / width, size_wh[1] / height)
+    inner = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(picture, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    whole = np.zeros((size_wh[1], size_wh[0], picture.shape[2]), picture.dtype)
+    top, left = (size_wh[1] - inner[1]) // 2, (size_wh[0] - inner[0]) // 2
+    whole[top : top + inner[1], left : left + inner[0]] = small.reshape(inner[1], inner[0], -1)
+    return whole
+
+
+@contextlib.contextmanager
+def _telling(name: str) -> Iterator[None]:
+    import av
+
+    try:
+        yield
+    except OSError as error:  # FFmpeg's errors of the system are OSErrors too
+        raise explain(error, name, "write") from error
+    except av.FFmpegError as error:
+        raise CalcoError(f"cannot write {name}: {error}; choose another format") from error
+
+
+class FilmFile:
+    """A film that is written while it happens: what a kill leaves behind can be played up to its last second.
+
+    It is written under a hidden name and gets its own at the end; MP4 is then put in order as players like it best.
+    """
+
+    def __init__(self, path: str, rate: Callable[[], float]) -> None:
+        """Makes the hidden file.
+
+        Args:
+            path: The file; its ending is the format.
+            rate: Tells the frames in a second of the source, once it is open.
+
+        Raises:
+            CalcoError: When the ending is that of no film, or the file cannot be made.
+        """
+        self.name, self.path = path, Path(path)
+        self._rate, self._film = rate, None  # type: tuple[Callable[[], float], _Film | None]
+        if self.path.suffix.lower() not in FILM_SUFFIXES:
+            raise CalcoError(
+                f"{path} is neither a film nor a pipe; end it in .mp4, .mkv or .webm, make it a pipe (mkfifo {path}), or "
+                "write to stdout with --out -"
+            )
+        if not self.path.parent.is_dir():
+            raise CalcoError(f"cannot write {path}: there is no folder {self.path.parent}; make it")
+        self._tell_of_parts()
+        self.part = self.path.with_name(f".{self.path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}")
+        try:
+            self._file = open(self.part, "wb", buffering=0)  # noqa: SIM115  (until close)
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as somebody writes
+        except OSError as error:
+            raise explain(error, path, "write") from error
+
+    def _tell_of_parts(self) -> None:
+        for part in sorted(self.path.parent.glob(f".{self.path.stem[:80]}.????????.part{self.path.suffix}")):
+            with contextlib.suppress(OSError), part.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if part.stat().st_size:
+                    warn(f"an earlier recording was cut off; {part} can be played up to there: rename it, or remove it")
+                else:
+                    part.unlink()
+
+    def write(self, picture: Image, seconds: float) -> bool:
+        """Adds a picture; the first one sets the size.
+
+        Raises:
+            CalcoError: When the disk is full, or the format does not hold it.
+        """
+        import av
+
+        with _telling(self.name):
+            if self._film is None:
+                options = _LASTING if self.path.suffix.lower() in _MOVIES else {"flush_packets": "1"}
+                form = av.format.ContainerFormat(self._format(), "w").name
+                container = av.open(self._file, "w", format=form, options=options)
+                codec, how = ("libvpx-vp9", _VP9) if self.path.suffix.lower() == ".webm" else ("libx264", _X264)
+                self._film = _Film(container, picture, self._rate(), codec, how)
+            self._film.write(picture, seconds)
+        return True
+
+    def _format(self) -> str:
+        suffix = self.path.suffix.lower()[1:]
+        own = {"mkv": "matroska", "m4v": "mp4", "mpg": "mpegts", "mpeg": "mpegts", "m2ts": "mpegts", "mts": "mpegts"}
+        return own.get(suffix, {"wmv": "asf", "ogv": "ogg"}.get(suffix, suffix))
+
+    def close(self) -> None:
+        """Gives the film its name; without a picture there is none.
+
+        Raises:
+            CalcoError: When it cannot be finished; what was written stays in the hidden file, whose name is told.
+        """
+        film, self._film = self._film, None
+        if self._file.closed:
+            return
+        try:
+            with _telling(self.name):
+                if film is not None:
+                    film.close()
+                    os.fsync(self._file.fileno())
+                    os.replace(self.part, self.path)
+                else:
+                    self.part.unlink(missing_ok=True)
+        except CalcoError as error:
+            raise CalcoError(f"{error}; {self.part} holds what was recorded until then") from error
+        finally:
+            self._file.close()
+
+
+class FilmPipe:
+    """A film in a pipe, bare pictures with their times (NUT), or coded as the ending of a named pipe says.
+
+    A named pipe waits for a reader, and for the next one when that leaves. A device is a virtual camera.
+    """
+
+    def __init__(self, path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> None:
+        """Prepares it.
+
+        Args:
+            path: "-" for stdout, a named pipe, or a device.
+            rate: Tells the frames in a second of the source, once it is open.
+            stopped: Whether nobody wants its pictures any more, asked while a reader is waited for.
+
+        Raises:
+            CalcoError: When there is no such device, or stdout is a terminal.
+        """
+        self.path, self.name = path, "stdout" if path == "-" else path
+        self._rate, self._stopped = rate, stopped
+        self._film: _Film | None = None
+        self._handle, self._told = -1, False
+        if path == "-" and os.isatty(1):
+            raise CalcoError("stdout is a terminal, which shows no film; pipe it on, such as: --out - | ffplay -")
+
+    def write(self, picture: Image, seconds: float) -> bool:
+        """Passes a picture on; whether there was a reader.
+
+        Raises:
+            Gone: When the program behind stdout has ended.
+            CalcoError: When it cannot be written.
+        """
+        if self._film is None and not self._begin(picture):
+            return False
+        try:
+            assert self._film is not None
+            with _telling(self.name):
+                self._film.write(picture, seconds)
+        except CalcoError as error:
+            if not isinstance(error.__cause__, BrokenPipeError):
+                raise
+            self._forget()
+            if self.path == "-":
+                raise Gone from error
+            say(f"the reader of {self.name} has left; waiting for another")
+            return False
+        return True
+
+    def _begin(self, picture: Image) -> bool:
+        import av
+
+        form, codec, options = "nut", "rawvideo", {}  # type: tuple[str, str, dict[str, str]]
+        suffix = Path(self.path).suffix.lower()
+        if self.path.startswith("/dev/video"):
+            with _telling(self.name):
+                container = av.open(self.path, "w", format="v4l2")
+                self._film = _Film(container, picture, self._rate(), codec, {})
+            return True
+        if suffix in (".mkv", ".ts", ".webm"):
+            form = {".mkv": "matroska", ".ts": "mpegts", ".webm": "webm"}[suffix]
+            codec, options = ("libvpx-vp9", _VP9) if suffix == ".webm" else ("libx264", _X264)
+        elif suffix == ".y4m":
+            form, codec = "yuv4mpegpipe", "wrapped_avframe"
+        if not self._connect():
+            return False
+        with _telling(self.name):
+            container = av.open(_Writer(self), "w", format=form, options={"flush_packets": "1"})
+            self._film = _Film(container, picture, self._rate(), codec, options)
+        return True
+
+    def _connect(self) -> bool:
+        if self.path == "-":
+            self._handle = 1
+            return True
+        try:
+            # Without O_NONBLOCK it would wait for a reader, and Ctrl-C with it.
+            self._handle = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise explain(error, self.path, "write") from error
+            if not self._told:
+                self._told = True
+                say(f"{self.name} has no reader yet; waiting for one")
+            return False
+        return True
+
+    def put(self, data: bytes) -> int:
+        """Writes bytes in pieces that a pipe takes at once, so that a reader who stands still can be left."""
+        left, patience = memoryview(data), 0.0
+        while left:
+            if select.select([], [self._handle], [], 0.1)[1]:
+                with contextlib.suppress(BlockingIOError):
+                    left = left[os.write(self._handle, left[: select.PIPE_BUF]) :]
+                patience = 0.0
+            elif self._stopped():
+                patience += 0.1
+                if patience > _GRACE:
+                    raise BrokenPipeError(errno.EPIPE, "its reader stands still")
+        return len(data)
+
+    def _forget(self) -> None:
+        film, self._film = self._film, None
+        if film is not None:
+            with contextlib.suppress(OSError, ValueError):
+                film.container.close()
+        if self._handle > 2:
+            os.close(self._handle)
+        self._handle = -1
+
+    def close(self) -> None:
+        """Ends the film."""
+        if self._film is not None:
+            with contextlib.suppress(OSError):
+                self._film.close()
+        self._forget()
+
+
+class _Writer:
+    """What FFmpeg writes into; there is no way back in a pipe, so it has no `seek`."""
+
+    def __init__(self, pipe: FilmPipe) -> None:
+        self.write = pipe.put
+
+
+def sink_for(path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> Sink:
+    """What `--out` means: a film, a pipe, stdout or a virtual camera.
+
+    Raises:
+        CalcoError: When it is none of them, or is not there.
+    """
+    if path.startswith("/dev/video") and not os.path.exists(path):
+        raise CalcoError(
+            f"there is no virtual camera {path}; make it: sudo modprobe v4l2loopback video_nr={path[10:] or 9}"
+        )
+    with contextlib.suppress(OSError):
+        mode = 0 if path == "-" else os.stat(path).st_mode
+        if path == "-" or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            return FilmPipe(path, rate, stopped)
+        if stat.S_ISDIR(mode):
+            raise CalcoError(
+                f"{path} is a folder, and live pictures make one film; name a file such as {path}/live.mp4"
+            )
+    return FilmFile(path, rate)
+
+
+def as_shown(drawn: Image) -> Image:
+    """What a translator drew as films hold it: HW3 `uint8`; of bands the first three."""
+    seen = images.as_dtype(images.visible(drawn), np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(seen, (*seen.shape[:2], 3)))
