@@ -278,7 +278,7 @@ def _pipe(origin: Origin, held: contextlib.ExitStack, stopped: Callable[[], bool
 
 
 class _Bytes:
-    """A file by its handle. A wrong place is answered as FFmpeg expects it; for an exception PyAV prints a traceback."""
+    """A file by its handle. Wrong places are answered as FFmpeg expects; for an exception PyAV prints a traceback."""
 
     def __init__(self, handle: int) -> None:
         self.handle = handle

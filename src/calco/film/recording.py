@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import io
 import os
 import select
 import stat
@@ -10,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import cv2
 import numpy as np
@@ -20,7 +21,6 @@ from calco.console import say, warn
 from calco.errors import CalcoError
 from calco.files import explain
 from calco.images import Image
-from calco.pairs.frames import FILM_SUFFIXES
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -29,8 +29,14 @@ TICKS: Final = Fraction(1, 90000)
 """Seconds; what time stamps count in."""
 _X264: Final = {"preset": "veryfast", "crf": "20", "tune": "zerolatency", "g": "60"}
 _VP9: Final = {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b:v": "0", "g": "60"}
-_LASTING: Final = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
-_MOVIES: Final = frozenset({".mp4", ".m4v", ".mov"})
+# A second at most is lost when the process is killed.
+_MOVIE: Final = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
+_MATROSKA: Final = {"cluster_time_limit": "1000", "flush_packets": "1"}
+_FORMATS: Final[dict[str, tuple[str, dict[str, str]]]] = {
+    ".mp4": ("mp4", _MOVIE), ".m4v": ("mp4", _MOVIE), ".mov": ("mov", _MOVIE),
+    ".mkv": ("matroska", _MATROSKA), ".webm": ("webm", _MATROSKA), ".ts": ("mpegts", {"flush_packets": "1"}),
+}  # fmt: skip
+"""By ending: the formats in which each picture has a time of its own."""
 _GRACE: Final = 1.0  # seconds for a reader to take the last pictures
 
 
@@ -62,9 +68,8 @@ class _Film:
         height, width = picture.shape[:2]
         self.container, self.size_wh = container, (width + width % 2, height + height % 2)
         self.first, self.last = 0.0, -1
-        self.stream: Any = container.add_stream(
-            codec, rate=Fraction(rate or 25).limit_denominator(1001), options=options
-        )
+        per_second = Fraction(rate or 25).limit_denominator(1001)
+        self.stream: Any = cast(Any, container.add_stream(codec, rate=per_second, options=options))
         self.stream.width, self.stream.height = self.size_wh
         self.stream.pix_fmt = "yuv420p"
         context = self.stream.codec_context
@@ -119,6 +124,28 @@ def _telling(name: str) -> Iterator[None]:
         raise CalcoError(f"cannot write {name}: {error}; choose another format") from error
 
 
+class _File(io.FileIO):
+    """A file that takes all it is given, or keeps why it could not and takes nothing from then on.
+
+    FFmpeg does not look at how much was taken; and what it puts in order at its end would spoil a film that is cut off.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        left = memoryview(data).cast("B")
+        try:
+            while left and self.error is None:
+                left = left[super().write(left) or 0 :]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
 class FilmFile:
     """A film that is written while it happens: what a kill leaves behind can be played up to its last second.
 
@@ -137,17 +164,17 @@ class FilmFile:
         """
         self.name, self.path = path, Path(path)
         self._rate, self._film = rate, None  # type: tuple[Callable[[], float], _Film | None]
-        if self.path.suffix.lower() not in FILM_SUFFIXES:
+        if self.path.suffix.lower() not in _FORMATS:
             raise CalcoError(
-                f"{path} is neither a film nor a pipe; end it in .mp4, .mkv or .webm, make it a pipe (mkfifo {path}), or "
-                "write to stdout with --out -"
+                f"{path} is no film that live pictures can be kept in, and no pipe; end it in {' '.join(_FORMATS)}, "
+                f"make it a pipe (mkfifo {path}), or write to stdout with --out -"
             )
         if not self.path.parent.is_dir():
             raise CalcoError(f"cannot write {path}: there is no folder {self.path.parent}; make it")
         self._tell_of_parts()
         self.part = self.path.with_name(f".{self.path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}")
         try:
-            self._file = open(self.part, "wb", buffering=0)  # noqa: SIM115  (until close)
+            self._file = _File(self.part, "wb")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as somebody writes
         except OSError as error:
             raise explain(error, path, "write") from error
@@ -171,18 +198,13 @@ class FilmFile:
 
         with _telling(self.name):
             if self._film is None:
-                options = _LASTING if self.path.suffix.lower() in _MOVIES else {"flush_packets": "1"}
-                form = av.format.ContainerFormat(self._format(), "w").name
+                form, options = _FORMATS[self.path.suffix.lower()]
                 container = av.open(self._file, "w", format=form, options=options)
                 codec, how = ("libvpx-vp9", _VP9) if self.path.suffix.lower() == ".webm" else ("libx264", _X264)
                 self._film = _Film(container, picture, self._rate(), codec, how)
             self._film.write(picture, seconds)
+            self._file.check()
         return True
-
-    def _format(self) -> str:
-        suffix = self.path.suffix.lower()[1:]
-        own = {"mkv": "matroska", "m4v": "mp4", "mpg": "mpegts", "mpeg": "mpegts", "m2ts": "mpegts", "mts": "mpegts"}
-        return own.get(suffix, {"wmv": "asf", "ogv": "ogg"}.get(suffix, suffix))
 
     def close(self) -> None:
         """Gives the film its name; without a picture there is none.
@@ -197,6 +219,7 @@ class FilmFile:
             with _telling(self.name):
                 if film is not None:
                     film.close()
+                    self._file.check()
                     os.fsync(self._file.fileno())
                     os.replace(self.part, self.path)
                 else:
@@ -295,7 +318,7 @@ class FilmPipe:
     def put(self, data: bytes) -> int:
         """Writes bytes in pieces that a pipe takes at once, so that a reader who stands still can be left."""
         left, patience = memoryview(data), 0.0
-        while left:
+        while left and self._handle >= 0:
             if select.select([], [self._handle], [], 0.1)[1]:
                 with contextlib.suppress(BlockingIOError):
                     left = left[os.write(self._handle, left[: select.PIPE_BUF]) :]
@@ -307,18 +330,22 @@ class FilmPipe:
         return len(data)
 
     def _forget(self) -> None:
+        import av
+
         film, self._film = self._film, None
+        handle, self._handle = self._handle, -1  # what FFmpeg still wants to write goes nowhere
+        if handle > 2:
+            os.close(handle)
         if film is not None:
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, av.FFmpegError):
                 film.container.close()
-        if self._handle > 2:
-            os.close(self._handle)
-        self._handle = -1
 
     def close(self) -> None:
         """Ends the film."""
+        import av
+
         if self._film is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, av.FFmpegError):
                 self._film.close()
         self._forget()
 
