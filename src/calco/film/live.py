@@ -63,7 +63,7 @@ class Done:
         if self.shown:
             text += f", delay {1000 * self.total / self.shown:.0f} ms, at most {1000 * self.longest:.0f} ms"
         text += "".join(f"; {name} missed {count}" for name, count in self.missed.items() if count)
-        text += f"; {self.damaged} damaged packets" if self.damaged else ""
+        text += f"; damaged packets: {self.damaged}" if self.damaged else ""
         return text + (f"; lost {self.lost} times" if self.lost > 1 else "; lost once" if self.lost else "")
 
 

@@ -37,7 +37,7 @@ _FORMATS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     ".mkv": ("matroska", _MATROSKA), ".webm": ("webm", _MATROSKA), ".ts": ("mpegts", {"flush_packets": "1"}),
 }  # fmt: skip
 """By ending: the formats in which each picture has a time of its own."""
-_GRACE: Final = 1.0  # seconds for a reader to take the last pictures
+_GRACE: Final = 3.0  # seconds for a reader to take the last pictures
 
 
 class Gone(Exception):
