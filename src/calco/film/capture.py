@@ -1,113 +1,36 @@
-"""Pictures from a live source: read at once, decoded in time, and the newest alone kept."""
+"""A live source: read at once in a thread of its own, and tried again when it is lost."""
 
 import contextlib
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
-
-import numpy as np
+from typing import TYPE_CHECKING, Final
 
 from calco.console import say, warn
 from calco.errors import CalcoError
-from calco.film.origins import Opened, Origin, opened, reason
-from calco.images import Image
+from calco.film.decoding import Come, Decoder, Decoding
+from calco.film.opening import Opened, opened, reason
+from calco.film.origins import Origin
 
 if TYPE_CHECKING:
     import av
-    from av.video.codeccontext import VideoCodecContext
 
-LATE: Final = 0.5
-"""Seconds after which what has come is not even decoded."""
 _AHEAD: Final = 0.5  # seconds that a film is read ahead of its clock
 _JUMP: Final = 10.0  # seconds; time stamps that leap further begin anew
-_HELD: Final = 256  # packets that wait to be decoded
-_HELD_BYTES: Final = 64 << 20  # and their bytes, for pictures that are not compressed
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0  # seconds between the tries to find a lost camera
 _DAMAGED: Final = 200  # packets in a row that cannot be read, after which a source counts as lost
-
-T = TypeVar("T")
-
-
-class Newest(Generic[T]):
-    """A place for one thing, between two threads: what is put there replaces what nobody has taken."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._thing: T | None = None
-        self.replaced = 0
-
-    def put(self, thing: T) -> None:
-        """Puts it there; what was there is counted as replaced."""
-        with self._changed:
-            self.replaced += self._thing is not None
-            self._thing = thing
-            self._changed.notify_all()
-
-    def take(self, timeout: float) -> T | None:
-        """Takes what is there, or comes within the seconds of `timeout`; None where nothing did."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._thing is not None, timeout)
-            thing, self._thing = self._thing, None
-            return thing
-
-
-@dataclass(frozen=True, slots=True)
-class Shot:
-    """A picture as it came.
-
-    Attributes:
-        frame: As FFmpeg decoded it; its colours are computed only for those that are drawn.
-        born: When it came here, or was due; seconds of `time.monotonic`.
-        fresh: The first one after the source was opened.
-    """
-
-    frame: "av.VideoFrame"
-    born: float
-    fresh: bool = False
-
-    def picture(self) -> Image:
-        """Upright, HW3 `uint8`."""
-        image: Image = self.frame.to_ndarray(format="rgb24")
-        return np.ascontiguousarray(np.rot90(image, round(self.frame.rotation / 90)))
-
-
-@dataclass(slots=True)
-class _Come:
-    """A packet and when it came; or none, where the source has ended and waits for its last frames to be decoded."""
-
-    packet: "av.Packet[av.VideoStream] | None"
-    born: float
-    source: "_Source"
-
-
-@dataclass(slots=True)
-class _Source:
-    """What decodes the packets of a source that is open."""
-
-    decoder: "VideoCodecContext"
-    paced: bool
-    done: threading.Event = field(default_factory=threading.Event)
-    borns: dict[int | None, float] = field(default_factory=dict)  # by time stamp, of what is in the decoder
-    behind: bool = False  # nothing is decoded until a key frame that is in time
-    fresh: bool = True
 
 
 class Capture:
     """Reads a source in threads of its own, and tries again when it is lost.
 
     One thread takes what comes at once, so that nothing grows old in the system's buffers and it is known when it came;
-    another decodes. What is later than `LATE` is passed over up to the next key frame, so a machine too slow to decode
-    everything shows fewer pictures, not older ones.
+    another decodes. What is later than `decoding.LATE` is passed over up to the next key frame, so a machine too slow
+    to decode everything shows fewer pictures, not older ones.
 
     Attributes:
-        newest: The newest picture.
+        decoder: What decodes, counts, and keeps the newest picture.
         rate: Frames in a second, as the source tells it.
-        came: Frames so far, with those that were not decoded.
-        skipped: Of these, passed over without being decoded.
-        damaged: Packets that could not be read.
         lost: How often the source was lost.
         ended: Nothing more will come.
         failed: Why, where it is no ordinary end.
@@ -121,35 +44,25 @@ class Capture:
             patience: Seconds for which a lost camera is looked for; 0 for ever.
         """
         self.origin, self.patience = origin, patience
-        self.newest: Newest[Shot] = Newest()
         self.rate = 0.0
-        self.came = self.skipped = self.damaged = self.lost = 0
+        self.lost = 0
         self.ended = False
         self.failed: CalcoError | None = None
         self._reason, self._over = "", False  # why it was lost; whether it was the end
         self._stop = threading.Event()
-        self._queue: deque[_Come] = deque()
-        self._held_bytes = 0
-        self._changed = threading.Condition()
-        self._threads = [
-            threading.Thread(target=work, name=f"calco-{name}", daemon=True)
-            for name, work in (("read", self._read), ("decode", self._decode))
-        ]
+        self.decoder = Decoder(self._stop)
+        self._thread = threading.Thread(target=self._read, name="calco-read", daemon=True)
 
     def start(self) -> None:
         """Begins."""
-        for thread in self._threads:
-            thread.start()
+        self.decoder.start()
+        self._thread.start()
 
     def stop(self) -> None:
         """Ends; a reading that hangs is left to its time limit."""
         self._stop.set()
-        with self._changed:
-            self._changed.notify_all()
-        self._threads[1].join(2)
-        self._threads[0].join(0.5)
-
-    # Reading
+        self.decoder.join(2)
+        self._thread.join(0.5)
 
     def _read(self) -> None:
         try:
@@ -171,19 +84,19 @@ class Capture:
             self.rate = float(source.stream.average_rate or source.stream.guessed_rate or 0)
             # Frame threads would hold back as many pictures; where the clock leads, they come before their time.
             source.stream.thread_type = "AUTO" if source.paced else "SLICE"
-            decoding = _Source(source.stream.codec_context, source.paced)
+            decoding = Decoding(source.stream.codec_context, source.paced)
             self._reason = "the stream ended"
             try:
                 for packet, born in self._packets(source):
                     found()
-                    self._hold(_Come(packet, born, decoding))
+                    self.decoder.hold(Come(packet, born, decoding))
             finally:
                 # FFmpeg's source may not go while its packets are decoded.
-                self._hold(_Come(None, 0, decoding))
+                self.decoder.hold(Come(None, 0, decoding))
                 while not decoding.done.wait(0.1) and not self._stop.is_set():
                     pass
                 if self._stop.is_set():
-                    self._threads[1].join()
+                    self.decoder.join()
             if source.finite:
                 self._over = True
 
@@ -195,14 +108,16 @@ class Capture:
         begun, last = None, 0.0
         while not self._stop.is_set():
             if source.paced:
-                self._wait_for_room(last)
-            early = bool(self._queue)
+                due = last
+                self.decoder.wait_for_room(lambda due=due: due > time.monotonic() + _AHEAD)  # type: ignore[misc]
+            early = not self.decoder.idle
             try:
                 packet = next(coming)
             except (StopIteration, EOFError):
                 return
             except av.InvalidDataError:
-                self.damaged, bad = self.damaged + 1, bad + 1
+                bad += 1
+                self.decoder.damaged += 1
                 if bad > _DAMAGED:
                     self._reason = "what it gives is damaged"
                     return
@@ -225,26 +140,6 @@ class Capture:
             else:
                 last = now
                 yield packet, now
-
-    def _wait_for_room(self, last: float) -> None:
-        with self._changed:
-            while self._queue and not self._stop.is_set() and (self._full() or last > time.monotonic() + _AHEAD):
-                self._changed.wait(0.1)
-
-    def _full(self) -> bool:
-        return len(self._queue) > _HELD or self._held_bytes > _HELD_BYTES
-
-    def _hold(self, come: _Come) -> None:
-        with self._changed:
-            # Only what is not paced can overflow: the decoder is then far behind, and passes over what is late anyway.
-            while self._full() and self._queue[0].packet is not None and come.packet is not None:
-                gone = self._queue.popleft()
-                gone.source.behind = True
-                self._held_bytes -= gone.packet.size if gone.packet else 0
-                self.came, self.skipped = self.came + 1, self.skipped + 1
-            self._queue.append(come)
-            self._held_bytes += come.packet.size if come.packet else 0
-            self._changed.notify_all()
 
     def _found_again(self) -> bool:
         """Looks for a lost source until it is found and lost again, or patience ends; whether that was the end.
@@ -277,51 +172,3 @@ class Capture:
                 )
             pause = min(2 * pause, _LONGEST_PAUSE)
         return True
-
-    # Decoding
-
-    def _decode(self) -> None:
-        while not self._stop.is_set():
-            with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._stop.is_set(), 0.2)
-                come = self._queue.popleft() if self._queue else None
-                if come is not None and come.packet is not None:
-                    self._held_bytes -= come.packet.size
-                self._changed.notify_all()
-            if come is None:
-                if self.ended:
-                    return
-                continue
-            self._decode_one(come)
-
-    def _decode_one(self, come: _Come) -> None:
-        import av
-
-        packet, source = come.packet, come.source
-        if packet is not None:
-            source.behind = source.behind or time.monotonic() - come.born > LATE
-            if source.behind:
-                if not packet.is_keyframe or time.monotonic() - come.born > LATE:
-                    self.came, self.skipped = self.came + 1, self.skipped + 1
-                    return
-                source.behind = False
-                source.decoder.flush_buffers()
-                source.borns.clear()
-            source.borns[packet.pts] = come.born
-            if len(source.borns) > 64:
-                source.borns.pop(next(iter(source.borns)))
-        try:
-            for frame in source.decoder.decode(packet):
-                self._show(frame, source, come.born)
-        except (av.FFmpegError, ValueError):
-            self.damaged += 1
-        if packet is None:
-            source.done.set()
-
-    def _show(self, frame: "av.VideoFrame", source: _Source, came: float) -> None:
-        born = source.borns.pop(frame.pts, came or time.monotonic())
-        if source.paced:
-            self._stop.wait(max(0.0, born - time.monotonic()))
-        self.came += 1
-        self.newest.put(Shot(frame, born, source.fresh))
-        source.fresh = False

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from calco.errors import CalcoError
-from calco.film.capture import Capture, Newest
+from calco.film.capture import Capture
+from calco.film.decoding import Newest
 from calco.film.recording import Gone, Sink, as_shown
 from calco.images import Image
 
@@ -180,7 +181,7 @@ def _pump(
     began: float | None = None
     while not stop.is_set() and not any(outlet.gone or outlet.failed for outlet in outlets):
         ended = capture.ended
-        shot = capture.newest.take(0.1)
+        shot = capture.decoder.newest.take(0.1)
         now = time.monotonic()
         if shot is None:
             if ended:
@@ -210,7 +211,7 @@ def _count(done: Done, capture: Capture, outlets: Sequence[_Outlet]) -> None:
         done.recent.popleft()
     while done.delays and done.delays[0][0] < since:
         done.delays.popleft()
-    done.came, done.damaged, done.lost = capture.came, capture.damaged, capture.lost
+    done.came, done.damaged, done.lost = capture.decoder.came, capture.decoder.damaged, capture.lost
     done.missed = {outlet.sink.name: outlet.newest.replaced + outlet.unseen for outlet in outlets}
 
 

@@ -16,7 +16,8 @@ from calco.errors import CalcoError
 from calco.film.capture import Capture
 from calco.film.live import Done, live, stopping
 from calco.film.origins import Origin, asked, origin_of
-from calco.film.recording import Sink, sink_for
+from calco.film.piping import sink_for
+from calco.film.recording import Sink
 from calco.film.watching import Page
 from calco.film.window import Window
 from calco.images import Image

@@ -1,12 +1,9 @@
-"""Live pictures as a film: in a file that survives a kill, in a pipe, or in a virtual camera."""
+"""Live pictures coded as they come, and kept in a film that survives a kill."""
 
 import contextlib
-import errno
 import fcntl
 import io
 import os
-import select
-import stat
 import uuid
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -17,7 +14,7 @@ import cv2
 import numpy as np
 
 from calco import images
-from calco.console import say, warn
+from calco.console import warn
 from calco.errors import CalcoError
 from calco.files import explain
 from calco.images import Image
@@ -27,8 +24,8 @@ if TYPE_CHECKING:
 
 TICKS: Final = Fraction(1, 90000)
 """Seconds; what time stamps count in."""
-_X264: Final = {"preset": "veryfast", "crf": "20", "tune": "zerolatency", "g": "60"}
-_VP9: Final = {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b:v": "0", "g": "60"}
+X264: Final = {"preset": "veryfast", "crf": "20", "tune": "zerolatency", "g": "60"}
+VP9: Final = {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b:v": "0", "g": "60"}
 # A second at most is lost when the process is killed.
 _MOVIE: Final = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
 _MATROSKA: Final = {"cluster_time_limit": "1000", "flush_packets": "1"}
@@ -37,7 +34,6 @@ _FORMATS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     ".mkv": ("matroska", _MATROSKA), ".webm": ("webm", _MATROSKA), ".ts": ("mpegts", {"flush_packets": "1"}),
 }  # fmt: skip
 """By ending: the formats in which each picture has a time of its own."""
-_GRACE: Final = 3.0  # seconds for a reader to take the last pictures
 
 
 class Gone(Exception):
@@ -61,7 +57,7 @@ class Sink(Protocol):
         """Ends."""
 
 
-class _Film:
+class LiveFilm:
     """Pictures of one size, coded into a container that is open; others are fitted into that size."""
 
     def __init__(self, container: "OutputContainer", picture: Image, rate: float, codec: str, options: dict[str, str]):
@@ -78,6 +74,7 @@ class _Film:
         context.color_range = 1  # limited
 
     def write(self, picture: Image, seconds: float) -> None:
+        """Adds a picture, HW1 or HW3 `uint8`."""
         import av
 
         shown = np.ascontiguousarray(np.broadcast_to(fitted(picture, self.size_wh), (*self.size_wh[::-1], 3)))
@@ -91,6 +88,7 @@ class _Film:
             self.container.mux(packet)
 
     def close(self) -> None:
+        """Ends the film, and closes the container."""
         for packet in self.stream.encode():
             self.container.mux(packet)
         self.container.close()
@@ -113,7 +111,8 @@ def fitted(picture: Image, size_wh: tuple[int, int]) -> Image:
 
 
 @contextlib.contextmanager
-def _telling(name: str) -> Iterator[None]:
+def telling(name: str) -> Iterator[None]:
+    """Errors of FFmpeg and of the system, in a sentence about what is written."""
     import av
 
     try:
@@ -163,7 +162,7 @@ class FilmFile:
             CalcoError: When the ending is that of no film, or the file cannot be made.
         """
         self.name, self.path = path, Path(path)
-        self._rate, self._film = rate, None  # type: tuple[Callable[[], float], _Film | None]
+        self._rate, self._film = rate, None  # type: tuple[Callable[[], float], LiveFilm | None]
         if self.path.suffix.lower() not in _FORMATS:
             raise CalcoError(
                 f"{path} is no film that live pictures can be kept in, and no pipe; end it in {' '.join(_FORMATS)}, "
@@ -196,12 +195,12 @@ class FilmFile:
         """
         import av
 
-        with _telling(self.name):
+        with telling(self.name):
             if self._film is None:
                 form, options = _FORMATS[self.path.suffix.lower()]
                 container = av.open(self._file, "w", format=form, options=options)
-                codec, how = ("libvpx-vp9", _VP9) if self.path.suffix.lower() == ".webm" else ("libx264", _X264)
-                self._film = _Film(container, picture, self._rate(), codec, how)
+                codec, how = ("libvpx-vp9", VP9) if self.path.suffix.lower() == ".webm" else ("libx264", X264)
+                self._film = LiveFilm(container, picture, self._rate(), codec, how)
             self._film.write(picture, seconds)
             self._file.check()
         return True
@@ -216,7 +215,7 @@ class FilmFile:
         if self._file.closed:
             return
         try:
-            with _telling(self.name):
+            with telling(self.name):
                 if film is not None:
                     film.close()
                     self._file.check()
@@ -228,154 +227,6 @@ class FilmFile:
             raise CalcoError(f"{error}; {self.part} holds what was recorded until then") from error
         finally:
             self._file.close()
-
-
-class FilmPipe:
-    """A film in a pipe, bare pictures with their times (NUT), or coded as the ending of a named pipe says.
-
-    A named pipe waits for a reader, and for the next one when that leaves. A device is a virtual camera.
-    """
-
-    def __init__(self, path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> None:
-        """Prepares it.
-
-        Args:
-            path: "-" for stdout, a named pipe, or a device.
-            rate: Tells the frames in a second of the source, once it is open.
-            stopped: Whether nobody wants its pictures any more, asked while a reader is waited for.
-
-        Raises:
-            CalcoError: When there is no such device, or stdout is a terminal.
-        """
-        self.path, self.name = path, "stdout" if path == "-" else path
-        self._rate, self._stopped = rate, stopped
-        self._film: _Film | None = None
-        self._handle, self._told = -1, False
-        if path == "-" and os.isatty(1):
-            raise CalcoError("stdout is a terminal, which shows no film; pipe it on, such as: --out - | ffplay -")
-
-    def write(self, picture: Image, seconds: float) -> bool:
-        """Passes a picture on; whether there was a reader.
-
-        Raises:
-            Gone: When the program behind stdout has ended.
-            CalcoError: When it cannot be written.
-        """
-        if self._film is None and not self._begin(picture):
-            return False
-        try:
-            assert self._film is not None
-            with _telling(self.name):
-                self._film.write(picture, seconds)
-        except CalcoError as error:
-            if not isinstance(error.__cause__, BrokenPipeError):
-                raise
-            self._forget()
-            if self.path == "-":
-                raise Gone from error
-            say(f"the reader of {self.name} has left; waiting for another")
-            return False
-        return True
-
-    def _begin(self, picture: Image) -> bool:
-        import av
-
-        form, codec, options = "nut", "rawvideo", {}  # type: tuple[str, str, dict[str, str]]
-        suffix = Path(self.path).suffix.lower()
-        if self.path.startswith("/dev/video"):
-            with _telling(self.name):
-                container = av.open(self.path, "w", format="v4l2")
-                self._film = _Film(container, picture, self._rate(), codec, {})
-            return True
-        if suffix in (".mkv", ".ts", ".webm"):
-            form = {".mkv": "matroska", ".ts": "mpegts", ".webm": "webm"}[suffix]
-            codec, options = ("libvpx-vp9", _VP9) if suffix == ".webm" else ("libx264", _X264)
-        elif suffix == ".y4m":
-            form, codec = "yuv4mpegpipe", "wrapped_avframe"
-        if not self._connect():
-            return False
-        with _telling(self.name):
-            container = av.open(_Writer(self), "w", format=form, options={"flush_packets": "1"})
-            self._film = _Film(container, picture, self._rate(), codec, options)
-        return True
-
-    def _connect(self) -> bool:
-        if self.path == "-":
-            self._handle = 1
-            return True
-        try:
-            # Without O_NONBLOCK it would wait for a reader, and Ctrl-C with it.
-            self._handle = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise explain(error, self.path, "write") from error
-            if not self._told:
-                self._told = True
-                say(f"{self.name} has no reader yet; waiting for one")
-            return False
-        return True
-
-    def put(self, data: bytes) -> int:
-        """Writes bytes in pieces that a pipe takes at once, so that a reader who stands still can be left."""
-        left, patience = memoryview(data), 0.0
-        while left and self._handle >= 0:
-            if select.select([], [self._handle], [], 0.1)[1]:
-                with contextlib.suppress(BlockingIOError):
-                    left = left[os.write(self._handle, left[: select.PIPE_BUF]) :]
-                patience = 0.0
-            elif self._stopped():
-                patience += 0.1
-                if patience > _GRACE:
-                    raise BrokenPipeError(errno.EPIPE, "its reader stands still")
-        return len(data)
-
-    def _forget(self) -> None:
-        import av
-
-        film, self._film = self._film, None
-        handle, self._handle = self._handle, -1  # what FFmpeg still wants to write goes nowhere
-        if handle > 2:
-            os.close(handle)
-        if film is not None:
-            with contextlib.suppress(OSError, ValueError, av.FFmpegError):
-                film.container.close()
-
-    def close(self) -> None:
-        """Ends the film."""
-        import av
-
-        if self._film is not None:
-            with contextlib.suppress(OSError, av.FFmpegError):
-                self._film.close()
-        self._forget()
-
-
-class _Writer:
-    """What FFmpeg writes into; there is no way back in a pipe, so it has no `seek`."""
-
-    def __init__(self, pipe: FilmPipe) -> None:
-        self.write = pipe.put
-
-
-def sink_for(path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> Sink:
-    """What `--out` means: a film, a pipe, stdout or a virtual camera.
-
-    Raises:
-        CalcoError: When it is none of them, or is not there.
-    """
-    if path.startswith("/dev/video") and not os.path.exists(path):
-        raise CalcoError(
-            f"there is no virtual camera {path}; make it: sudo modprobe v4l2loopback video_nr={path[10:] or 9}"
-        )
-    with contextlib.suppress(OSError):
-        mode = 0 if path == "-" else os.stat(path).st_mode
-        if path == "-" or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            return FilmPipe(path, rate, stopped)
-        if stat.S_ISDIR(mode):
-            raise CalcoError(
-                f"{path} is a folder, and live pictures make one film; name a file such as {path}/live.mp4"
-            )
-    return FilmFile(path, rate)
 
 
 def as_shown(drawn: Image) -> Image:
