@@ -1,6 +1,7 @@
 """`calco translate` with a camera, a stream or a film that is played: which options mean that, and what they do."""
 
 import contextlib
+import importlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from calco.film.capture import Capture
 from calco.film.live import Done, live, stopping
 from calco.film.origins import Origin, asked, origin_of
 from calco.film.piping import sink_for
-from calco.film.recording import Sink
+from calco.film.recording import Sink, as_shown
 from calco.film.watching import Page
 from calco.film.window import Window
 from calco.images import Image
@@ -99,13 +100,15 @@ def run(options: dict[str, Any], translator: Translator) -> None:
     origin = asked(origin, options["size"], options["rate"])
     if origin.kind == "file" and options["out"] and _same(origin.place, options["out"]):
         raise CalcoError(f"--out {options['out']} is the film that is read; choose another name")
-    draw = drawing(translator, options)
+    draw, reset = drawing(translator, options), _nothing
+    if options.get("steady"):
+        draw, reset = steadied(draw, importlib.import_module("calco.film.steady").Steady.of(translator.info))
     capture = Capture(origin, patience=options["patience"])
     done = Done()
     with stopping() as stop, _status(done) as progress:
         sinks = _sinks(options, capture, done, stop.is_set)
         try:
-            live(draw, capture, sinks, seconds=options["seconds"], progress=progress, done=done, stop=stop)
+            live(draw, capture, sinks, seconds=options["seconds"], reset=reset, progress=progress, done=done, stop=stop)
         finally:
             if done.drawn:
                 how = f"{translator.device} in {NAMES[translator.precision]}"
@@ -138,6 +141,25 @@ def drawing(translator: Translator, options: dict[str, Any]) -> Callable[[Image]
         return images.resize(drawn, (picture.shape[1], picture.shape[0]))
 
     return made
+
+
+def steadied(draw: Callable[[Image], Image], steady: Any) -> tuple[Callable[[Image], Image], Callable[[], None]]:
+    """Drawing with less flicker, and what makes it begin anew, as after a source was lost."""
+    before: tuple[int, ...] = ()
+
+    def drawn(picture: Image) -> Image:
+        nonlocal before
+        if picture.shape != before:
+            steady.reset()
+        before = picture.shape
+        result: Image = steady(picture, as_shown(draw(picture)))
+        return result
+
+    return drawn, steady.reset
+
+
+def _nothing() -> None:
+    pass
 
 
 def _mask(path: str) -> Image:
