@@ -105,7 +105,7 @@ def test_a_reader_of_stdout_that_leaves_ends_it_quietly(model: Path, clip: Path)
         (["camera:71", "--page", "0"], "there is no camera /dev/video71"),
         (["{clip}", "--live"], "nobody would see it; add --window, --page 8000, or --out FILE"),
         (["{clip}", "--live", "--out", "{clip}"], "is the film that is read; choose another name"),
-        (["{clip}", "--live", "--page", "0", "--jobs", "2"], "--jobs is for pictures in files"),
+        (["{clip}", "--live", "--page", "0", "--jobs", "2"], "--jobs is for pictures and films in files"),
         (["{clip}", "--live", "--page", "0", "--seconds", "-1"], "--seconds is -1; give seconds, or 0 for no limit"),
         (["{clip}", "--live", "--page", "0", "--allow-code"], "--recipe and --allow-code serve --make-input"),
         (["{clip}", "--live", "--page", "0", "--masks", "."], "is a folder, and live pictures have one mask for all"),

@@ -31,13 +31,11 @@ LIVE: Final[dict[str, Any]] = {
     "live": False, "window": False, "page": None, "size": None, "rate": 0.0, "patience": 60.0, "seconds": 0.0,
 }  # fmt: skip
 """The options that live pictures alone have, with their defaults."""
-_OF_PICTURES: Final[dict[str, Any]] = {
-    "overwrite": False,
-    "format": "folder",
-    "jobs": None,
-    "address": "",
-    "engine": "local",
-}
+_OF_FILES: Final[dict[str, Any]] = {
+    "overwrite": False, "format": "folder", "jobs": None, "address": "", "engine": "local", "shard_pictures": 1000,
+    "codec": None, "quality": None, "from_": None, "to": None, "side_by_side": False, "holes_per_frame": False,
+}  # fmt: skip
+"""The options that only pictures and films in files have, with their defaults."""
 
 
 def wants(pictures: str, options: dict[str, Any]) -> bool:
@@ -87,9 +85,12 @@ def run(options: dict[str, Any], translator: Translator) -> None:
     Raises:
         CalcoError: When options do not go together, or source or sinks cannot be used.
     """
-    for name, default in _OF_PICTURES.items():
+    for name, default in _OF_FILES.items():
         if options.get(name, default) != default:
-            raise CalcoError(f"--{name} is for pictures in files; leave it out for live ones")
+            shown = name.strip("_").replace("_", "-")
+            raise CalcoError(f"--{shown} is for pictures and films in files; leave it out for live ones")
+    if more := options.get("more"):
+        raise CalcoError(f"{more[0]} is one name too many: one source is shown live at a time")
     if options["out"] is None and not options["window"] and options["page"] is None:
         raise CalcoError("nobody would see it; add --window, --page 8000, or --out FILE (a film, a pipe, - for stdout)")
     for name in ("patience", "seconds"):
