@@ -178,7 +178,10 @@ def _pump(
     done: Done,
     stop: threading.Event,
 ) -> None:
+    from av.video.reformatter import VideoReformatter
+
     began: float | None = None
+    reformatter = VideoReformatter()
     while not stop.is_set() and not any(outlet.gone or outlet.failed for outlet in outlets):
         ended = capture.ended
         shot = capture.decoder.newest.take(0.1)
@@ -194,7 +197,7 @@ def _pump(
             return
         if shot.fresh:
             reset()
-        drawn = _Drawn(as_shown(draw(shot.picture())), max(0.0, shot.born - began), shot.born)
+        drawn = _Drawn(as_shown(draw(shot.picture(reformatter))), max(0.0, shot.born - began), shot.born)
         done.drawn += 1
         for outlet in outlets:
             outlet.newest.put(drawn)

@@ -17,6 +17,7 @@ from calco import images
 from calco.console import warn
 from calco.errors import CalcoError
 from calco.files import explain
+from calco.film.decoding import BT709, precisely
 from calco.images import Image
 
 if TYPE_CHECKING:
@@ -61,16 +62,19 @@ class LiveFilm:
     """Pictures of one size, coded into a container that is open; others are fitted into that size."""
 
     def __init__(self, container: "OutputContainer", picture: Image, rate: float, codec: str, options: dict[str, str]):
+        from av.video.reformatter import VideoReformatter
+
         height, width = picture.shape[:2]
         self.container, self.size_wh = container, (width + width % 2, height + height % 2)
         self.first, self.last = 0.0, -1
+        self.reformatter = VideoReformatter()
         per_second = Fraction(rate or 25).limit_denominator(1001)
         self.stream: Any = cast(Any, container.add_stream(codec, rate=per_second, options=options))
         self.stream.width, self.stream.height = self.size_wh
         self.stream.pix_fmt = "yuv420p"
         context = self.stream.codec_context
         context.time_base = TICKS
-        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+        context.colorspace = context.color_primaries = context.color_trc = BT709
         context.color_range = 1  # limited
 
     def write(self, picture: Image, seconds: float) -> None:
@@ -79,7 +83,9 @@ class LiveFilm:
 
         shown = np.ascontiguousarray(np.broadcast_to(fitted(picture, self.size_wh), (*self.size_wh[::-1], 3)))
         frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
-        frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+        frame = self.reformatter.reformat(
+            frame, format="yuv420p", dst_colorspace=BT709, dst_color_range=1, interpolation=precisely()
+        )
         if self.last < 0:
             self.first = seconds
         self.last = frame.pts = max(self.last + 1, round((seconds - self.first) / TICKS))
