@@ -43,6 +43,9 @@ class Capture:
             origin: The source.
             patience: Seconds for which a lost camera is looked for; 0 for ever.
         """
+        # Its modules import each other, so it must be there before several threads ask for it.
+        import av  # noqa: F401
+
         self.origin, self.patience = origin, patience
         self.rate = 0.0
         self.lost = 0
