@@ -232,7 +232,7 @@ def translate(args: list[str]) -> None:
     from calco.networks.machine import NAMES, make_ready
 
     options = _parse(args, "translate")
-    live = live_command.wants(options["pictures"], options)
+    live = live_command.wants(options)
     # A wrong model is said before the pictures are listed.
     translator = load(options["model"], device=options["device"], precision=options["precision"])
     make_ready(translator.device, exact=options["precision"] == "fp32")

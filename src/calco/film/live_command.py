@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from rich.live import Live
 from rich.text import Text
 
@@ -38,12 +39,13 @@ _OF_FILES: Final[dict[str, Any]] = {
 """The options that only pictures and films in files have, with their defaults."""
 
 
-def wants(pictures: str, options: dict[str, Any]) -> bool:
+def wants(options: dict[str, Any]) -> bool:
     """Whether a call of `calco translate` is about live pictures.
 
     Raises:
         CalcoError: When it is not, and options say that it should be.
     """
+    pictures = options["pictures"]
     if _origin(pictures, options) is not None:
         return True
     if given := [f"--{name}" for name, default in LIVE.items() if options[name] != default]:
@@ -102,6 +104,7 @@ def run(options: dict[str, Any], translator: Translator) -> None:
     if origin.kind == "file" and options["out"] and _same(origin.place, options["out"]):
         raise CalcoError(f"--out {options['out']} is the film that is read; choose another name")
     draw, reset = drawing(translator, options), _nothing
+    draw(np.zeros((64, 64, 3), np.uint8))  # the first call puts the weights in order, for which no picture shall wait
     if options.get("steady"):
         draw, reset = steadied(draw, importlib.import_module("calco.film.steady").Steady.of(translator.info))
     capture = Capture(origin, patience=options["patience"])
