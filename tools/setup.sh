@@ -61,20 +61,22 @@ install_calco() {
     "${pip[@]}" --editable ".[$extra]"
 }
 
-# The report's test opens it in a browser, driven by playwright, whose own node wants libatomic; without them that test
-# is skipped, and says so.
-browser_for_tests() {
+# The report's test opens it in a browser, driven by playwright, whose own node wants libatomic; that of live pictures opens
+# a window with Tk on an X server without a screen. Without them these tests are skipped, and say so.
+programs_for_tests() {
     local missing=()
     command -v chromium >/dev/null || command -v google-chrome >/dev/null || missing+=(chromium)
+    command -v Xvfb >/dev/null || missing+=(xvfb)
+    "$venv/bin/python" -c 'import tkinter' 2>/dev/null || missing+=(python3-tk)
     /sbin/ldconfig -p | grep -q 'libatomic\.so\.1' || missing+=(libatomic1)
     [ "${#missing[@]}" -eq 0 ] || debian_install "${missing[@]}" ||
-        say "no ${missing[*]}: the browser tests cannot run; apt-get install ${missing[*]}"
+        say "no ${missing[*]}: the tests that need them cannot run; apt-get install ${missing[*]}"
 }
 
 [ -x "$venv/bin/python" ] && fits "$venv/bin/python" || make_venv
 install_calco
 if [ "$extra" = dev ]; then
-    browser_for_tests
+    programs_for_tests
     touch "$venv/.ready-all" # dev holds all
 fi
 touch "$venv/.ready-$extra"

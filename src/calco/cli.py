@@ -228,17 +228,23 @@ def compare(args: list[str]) -> None:
 
 
 def translate(args: list[str]) -> None:
-    """Applies a model to pictures; names, formats, sizes and EXIF are kept."""
+    """Applies a model to pictures, whose names, formats, sizes and EXIF are kept; or live to a camera."""
     from calco.console import bar, say, warn
+    from calco.film import live_command
     from calco.inference.model import load
     from calco.inference.translate import translate as run
     from calco.networks.machine import NAMES, make_ready
 
     options = _parse(args, "translate")
-    engine = _engine(options)
+    live = live_command.wants(options)
     # A wrong model is said before the pictures are listed.
     translator = load(options["model"], device=options["device"], precision=options["precision"])
     make_ready(translator.device, exact=options["precision"] == "fp32")
+    if live:
+        live_command.run(options, translator)
+        return
+    options = live_command.without(options)
+    engine = _engine(options)
     with bar("translating") as advance:
         done = run(**options, engine=engine, progress=lambda count, total, _name: advance(count, total))
     kept = f", {done.kept} kept from before" if done.kept else ""

@@ -131,7 +131,7 @@ def translate(
     model: Model,
     pictures: Pictures,
     /,
-    out: str,
+    out: str | None = None,
     masks: str | None = None,
     noise_seed: int | None = None,
     native: bool = False,
@@ -146,13 +146,21 @@ def translate(
     engine: Name = "local",
     address: str = "",
     jobs: int | None = None,
+    live: bool = False,
+    window: bool = False,
+    page: int | None = None,
+    size: str | None = None,
+    rate: float = 0.0,
+    patience: float = 60.0,
+    seconds: float = 0.0,
 ) -> Options:
-    """Translates a picture or a folder of pictures.
+    """Translates a picture or a folder of pictures, or live what a camera sees.
 
     Args:
         model: A run or a model folder.
-        pictures: A picture, or a folder that is read with its sub-folders.
-        out: The folder to write into.
+        pictures: A picture, or a folder that is read with its sub-folders. Live: camera, camera:1, /dev/video0; an
+            address such as rtsp://...; - for stdin, or a named pipe; with live, a film at its own pace.
+        out: The folder to write into. Live: a film, - for stdout, a named pipe or a virtual camera such as /dev/video9.
         masks: A folder of masks with the names of the pictures, white where they shall be redrawn; for erase.
         noise_seed: Leaves dropout on, drawn from this seed, for variety.
         native: Shows the network the pictures at their own scale, not at that of training.
@@ -167,5 +175,12 @@ def translate(
         engine: local works in this process, or in several with jobs; ray through Ray Data.
         address: Of a Ray cluster (auto, ray://host:10001, host:6379); without one, a Ray of its own on this machine.
         jobs: Processes that load the model; 0 for as many as cores. By default this one; with Ray, one for each core.
+        live: Plays a film, or the stream at an http address: always its newest picture, others are dropped and counted.
+        window: Shows live pictures in a window; q closes it.
+        page: Shows live pictures in a browser, on this port of this machine; 0 for any that is free.
+        size: Asks the camera for pictures of this size, such as 1280x720; of a pipe it tells that of bare RGB pictures.
+        rate: Asks the camera for so many frames in a second, or tells those of bare pictures in a pipe.
+        patience: Seconds for which a lost camera is looked for; 0 for ever.
+        seconds: Stops live translation after so many seconds; 0 for never.
     """
     return locals()

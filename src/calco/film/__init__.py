@@ -1,1 +1,1 @@
-"""Films: how steady they are, and what makes them so."""
+"""Moving pictures: films as streams, cameras, and what keeps a film steady."""

@@ -1,0 +1,213 @@
+"""`calco translate` with a camera, a stream or a film that is played: which options mean that, and what they do."""
+
+import contextlib
+import importlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from rich.live import Live
+from rich.text import Text
+
+from calco import images
+from calco.console import console, say
+from calco.errors import CalcoError
+from calco.film.capture import Capture
+from calco.film.live import Done, live, stopping
+from calco.film.origins import Origin, asked, origin_of
+from calco.film.piping import sink_for
+from calco.film.recording import Sink, as_shown
+from calco.film.watching import Page
+from calco.film.window import Window
+from calco.images import Image
+from calco.inference.making import input_maker
+from calco.inference.model import Translator
+from calco.networks.machine import NAMES
+from calco.pairs.frames import is_film
+
+LIVE: Final[dict[str, Any]] = {
+    "live": False, "window": False, "page": None, "size": None, "rate": 0.0, "patience": 60.0, "seconds": 0.0,
+}  # fmt: skip
+"""The options that live pictures alone have, with their defaults."""
+_OF_FILES: Final[dict[str, Any]] = {
+    "overwrite": False, "format": "folder", "jobs": None, "address": "", "engine": "local", "shard_pictures": 1000,
+    "codec": None, "quality": None, "from_": None, "to": None, "side_by_side": False, "holes_per_frame": False,
+}  # fmt: skip
+"""The options that only pictures and films in files have, with their defaults."""
+
+
+def wants(options: dict[str, Any]) -> bool:
+    """Whether a call of `calco translate` is about live pictures.
+
+    Raises:
+        CalcoError: When it is not, and options say that it should be.
+    """
+    pictures = options["pictures"]
+    if _origin(pictures, options) is not None:
+        return True
+    if given := [f"--{name}" for name, default in LIVE.items() if options[name] != default]:
+        raise CalcoError(
+            f"{given[0]} is for cameras, streams and films that are played, and {pictures} is none; leave it out"
+        )
+    if options["out"] is None:
+        raise CalcoError("--out is missing; name the folder to write into")
+    return False
+
+
+def without(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are left for pictures."""
+    return {name: value for name, value in options.items() if name not in LIVE}
+
+
+def _origin(pictures: str, options: dict[str, Any]) -> Origin | None:
+    watched = options["window"] or options["page"] is not None
+    out = options["out"]
+    return origin_of(pictures, live=options["live"] or watched, watched=out is not None and _of_films(out))
+
+
+def _of_films(out: str) -> bool:
+    """Whether a film goes there: stdout, a pipe, a device, or a name that ends as films do."""
+    with contextlib.suppress(OSError):
+        mode = os.stat(out).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            return True
+    return out == "-" or out.startswith("/dev/video") or is_film(out)
+
+
+def run(options: dict[str, Any], translator: Translator) -> None:
+    """Translates live pictures until they end, or somebody stops it.
+
+    Args:
+        options: Of `calco translate`.
+        translator: The model.
+
+    Raises:
+        CalcoError: When options do not go together, or source or sinks cannot be used.
+    """
+    for name, default in _OF_FILES.items():
+        if options.get(name, default) != default:
+            shown = name.strip("_").replace("_", "-")
+            raise CalcoError(f"--{shown} is for pictures and films in files; leave it out for live ones")
+    if more := options.get("more"):
+        raise CalcoError(f"{more[0]} is one name too many: one source is shown live at a time")
+    if options["out"] is None and not options["window"] and options["page"] is None:
+        raise CalcoError("nobody would see it; add --window, --page 8000, or --out FILE (a film, a pipe, - for stdout)")
+    for name in ("patience", "seconds"):
+        if not 0 <= options[name] < float("inf"):
+            raise CalcoError(f"--{name} is {options[name]:g}; give seconds, or 0 for no limit")
+    origin = _origin(options["pictures"], options)
+    assert origin is not None
+    origin = asked(origin, options["size"], options["rate"])
+    if origin.kind == "file" and options["out"] and _same(origin.place, options["out"]):
+        raise CalcoError(f"--out {options['out']} is the film that is read; choose another name")
+    draw, reset = drawing(translator, options), _nothing
+    draw(np.zeros((64, 64, 3), np.uint8))  # the first call puts the weights in order, for which no picture shall wait
+    if options.get("steady"):
+        draw, reset = steadied(draw, importlib.import_module("calco.film.steady").Steady.of(translator.info))
+    capture = Capture(origin, patience=options["patience"])
+    done = Done()
+    with stopping() as stop, _status(done) as progress:
+        sinks = _sinks(options, capture, done, stop.is_set)
+        try:
+            live(draw, capture, sinks, seconds=options["seconds"], reset=reset, progress=progress, done=done, stop=stop)
+        finally:
+            if done.drawn:
+                how = f"{translator.device} in {NAMES[translator.precision]}"
+                say(f"{done.words()}, computed on {how}")
+    if isinstance(options["out"], str) and Path(options["out"]).is_file():
+        say(f"{options['out']} is written")
+
+
+def drawing(translator: Translator, options: dict[str, Any]) -> Callable[[Image], Image]:
+    """What is done with each picture, as the options say.
+
+    Raises:
+        CalcoError: When they do not go together, or a mask cannot be read.
+    """
+    noise_seed, native = options["noise_seed"], options["native"]
+    mask = _mask(options["masks"]) if options["masks"] is not None else None
+    if not options["make_input"]:
+        if options["recipe"] is not None or options["allow_code"]:
+            raise CalcoError("--recipe and --allow-code serve --make-input; give that too, or leave them out")
+        return lambda picture: translator(picture, mask=_fitting(mask, picture), noise_seed=noise_seed, native=native)
+    if mask is not None:
+        raise CalcoError("--masks tells what to redraw, and --make-input erases by itself; give one of them")
+    make = input_maker(
+        translator.info, recipe=options["recipe"], allow_code=options["allow_code"], seed=noise_seed or 0
+    )
+
+    def made(picture: Image) -> Image:
+        # One name for all frames: what chance makes (holes, scratches) stands still.
+        drawn = translator(make(picture, "live"), noise_seed=noise_seed, native=True)
+        return images.resize(drawn, (picture.shape[1], picture.shape[0]))
+
+    return made
+
+
+def steadied(draw: Callable[[Image], Image], steady: Any) -> tuple[Callable[[Image], Image], Callable[[], None]]:
+    """Drawing with less flicker, and what makes it begin anew, as after a source was lost."""
+    before: tuple[int, ...] = ()
+
+    def drawn(picture: Image) -> Image:
+        nonlocal before
+        if picture.shape != before:
+            steady.reset()
+        before = picture.shape
+        result: Image = steady(picture, as_shown(draw(picture)))
+        return result
+
+    return drawn, steady.reset
+
+
+def _nothing() -> None:
+    pass
+
+
+def _mask(path: str) -> Image:
+    if Path(path).is_dir():
+        raise CalcoError(f"--masks {path} is a folder, and live pictures have one mask for all; name a picture")
+    return images.as_channels(images.read(path), 1)
+
+
+def _fitting(mask: Image | None, picture: Image) -> Image | None:
+    if mask is None or mask.shape[:2] == picture.shape[:2]:
+        return mask
+    return images.resize(mask, (picture.shape[1], picture.shape[0]), "nearest")
+
+
+def _sinks(options: dict[str, Any], capture: Capture, done: Done, stopped: Callable[[], bool]) -> list[Sink]:
+    sinks: list[Sink] = []
+    title = f"{capture.origin.name} by {Path(options['model']).name}"
+    try:
+        if options["out"] is not None:
+            sinks.append(sink_for(options["out"], lambda: capture.rate, stopped))
+        if options["page"] is not None:
+            page = Page(options["page"], title, done.line)
+            sinks.append(page)
+            say(f"the page is {page.address}")
+        if options["window"]:
+            sinks.append(Window(title))
+    except CalcoError:
+        for sink in sinks:
+            sink.close()
+        raise
+    return sinks
+
+
+def _same(one: str, other: str) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samefile(one, other)
+    return False
+
+
+@contextlib.contextmanager
+def _status(done: Done) -> Iterator[Callable[[Done], None]]:
+    """A line at the terminal that tells how it goes."""
+    if not console.is_terminal:
+        yield lambda _done: None
+        return
+    with Live(console=console, transient=True, refresh_per_second=4, get_renderable=lambda: Text(done.line())):
+        yield lambda _done: None
