@@ -27,6 +27,7 @@ LAYERS = (
     "checking",
     "networks",
     "inference",
+    "film",
     "evaluation",
     "training",
     "detection",

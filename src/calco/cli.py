@@ -224,17 +224,24 @@ def compare(args: list[str]) -> None:
 
 
 def translate(args: list[str]) -> None:
-    """Applies a model to pictures; names, formats, sizes and EXIF are kept."""
+    """Applies a model to pictures and films; names, formats, sizes, EXIF and sound are kept."""
     from calco.console import bar, say, warn
+    from calco.film import command as films
     from calco.inference.model import load
     from calco.inference.translate import translate as run
     from calco.networks.machine import NAMES, make_ready
 
     options = _parse(args, "translate")
-    engine = _engine(options)
+    of_films = films.wants(options)
+    if not of_films:
+        options = films.without(options)
+        engine = _engine(options)
     # A wrong model is said before the pictures are listed.
     translator = load(options["model"], device=options["device"], precision=options["precision"])
     make_ready(translator.device, exact=options["precision"] == "fp32")
+    if of_films:
+        films.run(options, translator)
+        return
     with bar("translating") as advance:
         done = run(**options, engine=engine, progress=lambda count, total, _name: advance(count, total))
     kept = f", {done.kept} kept from before" if done.kept else ""

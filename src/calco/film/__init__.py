@@ -1,0 +1,1 @@
+"""Films: read, translated and written as one stream."""
