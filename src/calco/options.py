@@ -160,8 +160,8 @@ def translate(
         pictures: A picture or a film, or a folder of either, which is read with its sub-folders.
         more: Further films.
         out: The folder to write into; for one film also the film to write, whose ending tells the container.
-        masks: A folder of masks with the names of the pictures, white where they shall be redrawn; for erase. For films,
-            one picture that serves for all frames.
+        masks: A folder of masks with the names of the pictures, white where they shall be redrawn; for erase. One
+            picture for all frames of a film.
         noise_seed: Leaves dropout on, drawn from this seed, for variety.
         native: Shows the network the pictures at their own scale, not at that of training.
         overwrite: Translates again what stands in the folder, or under the name of the film.

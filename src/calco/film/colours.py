@@ -60,14 +60,9 @@ class Colours:
 
 def _precise() -> int:
     """By default swscale repeats chroma and rounds down, which darkens by a level."""
-    from av.video.reformatter import Interpolation
+    from av.video.reformatter import Interpolation as How
 
-    return (
-        Interpolation.BILINEAR
-        | Interpolation.ACCURATE_RND
-        | Interpolation.FULL_CHR_H_INT
-        | Interpolation.FULL_CHR_H_INP
-    )
+    return How.BILINEAR | How.ACCURATE_RND | How.FULL_CHR_H_INT | How.FULL_CHR_H_INP
 
 
 def usual(height: int) -> Colours:

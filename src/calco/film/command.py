@@ -1,5 +1,6 @@
 """`calco translate` with films: which calls mean them, what their options become, and what is said at the end."""
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any, Final
@@ -33,7 +34,7 @@ _SAID: Final = 8
 
 
 def wants(options: dict[str, Any]) -> bool:
-    """Whether a call of `calco translate` is about films: all that is given ends as films do, or are folders of films."""
+    """Whether a call of `calco translate` is about films: each name ends as a film's, or is a folder of films."""
     return all(is_film(given) or (os.path.isdir(given) and looks_like_film(given)) for given in _given(options))
 
 
@@ -127,9 +128,9 @@ def film_options(options: dict[str, Any], translator: Translator) -> FilmOptions
 
 
 def _steadier(translator: Translator) -> Callable[[], Steadier]:
-    from calco.film.steady import Steady
+    steady = importlib.import_module("calco.film.steady").Steady
 
-    return lambda: Steady.of(translator.info)
+    return lambda: steady.of(translator.info)
 
 
 def _tell(done: FilmDone, translator: Translator) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
@@ -133,7 +133,7 @@ class Film:
                 group.append(event)
         return told
 
-    def frames(self, start: Fraction | float = 0, stop: Fraction | float | None = None) -> Iterator[Frame]:
+    def frames(self, start: Fraction | float = 0, stop: Fraction | float | None = None) -> Generator[Frame, None, None]:
         """The frames that are shown from one time to another, in order, each once.
 
         What cannot be decoded is passed over and noted in `damage`. Frames of another size are brought to the size of
@@ -163,7 +163,7 @@ class Film:
             if waiting is not None:
                 yield replace(waiting, number=count)
 
-    def _shown(self, begin: Fraction) -> Iterator[Frame]:
+    def _shown(self, begin: Fraction) -> Generator[Frame, None, None]:
         """Frames from some time before `begin` on, with their times put in order."""
         # Without time stamps frames are counted, so all are read.
         seeks = begin > 2 * _LEAD
@@ -177,7 +177,7 @@ class Film:
         with contextlib.closing(self._timed(None)) as timed:
             yield from timed
 
-    def _timed(self, target: Fraction | None) -> Iterator[Frame]:
+    def _timed(self, target: Fraction | None) -> Generator[Frame, None, None]:
         import av
 
         with opened(self.path) as (container, stream):

@@ -38,7 +38,8 @@ def write_report(film: Path, source: str, scores: Sequence[tuple[float, float]])
     shown = {"the lowest": ordered[0], "the median": ordered[len(ordered) // 2], "the highest": ordered[-1]}
     tiles = {"mean PSNR": statistics.fmean(values), "lowest": min(values), "highest": max(values)}
     told = "".join(
-        f'<li class="tile"><span class="name">{name}</span><span class="value">{value:.2f} <small>dB</small></span></li>'
+        f'<li class="tile"><span class="name">{name}</span><span class="value">{value:.2f} '
+        "<small>dB</small></span></li>"
         for name, value in tiles.items()
     )
     body = (
@@ -81,13 +82,12 @@ def _curve(scores: Sequence[tuple[float, float]]) -> str:
 
     lines = []
     for level in range(low, high + 1, 5 if high - low <= 30 else 10):
-        lines.append(
-            f'<line x1="{_LEFT}" x2="{WIDTH - 10}" y1="{y(level):.1f}" y2="{y(level):.1f}" stroke="var(--faint)"/>'
-        )
+        line = f'x1="{_LEFT}" x2="{WIDTH - 10}" y1="{y(level):.1f}" y2="{y(level):.1f}"'
+        lines.append(f'<line {line} stroke="var(--faint)"/>')
         lines.append(f'<text x="{_LEFT - 8}" y="{y(level) + 4:.1f}" text-anchor="end">{level} dB</text>')
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        lines.append(f'<text x="{x(share * end):.1f}" y="{HEIGHT - 8}" text-anchor="{"end" if share == 1 else "middle"}">'
-                     f"{clock(share * end)}</text>")  # fmt: skip
+        place = f'x="{x(share * end):.1f}" y="{HEIGHT - 8}" text-anchor="{"end" if share == 1 else "middle"}"'
+        lines += [f"<text {place}>{clock(share * end)}</text>"]
     path = " ".join(f"{x(time):.1f},{y(score):.1f}" for time, score in points)
     return (
         f'<svg class="curve" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="PSNR of each frame">'

@@ -45,34 +45,16 @@ class Sheet:
         for level in (20, 30, 40):
             y = self._y(level)
             cv2.line(self._sheet, (0, y), (self.size[0], y), _LINE, 1)
-            cv2.putText(
-                self._sheet,
-                f"{level} dB",
-                (4, y - 3),
-                cv2.FONT_HERSHEY_SIMPLEX,
-                self._scale * 0.8,
-                _TEXT,
-                1,
-                cv2.LINE_AA,
-            )
-
-    @property
-    def _scale(self) -> float:
-        return self._band / 44
+            self._put(f"{level} dB", (4, y - 3), 0.8)
 
     def _write(self, text: str, place: int) -> None:
         left = place * (self._cell[0] + GAP)
         self._sheet[: self._band, left : left + self._cell[0]] = _DARK
-        cv2.putText(
-            self._sheet,
-            text,
-            (left + 6, round(self._band * 0.72)),
-            cv2.FONT_HERSHEY_SIMPLEX,
-            self._scale,
-            _TEXT,
-            1,
-            cv2.LINE_AA,
-        )
+        self._put(text, (left + 6, round(self._band * 0.72)))
+
+    def _put(self, text: str, where: tuple[int, int], share: float = 1.0) -> None:
+        scale = self._band / 44 * share
+        cv2.putText(self._sheet, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, _TEXT, 1, cv2.LINE_AA)
 
     def _y(self, score: float) -> int:
         share = (min(max(score, _LOW), _HIGH) - _LOW) / (_HIGH - _LOW)

@@ -94,9 +94,13 @@ class FilmDone:
 
 
 def translate_film(
-    translator: Translator, source: str | os.PathLike[str], out: str | os.PathLike[str], options: FilmOptions | None = None,
-    *, progress: Progress | None = None,
-) -> FilmDone:  # fmt: skip
+    translator: Translator,
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    options: FilmOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> FilmDone:
     """Translates a film; size, rate, times, sound, colours and title are kept.
 
     A call that was interrupted, by whatever, goes on where it stopped when it is repeated with the same model and
@@ -258,7 +262,7 @@ def translate_films(
         CalcoError: When there is no film, the folder holds what another model wrote, or none could be translated.
     """
     options = options or FilmOptions()
-    folder = make_folder(out)
+    folder = make_folder(os.fspath(out))
     films = list_films(sources, folder)
     record = options.record()
     manifest = folder / MANIFEST
