@@ -1,5 +1,6 @@
 """Encoders by the name of what they write, with the settings that this machine and a player like."""
 
+import io
 import os
 from dataclasses import dataclass
 from fractions import Fraction
@@ -125,10 +126,15 @@ def choose_codec(asked: str | None, path: str) -> str:
     if ending not in FILM_SUFFIXES:
         raise CalcoError(f"{path} does not end like a film; name it with .mp4, .mkv, .mov or .webm at its end")
     codec = asked or ("vp9" if ending == ".webm" else "h264")
-    encoder = encoder_of(codec)
-    try:
-        with av.open(os.devnull, "w", format=format_of(path)) as container:
-            container.add_stream(encoder, rate=25)
+    encoder_of(codec)
+    if (ending in _HOLD_ALL) or (ending == ".webm" and codec in ("vp9", "av1")):
+        return codec
+    try:  # some say no only when their beginning is written
+        with av.open(io.BytesIO(), "w", format=format_of(path)) as container:
+            trial = Encoding(codec=codec, quality=30, size=(64, 64), rate=Fraction(25), time_base=Fraction(1, 25),
+                             colours=Colours(), pixels="yuv420p")  # fmt: skip
+            new_stream(container, trial, path)
+            container.start_encoding()
     except (ValueError, av.FFmpegError) as error:
         others = ".webm or .mkv" if codec == "vp9" else ".mp4 or .mkv"
         raise CalcoError(f"a {ending} file cannot hold {codec}; name the result with {others} at its end, "
@@ -136,6 +142,7 @@ def choose_codec(asked: str | None, path: str) -> str:
     return codec
 
 
+_HOLD_ALL: Final = (".mp4", ".m4v", ".mov", ".mkv")
 _FORMATS: Final = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".flv": "flv",
     ".mpg": "mpeg", ".mpeg": "mpeg", ".m2ts": "mpegts", ".mts": "mpegts", ".wmv": "asf", ".ogv": "ogg", ".3gp": "3gp",

@@ -64,8 +64,16 @@ class Drawing:
         size: Of what is written, pixels.
     """
 
-    def __init__(self, translator: Translator, film: Film, wish: Wish, steady: Steadier | None = None) -> None:
+    def __init__(self, translator: Translator, film: Film, wish: Wish, steady: Steadier | None = None,
+                 frames: int | None = None) -> None:  # fmt: skip
         """Prepares it.
+
+        Args:
+            translator: The model.
+            film: Whose frames come.
+            wish: How they are drawn.
+            steady: Is shown each frame with its drawing.
+            frames: How many there will be, where that is known.
 
         Raises:
             CalcoError: When an input shall be made and the model's recipe makes none, or its code may not run.
@@ -73,7 +81,7 @@ class Drawing:
         self.translator, self.wish, self.steady = translator, wish, steady
         makes = wish.make_input or wish.side_by_side
         self._make = _maker(translator.info, wish, film) if makes else None
-        self.sheet = Sheet(film.size, film.frames_hint or 0) if wish.side_by_side else None
+        self.sheet = Sheet(film.size, frames or 0) if wish.side_by_side else None
         self.size = self.sheet.size if self.sheet is not None else film.size
 
     def __call__(self, frame: Frame) -> Drawn:

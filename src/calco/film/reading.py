@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 WHITE: Final = (255, 255, 255)
 _LEAD: Final = Fraction(2)  # seconds before a place from which it is decoded: codecs reorder, formats seek roughly
+_FEW_GAPS: Final = 2  # times without frames up to which they are remarkable; where the rate varies there are more
 _ONE_PLACE: Final = 1  # seconds within which damage is told as one
 
 
@@ -79,6 +80,7 @@ class Film:
         self.background = background
         self._events: list[tuple[Fraction, str]] = []
         self._remarks: list[str] = []
+        self._gaps: list[tuple[float, float]] = []
         with opened(self.path) as (container, stream):
             self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
             starts = [
@@ -92,11 +94,16 @@ class Film:
                 length = container.duration / 1e6
             self.duration = length if length is not None and length > 0 else None
             self.metadata = dict(container.metadata)
+            numbered = container.format.name == "avi"
             hint, aspect = stream.frames, Fraction(stream.sample_aspect_ratio or 1)
             first = next(self._decoded(container, stream), None)
         if first is None:
             raise CalcoError(f"cannot read {path}: none of its frames can be decoded; replace or remove it")
         self.start = Fraction(min(starts, default=first.pts * self.time_base if first.pts is not None else 0))
+        # In AVI frames have no times of their own, and FFmpeg takes them for those of decoding, which run late.
+        self._late = Fraction(0)
+        if numbered and first.pts is not None:
+            self._late = max(Fraction(0), first.pts * self.time_base - self.start)
         self._turns = round(first.rotation / 90) % 4
         self._coded = (first.width, first.height)
         self.size = self._coded[::-1] if self._turns % 2 else self._coded
@@ -188,16 +195,19 @@ class Film:
                 except av.FFmpegError:
                     return
             last: Fraction | None = None
+            self._gaps = []
             reformatter = av.video.reformatter.VideoReformatter()
             for count, frame in enumerate(self._decoded(container, stream)):
                 if frame.pts is None:
                     time = Fraction(0) if last is None else last + 1 / self.rate
                 else:
-                    time = frame.pts * self.time_base - self.start
+                    time = frame.pts * self.time_base - self.start - self._late
                 if last is not None and time <= last:
                     time = last + 1 / self.rate / 2
                 if frame.is_corrupt:
                     self._events.append((time, "damaged frame"))
+                if last is not None:
+                    self._step(last, time)
                 last = time
                 span = frame.duration * self.time_base if frame.duration else None
                 with telling(self.path):
@@ -205,8 +215,15 @@ class Film:
                 yield Frame(picture, time, frame.pts, self.time_base, count, span)
             self._look_at_end(last)
 
+    def _step(self, before: Fraction, now: Fraction) -> None:
+        """Notes a time without frames; as many as are usual where the rate varies are no damage."""
+        if now - before > max(4 / self.rate, Fraction(1, 3)):
+            self._gaps.append((float(before), float(now)))
+
     def _look_at_end(self, last: Fraction | None) -> None:
         """Notes when the film ends much before the length that it claims."""
+        if len(self._gaps) <= _FEW_GAPS:
+            self._remarks += [f"there are no frames between {begin:.2f} and {end:.2f} s" for begin, end in self._gaps]
         if last is None or self.duration is None:
             return
         missing = self.duration - float(last + 1 / self.rate)
@@ -218,6 +235,7 @@ class Film:
         import av
 
         packets = container.demux(stream)
+        decoder = _decoder(stream)
         where = Fraction(0)
         while True:
             try:
@@ -230,7 +248,7 @@ class Film:
             if packet.pts is not None:
                 where = max(where, packet.pts * self.time_base - getattr(self, "start", Fraction(0)))
             try:
-                yield from packet.decode()
+                yield from decoder.decode(packet if packet.size else None)
             except (av.InvalidDataError, av.error.UndefinedError, ValueError):
                 self._events.append((where, "undecodable packet"))
 
@@ -251,6 +269,18 @@ class Film:
             ground = np.array(self.background, np.uint16)
             image = ((image[..., :3] * share + ground * (255 - share) + 127) // 255).astype(np.uint8)
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+def _decoder(stream: "VideoStream") -> "av.VideoCodecContext":
+    """FFmpeg's own decoders of VP8 and VP9 do not see what is transparent; those of libvpx do."""
+    import av
+
+    name = f"libvpx-{stream.codec_context.name}".replace("-vp8", "")
+    if stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return stream.codec_context
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    return decoder
 
 
 def seconds_of(text: str) -> Fraction:

@@ -29,7 +29,7 @@ class Sheet:
         """
         self._cell = width, height = size
         self._band = max(22, round(height / 14) // 2 * 2)
-        self._strip = max(44, round(height / 6) // 2 * 2)
+        self._strip = max(56, round(height / 4) // 2 * 2)
         full = (3 * width + 2 * GAP, self._band + height + self._strip)
         self.size = (full[0] + full[0] % 2, full[1] + full[1] % 2)
         self._frames = max(2, frames)
@@ -42,10 +42,10 @@ class Sheet:
         """The lines of the curve's field, with their values."""
         self._write(NAMES[0], 0)
         self._write(NAMES[1], 1)
-        for level in (20, 30, 40):
+        for level in (20, 40):
             y = self._y(level)
             cv2.line(self._sheet, (0, y), (self.size[0], y), _LINE, 1)
-            self._put(f"{level} dB", (4, y - 3), 0.8)
+            self._put(f"{level} dB", (4, y - 3), 0.7)
 
     def _write(self, text: str, place: int) -> None:
         left = place * (self._cell[0] + GAP)

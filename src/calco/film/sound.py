@@ -34,7 +34,7 @@ class Sound:
         self._held = contextlib.ExitStack()
         container, _ = self._held.enter_context(opened(film.path))
         self._container, self._film, self._out = container, film, out
-        self._start, self._stop, self._whole = start, stop, not start and stop is None
+        self._start, self._stop = start, stop
         self._signed = ending in (".mp4", ".m4v", ".mov")  # which keep what is heard before the first picture
         self._copied: dict[int, Any] = {}
         self._coded: dict[int, Any] = {}
@@ -48,7 +48,8 @@ class Sound:
         import av
 
         name = None if stream.codec_context is None else stream.codec_context.codec.canonical_name
-        if name is not None and name in self._out.supported_codecs:
+        streams = "mpegts" in self._out.format.name and name in ("aac", "mp3", "mp2", "ac3")  # which it does not list
+        if name is not None and (streams or name in self._out.supported_codecs):
             with contextlib.suppress(ValueError, av.FFmpegError):
                 self._copied[stream.index] = copy = self._out.add_stream_from_template(stream)
                 copy.time_base = stream.time_base
@@ -84,7 +85,7 @@ class Sound:
                 packet = None
             if packet is None:
                 break
-            if packet.stream_index in self._copied:
+            if packet.stream.index in self._copied:
                 yield from self._copy(packet)
             else:
                 yield from self._coded_anew(packet)
@@ -100,18 +101,18 @@ class Sound:
             return
         base = Fraction(packet.time_base)
         time = packet.pts * base - self._film.start - self._start
-        if self._late(time) or (time < 0 and not (self._whole and self._signed)):
+        if self._late(time) or (time < 0 and not (self._signed and not self._start)):
             return
         shift = round((self._film.start + self._start) / base)
         packet.pts -= shift
         packet.dts = packet.pts if packet.dts is None else packet.dts - shift
-        packet.stream = self._copied[packet.stream_index]
+        packet.stream = self._copied[packet.stream.index]
         yield float(time), packet
 
     def _coded_anew(self, packet: "av.Packet[Any]") -> "Iterator[tuple[float, av.Packet[Any]]]":
         import av
 
-        stream = self._coded[packet.stream_index]
+        stream = self._coded[packet.stream.index]
         with contextlib.suppress(av.InvalidDataError):
             for frame in packet.decode():
                 if frame.pts is None or frame.time_base is None:

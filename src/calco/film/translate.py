@@ -125,12 +125,12 @@ def translate_film(
         raise CalcoError(f"{source} is {film.duration:.1f} seconds long, and --from is {float(options.start):g}; "
                          "give an earlier time")  # fmt: skip
     steady = options.steadier() if options.steadier is not None else None
-    drawing = Drawing(translator, film, options.wish, steady)
+    total = _total(film, options)
+    drawing = Drawing(translator, film, options.wish, steady, total)
     if options.overwrite:
         part_of(target).unlink(missing_ok=True)
     status = os.stat(source)
     made_by = {"film": [os.path.basename(source), status.st_size, status.st_mtime_ns], **options.record()}
-    total = _total(film, options)
     done = FilmDone(target)
     with FilmWriter(
         target, drawing.size, codec=options.codec, quality=options.quality, like=film, start=options.start,
