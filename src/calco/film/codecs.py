@@ -38,8 +38,8 @@ CODECS: Final[dict[str, _Codec]] = {
     "av1": _Codec(("libsvtav1", "libaom-av1"), 63, 24, True),
 }
 _CRF: Final = {
-    # One thread each: the model has the cores, and an encoder whose threads wait for them makes its threads wait.
-    "libx264": {"preset": "veryfast", "threads": "1"},
+    # Quick ones, in one thread each: the model has the cores, and what the encoder takes is taken from it.
+    "libx264": {"preset": "superfast", "threads": "1"},
     "libx265": {"preset": "superfast", "x265-params": "log-level=none:open-gop=0:pools=1:frame-threads=1"},
     "libvpx-vp9": {"b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1", "threads": "1"},
     "libsvtav1": {"preset": "10", "svtav1-params": "lp=1"},

@@ -7,6 +7,7 @@ import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -262,13 +263,20 @@ class Film:
                 self._remarks.append(
                     f"frames are {size} from {float(time):.2f} s on: brought to the first one's {width}x{height}"
                 )
-        alpha = any(component.is_alpha for component in frame.format.components)
+        alpha = _has_alpha(frame.format.name)
         image = self.colours.to_rgb(frame, reformatter, (width, height), alpha=alpha)
         if alpha:
             share = image[..., 3:].astype(np.uint16)
             ground = np.array(self.background, np.uint16)
             image = ((image[..., :3] * share + ground * (255 - share) + 127) // 255).astype(np.uint8)
         return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+@lru_cache(maxsize=64)
+def _has_alpha(pixels: str) -> bool:
+    import av
+
+    return any(component.is_alpha for component in av.VideoFormat(pixels).components)
 
 
 def _decoder(stream: "VideoStream") -> "av.VideoCodecContext":
