@@ -9,7 +9,6 @@ from calco.pairs.sources import Kind
 
 Model = Annotated[str, arg(metavar="MODEL")]
 Pictures = Annotated[str, arg(metavar="PICTURES")]
-Codec = Literal["h264", "h265", "vp9", "av1"]
 Options = dict[str, Any]
 
 
@@ -145,7 +144,7 @@ def translate(
     engine: Name = "local",
     address: str = "",
     jobs: int | None = None,
-    codec: Codec | None = None,
+    codec: str | None = None,
     quality: int | None = None,
     from_: Annotated[str | None, arg(name="from")] = None,
     to: str | None = None,
@@ -175,7 +174,7 @@ def translate(
         engine: local works in this process, or in several with jobs; ray through Ray Data.
         address: Of a Ray cluster (auto, ray://host:10001, host:6379); without one, a Ray of its own on this machine.
         jobs: Processes that load the model; 0 for as many as cores. By default this one; with Ray, one for each core.
-        codec: Of films; by default vp9 in .webm and h264 elsewhere.
+        codec: Of films: h264, h265, vp9 or av1; by default vp9 in .webm and h264 elsewhere.
         quality: The encoder's constant rate factor, 0 for the best; by default one at which little is to be seen.
         from_: Where in the film to begin: seconds, mm:ss or hh:mm:ss.
         to: Where to end.

@@ -77,6 +77,22 @@ def packets(path: Path) -> dict[str, list[bytes]]:
         return found
 
 
+def packet_places(path: Path) -> list[tuple[int, int]]:
+    """Where each packet of the pictures lies in the file, and its length."""
+    with av.open(str(path)) as container:
+        return [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
+
+
+def silent_film(path: Path) -> Path:
+    """A file that ends like a film's and holds sound alone."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48_000)
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 48_000
+        container.mux([*stream.encode(frame), *stream.encode(None)])
+    return path
+
+
 def info(recipe: str = "colorize", **changes: Any) -> ModelInfo:
     """Of a model that has learned nothing."""
     composition = {"colorize": "luminance", "erase": "filled", "aligned": "plain"}[recipe]

@@ -17,7 +17,7 @@ from calco.film.reading import Film
 from calco.film.translate import FilmDone, FilmOptions, translate_film
 from calco.film.writing import FilmWriter, part_of
 from calco.images import Image
-from film.films import film, mirror, model, picture
+from film.films import film, mirror, model, packet_places, picture, silent_film
 
 
 def noisy(count: int) -> list[Image]:
@@ -26,12 +26,6 @@ def noisy(count: int) -> list[Image]:
         np.clip(picture(n).astype(int) + chance.integers(-40, 40, (48, 64, 3)), 0, 255).astype(np.uint8)
         for n in range(count)
     ]
-
-
-def places(path: Path) -> list[tuple[int, int]]:
-    """Where each packet of the pictures lies in the file, and its length."""
-    with av.open(str(path)) as container:
-        return [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]
 
 
 def translated(source: Path, **options: object) -> tuple[FilmDone, list[Image]]:
@@ -60,7 +54,7 @@ def test_a_truncated_film_whose_index_is_lost_is_refused(tmp_path: Path) -> None
 def test_damaged_packets_are_passed_over_and_what_follows_keeps_its_time(tmp_path: Path, name: str) -> None:
     source = film(tmp_path / name, noisy(60))
     data = bytearray(source.read_bytes())
-    for place, length in places(source)[25:28]:
+    for place, length in packet_places(source)[25:28]:
         data[place : place + length] = bytes(length)
     source.write_bytes(data)
     done, shown = translated(source)
@@ -72,11 +66,7 @@ def test_damaged_packets_are_passed_over_and_what_follows_keeps_its_time(tmp_pat
 
 
 def test_a_film_of_sound_alone_is_refused(tmp_path: Path) -> None:
-    with av.open(str(tmp_path / "a.mp4"), "w") as container:
-        stream = container.add_stream("aac", rate=48_000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 4800), np.float32), format="fltp", layout="mono")
-        frame.sample_rate = 48_000
-        container.mux([*stream.encode(frame), *stream.encode(None)])
+    silent_film(tmp_path / "a.mp4")
     with pytest.raises(CalcoError, match="no moving pictures, only sound"):
         translated(tmp_path / "a.mp4")
 
@@ -181,7 +171,7 @@ def test_a_full_disk_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: P
     with pytest.raises(CalcoError) as refused:
         translate_film(mirror(), source, small_disk / "b.mp4", options)
     told = str(refused.value)
-    assert "No space left on device; free some space" in told and "frames are kept" in told and "\n" not in told
+    assert "No space left on device; free some space" in told and "frames) is kept" in told and "\n" not in told
     assert not (small_disk / "b.mp4").exists()
     subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
     done = translate_film(mirror(), source, small_disk / "b.mp4", options)

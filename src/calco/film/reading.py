@@ -63,7 +63,7 @@ class Film:
         colours: How its numbers stand for colours.
         aspect: Width of a pixel by its height.
         metadata: Title and the like.
-        full_chroma: Whether it has a colour for each pixel (4:4:4).
+        full_chroma: Whether it keeps chroma for each pixel (4:4:4).
         notes: What of it cannot be kept, a sentence each.
     """
 
@@ -110,9 +110,9 @@ class Film:
         self.size = self._coded[::-1] if self._turns % 2 else self._coded
         self.aspect = 1 / aspect if self._turns % 2 and aspect else aspect or Fraction(1)
         self.colours = colours_of(first)
-        self.full_chroma = first.format.is_rgb or (
-            len(first.format.components) >= 3 and first.format.chroma_width(8) == first.format.chroma_height(8) == 8
-        )
+        pixels = first.format
+        self.full_chroma = not pixels.is_rgb and len(pixels.components) >= 3 and pixels.chroma_width(8) == 8
+        self.full_chroma = self.full_chroma and pixels.chroma_height(8) == 8
         self.frames_hint = hint or (None if self.duration is None else max(1, round(self.duration * self.rate)))
         self.notes = self._lost(first)
 

@@ -245,7 +245,7 @@ class FilmWriter:
         journal = getattr(self, "_journal", None)
         if not self._keeps or journal is None or not journal.done:
             return ""
-        return f"; {journal.done} frames are kept, and the same command goes on from there"
+        return f"; what is done ({journal.done} frames) is kept, and the same command goes on from there"
 
 
 def part_of(path: Path) -> Path:
