@@ -132,7 +132,7 @@ class Journal:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
-        if not keep:
+        if not keep or not self.done:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
 

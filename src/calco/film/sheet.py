@@ -60,6 +60,14 @@ class Sheet:
         share = (min(max(score, _LOW), _HIGH) - _LOW) / (_HIGH - _LOW)
         return round(self.size[1] - 4 - share * (self._strip - 8))
 
+    def cells(self, frame: Image) -> list[Image]:
+        """The three pictures in a frame that was drawn so."""
+        width, height = self._cell
+        return [
+            frame[self._band : self._band + height, left : left + width]
+            for left in range(0, 3 * (width + GAP), width + GAP)
+        ]
+
     def recall(self, scores: list[float]) -> None:
         """Draws the curve of frames that were written before."""
         for score in scores:

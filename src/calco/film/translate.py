@@ -157,10 +157,10 @@ def translate_film(
         length = ahead(3 * drawing.size[0] * drawing.size[1])
         pump(_wanted(film, options, writer, primed=steady is not None), draw, keep, length=length)
     done.notes = [*film.notes, *writer.notes, *(f"{source}: {what}" for what in film.damage)]
-    if writer.noted:
+    if writer.noted and drawing.sheet is not None:
         scores = [(float(time), float(score)) for _, (score, time) in sorted(writer.noted.items())]
         done.psnr = sum(score for _, score in scores) / len(scores)
-        done.page = write_report(target, source, scores)
+        done.page = write_report(target, source, scores, drawing.sheet)
     done.seconds = clocks.monotonic() - began
     return done
 
