@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 CodecName: TypeAlias = Literal["h264", "h265", "vp9", "av1"]
 _GLOBAL_HEADER: Final = 0x40  # AVFMT_GLOBALHEADER
+_MANY: Final = 8  # cores, of which the model leaves some to a slower encoder with smaller files
 GOP_SECONDS: Final = 2  # between key frames: what an interruption costs at most
 
 
@@ -39,7 +40,7 @@ CODECS: Final[dict[str, _Codec]] = {
 }
 _CRF: Final = {
     # Quick ones, in one thread each: the model has the cores, and what the encoder takes is taken from it.
-    "libx264": {"preset": "superfast", "threads": "1"},
+    "libx264": {"preset": "ultrafast", "coder": "1", "threads": "1"},
     "libx265": {"preset": "superfast", "x265-params": "log-level=none:open-gop=0:pools=1:frame-threads=1"},
     "libvpx-vp9": {"b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1", "threads": "1"},
     "libsvtav1": {"preset": "10", "svtav1-params": "lp=1"},
@@ -79,7 +80,10 @@ class Encoding:
     @property
     def options(self) -> dict[str, str]:
         """FFmpeg's options of the encoder."""
-        return {**_CRF[self.encoder], "crf": str(self.quality), "g": str(max(1, round(GOP_SECONDS * self.rate)))}
+        told = _CRF[self.encoder]
+        if self.encoder == "libx264" and len(os.sched_getaffinity(0)) >= _MANY:
+            told = {"preset": "veryfast"}
+        return {**told, "crf": str(self.quality), "g": str(max(1, round(GOP_SECONDS * self.rate)))}
 
     def configure(self, context: "VideoCodecContext", path: str) -> None:
         """Tells an encoder that is not open yet; its packets go into the film `path`."""

@@ -94,7 +94,7 @@ class FilmWriter:
         self._like, self._start, self._stop = like, start, stop
         self._keeps = made_by is not None
         make_folder(self.path.parent)
-        record = {"made_by": made_by, "encoding": repr(self.encoding)}
+        record = {"made_by": made_by, "encoding": repr(self.encoding), "options": self.encoding.options}
         with self._explained():
             self._journal = Journal.open(part_of(self.path), record)
         self.done, self._last = self._journal.done, self._journal.last
