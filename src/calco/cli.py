@@ -232,8 +232,7 @@ def translate(args: list[str]) -> None:
     from calco.networks.machine import NAMES, make_ready
 
     options = _parse(args, "translate")
-    of_films = films.wants(options)
-    if not of_films:
+    if not (of_films := films.wants(options)):
         options = films.without(options)
         engine = _engine(options)
     # A wrong model is said before the pictures are listed.

@@ -149,7 +149,7 @@ def test_a_result_never_replaces_its_film_nor_another_unasked(tmp_path: Path) ->
 
 
 def main_like(folder: Path, source: Path) -> None:
-    from calco.film.translate import translate_films
+    from calco.film.several import translate_films
 
     translate_films(mirror(), [str(source)], folder, FilmOptions(overwrite=True))
 

@@ -10,8 +10,9 @@ from calco.console import bar, say, warn
 from calco.errors import CalcoError
 from calco.film.drawing import Wish
 from calco.film.reading import seconds_of
+from calco.film.several import translate_films
 from calco.film.stream import Steadier
-from calco.film.translate import FilmDone, FilmOptions, translate_film, translate_films
+from calco.film.translate import FilmDone, FilmOptions, translate_film
 from calco.inference.model import Translator
 from calco.inference.working import weights_digest
 from calco.networks.machine import NAMES
