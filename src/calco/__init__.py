@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from calco.collecting.collect import collect
     from calco.errors import CalcoError
     from calco.evaluation.evaluate import evaluate
+    from calco.film.translate import FilmOptions, translate_film
     from calco.inference.model import Translator, load
     from calco.inference.translate import translate
     from calco.pairs.opening import open_source
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "CalcoError": "calco.errors",
     "CheckConfig": "calco.checking.config",
+    "FilmOptions": "calco.film.translate",
     "Pair": "calco.pairs.types",
     "Picture": "calco.pairs.types",
     "PrepareConfig": "calco.pairs.preparing.config",
@@ -44,10 +46,12 @@ _HOMES = {
     "preset": "calco.training.presets",
     "train": "calco.training.train",
     "translate": "calco.inference.translate",
+    "translate_film": "calco.film.translate",
 }
 __all__ = [
     "CalcoError",
     "CheckConfig",
+    "FilmOptions",
     "Pair",
     "Picture",
     "PrepareConfig",
@@ -63,6 +67,7 @@ __all__ = [
     "preset",
     "train",
     "translate",
+    "translate_film",
 ]
 
 

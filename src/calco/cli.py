@@ -228,23 +228,25 @@ def compare(args: list[str]) -> None:
 
 
 def translate(args: list[str]) -> None:
-    """Applies a model to pictures, whose names, formats, sizes and EXIF are kept; or live to a camera."""
+    """Applies a model to pictures, films and cameras; names, formats, sizes, EXIF and sound are kept."""
     from calco.console import bar, say, warn
-    from calco.film import live_command
+    from calco.film import command as films
+    from calco.film import live_command as live
     from calco.inference.model import load
     from calco.inference.translate import translate as run
     from calco.networks.machine import NAMES, make_ready
 
     options = _parse(args, "translate")
-    live = live_command.wants(options)
+    way = next((each for each in (live, films) if each.wants(options)), None)
+    if way is None:
+        options = films.without(live.without(options))
+        engine = _engine(options)
     # A wrong model is said before the pictures are listed.
     translator = load(options["model"], device=options["device"], precision=options["precision"])
     make_ready(translator.device, exact=options["precision"] == "fp32")
-    if live:
-        live_command.run(options, translator)
+    if way is not None:
+        way.run(options, translator)
         return
-    options = live_command.without(options)
-    engine = _engine(options)
     with bar("translating") as advance:
         done = run(**options, engine=engine, progress=lambda count, total, _name: advance(count, total))
     kept = f", {done.kept} kept from before" if done.kept else ""

@@ -130,7 +130,9 @@ def compare(runs: Annotated[list[str], arg(metavar="RUN")], /, out: str = "compa
 def translate(
     model: Model,
     pictures: Pictures,
+    more: Annotated[tuple[str, ...], arg(metavar="MORE")] = (),
     /,
+    *,
     out: str | None = None,
     masks: str | None = None,
     noise_seed: int | None = None,
@@ -146,6 +148,13 @@ def translate(
     engine: Name = "local",
     address: str = "",
     jobs: int | None = None,
+    codec: str | None = None,
+    quality: int | None = None,
+    from_: Annotated[str | None, arg(name="from")] = None,
+    to: str | None = None,
+    side_by_side: bool = False,
+    holes_per_frame: bool = False,
+    steady: bool = False,
     live: bool = False,
     window: bool = False,
     page: int | None = None,
@@ -154,17 +163,21 @@ def translate(
     patience: float = 60.0,
     seconds: float = 0.0,
 ) -> Options:
-    """Translates a picture or a folder of pictures, or live what a camera sees.
+    """Translates a picture or a folder of pictures; films; or live what a camera sees.
 
     Args:
         model: A run or a model folder.
-        pictures: A picture, or a folder that is read with its sub-folders. Live: camera, camera:1, /dev/video0; an
-            address such as rtsp://...; - for stdin, or a named pipe; with live, a film at its own pace.
-        out: The folder to write into. Live: a film, - for stdout, a named pipe or a virtual camera such as /dev/video9.
-        masks: A folder of masks with the names of the pictures, white where they shall be redrawn; for erase.
+        pictures: A picture or a film, or a folder of either, which is read with its sub-folders. Live: camera,
+            camera:1, /dev/video0; an address such as rtsp://...; - for stdin, or a named pipe; with live, a film at its
+            own pace.
+        more: Further films.
+        out: The folder to write into; for one film also the film to write, whose ending tells the container. Live: a
+            film, - for stdout, a named pipe or a virtual camera such as /dev/video9.
+        masks: A folder of masks with the names of the pictures, white where they shall be redrawn; for erase. One
+            picture for all frames of a film.
         noise_seed: Leaves dropout on, drawn from this seed, for variety.
         native: Shows the network the pictures at their own scale, not at that of training.
-        overwrite: Translates again what stands in the folder.
+        overwrite: Translates again what stands in the folder, or under the name of the film.
         make_input: First makes the input of each picture by the model's recipe: a sketch of it, a damaged copy.
         recipe: With make-input, where the file of a recipe of one's own lies here, such as my.py:fade.
         allow_code: Runs the recipe's own code although nobody has named it on this machine.
@@ -175,6 +188,14 @@ def translate(
         engine: local works in this process, or in several with jobs; ray through Ray Data.
         address: Of a Ray cluster (auto, ray://host:10001, host:6379); without one, a Ray of its own on this machine.
         jobs: Processes that load the model; 0 for as many as cores. By default this one; with Ray, one for each core.
+        codec: Of films: h264, h265, vp9 or av1; by default vp9 in .webm and h264 elsewhere.
+        quality: The encoder's constant rate factor, 0 for the best; by default one at which little is to be seen.
+        from_: Where in the film to begin: seconds, mm:ss or hh:mm:ss.
+        to: Where to end.
+        side_by_side: Makes the input of each frame by the model's recipe, shows truth, input and output beside each
+            other, and writes the PSNR of each frame beside the film.
+        holes_per_frame: With side-by-side or make-input, other holes in each frame, in place of one set for the film.
+        steady: Lowers the flicker of a film by following its motion.
         live: Plays a film, or the stream at an http address: always its newest picture, others are dropped and counted.
         window: Shows live pictures in a window; q closes it.
         page: Shows live pictures in a browser, on this port of this machine; 0 for any that is free.

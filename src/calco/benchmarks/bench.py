@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import exactness, large, machine, memory, processes, speed
+from calco.benchmarks import exactness, film, large, machine, memory, processes, speed
 from calco.benchmarks.chart import draw_chart
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.machine import Machine
@@ -26,6 +26,7 @@ FORMAT = 1
 ROWS: Final[dict[str, Callable[[Setting], Iterator[Row | Skipped]]]] = {
     "training": speed.training,
     "inference": speed.inference,
+    "film": film.film,
     "data": speed.data,
     "build": speed.build,
     "memory": memory.peaks,

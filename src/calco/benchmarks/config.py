@@ -7,7 +7,7 @@ from typing import Final, Literal
 from calco.errors import CalcoError
 from calco.images import is_picture
 
-GROUPS: Final = ("training", "inference", "data", "build", "memory", "large", "processes", "start", "exact")
+GROUPS: Final = ("training", "inference", "film", "data", "build", "memory", "large", "processes", "start", "exact")
 """The groups of rows, in the order of the table."""
 
 
@@ -16,7 +16,7 @@ class BenchConfig:
     """How fast this machine trains, draws, reads and builds, beside a plain reference loop in the same process."""
 
     only: str = ""
-    """Groups of rows, with commas between them: training, inference, data, build, memory, large, processes,
+    """Groups of rows, with commas between them: training, inference, film, data, build, memory, large, processes,
     start, exact; by default all of them."""
 
     repeats: int = 5
@@ -76,6 +76,8 @@ class Sizes:
         batches: Pairs a step.
         large: Side of large pictures in inference.
         drawn: Pictures of `size` that one measurement of inference draws; of large ones, an eighth of them.
+        film_wh: Width and height of the film.
+        film_frames: Frames of the film.
         pairs: Files of pairs for the data pipeline.
         together: Pairs a step, of one process and of two.
         steps: Steps of such a training; with larger batches fewer.
@@ -94,6 +96,8 @@ class Sizes:
     batches: tuple[int, ...] = (8, 1)
     large: int = 1024
     drawn: int = 16
+    film_wh: tuple[int, int] = (640, 272)
+    film_frames: int = 100
     pairs: int = 160
     together: tuple[int, ...] = (8, 32)
     large_wh: tuple[int, int] = (11_585, 8_632)

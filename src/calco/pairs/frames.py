@@ -58,7 +58,7 @@ class _File(io.FileIO):
 
 
 @contextlib.contextmanager
-def _telling(film: str) -> Iterator[None]:
+def telling(film: str) -> Iterator[None]:
     """FFmpeg's errors as ours."""
     import av
 
@@ -72,7 +72,7 @@ def _telling(film: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(film: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
+def opened(film: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
     """The film, and the first of its streams that is moving pictures.
 
     Raises:
@@ -82,7 +82,7 @@ def _opened(film: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
     from av.stream import Disposition
 
     # Opened here, so that FFmpeg takes no part of the name for a protocol; and what it reads may not name other files.
-    with _telling(film), _File(film) as file, av.open(file, "r", options=_ALONE) as container:
+    with telling(film), _File(film) as file, av.open(file, "r", options=_ALONE) as container:
         moving = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
         streams = [s for s in moving if hasattr(s, "width")]  # which is absent where nothing here decodes it
         if not streams:
@@ -101,7 +101,7 @@ def _opened(film: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
 @contextlib.contextmanager
 def decoding(film: str) -> "Iterator[Iterator[av.VideoFrame]]":
     """All frames in order that can be decoded: a film that is cut short has its beginning."""
-    with _opened(film) as (container, stream):
+    with opened(film) as (container, stream):
         stream.thread_type = "AUTO"
         yield _decodable(container, stream)
 
@@ -127,7 +127,7 @@ def index_of(film: str) -> Index:
     Raises:
         CalcoError: When it holds no frame.
     """
-    with _opened(film) as (container, stream):
+    with opened(film) as (container, stream):
         packets = [
             (packet.pts, packet.dts, packet.is_keyframe)
             for packet in _packets(container, stream)
@@ -157,7 +157,7 @@ class _Reader:
 
     def _begin(self) -> None:
         self.held = contextlib.ExitStack()
-        self.container, self.stream = self.held.enter_context(_opened(self.film))
+        self.container, self.stream = self.held.enter_context(opened(self.film))
         self.frames: Iterator[av.VideoFrame] = self.container.decode(self.stream)
         self.last: int | None = None  # time stamp of the last frame that was decoded
         self.count = 0  # frames from the beginning
@@ -171,7 +171,7 @@ class _Reader:
         Raises:
             CalcoError: When it cannot be decoded.
         """
-        with _telling(self.film):
+        with telling(self.film):
             found = self._counted(place[0]) if len(place) == 1 else self._stamped(*place)
         if found is None:
             raise CalcoError(f"cannot read the frame at {place[0]} of {self.film}: the film is damaged there")

@@ -1,0 +1,145 @@
+"""`calco translate` with films: which calls mean them, what their options become, and what is said at the end."""
+
+import importlib
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from calco import images
+from calco.console import bar, say, warn
+from calco.errors import CalcoError
+from calco.film.drawing import Wish
+from calco.film.reading import seconds_of
+from calco.film.several import translate_films
+from calco.film.stream import Steadier
+from calco.film.translate import FilmDone, FilmOptions, translate_film
+from calco.inference.model import Translator
+from calco.inference.working import weights_digest
+from calco.networks.machine import NAMES
+from calco.pairs.film import looks_like_film
+from calco.pairs.frames import is_film
+
+OPTIONS: Final[dict[str, Any]] = {
+    "codec": None, "quality": None, "from_": None, "to": None, "side_by_side": False, "holes_per_frame": False,
+    "steady": False,
+}  # fmt: skip
+"""The options that films alone have, with their defaults."""
+_OF_PICTURES: Final[dict[str, Any]] = {
+    "format": "folder",
+    "shard_pictures": 1000,
+    "engine": "local",
+    "address": "",
+    "jobs": None,
+}
+_SAID: Final = 8
+
+
+def wants(options: dict[str, Any]) -> bool:
+    """Whether a call of `calco translate` is about films: each name ends as a film's, or is a folder of films."""
+    return all(is_film(given) or (os.path.isdir(given) and looks_like_film(given)) for given in _given(options))
+
+
+def _given(options: dict[str, Any]) -> list[str]:
+    return [options["pictures"], *options["more"]]
+
+
+def without(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are left for pictures.
+
+    Raises:
+        CalcoError: When there are some that films alone have.
+    """
+    for name, default in OPTIONS.items():
+        if options[name] != default:
+            shown = name.strip("_").replace("_", "-")
+            raise CalcoError(f"--{shown} is for films, and {options['pictures']} is none; leave it out")
+    if options["more"]:
+        raise CalcoError(f"{options['more'][0]} is one name too many: pictures are named by one file or one folder; "
+                         "give the folder that holds them")  # fmt: skip
+    return {name: value for name, value in options.items() if name not in OPTIONS and name != "more"}
+
+
+def run(options: dict[str, Any], translator: Translator) -> None:
+    """Translates films, and tells what came of it.
+
+    Args:
+        options: All options of the verb, as they were given.
+        translator: The model, loaded.
+
+    Raises:
+        CalcoError: When an option does not fit, or nothing could be translated.
+    """
+    for name, default in _OF_PICTURES.items():
+        if options[name] != default:
+            raise CalcoError(
+                f"--{name.replace('_', '-')} is for pictures, and {options['pictures']} is a film; leave it out"
+            )
+    sources, out = _given(options), options["out"]
+    told = film_options(options, translator)
+    single = len(sources) == 1 and is_film(sources[0]) and not os.path.isdir(sources[0])
+    with bar("translating", unit="frames/s") as advance:
+
+        def progress(done: int, total: int | None, _name: str) -> None:
+            advance(done, total)
+
+        if single and is_film(out) and not os.path.isdir(out):
+            _tell(translate_film(translator, sources[0], out, told, progress=progress), translator)
+            return
+        if is_film(out) and not os.path.isdir(out):
+            raise CalcoError(
+                f"--out {out} is one film, and {len(sources)} names are given that may be several; name a folder"
+            )
+        result = translate_films(translator, sources, out, told, progress=progress)
+    for done in result.done:
+        _tell(done, translator)
+    kept = f", {result.kept} kept from before" if result.kept else ""
+    say(f"{len(result.done)} films written to {result.out}{kept}")
+    for name, reason in list(result.left_out.items())[:_SAID]:
+        warn(f"left out {name}: {reason}")
+
+
+def film_options(options: dict[str, Any], translator: Translator) -> FilmOptions:
+    """The options of the command line as those of films.
+
+    Raises:
+        CalcoError: When they do not fit together.
+    """
+    masks = options["masks"]
+    makes = options["make_input"] or options["side_by_side"]
+    if masks is not None and makes:
+        raise CalcoError("--masks tells what to redraw, and the recipe erases by itself; give one of them")
+    if masks is not None and not os.path.isfile(masks):
+        raise CalcoError(f"--masks {masks} must be one picture, which serves for all frames of a film; name its file")
+    if not makes and (options["recipe"] is not None or options["allow_code"] or options["holes_per_frame"]):
+        raise CalcoError(
+            "--recipe, --allow-code and --holes-per-frame serve --side-by-side and --make-input; give one of these too"
+        )
+    wish = Wish(
+        mask=None if masks is None else images.read(masks), noise_seed=options["noise_seed"],
+        native=options["native"], make_input=options["make_input"], side_by_side=options["side_by_side"],
+        holes_per_frame=options["holes_per_frame"], recipe=options["recipe"], allow_code=options["allow_code"],
+    )  # fmt: skip
+    return FilmOptions(
+        codec=options["codec"], quality=options["quality"], wish=wish, overwrite=options["overwrite"],
+        start=seconds_of(options["from_"] or "0"), stop=None if options["to"] is None else seconds_of(options["to"]),
+        steadier=_steadier(translator) if options["steady"] else None,
+        made_by={"model": weights_digest(options["model"]),
+                 "precision": str(translator.precision).removeprefix("torch.")},
+    )  # fmt: skip
+
+
+def _steadier(translator: Translator) -> Callable[[], Steadier]:
+    steady = importlib.import_module("calco.film.steady").Steady
+
+    return lambda: steady.of(translator.info)
+
+
+def _tell(done: FilmDone, translator: Translator) -> None:
+    kept = f", {done.kept} more kept from before" if done.kept else ""
+    rate = f"{done.frames / done.seconds:.1f} frames/s" if done.seconds else ""
+    how = f"{translator.device} in {NAMES[translator.precision]}"
+    say(f"{done.frames} frames written to {done.out}{kept}; {rate}, computed on {how}")
+    if done.psnr is not None:
+        say(f"PSNR {done.psnr:.2f} dB on the mean; the page is {done.page}")
+    for note in done.notes[:_SAID]:
+        warn(note)

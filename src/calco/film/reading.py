@@ -1,0 +1,320 @@
+"""A film opened for reading: its frames upright and in RGB, the times at which they are shown, and what is wrong."""
+
+import contextlib
+import itertools
+import math
+import os
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from calco.errors import CalcoError, printable
+from calco.film.colours import colours_of
+from calco.images import Image
+from calco.pairs.frames import opened, telling
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+WHITE: Final = (255, 255, 255)
+_LEAD: Final = Fraction(2)  # seconds before a place from which it is decoded: codecs reorder, formats seek roughly
+_FEW_GAPS: Final = 2  # times without frames up to which they are remarkable; where the rate varies there are more
+_ONE_PLACE: Final = 1  # seconds within which damage is told as one
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame of a film.
+
+    Attributes:
+        picture: HW3 `uint8`, RGB, upright.
+        time: Seconds from the film's start, at which it appears.
+        pts: Its time stamp in the film; None where the film has none.
+        time_base: Seconds of a unit of `pts`.
+        number: How many frames of this pass came before it.
+        duration: Seconds for which it is shown, where the film tells.
+    """
+
+    picture: Image
+    time: Fraction
+    pts: int | None
+    time_base: Fraction
+    number: int
+    duration: Fraction | None = None
+
+
+class Film:
+    """A film opened for reading; the file itself is open only while frames are read.
+
+    Attributes:
+        path: Where it lies.
+        size: Width and height of the upright frames, pixels.
+        rate: Frames a second, on the mean where that varies.
+        time_base: Seconds of a unit of its time stamps.
+        start: Its own time of its beginning, seconds; sound and pictures share it.
+        duration: Seconds, as the file says; None where it does not.
+        frames_hint: Its number of frames, as far as it can be told without reading.
+        colours: How its numbers stand for colours.
+        aspect: Width of a pixel by its height.
+        metadata: Title and the like.
+        full_chroma: Whether it keeps chroma for each pixel (4:4:4).
+        notes: What of it cannot be kept, a sentence each.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, background: tuple[int, int, int] = WHITE) -> None:
+        """Looks at the film.
+
+        Args:
+            path: A file.
+            background: On which transparent frames are shown, RGB.
+
+        Raises:
+            CalcoError: When it is no film, holds no moving pictures, or none that can be decoded.
+        """
+        self.path = os.fspath(path)
+        self.background = background
+        self._events: list[tuple[Fraction, str]] = []
+        self._remarks: list[str] = []
+        self._gaps: list[tuple[float, float]] = []
+        with opened(self.path) as (container, stream):
+            self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
+            starts = [
+                stream.start_time * stream.time_base
+                for stream in (*container.streams.video, *container.streams.audio)
+                if stream.start_time is not None and stream.time_base is not None
+            ]
+            self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
+            length = None if stream.duration is None else float(stream.duration * self.time_base)
+            if length is None and container.duration is not None:
+                length = container.duration / 1e6
+            self.duration = length if length is not None and length > 0 else None
+            self.metadata = dict(container.metadata)
+            numbered = container.format.name == "avi"
+            hint, aspect = stream.frames, Fraction(stream.sample_aspect_ratio or 1)
+            first = next(self._decoded(container, stream), None)
+        if first is None:
+            raise CalcoError(f"cannot read {path}: none of its frames can be decoded; replace or remove it")
+        self.start = Fraction(min(starts, default=first.pts * self.time_base if first.pts is not None else 0))
+        # In AVI frames have no times of their own, and FFmpeg takes them for those of decoding, which run late.
+        self._late = Fraction(0)
+        if numbered and first.pts is not None:
+            self._late = max(Fraction(0), first.pts * self.time_base - self.start)
+        self._turns = round(first.rotation / 90) % 4
+        self._coded = (first.width, first.height)
+        self.size = self._coded[::-1] if self._turns % 2 else self._coded
+        self.aspect = 1 / aspect if self._turns % 2 and aspect else aspect or Fraction(1)
+        self.colours = colours_of(first)
+        pixels = first.format
+        self.full_chroma = not pixels.is_rgb and len(pixels.components) >= 3 and pixels.chroma_width(8) == 8
+        self.full_chroma = self.full_chroma and pixels.chroma_height(8) == 8
+        self.frames_hint = hint or (None if self.duration is None else max(1, round(self.duration * self.rate)))
+        self.notes = self._lost(first)
+
+    def _lost(self, first: "av.VideoFrame") -> list[str]:
+        """What eight bits and no transparency cannot keep."""
+        notes = []
+        bits = max(component.bits for component in first.format.components)
+        if bits > 8:
+            notes.append(f"{self.path} has {bits} bits a channel, the result has 8")
+        if any(component.is_alpha for component in first.format.components):
+            notes.append(f"{self.path} is transparent in places: shown on its background, the result is opaque")
+        return notes
+
+    @property
+    def damage(self) -> list[str]:
+        """What was wrong in the frames that were read last: what happened, how often and where."""
+        told, group = list(self._remarks), list[tuple[Fraction, str]]()
+        for event in [*self._events, None]:
+            if event is None or (group and (event[1] != group[0][1] or event[0] - group[-1][0] > _ONE_PLACE)):
+                if group:
+                    begin, end = float(group[0][0]), float(group[-1][0])
+                    where = f"at {begin:.2f} s" if end - begin < 0.01 else f"from {begin:.2f} to {end:.2f} s"
+                    told.append(f"{len(group)} {group[0][1]}{'s' * (len(group) > 1)} {where}")
+                group = []
+            if event is not None:
+                group.append(event)
+        return told
+
+    def frames(self, start: Fraction | float = 0, stop: Fraction | float | None = None) -> Generator[Frame, None, None]:
+        """The frames that are shown from one time to another, in order, each once.
+
+        What cannot be decoded is passed over and noted in `damage`. Frames of another size are brought to the size of
+        the first. Times grow strictly, whatever the film says.
+
+        Args:
+            start: Seconds from the film's start; the frame that stands there comes first.
+            stop: The first second that is not read any more; None reads to the end.
+        """
+        begin = Fraction(start)
+        end = None if stop is None else Fraction(stop)
+        self._events, self._remarks = [], []
+        with contextlib.closing(self._shown(begin)) as shown:
+            waiting: Frame | None = None  # of those before the start, the last one stands there
+            count = 0
+            for frame in shown:
+                if end is not None and frame.time >= end:
+                    break
+                if frame.time > begin and waiting is not None:
+                    yield replace(waiting, number=count)
+                    waiting, count = None, count + 1
+                if frame.time <= begin and count == 0:
+                    waiting = frame
+                    continue
+                yield replace(frame, number=count)
+                count += 1
+            if waiting is not None:
+                yield replace(waiting, number=count)
+
+    def _shown(self, begin: Fraction) -> Generator[Frame, None, None]:
+        """Frames from some time before `begin` on, with their times put in order."""
+        # Without time stamps frames are counted, so all are read.
+        seeks = begin > 2 * _LEAD
+        for lead in (_LEAD, 5 * _LEAD) if seeks else ():
+            with contextlib.closing(self._timed(begin - lead)) as timed:
+                first = next(timed, None)
+                if first is not None and first.pts is not None and first.time <= begin - lead / 2:
+                    yield from itertools.chain([first], timed)
+                    return
+            self._events, self._remarks = [], []
+        with contextlib.closing(self._timed(None)) as timed:
+            yield from timed
+
+    def _timed(self, target: Fraction | None) -> Generator[Frame, None, None]:
+        import av
+
+        with opened(self.path) as (container, stream):
+            stream.thread_type = "AUTO"
+            if target is not None:
+                try:
+                    container.seek(int((target + self.start) / self.time_base), stream=stream)
+                except av.FFmpegError:
+                    return
+            last: Fraction | None = None
+            self._gaps = []
+            reformatter = av.video.reformatter.VideoReformatter()
+            for count, frame in enumerate(self._decoded(container, stream)):
+                if frame.pts is None:
+                    time = Fraction(0) if last is None else last + 1 / self.rate
+                else:
+                    time = frame.pts * self.time_base - self.start - self._late
+                if last is not None and time <= last:
+                    time = last + 1 / self.rate / 2
+                if frame.is_corrupt:
+                    self._events.append((time, "damaged frame"))
+                if last is not None:
+                    self._step(last, time)
+                last = time
+                span = frame.duration * self.time_base if frame.duration else None
+                with telling(self.path):
+                    picture = self._picture(frame, reformatter, time)
+                yield Frame(picture, time, frame.pts, self.time_base, count, span)
+            self._look_at_end(last)
+
+    def _step(self, before: Fraction, now: Fraction) -> None:
+        """Notes a time without frames; as many as are usual where the rate varies are no damage."""
+        if now - before > max(4 / self.rate, Fraction(1, 3)):
+            self._gaps.append((float(before), float(now)))
+
+    def _look_at_end(self, last: Fraction | None) -> None:
+        """Notes when the film ends much before the length that it claims."""
+        if len(self._gaps) <= _FEW_GAPS:
+            self._remarks += [f"there are no frames between {begin:.2f} and {end:.2f} s" for begin, end in self._gaps]
+        if last is None or self.duration is None:
+            return
+        missing = self.duration - float(last + 1 / self.rate)
+        if missing > max(0.5, 3 / float(self.rate)):
+            self._remarks.append(f"the pictures end at {float(last):.2f} s of {self.duration:.2f} s: it is cut short")
+
+    def _decoded(self, container: "InputContainer", stream: "VideoStream") -> "Iterator[av.VideoFrame]":
+        """Every frame that can be decoded; notes the packets that cannot."""
+        import av
+
+        packets = container.demux(stream)
+        decoder = _decoder(stream)
+        where = Fraction(0)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.InvalidDataError, EOFError):
+                self._remarks.append(f"the file is damaged after {float(where):.2f} s, nothing is read beyond")
+                packet = None
+            if packet is None:
+                break
+            if packet.pts is not None:
+                where = max(where, packet.pts * self.time_base - getattr(self, "start", Fraction(0)))
+            try:
+                yield from decoder.decode(packet if packet.size else None)
+            except (av.InvalidDataError, av.error.UndefinedError, ValueError):
+                self._events.append((where, "undecodable packet"))
+
+    def _picture(self, frame: "av.VideoFrame", reformatter: "av.video.reformatter.VideoReformatter",
+                 time: Fraction) -> Image:  # fmt: skip
+        """Upright RGB of the first frame's size."""
+        width, height = self._coded
+        if (frame.width, frame.height) != self._coded:
+            size = f"{frame.width}x{frame.height}"
+            if not any(size in remark for remark in self._remarks):
+                self._remarks.append(
+                    f"frames are {size} from {float(time):.2f} s on: brought to the first one's {width}x{height}"
+                )
+        alpha = _has_alpha(frame.format.name)
+        image = self.colours.to_rgb(frame, reformatter, (width, height), alpha=alpha)
+        if alpha:
+            share = image[..., 3:].astype(np.uint16)
+            ground = np.array(self.background, np.uint16)
+            image = ((image[..., :3] * share + ground * (255 - share) + 127) // 255).astype(np.uint8)
+        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+
+
+@lru_cache(maxsize=64)
+def _has_alpha(pixels: str) -> bool:
+    import av
+
+    return any(component.is_alpha for component in av.VideoFormat(pixels).components)
+
+
+def _decoder(stream: "VideoStream") -> "av.VideoCodecContext":
+    """FFmpeg's own decoders of VP8 and VP9 do not see what is transparent; those of libvpx do."""
+    import av
+
+    name = f"libvpx-{stream.codec_context.name}".replace("-vp8", "")
+    if stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return stream.codec_context
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    return decoder
+
+
+def seconds_of(text: str) -> Fraction:
+    """A time that a person gives: seconds, mm:ss or hh:mm:ss, with decimals.
+
+    Raises:
+        CalcoError: When it is none.
+
+    >>> seconds_of("1:02:03.5")
+    Fraction(7447, 2)
+    """
+    parts = text.strip().split(":")
+    try:
+        numbers = [Fraction(part) for part in parts]
+    except (ValueError, ZeroDivisionError):
+        numbers = [Fraction(-1)]
+    if len(parts) > 3 or min(numbers) < 0 or any(number >= 60 for number in numbers[1:]):
+        raise CalcoError(f"{printable(text)!r} is no time; give seconds (90), mm:ss (1:30) or hh:mm:ss (0:01:30)")
+    return Fraction(sum(number * 60**place for place, number in enumerate(reversed(numbers))))
+
+
+def clock(seconds: float) -> str:
+    """A time as players show it: 1:02:03."""
+    whole = math.floor(seconds)
+    return (
+        f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+        if whole >= 3600
+        else f"{whole // 60}:{whole % 60:02d}"
+    )

@@ -1,0 +1,133 @@
+"""The sound of a film on its way into another file: packets as they are, or coded anew where that file wants it so."""
+
+import contextlib
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from calco.film.reading import Film
+from calco.pairs.frames import opened
+
+if TYPE_CHECKING:
+    import av
+    from av.container import OutputContainer
+
+
+class Sound:
+    """The sound of a film, from one time to another.
+
+    Attributes:
+        notes: What was done beside copying, a sentence each.
+    """
+
+    def __init__(self, film: Film, out: "OutputContainer", ending: str, start: Fraction, stop: Fraction | None) -> None:
+        """Opens the film and gives the file that is written its streams of sound.
+
+        Args:
+            film: Where it comes from.
+            out: Where it goes; no packet is written yet.
+            ending: Of the name of that file.
+            start: Seconds of the film from which it is taken.
+            stop: Where it ends; None takes all.
+        """
+        self.notes: list[str] = []
+        self._held = contextlib.ExitStack()
+        container, _ = self._held.enter_context(opened(film.path))
+        self._container, self._film, self._out = container, film, out
+        self._start, self._stop = start, stop
+        self._signed = ending in (".mp4", ".m4v", ".mov")  # which keep what is heard before the first picture
+        self._copied: dict[int, Any] = {}
+        self._coded: dict[int, Any] = {}
+        for stream in container.streams.audio:
+            self._add(stream, ending)
+        for kind, streams in (("subtitles", container.streams.subtitles), ("data", container.streams.data)):
+            if streams:
+                self.notes.append(f"{kind} of {film.path} are left out")
+
+    def _add(self, stream: Any, ending: str) -> None:
+        import av
+
+        name = None if stream.codec_context is None else stream.codec_context.codec.canonical_name
+        streams = "mpegts" in self._out.format.name and name in ("aac", "mp3", "mp2", "ac3")  # which it does not list
+        if name is not None and (streams or name in self._out.supported_codecs):
+            with contextlib.suppress(ValueError, av.FFmpegError):
+                self._copied[stream.index] = copy = self._out.add_stream_from_template(stream)
+                copy.time_base = stream.time_base
+                copy.metadata.update({k: v for k, v in stream.metadata.items() if k in ("language", "title")})
+                return
+        other = "libopus" if ending in (".webm", ".ogv") else "mp2" if ending in (".mpg", ".mpeg") else "aac"
+        if name is None or other not in av.codecs_available or other not in {*self._out.supported_codecs, "libopus"}:
+            self.notes.append(f"the sound ({name or 'of unknown coding'}) is left out: {ending} cannot hold it")
+            return
+        rate = 48_000 if other == "libopus" else stream.rate
+        layout = (
+            "mono"
+            if stream.channels == 1
+            else "stereo"
+            if other != "aac" or stream.channels > 6
+            else stream.layout.name
+        )
+        self._coded[stream.index] = self._out.add_stream(other, rate=rate, layout=layout)
+        said = other.removeprefix("lib")
+        self.notes.append(f"the sound ({name}) cannot lie in a {ending} file as it is: coded anew as {said}")
+
+    def packets(self) -> Iterator[tuple[float, "av.Packet[Any]"]]:
+        """Packets with the seconds at which they are heard, in order."""
+        import av
+
+        streams = [s for s in self._container.streams.audio if s.index in self._copied or s.index in self._coded]
+        demuxed = self._container.demux(streams) if streams else iter(())
+        while True:
+            try:
+                packet = next(demuxed, None)
+            except (av.InvalidDataError, EOFError):
+                self.notes.append(f"the sound of {self._film.path} ends where the file is damaged")
+                packet = None
+            if packet is None:
+                break
+            if packet.stream.index in self._copied:
+                yield from self._copy(packet)
+            else:
+                yield from self._coded_anew(packet)
+        for stream in self._coded.values():
+            yield from self._out_of(stream.encode(None), stream)
+
+    def close(self) -> None:
+        """Closes the film."""
+        self._held.close()
+
+    def _copy(self, packet: "av.Packet[Any]") -> "Iterator[tuple[float, av.Packet[Any]]]":
+        if packet.pts is None or not packet.size:
+            return
+        base = Fraction(packet.time_base)
+        time = packet.pts * base - self._film.start - self._start
+        if self._late(time) or (time < 0 and not (self._signed and not self._start)):
+            return
+        shift = round((self._film.start + self._start) / base)
+        packet.pts -= shift
+        packet.dts = packet.pts if packet.dts is None else packet.dts - shift
+        packet.stream = self._copied[packet.stream.index]
+        yield float(time), packet
+
+    def _coded_anew(self, packet: "av.Packet[Any]") -> "Iterator[tuple[float, av.Packet[Any]]]":
+        import av
+
+        stream = self._coded[packet.stream.index]
+        with contextlib.suppress(av.InvalidDataError):
+            for frame in packet.decode():
+                if frame.pts is None or frame.time_base is None:
+                    continue
+                time = frame.pts * frame.time_base - self._film.start - self._start
+                if time < 0 or self._late(time):
+                    continue
+                frame.pts = round(time / frame.time_base)
+                yield from self._out_of(stream.encode(frame), stream)
+
+    def _late(self, time: Fraction) -> bool:
+        return self._stop is not None and time >= self._stop - self._start
+
+    @staticmethod
+    def _out_of(packets: Any, stream: Any) -> "Iterator[tuple[float, av.Packet[Any]]]":
+        for packet in packets:
+            if packet.pts is not None:
+                yield float(packet.pts * (packet.time_base or stream.time_base)), packet

@@ -1,0 +1,199 @@
+"""A model over films: decoded, drawn and encoded as one stream, and gone on with after an interruption."""
+
+import os
+import time as clocks
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from calco import images
+from calco.errors import CalcoError
+from calco.film.codecs import choose_codec
+from calco.film.drawing import Drawing, Drawn, Wish
+from calco.film.reading import WHITE, Film, Frame
+from calco.film.report import write_report
+from calco.film.stream import Steadier, ahead, pump
+from calco.film.writing import FilmWriter, part_of
+from calco.inference.model import Translator
+
+_PRIMED: Final = 8  # frames before the place where it goes on, from which steadying takes its memory
+
+Progress = Callable[[int, int | None, str], None]
+"""Called after each frame with the number done, the number in all where it is known, and the film's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmOptions:
+    """How films are translated.
+
+    Attributes:
+        codec: h264, h265, vp9 or av1; None as the container likes it.
+        quality: The encoder's constant rate factor; None for one at which little is to be seen.
+        start: Seconds from which it is translated.
+        stop: Where it ends; None for the film's end.
+        wish: How frames are drawn.
+        steadier: Makes what steadies a film, afresh for each; None for none.
+        made_by: What else another result would come from: the model's digest, its precision.
+        overwrite: Replaces films that are there, and begins anew.
+    """
+
+    codec: str | None = None
+    quality: int | None = None
+    start: Fraction = Fraction(0)
+    stop: Fraction | None = None
+    wish: Wish = field(default_factory=Wish)
+    steadier: Callable[[], Steadier] | None = None
+    made_by: dict[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the times."""
+        if self.stop is not None and self.stop <= self.start:
+            raise CalcoError(
+                f"--to {float(self.stop):g} lies not behind --from {float(self.start):g}; give a later time"
+            )
+
+    def record(self) -> dict[str, Any]:
+        """As plain data: what a result depends on."""
+        wish = self.wish
+        mask = None if wish.mask is None else f"{wish.mask.shape} {int(wish.mask.astype('u8').sum())}"
+        told = {name: getattr(wish, name) for name in ("noise_seed", "native", "make_input", "side_by_side",
+                                                       "holes_per_frame", "recipe")}  # fmt: skip
+        times = [str(self.start), None if self.stop is None else str(self.stop)]
+        return {**self.made_by, **told, "mask": mask, "times": times, "codec": self.codec, "quality": self.quality,
+                "steady": self.steadier is not None}  # fmt: skip
+
+
+@dataclass
+class FilmDone:
+    """What came of a film.
+
+    Attributes:
+        out: The film that was written.
+        frames: Those translated now.
+        kept: Those from before an interruption.
+        seconds: Of the work.
+        notes: What is not as in the film that was given, or was damaged, a sentence each.
+        psnr: The mean over the frames in dB, where there is a truth.
+        page: The page of the report beside it, where there is one.
+    """
+
+    out: Path
+    frames: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    psnr: float | None = None
+    page: Path | None = None
+
+
+def translate_film(
+    translator: Translator,
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    options: FilmOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> FilmDone:
+    """Translates a film; size, rate, times, sound, colours and title are kept.
+
+    A call that was interrupted, by whatever, goes on where it stopped when it is repeated with the same model and
+    options. Under the name `out` there is a whole film or none.
+
+    Args:
+        translator: The model.
+        source: A film.
+        out: The film to write; its ending tells the container.
+        options: How.
+        progress: Is told of each frame.
+
+    Raises:
+        CalcoError: When the film cannot be read, `out` cannot be written, is there already, or is the film itself.
+    """
+    began = clocks.monotonic()
+    options = options or FilmOptions()
+    source, target = os.fspath(source), Path(out)
+    _check_target(source, target, options)
+    film = Film(source, background=images.background_colour(translator.info.source.background) or WHITE)
+    if film.duration is not None and float(options.start) >= film.duration + 1:
+        raise CalcoError(f"{source} is {film.duration:.1f} seconds long, and --from is {float(options.start):g}; "
+                         "give an earlier time")  # fmt: skip
+    steady = options.steadier() if options.steadier is not None else None
+    total = _total(film, options)
+    drawing = Drawing(translator, film, options.wish, steady, total)
+    if options.overwrite:
+        part_of(target).unlink(missing_ok=True)
+    status = os.stat(source)
+    made_by = {"film": [os.path.basename(source), status.st_size, status.st_mtime_ns], **options.record()}
+    done = FilmDone(target)
+    with FilmWriter(
+        target, drawing.size, codec=options.codec, quality=options.quality, like=film, start=options.start,
+        stop=options.stop, made_by=made_by,
+    ) as writer:  # fmt: skip
+        done.kept = writer.done
+        if drawing.sheet is not None:
+            drawing.sheet.recall([score for score, _ in writer.noted.values()])
+
+        def keep(drawn: Drawn | None) -> None:
+            if drawn is None:
+                return
+            time = max(Fraction(0), drawn.frame.time - options.start)
+            note = None if drawn.psnr is None else [drawn.psnr, float(time)]
+            writer.write(drawn.picture, time, duration=drawn.frame.duration, note=note)
+            done.frames += 1
+            if progress is not None:
+                progress(done.kept + done.frames, total, film.path)
+
+        def draw(frame: Frame) -> Drawn | None:
+            drawn = drawing(frame)
+            return None if writer.after is not None and _tick(frame, options, writer) <= _tick_of(writer) else drawn
+
+        length = ahead(3 * drawing.size[0] * drawing.size[1])
+        pump(_wanted(film, options, writer, primed=steady is not None), draw, keep, length=length)
+    done.notes = [*film.notes, *writer.notes, *(f"{source}: {what}" for what in film.damage)]
+    if writer.noted and drawing.sheet is not None:
+        scores = [(float(time), float(score)) for _, (score, time) in sorted(writer.noted.items())]
+        done.psnr = sum(score for _, score in scores) / len(scores)
+        done.page = write_report(target, source, scores, drawing.sheet)
+    done.seconds = clocks.monotonic() - began
+    return done
+
+
+def _tick(frame: Frame, options: FilmOptions, writer: FilmWriter) -> int:
+    return round(max(Fraction(0), frame.time - options.start) / writer.encoding.time_base)
+
+
+def _tick_of(writer: FilmWriter) -> int:
+    assert writer.after is not None
+    return round(writer.after / writer.encoding.time_base)
+
+
+def _wanted(film: Film, options: FilmOptions, writer: FilmWriter, *, primed: bool) -> Generator[Frame, None, None]:
+    """The frames that are not there yet; with a steadier some before them, which it needs to have seen."""
+    if writer.after is None:
+        yield from film.frames(options.start, options.stop)
+        return
+    last = _tick_of(writer)
+    back = _PRIMED / film.rate if primed else Fraction(0)
+    begin = max(options.start, options.start + writer.after - back)
+    for frame in film.frames(begin, options.stop):
+        if primed or _tick(frame, options, writer) > last:
+            yield frame
+
+
+def _total(film: Film, options: FilmOptions) -> int | None:
+    """How many frames there will be, as far as that can be told."""
+    if film.frames_hint is None or film.duration is None:
+        return film.frames_hint
+    end = film.duration if options.stop is None else min(film.duration, float(options.stop))
+    return max(1, round(film.frames_hint * (end - float(options.start)) / film.duration))
+
+
+def _check_target(source: str, target: Path, options: FilmOptions) -> None:
+    choose_codec(options.codec, str(target))
+    if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
+        raise CalcoError(f"the result would replace {source}; choose another --out")
+    if target.exists() and not options.overwrite:
+        raise CalcoError(f"{target} is there already; choose another --out, or --overwrite")
