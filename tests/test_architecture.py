@@ -27,6 +27,7 @@ LAYERS = (
     "checking",
     "networks",
     "inference",
+    "export",
     "evaluation",
     "training",
     "detection",

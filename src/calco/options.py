@@ -146,7 +146,7 @@ def translate(
     """Translates a picture or a folder of pictures.
 
     Args:
-        model: A run or a model folder.
+        model: A run, a model folder, or a file that calco export wrote.
         pictures: A picture, or a folder that is read with its sub-folders.
         out: The folder to write into.
         masks: A folder of masks with the names of the pictures, white where they shall be redrawn; for erase.
@@ -163,5 +163,27 @@ def translate(
         engine: local works in this process, or in several with jobs; ray through Ray Data.
         address: Of a Ray cluster (auto, ray://host:10001, host:6379); without one, a Ray of its own on this machine.
         jobs: Processes that load the model; 0 for as many as cores. By default this one; with Ray, one for each core.
+    """
+    return locals()
+
+
+def export(
+    model: Model,
+    /,
+    to: Literal["onnx", "openvino", "torchscript"] = "onnx",
+    out: str | None = None,
+    precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    pictures: str | None = None,
+    licence: str = "",
+) -> Options:
+    """Writes a model as one file for other programs, tried on real pictures before it gets its name.
+
+    Args:
+        model: A run or a model folder.
+        to: What reads it: ONNX Runtime (and browsers), OpenVINO, or torch without Calco.
+        out: The file; by default the model's name in the present folder, ending in .onnx, .zip or .pt.
+        precision: What the network computes in; int8 is calibrated on pictures of the training.
+        pictures: What it is tried on; by default the pictures of the training.
+        licence: Under which the model may be used; stands in the file.
     """
     return locals()

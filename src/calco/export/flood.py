@@ -51,7 +51,7 @@ def _reaches(known: Tensor) -> Tensor:
     step = torch.ones_like(known[:, 0, 0, 0])
     for _ in range(LEVELS):
         step = torch.where(known.amin((1, 2, 3)) == 0, 2 * step, step)
-        known = F.max_pool2d(known, 2, ceil_mode=True)
+        known = F.max_pool2d(F.pad(known, (0, 1, 0, 1)), 2)  # whole blocks of 2x2, beyond the edge nothing known
     return step
 
 

@@ -44,7 +44,7 @@ def onnx_parts(model: Translator) -> Parts:
 
 
 def torch_parts(model: Translator) -> tuple[nn.Module, nn.Module, nn.Module, Tensor]:
-    """The parts as modules on the CPU, and pictures for an example, of odd sides, so that no size is taken for fixed."""
+    """The parts as modules on the CPU, and pictures for an example, of odd sides: no size is taken for fixed."""
     info, generator = model.info, model.generator
     side = 2 * max(generator.multiple, 8)
     picture = torch.full((2, side - 3, side + 3, picture_channels(info)), 200, dtype=torch.uint8)
@@ -66,7 +66,8 @@ def joined(parts: Parts, description: str) -> "onnx.ModelProto":
 
     nodes, initializers = [], []
     for name, part in parts.items():
-        graph = part.graph
+        graph = onnx.GraphProto()
+        graph.CopyFrom(part.graph)
         _rename(graph, f"{name}/", {INPUT, PREPARED, SEEN, MAPS, OUTPUT})
         nodes += list(graph.node)
         initializers += list(graph.initializer)

@@ -43,7 +43,9 @@ class Before(nn.Module):
         self.taken = steps[0] == "colorize" and ("erase" not in steps or self.alpha)
         self.lab = self.taken and info.recipe.colorize.space == "lab"
         levels = torch.arange(256, dtype=torch.float64) / 255
-        self.register_buffer("linear", torch.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4))
+        self.register_buffer(
+            "linear", torch.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
+        )
 
     def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """`prepared` and `seen`."""
@@ -111,7 +113,7 @@ class After(nn.Module):
         if not self.painted:
             return levels.to(torch.uint8)
         colours = torch.as_tensor(self.colours)
-        distances = colours.square().sum(1) - 2 * levels.float() @ colours.T
+        distances = colours.square().sum(1) - 2 * levels.float() @ colours.t()
         return colours[distances.argmin(3)].to(torch.uint8)
 
 
@@ -129,7 +131,8 @@ class Composer(nn.Module):
 
     def forward(self, prepared: Tensor, maps: Tensor) -> Tensor:
         """The picture that maps make, in [-1, 1]."""
-        return self.generator.compose(prepared, maps)
+        joined: Tensor = self.generator.compose(prepared, maps)
+        return joined
 
 
 def _sum(x: Tensor, weights: tuple[float, float, float]) -> Tensor:

@@ -1,7 +1,9 @@
 """TorchScript files: the three parts traced one by one, and called one after another."""
 
+import io
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,15 +38,8 @@ class Halved(nn.Module):
         return self.network(x.bfloat16()).float()  # type: ignore[no-any-return]
 
 
-def write_torchscript(model: Translator, path: Path, description: str, precision: str) -> None:
-    """Writes a model as TorchScript.
-
-    Args:
-        model: The model.
-        path: The file.
-        description: What is put beside the graph.
-        precision: fp32 or bf16.
-    """
+def torchscript(model: Translator, precision: str) -> Any:
+    """A model as TorchScript, in fp32 or bf16."""
     before, network, after, picture = torch_parts(model)
     with torch.no_grad(), warnings.catch_warnings(action="ignore"):
         prepared, seen = before(picture)
@@ -56,5 +51,11 @@ def write_torchscript(model: Translator, path: Path, description: str, precision
             torch.jit.trace(network, (seen,), check_trace=False),
             torch.jit.trace(after, (prepared, maps), check_trace=False),
         )
-        whole = torch.jit.script(Whole(*parts).eval())
-        torch.jit.save(whole, path, _extra_files={f"{KEY}.json": description})
+        return torch.jit.script(Whole(*parts).eval())
+
+
+def save_torchscript(whole: Any, path: Path, description: str) -> None:
+    """Writes it, with its description beside the graph."""
+    buffer = io.BytesIO()
+    torch.jit.save(whole, buffer, _extra_files={f"{KEY}.json": description})
+    path.write_bytes(buffer.getvalue())

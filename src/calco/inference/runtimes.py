@@ -1,7 +1,6 @@
-"""Exported files as they are opened: by ONNX Runtime, by OpenVINO, by torch. Each runs the whole file or its network."""
+"""Exported files in ONNX Runtime, OpenVINO or torch. Each runs the whole file, or its network alone."""
 
 import importlib.util
-import re
 import zipfile
 from collections.abc import Callable
 from functools import lru_cache
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from calco.errors import CalcoError
+from calco.inference.torchscript_code import check_torchscript
 
 if TYPE_CHECKING:
     import onnx
@@ -134,7 +134,7 @@ class OpenvinoFile:
 
     Args:
         path: The file.
-        precision: What the network computes in: f32 or bf16. What stands before and behind it is always computed in f32.
+        precision: What the network computes in, when it is run alone: f32 or bf16. The whole file is run in f32.
     """
 
     def __init__(self, path: Path, precision: str = "f32") -> None:
@@ -168,7 +168,9 @@ class OpenvinoFile:
         import openvino
         from openvino import opset13
 
-        outputs = {name: out for op in self._model.clone().get_ordered_ops() for out in op.outputs() for name in out.names}
+        outputs = {
+            name: out for op in self._model.clone().get_ordered_ops() for out in op.outputs() for name in out.names
+        }
         seen, maps = outputs[SEEN], outputs[MAPS]
         given = opset13.parameter(seen.get_partial_shape(), np.float32, name=SEEN)
         for target in seen.get_target_inputs():
@@ -229,43 +231,6 @@ class TorchscriptFile:
         """As of `Runtime`."""
         with torch.no_grad():
             return cast("Bytes", self._model(torch.from_numpy(pictures).to(self.device)).cpu().numpy())
-
-
-# What the code of a TorchScript file may call: numbers in, numbers out; nothing that opens a file.
-_CALLS: Final = re.compile(r"\b(?:torch|ops)\.([A-Za-z_][\w.]*)\(")
-_ALLOWED: Final = frozenset(
-    """
-    __and__ __contains__ __derive_index __getitem__ __isnot__ __not__ __or__ __range_length abs add add_ amax amin any
-    append arange argmax argmin avg_pool2d batch_norm bitwise_and bitwise_or cat clamp clamp_ clamp_min clamp_min_ clone
-    contiguous conv2d conv_transpose2d _convolution convolution cos cumsum detach dim div div_ dropout eq expand
-    expand_as feature_dropout flatten floor floor_divide gather ge group_norm gt index index_select instance_norm len le
-    leaky_relu leaky_relu_ lt masked_fill matmul max max_pool2d mean min minimum maximum mul mul_ narrow ne neg numel
-    numtotensor ones ones_like pad permute pow prim.NumToTensor reflection_pad2d relu relu_ remainder reshape round rsqrt
-    rsub select size slice softmax sqrt square squeeze stack sub sum t tanh tensor to transpose unbind unchecked_cast
-    unsqueeze upsample_nearest2d view view_as where zeros zeros_like warn format device dtype _weight_norm Size
-    scalar_tensor full full_like new_zeros prim.min prim.max sym_size
-    """.split()
-)
-
-
-def check_torchscript(path: Path) -> None:
-    """Reads the code in a TorchScript file, before anything runs it.
-
-    Raises:
-        ValueError: When it is damaged, or calls what no exported model needs.
-    """
-    try:
-        with zipfile.ZipFile(path) as file:
-            names = file.namelist()
-            code = [file.read(name).decode() for name in names if "/code/" in name and name.endswith(".py")]
-    except (zipfile.BadZipFile, UnicodeDecodeError, KeyError, RuntimeError) as error:
-        raise ValueError("it is damaged, or no TorchScript") from error
-    if not code:
-        raise ValueError("it is no TorchScript")
-    for text in code:
-        called = {name.removeprefix("aten.").removeprefix("prims.") for name in _CALLS.findall(text)}
-        if strange := sorted(called - _ALLOWED):
-            raise ValueError(f"its code calls {strange[0]}, which no exported model does")
 
 
 def _no_warnings() -> Any:

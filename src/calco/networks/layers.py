@@ -140,7 +140,9 @@ def join(first: Tensor, second: Tensor, *, rectified: tuple[bool, bool]) -> Tens
         rectified: Which of them pass a ReLU.
     """
     if written_down():
-        return torch.cat([F.relu(x) if through else x for x, through in zip((first, second), rectified, strict=True)], 1)
+        return torch.cat(
+            [F.relu(x) if through else x for x, through in zip((first, second), rectified, strict=True)], 1
+        )
     joined: Tensor = _Join.apply(first, second, rectified)  # type: ignore[no-untyped-call]
     return joined
 
