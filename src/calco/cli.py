@@ -248,9 +248,9 @@ def translate(args: list[str]) -> None:
 
 def export(args: list[str]) -> None:
     """Writes a model as one file for other programs."""
-    from calco.export.export import export as run
+    from calco.export.export import export_model
 
-    run(**_parse(args, "export"))
+    export_model(**_parse(args, "export"))
 
 
 def bench(args: list[str]) -> None:

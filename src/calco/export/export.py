@@ -53,7 +53,7 @@ class Exported:
     said: tuple[str, ...]
 
 
-def export(
+def export_model(
     model: str | Path,
     to: Kind = "onnx",
     out: str | Path | None = None,

@@ -57,5 +57,6 @@ def torchscript(model: Translator, precision: str) -> Any:
 def save_torchscript(whole: Any, path: Path, description: str) -> None:
     """Writes it, with its description beside the graph."""
     buffer = io.BytesIO()
-    torch.jit.save(whole, buffer, _extra_files={f"{KEY}.json": description})
+    with warnings.catch_warnings(action="ignore"):  # torch would rather have people use a format of its own
+        torch.jit.save(whole, buffer, _extra_files={f"{KEY}.json": description})
     path.write_bytes(buffer.getvalue())
