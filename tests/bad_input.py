@@ -283,7 +283,8 @@ DESCRIPTION = json.dumps(
         "kind": "torchscript",
         "precision": "fp32",
         "model": {
-            "generator": {}, "recipe": {"recipe": "aligned"}, "jitter": {}, "in_channels": 3, "out_channels": 3, "format": 1
+            "generator": {}, "recipe": {"recipe": "aligned"}, "jitter": {}, "in_channels": 3, "out_channels": 3,
+            "format": 1,
         },
     }
 )  # fmt: skip

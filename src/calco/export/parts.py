@@ -109,7 +109,7 @@ class After(nn.Module):
             maps = maps.index_select(dim, _places(prepared, dim))
         drawn = self.joint(prepared, maps).float()
         shares = (drawn.clamp(-1, 1) + 1) / 2
-        levels = (shares.double() * 255).round().permute(0, 2, 3, 1)
+        levels: Tensor = (shares.double() * 255).round().permute(0, 2, 3, 1)
         if not self.painted:
             return levels.to(torch.uint8)
         colours = torch.as_tensor(self.colours)
