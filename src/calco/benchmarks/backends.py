@@ -97,16 +97,16 @@ def _networks(
             yield f"calco {name}", lambda x, ready=ready, dtype=dtype: ready(x.to(dtype)).float()  # type: ignore[misc]
     if not files:
         return
-    from calco.export.onnx_file import joined, onnx_parts
+    from calco.export.onnx_file import onnx_network
     from calco.export.openvino_file import write_openvino
     from calco.export.precision import quantised
     from calco.inference.runtimes import OnnxFile, OpenvinoFile
 
-    parts = onnx_parts(model)
+    plain = onnx_network(model)
     for precision in ("fp32", "int8"):
-        network = parts["network"] if precision == "fp32" else quantised(parts["network"], [seen.numpy()])
+        network = plain if precision == "fp32" else quantised(plain, [seen.numpy()])
         path = Path(setting.folder) / f"{title}-{precision}.onnx"
-        path.write_bytes(joined({**parts, "network": network}, "{}").SerializeToString())
+        path.write_bytes(network.SerializeToString())
         yield f"onnxruntime {precision}", OnnxFile(path).maps
         if _lack("openvino"):
             continue

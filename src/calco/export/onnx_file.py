@@ -43,6 +43,19 @@ def onnx_parts(model: Translator) -> Parts:
         }
 
 
+def onnx_network(model: Translator) -> "onnx.ModelProto":
+    """The network alone, from `seen` to `maps`, for who measures it.
+
+    Raises:
+        CalcoError: When a library is missing.
+    """
+    needs("onnx", "onnxscript", extra="export")
+    before, network, _, picture = torch_parts(model)
+    with torch.no_grad(), _silent():
+        _, seen = before(picture)
+        return _written(network, (seen,), [SEEN], [MAPS], (2, 3), model.generator.multiple)
+
+
 def torch_parts(model: Translator) -> tuple[nn.Module, nn.Module, nn.Module, Tensor]:
     """The parts as modules on the CPU, and pictures for an example, of odd sides: no size is taken for fixed."""
     info, generator = model.info, model.generator

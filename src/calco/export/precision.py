@@ -1,5 +1,6 @@
 """Networks in fewer bits: weights in bfloat16, or weights and maps in bytes."""
 
+import logging
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,8 +66,12 @@ def quantised(network: "onnx.ModelProto", seen: Sequence[npt.NDArray[np.float32]
     with tempfile.TemporaryDirectory(prefix="calco-int8-") as folder:
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
         onnx.save(network, before)
-        quantize_static(
-            before, after, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=False,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-        )  # fmt: skip
+        logging.disable(logging.WARNING)  # it advises steps that change nothing here
+        try:
+            quantize_static(
+                before, after, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=False,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            )  # fmt: skip
+        finally:
+            logging.disable(logging.NOTSET)
         return onnx.load(after)
