@@ -196,7 +196,7 @@ def test_translate_and_evaluate_take_a_file(colours: Path, room: Path, tmp_path:
         calco.translate(saved(HOLES, tmp_path / "other"), room / "photos", tmp_path / "drawn")
 
 
-def test_fewer_bits_come_with_loss_and_gain(onnx: Path, room: Path, tmp_path: Path) -> None:
+def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Path, tmp_path: Path) -> None:
     done = export_model(room / "lab", "torchscript", tmp_path / "lab.pt", precision="bf16", pictures=room / "photos")
     cost = done.description.compared["bf16"]
     assert 35 < cost["psnr_to_fp32"] < 100
@@ -302,7 +302,7 @@ def test_a_missing_library_is_named_with_what_brings_it(onnx: Path, monkeypatch:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_told(room: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_told(colours: Path, room: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)]
