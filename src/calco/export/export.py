@@ -177,12 +177,17 @@ class _Writer:
 
     def _seen(self) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
         """What the network sees of the pictures of the training."""
-        from calco.inference.tiling import pad_to_multiple
+        from calco.inference.tiling import Padded
 
         model = self._model
+        multiple = model.generator.multiple
         with torch.inference_mode():
             views = [model._view(picture, None, native=False).seen for picture in self._found.training]
-            return [pad_to_multiple(seen, model.generator.multiple).contiguous().numpy() for seen in views]
+            all_padded = [
+                (Padded(lambda top, end, seen=seen: seen[:, :, top:end], (seen.shape[3], seen.shape[2]), multiple))
+                for seen in views
+            ]
+            return [padded.rows(0, padded.height).contiguous().numpy() for padded in all_padded]
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self._made:

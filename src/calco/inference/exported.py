@@ -3,7 +3,7 @@
 import base64
 import binascii
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -201,11 +201,12 @@ class ExportedTranslator(Translator):
         return super().__call__(picture, mask=mask, native=native)
 
     @property
-    def _backbone(self) -> nn.Module:
+    def backbone(self) -> nn.Module:
+        """What draws: the file's network. Of a large picture it draws blended tiles: its levels are not apart."""
         return self.generator.backbone
 
-    def _maps(self, x: Tensor) -> Tensor:
-        return self.runtime.maps(x).float()
+    def _applied(self, part: Callable[..., Tensor], x: Tensor) -> Tensor:
+        return part(x).float()
 
 
 def _mean(encoded: str | None) -> Image | None:

@@ -18,8 +18,8 @@ from calco.errors import CalcoError
 from calco.files import digest
 from calco.images import Image
 from calco.images.strips import is_large, open_large
-from calco.inference.large import Drawing, Moved, draw
 from calco.inference.exported import is_exported
+from calco.inference.large import Drawing, Moved, draw
 from calco.inference.making import Maker, input_maker
 from calco.inference.model import Translator, load, model_folder
 from calco.inference.pumping import keep_large, pumped
