@@ -27,6 +27,7 @@ from calco.inference.exported import (
     needs,
 )
 from calco.inference.model import Translator, load, model_folder
+from calco.inference.tiling import Padded
 from calco.records import to_record
 
 Kind = Literal["onnx", "openvino", "torchscript"]
@@ -177,16 +178,11 @@ class _Writer:
 
     def _seen(self) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
         """What the network sees of the pictures of the training."""
-        from calco.inference.tiling import Padded
-
         model = self._model
         multiple = model.generator.multiple
         with torch.inference_mode():
             views = [model._view(picture, None, native=False).seen for picture in self._found.training]
-            all_padded = [
-                (Padded(lambda top, end, seen=seen: seen[:, :, top:end], (seen.shape[3], seen.shape[2]), multiple))
-                for seen in views
-            ]
+            all_padded = [_padded(seen, multiple) for seen in views]
             return [padded.rows(0, padded.height).contiguous().numpy() for padded in all_padded]
 
     def _once(self, name: str, make: Callable[[], Any]) -> Any:
@@ -206,3 +202,8 @@ def _mean(model: Translator) -> str | None:
     if mean is None or mean.shape[2] > 4:
         return None
     return base64.b64encode(images.encode(mean, "mean_target.png")).decode()
+
+
+def _padded(seen: torch.Tensor, multiple: int) -> Padded:
+    """What a network sees, with its mirrored border."""
+    return Padded(lambda top, end: seen[:, :, top:end], (seen.shape[3], seen.shape[2]), multiple)
