@@ -28,6 +28,7 @@ LAYERS = (
     "networks",
     "inference",
     "film",
+    "export",
     "evaluation",
     "training",
     "detection",

@@ -73,10 +73,27 @@ programs_for_tests() {
         say "no ${missing[*]}: the tests that need them cannot run; apt-get install ${missing[*]}"
 }
 
+# The page of docs/export.md runs ONNX Runtime in a browser: three files of the package onnxruntime-web.
+web_for_tests() {
+    local version=1.22.0 room=$venv/onnxruntime-web
+    [ ! -f "$room/ort.wasm.min.js" ] || return 0
+    command -v npm >/dev/null || debian_install npm || { say "no npm: the page of docs/export.md cannot be tested; apt-get install npm"; return 0; }
+    local archive=$venv/onnxruntime-web-$version.tgz
+    if npm pack --silent --pack-destination "$venv" "onnxruntime-web@$version" >/dev/null; then
+        mkdir -p "$room"
+        tar -xzf "$archive" -C "$room" --strip-components=2 package/dist/ort-wasm-simd-threaded.mjs \
+            package/dist/ort-wasm-simd-threaded.wasm package/dist/ort.wasm.min.js
+        rm -f "$archive"
+    else
+        say "onnxruntime-web cannot be fetched: the page of docs/export.md cannot be tested"
+    fi
+}
+
 [ -x "$venv/bin/python" ] && fits "$venv/bin/python" || make_venv
 install_calco
 if [ "$extra" = dev ]; then
     programs_for_tests
+    web_for_tests
     touch "$venv/.ready-all" # dev holds all
 fi
 touch "$venv/.ready-$extra"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from calco.collecting.collect import collect
     from calco.errors import CalcoError
     from calco.evaluation.evaluate import evaluate
+    from calco.export.export import export_model
     from calco.film.translate import FilmOptions, translate_film
     from calco.inference.model import Translator, load
     from calco.inference.translate import translate
@@ -40,6 +41,7 @@ _HOMES = {
     "check": "calco.checking.check",
     "collect": "calco.collecting.collect",
     "evaluate": "calco.evaluation.evaluate",
+    "export_model": "calco.export.export",
     "load": "calco.inference.model",
     "open_source": "calco.pairs.opening",
     "prepare": "calco.pairs.preparing.prepare",
@@ -61,6 +63,7 @@ __all__ = [
     "check",
     "collect",
     "evaluate",
+    "export_model",
     "load",
     "open_source",
     "prepare",

@@ -258,6 +258,13 @@ def translate(args: list[str]) -> None:
         warn(f"{len(done.left_out)} left out in all; translation.json lists them")
 
 
+def export(args: list[str]) -> None:
+    """Writes a model as one file for other programs."""
+    from calco.export.export import export_model
+
+    export_model(**_parse(args, "export"))
+
+
 def bench(args: list[str]) -> None:
     """Measures speed and memory on this machine, beside a plain reference loop."""
     import tyro
@@ -317,6 +324,7 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "evaluate": evaluate,
     "compare": compare,
     "translate": translate,
+    "export": export,
     "bench": bench,
 }
 

@@ -166,7 +166,7 @@ def translate(
     """Translates a picture or a folder of pictures; films; or live what a camera sees.
 
     Args:
-        model: A run or a model folder.
+        model: A run, a model folder, or a file that calco export wrote.
         pictures: A picture or a film, or a folder of either, which is read with its sub-folders. Live: camera,
             camera:1, /dev/video0; an address such as rtsp://...; - for stdin, or a named pipe; with live, a film at its
             own pace.
@@ -203,5 +203,27 @@ def translate(
         rate: Asks the camera for so many frames in a second, or tells those of bare pictures in a pipe.
         patience: Seconds for which a lost camera is looked for; 0 for ever.
         seconds: Stops live translation after so many seconds; 0 for never.
+    """
+    return locals()
+
+
+def export(
+    model: Model,
+    /,
+    to: Literal["onnx", "openvino", "torchscript"] = "onnx",
+    out: str | None = None,
+    precision: Literal["fp32", "bf16", "int8"] = "fp32",
+    pictures: str | None = None,
+    licence: str = "",
+) -> Options:
+    """Writes a model as one file for other programs, tried on real pictures before it gets its name.
+
+    Args:
+        model: A run or a model folder.
+        to: What reads it: ONNX Runtime (and browsers), OpenVINO, or torch without Calco.
+        out: The file; by default the model's name in the present folder, ending in .onnx, .zip or .pt.
+        precision: What the network computes in; int8 is calibrated on pictures of the training.
+        pictures: What it is tried on; by default the pictures of the training.
+        licence: Under which the model may be used; stands in the file.
     """
     return locals()

@@ -14,9 +14,10 @@ import torch
 from PIL import Image as Pillow
 
 from calco.benchmarks import reference
+from calco.benchmarks.backends import backends
 from calco.benchmarks.pictures import scene
 from calco.benchmarks.setting import Setting, one_thread, silent
-from calco.benchmarks.timing import Row, alternate, core_seconds, per_second, row
+from calco.benchmarks.timing import Row, Skipped, alternate, core_seconds, per_second, row
 from calco.inference.model import ModelInfo, Translator
 from calco.pairs.dataset import PairDataset
 from calco.pairs.preparing.config import PrepareConfig
@@ -41,7 +42,7 @@ def training(setting: Setting) -> Iterator[Row]:
         yield row("training", f"training step, batch {batch}", "images/s", rates[0], rates[1])
 
 
-def inference(setting: Setting) -> Iterator[Row]:
+def inference(setting: Setting) -> Iterator[Row | Skipped]:
     """Pictures as arrays => translated pictures as arrays, in the machine's precision and in float32."""
     sizes, config = setting.sizes, setting.train_config(1)
     networks = Networks(config, 3, 3, setting.device)
@@ -64,6 +65,7 @@ def inference(setting: Setting) -> Iterator[Row]:
             )
             rates = [per_second(count, each) for each in seconds]
             yield row("inference", f"inference at {side}x{side}, {named}", "images/s", rates[0], rates[1])
+    yield from backends(setting)
 
 
 def data(setting: Setting) -> Iterator[Row]:

@@ -18,6 +18,7 @@ from calco.evaluation.scoring import Examiner, Found
 from calco.evaluation.steadiness import measure, stretches
 from calco.files import make_folder, read_json_lines
 from calco.film.steady import Steady
+from calco.inference.exported import is_exported
 from calco.inference.model import ModelInfo, Translator, load, model_folder
 from calco.pairs.curation import limited
 from calco.pairs.dataset import PairDataset
@@ -49,7 +50,7 @@ def evaluate(
     """Scores a model beside the baselines, and writes `scores.json` and `report.html`.
 
     Args:
-        model: A run or a model folder.
+        model: A run, a model folder, or a file that `calco export` wrote.
         pictures: What to score on; None takes the pictures that the run kept apart for testing.
         source: How to read the pictures; None reads them as the training did.
         masks: A folder of stroke masks for `erase`, when the one of the training is not here.
@@ -83,7 +84,10 @@ def evaluate(
         raise CalcoError(f"--steady goes with films, and these are {found.kind}; leave it out")
     make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=allow_code)
     dataset = PairDataset(found, items, make, info.jitter, seed, train=False)
-    folder = make_folder(out if out is not None else model_folder(model).parent / "report")
+    home = _home(model)
+    folder = make_folder(
+        out if out is not None else home / (f"{Path(model).stem}-report" if is_exported(model) else "report")
+    )
     spread = None
     if engine != HERE:
         one = _One(
@@ -114,9 +118,14 @@ def evaluate(
             )
         card = replace(card, film=film)
         card.save(folder)
-    log = read_json_lines(model_folder(model).parent / "log.jsonl")
+    log = [] if is_exported(model) else read_json_lines(home / "log.jsonl")
     write_report(card, folder / "report.html", log=log, about=about(info, found, dataset.damaged))
     return card
+
+
+def _home(model: str | Path) -> Path:
+    """The folder of a run, or the one in which a model folder or an exported file lies."""
+    return (Path(model) if is_exported(model) else model_folder(model)).parent
 
 
 def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> tuple[dict[str, Scorecard], Path]:

@@ -272,6 +272,8 @@ def model_folder(path: str | Path) -> Path:
         CalcoError: When there is none.
     """
     given = Path(path)
+    if given.is_file():
+        raise CalcoError(f"{given} is no model; name a run, a model folder, or a file that calco export wrote")
     for folder in (given, given / "model", given / ".model.old"):
         if (folder / "model.json").is_file():
             return folder
@@ -283,11 +285,15 @@ def model_folder(path: str | Path) -> Path:
 
 
 def load_info(path: str | Path) -> ModelInfo:
-    """Reads `model.json`.
+    """Reads `model.json`, or what stands in an exported file.
 
     Raises:
         CalcoError: When it is missing, of a newer format or damaged.
     """
+    from calco.inference.exported import describe, is_exported
+
+    if is_exported(path):
+        return describe(path).info
     file = model_folder(path) / "model.json"
     record = read_json(file)
     if not isinstance(record.get("format"), int):
@@ -323,7 +329,7 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> 
     """Loads a model for use.
 
     Args:
-        path: A run or a model folder.
+        path: A run, a model folder, or a file that `calco export` wrote.
         device: "cpu", "cuda", or "auto" for the GPU where there is one.
         precision: fp32; or bf16 (on a GPU fp16 too), where speed counts more than half a level of a byte; or auto for
             bf16 where the machine has instructions for it.
@@ -332,6 +338,10 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> 
         CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description; when the device
             does not exist or lacks the precision.
     """
+    from calco.inference.exported import is_exported, load_exported
+
+    if is_exported(path):
+        return load_exported(path, device=device, precision=precision)
     chosen = choose_device(device)
     dtype = choose_precision(precision, chosen)
     folder = model_folder(path)

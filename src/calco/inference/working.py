@@ -18,6 +18,7 @@ from calco.errors import CalcoError
 from calco.files import digest
 from calco.images import Image
 from calco.images.strips import is_large, open_large
+from calco.inference.exported import is_exported
 from calco.inference.large import Drawing, Moved, draw
 from calco.inference.making import Maker, input_maker
 from calco.inference.model import Translator, load, model_folder
@@ -131,7 +132,7 @@ class Work:
 
 def weights_digest(model: str | Path) -> str:
     """What tells one model from another."""
-    return digest(model_folder(model) / "model.safetensors")
+    return digest(model if is_exported(model) else model_folder(model) / "model.safetensors")
 
 
 class Worker:

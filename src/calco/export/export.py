@@ -1,0 +1,209 @@
+"""`calco export`: a model as one file for other programs, tried on real pictures before it gets its name."""
+
+import base64
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+
+from calco import __version__, images
+from calco.console import say
+from calco.errors import CalcoError
+from calco.export.comparing import Loss, check, compare, loss
+from calco.export.examples import Examples, examples
+from calco.files import explain, make_folder, replacing
+from calco.inference.exported import (
+    ENDINGS,
+    EXPORT_FORMAT,
+    Description,
+    ExportedTranslator,
+    is_exported,
+    load_exported,
+    needs,
+)
+from calco.inference.model import Translator, load, model_folder
+from calco.inference.tiling import Padded
+from calco.records import to_record
+
+Kind = Literal["onnx", "openvino", "torchscript"]
+Precision = Literal["fp32", "bf16", "int8"]
+LIBRARIES: Final = {
+    "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
+    "openvino": ("export,openvino", ("onnx", "onnxscript", "onnxruntime", "openvino")),
+    "torchscript": ("export", ()),
+}
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came of an export.
+
+    Attributes:
+        path: The file.
+        description: What stands in it.
+        said: What was found, a sentence each.
+    """
+
+    path: Path
+    description: Description
+    said: tuple[str, ...]
+
+
+def export_model(
+    model: str | Path,
+    to: Kind = "onnx",
+    out: str | Path | None = None,
+    *,
+    precision: Precision = "fp32",
+    pictures: str | Path | None = None,
+    licence: str = "",
+) -> Exported:
+    """Writes a model as one file, with all that stands before and behind the network, and with what it is.
+
+    The file is tried on real pictures beside the model, and gets its name only when both draw the same.
+
+    Args:
+        model: A run or a model folder.
+        to: What reads it: ONNX Runtime, OpenVINO or torch.
+        out: The file; None names it after the model, in the present folder.
+        precision: What the network computes in; int8 is calibrated on pictures of the training.
+        pictures: What it is tried on; None takes the pictures of the training.
+        licence: Under which the model may be used, in words or by name; stands in the file.
+
+    Raises:
+        CalcoError: When the model or the pictures cannot be used, a library is missing, the file cannot be written, or
+            the two differ by more than the tolerance.
+    """
+    if is_exported(model):
+        raise CalcoError(f"{model} is an exported model already; name the run or the model folder that it was made of")
+    ending = next(end for end, kind in ENDINGS.items() if kind == to)
+    path = Path(out) if out is not None else Path(f"{_name(model)}{ending}")
+    if path.suffix != ending:
+        raise CalcoError(f"the file is {path}, and {to} is written as {ending}; name it {path.with_suffix(ending)}")
+    if to == "torchscript" and precision == "int8":
+        raise CalcoError("int8 is written as onnx and openvino, not as torchscript; choose one of them, or bf16")
+    extra, libraries = LIBRARIES[to]
+    needs(*libraries, extra=extra)
+    make_folder(path.parent)
+    translator = load(model, device="cpu")
+    found = examples(translator.info, pictures)
+    described = Description(
+        format=EXPORT_FORMAT, calco=__version__, model=to_record(translator.info), kind=to, precision="fp32",
+        licence=licence, mean_target=_mean(translator),
+    )  # fmt: skip
+    writer = _Writer(translator, to, found)
+    try:
+        with tempfile.TemporaryDirectory(prefix="calco-export-") as folder:
+            plain_path = Path(folder) / f"plain{ending}"
+            writer.write(plain_path, described)
+            plain = load_exported(plain_path, device="cpu")
+            words = check(
+                apart := compare(translator, plain, found.inputs), painted=translator.info.palette is not None
+            )
+            said = [f"on {found.where}, {words}"]
+            described = replace(described, precision=precision, compared={"fp32": asdict(apart), "on": found.where})
+            if precision != "fp32":
+                fewer_path = Path(folder) / f"fewer{ending}"
+                writer.write(fewer_path, described)
+                cost = _cost(plain, plain_path, load_exported(fewer_path, device="cpu"), fewer_path, found)
+                said.append(f"{precision}: {cost.words()}")
+                described = replace(described, compared={**described.compared, precision: cost.record()})
+            with replacing(path) as temporary:
+                writer.write(temporary, described)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, OSError) or "write" in str(error).lower():
+            known = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
+            raise explain(known, path, "write") from error
+        raise
+    said.append(f"{path} is written")
+    for sentence in said:
+        say(sentence)
+    return Exported(path, described, tuple(said))
+
+
+def _cost(plain: ExportedTranslator, plain_path: Path, fewer: ExportedTranslator, path: Path, found: Examples) -> Loss:
+    sizes = (plain_path.stat().st_size, path.stat().st_size)
+    return loss(plain, fewer, found.inputs, found.targets, sizes)
+
+
+class _Writer:
+    """Writes a model as one kind of file, as often as it is asked for; what is slow is done once."""
+
+    def __init__(self, model: Translator, kind: Kind, found: Examples) -> None:
+        self._model, self._kind, self._found = model, kind, found
+        self._made: dict[str, Any] = {}
+
+    def write(self, path: Path, description: Description) -> None:
+        """The file, with its description."""
+        text = json.dumps(asdict(description), ensure_ascii=False)
+        if self._kind == "torchscript":
+            from calco.export.torchscript_file import save_torchscript, torchscript
+
+            whole = self._once(description.precision, lambda: torchscript(self._model, description.precision))
+            save_torchscript(whole, path, text)
+            return
+        import onnx
+
+        from calco.export.onnx_file import joined
+
+        parts = self._once("parts", self._parts)
+        network = self._once(f"network {description.precision}", lambda: self._network(parts, description.precision))
+        whole = joined({**parts, "network": network}, text)
+        if self._kind == "onnx":
+            path.write_bytes(whole.SerializeToString())
+            return
+        from calco.export.openvino_file import write_openvino
+
+        with tempfile.TemporaryDirectory(prefix="calco-export-") as folder:
+            onnx.save(whole, Path(folder) / "model.onnx")
+            write_openvino(Path(folder) / "model.onnx", path, text)
+
+    def _parts(self) -> Any:
+        from calco.export.onnx_file import onnx_parts
+
+        return onnx_parts(self._model)
+
+    def _network(self, parts: Any, precision: str) -> Any:
+        from calco.export.precision import halved, quantised
+
+        if precision == "int8":
+            return quantised(parts["network"], self._seen())
+        # OpenVINO narrows by itself when it opens a file: there bf16 is a setting.
+        return halved(parts["network"]) if precision == "bf16" and self._kind == "onnx" else parts["network"]
+
+    def _seen(self) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
+        """What the network sees of the pictures of the training."""
+        model = self._model
+        multiple = model.generator.multiple
+        with torch.inference_mode():
+            views = [model._view(picture, None, native=False).seen for picture in self._found.training]
+            all_padded = [_padded(seen, multiple) for seen in views]
+            return [padded.rows(0, padded.height).contiguous().numpy() for padded in all_padded]
+
+    def _once(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+
+def _name(model: str | Path) -> str:
+    """The run's name, or the model folder's."""
+    folder = model_folder(model).resolve()
+    return folder.parent.name if folder.name == "model" and (folder.parent / "config.yaml").is_file() else folder.name
+
+
+def _mean(model: Translator) -> str | None:
+    mean = model.mean_target
+    if mean is None or mean.shape[2] > 4:
+        return None
+    return base64.b64encode(images.encode(mean, "mean_target.png")).decode()
+
+
+def _padded(seen: torch.Tensor, multiple: int) -> Padded:
+    """What a network sees, with its mirrored border."""
+    return Padded(lambda top, end: seen[:, :, top:end], (seen.shape[3], seen.shape[2]), multiple)

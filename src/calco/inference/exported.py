@@ -1,0 +1,218 @@
+"""Models in one file, as `calco export` writes them, behind the interface of a Translator."""
+
+import base64
+import binascii
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from calco import images
+from calco.errors import CalcoError
+from calco.files import explain, parse_json
+from calco.images import Image
+from calco.inference.model import FORMAT, ModelInfo, Translator
+from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime, TorchscriptFile, described, needs
+from calco.networks.build import build_generator
+from calco.networks.generator import Generator
+from calco.networks.machine import choose_device
+from calco.records import from_record
+
+__all__ = ["Description", "ExportedTranslator", "describe", "is_exported", "load_exported", "needs"]
+
+EXPORT_FORMAT: Final = 1
+ENDINGS: Final = {".onnx": "onnx", ".zip": "openvino", ".pt": "torchscript"}
+PRECISIONS: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What stands in an exported file beside its graph.
+
+    Attributes:
+        format: Of this description.
+        calco: The version that wrote it.
+        model: The whole `model.json`.
+        kind: onnx, openvino or torchscript.
+        precision: fp32, bf16 or int8.
+        licence: Under which the model may be used; empty where nobody said.
+        compared: How far the file's pictures lie from the model's, and on what.
+        mean_target: The mean of the training targets as PNG in base 64, or None.
+    """
+
+    format: int
+    calco: str
+    model: dict[str, Any]
+    kind: str
+    precision: str
+    licence: str = ""
+    compared: dict[str, Any] = field(default_factory=dict)
+    mean_target: str | None = None
+
+    @property
+    def info(self) -> ModelInfo:
+        """Of the model."""
+        return from_record(ModelInfo, self.model, "the model in it")
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether a path means an exported file, by its ending."""
+    given = Path(path)
+    return given.suffix in ENDINGS and not given.is_dir()
+
+
+def describe(path: str | Path) -> Description:
+    """What an exported file says of itself.
+
+    Raises:
+        CalcoError: When it is not there, damaged, of a newer format or not Calco's, or a library is missing.
+    """
+    file = Path(path)
+    with _explained(file):
+        text = described(file)
+    if text is None:
+        raise CalcoError(f"{file} was not written by calco export (it has no description); name a file that was")
+    record = parse_json(text.encode(), file)
+    if not isinstance(record.get("format"), int) or not isinstance(record.get("model"), dict):
+        raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
+    if record["format"] > EXPORT_FORMAT or int(record["model"].get("format", 0)) > FORMAT:
+        raise CalcoError(
+            f"{file} is of a newer format than this Calco reads ({EXPORT_FORMAT}); update Calco: "
+            "pip install --upgrade calco"
+        )
+    try:
+        found = msgspec.convert(record, Description)
+    except msgspec.ValidationError as error:
+        raise CalcoError(f"{file} is damaged ({error}); export the model again") from error
+    if found.precision not in PRECISIONS:
+        raise CalcoError(f"{file} is of precision {found.precision}; known are {', '.join(PRECISIONS)}")
+    return found
+
+
+def load_exported(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> "ExportedTranslator":
+    """Opens an exported file for use, as `load` does.
+
+    Args:
+        path: A file that `calco export` wrote.
+        device: As of `load`; ONNX Runtime and OpenVINO compute on the CPU.
+        precision: The file's own, or fp32 or auto, which take what the file has.
+
+    Raises:
+        CalcoError: When it cannot be used, or has another precision.
+    """
+    file = Path(path)
+    found = describe(file)
+    if precision not in ("auto", "fp32", found.precision):
+        raise CalcoError(
+            f"{file} computes in {found.precision}, and {precision} was asked for; leave --precision out, or export "
+            f"the model again with --precision {precision}"
+        )
+    chosen = choose_device(device) if found.kind == "torchscript" else choose_device("cpu")
+    if found.kind != "torchscript" and device not in ("auto", "cpu"):
+        raise CalcoError(f"{file} is computed on the CPU, and the device is {device}; name the model's folder for that")
+    with _explained(file):
+        return ExportedTranslator(found, opened(file, found, chosen))
+
+
+def opened(file: Path, found: Description, device: torch.device) -> Runtime:
+    """A file in the runtime of its kind.
+
+    Raises:
+        ValueError: When it is damaged.
+    """
+    if found.kind == "onnx":
+        return OnnxFile(file)
+    if found.kind == "openvino":
+        return OpenvinoFile(file, "bf16" if found.precision == "bf16" else "f32")
+    return TorchscriptFile(file, device)
+
+
+@contextlib.contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """What runtimes say of files they cannot read, in a line."""
+    try:
+        yield
+    except CalcoError:
+        raise
+    except OSError as error:
+        raise explain(error, file, "read") from error
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise CalcoError(f"{file} cannot be used: {reason}; export the model again, or copy the file again") from error
+
+
+class _Elsewhere(nn.Module):
+    """A backbone whose weights another runtime holds."""
+
+    def __init__(self, runtime: Runtime, depth: int) -> None:
+        super().__init__()
+        self.runtime, self.depth = runtime, depth
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.runtime.maps(x)
+
+
+class ExportedTranslator(Translator):
+    """A file that `calco export` wrote, at work: the same interface, and the same pictures within its tolerance.
+
+    The file's network is run; what stands around it is the Translator's own, so that pictures of any size and depth are
+    seen at the scale of the training and composed at their own.
+
+    Attributes:
+        description: What the file says of itself.
+        runtime: What runs it.
+    """
+
+    def __init__(self, description: Description, runtime: Runtime) -> None:
+        info = description.info
+        with torch.device("meta"):
+            like = build_generator(info.generator, info.in_channels, info.out_channels)
+        generator = Generator(
+            _Elsewhere(runtime, like.backbone.depth),  # type: ignore[arg-type]
+            composition=like.composition,
+            out_channels=like.out_channels,
+            holes=like.holes,
+        )
+        super().__init__(
+            info,
+            generator,
+            mean_target=_mean(description.mean_target),
+            device=runtime.device,
+            precision=PRECISIONS[description.precision],
+        )
+        self.description = description
+        self.runtime = runtime
+
+    def __call__(
+        self, picture: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False
+    ) -> Image:
+        """As of `Translator`, without chance.
+
+        Raises:
+            CalcoError: When the array is no picture, or variety is asked for.
+        """
+        if noise_seed is not None:
+            raise CalcoError("an exported model has no dropout, so there is no variety; leave --noise-seed out")
+        return super().__call__(picture, mask=mask, native=native)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """What draws: the file's network. Of a large picture it draws blended tiles: its levels are not apart."""
+        return self.generator.backbone
+
+    def _applied(self, part: Callable[..., Tensor], x: Tensor) -> Tensor:
+        return part(x).float()
+
+
+def _mean(encoded: str | None) -> Image | None:
+    if encoded is None:
+        return None
+    try:
+        return images.decode(base64.b64decode(encoded), "mean_target.png")
+    except (binascii.Error, CalcoError):
+        return None

@@ -1,0 +1,376 @@
+"""Models as one file: the same pictures as the model's, in every kind of file; and every file that cannot be used."""
+
+import functools
+import http.server
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image as Pillow
+
+import calco
+from calco import CalcoError
+from calco.cli import main
+from calco.export.export import export_model
+from calco.export.parts import picture_channels
+from calco.inference.exported import ExportedTranslator, describe
+from calco.inference.model import ModelInfo, load, load_info, save_model
+from calco.networks import GeneratorConfig, build_generator
+from calco.pairs.colouring import ColorizeConfig
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.recipes import EraseConfig, RecipeConfig
+from support import ROOT, find_chromium, requires
+
+
+def requires_libraries(found: object, what: str) -> None:
+    requires(found, what, "pip install -e '.[dev]'")
+
+
+def info_of(recipe: RecipeConfig, channels: int = 3, **generator: object) -> ModelInfo:
+    settings = {"depth": 3, "filters": 8, "composition": "plain", **generator}
+    return ModelInfo(
+        generator=GeneratorConfig(**settings),  # type: ignore[arg-type]
+        recipe=recipe,
+        jitter=JitterConfig(size=32, resize=36, fit="cover"),
+        in_channels=channels,
+        out_channels=3,
+        scores={"psnr": 20.5},
+    )
+
+
+ALIGNED = RecipeConfig(recipe="aligned")
+LAB = RecipeConfig(recipe="colorize", colorize=ColorizeConfig(space="lab"))
+HOLES = info_of(RecipeConfig(recipe="erase"), composition="filled", up="resize", depth=2)
+KINDS = {
+    "plain": info_of(ALIGNED),
+    "tensorflow": info_of(ALIGNED, convention="tensorflow"),
+    "instance": info_of(ALIGNED, norm="instance", up="resize"),
+    "resnet": info_of(ALIGNED, architecture="resnet", blocks=2),
+    "luminance": info_of(RecipeConfig(recipe="colorize"), 1, composition="luminance"),
+    "lab": info_of(LAB, 1, composition="lab"),
+    "filled": HOLES,
+    "transparent": info_of(
+        RecipeConfig(recipe="erase", erase=EraseConfig(mask_channel=True)), 4, composition="filled", hole_channel=True
+    ),
+    "both": info_of(RecipeConfig(recipe="colorize+erase"), composition="luminance", hole=(255, 0, 255)),
+    "classes": info_of(RecipeConfig(recipe="segment")),
+}
+
+
+def saved(info: ModelInfo, folder: Path) -> Path:
+    torch.manual_seed(0)
+    network = build_generator(info.generator, info.in_channels, info.out_channels)
+    for parameter in network.parameters():
+        parameter.data.mul_(3)  # far from grey, so that differences show
+    save_model(folder, info, network.state_dict(), np.full((32, 32, 3), 90, np.uint8))
+    return folder
+
+
+def photographs(folder: Path) -> Path:
+    """Pieces of real photographs; grey ones too."""
+    data = pytest.importorskip("skimage.data")
+    folder.mkdir()
+    for number, photo in enumerate((data.astronaut(), data.coffee(), data.cat())):
+        Pillow.fromarray(photo).resize((75 + 8 * number, 50)).save(folder / f"{number}.png")
+    return folder
+
+
+def with_hole(picture: np.ndarray, info: ModelInfo) -> np.ndarray:
+    """As the model takes it: a hole in magenta, or transparent."""
+    picture = picture.copy()
+    height, width = picture.shape[:2]
+    area = (slice(height // 4, height // 2 + 1), slice(width // 3, width // 3 * 2 + 1))
+    if picture_channels(info) == 4:
+        alpha = np.full((height, width, 1), 255, np.uint8)
+        alpha[area] = 0
+        return np.concatenate([picture, alpha], 2)
+    if "erase" in info.recipe.recipe:
+        picture[area] = (255, 0, 255)
+    return picture
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("export")
+    photographs(folder / "photos")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def onnx(room: Path) -> Path:
+    """A model of holes, whose graph has a loop, as ONNX."""
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(name)
+    return export_model(saved(HOLES, room / "holes"), "onnx", room / "holes.onnx", pictures=room / "photos").path
+
+
+@pytest.fixture(scope="module")
+def colours(room: Path) -> Path:
+    model = saved(KINDS["lab"], room / "lab")
+    return export_model(model, "torchscript", room / "lab.pt", pictures=room / "photos", licence="CC0").path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_torchscript_draws_what_the_model_draws(kind: str, room: Path, tmp_path: Path) -> None:
+    info = KINDS[kind]
+    model = load(saved(info, tmp_path / "model"))
+    path = export_model(tmp_path / "model", "torchscript", tmp_path / "model.pt", pictures=room / "photos").path
+    file = calco.load(path)
+    assert isinstance(file, ExportedTranslator)
+    photo = np.asarray(Pillow.open(room / "photos" / "0.png"))
+    for cut in (photo, photo[:9, :13], photo[:1, :7]):
+        shown = with_hole(cut, info)
+        scaled = [model(shown).astype(int), file(shown).astype(int)]
+        assert np.abs(scaled[0] - scaled[1]).max() <= 1
+        if kind != "resnet" or min(cut.shape[:2]) > 4:  # its borders are mirrored: it wants more than a pixel
+            whole = file.runtime.pictures(np.stack([shown, shown[::-1]]))
+            assert np.abs(whole[0].astype(int) - model(shown, native=True)).max() <= 1
+            assert np.abs(whole[1].astype(int) - model(shown[::-1], native=True)).max() <= 1
+
+
+def test_onnx_and_openvino_draw_what_the_model_draws(onnx: Path, room: Path) -> None:
+    files = [calco.load(onnx)]
+    try:
+        import openvino  # noqa: F401
+    except ImportError:
+        requires_libraries(False, "openvino")
+    from calco.export.openvino_file import write_openvino
+    from calco.inference.runtimes import described
+
+    text = json.loads(described(onnx) or "")
+    write_openvino(onnx, room / "holes.zip", json.dumps({**text, "kind": "openvino"}))
+    files.append(calco.load(room / "holes.zip"))
+    model = load(room / "holes")
+    photo = np.asarray(Pillow.open(room / "photos" / "1.png"))
+    for file in files:
+        for cut in (photo, photo[:9, :13], photo[:1, :1]):
+            shown = with_hole(cut, HOLES)
+            for _ in range(2):  # OpenVINO makes itself ready for a size at its second coming
+                assert np.abs(file(shown).astype(int) - model(shown)).max() <= 1
+            whole = file.runtime.pictures(np.stack([shown, shown[::-1]]))
+            assert np.abs(whole[1].astype(int) - model(shown[::-1], native=True)).max() <= 1
+        deep = (with_hole(photo, HOLES).astype(np.uint16)) * 257
+        assert file(deep).dtype == np.uint16
+
+
+def test_a_file_tells_what_it_is(onnx: Path, colours: Path, room: Path) -> None:
+    for path, info in ((onnx, HOLES), (colours, KINDS["lab"])):
+        assert load_info(path) == info
+        found = describe(path)
+        assert found.calco == calco.__version__
+        assert found.compared["fp32"]["largest"] <= 1
+        mean = calco.load(path).mean_target
+        assert mean is not None and (mean == 90).all()
+    assert describe(colours).licence == "CC0"
+
+
+def test_the_onnx_file_serves_without_calco(onnx: Path, room: Path) -> None:
+    """The snippet of docs/export.md, in a process that has no Calco."""
+    snippet = (ROOT / "docs" / "export.md").read_text().split("```python\n")[1].split("```")[0]
+    shutil.copy(onnx, room / "model.onnx")
+    Pillow.open(room / "photos" / "0.png").save(room / "picture.png")
+    blocked = "import sys; sys.modules['calco'] = sys.modules['torch'] = None\n"
+    subprocess.run([sys.executable, "-c", blocked + snippet], cwd=room, check=True, timeout=60)
+    drawn = np.asarray(Pillow.open(room / "drawn.png"))
+    shown = np.asarray(Pillow.open(room / "picture.png").resize((54, 36), Pillow.Resampling.LANCZOS))
+    assert np.abs(drawn.astype(int) - load(room / "holes")(shown, native=True)).max() <= 1
+
+
+def test_translate_and_evaluate_take_a_file(colours: Path, room: Path, tmp_path: Path) -> None:
+    main(["translate", str(colours), str(room / "photos"), "--out", str(tmp_path / "drawn"), "--precision", "auto"])
+    assert sorted(path.name for path in (tmp_path / "drawn").glob("*.png")) == ["0.png", "1.png", "2.png"]
+    card = calco.evaluate(colours, room / "photos", out=tmp_path / "report")
+    assert (tmp_path / "report" / "report.html").is_file()
+    assert len(card.pictures) == 3
+    with pytest.raises(CalcoError, match="another model"):
+        calco.translate(saved(HOLES, tmp_path / "other"), room / "photos", tmp_path / "drawn")
+
+
+def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Path, tmp_path: Path) -> None:
+    done = export_model(room / "lab", "torchscript", tmp_path / "lab.pt", precision="bf16", pictures=room / "photos")
+    cost = done.description.compared["bf16"]
+    assert 35 < cost["psnr_to_fp32"] < 100
+    assert cost["gain"] > 0
+    assert "times as fast" in done.said[1]
+    assert calco.load(done.path).precision == torch.bfloat16
+    # Bytes: of the network in the ONNX file, without writing it all anew.
+    from calco.export.precision import halved, quantised
+    from calco.inference.runtimes import SEEN, OnnxFile, network_of, read_onnx
+
+    network = network_of(read_onnx(onnx))
+    seen = [np.random.default_rng(n).random((1, 4, 40, 40), np.float32) * 2 - 1 for n in range(3)]
+    want = OnnxFile._session(network).run(None, {SEEN: seen[0]})[0]
+    for made, limit in ((halved(network), 0.02), (quantised(network, seen), 0.1)):
+        got = OnnxFile._session(made).run(None, {SEEN: seen[0]})[0]
+        assert 0 < np.abs(got - want).mean() < limit
+        assert made.ByteSize() < 0.8 * network.ByteSize()
+
+
+def test_an_export_that_differs_gets_no_file(room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from calco.export import comparing
+
+    monkeypatch.setattr(comparing, "TOLERANCE", -1)
+    with pytest.raises(CalcoError, match="differs from its model, so no file is written"):
+        export_model(saved(HOLES, tmp_path / "m"), "torchscript", tmp_path / "m.pt", pictures=room / "photos")
+    assert not list(tmp_path.glob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda data: data[: len(data) // 2], "cannot be used"),
+        (lambda data: b"", "cannot be used|not written by calco export"),
+        (lambda data: data.replace(b'"format": 1', b'"format": 9', 1), "newer format|cannot be used"),
+        (lambda data: data.replace(b'"precision": "fp32"', b'"precision": "fp99"', 1), "fp99|cannot be used"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["onnx", "pt"])
+def test_a_damaged_file_is_told_in_a_line(
+    kind: str, spoil: object, says: str, onnx: Path, colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"m.{kind}"
+    path.write_bytes(spoil((onnx if kind == "onnx" else colours).read_bytes()))  # type: ignore[operator]
+    with pytest.raises(CalcoError, match=says) as caught:
+        calco.load(path)
+    assert "\n" not in str(caught.value)
+    with pytest.raises(SystemExit) as left:
+        main(["translate", str(path), str(tmp_path), "--out", str(tmp_path / "out")])
+    assert left.value.code == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_foreign_files_are_refused(onnx: Path, colours: Path, tmp_path: Path) -> None:
+    import onnx as library
+
+    foreign = library.load(onnx)
+    del foreign.metadata_props[:]
+    library.save(foreign, tmp_path / "foreign.onnx")
+    with pytest.raises(CalcoError, match="not written by calco export"):
+        calco.load(tmp_path / "foreign.onnx")
+    # Code that opens a file is never run.
+    sly = tmp_path / "sly.pt"
+    with zipfile.ZipFile(colours) as old, zipfile.ZipFile(sly, "w", zipfile.ZIP_STORED) as new:
+        for name in old.namelist():
+            data = old.read(name)
+            if "/code/" in name and name.endswith(".py"):
+                data += b'\n    torch.from_file("/etc/passwd", False, 9)\n'
+            new.writestr(name, data)
+    with pytest.raises(CalcoError, match="its code calls from_file"):
+        calco.load(sly)
+    (tmp_path / "no.zip").write_bytes(io.BytesIO(b"PK").getvalue())
+    with pytest.raises(CalcoError, match="no OpenVINO model in a zip file|openvino is not installed"):
+        calco.load(tmp_path / "no.zip")
+    with pytest.raises(CalcoError, match="cannot read .*gone.onnx"):
+        calco.load(tmp_path / "gone.onnx")
+
+
+def test_what_an_exported_model_cannot_do_is_said(colours: Path, onnx: Path, room: Path, tmp_path: Path) -> None:
+    picture = np.zeros((40, 40, 3), np.uint8)
+    with pytest.raises(CalcoError, match="no dropout"):
+        calco.load(colours)(picture, noise_seed=1)
+    with pytest.raises(CalcoError, match="computes in fp32, and bf16 was asked for"):
+        calco.load(colours, precision="bf16")
+    with pytest.raises(CalcoError, match="computed on the CPU"):
+        calco.load(onnx, device="cuda")
+    with pytest.raises(CalcoError, match="an exported model already"):
+        export_model(onnx, "onnx", tmp_path / "again.onnx")
+    with pytest.raises(CalcoError, match=r"name it .*m\.pt"):
+        export_model(room / "lab", "torchscript", tmp_path / "m.onnx", pictures=room / "photos")
+    with pytest.raises(CalcoError, match="--pictures FOLDER"):
+        export_model(room / "lab", "torchscript", tmp_path / "m.pt")
+    with pytest.raises(CalcoError, match="int8 is written as onnx and openvino"):
+        export_model(room / "lab", "torchscript", tmp_path / "m.pt", precision="int8", pictures=room / "photos")
+
+
+def test_a_missing_library_is_named_with_what_brings_it(onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib.util
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name.startswith("onnx") else find(name))
+    with pytest.raises(CalcoError, match=r"pip install 'calco\[export\]'"):
+        calco.load(onnx)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_told(colours: Path, room: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    try:
+        with pytest.raises(CalcoError, match="No space left on device"):
+            export_model(room / "lab", "torchscript", small / "m.pt", pictures=room / "photos")
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+WEB = ROOT / ".venv" / "onnxruntime-web"
+
+
+@pytest.fixture
+def site(onnx: Path, room: Path, tmp_path: Path) -> Iterator[str]:
+    """The page of docs beside ONNX Runtime for the web, on a server of this machine."""
+    requires(
+        (WEB / "ort.wasm.min.js").is_file(), "onnxruntime-web", "tools/setup.sh dev fetches it where npm is installed"
+    )
+    shutil.copytree(WEB, tmp_path / "site")
+    shutil.copy(ROOT / "docs" / "examples" / "onnx.html", tmp_path / "site")
+    handler = functools.partial(_Quiet, directory=str(tmp_path / "site"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/onnx.html"
+        server.shutdown()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    extensions_map = {  # noqa: RUF012  (as the library has it)
+        **http.server.SimpleHTTPRequestHandler.extensions_map,
+        ".mjs": "text/javascript",
+    }
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_the_page_draws_in_a_browser(site: str, onnx: Path, room: Path, tmp_path: Path) -> None:
+    chromium = find_chromium()
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        requires_libraries(False, "playwright")
+    photo = np.asarray(Pillow.open(room / "photos" / "0.png"))
+    shown = with_hole(photo, HOLES)
+    Pillow.fromarray(shown).save(tmp_path / "shown.png")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page()
+        problems: list[str] = []
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(site)
+        page.fill("#side", "0")
+        page.set_input_files("#model", onnx)
+        page.set_input_files("#picture", tmp_path / "shown.png")
+        page.wait_for_function("/^(Drawn|That)/.test(document.getElementById('said').textContent)", timeout=60_000)
+        said = page.text_content("#said")
+        assert said and said.startswith("Drawn: 75 x 50"), said
+        pixels = page.evaluate(
+            "() => [...document.getElementById('drawn').getContext('2d').getImageData(0, 0, 75, 50).data]"
+        )
+        if shots := os.environ.get("CALCO_SHOTS"):
+            page.screenshot(path=f"{shots}/onnx-page.png")
+        browser.close()
+    assert problems == []
+    drawn = np.array(pixels, np.uint8).reshape(50, 75, 4)[..., :3]
+    assert np.abs(drawn.astype(int) - load(room / "holes")(shown, native=True)).max() <= 1
