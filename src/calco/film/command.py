@@ -1,8 +1,7 @@
 """`calco translate` with films: which calls mean them, what their options become, and what is said at the end."""
 
-import importlib
 import os
-from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from calco import images
@@ -11,7 +10,7 @@ from calco.errors import CalcoError
 from calco.film.drawing import Wish
 from calco.film.reading import seconds_of
 from calco.film.several import translate_films
-from calco.film.stream import Steadier
+from calco.film.steady import Steady
 from calco.film.translate import FilmDone, FilmOptions, translate_film
 from calco.inference.model import Translator
 from calco.inference.working import weights_digest
@@ -122,16 +121,10 @@ def film_options(options: dict[str, Any], translator: Translator) -> FilmOptions
     return FilmOptions(
         codec=options["codec"], quality=options["quality"], wish=wish, overwrite=options["overwrite"],
         start=seconds_of(options["from_"] or "0"), stop=None if options["to"] is None else seconds_of(options["to"]),
-        steadier=_steadier(translator) if options["steady"] else None,
+        steadier=partial(Steady.of, translator.info) if options["steady"] else None,
         made_by={"model": weights_digest(options["model"]),
                  "precision": str(translator.precision).removeprefix("torch.")},
     )  # fmt: skip
-
-
-def _steadier(translator: Translator) -> Callable[[], Steadier]:
-    steady = importlib.import_module("calco.film.steady").Steady
-
-    return lambda: steady.of(translator.info)
 
 
 def _tell(done: FilmDone, translator: Translator) -> None:

@@ -1,7 +1,6 @@
 """`calco translate` with a camera, a stream or a film that is played: which options mean that, and what they do."""
 
 import contextlib
-import importlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from calco.film.live import Done, live, stopping
 from calco.film.origins import Origin, asked, origin_of
 from calco.film.piping import sink_for
 from calco.film.recording import Sink, as_shown
+from calco.film.steady import Steady
 from calco.film.watching import Page
 from calco.film.window import Window
 from calco.images import Image
@@ -106,7 +106,7 @@ def run(options: dict[str, Any], translator: Translator) -> None:
     draw, reset = drawing(translator, options), _nothing
     draw(np.zeros((64, 64, 3), np.uint8))  # the first call puts the weights in order, for which no picture shall wait
     if options.get("steady"):
-        draw, reset = steadied(draw, importlib.import_module("calco.film.steady").Steady.of(translator.info))
+        draw, reset = steadied(draw, Steady.of(translator.info))
     capture = Capture(origin, patience=options["patience"])
     done = Done()
     with stopping() as stop, _status(done) as progress:
