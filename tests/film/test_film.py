@@ -15,6 +15,8 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
+from calco.film.codecs import Encoding, new_encoder
+from calco.film.colours import Colours
 from calco.film.reading import Film, seconds_of
 from calco.film.translate import FilmOptions, translate_film
 from calco.film.writing import FilmWriter, part_of
@@ -48,6 +50,16 @@ def test_each_frame_comes_out_once_at_its_time_in_every_container(tmp_path: Path
     assert abs((written.duration or 0) - 2.5) < 0.06
     assert all(near(frame, picture(number)[:, ::-1]) for number, frame in enumerate(shown(done.out)))
     assert sorted(path.name for path in done.out.parent.iterdir()) == [name], "no part stays"
+
+
+def test_no_encoder_takes_the_machine_for_itself(tmp_path: Path) -> None:
+    translate_film(mirror(), film(tmp_path / "a.mp4", 12), tmp_path / "b.mp4", FilmOptions(codec="av1"))
+    encoding = Encoding(codec="av1", quality=30, size=(64, 64), rate=Fraction(25), time_base=Fraction(1, 25),
+                        colours=Colours(), pixels="yuv420p")  # fmt: skip
+    encoder = new_encoder(encoding, "c.mp4")
+    threads = [int(thread) for thread in os.listdir("/proc/self/task")]
+    assert {os.sched_getscheduler(thread) for thread in threads} == {os.SCHED_OTHER}
+    assert encoder.is_open
 
 
 def test_a_varying_rate_the_title_and_the_shape_of_pixels_are_kept(tmp_path: Path) -> None:

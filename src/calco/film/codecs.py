@@ -1,7 +1,9 @@
 """Encoders by the name of what they write, with the settings that this machine and a player like."""
 
+import contextlib
 import io
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 CodecName: TypeAlias = Literal["h264", "h265", "vp9", "av1"]
 _GLOBAL_HEADER: Final = 0x40  # AVFMT_GLOBALHEADER
+_NOBODY: Final = 65534  # the user of that name, on Linux
 _MANY: Final = 8  # cores, of which the model leaves some to a slower encoder with smaller files
 GOP_SECONDS: Final = 2  # between key frames: what an interruption costs at most
 
@@ -203,6 +206,24 @@ def quiet() -> None:
     os.environ.setdefault("SVT_LOG", "0")
 
 
+@contextlib.contextmanager
+def _at_ordinary_priority(encoder: str) -> Iterator[None]:
+    """Opens SVT-AV1 as nobody where root does it.
+
+    For root it gives its threads, and the one that opens it, the highest priority of real time: other programs would
+    stand still, and so would those that this one starts.
+    """
+    if encoder != "libsvtav1" or os.geteuid() != 0:
+        yield
+        return
+    with contextlib.suppress(OSError):
+        os.seteuid(_NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
 def wants_global_header(path: str) -> bool:
     """Whether a container keeps what describes the coding at its beginning, and not with the key frames."""
     import av
@@ -219,7 +240,8 @@ def new_encoder(encoding: Encoding, path: str) -> "VideoCodecContext":
     context = av.CodecContext.create(encoding.encoder, "w")
     assert isinstance(context, VideoCodecContext)
     encoding.configure(context, path)
-    context.open()
+    with _at_ordinary_priority(encoding.encoder):
+        context.open()
     return context
 
 
@@ -232,4 +254,6 @@ def new_stream(container: "OutputContainer", encoding: Encoding, path: str) -> "
     assert isinstance(stream, VideoStream)
     encoding.configure(stream.codec_context, path)
     stream.time_base = encoding.time_base
+    with _at_ordinary_priority(encoding.encoder):
+        stream.codec_context.open()
     return stream
