@@ -247,8 +247,10 @@ def new_encoder(encoding: Encoding, path: str) -> "VideoCodecContext":
 
 def new_stream(container: "OutputContainer", encoding: Encoding, path: str) -> "VideoStream":
     """A stream of a container for packets that such an encoder made."""
-    quiet()
+    import av
     from av.video.stream import VideoStream
+
+    quiet()
 
     stream = container.add_stream(encoding.encoder, rate=encoding.rate)
     assert isinstance(stream, VideoStream)
@@ -256,4 +258,8 @@ def new_stream(container: "OutputContainer", encoding: Encoding, path: str) -> "
     stream.time_base = encoding.time_base
     with _at_ordinary_priority(encoding.encoder):
         stream.codec_context.open()
+    if encoding.encoder == "libsvtav1":
+        # Closed before its threads have had anything to do, it sometimes takes the whole process down with it.
+        for frame in (av.VideoFrame(*encoding.size, encoding.pixels), None):
+            stream.codec_context.encode(frame)
     return stream
