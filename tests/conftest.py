@@ -1,11 +1,12 @@
 """Fixtures of all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support import ROOT
+from support import ROOT, find_chromium, requires
 
 # One thread each, here and in the processes that tests start: before torch is imported, without importing it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -19,3 +20,18 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real pictures at {folder}; set CALCO_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    """A real browser, driven by playwright, that fetches nothing by itself."""
+    chromium = find_chromium()
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        requires(False, "playwright", "pip install -e '.[dev]'")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield opened
+        opened.close()

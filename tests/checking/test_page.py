@@ -1,7 +1,6 @@
 """The page of the check: one file, which opens in a real browser without a network."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from calco.checking.check import check
 from calco.checking.config import CheckConfig
 from calco.page.html import definitions
 from checking.conftest import Write, photo
-from support import find_chromium, requires
 
 HOSTILE = "a<img src=x>&b"
 
@@ -24,19 +22,6 @@ def page(write: Write, tmp_path: Path) -> Path:
     write("blank.png", np.zeros((50, 60, 1), np.uint8))
     (tmp_path / "set" / "torn.png").write_bytes(b"no picture")
     return check(CheckConfig(pictures=str(tmp_path / "set"), out=str(tmp_path / "out"), jobs=1)).page
-
-
-@pytest.fixture
-def browser() -> Iterator[object]:
-    chromium = find_chromium()
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        requires(False, "playwright", "pip install -e '.[dev]'")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 def test_tells_what_was_found_and_what_mends_it(page: Path, tmp_path: Path) -> None:

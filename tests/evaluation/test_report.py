@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from calco.evaluation.scoring import evaluate
 from calco.images import Image
 from calco.page.html import MAX_SIDE, data_uri
 from evaluation.formula_pictures import pairs, wave
-from support import find_chromium, requires
 
 LOG = [{"step": step, "train": {"g_l1": 1 / step}, "validation": {"ssim": 1 - 1 / step}} for step in range(1, 60)]
 ABOUT = {"Pictures": "<waves> & more", "Names": ["a", "b"]}
@@ -167,20 +165,6 @@ def test_runs_side_by_side(card: Scorecard, tmp_path: Path) -> None:
     assert "different pictures" in compare_report({"a": card, "b": fewer}, tmp_path).read_text()
     with pytest.raises(CalcoError, match=r"1 run to compare; two or more"):
         compare_report({"a": card}, tmp_path)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    chromium = find_chromium()
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        requires(False, "playwright", "pip install -e '.[dev]'")
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=flags)
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

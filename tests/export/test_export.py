@@ -29,7 +29,7 @@ from calco.networks import GeneratorConfig, build_generator
 from calco.pairs.colouring import ColorizeConfig
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.recipes import EraseConfig, RecipeConfig
-from support import ROOT, find_chromium, requires
+from support import ROOT, requires
 
 
 def requires_libraries(found: object, what: str) -> None:
@@ -344,33 +344,24 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-def test_the_page_draws_in_a_browser(site: str, onnx: Path, room: Path, tmp_path: Path) -> None:
-    chromium = find_chromium()
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        requires_libraries(False, "playwright")
+def test_the_page_draws_in_a_browser(browser: object, site: str, onnx: Path, room: Path, tmp_path: Path) -> None:
     photo = np.asarray(Pillow.open(room / "photos" / "0.png"))
     shown = with_hole(photo, HOLES)
     Pillow.fromarray(shown).save(tmp_path / "shown.png")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(site)
-        page.fill("#side", "0")
-        page.set_input_files("#model", onnx)
-        page.set_input_files("#picture", tmp_path / "shown.png")
-        page.wait_for_function("/^(Drawn|That)/.test(document.getElementById('said').textContent)", timeout=60_000)
-        said = page.text_content("#said")
-        assert said and said.startswith("Drawn: 75 x 50"), said
-        pixels = page.evaluate(
-            "() => [...document.getElementById('drawn').getContext('2d').getImageData(0, 0, 75, 50).data]"
-        )
-        if shots := os.environ.get("CALCO_SHOTS"):
-            page.screenshot(path=f"{shots}/onnx-page.png")
-        browser.close()
+    page = browser.new_page()  # type: ignore[attr-defined]
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.goto(site)
+    page.fill("#side", "0")
+    page.set_input_files("#model", onnx)
+    page.set_input_files("#picture", tmp_path / "shown.png")
+    page.wait_for_function("/^(Drawn|That)/.test(document.getElementById('said').textContent)", timeout=60_000)
+    said = page.text_content("#said")
+    assert said and said.startswith("Drawn: 75 x 50"), said
+    pixels = page.evaluate(
+        "() => [...document.getElementById('drawn').getContext('2d').getImageData(0, 0, 75, 50).data]"
+    )
+    page.close()
     assert problems == []
     drawn = np.array(pixels, np.uint8).reshape(50, 75, 4)[..., :3]
     assert np.abs(drawn.astype(int) - load(room / "holes")(shown, native=True)).max() <= 1

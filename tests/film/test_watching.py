@@ -19,7 +19,7 @@ from calco.film.recording import Gone
 from calco.film.watching import Page
 from calco.film.window import Window
 from film.streams import HEIGHT, WIDTH, number_in, numbered
-from support import find_chromium, requires
+from support import requires
 
 
 @pytest.fixture
@@ -27,19 +27,6 @@ def page() -> Iterator[Page]:
     shown = Page(0, "camera by <faces>", lambda: "7 frames in, 3 drawn")
     yield shown
     shown.close()
-
-
-@pytest.fixture
-def browser() -> Iterator[object]:
-    chromium = find_chromium()
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        requires(False, "playwright", "pip install -e '.[dev]'")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from calco.errors import CalcoError
-from calco.film.colours import FULL, TV, Colours
+from calco.film.colours import Colours
 from calco.pairs.frames import FILM_SUFFIXES
 
 if TYPE_CHECKING:
@@ -99,9 +99,7 @@ class Encoding:
         context.gop_size = max(1, round(GOP_SECONDS * self.rate))
         if path.lower().endswith(".avi"):  # which knows no order but that of showing
             context.max_b_frames = 0
-        context.color_range = FULL if self.colours.full else TV
-        context.colorspace = self.colours.matrix
-        context.color_primaries, context.color_trc = self.colours.primaries, self.colours.transfer
+        self.colours.tag(context)
         if wants_global_header(path):
             context.flags |= Flags.global_header
 

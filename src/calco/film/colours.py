@@ -7,6 +7,7 @@ from calco.images import Image
 
 if TYPE_CHECKING:
     import av
+    from av.video.codeccontext import VideoCodecContext
     from av.video.reformatter import VideoReformatter
 
 # The numbers of ITU-T H.273, which FFmpeg uses.
@@ -34,6 +35,12 @@ class Colours:
     full: bool = False
     primaries: int = BT709
     transfer: int = BT709
+
+    def tag(self, context: "VideoCodecContext") -> None:
+        """Has an encoder write them into what it makes."""
+        context.color_range = FULL if self.full else TV
+        context.colorspace = self.matrix
+        context.color_primaries, context.color_trc = self.primaries, self.transfer
 
     def to_rgb(
         self, frame: "av.VideoFrame", reformatter: "VideoReformatter", size_wh: tuple[int, int], *, alpha: bool = False

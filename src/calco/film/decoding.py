@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import numpy as np
 
+from calco.film.colours import colours_of
 from calco.images import Image
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 
 LATE: Final = 0.5
 """Seconds after which what has come is not even decoded."""
-BT709: Final = 1
-"""The number of ITU-R BT.709, in FFmpeg as in ITU-T H.273."""
-_LARGE: Final = 720  # lines
 _HELD: Final = 256  # packets that wait to be decoded
 _HELD_BYTES: Final = 64 << 20  # and their bytes, for pictures that are not compressed
 
@@ -70,21 +68,9 @@ class Shot:
         Args:
             reformatter: Of the thread that asks; it keeps its tables from one frame to the next.
         """
-        frame = self.frame
-        # What no tag says is as players take it: BT.709 for large pictures.
-        untagged = int(frame.colorspace) in (0, 2) and not frame.format.is_rgb
-        matrix = BT709 if untagged and frame.height >= _LARGE else None
-        image: Image = reformatter.reformat(
-            frame, format="rgb24", src_colorspace=matrix, interpolation=precisely()
-        ).to_ndarray()
+        size = self.frame.width, self.frame.height
+        image = colours_of(self.frame).to_rgb(self.frame, reformatter, size)
         return np.ascontiguousarray(np.rot90(image, round(self.frame.rotation / 90)))
-
-
-def precisely() -> int:
-    """How colours are computed: by default swscale repeats chroma and rounds down, which darkens by a level."""
-    from av.video.reformatter import Interpolation as How
-
-    return How.BILINEAR | How.ACCURATE_RND | How.FULL_CHR_H_INT | How.FULL_CHR_H_INP
 
 
 @dataclass(slots=True)

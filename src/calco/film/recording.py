@@ -17,7 +17,7 @@ from calco import images
 from calco.console import warn
 from calco.errors import CalcoError
 from calco.files import explain
-from calco.film.decoding import BT709, precisely
+from calco.film.colours import Colours
 from calco.images import Image
 
 if TYPE_CHECKING:
@@ -74,18 +74,13 @@ class LiveFilm:
         self.stream.pix_fmt = "yuv420p"
         context = self.stream.codec_context
         context.time_base = TICKS
-        context.colorspace = context.color_primaries = context.color_trc = BT709
-        context.color_range = 1  # limited
+        self.colours = Colours()
+        self.colours.tag(context)
 
     def write(self, picture: Image, seconds: float) -> None:
         """Adds a picture, HW1 or HW3 `uint8`."""
-        import av
-
         shown = np.ascontiguousarray(np.broadcast_to(fitted(picture, self.size_wh), (*self.size_wh[::-1], 3)))
-        frame = av.VideoFrame.from_ndarray(shown, format="rgb24")
-        frame = self.reformatter.reformat(
-            frame, format="yuv420p", dst_colorspace=BT709, dst_color_range=1, interpolation=precisely()
-        )
+        frame = self.colours.from_rgb(shown, self.reformatter, "yuv420p")
         if self.last < 0:
             self.first = seconds
         self.last = frame.pts = max(self.last + 1, round((seconds - self.first) / TICKS))
