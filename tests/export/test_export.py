@@ -138,8 +138,8 @@ def test_torchscript_draws_what_the_model_draws(kind: str, room: Path, tmp_path:
             assert np.abs(whole[1].astype(int) - model(shown[::-1], native=True)).max() <= 1
 
 
-def test_onnx_and_openvino_draw_what_the_model_draws(onnx: Path, room: Path) -> None:
-    files = [calco.load(onnx)]
+@pytest.fixture(scope="module")
+def zipped(onnx: Path, room: Path) -> Path:
     try:
         import openvino  # noqa: F401
     except ImportError:
@@ -149,7 +149,11 @@ def test_onnx_and_openvino_draw_what_the_model_draws(onnx: Path, room: Path) -> 
 
     text = json.loads(described(onnx) or "")
     write_openvino(onnx, room / "holes.zip", json.dumps({**text, "kind": "openvino"}))
-    files.append(calco.load(room / "holes.zip"))
+    return room / "holes.zip"
+
+
+def test_onnx_and_openvino_draw_what_the_model_draws(onnx: Path, zipped: Path, room: Path) -> None:
+    files = [calco.load(onnx), calco.load(zipped)]
     model = load(room / "holes")
     photo = np.asarray(Pillow.open(room / "photos" / "1.png"))
     for file in files:
@@ -332,6 +336,34 @@ def site(onnx: Path, room: Path, tmp_path: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/onnx.html"
         server.shutdown()
+
+
+SIGNALS = """
+import faulthandler, gc, os, signal, sys, time
+faulthandler.enable()  # gives this thread a stack for signals, as pytest does
+from PIL import Image
+import numpy as np
+from calco.inference.model import load
+models = [load(sys.argv[1]) for _ in range(2)]
+for model in models:
+    model(np.zeros((40, 40, 3), np.uint8))
+while models:  # the first that came goes first
+    del model, models[0]
+    model = None
+    gc.collect()
+heard = []
+signal.signal(signal.SIGCHLD, lambda *_: heard.append(1))
+if os.fork() == 0:
+    os._exit(0)
+while not heard:
+    time.sleep(0.01)
+"""
+
+
+def test_signals_reach_a_process_that_has_let_openvino_models_go(zipped: Path) -> None:
+    words = [sys.executable, "-c", SIGNALS, str(zipped)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

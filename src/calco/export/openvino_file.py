@@ -4,7 +4,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from calco.inference.runtimes import BIN, KEY, XML, needs
+from calco.inference.runtimes import BIN, KEY, XML, needs, openvino_core
 
 
 def write_openvino(onnx: Path, path: Path, description: str) -> None:
@@ -18,7 +18,7 @@ def write_openvino(onnx: Path, path: Path, description: str) -> None:
     needs("openvino", extra="openvino")
     import openvino
 
-    model = openvino.Core().read_model(onnx)
+    model = openvino_core().read_model(onnx)
     model.set_rt_info(description, [KEY])
     with tempfile.TemporaryDirectory(prefix="calco-openvino-") as folder:
         openvino.save_model(model, Path(folder) / XML, compress_to_fp16=False)

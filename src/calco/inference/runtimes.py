@@ -187,14 +187,25 @@ class OpenvinoFile:
 
     @staticmethod
     def _request(model: Any, precision: str) -> Any:
-        import openvino
-
         settings = {
             "INFERENCE_PRECISION_HINT": precision,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+        return openvino_core().compile_model(model, "CPU", settings).create_infer_request()
+
+
+@lru_cache(maxsize=1)
+def openvino_core() -> Any:
+    """OpenVINO itself: one for the whole process, and for as long as it lives.
+
+    The CPU plugin gives the thread that loads it a stack for signals, and takes that away when the last core goes,
+    without telling the kernel: the next signal (a child that ends is enough) would end the process.
+    """
+    needs("openvino", extra="openvino")
+    import openvino
+
+    return openvino.Core()
 
 
 def read_openvino(path: Path) -> Any:
@@ -210,7 +221,7 @@ def read_openvino(path: Path) -> Any:
         with zipfile.ZipFile(path) as file:
             xml, weights = file.read(XML), file.read(BIN)
         held = openvino.Tensor(np.frombuffer(weights, np.uint8))
-        return openvino.Core().read_model(model=xml, weights=held)
+        return openvino_core().read_model(model=xml, weights=held)
     except (zipfile.BadZipFile, KeyError, RuntimeError) as error:
         raise ValueError("it is damaged, or no OpenVINO model in a zip file") from error
 
