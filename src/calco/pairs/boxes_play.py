@@ -32,7 +32,7 @@ class BoxAugmentConfig:
     flip: float = 0.5
     """The share of pictures that are mirrored; 0 where left and right mean something."""
 
-    scale: tuple[float, float] = (0.6, 1.4)
+    scale: tuple[float, float] = (0.7, 1.6)
     """How large a picture is shown, from and to, as a share of the largest that fits; above 1 it is cropped."""
 
     shift: float = 1.0
@@ -44,7 +44,7 @@ class BoxAugmentConfig:
     mosaic: float = 0.5
     """The share of pictures that are put together of four (YOLOv4, arXiv 2004.10934)."""
 
-    mosaic_scale: tuple[float, float] = (0.4, 1.0)
+    mosaic_scale: tuple[float, float] = (0.5, 1.2)
     """How large the pictures of a mosaic are shown, from and to, as a share of the largest that fits alone."""
 
     light: float = 0.3
@@ -76,7 +76,7 @@ class BoxAugmentConfig:
             value = getattr(self, name)
             if not 0 <= value <= most:
                 raise CalcoError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
-        check_ranges(self, "augment", {"scale": (0.05, 20, "0.6 1.4"), "mosaic_scale": (0.05, 20, "0.4 1")})
+        check_ranges(self, "augment", {"scale": (0.05, 20, "0.7 1.6"), "mosaic_scale": (0.05, 20, "0.5 1.2")})
 
 
 _MOST: Final = {
@@ -151,8 +151,7 @@ def augmented(
     else:
         things = _placed(canvas, first, side, config.scale, config, rng, outlines)
     canvas = erased(canvas, things.boxes, config.erase, rng)
-    canvas = damaged(relit(canvas, config.light, config.colour, rng), config, rng)
-    return canvas, things
+    return damaged(canvas, config, rng), things
 
 
 def _placed(
@@ -171,7 +170,7 @@ def _placed(
     # 0 is in the middle; half of what is left over (or too much) to either side is the farthest.
     room_wh = across - size_wh[0], down - size_wh[1]
     left, top = (int(np.floor(room * (0.5 + share))) for room, share in zip(room_wh, free, strict=True))
-    shown = _resized(picture.image, size_wh)
+    shown = relit(_resized(picture.image, size_wh), config.light, config.colour, rng)
     matrix = _affine(picture.image.shape, size_wh, mirrored, turn, (left, top))
     _draw(window, shown, mirrored, turn, (left, top))
     if picture.detections is None:
