@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from calco.detection import boxes as subject
-from calco.detection import overlap
 from calco.detection.boxes import giou, iou, matrix_nms, nms, soft_nms
 from calco.errors import CalcoError
 
@@ -103,18 +101,6 @@ def test_nms_is_the_plain_loop(case: tuple[Rows, Rows, list[str]], edge: float) 
     boxes, scores, names = case
     assert nms(boxes, scores, edge).tolist() == plain_nms(boxes, scores, edge)
     assert nms(boxes, scores, edge, names).tolist() == plain_nms(boxes, scores, edge, names)
-
-
-@given(boxes_with_scores(), st.sampled_from([0.25, 0.5]))
-def test_nms_block_by_block_is_the_plain_loop_too(case: tuple[Rows, Rows, list[str]], edge: float) -> None:
-    boxes, scores, names = case
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(subject, "BLOCK", 3)
-        patch.setattr(subject, "COLUMNS", 2)
-        patch.setattr(overlap, "PORTION", 4)
-        for limit in (0, 5, 10**6):
-            patch.setattr(overlap, "LIMIT", limit)
-            assert nms(boxes, scores, edge, names).tolist() == plain_nms(boxes, scores, edge, names)
 
 
 @pytest.mark.parametrize(("things", "spread"), [(1, 0.1), (20, 0.1), (300, 0.3), (3000, 0.1)])

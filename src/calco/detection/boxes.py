@@ -9,19 +9,15 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from calco.detection.overlap import Floats, Indices, checked_boxes, exact_iou, giou, iou, overlapping_pairs
+from calco.detection.overlap import Floats, Indices, Sweep, checked_boxes, exact_iou, giou, iou
 from calco.errors import CalcoError
 
 __all__ = ["giou", "iou", "matrix_nms", "nms", "soft_nms"]
 
 Classes: TypeAlias = Sequence[Any] | npt.NDArray[Any]
 
-# What a block of boxes is compared with at a time: small enough for the processor's cache and for any memory.
-BLOCK = 128
-# So many others at a time, for the same reason.
-COLUMNS = 512
-# A pair in a sweep costs about so many comparisons in a block.
-DEARER = 5
+# The columns of a matrix that matrix NMS looks at together: small enough for any memory.
+BLOCK = 256
 
 
 def nms(
@@ -34,9 +30,8 @@ def nms(
 ) -> Indices:
     """Non-maximum suppression: the best box, then the best of those that do not overlap it too much, and so on.
 
-    The result is that of the plain double loop, exactly. It takes another way: the best `BLOCK` boxes that are left are
-    settled among themselves and then suppress all others at once. As soon as that would take longer than to find the
-    pairs that overlap by a sweep (`overlapping_pairs`), they are, and the rest is settled in one go.
+    The result is that of the plain double loop, exactly; but a kept box is compared only with those that may overlap
+    it enough (`Sweep`), and with all of them at once.
 
     Args:
         boxes: N x 4. An empty or inverted box overlaps nothing and is kept.
@@ -52,26 +47,13 @@ def nms(
         CalcoError: When the shapes do not fit, a number is not finite, or a setting is out of range.
     """
     checked, ranked = _checked(boxes, scores, iou)
-    left = np.argsort(-ranked, kind="stable")
-    wanted = len(left) if at_most is None else _counted(at_most)
-    kinds = _numbered(classes, len(left))
-    kept: list[Indices] = []
-    ahead = 0.0  # how many comparisons going on block by block would still take; none are known to be spared at first
-    while len(left) and wanted:
-        pairs = overlapping_pairs(checked[left], iou, None if kinds is None else kinds[left], at_most=ahead / DEARER)
-        if pairs is not None:
-            kept.append(left[_greedy(len(left), *pairs)][:wanted])
-            break
-        block, rest = left[:BLOCK], left[BLOCK:]
-        among = np.triu(_over(checked, kinds, block, block, iou), 1)
-        chosen = block[_greedy(len(block), *np.nonzero(among))][:wanted]
-        kept.append(chosen)
-        wanted -= len(chosen)
-        left = _unsuppressed(checked, kinds, chosen, rest, iou)
-        # The next blocks will thin out what is left as this one did.
-        blocks = min(len(left) / BLOCK, len(rest) / max(1, len(rest) - len(left)))
-        ahead = len(chosen) * len(left) * blocks
-    return np.concatenate([np.zeros(0, np.int64), *kept])
+    if at_most is not None and at_most < 0:
+        raise CalcoError(f"at_most is {at_most}; a number of boxes is not negative")
+    ranks = np.argsort(-ranked, kind="stable")
+    kinds = _numbered(classes, len(ranks))
+    parts = [ranks] if kinds is None else [ranks[kinds[ranks] == kind] for kind in range(kinds.max() + 1)]
+    kept = np.concatenate([part[_greedy(checked[part], iou, at_most)] for part in parts])
+    return kept[np.lexsort((kept, -ranked[kept]))][:at_most]
 
 
 def soft_nms(
@@ -104,22 +86,24 @@ def soft_nms(
     checked, now = _checked(boxes, scores, iou, not_negative=True)
     _check_method(method, sigma)
     kinds = _numbered(classes, len(now))
-    now, left = now.copy(), np.arange(len(now))
-    left = left[now >= least]
+    sweep = Sweep(checked, iou if method == "linear" else 0.0)
+    now, kinds = now[sweep.order], None if kinds is None else kinds[sweep.order]
+    # As sorted by the sweep; who is chosen or gone waits at -1. Of equal scores the earliest box comes first.
+    waiting = np.where(now >= least, now, -1.0)
     kept: list[int] = []
-    while len(left):
-        best = left[np.argmax(now[left])]
-        kept.append(int(best))
-        left = left[left != best]
-        overlap = exact_iou(checked[[best]], checked[left])[0]
+    while len(waiting) and (highest := waiting.max()) >= 0:
+        ties = np.flatnonzero(waiting == highest)
+        best = int(ties[np.argmin(sweep.order[ties])])
+        kept.append(best)
+        now[best], waiting[best] = highest, -1
+        span, overlap = sweep.overlaps(best)
         if kinds is not None:
-            overlap *= kinds[left] == kinds[best]
+            overlap *= kinds[span] == kinds[best]
         if method == "linear":
             overlap[overlap <= iou] = 0
-        now[left] *= _fading(overlap, method, sigma)
-        left = left[now[left] >= least]
-    places = np.array(kept, np.int64)
-    return places, now[places]
+        lowered = waiting[span] * _fading(overlap, method, sigma)
+        waiting[span] = np.where(lowered >= least, lowered, -1)
+    return sweep.order[kept].astype(np.int64), now[kept]
 
 
 def matrix_nms(
@@ -174,31 +158,20 @@ def matrix_nms(
     return final, now[final]
 
 
-def _over(boxes: Floats, kinds: Indices | None, rows: Indices, columns: Indices, edge: float) -> npt.NDArray[np.bool_]:
-    """Which boxes of the rows would suppress which of the columns."""
-    over: npt.NDArray[np.bool_] = exact_iou(boxes[rows], boxes[columns]) > edge
-    return over if kinds is None else over & (kinds[rows, None] == kinds[columns])
-
-
-def _unsuppressed(boxes: Floats, kinds: Indices | None, chosen: Indices, rest: Indices, edge: float) -> Indices:
-    """Those of the rest that none of the chosen suppresses."""
-    left = []
-    for start in range(0, len(rest), COLUMNS):
-        columns = rest[start : start + COLUMNS]
-        left.append(columns[~_over(boxes, kinds, chosen, columns, edge).any(0)])
-    return np.concatenate([np.zeros(0, np.int64), *left])
-
-
-def _greedy(count: int, better: Indices, worse: Indices) -> Indices:
-    """Who stays when each in turn, the best (0) first, drops whom it suppresses, unless it was itself dropped."""
-    order = np.argsort(better, kind="stable")
-    victims = worse[order]
-    bounds = np.searchsorted(better[order], np.arange(count + 1)).tolist()
-    alive = np.ones(count, np.bool_)
-    for place in np.unique(better).tolist():
-        if alive[place]:
-            alive[victims[bounds[place] : bounds[place + 1]]] = False
-    return np.flatnonzero(alive)
+def _greedy(boxes: Floats, edge: float, at_most: int | None) -> Indices:
+    """The places of those that stay when each in turn, the best (0) first, drops whom it overlaps too much."""
+    sweep = Sweep(boxes, edge)
+    flags = bytearray(b"\1") * len(boxes)  # the same memory twice: Python asks for one of them faster than NumPy does
+    alive = np.frombuffer(flags, np.bool_)
+    kept: list[int] = []
+    for rank, place in enumerate(np.argsort(sweep.order).tolist()):
+        if flags[place]:
+            if len(kept) == at_most:
+                break
+            kept.append(rank)
+            span, overlap = sweep.overlaps(place)
+            alive[span] &= overlap <= edge
+    return np.array(kept, np.int64)
 
 
 def _fading(overlap: Floats, method: str, sigma: float) -> Floats:
@@ -232,12 +205,6 @@ def _check_method(method: str, sigma: float) -> None:
         raise CalcoError(f"method is {method!r}; it is linear or gaussian")
     if not (np.isfinite(sigma) and sigma > 0):
         raise CalcoError(f"sigma is {sigma}; it must be above 0")
-
-
-def _counted(at_most: int) -> int:
-    if at_most < 0:
-        raise CalcoError(f"at_most is {at_most}; a number of boxes is not negative")
-    return at_most
 
 
 def _numbered(classes: Classes | None, count: int) -> Indices | None:

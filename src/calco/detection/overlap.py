@@ -16,12 +16,6 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 
-# So many pairs are looked at in one sweep at most; more would take gigabytes, and other ways are then faster.
-LIMIT = 4_000_000
-# Pairs are looked at in portions that stay in the processor's cache.
-PORTION = 1 << 16
-
-
 def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
     """Intersection over union of each box of `a` with each of `b`. N x 4, M x 4 => N x M, in [0, 1].
 
@@ -51,85 +45,54 @@ def giou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
     return generalised
 
 
-def overlapping_pairs(
-    boxes: Floats,
-    edge: float,
-    kinds: Indices | None = None,
-    *,
-    at_most: float = LIMIT,
-) -> tuple[Indices, Indices] | None:
-    """All pairs whose IoU is above an edge, or None where too many pairs would have to be looked at.
+class Sweep:
+    """Boxes sorted along an axis, so that one is compared only with those that may overlap it enough.
 
-    The boxes are swept along the axis on which fewer of them meet. IoU > edge needs an overlap of more than `edge` of
-    either box's width (since the intersection is at most that overlap times its height), so that from a box's left
-    border on only the boxes that begin in its first 1 - edge can be its partners; sorted, these stand side by side.
+    IoU > edge needs an overlap of more than `edge` of either box's width, since the intersection is at most that
+    overlap times its height. So the partners of a box begin before its first 1 - edge is over and, as none is wider
+    than its width / edge, not long before it does; sorted by where they begin, they stand side by side.
 
-    Args:
-        boxes: N x 4, checked.
-        edge: In [0, 1].
-        kinds: N class numbers; only boxes of the same one make a pair. None: all are one class.
-        at_most: Pairs that may be looked at, beside `LIMIT`.
-
-    Returns:
-        The places of the earlier and of the later box of each pair, in no particular order.
+    Attributes:
+        order: The places of the boxes, as sorted.
     """
-    width, height = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
-    solid = np.flatnonzero((width > 0) & (height > 0))  # the others overlap nothing
-    sweeps = [_sweep(boxes[solid], axis, edge) for axis in (0, 1)]
-    axis = int(np.argmin([counts.sum() for _, counts in sweeps]))
-    order, counts = sweeps[axis]
-    if counts.sum() > min(at_most, LIMIT):
-        return None
-    along = solid[order]
-    columns = boxes[along].T.copy()
-    areas = (width * height)[along]
-    sorted_kinds = None if kinds is None else kinds[along]
-    found: list[tuple[Indices, Indices]] = []
-    ends = np.cumsum(counts)
-    start = 0
-    while start < len(counts):
-        done = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, done + PORTION, side="right")))
-        found.append(_portion(columns, areas, sorted_kinds, counts[start:stop], start, edge))
-        start = stop
-    first = along[np.concatenate([np.zeros(0, np.int64), *(pair[0] for pair in found)])]
-    second = along[np.concatenate([np.zeros(0, np.int64), *(pair[1] for pair in found)])]
-    return np.minimum(first, second), np.maximum(first, second)
 
+    def __init__(self, boxes: Floats, edge: float) -> None:
+        """Takes the axis on which fewer boxes meet. N x 4, checked; the edge in [0, 1]."""
+        axes = [self._along(boxes, axis, edge) for axis in (0, 1)]
+        self.order, first, last = min(axes, key=lambda found: int((found[2] - found[1]).sum()))
+        self._first, self._last = first.tolist(), last.tolist()
+        self._corners = np.ascontiguousarray(boxes[self.order].T)
+        areas = _areas(boxes)[self.order]
+        # What has no inside overlaps nothing, so that any area will do for it, and this one can be divided by.
+        self._areas = np.where(areas > 0, areas, 1)
 
-def _sweep(boxes: Floats, axis: int, edge: float) -> tuple[Indices, Indices]:
-    """The order by the near border along an axis, and with how many of its followers each may overlap enough."""
-    order = np.argsort(boxes[:, axis], kind="stable")
-    near, far = boxes[order, axis], boxes[order, axis + 2]
-    # A little wider than exact, so that rounding loses no pair; each is then measured exactly.
-    reach = far - edge * (1 - 1e-9) * (far - near) + 1e-15 * (np.abs(near) + np.abs(far))
-    counts = np.searchsorted(near, reach, side="right") - np.arange(1, len(order) + 1)
-    return order, np.maximum(counts, 0)
+    @staticmethod
+    def _along(boxes: Floats, axis: int, edge: float) -> tuple[Indices, Indices, Indices]:
+        """The order along an axis, and the span of partners of each box."""
+        order = np.argsort(boxes[:, axis], kind="stable")
+        near, far = boxes[order, axis], boxes[order, axis + 2]
+        width = np.maximum(far - near, 0)
+        # A little wider than exact, so that rounding loses no partner; each is then measured exactly.
+        share, slack = edge * (1 - 1e-9), 1e-15 * (np.abs(near) + np.abs(far))
+        widest = np.minimum(width / max(share, 1e-9), width.max(initial=0))
+        first = np.searchsorted(near, near - (1 - share) * widest - slack, side="left")
+        last = np.searchsorted(near, far - share * width + slack, side="right")
+        return order, first, np.maximum(first, last)
 
-
-def _portion(
-    columns: Floats,
-    areas: Floats,
-    kinds: Indices | None,
-    counts: Indices,
-    start: int,
-    edge: float,
-) -> tuple[Indices, Indices]:
-    """The overlapping pairs of the boxes from `start` on with the given numbers of their followers."""
-    first = np.repeat(np.arange(start, start + len(counts)), counts)
-    begins = np.repeat(np.cumsum(counts) - counts, counts)
-    second = first + 1 + np.arange(len(first)) - begins
-    if kinds is not None:
-        same = kinds[first] == kinds[second]
-        first, second = first[same], second[same]
-    left, top, right, bottom = columns
-    inner = np.minimum(bottom[first], bottom[second]) - np.maximum(top[first], top[second])
-    meet = inner > 0
-    first, second, inner = first[meet], second[meet], inner[meet]
-    # The same operations in the same order as in `iou`, so that both say the same to the last bit.
-    inner = np.maximum(np.minimum(right[first], right[second]) - np.maximum(left[first], left[second]), 0) * inner
-    over = inner / (areas[first] + areas[second] - inner) > edge
-    return first[over], second[over]
+    def overlaps(self, place: int) -> tuple[slice, Floats]:
+        """Where in the sorted order the possible partners of a box stand, and their IoU with it; itself among them."""
+        span = slice(self._first[place], self._last[place])
+        corners = self._corners[:, span]
+        own = self._corners[:, place, None]
+        sides = np.minimum(corners[2:], own[2:])
+        sides -= np.maximum(corners[:2], own[:2])
+        np.maximum(sides, 0, out=sides)
+        # The same operations in the same order as in `iou`, so that both say the same to the last bit.
+        inner: Floats = sides[0] * sides[1]
+        union = self._areas[span] + self._areas[place]
+        union -= inner
+        inner /= union
+        return span, inner
 
 
 def checked_boxes(boxes: npt.ArrayLike) -> Floats:
