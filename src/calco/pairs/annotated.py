@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from calco import images
@@ -16,6 +16,7 @@ from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.files import list_files
 from calco.pairs.layout import SPLITS, key_of, nothing_in
+from calco.pairs.parts import role_of
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
 
@@ -39,12 +40,13 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
     listing = list_files(folder, images.is_picture)
     if not listing.paths:
         raise CalcoError(nothing_in(folder, listing.left_out))
+    paths = _without_masks(listing.paths, listing.root)
     where = folder
     if config.annotations:
         where = folder / config.annotations if (folder / config.annotations).exists() else Path(config.annotations)
     if not where.exists():
         raise CalcoError(f"there is no {config.annotations}, neither in {root} nor here; check --annotations")
-    pictures = Pictures(map(Path, listing.paths), folder)
+    pictures = Pictures(map(Path, paths), folder)
     found = read_annotations(where, pictures, classes=config.classes)
     records = {str(record.picture): record for record in found.records}
     if not records:
@@ -64,6 +66,14 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
         problems=tuple(found.problems),
         story=f"pictures with boxes or outlines ({found.format}; classes: {_listed(classes)})",
     )  # fmt: skip
+
+
+def _without_masks(paths: Sequence[str], start: str) -> list[str]:
+    """The pictures; what has the name of one and lies in a folder that is named after masks is its mask."""
+    places = {path: PurePosixPath(path.removeprefix(start)) for path in paths}
+    masks = {path for path, place in places.items() if "mask" in map(role_of, place.parts[:-1])}
+    names = {places[path].stem for path in paths if path not in masks}
+    return [path for path in paths if path not in masks or places[path].stem not in names]
 
 
 def load_annotated(source: Source, item: Item) -> Picture:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from calco.errors import CalcoError
 from calco.pairs import custom
 from calco.pairs.colouring import ColorizeConfig
+from calco.pairs.cutouts import CompositeConfig, check_cutouts, cutouts_of
 from calco.pairs.degrading import DegradeConfig
 from calco.pairs.erasing import EraseConfig
 from calco.pairs.holes import stroke_masks
@@ -24,6 +25,7 @@ __all__ = [
     "NEEDS",
     "RECIPES",
     "ColorizeConfig",
+    "CompositeConfig",
     "DegradeConfig",
     "EraseConfig",
     "Recipe",
@@ -45,6 +47,9 @@ AUTOMATIC: Final[dict[str, str]] = {
     "side-by-side": "aligned", "parallel": "aligned", "openmoji": "aligned", "shards": "aligned",
     "masks": "segment", "annotations": "segment",
 }  # fmt: skip
+
+
+_FORCED: Final = {"aligned": "parallel", "segment": "masks", "composite": "photographs"}
 
 
 def check_recorded(config: RecipeConfig, where: str | Path) -> None:
@@ -120,8 +125,9 @@ def resolve(
             )
         config = replace(config, recipe=AUTOMATIC[source_kind])
     _check_source(config, source_kind)
-    if config.recipe.startswith("segment"):
-        config = replace(config, segment=SegmentConfig(palette=_palette(config.segment.palette, classes)))
+    if draws_classes(config):
+        named = cutouts_of(config.composite).classes if steps_of(config.recipe)[0] == "composite" else classes
+        config = replace(config, segment=SegmentConfig(palette=_palette(config.segment.palette, named)))
     steps = (custom.pinned(step) if custom.is_code(step) else step for step in steps_of(config.recipe))
     return replace(config, recipe="+".join(steps))
 
@@ -140,7 +146,7 @@ def _check_source(config: RecipeConfig, source_kind: str) -> None:
         kinds = " or ".join(NEEDS[first])
         raise CalcoError(
             f"recipe {first} needs a source of {kinds}, and this is one of {source_kind}; choose --recipe {others}, "
-            f"or force --source {'masks' if first == 'segment' else 'parallel'}"
+            f"or force --source {_FORCED[first]}"
         )
 
 
@@ -172,7 +178,8 @@ def build_recipe(
         allow_code: Runs functions in files that nobody has named on this machine.
 
     Raises:
-        CalcoError: As `resolve`, when the folder of stroke masks holds none, and when code may not or cannot run.
+        CalcoError: As `resolve`, when the folder of stroke masks or cut-outs holds none, and when code may not or
+            cannot run.
     """
     if made is not None:
         return Chain(
@@ -180,10 +187,16 @@ def build_recipe(
         )
     if config.recipe == "auto":
         config = resolve(config, source_kind)
-    _check_source(config, source_kind)
     steps = steps_of(config.recipe)
+    if steps[0] == "composite" and source_kind in NEEDS["segment"]:
+        # What was learnt from composites is judged on pictures whose truth somebody drew.
+        steps[0] = "segment"
+        config = replace(config, recipe="+".join(steps))
+    _check_source(config, source_kind)
     for step in filter(custom.is_code, steps):
         custom.permit(step, allow_code=allow_code)
+    if steps[0] == "composite":
+        check_cutouts(config.composite)
     if config.erase.masks and "erase" in steps:
         stroke_masks(config.erase.masks)  # a wrong folder is told now, not as the damage of every picture
     return Chain(config)

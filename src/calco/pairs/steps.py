@@ -10,6 +10,8 @@ from calco.errors import CalcoError
 from calco.images import Image, as_channels
 from calco.pairs import custom
 from calco.pairs.colouring import ColorizeConfig, grey_of
+from calco.pairs.compositing import composed
+from calco.pairs.cutouts import CompositeConfig
 from calco.pairs.degrading import DegradeConfig, degraded
 from calco.pairs.erasing import EraseConfig, erased, given_region
 from calco.pairs.holes import erased_region
@@ -23,8 +25,8 @@ class RecipeConfig:
     """How a picture becomes a pair."""
 
     recipe: str = "auto"
-    """What is to be learnt: aligned, colorize, erase, sketch, degrade, segment, a function in a file of one's own
-    (my.py:fade), or a chain such as colorize+erase; auto follows the kind of pictures."""
+    """What is to be learnt: aligned, colorize, erase, sketch, degrade, segment, composite, a function in a file of
+    one's own (my.py:fade), or a chain such as colorize+erase; auto follows the kind of pictures."""
 
     colorize: ColorizeConfig = field(default_factory=ColorizeConfig)
     """How the recipe colorize takes colour away."""
@@ -39,7 +41,10 @@ class RecipeConfig:
     """How the recipe degrade damages."""
 
     segment: SegmentConfig = field(default_factory=SegmentConfig)
-    """How the recipe segment paints masks."""
+    """How the recipes segment and composite paint masks."""
+
+    composite: CompositeConfig = field(default_factory=CompositeConfig)
+    """What the recipe composite pastes on photographs."""
 
     def __post_init__(self) -> None:
         names = [] if self.recipe == "auto" else steps_of(self.recipe)
@@ -107,6 +112,28 @@ def segment(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -
     )  # fmt: skip
 
 
+def composite(picture: Picture, config: RecipeConfig, rng: np.random.Generator) -> Pair:
+    """The photograph with cut-outs pasted on it in, what is visible of them painted in the palette out."""
+    scene = composite_picture(picture, config.composite, rng)
+    target = painted(scene, config.segment)
+    return Pair(input=scene.image, target=target, key=picture.key, group=picture.group)
+
+
+def composite_picture(
+    picture: Picture, config: CompositeConfig, rng: np.random.Generator, *, split: str | None = None
+) -> Picture:
+    """The photograph with cut-outs pasted on it, and what is where; `split` as in `composed`.
+
+    Raises:
+        CalcoError: When no cut-out can be used, or the photograph is too small.
+    """
+    try:
+        image, things = composed(_whole(picture), config, rng, split=split)
+    except CalcoError as error:
+        raise CalcoError(f"{picture.key}: {error}") from error
+    return Picture(image=image, key=picture.key, group=picture.group, detections=things)
+
+
 RECIPES: Final[dict[str, Step]] = {
     "aligned": aligned,
     "colorize": colorize,
@@ -114,12 +141,14 @@ RECIPES: Final[dict[str, Step]] = {
     "sketch": sketch,
     "degrade": degrade,
     "segment": segment,
+    "composite": composite,
 }
 
 # What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
 NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "aligned": ("side-by-side", "parallel", "openmoji", "shards"),
     "segment": ("masks", "annotations"),
+    "composite": ("photographs", "film", "hub", "openmoji"),
 }
 
 
@@ -156,7 +185,7 @@ def steps_of(recipe: str) -> list[str]:
 
 def draws_classes(config: RecipeConfig) -> bool:
     """Whether the targets are maps of classes, whose colours may not be mixed."""
-    return config.recipe != "auto" and steps_of(config.recipe)[0] == "segment"
+    return config.recipe != "auto" and steps_of(config.recipe)[0] in ("segment", "composite")
 
 
 def recipe_title(recipe: str) -> str:

@@ -95,6 +95,9 @@ def _with_whole_paths(config: TrainConfig) -> TrainConfig:
     if masks is not None:
         erase = replace(config.recipe.erase, masks=str(Path(masks).resolve()))
         config = replace(config, recipe=replace(config.recipe, erase=erase))
+    pasted = config.recipe.composite
+    pasted = replace(pasted, cutouts=_whole(pasted.cutouts), cutout_masks=_whole(pasted.cutout_masks))
+    config = replace(config, recipe=replace(config.recipe, composite=pasted))
     named = config.source
     whole = replace(named, annotations=_whole(named.annotations), groups=_whole(named.groups), drop=_whole(named.drop))
     config = replace(config, source=whole)

@@ -8,7 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from calco.engines import Engine, Name
 from calco.errors import CalcoError
 from calco.pairs.manifest import FORMATS, Format
-from calco.pairs.recipes import RecipeConfig
+from calco.pairs.recipes import RecipeConfig, steps_of
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
 
@@ -23,9 +23,10 @@ class PrepareConfig:
     out: str = ""
     """The folder to write into; what stands there from an interrupted work is gone on with."""
 
-    format: Format = "webdataset"
+    format: Format | Literal["auto"] = "auto"
     """webdataset: tar files; side-by-side: one picture of both halves; parallel: two folders, input and target; coco,
-    voc, yolo: the pictures as they are, with their boxes and outlines in that format."""
+    voc, yolo: the pictures as they are, with their boxes and outlines in that format; auto takes coco for the recipe
+    composite, webdataset for all others."""
 
     size: int = 0
     """The side that pictures are brought to, pixels; 0 keeps their own."""
@@ -35,6 +36,10 @@ class PrepareConfig:
 
     variants: int = 1
     """How many differently made pairs of each picture; they stay in one group."""
+
+    count: int = 0
+    """How many pictures the recipe composite makes, spread over the photographs; 0 makes one (or `variants`) of
+    each."""
 
     shard_pairs: int = 1000
     """Pairs in a tar file, at most."""
@@ -59,17 +64,22 @@ class PrepareConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
-        if self.format not in FORMATS:
+        if self.format not in (*FORMATS, "auto"):
             raise CalcoError(f"format is {self.format!r}; choose one of {', '.join(FORMATS)}")
-        if self.size < 0 or self.jobs < 0:
-            raise CalcoError(f"size {self.size} and jobs {self.jobs}: neither may be below 0; leave them out")
+        if self.size < 0 or self.jobs < 0 or self.count < 0:
+            raise CalcoError(
+                f"size {self.size}, jobs {self.jobs}, count {self.count}: none may be below 0; leave them out"
+            )
+        if self.count and (not self.composes or self.variants > 1):
+            wanted = "leave --variants out" if self.composes else "it goes with --recipe composite"
+            raise CalcoError(f"count {self.count} tells how many composites are made; {wanted}")
         self.workers()  # which says what does not fit together
         if self.variants < 1 or self.shard_pairs < self.variants:
             raise CalcoError(
                 f"variants {self.variants} and shard_pairs {self.shard_pairs}: there must be at least one variant, and "
                 "all of a picture must fit into one tar file"
             )
-        if self.annotated and self.variants > 1:
+        if self.annotated and self.variants > 1 and not self.composes:
             raise CalcoError(f"{self.format} keeps pictures as they are, in one variant; leave --variants out")
 
     def workers(self) -> Engine:
@@ -77,6 +87,18 @@ class PrepareConfig:
         return Engine(name=self.engine, jobs=self.jobs, address=self.address)
 
     @property
+    def written(self) -> Format:
+        """The format, "auto" settled."""
+        if self.format == "auto":
+            return "coco" if self.composes else "webdataset"
+        return self.format
+
+    @property
+    def composes(self) -> bool:
+        """Whether cut-outs are pasted on photographs."""
+        return self.recipe.recipe != "auto" and steps_of(self.recipe.recipe)[0] == "composite"
+
+    @property
     def annotated(self) -> bool:
         """Whether pictures with boxes are written, not pairs."""
-        return self.format in ("coco", "voc", "yolo")
+        return self.written in ("coco", "voc", "yolo")

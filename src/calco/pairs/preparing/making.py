@@ -17,9 +17,14 @@ from calco.errors import CalcoError
 from calco.images import Image
 from calco.pairs.jitter import JitterConfig, fit_picture
 from calco.pairs.manifest import Format
-from calco.pairs.recipes import Recipe
+from calco.pairs.recipes import Recipe, RecipeConfig
+from calco.pairs.segmenting import painted
 from calco.pairs.sources import Item, Source
+from calco.pairs.steps import composite_picture
 from calco.pairs.types import Pair, Picture, generator
+
+MASKS: Final = "masks"
+"""The folder of painted masks, beside that of the pictures."""
 
 _CHUNK: Final = 4  # pictures that a process is given at once
 _SCALES: Final = (1.0, 0.5, 0.25, 0.1, 0.01, 0.001)
@@ -31,7 +36,8 @@ class Job:
 
     Attributes:
         source: Without its items.
-        recipe: What makes a pair of a picture; None for pictures that are written as they are.
+        recipe: What makes a pair of a picture; None for pictures that are written as they are, or with things in them.
+        scenes: How things are pasted and painted, where pictures are written with them; else None.
         fit: How pictures are brought to a size.
         side: The size; 0 keeps their own.
         variants: How many pairs of each picture.
@@ -41,6 +47,7 @@ class Job:
 
     source: Source
     recipe: Recipe | None
+    scenes: RecipeConfig | None = None
     fit: JitterConfig
     side: int
     variants: int
@@ -73,26 +80,34 @@ def make(job: Job, item: Item) -> list[Made]:
     """
     picture = fit_picture(job.source.load(item), job.side, job.fit)
     digest = job.source.digest(item)
-    if job.recipe is None:
-        return [_as_it_is(picture, digest)]
     made = []
     for variant in range(job.variants):
-        pair = job.recipe(picture, generator(job.seed, variant, item.key, "recipe"))
+        rng = generator(job.seed, variant, item.key, "recipe")
         key = item.key if job.variants == 1 else f"{item.key}@{variant}"
+        if job.recipe is None:
+            made.append(_annotated(picture, key, item, digest, job.scenes, rng))
+            continue
+        pair = job.recipe(picture, rng)
         files = _FILES[job.format](pair, key, variant, digest)
         channels = pair.input.shape[2], pair.target.shape[2]
         made.append(Made(key=key, group=item.group, digest=digest, channels=channels, files=files))
     return made
 
 
-def _as_it_is(picture: Picture, digest: str) -> Made:
-    """A picture with what is in it."""
+def _annotated(
+    picture: Picture, key: str, item: Item, digest: str, scenes: RecipeConfig | None, rng: np.random.Generator
+) -> Made:
+    """A picture with what is in it: as it is, or with things pasted, whose painted mask comes along."""
+    masks = {}
+    if scenes is not None:
+        picture = composite_picture(picture, scenes.composite, rng, split=item.split)
+        masks = {f"{MASKS}.png": images.encode(painted(picture, scenes.segment), ".png")}
     if picture.detections is None:
         raise CalcoError(f"{picture.key} has neither boxes nor outlines; name them with --annotations")
     ending, data = _without_loss(picture.image)
     height, width, channels = picture.image.shape
     return Made(
-        key=picture.key, group=picture.group, digest=digest, channels=(channels, channels), files={ending: data},
+        key=key, group=picture.group, digest=digest, channels=(channels, channels), files={ending: data, **masks},
         things=picture.detections, size_wh=(width, height),
     )  # fmt: skip
 

@@ -17,10 +17,12 @@ from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
 from calco.pairs import remote
+from calco.pairs.cutouts import check_cutouts, cutouts_digest, cutouts_of
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.manifest import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
 from calco.pairs.opening import open_source
 from calco.pairs.preparing.annotating import write_annotations
+from calco.pairs.preparing.composing import noted, spread, tell_crowded
 from calco.pairs.preparing.config import PrepareConfig
 from calco.pairs.preparing.making import Job, in_order, outcomes
 from calco.pairs.preparing.writing import Lot, clear, read_part, write_groups, write_part
@@ -62,16 +64,17 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
     source = _open(config)
     say(source.summary())
     config, recipe = _recipe(config, source)
+    source = noted(source, config.recipe.composite) if config.composes else source
     lots = _lots(config, source)
     side = JitterConfig(size=max(1, config.size), resize=config.size, fit=config.fit)
     job = Job(
-        source=replace(source, items=()), recipe=recipe, fit=side, side=config.size, variants=config.variants,
-        seed=config.seed, format=config.format,
+        source=replace(source, items=()), recipe=recipe, scenes=config.recipe if config.composes else None, fit=side,
+        side=config.size, variants=config.variants, seed=config.seed, format=config.written,
     )  # fmt: skip
     place = config.out if remote.is_url(config.out) else str(make_folder(config.out))
     with _alone(place):
         _begin(place, config, _settings(config, source))
-        parts = {lot.part: index for lot in lots if (index := read_part(place, lot, config.format))}
+        parts = {lot.part: index for lot in lots if (index := read_part(place, lot, config.written))}
         kept = sum(len(index.pairs) for index in parts.values())
         parts |= _make(place, job, [lot for lot in lots if lot.part not in parts], config, progress=progress)
         _sweep(place)  # what dead workers left half written
@@ -79,8 +82,11 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         manifest = _manifest(config, source, indexes)
         if config.annotated:
             named = [(part.part, part.split) for part in manifest.parts]
-            write_annotations(Path(place), config.format, named, source.classes)
-        elif config.format != "webdataset":
+            pasted = cutouts_of(config.recipe.composite).classes if config.composes else ()
+            write_annotations(Path(place), config.written, named, pasted or source.classes)
+            if config.composes and config.written == "coco":
+                tell_crowded(Path(place), [split for _, split in named], config.recipe.composite.pasted[0])
+        elif config.written != "webdataset":
             write_groups(Path(place), indexes)
         remote.write(remote.joined(place, MANIFEST), as_json(manifest, indent=2))
     return Prepared(place if remote.is_url(place) else Path(place), manifest, kept)
@@ -91,9 +97,9 @@ def _open(config: PrepareConfig) -> Source:
         missing = "pictures" if not config.pictures else "folder to write into"
         raise CalcoError(f"no {missing} was named; for example: calco prepare PICTURES --out shards")
     if remote.is_url(config.out):
-        if config.format != "webdataset":
+        if config.written != "webdataset":
             raise CalcoError(
-                f"{config.out} is an address, where {config.format} cannot be written; take --format webdataset, or a "
+                f"{config.out} is an address, where {config.written} cannot be written; take --format webdataset, or a "
                 "folder"
             )
     elif Path(config.out).resolve().is_relative_to(Path(config.pictures).resolve()) and Path(config.pictures).is_dir():
@@ -106,9 +112,13 @@ def _open(config: PrepareConfig) -> Source:
 def _recipe(config: PrepareConfig, source: Source) -> tuple[PrepareConfig, Recipe | None]:
     """The configuration with a concrete recipe, and what makes the pairs; None where none are made."""
     if config.annotated:
+        if config.recipe.recipe == "composite":
+            recipe = resolve(config.recipe, source.kind)
+            check_cutouts(recipe.composite)
+            return replace(config, recipe=recipe), None
         if config.recipe.recipe != "auto":
             raise CalcoError(
-                f"{config.format} keeps pictures as they are; leave --recipe out, or take another --format"
+                f"{config.written} keeps pictures as they are; leave --recipe out, or take another --format"
             )
         return config, None
     recipe = resolve(config.recipe, source.kind, source.recipe, source.classes)
@@ -121,10 +131,14 @@ def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
         splits = split_items(source.items, config.split)
     else:
         splits = {"train": list(source.items)}  # one film is no set to be split, but may be shipped
+    if config.count:
+        splits = spread(splits, config.count)
     length = config.shard_pairs // config.variants
     lots = []
     for split, items in splits.items():
-        ordered = sorted(items, key=lambda item: item.key)
+        # With its split, a picture takes the cut-outs of that side alone.
+        named = [replace(item, split=split) for item in items] if config.composes else items
+        ordered = sorted(named, key=lambda item: item.key)
         for number, start in enumerate(range(0, len(ordered), length)):
             lots.append(Lot(f"{split}-{number:06d}", split, tuple(ordered[start : start + length])))
     return lots
@@ -153,7 +167,9 @@ def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:
     for item in source.items:
         sizes = [os.path.getsize(path) if os.path.isfile(path) else -1 for path in item.paths]
         seen.update(repr((item.key, item.group, item.split, item.place, sizes)).encode("utf-8", "backslashreplace"))
-    settings = {"version": VERSION, "calco": __version__, "format": config.format, "recipe": to_record(config.recipe)}
+    settings = {"version": VERSION, "calco": __version__, "format": config.written, "recipe": to_record(config.recipe)}
+    if config.composes:
+        settings["cutouts"] = cutouts_digest(cutouts_of(config.recipe.composite))
     settings |= {**_options(config), "shard_pairs": config.shard_pairs, "kind": source.kind}
     settings |= {"direction": source.direction, "background": source.background, "pictures": seen.hexdigest()}
     return dict(json.loads(as_json(settings)))
@@ -161,10 +177,11 @@ def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:
 
 def _options(config: PrepareConfig) -> dict[str, Any]:
     """What besides the recipe decides the pairs, for the manifest and its digest."""
-    return {
+    options = {
         "seed": config.seed, "size": config.size, "fit": config.fit, "variants": config.variants,
         "split": to_record(config.split),
     }  # fmt: skip
+    return options | ({"count": config.count} if config.count else {})
 
 
 def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
@@ -221,7 +238,9 @@ def _make(place: str, job: Job, lots: list[Lot], config: PrepareConfig, *, progr
             if config.engine == "ray":
                 return _parts_elsewhere(place, job, lots, engine, lambda: tell(next(done)))
             with closing(in_order(job, items, engine)) as made:
-                return {lot.part: write_part(place, lot, config.format, made, lambda: tell(next(done))) for lot in lots}
+                return {
+                    lot.part: write_part(place, lot, config.written, made, lambda: tell(next(done))) for lot in lots
+                }
         except CalcoError as error:
             if isinstance(error.__cause__, OSError):
                 raise CalcoError(f"{error}; the same command goes on where it stopped") from error
@@ -263,7 +282,7 @@ def _manifest(config: PrepareConfig, source: Source, indexes: list[Index]) -> Ma
         counts[part.split] += part.pairs
     options = _options(config)
     return Manifest(
-        format=config.format, digest=digest_of(config.format, options, parts), recipe=config.recipe,
+        format=config.written, digest=digest_of(config.written, options, parts), recipe=config.recipe,
         source={"kind": source.kind, "pictures": source.root, "read_as": to_record(config.source)}, options=options,
         channels=(max(i.channels[0] for i in indexes), max(i.channels[1] for i in indexes)), counts=counts,
         parts=parts, left_out=left_out, calco=__version__,

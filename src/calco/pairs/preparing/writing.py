@@ -126,13 +126,14 @@ def _write_files(
     def put(made: Made) -> dict[str, tuple[int, int] | str]:
         members: dict[str, tuple[int, int] | str] = {}
         for kind, data in made.files.items():
-            name = file_name(lot.split, made.key, f"{PICTURES[format]}.{kind}" if format in PICTURES else kind)
+            pictured = format in PICTURES and "." not in kind
+            name = file_name(lot.split, made.key, f"{PICTURES[format]}.{kind}" if pictured else kind)
             _put(folder / name, data, lot.part)
             digest = hashlib.sha256(data).hexdigest()[:16]
             done.total.update(f"{name}\n{digest}\n".encode())
             done.bytes += len(data)
             members[name] = digest
-            if made.things is not None:
+            if pictured and made.things is not None:
                 place = Path(name).relative_to(PICTURES[format]).as_posix()
                 done.records.append(Record(name=place, things=made.things, size_wh=made.size_wh))
         return members

@@ -1,0 +1,300 @@
+"""Cut-outs: things on a transparent ground (or with a mask beside them), listed by class and read as they are drawn."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from calco import images
+from calco.console import warn
+from calco.errors import CalcoError
+from calco.files import digest, list_files
+from calco.images import Image
+from calco.pairs.chance import check_ranges
+from calco.pairs.types import fraction
+
+_LARGEST: Final = 1024  # pixels of a side that are kept: no thing is pasted larger
+_LEAST: Final = 4  # pixels of a side; what is smaller shows no thing
+_CLEAR: Final = 250  # opacity up to which a pixel counts as not opaque
+_PARTED: Final = 10  # cut-outs of a class from which on validation and test have their own
+_HELD_OUT: Final = 0.1  # of the cut-outs of such a class, for each of validation and test
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompositeConfig:
+    """What is pasted on photographs, and how."""
+
+    cutouts: str | None = None
+    """A folder of cut-outs: pictures with transparency, in subfolders named after their classes, or with names that
+    begin with them, such as dog_1.png."""
+
+    cutout_masks: str | None = None
+    """A folder of masks with the names of the pictures in --cutouts, white where the thing is; the pictures then need
+    no transparency."""
+
+    cutout_class: str = ""
+    """The class of all cut-outs; by default their subfolder's name, or the begin of their own."""
+
+    pasted: tuple[int, int] = (1, 4)
+    """The fewest and the most things in a picture; where there is no room for them, there are fewer."""
+
+    cutout_size: tuple[float, float] = (0.2, 0.6)
+    """The longer side of a thing, from and to, as a share of the photograph's short side."""
+
+    cutout_turn: float = 15.0
+    """Turns a thing by up to so many degrees, either way."""
+
+    cutout_flip: float = 0.5
+    """The share of things that are mirrored."""
+
+    cutout_light: float = 0.25
+    """Makes a thing lighter or darker, as a whole and from one side to the other, by up to this share."""
+
+    cutout_match: float = 0.5
+    """Brings the colours of a thing nearer to those of the place where it lies, by up to this share of the way."""
+
+    cutout_blur: tuple[float, float] = (0.0, 1.0)
+    """How blurred a thing is, from and to: the deviation in pixels."""
+
+    cutout_edge: tuple[float, float] = (0.3, 1.2)
+    """How soft its edge is, from and to: the deviation in pixels."""
+
+    cutout_shadow: float = 0.4
+    """How dark the shadow of a thing is at the most; 0 for none."""
+
+    cutout_hidden: float = 0.2
+    """The share of things behind something of the photograph, which hides a part of them."""
+
+    least_visible: float = 0.4
+    """The share of a thing that stays visible at the least, whatever lies over it or beyond the border."""
+
+    def __post_init__(self) -> None:
+        shares = ("cutout_flip", "cutout_light", "cutout_match", "cutout_shadow", "cutout_hidden", "least_visible")
+        for name in shares:
+            if not 0 <= getattr(self, name) <= 1:
+                raise CalcoError(f"composite {name} is {getattr(self, name)}; it must be a share, 0 to 1")
+        if not 0 <= self.cutout_turn <= 180:
+            raise CalcoError(f"composite cutout_turn is {self.cutout_turn}; it must lie in 0 (off) to 180 degrees")
+        bounds = {
+            "pasted": (0.0, 100.0, "1 4"), "cutout_size": (0.01, 2.0, "0.2 0.6"), "cutout_blur": (0.0, 20.0, "0 1"),
+            "cutout_edge": (0.0, 20.0, "0.3 1.2"),
+        }  # fmt: skip
+        check_ranges(self, "composite", bounds)
+        if self.cutout_masks and not self.cutouts:
+            raise CalcoError(f"composite cutout_masks {self.cutout_masks} belong to pictures; name them with --cutouts")
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """One file of the folder.
+
+    Attributes:
+        name: Its path in the folder, without ending.
+        label: Its class.
+        path: The picture.
+        mask: The file of its mask; nothing where the picture is transparent itself.
+    """
+
+    name: str
+    label: str
+    path: str
+    mask: str = ""
+
+
+@dataclass(frozen=True)
+class Cutouts:
+    """All cut-outs of a folder, unread.
+
+    Attributes:
+        entries: Sorted by name.
+        left_out: Name and reason of what does not serve, as far as the names tell.
+    """
+
+    entries: tuple[Cutout, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Sorted."""
+        return tuple(sorted({entry.label for entry in self.entries}))
+
+    def of_class(self, label: str, split: str | None = None) -> list[Cutout]:
+        """Those of a class, for one side of a split: where a class has ten, a tenth is validation's, a tenth test's.
+
+        Args:
+            label: The class.
+            split: "train", "val" or "test"; None for all of them.
+        """
+        chosen = [entry for entry in self.entries if entry.label == label]
+        if split is None or len(chosen) < _PARTED:
+            return chosen
+        chosen.sort(key=lambda entry: fraction("cutout", entry.name))
+        num = max(1, round(len(chosen) * _HELD_OUT))
+        first, last = {"test": (0, num), "val": (num, 2 * num), "train": (2 * num, len(chosen))}[split]
+        return chosen[first:last]
+
+
+def cutouts_of(config: CompositeConfig) -> Cutouts:
+    """Lists the folder of cut-outs; once per process.
+
+    Raises:
+        CalcoError: When no folder is named, one is absent, or there is no cut-out in it that has a class.
+    """
+    if not config.cutouts:
+        raise CalcoError("recipe composite pastes cut-outs on photographs; name their folder: --cutouts FOLDER")
+    return _listed(config.cutouts, config.cutout_masks or "", config.cutout_class)
+
+
+@cache
+def _listed(folder: str, masks: str, label: str) -> Cutouts:
+    listing = list_files(folder, images.is_picture)
+    beside = _by_name(masks) if masks else {}
+    entries: list[Cutout] = []
+    left_out = [(f"{folder}: {name}", reason) for name, reason in listing.left_out]
+    for path in listing.paths:
+        place = Path(path.removeprefix(listing.root))
+        name = place.with_suffix("").as_posix()
+        said = label or _class_of(place)
+        if not said:
+            left_out.append((name, "its name tells no class; put it in a folder of that name, or give --cutout-class"))
+        elif masks and name not in beside:
+            left_out.append((name, f"there is no mask of this name in {masks}"))
+        else:
+            entries.append(Cutout(name, said, path, beside.get(name, "")))
+    if not entries:
+        reason = f"; the first, {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
+        raise CalcoError(f"composite cutouts: {folder} holds no picture that serves{reason}")
+    return Cutouts(tuple(entries), tuple(left_out))
+
+
+def _by_name(folder: str) -> dict[str, str]:
+    listing = list_files(folder, images.is_picture)
+    return {Path(path.removeprefix(listing.root)).with_suffix("").as_posix(): path for path in listing.paths}
+
+
+def _class_of(place: Path) -> str:
+    """The folder's name, or the begin of the file's own up to a digit, an underscore, a hyphen or a dot.
+
+    >>> _class_of(Path("dog/rex.png")), _class_of(Path("fire engine_2.png")), _class_of(Path("7.png"))
+    ('dog', 'fire engine', '')
+    """
+    if len(place.parts) > 1:
+        return place.parts[0]
+    return re.split(r"[\d_\-.]", place.stem)[0].strip()
+
+
+@lru_cache(maxsize=256)
+def read_cutout(cutout: Cutout) -> tuple[Image, npt.NDArray[np.uint8]]:
+    """What a cut-out shows, cut to what is not transparent: RGB HW3 `uint8`, and its opacity HW `uint8`.
+
+    Raises:
+        CalcoError: When it cannot be read, has no transparency, or nothing is to be seen in it.
+    """
+    if cutout.mask:
+        colour = images.as_dtype(images.read(cutout.path, channels=3), np.uint8)
+        grey = images.as_dtype(images.read(cutout.mask, channels=1), np.uint8)
+        _same_shape(cutout, grey, colour)
+        grey = images.resize(grey, (colour.shape[1], colour.shape[0]), "bilinear")[..., 0]
+        # Masks are black and white, whatever their two levels are and their compression has made of them.
+        alpha = np.where(grey > max(1, int(grey.max())) / 2, 255, 0).astype(np.uint8)
+    else:
+        whole = images.as_dtype(images.read(cutout.path, channels=4, background="channel"), np.uint8)
+        colour, alpha = whole[..., :3], whole[..., 3]
+        if alpha.min() > _CLEAR:
+            raise CalcoError(f"{cutout.path} has no transparency; cut the thing out, or name its mask: --cutout-masks")
+    seen = alpha > 127
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if not len(rows):
+        what = "its mask is black" if cutout.mask else "it is transparent everywhere"
+        raise CalcoError(f"{cutout.path}: {what}, so there is nothing to paste; leave it out")
+    box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    colour, alpha = colour[box], alpha[box]
+    height, width = alpha.shape
+    if min(height, width) < _LEAST:
+        raise CalcoError(f"{cutout.path} shows {width}x{height} pixels; a cut-out needs {_LEAST} each way")
+    scale = min(1.0, _LARGEST / max(height, width))
+    size_wh = max(_LEAST, round(width * scale)), max(_LEAST, round(height * scale))
+    return resized(np.ascontiguousarray(colour), np.ascontiguousarray(alpha), size_wh)
+
+
+def resized(
+    colour: Image, alpha: npt.NDArray[np.uint8], size_wh: tuple[int, int]
+) -> tuple[Image, npt.NDArray[np.uint8]]:
+    """A cut-out at a size: colours weigh as much as they are seen, so that none of what is transparent bleeds in."""
+    import cv2
+
+    if size_wh == (alpha.shape[1], alpha.shape[0]):
+        return colour, alpha
+    how = cv2.INTER_AREA if size_wh[0] < alpha.shape[1] else cv2.INTER_LINEAR
+    share = alpha[..., None].astype(np.float32) / 255
+    small = cv2.resize(np.concatenate([colour * share, share], axis=2), size_wh, interpolation=how)
+    opacity = small[..., 3]
+    shown = small[..., :3] / np.maximum(opacity, 1 / 255)[..., None]
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8), np.rint(opacity * 255).astype(np.uint8)
+
+
+def _same_shape(cutout: Cutout, mask: Image, colour: Image) -> None:
+    """Refuses a mask of other proportions: which pixels it means cannot be told."""
+    across, down = (colour.shape[1] / mask.shape[1], colour.shape[0] / mask.shape[0])
+    if abs(across / down - 1) > 0.02:
+        sizes = f"{mask.shape[1]}x{mask.shape[0]}, its picture {colour.shape[1]}x{colour.shape[0]}"
+        raise CalcoError(f"{cutout.mask} has {sizes}; they need the same proportions")
+
+
+def check_cutouts(config: CompositeConfig) -> None:
+    """Reads all cut-outs, and warns of those that cannot be pasted.
+
+    Raises:
+        CalcoError: When none of them can.
+    """
+    cutouts = cutouts_of(config)
+    reasons = unusable(cutouts)
+    usable = [entry for entry in cutouts.entries if entry.name not in reasons]
+    if not usable:
+        name, reason = next(iter(reasons.items()))
+        raise CalcoError(f"none of the {len(cutouts.entries)} cut-outs in {config.cutouts} serves; {name}: {reason}")
+    if reasons:
+        named = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:3])
+        empty = [label for label in cutouts.classes if label not in {entry.label for entry in usable}]
+        without = f"; nothing is left of the class {', '.join(empty)}" if empty else ""
+        more = ", ..." if len(reasons) > 3 else ""
+        warn(f"{len(reasons)} cut-outs are left out: {named}{more}{without}")
+
+
+@cache
+def unusable(cutouts: Cutouts) -> dict[str, str]:
+    """Name and reason of every cut-out that cannot be pasted; all of them are read for it."""
+    reasons = dict(cutouts.left_out)
+    for entry in cutouts.entries:
+        try:
+            read_cutout(entry)
+        except CalcoError as error:
+            reasons[entry.name] = str(error)
+    return reasons
+
+
+def draw_cutout(choices: Sequence[Cutout], rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
+    """One of some cut-outs by chance, as `read_cutout` gives it; where it cannot be read, the next one that can.
+
+    Raises:
+        CalcoError: When none can.
+    """
+    first = int(rng.integers(len(choices)))
+    reasons = []
+    for offset in range(len(choices)):
+        try:
+            return read_cutout(choices[(first + offset) % len(choices)])
+        except CalcoError as error:
+            reasons.append(str(error))
+    raise CalcoError(reasons[0])
+
+
+def cutouts_digest(cutouts: Cutouts) -> str:
+    """Sixteen hex digits of the names, classes and contents of all cut-outs."""
+    parts = [(entry.name, entry.label, digest(entry.path, *filter(None, [entry.mask]))) for entry in cutouts.entries]
+    return f"{int(fraction('cutouts', *parts) * (1 << 56)):016x}"
