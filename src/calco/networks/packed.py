@@ -5,7 +5,9 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from calco.networks.efficientnet_lite import SameConv, same_pads
 from calco.networks.layers import ResizeConv
 from calco.networks.shared_norm import SharedBatchNorm
 from calco.networks.small_maps import DoublingConv, folded_rows, matrix_of, rows_of
@@ -48,6 +50,32 @@ class PackedConv(nn.Module):
         mkldnn = torch.ops.mkldnn
         apply = mkldnn._convolution_transpose_pointwise if self.transposed else mkldnn._convolution_pointwise
         out: Tensor = apply(x, self.weight, self.bias, *self.options, *self.activation)
+        return out
+
+
+class PackedSameConv(nn.Module):
+    """A `SameConv` with its weights in order.
+
+    Args:
+        conv, norm, activation, dtype: As of `PackedConv`.
+    """
+
+    def __init__(
+        self, conv: SameConv, norm: nn.BatchNorm2d | None, activation: nn.Module | None, dtype: torch.dtype
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.stride = conv.kernel_size, conv.stride
+        # Where nothing is skipped, the border is as wide on both sides, and the kernel can mind it by itself.
+        self.padded = max(conv.stride) > 1
+        if not self.padded:
+            conv.padding = (conv.kernel_size[0] // 2, conv.kernel_size[1] // 2)
+        self.conv = PackedConv(conv, norm, activation, dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, C, H, W => N, D, ceil(H / stride), ceil(W / stride)."""
+        if self.padded:
+            x = F.pad(x, same_pads(x, self.kernel_size, self.stride)).contiguous(memory_format=torch.channels_last)
+        out: Tensor = self.conv(x)
         return out
 
 
@@ -209,7 +237,7 @@ def _chain(layers: list[nn.Module], dtype: torch.dtype) -> list[nn.Module]:
             continue
         norm, activation = (
             layers.pop(0) if layers and isinstance(layers[0], kinds) else None
-            for kinds in (nn.BatchNorm2d, nn.ReLU | nn.LeakyReLU | nn.Tanh)
+            for kinds in (nn.BatchNorm2d, nn.ReLU | nn.ReLU6 | nn.LeakyReLU | nn.Tanh)
         )
         ready = _ready(layer.conv if isinstance(layer, ResizeConv) else layer, norm, activation, dtype)
         if isinstance(layer, ResizeConv):
@@ -221,7 +249,9 @@ def _chain(layers: list[nn.Module], dtype: torch.dtype) -> list[nn.Module]:
 
 
 def _ready(conv: Conv, norm: Any, activation: nn.Module | None, dtype: torch.dtype) -> nn.Module:
-    """A convolution packed in the faster of the two ways."""
+    """A convolution packed in the fastest way."""
+    if isinstance(conv, SameConv):
+        return PackedSameConv(conv, norm, activation, dtype)
     if (
         isinstance(conv, DoublingConv)
         and conv.in_channels * conv.out_channels >= _PAIRS
@@ -235,4 +265,6 @@ def _named(activation: nn.Module | None) -> tuple[str, list[float], str]:
     """An activation as the operators of oneDNN call it."""
     if isinstance(activation, nn.LeakyReLU):
         return "leaky_relu", [activation.negative_slope], ""
+    if isinstance(activation, nn.ReLU6):
+        return "hardtanh", [0.0, 6.0], ""
     return {nn.ReLU: "relu", nn.Tanh: "tanh"}.get(type(activation), "none"), [], ""

@@ -22,10 +22,14 @@ class ObjectiveConfig:
     """Adversarial loss; none trains the generator by the pixel loss alone."""
     gan_weight: float = 1.0
     """Weight of the adversarial loss in the generator's sum."""
-    pixel: Literal["l1", "l2", "charbonnier"] = "l1"
-    """Loss between drawing and target, under the recipe's weight map."""
+    pixel: Literal["l1", "l2", "charbonnier", "cross-entropy"] = "l1"
+    """Loss between drawing and target, under the recipe's weight map; cross-entropy takes each channel for the
+    probability of white, which suits painted masks."""
     pixel_weight: float = 100.0
     """Weight of the pixel loss (the paper's lambda)."""
+    overlap_weight: float = 0.0
+    """Weight of the soft Jaccard distance of the drawn areas from the target's, for painted masks: small things count
+    as much as large ones."""
     d_loss: Literal["halved", "sum"] = "halved"
     """Whether the discriminator's two losses are averaged (PyTorch) or added (TensorFlow)."""
     order: Literal["d-then-g", "together"] = "d-then-g"
@@ -38,6 +42,8 @@ class ObjectiveConfig:
                 f"gan weight {self.gan_weight} and pixel weight {self.pixel_weight}: neither may be negative, "
                 "nor both 0; the paper has 1 and 100"
             )
+        if self.overlap_weight < 0:
+            raise CalcoError(f"overlap weight is {self.overlap_weight}; it must be 0 (off) or more: try 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,10 +188,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks what only the parts together can tell."""
-        multiple = 2**self.generator.depth if self.generator.architecture == "unet" else 4
+        multiple = self.generator.multiple
         if self.jitter.size % multiple:
+            deep = self.generator.architecture == "unet"
+            kind = f"of depth {self.generator.depth}" if deep else self.generator.architecture
             raise CalcoError(
-                f"size {self.jitter.size} is not a multiple of {multiple}, as a generator of depth "
-                f"{self.generator.depth} needs; give --size {max(multiple, self.jitter.size // multiple * multiple)} "
-                "or a smaller --generator.depth"
+                f"size {self.jitter.size} is not a multiple of {multiple}, as a generator {kind} needs; give "
+                f"--size {max(multiple, self.jitter.size // multiple * multiple)}"
+                + (" or a smaller --generator.depth" if deep else "")
             )

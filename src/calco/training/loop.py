@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from calco.errors import CalcoError
 from calco.networks import Generator, PatchGAN, build_discriminator, build_generator
+from calco.networks.efficientnet_unet import begin_with_imagenet
 from calco.networks.machine import choose_precision
 from calco.training.checkpoint import flatten_optimiser, restore_optimiser
 from calco.training.config import TrainConfig
-from calco.training.objectives import generator_gan_loss, judging_loss, pixel_loss
+from calco.training.objectives import generator_gan_loss, judging_loss, overlap_loss, pixel_loss
 from calco.training.one_memory import SharedAdam
 from calco.training.processes import ALONE, Team
 
@@ -54,6 +55,7 @@ class Networks:
 
     Attributes:
         generator, discriminator: The networks themselves.
+        from_imagenet: Whether the generator's encoder begins with ImageNet's weights.
         shared_generator, shared_discriminator: What is called for gradients that all processes shall have: their
             backward pass averages them. The same as the networks where there is one process.
     """
@@ -65,7 +67,9 @@ class Networks:
         self.config, self.device, self.team = config, device, team
         layout = torch.channels_last if config.compute.channels_last else torch.contiguous_format
         self.memory_format: torch.memory_format = layout
-        self.generator = build_generator(config.generator, in_channels, out_channels).to(device)
+        self.generator = build_generator(config.generator, in_channels, out_channels)
+        self.from_imagenet = config.generator.pretrained and begin_with_imagenet(self.generator.backbone)
+        self.generator.to(device)
         self.generator.to(memory_format=layout)  # type: ignore[call-overload]
         self.discriminator: PatchGAN | None = None
         if config.objective.gan != "none":
@@ -283,6 +287,10 @@ def _draw(networks: Networks, tensors: Sequence[Tensors], drawn: Tensor | None, 
             if judged is not None:
                 g_gan = generator_gan_loss(objective, judged.float(), weight)
             loss = share * (objective.gan_weight * g_gan + objective.pixel_weight * g_pixel)
+            if objective.overlap_weight:
+                g_overlap = overlap_loss(out.float(), y, weight)
+                loss = loss + share * objective.overlap_weight * g_overlap
+                losses["g_overlap"] = losses.get("g_overlap", 0.0) + g_overlap.item() * share
             with networks.stepping_in_backward(len(tensors)):
                 networks.scaler.scale(loss).backward()
         losses["g_pixel"] += g_pixel.item() * share

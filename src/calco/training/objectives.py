@@ -31,6 +31,8 @@ ADVERSARIAL: dict[str, Callable[[Tensor, bool], Tensor]] = {
     "hinge": _hinge,
 }
 
+_SURE = 1e-6  # of a probability: the logarithm of less is left alone
+
 # What the discriminator pays for one of its two sums when it cannot tell real from drawn at all.
 UNDECIDED = {"cross-entropy": math.log(2), "least-squares": 0.25, "hinge": 1.0}
 
@@ -67,11 +69,16 @@ def pixel_loss(config: ObjectiveConfig, drawn: Tensor, target: Tensor, weight: T
     """The weighted mean of the pixels' errors, not yet multiplied with the paper's lambda.
 
     Args:
-        config: Which error: absolute, squared, or sqrt(d^2 + 1e-6) (Charbonnier, arXiv 1710.01992).
+        config: Which error: absolute, squared, sqrt(d^2 + 1e-6) (Charbonnier, arXiv 1710.01992), or the cross-entropy
+            of each channel, with -1 to 1 for the probability of white.
         drawn: N, C, H, W in [-1, 1].
         target: N, C, H, W in [-1, 1].
         weight: N, 1, H, W, above or equal to 0, with mean 1 where nothing is weighed more.
     """
+    if config.pixel == "cross-entropy":
+        # The drawing is tanh of z, so its share of white is the sigmoid of 2 z.
+        shares = _shares(drawn).clamp(_SURE, 1 - _SURE)
+        return (F.binary_cross_entropy(shares, _shares(target), reduction="none") * weight).mean()
     difference = drawn - target
     if config.pixel == "l1":
         error = difference.abs()
@@ -80,6 +87,33 @@ def pixel_loss(config: ObjectiveConfig, drawn: Tensor, target: Tensor, weight: T
     else:
         error = (difference.square() + 1e-6).sqrt()
     return (error * weight).mean()
+
+
+def overlap_loss(drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """How little the drawn areas cover the target's: the soft Jaccard distance, mean over pictures, channels and sides.
+
+    Each channel is read twice, for where it is light and for where it is dark, so that background counts as a class
+    too. The sums of |a - b| make it a distance for colours between, where that of products is not at its least
+    when both are equal (Wang et al., Jaccard Metric Losses, arXiv 2302.05666, equation 7).
+
+    Args:
+        drawn: N, C, H, W in [-1, 1].
+        target: N, C, H, W in [-1, 1].
+        weight: N, 1, H, W: how much each pixel counts.
+    """
+    light, wanted = _shares(drawn), _shares(target)
+    apart = ((light - wanted).abs() * weight).sum((2, 3))
+    sides = []
+    for ours, theirs in ((light, wanted), (1 - light, 1 - wanted)):
+        both = ((ours + theirs) * weight).sum((2, 3))
+        # |A or B| = (|A| + |B| + |A - B|) / 2, and what is not in both is |A - B|; one pixel more, for empty areas.
+        sides.append(apart / ((both + apart) / 2 + 1))
+    return torch.stack(sides).mean()
+
+
+def _shares(x: Tensor) -> Tensor:
+    """[-1, 1] => [0, 1]."""
+    return (x + 1) / 2
 
 
 def balance(config: ObjectiveConfig, d_real: float, d_fake: float) -> str:

@@ -1,0 +1,117 @@
+"""A U-Net whose encoder has seen ImageNet, for few pictures: what it can tell apart it need not learn anew."""
+
+from functools import partial
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calco.errors import CalcoError
+from calco.networks.efficientnet_lite import CHANNELS, EfficientNetLite, load_imagenet, weight_file
+from calco.networks.layers import Norm, Up, has_bias, initialise, join, norm_layer, segment
+from calco.networks.small_maps import Dropout, DoublingConv
+
+LEAST_FILTERS: Final = 4
+
+
+class EfficientNetUNet(nn.Module):
+    """EfficientNet-Lite0 halves the picture five times, a U-Net's decoder doubles its maps again.
+
+    Each step of the decoder doubles the maps, joins the encoder's of that size and filters twice; the last doubling
+    lays four pixels of each map side by side (Shi et al., arXiv 1609.05158), for filters at the picture's own size would
+    take half of the time. It is the decoder of Ronneberger et al., arXiv 1505.04597, on the encoder of Tan and Le,
+    arXiv 1905.11946, as arXiv 1801.05746 first joined a U-Net to an encoder from ImageNet. The encoder keeps its own
+    batch norm; `norm` is the decoder's.
+
+    Args:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        filters: The decoder's channels at a quarter of the size; half as many after each doubling, twice before.
+        norm: Normalisation of the decoder; with "none" every convolution of it has a bias.
+        dropout: Probability of dropout of the innermost maps.
+        up: "transpose" for transposed 4x4 convolutions, "resize" for repeated pixels, of which the filters that follow
+            make what they need.
+
+    Raises:
+        CalcoError: When there are fewer than four filters, or the dropout is not in [0, 1).
+    """
+
+    depth = len(CHANNELS)
+
+    def __init__(
+        self,
+        in_channels: int = 3,
+        out_channels: int = 3,
+        *,
+        filters: int = 64,
+        norm: Norm = "batch",
+        dropout: float = 0.0,
+        up: Up = "resize",
+    ) -> None:
+        super().__init__()
+        if filters < LEAST_FILTERS or not 0 <= dropout < 1:
+            raise CalcoError(
+                f"an efficientnet-unet of {filters} filters and dropout {dropout} cannot be built; filters must be at "
+                f"least {LEAST_FILTERS}, dropout in [0, 1)"
+            )
+        self.recompute = False  # maps again in the backward pass, to save memory
+        self.encoder = EfficientNetLite(in_channels)
+        self.dropout = Dropout(dropout) if dropout > 0 else nn.Identity()
+        bias = has_bias(norm)
+        skips, widths = CHANNELS[-2::-1], (filters * 4, filters * 2, filters, filters // 2)
+        below = CHANNELS[-1]
+        self.doubles, self.filters = nn.ModuleList(), nn.ModuleList()
+        for skip, width in zip(skips, widths, strict=True):
+            self.doubles.append(DoublingConv(below, below, bias=True) if up == "transpose" else _Repeat())
+            layers: list[nn.Module] = []
+            for channels in (below + skip, width):
+                layers += [nn.Conv2d(channels, width, 3, padding=1, bias=bias), norm_layer(norm, width), nn.ReLU(True)]
+            self.filters.append(nn.Sequential(*layers))
+            below = width
+        self.head = nn.Sequential(nn.Conv2d(below, 4 * out_channels, 3, padding=1), nn.PixelShuffle(2))
+        for part in (self.doubles, self.filters, self.head):
+            initialise(part)
+        for module in self.encoder.modules():
+            if isinstance(module, nn.Conv2d):
+                # He et al., arXiv 1502.01852: depthwise filters of N(0, 0.02) would let nothing through.
+                nn.init.kaiming_normal_(module.weight, mode="fan_out" if module.groups == 1 else "fan_in")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, in, H, W in [-1, 1] => N, out, H, W in [-1, 1]; H and W are multiples of 32."""
+        skips = self.encoder(x)
+        x = self.dropout(skips.pop())
+        for double, filters in zip(self.doubles, self.filters, strict=True):
+            x = segment(partial(_joined, double, filters), x, skips.pop(), recompute=self.recompute)
+        # In float32: near -1 and 1, where a mask's colours lie, bfloat16 has no more gradient.
+        return torch.tanh(self.head(x).float())
+
+
+class _Repeat(nn.Module):
+    """Doubles height and width by repeating pixels."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, C, H, W => N, C, 2H, 2W."""
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def _joined(double: nn.Module, filters: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
+    """One step of the decoder."""
+    x = double(x)
+    out: Tensor = filters(join(x, skip.to(x.dtype), rectified=(False, False)))
+    return out
+
+
+def begin_with_imagenet(network: nn.Module) -> bool:
+    """Gives a network's encoder the weights that learned ImageNet, where there is such an encoder, and they are here.
+
+    Returns:
+        Whether it has them now.
+
+    Raises:
+        CalcoError: When the weight file is damaged.
+    """
+    if not isinstance(network, EfficientNetUNet) or weight_file() is None:
+        return False
+    load_imagenet(network.encoder)
+    return True
