@@ -1,0 +1,69 @@
+"""What `calco detect evaluate` can be told."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal, TypeAlias
+
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from calco.detection.scoring.people import PlaceConfig
+from calco.errors import CalcoError
+from calco.pairs.sources import Kind
+
+Part: TypeAlias = Literal["auto", "unseen", "val", "test", "train", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """Which detector is scored, on which pictures, and for which place."""
+
+    model: Annotated[str, Positional, arg(metavar="RUN")] = ""
+    """A run of calco detect train, or a model folder."""
+
+    pictures: Annotated[str, Positional, arg(metavar="PICTURES")] = ""
+    """Pictures with boxes; without it those of the training."""
+
+    part: Part = "auto"
+    """Which of them: unseen leaves out what the detector was trained on (by its contents), val, test and train are the
+    parts of the training's own division, all takes everything; auto is unseen, or test where no pictures are named."""
+
+    out: str = ""
+    """The folder of report.html and scores.json; without it `report` in the run, or beside the model."""
+
+    threshold: float | None = None
+    """The score from which on boxes are believed; without it the one that the training found on its validation part."""
+
+    limit: int = 0
+    """Scores at most so many pictures, whole groups, always the same ones; 0 scores all."""
+
+    seed: int = 0
+    """Of the intervals."""
+
+    resamples: int = 1000
+    """How often the pictures are drawn again for the intervals; 0 makes none."""
+
+    batch: int = 8
+    """Pictures that the detector is given at once."""
+
+    device: str = "auto"
+    """cpu, cuda, or auto for the GPU where there is one."""
+
+    precision: str = "auto"
+    """What the network computes in: fp32, bf16, fp16 (GPUs), or auto for what is fast here."""
+
+    place: Annotated[PlaceConfig, OmitArgPrefixes] = field(default_factory=PlaceConfig)
+
+    source: Kind | None = None
+    """How the pictures are read, where not as in the training; see calco check --help."""
+
+    annotations: str | None = None
+    """The file or folder of boxes, where it does not lie beside the pictures."""
+
+    classes: tuple[str, ...] | None = None
+    """Names of classes, where not as in the training: what YOLO's numbers mean, what boxes without a class are."""
+
+    def __post_init__(self) -> None:
+        if self.threshold is not None and not 0 <= self.threshold <= 1:
+            raise CalcoError(f"--threshold is {self.threshold:g}; scores lie in [0, 1]: try 0.5")
+        for name, least in (("limit", 0), ("resamples", 0), ("batch", 1)):
+            if getattr(self, name) < least:
+                raise CalcoError(f"--{name} is {getattr(self, name)}; it must be {least} or more")

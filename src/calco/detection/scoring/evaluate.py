@@ -1,0 +1,194 @@
+"""`calco detect evaluate`: a detector's scores and its report, on pictures it was not trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from calco.annotations.detections import Detections
+from calco.console import bar
+from calco.detection.contract import FindsThings
+from calco.detection.scoring.card import MEAN_BOX, MODEL, DetectionCard
+from calco.detection.scoring.config import EvaluateConfig
+from calco.detection.scoring.confusion import Told
+from calco.detection.scoring.people import PlaceConfig
+from calco.detection.scoring.score import Looked, baselines, counted_classes, look, scorecard
+from calco.errors import CalcoError
+from calco.files import make_folder, read_json_lines
+from calco.pairs.curation import limited
+from calco.pairs.opening import open_source
+from calco.pairs.sources import Item, Source, SourceConfig
+from calco.pairs.splits import SplitConfig, split_items
+from calco.pairs.types import fraction
+
+if TYPE_CHECKING:
+    from calco.detection.model import DetectorInfo
+
+LEARNT: Final = 1000
+"""Pictures of the training that the mean box is taken from, at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """What scoring gives.
+
+    Attributes:
+        card: All figures.
+        source: Where the pictures come from.
+        items: Those that were scored.
+        truth: What is in each of them.
+        told: What each box of the detector is, at the threshold.
+        page: The report, where it was written.
+    """
+
+    card: DetectionCard
+    source: Source
+    items: Sequence[Item]
+    truth: Sequence[Detections]
+    told: Sequence[Told]
+    page: Path | None = None
+
+
+def evaluate(config: EvaluateConfig) -> Evaluated:
+    """Scores a detector beside the baselines, and writes `scores.json` and `report.html`.
+
+    Args:
+        config: Which detector, which pictures, which place.
+
+    Raises:
+        CalcoError: When detector or pictures cannot be used, or no picture could be scored.
+    """
+    from calco.detection.model import detector_folder, load_detector
+    from calco.detection.scoring.report import write_report
+
+    if not config.model:
+        raise CalcoError("no detector was named; give its run: calco detect evaluate runs/guns")
+    detector = load_detector(config.model, device=config.device, precision=config.precision)
+    info = detector.info
+    source, items, training, notes, num_seen = _chosen(config, info)
+    home = detector_folder(config.model).parent
+    folder = make_folder(config.out or home / "report")
+    done = evaluate_detector(
+        detector, source, limited(tuple(items), config.limit), training, name=Path(config.model).resolve().name,
+        threshold=config.threshold, place=config.place, seed=config.seed, resamples=config.resamples,
+        batch=config.batch,
+    )  # fmt: skip
+    card = replace(
+        done.card, num_seen=num_seen, only_seen=config.part == "train", notes=(*notes, *done.card.notes)
+    )
+    done = replace(done, card=card)
+    card.save(folder)
+    page = write_report(done, folder, log=read_json_lines(home / "log.jsonl"), about=_about(info, source))
+    return replace(done, page=page)
+
+
+def evaluate_detector(
+    detector: FindsThings, source: Source, items: Sequence[Item], training: Sequence[Item], *, name: str = "detector",
+    threshold: float | None = None, place: PlaceConfig | None = None, seed: int = 0, resamples: int = 1000,
+    batch: int = 8,
+) -> Evaluated:  # fmt: skip
+    """Scores any detector on any pictures with boxes.
+
+    Args:
+        detector: What finds things.
+        source: Where the pictures come from.
+        items: Those that are scored.
+        training: Those that the mean box is taken from; none takes the scored ones, to that baseline's gain.
+        name: Of the detector.
+        threshold: From which on its boxes are believed; None for its own.
+        place: Where it is to work; None leaves errors per picture.
+        seed: Of the intervals.
+        resamples: Their number.
+        batch: Pictures that the detector is given at once.
+
+    Raises:
+        CalcoError: When the pictures have no boxes, or none could be scored.
+    """
+    notes = [] if training else ["The mean box is that of the scored pictures, since none of the training are here"]
+    first = sorted(training or items, key=lambda item: fraction("mean box", item.key))[:LEARNT]
+    systems: dict[str, FindsThings] = {MODEL: detector, **baselines(source, first)}
+    with bar("scoring", len(items), unit="pictures/s") as advance:
+        looked = look(systems, source, items, batch=batch, advance=advance)
+    classes, strange = counted_classes(detector, looked.truth, source.root)
+    thresholds = {system: each.threshold for system, each in systems.items()}
+    if threshold is not None:
+        thresholds[MODEL] = threshold
+    card, told = scorecard(
+        looked, classes, thresholds, name=name, place=place or PlaceConfig(), seed=seed, resamples=resamples
+    )
+    card = replace(card, notes=(*notes, *strange, *_odd(looked, systems[MEAN_BOX])))
+    return Evaluated(card=card, source=source, items=looked.items, truth=looked.truth, told=told)
+
+
+def _odd(looked: Looked, mean: FindsThings) -> list[str]:
+    """What a reader of the scores should know of the pictures."""
+    notes = []
+    if empty := sum(not len(things) for things in looked.truth):
+        notes.append(f"{empty:,} of the pictures have nothing in them")
+    if not mean.classes:
+        notes.append("No box was there to take a mean of")
+    return notes
+
+
+def _chosen(
+    config: EvaluateConfig, info: "DetectorInfo"
+) -> tuple[Source, Sequence[Item], Sequence[Item], list[str], int]:
+    """The source, what is scored of it, what it was trained on of it, remarks, and how many were passed over."""
+    given = {name: getattr(config, name) for name in ("source", "annotations", "classes")}
+    told = {name: value for name, value in given.items() if value is not None}
+    root = config.pictures or str(info.provenance.get("pictures", ""))
+    if not root:
+        raise CalcoError("the detector does not say what it was trained on; name the pictures to score it on")
+    reading: SourceConfig = replace(info.source, **told, limit=0)
+    if config.pictures and "annotations" not in told and reading.annotations:
+        reading = replace(reading, annotations=None)  # of the training's pictures, not of these
+    source = open_source(root, reading)
+    part = ("unseen" if config.pictures else "test") if config.part == "auto" else config.part
+    parts = _parts(source, info.split)
+    if part in parts:
+        items = parts[part] or (parts["val"] if part == "test" else [])
+        if not items:
+            raise CalcoError(f"the part {part} of {root} is empty; choose another: --part all")
+        notes = [] if parts[part] else ["There is no test part; these are the pictures of the validation"]
+        return source, items, parts["train"] if part != "train" else [], notes, 0
+    if part == "all":
+        return source, source.items, parts["train"], [], 0
+    seen, notes = _seen(source, info)
+    items = [item for item in source.items if item.key not in seen]
+    if not items:
+        raise CalcoError(
+            f"the detector was trained on all {len(source.items):,} pictures of {root}; name others, or score it on "
+            "them all the same: --part all"
+        )
+    return source, items, [item for item in source.items if item.key in seen] or parts["train"], notes, len(seen)
+
+
+def _parts(source: Source, split: SplitConfig) -> dict[str, list[Item]]:
+    """The training's own division; where the pictures are too few to be divided, all are the last part."""
+    try:
+        return split_items(source.items, split)
+    except CalcoError:
+        return {"train": [], "val": [], "test": list(source.items)}
+
+
+def _seen(source: Source, info: "DetectorInfo") -> tuple[set[str], list[str]]:
+    """Keys of the pictures that it was trained on, by their contents."""
+    digests = set(info.provenance.get("trained_on", ()))
+    if not digests:
+        return set(), ["The detector does not tell its pictures of training: some of these may be among them"]
+    return {item.key for item in source.items if source.digest(item) in digests}, []
+
+
+def _about(info: "DetectorInfo", source: Source) -> dict[str, str]:
+    """What the report says of the detector."""
+    said: dict[str, Any] = info.provenance
+    return {
+        "Architecture": info.architecture,
+        "Classes": ", ".join(info.classes),
+        "Size": f"{info.size} pixels, in a square",
+        "Trained on": f"{said.get('pictures', 'unknown')} ({said.get('splits', {}).get('train', '?')} pictures)",
+        "Training": f"{info.step} steps, seed {info.seed}",
+        "Began with": str(said.get("weights", said.get("began_with", "not told"))),
+        "Scored on": source.summary(),
+        "Made with": f"Calco {said.get('calco', '?')}, torch {said.get('torch', '?')}",
+    }

@@ -1,0 +1,271 @@
+"""Scores a detector on pictures with boxes: any detector, any source."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from calco.annotations.detections import Detections, nothing
+from calco.detection.contract import FindsThings
+from calco.detection.matching import Floats, Matches, match
+from calco.detection.metrics import Scores, average_precision
+from calco.detection.scoring.baselines import FindsNothing, MeanBox
+from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING, DetectionCard, PictureCounts
+from calco.detection.scoring.confusion import Told, judged, kinds
+from calco.detection.scoring.people import PlaceConfig, rates, score_of
+from calco.detection.scoring.resampling import counts, curve, precisions
+from calco.errors import CalcoError
+from calco.evaluation.intervals import Bootstrap, Score
+from calco.images import Image
+from calco.pairs.sources import Item, Source
+
+FLOOR: Final = 0.001
+"""Boxes of lower scores are not asked for; the curve of precision ends there."""
+_POINTS: Final = 200  # of a curve that is kept
+_NAMED: Final = 8  # classes that a sentence names
+
+
+@dataclass(kw_only=True)
+class Looked:
+    """What a detector said of some pictures.
+
+    Attributes:
+        items: Those that could be read.
+        sizes: Their widths and heights.
+        truth: What is in each.
+        found: What each system found, by its name.
+        left_out: Name and reason of the others.
+        seconds: That the detector took, all pictures together.
+    """
+
+    items: list[Item] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    truth: list[Detections] = field(default_factory=list)
+    found: dict[str, list[Detections]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def look(
+    systems: Mapping[str, FindsThings],
+    source: Source,
+    items: Sequence[Item],
+    *,
+    batch: int = 8,
+    advance: Callable[[int], None] = lambda _done: None,
+) -> Looked:
+    """Shows pictures to detectors, some at a time; damaged ones are noted and passed over.
+
+    Args:
+        systems: By name; the time is that of the first.
+        source: Where the pictures come from.
+        items: Those that are shown.
+        batch: Pictures at once.
+        advance: Told how many are done.
+
+    Raises:
+        CalcoError: When the pictures have no boxes.
+    """
+    looked = Looked(found={name: [] for name in systems})
+    waiting: list[Image] = []
+
+    def show() -> None:
+        if not waiting:
+            return
+        for number, (name, system) in enumerate(systems.items()):
+            begun = time.perf_counter()
+            looked.found[name] += system.many(waiting, threshold=FLOOR)
+            looked.seconds += time.perf_counter() - begun if number == 0 else 0
+        waiting.clear()
+
+    for done, item in enumerate(items, 1):
+        try:
+            picture = source.load(item)
+        except CalcoError as error:
+            looked.left_out[item.key] = str(error)
+            continue
+        if picture.detections is None:
+            raise CalcoError(
+                f"{source.root} was read as {source.kind}, which tells no boxes, and a detector is scored on boxes; "
+                "name their file or folder: --annotations FILE"
+            )
+        waiting.append(picture.image)
+        looked.items.append(item)
+        looked.sizes.append((picture.image.shape[1], picture.image.shape[0]))
+        looked.truth.append(picture.detections)
+        if len(waiting) == batch:
+            show()
+            advance(done)
+    show()
+    return looked
+
+
+def learnt(source: Source, items: Sequence[Item]) -> MeanBox:
+    """The mean box of each class in some pictures; those that cannot be read are passed over."""
+    seen = []
+    for item in items:
+        try:
+            picture = source.load(item)
+        except CalcoError:
+            continue
+        seen.append((picture.image.shape[1], picture.image.shape[0], picture.detections or nothing()))
+    return MeanBox(seen)
+
+
+def counted_classes(detector: FindsThings, truth: Sequence[Detections], root: str) -> tuple[tuple[str, ...], list[str]]:
+    """The classes that are scored: those that the detector knows; and what is to be said of the others.
+
+    Raises:
+        CalcoError: When the pictures hold none of them.
+    """
+    there: dict[str, int] = {}
+    for things in truth:
+        for name in things.classes:
+            there[name] = there.get(name, 0) + 1
+    strange = {name: number for name, number in there.items() if name not in detector.classes}
+    if there and len(strange) == len(there):
+        raise CalcoError(
+            f"the detector finds {_listed(detector.classes)}, and {root} marks {_listed(sorted(there))}; name the "
+            "classes as the training did: --classes NAME"
+        )
+    listed = _listed([f"{name} ({number:,})" for name, number in strange.items()])
+    return tuple(detector.classes), [f"The detector does not know {listed}; these are not counted"] if strange else []
+
+
+def scorecard(
+    looked: Looked, classes: tuple[str, ...], thresholds: Mapping[str, float], *, name: str, place: PlaceConfig,
+    seed: int = 0, resamples: int = 1000,
+) -> tuple[DetectionCard, list[Told]]:  # fmt: skip
+    """All figures of what was found.
+
+    Args:
+        looked: With the systems `MODEL`, and those of the baselines that there are.
+        classes: That are counted.
+        thresholds: Of each system.
+        name: Of the detector.
+        place: Where it is to work.
+        seed: Of the intervals.
+        resamples: Their number.
+
+    Returns:
+        The card, and what each believed box of the detector is, by picture.
+
+    Raises:
+        CalcoError: When nothing could be looked at.
+    """
+    if not looked.items:
+        first = next(iter(looked.left_out.items()), ("", "there are none"))
+        raise CalcoError(f"none of the pictures could be scored; the first reason: {first[0]}: {first[1]}")
+    bootstrap = Bootstrap([item.group for item in looked.items], seed, resamples)
+    systems, drawn = {}, {}
+    kept: dict[str, tuple[Scores, Matches]] = {}
+    for system, found in looked.found.items():
+        scores, matches = average_precision(looked.truth, found, classes), match(looked.truth, found, classes)
+        systems[system], drawn[system] = _measures(scores, matches, thresholds[system], bootstrap)
+        kept[system] = scores, matches
+    scores, matches = kept[MODEL]
+    right, wrong, things = counts(matches, thresholds[MODEL])
+    told, matrix = judged(looked.truth, looked.found[MODEL], matches, thresholds[MODEL])
+    card = DetectionCard(
+        name=name, classes=classes, threshold=thresholds[MODEL], best_threshold=scores.threshold, systems=systems,
+        gain=_gain(systems, drawn), scores=scores, sizes=_sizes(looked.truth, classes),
+        curves=_curves(matches), thresholds=_thresholds(matches), confusion=matrix.tolist(), kinds=kinds(told),
+        rates=rates(right, wrong, things, bootstrap, place), place=place,
+        pictures=[
+            PictureCounts(key=item.key, group=item.group, things=int(t), right=int(r), wrong=int(w))
+            for item, t, r, w in zip(looked.items, things, right, wrong, strict=True)
+        ],
+        left_out=looked.left_out, seed=seed, seconds=looked.seconds / len(looked.items),
+    )  # fmt: skip
+    return card, told
+
+
+def baselines(source: Source, items: Sequence[Item]) -> dict[str, FindsThings]:
+    """Those that every detector is measured against; the mean box is that of these pictures."""
+    return {MEAN_BOX: learnt(source, items), NOTHING: FindsNothing()}
+
+
+def _measures(
+    scores: Scores, matches: Matches, threshold: float, bootstrap: Bootstrap
+) -> tuple[dict[str, Score], dict[str, Floats]]:
+    """The measures of one system, and their resamples."""
+    right, wrong, things = counts(matches, threshold)
+    weights = np.zeros((0, len(things))) if bootstrap.alone else bootstrap.weights
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r, w, t = (weights @ values for values in (right, wrong, things))
+        drawn = {"f1": 2 * r / (r + w + t), "precision": r / (r + w), "recall": r / t, "wrong": w / weights.sum(axis=1)}
+    r1, w1, t1 = (float(values.sum()) for values in (right, wrong, things))
+    value = {
+        "map": scores.ap, "map50": scores.ap50, "map75": scores.ap75, "f1": _over(2 * r1, r1 + w1 + t1),
+        "precision": _over(r1, r1 + w1), "recall": _over(r1, t1), "wrong": w1 / len(things),
+    }  # fmt: skip
+    areas = precisions(matches, weights)
+    there = matches.num_things.sum(axis=0) > 0
+    if there.any():
+        each = areas[:, :, there]
+        present = np.isfinite(each)
+        totals = np.where(present, each, 0).sum(axis=2) / np.maximum(1, present.sum(axis=2))
+        drawn |= {"map": totals.mean(axis=1), "map50": totals[:, 0], "map75": totals[:, 5]}
+    empty = np.zeros(0)
+    return {name: score_of(value[name], drawn.get(name, empty), len(things)) for name in value}, drawn
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _over(part: float, whole: float) -> float:
+    return part / whole if whole else float("nan")
+
+
+def _gain(systems: Mapping[str, Mapping[str, Score]], drawn: Mapping[str, Mapping[str, Floats]]) -> Score | None:
+    """How many times the mean box's mAP 50 the detector's is, in the same resamples."""
+    if MEAN_BOX not in systems or not systems[MEAN_BOX]["map50"].mean > 0:
+        return None
+    ours, theirs = drawn[MODEL].get("map50", np.zeros(0)), drawn[MEAN_BOX].get("map50", np.zeros(0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        times = ours / theirs
+    whole = systems[MODEL]["map50"].mean / systems[MEAN_BOX]["map50"].mean
+    return score_of(whole, times, systems[MODEL]["map50"].num)
+
+
+def _sizes(truth: Sequence[Detections], classes: Sequence[str]) -> dict[str, int]:
+    areas = np.concatenate([
+        each.areas()[[name in classes and not ignored for name, ignored in _marked(each)]] for each in truth
+    ])  # fmt: skip
+    small, large = int((areas < 32**2).sum()), int((areas > 96**2).sum())
+    return {"small": small, "medium": len(areas) - small - large, "large": large}
+
+
+def _marked(things: Detections) -> list[tuple[str, bool]]:
+    ignored = np.zeros(len(things), np.bool_) if things.ignored is None else things.ignored
+    return list(zip(things.classes, ignored.tolist(), strict=True))
+
+
+def _curves(matches: Matches) -> dict[str, list[tuple[float, float, float]]]:
+    """Recall, precision and score of each class that occurs; where they are many, points at even recalls."""
+    result = {}
+    for label, name in enumerate(matches.classes):
+        if matches.num_things[:, label].any():
+            scores, precision, recall = curve(matches, label=label)
+            result[name] = _thinned(np.stack([recall, precision, scores], axis=1))
+    return result
+
+
+def _thresholds(matches: Matches) -> list[tuple[float, float, float, float]]:
+    """Threshold, precision, recall and F1 of all classes together, at a hundred thresholds."""
+    scores, precision, recall = curve(matches)
+    rows = []
+    for threshold in np.linspace(0.01, 0.99, 99) if len(scores) else ():
+        place = int(np.searchsorted(-scores, -threshold, side="right")) - 1
+        if place >= 0:
+            p, r = float(precision[place]), float(recall[place])
+            rows.append((round(float(threshold), 2), p, r, _over(2 * p * r, p + r) if p + r else 0.0))
+    return rows
+
+
+def _thinned(points: Floats) -> list[tuple[float, float, float]]:
+    places = np.unique(np.linspace(0, max(0, len(points) - 1), min(len(points), _POINTS)).astype(int))
+    return [(float(a), float(b), float(c)) for a, b, c in points[places]]
