@@ -1,6 +1,7 @@
 """Boxes, labels and tracks as a person sees them."""
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from calco.annotations.detections import Detections, Outline, nothing
@@ -34,8 +35,9 @@ def grey(height: int, width: int) -> Image:
     return np.full((height, width, 3), 96, np.uint8)
 
 
-def has(picture: Image, colour: tuple[int, int, int]) -> np.ndarray:
-    return (picture == np.array(colour, np.uint8)).all(2)
+def has(picture: Image, colour: tuple[int, int, int]) -> npt.NDArray[np.bool_]:
+    same: npt.NDArray[np.bool_] = (picture == np.array(colour, np.uint8)).all(2)
+    return same
 
 
 def test_a_box_is_drawn_in_the_colour_of_its_class_where_it_is() -> None:

@@ -2,4 +2,25 @@
 
 from collections.abc import Callable
 
-DETECT: dict[str, Callable[[list[str]], None]] = {}
+
+def predict(args: list[str]) -> None:
+    """Finds things in pictures, films and what cameras see: drawn, and as tables."""
+    import tyro
+    from rich.console import Console
+
+    from calco.detection.predict import predict as run
+    from calco.detection.predict_config import PredictConfig
+    from calco.detection.predict_words import Bars, found_table, tell
+
+    config = tyro.cli(PredictConfig, args=args, prog="calco detect predict", description=predict.__doc__)
+    with Bars() as bars:
+        done = run(config, progress=bars.progress)
+    if done.only is not None:
+        Console(highlight=False).print(found_table(done.only))
+    tell(done)
+
+
+DETECT: dict[str, Callable[[list[str]], None]] = {
+    "predict": predict,
+}
+"""Finding things in pictures and film: boxes, detectors, their scores, and the watch."""

@@ -46,7 +46,7 @@ def wants(options: dict[str, Any]) -> bool:
         CalcoError: When it is not, and options say that it should be.
     """
     pictures = options["pictures"]
-    if _origin(pictures, options) is not None:
+    if origin_asked(pictures, options) is not None:
         return True
     if given := [f"--{name}" for name, default in LIVE.items() if options[name] != default]:
         raise CalcoError(
@@ -62,7 +62,8 @@ def without(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name not in LIVE}
 
 
-def _origin(pictures: str, options: dict[str, Any]) -> Origin | None:
+def origin_asked(pictures: str, options: dict[str, Any]) -> Origin | None:
+    """The live source that options mean, or None where they mean files: see `origin_of`."""
     watched = options["window"] or options["page"] is not None
     out = options["out"]
     return origin_of(pictures, live=options["live"] or watched, watched=out is not None and _of_films(out))
@@ -98,7 +99,7 @@ def run(options: dict[str, Any], translator: Translator) -> None:
     for name in ("patience", "seconds"):
         if not 0 <= options[name] < float("inf"):
             raise CalcoError(f"--{name} is {options[name]:g}; give seconds, or 0 for no limit")
-    origin = _origin(options["pictures"], options)
+    origin = origin_asked(options["pictures"], options)
     assert origin is not None
     origin = asked(origin, options["size"], options["rate"])
     if origin.kind == "file" and options["out"] and _same(origin.place, options["out"]):
@@ -109,8 +110,8 @@ def run(options: dict[str, Any], translator: Translator) -> None:
         draw, reset = steadied(draw, Steady.of(translator.info))
     capture = Capture(origin, patience=options["patience"])
     done = Done()
-    with stopping() as stop, _status(done) as progress:
-        sinks = _sinks(options, capture, done, stop.is_set)
+    with stopping() as stop, status_line(done) as progress:
+        sinks = sinks_of(options, capture, done, stop.is_set)
         try:
             live(draw, capture, sinks, seconds=options["seconds"], reset=reset, progress=progress, done=done, stop=stop)
         finally:
@@ -178,7 +179,12 @@ def _fitting(mask: Image | None, picture: Image) -> Image | None:
     return images.resize(mask, (picture.shape[1], picture.shape[0]), "nearest")
 
 
-def _sinks(options: dict[str, Any], capture: Capture, done: Done, stopped: Callable[[], bool]) -> list[Sink]:
+def sinks_of(options: dict[str, Any], capture: Capture, done: Done, stopped: Callable[[], bool]) -> list[Sink]:
+    """Where live pictures go, as the options say: `out`, `page`, `window`; and `model` for their title.
+
+    Raises:
+        CalcoError: When one of them cannot be used.
+    """
     sinks: list[Sink] = []
     title = f"{capture.origin.name} by {Path(options['model']).name}"
     try:
@@ -204,7 +210,7 @@ def _same(one: str, other: str) -> bool:
 
 
 @contextlib.contextmanager
-def _status(done: Done) -> Iterator[Callable[[Done], None]]:
+def status_line(done: Done) -> Iterator[Callable[[Done], None]]:
     """A line at the terminal that tells how it goes."""
     if not console.is_terminal:
         yield lambda _done: None

@@ -1,0 +1,235 @@
+"""A detector over a film: each frame drawn, with the film's times and sound, and a line for each."""
+
+import itertools
+import os
+import time as clocks
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from calco.annotations.detections import Detections
+from calco.detection.drawing import Drawer
+from calco.detection.looking import Look, Tally
+from calco.detection.predict_pictures import lots
+from calco.detection.tables import Lines, as_rows, from_rows, write_csv
+from calco.errors import CalcoError
+from calco.film.codecs import choose_codec
+from calco.film.reading import Film, Frame
+from calco.film.stream import ahead, pump
+from calco.film.writing import FilmWriter, part_of
+from calco.images import Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmWish:
+    """What is wanted of a film.
+
+    Attributes:
+        drawn: The film to write; None for tables alone.
+        lines: The JSON lines to write; the CSV lies beside it.
+        formats: What is written.
+        start: Seconds at which it begins.
+        stop: Where it ends; None for the film's end.
+        codec: As of `FilmWriter`.
+        quality: As of `FilmWriter`.
+        scale: Of lines and letters.
+        made_by: What else another result would come from: the model.
+        overwrite: Begins anew.
+    """
+
+    drawn: Path | None
+    lines: Path
+    formats: tuple[str, ...]
+    start: Fraction = Fraction(0)
+    stop: Fraction | None = None
+    codec: str | None = None
+    quality: int | None = None
+    scale: float = 1.0
+    made_by: dict[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+
+    @property
+    def table(self) -> Path:
+        """The CSV."""
+        return self.lines.with_suffix(".csv")
+
+    def results(self) -> list[Path]:
+        """What will be there at the end."""
+        paths = [self.lines] if "jsonl" in self.formats else []
+        paths += [self.table] if "csv" in self.formats else []
+        return paths + ([self.drawn] if self.drawn is not None else [])
+
+
+@dataclass
+class FilmDone:
+    """What came of a film.
+
+    Attributes:
+        written: The files.
+        frames: Those looked at now.
+        kept: Those from before an interruption.
+        seconds: Of the work.
+        tally: What was found, frame by frame.
+        notes: What is not as in the film that was given, or was damaged, a sentence each.
+    """
+
+    written: list[Path]
+    frames: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    tally: Tally = field(default_factory=Tally)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    frame: Frame
+    found: Detections
+    picture: Image | None
+
+
+def predict_film(
+    look: Look,
+    source: str,
+    wish: FilmWish,
+    *,
+    progress: Callable[[float, int | None], None] = lambda _done, _of: None,
+) -> FilmDone:
+    """Looks at each frame of a film.
+
+    Size, rate, times, sound, colours and title of what is drawn are the film's. A call that was interrupted, by
+    whatever, goes on where it stopped when it is repeated with the same model and options.
+
+    Args:
+        look: How.
+        source: A film.
+        wish: What is wanted of it.
+        progress: Is told how many frames are done, and of how many where that is known.
+
+    Raises:
+        CalcoError: When the film cannot be read, or a result cannot be written or is there already.
+    """
+    began = clocks.monotonic()
+    _check_targets(source, wish)
+    film = Film(source)
+    if film.duration is not None and float(wish.start) >= film.duration + 1:
+        raise CalcoError(f"{source} is {film.duration:.1f} seconds long, and --from is {float(wish.start):g}; "
+                         "give an earlier time")  # fmt: skip
+    status = os.stat(source)
+    made_by = {
+        "film": [os.path.basename(source), status.st_size, status.st_mtime_ns], **wish.made_by, **look.record(),
+        "times": [str(wish.start), str(wish.stop)], "codec": wish.codec, "quality": wish.quality, "scale": wish.scale,
+        "drawn": wish.drawn is not None,
+    }  # fmt: skip
+    part = wish.lines.with_name(f".{wish.lines.name}.part")
+    if wish.overwrite:
+        part.unlink(missing_ok=True)
+    lines = Lines(part, made_by)
+    done = FilmDone(wish.results())
+    try:
+        _work(look, film, wish, made_by, lines, done, progress)
+        if "csv" in wish.formats:
+            write_csv(wish.table, lines.rows())
+    finally:
+        lines.close()
+        if not lines.count:
+            part.unlink(missing_ok=True)
+    if "jsonl" in wish.formats:
+        lines.finish(wish.lines)
+    part.unlink(missing_ok=True)
+    done.notes = [*film.notes, *done.notes, *(f"{source}: {what}" for what in film.damage)]
+    done.seconds = clocks.monotonic() - began
+    return done
+
+
+def _work(
+    look: Look,
+    film: Film,
+    wish: FilmWish,
+    made_by: dict[str, Any],
+    lines: Lines,
+    done: FilmDone,
+    progress: Callable[[float, int | None], None],
+) -> None:
+    total = _total(film, wish)
+    drawer = Drawer(look.detector.classes, share=wish.scale)
+    writer = _writer(film, wish, made_by, lines)
+    done.kept = lines.count
+    for row in lines.rows():
+        done.tally.add(from_rows(row["detections"]))
+
+    def draw(frames: Sequence[Frame]) -> list[_Seen]:
+        found = look.many([frame.picture for frame in frames])
+        return [
+            _Seen(frame, things, None if writer is None else drawer(frame.picture, things))
+            for frame, things in zip(frames, found, strict=True)
+        ]
+
+    def keep(seen: Sequence[_Seen]) -> None:
+        for each in seen:
+            # The line first: what the film's part holds, the lines hold.
+            number = lines.count
+            lines.add({"frame": number, "time": _seconds(each.frame.time), "detections": as_rows(each.found)})
+            if writer is not None and each.picture is not None:
+                time = max(Fraction(0), each.frame.time - wish.start)
+                writer.write(each.picture, time, duration=each.frame.duration)
+            done.tally.add(each.found)
+            done.frames += 1
+            progress(lines.count, total)
+
+    # Decoding what is done already costs little beside looking at it, and is exact.
+    coming = itertools.islice(film.frames(wish.start, wish.stop), lines.count, None)
+    length = ahead(3 * film.size[0] * film.size[1] * look.batch)
+    if writer is None:
+        pump(lots(coming, look.batch), draw, keep, length=length)
+        if not lines.count:
+            raise CalcoError(f"{film.path} shows no frame between these times; choose others")
+        return
+    with writer:
+        pump(lots(coming, look.batch), draw, keep, length=length)
+    done.notes += writer.notes
+
+
+def _writer(film: Film, wish: FilmWish, made_by: dict[str, Any], lines: Lines) -> FilmWriter | None:
+    """What draws the film behind what is there of it; the lines are brought to the same place."""
+    if wish.drawn is None:
+        return None
+    if wish.overwrite or not lines.count:
+        part_of(wish.drawn).unlink(missing_ok=True)
+
+    def opened() -> FilmWriter:
+        assert wish.drawn is not None
+        return FilmWriter(wish.drawn, film.size, codec=wish.codec, quality=wish.quality, like=film, start=wish.start,
+                          stop=wish.stop, made_by=made_by)  # fmt: skip
+
+    writer = opened()
+    if writer.done > lines.count:  # somebody has removed the lines
+        writer.__exit__(CalcoError, None, None)
+        part_of(wish.drawn).unlink(missing_ok=True)
+        writer = opened()
+    lines.shorten(writer.done)
+    return writer
+
+
+def _check_targets(source: str, wish: FilmWish) -> None:
+    if wish.drawn is not None:
+        choose_codec(wish.codec, str(wish.drawn))
+    for path in wish.results():
+        if path.exists() and os.path.exists(source) and os.path.samefile(source, path):
+            raise CalcoError(f"the result would replace {source}; choose another --out")
+        if path.exists() and not wish.overwrite:
+            raise CalcoError(f"{path} is there already; choose another --out, or --overwrite")
+
+
+def _seconds(time: Fraction) -> float:
+    return round(float(time), 6)
+
+
+def _total(film: Film, wish: FilmWish) -> int | None:
+    """How many frames there will be, as far as that can be told."""
+    if film.frames_hint is None or film.duration is None:
+        return film.frames_hint
+    end = film.duration if wish.stop is None else min(film.duration, float(wish.stop))
+    return max(1, round(film.frames_hint * (end - float(wish.start)) / film.duration))

@@ -1,0 +1,228 @@
+"""A detector over pictures: read, looked at and written side by side, and nothing done twice."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from calco import images
+from calco.annotations.detections import Detections
+from calco.detection.drawing import Drawer, enlarged
+from calco.detection.looking import Look, Tally
+from calco.detection.sources import Given
+from calco.detection.tables import Lines, as_rows, from_rows, write_csv, write_found_coco, write_lines
+from calco.errors import CalcoError
+from calco.files import make_folder
+from calco.film.stream import pump
+from calco.images import Image
+
+LINES: Final = "detections.jsonl"
+DRAWN: Final = "drawn"
+_LEAST: Final = 320  # pixels of the longer side of what is drawn: a label needs some room
+_AHEAD: Final = 3  # lots that wait between two threads
+
+T = TypeVar("T")
+
+
+@dataclass
+class PicturesDone:
+    """What came of a call.
+
+    Attributes:
+        out: The folder, or the one picture that was written.
+        written: Pictures that were looked at now.
+        kept: Those from an earlier call.
+        left_out: Name and reason of every picture that could not be read, or not be drawn.
+        tally: What was found in all of them.
+        only: What is in the picture, where it was one.
+    """
+
+    out: Path
+    written: int = 0
+    kept: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+    only: Detections | None = None
+
+
+Progress = Callable[[float, int], None]
+"""Is told how many pictures are done (with a fraction where one is looked at in slices), and of how many."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where results go.
+
+    Attributes:
+        folder: Of the tables.
+        stem: Of the tables' names.
+        drawn: The drawn picture of a name; None where nothing is drawn.
+        formats: What is written.
+    """
+
+    folder: Path
+    stem: str
+    drawn: Callable[[str], Path] | None
+    formats: tuple[str, ...]
+
+    @classmethod
+    def in_folder(cls, out: Path, formats: tuple[str, ...]) -> "Places":
+        """A folder: the tables in it, what is drawn below it, under its own names."""
+        return cls(folder=out, stem="detections", formats=formats,
+                   drawn=(lambda name: out / DRAWN / name) if "drawn" in formats else None)  # fmt: skip
+
+    @classmethod
+    def one(cls, out: Path, formats: tuple[str, ...]) -> "Places":
+        """One drawn picture, and the tables beside it."""
+        return cls(folder=out.parent, stem=out.stem, formats=formats, drawn=lambda _name: out)
+
+    def table(self, ending: str) -> Path:
+        """Of the tables, that with this ending."""
+        return self.folder / f"{self.stem}{ending}"
+
+
+class _Call:
+    """One call at work; `_look` runs in the caller's thread, `_read` and `_keep` each in one of their own."""
+
+    def __init__(self, look: Look, places: Places, drawer: Drawer | None, lines: Lines, done: PicturesDone) -> None:
+        self.look, self.places, self.drawer, self.lines, self.done = look, places, drawer, lines, done
+        self.known: dict[str, Detections] = {}
+        self.progress: Callable[[float], None] = lambda _count: None
+        self.count = 0
+
+    def read(self, given: Given) -> "_Seen":
+        """A picture, or why it cannot be read."""
+        try:
+            return _Seen(given, images.read(given.path))
+        except CalcoError as error:
+            return _Seen(given, error=str(error))
+
+    def find(self, lot: Sequence["_Seen"]) -> Sequence["_Seen"]:
+        """What is in pictures; where one call found it before, that."""
+        new = [seen for seen in lot if seen.picture is not None and seen.given.name not in self.known]
+        pictures = [seen.picture for seen in new if seen.picture is not None]
+
+        def part(share: float) -> None:
+            self.progress(self.count + min(share, 0.999))
+
+        for seen, found in zip(new, self.look.many(pictures, part) if pictures else [], strict=True):
+            seen.found = found
+        return lot
+
+    def keep(self, lot: Iterable["_Seen"]) -> None:
+        """Draws and notes what was found; a picture is noted when it is there."""
+        for seen in lot:
+            self.count += 1
+            name = seen.given.name
+            found = self.known.get(name, seen.found)
+            if seen.picture is not None and found is not None:
+                try:
+                    self._draw(seen.given, seen.picture, found)
+                except CalcoError as error:
+                    if "No space left" in str(error):  # nor for those that follow
+                        raise
+                    seen.error = str(error)
+            if seen.error:
+                self.done.left_out[name] = seen.error
+            elif seen.picture is not None and found is not None:
+                self._note(seen.given, seen.picture, found)
+            self.progress(self.count)
+
+    def _draw(self, given: Given, picture: Image, found: Detections) -> None:
+        if self.drawer is None or self.places.drawn is None:
+            return
+        path = self.places.drawn(given.name)
+        make_folder(path.parent)
+        images.write(path, self.drawer(*enlarged(picture, found, _LEAST)), like=given.path)
+
+    def _note(self, given: Given, picture: Image, found: Detections) -> None:
+        if given.name in self.known:
+            return
+        height, width = picture.shape[:2]
+        self.lines.add({"picture": given.name, "width": width, "height": height, "detections": as_rows(found)})
+        self.done.written += 1
+        self.done.tally.add(found)
+        self.done.only = found
+
+
+@dataclass
+class _Seen:
+    given: Given
+    picture: Image | None = None
+    found: Detections | None = None
+    error: str = ""
+
+
+def predict_pictures(
+    look: Look,
+    pictures: Sequence[Given],
+    places: Places,
+    *,
+    scale: float = 1.0,
+    progress: Progress = lambda _done, _of: None,
+) -> PicturesDone:
+    """Looks at pictures, and writes what was found; what an earlier call found in them is kept.
+
+    The lines are written picture by picture, so a call that was interrupted by whatever goes on behind the last one.
+
+    Args:
+        look: How.
+        pictures: Which.
+        places: Where results go.
+        scale: Of lines and letters.
+        progress: Is told how far it is.
+
+    Raises:
+        CalcoError: When results cannot be written.
+    """
+    done = PicturesDone(places.folder)
+    drawer = Drawer(look.detector.classes, share=scale) if places.drawn is not None else None
+    lines = Lines(places.table(".jsonl"))
+    call = _Call(look, places, drawer, lines, done)
+    wanted = {given.name for given in pictures}
+    for row in lines.rows():
+        if row.get("picture") in wanted:
+            call.known[row["picture"]] = from_rows(row["detections"])
+    waiting = [given for given in pictures if given.name not in call.known or _undrawn(places, given)]
+    call.count = len(pictures) - len(waiting)
+    for found in call.known.values():
+        done.tally.add(found)
+    done.kept = len(call.known)
+    call.progress = lambda count: progress(count, len(pictures))
+    try:
+        pump(lots(map(call.read, waiting), look.batch), call.find, call.keep, length=_AHEAD)
+    finally:
+        lines.close()
+    _finish(lines, places, pictures, look.detector.classes)
+    return done
+
+
+def _undrawn(places: Places, given: Given) -> bool:
+    return places.drawn is not None and not places.drawn(given.name).exists()
+
+
+def lots(items: Iterable[T], length: int) -> Iterator[list[T]]:
+    """Items, some at a time."""
+    lot: list[T] = []
+    for item in items:
+        lot.append(item)
+        if len(lot) == length:
+            yield lot
+            lot = []
+    if lot:
+        yield lot
+
+
+def _finish(lines: Lines, places: Places, pictures: Sequence[Given], classes: tuple[str, ...]) -> None:
+    """Puts the lines into the order of the pictures, and makes the other tables of them."""
+    order = {given.name: number for number, given in enumerate(pictures)}
+    rows: list[dict[str, Any]] = list(lines.rows())
+    newest = {row["picture"]: row for row in rows if "picture" in row}
+    ordered = sorted(newest.values(), key=lambda row: order.get(row["picture"], len(order)))
+    if ordered != rows:
+        write_lines(lines.path, ordered)
+    # What other pictures are in the lines is from other calls, and stays.
+    if "csv" in places.formats:
+        write_csv(places.table(".csv"), ordered)
+    if "coco" in places.formats:
+        write_found_coco(places.table(".coco.json"), ordered, classes)
