@@ -34,6 +34,7 @@ def proper(name: str) -> str:
 
 
 def main() -> None:
+    """Writes the file."""
     resources, older = Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text(encoding="utf-8"))
     departments, provinces, districts = (
         json.loads((resources / f"{level}.json").read_text(encoding="utf-8"))["inei"]

@@ -4,6 +4,7 @@ A `Store` writes: all of a load in one transaction. `connect` gives the Ibis bac
 """
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -96,7 +97,8 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
     database = parts.path.strip("/")
     if not database:
         raise CalcoError(f"{public(url)} names no database; add it at the end: {public(url).rstrip('/')}/crime")
-    with _told(url):
+    with _told(url), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Unable to set session timezone")  # the tables hold dates, not times
         return ibis.mysql.connect(
             host=parts.hostname or "127.0.0.1",
             port=parts.port or 3306,
@@ -115,7 +117,7 @@ def _told(url: str, doing: str = "use") -> Iterator[None]:
         yield
     except (CalcoError, KeyboardInterrupt):
         raise
-    except Exception as error:  # noqa: BLE001 - each driver has errors of its own
+    except Exception as error:
         raise CalcoError(f"cannot {doing} {public(url)}: {reason(error)}{_remedy(error)}") from error
 
 

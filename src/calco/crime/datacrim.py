@@ -1,125 +1,30 @@
-"""DataCrim's rows: in batches from Parquet or CSV to crimes by district, modality and year, or into the rejects.
+"""DataCrim's rows, in batches, to crimes by district, modality and year, or into the rejects.
 
-A text column holds few different texts many times: each text is cleaned once, each place and each kind of crime looked up
-once, and what a row costs is a number in an array.
+A text column holds few different texts many times: each text is cleaned once, each place and each kind of crime is
+looked up once, and what a row costs is a number in an array.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from calco.crime import clean
+from calco.crime.batches import Batch, Numbers
 from calco.crime.clean import Cell, Unusable, fold
 from calco.crime.gazetteer import Gazetteer
-from calco.crime.reading import Columns, Row, guess_separator, open_text, records, split_record
+from calco.crime.reading import Row
 from calco.crime.robberies import Reject, reject
-from calco.errors import CalcoError
-from calco.files import explain
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
-    "Año": ("Anio",),
-    "Numero": ("Número",),
-    "Generica": ("Genérica",),
-    "Especifica": ("Específica",),
-    "Modalidad": (),
-    "Departamento": (),
-    "Provincia": (),
-    "Distrito": (),
-}
 _PLACE: Final = ("Departamento", "Provincia", "Distrito")
 _CRIME: Final = ("Generica", "Especifica", "Modalidad")
-BATCH: Final = 131_072
 _WIDEST: Final = 255
-
-Numbers = npt.NDArray[np.int64]
-
-
-@dataclass(slots=True)
-class Batch:
-    """Some rows that could be read, and those among them that could not.
-
-    Attributes:
-        columns: Arrow arrays by our names of the columns.
-        lines: Where each row stands in its file.
-        numbers: The number of each record in its file, from 1.
-        broken: What could not be read, with the number of the record.
-    """
-
-    columns: "dict[str, pa.Array]"
-    lines: Numbers
-    numbers: Numbers
-    broken: list[Row] = field(default_factory=list)
-
-
-def batches(
-    path: str | Path, *, encoding: str = "", separator: str = "", renamed: Mapping[str, str] | None = None
-) -> Iterator[Batch]:
-    """The rows of a file, some at a time.
-
-    Raises:
-        CalcoError: When it cannot be read, or a column is missing.
-    """
-    columns = Columns(names=COLUMNS, renamed=renamed or {})
-    if Path(path).suffix.lower() in (".parquet", ".pq"):
-        return _parquet(path, columns)
-    return _csv(path, columns, encoding, separator)
-
-
-def _parquet(path: str | Path, columns: Columns) -> Iterator[Batch]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            places = columns.checked(names, str(path))
-            wanted = [names[place] for place in places.values()]
-            file = pq.ParquetFile(path, read_dictionary=[names[places[name]] for name in (*_PLACE, *_CRIME)])
-            first = 1
-            for batch in file.iter_batches(BATCH, columns=wanted):
-                lines = np.arange(first, first + batch.num_rows)
-                first += batch.num_rows
-                yield Batch(dict(zip(places, (batch.column(name) for name in wanted), strict=True)), lines, lines)
-    except OSError as error:
-        if isinstance(error, pa.ArrowException) or error.errno is None:
-            raise CalcoError(f"{path} is no whole Parquet file ({clean.squeezed(str(error))[:200]})") from error
-        raise explain(error, path, "read") from error
-    except pa.ArrowException as error:
-        raise CalcoError(f"{path} is no whole Parquet file ({clean.squeezed(str(error))[:200]})") from error
-
-
-def _csv(path: str | Path, columns: Columns, encoding: str, separator: str) -> Iterator[Batch]:
-    import pyarrow as pa
-
-    with open_text(path, encoding) as (file, chosen):
-        head = file.readline().rstrip("\n")
-        if not head.strip():
-            raise CalcoError(f"{path} is empty; it must begin with the names of its columns")
-        sign = separator or guess_separator(head, columns)
-        header = [name.strip().lstrip("\ufeff") for name in split_record(head, sign) or [head]]
-        places = columns.checked(header, str(path))
-        rows = records(file, sign, len(header), chosen, first=2)
-        done = 0
-        while some := list(islice(rows, BATCH)):
-            good = [(number, row) for number, row in enumerate(some, done + 1) if not row[2]]
-            done += len(some)
-            held = list(zip(*(row[1] for _, row in good), strict=True)) or [()] * len(header)
-            yield Batch(
-                {name: pa.array(held[place], pa.string()) for name, place in places.items()},
-                np.array([row[0] for _, row in good], np.int64),
-                np.array([number for number, _ in good], np.int64),
-                [Row(line, {}, problem, dict(zip(header, fields, strict=False)))
-                 for line, fields, problem in some if problem],
-            )  # fmt: skip
 
 
 @dataclass
@@ -200,11 +105,11 @@ class Cleaner:
             held, codes = _coded(batch.columns[name])
             texts.append(held)
             combined = combined * len(held) + codes
-        different, where = np.unique(combined, return_inverse=True)
+        different, first, where = np.unique(combined, return_index=True, return_inverse=True)
         keys = np.zeros(len(different), np.int64)
         wrong: dict[int, str] = {}
-        for place, code in enumerate(different.tolist()):
-            told = []
+        for place in np.argsort(first).tolist():  # crimes are numbered as they turn up, whatever the batches are
+            code, told = int(different[place]), []
             for held in reversed(texts):
                 code, digit = divmod(code, len(held))
                 told.append(held[digit])
@@ -256,7 +161,7 @@ def _told_count(text: Cell) -> int:
 
 
 def _coded(values: "pa.Array") -> tuple[list[str], Numbers]:
-    """The different values of a column as texts (with one empty text for what is missing), and which one each row has."""
+    """The different values of a column as texts (with one empty text for what is missing), and each row's."""
     import pyarrow as pa
 
     coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()

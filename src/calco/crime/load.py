@@ -33,7 +33,7 @@ class LoadConfig:
     """The robberies of Data Criminal: CSV in any encoding and with any separator, or the workbook (.xlsx)."""
 
     kinds: str = ""
-    """The kinds of robbery with their descriptions: CSV, or the workbook; the workbook of the robberies holds them too."""
+    """The kinds of robbery with their descriptions: CSV, or the workbook. The robberies' workbook holds them too."""
 
     datacrim: str = ""
     """DataCrim's rows, as calco crime collect or generate writes them: Parquet, or CSV."""
@@ -57,10 +57,10 @@ class LoadConfig:
     """Renamed columns: "ITS NAME=OUR NAME"."""
 
     keep_several: bool = False
-    """Keeps robberies whose age or gender tells of several groups of persons ("Hombre / Mujer"), with the cell as it stands."""
+    """Keeps robberies whose age or gender tells of several groups of persons ("Hombre / Mujer"), as the cell stands."""
 
     keys: Literal["auto", "yes", "no"] = "auto"
-    """Whether the table of DataCrim's crimes has keys: auto leaves them out from ten million rows on, for they cost memory."""
+    """Whether the table of DataCrim's crimes has keys; auto: below ten million rows, for keys cost memory."""
 
     def __post_init__(self) -> None:
         if not (self.robberies or self.datacrim):
@@ -245,7 +245,8 @@ class _Loading:
         file.writerows(rows)
 
     def _write_datacrim(self, store: Store, file: Any) -> None:
-        from calco.crime.datacrim import Cleaner, batches
+        from calco.crime.batches import batches
+        from calco.crime.datacrim import Cleaner
 
         config = self.config
         begun, self.rejected = time.perf_counter(), 0
@@ -275,8 +276,8 @@ class _Loading:
         for one in self.done.sources:
             if one.read != one.loaded + one.rejected or self.done.tables[held[one.source]] != one.loaded:
                 raise CalcoError(
-                    f"{one.file}: {one.read} rows were read, {self.done.tables[held[one.source]]} are in {held[one.source]} "
-                    f"and {one.rejected} were rejected; they must add up, so nothing of this load was kept: tell the authors"
+                    f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]} and "
+                    f"{one.rejected} in the rejects, which does not add up; nothing of this load was kept: tell the authors"
                 )
 
 

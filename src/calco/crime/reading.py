@@ -78,7 +78,7 @@ class Columns:
             near = get_close_matches(missing[0].upper(), [name.upper() for name in header], 1, 0.6)
             perhaps = f" ({near[0]!r} may be it)" if near else ""
             raise CalcoError(
-                f"{where} has no column {missing[0]!r}{perhaps}; its columns are {', '.join(map(printable, header))[:300]}: "
+                f"{where} has no column {missing[0]!r}{perhaps}; it has {', '.join(map(printable, header))[:300]}: "
                 f"rename it, or give --columns 'ITS NAME={missing[0]}'"
             )
         names = Counter(fold(name) for name in header)
@@ -134,7 +134,13 @@ def guess_encoding(sample: bytes) -> str:
 
 def misfit(text: str) -> bool:
     """Whether there are bytes in it that did not fit the encoding."""
-    return not text.isascii() and any("\udc80" <= sign <= "\udcff" or sign == "\ufffd" for sign in text)
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return "\ufffd" in text
 
 
 def csv_rows(path: str | Path, columns: Columns, *, encoding: str = "", separator: str = "") -> Iterator[Row]:
@@ -200,7 +206,7 @@ def records(
 def _quoted(
     line: str, lines: Iterator[str], ahead: deque[str], separator: str, width: int
 ) -> tuple[list[str] | None, int]:
-    """The fields of a record with quotes, which may span lines, and how many lines it takes; None where it has no end."""
+    """The fields of a record with quotes, and how many lines it spans; no fields where it has no end."""
     block = [line]
     while (fields := split_record("".join(block).removesuffix("\n"), separator, strict=len(block) > 1)) is None:
         following = ahead.popleft() if ahead and len(block) < LONGEST else next(lines, None)

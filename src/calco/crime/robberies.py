@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -124,7 +125,7 @@ def _kinds_of_workbook(path: str | Path) -> Iterator[Row]:
         rows = next((rows for title, rows in sheets.items() if fold(title) == _KINDS_SHEET), None)
     if rows is None:
         raise CalcoError(
-            f"{path} has no sheet {_KINDS_SHEET}, which tells the kinds of robbery; restore it, or give --kinds FILE.csv"
+            f"{path} has no sheet {_KINDS_SHEET}, which tells the kinds of robbery; restore it, or give --kinds FILE"
         )
     for number, cells in enumerate(rows, 1):
         heading = squeezed(cells[0]) if cells else ""
@@ -181,10 +182,10 @@ def _sheets(
             f"its sheets are {', '.join(held) or 'empty'}"
         )
     months = [MONTHS.index(fold(title)) for title in titles if fold(title) in MONTHS]
-    for before, after in zip(months, months[1:], strict=False):
+    for before, after in pairwise(months):
         if (before + 1) % 12 != after:
             raise CalcoError(
-                f"{path} misses a sheet: after {MONTHS[before]} comes {MONTHS[after]}, not {MONTHS[(before + 1) % 12]}; "
+                f"{path} misses the sheet {MONTHS[(before + 1) % 12]} between {MONTHS[before]} and {MONTHS[after]}; "
                 f"restore it, or name those to read: --sheets {' '.join(titles)}"
             )
     return titles
@@ -207,8 +208,8 @@ def clean_robberies(
         places: The gazetteer.
         path: The file, for the rejects.
         today: No robbery is later.
-        keep_several: Keeps rows whose age or gender tells of several groups of persons ("Hombre / Mujer"), with the cell
-            as it stands; the study left them out.
+        keep_several: Keeps rows whose age or gender tells of several groups of persons ("Hombre / Mujer"), as the cell
+            stands; the study left them out.
     """
     done = Cleaned(read=len(rows))
     ids = {fold(kind): key for key, kind, _ in kinds}

@@ -29,9 +29,8 @@ def reasons_table(done: "Loaded") -> Table:
     table.columns[0].justify = "right"
     for (source, column, reason), count in done.reasons.most_common(_LONGEST):
         table.add_row(f"{count:,}", source, column, re.sub(r"\[", r"\\[", reason))
-    if more := len(done.reasons) - _LONGEST:
-        if more > 0:
-            table.add_row("…", "", "", f"{more} more reasons, in the table Rechazos")
+    if (more := len(done.reasons) - _LONGEST) > 0:
+        table.add_row("…", "", "", f"{more} more reasons, in the table Rechazos")
     return table
 
 

@@ -1,7 +1,7 @@
 """Peru's departments, provinces and districts, and which of them a name means.
 
-The keys are INEI's UBIGEO codes as numbers: 15 is the department of Lima, 1501 its province of Lima, 150101 the district
-that is called Cercado de Lima. SOURCES.txt tells where the names come from and under which licence.
+The keys are INEI's UBIGEO codes as numbers: 15 is the department of Lima, 1501 its province of Lima, 150101 the
+district that is called Cercado de Lima. SOURCES.txt tells where the names come from and under which licence.
 """
 
 import csv
