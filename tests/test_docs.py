@@ -12,6 +12,7 @@ import pytest
 import calco
 import calco.cli
 from calco.cli import VERBS
+from calco.cli.crime import CRIME
 from calco.cli.detect import DETECT
 from support import ROOT
 
@@ -56,7 +57,7 @@ def test_every_verb_has_its_section_in_the_page_of_commands() -> None:
     assert sections == list(VERBS)
 
 
-GROUPS = {"detect": DETECT}
+GROUPS = {"crime": CRIME, "detect": DETECT}
 
 
 @functools.cache

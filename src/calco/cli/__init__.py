@@ -274,6 +274,13 @@ def detect(args: list[str]) -> None:
     _group("detect", detect, DETECT, args)
 
 
+def crime(args: list[str]) -> None:
+    """Crime in Peru: collects, cleans, loads, asks and draws."""
+    from calco.cli.crime import CRIME
+
+    _group("crime", crime, CRIME, args)
+
+
 def bench(args: list[str]) -> None:
     """Measures speed and memory on this machine, beside a plain reference loop."""
     import tyro
@@ -335,6 +342,7 @@ VERBS: dict[str, Verb] = {
     "translate": translate,
     "export": export,
     "detect": detect,
+    "crime": crime,
     "bench": bench,
 }
 

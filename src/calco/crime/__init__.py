@@ -1,0 +1,1 @@
+"""Crime in Peru: from two dirty sources to tables whose every row can be traced."""

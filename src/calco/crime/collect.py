@@ -1,0 +1,260 @@
+"""DataCrim's panel into Parquet and CSV: page by page, raw answers kept, on where an earlier call stopped."""
+
+import csv
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from calco.crime.batches import COLUMNS
+from calco.crime.clean import squeezed
+from calco.crime.fetch import Failed, FetchConfig, Fetcher
+from calco.crime.page import page_records, whole
+from calco.errors import CalcoError, printable
+from calco.files import atomic_write, explain, make_folder, read_json_lines, replacing
+
+PANEL: Final = "https://datacrim.inei.gob.pe/csv_controller/index?desde=tematico&id={id}"
+JOURNAL: Final = "collected.jsonl"
+RAW: Final = "raw"
+_ROWS: Final = 65_536  # written at once
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectConfig(FetchConfig):
+    """What is collected, and where to."""
+
+    out: str
+    """The folder: datacrim.parquet, datacrim.csv, what could not be read, and raw/ with the answers as they came."""
+
+    address: str = PANEL
+    """The panel's address; {id} and {year} in it stand for what --ids and --years tell."""
+
+    ids: tuple[str, ...] = ()
+    """The panel's numbers of the tables, as its own download names them."""
+
+    years: str = "2015-2019"
+    """Years, such as 2015-2019 or 2017,2019, each its own page where {year} is in the address. Others are left out."""
+
+    columns: tuple[str, ...] = ()
+    """Renamed columns: "ITS NAME=OUR NAME"."""
+
+    encoding: str = ""
+    """Of the pages; found out where none is named."""
+
+    again: bool = False
+    """Fetches pages anew that an earlier call has fetched."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.address.startswith(("http://", "https://")):
+            raise CalcoError(f"--address {self.address} must begin with http:// or https://")
+        if unknown := set(re.findall(r"\{(.*?)\}", self.address)) - {"id", "year"}:
+            raise CalcoError(f"--address may hold {{id}} and {{year}}, not {{{min(unknown)}}}")
+        if ("{id}" in self.address) != bool(self.ids):
+            raise CalcoError(
+                "--ids names no table, and the address asks for one by {id}; such as --ids 40173"
+                if not self.ids
+                else "--ids is given, and the address has no {id} where they would stand"
+            )
+        if wrong := [one for one in self.ids if not re.fullmatch(r"[\w.,-]+", one)]:
+            raise CalcoError(f"--ids {wrong[0]!r} must be letters, digits, commas, points and hyphens")
+        if wrong := [pair for pair in self.columns if "=" not in pair]:
+            raise CalcoError(f"--columns {wrong[0]!r} must be of the form 'ITS NAME=OUR NAME'")
+        years_of(self.years)
+
+
+@dataclass
+class Collected:
+    """What a collection did.
+
+    Attributes:
+        folder: Where it lies.
+        pages: How many pages serve.
+        kept: How many of them an earlier call had fetched.
+        rows: How many rows were written.
+        other_years: How many rows were of other years.
+        unreadable: How many records could not be read; unreadable.csv holds them.
+        left_out: Name and reason of each page that does not serve.
+    """
+
+    folder: Path
+    pages: int = 0
+    kept: int = 0
+    rows: int = 0
+    other_years: int = 0
+    unreadable: int = 0
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    name: str
+    address: str
+
+
+def years_of(text: str) -> list[int]:
+    """The years that a text names.
+
+    >>> years_of("2015-2017,2019")
+    [2015, 2016, 2017, 2019]
+
+    Raises:
+        CalcoError: When it names none.
+    """
+    years: list[int] = []
+    for piece in text.split(","):
+        found = re.fullmatch(r"\s*(\d{4})(?:\s*-\s*(\d{4}))?\s*", piece)
+        if not found or int(found[2] or found[1]) < int(found[1]):
+            raise CalcoError(f"--years {text!r} must be years such as 2015-2019 or 2017,2019")
+        years += range(int(found[1]), int(found[2] or found[1]) + 1)
+    return sorted(set(years))
+
+
+def collect(config: CollectConfig, progress: Callable[[int, int], None] | None = None) -> Collected:
+    """Fetches the pages and writes their rows.
+
+    A page that cannot be had, or whose columns are others, is noted and left out.
+
+    Args:
+        config: What, where from and where to.
+        progress: Called with the number of pages that are settled, and of all.
+
+    Raises:
+        CalcoError: When no page serves, or the folder cannot be written.
+    """
+    folder = make_folder(config.out)
+    make_folder(folder / RAW)
+    pages = _pages(config)
+    done = Collected(folder)
+    journal = _Journal(folder / JOURNAL)
+    with closing(Fetcher(config)) as fetcher:
+        for count, page in enumerate(pages, 1):
+            try:
+                done.kept += _have(page, folder / RAW, fetcher, journal, config)
+            except Failed as failure:
+                done.left_out[page.name] = f"{failure} ({page.address})"
+            if progress:
+                progress(count, len(pages))
+    _write([page for page in pages if page.name not in done.left_out], done, config)
+    return done
+
+
+def _pages(config: CollectConfig) -> list[_Page]:
+    years = [str(year) for year in years_of(config.years)] if "{year}" in config.address else [""]
+    pages = []
+    for number in config.ids or ("",):
+        for year in years:
+            name = "-".join(filter(None, (number.replace(",", "_")[:100], year))) or "page"
+            pages.append(_Page(name, config.address.replace("{id}", number).replace("{year}", year)))
+    return pages
+
+
+class _Journal:
+    """Which page lies in which file; a line for each, so that a kill loses none."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows = {str(row.get("page")): row for row in read_json_lines(path)}
+        # Written anew: a line that a kill cut off must not swallow the next one.
+        atomic_write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows.values()))
+
+    def holds(self, page: _Page, file: Path) -> bool:
+        row = self.rows.get(page.name, {})
+        return row.get("address") == page.address and file.is_file() and file.stat().st_size == row.get("bytes")
+
+    def add(self, page: _Page, file: Path) -> None:
+        digest = hashlib.sha256()
+        with file.open("rb") as held:
+            while block := held.read(1 << 20):
+                digest.update(block)
+        row = {
+            "page": page.name,
+            "address": page.address,
+            "file": f"{RAW}/{file.name}",
+            "bytes": file.stat().st_size,
+            "sha256": digest.hexdigest(),
+        }
+        self.rows[page.name] = row
+        with self.path.open("a", encoding="utf-8") as journal:
+            journal.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _have(page: _Page, raw: Path, fetcher: Fetcher, journal: _Journal, config: CollectConfig) -> bool:
+    """Fetches a page unless it is there; whether it was there."""
+    file, part = raw / f"{page.name}.txt", raw / f".{page.name}.part"
+    if not config.again and journal.holds(page, file):
+        return True
+    fetcher.fetch(page.address, part, whole)
+    try:
+        os.replace(part, file)
+        journal.add(page, file)
+    except OSError as error:
+        raise explain(error, file, "write") from error
+    return False
+
+
+def _write(pages: Sequence[_Page], done: Collected, config: CollectConfig) -> None:
+    """All rows of all pages into the two files, as they came; what could not be read into a third."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+    unreadable: list[tuple[str, int, str, str]] = []
+    with (
+        replacing(done.folder / "datacrim.parquet") as parquet,
+        replacing(done.folder / "datacrim.csv") as text,
+        text.open("w", encoding="utf-8", newline="") as file,
+        pq.ParquetWriter(parquet, schema, compression="zstd") as writer,
+    ):
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(COLUMNS)
+        for rows in _chunks(pages, done, config, unreadable):
+            lines.writerows(rows)
+            writer.write_table(pa.table(list(map(list, zip(*rows, strict=True))), schema=schema))
+        if not done.rows:
+            reasons = [f"{name}: {why}" for name, why in done.left_out.items()]
+            raise CalcoError(f"no row could be collected; {(reasons or ['the pages hold none'])[0]}")
+    content = [("Pagina", "Linea", "Motivo", "Registro"), *unreadable]
+    with replacing(done.folder / "unreadable.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows(content)
+
+
+def _chunks(
+    pages: Sequence[_Page], done: Collected, config: CollectConfig, unreadable: list[tuple[str, int, str, str]]
+) -> Iterator[list[list[str]]]:
+    years = set(years_of(config.years))
+    renamed = dict(pair.split("=", 1) for pair in config.columns)
+    rows: list[list[str]] = []
+    for page in pages:
+        try:
+            for line, cells, problem, fields in page_records(
+                done.folder / RAW / f"{page.name}.txt", renamed, config.encoding
+            ):
+                if problem:
+                    record = json.dumps(fields, ensure_ascii=False)
+                    unreadable.append((page.name, line, problem, printable(record)))
+                    done.unreadable += 1
+                elif _year(cells["Año"]) not in years | {None}:
+                    done.other_years += 1
+                else:
+                    rows.append(list(cells.values()))
+                    done.rows += 1
+                if len(rows) == _ROWS:
+                    yield rows
+                    rows = []
+            done.pages += 1
+        except CalcoError as error:
+            done.left_out[page.name] = f"{error} ({page.address})"
+    if rows:
+        yield rows
+
+
+def _year(text: str) -> int | None:
+    """A year; what is none stays among the rows, for the load to reject it."""
+    found: Any = re.fullmatch(r"\d{4}", squeezed(text))
+    return int(found[0]) if found else None

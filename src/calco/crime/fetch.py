@@ -1,0 +1,178 @@
+"""One address at a time into a file: with patience, politely, and on where a broken answer stopped."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from calco.errors import CalcoError, printable
+from calco.files import explain
+
+if TYPE_CHECKING:
+    import httpx
+
+WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429})  # and all from 500 on
+_MEGABYTE: Final = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchConfig:
+    """How patiently and how politely pages are fetched."""
+
+    pause: float = 1.0
+    """Seconds between two requests; after a failure as many, doubled with each further one."""
+
+    timeout: float = 30.0
+    """Seconds of silence after which an attempt is given up."""
+
+    patience: float = 900.0
+    """Seconds that one attempt may take in all."""
+
+    retries: int = 4
+    """How often an attempt is repeated after silence, a broken connection, an error of the server or half a page."""
+
+    largest: float = 2000.0
+    """Megabytes above which an answer is refused."""
+
+    def __post_init__(self) -> None:
+        for name in ("timeout", "patience", "largest"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise CalcoError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("retries", "pause"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise CalcoError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+
+
+class Failed(Exception):
+    """An address that could not be had, with the reason; `wait` tells the seconds until another try makes sense."""
+
+    def __init__(self, reason: str, wait: float | None = None) -> None:
+        super().__init__(printable(reason))
+        self.wait = wait
+
+
+class Fetcher:
+    """Fetches one address after the other over one connection."""
+
+    def __init__(self, config: FetchConfig) -> None:
+        """Args: config: Limits, repetitions, pauses."""
+        try:
+            import httpx
+        except ImportError as error:
+            raise CalcoError("collecting needs httpx; install it: pip install 'calco[crime]'") from error
+        self.config = config
+        self.client = httpx.Client(
+            timeout=config.timeout,
+            follow_redirects=True,
+            max_redirects=5,
+            headers={"User-Agent": "calco", "Accept": "text/csv,text/html,*/*;q=0.5", "Accept-Encoding": "identity"},
+        )
+        self.last = -math.inf
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        self.client.close()
+
+    def fetch(self, address: str, part: Path, whole: Callable[[Path], bool]) -> None:
+        """Writes an answer into a file; a part of it that is there already is completed where the server can.
+
+        Args:
+            address: With http:// or https://.
+            part: The file; it stays, with its mark beside it, when the answer breaks off.
+            whole: Whether an answer that ended is all of it.
+
+        Raises:
+            Failed: When it cannot be had.
+            CalcoError: When the disk does not take it.
+        """
+        for attempt in range(self.config.retries + 1):
+            try:
+                self._wait(0 if attempt == 0 else self.config.pause * 2 ** (attempt - 1))
+                self._attempt(address, part)
+                if not whole(part):
+                    part.unlink()
+                    raise Failed("the page ends before its end", 0.0)
+                return
+            except Failed as failure:
+                if failure.wait is None or attempt == self.config.retries:
+                    raise Failed(f"{failure}, tried {attempt + 1} times" if attempt else str(failure)) from failure
+                time.sleep(failure.wait)
+
+    def _wait(self, extra: float) -> None:
+        """Not sooner after the last request than is polite."""
+        time.sleep(max(0.0, self.last + self.config.pause + extra - time.monotonic()))
+        self.last = time.monotonic()
+
+    def _attempt(self, address: str, part: Path) -> None:
+        import httpx
+
+        try:
+            # What was had before is asked for no more, if the server says by its mark that it is the same page still.
+            mark = part.with_suffix(".mark")
+            had = part.stat().st_size if part.is_file() and mark.is_file() else 0
+            asked = {"Range": f"bytes={had}-", "If-Range": mark.read_text("latin-1")} if had else {}
+            with self.client.stream("GET", address, headers=asked) as answer:
+                self._judge(answer)
+                goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(
+                    f"bytes {had}-"
+                )
+                if answer.status_code == 206 and not goes_on:
+                    part.unlink()
+                    raise Failed("the server sent another part than was asked for", 0.0)
+                sign = answer.headers.get("ETag", "") or answer.headers.get("Last-Modified", "")
+                mark.write_text(sign, "latin-1") if sign and not sign.startswith("W/") else mark.unlink(missing_ok=True)
+                self._receive(answer, part, had if goes_on else 0)
+            mark.unlink(missing_ok=True)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise Failed(f"the server cannot be reached: {_told(error)}", 0.0) from error
+        except httpx.TimeoutException as error:
+            raise Failed(f"the server was silent for {self.config.timeout:g} seconds", 0.0) from error
+        except httpx.TooManyRedirects as error:
+            raise Failed("it is redirected more than 5 times") from error
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError, UnicodeError) as error:
+            raise Failed(f"it cannot be asked for: {_told(error)}") from error
+        except httpx.HTTPError as error:
+            raise Failed(f"the connection broke: {_told(error)}", 0.0) from error
+        except OSError as error:
+            raise explain(error, part, "write") from error
+
+    def _judge(self, answer: "httpx.Response") -> None:
+        status = answer.status_code
+        if answer.is_success:
+            return
+        reason = f"the server answered {status} {answer.reason_phrase}".rstrip()
+        if status not in WORTH_ANOTHER_TRY and status < 500:
+            raise Failed(reason)
+        asked = _seconds(answer.headers.get("Retry-After", ""))
+        if asked > self.config.patience:
+            raise Failed(f"{reason} and asks to come back in {asked:.0f} seconds")
+        raise Failed(reason, asked)
+
+    def _receive(self, answer: "httpx.Response", part: Path, had: int) -> None:
+        until = time.monotonic() + self.config.patience
+        with part.open("ab" if had else "wb") as file:
+            for block in answer.iter_bytes(1 << 16):
+                file.write(block)
+                had += len(block)
+                if had > self.config.largest * _MEGABYTE:
+                    raise Failed(f"it has more than {self.config.largest:g} MB")
+                if time.monotonic() > until:
+                    raise Failed(f"it took more than {self.config.patience:g} seconds", 0.0)
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _seconds(retry_after: str) -> float:
+    """What `Retry-After` asks for, as seconds or as a date; 0 when it asks for nothing that can be understood."""
+    if retry_after.isdecimal():
+        return float(retry_after)
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return 0.0

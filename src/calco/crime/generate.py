@@ -1,0 +1,198 @@
+"""Rows as DataCrim has them, for any size: real names, skewed as the published figures are, dirty as the page is.
+
+Nothing in them is true: they are for trying what comes after. Each block of rows derives from (seed, block) alone, so
+that the first million rows are the same whether one million or a hundred are made.
+"""
+
+import csv
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from calco.crime.batches import COLUMNS
+from calco.crime.clean import fold
+from calco.crime.gazetteer import gazetteer
+from calco.errors import CalcoError
+from calco.files import replacing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BLOCK: Final = 1 << 18
+MOST: Final = 1732  # occurrences in one row, as published
+# Where most crimes of 2019 were, in the order published, then other large districts: a power law gives the shares.
+LARGEST: Final = (
+    150132, 150101, 70101, 140101, 150110, 150135, 150103, 150117, 150115, 40101, 150140, 130101, 150133, 150143,
+    150142,
+    200101, 150122, 110101, 120101, 140105, 70106, 150137, 240101, 80101, 160101, 150106, 150125, 230101, 20801, 250101,
+)  # fmt: skip
+_YEARS: Final = {2015: 0.17, 2016: 0.18, 2017: 0.2, 2018: 0.22, 2019: 0.23}
+_CODES: Final = 5  # spellings of each text: the clean one, and those with stray codes
+_TEXTS: Final = ("Generica", "Especifica", "Modalidad", "Departamento", "Provincia", "Distrito")
+
+Numbers = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig:
+    """How many rows like DataCrim's, and where to."""
+
+    out: str
+    """The file: it ends in .parquet or .csv."""
+
+    rows: int = 549_824
+    """How many; DataCrim had 549,824 for the years 2015 to 2019."""
+
+    seed: int = 0
+    """From which all chance derives."""
+
+    dirty: float = 0.02
+    """The share of texts with stray codes, numbers and spaces around them, as the page has them."""
+
+    def __post_init__(self) -> None:
+        if Path(self.out).suffix.lower() not in (".parquet", ".csv"):
+            raise CalcoError(f"--out {self.out} must end in .parquet or .csv")
+        if not 0 < self.rows < 2**31:
+            raise CalcoError(f"--rows {self.rows} must be between 1 and {2**31 - 1:,}")
+        if not 0 <= self.dirty <= 1:
+            raise CalcoError(f"--dirty {self.dirty} must be between 0 and 1")
+
+
+def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Writes the rows, a block at a time, in memory that does not grow with them.
+
+    Args:
+        config: How many, and where to.
+        progress: Called with the number of rows that are written, and of all.
+
+    Raises:
+        CalcoError: When the file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.csv
+    import pyarrow.parquet as pq
+
+    out = Path(config.out)
+    if not out.parent.is_dir():
+        raise CalcoError(f"cannot write {out}: there is no folder {out.parent}; make it, or choose another path")
+    with replacing(out) as temporary:
+        parquet = out.suffix.lower() == ".parquet"
+        writer: Any = None
+        done = 0
+        for block in blocks(config):
+            if not parquet:
+                block = pa.table(
+                    {name: _plain(column) for name, column in zip(block.column_names, block.columns, strict=True)}
+                )
+            if writer is None:
+                writer = (
+                    pq.ParquetWriter(temporary, block.schema, compression="zstd")
+                    if parquet
+                    else pyarrow.csv.CSVWriter(temporary, block.schema)
+                )
+            writer.write_table(block)
+            done += block.num_rows
+            if progress:
+                progress(done, config.rows)
+        writer.close()
+    return out
+
+
+def _plain(column: "pa.ChunkedArray") -> Any:
+    import pyarrow as pa
+
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+
+
+def blocks(config: GenerateConfig) -> "Iterator[pa.Table]":
+    """The rows as Arrow tables with DataCrim's columns, texts as dictionaries."""
+    import pyarrow as pa
+
+    from calco.pairs.types import generator
+
+    crimes, row_shares, means = _crimes()
+    districts, district_shares, sizes = _districts()
+    chance = generator(config.seed, 0, "crime/spellings")
+    texts = [*_spelt([row[:3] for row in crimes], chance), *_spelt(districts, chance)]
+    years = np.array(list(_YEARS))
+    for start in range(0, config.rows, BLOCK):
+        count = min(BLOCK, config.rows - start)
+        chance = generator(config.seed, 0, f"crime/{start // BLOCK}")
+        # Whole blocks are drawn, so that the last one begins like a longer run's.
+        crime = _drawn(row_shares, chance)
+        district = _drawn(district_shares, chance)
+        year = years[_drawn(np.array(list(_YEARS.values())), chance)]
+        number = _numbers(means[crime] * sizes[district], chance)
+        columns: dict[str, Any] = {"Año": pa.array(year[:count].astype(np.int16)), "Numero": pa.array(number[:count])}
+        for place, name in enumerate(_TEXTS):
+            spelling = np.where(chance.random(BLOCK) < config.dirty, chance.integers(1, _CODES, BLOCK), 0)
+            codes = (crime if place < 3 else district) * _CODES + spelling
+            columns[name] = pa.DictionaryArray.from_arrays(pa.array(codes[:count].astype(np.int32)), texts[place])
+        yield pa.table({name: columns[name] for name in COLUMNS})
+
+
+def _drawn(shares: Shares, chance: np.random.Generator) -> Numbers:
+    edges = np.cumsum(shares / shares.sum())
+    return np.minimum(np.searchsorted(edges, chance.random(BLOCK), side="right"), len(shares) - 1)
+
+
+def _numbers(means: Shares, chance: np.random.Generator) -> npt.NDArray[np.int32]:
+    """Counts from 1 on around their means, with a long tail, up to the published most."""
+    spread = chance.lognormal(-0.32, 0.8, BLOCK)  # its mean is 1
+    drawn = 1 + chance.poisson(np.maximum(means - 1, 0.0) * spread)
+    return np.minimum(drawn, MOST).astype(np.int32)
+
+
+def _crimes() -> tuple[list[tuple[str, ...]], Shares, Shares]:
+    with files("calco.crime").joinpath("crimes.csv").open(encoding="utf-8") as file:
+        rows = [tuple(row) for row in list(csv.reader(file))[1:]]
+    return rows, np.array([float(row[3]) for row in rows]), np.array([float(row[4]) for row in rows])
+
+
+def _districts() -> tuple[list[tuple[str, ...]], Shares, Shares]:
+    """Department, province and district in capitals; the share of the rows that each has; how large its numbers are."""
+    places = gazetteer()
+    first = {key: rank for rank, key in enumerate(LARGEST)}
+    # Behind the largest come the capitals of the provinces, then the others.
+    order = sorted(places.districts, key=lambda key: (first.get(key, len(first)), key % 100 != 1, _shuffled(key)))
+    rank: Shares = np.arange(1.0, len(order) + 1)
+    names = [(places.departments[key // 10_000], places.provinces[key // 100], places.districts[key]) for key in order]
+    # So that about as many districts as published have crimes in one year, and in five.
+    shares = 1.0 / (rank + 25.0) ** 2.1
+    sizes = np.maximum(0.5, 3.2 / rank**0.25)
+    return [tuple(_capitals(name) for name in row) for row in names], shares, sizes
+
+
+def _shuffled(key: int) -> int:
+    return key * 2_654_435_761 % 2**32  # Knuth's multiplicative hash: in no order that means anything
+
+
+def _capitals(name: str) -> str:
+    """As the panel writes names: capitals without accents, but with ñ."""
+    return "Ñ".join(fold(part) for part in name.upper().split("Ñ")) if "ñ" in name.lower() else fold(name)
+
+
+def _spelt(rows: list[tuple[str, ...]], chance: np.random.Generator) -> "list[pa.Array]":
+    """For each column of names its spellings, the clean one first, then with stray codes, numbers and spaces."""
+    import pyarrow as pa
+
+    columns = []
+    for names in zip(*rows, strict=True):
+        spellings = []
+        for name in names:
+            code = int(chance.integers(1, 9999))
+            spellings += [
+                name,
+                f"  {name} ",
+                f"{code:04d} - {name}",
+                f"{name} {code % 10}/",
+                f"{name}*  ({code % 100})",
+            ]
+        columns.append(pa.array(spellings, pa.string()))
+    return columns

@@ -1,0 +1,295 @@
+"""From the sources into the nine tables: each row of the input in a table or in the rejects, and the counts add up."""
+
+import csv
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import astuple, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from calco.crime.database import DEFAULT, Store, duckdb_path, open_store, public
+from calco.crime.gazetteer import gazetteer
+from calco.crime.robberies import Cleaned, Reject, clean_robberies, is_workbook, read_kinds, robbery_rows
+from calco.crime.schema import DATACRIM, PLACES, REJECTS, ROBBERIES, TABLES, quoting
+from calco.errors import CalcoError
+from calco.files import replacing
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DATACRIM_REJECTS: Final = 1_000_000  # above which their rejects are numbered
+MANY: Final = 10_000_000  # rows of DataCrim from which their table gets no keys unless asked for
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadConfig:
+    """What is loaded, and where to."""
+
+    robberies: str = ""
+    """The robberies of Data Criminal: CSV in any encoding and with any separator, or the workbook (.xlsx)."""
+
+    kinds: str = ""
+    """The kinds of robbery with their descriptions: CSV, or the workbook. The robberies' workbook holds them too."""
+
+    datacrim: str = ""
+    """DataCrim's rows, as calco crime collect or generate writes them: Parquet, or CSV."""
+
+    to: str = DEFAULT
+    """The database: a file that ends in .duckdb, or a URL, such as mysql://USER:PASSWORD@HOST:3306/DATABASE."""
+
+    rejects: str = ""
+    """The CSV file with the rows that are in no table; beside the DuckDB file, or rechazos.csv, where none is named."""
+
+    encoding: str = ""
+    """Of the CSV files; found out where none is named."""
+
+    separator: str = ""
+    """Between the fields of the CSV files; found out where none is named."""
+
+    sheets: tuple[str, ...] = ()
+    """Sheets of the workbook with robberies; all that have their columns where none is named."""
+
+    columns: tuple[str, ...] = ()
+    """Renamed columns: "ITS NAME=OUR NAME"."""
+
+    keep_several: bool = False
+    """Keeps robberies whose age or gender tells of several groups of persons ("Hombre / Mujer"), as the cell stands."""
+
+    keys: Literal["auto", "yes", "no"] = "auto"
+    """Whether the table of DataCrim's crimes has keys; auto: below ten million rows, for keys cost memory."""
+
+    def __post_init__(self) -> None:
+        if not (self.robberies or self.datacrim):
+            raise CalcoError(
+                "nothing is to be loaded; name --robberies FILE with --kinds FILE, or --datacrim FILE, or all"
+            )
+        if self.robberies and not self.kinds and not is_workbook(self.robberies):
+            raise CalcoError("--robberies needs --kinds FILE beside it, which tells the kinds of robbery")
+        if self.kinds and not self.robberies:
+            raise CalcoError("--kinds tells the kinds of robbery; name --robberies FILE as well")
+        if wrong := [pair for pair in self.columns if "=" not in pair]:
+            raise CalcoError(f"--columns {wrong[0]!r} must be of the form 'ITS NAME=OUR NAME'")
+        if len(self.separator) > 1:
+            raise CalcoError(f"--separator {self.separator!r} must be one sign")
+
+
+@dataclass
+class SourceCount:
+    """What became of one source's rows: `read` = `loaded` + `rejected`."""
+
+    source: str
+    file: str
+    read: int = 0
+    loaded: int = 0
+    rejected: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class Loaded:
+    """What a load did.
+
+    Attributes:
+        sources: The counts of each source.
+        tables: The rows of each table afterwards.
+        reasons: How many rows were left out for which reason, by source.
+        remarks: What a person should know.
+        rejects: The CSV file of the rejects.
+        to: The database, without its password.
+        keys: Whether the table of DataCrim's crimes was made with keys, where it was loaded.
+        seconds: What it took in all.
+    """
+
+    sources: list[SourceCount] = field(default_factory=list)
+    tables: dict[str, int] = field(default_factory=dict)
+    reasons: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    remarks: list[str] = field(default_factory=list)
+    rejects: str = ""
+    to: str = ""
+    keys: bool = True
+    seconds: float = 0.0
+
+
+def load(config: LoadConfig, progress: Progress | None = None) -> Loaded:
+    """Loads the sources that are named, in one transaction; what was loaded from them before is replaced.
+
+    A source that is not named stays as it was loaded before. Loading the same files again gives the same tables.
+
+    Args:
+        config: What, and where to.
+        progress: Called with the number of DataCrim's rows that are done.
+
+    Raises:
+        CalcoError: When a file or the database cannot be used; then nothing of this load is kept.
+    """
+    begun = time.perf_counter()
+    loading = _Loading(config, progress or (lambda _done: None))
+    loading.read_robberies()  # before the database is touched
+    with closing(open_store(config.to)) as store, replacing(loading.rejects_path()) as temporary:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            loading.write(store, csv.writer(file, lineterminator="\n"))
+        store.commit()
+    loading.done.seconds = time.perf_counter() - begun
+    return loading.done
+
+
+class _Loading:
+    """One call of `load`."""
+
+    def __init__(self, config: LoadConfig, progress: Progress) -> None:
+        self.config, self.progress = config, progress
+        self.today = datetime.now(UTC).date()
+        self.done = Loaded(to=public(config.to))
+        self.renamed = dict(pair.split("=", 1) for pair in config.columns)
+        self.kinds, self.robberies = Cleaned(), Cleaned()
+        self.rejected = 0
+
+    def rejects_path(self) -> Path:
+        file = duckdb_path(self.config.to)
+        beside = file.with_name(f"{file.stem}.rechazos.csv") if file else Path("rechazos.csv")
+        path = Path(self.config.rejects) if self.config.rejects else beside
+        if not path.parent.is_dir():
+            raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
+        self.done.rejects = str(path)
+        return path
+
+    def read_robberies(self) -> None:
+        config = self.config
+        if not config.robberies:
+            return
+        begun = time.perf_counter()
+        reading = {"encoding": config.encoding, "separator": config.separator}
+        kinds = config.kinds or config.robberies
+        self.kinds = read_kinds(kinds, **reading)
+        rows = list(robbery_rows(config.robberies, sheets=config.sheets, renamed=self.renamed, **reading))
+        self.robberies = clean_robberies(
+            rows, self.kinds.rows, gazetteer(), config.robberies, today=self.today, keep_several=config.keep_several
+        )
+        self.done.remarks += self.robberies.remarks
+        for name, file, one in (("kinds", kinds, self.kinds), ("robberies", config.robberies, self.robberies)):
+            count = SourceCount(name, file, one.read, len(one.rows), len(one.rejects), time.perf_counter() - begun)
+            self.done.sources.append(count)
+
+    def write(self, store: Store, file: Any) -> None:
+        """All of the load but its end."""
+        config, keys = self.config, self._with_keys()
+        replaced = [*(ROBBERIES if config.robberies else ()), *(DATACRIM if config.datacrim else ())]
+        store.begin(replaced, keys=keys)
+        file.writerow(TABLES[REJECTS].names)
+        self._forget_rejects(store)
+        self._write_places(store)
+        if config.robberies:
+            store.put("Tipo_Robo", arrow("Tipo_Robo", self.kinds.rows))
+            store.put("Robos_Lima", arrow("Robos_Lima", self.robberies.rows))
+            self._reject(store, file, [*self.kinds.rejects, *self.robberies.rejects])
+        if config.datacrim:
+            self.done.keys = keys
+            self._write_datacrim(store, file)
+        dialect = getattr(store, "dialect", "duckdb")
+        self.done.tables = {
+            name: int(store.ask(f"SELECT COUNT(*) FROM {quoting(dialect)(name)}")[0][0]) for name in TABLES
+        }
+        self._check()
+
+    def _with_keys(self) -> bool:
+        if self.config.keys != "auto" or not self.config.datacrim:
+            return self.config.keys != "no"
+        path = Path(self.config.datacrim)
+        if path.suffix.lower() in (".parquet", ".pq"):
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            try:
+                return int(pq.read_metadata(path).num_rows) < MANY
+            except (OSError, pa.ArrowException):
+                return True  # said better by who reads it
+        return not path.is_file() or path.stat().st_size < MANY * 100
+
+    def _forget_rejects(self, store: Store) -> None:
+        """Drops the rejects of the sources that are loaded anew; the others keep their numbers."""
+        quote = quoting(getattr(store, "dialect", "duckdb"))
+        names = [
+            *(("kinds", "robberies") if self.config.robberies else ()),
+            *(("datacrim",) if self.config.datacrim else ()),
+        ]
+        held = ", ".join(f"'{name}'" for name in names)
+        store.run(f"DELETE FROM {quote(REJECTS)} WHERE {quote('Fuente')} IN ({held})")
+
+    def _write_places(self, store: Store) -> None:
+        """Adds what the gazetteer knows and the tables do not: what refers to the rest stays valid."""
+        places = gazetteer()
+        rows: dict[str, list[tuple[Any, ...]]] = {
+            "Departamento": list(places.departments.items()),
+            "Provincia": [(key, key // 100, name) for key, name in places.provinces.items()],
+            "Distrito": [(key, key // 100, name) for key, name in places.districts.items()],
+        }
+        quote = quoting(getattr(store, "dialect", "duckdb"))
+        for table in PLACES:
+            held = {row[0] for row in store.ask(f"SELECT {quote('id')} FROM {quote(table)}")}
+            if new := [row for row in rows[table] if row[0] not in held]:
+                store.put(table, arrow(table, new))
+
+    def _reject(self, store: Store, file: Any, rejects: Sequence[Reject]) -> None:
+        if not rejects:
+            return
+        # Those of the sources that are not loaded now keep their numbers: each has its own range.
+        first = (DATACRIM_REJECTS if rejects[0].source == "datacrim" else 0) + self.rejected + 1
+        rows = [(number, *astuple(one)) for number, one in enumerate(rejects, first)]
+        self.rejected += len(rows)
+        self.done.reasons.update((one.source, one.column, one.reason) for one in rejects)
+        store.put(REJECTS, arrow(REJECTS, rows))
+        file.writerows(rows)
+
+    def _write_datacrim(self, store: Store, file: Any) -> None:
+        from calco.crime.batches import batches
+        from calco.crime.datacrim import Cleaner
+
+        config = self.config
+        begun, self.rejected = time.perf_counter(), 0
+        count = SourceCount("datacrim", config.datacrim)
+        self.done.sources.append(count)
+        cleaner = Cleaner(gazetteer(), config.datacrim, self.today)
+        for batch in batches(
+            config.datacrim, encoding=config.encoding, separator=config.separator, renamed=self.renamed
+        ):
+            rows, rejects = cleaner.clean(batch)
+            for table, new in cleaner.crimes.new.items():
+                store.put(table, arrow(table, new))
+            cleaner.crimes.new.clear()
+            store.put("Crimenes_DataCrim", rows)
+            self._reject(store, file, rejects)
+            count.read += len(batch.lines) + len(batch.broken)
+            count.loaded += rows.num_rows
+            count.rejected += len(rejects)
+            self.progress(count.read)
+        if not count.read:
+            raise CalcoError(f"{config.datacrim} holds no row; collect it anew")
+        count.seconds = time.perf_counter() - begun
+
+    def _check(self) -> None:
+        """The counts add up, in the words of the database itself."""
+        held = {"kinds": "Tipo_Robo", "robberies": "Robos_Lima", "datacrim": "Crimenes_DataCrim"}
+        for one in self.done.sources:
+            if one.read != one.loaded + one.rejected or self.done.tables[held[one.source]] != one.loaded:
+                raise CalcoError(
+                    f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]} and "
+                    f"{one.rejected} in the rejects, which does not add up; nothing of this load was kept: tell the authors"
+                )
+
+
+def arrow(table: str, rows: Sequence[tuple[Any, ...]]) -> "pa.Table":
+    """Rows of one of the tables as Arrow."""
+    import pyarrow as pa
+
+    kinds = {"int": pa.int32(), "text": pa.string(), "long text": pa.string(), "date": pa.date32()}
+    columns = list(zip(*rows, strict=True)) or [()] * len(TABLES[table].columns)
+    return pa.table(
+        {
+            column.name: pa.array(values, kinds[column.kind])
+            for column, values in zip(TABLES[table].columns, columns, strict=True)
+        }
+    )
