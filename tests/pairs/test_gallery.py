@@ -11,6 +11,7 @@ import calco.cli
 from calco import CalcoError, images
 from calco.pairs.augment import AugmentConfig
 from calco.pairs.colouring import ColorizeConfig
+from calco.pairs.cutouts import CompositeConfig
 from calco.pairs.degrading import DAMAGES, DegradeConfig
 from calco.pairs.erasing import KINDS, EraseConfig
 from calco.pairs.gallery import SHEETS, configured, draw_sheets
@@ -35,7 +36,7 @@ def test_every_recipe_style_and_damage_has_its_picture() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [ColorizeConfig, EraseConfig, SketchConfig, DegradeConfig, SegmentConfig, AugmentConfig]
+    "config", [ColorizeConfig, EraseConfig, SketchConfig, DegradeConfig, SegmentConfig, CompositeConfig, AugmentConfig]
 )
 def test_every_setting_has_its_picture(config: type) -> None:
     unseen = {"weight"}  # how much an erased pixel counts changes no picture

@@ -238,7 +238,7 @@ def test_a_generator_depends_on_all_four() -> None:
     assert int(generator(7, 3, "a/b", "crop").integers(1 << 30)) == 144828226
 
 
-@pytest.mark.parametrize("name", sorted(RECIPES))
+@pytest.mark.parametrize("name", sorted(set(RECIPES) - {"composite"}))  # which needs cut-outs
 def test_recipes_leave_the_picture_alone(name: str) -> None:
     dish = picture()
     dish = replace(dish, partner=dish.image.copy(), mask=np.zeros((48, 64, 1), np.uint8))

@@ -14,6 +14,7 @@ from calco.checking.survey import Facts, survey
 from calco.console import bar
 from calco.errors import CalcoError
 from calco.files import make_folder, write_json
+from calco.pairs.boxes_play import BoxAugmentConfig
 from calco.pairs.opening import open_source
 from calco.pairs.palettes import named_palette
 from calco.pairs.sources import Item, Source, SourceConfig
@@ -123,6 +124,10 @@ def check(config: CheckConfig) -> CheckReport:
     config = replace(config, source=_with_tables(config.source, places))
     folder = make_folder(config.out)
     source = open_source(config.pictures, config.source)
+    if config.augment != BoxAugmentConfig() and source.kind != "annotations":
+        raise CalcoError(
+            f"--augment plays with pictures with boxes, and this is a source of {source.kind}; leave it out"
+        )
     palette = "binary" if config.segment.palette == "auto" else config.segment.palette
     with bar("looking at pictures", len(source.items)) as advance:
         facts = survey(source, named_palette(palette), config.jobs or os.cpu_count() or 1, advance)

@@ -6,6 +6,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.errors import CalcoError
+from calco.pairs.boxes_play import BoxAugmentConfig
 from calco.pairs.segmenting import SegmentConfig
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
@@ -36,6 +37,9 @@ class CheckConfig:
     source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
+
+    augment: BoxAugmentConfig = field(default_factory=BoxAugmentConfig)
+    """How pictures with boxes are played with, as the page shows them."""
 
     def __post_init__(self) -> None:
         """Checks the counts."""

@@ -12,6 +12,7 @@ from calco.checking.character import character
 from calco.checking.check import CheckReport
 from calco.checking.findings import Case, Finding
 from calco.checking.glance import grey_of, reduced, sides_of
+from calco.checking.play import play_section
 from calco.errors import CalcoError
 from calco.images import Image, as_channels
 from calco.page.html import asset, picture, write_page
@@ -33,7 +34,12 @@ _BOX_COLOUR = (255, 80, 40)
 
 def write_check_page(report: CheckReport) -> Path:
     """Writes the page of a check to `report.page`; it needs no other file."""
-    sections = [_findings(report), character(report.source, report.facts, report.split), _samples(report)]
+    sections = [
+        _findings(report),
+        character(report.source, report.facts, report.split),
+        _samples(report),
+        _play(report),
+    ]
     name = Path(report.config.pictures).resolve().name or report.config.pictures
     return write_page(
         report.page, f"{name} · Calco check", _header(report, name), "\n".join(filter(None, sections)),
@@ -149,6 +155,13 @@ def _overlay(first: Image, second: Image) -> Image:
     a, b = grey_of(first), grey_of(second)
     b = np.asarray(cv2.resize(b, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
     return np.stack([a, b, b], axis=2)
+
+
+def _play(report: CheckReport) -> str:
+    """How training would show pictures with boxes."""
+    facts = zip(report.source.items, report.facts, strict=True)
+    items = [item for item, fact in facts if not fact.error and report.split[item.key] == "train"]
+    return play_section(report.source, items, report.config.augment)
 
 
 def _samples(report: CheckReport) -> str:

@@ -82,7 +82,7 @@ def damaged(image: Image, config: Damage, rng: np.random.Generator) -> Image:
         quality = round(config.jpeg + (100 - config.jpeg) * float(strength[2]))
         swapped = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
         _, data = cv2.imencode(".jpg", swapped, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        image = np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
     return image
 
 

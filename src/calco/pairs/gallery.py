@@ -19,12 +19,11 @@ from calco.images import Image
 from calco.pairs import openmoji
 from calco.pairs.augment import AugmentConfig, moved, recoloured
 from calco.pairs.recipes import RecipeConfig, build_recipe, resolve
+from calco.pairs.sheet_props import CUTOUTS, MASKS, PROPS, STROKES, write_props
 from calco.pairs.sketching import SketchConfig, draw
-from calco.pairs.strokes import brush
 from calco.pairs.types import Pair, Picture, generator
 
-Beside: TypeAlias = Literal["", "partner", "mask", "outlines", "boxes"]
-STROKES: Final = "STROKES"  # stands for a folder of strokes, which is made for the sheet
+Beside: TypeAlias = Literal["", "partner", "mask", "outlines", "boxes", "painted"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Cell:
     Attributes:
         recipe: The recipe or chain; "" for play alone.
         options: Field and value; the field belongs to whichever part of the configuration has it.
-        beside: What comes with the picture.
+        beside: What comes with the picture; "painted" shows the target of a recipe that makes both.
     """
 
     recipe: str
@@ -47,7 +46,8 @@ class Cell:
         prefix = "--augment." if not self.recipe else "--"
         typed = [f"{prefix}{name.replace('_', '-')}{_typed(value)}" for name, value in self.options.items()]
         named = [self.recipe] if "+" in self.recipe or not typed else []
-        return " ".join([*named, *typed]) + (f" ({self.beside})" if self.beside and self.recipe == "segment" else "")
+        noted = f" ({self.beside})" if self.beside and self.recipe in ("segment", "composite") else ""
+        return " ".join([*named, *typed]) + noted
 
 
 def _cells(recipe: str, *options: dict[str, Any], beside: Beside = "") -> list[Cell]:
@@ -123,6 +123,25 @@ SHEETS: Final[dict[str, list[Cell]]] = {
         Cell("segment", {"palette": "background #203040; dark #e0c060; light #c04040"}, "outlines"),
         Cell("segment", {"palette": "auto"}, "boxes"),
     ],
+    "composite": [
+        Cell("composite", {"cutouts": CUTOUTS}),
+        Cell("composite", {}, "painted"),
+        Cell("composite", {"cutout_class": "toy"}, "painted"),
+        *_cells(
+            "composite",
+            {"cutout_masks": MASKS},
+            {"pasted": (8, 8), "cutout_size": (0.2, 0.3)},
+            {"pasted": (8, 8), "cutout_size": (0.4, 0.6), "least_visible": 0.1},
+            {"cutout_turn": 90},
+            {"cutout_flip": 0},
+            {"cutout_light": 1},
+            {"cutout_match": 1},
+            {"cutout_blur": (3, 3)},
+            {"cutout_edge": (4, 4)},
+            {"cutout_shadow": 1},
+            {"cutout_hidden": 1},
+        ),
+    ],
     "augment": _cells(
         "",
         {"rotate": 25},
@@ -166,10 +185,10 @@ def draw_sheets(picture: str | Path | None, out: str | Path, *, only: str | None
     photo = _photo(picture)
     folder = make_folder(out)
     written = []
-    with tempfile.TemporaryDirectory() as strokes:
-        _write_strokes(Path(strokes))
+    with tempfile.TemporaryDirectory() as props:
+        write_props(Path(props))
         for name in SHEETS if only is None else [only]:
-            drawn = [("the picture", photo), *((cell.label, _drawn(cell, photo, strokes)) for cell in SHEETS[name])]
+            drawn = [("the picture", photo), *((cell.label, _drawn(cell, photo, props)) for cell in SHEETS[name])]
             atomic_write(folder / f"{name}.png", _sheet(drawn))
             written.append(folder / f"{name}.png")
     return written
@@ -192,22 +211,25 @@ def _photo(path: str | Path | None) -> Image:
 
 KINDS: Final[dict[str, str]] = {
     "": "photographs", "partner": "parallel", "mask": "masks", "outlines": "annotations", "boxes": "annotations",
+    "painted": "photographs",
 }  # fmt: skip
 
 
-def _drawn(cell: Cell, photo: Image, strokes: str) -> Image:
+def _drawn(cell: Cell, photo: Image, props: str) -> Image:
     """What a cell shows, HW3 `uint8`: the input that the recipe makes; for `segment`, which makes none, the target."""
     picture = _with(Picture(image=photo, key=cell.label, group=""), cell.beside)
-    rng = generator(SEED, 0, cell.label, "sheet")
+    # What is pasted where stays the same from cell to cell, so that the options show.
+    rng = generator(SEED, 0, "composite 54" if cell.recipe == "composite" else cell.label, "sheet")
     if not cell.recipe:
         config = AugmentConfig(**cell.options)
         whole = moved(picture, config, rng)
         return recoloured(Pair(input=whole.image, target=whole.image, key="", group=""), config, rng).input
     kind = KINDS[cell.beside]
-    options = {name: strokes if value == STROKES else value for name, value in cell.options.items()}
+    options = ({"cutouts": CUTOUTS} if cell.recipe == "composite" else {}) | cell.options
+    options = {name: f"{props}/{value}" if value in PROPS else value for name, value in options.items()}
     classes = picture.detections.classes if picture.detections is not None else ()
     pair = build_recipe(resolve(configured(cell.recipe, options), kind, None, classes), kind)(picture, rng)
-    return _shown(pair.target if cell.recipe == "segment" else pair.input)
+    return _shown(pair.target if cell.recipe == "segment" or cell.beside == "painted" else pair.input)
 
 
 def configured(recipe: str, options: dict[str, Any]) -> RecipeConfig:
@@ -241,7 +263,7 @@ def _with(picture: Picture, beside: Beside) -> Picture:
     level, _ = cv2.threshold(soft, 0, 255, cv2.THRESH_OTSU)
     if beside == "mask":
         return replace(picture, mask=np.where(soft > level, 255, 0).astype(np.uint8)[..., None])
-    if not beside:
+    if beside in ("", "painted"):
         return picture
     found = []
     dark, light = np.quantile(soft, (0.2, 0.8))
@@ -266,13 +288,6 @@ def _shown(image: Image) -> Image:
     squares = np.where((rows + columns) % 2, 255, 200)[..., None]
     alpha = image[..., -1:] / 255
     return np.rint(image[..., : channels - 1] * alpha + squares * (1 - alpha)).astype(np.uint8)
-
-
-def _write_strokes(folder: Path) -> None:
-    """Two strokes of a hand, black on white, as `--masks` takes them."""
-    for number in range(2):
-        stroke = brush(50, 50, (25.0, 25.0), 6, np.random.default_rng(number))
-        images.write(folder / f"{number}.png", np.where(stroke, 0, 255).astype(np.uint8)[..., None])
 
 
 def _typed(value: Any) -> str:

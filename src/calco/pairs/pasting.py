@@ -63,7 +63,7 @@ def cut_to_size(
     matrix[:, 2] += ((across - width) / 2, (down - height) / 2)
     turned = np.asarray(cv2.warpAffine(np.ascontiguousarray(weighted), matrix, (across, down)), np.float32)
     opacity = turned[..., 3]
-    shown = turned[..., :3] / np.maximum(opacity, 1e-3)[..., None]
+    shown = (turned[..., :3] / np.maximum(opacity, 1e-3)[..., None]).astype(np.float32)
     opacity = np.clip(opacity, 0, 1)
     return Patch(shown, opacity, opacity, margin)
 
@@ -86,18 +86,18 @@ def finish(patch: Patch, ground: Floats, config: CompositeConfig, rng: np.random
     blur, edge = rng.uniform(*config.cutout_blur), rng.uniform(*config.cutout_edge)
     hides, share = rng.random() < config.cutout_hidden, float(rng.uniform(0.1, 1.0))
     colour = _matched(patch.colour, patch.alpha, ground, config.cutout_match * float(match))
-    colour = colour * _light(patch.alpha.shape, config.cutout_light, (brightness, slope, towards))
-    colour, alpha = np.clip(colour, 0, 255), patch.alpha
+    lit = colour * _light(patch.alpha.shape, config.cutout_light, (brightness, slope, towards))
+    colour, alpha = np.clip(lit, 0, 255).astype(np.float32), patch.alpha
     if blur > 0.1:
         weighted = cv2.GaussianBlur(np.concatenate([colour * alpha[..., None], alpha[..., None]], axis=2), (0, 0), blur)
-        alpha = np.clip(weighted[..., 3], 0, 1)
-        colour = weighted[..., :3] / np.maximum(alpha, 1e-3)[..., None]
+        alpha = np.clip(weighted[..., 3], 0, 1).astype(np.float32)
+        colour = (weighted[..., :3] / np.maximum(alpha, 1e-3)[..., None]).astype(np.float32)
     if edge > 0.1:
         # Inwards alone: what lay around the thing in its own photograph does not come along.
-        alpha = np.minimum(alpha, np.clip(2 * cv2.GaussianBlur(alpha, (0, 0), edge) - 1, 0, 1))
-    alpha = alpha.astype(np.float32)
+        soft = np.clip(2 * cv2.GaussianBlur(alpha, (0, 0), edge) - 1, 0, 1)
+        alpha = np.minimum(alpha, soft).astype(np.float32)
     kept = alpha * _hidden(alpha, share * (1 - config.least_visible), float(side)) if hides else alpha
-    return Patch(colour.astype(np.float32), kept, alpha, patch.margin)
+    return Patch(colour, kept, alpha, patch.margin)
 
 
 def _matched(colour: Floats, alpha: Floats, ground: Floats, share: float) -> Floats:
@@ -122,7 +122,7 @@ def _light(shape: tuple[int, ...], most: float, drawn: tuple[float, float, float
     rows, columns = (np.linspace(-1, 1, extent, dtype=np.float32) for extent in shape[:2])
     angle = 2 * np.pi * towards
     ramp = (np.sin(angle) * rows[:, None] + np.cos(angle) * columns[None]) * slope
-    return np.asarray(1 + most * (2 * brightness - 1) + most * ramp, np.float32)[..., None]
+    return np.asarray(np.clip(1 + most * (2 * brightness - 1 + ramp), 0.2, 3), np.float32)[..., None]
 
 
 def _hidden(alpha: Floats, share: float, side: float) -> Floats:
