@@ -60,7 +60,7 @@ def _drawn(mark: Mark, width: int, height: int) -> str:
 def card(key: str, inner: str, words: str, badge: str = "") -> str:
     """A picture in a frame, with its name (a button that enlarges it) and some words."""
     name = escape(key)
-    mark = f'<span class="seen">{escape(badge)}</span>' if badge else ""
+    mark = f'<span class="part">{escape(badge)}</span>' if badge else ""
     return (
         f'<li class="case">{inner}<div class="foot"><button type="button" class="title" title="{name}: enlarge">{name}'
         f'</button>{mark}<span class="scores">{escape(words)}</span></div></li>'

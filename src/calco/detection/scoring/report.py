@@ -178,9 +178,9 @@ def _about(card: DetectionCard, about: Mapping[str, str]) -> str:
     left = {"Left out": [f"{key}: {reason}" for key, reason in card.left_out.items()]} if card.left_out else {}
     notes = "".join(f"<li>{escape(note)}.</li>" for note in card.notes)
     method = (
-        "Mean average precision is counted by faster-coco-eval after COCO's protocol. Intervals hold the value with 95% "
-        f"certainty: they come from pictures drawn again by chance (seed {card.seed}), where those of one group are "
-        "drawn together, and from COCO's counting on them."
+        "Mean average precision is counted by faster-coco-eval after COCO's protocol. Intervals hold the value with "
+        f"95% certainty: they come from pictures drawn again by chance (seed {card.seed}), where those of one group "
+        "are drawn together, and from COCO's counting on them."
     )
     systems: dict[str, str | Sequence[str]] = {**meanings, **SYSTEMS, **left}
     return (
