@@ -3,6 +3,47 @@
 from collections.abc import Callable
 
 
+def explore(args: list[str]) -> None:
+    """What a set of pictures with boxes is like: counts, sizes, places, doubles, faults; on one page."""
+    import tyro
+    from rich.console import Console
+
+    from calco.console import say
+    from calco.detection.exploring.config import ExploreConfig
+    from calco.detection.exploring.explore import explore as run
+    from calco.detection.exploring.words import class_table, fault_table
+
+    config = tyro.cli(ExploreConfig, args=args, prog="calco detect explore", description=explore.__doc__)
+    done = run(config)
+    out = Console(highlight=False)
+    out.print(class_table(done.found))
+    if done.found.faults or done.found.left_out:
+        out.print(fault_table(done.found))
+    out.print(done.verdict(), markup=False, soft_wrap=True)
+    say(f"the page is {done.page}")
+
+
+def evaluate(args: list[str]) -> None:
+    """Scores a detector beside baselines: mAP, curves, confusions, errors in people per hour; with a report."""
+    import tyro
+    from rich.console import Console
+
+    from calco.console import say
+    from calco.detection.scoring.config import EvaluateConfig
+    from calco.detection.scoring.evaluate import evaluate as run
+    from calco.detection.scoring.words import class_table, table, verdict
+
+    config = tyro.cli(EvaluateConfig, args=args, prog="calco detect evaluate", description=evaluate.__doc__)
+    done = run(config)
+    out = Console(highlight=False)
+    out.width = max(out.width, 140)  # figures are not cut off where they go to a file or a narrow window
+    out.print(table(done.card))
+    if len(done.card.classes) > 1:
+        out.print(class_table(done.card))
+    out.print(verdict(done.card), markup=False, soft_wrap=True)
+    say(f"the report is {done.page}")
+
+
 def predict(args: list[str]) -> None:
     """Finds things in pictures, films and what cameras see: drawn, and as tables."""
     import tyro
@@ -21,6 +62,7 @@ def predict(args: list[str]) -> None:
 
 
 DETECT: dict[str, Callable[[list[str]], None]] = {
+    "explore": explore,
+    "evaluate": evaluate,
     "predict": predict,
 }
-"""Finding things in pictures and film: boxes, detectors, their scores, and the watch."""

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Boxes, Detections
+from calco.detection.overlap import iou
 from calco.errors import CalcoError
 
 Floats = npt.NDArray[np.float64]
@@ -108,12 +109,12 @@ def match(
 
 def overlap(boxes: Boxes, things: Boxes, crowds: Bools) -> Floats:
     """Intersection over union, N x M; with a crowd the share of the box that lies in it."""
-    a, b = boxes.astype(np.float64)[:, None], things.astype(np.float64)[None]
-    sides = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None)
-    common = sides.prod(axis=2)
-    own, other = ((part[..., 2:] - part[..., :2]).prod(axis=2) for part in (a, b))
-    whole = np.where(crowds[None], own, own + other - common)
-    shares: Floats = np.divide(common, whole, out=np.zeros_like(common), where=whole > 0)
+    shares = iou(boxes, things)
+    if crowds.any():
+        a, b = boxes.astype(np.float64)[:, None], things[crowds].astype(np.float64)[None]
+        common = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(axis=2)
+        own = (a[..., 2:] - a[..., :2]).prod(axis=2)
+        shares[:, crowds] = np.divide(common, own, out=np.zeros_like(common), where=own > 0)
     return shares
 
 

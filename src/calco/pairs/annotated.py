@@ -80,18 +80,19 @@ def load_annotated(source: Source, item: Item) -> Picture:
     """The picture and what is in it."""
     image = images.read(item.paths[0], channels=source.channels[0], background=source.background)
     height, width = image.shape[:2]
-    things = _record(source, item).at(width, height).detections
+    things = record_of(source, item).at(width, height).detections
     return Picture(image=image, key=item.key, group=item.group, detections=things)
 
 
-def _record(source: Source, item: Item) -> Record:
+def record_of(source: Source, item: Item) -> Record:
+    """What is said about a picture, without reading its pixels."""
     record: Record = source.context[item.place[0]]
     return record
 
 
 def _digest(source: Source, item: Item) -> str:
     """Of the picture and of what is said about it."""
-    things = _record(source, item).detections
+    things = record_of(source, item).detections
     total = sha256(content_digest(item.paths[0]).encode())
     total.update(repr((things.classes, things.boxes.tolist())).encode())
     for outline in things.outlines:

@@ -73,9 +73,7 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
         threshold=config.threshold, place=config.place, seed=config.seed, resamples=config.resamples,
         batch=config.batch,
     )  # fmt: skip
-    card = replace(
-        done.card, num_seen=num_seen, only_seen=config.part == "train", notes=(*notes, *done.card.notes)
-    )
+    card = replace(done.card, num_seen=num_seen, only_seen=config.part == "train", notes=(*notes, *done.card.notes))
     done = replace(done, card=card)
     card.save(folder)
     page = write_report(done, folder, log=read_json_lines(home / "log.jsonl"), about=_about(info, source))

@@ -1,0 +1,139 @@
+"""`calco detect explore`: the page of a set of pictures with boxes."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from calco.detection.exploring.config import ExploreConfig
+from calco.detection.exploring.survey import HARD, SIZES, Oddity, Survey, alike, survey
+from calco.errors import CalcoError
+from calco.files import make_folder, write_json
+from calco.pairs.opening import open_source
+from calco.pairs.sources import Source
+from calco.pairs.splits import SplitConfig, split_items
+
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explored:
+    """What exploring gives.
+
+    Attributes:
+        name: Of the set.
+        found: All its boxes.
+        page: The HTML page.
+    """
+
+    name: str
+    found: Survey
+    page: Path
+
+    def verdict(self) -> str:
+        """What the set is, and what should be looked at."""
+        return " ".join(sentences(self.found))
+
+
+def explore(config: ExploreConfig) -> Explored:
+    """Gathers the boxes of a set, and writes explore.html and explore.json into `config.out`.
+
+    Args:
+        config: Which pictures, and where the page goes.
+
+    Raises:
+        CalcoError: When there are no pictures with boxes, or the page cannot be written.
+    """
+    from calco.detection.exploring.page import write_explore_page
+
+    if not config.pictures:
+        raise CalcoError("no pictures were named; give a folder with boxes: calco detect explore PICTURES")
+    source = open_source(config.pictures, config.source)
+    found = survey(source, _split(source, config.split), config.double)
+    folder = make_folder(config.out)
+    name = Path(config.pictures).resolve().name or config.pictures
+    write_json(folder / "explore.json", to_json(found))
+    page = write_explore_page(found, name, folder, config.samples)
+    return Explored(name=name, found=found, page=page)
+
+
+def _split(source: Source, config: SplitConfig) -> dict[str, str]:
+    """The part of each picture, as training would have it; all "train" where they are too few to be parted."""
+    try:
+        parts = split_items(source.items, config)
+    except CalcoError:
+        return {item.key: "train" for item in source.items}
+    named = {item.key: part for part, items in parts.items() for item in items}
+    return {item.key: named.get(item.key, "gap") for item in source.items}
+
+
+def sentences(found: Survey) -> list[str]:
+    """What the set is, and what should be looked at."""
+    boxes, pictures = len(found.boxes), len(found.items)
+    empty = int((found.per_picture == 0).sum())
+    names = [name for name in found.names if (found.classes == name).any()]
+    told = [
+        f"{boxes:,} boxes of {len(names):,} class{'' if len(names) == 1 else 'es'} in {pictures:,} pictures"
+        + (f", {empty:,} of which have nothing in them" if empty else "")
+        + "."
+    ]
+    if not boxes:
+        return [*told, "A detector has nothing to learn from here."]
+    hard = {size: float((found.seen_at(size) < HARD).mean()) for size in SIZES}
+    enough = next((size for size, share in hard.items() if share <= 0.05), None)
+    told.append(
+        f"In a square of {enough} pixels, {1 - hard[enough]:.0%} of the boxes are {HARD} pixels wide and high or more."
+        if enough
+        else f"Even in a square of {SIZES[-1]} pixels, {hard[SIZES[-1]]:.0%} of the boxes are less than {HARD} pixels "
+        "wide or high."
+    )
+    kinds = Counter(one.kind for one in found.odd)
+    words: dict[Oddity, str] = {
+        "twice": "probably marked twice", "two classes": "under two classes", "tiny": "tiny", "thin": "very thin",
+        "whole picture": "over the whole picture",
+    }  # fmt: skip
+    odd = [f"{kinds[kind]:,} {text}" for kind, text in words.items() if kinds[kind]]
+    if odd:
+        told.append(f"To be looked at: {', '.join(odd)}.")
+    if found.faults:
+        what = "fault was" if len(found.faults) == 1 else "faults were"
+        told.append(f"{len(found.faults):,} {what} found in the annotations, and mended or left out.")
+    if found.left_out:
+        told.append(f"{len(found.left_out):,} file{' is' if len(found.left_out) == 1 else 's are'} there and not used.")
+    told += [f"The classes {one!r} and {other!r} may be one." for one, other in alike(names)]
+    return told
+
+
+def to_json(found: Survey) -> dict[str, Any]:
+    """Everything that was found, as plain data."""
+    parts = Counter(found.split.values())
+    rows = {}
+    for name in found.names:
+        mine = found.classes == name
+        sides = found.sides[mine]
+        rows[name] = {
+            "boxes": int(mine.sum()),
+            "pictures": len(np.unique(found.pictures[mine])),
+            "median_width": float(np.median(sides[:, 0])) if len(sides) else None,
+            "median_height": float(np.median(sides[:, 1])) if len(sides) else None,
+        }
+    return {
+        "format": FORMAT,
+        "pictures": found.source.root,
+        "source": found.source.kind,
+        "story": found.source.story,
+        "splits": {name: parts[name] for name in ("train", "val", "test")},
+        "num_pictures": len(found.items),
+        "num_boxes": len(found.boxes),
+        "num_empty": int((found.per_picture == 0).sum()),
+        "classes": rows,
+        "seen": {
+            str(size): float((found.seen_at(size) >= HARD).mean()) if len(found.boxes) else None for size in SIZES
+        },
+        "crowded": found.crowded,
+        "odd": [{"kind": o.kind, "picture": o.key, "boxes": list(o.boxes), "words": o.words} for o in found.odd],
+        "faults": [{"where": p.where, "fault": p.fault, "reason": p.reason} for p in found.faults],
+        "left_out": [{"name": name, "reason": reason} for name, reason in found.left_out],
+    }

@@ -1,0 +1,170 @@
+"""The page of a set of pictures with boxes: what must be looked at, then what the set is like."""
+
+from collections import Counter
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from calco.detection.boxed import DIALOG, Look, Mark, boxed, card, cards, script, style, switches
+from calco.detection.exploring.charts import charts, classes, seen
+from calco.detection.exploring.explore import sentences
+from calco.detection.exploring.survey import Odd, Oddity, Survey
+from calco.errors import CalcoError
+from calco.page.html import write_page
+from calco.pairs.types import fraction
+
+LISTED: Final = 200
+"""Faults that the page lists; explore.json has all."""
+SHOWN: Final = 9
+"""Pictures of one kind of oddity."""
+_FEW: Final = 6  # pictures with the most boxes, the smallest ones, nothing
+_BOXES: Final = 150  # drawn in one picture
+_LOOKS: Final[tuple[tuple[Look, str], ...]] = (
+    ("right", "boxes"), ("double", "to be looked at"), ("passed", "crowds and difficult things"),
+)  # fmt: skip
+_TITLES: Final[dict[Oddity, tuple[str, str]]] = {
+    "twice": ("Probably marked twice", "two boxes of one class lie on each other: one of them should go"),
+    "two classes": ("Two classes on one thing", "boxes of two classes lie on each other: is it both?"),
+    "tiny": ("Tiny", "boxes of less than three pixels: a slip of the hand, or another unit"),
+    "thin": ("Very thin", "boxes twenty times as long as wide: a slip of the hand, or exchanged numbers"),
+    "whole picture": ("Over the whole picture", "is it the thing that fills the picture, or a mark for all of it?"),
+}
+
+
+def write_explore_page(found: Survey, name: str, out: str | Path, samples: int) -> Path:
+    """Writes explore.html; it needs no other file, and no network."""
+    parts = _faults(found), _odd(found), classes(found), charts(found), seen(found), _samples(found, samples)
+    body = "\n".join(filter(None, parts))
+    return write_page(
+        out, f"{name} · Calco explore", _header(found, name), body, name="explore.html", css=style(), js=script(),
+        after=DIALOG,
+    )  # fmt: skip
+
+
+def _header(found: Survey, name: str) -> str:
+    parts = Counter(found.split.values())
+    words = {"train": "to train", "val": "to validate", "test": "to test", "gap": "left out between them"}
+    split = ", ".join(f"{parts[part]:,} {text}" for part, text in words.items() if parts[part])
+    facts = "".join(f"<li>{escape(fact)}</li>" for fact in (found.source.story or found.source.kind, split))
+    verdict = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(found))
+    per = found.per_picture
+    tiles = (
+        ("Pictures", f"{len(found.items):,}"), ("Boxes", f"{len(found.boxes):,}"),
+        ("Classes", f"{len(np.unique(found.classes)):,}"),
+        ("Boxes a picture", f"{per.mean():.1f} <small>at most {int(per.max(initial=0)):,}</small>"),
+        ("With nothing in them", f"{int((per == 0).sum()):,}"),
+        ("Faults", f"{len(found.faults) + len(found.left_out):,}"),
+    )  # fmt: skip
+    listed = "".join(
+        f'<li class="tile"><span class="name">{t}</span><span class="value">{v}</span></li>' for t, v in tiles
+    )
+    return (
+        f'<h1>{escape(name)}</h1><ul class="facts">{facts}</ul><div class="verdict">{verdict}</div>'
+        f'<ul class="tiles">{listed}</ul>'
+    )
+
+
+def _faults(found: Survey) -> str:
+    """What was wrong with the annotations, each with its file and line."""
+    root = f"{found.source.root.rstrip('/')}/"
+    rows: list[tuple[str, str, str]] = [(p.fault, p.where.removeprefix(root), p.reason) for p in found.faults]
+    rows += [("not used", where.removeprefix(root), reason) for where, reason in found.left_out]
+    if not rows:
+        return ""
+    counted = ", ".join(f"{number:,} {fault}" for fault, number in Counter(row[0] for row in rows).most_common())
+    body = "".join(
+        f'<tr><td><span class="badge must">{escape(fault)}</span></td><td class="file">{escape(where)}</td>'
+        f'<td class="words">{escape(reason)}</td></tr>'
+        for fault, where, reason in rows[:LISTED]
+    )
+    more = (
+        f'<p class="soft">and {len(rows) - LISTED:,} more, all of them in explore.json</p>'
+        if len(rows) > LISTED
+        else ""
+    )
+    return (
+        f'<section><h2>Faults</h2><p class="lead">{escape(counted)}. What could be mended was, the rest is left out; a '
+        "detector learns from what is left.</p>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Faults"><table><thead><tr>'
+        '<th scope="col">Fault</th><th scope="col" class="words">File and line</th>'
+        '<th scope="col" class="words">What is wrong</th></tr></thead>'
+        f"<tbody>{body}</tbody></table></div>{more}</section>"
+    )
+
+
+def _odd(found: Survey) -> str:
+    """Boxes that somebody should look at, in their pictures."""
+    parts = []
+    for kind, (title, note) in _TITLES.items():
+        mine = [one for one in found.odd if one.kind == kind]
+        by_picture: dict[str, list[Odd]] = {}
+        for one in mine:
+            by_picture.setdefault(one.key, []).append(one)
+        shown = list(by_picture.items())[:SHOWN]
+        left = f"; {len(by_picture) - SHOWN:,} more pictures in explore.json" if len(by_picture) > SHOWN else ""
+        made = [
+            made
+            for key, ones in shown
+            if (made := _card(found, key, {place for one in ones for place in one.boxes},
+                              "; ".join(one.words for one in ones[:3]) + ("; ..." if len(ones) > 3 else "")))
+        ]  # fmt: skip
+        parts.append(cards(f"{title} ({len(mine):,})", made, note + left))
+    if not any(parts):
+        return ""
+    return f"<section><h2>To be looked at</h2>{switches(_LOOKS)}{''.join(parts)}</section>"
+
+
+def _card(found: Survey, key: str, odd: set[int], words: str) -> str:
+    """One picture with its boxes; nothing where it cannot be read."""
+    place = next(place for place, item in enumerate(found.items) if item.key == key)
+    return _drawn(found, place, odd, words)
+
+
+def _drawn(found: Survey, place: int, odd: set[int], words: str) -> str:
+    item = found.items[place]
+    try:
+        image = found.source.load(item).image
+    except CalcoError:
+        return ""
+    mine = np.flatnonzero(found.pictures == place)
+    order = sorted(range(len(mine)), key=lambda i: i in odd)[-_BOXES:]
+    marks = [
+        Mark(
+            found.boxes[mine[i]].tolist(),
+            str(found.classes[mine[i]]),
+            "double" if i in odd else "passed" if found.ignored[mine[i]] else "right",
+        )
+        for i in order
+    ]
+    return card(item.key, boxed(image, marks, f"{item.key} with its boxes"), words, found.split[item.key])
+
+
+def _samples(found: Survey, number: int) -> str:
+    """Some pictures by chance, then those at the ends."""
+    per = found.per_picture
+    places = range(len(found.items))
+    chance = sorted(places, key=lambda place: fraction("explored", found.items[place].key))[:number]
+    full = [place for place in np.argsort(-per, kind="stable")[:_FEW].tolist() if per[place] > 1]
+    sides = found.sides.min(axis=1) if len(found.boxes) else np.zeros(0)
+    small = list(dict.fromkeys(found.pictures[np.argsort(sides, kind="stable")].tolist()))[:_FEW]
+    empty = [place for place in places if per[place] == 0][:_FEW]
+    parts = (
+        ("Chosen by chance", "", chance), ("The most boxes", "", full), ("The smallest boxes", "", small),
+        ("Nothing in them", "a detector learns from them where nothing is", empty),
+    )  # fmt: skip
+    groups = "".join(cards(title, _all(found, chosen), note) for title, note, chosen in parts)
+    return f'<section><div class="bar"><h2>Samples</h2>{switches(_LOOKS)}</div>{groups}</section>'
+
+
+def _all(found: Survey, places: Sequence[int]) -> list[str]:
+    made = []
+    for place in places:
+        number = int(found.per_picture[place])
+        words = (
+            f"{number:,} box{'' if number == 1 else 'es'}, {found.sizes[place][0]:.0f} × {found.sizes[place][1]:.0f}"
+        )
+        made += [drawn] if (drawn := _drawn(found, place, set(), words)) else []
+    return made

@@ -1,0 +1,219 @@
+"""All boxes of a set in a few arrays, and what is odd about them."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from calco.annotations.detections import Boxes, Detections
+from calco.annotations.record import COSTS_A_PICTURE, Problem
+from calco.detection.matching import Bools, Floats, overlap
+from calco.errors import CalcoError
+from calco.pairs.annotated import record_of
+from calco.pairs.sources import Item, Source
+
+Oddity: TypeAlias = Literal["twice", "two classes", "tiny", "whole picture", "thin"]
+
+SIZES: Final = (320, 416, 512, 640, 800, 1024)
+"""Sides of the square that a detector sees, in pixels."""
+HARD: Final = 8
+"""Pixels of a box's shorter side under which a detector hardly sees it."""
+_TINY: Final = 3  # pixels of the shorter side
+_WHOLE: Final = 0.95  # of the picture's area
+_THIN: Final = 20  # times as long as it is wide
+_CLASSES_APART: Final = 0.9  # the overlap from which on two classes are said of one thing
+_SUPPRESSED: Final = 0.6  # the overlap above which most detectors drop the lesser of two boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Something that somebody should look at.
+
+    Attributes:
+        kind: What it is.
+        key: The picture.
+        boxes: Their places in the picture.
+        words: What is odd.
+    """
+
+    kind: Oddity
+    key: str
+    boxes: tuple[int, ...]
+    words: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Survey:
+    """All boxes of a set.
+
+    Attributes:
+        source: The set.
+        items: Its P pictures.
+        split: Key => "train", "val", "test", or "gap".
+        sizes: P x 2, width and height in pixels.
+        boxes: N x 4, in pixels.
+        classes: N names.
+        pictures: N, the picture of each box.
+        ignored: N, crowds and difficult things.
+        odd: What should be looked at.
+        faults: What was wrong with the annotations, as the reader mended or left it out.
+        left_out: Name and reason of what was found and does not serve.
+        crowded: Boxes that overlap another of their class by more than most detectors allow.
+    """
+
+    source: Source
+    items: Sequence[Item]
+    split: Mapping[str, str]
+    sizes: Floats
+    boxes: Boxes
+    classes: npt.NDArray[np.str_]
+    pictures: npt.NDArray[np.int64]
+    ignored: Bools
+    odd: Sequence[Odd]
+    faults: Sequence[Problem]
+    left_out: Sequence[tuple[str, str]]
+    crowded: int
+
+    @property
+    def names(self) -> list[str]:
+        """The classes, the commonest first; those that occur nowhere last."""
+        number = Counter(self.classes.tolist())
+        return sorted({*number, *self.source.classes}, key=lambda name: (-number[name], name))
+
+    @property
+    def sides(self) -> Floats:
+        """N x 2, width and height of the boxes in pixels."""
+        return (self.boxes[:, 2:] - self.boxes[:, :2]).astype(np.float64)
+
+    @property
+    def shares(self) -> Floats:
+        """N x 4, the boxes as shares of their pictures."""
+        return self.boxes / np.tile(self.sizes[self.pictures], 2)
+
+    @property
+    def per_picture(self) -> npt.NDArray[np.int64]:
+        """P, boxes in each picture."""
+        return np.bincount(self.pictures, minlength=len(self.items)).astype(np.int64)
+
+    def seen_at(self, size: int) -> Floats:
+        """N, pixels of the shorter side of each box when its picture is fitted into a square of this side."""
+        shrunk: Floats = self.sides.min(axis=1) * (size / self.sizes.max(axis=1))[self.pictures]
+        return shrunk
+
+
+def survey(source: Source, split: Mapping[str, str], double: float) -> Survey:
+    """Gathers the boxes; what a source of annotations says is taken without reading a pixel.
+
+    Args:
+        source: The set.
+        split: Key => part.
+        double: The overlap from which on two boxes of one class are one thing.
+
+    Raises:
+        CalcoError: When the pictures have no boxes, or none can be read.
+    """
+    items: list[Item] = []
+    sizes: list[tuple[int, int]] = []
+    things: list[Detections] = []
+    left_out = list(source.left_out)
+    for item in source.items:
+        try:
+            found, size = _things(source, item)
+        except CalcoError as error:
+            left_out.append((item.key, str(error)))
+            continue
+        items.append(item)
+        sizes.append(size)
+        things.append(found)
+    if not items:
+        first = left_out[0] if left_out else (source.root, "there are no pictures")
+        raise CalcoError(f"no picture of {source.root} can be read; the first reason: {first[0]}: {first[1]}")
+    odd = [
+        one
+        for item, size, found in zip(items, sizes, things, strict=True)
+        for one in _odd(item.key, size, found, double)
+    ]
+    return Survey(
+        source=source, items=items, split=split, sizes=np.array(sizes, np.float64),
+        boxes=np.concatenate([each.boxes for each in things]),
+        classes=np.array([name for each in things for name in each.classes], np.str_),
+        pictures=np.repeat(np.arange(len(things)), [len(each) for each in things]),
+        ignored=np.concatenate([_ignored(each) for each in things]),
+        odd=odd, faults=[p for p in source.problems if p.fault not in COSTS_A_PICTURE],
+        left_out=left_out, crowded=sum(map(_crowded, things)),
+    )  # fmt: skip
+
+
+def alike(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Classes whose names differ in capitals, spaces, hyphens or a plural's s alone."""
+    seen: dict[str, str] = {}
+    pairs = []
+    for name in names:
+        plain = "".join(letter for letter in name.casefold() if letter.isalnum())
+        plain = plain.removesuffix("s") if len(plain) > 3 else plain
+        if plain in seen:
+            pairs.append((seen[plain], name))
+        seen.setdefault(plain, name)
+    return pairs
+
+
+def _things(source: Source, item: Item) -> tuple[Detections, tuple[int, int]]:
+    if source.kind == "annotations":
+        record = record_of(source, item)
+        if record.size_wh:
+            return record.detections, record.size_wh
+    picture = source.load(item)
+    if picture.detections is None:
+        raise CalcoError(
+            f"{source.root} was read as {source.kind}, which tells no boxes; name their file or folder: "
+            "--annotations FILE"
+        )
+    return picture.detections, (picture.image.shape[1], picture.image.shape[0])
+
+
+def _ignored(things: Detections) -> Bools:
+    return np.zeros(len(things), np.bool_) if things.ignored is None else things.ignored
+
+
+def _pairs(things: Detections) -> tuple[Floats, Bools]:
+    """Overlaps of each pair of boxes once (N x N), and which are of one class."""
+    names = np.array(things.classes)
+    overlaps = np.triu(overlap(things.boxes, things.boxes, np.zeros(len(things), np.bool_)), 1)
+    marked = _ignored(things)
+    overlaps[marked] = overlaps[:, marked] = 0
+    return overlaps, names[:, None] == names[None]
+
+
+def _crowded(things: Detections) -> int:
+    if len(things) < 2:
+        return 0
+    overlaps, same = _pairs(things)
+    return int(((overlaps > _SUPPRESSED) & same).any(axis=0).sum())
+
+
+def _odd(key: str, size: tuple[int, int], things: Detections, double: float) -> list[Odd]:
+    found = []
+    overlaps, same = _pairs(things)
+    limit = np.where(same, double, _CLASSES_APART)
+    for first, second in np.argwhere(overlaps >= limit).tolist() if len(things) else []:
+        share, (one, other) = overlaps[first, second], (things.classes[first], things.classes[second])
+        if one == other:
+            found.append(Odd("twice", key, (first, second), f"two boxes of {one} overlap by {share:.2f}"))
+        else:
+            found.append(Odd("two classes", key, (first, second), f"{one} and {other} overlap by {share:.2f}"))
+    whole = float(size[0] * size[1])
+    for place, (box, name) in enumerate(zip(things.boxes, things.classes, strict=True)):
+        width, height = float(box[2] - box[0]), float(box[3] - box[1])
+        small, large = min(width, height), max(width, height)
+        if small < _TINY:
+            found.append(Odd("tiny", key, (place,), f"{name} of {width:g} x {height:g} pixels"))
+        elif large >= _THIN * small:
+            found.append(Odd("thin", key, (place,), f"{name} of {width:.0f} x {height:.0f} pixels"))
+        if width * height >= _WHOLE * whole:
+            found.append(
+                Odd("whole picture", key, (place,), f"{name} over {width * height / whole:.0%} of the picture")
+            )
+    return found
