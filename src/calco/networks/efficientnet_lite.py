@@ -49,7 +49,8 @@ _STAGES: Final = (
     Stage(1, 3, 1, 6, 320),
 )
 _STEM, _HEAD, _CLASSES = 32, 1280, 1000
-_ENDS: Final = (0, 1, 2, 4, 6)  # stages after which a map is given: the last of each size
+ENDS: Final = (0, 1, 2, 4, 6)
+"""Stages after which a map is given: the last of each size."""
 
 
 class SameConv(nn.Conv2d):
@@ -148,7 +149,7 @@ class EfficientNetLite(nn.Module):
         maps, x = [], self.stem(x)
         for number, stage in enumerate(self.stages):
             x = stage(x)
-            if number in _ENDS:
+            if number in ENDS:
                 maps.append(x)
         return maps
 

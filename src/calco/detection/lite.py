@@ -1,0 +1,186 @@
+"""The own compact detector: EfficientNet-Lite0, a pyramid of three maps, and one dense head without anchors.
+
+Every pixel of the three maps asks: am I in the middle of something, of what class, and how far are its four edges?
+Sources: the head is that of FCOS (Tian et al., arXiv 1904.01355), shared by the maps; the pyramid goes down and up
+again (PANet, arXiv 1803.01534) with depthwise convolutions. How it is taught stands in `assignment`.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calco.detection.assignment import dense_losses
+from calco.detection.network import DetectionNetwork, Things
+from calco.networks.depthwise import depthwise
+from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
+
+MULTIPLE: Final = 32
+"""The side of the picture must be a multiple of this."""
+_USED: Final = (2, 3, 4)  # which of the backbone's maps
+_PRIOR: Final = 0.01  # the score that everything has at first (RetinaNet, arXiv 1708.02002, section 3.3)
+_WIDEST: Final = 5.0  # distances end at e^5 strides
+
+
+def _mixing(channels: int, out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, out, 1, bias=False)
+
+
+class Depthwise(nn.Conv2d):
+    """Five by five, channel by channel."""
+
+    def __init__(self, width: int, stride: int = 1) -> None:
+        super().__init__(width, width, 5, stride, 2, groups=width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N, C, H, W => N, C, ceil(H / stride), ceil(W / stride)."""
+        return depthwise(x, self.weight, (self.stride[0], self.stride[1]), (2, 2))
+
+
+def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential:
+    """Filtered channel by channel, then mixed; groups of channels are normed together, or 0 for batch norm."""
+
+    def norm() -> nn.Module:
+        return nn.GroupNorm(groups, width) if groups else nn.BatchNorm2d(width)
+
+    layers = [Depthwise(width, stride), norm(), nn.SiLU(inplace=True)]
+    return nn.Sequential(*layers, _mixing(width, width), norm(), nn.SiLU(inplace=True))
+
+
+class Pyramid(nn.Module):
+    """Three maps of one width, each of which knows of the others: from coarse to fine, and back.
+
+    Args:
+        channels: Of the maps that come in, the finest first.
+        width: Channels of those that go out.
+    """
+
+    def __init__(self, channels: Sequence[int], width: int) -> None:
+        super().__init__()
+        self.enter = nn.ModuleList(nn.Sequential(_mixing(c, width), nn.BatchNorm2d(width)) for c in channels)
+        self.down = nn.ModuleList(_separable(width) for _ in channels[1:])
+        self.shrink = nn.ModuleList(_separable(width, 2) for _ in channels[1:])
+        self.up = nn.ModuleList(_separable(width) for _ in channels[1:])
+
+    def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """N, C, H, W each => N, width, H, W each."""
+        flow = [enter(m) for enter, m in zip(self.enter, maps, strict=True)]
+        for place in range(len(flow) - 2, -1, -1):
+            above = F.interpolate(flow[place + 1], size=flow[place].shape[2:], mode="nearest")
+            flow[place] = self.down[place](flow[place] + above)
+        for place in range(1, len(flow)):
+            flow[place] = self.up[place - 1](flow[place] + self.shrink[place - 1](flow[place - 1]))
+        return flow
+
+
+class LiteDetector(DetectionNetwork):
+    """The compact detector.
+
+    Args:
+        num_classes: How many classes it tells apart.
+        width: Channels of pyramid and head, a multiple of 16.
+        depth: Separable convolutions of each of the head's two towers.
+    """
+
+    overlapping = True
+
+    def __init__(self, num_classes: int, *, width: int = 96, depth: int = 2) -> None:
+        super().__init__()
+        self.backbone = EfficientNetLite()
+        self.frozen = 0
+        self.pyramid = Pyramid([CHANNELS[place] for place in _USED], width)
+        self.strides = tuple(STRIDES[place] for place in _USED)
+        self.naming, self.measuring = (
+            nn.Sequential(*(_separable(width, groups=width // 8) for _ in range(depth))) for _ in range(2)
+        )
+        self.classes, self.edges = nn.Conv2d(width, num_classes, 3, padding=1), nn.Conv2d(width, 4, 3, padding=1)
+        self.scales = nn.Parameter(torch.ones(len(_USED)))
+        for layer, start in ((self.classes, -math.log(1 / _PRIOR - 1)), (self.edges, 1.0)):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.constant_(layer.bias, start)  # type: ignore[arg-type]
+
+    def freeze(self, stages: int) -> None:
+        """Lets the stem and the first stages of the backbone as they are, norms included; 0 lets all of it learn.
+
+        What edges and textures look like need not be learned from a few hundred pictures, and the large maps, on which
+        most of the backward pass is spent, are done with.
+        """
+        self.frozen = stages
+        for part in self._fixed():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def _fixed(self) -> list[nn.Module]:
+        return [self.backbone.stem, *self.backbone.stages[: self.frozen]] if self.frozen else []
+
+    def train(self, mode: bool = True) -> "LiteDetector":
+        """As torch's, but the norms of frozen parts stay as they are."""
+        super().train(mode)
+        for part in self._fixed():
+            part.eval()
+        return self
+
+    def _maps(self, pictures: Tensor) -> list[Tensor]:
+        """The backbone's maps, of what is frozen without a trace for the backward pass."""
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            x = self.backbone.stem(pictures)
+        maps = []
+        for number, stage in enumerate(self.backbone.stages):
+            with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.frozen):
+                x = stage(x)
+            if number in ENDS:
+                maps.append(x)
+        return [maps[place] for place in _USED]
+
+    def raw(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the head says of every place.
+
+        Returns:
+            Logits N, Q, C; boxes N, Q, 4 (left, top, right, bottom) in pixels; the places Q, 2 (x, y) in pixels; and
+            the stride of each, Q.
+        """
+        logits, boxes, places, strides = [], [], [], []
+        for number, features in enumerate(self.pyramid(self._maps(pictures))):
+            stride = self.strides[number]
+            named, measured = self.classes(self.naming(features)), self.edges(self.measuring(features))
+            height, width = named.shape[2:]
+            where = _centres(height, width, stride, pictures.device)
+            # In float32: half the digits would move edges by pixels.
+            reach = (measured.float() * self.scales[number]).clamp(max=_WIDEST).exp() * stride
+            reach = reach.flatten(2).transpose(1, 2)
+            boxes.append(torch.cat([where - reach[..., :2], where + reach[..., 2:]], -1))
+            logits.append(named.float().flatten(2).transpose(1, 2))
+            places.append(where)
+            strides.append(where.new_full((height * width,), stride))
+        return torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(places), torch.cat(strides)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """As `DetectionNetwork.forward`; Q counts every pixel of the three maps."""
+        logits, boxes, _, _ = self.raw(pictures)
+        low, high = boxes[..., :2], boxes[..., 2:]
+        return logits, torch.cat([(low + high) / 2, high - low], -1) / pictures.shape[-1]
+
+    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:
+        """As `DetectionNetwork.losses`: `class` and `box`."""
+        side = pictures.shape[-1]
+        scaled = [each._replace(boxes=each.boxes * side, ignored=each.ignored * side) for each in things]
+        logits, boxes, places, strides = self.raw(pictures)
+        with torch.autocast(pictures.device.type, enabled=False):
+            return dense_losses(logits, boxes, places, strides, scaled)
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Those of EfficientNet-Lite0."""
+        return self.backbone.parameters()
+
+
+def _centres(height: int, width: int, stride: int, device: torch.device) -> Tensor:
+    """The middle of every pixel of a map, in pixels of the picture: H * W, 2 (x, y)."""
+    y, x = torch.meshgrid(
+        torch.arange(height, device=device, dtype=torch.float32),
+        torch.arange(width, device=device, dtype=torch.float32),
+        indexing="ij",
+    )
+    return (torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride

@@ -1,0 +1,293 @@
+"""The model folder of a detector, and the Detector that is loaded from it."""
+
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from calco import images
+from calco.annotations.detections import Detections
+from calco.detection.architectures import build_network
+from calco.detection.boxes import nms
+from calco.detection.network import DetectionNetwork
+from calco.errors import CalcoError
+from calco.files import explain, read_json, write_json
+from calco.images import Image
+from calco.networks.machine import choose_device, choose_precision
+from calco.pairs.boxes_play import letterbox
+from calco.pairs.sources import SourceConfig
+from calco.pairs.splits import SplitConfig
+from calco.records import from_record, to_record
+
+FORMAT: Final = 1
+KIND: Final = "detector"
+BATCH: Final = 16
+"""Pictures that go through the network at once."""
+_CANDIDATES: Final = 1000  # boxes of a picture that are looked at before suppression
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorInfo:
+    """What `model.json` says of a detector.
+
+    Attributes:
+        architecture: "lite", or the name that transformers has for the kind of model.
+        settings: What the architecture is built from.
+        classes: The names of what it finds; their places are the numbers of the classes.
+        size: The side of the square that pictures are brought into, in pixels.
+        threshold: The score from which on it is believed.
+        overlap: The IoU above which the lesser of two boxes of a class is suppressed, where the network needs that.
+        most: The boxes of a picture, at most.
+        source: How the pictures of the training were read.
+        split: How they were divided.
+        seed: Of the training.
+        step: Of the training at which these weights were kept.
+        scores: On the validation pictures.
+        provenance: Where it came from.
+        kind: Tells it from a translator's description.
+        format: Of the description.
+    """
+
+    architecture: str
+    classes: tuple[str, ...]
+    size: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    threshold: float = 0.5
+    overlap: float = 0.6
+    most: int = 100
+    source: SourceConfig = field(default_factory=SourceConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    seed: int = 0
+    step: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    kind: str = KIND
+    format: int = FORMAT
+
+
+class Fitted(NamedTuple):
+    """A picture in its square, as `letterbox` gives it.
+
+    Attributes:
+        square: S, S, 3 `uint8`.
+        scale: Pixels of the square for each pixel of the picture.
+        corner: Where its left upper corner lies in the square, in pixels.
+    """
+
+    square: Image
+    scale: float
+    corner: tuple[int, int]
+
+
+def as_batch(squares: Sequence[Image]) -> Tensor:
+    """S, S, 3 `uint8` each => N, 3, S, S `uint8`, in memory NHWC."""
+    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+
+
+class Detector:
+    """A loaded detector: `detector(picture) -> Detections`, pictures of any size, boxes in their own pixels.
+
+    Attributes:
+        info: What the model is.
+        network: What computes.
+        device: Where it computes.
+        precision: What its convolutions compute in.
+    """
+
+    def __init__(
+        self,
+        info: DetectorInfo,
+        network: DetectionNetwork,
+        *,
+        device: str | torch.device = "cpu",
+        precision: torch.dtype = torch.float32,
+    ) -> None:
+        self.info, self.device, self.precision = info, torch.device(device), precision
+        self.network = network.to(self.device).eval()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of what it finds."""
+        return self.info.classes
+
+    @property
+    def threshold(self) -> float:
+        """The score from which on it is believed, found on its validation pictures."""
+        return self.info.threshold
+
+    def __call__(self, picture: Image, *, threshold: float | None = None) -> Detections:
+        """What is in one picture; as `many`."""
+        return self.many([picture], threshold=threshold)[0]
+
+    def many(self, pictures: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
+        """What is in each of some pictures.
+
+        Args:
+            pictures: HWC, of any sizes, grey or RGB, `uint8`, `uint16` or `float32`.
+            threshold: Only what scores as much is told; None for `self.threshold`.
+
+        Returns:
+            For each picture the boxes in its own pixels, with scores, the highest first, clipped to it.
+        """
+        found: list[Detections] = []
+        for start in range(0, len(pictures), BATCH):
+            part = pictures[start : start + BATCH]
+            fitted = [Fitted(*letterbox(images.visible(picture), self.info.size)) for picture in part]
+            logits, boxes = self.raw(as_batch([each.square for each in fitted]))
+            for number, picture in enumerate(part):
+                size_wh = (picture.shape[1], picture.shape[0])
+                found.append(self.read(logits[number], boxes[number], fitted[number], size_wh, threshold))
+        return found
+
+    @torch.inference_mode()
+    def raw(self, squares: Tensor) -> tuple[Tensor, Tensor]:
+        """N, 3, S, S `uint8` => logits N, Q, C and boxes N, Q, 4 (x, y, w, h in [0, 1]), float32 on the CPU."""
+        x = squares.to(self.device).float().div_(127.5).sub_(1).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
+            logits, boxes = self.network(x)
+        return logits.float().cpu(), boxes.float().cpu()
+
+    def read(
+        self, logits: Tensor, boxes: Tensor, fitted: Fitted, size_wh: tuple[int, int], threshold: float | None = None
+    ) -> Detections:
+        """What the network's answer about one picture says.
+
+        Args:
+            logits: Q, C.
+            boxes: Q, 4 (x, y, w, h in [0, 1]).
+            fitted: How the picture lies in its square.
+            size_wh: Width and height of the picture.
+            threshold: As in `many`.
+        """
+        least = self.threshold if threshold is None else threshold
+        scores, places = logits.sigmoid().flatten().topk(min(_CANDIDATES, logits.numel()))
+        kept = scores >= least
+        scores, places = scores[kept], places[kept]
+        numbers = (places % logits.shape[1]).numpy()
+        where = boxes[places // logits.shape[1]].numpy().astype(np.float32) * self.info.size
+        half = where[:, 2:] / 2
+        corner = np.array(fitted.corner * 2, np.float32)
+        things = Detections(
+            boxes=(np.concatenate([where[:, :2] - half, where[:, :2] + half], 1) - corner) / np.float32(fitted.scale),
+            classes=tuple(self.classes[number] for number in numbers),
+            scores=scores.numpy().astype(np.float32),
+        ).clipped(*size_wh)
+        if self.network.overlapping:
+            ranked = nms(things.boxes, things.scores, self.info.overlap, things.classes, at_most=self.info.most)  # type: ignore[arg-type]
+            return things.select(ranked)
+        return things.select(np.arange(min(self.info.most, len(things))))
+
+
+def save_detector(folder: Path, info: DetectorInfo, network: DetectionNetwork | dict[str, Tensor]) -> None:
+    """Writes a model folder whole, in place of the one that may stand there.
+
+    Args:
+        folder: The model folder.
+        info: Its description.
+        network: The network, or its state.
+
+    Raises:
+        CalcoError: When it cannot be written; what stood there before then still stands.
+    """
+    weights = network if isinstance(network, dict) else network.state_dict()
+    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    old = folder.with_name(f".{folder.name}.old")
+    try:
+        fresh.mkdir(parents=True)
+        # Copies: weights that a network uses twice may not be one piece of memory in the file.
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()},
+                  fresh / "model.safetensors")  # fmt: skip
+        write_json(fresh / "model.json", to_record(info))
+        shutil.rmtree(old, ignore_errors=True)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+    except (OSError, SafetensorError) as error:
+        raise explain(error if isinstance(error, OSError) else OSError(str(error)), folder, "write") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def detector_folder(path: str | Path) -> Path:
+    """The model folder that `path` means: itself, or the one inside a run.
+
+    Raises:
+        CalcoError: When there is none.
+    """
+    given = Path(path)
+    if given.is_file():
+        raise CalcoError(f"{given} is a file, not a detector; name the folder of a run or of a model")
+    for folder in (given, given / "model", given / ".model.old"):
+        if (folder / "model.json").is_file():
+            return folder
+    if not given.exists():
+        raise CalcoError(f"there is no {given}; name a run of calco detect train, or a model folder")
+    if (given / "config.yaml").is_file():
+        raise CalcoError(
+            f"the run {given} has no model yet; let it train for an epoch: calco detect train --resume {given}"
+        )
+    raise CalcoError(f"{given} holds no model.json, so it is neither a run nor a model; name the folder that does")
+
+
+def load_detector_info(path: str | Path) -> DetectorInfo:
+    """Reads a detector's `model.json`.
+
+    Raises:
+        CalcoError: When it is missing, of a newer format, damaged, or describes a translator.
+    """
+    file = detector_folder(path) / "model.json"
+    record = read_json(file)
+    if not isinstance(record.get("format"), int):
+        raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
+    if record["format"] > FORMAT:
+        raise CalcoError(
+            f"{file} is of format {record['format']}, and this Calco reads up to {FORMAT}; "
+            "update Calco: pip install --upgrade calco"
+        )
+    if record.get("kind") != KIND:
+        raise CalcoError(f"{file} describes a translator, not a detector; name what calco detect train made")
+    return from_record(DetectorInfo, record, file)
+
+
+def load_detector(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Detector:
+    """Loads a detector for use.
+
+    Args:
+        path: A run or a model folder.
+        device: "cpu", "cuda", or "auto" for the GPU where there is one.
+        precision: fp32, bf16 (on a GPU fp16 too), or auto for bf16 where the machine has instructions for it.
+
+    Raises:
+        CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description; when the device
+            does not exist or lacks the precision.
+    """
+    chosen = choose_device(device)
+    dtype = choose_precision(precision, chosen)
+    folder = detector_folder(path)
+    info = load_detector_info(folder)
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        raise CalcoError(f"{weights} is missing, so the detector cannot be loaded; copy the whole folder again")
+    try:
+        tensors = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise CalcoError(f"{weights} is damaged ({error}); copy the whole folder again") from error
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
+        raise CalcoError(f"{weights} is damaged (some weights are no finite numbers); copy the whole folder again")
+    try:
+        network = build_network(info.architecture, info.settings, len(info.classes))
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise CalcoError(f"{weights} does not fit its model.json ({reason}); copy the whole folder again") from error
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Detector(info, network, device=chosen, precision=dtype)

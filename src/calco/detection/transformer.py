@@ -1,0 +1,107 @@
+"""Detectors of the transformers library as networks of ours: RT-DETRv2, D-FINE and whatever else it knows.
+
+RT-DETRv2: Lv et al., arXiv 2407.17140. D-FINE: Peng et al., arXiv 2410.13842. Their losses are those of the library.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+
+from calco.detection.network import DetectionNetwork, Things
+from calco.errors import CalcoError
+
+ABSENT: Final = "detectors of transformers need that library: pip install 'calco[detect]', or take --model lite"
+NOT_FROM_HERE: Final = ("_name_or_path", "transformers_version", "torch_dtype", "dtype", "architectures")
+
+
+class TransformerDetector(DetectionNetwork):
+    """A detector of transformers.
+
+    Args:
+        architecture: The library's name for the kind of model, such as "rt_detr_v2".
+        settings: `config`: what the library keeps in a config.json; `mean` and `std`: of each colour, in [0, 1], by
+            which pictures are normed; absent for those that take them as they are.
+        num_classes: How many classes it tells apart.
+        model: One that is built already; None builds it from the settings, with the weights of chance.
+
+    Raises:
+        CalcoError: When the library is absent, does not know the architecture, or cannot build it.
+    """
+
+    def __init__(
+        self, architecture: str, settings: Mapping[str, Any], num_classes: int, model: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model if model is not None else from_config(architecture, settings.get("config", {}), num_classes)
+        mean, std = settings.get("mean") or [0.0] * 3, settings.get("std") or [1.0] * 3
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.num_classes = num_classes
+
+    def _pixels(self, pictures: Tensor) -> Tensor:
+        """[-1, 1] => as the model has learned to see."""
+        return ((pictures + 1) / 2 - self.mean) / self.std
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """As `DetectionNetwork.forward`; Q is the number of the model's queries."""
+        said = self.model(pixel_values=self._pixels(pictures))
+        logits: Tensor = said.logits
+        if logits.shape[-1] == self.num_classes + 1:  # DETR, YOLOS: the last one is "nothing"
+            named = logits.float().log_softmax(-1)[..., :-1].clamp(max=-1e-6)
+            logits = named - torch.log(-torch.expm1(named))
+        return logits, said.pred_boxes
+
+    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:
+        """As `DetectionNetwork.losses`: `loss`, the library's weighted sum."""
+        labels = [{"class_labels": each.labels, "boxes": each.boxes} for each in things]
+        said = self.model(pixel_values=self._pixels(pictures), labels=labels)
+        return {"loss": said.loss}
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Those under a name with "backbone" in it."""
+        return (weight for name, weight in self.model.named_parameters() if "backbone" in name)
+
+
+def from_config(architecture: str, config: Mapping[str, Any], num_classes: int) -> nn.Module:
+    """A model of transformers with the weights of chance.
+
+    Raises:
+        CalcoError: When the library is absent, does not know the architecture, or cannot build it.
+    """
+    library = transformers()
+    try:
+        kept = {name: value for name, value in config.items() if name != "model_type"}
+        made = library.AutoConfig.for_model(architecture, **kept)
+        made.num_labels = num_classes
+        model: nn.Module = library.AutoModelForObjectDetection.from_config(made)
+    except Exception as error:  # the library raises what it likes
+        reason = " ".join(str(error).split())[:200]
+        raise CalcoError(
+            f"transformers cannot build the detector {architecture!r} ({reason}); choose another --model"
+        ) from error
+    return model
+
+
+def settings_of(model: Any, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> dict[str, Any]:
+    """What a model of transformers can be built from again, as plain data."""
+    config = {name: value for name, value in model.config.to_dict().items() if name not in NOT_FROM_HERE}
+    return {"config": config} | ({"mean": list(mean), "std": list(std)} if mean and std else {})
+
+
+def transformers() -> Any:
+    """The library, with our backbone made known to it and its own talk turned down.
+
+    Raises:
+        CalcoError: When it is absent.
+    """
+    try:
+        import transformers as library
+
+        import calco.detection.backbone  # noqa: F401
+    except ImportError as error:
+        raise CalcoError(ABSENT) from error
+    library.logging.set_verbosity_error()
+    library.logging.disable_progress_bar()
+    return library
