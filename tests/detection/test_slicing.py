@@ -1,9 +1,7 @@
 """Small things in large pictures."""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
-import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,78 +10,39 @@ from hypothesis import strategies as st
 from calco.annotations.detections import Detections
 from calco.detection.slicing import Slices, find_in_slices, joined
 from calco.errors import CalcoError
-from calco.images import Image
-
-SIDE = 160
-
-
-class Squares:
-    """Finds bright spots on black in the picture brought to 160 pixels: what is below three pixels there is lost."""
-
-    classes = ("spot",)
-    threshold = 0.5
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[int, int]] = []
-
-    def many(self, pictures: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
-        return [self.one(picture) for picture in pictures]
-
-    def one(self, picture: Image) -> Detections:
-        height, width = picture.shape[:2]
-        self.seen.append((width, height))
-        scale = min(1.0, SIDE / max(width, height))
-        small = cv2.resize(picture[..., 0], None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        count, _, stats, _ = cv2.connectedComponentsWithStats((small > 128).astype(np.uint8))
-        boxes = [(x, y, x + w, y + h) for x, y, w, h, _ in stats[1:count] if min(w, h) >= 3]
-        scaled = np.array(boxes, np.float32).reshape(-1, 4) / scale
-        return Detections(boxes=scaled.astype(np.float32), classes=("spot",) * len(boxes),
-                          scores=np.full(len(boxes), 0.9, np.float32))  # fmt: skip
-
-
-def scene(width: int, height: int, boxes: Sequence[tuple[int, int, int, int]]) -> Image:
-    picture = np.zeros((height, width, 3), np.uint8)
-    for left, top, right, bottom in boxes:
-        picture[top:bottom, left:right] = 255
-    return picture
-
-
-def matched(found: Detections, boxes: Sequence[tuple[int, int, int, int]], near: float = 3) -> bool:
-    """Whether exactly these boxes were found."""
-    truth, seen = sorted(boxes), sorted(map(tuple, found.boxes.tolist()))
-    return len(truth) == len(seen) and bool(np.allclose(truth, seen, atol=near))
+from detection.spots import SIDE, Spots, matched, scene
 
 
 def test_small_things_are_found_in_slices_alone() -> None:
     boxes = [(20, 30, 30, 40), (700, 500, 712, 511), (1180, 880, 1195, 894), (400, 450, 410, 462)]
     picture = scene(1200, 900, boxes)
-    assert len(Squares().one(picture)) < len(boxes)
-    assert matched(find_in_slices(Squares(), picture, Slices(side=SIDE)), boxes)
+    assert len(Spots().one(picture)) < len(boxes)
+    assert matched(find_in_slices(Spots(), picture, Slices(side=SIDE)), boxes)
 
 
 def test_a_thing_is_found_once_wherever_it_lies() -> None:
     slices = Slices(side=SIDE, overlap=0.25)
     for left in range(60, 260, 7):
         box = (left, left // 2 + 40, left + 20, left // 2 + 58)
-        assert matched(find_in_slices(Squares(), scene(500, 400, [box]), slices), [box])
+        assert matched(find_in_slices(Spots(), scene(500, 400, [box]), slices), [box])
 
 
 def test_pieces_of_a_thing_larger_than_the_overlap_are_put_together() -> None:
     # 12 pixels high: lost in the whole picture of 1600, and cut by two or three slices.
     box = (100, 200, 480, 212)
-    found = find_in_slices(Squares(), scene(1600, 400, [box]), Slices(side=SIDE, overlap=0.2))
+    found = find_in_slices(Spots(), scene(1600, 400, [box]), Slices(side=SIDE, overlap=0.2))
     assert matched(found, [box])
 
 
 def test_large_things_are_seen_whole() -> None:
     box = (100, 100, 900, 700)
-    found = find_in_slices(Squares(), scene(1200, 900, [box]), Slices(side=SIDE))
+    found = find_in_slices(Spots(), scene(1200, 900, [box]), Slices(side=SIDE))
     assert matched(found, [box], near=8)
 
 
 def test_neighbours_stay_apart() -> None:
     boxes = [(150 + 14 * i, 150, 160 + 14 * i, 160) for i in range(6)]
-    assert matched(find_in_slices(Squares(), scene(600, 400, boxes), Slices(side=SIDE)), boxes)
+    assert matched(find_in_slices(Spots(), scene(600, 400, boxes), Slices(side=SIDE)), boxes)
 
 
 def test_classes_are_kept_apart() -> None:
@@ -105,7 +64,7 @@ def test_boxes_of_one_view_are_not_compared() -> None:
 
 
 def test_a_small_picture_is_shown_once() -> None:
-    detector = Squares()
+    detector = Spots()
     find_in_slices(detector, scene(150, 100, []), Slices(side=SIDE))
     assert detector.seen == [(150, 100)]
 

@@ -1,5 +1,6 @@
 """A detector over a film: each frame drawn, with the film's times and sound, and a line for each."""
 
+import contextlib
 import itertools
 import os
 import time as clocks
@@ -7,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from calco.annotations.detections import Detections
 from calco.detection.drawing import Drawer
@@ -20,6 +21,8 @@ from calco.film.reading import Film, Frame
 from calco.film.stream import ahead, pump
 from calco.film.writing import FilmWriter, part_of
 from calco.images import Image
+
+_DIGITS: Final = 6  # of seconds: a millionth
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +88,7 @@ class FilmDone:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
+    number: int
     frame: Frame
     found: Detections
     picture: Image | None
@@ -156,44 +160,49 @@ def _work(
     total = _total(film, wish)
     drawer = Drawer(look.detector.classes, share=wish.scale)
     writer = _writer(film, wish, made_by, lines)
+    begin = lines.count if writer is None else writer.done
+    # An encoder holds frames back, so of some the lines know more than the film's part has.
+    known: dict[int, Detections] = {}
+    for number, row in enumerate(lines.rows()):
+        things = from_rows(row["detections"])
+        done.tally.add(things)
+        if number >= begin:
+            known[number] = things
     done.kept = lines.count
-    for row in lines.rows():
-        done.tally.add(from_rows(row["detections"]))
 
-    def draw(frames: Sequence[Frame]) -> list[_Seen]:
-        found = look.many([frame.picture for frame in frames])
-        return [
-            _Seen(frame, things, None if writer is None else drawer(frame.picture, things))
-            for frame, things in zip(frames, found, strict=True)
-        ]
+    def find(lot: Sequence[tuple[int, Frame]]) -> list[_Seen]:
+        new = [frame.picture for number, frame in lot if number not in known]
+        found = iter(look.many(new) if new else [])
+        seen = []
+        for number, frame in lot:
+            things = known.pop(number) if number in known else next(found)
+            seen.append(_Seen(number, frame, things, None if writer is None else drawer(frame.picture, things)))
+        return seen
 
-    def keep(seen: Sequence[_Seen]) -> None:
-        for each in seen:
+    def keep(lot: Sequence[_Seen]) -> None:
+        for seen in lot:
             # The line first: what the film's part holds, the lines hold.
-            number = lines.count
-            lines.add({"frame": number, "time": _seconds(each.frame.time), "detections": as_rows(each.found)})
-            if writer is not None and each.picture is not None:
-                time = max(Fraction(0), each.frame.time - wish.start)
-                writer.write(each.picture, time, duration=each.frame.duration)
-            done.tally.add(each.found)
-            done.frames += 1
-            progress(lines.count, total)
+            if seen.number >= lines.count:
+                time = round(float(seen.frame.time), _DIGITS)
+                lines.add({"frame": seen.number, "time": time, "detections": as_rows(seen.found)})
+                done.tally.add(seen.found)
+                done.frames += 1
+            if writer is not None and seen.picture is not None:
+                writer.write(seen.picture, max(Fraction(0), seen.frame.time - wish.start), duration=seen.frame.duration)
+            progress(seen.number + 1, total)
 
     # Decoding what is done already costs little beside looking at it, and is exact.
-    coming = itertools.islice(film.frames(wish.start, wish.stop), lines.count, None)
+    coming = itertools.islice(enumerate(film.frames(wish.start, wish.stop)), begin, None)
     length = ahead(3 * film.size[0] * film.size[1] * look.batch)
-    if writer is None:
-        pump(lots(coming, look.batch), draw, keep, length=length)
-        if not lines.count:
-            raise CalcoError(f"{film.path} shows no frame between these times; choose others")
-        return
-    with writer:
-        pump(lots(coming, look.batch), draw, keep, length=length)
-    done.notes += writer.notes
+    with contextlib.nullcontext() if writer is None else writer:
+        pump(lots(coming, look.batch), find, keep, length=length)
+    if not lines.count:
+        raise CalcoError(f"{film.path} shows no frame between these times; choose others")
+    done.notes += [] if writer is None else writer.notes
 
 
 def _writer(film: Film, wish: FilmWish, made_by: dict[str, Any], lines: Lines) -> FilmWriter | None:
-    """What draws the film behind what is there of it; the lines are brought to the same place."""
+    """What writes the film, behind what is there of it."""
     if wish.drawn is None:
         return None
     if wish.overwrite or not lines.count:
@@ -209,7 +218,6 @@ def _writer(film: Film, wish: FilmWish, made_by: dict[str, Any], lines: Lines) -
         writer.__exit__(CalcoError, None, None)
         part_of(wish.drawn).unlink(missing_ok=True)
         writer = opened()
-    lines.shorten(writer.done)
     return writer
 
 
@@ -221,10 +229,6 @@ def _check_targets(source: str, wish: FilmWish) -> None:
             raise CalcoError(f"the result would replace {source}; choose another --out")
         if path.exists() and not wish.overwrite:
             raise CalcoError(f"{path} is there already; choose another --out, or --overwrite")
-
-
-def _seconds(time: Fraction) -> float:
-    return round(float(time), 6)
 
 
 def _total(film: Film, wish: FilmWish) -> int | None:

@@ -109,18 +109,6 @@ class Lines:
             raise explain(error, self.path, "write") from error
         self.count += 1
 
-    def shorten(self, count: int) -> None:
-        """Keeps the first lines alone."""
-        with self.path.open("rb") as file:
-            file.seek(self._head)
-            for _ in range(count):
-                file.readline()
-            end = file.tell()
-        self._file.flush()
-        self._file.truncate(end)
-        self._file.seek(end)
-        self.count = min(count, self.count)
-
     def rows(self) -> Iterator[dict[str, Any]]:
         """All lines, in order."""
         with self.path.open("rb") as file:
