@@ -13,12 +13,14 @@ import calco.cli
 from calco import CalcoError, images
 from calco.benchmarks import bench as benches
 from calco.benchmarks.bench import Bench, bench
+from calco.benchmarks.boxes import crowd, plain_ious, plain_nms, row_nms
 from calco.benchmarks.config import GROUPS, BenchConfig, Sizes
 from calco.benchmarks.exactness import take_weights
 from calco.benchmarks.pictures import grey, scene, write_pairs
 from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
 from calco.benchmarks.timing import alternate, core_seconds, row
 from calco.benchmarks.words import BEGIN, END, times
+from calco.detection.boxes import iou, nms
 from calco.networks import DiscriminatorConfig, GeneratorConfig, count_parameters
 from calco.pairs.jitter import JitterConfig
 from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
@@ -26,7 +28,7 @@ from calco.training.loop import Batch, Networks, training_step
 
 TINY = Sizes(
     size=32, depth=5, filters=4, batches=(2,), large=64, drawn=8, pairs=24, together=(2,), steps=4, photographs=4,
-    photograph_wh=(48, 40), film_wh=(64, 48), film_frames=6, large_wh=(90, 60),
+    photograph_wh=(48, 40), film_wh=(64, 48), film_frames=6, large_wh=(90, 60), boxes=100,
     exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
 )  # fmt: skip
 
@@ -159,6 +161,14 @@ def test_the_page_holds_the_table_in_its_place(measured: tuple[Bench, Path]) -> 
     assert "old" not in page
     assert all(f"| {line.name} |" in page for line in done.rows)
     assert done.machine.processor in page
+
+
+def test_the_loops_of_boxes_keep_what_calco_keeps() -> None:
+    found, scores = crowd(0, 800)
+    kept = nms(found, scores, 0.5).tolist()
+    assert plain_nms(found.tolist(), scores.tolist()) == row_nms(found, scores) == kept
+    assert 30 < len(kept) < 400  # many boxes about each thing
+    assert np.array_equal(iou(found[:50], found[:50]), plain_ious(found[:50].tolist()))
 
 
 def test_groups_are_those_that_are_measured() -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import exactness, film, large, machine, memory, processes, speed
+from calco.benchmarks import boxes, exactness, film, large, machine, memory, processes, speed
 from calco.benchmarks.chart import draw_chart
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.machine import Machine
@@ -32,6 +32,7 @@ ROWS: Final[dict[str, Callable[[Setting], Iterator[Row | Skipped]]]] = {
     "memory": memory.peaks,
     "large": large.pictures,
     "processes": processes.two_against_one,
+    "boxes": boxes.boxes,
     "start": speed.start,
     "exact": exactness.curves,
 }

@@ -7,7 +7,19 @@ from typing import Final, Literal
 from calco.errors import CalcoError
 from calco.images import is_picture
 
-GROUPS: Final = ("training", "inference", "film", "data", "build", "memory", "large", "processes", "start", "exact")
+GROUPS: Final = (
+    "training",
+    "inference",
+    "film",
+    "data",
+    "build",
+    "memory",
+    "large",
+    "processes",
+    "boxes",
+    "start",
+    "exact",
+)
 """The groups of rows, in the order of the table."""
 
 
@@ -17,7 +29,7 @@ class BenchConfig:
 
     only: str = ""
     """Groups of rows, with commas between them: training, inference, film, data, build, memory, large, processes,
-    start, exact; by default all of them."""
+    boxes, start, exact; by default all of them."""
 
     repeats: int = 5
     """How often each is measured, ours and the reference in turns; the medians count."""
@@ -82,6 +94,7 @@ class Sizes:
         together: Pairs a step, of one process and of two.
         steps: Steps of such a training; with larger batches fewer.
         large_wh: Width and height of the pictures that are translated strip by strip.
+        boxes: Boxes to suppress.
         photographs: Files for the build.
         photograph_wh: Their width and height.
         exact_size: Side of the pictures of the loss curves.
@@ -102,6 +115,7 @@ class Sizes:
     together: tuple[int, ...] = (8, 32)
     large_wh: tuple[int, int] = (11_585, 8_632)
     steps: int = 10
+    boxes: int = 10_000
     photographs: int = 240
     photograph_wh: tuple[int, int] = (640, 480)
     exact_size: int = 64
