@@ -61,8 +61,29 @@ def predict(args: list[str]) -> None:
     tell(done)
 
 
+def slide(args: list[str]) -> None:
+    """Makes the film of a sliding window, and looks through it with a classifier."""
+    import tyro
+    from rich.console import Console
+
+    from calco.console import say
+    from calco.detection.sliding.config import SlideConfig
+    from calco.detection.sliding.slide import slide as run
+    from calco.detection.sliding.words import boxes_table, rounds_table, verdict
+
+    config = tyro.cli(SlideConfig, args=args, prog="calco detect slide", description=slide.__doc__)
+    done = run(config)
+    out = Console(highlight=False)
+    out.print(rounds_table(done))
+    if done.after is not None and len(done.after):
+        out.print(boxes_table(done))
+    out.print(verdict(done), markup=False, soft_wrap=True)
+    say(f"{config.out} is written" + (f", and {config.boxes_path}" if done.after is not None else ""))
+
+
 DETECT: dict[str, Callable[[list[str]], None]] = {
     "explore": explore,
     "evaluate": evaluate,
     "predict": predict,
+    "slide": slide,
 }

@@ -1,0 +1,67 @@
+"""Writes the frames as a GIF or as a film."""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from itertools import chain, repeat
+from pathlib import Path
+
+from PIL import Image as Pillow
+
+from calco.files import make_folder, replacing
+from calco.film.writing import FilmWriter
+from calco.images import Image
+
+
+def write_gif(path: Path, frames: Iterator[Image], *, rate: float, hold: float, count: int, sample: Image) -> None:
+    """Writes an animated GIF that repeats for ever.
+
+    All frames share one palette, so that what stands still is stored once.
+
+    Args:
+        path: The file.
+        frames: HW3 `uint8`, all of one size.
+        rate: Frames a second; a GIF counts in hundredths of a second.
+        hold: Seconds of the last frame.
+        count: How many frames there are.
+        sample: A picture with the colours of all frames.
+
+    Raises:
+        CalcoError: When it cannot be written.
+    """
+    make_folder(path.parent)
+    palette = Pillow.fromarray(sample).quantize(255, Pillow.Quantize.MEDIANCUT, dither=Pillow.Dither.NONE)
+    made = (Pillow.fromarray(frame).quantize(palette=palette, dither=Pillow.Dither.NONE) for frame in frames)
+    step = max(20, round(100 / rate) * 10)
+    spans = [step] * (count - 1) + [max(step, round(hold * 100) * 10)]
+    first = next(made)
+    with replacing(path) as temporary:
+        first.save(temporary, "GIF", save_all=True, append_images=made, duration=spans, loop=0, optimize=True)
+
+
+def write_film(path: Path, frames: Iterator[Image], *, rate: float, hold: float) -> None:
+    """Writes a film of any kind; the last frame is repeated for as long as it is held.
+
+    Args:
+        path: The file, whose ending tells the kind.
+        frames: HW3 `uint8`, all of one size of even numbers.
+        rate: Frames a second.
+        hold: Seconds of the last frame.
+
+    Raises:
+        CalcoError: When it cannot be encoded or written.
+    """
+    exact = Fraction(rate).limit_denominator(1000)
+    first = next(frames)
+    with FilmWriter(path, (first.shape[1], first.shape[0]), rate=exact) as writer:
+        for number, frame in enumerate(_held(chain([first], frames), max(1, round(hold * rate)))):
+            writer.write(frame, number / exact)
+
+
+def _held(frames: Iterable[Image], times: int) -> Iterator[Image]:
+    """The frames, the last of them so many times."""
+    last = None
+    for frame in frames:
+        last = frame
+        yield frame
+    if last is not None:
+        yield from repeat(last, times - 1)

@@ -1,0 +1,194 @@
+"""`calco detect slide`: the window's film, and what a classifier finds through it."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from calco import images
+from calco.annotations.detections import Detections
+from calco.console import bar, say
+from calco.detection.boxes import matrix_nms, nms, soft_nms
+from calco.detection.sliding.classifier import LooksThrough, WindowClassifier, load_classifier, save_classifier
+from calco.detection.sliding.config import SlideConfig
+from calco.detection.sliding.examples import as_seen, cut
+from calco.detection.sliding.film import write_film, write_gif
+from calco.detection.sliding.learning import learn
+from calco.detection.sliding.scene import Hits, Scene
+from calco.detection.sliding.windows import Level, levels
+from calco.detection.tables import as_rows
+from calco.errors import CalcoError
+from calco.files import atomic_write
+from calco.images import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Slid:
+    """What a window has shown.
+
+    Attributes:
+        picture_wh: Width and height of the picture.
+        rounds: The windows, by their size.
+        too_large: Scales at which the window was larger than the picture.
+        frames: Windows that the film shows.
+        before: The hits, before suppression; None without a classifier.
+        after: What is left of them.
+        seconds: That the classifier took for all windows.
+        classifier: What was learnt or loaded; None without one.
+        pictures: What the examples were recognised as.
+        left_out: Examples that could not be used: name and reason.
+    """
+
+    picture_wh: tuple[int, int]
+    rounds: tuple[Level, ...]
+    too_large: tuple[float, ...]
+    frames: int
+    before: Detections | None = None
+    after: Detections | None = None
+    seconds: float = 0.0
+    classifier: LooksThrough | None = None
+    pictures: str = ""
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def windows(self) -> int:
+        """How many windows there were."""
+        return sum(len(level.boxes) for level in self.rounds)
+
+
+def slide(config: SlideConfig) -> Slid:
+    """Moves the window, classifies what it shows if that is asked for, and writes film, boxes and classifier.
+
+    Raises:
+        CalcoError: When the picture cannot be read, no window fits, the examples or the classifier cannot be used, or a
+            file cannot be written.
+    """
+    picture = images.read(config.picture)
+    _refuse_overwriting(config)
+    size_wh = (picture.shape[1], picture.shape[0])
+    rounds, too_large = levels(size_wh, config.window_wh, config.step, config.scales)
+    boxes = np.concatenate([level.boxes for level in rounds])
+    looker, summary, left_out = _looker(config)
+    hits, after, seconds = None, None, 0.0
+    if looker is not None:
+        start = time.perf_counter()
+        hits = scored(picture, boxes, looker, config.threshold, config.batch)
+        seconds = time.perf_counter() - start
+        after = suppressed(hits.found, config)
+        row = {"picture": Path(config.picture).name, "width": size_wh[0], "height": size_wh[1]}
+        line = json.dumps(row | {"detections": as_rows(after)}, ensure_ascii=False)
+        atomic_write(config.boxes_path, line + "\n")
+    shown = _film(config, picture, rounds, hits, after)
+    return Slid(
+        size_wh, tuple(rounds), tuple(too_large), shown, None if hits is None else hits.found, after, seconds, looker,
+        summary, tuple(left_out),
+    )  # fmt: skip
+
+
+def scored(
+    picture: Image, boxes: npt.NDArray[np.int64], looker: LooksThrough, threshold: float, batch: int = 32
+) -> Hits:
+    """What a classifier says of each window of a picture.
+
+    Args:
+        picture: HWC of any type.
+        boxes: N x 4, the windows.
+        looker: The classifier.
+        threshold: From which on a window is a hit.
+        batch: Windows that it sees at once.
+    """
+    seen = as_seen(picture)
+    scores = np.zeros(len(boxes), np.float32)
+    places = np.zeros(len(boxes), np.int64)
+    with bar("looking through the window", len(boxes), unit="windows/s") as advance:
+        for start in range(0, len(boxes), batch):
+            found = looker.probabilities([cut(seen, box) for box in boxes[start : start + batch]])
+            scores[start : start + batch] = found.max(1)
+            places[start : start + batch] = found.argmax(1)
+            advance(min(start + batch, len(boxes)))
+    return Hits(boxes, scores, tuple(looker.classes[place] for place in places), threshold, tuple(looker.classes))
+
+
+def suppressed(found: Detections, config: SlideConfig) -> Detections:
+    """What is left of overlapping hits; where scores are lowered, those that stay hits."""
+    scores = np.zeros(0, np.float32) if found.scores is None else found.scores
+    if config.suppression == "nms":
+        return found.select(nms(found.boxes, scores, config.iou, found.classes))
+    if config.suppression == "matrix":
+        kept, now = matrix_nms(found.boxes, scores, found.classes, least=config.threshold)
+    else:
+        kept, now = soft_nms(
+            found.boxes, scores, config.iou, found.classes, least=config.threshold,
+            method="linear" if config.suppression == "soft-linear" else "gaussian",
+        )  # fmt: skip
+    chosen = found.select(kept)
+    return Detections(boxes=chosen.boxes, classes=chosen.classes, scores=now.astype(np.float32))
+
+
+def _looker(config: SlideConfig) -> tuple[LooksThrough | None, str, list[tuple[str, str]]]:
+    """The classifier that is asked for, learnt or loaded."""
+    if config.classifier:
+        return load_classifier(config.classifier, config.device), "", []
+    if not config.examples:
+        return None, "", []
+    learnt, summary, left_out = learn(config)
+    save_classifier(config.saved_path, learnt)
+    say(f"{summary}\n{learnt_words(learnt)}\n{config.saved_path} is written")
+    return learnt, summary, left_out
+
+
+def learnt_words(learnt: WindowClassifier) -> str:
+    """How good a classifier is, in a sentence."""
+    info = learnt.info
+    text = f"learnt {', '.join(info.classes)} from {info.examples} windows by {info.features}"
+    if info.accuracy is None or info.background is None:
+        return f"{text}; no pictures were left to try it on"
+    text += f"; of {info.held_out} windows of other pictures {info.accuracy:.1%} are told right"
+    text += f" (background everywhere would be right for {info.background:.1%})"
+    return text + (f", of those with a thing {info.recall:.1%}" if info.recall is not None else "")
+
+
+def _film(
+    config: SlideConfig, picture: Image, rounds: Sequence[Level], hits: Hits | None, after: Detections | None
+) -> int:
+    """Writes the film; returns how many windows it shows."""
+    scene = Scene(picture, config.side, hits)
+    boxes = np.concatenate([level.boxes for level in rounds])
+    every = -(-len(boxes) // config.film_windows)
+    shown = list(range(0, len(boxes), every))
+    ends = np.cumsum([len(level.boxes) for level in rounds])
+    last = scene.last(after, _last_words(config, len(boxes), hits, after))
+
+    def frames() -> Iterator[Image]:
+        with bar("drawing", len(shown) + 1, unit="frames/s") as advance:
+            for number, place in enumerate(shown):
+                level = rounds[int(np.searchsorted(ends, place, side="right"))]
+                size = f"{level.size_wh[0]}×{level.size_wh[1]}"
+                yield scene.window(boxes, place, f"window {place + 1} of {len(boxes)}, {size}, step {level.step}")
+                advance(number + 1)
+            yield last
+
+    path = Path(config.out)
+    if config.is_gif:
+        sample = scene.sample([last])
+        write_gif(path, frames(), rate=config.rate, hold=config.hold, count=len(shown) + 1, sample=sample)
+    else:
+        write_film(path, frames(), rate=config.rate, hold=config.hold)
+    return len(shown)
+
+
+def _last_words(config: SlideConfig, windows: int, hits: Hits | None, after: Detections | None) -> list[str]:
+    if hits is None or after is None:
+        return [f"{windows} windows"]
+    how = {"nms": f"NMS at IoU {config.iou:g}", "matrix": "matrix NMS"}.get(config.suppression, config.suppression)
+    return [f"{len(hits.found)} of {windows} windows are hits", f"{len(after)} boxes after {how}"]
+
+
+def _refuse_overwriting(config: SlideConfig) -> None:
+    if os.path.exists(config.out) and os.path.samefile(config.out, config.picture):
+        raise CalcoError(f"--out {config.out} is the picture that is read; choose another name")
