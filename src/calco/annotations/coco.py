@@ -76,6 +76,7 @@ def _thing(entry: dict[str, Any], label: str, where: str) -> Thing:
         where=where,
         label=label,
         corners=(left, top, left + width, top + height) if entry.get("bbox") else None,
+        order="sized",
         polygons=tuple(map(_polygon, rings)),
         runs=runs,
         ignored=bool(entry.get("iscrowd")),

@@ -13,11 +13,10 @@ from calco.annotations.geometry import Polygon, clip, extent
 from calco.annotations.matching import Pictures
 from calco.annotations.record import Fault, Problem, Record, Size
 from calco.annotations.runs import Runs
+from calco.annotations.suspicion import Corners, Order, Suspicion
 from calco.errors import CalcoError
 
 _SLACK: Final = 1e-5  # of a side: what rounding to six digits puts outside is not worth a word
-
-Corners = tuple[float, float, float, float]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -28,6 +27,7 @@ class Thing:
         where: The line, entry or object in its file.
         label: Its class.
         corners: Left, top, right, bottom; None where only its outline was said.
+        order: In which its format writes the four numbers of a box.
         polygons: Its rings.
         runs: Its packed mask.
         ignored: Whether it is a crowd or a difficult one.
@@ -38,6 +38,7 @@ class Thing:
     where: str
     label: str
     corners: Corners | None = None
+    order: Order = "corners"
     polygons: tuple[Polygon, ...] = ()
     runs: Runs | None = None
     ignored: bool = False
@@ -57,6 +58,7 @@ class Gathering:
         self.pictures, self.classes = pictures, tuple(classes)
         self.records: list[Record] = []
         self.problems: list[Problem] = []
+        self.suspicion = Suspicion()
         self._taken: dict[Path, str] = {}
 
     def note(self, where: str, fault: Fault, reason: str, picture: str = "") -> None:
@@ -143,6 +145,8 @@ class Gathering:
         if corners is None:
             self.note(thing.where, "empty", "it has neither box nor outline; left out", name)
             return None
+        if thing.corners and frame:
+            self.suspicion.see(thing.corners, thing.order, frame, thing.where, name)
         left, top, right, bottom = corners
         said = f"the box {left:g} {top:g} {right:g} {bottom:g}"
         if left == right or top == bottom:

@@ -31,6 +31,7 @@ FORMATS: Final[dict[str, tuple[str, Reader]]] = {
 }
 _SUFFIXES: Final = (".json", ".jsonl", ".xml", ".txt")
 _NO_LABELS: Final = frozenset({"classes.txt", "labels.txt", "notes.txt", "predefined_classes.txt", "readme.txt"})
+_TEXTS: Final = ("corners", "yolo")  # formats whose files look alike from outside
 _HEAD: Final = 1 << 16  # bytes of a file that tell its format
 _TRIED: Final = 5  # files of one ending in one folder that are looked into
 _DEPTH: Final = 3  # folders below the first that are looked into, to see whether there are annotations at all
@@ -59,7 +60,7 @@ def read_annotations(
         CalcoError: When no annotations are there, or the only file cannot be read.
     """
     path = Path(path)
-    form, files = _files(path)
+    form, files, others = _files(path)
     known = _pictures(pictures, path)
     if form == "yolo" and not classes:
         top = known.root if known else path.parent
@@ -67,13 +68,23 @@ def read_annotations(
     into = Gathering(known, classes)
     words, read = FORMATS[form]
     found: list[str] = []
+    for other, strangers in others.items():
+        reason = (
+            f"{len(strangers):,} files hold {FORMATS[other][0]} and the others {words}, which is read; name the one "
+        )
+        into.note(str(strangers[0]), "mixed", f"{reason}that is meant with --annotations", strangers[0].stem)
     for file in files:
+        own = sniff(file) if form in _TEXTS else None
+        if own not in (None, form):
+            into.note(str(file), "mixed", f"it holds {FORMATS[own][0]} and the others {words}; left out", file.stem)
+            continue
         try:
             found += read(file, into)
         except CalcoError as error:
             if len(files) == 1:
                 raise
             into.note(str(file), "unreadable", f"{_without(str(error), file)}; left out", file.stem)
+    into.problems += into.suspicion.problems()
     # COCO numbers its classes, so their order means something.
     names = dict.fromkeys(found) if form == "coco" else sorted(set(found))
     return Annotations(
@@ -135,6 +146,22 @@ def _sniff_text(lines: list[list[str]]) -> str | None:
     return "yolo" if shares and values[0] >= 0 and values[0] == int(values[0]) else None
 
 
+def _in_pixels(path: Path) -> str:
+    """What is to be said of a file that would be YOLO's, were its numbers shares."""
+    if path.suffix.lower() != ".txt":
+        return ""
+    for place, line in enumerate(read_text(path).splitlines(), 1):
+        words = line.split()
+        if len(words) in (5, 6) and words[0].isdecimal() and _is_box(words[1:]):
+            return (
+                f"{path}, line {place}: {line.strip()[:60]!r} would be YOLO's class, centre x, centre y, width, "
+                "height, were its numbers shares of width and height; divide pixels by the picture's size"
+            )
+        if line.strip():
+            break
+    return ""
+
+
 def _is_box(words: list[str]) -> bool:
     try:
         return len([number(word) for word in words[:4]]) == 4
@@ -146,8 +173,8 @@ def _is_candidate(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES) and name.lower() not in _NO_LABELS
 
 
-def _files(path: Path) -> tuple[str, list[Path]]:
-    """The format of a file or folder, and the files in it."""
+def _files(path: Path) -> tuple[str, list[Path], dict[str, list[Path]]]:
+    """The format of a file or folder, the files in it, and those in other formats."""
     if not path.is_dir():
         form = sniff(path)
         if form is None:
@@ -156,14 +183,15 @@ def _files(path: Path) -> tuple[str, list[Path]]:
                 parse_json(text, str(path))  # a broken file is told where it breaks
             known = ", ".join(words for words, _ in FORMATS.values())
             raise CalcoError(f"{path} holds no annotations that are known; the formats are {known}")
-        return form, [path]
+        return form, [path], {}
     groups: dict[tuple[str, str], list[Path]] = {}
     for file in map(Path, list_files(path, _is_candidate).paths):
         groups.setdefault((str(file.parent), file.suffix.lower()), []).append(file)
     forms = {group: form for group, files in groups.items() if (form := _form_of(files))}
     if not forms:
         known = ", ".join(words for words, _ in FORMATS.values())
-        raise CalcoError(f"{path} holds no annotations that are known; the formats are {known}")
+        hint = next(filter(None, (_in_pixels(file) for files in groups.values() for file in files[:_TRIED])), "")
+        raise CalcoError(hint or f"{path} holds no annotations that are known; the formats are {known}")
     form = min(forms.values(), key=list(FORMATS).index)
     # Labels without a single box are empty files, which tell no format: they lie beside those that do.
     tops = {Path(group[0]).parent for group, found in forms.items() if found == form}
@@ -173,7 +201,11 @@ def _files(path: Path) -> tuple[str, list[Path]]:
         if forms.get(group) == form
         or (form == "yolo" and Path(group[0]).parent in tops and not any(file.stat().st_size for file in files))
     ]
-    return form, sorted(file for group in chosen for file in groups[group])
+    others: dict[str, list[Path]] = {}
+    for group, found in forms.items():
+        if found != form:
+            others.setdefault(found, []).extend(sorted(groups[group]))
+    return form, sorted(file for group in chosen for file in groups[group]), others
 
 
 def _form_of(files: Iterable[Path]) -> str | None:

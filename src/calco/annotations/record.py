@@ -11,10 +11,11 @@ from calco.errors import CalcoError
 
 Size: TypeAlias = tuple[int, int]  # width and height
 Fault: TypeAlias = Literal[
-    "outside", "inverted", "empty", "unknown class", "damaged", "unreadable", "other size", "no picture"
-]
+    "outside", "inverted", "empty", "order", "unit", "unknown class", "damaged", "unreadable", "other size", "mixed",
+    "no picture",
+]  # fmt: skip
 
-COSTS_A_PICTURE: Final = ("unreadable", "other size", "no picture")
+COSTS_A_PICTURE: Final = ("unreadable", "other size", "mixed", "no picture")
 """The faults that cost a whole picture; any other costs one thing in it at the most."""
 
 

@@ -54,7 +54,8 @@ def _thing(words: list[str], names: Sequence[str], where: str) -> Thing:
     if len(values) in (4, 5):
         x, y, width, height = values[:4]
         corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        return Thing(where=where, label=label, corners=corners, score=values[4] if len(values) == 5 else None)
+        score = values[4] if len(values) == 5 else None
+        return Thing(where=where, label=label, corners=corners, order="centred", score=score)
     if len(values) < 6 or len(values) % 2:
         raise CalcoError(f"{len(values)} numbers after the class are neither a box (4) nor a polygon (6, 8, ...)")
     return Thing(where=where, label=label, polygons=(np.array(values, np.float32).reshape(-1, 2),))

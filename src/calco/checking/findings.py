@@ -18,6 +18,7 @@ from calco.pairs.sources import Source
 Severity = Literal["must", "should", "note"]
 Mend = Literal["", "groups", "drop", "palette"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("must", "should", "note")
+_OF_ALL: Final = ("order", "unit")  # faults of the whole set
 SMALL: Final = 64
 """Pixels of the shorter side under which a picture is small."""
 
@@ -206,6 +207,8 @@ def _boxes(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     for problem in source.problems:
         if problem.fault in COSTS_A_PICTURE:
             continue  # its picture stands among what was left out
+        if problem.fault in _OF_ALL:
+            continue
         # What could not be read often names its picture without folder and ending, or does not name it at all.
         key = keys.get(problem.picture) or stems.get(os.path.splitext(os.path.basename(problem.picture))[0])
         if key and problem.reason.endswith("left out"):
@@ -215,7 +218,10 @@ def _boxes(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     wrong, beyond = (
         tuple(Case((key,), "; ".join(reasons)) for key, reasons in each.items() if reasons) for each in (lost, odd)
     )
+    of_all = tuple(Case((problem.where,), problem.reason) for problem in source.problems if problem.fault in _OF_ALL)
     return [
+        Finding("boxes-order", "must", "The boxes are in another order or unit than their format's",
+                "A detector would learn from places where nothing is. Export the annotations again.", of_all),
         Finding("boxes-outside", "must", f"{_n(wrong, 'picture')} with boxes outside it, or that enclose nothing",
                 "What they mark is lost. Correct the annotations, or leave the pictures out.", wrong, "drop"),
         Finding("boxes-beyond", "should", f"{_n(beyond, 'picture')} with boxes that had to be mended",

@@ -28,7 +28,7 @@ MEMBERS = 6
 SAMPLES = 30
 SIDE = 240
 """Pixels of the longer side of a picture on the page."""
-_WITHOUT_PICTURES = ("unreadable", "sizes-differ", "left-out", "dropped")
+_WITHOUT_PICTURES = ("unreadable", "sizes-differ", "left-out", "dropped", "boxes-order")
 _BOX_COLOUR = (255, 80, 40)
 
 
