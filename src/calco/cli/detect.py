@@ -20,7 +20,24 @@ def predict(args: list[str]) -> None:
     tell(done)
 
 
+def export(args: list[str]) -> None:
+    """Writes a detector as one file for other programs."""
+    import tyro
+
+    from calco.console import say
+    from calco.detection.export import export_detector
+    from calco.detection.predict_config import ExportConfig
+
+    config = tyro.cli(ExportConfig, args=args, prog="calco detect export", description=export.__doc__)
+    done = export_detector(
+        config.model, config.to, config.out or None, pictures=config.pictures or None, licence=config.licence
+    )
+    for sentence in done.said:
+        say(sentence)
+
+
 DETECT: dict[str, Callable[[list[str]], None]] = {
     "predict": predict,
+    "export": export,
 }
 """Finding things in pictures and film: boxes, detectors, their scores, and the watch."""
