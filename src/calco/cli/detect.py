@@ -81,9 +81,26 @@ def slide(args: list[str]) -> None:
     say(f"{config.out} is written" + (f", and {config.boxes_path}" if done.after is not None else ""))
 
 
+def export(args: list[str]) -> None:
+    """Writes a detector as one file for other programs."""
+    import tyro
+
+    from calco.console import say
+    from calco.detection.export import export_detector
+    from calco.detection.predict_config import ExportConfig
+
+    config = tyro.cli(ExportConfig, args=args, prog="calco detect export", description=export.__doc__)
+    done = export_detector(
+        config.model, config.to, config.out or None, pictures=config.pictures or None, licence=config.licence
+    )
+    for sentence in done.said:
+        say(sentence)
+
+
 DETECT: dict[str, Callable[[list[str]], None]] = {
     "explore": explore,
     "evaluate": evaluate,
     "predict": predict,
+    "export": export,
     "slide": slide,
 }

@@ -100,6 +100,8 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         """Checks what does not need model or pictures."""
+        if not self.model:
+            raise CalcoError("no MODEL is named; name a run of calco detect train, a model folder or an exported file")
         if not self.sources:
             raise CalcoError("no SOURCE is named; name pictures, films or folders, or camera")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
@@ -126,3 +128,28 @@ class PredictConfig:
         """What is told to a live source and its sinks."""
         names = ("live", "window", "page", "size", "rate", "patience", "seconds", "model")
         return {name: getattr(self, name) for name in names} | {"out": self.out or None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Writes a detector as one file for other programs, tried on real pictures before it gets its name."""
+
+    model: Annotated[str, Positional, arg(metavar="MODEL")] = ""
+    """A run of calco detect train, or a model folder."""
+
+    to: Literal["onnx", "openvino"] = "onnx"
+    """What reads it: ONNX Runtime, or OpenVINO."""
+
+    out: str = ""
+    """The file; by default the model's name in the present folder, ending in .onnx or .zip."""
+
+    pictures: str = ""
+    """The folder of pictures that it is tried on; by default pictures of the training that were kept apart."""
+
+    licence: str = ""
+    """Under which the model may be used; stands in the file."""
+
+    def __post_init__(self) -> None:
+        """Checks that a model is named."""
+        if not self.model:
+            raise CalcoError("no MODEL is named; name a run of calco detect train, or a model folder")

@@ -33,7 +33,7 @@ def onnx_parts(model: Translator) -> Parts:
     needs("onnx", "onnxscript", extra="export")
     before, network, after, picture = torch_parts(model)
     multiple = model.generator.multiple
-    with torch.no_grad(), _silent():
+    with torch.no_grad(), silent():
         prepared, seen = before(picture)
         maps = maps_like(model, seen)
         return {
@@ -51,7 +51,7 @@ def onnx_network(model: Translator) -> "onnx.ModelProto":
     """
     needs("onnx", "onnxscript", extra="export")
     before, network, _, picture = torch_parts(model)
-    with torch.no_grad(), _silent():
+    with torch.no_grad(), silent():
         _, seen = before(picture)
         return _written(network, (seen,), [SEEN], [MAPS], (2, 3), model.generator.multiple)
 
@@ -144,7 +144,7 @@ def _written(
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Keeps what torch remarks on its own ways from the terminal."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     before = [logger.level for logger in loggers]

@@ -78,6 +78,8 @@ def describe(path: str | Path) -> Description:
     if text is None:
         raise CalcoError(f"{file} was not written by calco export (it has no description); name a file that was")
     record = parse_json(text.encode(), file)
+    if record.get("kind") == "detector":
+        raise CalcoError(f"{file} holds a detector, not a translator; calco detect predict takes it")
     if not isinstance(record.get("format"), int) or not isinstance(record.get("model"), dict):
         raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
     if record["format"] > EXPORT_FORMAT or int(record["model"].get("format", 0)) > FORMAT:

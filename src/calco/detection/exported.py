@@ -1,0 +1,207 @@
+"""Detectors in one file, as `calco detect export` writes them, behind the interface of a Detector."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from calco.detection.model import FORMAT, KIND, Detector, DetectorInfo
+from calco.detection.network import DetectionNetwork, Things
+from calco.errors import CalcoError
+from calco.files import explain, parse_json
+from calco.images import Image
+from calco.inference.runtimes import described, needs, openvino_core, read_onnx, read_openvino
+from calco.records import from_record
+
+EXPORT_FORMAT: Final = 1
+ENDINGS: Final = {".onnx": "onnx", ".zip": "openvino"}
+INPUT, BOXES, SCORES = "pictures", "boxes", "scores"
+"""Tensors of a file: N, S, S, 3 `uint8` in; out N, Q, 4 (left, top, right, bottom in pixels of the square), N, Q, C."""
+_SURE: Final = 1e-7  # a score of 0 or 1 has no finite logit
+
+Answer = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What stands in an exported file beside its graph.
+
+    Attributes:
+        format: Of this description.
+        kind: Tells it from a translator's.
+        calco: The version that wrote it.
+        model: The whole `model.json`.
+        overlapping: Whether one thing has several boxes, of which all but the best must be suppressed.
+        licence: Under which the model may be used; empty where nobody said.
+        compared: How far the file's boxes lie from the model's, and on what.
+    """
+
+    format: int
+    calco: str
+    model: dict[str, Any]
+    overlapping: bool
+    kind: str = KIND
+    licence: str = ""
+    compared: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def info(self) -> DetectorInfo:
+        """Of the model."""
+        return from_record(DetectorInfo, self.model, "the model in it")
+
+
+class Graph(Protocol):
+    """An opened file."""
+
+    def __call__(self, squares: Image) -> Answer:
+        """N, S, S, 3 `uint8` => boxes N, Q, 4 and scores N, Q, C."""
+        ...
+
+
+def is_exported(path: str | Path) -> bool:
+    """Whether a path means an exported file, by its ending."""
+    given = Path(path)
+    return given.suffix in ENDINGS and not given.is_dir()
+
+
+def describe(path: Path) -> Description:
+    """What an exported file says of itself.
+
+    Raises:
+        CalcoError: When it is not there, damaged, of a newer format or no detector of Calco's, or a library is missing.
+    """
+    try:
+        text = described(path)
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    except ValueError as error:
+        raise CalcoError(f"{path} cannot be used: {error}; export the model again") from error
+    if text is None:
+        raise CalcoError(f"{path} was not written by calco detect export (it has no description); name a file that was")
+    record = parse_json(text.encode(), path)
+    if record.get("kind") != KIND:
+        raise CalcoError(f"{path} holds a translator, not a detector; calco translate takes it")
+    if int(record.get("format", 0)) > EXPORT_FORMAT or int(record.get("model", {}).get("format", 0)) > FORMAT:
+        raise CalcoError(
+            f"{path} is of a newer format than this Calco reads ({EXPORT_FORMAT}); update Calco: "
+            "pip install --upgrade calco"
+        )
+    try:
+        return msgspec.convert(record, Description)
+    except msgspec.ValidationError as error:
+        raise CalcoError(f"{path} is damaged ({error}); export the model again") from error
+
+
+def load_exported(path: str | Path, *, runtime: str = "auto", precision: str = "auto") -> Detector:
+    """Opens an exported file for use.
+
+    Args:
+        path: What `calco detect export` wrote.
+        runtime: onnxruntime or openvino; auto takes the one that the file is made for.
+        precision: fp32, or bf16 with OpenVINO; auto takes fp32.
+
+    Raises:
+        CalcoError: When it cannot be used.
+    """
+    file = Path(path)
+    kind = ENDINGS[file.suffix]
+    chosen = runtime if runtime != "auto" else "onnxruntime" if kind == "onnx" else "openvino"
+    if chosen not in ("onnxruntime", "openvino") or (chosen == "onnxruntime" and kind == "openvino"):
+        fits = "onnxruntime or openvino" if kind == "onnx" else "openvino"
+        raise CalcoError(f"{file} is computed by {fits}, and --runtime is {runtime}; leave it out")
+    if precision not in ("auto", "fp32") and not (precision == "bf16" and chosen == "openvino"):
+        raise CalcoError(f"{chosen} computes {file} in fp32, and {precision} was asked for; leave --precision out")
+    found = describe(file)
+    hint = "bf16" if precision == "bf16" else "f32"
+    graph: Graph = OnnxGraph(file) if chosen == "onnxruntime" else OpenvinoGraph(file, hint)
+    return Detector(found.info, GraphNetwork(graph, found.info.size, overlapping=found.overlapping))
+
+
+class GraphNetwork(DetectionNetwork):
+    """An exported file as the network of a Detector: bytes in, boxes in pixels and scores out, and what that means.
+
+    Args:
+        graph: The opened file.
+        size: The side of its square, pixels.
+        overlapping: As of `DetectionNetwork`.
+    """
+
+    def __init__(self, graph: Graph, size: int, *, overlapping: bool) -> None:
+        super().__init__()
+        self._graph, self._size, self.overlapping = graph, size, overlapping
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """As `DetectionNetwork.forward`."""
+        squares = ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        edges, scores = (torch.from_numpy(part) for part in self._graph(squares.numpy()))
+        low, high = edges[..., :2], edges[..., 2:]
+        boxes = torch.cat([(low + high) / 2, high - low], -1) / self._size
+        return torch.logit(scores, eps=_SURE), boxes
+
+    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:  # noqa: ARG002
+        """An exported file does not learn."""
+        raise CalcoError("an exported file does not learn; train the model that it was made of")
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """None."""
+        return iter(())
+
+
+class OnnxGraph:
+    """An ONNX file in ONNX Runtime, on the CPU."""
+
+    def __init__(self, path: Path) -> None:
+        needs("onnxruntime", extra="export")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        data = read_onnx(path).SerializeToString()
+        self._session: Any = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
+
+    def __call__(self, squares: Image) -> Answer:
+        """As of `Graph`."""
+        boxes, scores = self._session.run([BOXES, SCORES], {INPUT: squares})
+        return boxes, scores
+
+
+class OpenvinoGraph:
+    """An ONNX file, or an OpenVINO model in a zip file, in OpenVINO on the CPU.
+
+    Args:
+        path: The file.
+        hint: What it computes in: f32 or bf16.
+    """
+
+    def __init__(self, path: Path, hint: str = "f32") -> None:
+        needs("openvino", extra="openvino")
+        core = openvino_core()
+        self._model = core.read_model(path.read_bytes()) if path.suffix == ".onnx" else read_openvino(path)
+        settings = {
+            "INFERENCE_PRECISION_HINT": hint,
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+
+        def compiled(shape: tuple[int, ...]) -> Any:
+            # A graph of fixed size is the faster one, and batches have few sizes.
+            model = self._model.clone()
+            model.reshape(list(shape))
+            return core.compile_model(model, "CPU", settings).create_infer_request()
+
+        self._request: Callable[[tuple[int, ...]], Any] = lru_cache(4)(compiled)
+
+    def __call__(self, squares: Image) -> Answer:
+        """As of `Graph`."""
+        request = self._request(squares.shape)
+        request.infer([np.ascontiguousarray(squares)])
+        boxes, scores = (request.get_tensor(name).data.copy() for name in (BOXES, SCORES))
+        return boxes, scores
