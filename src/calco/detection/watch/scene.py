@@ -102,12 +102,11 @@ class Scene:
         for number, name in zip(found.track_ids if found.track_ids is not None else (), found.classes, strict=False):
             seconds = f" {running[int(number)]:.1f} s" if int(number) in running else ""
             labels.append(f"{name} {number}{seconds}")
-        drawn = self._drawer(picture, found, labels)
         for track in tracks:
-            if track.id in alarmed:
+            if track.id in alarmed:  # below the labels, which must stay readable
                 left, top, right, bottom = (round(float(end)) for end in track.box)
-                cv2.rectangle(drawn, (left, top), (right, bottom), ALARM, 2 * sizes.line + 1)
-        return drawn
+                cv2.rectangle(picture, (left, top), (right, bottom), ALARM, 4 * sizes.line + 1)
+        return self._drawer(picture, found, labels)
 
 
 def detections_of(tracks: Sequence[Track]) -> Detections:

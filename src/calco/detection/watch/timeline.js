@@ -1,10 +1,11 @@
 "use strict";
 const { events, tracks, rules, colours } = JSON.parse(document.getElementById("watched").textContent);
 const chart = document.getElementById("chart"), told = document.getElementById("told"), dialog = document.getElementById("crop");
-const LANE = 24, BAR = 7, GAP = 3, TOP = 26, LABEL = 8, MOST_ROWS = 60;
+const LANE = 24, BAR = 9, GAP = 3, TOP = 26, MOST_ROWS = 60;
 const first = Math.min(...tracks.map(t => t[2]), ...events.map(e => e.time), Infinity);
 const start = Number.isFinite(first) ? first : 0;
 const end = Math.max(start + 1, ...tracks.map(t => t[3]), ...events.map(e => e.time));
+const PAD = 10;
 const margin = Math.max((end - start) * 0.01, 0.05);
 const whole = [start - margin, end + margin];
 let view = [...whole];
@@ -31,7 +32,8 @@ const rows = Math.min(ends.length, MOST_ROWS);
 
 function draw() {
   const width = chart.clientWidth || 1000, lanes = rules.length * LANE, height = TOP + lanes + rows * (BAR + GAP) + 14;
-  const at = seconds => LABEL + (seconds - view[0]) / (view[1] - view[0]) * (width - 2 * LABEL);
+  const left = rules.length ? Math.min(width * 0.3, 18 + 7 * Math.min(22, Math.max(...rules.map(rule => rule.length)))) : PAD;
+  const at = seconds => left + (seconds - view[0]) / (view[1] - view[0]) * (width - left - PAD);
   chart.setAttribute("viewBox", `0 0 ${width} ${height}`);
   chart.style.height = `${height}px`;
   chart.replaceChildren();
@@ -44,16 +46,16 @@ function draw() {
   }
   placed.forEach(([[number, name, from, to], row]) => {
     if (row >= rows || to < view[0] || from > view[1]) return;
-    const x = Math.max(at(from), -10), bar = make("rect", {
-      class: "track", x, width: Math.max(2, Math.min(at(to), width + 10) - x), rx: 2,
+    const x = Math.max(at(from), left), bar = make("rect", {
+      class: "track", x, width: Math.max(2, Math.min(at(to), width) - x), rx: 2,
       y: TOP + lanes + row * (BAR + GAP) + 4, height: BAR, fill: colours[name] || "#888", "data-track": number }, chart);
     bar.addEventListener("pointerenter", () => { told.textContent = `${name} ${number}: ${clock(from)} to ${clock(to)}`; });
-    bar.addEventListener("click", () => choose(number));
+    bar.addEventListener("click", () => choose(number, true));
   });
   rules.forEach((rule, lane) => {
     const y = TOP + lane * LANE + LANE / 2;
-    make("line", { class: "lane", x1: 0, x2: width, y1: y, y2: y }, chart);
-    make("text", { x: LABEL, y: y - 5 }, chart).textContent = rule;
+    make("line", { class: "lane", x1: left, x2: width, y1: y, y2: y }, chart);
+    make("text", { x: PAD, y: y + 4 }, chart).textContent = rule.length > 22 ? `${rule.slice(0, 21)}…` : rule;
   });
   events.forEach(event => {
     if (event.time < view[0] || event.time > view[1]) return;
@@ -67,7 +69,7 @@ function draw() {
     dot.addEventListener("keydown", key => { if (key.key === "Enter" || key.key === " ") { key.preventDefault(); enlarge(event.event); } });
   });
 }
-function choose(number) {
+function choose(number, scrolls) {
   let chosen = null;
   for (const bar of chart.querySelectorAll(".track")) bar.classList.toggle("on", bar.dataset.track === String(number));
   for (const card of document.querySelectorAll(".event")) {
@@ -75,7 +77,7 @@ function choose(number) {
     card.classList.toggle("on", mine);
     if (mine && !card.hidden) chosen = card;
   }
-  if (chosen) chosen.scrollIntoView({ block: "nearest" });
+  if (chosen && scrolls) chosen.scrollIntoView({ block: "nearest" });
 }
 function enlarge(number) {
   const card = document.getElementById(`event-${number}`);
@@ -84,7 +86,7 @@ function enlarge(number) {
   shown.hidden = !crop;
   if (crop) { shown.src = crop.src; shown.alt = crop.alt; }
   dialog.querySelector("figcaption").replaceChildren(...[...card.querySelector(".told").childNodes].map(node => node.cloneNode(true)));
-  choose(card.dataset.track);
+  choose(card.dataset.track, false);
   dialog.showModal();
 }
 function zoom(scale, middle = (view[0] + view[1]) / 2) {

@@ -2,8 +2,9 @@
 
 Nothing is thrown away for a low score: what scores high is matched with the tracks first, and what scores low then with
 those that are left, since a thing half hidden scores low and is still there (the paper's algorithm 1). Of our own are
-steps of any length in time, classes that never mix, and tracks that come back: what was hidden for a while is known
-again by where it can have gone and by its colours.
+steps of any length in time, classes that never mix, a wider round with grown boxes for what moved further than it is
+wide (Yang et al., 2023, arXiv 2211.14317), and tracks that come back: what was hidden for a while is known again by
+where it can have gone and by its colours.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from calco.annotations.detections import Detections
 from calco.detection.watch import kalman
 from calco.detection.watch.kalman import Floats
 from calco.detection.watch.looks import likeness, look_of
-from calco.detection.watch.matching import iou, matched
+from calco.detection.watch.matching import iou, larger, matched
 from calco.errors import CalcoError
 from calco.images import Image
 
@@ -26,6 +27,7 @@ MOST: Final = 500
 TRAIL: Final = 32
 """Places that a track remembers of its way."""
 _SMOOTH: Final = 0.3  # share of the newest score in a track's
+_GROWN: Final = 0.5  # share of its sides by which a box is grown on each in the wider round
 _CONFIRMED: Final = 2  # detections after which a track is believed; in the first frame one
 
 
@@ -145,8 +147,14 @@ class Tracker:
         rest, strong = _without(everything, strong, pairs)
         pairs += (more := self._match([i for i in rest if seen[i]], weak, found, scores, self.config.overlap_weak))
         rest, _ = _without(rest, weak, more)
+        pairs += (
+            more := self._match(
+                [i for i in rest if seen[i]], strong, found, scores, self.config.overlap, fuse=True, grown=_GROWN
+            )
+        )
+        rest, strong = _without(rest, strong, more)
         new = [i for i, track in enumerate(self.tracks) if not track.confirmed]
-        pairs += (more := self._match(new, strong, found, scores, self.config.overlap, fuse=True))
+        pairs += (more := self._match(new, strong, found, scores, self.config.overlap, fuse=True, grown=_GROWN))
         new, strong = _without(new, strong, more)
         looks = {} if picture is None else {int(j): look_of(picture, found.boxes[j]) for _, j in pairs}
         looks |= {} if picture is None else {int(j): look_of(picture, found.boxes[j]) for j in strong}
@@ -162,12 +170,13 @@ class Tracker:
         return min(self.config.gap, 0.5)
 
     def _match(self, tracks: Sequence[int], found: npt.NDArray[np.int64], detections: Detections, scores: Floats,
-               least: float, *, fuse: bool = False) -> list[tuple[int, int]]:  # fmt: skip
+               least: float, *, fuse: bool = False,
+               grown: float = 0.0) -> list[tuple[int, int]]:  # fmt: skip
         """Pairs of tracks and detections of one class, by their overlap (the paper's section 3)."""
         if not len(tracks) or not len(found):
             return []
         boxes = np.array([self.tracks[i].box for i in tracks])
-        overlap = iou(boxes, detections.boxes[found].astype(np.float64))
+        overlap = iou(larger(boxes, grown), larger(detections.boxes[found].astype(np.float64), grown))
         names = np.array([self.tracks[i].name for i in tracks])
         same = names[:, None] == np.array([detections.classes[j] for j in found])[None]
         cost = np.where(same & (overlap >= least), 1 - (overlap * scores[found] if fuse else overlap), np.inf)
