@@ -111,6 +111,7 @@ class Tracker:
     _covariances: Floats = field(default_factory=lambda: np.zeros((0, 8, 8)))
     _next: int = 1
     _time: float | None = None
+    _looked: float | None = None  # the time of the last update
 
     @property
     def lowest(self) -> float:
@@ -142,6 +143,8 @@ class Tracker:
         weak = np.flatnonzero((scores >= self.lowest) & (scores < self.threshold))
         first_ever = self._next == 1
         seen = [track.last >= self._time - self._recent for track in self.tracks]
+        was_there = [self._looked is None or track.last >= self._looked for track in self.tracks]
+        self._looked = self._time
         everything = [i for i, track in enumerate(self.tracks) if track.confirmed]
         pairs = self._match(everything, strong, found, scores, self.config.overlap, fuse=True)
         rest, strong = _without(everything, strong, pairs)
@@ -149,7 +152,7 @@ class Tracker:
         rest, _ = _without(rest, weak, more)
         pairs += (
             more := self._match(
-                [i for i in rest if seen[i]], strong, found, scores, self.config.overlap, fuse=True, grown=_GROWN
+                [i for i in rest if was_there[i]], strong, found, scores, self.config.overlap, fuse=True, grown=_GROWN
             )
         )
         rest, strong = _without(rest, strong, more)
@@ -268,6 +271,10 @@ class Tracker:
             track.trail.append((float(track.box[0] + track.box[2]) / 2, float(track.box[3])))
             del track.trail[:-TRAIL]
 
+    def end_all(self) -> None:
+        """Ends all tracks, as at the end of a film."""
+        self._end([True] * len(self.tracks))
+
     def taken(self) -> list[Track]:
         """The tracks that have ended since the last call."""
         ended, self.ended = self.ended, []
@@ -276,7 +283,7 @@ class Tracker:
     def state(self) -> dict[str, Any]:
         """Everything that the next frame depends on, as JSON can hold it to the bit."""
         return {
-            "next": self._next, "time": self._time, "means": self._means.tolist(),
+            "next": self._next, "time": self._time, "looked": self._looked, "means": self._means.tolist(),
             "covariances": self._covariances.tolist(),
             "tracks": [
                 {**{name: getattr(track, name) for name in ("id", "name", "score", "first", "last", "hits", "best",
@@ -288,7 +295,7 @@ class Tracker:
 
     def recall(self, state: dict[str, Any]) -> None:
         """Goes on from what `state` gave."""
-        self._next, self._time = state["next"], state["time"]
+        self._next, self._time, self._looked = state["next"], state["time"], state["looked"]
         self._means = np.array(state["means"], np.float64).reshape(-1, 8)
         self._covariances = np.array(state["covariances"], np.float64).reshape(-1, 8, 8)
         self.tracks = [

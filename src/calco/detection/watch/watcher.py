@@ -163,8 +163,8 @@ class Watcher:
 
     def finish(self) -> None:
         """Writes the tracks that are still followed, as ended."""
-        self._write_ended([*self.tracker.taken(), *(track for track in self.tracker.tracks if track.confirmed)])
-        self.tracker.tracks = []
+        self.tracker.end_all()
+        self._write_ended(self.tracker.taken())
 
     def state(self) -> dict[str, Any]:
         """Everything that the next frame depends on, and how far the files have come."""
