@@ -12,8 +12,9 @@ from calco.detection.watch.zones import checked_zone
 DOOR = checked_zone("door", "shares", [[0.5, 0], [1, 0], [1, 1], [0.5, 1]], "rules.yaml")
 
 
-def track(number: int = 1, left: float = 0, name: str = "person", score: float = 0.9, size: tuple[float, float] = (20, 50)
-          ) -> Track:  # fmt: skip
+def track(
+    number: int = 1, left: float = 0, name: str = "person", score: float = 0.9, size: tuple[float, float] = (20, 50)
+) -> Track:
     box = np.array([left, 20, left + size[0], 20 + size[1]], np.float64)
     return Track(number, name, box, score, 0, 0, confirmed=True)
 

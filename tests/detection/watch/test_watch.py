@@ -1,13 +1,11 @@
 """Whole watches over real films: events, crops, film, page; interruptions, blurring, painting, bad input."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 import threading
 import time
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +19,15 @@ from calco.detection.watch.blurring import FaceBlur, blur, head_of
 from calco.detection.watch.config import WatchConfig
 from calco.detection.watch.run import watch
 from calco.errors import CalcoError
-from calco.film.reading import Film
 from calco.files import read_json_lines
+from calco.film.reading import Film
 from calco.inference.model import ModelInfo, Translator
 from calco.networks import GeneratorConfig, build_generator
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.recipes import RecipeConfig
-
-sys.path.insert(0, str(Path(__file__).parent))
-from films import SIZE, walk  # noqa: E402
-from finders import Colours  # noqa: E402
+from detection.watch.finders import Colours
+from detection.watch.walking import SIZE, walk
+from support import ROOT
 
 RULES = """
 zones:
@@ -117,7 +114,7 @@ def test_it_is_there_already(whole: Path, film: Path, rules: Path) -> None:
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, {here!r})
-from finders import Colours
+from detection.watch.finders import Colours
 from calco.detection.watch import playing
 from calco.detection.watch.config import WatchConfig
 from calco.detection.watch.run import watch
@@ -140,9 +137,9 @@ def test_what_was_killed_twice_ends_as_if_nothing_had_happened(
 ) -> None:
     out = tmp_path / "killed"
     for after, resume in ((41, False), (20, True)):
-        code = KILLED.format(here=str(Path(__file__).parent), after=after, film=str(film), out=str(out),
+        code = KILLED.format(here=str(ROOT / "tests"), after=after, film=str(film), out=str(out),
                              rules=str(rules), resume=resume)  # fmt: skip
-        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=os.environ)
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         assert not (out / "film.mp4").exists()
     monkeypatch.setattr(playing, "KEPT_EVERY", 7)
@@ -257,8 +254,8 @@ def test_a_blurred_head_cannot_be_told_from_another() -> None:
 def test_what_cannot_be_done_is_one_line(
     film: Path, rules: Path, tmp_path: Path, more: dict[str, Any], complaint: str
 ) -> None:
+    told = {"source": str(film), "out": str(tmp_path / "w"), "rules": str(rules), **more}
     with pytest.raises(CalcoError) as raised:
-        told = {"source": str(film), "out": str(tmp_path / "w"), "rules": str(rules), **more}
         watch(WatchConfig(**told), detector=Colours())
     assert complaint in str(raised.value) and "\n" not in str(raised.value)
     assert not (tmp_path / "w" / "events.jsonl").exists()
@@ -271,7 +268,7 @@ def test_a_detector_without_people_cannot_blur_faces(film: Path, tmp_path: Path)
 
 def test_what_a_face_detector_finds_is_blurred_too() -> None:
     class Finds:
-        def setInputSize(self, size: tuple[int, int]) -> None:  # noqa: N802
+        def setInputSize(self, size: tuple[int, int]) -> None:
             self.size = size
 
         def detect(self, picture: Any) -> tuple[int, Any]:
@@ -291,11 +288,11 @@ def test_a_stream_is_watched_and_gone_on_with(film: Path, rules: Path, tmp_path:
     began = time.time()
     done = watch(WatchConfig(**told, seconds=4.5), detector=Colours())
     events = read_json_lines(out / "events.jsonl")
-    assert [e["rule"] for e in events][0] == "enters" and events[0]["clock"].startswith("20")
+    assert events[0]["rule"] == "enters" and events[0]["clock"].startswith("20")
     assert done.frames > 20 and "frames in" in done.words and time.time() - began < 30
     first = sorted(out.glob("film-*.mp4"))
     assert len(first) == 1 and sum(1 for _ in Film(first[0]).frames()) > 10
-    state = json.loads(sorted((out / "state").glob("*.json"))[-1].read_text())["state"]
+    state = json.loads(max((out / "state").glob("*.json")).read_text())["state"]
     watch(WatchConfig(**told, resume=True), detector=Colours())
     again = read_json_lines(out / "events.jsonl")
     assert again[: len(events)] == events and len(again) > len(events)
@@ -306,6 +303,6 @@ def test_a_stream_is_watched_and_gone_on_with(film: Path, rules: Path, tmp_path:
 
 def test_a_film_on_the_clock(film: Path, tmp_path: Path) -> None:
     done = watch(WatchConfig(source=str(film), out=str(tmp_path / "w"), film=False, every=2), detector=Colours())
-    assert done.frames == 60 and Fraction(done.frames) > 0
+    assert done.frames == 60
     assert read_json_lines(tmp_path / "w" / "events.jsonl") == []
     assert "There were none" in (tmp_path / "w" / "timeline.html").read_text()
