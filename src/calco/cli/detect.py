@@ -97,10 +97,44 @@ def export(args: list[str]) -> None:
         say(sentence)
 
 
+def watch(args: list[str]) -> None:
+    """Watches a film or a camera: follows, paints, judges by rules, and reports events."""
+    import contextlib
+
+    import tyro
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from calco.console import bar, console
+    from calco.detection.watch.config import WatchConfig
+    from calco.detection.watch.run import asked_origin, tell
+    from calco.detection.watch.run import watch as run
+    from calco.detection.watch.words import events_table, stages_table
+
+    config = tyro.cli(WatchConfig, args=args, prog="calco detect watch", description=watch.__doc__)
+    with contextlib.ExitStack() as held:
+        if config.source and asked_origin(config) is None:
+            advance = held.enter_context(bar("watching", unit="frames/s"))
+            done = run(config, progress=lambda count, of: advance(count, of))
+        else:
+            line = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
+            if line is not None:
+                held.enter_context(line)
+            done = run(config, status=lambda now: line.update(Text(now.line())) if line is not None else None)
+    out = Console(highlight=False)
+    if done.frames:
+        out.print(stages_table(done))
+    if done.events:
+        out.print(events_table(done))
+    tell(done)
+
+
 DETECT: dict[str, Callable[[list[str]], None]] = {
     "explore": explore,
     "evaluate": evaluate,
     "predict": predict,
     "export": export,
     "slide": slide,
+    "watch": watch,
 }

@@ -32,12 +32,14 @@ class Journal:
         path: The file.
         done: Frames that it holds.
         last: The time stamp of the last of them; None where there is none.
+        safe: Frames that a journal which goes on after a kill would have.
         notes: What was noted of them, by number.
     """
 
     path: Path
     done: int = 0
     last: int | None = None
+    safe: int = 0
     notes: dict[int, Any] = field(default_factory=dict)
     _file: BinaryIO | None = None
     _end: int = 0  # of what is kept
@@ -59,7 +61,7 @@ class Journal:
         with contextlib.suppress(OSError), path.open("rb") as file:
             if file.read(len(start)) == start:
                 journal._recall(file)
-        end = journal._end
+        end, journal.safe = journal._end, journal.done
         if end:
             os.truncate(path, end)
         journal._file = path.open("ab" if end else "wb")
@@ -94,6 +96,8 @@ class Journal:
             OSError: When the disk is full.
         """
         self._put(_KEY if is_key else _PACKET, pts, data)
+        if is_key:
+            self.safe = self.done
         self.done += 1
         self.last = pts if self.last is None else max(self.last, pts)
 

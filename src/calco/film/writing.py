@@ -106,6 +106,11 @@ class FilmWriter:
         self._reformatter: Any = None
 
     @property
+    def safe(self) -> int:
+        """Frames that a writer which goes on after a kill at this moment would find."""
+        return self._journal.safe
+
+    @property
     def _ending(self) -> str:
         return self.path.suffix.lower()
 

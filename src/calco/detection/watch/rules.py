@@ -1,0 +1,235 @@
+"""Rules: what has to be seen, where and for how long, before an event is raised; read from a YAML file and checked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+import yaml
+
+from calco.detection.watch.zones import Zone, checked_zone
+from calco.errors import CalcoError, printable
+from calco.files import explain
+from calco.records import from_record
+
+FORMAT: Final = 1
+Place = Literal["foot", "centre", "touch"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Near:
+    """Something else that has to be close.
+
+    Attributes:
+        classes: Of the other.
+        within: The gap between the two boxes, in heights of the first one's box; 0 where they must touch.
+        score: What the other has to score at least.
+    """
+
+    classes: tuple[str, ...]
+    within: float = 0.5
+    score: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What raises an event.
+
+    Attributes:
+        name: Of the rule.
+        classes: Of what it looks at; none for everything.
+        zone: The zone in which that has to be; empty for the whole picture.
+        place: What of it has to be there: foot, the middle of the lower edge; centre; touch, any part of its box.
+        seconds: For how long, without a longer break than `pause`.
+        pause: Seconds for which it may be gone from view or zone without the clock beginning anew.
+        score: What its track has to score at least, smoothed over its detections.
+        near: What else has to be close; None for nothing.
+        cool_down: Seconds in which the same track, or with `once` the whole rule, raises no further event.
+        once: The cool-down holds for the rule, not for each track.
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+    zone: str = ""
+    place: Place = "foot"
+    seconds: float = 0.0
+    pause: float = 0.5
+    score: float = 0.0
+    near: Near | None = None
+    cool_down: float = 60.0
+    once: bool = False
+
+    @property
+    def words(self) -> str:
+        """The rule in a sentence, as for people who read the timeline."""
+        what = " or ".join(self.classes) or "anything"
+        text = f"{what} in {self.zone}" if self.zone else what
+        if self.near:
+            text += f" within {self.near.within:g} box heights of {' or '.join(self.near.classes)}"
+        text += f" for {self.seconds:g} s" if self.seconds else ""
+        return text + (f", score from {self.score:g}" if self.score else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """All rules of a watch, and their zones.
+
+    Attributes:
+        rules: In the order of the file.
+        zones: By name.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    zones: dict[str, Zone] = field(default_factory=dict)
+
+    def fits(self, classes: Sequence[str], where: str) -> None:
+        """Checks the classes against those that a detector finds.
+
+        Raises:
+            CalcoError: Naming the first that it does not find.
+        """
+        for rule in self.rules:
+            for name in (*rule.classes, *(rule.near.classes if rule.near else ())):
+                if name not in classes:
+                    raise CalcoError(
+                        f"{where}: the rule {rule.name} names the class {name}, which the detector does not find; "
+                        f"choose from {', '.join(classes)}"
+                    )
+
+    def fits_picture(self, width: int, height: int, where: str) -> None:
+        """Checks that zones in pixels lie within the pictures that come.
+
+        Raises:
+            CalcoError: Naming the first that reaches beyond.
+        """
+        for zone in self.zones.values():
+            for x, y in zone.corners if zone.unit == "pixels" else ():
+                if not (0 <= x <= width and 0 <= y <= height):
+                    raise CalcoError(
+                        f"{where}: the zone {zone.name} has the corner [{x:g}, {y:g}], and the pictures are "
+                        f"{width}x{height}; move it into them, or write shares from 0 to 1"
+                    )
+
+
+def read_rules(path: str | Path) -> Rules:
+    """Reads a file of rules.
+
+    Raises:
+        CalcoError: When it cannot be read, or holds what is no rule: the file, the rule and the field are named.
+    """
+    where = str(path)
+    record = _mapping(path)
+    if unknown := sorted(set(record) - {"format", "zones", "rules"}):
+        raise CalcoError(f"{where} has the unknown field {unknown[0]}; it may hold format, zones and rules")
+    if record.get("format", FORMAT) != FORMAT:
+        raise CalcoError(f"{where} is of format {record['format']}, and this Calco reads {FORMAT}; update Calco")
+    zones = _zones(record.get("zones"), where)
+    entries = record.get("rules")
+    if not isinstance(entries, list) or not entries:
+        raise CalcoError(f"{where} holds no rules; write a list of them under rules:, each with a name")
+    rules: list[Rule] = []
+    for number, entry in enumerate(entries, 1):
+        rule = _rule(entry, number, where)
+        if any(rule.name == other.name for other in rules):
+            raise CalcoError(f"{where}: two rules have the name {rule.name}; give each its own")
+        if rule.zone and rule.zone not in zones:
+            known = f"choose from {', '.join(zones)}" if zones else "write it under zones:"
+            raise CalcoError(f"{where}: the rule {rule.name} names the zone {rule.zone}, which is not there; {known}")
+        rules.append(rule)
+    return Rules(rules=tuple(rules), zones=zones)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without names that stand twice, of which PyYAML would silently drop the first."""
+
+
+def _unique(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    for (key, _), name in zip(node.value, names, strict=False):
+        if names.count(name) > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"{name} stands twice", key.start_mark)
+    content: dict[Any, Any] = yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+    return content
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique)
+
+
+def _mapping(path: str | Path) -> dict[str, Any]:
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # a SafeLoader: plain data alone
+    except OSError as error:
+        raise explain(error, path, "read the rules") from error
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        raise CalcoError(f"{path} is not valid YAML ({' '.join(str(error).split())}); correct it") from error
+    if not isinstance(content, dict):
+        raise CalcoError(f"{path} holds no rules; write a list of them under rules:, each with a name")
+    return content
+
+
+def _zones(record: Any, where: str) -> dict[str, Zone]:
+    if record is None:
+        return {}
+    if not isinstance(record, dict):
+        raise CalcoError(f"{where}: zones is no mapping; write a name, then shares: or pixels: with its corners")
+    zones: dict[str, Zone] = {}
+    for name, content in record.items():
+        units = list(content) if isinstance(content, dict) else []
+        if len(units) != 1 or units[0] not in ("shares", "pixels"):
+            raise CalcoError(f"{where}: the zone {name} needs one of shares: and pixels:, with a list of corners")
+        corners = content[units[0]]
+        numbers = isinstance(corners, list) and all(
+            isinstance(corner, list) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in corner)
+            for corner in corners
+        )
+        if not numbers:
+            raise CalcoError(f"{where}: the corners of the zone {name} are no list of pairs such as [0.1, 0.9]")
+        zones[str(name)] = checked_zone(str(name), units[0], corners, where)
+    return zones
+
+
+def _rule(entry: Any, number: int, where: str) -> Rule:
+    if not isinstance(entry, dict):
+        raise CalcoError(f"{where}: rule {number} is no mapping; write - name: ..., then class: and the rest")
+    name = entry.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise CalcoError(f"{where}: rule {number} has no name; add name: such as name: armed")
+    place = f"{where}: rule {printable(name)}"
+    content = {key: value for key, value in entry.items() if key not in ("class", "near")}
+    if "class" in entry:
+        content["classes"] = _classes(entry["class"], place)
+    if (near := entry.get("near")) is not None:
+        if not isinstance(near, dict) or "class" not in near:
+            raise CalcoError(f"{place}: near needs a class; write near: {{class: gun, within: 0.5}}")
+        inner = {key: value for key, value in near.items() if key != "class"}
+        inner["classes"] = _classes(near["class"], place)
+        content["near"] = from_record(Near, inner, f"{place}, near")
+    rule = from_record(Rule, {**content, "near": None}, place)
+    rule = replace(rule, near=content.get("near"))
+    _check_numbers(rule, place)
+    return rule
+
+
+def _classes(value: Any, place: str) -> list[str]:
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise CalcoError(
+            f"{place}: class is {value!r}; write a name or a list of names, in quotes where YAML mistakes it"
+        )
+    return names
+
+
+def _check_numbers(rule: Rule, place: str) -> None:
+    """Seconds, shares and scores that can be meant."""
+    for name in ("seconds", "pause", "cool_down"):
+        value = getattr(rule, name)
+        if not 0 <= value < math.inf:
+            raise CalcoError(f"{place}: {name} is {value:g}; it must be 0 or more seconds")
+    scores = {"score": rule.score, **({"the score of near": rule.near.score} if rule.near else {})}
+    for name, value in scores.items():
+        if not 0 <= value <= 1:
+            raise CalcoError(f"{place}: {name} is {value:g}; scores go from 0 to 1")
+    if rule.near and not 0 <= rule.near.within < math.inf:
+        raise CalcoError(f"{place}: within is {rule.near.within:g}; it must be 0 or more box heights")

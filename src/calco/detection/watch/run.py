@@ -1,0 +1,327 @@
+"""A watch from its configuration: a film or live pictures, into a folder of events, crops, film and timeline."""
+
+import contextlib
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from calco.console import say, warn
+from calco.detection.contract import FindsThings
+from calco.detection.watch.blurring import PEOPLE, FaceBlur
+from calco.detection.watch.config import WatchConfig
+from calco.detection.watch.events import box_of
+from calco.detection.watch.hooks import Command, Hooks, Webhook
+from calco.detection.watch.living import Lived, LiveWatch
+from calco.detection.watch.memory import Memory, digest_of
+from calco.detection.watch.painting import Painter
+from calco.detection.watch.playing import Played, Player, film_identity
+from calco.detection.watch.rules import Rules, read_rules
+from calco.detection.watch.stages import memory_mb
+from calco.detection.watch.timeline import Timeline
+from calco.detection.watch.watcher import Parts, Watcher
+from calco.errors import CalcoError
+from calco.files import make_folder, read_json_lines, write_json
+from calco.film.capture import Capture
+from calco.film.live import Done, stopping
+from calco.film.origins import Origin, asked, origin_of
+from calco.film.reading import Film, clock
+from calco.inference.model import Translator
+from calco.records import to_record, write_yaml
+
+FORMAT: Final = 1
+_OWN: Final = ("events.jsonl", "tracks.jsonl", "hooks.jsonl", "watch.json", "timeline.html", "config.yaml", "film.mp4")
+_FOLDERS: Final = ("crops", "state")
+# What may be another when a watch goes on: where it stands, what is told, how it is played.
+_FREE: Final = frozenset({
+    "source", "model", "out", "rules", "paint", "resume", "overwrite", "hook", "webhook", "hook_seconds",
+    "hook_retries", "page", "patience", "seconds", "device", "film_minutes", "face_model", "size", "rate", "live",
+})  # fmt: skip
+_PATIENCE: Final = 15.0  # seconds that waiting events are given at the end, beyond one try
+_LIVE_ONLY: Final[dict[str, Any]] = {"page": None, "size": None, "rate": 0.0, "seconds": 0.0}
+
+
+@dataclass
+class Watched:
+    """What came of a watch.
+
+    Attributes:
+        out: The folder.
+        frames: Watched now.
+        kept: Frames that were done before.
+        seconds: Of the work.
+        events: By rule, those from before included.
+        tracks: How many there were.
+        stages: Seconds of each stage; those "beside" run in threads of their own.
+        memory: Megabytes at the end of each pass over a film.
+        page: The timeline.
+        stopped: Where somebody stopped it, seconds; None at the end.
+        notes: What was wrong, a sentence each.
+        words: Of live pictures, how it went.
+    """
+
+    out: Path
+    frames: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    events: dict[str, int] = field(default_factory=dict)
+    tracks: int = 0
+    stages: dict[str, float] = field(default_factory=dict)
+    memory: list[float] = field(default_factory=list)
+    page: Path | None = None
+    stopped: float | None = None
+    notes: list[str] = field(default_factory=list)
+    words: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+def watch(
+    config: WatchConfig,
+    *,
+    detector: FindsThings | None = None,
+    translator: Translator | None = None,
+    progress: Callable[[int, int | None], None] = lambda _done, _of: None,
+    status: Callable[[Done], None] = lambda _done: None,
+    stop: threading.Event | None = None,
+) -> Watched:
+    """Watches a film or live pictures.
+
+    Args:
+        config: How.
+        detector: What finds, in place of `config.model`.
+        translator: What paints, in place of `config.paint`.
+        progress: Of a film, is told how many frames are done and of how many.
+        status: Live, is told how it goes after each frame.
+        stop: Set by others to stop; Ctrl-C and SIGTERM do so too.
+
+    Raises:
+        CalcoError: When source, models, rules or folder cannot be used, or something cannot be written.
+    """
+    if not config.source or not config.out:
+        raise CalcoError("a film or camera and --out are needed; for example calco detect watch door.mp4 --out watched")
+    origin = asked_origin(config)
+    rules = read_rules(config.rules) if config.rules else Rules()
+    identity = None if origin is not None else film_identity(config.source)
+    film = Film(config.source) if origin is None else None
+    if film is not None:
+        rules.fits_picture(*film.size, config.rules)
+    detector = detector or _load_detector(config)
+    rules.fits(detector.classes, config.rules)
+    call = Command.of(config.hook) if config.hook else Webhook(config.webhook) if config.webhook else None
+    blur = _blur(config, detector)
+    painter = _painter(config, detector, translator)
+    out = _prepare_folder(config)
+    memory = Memory(out / "state", _made_by(config, detector, identity))
+    if config.resume:
+        memory.newest()  # another source or another model is said before anything is begun
+    write_yaml(out / "config.yaml", to_record(config), "what calco detect watch was told")
+    hooks = None
+    if call is not None:
+        hooks = Hooks(call, out / "hooks.jsonl", seconds=config.hook_seconds, retries=config.hook_retries)
+        for event in read_json_lines(out / "events.jsonl"):  # those that an interruption kept from being delivered
+            hooks.put(event)
+    parts = Parts(config, detector, rules, painter, blur, hooks, out)
+    title = Path(config.source).name if origin is None else origin.name
+    timeline = Timeline(out, title, rules, tuple(detector.classes), config.blur_faces)
+    done = Watched(out)
+    try:
+        with contextlib.ExitStack() as held:
+            stop = stop or held.enter_context(stopping())
+            if film is not None:
+                _play(film, parts, memory, timeline, done, stop, progress)
+            else:
+                assert origin is not None
+                _live(origin, parts, memory, timeline, done, stop, status)
+    finally:
+        if hooks is not None:
+            hooks.close(config.hook_seconds + _PATIENCE)
+    write_json(out / "watch.json", _record(done, config))
+    return done
+
+
+def asked_origin(config: WatchConfig) -> Origin | None:
+    """Where live pictures come from; None for a film in a file.
+
+    Raises:
+        CalcoError: When options do not go with the source.
+    """
+    origin = origin_of(config.source, live=config.live, watched=True)
+    if origin is None:
+        for name, default in _LIVE_ONLY.items():
+            if getattr(config, name) != default:
+                raise CalcoError(f"--{name} is for cameras and streams, and {config.source} is a film; add --live")
+        return None
+    if config.loops != 1:
+        raise CalcoError(f"--loops is for films, and {origin.name} is live; leave it out")
+    return asked(origin, config.size, config.rate)
+
+
+def _load_detector(config: WatchConfig) -> FindsThings:
+    from calco.detection.model import load_detector
+
+    if not config.model:
+        raise CalcoError("--model is missing; name a run of calco detect train")
+    found: FindsThings = load_detector(config.model, device=config.device, precision=config.precision)
+    return found
+
+
+def _blur(config: WatchConfig, detector: FindsThings) -> FaceBlur | None:
+    """What blurs faces.
+
+    Raises:
+        CalcoError: When nothing would tell where they are.
+    """
+    if not config.blur_faces:
+        return None
+    people = config.people or tuple(name for name in detector.classes if name.lower() in PEOPLE)
+    if unknown := [name for name in people if name not in detector.classes]:
+        raise CalcoError(
+            f"--people names {unknown[0]}, which the detector does not find; choose from {', '.join(detector.classes)}"
+        )
+    if not people and not config.face_model:
+        raise CalcoError(
+            f"--blur-faces needs to know where people are, and the detector finds {', '.join(detector.classes)}; name "
+            "the classes that have a head with --people, or a detector of faces with --face-model"
+        )
+    return FaceBlur(people, config.face_model)
+
+
+def _painter(config: WatchConfig, detector: FindsThings, translator: Translator | None) -> Painter | None:
+    if translator is None and config.paint:
+        from calco.inference.model import load
+
+        translator = load(config.paint, device=config.device, precision=config.precision)
+    if translator is None:
+        if config.paint_classes:
+            raise CalcoError("--paint-classes tells what --paint paints; give that too, or leave it out")
+        return None
+    if unknown := [name for name in config.paint_classes if name not in detector.classes]:
+        known = ", ".join(detector.classes)
+        raise CalcoError(f"--paint-classes names {unknown[0]}, which the detector does not find; choose from {known}")
+    return Painter(
+        translator, translator.info.palette, config.paint_classes, margin=config.margin, every=config.paint_every,
+        most=config.paint_most,
+    )  # fmt: skip
+
+
+def _prepare_folder(config: WatchConfig) -> Path:
+    """The folder, empty or with what goes on.
+
+    Raises:
+        CalcoError: When a watch is there and nobody said what shall become of it.
+    """
+    out = make_folder(config.out)
+    there = (out / "events.jsonl").exists() or (out / "state").exists() or (out / "watch.json").exists()
+    if there and not (config.resume or config.overwrite):
+        raise CalcoError(
+            f"{out} holds a watch; --resume goes on with it, --overwrite begins anew, or choose another --out"
+        )
+    if config.overwrite:
+        from calco.film.writing import part_of
+
+        for name in (*_OWN, part_of(out / "film.mp4").name):
+            (out / name).unlink(missing_ok=True)
+        for part in out.glob("film-*.mp4"):
+            part.unlink(missing_ok=True)
+        for name in _FOLDERS:
+            shutil.rmtree(out / name, ignore_errors=True)
+    make_folder(out / "crops")
+    make_folder(out / "state")
+    return out
+
+
+def _made_by(config: WatchConfig, detector: FindsThings, identity: list[Any] | None) -> dict[str, Any]:
+    """What the course of a watch depends on."""
+    told = {name: value for name, value in to_record(config).items() if name not in _FREE}
+    info = getattr(detector, "info", None)
+    model = None if info is None else [getattr(info, "architecture", None), getattr(info, "step", None)]
+    return {
+        **told, "classes": list(detector.classes), "threshold": float(detector.threshold), "model": model,
+        "rules": digest_of(config.rules), "paint": config.paint, "source": identity or config.source,
+    }  # fmt: skip
+
+
+def _play(film: Film, parts: Parts, memory: Memory, timeline: Timeline, done: Watched, stop: threading.Event,
+          progress: Callable[[int, int | None], None]) -> None:  # fmt: skip
+    watcher = Watcher(parts, film.size)
+    target = parts.out / "film.mp4" if parts.config.film else None
+    player = Player(film, watcher, memory, target=target, loops=parts.config.loops)
+    played = player.play(stop, progress)
+    done.memory, done.stopped, done.notes = played.memory, played.stopped, played.notes
+    _tell(done, watcher, played)
+    done.page = timeline.write(_facts(watcher, film), watcher.raised, _open(watcher))
+
+
+def _live(origin: Origin, parts: Parts, memory: Memory, timeline: Timeline, done: Watched, stop: threading.Event,
+          status: Callable[[Done], None]) -> None:  # fmt: skip
+    def make(size_wh: tuple[int, int]) -> Watcher:
+        parts.rules.fits_picture(*size_wh, parts.config.rules)
+        return Watcher(parts, size_wh)
+
+    def write_page(watcher: Watcher) -> None:
+        done.page = timeline.write(_facts(watcher, None), watcher.raised, _open(watcher))
+
+    capture = Capture(origin, patience=parts.config.patience)
+    lived = Lived()
+    watching = LiveWatch(parts.config, capture, memory, make, write_page)
+    try:
+        watching.run(parts.out, stop, lived, status)
+    finally:
+        watching.finish(lived)
+        done.words = lived.done.words()
+        if watching.watcher is not None:
+            played = Played(frames=lived.done.drawn, seconds=lived.done.seconds)
+            _tell(done, watching.watcher, played)
+            write_page(watching.watcher)
+
+
+def _tell(done: Watched, watcher: Watcher, played: Played) -> None:
+    done.frames, done.kept, done.seconds = played.frames, played.kept, played.seconds
+    done.events, done.tracks = dict(watcher.raised), watcher.tracks.count + len(_open(watcher))
+    done.stages = dict(watcher.stages.seconds)
+
+
+def _open(watcher: Watcher) -> list[dict[str, Any]]:
+    return [
+        {"track": track.id, "class": track.name, "first": track.first, "last": track.last, "box": box_of(track.box)}
+        for track in watcher.tracker.tracks
+        if track.confirmed
+    ]
+
+
+def _facts(watcher: Watcher, film: Film | None) -> list[str]:
+    size = f"{watcher.size_wh[0]}×{watcher.size_wh[1]} pixels"
+    length = [] if film is None or film.duration is None else [f"{clock(film.duration)} long"]
+    tracks = watcher.tracks.count + len(_open(watcher))
+    return [size, *length, f"{watcher.frame:,} frames watched", f"{tracks:,} tracks"]
+
+
+def _record(done: Watched, config: WatchConfig) -> dict[str, Any]:
+    """What stands in watch.json."""
+    return {
+        "format": FORMAT, "frames": done.frames, "kept": done.kept, "seconds": round(done.seconds, 3),
+        "frames_per_second": round(done.rate, 2), "events": done.events, "tracks": done.tracks,
+        "stages": {name: round(seconds, 3) for name, seconds in done.stages.items()},
+        "memory_mb": [round(mb, 1) for mb in done.memory] or [round(memory_mb(), 1)],
+        "stopped": done.stopped, "notes": done.notes, "faces_blurred": config.blur_faces,
+    }  # fmt: skip
+
+
+def tell(done: Watched) -> None:
+    """Says at the terminal what came of it."""
+    if done.words:
+        say(done.words)
+    kept = f", {done.kept} more from before" if done.kept else ""
+    say(f"{done.frames} frames watched{kept}; {done.rate:.1f} frames/s; {done.tracks} tracks, "
+        f"{sum(done.events.values())} events")  # fmt: skip
+    if done.stopped is not None:
+        say(f"stopped at {clock(done.stopped)}; the same command with --resume goes on")
+    for note in done.notes:
+        warn(note)
+    say(f"events, crops and film are in {done.out}; the timeline is {done.page}")

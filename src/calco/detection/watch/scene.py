@@ -1,0 +1,126 @@
+"""The annotated frame: zones, what was painted, tracks with their ways, and what raised an event."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+
+from calco.annotations.detections import Detections
+from calco.detection.drawing import Drawer, Sizes, draw_label
+from calco.detection.labelling import numbered_colour
+from calco.detection.watch.painting import Painted, outlined, put_back
+from calco.detection.watch.rules import Rules
+from calco.detection.watch.tracking import Track
+from calco.film.reading import clock
+from calco.images import Image
+
+ALARM: Final = (230, 30, 40)
+_SHOWN: Final = 3.0  # seconds for which an event stays in the picture
+_ZONE: Final = (255, 255, 255)
+_TINT: Final = 0.12
+
+
+@dataclass
+class Scene:
+    """Draws frames.
+
+    Attributes:
+        rules: Whose zones are drawn.
+        size_wh: Of the pictures, pixels.
+        classes: Of the detector, for the colours.
+    """
+
+    rules: Rules
+    size_wh: tuple[int, int]
+    classes: tuple[str, ...]
+    alarms: list[tuple[float, int, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._drawer = Drawer(self.classes, by="track")
+        corners = {name: zone.pixels(*self.size_wh) for name, zone in self.rules.zones.items()}
+        self._zones = {name: np.round(points).astype(np.int32) for name, points in corners.items()}
+        self._tint: tuple[Image, tuple[slice, slice]] | None = None
+
+    def alarm(self, time: float, track: int, rule: str) -> None:
+        """Notes an event, which is shown for some seconds."""
+        self.alarms.append((time, track, rule))
+
+    def __call__(self, picture: Image, tracks: Sequence[Track], painted: Mapping[int, Painted],
+                 running: Mapping[int, float], time: float) -> Image:  # fmt: skip
+        """Draws a frame.
+
+        Args:
+            picture: HW3 `uint8`; it is drawn on.
+            tracks: Those in view.
+            painted: What covers them, by track; it lies in the picture already.
+            running: For how long a rule has held for them that waits for its seconds, by track.
+            time: Seconds.
+        """
+        self.alarms = [alarm for alarm in self.alarms if time - _SHOWN < alarm[0] <= time]
+        sizes = Sizes.of(picture)
+        self._draw_zones(picture, sizes)
+        alarmed = {track: rule for _, track, rule in self.alarms}
+        for track in tracks:
+            colour = ALARM if track.id in alarmed else numbered_colour(track.id)
+            if track.id in painted:
+                outlined(picture, track.box, painted[track.id], colour)
+            self._draw_way(picture, track, colour, sizes)
+        picture = self._draw_boxes(picture, tracks, alarmed, running, sizes)
+        draw_label(picture, clock(time), (0, 0), (20, 20, 20), sizes)
+        if self.alarms:
+            lines = [f"{rule}: #{track}" for _, track, rule in self.alarms[-4:]]
+            for n, line in enumerate(reversed(lines)):
+                draw_label(picture, line, (0, (n + 1) * round(2.1 * 22 * sizes.scale + sizes.gap)), ALARM, sizes)
+        return picture
+
+    def _draw_zones(self, picture: Image, sizes: Sizes) -> None:
+        for name, corners in self._zones.items():
+            left, top, width, height = cv2.boundingRect(corners)
+            part = picture[max(0, top) : top + height, max(0, left) : left + width]
+            over = part.copy()
+            moved = corners - np.array([max(0, left), max(0, top)], np.int32)
+            cv2.fillPoly(over, [moved.astype(np.int32)], _ZONE)
+            part[:] = cv2.addWeighted(over, _TINT, part, 1 - _TINT, 0)
+            cv2.polylines(picture, [corners], True, _ZONE, max(1, sizes.line), cv2.LINE_AA)
+            lowest = corners[corners[:, 1].argmax()]
+            place = int(np.clip(lowest[0], 0, self.size_wh[0] - 60)), int(np.clip(lowest[1], 0, self.size_wh[1] - 24))
+            draw_label(picture, name, place, _ZONE, sizes)
+
+    def _draw_way(self, picture: Image, track: Track, colour: tuple[int, int, int], sizes: Sizes) -> None:
+        if len(track.trail) > 1:
+            way = np.round(np.array(track.trail)).astype(np.int32)
+            cv2.polylines(picture, [way], False, colour, max(1, sizes.line), cv2.LINE_AA)
+
+    def _draw_boxes(self, picture: Image, tracks: Sequence[Track], alarmed: Mapping[int, str],
+                    running: Mapping[int, float], sizes: Sizes) -> Image:  # fmt: skip
+        if not tracks:
+            return picture
+        found = detections_of(tracks).clipped(*self.size_wh)
+        labels = []
+        for number, name in zip(found.track_ids if found.track_ids is not None else (), found.classes, strict=False):
+            seconds = f" {running[int(number)]:.1f} s" if int(number) in running else ""
+            labels.append(f"{name} {number}{seconds}")
+        for track in tracks:
+            if track.id in alarmed:  # below the labels, which must stay readable
+                left, top, right, bottom = (round(float(end)) for end in track.box)
+                cv2.rectangle(picture, (left, top), (right, bottom), ALARM, 4 * sizes.line + 1)
+        return self._drawer(picture, found, labels)
+
+
+def detections_of(tracks: Sequence[Track]) -> Detections:
+    """Tracks as detections with ids."""
+    return Detections(
+        boxes=np.array([track.box for track in tracks], np.float32).reshape(-1, 4),
+        classes=tuple(track.name for track in tracks),
+        scores=np.array([track.score for track in tracks], np.float32),
+        track_ids=np.array([track.id for track in tracks], np.int64),
+    )
+
+
+def lay_over(scene: Image, tracks: Sequence[Track], painted: Mapping[int, Painted]) -> None:
+    """Puts what was painted back into the picture, the nearest things (those that reach lowest) last."""
+    for track in sorted(tracks, key=lambda each: float(each.box[3])):
+        if track.id in painted:
+            put_back(scene, track.box, painted[track.id])

@@ -1,0 +1,191 @@
+"""One frame after the other: detect, follow, paint, judge, blur, write, draw."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from calco import images
+from calco.annotations.detections import Detections
+from calco.detection.contract import FindsThings
+from calco.detection.watch.blurring import FaceBlur
+from calco.detection.watch.config import WatchConfig
+from calco.detection.watch.events import Lines, box_of, event_of
+from calco.detection.watch.hooks import Hooks
+from calco.detection.watch.judging import Judge, Verdict
+from calco.detection.watch.painting import Painter, window_of
+from calco.detection.watch.rules import Rules
+from calco.detection.watch.scene import Scene, lay_over
+from calco.detection.watch.stages import Stages
+from calco.detection.watch.tracking import Track, Tracker
+from calco.images import Image
+
+SHOWN: Final = 0.3
+"""Seconds for which something that is hidden is still shown, painted and judged."""
+_SMALL: Final = 320  # pixels of the longer side of a crop below which it is kept as it is
+
+
+@dataclass
+class Parts:
+    """What a watch is put together from.
+
+    Attributes:
+        config: As it was told.
+        detector: What finds.
+        rules: What raises events.
+        painter: What paints; None for nothing.
+        blur: What makes faces unknowable; None where they stay.
+        hooks: What is called for each event; None for nothing.
+        out: The folder.
+    """
+
+    config: WatchConfig
+    detector: FindsThings
+    rules: Rules
+    painter: Painter | None
+    blur: FaceBlur | None
+    hooks: Hooks | None
+    out: Path
+
+
+@dataclass
+class Watcher:
+    """Watches pictures of one size that come in the order of time.
+
+    Attributes:
+        parts: What it is put together from.
+        size_wh: Of the pictures, pixels.
+        stages: Where the time goes.
+        frame: Frames so far.
+        raised: Events so far, by rule.
+    """
+
+    parts: Parts
+    size_wh: tuple[int, int]
+    stages: Stages = field(default_factory=Stages)
+    frame: int = 0
+    raised: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        parts = self.parts
+        config = parts.config
+        self.tracker = Tracker(config.score or parts.detector.threshold, config.track)
+        self.judge = Judge(parts.rules, self.size_wh)
+        self.scene = Scene(parts.rules, self.size_wh, tuple(parts.detector.classes))
+        self.events, self.tracks = Lines(parts.out / "events.jsonl"), Lines(parts.out / "tracks.jsonl")
+        self.busy = False  # whether the last frame raised an event
+
+    def __call__(self, picture: Image, time: float, clock: str | None = None) -> Image:
+        """Watches a frame, and writes what it raises.
+
+        Args:
+            picture: HW3 `uint8`.
+            time: Seconds from the beginning; later than those of the frame before.
+            clock: The time of day in ISO 8601, of live pictures.
+
+        Returns:
+            The annotated frame, HW3 `uint8`.
+
+        Raises:
+            CalcoError: When something cannot be written.
+        """
+        parts, stages = self.parts, self.stages
+        found: Detections | None = None
+        if self.frame % parts.config.every == 0:
+            with stages("detect"):
+                found = parts.detector.many([picture], threshold=self.tracker.lowest)[0]
+        with stages("track"):
+            self.tracker.predict(time)
+            if found is not None:
+                self.tracker.update(found, picture)
+            self.tracker.step_trails()
+            shown = self.tracker.shown(max(SHOWN, self._between(time)))
+        with stages("paint"):
+            painted = parts.painter(picture, shown, self.frame) if parts.painter else {}
+        with stages("rules"):
+            verdicts = self.judge(shown, time)
+        with stages("blur"):
+            clean = self._without_faces(picture, found)
+        with stages("events"):
+            for verdict in verdicts:
+                self._raise(verdict, clean, time, clock)
+            self._write_ended(self.tracker.taken())
+        with stages("draw"):
+            drawn = clean.copy() if clean is picture or parts.blur is None else clean
+            lay_over(drawn, shown, painted)
+            if parts.blur is not None and parts.painter is not None and parts.painter.palette is None:
+                drawn = self._without_faces(drawn, found)  # a translator that draws pictures draws faces too
+            drawn = self.scene(drawn, shown, painted, self.judge.holding(time), time)
+        self.busy, self.frame, self._before = bool(verdicts), self.frame + 1, time
+        return drawn
+
+    _before: float = 0.0
+
+    def _between(self, time: float) -> float:
+        """Seconds for which things in view are not looked for, where not every frame is."""
+        return 1.5 * self.parts.config.every * max(0.0, time - self._before) if self.parts.config.every > 1 else 0.0
+
+    def _without_faces(self, picture: Image, found: Detections | None) -> Image:
+        """The picture with the heads of all that was found, surely or hardly, and of all that is followed blurred."""
+        if self.parts.blur is None:
+            return picture
+        people = [(track.name, track.box) for track in self.tracker.tracks]
+        if found is not None:
+            people += [(name, box.astype(np.float64)) for name, box in zip(found.classes, found.boxes, strict=True)]
+        return self.parts.blur(picture, people)
+
+    def _raise(self, verdict: Verdict, clean: Image, time: float, clock: str | None) -> None:
+        """Writes an event and its crop, and has the hook called."""
+        number = self.events.count + 1
+        name = f"crops/{number:06d}.jpg"
+        boxes = np.array([verdict.track.box, *(other.box for other, _ in verdict.others)])
+        whole = np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+        left, top, right, bottom = window_of(whole, self.parts.config.margin, *self.size_wh)
+        if right > left and bottom > top:
+            images.write(self.parts.out / name, clean[top:bottom, left:right])
+        else:
+            name = ""
+        event = event_of(number, verdict, time=time, frame=self.frame, clock=clock, crop=name)
+        self.events.add(event)
+        self.raised[verdict.rule.name] = self.raised.get(verdict.rule.name, 0) + 1
+        self.scene.alarm(time, verdict.track.id, verdict.rule.name)
+        if self.parts.hooks is not None:
+            self.parts.hooks.put(event)
+
+    def _write_ended(self, ended: list[Track]) -> None:
+        for track in ended:
+            self.tracks.add(
+                {"track": track.id, "class": track.name, "first": round(track.first, 3), "last": round(track.last, 3),
+                 "seen": track.hits, "score": round(track.score, 4), "best": round(track.best, 4),
+                 "box": box_of(track.box)}
+            )  # fmt: skip
+
+    def finish(self) -> None:
+        """Writes the tracks that are still followed, as ended."""
+        self.tracker.end_all()
+        self._write_ended(self.tracker.taken())
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next frame depends on, and how far the files have come."""
+        painter = self.parts.painter
+        return {
+            "frame": self.frame, "before": self._before, "tracker": self.tracker.state(), "judge": self.judge.state(),
+            "alarms": self.scene.alarms, "raised": self.raised, "events": self.events.state(),
+            "tracks": self.tracks.state(), "painter": None if painter is None else painter.state(),
+        }  # fmt: skip
+
+    def recall(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state` gave; what was written since is cut off, and will be written again.
+
+        Raises:
+            CalcoError: When the files are shorter than they were.
+        """
+        self.frame, self._before, self.raised = state["frame"], state["before"], dict(state["raised"])
+        self.tracker.recall(state["tracker"])
+        self.judge.recall(state["judge"])
+        self.scene.alarms = [(time, track, rule) for time, track, rule in state["alarms"]]
+        self.events.recall(state["events"])
+        self.tracks.recall(state["tracks"])
+        if self.parts.painter is not None and state["painter"] is not None:
+            self.parts.painter.recall(state["painter"])

@@ -1,0 +1,308 @@
+"""Whole watches over real films: events, crops, film, page; interruptions, blurring, painting, bad input."""
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from calco import images
+from calco.detection.watch import playing
+from calco.detection.watch.blurring import FaceBlur, blur, head_of
+from calco.detection.watch.config import WatchConfig
+from calco.detection.watch.run import watch
+from calco.errors import CalcoError
+from calco.files import read_json_lines
+from calco.film.reading import Film
+from calco.inference.model import ModelInfo, Translator
+from calco.networks import GeneratorConfig, build_generator
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.recipes import RecipeConfig
+from detection.watch.finders import Colours
+from detection.watch.walking import SIZE, walk
+from support import ROOT
+
+RULES = """
+zones:
+  right: {pixels: [[80, 0], [160, 0], [160, 120], [80, 120]]}
+rules:
+  - {name: enters, class: person, zone: right}
+  - {name: armed, class: person, near: {class: gun, within: 0.6}, seconds: 0.5, cool_down: 1}
+"""
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return walk(tmp_path_factory.mktemp("films") / "walk.mp4")
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("rules") / "rules.yaml"
+    path.write_text(RULES)
+    return path
+
+
+def config(source: Path, out: Path, rules: Path | None = None, **more: Any) -> WatchConfig:
+    return WatchConfig(source=str(source), out=str(out), rules="" if rules is None else str(rules), **more)
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def frames(path: Path) -> list[images.Image]:
+    return [frame.picture for frame in Film(path).frames()]
+
+
+@pytest.fixture(scope="module")
+def whole(film: Path, rules: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("whole") / "watch"
+    watch(config(film, out, rules), detector=Colours())
+    return out
+
+
+def test_events_tracks_crops_and_film(whole: Path) -> None:
+    events = read_json_lines(whole / "events.jsonl")
+    assert [(e["rule"], e["track"], e["class"]) for e in events][:2] == [
+        ("enters", 1, "person"),
+        ("armed", 1, "person"),
+    ]
+    enters, armed = events[:2]
+    # The middle of its feet, 4 + 2 n + 9, reaches 80 in frame 34.
+    assert (enters["frame"], enters["time"], enters["zone"]) == (34, 3.4, "right")
+    assert enters["box"] == pytest.approx([72, 50, 90, 90], abs=2) and enters["score"] > 0.5
+    assert armed["near"][0]["class"] == "gun" and armed["near"][0]["distance"] <= 0.6 and armed["held"] >= 0.5
+    crop = images.read(whole / armed["crop"])
+    assert (crop[..., 0] > 180).any() and (crop[..., 2] > 180).any()  # both are on it
+    tracks = read_json_lines(whole / "tracks.jsonl")
+    assert [(t["class"], t["first"]) for t in tracks] == [("person", 0.0), ("gun", 3.0)]
+    assert tracks[0]["last"] == 5.9 and tracks[0]["seen"] == 60
+    shown = Film(whole / "film.mp4")
+    assert shown.size == SIZE and len(frames(whole / "film.mp4")) == 60
+    assert [round(float(frame.time), 3) for frame in shown.frames()][:3] == [0, 0.1, 0.2]
+    record = json.loads((whole / "watch.json").read_text())
+    assert record["events"] == {"enters": 1, "armed": len(events) - 1} and record["stages"]["detect"] > 0
+
+
+def test_a_track_lasts_while_not_every_frame_is_looked_at(film: Path, rules: Path, tmp_path: Path) -> None:
+    detector = Colours()
+    done = watch(config(film, tmp_path / "w", rules, every=3, film=False), detector=detector)
+    assert len(detector.seen) == 20 and done.frames == 60
+    events = read_json_lines(tmp_path / "w" / "events.jsonl")
+    assert events[0]["rule"] == "enters" and events[0]["frame"] in (33, 34, 35) and events[0]["track"] == 1
+    assert not (tmp_path / "w" / "film.mp4").exists()
+
+
+def test_it_is_there_already(whole: Path, film: Path, rules: Path) -> None:
+    with pytest.raises(CalcoError, match="holds a watch; --resume goes on with it, --overwrite begins anew"):
+        watch(config(film, whole, rules), detector=Colours())
+    with pytest.raises(CalcoError, match="was begun with another every"):
+        watch(config(film, whole, rules, every=2, resume=True), detector=Colours())
+    before = lines(whole / "events.jsonl")
+    done = watch(config(film, whole, rules, resume=True), detector=Colours())
+    assert done.frames == 0 and lines(whole / "events.jsonl") == before
+
+
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, {here!r})
+from detection.watch.finders import Colours
+from calco.detection.watch import playing
+from calco.detection.watch.config import WatchConfig
+from calco.detection.watch.run import watch
+playing.KEPT_EVERY = 7
+
+class Dies(Colours):
+    def many(self, pictures, *, threshold=None):
+        found = super().many(pictures, threshold=threshold)
+        if len(self.seen) == {after}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return found
+
+config = WatchConfig(source={film!r}, out={out!r}, rules={rules!r}, resume={resume!r})
+watch(config, detector=Dies())
+"""
+
+
+def test_what_was_killed_twice_ends_as_if_nothing_had_happened(
+    whole: Path, film: Path, rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "killed"
+    for after, resume in ((41, False), (20, True)):
+        code = KILLED.format(here=str(ROOT / "tests"), after=after, film=str(film), out=str(out),
+                             rules=str(rules), resume=resume)  # fmt: skip
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+        assert not (out / "film.mp4").exists()
+    monkeypatch.setattr(playing, "KEPT_EVERY", 7)
+    done = watch(config(film, out, rules, resume=True), detector=Colours())
+    assert done.kept >= 14  # it did not begin anew
+    assert lines(out / "events.jsonl") == lines(whole / "events.jsonl")
+    assert lines(out / "tracks.jsonl") == lines(whole / "tracks.jsonl")
+    shown = frames(out / "film.mp4")
+    assert len(shown) == 60
+    far = max(float(np.abs(a.astype(int) - b).mean()) for a, b in zip(shown, frames(whole / "film.mp4"), strict=True))
+    assert far < 2  # the encoder began anew at another place
+
+
+def test_stopped_and_gone_on(whole: Path, film: Path, rules: Path, tmp_path: Path) -> None:
+    stop = threading.Event()
+
+    class Stops(Colours):
+        def many(self, pictures: Any, *, threshold: float | None = None) -> Any:
+            if len(self.seen) == 25:
+                stop.set()
+            return super().many(pictures, threshold=threshold)
+
+    done = watch(config(film, tmp_path / "w", rules), detector=Stops(), stop=stop)
+    assert done.stopped is not None and done.stopped < 4
+    assert (tmp_path / "w" / "timeline.html").exists()
+    watch(config(film, tmp_path / "w", rules, resume=True), detector=Colours())
+    assert lines(tmp_path / "w" / "events.jsonl") == lines(whole / "events.jsonl")
+    assert len(frames(tmp_path / "w" / "film.mp4")) == 60
+
+
+def test_loops_go_on_in_time_and_hold_no_more_memory(film: Path, tmp_path: Path) -> None:
+    done = watch(config(film, tmp_path / "w", loops=4, film=False), detector=Colours())
+    assert done.frames == 240 and len(done.memory) == 4
+    tracks = read_json_lines(tmp_path / "w" / "tracks.jsonl")
+    assert len({t["track"] for t in tracks}) == len(tracks) >= 8 and tracks[-1]["last"] == pytest.approx(23.9)
+    assert done.memory[3] - done.memory[1] < 8
+
+
+def tiny_painter() -> Translator:
+    torch.manual_seed(0)
+    info = ModelInfo(
+        generator=GeneratorConfig(depth=3, filters=4), recipe=RecipeConfig(recipe="segment"),
+        jitter=JitterConfig(size=32, resize=32), in_channels=3, out_channels=3,
+    )  # fmt: skip
+    return Translator(info, build_generator(info.generator, 3, 3))
+
+
+def test_what_is_painted_lies_over_the_person_alone(film: Path, rules: Path, whole: Path, tmp_path: Path) -> None:
+    done = watch(config(film, tmp_path / "w", rules, paint_classes=("person",)), detector=Colours(),
+                 translator=tiny_painter())  # fmt: skip
+    assert done.stages["paint"] > 0
+    painted, plain = frames(tmp_path / "w" / "film.mp4"), frames(whole / "film.mp4")
+    change = np.abs(painted[20].astype(int) - plain[20]).max(axis=2)
+    assert change[40:100, 36:72].max() > 40  # a mask of a network that learned nothing, but a mask
+    assert np.median(change[100:, 90:]) < 4
+    assert lines(tmp_path / "w" / "events.jsonl") == lines(whole / "events.jsonl")
+
+
+def test_heads_are_blurred_in_everything_that_leaves(film: Path, rules: Path, tmp_path: Path) -> None:
+    got = tmp_path / "got.json"
+    hook = f"{sys.executable} -c \"import sys; open('{got}', 'a').write(sys.stdin.read())\""
+    watch(config(film, tmp_path / "w", rules, blur_faces=True, hook=hook), detector=Colours())
+    events = read_json_lines(tmp_path / "w" / "events.jsonl")
+    crop = images.read(tmp_path / "w" / events[0]["crop"]).astype(int)
+    # The head's edge against the ground is the sharpest line above the shoulders: it is gone.
+    sharp = np.abs(np.diff(crop[:12, :, 0], axis=0)).max()
+    assert sharp < 60
+    shown = frames(tmp_path / "w" / "film.mp4")[20].astype(int)
+    assert np.abs(np.diff(shown[53:60, 60:64, 1], axis=0)).max() < 40
+    assert [json.loads(line)["event"] for line in got.read_text().splitlines()] == [e["event"] for e in events]
+    assert "Faces are blurred" in (tmp_path / "w" / "timeline.html").read_text()
+
+
+def test_a_blurred_head_cannot_be_told_from_another() -> None:
+    rng = np.random.default_rng(0)
+    one, other = (rng.integers(0, 256, (80, 60, 3), dtype=np.uint8) for _ in range(2))
+    for picture in (one, other):
+        picture[...] = picture // 8 + 100  # two faces in one light
+    before = np.abs(one.astype(int) - other).mean()
+    for picture in (one, other):
+        blur(picture, np.array([5, 5, 55, 75]))
+    assert np.abs(one[8:72, 8:52].astype(int) - other[8:72, 8:52]).mean() < before / 8
+    assert head_of(np.array([0.0, 0, 40, 160])).tolist() == [-4, pytest.approx(-12.8), 44, 40]
+    assert head_of(np.array([0.0, 0, 100, 110]))[3] == 80  # cut at the breast: most of it
+    assert head_of(np.array([0.0, 0, 160, 60]))[3] == 60  # who lies
+    blur(one, np.array([-50, -50, -5, -5]))  # outside: nothing to do
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ({"blur_faces": True, "people": ("dog",)}, "--people names dog, which the detector does not find"),
+        ({"paint_classes": ("person",)}, "--paint-classes tells what --paint paints"),
+        ({"seconds": 3.0}, "--seconds is for cameras and streams"),
+        ({"hook": "no-such-program --now"}, "--hook names the program 'no-such-program'"),
+        ({"hook": "'unclosed"}, "is no command"),
+        ({"webhook": "ftp://somewhere"}, "is no address"),
+        ({"webhook": "http://"}, "is no address"),
+        ({"resume": True, "loops": 0}, "loops is 0; it must be 1 or more"),
+        ({"every": 0}, "every is 0"),
+        ({"blur_faces": True, "every": 2}, "a face that comes between two looks would be seen"),
+        ({"face_model": "x.onnx"}, "serve blur_faces"),
+        ({"blur_faces": True, "face_model": "none.onnx"}, "--face-model none.onnx is not there"),
+        ({"blur_faces": True, "face_model": __file__}, "is no YuNet face detector"),
+        ({"hook": "true", "webhook": "http://a"}, "choose one of them"),
+        ({"resume": True, "overwrite": True}, "give one of them"),
+        ({"score": 2.0}, "score is 2; it must be from 0 to 1"),
+        ({"hook_seconds": 0.0}, "hook_seconds is 0; it must be above 0"),
+        ({"source": "none.mp4"}, "cannot read none.mp4"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    film: Path, rules: Path, tmp_path: Path, more: dict[str, Any], complaint: str
+) -> None:
+    told = {"source": str(film), "out": str(tmp_path / "w"), "rules": str(rules), **more}
+    with pytest.raises(CalcoError) as raised:
+        watch(WatchConfig(**told), detector=Colours())
+    assert complaint in str(raised.value) and "\n" not in str(raised.value)
+    assert not (tmp_path / "w" / "events.jsonl").exists()
+
+
+def test_a_detector_without_people_cannot_blur_faces(film: Path, tmp_path: Path) -> None:
+    with pytest.raises(CalcoError, match="the detector finds gun; name the classes that have a head"):
+        watch(config(film, tmp_path / "w", blur_faces=True), detector=Colours(classes=("gun",)))
+
+
+def test_what_a_face_detector_finds_is_blurred_too() -> None:
+    class Finds:
+        def setInputSize(self, size: tuple[int, int]) -> None:
+            self.size = size
+
+        def detect(self, picture: Any) -> tuple[int, Any]:
+            return 1, np.array([[10, 10, 20, 20, *[0] * 11]], np.float32)
+
+    faces = FaceBlur(())
+    faces._detector = Finds()
+    picture = np.random.default_rng(0).integers(0, 256, (60, 60, 3), dtype=np.uint8)
+    blurred = faces(picture, [])
+    assert np.abs(np.diff(blurred[12:28, 12:28].astype(int), axis=0)).max() < 40
+    assert np.array_equal(blurred[45:], picture[45:])
+
+
+def test_a_stream_is_watched_and_gone_on_with(film: Path, rules: Path, tmp_path: Path) -> None:
+    out = tmp_path / "w"
+    told = {"source": str(film), "out": str(out), "rules": str(rules), "live": True}
+    began = time.time()
+    done = watch(WatchConfig(**told, seconds=4.5), detector=Colours())
+    events = read_json_lines(out / "events.jsonl")
+    assert events[0]["rule"] == "enters" and events[0]["clock"].startswith("20")
+    assert done.frames > 20 and "frames in" in done.words and time.time() - began < 30
+    first = sorted(out.glob("film-*.mp4"))
+    assert len(first) == 1 and sum(1 for _ in Film(first[0]).frames()) > 10
+    state = json.loads(max((out / "state").glob("*.json")).read_text())["state"]
+    watch(WatchConfig(**told, resume=True), detector=Colours())
+    again = read_json_lines(out / "events.jsonl")
+    assert again[: len(events)] == events and len(again) > len(events)
+    assert again[-1]["event"] == len(again) and again[-1]["track"] > 1000  # no number is given twice
+    assert again[-1]["time"] > state["time"]
+    assert len(list(out.glob("film-*.mp4"))) == 2
+
+
+def test_a_film_on_the_clock(film: Path, tmp_path: Path) -> None:
+    done = watch(WatchConfig(source=str(film), out=str(tmp_path / "w"), film=False, every=2), detector=Colours())
+    assert done.frames == 60
+    assert read_json_lines(tmp_path / "w" / "events.jsonl") == []
+    assert "There were none" in (tmp_path / "w" / "timeline.html").read_text()
