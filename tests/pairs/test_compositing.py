@@ -11,8 +11,9 @@ import pytest
 
 from calco import CalcoError, images
 from calco.annotations.detections import Detections
+from calco.pairs.composite_config import CompositeConfig
 from calco.pairs.compositing import composed
-from calco.pairs.cutouts import CompositeConfig, check_cutouts, cutouts_digest, cutouts_of, unusable
+from calco.pairs.cutouts import check_cutouts, cutouts_digest, cutouts_of, unusable
 from calco.pairs.opening import open_source
 from calco.pairs.palettes import mask_to_indices, named_palette
 from calco.pairs.preparing.config import PrepareConfig

@@ -11,12 +11,13 @@ import calco.cli
 from calco import CalcoError, images
 from calco.pairs.augment import AugmentConfig
 from calco.pairs.colouring import ColorizeConfig
-from calco.pairs.cutouts import CompositeConfig
+from calco.pairs.composite_config import CompositeConfig
 from calco.pairs.degrading import DAMAGES, DegradeConfig
 from calco.pairs.erasing import KINDS, EraseConfig
-from calco.pairs.gallery import SHEETS, configured, draw_sheets
+from calco.pairs.gallery import configured, draw_sheets
 from calco.pairs.recipes import RECIPES
 from calco.pairs.segmenting import SegmentConfig
+from calco.pairs.sheets import SHEETS
 from calco.pairs.sketching import SKETCHES, SketchConfig
 from support import ROOT
 

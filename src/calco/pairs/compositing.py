@@ -8,7 +8,8 @@ import numpy.typing as npt
 from calco.annotations.detections import Detections, Outline, nothing
 from calco.errors import CalcoError
 from calco.images import Image, as_channels, as_dtype
-from calco.pairs.cutouts import CompositeConfig, cutouts_of, draw_cutout
+from calco.pairs.composite_config import CompositeConfig
+from calco.pairs.cutouts import cutouts_of, draw_cutout
 from calco.pairs.pasting import Patch, cut_to_size, finish, shadow
 from calco.pairs.types import size_wh
 

@@ -15,78 +15,14 @@ from calco.console import warn
 from calco.errors import CalcoError
 from calco.files import digest, list_files
 from calco.images import Image
-from calco.pairs.chance import check_ranges
+from calco.pairs.composite_config import CompositeConfig
 from calco.pairs.types import fraction
 
-_LARGEST: Final = 1024  # pixels of a side that are kept: no thing is pasted larger
+_LARGEST: Final = 768  # pixels of a side that are kept: no thing is pasted larger
 _LEAST: Final = 4  # pixels of a side; what is smaller shows no thing
 _CLEAR: Final = 250  # opacity up to which a pixel counts as not opaque
 _PARTED: Final = 10  # cut-outs of a class from which on validation and test have their own
 _HELD_OUT: Final = 0.1  # of the cut-outs of such a class, for each of validation and test
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompositeConfig:
-    """What is pasted on photographs, and how."""
-
-    cutouts: str | None = None
-    """A folder of cut-outs: pictures with transparency, in subfolders named after their classes, or with names that
-    begin with them, such as dog_1.png."""
-
-    cutout_masks: str | None = None
-    """A folder of masks with the names of the pictures in --cutouts, white where the thing is; the pictures then need
-    no transparency."""
-
-    cutout_class: str = ""
-    """The class of all cut-outs; by default their subfolder's name, or the begin of their own."""
-
-    pasted: tuple[int, int] = (1, 4)
-    """The fewest and the most things in a picture; where there is no room for them, there are fewer."""
-
-    cutout_size: tuple[float, float] = (0.2, 0.6)
-    """The longer side of a thing, from and to, as a share of the photograph's short side."""
-
-    cutout_turn: float = 15.0
-    """Turns a thing by up to so many degrees, either way."""
-
-    cutout_flip: float = 0.5
-    """The share of things that are mirrored."""
-
-    cutout_light: float = 0.25
-    """Makes a thing lighter or darker, as a whole and from one side to the other, by up to this share."""
-
-    cutout_match: float = 0.5
-    """Brings the colours of a thing nearer to those of the place where it lies, by up to this share of the way."""
-
-    cutout_blur: tuple[float, float] = (0.0, 1.0)
-    """How blurred a thing is, from and to: the deviation in pixels."""
-
-    cutout_edge: tuple[float, float] = (0.3, 1.2)
-    """How soft its edge is, from and to: the deviation in pixels."""
-
-    cutout_shadow: float = 0.4
-    """How dark the shadow of a thing is at the most; 0 for none."""
-
-    cutout_hidden: float = 0.2
-    """The share of things behind something of the photograph, which hides a part of them."""
-
-    least_visible: float = 0.4
-    """The share of a thing that stays visible at the least, whatever lies over it or beyond the border."""
-
-    def __post_init__(self) -> None:
-        shares = ("cutout_flip", "cutout_light", "cutout_match", "cutout_shadow", "cutout_hidden", "least_visible")
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise CalcoError(f"composite {name} is {getattr(self, name)}; it must be a share, 0 to 1")
-        if not 0 <= self.cutout_turn <= 180:
-            raise CalcoError(f"composite cutout_turn is {self.cutout_turn}; it must lie in 0 (off) to 180 degrees")
-        bounds = {
-            "pasted": (0.0, 100.0, "1 4"), "cutout_size": (0.01, 2.0, "0.2 0.6"), "cutout_blur": (0.0, 20.0, "0 1"),
-            "cutout_edge": (0.0, 20.0, "0.3 1.2"),
-        }  # fmt: skip
-        check_ranges(self, "composite", bounds)
-        if self.cutout_masks and not self.cutouts:
-            raise CalcoError(f"composite cutout_masks {self.cutout_masks} belong to pictures; name them with --cutouts")
 
 
 @dataclass(frozen=True)
@@ -98,12 +34,14 @@ class Cutout:
         label: Its class.
         path: The picture.
         mask: The file of its mask; nothing where the picture is transparent itself.
+        stamp: When both were changed last, so that what was read of other files is not taken for it.
     """
 
     name: str
     label: str
     path: str
     mask: str = ""
+    stamp: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,14 +77,20 @@ class Cutouts:
         return chosen[first:last]
 
 
-def cutouts_of(config: CompositeConfig) -> Cutouts:
-    """Lists the folder of cut-outs; once per process.
+def cutouts_of(config: CompositeConfig, *, anew: bool = False) -> Cutouts:
+    """Lists the folder of cut-outs.
+
+    Args:
+        config: Names it.
+        anew: Looks again; else what was seen in this process before is taken.
 
     Raises:
         CalcoError: When no folder is named, one is absent, or there is no cut-out in it that has a class.
     """
     if not config.cutouts:
         raise CalcoError("recipe composite pastes cut-outs on photographs; name their folder: --cutouts FOLDER")
+    if anew:
+        _listed.cache_clear()
     return _listed(config.cutouts, config.cutout_masks or "", config.cutout_class)
 
 
@@ -165,7 +109,9 @@ def _listed(folder: str, masks: str, label: str) -> Cutouts:
         elif masks and name not in beside:
             left_out.append((name, f"there is no mask of this name in {masks}"))
         else:
-            entries.append(Cutout(name, said, path, beside.get(name, "")))
+            files = path, *filter(None, [beside.get(name)])
+            stamp = tuple(Path(file).stat().st_mtime_ns for file in files)
+            entries.append(Cutout(name, said, path, beside.get(name, ""), stamp))
     if not entries:
         reason = f"; the first, {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
         raise CalcoError(f"composite cutouts: {folder} holds no picture that serves{reason}")
@@ -188,7 +134,7 @@ def _class_of(place: Path) -> str:
     return re.split(r"[\d_\-.]", place.stem)[0].strip()
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)  # some hundred megabytes at the most
 def read_cutout(cutout: Cutout) -> tuple[Image, npt.NDArray[np.uint8]]:
     """What a cut-out shows, cut to what is not transparent: RGB HW3 `uint8`, and its opacity HW `uint8`.
 
@@ -252,7 +198,7 @@ def check_cutouts(config: CompositeConfig) -> None:
     Raises:
         CalcoError: When none of them can.
     """
-    cutouts = cutouts_of(config)
+    cutouts = cutouts_of(config, anew=True)
     reasons = unusable(cutouts)
     usable = [entry for entry in cutouts.entries if entry.name not in reasons]
     if not usable:

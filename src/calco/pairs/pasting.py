@@ -6,7 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.images import Image
-from calco.pairs.cutouts import CompositeConfig, resized
+from calco.pairs.composite_config import CompositeConfig
+from calco.pairs.cutouts import resized
 
 Floats = npt.NDArray[np.float32]
 _MARGIN = 4  # pixels around a thing, in which blur and soft edges run out

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from calco.errors import CalcoError
 from calco.pairs import custom
 from calco.pairs.colouring import ColorizeConfig
-from calco.pairs.cutouts import CompositeConfig, check_cutouts, cutouts_of
+from calco.pairs.composite_config import CompositeConfig
+from calco.pairs.cutouts import check_cutouts, cutouts_of
 from calco.pairs.degrading import DegradeConfig
 from calco.pairs.erasing import EraseConfig
 from calco.pairs.holes import stroke_masks
@@ -126,7 +127,9 @@ def resolve(
         config = replace(config, recipe=AUTOMATIC[source_kind])
     _check_source(config, source_kind)
     if draws_classes(config):
-        named = cutouts_of(config.composite).classes if steps_of(config.recipe)[0] == "composite" else classes
+        named = (
+            cutouts_of(config.composite, anew=True).classes if steps_of(config.recipe)[0] == "composite" else classes
+        )
         config = replace(config, segment=SegmentConfig(palette=_palette(config.segment.palette, named)))
     steps = (custom.pinned(step) if custom.is_code(step) else step for step in steps_of(config.recipe))
     return replace(config, recipe="+".join(steps))

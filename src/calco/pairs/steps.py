@@ -10,8 +10,8 @@ from calco.errors import CalcoError
 from calco.images import Image, as_channels
 from calco.pairs import custom
 from calco.pairs.colouring import ColorizeConfig, grey_of
+from calco.pairs.composite_config import CompositeConfig
 from calco.pairs.compositing import composed
-from calco.pairs.cutouts import CompositeConfig
 from calco.pairs.degrading import DegradeConfig, degraded
 from calco.pairs.erasing import EraseConfig, erased, given_region
 from calco.pairs.holes import erased_region

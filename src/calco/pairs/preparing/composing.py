@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from calco.console import warn
-from calco.pairs.cutouts import CompositeConfig, cutouts_of, unusable
+from calco.pairs.composite_config import CompositeConfig
+from calco.pairs.cutouts import cutouts_of, unusable
 from calco.pairs.sources import Item, Source
 from calco.pairs.types import fraction
 
