@@ -143,6 +143,9 @@ def translate(
     allow_code: bool = False,
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto",
     device: str = "auto",
+    overlay: bool = False,
+    alpha: float | None = None,
+    contour: int | None = None,
     format: Literal["folder", "webdataset"] = "folder",
     shard_pictures: int = 1000,
     engine: Name = "local",
@@ -183,6 +186,10 @@ def translate(
         allow_code: Runs the recipe's own code although nobody has named it on this machine.
         precision: What convolutions compute in; auto takes bf16 where the machine has instructions, fp16 is for GPUs.
         device: cpu, cuda, or auto for the GPU where there is one.
+        overlay: Lays what a model of segment paints over the picture, in place of the painted mask alone.
+        alpha: With overlay, how opaque the colours are, from 0 to 1; by default 0.45.
+        contour: With overlay, the width of the line around each area, in pixels where the short side has 480; 0 for
+            none, by default 2.
         format: folder writes a file for each picture, webdataset tar files of PNG (or TIFF), without loss.
         shard_pictures: Pictures in a tar file, at most.
         engine: local works in this process, or in several with jobs; ray through Ray Data.

@@ -22,6 +22,7 @@ import calco
 from calco import CalcoError
 from calco.cli import main
 from calco.export.export import export_model
+from calco.export.network import portable
 from calco.export.parts import picture_channels
 from calco.inference.exported import ExportedTranslator, describe
 from calco.inference.model import ModelInfo, load, load_info, save_model
@@ -136,6 +137,19 @@ def test_torchscript_draws_what_the_model_draws(kind: str, room: Path, tmp_path:
             whole = file.runtime.pictures(np.stack([shown, shown[::-1]]))
             assert np.abs(whole[0].astype(int) - model(shown, native=True)).max() <= 1
             assert np.abs(whole[1].astype(int) - model(shown[::-1], native=True)).max() <= 1
+
+
+@pytest.mark.parametrize("up", ["transpose", "resize"])
+def test_an_encoder_that_looks_at_sizes_is_written_down_for_all_sizes(up: str) -> None:
+    torch.manual_seed(0)
+    config = GeneratorConfig(architecture="efficientnet-unet", filters=8, up=up)  # type: ignore[arg-type]
+    backbone = build_generator(config, 3, 3).backbone.eval()
+    graph = portable(backbone)
+    with torch.inference_mode():
+        traced = torch.jit.trace(graph, torch.rand(1, 3, 32, 32))  # type: ignore[no-untyped-call]
+        for size in ((32, 32), (64, 96), (160, 32)):
+            x = torch.rand(2, 3, *size) * 2 - 1
+            assert (traced(x) - backbone(x)).abs().max() < 1e-4
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from calco import CalcoError
 from calco.networks import GeneratorConfig, PatchGAN, ResnetGenerator, UNet, build_generator
+from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.machine import choose_device, choose_precision, keep_memory
 from calco.networks.packed import can_pack, packed
 from support import requires
@@ -100,13 +101,15 @@ def test_gradients_in_bfloat16_point_where_those_in_float32_do():
     assert F.cosine_similarity(one, two, dim=0) > 0.995
 
 
-@pytest.mark.parametrize("architecture", ["pytorch", "tensorflow", "resnet", "patchgan"])
+@pytest.mark.parametrize("architecture", ["pytorch", "tensorflow", "resnet", "patchgan", "efficientnet-unet"])
 def test_checkpointing_gives_the_same_bits(architecture):
     """Outputs, gradients and running statistics, with dropout on."""
     torch.manual_seed(0)
     network: nn.Module
     if architecture == "patchgan":
         network, inputs = PatchGAN(patch=34, filters=4), (some(2, 3, 32, 32), some(2, 3, 32, 32))
+    elif architecture == "efficientnet-unet":
+        network, inputs = EfficientNetUNet(filters=8, dropout=0.5), (some(1, 3, 32, 32),)
     elif architecture == "resnet":
         network, inputs = ResnetGenerator(blocks=2, filters=4, norm="batch", dropout=0.5), (some(2, 3, 16, 16),)
     else:
@@ -123,7 +126,7 @@ def test_checkpointing_gives_the_same_bits(architecture):
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "group", "none"])
-@pytest.mark.parametrize("architecture", ["unet", "resnet"])
+@pytest.mark.parametrize("architecture", ["unet", "resnet", "efficientnet-unet"])
 @pytest.mark.parametrize("up", ["transpose", "resize"])
 def test_packed_networks_draw_the_same(architecture, norm, up):
     requires(can_pack(CPU), "oneDNN", "another build of torch")
@@ -136,7 +139,7 @@ def test_packed_networks_draw_the_same(architecture, norm, up):
             layer.running_var.uniform_(0.5, 2)
     network.eval()
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    x = some(2, 3, 48, 32)
+    x = some(2, 3, 64 if architecture == "efficientnet-unet" else 48, 32)
     with torch.inference_mode():
         plain = network(x)
         exact, lower = packed(network, torch.float32)(x), packed(network, torch.bfloat16)(x.bfloat16()).float()

@@ -196,8 +196,9 @@ def _print_plan(config: Any) -> None:
 
 def evaluate(args: list[str]) -> None:
     """Scores a model beside the baselines on the same pictures, and writes the report."""
+    from calco.console import say
     from calco.evaluation.evaluate import evaluate as run
-    from calco.evaluation.words import table
+    from calco.evaluation.words import class_table, table
     from calco.pairs.sources import SourceConfig
 
     options = _parse(args, "evaluate")
@@ -213,6 +214,10 @@ def evaluate(args: list[str]) -> None:
         source = replace(trained, **{name: value for name, value in given.items() if value is not None})
     card = run(options.pop("model"), options.pop("pictures"), source=source, engine=engine, **options)
     _print_scores(table(card), card.verdict())
+    if card.classes:
+        _print_scores(class_table(card), "")
+    for reason in card.left_out_metrics.values():
+        say(f"left out: {reason}")
     if card.film is not None:
         from calco.evaluation.filmpage import film_table
 
@@ -239,6 +244,7 @@ def translate(args: list[str]) -> None:
     from calco.networks.machine import NAMES, make_ready
 
     options = _parse(args, "translate")
+    overlay = _overlay(options)
     way = next((each for each in (live, films) if each.wants(options)), None)
     if way is None:
         options = films.without(live.without(options))
@@ -246,11 +252,12 @@ def translate(args: list[str]) -> None:
     # A wrong model is said before the pictures are listed.
     translator = load(options["model"], device=options["device"], precision=options["precision"])
     make_ready(translator.device, exact=options["precision"] == "fp32")
+    translator.lay_over(overlay)
     if way is not None:
         way.run(options, translator)
         return
     with bar("translating") as advance:
-        done = run(**options, engine=engine, progress=lambda count, total, _name: advance(count, total))
+        done = run(**options, overlay=overlay, engine=engine, progress=lambda count, total, _name: advance(count, total))
     kept = f", {done.kept} kept from before" if done.kept else ""
     how = f"{translator.device} in {NAMES[translator.precision]}"
     say(f"{done.written} pictures written to {done.out}{kept}, computed on {how}")
@@ -311,6 +318,17 @@ def _engine(options: dict[str, Any]) -> Any:
     # One process with all cores is the fastest that one machine can do with a model: more only when asked for.
     default = 1 if name == "local" else 0
     return Engine(name=name, jobs=default if jobs is None else jobs, address=options.pop("address"))
+
+
+def _overlay(options: dict[str, Any]) -> Any:
+    """How painted masks are laid over pictures, taken out of a verb's options; None where they are not."""
+    from calco.inference.overlay import Overlay
+
+    wanted = options.pop("overlay")
+    given = {name: value for name in ("alpha", "contour") if (value := options.pop(name)) is not None}
+    if given and not wanted:
+        raise CalcoError(f"--{next(iter(given))} tells how --overlay looks; add --overlay, or leave it out")
+    return Overlay(**given) if wanted else None
 
 
 def _print_scores(table: Any, words: str) -> None:

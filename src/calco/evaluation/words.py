@@ -119,6 +119,19 @@ def table(card: "Scorecard") -> "Table":
     return result
 
 
+def class_table(card: "Scorecard") -> "Table":
+    """Each class that occurs: its IoU, its Dice, and how many of its pixels the model found."""
+    from rich.table import Table
+
+    result = Table(title="classes", caption="over all pixels; IoU and Dice above are the means of these")
+    for heading in ("", "IoU ↑", "Dice ↑", "pixels found ↑"):
+        result.add_column(heading, justify="right" if heading else "left")
+    for name, scores in card.classes[MODEL].items():
+        if not math.isnan(scores["iou"]):
+            result.add_row(name, *(number("iou", scores[key]) for key in ("iou", "dice", "accuracy")))
+    return result
+
+
 def comparison_table(cards: "Mapping[str, Scorecard]") -> "Table":
     """Metrics in rows, runs in columns, the best of each in bold."""
     from rich.table import Table

@@ -1,6 +1,7 @@
 """`calco translate` with films: which calls mean them, what their options become, and what is said at the end."""
 
 import os
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
 
@@ -123,7 +124,8 @@ def film_options(options: dict[str, Any], translator: Translator) -> FilmOptions
         start=seconds_of(options["from_"] or "0"), stop=None if options["to"] is None else seconds_of(options["to"]),
         steadier=partial(Steady.of, translator.info) if options["steady"] else None,
         made_by={"model": weights_digest(options["model"]),
-                 "precision": str(translator.precision).removeprefix("torch.")},
+                 "precision": str(translator.precision).removeprefix("torch."),
+                 **({} if translator.overlay is None else {"overlay": asdict(translator.overlay)})},
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ from calco.files import explain, read_json, write_json
 from calco.images import Image
 from calco.images.strips import Whole
 from calco.inference.adapt import adapted
+from calco.inference.overlay import Overlay, overlaid
 from calco.inference.tiling import Band, Padded, Rows, blended, split_tiles, whole_tiles
 from calco.networks import Generator, GeneratorConfig, build_generator
 from calco.networks.machine import choose_device, choose_precision
@@ -28,7 +29,7 @@ from calco.networks.packed import can_pack, packed
 from calco.networks.pieces import Split, pieces_of
 from calco.pairs.jitter import JitterConfig, fitted_size, whole_side
 from calco.pairs.palettes import Palette, decode, named_palette, paint
-from calco.pairs.recipes import RecipeConfig, draws_classes
+from calco.pairs.recipes import RecipeConfig, draws_classes, recipe_title
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
 from calco.records import from_record, to_record
@@ -79,7 +80,10 @@ class Translator:
         info: What the model is.
         device: Where it computes.
         mean_target: The mean of the targets it was trained on, HWC uint8, or None.
+        overlay: How what it paints is laid over the picture; None gives the painted mask alone.
     """
+
+    overlay: Overlay | None = None
 
     def __init__(
         self,
@@ -152,8 +156,10 @@ class Translator:
         """The picture, or rows of it, that maps of its size make of what was prepared: 1, C, H, W twice => HWC."""
         drawn = self.generator.compose(prepared, maps)[0]
         if self.info.palette is not None and drawn.shape[0] == 3:
-            painted = paint(decode(images.to_image(drawn), self.info.palette), self.info.palette)
-            return images.as_dtype(painted, dtype)
+            classes = decode(images.to_image(drawn), self.info.palette)
+            if self.overlay is not None:
+                return overlaid(images.to_image(prepared[0], dtype), classes, self.info.palette, self.overlay)
+            return images.as_dtype(paint(classes, self.info.palette), dtype)
         return images.to_image(drawn, dtype)
 
     def _resized(self, picture: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
@@ -169,6 +175,19 @@ class Translator:
     def tensor(self, picture: Image) -> Tensor:
         """HWC => 1, C, H, W in [-1, 1] on the Translator's device."""
         return images.to_tensor(picture)[None].to(self.device)
+
+    def lay_over(self, overlay: Overlay | None) -> None:
+        """From now on gives the picture with what it paints laid over it; None for the painted mask again.
+
+        Raises:
+            CalcoError: When the model paints no classes.
+        """
+        if overlay is not None and (self.info.palette is None or self.info.out_channels != 3):
+            raise CalcoError(
+                f"--overlay lays the colours of classes over pictures, and the model learned "
+                f"{recipe_title(self.info.recipe.recipe)}; leave it out, or take a model of --recipe segment"
+            )
+        self.overlay = overlay
 
     @property
     def backbone(self) -> nn.Module:

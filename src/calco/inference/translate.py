@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
 from calco.inference.model import Translator
+from calco.inference.overlay import Overlay
 from calco.inference.working import (
     INDEX,
     Format,
@@ -67,6 +68,7 @@ def translate(
     allow_code: bool = False,
     precision: str = "fp32",
     device: str = "auto",
+    overlay: Overlay | None = None,
     format: Format = "folder",
     shard_pictures: int = 1000,
     engine: Engine = HERE,
@@ -91,6 +93,8 @@ def translate(
         allow_code: As in `input_maker`.
         precision: As in `load`; of a loaded Translator its own counts.
         device: As in `load`.
+        overlay: Lays what a model paints over each picture, and how; None writes the painted masks alone. A loaded
+            Translator keeps it.
         format: "folder" for a file for each picture, "webdataset" for tar files of them, without loss.
         shard_pictures: Pictures in a tar file, at most.
         engine: Who works; other processes load the model from its folder.
@@ -113,12 +117,14 @@ def translate(
         model=model if isinstance(model, Translator) else str(model),
         digest="" if isinstance(model, Translator) else weights_digest(model),
         masked=masks is not None, noise_seed=noise_seed, native=native, make_input=make_input, recipe=recipe,
-        allow_code=allow_code, precision=precision, device=device,
+        allow_code=allow_code, precision=precision, device=device, overlay=overlay,
     )  # fmt: skip
     worker = work.loaded()
     done = Translation(out if base is not None and remote.is_url(base) else Path(out))
     made_by: dict[str, Any] = {"model": work.digest or "python", "noise_seed": noise_seed, "native": native}
     made_by["precision"] = str(worker.translator.precision).removeprefix("torch.")
+    if worker.translator.overlay is not None:
+        made_by["overlay"] = asdict(worker.translator.overlay)
     if masks is not None:
         made_by["masks"] = str(masks)
         jobs = _with_masks(jobs, str(masks), str(pictures))

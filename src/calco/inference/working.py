@@ -22,6 +22,7 @@ from calco.inference.exported import is_exported
 from calco.inference.large import Drawing, Moved, draw
 from calco.inference.making import Maker, input_maker
 from calco.inference.model import Translator, load, model_folder
+from calco.inference.overlay import Overlay
 from calco.inference.pumping import keep_large, pumped
 from calco.networks.machine import make_ready
 from calco.pairs import remote
@@ -97,6 +98,7 @@ class Work:
     allow_code: bool = False
     precision: str = "fp32"
     device: str = "auto"
+    overlay: Overlay | None = None
 
     def loaded(self) -> "Worker":
         """The worker.
@@ -109,6 +111,8 @@ class Work:
             model = load(model, device=self.device, precision=self.precision)
         if not isinstance(self.model, Translator) and weights_digest(self.model) != self.digest:
             raise CalcoError(f"{self.model} is another model in another process; let all see the same folder")
+        if self.overlay is not None or not isinstance(self.model, Translator):
+            model.lay_over(self.overlay)
         maker = None
         if self.make_input:
             maker = input_maker(model.info, recipe=self.recipe, allow_code=self.allow_code, seed=self.noise_seed or 0)

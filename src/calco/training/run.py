@@ -238,7 +238,8 @@ class Run:
         scores, triples = validate(translator, self.data.validation, keep)
         self.networks.shown.train()
         journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=scores)
-        caption = f"epoch {self.epoch}  step {self.step}  L1 {scores['l1']:.4f}  PSNR {scores['psnr']:.2f} dB"
+        caption = f"epoch {self.epoch}  step {self.step}  L1 {scores['l1']:.4f}  "
+        caption += f"IoU {scores['iou']:.4f}" if "iou" in scores else f"PSNR {scores['psnr']:.2f} dB"
         sheet = grid(triples, caption)
         images.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", sheet)
         journal.picture(self.step, "samples", sheet)

@@ -11,7 +11,7 @@ from calco.pairs.curation import MAX_COMPARED
 from calco.pairs.dataset import PairDataset
 from calco.pairs.erasing import PER_PICTURE, fill_colour
 from calco.pairs.opening import open_source
-from calco.pairs.recipes import RecipeConfig, build_recipe, resolve, steps_of
+from calco.pairs.recipes import RecipeConfig, build_recipe, draws_classes, recipe_title, resolve, steps_of
 from calco.pairs.sources import Item, Source
 from calco.pairs.splits import split_items
 from calco.training.config import TrainConfig
@@ -69,6 +69,11 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
         chosen: Literal["block", "film"] = "block" if any(item.when for item in source.items) else "film"
         config = replace(config, source=replace(config.source, film_groups=chosen))
     recipe_config = resolve(config.recipe, source.kind, source.recipe, source.classes)
+    if config.keep.best_by == "iou" and not draws_classes(recipe_config):
+        raise CalcoError(
+            f"--best-by iou counts the pixels of classes, and the recipe {recipe_title(recipe_config.recipe)} paints "
+            "none; choose l1, psnr or ssim"
+        )
     recipe = build_recipe(recipe_config, source.kind, source.recipe)
     splits = split_items(source.items, config.split)
 

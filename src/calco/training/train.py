@@ -18,6 +18,8 @@ from calco.checking.quick import quick_remarks
 from calco.console import say, warn
 from calco.errors import CalcoError, printable
 from calco.files import make_folder
+from calco.networks import GeneratorConfig
+from calco.networks.efficientnet_lite import ABSENT
 from calco.networks.machine import NAMES, choose_device
 from calco.pairs.recipes import check_recorded, recipe_title
 from calco.records import from_record, read_yaml, to_record, write_yaml
@@ -103,6 +105,17 @@ def _train(config: TrainConfig, team: Team, *, resume: bool, progress: bool) -> 
     run.finish()
     say(f"the best model is {folder / 'model'}; score it with: calco evaluate {folder}")
     return folder
+
+
+def beginning(generator: GeneratorConfig, from_imagenet: bool) -> str:
+    """Where the first weights of a generator come from, in words; empty where there is but one way."""
+    if generator.architecture != "efficientnet-unet":
+        return ""
+    if from_imagenet:
+        return "the encoder begins with ImageNet's weights (EfficientNet-Lite0)"
+    if not generator.pretrained:
+        return "the encoder begins from scratch, as --generator.no-pretrained has it"
+    return f"the encoder begins from scratch, which takes many more pictures: {ABSENT}"
 
 
 def _folder(config: TrainConfig, *, resume: bool) -> Path:
@@ -203,4 +216,6 @@ def _say_plan(run: Run) -> None:
         f"recipe {config.recipe.recipe}, {len(run.data.train)} pairs to train and {len(run.data.validation)} to "
         f"validate, {run.device} in {precision} with {torch.get_num_threads()} threads{each}, until {until}{left}"
     )
+    if (begins := beginning(config.generator, run.networks.from_imagenet)) and not run.step:
+        (say if run.networks.from_imagenet or not config.generator.pretrained else warn)(begins)
     say(f"the run is {run.folder}")

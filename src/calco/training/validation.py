@@ -4,14 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from calco.evaluation.metrics import l1, psnr, ssim
-from calco.images import Image
+from calco.evaluation.metrics import confusion, l1, mean_class_scores, psnr, ssim
+from calco.images import Image, as_channels
 from calco.inference.model import Translator
 from calco.pairs.dataset import PairDataset
+from calco.pairs.palettes import decode
 from calco.training.config import KeepConfig
 
 METRICS: dict[str, Callable[[Image, Image], float]] = {"l1": l1, "psnr": psnr, "ssim": ssim}
-LOWER_IS_BETTER = {"l1": True, "psnr": False, "ssim": False}
+LOWER_IS_BETTER = {"l1": True, "psnr": False, "ssim": False, "iou": False}
 
 Triple = tuple[Image, Image, Image]  # input, drawing, target
 
@@ -20,9 +21,10 @@ def validate(translator: Translator, dataset: PairDataset, keep: KeepConfig) -> 
     """Scores a translator on validation pairs, whole and always the same ones.
 
     Returns:
-        The mean of each metric, and some of the pairs with their drawings for the grid of samples.
+        The mean of each metric (for a model that paints classes their IoU and Dice too, over all pixels), and some of the pairs with their drawings for the grid of samples.
     """
-    sums, triples = dict.fromkeys(METRICS, 0.0), []
+    sums, triples, palette = dict.fromkeys(METRICS, 0.0), [], translator.info.palette
+    counts = np.zeros((len(palette),) * 2, np.int64) if palette else None
     count = min(keep.validation_pairs, len(dataset))
     shown = set(range(0, count, -(-count // keep.samples)))
     # Spread over the whole split: neighbours in the list are often alike.
@@ -31,9 +33,15 @@ def validate(translator: Translator, dataset: PairDataset, keep: KeepConfig) -> 
         drawn = translator(pair.input, native=True)
         for name, metric in METRICS.items():
             sums[name] += metric(drawn, pair.target)
+        if palette and counts is not None:
+            ours, theirs = (decode(as_channels(image, 3), palette) for image in (drawn, pair.target))
+            counts += confusion(ours, theirs, len(palette))
         if number in shown:
             triples.append((pair.input, drawn, pair.target))
-    return {name: value / count for name, value in sums.items()}, triples
+    scores = {name: value / count for name, value in sums.items()}
+    if counts is not None:
+        scores |= {name: float(mean_class_scores(counts)[name]) for name in ("iou", "dice")}
+    return scores, triples
 
 
 def is_better(metric: str, score: float, best: float | None) -> bool:

