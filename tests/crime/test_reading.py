@@ -1,0 +1,97 @@
+"""CSV as people have it: any encoding, any separator, quotes that nobody closed."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from calco import CalcoError
+from calco.crime.reading import Columns, Row, csv_rows, guess_encoding, split_record
+
+NAMES = Columns(names={"Año": ("Anio",), "Distrito": ()})
+
+
+def rows_of(folder: Path, text: str | bytes, **options: str) -> list[Row]:
+    path = folder / "some.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return list(csv_rows(path, NAMES, **options))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1", "cp850", "mac_roman"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_any_encoding_separator_and_end_of_line(tmp_path: Path, encoding: str, separator: str, end: str) -> None:
+    text = end.join(separator.join(row) for row in (("AÑO", "otra", "Distrito"), ("2017", "x", "Ancón"), ("2018", "", "Breña")))
+    rows = rows_of(tmp_path, text.encode(encoding))
+    assert [dict(row.cells) for row in rows] == [
+        {"Año": "2017", "Distrito": "Ancón"},
+        {"Año": "2018", "Distrito": "Breña"},
+    ]
+    assert [row.line for row in rows] == [2, 3]
+
+
+def test_quotes_hold_separators_ends_of_lines_and_quotes(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, 'Año;Distrito\n2017;"El ""Agustino""; sí"\n\n2018;"dos\nlíneas"\n2019;Ate\n')
+    assert [(row.line, row.cells["Distrito"]) for row in rows] == [
+        (2, 'El "Agustino"; sí'),
+        (4, "dos\nlíneas"),
+        (6, "Ate"),
+    ]
+
+
+@pytest.mark.parametrize("after", ['2018;"Lurín"', '2018;"dos\nlíneas"', "2018;Lurín", '2018;"""Lurín"""'])
+def test_a_quote_that_nobody_closes_costs_its_own_line_and_no_other(tmp_path: Path, after: str) -> None:
+    rows = rows_of(tmp_path, f'Año;Distrito\n2016;Ancón\n2017;"Ate\n{after}\n2019;Comas\n')
+    assert [(row.line, row.problem) for row in rows if row.problem] == [(3, "a quote is opened and not closed")]
+    assert [row.cells["Año"] for row in rows if not row.problem] == ["2016", "2018", "2019"]
+
+
+def test_rows_with_too_few_or_too_many_fields_are_told(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "Año;Distrito\n2017\n2018;Ate;más\n2019;Ate\n")
+    assert [row.problem for row in rows] == [
+        "1 fields, where the header has 2",
+        "3 fields, where the header has 2",
+        "",
+    ]
+
+
+def test_bytes_that_are_not_the_encoding_cost_their_row(tmp_path: Path) -> None:
+    text = "Año;Distrito\n2017;Ancón\n2018;BreXa\n2019;Lurín\n".encode().replace(b"X", b"\xf1")
+    rows = rows_of(tmp_path, text)
+    assert [row.problem for row in rows] == ["", "bytes that are not utf-8", ""]
+    with pytest.raises(CalcoError, match="there is no encoding 'utf-99'"):
+        rows_of(tmp_path, text, encoding="utf-99")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is empty"),
+        ("Año;Barrio\n2017;Ate\n", "has no column 'Distrito'; it has Año, Barrio: rename it, or give --columns"),
+        ("Año;Distritos\n2017;Ate\n", "has no column 'Distrito' ('DISTRITOS' may be it)"),
+        ("Año;Distrito;Distrito\n2017;Ate;Ate\n", "has the column 'Distrito' twice"),
+    ],
+)
+def test_a_header_that_does_not_serve_is_told(tmp_path: Path, text: str, told: str) -> None:
+    with pytest.raises(CalcoError) as error:
+        rows_of(tmp_path, text)
+    assert told in str(error.value)
+
+
+def test_a_renamed_column_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "some.csv").write_text("anio,Barrio\n2017,Ate\n")
+    columns = Columns(names=NAMES.names, renamed={"barrio": "Distrito"})
+    (row,) = csv_rows(tmp_path / "some.csv", columns)
+    assert row.cells == {"Año": "2017", "Distrito": "Ate"}
+
+
+def test_a_sample_that_ends_within_a_character_is_utf8() -> None:
+    assert guess_encoding("Ancón".encode()[:-2]) == "utf-8"
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n")), min_size=1, max_size=6))
+def test_what_is_quoted_comes_back(fields: list[str]) -> None:
+    record = ";".join('"' + value.replace('"', '""') + '"' for value in fields)
+    assert split_record(record, ";") == fields
+    assert split_record(record, ";", strict=True) == fields
