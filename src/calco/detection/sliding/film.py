@@ -1,6 +1,6 @@
 """Writes the frames as a GIF or as a film."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, repeat
 from pathlib import Path
@@ -12,7 +12,16 @@ from calco.film.writing import FilmWriter
 from calco.images import Image
 
 
-def write_gif(path: Path, frames: Iterator[Image], *, rate: float, hold: float, count: int, sample: Image) -> None:
+def write_gif(
+    path: Path,
+    frames: Iterator[Image],
+    *,
+    rate: float,
+    hold: float,
+    count: int,
+    sample: Image,
+    colours: Sequence[tuple[int, int, int]] = (),
+) -> None:
     """Writes an animated GIF that repeats for ever.
 
     All frames share one palette, so that what stands still is stored once.
@@ -24,18 +33,29 @@ def write_gif(path: Path, frames: Iterator[Image], *, rate: float, hold: float, 
         hold: Seconds of the last frame.
         count: How many frames there are.
         sample: A picture with the colours of all frames.
+        colours: Those that must be there exactly.
 
     Raises:
         CalcoError: When it cannot be written.
     """
     make_folder(path.parent)
-    palette = Pillow.fromarray(sample).quantize(255, Pillow.Quantize.MEDIANCUT, dither=Pillow.Dither.NONE)
+    palette = _palette(sample, colours)
     made = (Pillow.fromarray(frame).quantize(palette=palette, dither=Pillow.Dither.NONE) for frame in frames)
     step = max(20, round(100 / rate) * 10)
     spans = [step] * (count - 1) + [max(step, round(hold * 100) * 10)]
     first = next(made)
     with replacing(path) as temporary:
         first.save(temporary, "GIF", save_all=True, append_images=made, duration=spans, loop=0, optimize=True)
+
+
+def _palette(sample: Image, colours: Sequence[tuple[int, int, int]]) -> Pillow.Image:
+    """A picture with 255 colours: one is left for what does not change."""
+    exact = [value for colour in colours for value in colour]
+    count = 255 - len(colours)
+    common = Pillow.fromarray(sample).quantize(count, Pillow.Quantize.MEDIANCUT).getpalette() or []
+    palette = Pillow.new("P", (1, 1))
+    palette.putpalette((exact + common)[: 3 * 255])
+    return palette
 
 
 def write_film(path: Path, frames: Iterator[Image], *, rate: float, hold: float) -> None:

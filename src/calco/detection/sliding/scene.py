@@ -11,15 +11,17 @@ from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
 from calco.annotations.detections import Detections
-from calco.detection.labelling import Sizes, colour_of, draw_labels
+from calco.detection.labelling import Colour, Sizes, colour_of, draw_labels
 from calco.detection.sliding.examples import as_seen
 from calco.images import Image
 
 _DIM: Final = 0.35  # of the light, outside the window
-_WINDOW: Final = (255, 196, 0)
+_SHADE: Final = 0.6  # of the light, below the heat
+_WINDOW: Final = (255, 255, 255)
 _PAPER, _INK = (24, 24, 28), (235, 235, 235)
 _BAR: Final = 30  # pixels of the line of words
 _GAP: Final = 8
+_COLOURS: Final = 20  # classes whose colours a GIF keeps exactly
 _LARGEST: Final = 4.0  # times that a small picture is enlarged
 
 
@@ -82,7 +84,7 @@ class Scene:
         if hits is not None:
             self._heat = np.zeros((self._high, self._wide), np.float32)
             self._grey = cv2.cvtColor(cv2.cvtColor(self._bright, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-            self._map = (self._grey * 0.5).astype(np.uint8)
+            self._map = (self._grey * _SHADE).astype(np.uint8)
 
     def window(self, boxes: npt.NDArray[np.int64], number: int, words: str) -> Image:
         """The frame of one window: it over the dimmed picture, and the heat of all up to it.
@@ -130,8 +132,14 @@ class Scene:
             frame[: self._high, self._wide + _GAP :] = self._boxed(kept)
         return self._with_words(frame, words)
 
+    @property
+    def colours(self) -> list[Colour]:
+        """Those of lines and letters, which a palette must have."""
+        classes = [] if self.hits is None else self.hits.classes
+        return [_WINDOW, _PAPER, _INK, *(colour_of(name, classes) for name in classes[:_COLOURS])]
+
     def sample(self, frames: Sequence[Image]) -> Image:
-        """All colours that the film will show, for a palette: bright, dimmed, and some frames."""
+        """What the film will show, for a palette: bright, dimmed, warm, and some frames."""
         rows = [self._bright, self._dim]
         if self.hits is not None:
             rows.append(self._heated(self._grey, self._heat_of(len(self.hits.scores))))
@@ -177,7 +185,7 @@ class Scene:
         levels = np.round(heat * 20) / 20  # few colours, which a GIF can hold
         bgr = cv2.applyColorMap((levels * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
         share = (0.75 * levels)[..., None]
-        mixed: Image = (grey * 0.5 * (1 - share) + bgr[..., ::-1] * share).astype(np.uint8)
+        mixed: Image = (grey * _SHADE * (1 - share) + bgr[..., ::-1] * share).astype(np.uint8)
         return mixed
 
     def _place(self, box: npt.NDArray[np.generic]) -> tuple[int, int, int, int]:

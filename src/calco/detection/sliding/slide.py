@@ -168,15 +168,15 @@ def _film(
         with bar("drawing", len(shown) + 1, unit="frames/s") as advance:
             for number, place in enumerate(shown):
                 level = rounds[int(np.searchsorted(ends, place, side="right"))]
-                size = f"{level.size_wh[0]}×{level.size_wh[1]}"
+                size = f"{level.size_wh[0]}x{level.size_wh[1]}"
                 yield scene.window(boxes, place, f"window {place + 1} of {len(boxes)}, {size}, step {level.step}")
                 advance(number + 1)
             yield last
 
     path = Path(config.out)
     if config.is_gif:
-        sample = scene.sample([last])
-        write_gif(path, frames(), rate=config.rate, hold=config.hold, count=len(shown) + 1, sample=sample)
+        write_gif(path, frames(), rate=config.rate, hold=config.hold, count=len(shown) + 1,
+                  sample=scene.sample([last]), colours=scene.colours)  # fmt: skip
     else:
         write_film(path, frames(), rate=config.rate, hold=config.hold)
     return len(shown)
@@ -186,7 +186,8 @@ def _last_words(config: SlideConfig, windows: int, hits: Hits | None, after: Det
     if hits is None or after is None:
         return [f"{windows} windows"]
     how = {"nms": f"NMS at IoU {config.iou:g}", "matrix": "matrix NMS"}.get(config.suppression, config.suppression)
-    return [f"{len(hits.found)} of {windows} windows are hits", f"{len(after)} boxes after {how}"]
+    boxes = "1 box" if len(after) == 1 else f"{len(after)} boxes"
+    return [f"hits: {len(hits.found)} of {windows} windows", f"{boxes} after {how}"]
 
 
 def _refuse_overwriting(config: SlideConfig) -> None:

@@ -47,5 +47,5 @@ def verdict(done: Slid) -> str:
         text += f"; at scale {listed} the window is larger than the picture and was left out"
     if done.before is not None and done.after is not None:
         rate = done.windows / max(done.seconds, 1e-9)
-        text += f"; {len(done.before):,} hits, {len(done.after):,} boxes after suppression ({rate:,.0f} windows/s)"
+        text += f"; hits {len(done.before):,}, boxes after suppression {len(done.after):,} ({rate:,.0f} windows/s)"
     return text
