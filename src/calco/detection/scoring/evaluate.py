@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from calco.annotations.detections import Detections
 from calco.console import bar
 from calco.detection.contract import FindsThings
+from calco.detection.marked import open_marked
 from calco.detection.scoring.card import MEAN_BOX, MODEL, DetectionCard
 from calco.detection.scoring.config import EvaluateConfig
 from calco.detection.scoring.confusion import Told
@@ -16,7 +17,6 @@ from calco.detection.scoring.score import Looked, baselines, counted_classes, lo
 from calco.errors import CalcoError
 from calco.files import make_folder, read_json_lines
 from calco.pairs.curation import limited
-from calco.pairs.opening import open_source
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
 from calco.pairs.types import fraction
@@ -158,7 +158,7 @@ def _chosen(config: EvaluateConfig, info: "DetectorInfo") -> _Chosen:
     root = config.pictures or str(info.provenance.get("pictures", ""))
     if not root:
         raise CalcoError("the detector does not say what it was trained on; name the pictures to score it on")
-    source = open_source(root, _reading(config, info))
+    source = open_marked(root, _reading(config, info))
     part = ("unseen" if config.pictures else "test") if config.part == "auto" else config.part
     parts = _parts(source, info.split)
     if part in parts:
