@@ -9,9 +9,9 @@ import numpy as np
 
 from calco.detection.exploring.config import ExploreConfig
 from calco.detection.exploring.survey import HARD, SIZES, Oddity, Survey, alike, survey
+from calco.detection.marked import open_marked
 from calco.errors import CalcoError
 from calco.files import make_folder, write_json
-from calco.pairs.opening import open_source
 from calco.pairs.sources import Source
 from calco.pairs.splits import SplitConfig, split_items
 
@@ -50,7 +50,7 @@ def explore(config: ExploreConfig) -> Explored:
 
     if not config.pictures:
         raise CalcoError("no pictures were named; give a folder with boxes: calco detect explore PICTURES")
-    source = open_source(config.pictures, config.source)
+    source = open_marked(config.pictures, config.source)
     found = survey(source, _split(source, config.split), config.double)
     folder = make_folder(config.out)
     name = Path(config.pictures).resolve().name or config.pictures

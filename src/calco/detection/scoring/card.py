@@ -98,6 +98,7 @@ class DetectionCard:
         pictures: Each picture's counts.
         num_seen: Pictures that were passed over, since the detector was trained on them.
         only_seen: Whether it was trained on all that were counted.
+        unseen: Whether it is known that it was trained on none of them.
         left_out: Name and reason of what could not be scored.
         notes: Remarks, a sentence each.
         seed: Of the intervals.
@@ -122,6 +123,7 @@ class DetectionCard:
     pictures: Sequence[PictureCounts]
     num_seen: int = 0
     only_seen: bool = False
+    unseen: bool = False
     left_out: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     seed: int = 0

@@ -1,6 +1,6 @@
 """`calco detect evaluate`: a detector's scores and its report, on pictures it was not trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from calco.annotations.detections import Detections
 from calco.console import bar
 from calco.detection.contract import FindsThings
+from calco.detection.marked import open_marked
 from calco.detection.scoring.card import MEAN_BOX, MODEL, DetectionCard
 from calco.detection.scoring.config import EvaluateConfig
 from calco.detection.scoring.confusion import Told
@@ -16,7 +17,6 @@ from calco.detection.scoring.score import Looked, baselines, counted_classes, lo
 from calco.errors import CalcoError
 from calco.files import make_folder, read_json_lines
 from calco.pairs.curation import limited
-from calco.pairs.opening import open_source
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
 from calco.pairs.types import fraction
@@ -65,15 +65,19 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
         raise CalcoError("no detector was named; give its run: calco detect evaluate runs/guns")
     detector = load_detector(config.model, device=config.device, precision=config.precision)
     info = detector.info
-    source, items, training, notes, num_seen = _chosen(config, info)
+    chosen = _chosen(config, info)
+    source = chosen.source
     home = detector_folder(config.model).parent
     folder = make_folder(config.out or home / "report")
     done = evaluate_detector(
-        detector, source, limited(tuple(items), config.limit), training, name=Path(config.model).resolve().name,
-        threshold=config.threshold, place=config.place, seed=config.seed, resamples=config.resamples,
-        batch=config.batch,
+        detector, source, limited(tuple(chosen.items), config.limit), chosen.training,
+        name=Path(config.model).resolve().name, threshold=config.threshold, place=config.place, seed=config.seed,
+        resamples=config.resamples, batch=config.batch,
     )  # fmt: skip
-    card = replace(done.card, num_seen=num_seen, only_seen=config.part == "train", notes=(*notes, *done.card.notes))
+    card = replace(
+        done.card, num_seen=chosen.num_seen, only_seen=config.part == "train", unseen=chosen.unseen,
+        notes=(*chosen.notes, *done.card.notes),
+    )  # fmt: skip
     done = replace(done, card=card)
     card.save(folder)
     page = write_report(done, folder, log=read_json_lines(home / "log.jsonl"), about=_about(info, source))
@@ -128,37 +132,79 @@ def _odd(looked: Looked, mean: FindsThings) -> list[str]:
     return notes
 
 
-def _chosen(
-    config: EvaluateConfig, info: "DetectorInfo"
-) -> tuple[Source, Sequence[Item], Sequence[Item], list[str], int]:
-    """The source, what is scored of it, what it was trained on of it, remarks, and how many were passed over."""
-    given = {name: getattr(config, name) for name in ("source", "annotations", "classes")}
-    told = {name: value for name, value in given.items() if value is not None}
+@dataclass(frozen=True, kw_only=True)
+class _Chosen:
+    """What is to be scored.
+
+    Attributes:
+        source: The set.
+        items: Those that are scored.
+        training: Those that the mean box is taken from.
+        notes: What is to be said of the choice.
+        num_seen: Pictures that were passed over, since the detector was trained on them.
+        unseen: Whether it is known that it was trained on none.
+    """
+
+    source: Source
+    items: Sequence[Item]
+    training: Sequence[Item]
+    notes: Sequence[str] = ()
+    num_seen: int = 0
+    unseen: bool = False
+
+
+def _chosen(config: EvaluateConfig, info: "DetectorInfo") -> _Chosen:
+    """The pictures that are scored, and those of the training beside them."""
     root = config.pictures or str(info.provenance.get("pictures", ""))
     if not root:
         raise CalcoError("the detector does not say what it was trained on; name the pictures to score it on")
-    reading: SourceConfig = replace(info.source, **told, limit=0)
-    if config.pictures and "annotations" not in told and reading.annotations:
-        reading = replace(reading, annotations=None)  # of the training's pictures, not of these
-    source = open_source(root, reading)
+    source = open_marked(root, _reading(config, info))
     part = ("unseen" if config.pictures else "test") if config.part == "auto" else config.part
     parts = _parts(source, info.split)
     if part in parts:
-        items = parts[part] or (parts["val"] if part == "test" else [])
-        if not items:
-            raise CalcoError(f"the part {part} of {root} is empty; choose another: --part all")
-        notes = [] if parts[part] else ["There is no test part; these are the pictures of the validation"]
-        return source, items, parts["train"] if part != "train" else [], notes, 0
+        return _of_part(source, part, parts)
     if part == "all":
-        return source, source.items, parts["train"], [], 0
-    seen, notes = _seen(source, info)
+        return _Chosen(source=source, items=source.items, training=parts["train"])
+    digests = set(info.provenance.get("trained_on", ()))
+    seen = {item.key for item in source.items if source.digest(item) in digests} if digests else set()
+    if not digests and root == info.provenance.get("pictures"):  # the division tells what their contents do not
+        seen = {item.key for item in parts["train"]}
     items = [item for item in source.items if item.key not in seen]
     if not items:
         raise CalcoError(
             f"the detector was trained on all {len(source.items):,} pictures of {root}; name others, or score it on "
             "them all the same: --part all"
         )
-    return source, items, [item for item in source.items if item.key in seen] or parts["train"], notes, len(seen)
+    notes = [] if digests or seen else ["The detector does not tell its pictures of training: some may be among these"]
+    training = [item for item in source.items if item.key in seen] or parts["train"]
+    watched = sum(item.key not in seen for item in parts["val"]) if seen else 0
+    notes += [f"{watched:,} of them are the validation's, which chose its threshold and its step"] if watched else []
+    return _Chosen(
+        source=source, items=items, training=training, notes=notes, num_seen=len(seen), unseen=bool(digests or seen)
+    )
+
+
+def _reading(config: EvaluateConfig, info: "DetectorInfo") -> SourceConfig:
+    """How the pictures are read: as in the training, but for what was told."""
+    given = {name: getattr(config, name) for name in ("source", "annotations", "classes")}
+    told = {name: value for name, value in given.items() if value is not None}
+    reading: SourceConfig = replace(info.source, **told, limit=0)
+    if config.pictures and "annotations" not in told and reading.annotations:
+        reading = replace(reading, annotations=None)  # that of the training's pictures, not of these
+    return reading
+
+
+def _of_part(source: Source, part: str, parts: Mapping[str, Sequence[Item]]) -> _Chosen:
+    """A part of the training's own division."""
+    items, notes = parts[part], []
+    if part == "test" and not items:
+        items, notes = parts["val"], ["There is no test part; these are the pictures of the validation"]
+    if not items:
+        raise CalcoError(f"the part {part} of {source.root} is empty; choose another: --part all")
+    if part == "val":
+        notes = ["The detector's threshold and its step were chosen on these pictures"]
+    training = () if part == "train" else parts["train"]
+    return _Chosen(source=source, items=items, training=training, notes=notes, unseen=part != "train")
 
 
 def _parts(source: Source, split: SplitConfig) -> dict[str, list[Item]]:
@@ -167,14 +213,6 @@ def _parts(source: Source, split: SplitConfig) -> dict[str, list[Item]]:
         return split_items(source.items, split)
     except CalcoError:
         return {"train": [], "val": [], "test": list(source.items)}
-
-
-def _seen(source: Source, info: "DetectorInfo") -> tuple[set[str], list[str]]:
-    """Keys of the pictures that it was trained on, by their contents."""
-    digests = set(info.provenance.get("trained_on", ()))
-    if not digests:
-        return set(), ["The detector does not tell its pictures of training: some of these may be among them"]
-    return {item.key for item in source.items if source.digest(item) in digests}, []
 
 
 def _about(info: "DetectorInfo", source: Source) -> dict[str, str]:

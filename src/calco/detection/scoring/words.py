@@ -15,10 +15,11 @@ def shown(value: float | None, decimals: int = 3) -> str:
 
 
 def range_of(score: "Score", decimals: int = 3) -> str:
-    """Such as "0.31 to 0.44"; nothing without an interval."""
+    """Such as "0.31 to 0.44"; nothing without an interval, or where it is narrower than the digits."""
     if score.low is None or score.high is None:
         return ""
-    return f"{shown(score.low, decimals)} to {shown(score.high, decimals)}"
+    low, high = shown(score.low, decimals), shown(score.high, decimals)
+    return f"{low} to {high}" if low != high else ""
 
 
 def with_range(score: "Score", decimals: int = 3) -> str:
@@ -39,8 +40,9 @@ def percent(score: "Score") -> str:
     """A share and its interval in hundredths."""
     if not math.isfinite(score.mean):
         return "–"
-    ends = "" if score.low is None or score.high is None else f" ({score.low:.0%} to {score.high:.0%})"
-    return f"{score.mean:.0%}{ends}"
+    if score.low is None or score.high is None or f"{score.low:.0%}" == f"{score.high:.0%}":
+        return f"{score.mean:.0%}"
+    return f"{score.mean:.0%} ({score.low:.0%} to {score.high:.0%})"
 
 
 def table(card: DetectionCard) -> Any:
@@ -82,7 +84,9 @@ def sentences(card: DetectionCard) -> list[str]:
     """What the scores say."""
     model = card.systems[MODEL]
     counted = f"{len(card.pictures):,} picture{'' if len(card.pictures) == 1 else 's'}"
-    where = f"On {counted} that it {'was trained on' if card.only_seen else 'never saw'}"
+    where = f"On {counted}" + (
+        " that it was trained on" if card.only_seen else " that it never saw" if card.unseen else ""
+    )
     if not card.scores.num_things:
         return [f"{where}, nothing is to be found: {few(card.rates.wrong)} false alarms a picture."]
     told = [
@@ -110,7 +114,7 @@ def hourly(card: DetectionCard) -> list[str]:
     if rates.people:
         listed = "; ".join(f"{few(score)} {name}" for name, score in rates.people.items())
         told.append(f"Of {place.people_per_hour:,.0f} people an hour, each looked at once: {listed}.")
-    if rates.right_alarms is not None:
+    if rates.right_alarms is not None and math.isfinite(rates.right_alarms.mean):
         told.append(f"Of those who set off an alarm, {percent(rates.right_alarms)} are sought.")
     if rates.wrong_an_hour is not None:
         told.append(

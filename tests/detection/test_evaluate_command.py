@@ -1,0 +1,99 @@
+"""`calco detect evaluate` with a saved detector: which pictures are taken, what is said, what is refused."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calco import images
+from calco.cli import main
+from calco.detection.architectures import build_network
+from calco.detection.model import DetectorInfo, load_detector_info, save_detector
+from calco.detection.scoring.config import EvaluateConfig
+from calco.detection.scoring.evaluate import evaluate
+from calco.errors import CalcoError
+from calco.pairs.opening import open_source
+from calco.pairs.splits import split_items
+from detection.bright import draw
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a detector that learnt nothing, and the pictures that it says it was trained on."""
+    folder = tmp_path_factory.mktemp("run")
+    source = open_source(draw(folder / "set"))
+    info = DetectorInfo(architecture="lite", classes=("red", "blue"), size=64, threshold=0.02)
+    parts = split_items(source.items, info.split)
+    trained = [source.digest(item) for item in parts["train"]]
+    told = {"pictures": str(folder / "set"), "trained_on": trained, "splits": {"train": len(trained)}}
+    save_detector(folder / "model", replace(info, provenance=told), build_network("lite", {}, 2))
+    rows = [{"step": step, "train": {"loss": 1 / step}, "validation": {"map50": step / 10}} for step in (1, 2, 3)]
+    (folder / "log.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    return folder
+
+
+def config(run: Path, **given: object) -> EvaluateConfig:
+    return EvaluateConfig(model=str(run), resamples=20, device="cpu", precision="fp32", **given)  # type: ignore[arg-type]
+
+
+def test_the_command_scores_what_was_kept_apart(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["detect", "evaluate", str(run), "--resamples", "20", "--people-per-hour", "60", "--device", "cpu"])
+    told = capsys.readouterr()
+    assert "mAP 50:95" in told.out and "mean box" in told.out and "finds nothing" in told.out
+    assert "that it never saw, the detector's mAP 50 is" in told.out
+    assert "Of 60 people an hour" in told.out
+    assert "report.html" in told.err
+    content = json.loads((run / "report" / "scores.json").read_text(encoding="utf-8"))
+    source = open_source(run / "set")
+    kept = {item.key for item in split_items(source.items, load_detector_info(run).split)["test"]}
+    assert {each["key"] for each in content["pictures"]} == kept
+    page = (run / "report" / "report.html").read_text(encoding="utf-8")
+    assert "Learning curves" in page and "lite" in page
+
+
+def test_which_pictures_are_taken(run: Path, tmp_path: Path) -> None:
+    pictures, out = str(run / "set"), str(tmp_path)
+    unseen = evaluate(config(run, pictures=pictures, out=out)).card
+    assert (len(unseen.pictures) + unseen.num_seen, unseen.unseen) == (24, True)
+    assert any("validation's, which chose its threshold" in note for note in unseen.notes)
+    validation = evaluate(config(run, part="val", out=out)).card
+    assert validation.notes[0] == "The detector's threshold and its step were chosen on these pictures"
+    everything = evaluate(config(run, pictures=pictures, part="all", out=out, limit=10)).card
+    assert (len(everything.pictures), everything.unseen) == (10, False)
+    learnt = evaluate(config(run, pictures=pictures, part="train", out=out, threshold=0.9)).card
+    assert (learnt.only_seen, learnt.threshold) == (True, 0.9)
+    other = evaluate(config(run, pictures=str(draw(tmp_path / "other", 6, seed=1)), out=out)).card
+    assert (len(other.pictures), other.num_seen) == (6, 0)
+
+
+def test_what_cannot_be_scored_is_said(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(CalcoError, match="no detector was named"):
+        evaluate(EvaluateConfig())
+    with pytest.raises(CalcoError, match="there is no "):
+        evaluate(config(tmp_path / "nowhere"))
+    for number in range(3):
+        (tmp_path / "plain").mkdir(exist_ok=True)
+        images.write(tmp_path / "plain" / f"p{number}.png", np.full((20, 30, 3), 80 * number, np.uint8))
+    with pytest.raises(CalcoError, match="holds no annotations that are known"):
+        evaluate(config(run, pictures=str(tmp_path / "plain"), out=str(tmp_path)))
+    with pytest.raises(CalcoError, match="--threshold is 3; scores lie in"):
+        EvaluateConfig(threshold=3)
+    with pytest.raises(CalcoError, match="--batch is 0; it must be 1 or more"):
+        EvaluateConfig(batch=0)
+
+
+def test_a_detector_that_was_trained_on_everything(run: Path, tmp_path: Path) -> None:
+    source = open_source(run / "set")
+    info = load_detector_info(run)
+    told = {**info.provenance, "trained_on": [source.digest(item) for item in source.items]}
+    save_detector(tmp_path / "model", replace(info, provenance=told), build_network("lite", {}, 2))
+    with pytest.raises(CalcoError, match="was trained on all 24 pictures.*--part all"):
+        evaluate(config(tmp_path, pictures=str(run / "set")))
+    save_detector(tmp_path / "model", replace(info, provenance={}), build_network("lite", {}, 2))
+    with pytest.raises(CalcoError, match="does not say what it was trained on"):
+        evaluate(config(tmp_path))
+    unknown = evaluate(config(tmp_path, pictures=str(run / "set"))).card
+    assert (unknown.unseen, len(unknown.pictures)) == (False, 24)
+    assert "does not tell its pictures of training" in unknown.notes[0]
