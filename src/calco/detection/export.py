@@ -1,8 +1,11 @@
 """`calco detect export`: a detector as one file for other programs, tried on real pictures before it gets its name."""
 
+import contextlib
 import json
+import os
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -45,6 +48,7 @@ LEAST: Final = 0.01
 """The score from which on boxes are compared."""
 SCORE_TOLERANCE, BOX_TOLERANCE = 0.002, 0.25
 """How far scores may lie apart, and the edges of boxes, in pixels of the square."""
+_CHECKS: Final = "TRANSFORMERS_DISABLE_TORCH_CHECK"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +183,7 @@ def onnx_of(detector: Detector) -> "onnx.ModelProto":
     size = detector.info.size
     whole = Whole(portable(detector.network), size).eval()  # type: ignore[arg-type]
     example = torch.full((2, size, size, 3), 114, dtype=torch.uint8)
-    with torch.no_grad(), silent():
+    with torch.no_grad(), silent(), _free_lengths(whole):
         try:
             exported = torch.export.export(
                 whole, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False
@@ -189,7 +193,7 @@ def onnx_of(detector: Detector) -> "onnx.ModelProto":
                 external_data=False, verbose=False,
             )  # fmt: skip
         except Exception as error:  # torch raises what it likes
-            reason = " ".join(str(error).split())[:200]
+            reason = " ".join(str(error).split())[:1500]
             raise CalcoError(
                 f"the {detector.info.architecture} detector cannot be written as ONNX ({reason}); use its folder"
             ) from error
@@ -199,6 +203,31 @@ def onnx_of(detector: Detector) -> "onnx.ModelProto":
         del node.metadata_props[:]  # lines of source code, by which nobody is served
         node.doc_string = ""
     return made
+
+
+@contextlib.contextmanager
+def _free_lengths(network: nn.Module) -> Iterator[None]:
+    """Has the code of a network's modules take the length of a tensor from its shape.
+
+    `len` must give a number, so while a graph is written down it would fix the number of pictures; transformers asks
+    for it. A name in a module comes before the built-in one, in that module alone.
+    """
+    names = {type(part).__module__ for part in network.modules()}
+    modules = [vars(sys.modules[name]) for name in names if name.startswith("transformers.models.")]
+    changed = [module for module in modules if "len" not in module]
+    before = os.environ.get(_CHECKS)
+    os.environ[_CHECKS] = "1"  # its checks of shapes would become nodes that ONNX does not know
+    for module in changed:
+        module["len"] = lambda what: what.shape[0] if isinstance(what, Tensor) else len(what)
+    try:
+        yield
+    finally:
+        for module in changed:
+            del module["len"]
+        if before is None:
+            del os.environ[_CHECKS]
+        else:
+            os.environ[_CHECKS] = before
 
 
 def _write(path: Path, to: Kind, graph: "onnx.ModelProto", description: Description) -> None:
