@@ -1,6 +1,7 @@
 """Whole watches over real films: events, crops, film, page; interruptions, blurring, painting, bad input."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from calco import images
 from calco.detection.watch import playing
 from calco.detection.watch.blurring import FaceBlur, blur, head_of
 from calco.detection.watch.config import WatchConfig
+from calco.detection.watch.living import forget
 from calco.detection.watch.run import watch
 from calco.errors import CalcoError
 from calco.files import read_json_lines
@@ -117,6 +119,7 @@ sys.path.insert(0, {here!r})
 from detection.watch.finders import Colours
 from calco.detection.watch import playing
 from calco.detection.watch.config import WatchConfig
+from calco.detection.watch.living import forget
 from calco.detection.watch.run import watch
 playing.KEPT_EVERY = 7
 
@@ -239,6 +242,7 @@ def test_a_blurred_head_cannot_be_told_from_another() -> None:
         ({"webhook": "ftp://somewhere"}, "is no address"),
         ({"webhook": "http://"}, "is no address"),
         ({"resume": True, "loops": 0}, "loops is 0; it must be 1 or more"),
+        ({"keep_hours": 2.0}, "--keep-hours is for cameras and streams"),
         ({"every": 0}, "every is 0"),
         ({"blur_faces": True, "every": 2}, "a face that comes between two looks would be seen"),
         ({"face_model": "x.onnx"}, "serve blur_faces"),
@@ -299,6 +303,18 @@ def test_a_stream_is_watched_and_gone_on_with(film: Path, rules: Path, tmp_path:
     assert again[-1]["event"] == len(again) and again[-1]["track"] > 1000  # no number is given twice
     assert again[-1]["time"] > state["time"]
     assert len(list(out.glob("film-*.mp4"))) == 2
+
+
+def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "crops").mkdir()
+    old = [tmp_path / name for name in ("crops/000001.jpg", "film-20260101-000000.mp4")]
+    kept = [tmp_path / name for name in ("crops/000002.jpg", "events.jsonl")]
+    for path in (*old, *kept):
+        path.write_text("x")
+    for path in (*old, kept[1]):
+        os.utime(path, (time.time() - 7300, time.time() - 7300))
+    assert forget(tmp_path, 0) == 0 and forget(tmp_path, 2) == 2
+    assert not any(path.exists() for path in old) and all(path.exists() for path in kept)
 
 
 def test_a_film_on_the_clock(film: Path, tmp_path: Path) -> None:
