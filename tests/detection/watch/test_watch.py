@@ -15,6 +15,9 @@ import pytest
 import torch
 
 from calco import images
+from calco.cli import main
+from calco.detection.architectures import build_network
+from calco.detection.model import DetectorInfo, save_detector
 from calco.detection.watch import playing
 from calco.detection.watch.blurring import FaceBlur, blur, head_of
 from calco.detection.watch.config import WatchConfig
@@ -117,6 +120,9 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {here!r})
 from detection.watch.finders import Colours
+from calco.cli import main
+from calco.detection.architectures import build_network
+from calco.detection.model import DetectorInfo, save_detector
 from calco.detection.watch import playing
 from calco.detection.watch.config import WatchConfig
 from calco.detection.watch.living import forget
@@ -322,3 +328,25 @@ def test_a_film_on_the_clock(film: Path, tmp_path: Path) -> None:
     assert done.frames == 60
     assert read_json_lines(tmp_path / "w" / "events.jsonl") == []
     assert "There were none" in (tmp_path / "w" / "timeline.html").read_text()
+
+
+def test_the_command(film: Path, rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    settings = {"width": 32, "depth": 1}
+    info = DetectorInfo(architecture="lite", classes=("person", "gun"), size=64, settings=settings)
+    save_detector(tmp_path / "model", info, build_network("lite", settings, 2))
+    told = ["detect", "watch", str(film), "--model", str(tmp_path / "model"), "--rules", str(rules)]
+    main([*told, "--out", str(tmp_path / "w"), "--every", "10"])
+    said = capsys.readouterr()
+    assert "where the time went" in said.out and "encode (beside)" in said.out
+    assert "60 frames watched" in said.err and "the timeline is" in said.err
+    with pytest.raises(SystemExit) as left:
+        main([*told, "--out", str(tmp_path / "w")])
+    assert left.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(SystemExit):
+        main(["detect", "watch", str(film), "--out", str(tmp_path / "v")])
+    assert "--model is missing" in capsys.readouterr().err
+    rules.with_name("dogs.yaml").write_text("rules: [{name: a, class: dog}]")
+    with pytest.raises(SystemExit):
+        main([*told[:-1], str(rules.with_name("dogs.yaml")), "--out", str(tmp_path / "v")])
+    assert "names the class dog, which the detector does not find; choose from person, gun" in capsys.readouterr().err
