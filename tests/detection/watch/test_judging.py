@@ -6,7 +6,7 @@ import numpy as np
 
 from calco.detection.watch.judging import Judge, gap
 from calco.detection.watch.rules import Near, Rule, Rules
-from calco.detection.watch.tracking import Track
+from calco.detection.watch.track import Track
 from calco.detection.watch.zones import checked_zone
 
 DOOR = checked_zone("door", "shares", [[0.5, 0], [1, 0], [1, 1], [0.5, 1]], "rules.yaml")

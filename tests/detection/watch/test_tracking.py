@@ -8,7 +8,8 @@ import pytest
 from calco.annotations.detections import Detections, nothing
 from calco.detection.watch import kalman
 from calco.detection.watch.matching import iou, matched
-from calco.detection.watch.tracking import MOST, TrackConfig, Tracker
+from calco.detection.watch.track import TrackConfig
+from calco.detection.watch.tracking import MOST, Tracker
 
 
 def found(*boxes: tuple[float, ...], names: tuple[str, ...] = (), scores: tuple[float, ...] = ()) -> Detections:

@@ -1,6 +1,7 @@
 """Whole watches over real films: events, crops, film, page; interruptions, blurring, painting, bad input."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -14,9 +15,13 @@ import pytest
 import torch
 
 from calco import images
+from calco.cli import main
+from calco.detection.architectures import build_network
+from calco.detection.model import DetectorInfo, save_detector
 from calco.detection.watch import playing
 from calco.detection.watch.blurring import FaceBlur, blur, head_of
 from calco.detection.watch.config import WatchConfig
+from calco.detection.watch.living import forget
 from calco.detection.watch.run import watch
 from calco.errors import CalcoError
 from calco.files import read_json_lines
@@ -115,8 +120,12 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {here!r})
 from detection.watch.finders import Colours
+from calco.cli import main
+from calco.detection.architectures import build_network
+from calco.detection.model import DetectorInfo, save_detector
 from calco.detection.watch import playing
 from calco.detection.watch.config import WatchConfig
+from calco.detection.watch.living import forget
 from calco.detection.watch.run import watch
 playing.KEPT_EVERY = 7
 
@@ -239,6 +248,7 @@ def test_a_blurred_head_cannot_be_told_from_another() -> None:
         ({"webhook": "ftp://somewhere"}, "is no address"),
         ({"webhook": "http://"}, "is no address"),
         ({"resume": True, "loops": 0}, "loops is 0; it must be 1 or more"),
+        ({"keep_hours": 2.0}, "--keep-hours is for cameras and streams"),
         ({"every": 0}, "every is 0"),
         ({"blur_faces": True, "every": 2}, "a face that comes between two looks would be seen"),
         ({"face_model": "x.onnx"}, "serve blur_faces"),
@@ -301,8 +311,42 @@ def test_a_stream_is_watched_and_gone_on_with(film: Path, rules: Path, tmp_path:
     assert len(list(out.glob("film-*.mp4"))) == 2
 
 
+def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
+    (tmp_path / "crops").mkdir()
+    old = [tmp_path / name for name in ("crops/000001.jpg", "film-20260101-000000.mp4")]
+    kept = [tmp_path / name for name in ("crops/000002.jpg", "events.jsonl")]
+    for path in (*old, *kept):
+        path.write_text("x")
+    for path in (*old, kept[1]):
+        os.utime(path, (time.time() - 7300, time.time() - 7300))
+    assert forget(tmp_path, 0) == 0 and forget(tmp_path, 2) == 2
+    assert not any(path.exists() for path in old) and all(path.exists() for path in kept)
+
+
 def test_a_film_on_the_clock(film: Path, tmp_path: Path) -> None:
     done = watch(WatchConfig(source=str(film), out=str(tmp_path / "w"), film=False, every=2), detector=Colours())
     assert done.frames == 60
     assert read_json_lines(tmp_path / "w" / "events.jsonl") == []
     assert "There were none" in (tmp_path / "w" / "timeline.html").read_text()
+
+
+def test_the_command(film: Path, rules: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    settings = {"width": 32, "depth": 1}
+    info = DetectorInfo(architecture="lite", classes=("person", "gun"), size=64, settings=settings)
+    save_detector(tmp_path / "model", info, build_network("lite", settings, 2))
+    told = ["detect", "watch", str(film), "--model", str(tmp_path / "model"), "--rules", str(rules)]
+    main([*told, "--out", str(tmp_path / "w"), "--every", "10"])
+    said = capsys.readouterr()
+    assert "where the time went" in said.out and "encode (beside)" in said.out
+    assert "60 frames watched" in said.err and "the timeline is" in said.err
+    with pytest.raises(SystemExit) as left:
+        main([*told, "--out", str(tmp_path / "w")])
+    assert left.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+    with pytest.raises(SystemExit):
+        main(["detect", "watch", str(film), "--out", str(tmp_path / "v")])
+    assert "--model is missing" in capsys.readouterr().err
+    rules.with_name("dogs.yaml").write_text("rules: [{name: a, class: dog}]")
+    with pytest.raises(SystemExit):
+        main([*told[:-1], str(rules.with_name("dogs.yaml")), "--out", str(tmp_path / "v")])
+    assert "names the class dog, which the detector does not find; choose from person, gun" in capsys.readouterr().err

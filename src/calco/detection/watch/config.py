@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from calco.detection.watch.tracking import TrackConfig
+from calco.detection.watch.track import TrackConfig
 from calco.errors import CalcoError
 
 _POSITIVE: Final = ("hook_seconds", "film_minutes")
@@ -76,6 +76,9 @@ class WatchConfig:
     film_minutes: float = 60.0
     """Live, the minutes after which a new file of the film is begun."""
 
+    keep_hours: float = 0.0
+    """Live, the hours after which crops and parts of the film are removed; 0 keeps them, and the disk fills."""
+
     loops: int = 1
     """Plays a film so many times over, as a trial of many hours."""
 
@@ -119,9 +122,9 @@ class WatchConfig:
         for name in _POSITIVE:
             if not 0 < getattr(self, name) < math.inf:
                 raise CalcoError(f"{name} is {getattr(self, name):g}; it must be above 0")
-        for name in ("patience", "seconds"):
+        for name in ("patience", "seconds", "keep_hours"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise CalcoError(f"{name} is {getattr(self, name):g}; give seconds, or 0 for no limit")
+                raise CalcoError(f"{name} is {getattr(self, name):g}; give 0 for no limit, or more")
         if not 0 <= self.hook_retries <= 20:
             raise CalcoError(f"hook_retries is {self.hook_retries}; it must be from 0 to 20")
         if not 0 <= self.margin <= 2:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from calco.detection.watch.rules import Near, Rule, Rules
-from calco.detection.watch.tracking import Track
+from calco.detection.watch.track import Track
 from calco.detection.watch.zones import inside, touches
 
 

@@ -129,6 +129,7 @@ class LiveWatch:
                 self._keep(self.watcher, time, lived)
             if now - last_page >= _PAGE_EVERY:
                 last_page = now
+                forget(folder, self.config.keep_hours)
                 with self.watcher.stages("page"):
                     self.write_page(self.watcher)
             return drawn
@@ -169,6 +170,17 @@ class LiveWatch:
         if not sinks:
             sinks.append(_Nowhere())
         return sinks
+
+
+def forget(folder: Path, hours: float) -> int:
+    """Removes crops and parts of the film that are older than so many hours; 0 keeps them. => how many went."""
+    gone = 0
+    for path in (*folder.glob("crops/*.jpg"), *folder.glob("film-*.mp4")) if hours else ():
+        with contextlib.suppress(OSError):
+            if clocks.time() - path.stat().st_mtime > 3600 * hours:
+                path.unlink()
+                gone += 1
+    return gone
 
 
 class _Nowhere:

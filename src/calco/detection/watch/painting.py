@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.detection.watch.kalman import Floats
-from calco.detection.watch.tracking import Track
+from calco.detection.watch.track import Track
 from calco.images import Image, as_channels, as_dtype
 from calco.pairs.palettes import Palette, decode, paint
 

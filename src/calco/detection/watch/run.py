@@ -1,7 +1,6 @@
 """A watch from its configuration: a film or live pictures, into a folder of events, crops, film and timeline."""
 
 import contextlib
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,20 +9,19 @@ from typing import Any, Final
 
 from calco.console import say, warn
 from calco.detection.contract import FindsThings
-from calco.detection.watch.blurring import PEOPLE, FaceBlur
 from calco.detection.watch.config import WatchConfig
 from calco.detection.watch.events import box_of
 from calco.detection.watch.hooks import Command, Hooks, Webhook
 from calco.detection.watch.living import Lived, LiveWatch
-from calco.detection.watch.memory import Memory, digest_of
-from calco.detection.watch.painting import Painter
+from calco.detection.watch.memory import Memory
+from calco.detection.watch.parts import made_by, make_blur, make_painter, open_detector, prepare_folder
 from calco.detection.watch.playing import Played, Player, film_identity
 from calco.detection.watch.rules import Rules, read_rules
 from calco.detection.watch.stages import memory_mb
 from calco.detection.watch.timeline import Timeline
 from calco.detection.watch.watcher import Parts, Watcher
 from calco.errors import CalcoError
-from calco.files import make_folder, read_json_lines, write_json
+from calco.files import read_json_lines, write_json
 from calco.film.capture import Capture
 from calco.film.live import Done, stopping
 from calco.film.origins import Origin, asked, origin_of
@@ -32,15 +30,8 @@ from calco.inference.model import Translator
 from calco.records import to_record, write_yaml
 
 FORMAT: Final = 1
-_OWN: Final = ("events.jsonl", "tracks.jsonl", "hooks.jsonl", "watch.json", "timeline.html", "config.yaml", "film.mp4")
-_FOLDERS: Final = ("crops", "state")
-# What may be another when a watch goes on: where it stands, what is told, how it is played.
-_FREE: Final = frozenset({
-    "source", "model", "out", "rules", "paint", "resume", "overwrite", "hook", "webhook", "hook_seconds",
-    "hook_retries", "page", "patience", "seconds", "device", "film_minutes", "face_model", "size", "rate", "live",
-})  # fmt: skip
 _PATIENCE: Final = 15.0  # seconds that waiting events are given at the end, beyond one try
-_LIVE_ONLY: Final[dict[str, Any]] = {"page": None, "size": None, "rate": 0.0, "seconds": 0.0}
+_LIVE_ONLY: Final[dict[str, Any]] = {"page": None, "size": None, "rate": 0.0, "seconds": 0.0, "keep_hours": 0.0}
 
 
 @dataclass
@@ -111,13 +102,13 @@ def watch(
     film = Film(config.source) if origin is None else None
     if film is not None:
         rules.fits_picture(*film.size, config.rules)
-    detector = detector or _load_detector(config)
+    detector = detector or open_detector(config)
     rules.fits(detector.classes, config.rules)
     call = Command.of(config.hook) if config.hook else Webhook(config.webhook) if config.webhook else None
-    blur = _blur(config, detector)
-    painter = _painter(config, detector, translator)
-    out = _prepare_folder(config)
-    memory = Memory(out / "state", _made_by(config, detector, identity))
+    blur = make_blur(config, detector)
+    painter = make_painter(config, detector, translator)
+    out = prepare_folder(config)
+    memory = Memory(out / "state", made_by(config, detector, identity))
     if config.resume:
         memory.newest()  # another source or another model is said before anything is begun
     write_yaml(out / "config.yaml", to_record(config), "what calco detect watch was told")
@@ -155,96 +146,13 @@ def asked_origin(config: WatchConfig) -> Origin | None:
     if origin is None:
         for name, default in _LIVE_ONLY.items():
             if getattr(config, name) != default:
-                raise CalcoError(f"--{name} is for cameras and streams, and {config.source} is a film; add --live")
+                raise CalcoError(
+                    f"--{name.replace('_', '-')} is for cameras and streams, and {config.source} is a film; add --live"
+                )
         return None
     if config.loops != 1:
         raise CalcoError(f"--loops is for films, and {origin.name} is live; leave it out")
     return asked(origin, config.size, config.rate)
-
-
-def _load_detector(config: WatchConfig) -> FindsThings:
-    from calco.detection.model import load_detector
-
-    if not config.model:
-        raise CalcoError("--model is missing; name a run of calco detect train")
-    found: FindsThings = load_detector(config.model, device=config.device, precision=config.precision)
-    return found
-
-
-def _blur(config: WatchConfig, detector: FindsThings) -> FaceBlur | None:
-    """What blurs faces.
-
-    Raises:
-        CalcoError: When nothing would tell where they are.
-    """
-    if not config.blur_faces:
-        return None
-    people = config.people or tuple(name for name in detector.classes if name.lower() in PEOPLE)
-    if unknown := [name for name in people if name not in detector.classes]:
-        raise CalcoError(
-            f"--people names {unknown[0]}, which the detector does not find; choose from {', '.join(detector.classes)}"
-        )
-    if not people and not config.face_model:
-        raise CalcoError(
-            f"--blur-faces needs to know where people are, and the detector finds {', '.join(detector.classes)}; name "
-            "the classes that have a head with --people, or a detector of faces with --face-model"
-        )
-    return FaceBlur(people, config.face_model)
-
-
-def _painter(config: WatchConfig, detector: FindsThings, translator: Translator | None) -> Painter | None:
-    if translator is None and config.paint:
-        from calco.inference.model import load
-
-        translator = load(config.paint, device=config.device, precision=config.precision)
-    if translator is None:
-        if config.paint_classes:
-            raise CalcoError("--paint-classes tells what --paint paints; give that too, or leave it out")
-        return None
-    if unknown := [name for name in config.paint_classes if name not in detector.classes]:
-        known = ", ".join(detector.classes)
-        raise CalcoError(f"--paint-classes names {unknown[0]}, which the detector does not find; choose from {known}")
-    return Painter(
-        translator, translator.info.palette, config.paint_classes, margin=config.margin, every=config.paint_every,
-        most=config.paint_most,
-    )  # fmt: skip
-
-
-def _prepare_folder(config: WatchConfig) -> Path:
-    """The folder, empty or with what goes on.
-
-    Raises:
-        CalcoError: When a watch is there and nobody said what shall become of it.
-    """
-    out = make_folder(config.out)
-    there = (out / "events.jsonl").exists() or (out / "state").exists() or (out / "watch.json").exists()
-    if there and not (config.resume or config.overwrite):
-        raise CalcoError(
-            f"{out} holds a watch; --resume goes on with it, --overwrite begins anew, or choose another --out"
-        )
-    if config.overwrite:
-        from calco.film.writing import part_of
-
-        for name in (*_OWN, part_of(out / "film.mp4").name):
-            (out / name).unlink(missing_ok=True)
-        for part in out.glob("film-*.mp4"):
-            part.unlink(missing_ok=True)
-        for name in _FOLDERS:
-            shutil.rmtree(out / name, ignore_errors=True)
-    make_folder(out / "crops")
-    make_folder(out / "state")
-    return out
-
-
-def _made_by(config: WatchConfig, detector: FindsThings, identity: list[Any] | None) -> dict[str, Any]:
-    """What the course of a watch depends on."""
-    told = {name: value for name, value in to_record(config).items() if name not in _FREE}
-    info = getattr(detector, "info", None)
-    model = None if info is None else [getattr(info, "architecture", None), getattr(info, "step", None)]
-    return {
-        **told, "classes": list(detector.classes), "threshold": float(detector.threshold), "model": model,
-        "rules": digest_of(config.rules), "paint": config.paint, "source": identity or config.source,
-    }  # fmt: skip
 
 
 def _play(film: Film, parts: Parts, memory: Memory, timeline: Timeline, done: Watched, stop: threading.Event,

@@ -12,7 +12,7 @@ from calco.detection.drawing import Drawer, Sizes, draw_label
 from calco.detection.labelling import numbered_colour
 from calco.detection.watch.painting import Painted, outlined, put_back
 from calco.detection.watch.rules import Rules
-from calco.detection.watch.tracking import Track
+from calco.detection.watch.track import Track
 from calco.film.reading import clock
 from calco.images import Image
 

@@ -18,7 +18,8 @@ from calco.detection.watch.painting import Painter, window_of
 from calco.detection.watch.rules import Rules
 from calco.detection.watch.scene import Scene, lay_over
 from calco.detection.watch.stages import Stages
-from calco.detection.watch.tracking import Track, Tracker
+from calco.detection.watch.track import Track
+from calco.detection.watch.tracking import Tracker
 from calco.images import Image
 
 SHOWN: Final = 0.3
