@@ -356,5 +356,7 @@ def test_counts_and_sources_that_do_not_go_together(photographs: Path, folder: P
         PrepareConfig(count=5)
     with pytest.raises(CalcoError, match="leave --variants out"):
         made(photographs, folder, tmp_path / "out", variants=2)
+    with pytest.raises(CalcoError, match="goes with --recipe composite, not colorize"):
+        resolve(RecipeConfig(recipe="colorize", composite=CompositeConfig(cutouts=str(folder))), "photographs")
     with pytest.raises(CalcoError, match="recipe composite needs a source of photographs"):
         resolve(RecipeConfig(recipe="composite", composite=CompositeConfig(cutouts=str(folder))), "masks")

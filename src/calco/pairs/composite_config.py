@@ -61,9 +61,9 @@ class CompositeConfig:
                 raise CalcoError(f"composite {name} is {getattr(self, name)}; it must be a share, 0 to 1")
         if not 0 <= self.cutout_turn <= 180:
             raise CalcoError(f"composite cutout_turn is {self.cutout_turn}; it must lie in 0 (off) to 180 degrees")
-        bounds = {
-            "pasted": (0.0, 100.0, "1 4"), "cutout_size": (0.01, 2.0, "0.2 0.6"), "cutout_blur": (0.0, 20.0, "0 1"),
-            "cutout_edge": (0.0, 20.0, "0.3 1.2"),
+        bounds: dict[str, tuple[float, float, str]] = {
+            "pasted": (0, 100, "1 4"), "cutout_size": (0.01, 2, "0.2 0.6"), "cutout_blur": (0, 20, "0 1"),
+            "cutout_edge": (0, 20, "0.3 1.2"),
         }  # fmt: skip
         check_ranges(self, "composite", bounds)
         if self.cutout_masks and not self.cutouts:

@@ -91,13 +91,15 @@ def _lay(
     canvas: Planes, laid: list[_Laid], label: str, plain: Patch, config: CompositeConfig, rng: np.random.Generator
 ) -> None:
     """Lays a thing where there is room for it; nowhere, where all places that are tried would hide too much."""
+    import cv2
+
     for _ in range(_PLACES):
         left, top = _place(plain, canvas.shape[:2], rng)
         there, own = _cut(plain.alpha.shape, left, top, canvas.shape[:2])
         at = there[1].start, there[0].start
         if not _fits(plain, plain.alpha[own], at, laid, config.least_visible):
             continue  # before the work of finishing it
-        patch = finish(plain, canvas[there], config, rng)
+        patch = finish(plain, cv2.convertScaleAbs(canvas[there]), config, rng)
         cover = patch.alpha[own]
         if not _fits(patch, cover, at, laid, config.least_visible):
             continue

@@ -21,13 +21,13 @@ class Patch:
     """A thing that is ready to be pasted.
 
     Attributes:
-        colour: HW3 `float32`, 0 to 255.
+        colour: HW3 `uint8`.
         alpha: HW `float32`, 0 to 1: how much of each pixel it covers.
         full: HW `float32`: the same before a part of it was hidden.
         margin: Pixels around the thing, where there is at most its shadow.
     """
 
-    colour: Floats
+    colour: Image
     alpha: Floats
     full: Floats
     margin: int
@@ -63,13 +63,19 @@ def cut_to_size(
     matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
     matrix[:, 2] += ((across - width) / 2, (down - height) / 2)
     turned = np.asarray(cv2.warpAffine(np.ascontiguousarray(weighted), matrix, (across, down)), np.float32)
-    opacity = turned[..., 3]
-    shown = (turned[..., :3] / np.maximum(opacity, 1e-3)[..., None]).astype(np.float32)
-    opacity = np.clip(opacity, 0, 1)
-    return Patch(shown, opacity, opacity, margin)
+    opacity = np.clip(turned[..., 3], 0, 1)
+    return Patch(_unweighted(turned), opacity, opacity, margin)
 
 
-def finish(patch: Patch, ground: Floats, config: CompositeConfig, rng: np.random.Generator) -> Patch:
+def _unweighted(weighted: Floats) -> Image:
+    """Colours that were multiplied with the opacity in the fourth channel, HW4 => HW3 `uint8`."""
+    import cv2
+
+    share = 1 / np.maximum(weighted[..., 3], 1e-3)
+    return np.asarray(cv2.convertScaleAbs(weighted[..., :3] * share[..., None]), np.uint8)
+
+
+def finish(patch: Patch, ground: Image, config: CompositeConfig, rng: np.random.Generator) -> Patch:
     """The thing as it looks where it lies: in other light, nearer in colour, blurred, with a soft edge, in part hidden.
 
     How things are put in differs from one to the next, so that no network learns to find the seam: Dwibedi, Misra and
@@ -77,7 +83,7 @@ def finish(patch: Patch, ground: Floats, config: CompositeConfig, rng: np.random
 
     Args:
         patch: Of `cut_to_size`.
-        ground: HW3 `float32`, what it will cover, of the same height and width.
+        ground: HW3 `uint8`, what it will cover, as far as that lies in the picture.
         config: How much.
         rng: Draws the rest; as many numbers whatever is off.
     """
@@ -87,12 +93,14 @@ def finish(patch: Patch, ground: Floats, config: CompositeConfig, rng: np.random
     blur, edge = rng.uniform(*config.cutout_blur), rng.uniform(*config.cutout_edge)
     hides, share = rng.random() < config.cutout_hidden, float(rng.uniform(0.1, 1.0))
     colour = _matched(patch.colour, patch.alpha, ground, config.cutout_match * float(match))
-    lit = colour * _light(patch.alpha.shape, config.cutout_light, (brightness, slope, towards))
-    colour, alpha = np.clip(lit, 0, 255).astype(np.float32), patch.alpha
+    if config.cutout_light:
+        light = _light(patch.alpha.shape, config.cutout_light, (brightness, slope, towards))
+        colour = np.asarray(cv2.convertScaleAbs(colour * light), np.uint8)
+    alpha = patch.alpha
     if blur > 0.1:
-        weighted = cv2.GaussianBlur(np.concatenate([colour * alpha[..., None], alpha[..., None]], axis=2), (0, 0), blur)
-        alpha = np.clip(weighted[..., 3], 0, 1).astype(np.float32)
-        colour = (weighted[..., :3] / np.maximum(alpha, 1e-3)[..., None]).astype(np.float32)
+        weighted = np.concatenate([colour * alpha[..., None], alpha[..., None]], axis=2)
+        weighted = np.asarray(cv2.GaussianBlur(weighted, (0, 0), blur), np.float32)
+        colour, alpha = _unweighted(weighted), np.clip(weighted[..., 3], 0, 1)
     if edge > 0.1:
         # Inwards alone: what lay around the thing in its own photograph does not come along.
         soft = np.clip(2 * cv2.GaussianBlur(alpha, (0, 0), edge) - 1, 0, 1)
@@ -101,20 +109,21 @@ def finish(patch: Patch, ground: Floats, config: CompositeConfig, rng: np.random
     return Patch(colour, kept, alpha, patch.margin)
 
 
-def _matched(colour: Floats, alpha: Floats, ground: Floats, share: float) -> Floats:
-    """Mean and spread in CIE Lab go a share of the way to the ground's (Reinhard et al. 2001)."""
+def _matched(colour: Image, alpha: Floats, ground: Image, share: float) -> Image:
+    """Mean and spread in CIE Lab go a share of the way to the ground's (Reinhard et al. 2001): HW3 `uint8` => same."""
     import cv2
 
-    inside = alpha > 0.5
+    inside = (alpha > 0.5).astype(np.uint8)
     if share == 0 or not inside.any():
         return colour
-    own = cv2.cvtColor(np.clip(colour / 255, 0, 1).astype(np.float32), cv2.COLOR_RGB2LAB)
-    other = cv2.cvtColor(np.ascontiguousarray(ground / np.float32(255)), cv2.COLOR_RGB2LAB).reshape(-1, 3)
-    mean, spread = own[inside].mean(axis=0), own[inside].std(axis=0) + 1
-    ratio = np.clip((other.std(axis=0) + 1) / spread, 1 / _STRONGEST, _STRONGEST)
-    moved = (own - mean) * ratio + other.mean(axis=0)
-    mixed = own + np.float32(share) * (moved - own)
-    return np.asarray(np.clip(cv2.cvtColor(mixed.astype(np.float32), cv2.COLOR_LAB2RGB), 0, 1) * 255, np.float32)
+    own = cv2.cvtColor(colour, cv2.COLOR_RGB2LAB)
+    mean, spread = (each[:, 0] for each in cv2.meanStdDev(own, mask=inside))
+    wanted, other = (each[:, 0] for each in cv2.meanStdDev(cv2.cvtColor(ground, cv2.COLOR_RGB2LAB)))
+    ratio = np.clip((other + 1) / (spread + 1), 1 / _STRONGEST, _STRONGEST)
+    levels = np.arange(256)[:, None]
+    tables = levels + share * ((levels - mean) * ratio + wanted - levels)
+    table = np.clip(np.rint(tables), 0, 255).astype(np.uint8)[None]
+    return np.asarray(cv2.cvtColor(cv2.LUT(own, table), cv2.COLOR_LAB2RGB), np.uint8)
 
 
 def _light(shape: tuple[int, ...], most: float, drawn: tuple[float, float, float]) -> Floats:
@@ -148,5 +157,8 @@ def shadow(patch: Patch, darkness: float, rng: np.random.Generator) -> Floats:
     reach = _SHADOW * (max(patch.alpha.shape) - 2 * patch.margin)
     shift = np.array([[1, 0, (2 * across - 1) * reach], [0, 1, down * reach]], np.float32)
     size_wh = patch.alpha.shape[1], patch.alpha.shape[0]
-    soft = cv2.GaussianBlur(cv2.warpAffine(patch.full, shift, size_wh), (0, 0), 0.5 + 0.5 * reach * float(width))
+    moved, deviation = cv2.warpAffine(patch.full, shift, size_wh), 0.5 + 0.5 * reach * float(width)
+    step = max(1, int(deviation / 3))  # so soft a shadow needs no more pixels
+    small = cv2.resize(moved, (-(-size_wh[0] // step), -(-size_wh[1] // step)), interpolation=cv2.INTER_AREA)
+    soft = cv2.resize(cv2.GaussianBlur(small, (0, 0), deviation / step), size_wh, interpolation=cv2.INTER_LINEAR)
     return np.asarray(1 - darkness * float(depth) * np.clip(soft, 0, 1), np.float32)

@@ -126,6 +126,10 @@ def resolve(
             )
         config = replace(config, recipe=AUTOMATIC[source_kind])
     _check_source(config, source_kind)
+    if config.composite.cutouts and steps_of(config.recipe)[0] != "composite":
+        raise CalcoError(
+            f"--cutouts {config.composite.cutouts} goes with --recipe composite, not {config.recipe}; leave one out"
+        )
     if draws_classes(config):
         named = (
             cutouts_of(config.composite, anew=True).classes if steps_of(config.recipe)[0] == "composite" else classes

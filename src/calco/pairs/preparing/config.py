@@ -66,10 +66,10 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         if self.format not in (*FORMATS, "auto"):
             raise CalcoError(f"format is {self.format!r}; choose one of {', '.join(FORMATS)}")
-        if self.size < 0 or self.jobs < 0 or self.count < 0:
-            raise CalcoError(
-                f"size {self.size}, jobs {self.jobs}, count {self.count}: none may be below 0; leave them out"
-            )
+        if self.size < 0 or self.jobs < 0:
+            raise CalcoError(f"size {self.size} and jobs {self.jobs}: neither may be below 0; leave them out")
+        if self.count < 0:
+            raise CalcoError(f"count is {self.count}; give the number of composites, such as 2000, or leave it out")
         if self.count and (not self.composes or self.variants > 1):
             wanted = "leave --variants out" if self.composes else "it goes with --recipe composite"
             raise CalcoError(f"count {self.count} tells how many composites are made; {wanted}")
