@@ -50,7 +50,7 @@ def segment() -> TrainConfig:
     return TrainConfig(
         preset="segment",
         recipe=RecipeConfig(recipe="segment"),
-        jitter=JitterConfig(size=256, resize=286, fit="stretch"),
+        jitter=JitterConfig(size=256, resize=286, fit="stretch", resampling="bicubic"),
         augment=AugmentConfig(rotate=10, scale=0.2, brightness=0.2, contrast=0.2, gamma=0.2, saturation=0.3, hue=10),
         generator=GeneratorConfig(architecture="efficientnet-unet", up="resize", dropout=0, composition="plain"),
         objective=ObjectiveConfig(gan="none", pixel="cross-entropy", pixel_weight=1, overlap_weight=1),
