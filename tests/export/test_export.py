@@ -27,6 +27,7 @@ from calco.export.parts import picture_channels
 from calco.inference.exported import ExportedTranslator, describe
 from calco.inference.model import ModelInfo, load, load_info, save_model
 from calco.networks import GeneratorConfig, build_generator
+from calco.networks.efficientnet_lite import SameConv
 from calco.pairs.colouring import ColorizeConfig
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.recipes import EraseConfig, RecipeConfig
@@ -145,11 +146,11 @@ def test_an_encoder_that_looks_at_sizes_is_written_down_for_all_sizes(up: str) -
     config = GeneratorConfig(architecture="efficientnet-unet", filters=8, up=up)  # type: ignore[arg-type]
     backbone = build_generator(config, 3, 3).backbone.eval()
     graph = portable(backbone)
+    assert not any(isinstance(module, SameConv) for module in graph.modules())
     with torch.inference_mode():
-        traced = torch.jit.trace(graph, torch.rand(1, 3, 32, 32))  # type: ignore[no-untyped-call]
         for size in ((32, 32), (64, 96), (160, 32)):
             x = torch.rand(2, 3, *size) * 2 - 1
-            assert (traced(x) - backbone(x)).abs().max() < 1e-4
+            assert (graph(x) - backbone(x)).abs().max() < 1e-4
 
 
 @pytest.fixture(scope="module")

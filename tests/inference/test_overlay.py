@@ -100,7 +100,9 @@ def test_translate_lays_the_mask_over_the_picture(painter: Path, photo: Path, tm
         main([*words, str(tmp_path / "over"), "--overlay"])
 
 
-def test_strips_of_a_large_picture_are_tinted_alike(painter: Path, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_of_a_large_picture_are_tinted_alike(
+    painter: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     translator = load(painter)
     translator.lay_over(Overlay(contour=0))
     picture = images.read(photo)

@@ -58,10 +58,7 @@ def test_convolutions_by_channel_have_the_gradients_of_torch(kernel: int, stride
         a, w = x.clone().requires_grad_(), weight.clone().requires_grad_()
         around = (kernel // 2, kernel // 2)
         with torch.autocast("cpu", torch.bfloat16):
-            if ours:
-                out = depthwise(a, w, (stride, stride), around)
-            else:
-                out = F.conv2d(a, w, None, stride, around, 1, 6)
+            out = depthwise(a, w, (stride, stride), around) if ours else F.conv2d(a, w, None, stride, around, 1, 6)
         out.float().square().mean().backward()
         assert a.grad is not None
         assert w.grad is not None

@@ -215,7 +215,7 @@ def evaluate(args: list[str]) -> None:
     card = run(options.pop("model"), options.pop("pictures"), source=source, engine=engine, **options)
     _print_scores(table(card), card.verdict())
     if card.classes:
-        _print_scores(class_table(card), "")
+        _print_scores(class_table(card))
     for reason in card.left_out_metrics.values():
         say(f"left out: {reason}")
     if card.film is not None:
@@ -257,7 +257,9 @@ def translate(args: list[str]) -> None:
         way.run(options, translator)
         return
     with bar("translating") as advance:
-        done = run(**options, overlay=overlay, engine=engine, progress=lambda count, total, _name: advance(count, total))
+        done = run(
+            **options, overlay=overlay, engine=engine, progress=lambda count, total, _name: advance(count, total)
+        )
     kept = f", {done.kept} kept from before" if done.kept else ""
     how = f"{translator.device} in {NAMES[translator.precision]}"
     say(f"{done.written} pictures written to {done.out}{kept}, computed on {how}")
@@ -331,12 +333,13 @@ def _overlay(options: dict[str, Any]) -> Any:
     return Overlay(**given) if wanted else None
 
 
-def _print_scores(table: Any, words: str) -> None:
+def _print_scores(table: Any, words: str = "") -> None:
     from rich.console import Console
 
     out = Console(highlight=False)
     out.print(table)
-    out.print(words, markup=False)
+    if words:
+        out.print(words, markup=False)
 
 
 def _parse(args: list[str], verb: str) -> dict[str, Any]:

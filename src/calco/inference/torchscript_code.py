@@ -14,11 +14,11 @@ _ALLOWED: Final = frozenset(  # numbers in, numbers out; nothing that opens a fi
     __and__ __contains__ __derive_index __getitem__ __isnot__ __not__ __or__ __range_length abs add add_ amax amin any
     append arange argmax argmin avg_pool2d batch_norm bitwise_and bitwise_or cat clamp clamp_ clamp_min clamp_min_ clone
     contiguous conv2d conv_transpose2d _convolution convolution cos cumsum detach dim div div_ dropout eq expand
-    expand_as feature_dropout flatten floor floor_divide gather ge group_norm gt hardtanh hardtanh_ index index_select instance_norm len le
+    expand_as feature_dropout flatten floor floor_divide gather ge group_norm gt index index_select instance_norm len le
     leaky_relu leaky_relu_ lt masked_fill matmul max max_pool2d mean min minimum maximum mul mul_ narrow ne neg numel
-    numtotensor ones ones_like pad permute pixel_shuffle pow prim.NumToTensor reflection_pad2d relu relu_ remainder reshape round
+    numtotensor ones ones_like pad permute pow prim.NumToTensor reflection_pad2d relu relu_ remainder reshape round
     rsqrt rsub select size slice softmax sqrt square squeeze stack sub sum t tanh tensor to transpose unbind
-    unchecked_cast
+    unchecked_cast hardtanh hardtanh_ pixel_shuffle
     unsqueeze upsample_nearest2d view view_as where zeros zeros_like warn format device dtype _weight_norm Size
     round_ numpy_T scalar_tensor full full_like new_zeros prim.min prim.max sym_size
     """.split()  # noqa: SIM905  (a list of these lines is three times as long)

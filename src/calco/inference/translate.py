@@ -121,15 +121,10 @@ def translate(
     )  # fmt: skip
     worker = work.loaded()
     done = Translation(out if base is not None and remote.is_url(base) else Path(out))
-    made_by: dict[str, Any] = {"model": work.digest or "python", "noise_seed": noise_seed, "native": native}
-    made_by["precision"] = str(worker.translator.precision).removeprefix("torch.")
-    if worker.translator.overlay is not None:
-        made_by["overlay"] = asdict(worker.translator.overlay)
+    made_by = _told(work, worker.translator)
     if masks is not None:
         made_by["masks"] = str(masks)
         jobs = _with_masks(jobs, str(masks), str(pictures))
-    if make_input:
-        made_by["make_input"] = True
     if format != "folder":
         made_by |= {"format": format, "shard_pictures": shard_pictures}
     if base is not None:
@@ -149,6 +144,17 @@ def translate(
         name, reason = next(iter(done.left_out.items()))
         raise CalcoError(f"none of the {len(jobs)} pictures could be translated; the first, {name}: {reason}")
     return done
+
+
+def _told(work: Work, translator: Translator) -> dict[str, Any]:
+    """What another result would come from, for the manifest."""
+    told: dict[str, Any] = {"model": work.digest or "python", "noise_seed": work.noise_seed, "native": work.native}
+    told["precision"] = str(translator.precision).removeprefix("torch.")
+    if translator.overlay is not None:
+        told["overlay"] = asdict(translator.overlay)
+    if work.make_input:
+        told["make_input"] = True
+    return told
 
 
 @dataclass(frozen=True, kw_only=True)

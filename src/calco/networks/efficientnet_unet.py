@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from calco.errors import CalcoError
 from calco.networks.efficientnet_lite import CHANNELS, EfficientNetLite, load_imagenet, weight_file
 from calco.networks.layers import Norm, Up, has_bias, initialise, join, norm_layer, segment
-from calco.networks.small_maps import Dropout, DoublingConv
+from calco.networks.small_maps import DoublingConv, Dropout
 
 LEAST_FILTERS: Final = 4
 
@@ -19,10 +19,10 @@ class EfficientNetUNet(nn.Module):
     """EfficientNet-Lite0 halves the picture five times, a U-Net's decoder doubles its maps again.
 
     Each step of the decoder doubles the maps, joins the encoder's of that size and filters twice; the last doubling
-    lays four pixels of each map side by side (Shi et al., arXiv 1609.05158), for filters at the picture's own size would
-    take half of the time. It is the decoder of Ronneberger et al., arXiv 1505.04597, on the encoder of Tan and Le,
-    arXiv 1905.11946, as arXiv 1801.05746 first joined a U-Net to an encoder from ImageNet. The encoder keeps its own
-    batch norm; `norm` is the decoder's.
+    lays four pixels of each map side by side (Shi et al., arXiv 1609.05158), for filters at the picture's own size
+    would take half of the time. It is the decoder of Ronneberger et al., arXiv 1505.04597, on the encoder of Tan and
+    Le, arXiv 1905.11946, as arXiv 1801.05746 first joined a U-Net to an encoder from ImageNet. The encoder keeps its
+    own batch norm; `norm` is the decoder's.
 
     Args:
         in_channels: Channels of the input.

@@ -21,7 +21,8 @@ def validate(translator: Translator, dataset: PairDataset, keep: KeepConfig) -> 
     """Scores a translator on validation pairs, whole and always the same ones.
 
     Returns:
-        The mean of each metric (for a model that paints classes their IoU and Dice too, over all pixels), and some of the pairs with their drawings for the grid of samples.
+        The mean of each metric (for a model that paints classes their IoU and Dice too, over all pixels), and some of
+        the pairs with their drawings for the grid of samples.
     """
     sums, triples, palette = dict.fromkeys(METRICS, 0.0), [], translator.info.palette
     counts = np.zeros((len(palette),) * 2, np.int64) if palette else None
