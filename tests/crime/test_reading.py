@@ -22,7 +22,9 @@ def rows_of(folder: Path, text: str | bytes, **options: str) -> list[Row]:
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_any_encoding_separator_and_end_of_line(tmp_path: Path, encoding: str, separator: str, end: str) -> None:
-    text = end.join(separator.join(row) for row in (("AÑO", "otra", "Distrito"), ("2017", "x", "Ancón"), ("2018", "", "Breña")))
+    text = end.join(
+        separator.join(row) for row in (("AÑO", "otra", "Distrito"), ("2017", "x", "Ancón"), ("2018", "", "Breña"))
+    )
     rows = rows_of(tmp_path, text.encode(encoding))
     assert [dict(row.cells) for row in rows] == [
         {"Año": "2017", "Distrito": "Ancón"},

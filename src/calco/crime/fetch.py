@@ -155,7 +155,7 @@ class Fetcher:
     def _receive(self, answer: "httpx.Response", part: Path, had: int) -> None:
         until = time.monotonic() + self.config.patience
         with part.open("ab" if had else "wb") as file:
-            for block in answer.iter_bytes(1 << 16):
+            for block in answer.iter_bytes():
                 file.write(block)
                 had += len(block)
                 if had > self.config.largest * _MEGABYTE:

@@ -129,10 +129,17 @@ def load(config: LoadConfig, progress: Progress | None = None) -> Loaded:
     begun = time.perf_counter()
     loading = _Loading(config, progress or (lambda _done: None))
     loading.read_robberies()  # before the database is touched
-    with closing(open_store(config.to)) as store, replacing(loading.rejects_path()) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            loading.write(store, csv.writer(file, lineterminator="\n"))
-        store.commit()
+    file = duckdb_path(config.to)
+    new = file if file and not file.exists() else None
+    try:
+        with closing(open_store(config.to)) as store, replacing(loading.rejects_path()) as temporary:
+            with temporary.open("w", encoding="utf-8", newline="") as rejects:
+                loading.write(store, csv.writer(rejects, lineterminator="\n"))
+            store.commit()
+    except BaseException:
+        if new:  # a database without tables would be taken for one that was loaded
+            new.unlink(missing_ok=True)
+        raise
     loading.done.seconds = time.perf_counter() - begun
     return loading.done
 
@@ -276,8 +283,8 @@ class _Loading:
         for one in self.done.sources:
             if one.read != one.loaded + one.rejected or self.done.tables[held[one.source]] != one.loaded:
                 raise CalcoError(
-                    f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]} and "
-                    f"{one.rejected} in the rejects, which does not add up; nothing of this load was kept: tell the authors"
+                    f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]}, "
+                    f"{one.rejected} in the rejects: that does not add up, and nothing was kept; tell the authors"
                 )
 
 
