@@ -92,7 +92,7 @@ def test_a_sample_that_ends_within_a_character_is_utf8() -> None:
     assert guess_encoding("Ancón".encode()[:-2]) == "utf-8"
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n")), min_size=1, max_size=6))
+@given(st.lists(st.text('a"; ñ,', max_size=8), min_size=1, max_size=6))
 def test_what_is_quoted_comes_back(fields: list[str]) -> None:
     record = ";".join('"' + value.replace('"', '""') + '"' for value in fields)
     assert split_record(record, ";") == fields

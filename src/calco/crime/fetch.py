@@ -60,10 +60,8 @@ class Fetcher:
 
     def __init__(self, config: FetchConfig) -> None:
         """Args: config: Limits, repetitions, pauses."""
-        try:
-            import httpx
-        except ImportError as error:
-            raise CalcoError("collecting needs httpx; install it: pip install 'calco[crime]'") from error
+        import httpx
+
         self.config = config
         self.client = httpx.Client(
             timeout=config.timeout,

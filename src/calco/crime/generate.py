@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from calco.crime.batches import COLUMNS
 from calco.crime.clean import fold
+from calco.crime.extra import needs
 from calco.crime.gazetteer import METROPOLIS, gazetteer
 from calco.errors import CalcoError
 from calco.files import replacing
@@ -74,6 +75,7 @@ def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None
     Raises:
         CalcoError: When the file cannot be written.
     """
+    needs("pyarrow")
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from calco.crime.database import DEFAULT, Store, duckdb_path, open_store, public
+from calco.crime.extra import needs
 from calco.crime.gazetteer import gazetteer
 from calco.crime.robberies import Cleaned, Reject, clean_robberies, is_workbook, read_kinds, robbery_rows
 from calco.crime.schema import DATACRIM, PLACES, REJECTS, ROBBERIES, TABLES, quoting
@@ -126,6 +127,7 @@ def load(config: LoadConfig, progress: Progress | None = None) -> Loaded:
     Raises:
         CalcoError: When a file or the database cannot be used; then nothing of this load is kept.
     """
+    needs("ibis", "duckdb", "pyarrow")
     begun = time.perf_counter()
     loading = _Loading(config, progress or (lambda _done: None))
     loading.read_robberies()  # before the database is touched
