@@ -76,7 +76,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         return int(out.stdout)
 
     few = peak(BLOCK)
-    assert peak(6 * BLOCK) < few * 1.25
+    assert peak(4 * BLOCK) < few * 1.25
 
 
 @pytest.mark.parametrize(

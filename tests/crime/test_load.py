@@ -25,7 +25,7 @@ from crime.test_robberies import written
 
 pytest.importorskip("ibis")
 
-ROWS = 30_000
+ROWS = 4_000
 DIRTY = [
     ("2019", "7", "CONTRA EL PATRIMONIO", "ROBO", "ROBO AGRAVADO", "LIMA", "LIMA", "SURCO"),
     ("2019", " 3 ", "0401 - CONTRA EL PATRIMONIO", "ROBO*", "ROBO  AGRAVADO 2/", "LIMA", "LIMA", "Santiago de Surco"),
@@ -207,7 +207,7 @@ def killed(url: str, sources: Path, rows: Path, when: Any) -> subprocess.Popen[b
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("many") / "many.parquet"
-    generate(GenerateConfig(out=str(path), rows=1_500_000, seed=1))
+    generate(GenerateConfig(out=str(path), rows=600_000, seed=1))
     return path
 
 
@@ -306,6 +306,10 @@ def test_what_a_server_refuses_is_one_line_without_the_password(
         (["--datacrim", "dirty.csv", "--columns", "Año"], "--columns 'Año' must be of the form"),
         (["--datacrim", "dirty.csv", "--to", "nothing://a/b"], "cannot use nothing://a/b"),
         (["--datacrim", "header.csv"], "header.csv holds no row"),
+        (
+            ["--robberies", "none.csv", "--kinds", "kinds.csv"],
+            "none.csv holds no robbery below the names of its columns",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(
@@ -322,6 +326,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     (tmp_path / "broken.parquet").write_bytes((sources / "datacrim.parquet").read_bytes()[:5000])
     (tmp_path / "text.duckdb").write_text("no database\n" * 9999)
     (tmp_path / "header.csv").write_bytes((sources / "dirty.csv").read_bytes().splitlines(keepends=True)[0])
+    (tmp_path / "none.csv").write_bytes((sources / "robberies.csv").read_bytes().splitlines(keepends=True)[0])
     before = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(SystemExit) as left:
         main(["crime", "load", *words])

@@ -175,6 +175,8 @@ class _Loading:
         kinds = config.kinds or config.robberies
         self.kinds = read_kinds(kinds, **reading)
         rows = list(robbery_rows(config.robberies, sheets=config.sheets, renamed=self.renamed, **reading))
+        if not rows:
+            raise CalcoError(f"{config.robberies} holds no robbery below the names of its columns; restore its rows")
         self.robberies = clean_robberies(
             rows, self.kinds.rows, gazetteer(), config.robberies, today=self.today, keep_several=config.keep_several
         )
