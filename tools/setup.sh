@@ -73,6 +73,21 @@ programs_for_tests() {
         say "no ${missing[*]}: the tests that need them cannot run; apt-get install ${missing[*]}"
 }
 
+# A real MariaDB server, and its driver, which pip builds; without them the tests of MariaDB are skipped. Java for Spark.
+databases_for_tests() {
+    local missing=()
+    { command -v mariadbd || [ -x /usr/sbin/mariadbd ]; } >/dev/null || missing+=(mariadb-server)
+    command -v java >/dev/null || missing+=(default-jre-headless)
+    if ! "$venv/bin/python" -c 'import MySQLdb' 2>/dev/null; then
+        debian_install libmariadb-dev pkg-config gcc python3-dev ||
+            say "no headers of MariaDB; apt-get install libmariadb-dev pkg-config gcc python3-dev"
+        "$venv/bin/python" -m pip --disable-pip-version-check install --quiet --constraint constraints.txt \
+            --editable ".[mariadb]" || say "mysqlclient cannot be built: the tests of MariaDB cannot run"
+    fi
+    [ "${#missing[@]}" -eq 0 ] || debian_install "${missing[@]}" ||
+        say "no ${missing[*]}: the tests that need them cannot run; apt-get install ${missing[*]}"
+}
+
 # The page of docs/export.md runs ONNX Runtime in a browser: three files of the package onnxruntime-web.
 web_for_tests() {
     local version=1.22.0 room=$venv/onnxruntime-web
@@ -93,6 +108,7 @@ web_for_tests() {
 install_calco
 if [ "$extra" = dev ]; then
     programs_for_tests
+    databases_for_tests
     web_for_tests
     touch "$venv/.ready-all" # dev holds all
 fi

@@ -109,7 +109,9 @@ def test_weapons(told: str, kept: str) -> None:
 
 
 def test_occupations() -> None:
-    assert [clean.occupation(told) for told in (None, "No especifica", " Policía ")] == ["No Especifica"] * 2 + ["Policía"]
+    assert [clean.occupation(told) for told in (None, "No especifica", " Policía ")] == ["No Especifica"] * 2 + [
+        "Policía"
+    ]
 
 
 def test_dead_and_injured() -> None:

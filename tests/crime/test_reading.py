@@ -22,7 +22,9 @@ def rows_of(folder: Path, text: str | bytes, **options: str) -> list[Row]:
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_any_encoding_separator_and_end_of_line(tmp_path: Path, encoding: str, separator: str, end: str) -> None:
-    text = end.join(separator.join(row) for row in (("AÑO", "otra", "Distrito"), ("2017", "x", "Ancón"), ("2018", "", "Breña")))
+    text = end.join(
+        separator.join(row) for row in (("AÑO", "otra", "Distrito"), ("2017", "x", "Ancón"), ("2018", "", "Breña"))
+    )
     rows = rows_of(tmp_path, text.encode(encoding))
     assert [dict(row.cells) for row in rows] == [
         {"Año": "2017", "Distrito": "Ancón"},
@@ -90,7 +92,7 @@ def test_a_sample_that_ends_within_a_character_is_utf8() -> None:
     assert guess_encoding("Ancón".encode()[:-2]) == "utf-8"
 
 
-@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n")), min_size=1, max_size=6))
+@given(st.lists(st.text('a"; ñ,', max_size=8), min_size=1, max_size=6))
 def test_what_is_quoted_comes_back(fields: list[str]) -> None:
     record = ";".join('"' + value.replace('"', '""') + '"' for value in fields)
     assert split_record(record, ";") == fields

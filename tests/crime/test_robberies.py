@@ -118,7 +118,11 @@ def written(folder: Path, *changes: dict[str, str]) -> Path:
     [
         ({"DISTRITO": ""}, "DISTRITO", "no district is told"),
         ({"DISTRITO": "Atlántida"}, "DISTRITO", "no district of Peru has this name"),
-        ({"DISTRITO": "Cayma"}, "DISTRITO", "not in Lima or Callao: the districts of this name are in Arequipa (Arequipa)"),
+        (
+            {"DISTRITO": "Cayma"},
+            "DISTRITO",
+            "not in Lima or Callao: the districts of this name are in Arequipa (Arequipa)",
+        ),
         ({"DISTRITO": "Ate'); DROP TABLE Robos_Lima; --"}, "DISTRITO", "no district of Peru has this name"),
         ({"MODALIDAD DE ROBO": "Piratería"}, "MODALIDAD DE ROBO", "no kind of robbery that is described"),
         ({"MODALIDAD DE ROBO": ""}, "MODALIDAD DE ROBO", "no kind of robbery is told"),

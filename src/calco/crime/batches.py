@@ -71,11 +71,11 @@ def _parquet(path: str | Path, columns: Columns) -> Iterator[Batch]:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
+        with Path(path).open("rb") as source:
+            names = pq.read_schema(source).names
             places = columns.checked(names, str(path))
             wanted = [names[place] for place in places.values()]
-            file = pq.ParquetFile(path, read_dictionary=[names[places[name]] for name in TEXTS])
+            file = pq.ParquetFile(source, read_dictionary=[names[places[name]] for name in TEXTS])
             first = 1
             for batch in file.iter_batches(BATCH, columns=wanted):
                 lines = np.arange(first, first + batch.num_rows)

@@ -69,7 +69,7 @@ def person(cell: Cell) -> str:
         Unusable: When it tells of several groups, with a stroke between them: one column cannot hold them.
     """
     text = squeezed(cell)
-    if not text or "NO ESPECIFI" in fold(text):
+    if not text or "NO ESPECIF" in fold(text):
         return UNSPECIFIED
     if "/" in text:
         raise Unusable("several groups of persons in one cell, with a stroke between them")
@@ -93,7 +93,7 @@ def weapon(cell: Cell) -> str:
 def occupation(cell: Cell) -> str:
     """The victim's occupation; "No Especifica" where none is told."""
     text = squeezed(cell)
-    return UNSPECIFIED if not text or "NO ESPECIFI" in fold(text) else text
+    return UNSPECIFIED if not text or "NO ESPECIF" in fold(text) else text
 
 
 def count(cell: Cell) -> int:

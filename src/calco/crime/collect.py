@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from calco.crime.batches import COLUMNS
 from calco.crime.clean import squeezed
+from calco.crime.extra import needs
 from calco.crime.fetch import Failed, FetchConfig, Fetcher
 from calco.crime.page import page_records, whole
 from calco.errors import CalcoError, printable
@@ -127,6 +128,7 @@ def collect(config: CollectConfig, progress: Callable[[int, int], None] | None =
     Raises:
         CalcoError: When no page serves, or the folder cannot be written.
     """
+    needs("httpx", "pyarrow")
     folder = make_folder(config.out)
     make_folder(folder / RAW)
     pages = _pages(config)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import ParseResult, unquote, urlparse
 
+from calco.crime.extra import needs
 from calco.crime.schema import MARIADB, TABLES, quoting
 from calco.errors import CalcoError, printable
 
@@ -62,7 +63,9 @@ def connect(url: str, *, read_only: bool = True) -> Any:
     Raises:
         CalcoError: When it cannot be reached, with the reason and the remedy.
     """
-    ibis = _ibis()
+    needs("ibis", "duckdb")
+    import ibis
+
     path = duckdb_path(url)
     if path is not None:
         if read_only and not path.is_file():
@@ -76,14 +79,6 @@ def connect(url: str, *, read_only: bool = True) -> Any:
         return _mariadb(ibis, url, parts)
     with _told(url):
         return ibis.connect(url)
-
-
-def _ibis() -> Any:
-    try:
-        import ibis
-    except ImportError as error:
-        raise CalcoError("calco crime needs Ibis and DuckDB; install them: pip install 'calco[crime]'") from error
-    return ibis
 
 
 def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:

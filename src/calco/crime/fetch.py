@@ -60,10 +60,8 @@ class Fetcher:
 
     def __init__(self, config: FetchConfig) -> None:
         """Args: config: Limits, repetitions, pauses."""
-        try:
-            import httpx
-        except ImportError as error:
-            raise CalcoError("collecting needs httpx; install it: pip install 'calco[crime]'") from error
+        import httpx
+
         self.config = config
         self.client = httpx.Client(
             timeout=config.timeout,
@@ -155,7 +153,7 @@ class Fetcher:
     def _receive(self, answer: "httpx.Response", part: Path, had: int) -> None:
         until = time.monotonic() + self.config.patience
         with part.open("ab" if had else "wb") as file:
-            for block in answer.iter_bytes(1 << 16):
+            for block in answer.iter_bytes():
                 file.write(block)
                 had += len(block)
                 if had > self.config.largest * _MEGABYTE:

@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from calco.crime.batches import COLUMNS
 from calco.crime.clean import fold
-from calco.crime.gazetteer import gazetteer
+from calco.crime.extra import needs
+from calco.crime.gazetteer import METROPOLIS, gazetteer
 from calco.errors import CalcoError
 from calco.files import replacing
 
@@ -74,6 +75,7 @@ def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None
     Raises:
         CalcoError: When the file cannot be written.
     """
+    needs("pyarrow")
     import pyarrow as pa
     import pyarrow.csv
     import pyarrow.parquet as pq
@@ -159,8 +161,16 @@ def _districts() -> tuple[list[tuple[str, ...]], Shares, Shares]:
     """Department, province and district in capitals; the share of the rows that each has; how large its numbers are."""
     places = gazetteer()
     first = {key: rank for rank, key in enumerate(LARGEST)}
-    # Behind the largest come the capitals of the provinces, then the others.
-    order = sorted(places.districts, key=lambda key: (first.get(key, len(first)), key % 100 != 1, _shuffled(key)))
+    # Behind the largest come the others of Lima and Callao, the capitals of the provinces, and the rest.
+    order = sorted(
+        places.districts,
+        key=lambda key: (
+            first.get(key, len(first)),
+            key // 100 not in METROPOLIS,
+            key % 100 != 1,
+            _shuffled(key),
+        ),
+    )
     rank: Shares = np.arange(1.0, len(order) + 1)
     names = [(places.departments[key // 10_000], places.provinces[key // 100], places.districts[key]) for key in order]
     # So that about as many districts as published have crimes in one year, and in five.

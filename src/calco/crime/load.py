@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from calco.crime.database import DEFAULT, Store, duckdb_path, open_store, public
+from calco.crime.extra import needs
 from calco.crime.gazetteer import gazetteer
 from calco.crime.robberies import Cleaned, Reject, clean_robberies, is_workbook, read_kinds, robbery_rows
 from calco.crime.schema import DATACRIM, PLACES, REJECTS, ROBBERIES, TABLES, quoting
@@ -126,13 +127,21 @@ def load(config: LoadConfig, progress: Progress | None = None) -> Loaded:
     Raises:
         CalcoError: When a file or the database cannot be used; then nothing of this load is kept.
     """
+    needs("ibis", "duckdb", "pyarrow")
     begun = time.perf_counter()
     loading = _Loading(config, progress or (lambda _done: None))
     loading.read_robberies()  # before the database is touched
-    with closing(open_store(config.to)) as store, replacing(loading.rejects_path()) as temporary:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            loading.write(store, csv.writer(file, lineterminator="\n"))
-        store.commit()
+    file = duckdb_path(config.to)
+    new = file if file and not file.exists() else None
+    try:
+        with closing(open_store(config.to)) as store, replacing(loading.rejects_path()) as temporary:
+            with temporary.open("w", encoding="utf-8", newline="") as rejects:
+                loading.write(store, csv.writer(rejects, lineterminator="\n"))
+            store.commit()
+    except BaseException:
+        if new:  # a database without tables would be taken for one that was loaded
+            new.unlink(missing_ok=True)
+        raise
     loading.done.seconds = time.perf_counter() - begun
     return loading.done
 
@@ -166,6 +175,8 @@ class _Loading:
         kinds = config.kinds or config.robberies
         self.kinds = read_kinds(kinds, **reading)
         rows = list(robbery_rows(config.robberies, sheets=config.sheets, renamed=self.renamed, **reading))
+        if not rows:
+            raise CalcoError(f"{config.robberies} holds no robbery below the names of its columns; restore its rows")
         self.robberies = clean_robberies(
             rows, self.kinds.rows, gazetteer(), config.robberies, today=self.today, keep_several=config.keep_several
         )
@@ -276,8 +287,8 @@ class _Loading:
         for one in self.done.sources:
             if one.read != one.loaded + one.rejected or self.done.tables[held[one.source]] != one.loaded:
                 raise CalcoError(
-                    f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]} and "
-                    f"{one.rejected} in the rejects, which does not add up; nothing of this load was kept: tell the authors"
+                    f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]}, "
+                    f"{one.rejected} in the rejects: that does not add up, and nothing was kept; tell the authors"
                 )
 
 

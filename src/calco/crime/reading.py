@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from calco.crime.clean import Cell, fold
+from calco.crime.extra import needs
 from calco.errors import CalcoError, printable
 from calco.files import explain
 
@@ -261,10 +262,9 @@ def open_workbook(path: str | Path) -> Iterator[Mapping[str, list[list[Cell]]]]:
     import warnings
     import zipfile
 
-    try:
-        import openpyxl
-    except ImportError as error:
-        raise CalcoError("workbooks need openpyxl; install it: pip install 'calco[crime]'") from error
+    needs("openpyxl")
+    import openpyxl
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it has and we do not read: styles, validations
