@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from calco.errors import CalcoError
 from calco.networks.efficientnet_lite import CHANNELS, EfficientNetLite, load_imagenet, weight_file
 from calco.networks.layers import Norm, Up, has_bias, initialise, join, norm_layer, segment
-from calco.networks.small_maps import DoublingConv, Dropout
+from calco.networks.small_maps import Dropout, DoublingConv
 
 LEAST_FILTERS: Final = 4
 
