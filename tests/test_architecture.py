@@ -30,6 +30,7 @@ LAYERS = (
     "film",
     "export",
     "evaluation",
+    "runs",
     "training",
     "detection",
     "crime",

@@ -22,8 +22,9 @@ from calco.pairs.jitter import JitterConfig
 from calco.pairs.opening import open_source
 from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.pairs.sources import SourceConfig
+from calco.runs.compute import choose_workers
 from calco.training.config import ComputeConfig
-from calco.training.feed import batches, choose_workers, throughput
+from calco.training.feed import batches, throughput
 from calco.training.loop import Batch
 
 

@@ -19,9 +19,9 @@ from calco.pairs.dataset import EpochSampler
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.recipes import RecipeConfig
 from calco.records import to_record, write_yaml
-from calco.training.checkpoint import list_checkpoints, load_checkpoint
+from calco.runs.checkpoint import list_checkpoints, load_checkpoint
+from calco.runs.processes import check_several
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
-from calco.training.processes import check_several
 from calco.training.train import _shared_anew, load_config, train
 
 
@@ -90,8 +90,8 @@ import os
 from dataclasses import replace
 from calco import CalcoError
 from calco.training.config import LimitConfig
-from calco.training.launch import launch
-from calco.training.processes import check_several
+from calco.runs.launch import launch
+from calco.runs.processes import check_several
 from calco.training.train import _shared_anew, load_config, train
 folder = {str(folder)!r}
 for name in {list(jobs)}:
@@ -231,7 +231,7 @@ def test_a_signal_stops_all_after_one_step_with_one_checkpoint(pictures, tmp_pat
 def test_the_processes_end_with_the_one_that_started_them(tmp_path):
     code = """
 import functools, time
-from calco.training.launch import launch
+from calco.runs.launch import launch
 if __name__ == "__main__":
     launch(functools.partial(time.sleep, 60), 2)
 """
@@ -250,7 +250,7 @@ if __name__ == "__main__":
 def test_what_all_processes_refuse_is_said_once(tmp_path):
     code = """
 from calco import CalcoError
-from calco.training.launch import launch
+from calco.runs.launch import launch
 def refuse():
     raise CalcoError("there is no paper; buy some")
 if __name__ == "__main__":

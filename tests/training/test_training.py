@@ -21,7 +21,7 @@ from calco.networks import DiscriminatorConfig, GeneratorConfig
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.recipes import RecipeConfig
 from calco.records import to_record, write_yaml
-from calco.training.checkpoint import list_checkpoints, load_checkpoint
+from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import (
     ComputeConfig,
     KeepConfig,

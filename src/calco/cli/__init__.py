@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from calco import __version__
+from calco.cli.words import same_but_limits, take
 from calco.errors import CalcoError
 
 Verb: TypeAlias = Callable[[list[str]], None]
@@ -125,7 +126,7 @@ def train(args: list[str]) -> None:
     from calco.training.train import load_config
     from calco.training.train import train as run
 
-    chosen, rest = _take(args, "--preset", "--config", "--resume")
+    chosen, rest = take(args, "--preset", "--config", "--resume")
     given = [name for name in ("--config", "--resume") if chosen.get(name)]
     if len(given) == 2 or (given and chosen.get("--preset")):
         raise CalcoError("--preset, --config and --resume each bring a whole configuration; give one of them")
@@ -146,41 +147,11 @@ def train(args: list[str]) -> None:
     description = f"{(train.__doc__ or '').strip()}\n\n{epilogue}"
     config = tyro.cli(TrainConfig, args=rest, default=default, prog="calco train", description=description)
     if resume:
-        _same_but_limits(default, config, resume)
+        same_but_limits(default, config, resume)
     if dry_run:
         _print_plan(config)
         return
     run(config, resume=bool(resume))
-
-
-def _take(args: list[str], *names: str) -> tuple[dict[str, str], list[str]]:
-    """Options that decide the defaults of the others, taken out of the words before those are parsed."""
-    chosen: dict[str, str] = {}
-    rest: list[str] = []
-    words = iter(args)
-    for word in words:
-        name, has_value, value = word.partition("=")
-        if name not in names:
-            rest.append(word)
-            continue
-        value = value if has_value else next(words, "")
-        if not value or value.startswith("--"):
-            raise CalcoError(
-                f"{name} needs a value; for example {name} {'small' if name == '--preset' else 'runs/faces'}"
-            )
-        chosen[name] = value
-    return chosen, rest
-
-
-def _same_but_limits(before: Any, after: Any, run: str) -> None:
-    """A run that goes on may be given other limits, another place of its pictures or another device: nothing else."""
-    free = {"pictures", "limit", "keep", "compute"}
-    for name in vars(before):
-        if name not in free and getattr(before, name) != getattr(after, name):
-            raise CalcoError(
-                f"{run} goes on with the configuration it began with, and {name} differs; only the limits, what is "
-                "kept, the device and the place of the pictures may change: train anew for the rest"
-            )
 
 
 def _print_plan(config: Any) -> None:

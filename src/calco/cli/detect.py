@@ -1,6 +1,60 @@
 """The verbs of `calco detect`: parsing only."""
 
 from collections.abc import Callable
+from typing import Any
+
+from calco.errors import CalcoError
+
+
+def train(args: list[str]) -> None:
+    """From pictures with boxes to a run with a detector in it."""
+    from dataclasses import replace
+
+    import tyro
+
+    from calco.cli.words import same_but_limits, take
+    from calco.detection.learning.config import DetectTrainConfig
+
+    chosen, rest = take(args, "--config", "--resume")
+    if len(chosen) == 2:
+        raise CalcoError("--config and --resume each bring a whole configuration; give one of them")
+    dry_run = "--dry-run" in rest
+    rest = [word for word in rest if word != "--dry-run"]
+    default = DetectTrainConfig()
+    resume = chosen.get("--resume")
+    if chosen:
+        from calco.detection.learning.train import load_detect_config
+
+        default = load_detect_config(f"{resume}/config.yaml" if resume else chosen["--config"])
+        # A run is repeated beside the first one, not into it.
+        default = replace(default, out=resume or "")
+    epilogue = (
+        "--config FILE: repeats the run of a config.yaml. --resume RUN: goes on with a run as if it had not been "
+        "interrupted. --dry-run: prints the whole configuration, the pictures' summary and the network's size, and "
+        "leaves."
+    )
+    description = f"{(train.__doc__ or '').strip()}\n\n{epilogue}"
+    config = tyro.cli(DetectTrainConfig, args=rest, default=default, prog="calco detect train", description=description)
+    if resume:
+        same_but_limits(default, config, resume)
+    if dry_run:
+        _print_plan(config)
+        return
+    from calco.detection.learning.train import train_detector
+
+    train_detector(config, resume=bool(resume))
+
+
+def _print_plan(config: Any) -> None:
+    import yaml
+
+    from calco.detection.learning.setup import open_boxes
+    from calco.detection.learning.train import summary
+    from calco.records import to_record
+
+    data, config = open_boxes(config)
+    print(yaml.safe_dump(to_record(config), sort_keys=False, allow_unicode=True))
+    print(summary(config, data))
 
 
 def explore(args: list[str]) -> None:
@@ -131,6 +185,7 @@ def watch(args: list[str]) -> None:
 
 
 DETECT: dict[str, Callable[[list[str]], None]] = {
+    "train": train,
     "explore": explore,
     "evaluate": evaluate,
     "predict": predict,

@@ -2,13 +2,11 @@
 
 import contextlib
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Final, Literal
 
 import cv2
 import numpy as np
@@ -17,8 +15,6 @@ from torch import Tensor
 
 from calco.pairs.dataset import EpochSampler, PairDataset
 from calco.training.loop import Batch, signed
-
-_MOST: Final = 8
 
 
 def load_batch(dataset: PairDataset, places: list[tuple[int, int]], *, pinned: bool = False) -> Batch:
@@ -80,14 +76,6 @@ def _weighed(weights: list[Tensor], pinned: bool) -> Tensor:
     for weight in weights:
         stack.put(weight)
     return stack.whole
-
-
-def choose_workers(asked: int | Literal["auto"], device: torch.device) -> int:
-    """The threads that make batches; "auto" takes one for each core beside a GPU, else one for four; eight at most."""
-    if asked != "auto":
-        return asked
-    cores = len(os.sched_getaffinity(0))
-    return max(1, min(_MOST, cores // 4 if device.type == "cpu" else cores))
 
 
 def batches(

@@ -14,11 +14,11 @@ from calco.errors import CalcoError
 from calco.networks import Generator, PatchGAN, build_discriminator, build_generator
 from calco.networks.efficientnet_unet import begin_with_imagenet
 from calco.networks.machine import choose_precision
-from calco.training.checkpoint import flatten_optimiser, restore_optimiser
+from calco.runs.checkpoint import flatten_optimiser, restore_optimiser
+from calco.runs.one_memory import SharedAdam
+from calco.runs.processes import ALONE, Team
 from calco.training.config import TrainConfig
 from calco.training.objectives import generator_gan_loss, judging_loss, overlap_loss, pixel_loss
-from calco.training.one_memory import SharedAdam
-from calco.training.processes import ALONE, Team
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,9 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"step-*{SUFFIX}"))
 
 
-def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, Any], keep: int) -> Path:
+def save_checkpoint(
+    folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, Any], keep: int, *, resume: str = ""
+) -> Path:
     """Writes a checkpoint whole and removes all but the last `keep`.
 
     Args:
@@ -57,6 +59,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], meta: d
         tensors: Networks, optimisers and generators of chance, by name.
         meta: Position, best score and the like: what JSON can hold.
         keep: How many to keep.
+        resume: The command that goes on with the run.
 
     Raises:
         CalcoError: When there is no room or no permission; the earlier ones still stand.
@@ -66,7 +69,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], meta: d
     if free < size + (16 << 20):
         raise CalcoError(
             f"a checkpoint needs {size / 1e6:.0f} MB and {folder} has {free / 1e6:.0f} MB left; free some space, "
-            f"then go on with: calco train --resume {folder.parent}"
+            f"then go on with: {resume or f'calco train --resume {folder.parent}'}"
         )
     path = checkpoint_path(folder, step)
     owned = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}

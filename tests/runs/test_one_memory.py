@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from calco.networks.layers import initialise
-from calco.training.checkpoint import flatten_optimiser, restore_optimiser
-from calco.training.one_memory import SharedAdam, possible
+from calco.runs.checkpoint import flatten_optimiser, restore_optimiser
+from calco.runs.one_memory import SharedAdam, possible
 
 RATE, BETAS = 1e-3, (0.5, 0.999)
 

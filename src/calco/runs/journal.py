@@ -96,15 +96,10 @@ class ProgressLine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.progress.stop()
 
-    def update(
-        self, share: float, step: int, images_per_s: float, losses: dict[str, float], seconds_left: float
-    ) -> None:
-        """Redraws the line."""
+    def update(self, share: float, step: int, images_per_s: float, losses: str, seconds_left: float) -> None:
+        """Redraws the line; `losses` as words."""
         left = f"  {duration(seconds_left)} left" if math.isfinite(seconds_left) else ""
-        text = f"step {step}{left}  {images_per_s:.1f} images/s"
-        if losses:
-            pixel, gan, real, drawn = (losses[name] for name in ("g_pixel", "g_gan", "d_real", "d_fake"))
-            text += f"  pixel {pixel:.3f}  gan {gan:.2f}  D {real:.2f}/{drawn:.2f}"
+        text = f"step {step}{left}  {images_per_s:.1f} images/s" + (f"  {losses}" if losses else "")
         self.progress.update(self.task, completed=min(1.0, share), text=text)
 
 

@@ -97,10 +97,18 @@ class SharedAdam(torch.optim.Adam):
         sent: What gradients are handed over in.
         lr: The step size.
         betas: Adam's two.
+        weight_decay: The pull towards 0, apart from the gradients (AdamW, arXiv 1711.05101).
     """
 
     def __init__(
-        self, weights: Iterable[Tensor], team: Others, sent: torch.dtype, *, lr: float, betas: tuple[float, float]
+        self,
+        weights: Iterable[Tensor],
+        team: Others,
+        sent: torch.dtype,
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        weight_decay: float = 0.0,
     ) -> None:
         self._weights, self._team = list(weights), team
         ends, end = [], 0
@@ -133,7 +141,7 @@ class SharedAdam(torch.optim.Adam):
         self._moments = [views(each * end * 4, torch.float32) for each in (1, 2)]
         for weight, place in zip(self._weights, views(0, torch.float32), strict=True):
             weight.data = place.copy_(weight.data)
-        super().__init__(self._weights, lr=lr, betas=betas, fused=True)
+        super().__init__(self._weights, lr=lr, betas=betas, fused=True, weight_decay=weight_decay)
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002
@@ -159,9 +167,11 @@ class SharedAdam(torch.optim.Adam):
             gradient = self._handed[0][number].to(torch.float32, copy=True)
             for slot in self._handed[1:]:
                 gradient += slot[number]
-            torch._fused_adam_(
+            change = torch._fused_adamw_ if group["weight_decay"] else torch._fused_adam_
+            change(
                 [weights], [gradient.div_(self._team.world)], [first], [second], [], steps[:1],
-                lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1], weight_decay=0.0, eps=group["eps"],
+                lr=group["lr"], beta1=group["betas"][0], beta2=group["betas"][1],
+                weight_decay=group["weight_decay"], eps=group["eps"],
                 amsgrad=False, maximize=False,
             )  # fmt: skip
         self._team.meet()

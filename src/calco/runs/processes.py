@@ -15,8 +15,8 @@ from calco.console import console
 from calco.errors import CalcoError
 from calco.networks.shared_norm import share_batch_norm
 from calco.pairs.types import generator
-from calco.training import one_memory
-from calco.training.launch import Lost, cores_for_each
+from calco.runs import one_memory
+from calco.runs.launch import Lost, cores_for_each
 
 T = TypeVar("T")
 

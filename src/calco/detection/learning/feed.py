@@ -1,0 +1,178 @@
+"""Pictures and what is in them, in batches, in an order that derives from the seed alone."""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from calco.annotations.detections import Detections
+from calco.detection.network import Things
+from calco.errors import CalcoError
+from calco.images import Image
+from calco.pairs.boxes_play import BoxAugmentConfig, augmented
+from calco.pairs.dataset import EpochSampler
+from calco.pairs.sources import Item, Source
+from calco.pairs.types import Picture
+
+
+@dataclass(frozen=True)
+class DetectionBatch:
+    """Pictures on their way into a detector.
+
+    Attributes:
+        pictures: N, 3, S, S `uint8`, in memory NHWC.
+        things: What is in each.
+    """
+
+    pictures: Tensor
+    things: list[Things]
+
+    def to(self, device: torch.device) -> tuple[Tensor, list[Things]]:
+        """The pictures as float32 in [-1, 1], and what is in them, on the device."""
+        x = self.pictures.to(device, non_blocking=True).float().div_(127.5).sub_(1)
+        moved = [Things(*(part.to(device, non_blocking=True) for part in each)) for each in self.things]
+        return x.contiguous(memory_format=torch.channels_last), moved
+
+
+@dataclass
+class BoxedPictures:
+    """The pictures of one split, as training sees them.
+
+    Attributes:
+        source: Where they are read.
+        items: Those of the split.
+        classes: The names, whose places are the numbers.
+        side: Of the square, pixels.
+        augment: How much play.
+        seed: Of the run.
+        cache_bytes: Decoded pictures are kept up to this.
+        damaged: Key and reason of what could not be read.
+    """
+
+    source: Source
+    items: Sequence[Item]
+    classes: tuple[str, ...]
+    side: int
+    augment: BoxAugmentConfig
+    seed: int
+    cache_bytes: int = 1 << 30
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._kept: OrderedDict[int, Picture] = OrderedDict()
+        self._room = self.cache_bytes
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def picture(self, index: int) -> Picture:
+        """The picture at a place; where it cannot be read, the next that can.
+
+        Raises:
+            CalcoError: When none can be read.
+        """
+        for step in range(len(self.items)):
+            place = (index + step) % len(self.items)
+            item = self.items[place]
+            if item.key in self.damaged:
+                continue
+            try:
+                return self._read(place)
+            except CalcoError as error:
+                self.damaged[item.key] = str(error)
+        raise CalcoError(
+            f"none of the {len(self.items)} pictures can be read; the first reason: {next(iter(self.damaged.values()))}"
+        )
+
+    def _read(self, place: int) -> Picture:
+        with self._lock:
+            if place in self._kept:
+                return self._kept[place]
+        picture = self.source.load(self.items[place])
+        with self._lock:
+            if picture.image.nbytes <= self._room and place not in self._kept:
+                self._room -= picture.image.nbytes
+                self._kept[place] = picture
+        return picture
+
+    def augmented(self, index: int, epoch: int) -> tuple[Image, Detections]:
+        """A picture in its square as it is seen in one epoch, and what is in it, in the square's pixels."""
+        return augmented(
+            self.picture, index, len(self), self.side, self.augment, seed=self.seed, epoch=epoch, outlines=False
+        )
+
+    def as_things(self, found: Detections) -> Things:
+        """Boxes in pixels of the square => numbers and shares; classes that are not learned are left out."""
+        known = np.array([name in self.classes for name in found.classes], np.bool_)
+        found = found.select(known)
+        ignored = np.zeros(len(found), np.bool_) if found.ignored is None else found.ignored
+        low, high = found.boxes[:, :2], found.boxes[:, 2:]
+        boxes = np.concatenate([(low + high) / 2, high - low], 1).astype(np.float32) / self.side
+        labels = np.array([self.classes.index(name) for name in found.classes], np.int64)
+        return Things(
+            torch.from_numpy(labels[~ignored]), torch.from_numpy(boxes[~ignored]), torch.from_numpy(boxes[ignored])
+        )
+
+
+def load_batch(pictures: BoxedPictures, places: Sequence[tuple[int, int]], *, pinned: bool = False) -> DetectionBatch:
+    """The pictures at these places (index, epoch).
+
+    Args:
+        pictures: What makes them.
+        places: Index and epoch of each.
+        pinned: Puts them where a GPU can fetch them by itself.
+    """
+    side = pictures.side
+    whole = torch.empty((len(places), side, side, 3), dtype=torch.uint8, pin_memory=pinned)
+    things = []
+    for number, (index, epoch) in enumerate(places):
+        square, found = pictures.augmented(index, epoch)
+        np.copyto(whole.numpy()[number], square)
+        things.append(pictures.as_things(found))
+    return DetectionBatch(whole.permute(0, 3, 1, 2), things)
+
+
+def batches(
+    pictures: BoxedPictures, *, seed: int, epoch: int, batch: int, skip: int, workers: int = 1, pinned: bool = False,
+    rank: int = 0, world: int = 1,
+) -> Generator[DetectionBatch, None, None]:  # fmt: skip
+    """The batches of an epoch from the `skip`-th on, the same in the same order with any number of workers.
+
+    Args:
+        pictures: What makes them.
+        seed: Of the run.
+        epoch: The pass over the pictures, from 0.
+        batch: Pictures in a batch.
+        skip: Batches of the epoch that an interrupted run has seen already.
+        workers: Threads that make them ahead; 0 makes each when it is asked for.
+        pinned: As in `load_batch`.
+        rank: Which of several processes this one is; it gets the batches that are its own.
+        world: How many processes there are.
+    """
+    order = list(EpochSampler(len(pictures), batch, seed, epoch, start=skip, rank=rank, world=world))
+    parts = [order[start : start + batch] for start in range(0, len(order), batch)]
+    cv2.setNumThreads(1)  # the cores belong to the network
+    load = partial(load_batch, pictures, pinned=pinned)
+    if not workers:
+        yield from map(load, parts)
+        return
+    waiting: deque[Future[DetectionBatch]] = deque()
+    with ThreadPoolExecutor(workers, "calco-feed") as pool:
+        try:
+            for part in parts:
+                waiting.append(pool.submit(load, part))
+                if len(waiting) > 2 * workers + 2:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

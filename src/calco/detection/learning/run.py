@@ -1,0 +1,202 @@
+"""One training run of a detector: its folder, data, network and position."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from calco import __version__, images
+from calco.annotations.detections import Detections, nothing
+from calco.console import say, warn
+from calco.detection.choosing import Chosen
+from calco.detection.learning.config import DetectTrainConfig
+from calco.detection.learning.feed import DetectionBatch, batches
+from calco.detection.learning.networks import Learning, rate_at
+from calco.detection.learning.setup import DetectionData
+from calco.detection.learning.sheet import sheet
+from calco.detection.metrics import Scores, average_precision
+from calco.detection.model import BATCH, Detector, DetectorInfo, save_detector
+from calco.files import make_folder, write_json
+from calco.pairs.boxes_play import BoxAugmentConfig
+from calco.pairs.types import Picture
+from calco.runs.compute import choose_workers
+from calco.runs.course import Course
+from calco.runs.journal import Journal
+from calco.runs.processes import ALONE, Team
+from calco.runs.sheets import write_film
+
+LEAST = 0.01
+"""The score from which on boxes are looked at in a validation: the curve needs the doubtful ones too."""
+
+
+class DetectionRun(Course[DetectionBatch]):
+    """One run: its folder, data, network and position.
+
+    Args:
+        config: The whole configuration.
+        folder: The run's folder.
+        data: What `open_boxes` gave for the configuration.
+        chosen: The network with its first weights.
+        device: Where it computes.
+        team: The processes that learn together; the first one of them validates and writes.
+
+    Raises:
+        CalcoError: When there are fewer training pictures than all processes take at once.
+    """
+
+    command, items, steadier = "calco detect train", "pictures", "a longer --warm-up or --precision fp32"
+
+    def __init__(
+        self, config: DetectTrainConfig, folder: Path, data: DetectionData, chosen: Chosen, device: torch.device,
+        team: Team = ALONE,
+    ) -> None:  # fmt: skip
+        super().__init__(folder, team, config.limit, config.keep, config.optimiser, len(data.train))
+        self.config, self.data, self.chosen, self.device = config, data, chosen, device
+        data.train.cache_bytes //= team.here  # memory is one, however many share it
+        self.learning = Learning(config, chosen, device, team)
+        self.calm = False
+        self._provenance: dict[str, Any] | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the names of the training pictures, in order."""
+        return self.data.fingerprint
+
+    def meta(self) -> dict[str, Any]:
+        """The position, and what the network is built from again."""
+        built = {"architecture": self.chosen.architecture, "settings": self.chosen.settings}
+        frozen = getattr(self.learning.network, "frozen", 0)
+        return super().meta() | {"calm": self.calm, "built": built | {"origin": self.chosen.origin, "frozen": frozen}}
+
+    def state(self) -> dict[str, Tensor]:
+        """Network, optimisers and chance."""
+        return self.learning.state()
+
+    def put_back(self, tensors: dict[str, Tensor]) -> None:
+        """Puts back what `state` gave."""
+        self.learning.restore(tensors)
+
+    def feed(self, skip: int) -> Generator[DetectionBatch, None, None]:
+        """The batches of the present epoch from the `skip`-th on."""
+        if not skip:  # an epoch is of one kind, also one that is gone on with
+            self.calm = self.progress >= 1 - self.config.calm
+        self.data.train.augment = calmed(self.config.augment) if self.calm else self.config.augment
+        return batches(
+            self.data.train,
+            seed=self.config.seed,
+            epoch=self.epoch,
+            batch=self.config.optimiser.batch,
+            skip=skip,
+            workers=choose_workers(self.config.compute.workers, self.device),
+            pinned=self.device.type == "cuda",
+            rank=self.team.rank,
+            world=self.team.world,
+        )
+
+    def set_rate(self) -> float:
+        """Sets the rate of the present progress."""
+        rate = rate_at(self.config, self.step, self.progress)
+        self.learning.set_rate(rate)
+        return rate
+
+    def learn(self, group: list[DetectionBatch]) -> dict[str, float]:
+        """One update."""
+        self.team.own_chance(self.config.seed, self.step)
+        return self.learning.step(group)
+
+    def average(self) -> None:
+        """Moves the averaged network."""
+        self.learning.average(self.step)
+
+    def count(self, batch: DetectionBatch) -> int:
+        """Pictures in a batch."""
+        return len(batch.pictures)
+
+    def told(self, losses: Mapping[str, float]) -> str:
+        """The parts of the loss."""
+        return "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+
+    def validate(self, journal: Journal) -> None:
+        """Scores the network, draws the samples, and keeps the model when it is the best yet."""
+        keep = self.config.keep
+        detector = Detector(self.info(None), self.learning.shown, device=self.device, precision=self.learning.dtype)
+        scores, seen, found = self._score(detector)
+        self.learning.shown.train()
+        numbers = scores.numbers()
+        journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=numbers)
+        caption = f"epoch {self.epoch}  step {self.step}  " + "  ".join(
+            f"{label} {numbers.get(name, 0.0):.3f}"
+            for name, label in (("map50", "mAP50"), ("map", "mAP"), ("f1", "F1"))
+        )
+        drawn = sheet(seen, found, self.data.classes, numbers.get("threshold", 0.5), caption)
+        images.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", drawn)
+        journal.picture(self.step, "samples", drawn)
+        score = numbers.get(keep.best_by, 0.0)
+        better = self.best is None or score > self.best
+        say(f"{caption} at {numbers.get('threshold', 0.5):.2f}" + ("  * best yet, kept" if better else ""))
+        if better:
+            self.best = score
+            save_detector(self.folder / "model", self.info(numbers), self.learning.shown)
+
+    def _score(self, detector: Detector) -> tuple[Scores, list[Picture], list[Detections]]:
+        """The scores on the validation pictures, and some of these for the sheet."""
+        pictures, keep = self.data.validation, self.config.keep
+        count = min(keep.validation_pictures, len(pictures))
+        places = np.unique(np.linspace(0, len(pictures) - 1, count).round().astype(int))
+        shown = {int(places[each]) for each in np.linspace(0, len(places) - 1, min(keep.samples, count)).astype(int)}
+        truth, found, seen, drawn = list[Detections](), list[Detections](), list[Picture](), list[Detections]()
+        for start in range(0, len(places), BATCH):
+            chosen = [int(place) for place in places[start : start + BATCH]]
+            part = [pictures.picture(place) for place in chosen]
+            answers = detector.many([each.image for each in part], threshold=LEAST)
+            truth += [each.detections or nothing() for each in part]
+            found += answers
+            for place, picture, answer in zip(chosen, part, answers, strict=True):
+                if place in shown:
+                    seen.append(picture)
+                    drawn.append(answer)
+        return average_precision(truth, found, self.data.classes), seen, drawn
+
+    def info(self, scores: Mapping[str, float] | None) -> DetectorInfo:
+        """What `model.json` says of the model as it is now."""
+        config = self.config
+        if self._provenance is None and scores is not None:
+            self._provenance = {"calco": __version__, "torch": str(torch.__version__), **self.data.provenance()}
+        return DetectorInfo(
+            architecture=self.chosen.architecture,
+            settings=self.chosen.settings,
+            classes=self.data.classes,
+            size=config.size,
+            threshold=(scores or {}).get("threshold", 0.5),
+            source=config.source,
+            split=config.split,
+            seed=config.seed,
+            step=self.step,
+            scores=dict(scores or {}),
+            provenance={**(self._provenance or {}), "weights": self.chosen.origin, "epoch": self.epoch},
+        )
+
+    def finish(self) -> None:
+        """Draws the film of the samples, and lists what was left out."""
+        for damaged in self.team.every(self.data.train.damaged):
+            self.data.train.damaged.update(damaged)
+        if not self.team.first:
+            return
+        sheets = sorted((self.folder / "samples").glob("step-*.png"))
+        if sheets:
+            write_film(sheets, self.folder / "evolution.mp4")
+        if left_out := self.data.left_out():
+            listed = self.folder / "left_out.json"
+            write_json(listed, left_out)
+            name, reason = next(iter(left_out.items()))
+            warn(f"{len(left_out)} pictures were left out, such as {name}: {reason}; all are listed in {listed}")
+
+
+def calmed(augment: BoxAugmentConfig) -> BoxAugmentConfig:
+    """Little play, for the end of a run (YOLOX, arXiv 2107.08430, section 2.1, closes its mosaics so)."""
+    low, high = (min(max(value, 0.85), 1.25) for value in augment.scale)
+    return replace(augment, mosaic=0.0, erase=0.0, rotate=0.0, damage=augment.damage / 3, scale=(low, high))

