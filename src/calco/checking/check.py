@@ -21,6 +21,8 @@ from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
 
 FORMAT = 1
+MOST_TOLD = 8
+"""Pictures with odd boxes of which the terminal tells all words."""
 MOST_NAMED = 2000
 """Letters that the cases of one finding take at the terminal, about."""
 
@@ -177,10 +179,12 @@ def findings_table(report: CheckReport) -> Any:
 
 
 def _where(finding: Finding) -> str:
-    """The cases by name, as many as there is room for; of a single one its words too."""
-    if len(finding.cases) == 1:
-        case = finding.cases[0]
-        return ": ".join(filter(None, ("\u00a0=\u00a0".join(case.keys), case.words)))
+    """The cases by name, as many as there is room for; of a single one, and of some with odd boxes, its words too."""
+    if len(finding.cases) == 1 or (finding.kind.startswith("boxes") and len(finding.cases) <= MOST_TOLD):
+        # A box is corrected in its file and line, which the words name.
+        return "\n".join(
+            ": ".join(filter(None, ("\u00a0=\u00a0".join(case.keys), case.words))) for case in finding.cases
+        )
     names, length = [], 0
     for case in finding.cases:
         names.append("\u00a0=\u00a0".join(case.keys[:6]) + ("\u00a0=\u00a0…" if len(case.keys) > 6 else ""))
