@@ -33,8 +33,8 @@ def classes(found: Survey) -> str:
         else ""
     )
     crowded = (
-        f" Boxes that overlap another of their class by more than 0.6: {found.crowded:,}. Detectors that drop the lesser "
-        "of two such boxes cannot find them all." if found.crowded else ""
+        f" Boxes that overlap another of their class by more than 0.6: {found.crowded:,}. Detectors that drop the "
+        "lesser of two such boxes cannot find them all." if found.crowded else ""
     )  # fmt: skip
     return (
         '<section><h2>Classes</h2><p class="lead">Width and height are medians in pixels. Small is less than 32 × 32 '
