@@ -11,6 +11,7 @@ from calco.errors import CalcoError
 from calco.images import Image
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from calco.networks.efficientnet_lite import EfficientNetLiteClassifier
@@ -45,11 +46,12 @@ def describer(name: str, size_wh: tuple[int, int], device: str = "auto") -> Desc
         return lambda crops: hog(_brought(crops, size_wh))
     import torch
 
-    network, seen = _imagenet(device, size_wh)
+    network, seen, fast = _imagenet(device, size_wh)
 
     @torch.inference_mode()
     def describe(crops: Sequence[Image]) -> Vectors:
-        vectors: Vectors = network.features(seen(crops)).cpu().numpy()
+        with fast:
+            vectors: Vectors = network.features(seen(crops)).float().cpu().numpy()
         return vectors
 
     return describe
@@ -63,11 +65,12 @@ def imagenet_probabilities(device: str = "auto") -> Describe:
     """
     import torch
 
-    network, seen = _imagenet(device, (224, 224))
+    network, seen, fast = _imagenet(device, (224, 224))
 
     @torch.inference_mode()
     def probabilities(crops: Sequence[Image]) -> Vectors:
-        vectors: Vectors = network(seen(crops)).softmax(1).cpu().numpy()
+        with fast:
+            vectors: Vectors = network(seen(crops)).float().softmax(1).cpu().numpy()
         return vectors
 
     return probabilities
@@ -75,12 +78,12 @@ def imagenet_probabilities(device: str = "auto") -> Describe:
 
 def _imagenet(
     device: str, size_wh: tuple[int, int]
-) -> "tuple[EfficientNetLiteClassifier, Callable[[Sequence[Image]], Tensor]]":
-    """The network, and what makes its input of windows."""
+) -> "tuple[EfficientNetLiteClassifier, Callable[[Sequence[Image]], Tensor], torch.autocast]":
+    """The network, what makes its input of windows, and the arithmetic in which the machine is fastest."""
     import torch
 
     from calco.networks.efficientnet_lite import EfficientNetLiteClassifier, load_imagenet
-    from calco.networks.machine import choose_device
+    from calco.networks.machine import choose_device, choose_precision
 
     where = choose_device(device)
     network = EfficientNetLiteClassifier()
@@ -91,7 +94,8 @@ def _imagenet(
         pictures = torch.from_numpy(_brought(crops, size_wh)).to(where)
         return pictures.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)  # NHWC => NCHW in [-1, 1]
 
-    return network, seen
+    dtype = choose_precision("auto", where)
+    return network, seen, torch.autocast(where.type, dtype, enabled=dtype != torch.float32)
 
 
 def chosen_features(name: str) -> str:
