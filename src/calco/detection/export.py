@@ -193,7 +193,7 @@ def onnx_of(detector: Detector) -> "onnx.ModelProto":
                 external_data=False, verbose=False,
             )  # fmt: skip
         except Exception as error:  # torch raises what it likes
-            reason = " ".join(str(error).split())[:1500]
+            reason = " ".join(str(error).split())[:200]
             raise CalcoError(
                 f"the {detector.info.architecture} detector cannot be written as ONNX ({reason}); use its folder"
             ) from error
