@@ -129,8 +129,14 @@ def export_detector(
         raise CalcoError(f"the file is {path}, and {to} is written as {ending}; name it {path.with_suffix(ending)}")
     libraries = ("onnx", "onnxscript", "onnxruntime") + (("openvino",) if to == "openvino" else ())
     needs(*libraries, extra="export,openvino" if to == "openvino" else "export")
+    return export_loaded(load_detector(model, device="cpu", precision="fp32"), to, path, pictures, licence)
+
+
+def export_loaded(
+    detector: Detector, to: Kind, path: Path, pictures: str | Path | None = None, licence: str = ""
+) -> Exported:
+    """As `export_detector`, of a detector that is loaded already: on the CPU, in float32."""
     make_folder(path.parent)
-    detector = load_detector(model, device="cpu", precision="fp32")
     shown, where = examples(detector, pictures)
     described = Description(
         format=EXPORT_FORMAT, calco=__version__, model=to_record(detector.info), licence=licence,
@@ -139,7 +145,7 @@ def export_detector(
     graph = onnx_of(detector)
     try:
         with tempfile.TemporaryDirectory(prefix="calco-export-") as folder:
-            trial = Path(folder) / f"trial{ending}"
+            trial = Path(folder) / f"trial{path.suffix}"
             _write(trial, to, graph, described)
             apart = compare(detector, load_exported(trial), shown)
             words = f"on {where}, {apart.words()}"
@@ -193,7 +199,7 @@ def onnx_of(detector: Detector) -> "onnx.ModelProto":
                 external_data=False, verbose=False,
             )  # fmt: skip
         except Exception as error:  # torch raises what it likes
-            reason = " ".join(str(error).split())[:1500]
+            reason = " ".join(str(error).split())[:200]
             raise CalcoError(
                 f"the {detector.info.architecture} detector cannot be written as ONNX ({reason}); use its folder"
             ) from error

@@ -1,0 +1,216 @@
+"""Detectors as one file: tried beside the model, and run in its place."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from calco import images
+from calco.cli import main
+from calco.detection import export
+from calco.detection.export import compare, export_detector, export_loaded, onnx_of
+from calco.detection.exported import describe
+from calco.detection.lite import LiteDetector
+from calco.detection.model import Detector, DetectorInfo, load_detector, save_detector
+from calco.detection.network import DetectionNetwork, Things
+from calco.detection.opening import open_detector
+from calco.errors import CalcoError
+from calco.images import Image
+from support import requires
+
+INFO = DetectorInfo(architecture="lite", settings={"width": 16, "depth": 1}, classes=("dog", "cat"), size=96)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pictures")
+    rng = np.random.default_rng(0)
+    for number, (height, width) in enumerate([(60, 90), (120, 80), (96, 96)]):
+        coarse = rng.integers(0, 256, (6, 6, 3), np.uint8)
+        images.write(folder / f"{number}.png", images.resize(coarse, (width, height)))
+    return folder
+
+
+class Tiny(DetectionNetwork):
+    """A network that is written down in a moment: a box around each of 36 places, of scores from 0 to 1."""
+
+    overlapping = True
+
+    def __init__(self, shift: float = 0.0) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.see = nn.Sequential(nn.Conv2d(3, 16, 16, 16), nn.BatchNorm2d(16), nn.ReLU())
+        self.name, self.place = nn.Conv2d(16, 2, 1), nn.Conv2d(16, 4, 1)
+        nn.init.normal_(self.name.weight, std=1.0)
+        nn.init.constant_(self.name.bias, shift)  # type: ignore[arg-type]
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.see(pictures)
+        logits, boxes = (part(seen).flatten(2).transpose(1, 2) for part in (self.name, self.place))
+        return logits, boxes.sigmoid() * 0.5 + 0.2
+
+    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:
+        return {}
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        return self.see.parameters()
+
+
+@pytest.fixture(scope="module")
+def model() -> Detector:
+    return Detector(INFO, Tiny())
+
+
+@pytest.fixture(scope="module")
+def shown(pictures: Path) -> list[Image]:
+    return [images.read(path) for path in images.list_pictures(pictures)]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compact detector, with the weights of chance."""
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("run") / "model"
+    save_detector(folder, INFO, LiteDetector(2, width=16, depth=1))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def onnx_file(model: Detector, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    requires(find_spec("onnxruntime") and find_spec("onnxscript"), "ONNX", "pip install 'calco[export]'")
+    path = tmp_path_factory.mktemp("exported") / "dogs.onnx"
+    export_loaded(model, "onnx", path, pictures, "CC0")
+    return path
+
+
+def test_the_file_finds_what_the_model_finds(model: Detector, onnx_file: Path, shown: list[Image]) -> None:
+    file = open_detector(onnx_file)
+    found = compare(model, file, shown)
+    assert found.near
+    assert found.boxes > 10
+    things = [each for each in model.many(shown, threshold=0.0) if each.scores is not None]
+    scores = np.concatenate([each.scores for each in things])  # type: ignore[arg-type]
+    assert scores.max() > 0.6
+    assert scores.min() < 0.4
+    assert (file.classes, file.threshold) == (model.classes, model.threshold)
+
+
+def test_the_file_tells_what_it_is(onnx_file: Path) -> None:
+    description = describe(onnx_file)
+    assert description.info == INFO
+    assert description.licence == "CC0"
+    assert description.overlapping
+    assert description.compared["pictures"] == 3
+
+
+def test_other_programs_run_it(onnx_file: Path) -> None:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(onnx_file.read_bytes(), providers=["CPUExecutionProvider"])
+    meta = json.loads(session.get_modelmeta().custom_metadata_map["calco"])
+    assert meta["model"]["classes"] == ["dog", "cat"]
+    for count in (1, 3):
+        boxes, scores = session.run(["boxes", "scores"], {"pictures": np.zeros((count, 96, 96, 3), np.uint8)})
+        assert boxes.shape == (count, scores.shape[1], 4)
+        assert scores.shape[2] == 2
+        assert (scores >= 0).all()
+        assert (scores <= 1).all()
+
+
+@pytest.mark.parametrize("precision", ["auto", "bf16"])
+def test_openvino_runs_it_too(model: Detector, onnx_file: Path, shown: list[Image], precision: str) -> None:
+    requires(find_spec("openvino"), "OpenVINO", "pip install 'calco[openvino]'")
+    file = open_detector(onnx_file, runtime="openvino", precision=precision)
+    if precision == "auto":
+        assert compare(model, file, shown).near
+    else:
+        assert sum(map(len, file.many(shown))) > 0
+
+
+def test_openvino_has_a_file_of_its_own(model: Detector, pictures: Path, shown: list[Image], tmp_path: Path) -> None:
+    requires(find_spec("openvino"), "OpenVINO", "pip install 'calco[openvino]'")
+    done = export_loaded(model, "openvino", tmp_path / "dogs.zip", pictures)
+    assert "0 found by one alone" in done.said[0]
+    assert compare(model, open_detector(tmp_path / "dogs.zip"), shown).near
+
+
+def test_predict_takes_it(onnx_file: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["detect", "predict", str(onnx_file), str(pictures), "--out", str(tmp_path / "out")]
+    main([*words, "--format", "jsonl", "csv", "--threshold", "0.3"])
+    rows = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
+    assert len(rows) == 3
+    assert any(row["detections"] for row in rows)
+    assert "3 pictures looked at" in capsys.readouterr().err
+
+
+def test_the_compact_detector_is_written_by_the_verb(
+    saved: Path, pictures: Path, shown: list[Image], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requires(find_spec("onnxruntime") and find_spec("onnxscript"), "ONNX", "pip install 'calco[export]'")
+    out = tmp_path / "lite.onnx"
+    main(["detect", "export", str(saved), "--out", str(out), "--pictures", str(pictures)])
+    assert "0 found by one alone" in " ".join(capsys.readouterr().err.split())
+    assert compare(load_detector(saved, device="cpu", precision="fp32"), open_detector(out), shown).near
+
+
+def test_an_export_that_differs_is_not_written(
+    model: Detector, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = onnx_of(Detector(INFO, Tiny(shift=0.5)))
+    monkeypatch.setattr(export, "onnx_of", lambda _detector: wrong)
+    with pytest.raises(CalcoError, match="differs from its model, so no file is written"):
+        export_loaded(model, "onnx", tmp_path / "a.onnx", pictures)
+    assert not (tmp_path / "a.onnx").exists()
+
+
+def test_a_file_that_finds_less_is_seen(model: Detector, shown: list[Image]) -> None:
+    assert compare(model, model, shown).near
+    assert compare(model, Detector(replace(INFO, most=3), model.network), shown).missing > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"model": "a.onnx"}, "is an exported model already"),
+        ({"out": "a.zip"}, "onnx is written as .onnx"),
+        ({"pictures": None}, "does not say what it was trained on"),
+        ({"pictures": "EMPTY"}, "holds no picture"),
+    ],
+)
+def test_exports_that_cannot_be(saved: Path, pictures: Path, tmp_path: Path, options: dict[str, str | None],
+                                said: str) -> None:  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    chosen = {"model": str(saved), "out": str(tmp_path / "a.onnx"), "pictures": str(pictures), **options}
+    if chosen["pictures"] == "EMPTY":
+        chosen["pictures"] = str(tmp_path / "empty")
+    with pytest.raises(CalcoError, match=said):
+        export_detector(str(chosen["model"]), "onnx", chosen["out"], pictures=chosen["pictures"])
+
+
+def test_what_cannot_be_opened_is_one_line(saved: Path, onnx_file: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(onnx_file.read_bytes()[:5000])
+    for given, options, said in (
+        (cut, {}, "cannot be used"),
+        (tmp_path / "no.onnx", {}, "cannot read"),
+        (onnx_file, {"device": "cuda"}, "computed on the CPU"),
+        (onnx_file, {"runtime": "torch"}, "onnxruntime or openvino"),
+        (onnx_file, {"precision": "bf16"}, "computes .* in fp32"),
+        (saved, {"runtime": "openvino"}, "make one: calco detect export"),
+    ):
+        with pytest.raises(CalcoError, match=said) as error:
+            open_detector(given, **options)
+        assert "\n" not in str(error.value)
+
+
+def test_translate_says_that_it_is_a_detector(onnx_file: Path) -> None:
+    from calco.inference.exported import describe as describe_translator
+
+    with pytest.raises(CalcoError, match="calco detect predict takes it"):
+        describe_translator(onnx_file)
