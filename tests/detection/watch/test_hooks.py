@@ -38,8 +38,13 @@ def test_a_command_gets_the_event_and_is_called_once(tmp_path: Path, capsys: pyt
     call = script(tmp_path, f"import sys\nopen({str(tmp_path / 'got')!r}, 'ab').write(sys.stdin.buffer.read())")
     delivered(call, tmp_path / "hooks.jsonl", 2)
     assert [json.loads(line) for line in (tmp_path / "got").read_text().splitlines()] == [event(1), event(2)]
+    hooks = Hooks(call, tmp_path / "other.jsonl", seconds=5, retries=0)
+    for number in (1, 2, 2, 1, 3):  # what was raised again before it was delivered
+        hooks.put({"event": number + 10})
+    hooks.close(20)
+    assert hooks.delivered == 3 and len((tmp_path / "got").read_text().splitlines()) == 5
     again = delivered(call, tmp_path / "hooks.jsonl", 3)  # as after an interruption: the third alone is new
-    assert again.delivered == 1 and len((tmp_path / "got").read_text().splitlines()) == 3
+    assert again.delivered == 1 and len((tmp_path / "got").read_text().splitlines()) == 6
     rows = read_json_lines(tmp_path / "hooks.jsonl")
     assert [(row["event"], row["delivered"], row["tries"]) for row in rows] == [
         (1, True, 1),

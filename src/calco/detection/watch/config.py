@@ -20,7 +20,7 @@ class WatchConfig:
     """A film; or live: camera, camera:1, /dev/video0, an address such as rtsp://..., - for stdin, or a named pipe."""
 
     model: str = ""
-    """The detector: a run of calco detect train, or its model folder."""
+    """The detector: a run of calco detect train, its model folder, or a file that calco detect export wrote."""
 
     out: str = ""
     """The folder to write into."""
@@ -108,6 +108,9 @@ class WatchConfig:
 
     device: str = "auto"
     """cpu, cuda, or auto for the GPU where there is one."""
+
+    runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
+    """What computes the detector: torch for a run, onnxruntime or openvino for an exported file."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """What the networks compute in; auto takes bf16 where the machine has instructions for it."""

@@ -185,6 +185,7 @@ class Hooks(threading.Thread):
         self.delivered = self.failed = 0
         self._lines = Lines(log)
         self._known = {row.get("event") for row in read_json_lines(log)}
+        self._last = 0  # numbers grow, but what a film raises again after an interruption begins with old ones
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
         self._over = threading.Event()
         self._told = False
@@ -192,8 +193,9 @@ class Hooks(threading.Thread):
 
     def put(self, event: dict[str, Any]) -> None:
         """Hands an event over; one that was handed over before an interruption is not delivered again."""
-        if event["event"] in self._known:
+        if event["event"] in self._known or event["event"] <= self._last:
             return
+        self._last = event["event"]
         try:
             self._queue.put_nowait(event)
         except queue.Full:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from calco.detection.labelling import numbered_colour
 from calco.detection.watch.kalman import Floats
 from calco.detection.watch.track import Track
 from calco.images import Image, as_channels, as_dtype
@@ -77,19 +78,22 @@ class Painter:
             if number not in self._kept or frame - self._kept[number].frame >= self.every
         ]
         for _, number in sorted(due)[: self.most]:
-            if (fresh := self._drawn(picture, wanted[number].box, frame)) is not None:
+            if (fresh := self._drawn(picture, wanted[number], frame)) is not None:
                 self._kept[number] = fresh
                 self.painted += 1
         return dict(self._kept)
 
-    def _drawn(self, picture: Image, box: Floats, frame: int) -> Painted | None:
+    def _drawn(self, picture: Image, track: Track, frame: int) -> Painted | None:
+        box = track.box
         left, top, right, bottom = window_of(box, self.margin, picture.shape[1], picture.shape[0])
         if right - left < _LEAST or bottom - top < _LEAST:
             return None
         drawn = as_channels(as_dtype(self.draw(picture[top:bottom, left:right]), np.uint8), 3)
         if self.palette is not None:
             indices = decode(drawn, self.palette)
-            drawn = paint(indices, self.palette)
+            # Two classes are in it or not: the colour of the track tells people apart, white would tell nothing.
+            one = (self.palette[0], (self.palette[1][0], numbered_colour(track.id))) if len(self.palette) == 2 else None
+            drawn = paint(indices, one or self.palette)
             share = np.where(indices > 0, np.uint8(round(255 * self.strength)), np.uint8(0))
             share = np.asarray(cv2.GaussianBlur(share, (3, 3), 0), np.uint8)
         else:

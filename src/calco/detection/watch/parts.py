@@ -13,6 +13,7 @@ from calco.errors import CalcoError
 from calco.files import make_folder
 from calco.film.writing import part_of
 from calco.inference.model import Translator
+from calco.inference.working import weights_digest
 from calco.records import to_record
 
 _OWN: Final = ("events.jsonl", "tracks.jsonl", "hooks.jsonl", "watch.json", "timeline.html", "config.yaml", "film.mp4")
@@ -20,23 +21,22 @@ _FOLDERS: Final = ("crops", "state")
 # What may be another when a watch goes on: where it stands, what is told, how it is played.
 _FREE: Final = frozenset({
     "source", "model", "out", "rules", "paint", "resume", "overwrite", "hook", "webhook", "hook_seconds",
-    "hook_retries", "page", "patience", "seconds", "device", "film_minutes", "keep_hours", "face_model", "size", "rate",
+    "hook_retries", "runtime", "precision", "page", "patience", "seconds", "device", "film_minutes", "keep_hours", "face_model", "size", "rate",
     "live",
 })  # fmt: skip
 
 
-def open_detector(config: WatchConfig) -> FindsThings:
+def the_detector(config: WatchConfig) -> FindsThings:
     """The detector that the configuration names.
 
     Raises:
         CalcoError: When it names none, or what cannot be loaded.
     """
-    from calco.detection.model import load_detector
+    from calco.detection.opening import open_detector
 
     if not config.model:
         raise CalcoError("--model is missing; name a run of calco detect train")
-    found: FindsThings = load_detector(config.model, device=config.device, precision=config.precision)
-    return found
+    return open_detector(config.model, runtime=config.runtime, device=config.device, precision=config.precision)
 
 
 def make_blur(config: WatchConfig, detector: FindsThings) -> FaceBlur | None:
@@ -107,12 +107,19 @@ def prepare_folder(config: WatchConfig) -> Path:
     return out
 
 
-def made_by(config: WatchConfig, detector: FindsThings, identity: list[Any] | None) -> dict[str, Any]:
-    """What the course of a watch depends on."""
+def made_by(config: WatchConfig, detector: FindsThings, source: Any) -> dict[str, Any]:
+    """What the course of a watch depends on, plain data.
+
+    Args:
+        config: As it was told.
+        detector: What finds.
+        source: What tells this film or camera from another.
+    """
+    from calco.detection.opening import detector_digest
+
     told = {name: value for name, value in to_record(config).items() if name not in _FREE}
-    info = getattr(detector, "info", None)
-    model = None if info is None else [getattr(info, "architecture", None), getattr(info, "step", None)]
     return {
-        **told, "classes": list(detector.classes), "threshold": float(detector.threshold), "model": model,
-        "rules": digest_of(config.rules), "paint": config.paint, "source": identity or config.source,
+        **told, "classes": list(detector.classes), "threshold": float(detector.threshold), "source": source,
+        "model": detector_digest(config.model) if config.model else None, "rules": digest_of(config.rules),
+        "paint": weights_digest(config.paint) if config.paint else None,
     }  # fmt: skip

@@ -14,7 +14,7 @@ from calco.detection.watch.events import box_of
 from calco.detection.watch.hooks import Command, Hooks, Webhook
 from calco.detection.watch.living import Lived, LiveWatch
 from calco.detection.watch.memory import Memory
-from calco.detection.watch.parts import made_by, make_blur, make_painter, open_detector, prepare_folder
+from calco.detection.watch.parts import made_by, make_blur, make_painter, prepare_folder, the_detector
 from calco.detection.watch.playing import Played, Player, film_identity
 from calco.detection.watch.rules import Rules, read_rules
 from calco.detection.watch.stages import memory_mb
@@ -98,20 +98,21 @@ def watch(
         raise CalcoError("a film or camera and --out are needed; for example calco detect watch door.mp4 --out watched")
     origin = asked_origin(config)
     rules = read_rules(config.rules) if config.rules else Rules()
-    identity = None if origin is not None else film_identity(config.source)
     film = Film(config.source) if origin is None else None
     if film is not None:
         rules.fits_picture(*film.size, config.rules)
-    detector = detector or open_detector(config)
+    detector = detector or the_detector(config)
     rules.fits(detector.classes, config.rules)
     call = Command.of(config.hook) if config.hook else Webhook(config.webhook) if config.webhook else None
     blur = make_blur(config, detector)
     painter = make_painter(config, detector, translator)
     out = prepare_folder(config)
-    memory = Memory(out / "state", made_by(config, detector, identity))
+    memory = Memory(
+        out / "state", made_by(config, detector, film_identity(config.source) if origin is None else origin.name)
+    )
     if config.resume:
         memory.newest()  # another source or another model is said before anything is begun
-    write_yaml(out / "config.yaml", to_record(config), "what calco detect watch was told")
+    write_yaml(out / "config.yaml", _told(config, origin), "what calco detect watch was told, without its hook")
     hooks = None
     if call is not None:
         hooks = Hooks(call, out / "hooks.jsonl", seconds=config.hook_seconds, retries=config.hook_retries)
@@ -134,6 +135,12 @@ def watch(
             hooks.close(config.hook_seconds + _PATIENCE)
     write_json(out / "watch.json", _record(done, config))
     return done
+
+
+def _told(config: WatchConfig, origin: Origin | None) -> dict[str, Any]:
+    """The configuration without what may be secret: passwords of cameras, keys in hooks."""
+    record = to_record(config)
+    return {**record, "hook": "", "webhook": "", "source": config.source if origin is None else origin.name}
 
 
 def asked_origin(config: WatchConfig) -> Origin | None:
