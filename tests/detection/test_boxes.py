@@ -5,7 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -79,6 +79,7 @@ def test_no_boxes_at_all() -> None:
         assert len(places) == len(scores) == 0
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(lists_of_boxes, lists_of_boxes)
 def test_iou_is_the_plain_one_symmetric_and_a_share(a: Rows, b: Rows) -> None:
     found = iou(a, b)
@@ -89,6 +90,7 @@ def test_iou_is_the_plain_one_symmetric_and_a_share(a: Rows, b: Rows) -> None:
     assert np.array_equal(np.diag(iou(a, a)), solid.astype(np.float64))
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(lists_of_boxes, lists_of_boxes)
 def test_giou_is_symmetric_and_never_above_iou(a: Rows, b: Rows) -> None:
     found = giou(a, b)
@@ -96,6 +98,7 @@ def test_giou_is_symmetric_and_never_above_iou(a: Rows, b: Rows) -> None:
     assert (found <= iou(a, b)).all() and (found >= -1).all()
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(boxes_with_scores(), st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 0.7, 1.0]))
 def test_nms_is_the_plain_loop(case: tuple[Rows, Rows, list[str]], edge: float) -> None:
     boxes, scores, names = case
@@ -111,6 +114,7 @@ def test_nms_of_thousands_is_the_plain_loop(things: int, spread: float) -> None:
     assert nms(boxes, scores, 0.5, names).tolist() == plain_nms(boxes, scores, 0.5, names)
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(boxes_with_scores(), st.sampled_from([2.0, 0.5, 1024.0]), st.integers(-64, 64))
 def test_nms_knows_neither_scale_nor_place_and_has_nothing_left_to_do(
     case: tuple[Rows, Rows, list[str]], scale: float, shift: int
