@@ -12,7 +12,7 @@ def depthwise(x: Tensor, weight: Tensor, stride: tuple[int, int], around: tuple[
     """Filters each channel by itself: `F.conv2d` with as many groups as channels.
 
     oneDNN has quick kernels for the gradients in float32 alone: in bfloat16 those of 5x5 filters, and of filters with
-    a stride of 2, take five to twenty times as long. So on a CPU the gradients are computed in float32.
+    a stride of 2, take two to some thirty times as long. So on a CPU the gradients are computed in float32.
 
     Args:
         x: N, C, H, W.

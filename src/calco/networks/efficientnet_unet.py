@@ -20,9 +20,9 @@ class EfficientNetUNet(nn.Module):
 
     Each step of the decoder doubles the maps, joins the encoder's of that size and filters twice; the last doubling
     lays four pixels of each map side by side (Shi et al., arXiv 1609.05158), for filters at the picture's own size
-    would take half of the time. It is the decoder of Ronneberger et al., arXiv 1505.04597, on the encoder of Tan and
-    Le, arXiv 1905.11946, as arXiv 1801.05746 first joined a U-Net to an encoder from ImageNet. The encoder keeps its
-    own batch norm; `norm` is the decoder's.
+    would take a good part of the time. It is the decoder of Ronneberger et al., arXiv 1505.04597, on the encoder of Tan
+    and Le, arXiv 1905.11946, as arXiv 1801.05746 first joined a U-Net to an encoder from ImageNet. The encoder keeps
+    its own batch norm; `norm` is the decoder's.
 
     Args:
         in_channels: Channels of the input.
