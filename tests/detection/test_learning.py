@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from detection.shapes import CLASSES, draw_shapes
 
 from calco import images
 from calco.cli import main
@@ -27,6 +26,7 @@ from calco.networks.efficientnet_lite import weight_file
 from calco.pairs.boxes_play import BoxAugmentConfig, no_play
 from calco.runs.config import ComputeConfig, LimitConfig
 from calco.runs.course import Interrupted
+from detection.shapes import CLASSES, draw_shapes
 
 TINY = {
     "backbone_config": {"model_type": "calco_efficientnet_lite", "out_indices": [2, 3, 4]},
