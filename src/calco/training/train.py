@@ -104,6 +104,8 @@ def load_config(path: str | Path) -> TrainConfig:
         CalcoError: When the file is absent, of a newer format, or has fields that do not exist.
     """
     record = read_yaml(path)
+    if record.get("kind") == "detector":
+        raise CalcoError(f"{path} is the configuration of a detector; use it by calco detect train")
     made = record.pop("format", FORMAT)
     if not isinstance(made, int):
         raise CalcoError(f"{path} is of the format {made!r}, which is no number; restore it from a copy")

@@ -1,6 +1,7 @@
 """`calco detect train`: a run from its configuration to a folder with a detector in it."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def _train(config: DetectTrainConfig, team: Team, *, resume: bool, progress: boo
         warn(f"{remark}; see: {check_command(config.pictures, config.source)}")
     device = ready_device(config.compute, team)
     # A model that cannot be had is told before a folder is made.
-    chosen = _as_before(config) if resume else first_network(config, data)
+    chosen = _as_before(config, data.classes) if resume else first_network(config, data)
     stem = f"detect-{Path(config.pictures).name or 'pictures'}"
     folder = team.by_the_first(lambda: run_folder(config.out, stem, resume=resume))
     team.go_on = f"go on from the last checkpoint with: {DetectionRun.command} --resume {folder}"
@@ -97,13 +98,12 @@ def first_network(config: DetectTrainConfig, data: DetectionData) -> Chosen:
     return choose(config.model, data.classes, scratch=config.weights == "scratch", lite=lite, freeze=config.freeze)
 
 
-def _as_before(config: DetectTrainConfig) -> Chosen:
+def _as_before(config: DetectTrainConfig, classes: Sequence[str]) -> Chosen:
     """The network of a run that goes on; its weights are those of the checkpoint."""
     position = load_position(latest_checkpoint(Path(config.out) / "checkpoints"))
     built = position.get("built")
     if not isinstance(built, dict):
         raise CalcoError(f"{config.out} is no run of calco detect train; go on with it by calco train --resume")
-    classes = open_boxes(config)[0].classes
     network = build_network(built["architecture"], built["settings"], len(classes))
     if isinstance(network, LiteDetector):
         network.freeze(int(built.get("frozen", 0)))
