@@ -262,7 +262,7 @@ def wait_for_rows(mariadb: MariaDB, process: Any) -> None:
     """Until the server has taken some ten thousand rows of a load."""
 
     def inserted() -> int:
-        # Not information_schema.innodb_trx: who asks for it waits behind a busy transaction, for minutes on a busy machine.
+        # Not information_schema.innodb_trx: who asks for it may wait for minutes behind a busy transaction.
         return int(str(mariadb.sql("SHOW GLOBAL STATUS LIKE 'Innodb_rows_inserted'")[0][1]))
 
     begun, until = inserted(), time.monotonic() + 120
