@@ -21,8 +21,8 @@ _FOLDERS: Final = ("crops", "state")
 # What may be another when a watch goes on: where it stands, what is told, how it is played.
 _FREE: Final = frozenset({
     "source", "model", "out", "rules", "paint", "resume", "overwrite", "hook", "webhook", "hook_seconds",
-    "hook_retries", "runtime", "precision", "page", "patience", "seconds", "device", "film_minutes", "keep_hours", "face_model", "size", "rate",
-    "live",
+    "hook_retries", "runtime", "precision", "page", "patience", "seconds", "device", "film_minutes", "keep_hours",
+    "face_model", "size", "rate", "live",
 })  # fmt: skip
 
 
