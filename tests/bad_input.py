@@ -327,6 +327,48 @@ def sly_torchscript(folder: Path) -> None:
 
 
 TRANSLATE = "translate {} set --out out"
+
+
+def all_labels(text: str) -> Callable[[Path], None]:
+    """The same line in the labels of all six pictures."""
+
+    def make(folder: Path) -> None:
+        labels(text, "a.txt")(folder)
+        for letter in "bcdef":
+            file(f"set/labels/{letter}.txt", text)(folder)
+
+    return make
+
+
+def two_formats(folder: Path) -> None:
+    labels("0 0.5 0.5 0.2 0.2\n", "a.txt")(folder)
+    file("set/labels/b.xml", GOOD[".xml"].replace("a.png", "b.png"))(folder)
+
+
+def watched(rules: str) -> Callable[[Path], None]:
+    """A film, a detector of people and rules."""
+
+    def make(folder: Path) -> None:
+        from calco.detection.lite import LiteDetector
+        from calco.detection.model import DetectorInfo, save_detector
+
+        a_film("film.mkv")(folder)
+        info = DetectorInfo(architecture="lite", settings={"width": 16, "depth": 1}, classes=("person",), size=96)
+        save_detector(folder / "detector", info, LiteDetector(1, width=16, depth=1))
+        (folder / "rules.yaml").write_text(rules)
+
+    return make
+
+
+RULES = """
+zones:
+  door: {shares: [[0.1, 0.1], [0.9, %s], [0.9, %s], [0.1, 0.9]]}
+rules:
+  - {name: waits, class: %s, zone: door, seconds: 2}
+"""
+WATCH = "detect watch film.mkv --model detector --rules rules.yaml --out watched"
+
+
 DESCRIPTION = json.dumps(
     {
         "format": 1,
@@ -359,6 +401,10 @@ CASES = (
     Bad("an empty box", labels("0 0.5 0.5 0 0.2\n", "a.txt"), says=("a.txt, line 1", "encloses nothing"), about="a"),
     Bad("an inverted box", labels(voc("60 60 20 20")), code=0, says=("a.xml", "put in order"), about="a"),
     Bad("a box of an unknown class", coco, says=("boxes.json, annotations[0]", "7"), about="a"),
+    Bad("boxes in pixels where shares belong", all_labels("0 40 50 20 30\n"), code=2, says=("a.txt, line 1",),
+        command="detect explore set --out page"),
+    Bad("labels in two formats", two_formats, code=0, says=("YOLO text", "Pascal VOC"), about="labels/a.txt"),
+    Bad("labels without their pictures", file("set/labels/z.txt", "0 0.5 0.5 0.2 0.2\n"), code=2, says=("z.txt",)),
     Bad("a number that is none, in a box", labels(labelme("[NaN, 3]"), "a.json"), says=("a.json", "number"), about="a"),
     Bad("broken JSON, one file of many", labels('{"imagePath": "a.png",\n "shapes": [}', "a.json"),
         code=1, says=("a.json: line 2, column 13", "broken JSON"), about="a.json"),
@@ -434,6 +480,14 @@ CASES = (
         command=TRANSLATE.format("m.pt"), says=("its code calls from_file",)),
     Bad("a model of which nothing is there", file("nothing", b""), code=2,
         command="export nowhere", says=("there is no nowhere",)),
+    Bad("rules about a class that the detector does not know", watched(RULES % (0.1, 0.9, "dragon")), code=2,
+        command=WATCH, says=("dragon", "person")),
+    Bad("a zone that crosses itself", watched(RULES % (0.9, 0.1, "person")), code=2, command=WATCH,
+        says=("door", "cross")),
+    Bad("a translator where a detector belongs", watched(RULES % (0.1, 0.9, "person")), code=2,
+        command=WATCH.replace("--model detector", "--model model"), says=("detect",)),
+    Bad("a detector of an unknown name", labels(GOOD[".xml"]), code=2,
+        command="detect train set --model yolo99 --steps 1 --out run", says=("yolo99",)),
     Bad("an exported model to be exported", file("m.onnx", b"x"), code=2,
         command="export m.onnx", says=("an exported model already",)),
 )  # fmt: skip
