@@ -19,7 +19,6 @@ class LiteBackboneConfig(BackboneConfigMixin, PreTrainedConfig):  # type: ignore
     """Which of the five maps are handed on."""
 
     model_type = KIND
-    stage_names = tuple(f"stage{number}" for number in range(len(CHANNELS)))
 
     def __init__(
         self, out_indices: list[int] | None = None, out_features: list[str] | None = None, **rest: Any

@@ -34,6 +34,8 @@ class TransformerDetector(DetectionNetwork):
         self, architecture: str, settings: Mapping[str, Any], num_classes: int, model: nn.Module | None = None
     ) -> None:
         super().__init__()
+        self.mean: Tensor
+        self.std: Tensor
         self.model = model if model is not None else from_config(architecture, settings.get("config", {}), num_classes)
         mean, std = settings.get("mean") or [0.0] * 3, settings.get("std") or [1.0] * 3
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
