@@ -1,6 +1,7 @@
 """The verbs of `calco crime`: parsing only."""
 
 from collections.abc import Callable
+from typing import Annotated, Any
 
 
 def collect(args: list[str]) -> None:
@@ -64,8 +65,60 @@ def generate(args: list[str]) -> None:
     say(f"{out} holds {config.rows:,} rows, none of them true ({out.stat().st_size / 1e6:.1f} MB)")
 
 
+def query(args: list[str]) -> None:
+    """Asks the ten questions, with the published answers beside ours."""
+    from rich.console import Console
+
+    from calco.console import say
+    from calco.crime.answers import (
+        QueryConfig,
+        answer_table,
+        answers,
+        fates_table,
+        published_table,
+        rebuilt,
+        text_of,
+        why,
+        write,
+    )
+    from calco.crime.queries import QUESTIONS
+
+    names = f"all, a number from 1 to 10, or {', '.join(QUESTIONS)}"
+    name, config = _named(QueryConfig, "query", query.__doc__, names, args)
+    out = Console(highlight=False)
+    out.width = max(out.width, 140)
+    again = rebuilt(config)
+    for answer in answers(name, config):
+        if config.out:
+            say(f"{write(answer, config, alone=name != 'all')} holds {answer.rows.num_rows:,} rows")
+        elif config.format != "table":
+            print(text_of(answer.rows, config.format), end="")
+        else:
+            out.print(answer_table(answer, config.rows))
+            if config.published and (table := published_table(answer, again)):
+                out.print(table)
+            if config.published or not answer.rows.num_rows:
+                out.print(why(answer), markup=False)
+            out.print()
+    if again and config.format == "table" and not config.out:
+        out.print(fates_table(again))
+
+
+def _named(kind: type[Any], verb: str, text: str | None, names: str, args: list[str]) -> tuple[str, Any]:
+    """What stands first behind the verb, and the options."""
+    import tyro
+
+    what = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=names, metavar="NAME")]
+
+    def given(name: what, config: Annotated[kind, tyro.conf.arg(name="")]) -> tuple[str, Any]:  # type: ignore[valid-type]
+        return name, config
+
+    return tyro.cli(given, args=args, prog=f"calco crime {verb}", description=text)
+
+
 CRIME: dict[str, Callable[[list[str]], None]] = {
     "collect": collect,
     "load": load,
     "generate": generate,
+    "query": query,
 }
