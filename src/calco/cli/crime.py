@@ -104,6 +104,19 @@ def query(args: list[str]) -> None:
         out.print(fates_table(again))
 
 
+def dashboard(args: list[str]) -> None:
+    """Writes the charts with their filters on one page that needs no network."""
+    import tyro
+
+    from calco.console import say
+    from calco.crime.dashboard import DashboardConfig
+    from calco.crime.dashboard import dashboard as run
+
+    config = tyro.cli(DashboardConfig, args=args, prog="calco crime dashboard", description=dashboard.__doc__)
+    out = run(config)
+    say(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB): open it in a browser")
+
+
 def _named(kind: type[Any], verb: str, text: str | None, names: str, args: list[str]) -> tuple[str, Any]:
     """What stands first behind the verb, and the options."""
     import tyro
@@ -121,4 +134,5 @@ CRIME: dict[str, Callable[[list[str]], None]] = {
     "load": load,
     "generate": generate,
     "query": query,
+    "dashboard": dashboard,
 }
