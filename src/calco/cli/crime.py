@@ -117,6 +117,49 @@ def dashboard(args: list[str]) -> None:
     say(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB): open it in a browser")
 
 
+def chart(args: list[str]) -> None:
+    """Writes the charts as PNG and CSV."""
+    from calco.console import say
+    from calco.crime.charts import CHARTS
+    from calco.crime.drawing import ChartConfig, draw
+
+    name, config = _named(ChartConfig, "chart", chart.__doc__, f"all, or {', '.join(CHARTS)}", args)
+    files = draw(name, config)
+    say(f"{len(files)} files are in {config.out}: {', '.join(path.name for path in files)}")
+
+
+def forecast(args: list[str]) -> None:
+    """Foretells robberies by month or quarter, and scores itself on what is known."""
+    import csv
+    import io
+
+    import tyro
+    from rich.console import Console
+    from rich.table import Table
+
+    from calco.console import say, warn
+    from calco.crime.forecast import ForecastConfig, rows, score_rows
+    from calco.crime.forecast import forecast as run
+    from calco.files import atomic_write
+
+    config = tyro.cli(ForecastConfig, args=args, prog="calco crime forecast", description=forecast.__doc__)
+    done = run(config)
+    out = Console(highlight=False)
+    titles = (f"known: {done.first} to {done.last}; interval of {config.level:.0%}", "on what is known")
+    for title, (heads, *lines) in zip(titles, (rows(done), score_rows(done.scores)), strict=True):
+        table = Table(*heads, title=title, title_justify="left")
+        for line in lines:
+            table.add_row(*line)
+        out.print(table)
+    for remark in done.remarks:
+        warn(remark)
+    if config.out:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows(done))
+        atomic_write(config.out, text.getvalue())
+        say(f"{config.out} is written")
+
+
 def _named(kind: type[Any], verb: str, text: str | None, names: str, args: list[str]) -> tuple[str, Any]:
     """What stands first behind the verb, and the options."""
     import tyro
@@ -135,4 +178,6 @@ CRIME: dict[str, Callable[[list[str]], None]] = {
     "generate": generate,
     "query": query,
     "dashboard": dashboard,
+    "chart": chart,
+    "forecast": forecast,
 }

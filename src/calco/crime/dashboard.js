@@ -1,6 +1,6 @@
 const D = JSON.parse(document.getElementById("data").textContent);
 const NAMES = [...document.querySelectorAll(".chart")].map((chart) => chart.id);
-const SJL = 150132, NOBODY = "No Especifica", SHOWN = 100;
+const SJL = 150132, NOBODY = "No Especifica", REST = "(…)", SHOWN = 100;
 const state = { language: document.documentElement.lang, years: new Set(D.years), department: "", kind: "", weapon: "", level: "modality", year: null, playing: 0 };
 const drawn = {};
 const $ = (id) => document.getElementById(id);
@@ -64,7 +64,7 @@ function bars(rows, name, value, most) {
   return {
     traces: [{ type: "bar", orientation: "h", x: shown.map((row) => row[value]), y: shown.map((_, i) => i), marker: { color: css("--accent") },
       customdata: shown.map((row) => row[name]), hovertemplate: "%{customdata}: %{x:,}<extra></extra>" }],
-    layout: layout({ yaxis: { tickmode: "array", tickvals: shown.map((_, i) => i), ticktext: shown.map((row) => short(String(row[name]))), showgrid: false }, bargap: 0.25 }),
+    layout: layout({ yaxis: { tickmode: "array", tickvals: shown.map((_, i) => i), ticktext: shown.map((row) => short(String(row[name]))), showgrid: false, zeroline: false }, bargap: 0.25 }),
   };
 }
 function pie(rows) {
@@ -121,7 +121,7 @@ const CHARTS = {
   },
   occupations() {
     const rows = ranked(summed(work(), (i) => D.work[1][i])).map(([at, count]) => [D.occupations[at], count]);
-    const known = rows.filter((row) => row[0] !== NOBODY).slice(0, 25);
+    const known = rows.filter((row) => row[0] !== NOBODY && row[0] !== REST).slice(0, 25);
     return { head: [t().occupation, t().robberies], rows, draw: () => ({
       traces: [{ type: "scatter", mode: "markers", x: known.map((row) => row[0]), y: known.map((row) => row[1]),
         marker: { color: css("--accent"), opacity: 0.8, size: known.map((row) => 8 + 22 * Math.sqrt(row[1] / (known[0] || [0, 1])[1])) }, hovertemplate: "%{x}: %{y}<extra></extra>", cliponaxis: false }],
