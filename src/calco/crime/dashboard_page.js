@@ -6,7 +6,7 @@ function draw(name) {
   const told = title + (chart.title || "");
   $(`title-${name}`).textContent = told;
   const robberyFilter = state.weapon !== "" || state.kind.startsWith("k");
-  const note = DATACRIM.has(name) && robberyFilter ? t().noWeapon : !DATACRIM.has(name) && name !== "map" && state.kind.startsWith("g") ? t().noGeneric : "";
+  const note = (DATACRIM.has(name) || (name === "map" && D.crimes[0].length)) && robberyFilter ? t().noWeapon : !DATACRIM.has(name) && name !== "map" && state.kind.startsWith("g") ? t().noGeneric : "";
   $(`about-${name}`).textContent = [about, note].filter(Boolean).join(" ");
   const best = [...chart.rows].sort((a, b) => b[b.length - 1] - a[a.length - 1])[0];
   plot.setAttribute("role", "img");
@@ -84,6 +84,7 @@ function step() {
   state.year = years[(years.indexOf(year) + 1) % years.length];
   draw("generics-by-year");
 }
+window.calco = { csv: csvOf, names: NAMES };
 options();
 for (const id of ["department", "kind", "weapon"]) $(id).addEventListener("change", (event) => { state[id] = event.target.value; drawAll(); });
 $("years").addEventListener("change", (event) => { const year = Number(event.target.value); if (event.target.checked) state.years.add(year); else state.years.delete(year); drawAll(); });
