@@ -63,7 +63,11 @@ def test_two_quarters_are_too_little_and_that_is_said(tmp_path: Path, capsys: py
     told = capsys.readouterr()
     assert "no season can be told from chance" in told.err
     assert "not of what will happen" in told.err
-    assert (tmp_path / "told.csv").read_text().startswith("district,method,period,robberies,low,high\n(all districts),mean,")
+    assert (
+        (tmp_path / "told.csv")
+        .read_text()
+        .startswith("district,method,period,robberies,low,high\n(all districts),mean,")
+    )
 
 
 def test_too_little_is_refused(tmp_path: Path) -> None:

@@ -206,7 +206,9 @@ def test_the_studys_join_done_again_gives_what_was_published(
 def test_the_command_shows_and_writes(
     duckdb: str, files: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    main(["crime", "query", "districts", "--from", duckdb, "--robberies", files["robberies"], "--kinds", files["kinds"]])
+    main(
+        ["crime", "query", "districts", "--from", duckdb, "--robberies", files["robberies"], "--kinds", files["kinds"]]
+    )
     told = capsys.readouterr().out
     assert "San Juan de Lurigancho" in told and "352 rows" in told and "fell out" in told
     main(["crime", "query", "2", "--from", duckdb, "--format", "csv"])
@@ -230,7 +232,9 @@ def test_bad_input_is_one_line(duckdb: str, tmp_path: Path) -> None:
         list(answers("kinds", QueryConfig(source=str(tmp_path / "empty.duckdb"))))
 
 
-def test_without_rows_the_answer_says_so(tmp_path: Path, files: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_rows_the_answer_says_so(
+    tmp_path: Path, files: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
     to = str(tmp_path / "crime.duckdb")
     load(LoadConfig(robberies=files["robberies"], kinds=files["kinds"], to=to))
     main(["crime", "query", "crimes-2019", "--from", to])

@@ -178,7 +178,9 @@ def published_table(answer: Answer, again: Rebuilt | None) -> Table | None:
         column.justify = "right"
     for one in found:
         values = (one.published, one.rebuilt, one.ours) if with_again else (one.published, one.ours)
-        table.add_row(_cell(one.name or "no date"), *(f"{v:,.10g}" if v is not None else "–" for v in map(_short, values)))
+        table.add_row(
+            _cell(one.name or "no date"), *(f"{v:,.10g}" if v is not None else "–" for v in map(_short, values))
+        )
     return table
 
 
@@ -189,13 +191,17 @@ def _short(value: float | None) -> float | None:
 def why(answer: Answer) -> str:
     """Why ours differs from what was published, or that the source is missing."""
     if not answer.rows.num_rows:
-        return f"there is nothing to answer from: {answer.question.source} holds no row for it; calco crime load fills it"
+        return (
+            f"there is nothing to answer from: {answer.question.source} holds no row for it; calco crime load fills it"
+        )
     return f"why ours differs: {PUBLISHED[answer.question.name].why}"
 
 
 def fates_table(again: Rebuilt) -> Table:
     """What the study's join did to rows that it should have counted once."""
-    table = Table("robberies", "what the study's join did", title=f"its join gives {again.rows} rows", title_justify="left")
+    table = Table(
+        "robberies", "what the study's join did", title=f"its join gives {again.rows} rows", title_justify="left"
+    )
     table.columns[0].justify = "right"
     for fate, count in again.fates.most_common():
         table.add_row(str(count), _cell(fate, 120))

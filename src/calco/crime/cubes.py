@@ -1,7 +1,7 @@
-"""What the page of charts holds: counts by all that can be filtered, as small as the number of places and crimes allows.
+"""What the page of charts holds: counts by all that can be filtered, bounded by the number of places and crimes.
 
-However many rows a database has, a cube has no more cells than there are combinations: the database adds up, and the page
-only adds what is chosen.
+However many rows a database has, a cube has no more cells than there are combinations: the database adds up, and the
+page only adds what is chosen.
 """
 
 from collections import Counter, defaultdict
@@ -24,10 +24,10 @@ def cubes(backend: Any) -> Cube:
         backend: An Ibis backend that holds the tables.
 
     Returns:
-        `places`: lists of (UBIGEO, name) of departments, provinces and districts that occur. `kinds`, `weapons`, `ages`,
-        `occupations`, `generics`, `specifics`, `modalities`: names. `robberies`: district, kind, weapon, year and count;
-        `victims` and `work`: department, age or occupation, kind, weapon, year, count. `crimes`: district, generic, year,
-        count; `modes`: department, modality, year, count.
+        `places`: lists of (UBIGEO, name) of departments, provinces and districts that occur. `kinds`, `weapons`,
+        `ages`, `occupations`, `generics`, `specifics`, `modalities`: names. `robberies`: district, kind, weapon, year
+        and count; `victims` and `work`: department, age or occupation, kind, weapon, year, count. `crimes`: district,
+        generic, year, count; `modes`: department, modality, year, count.
     """
     held = Held(backend)
     held.check()

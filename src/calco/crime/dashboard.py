@@ -22,8 +22,18 @@ from calco.page.html import asset
 Language = Literal["es", "en"]
 _POLICY: Final = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _WIDE: Final = frozenset({"crimes-by-year", "modalities", "crimes-by-district"})
-_TALL: Final = frozenset({"crimes-by-year", "modalities", "places", "map", "robberies-by-district", "ages", "occupations",
-                             "generics-by-year"})
+_TALL: Final = frozenset(
+    {
+        "crimes-by-year",
+        "modalities",
+        "places",
+        "map",
+        "robberies-by-district",
+        "ages",
+        "occupations",
+        "generics-by-year",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +125,8 @@ def _top() -> str:
         return f'<div><label for="{name}" data-t="{name}"></label><select id="{name}"></select></div>'
 
     return (
-        '<a class="skip" href="#charts" data-t="skip"></a><header class="top"><div class="head"><div class="brand">Calco</div>'
+        '<a class="skip" href="#charts" data-t="skip"></a><header class="top">'
+        '<div class="head"><div class="brand">Calco</div>'
         '<div class="languages" role="group" aria-label="Idioma / Language">'
         '<button type="button" data-lang="es" lang="es">Español</button> '
         '<button type="button" data-lang="en" lang="en">English</button></div></div>'
@@ -130,7 +141,9 @@ def _top() -> str:
 def _figure(name: str) -> str:
     tools = {
         "modalities": '<div class="tools" role="group" id="levels">'
-        + "".join(f'<button type="button" data-level="{level}"></button>' for level in ("modality", "specific", "generic"))
+        + "".join(
+            f'<button type="button" data-level="{level}"></button>' for level in ("modality", "specific", "generic")
+        )
         + "</div>",
         "generics-by-year": '<div class="tools"><button type="button" id="play"></button>'
         '<input type="range" id="slide" min="0" step="1"></div>',

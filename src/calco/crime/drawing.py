@@ -116,7 +116,9 @@ def pictures(names: Sequence[str], found: Cube, config: ChartConfig, browser: st
         except subprocess.TimeoutExpired as error:
             raise CalcoError(f"{browser} did not draw within {config.seconds} s; give it more: --seconds") from error
         except OSError as error:
-            raise CalcoError(f"cannot run {browser}: {error.strerror or error}; name another: --browser PATH") from error
+            raise CalcoError(
+                f"cannot run {browser}: {error.strerror or error}; name another: --browser PATH"
+            ) from error
     if 'data-pictures="yes"' not in told.stdout:
         last = " ".join((told.stderr.strip().splitlines() or [f"exit code {told.returncode}"])[-1].split())[:200]
         raise CalcoError(f"{browser} did not draw the page ({last}); name another: --browser PATH")
@@ -129,6 +131,6 @@ def _browser(wanted: str) -> str:
         if path := shutil.which(name):
             return path
     raise CalcoError(
-        f"there is no {wanted or 'Chromium nor Chrome'}, which draws the PNG files; install it (Debian: apt-get install "
-        "chromium), name it with --browser PATH, or ask for --format csv"
+        f"there is no {wanted or 'Chromium nor Chrome'}, which draws the PNG files; install it (Debian: apt-get "
+        "install chromium), name it with --browser PATH, or ask for --format csv"
     )

@@ -1,8 +1,8 @@
 """`calco crime forecast`: robberies by month or quarter, by simple methods that are scored on what is known.
 
-Methods after Hyndman and Athanasopoulos, Forecasting: Principles and Practice (3rd ed.), chapters 5 and 8. Where there is
-less than two years of data no method can tell a season from chance: then it is the mean, with its interval, and that is
-said.
+Methods after Hyndman and Athanasopoulos, Forecasting: Principles and Practice (3rd ed.), chapters 5 and 8. Where there
+is less than two years of data no method can tell a season from chance: then it is the mean, with its interval, and that
+is said.
 """
 
 import math
@@ -125,7 +125,7 @@ class Forecasts:
     remarks: list[str] = field(default_factory=list)
 
 
-def mean(series: Floats, ahead: int, season: int, level: float) -> Foretold:
+def mean(series: Floats, ahead: int, _season: int, level: float) -> Foretold:
     """The mean of what is known; the interval is that of a new value of a normal series (Student's t)."""
     from scipy.stats import t
 
@@ -147,11 +147,12 @@ def seasonal_naive(series: Floats, ahead: int, season: int, level: float) -> For
 
 def ets(series: Floats, ahead: int, season: int, level: float) -> Foretold:
     """Exponential smoothing with additive errors and season, by statsmodels' state-space model."""
+    import pandas as pd
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a fit that went on for its last iteration: the backtest judges it
-        fitted = ETSModel(series, error="add", seasonal="add", seasonal_periods=season).fit(disp=False)
+        fitted = ETSModel(pd.Series(series), error="add", seasonal="add", seasonal_periods=season).fit(disp=False)
         told = fitted.get_prediction(start=len(series), end=len(series) + ahead - 1)
         frame = told.summary_frame(alpha=1 - level)
     values = np.asarray(frame["mean"], np.float64)
@@ -207,12 +208,14 @@ def forecast(config: ForecastConfig) -> Forecasts:
         backend.disconnect()
     done = Forecasts()
     if not counts:
-        raise CalcoError(f"{config.source} holds no robbery with a date; fill it with: calco crime load --robberies FILE")
+        raise CalcoError(
+            f"{config.source} holds no robbery with a date; fill it with: calco crime load --robberies FILE"
+        )
     first, last = min(when for _, when in counts), max(when for _, when in counts)
     periods = last - first + 1
     if periods < LEAST:
         raise CalcoError(
-            f"there are but {periods} {config.every}s with robberies, and nothing can be foretold from less than {LEAST}"
+            f"there are but {periods} {config.every}s with robberies, and nothing can be foretold below {LEAST}"
             + ("; try --every month" if config.every == "quarter" else "; load more data")
         )
     season = SEASON[config.every]
@@ -256,8 +259,8 @@ def _remarks(periods: int, every: Every, season: int) -> list[str]:
     remarks = []
     if periods < 2 * season + 1:
         remarks.append(
-            f"{periods} {every}s are less than two years and one {every}: no season can be told from chance, so this is "
-            "the mean of what is known, with the interval of a new value"
+            f"{periods} {every}s are less than two years and one {every}: no season can be told from chance, so this "
+            "is the mean of what is known, with the interval of a new value"
         )
     remarks.append(
         "these are robberies that newspapers told about: a forecast of what will be written, not of what will happen; "

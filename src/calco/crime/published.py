@@ -46,8 +46,8 @@ class Published:
 
 _JOIN: Final = (
     "the study joined districts by name, within the department of Lima: Cercado de Lima, Callao and names such as "
-    "Magdalena, Chosica or Huachipa found no partner and fell out, Surco was taken for the Surco of Huarochirí, and each "
-    "robbery in San Luis counted twice, once for the San Luis of Cañete"
+    "Magdalena, Chosica or Huachipa found no partner and fell out, Surco was taken for the Surco of Huarochirí, and "
+    "each robbery in San Luis counted twice, once for the San Luis of Cañete"
 )
 PUBLISHED: Final[dict[str, Published]] = {
     "kinds": Published(
@@ -71,7 +71,8 @@ PUBLISHED: Final[dict[str, Published]] = {
     ),
     "crimes-2019": Published(
         {"San Juan de Lurigancho": 35_304, "Lima": 28_568, "Callao": 23_976, "Chiclayo": 20_008, "Comas": 18_684},
-        ("Nombre_Distrito",), "Delitos", f"{_OTHERS}; districts are grouped by key, so that namesakes stay apart", 1_297,
+        ("Nombre_Distrito",), "Delitos",
+        f"{_OTHERS}; districts are grouped by key, so that namesakes stay apart", 1_297,
     ),
     "quarters": Published(
         {"2017 2": 185, "2017 1": 119, "2016 4": 45, "": 3}, ("Anio", "Trimestre"), "Robos",
@@ -184,12 +185,20 @@ def rebuild(robberies: str | Path, kinds: str | Path, *, today: date | None = No
 def _fates(told: str, ours: int, joined: Sequence[int]) -> list[str]:
     places = gazetteer()
     if not joined:
-        where = places.districts[ours] if ours // 10_000 == _LIMA else f"the department {places.departments[ours // 10_000]}"
+        where = (
+            places.districts[ours]
+            if ours // 10_000 == _LIMA
+            else f"the department {places.departments[ours // 10_000]}"
+        )
         return [f"fell out: {told}, which is {'in ' if ours // 10_000 != _LIMA else ''}{where}"]
     if len(joined) > 1:
         where = " and ".join(places.provinces[key // 100] for key in joined)
         return [f"counted {len(joined)} times: {told}, in {where}"]
-    return [f"counted elsewhere: {told}, for the one in {places.provinces[joined[0] // 100]}"] if ours not in joined else []
+    return (
+        [f"counted elsewhere: {told}, for the one in {places.provinces[joined[0] // 100]}"]
+        if ours not in joined
+        else []
+    )
 
 
 def _count(done: Rebuilt, row: tuple[Any, ...], kinds: Mapping[int, str], district: str) -> None:

@@ -53,8 +53,8 @@ class Held:
         Raises:
             CalcoError: Naming one that is not.
         """
-        there = set(self.backend.list_tables())
-        if missing := [name for name in TABLES if name not in there and name != REJECTS]:
+        there = {name.lower() for name in self.backend.list_tables()}  # Spark tells them in small letters
+        if missing := [name for name in TABLES if name.lower() not in there and name != REJECTS]:
             raise CalcoError(f"the database has no table {missing[0]}; make the tables with: calco crime load")
 
 
@@ -185,9 +185,7 @@ def means_by_generic(held: Held) -> Any:
     """10. The mean of occurrences in a row by generic crime, least first."""
     import ibis
 
-    joined = _means(held["Crimenes_DataCrim"], "Id_Modalidad").inner_join(
-        _crimes(held), [("Id_Modalidad", "modality")]
-    )
+    joined = _means(held["Crimenes_DataCrim"], "Id_Modalidad").inner_join(_crimes(held), [("Id_Modalidad", "modality")])
     by_generic = joined.group_by("generic", "Nombre_Generico").aggregate(
         total=joined.total.sum().cast("float64"), Filas=joined.Filas.sum().cast("int64")
     )
@@ -269,12 +267,12 @@ def ask(backend: Any, question: Question) -> "pa.Table":
 
 def fetched(backend: Any, expression: Any) -> "pa.Table":
     """What a database answers to an Ibis expression."""
+    import pyarrow as pa
+
     if backend.name != MARIADB:
         answer: pa.Table = expression.to_pyarrow()
         return answer
     # Straight from the driver, without pandas between, where numbers beside an empty cell become floats.
-    import pyarrow as pa
-
     with contextlib.closing(backend.con.cursor()) as cursor:
         cursor.execute(backend.compile(expression))
         rows = cursor.fetchall()
