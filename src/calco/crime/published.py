@@ -121,7 +121,7 @@ def beside(name: str, answer: "pa.Table", rebuilt: "Rebuilt | None" = None) -> l
     for row in answer.select([*known.key, known.value] if known.value not in known.key else [known.value]).to_pylist():
         label = " ".join(str(row[key]) for key in known.key if row[key] is not None)
         ours.setdefault(_told(label, known.counts), row[known.value])  # the first of namesakes holds the most
-    again = rebuilt.counts.get(name, {}) if rebuilt else {}
+    again: Mapping[str, float] = rebuilt.counts.get(name, {}) if rebuilt else {}
     names = [*known.counts, *(label for label in ours if label not in known.counts and len(known.counts) == known.rows)]
     found = [Beside(one, known.counts.get(one), ours.get(one), again.get(one)) for one in names]
     if known.rows:
@@ -177,8 +177,8 @@ def rebuild(robberies: str | Path, kinds: str | Path, *, today: date | None = No
         told = squeezed(rows[row[0] - 1].cells["DISTRITO"])
         joined = by_name[fold(told)]
         done.fates.update(_fates(told, row[1], joined))
-        for district in joined:
-            _count(done, row, names, places.districts[district])
+        for place in joined:
+            _count(done, row, names, places.districts[place])
     return done
 
 
