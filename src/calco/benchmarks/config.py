@@ -118,7 +118,7 @@ class Sizes:
     large_wh: tuple[int, int] = (11_585, 8_632)
     steps: int = 10
     boxes: int = 10_000
-    crime_rows: int = 500_000
+    crime_rows: int = 2_000_000
     photographs: int = 240
     photograph_wh: tuple[int, int] = (640, 480)
     exact_size: int = 64
