@@ -28,7 +28,7 @@ from calco.training.loop import Batch, Networks, training_step
 
 TINY = Sizes(
     size=32, depth=5, filters=4, batches=(2,), large=64, drawn=8, pairs=24, together=(2,), steps=4, photographs=4,
-    photograph_wh=(48, 40), film_wh=(64, 48), film_frames=6, large_wh=(90, 60), boxes=100,
+    photograph_wh=(48, 40), film_wh=(64, 48), film_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
     exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
 )  # fmt: skip
 

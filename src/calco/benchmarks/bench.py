@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import boxes, exactness, film, large, machine, memory, processes, speed
+from calco.benchmarks import boxes, crime, exactness, film, large, machine, memory, processes, speed
 from calco.benchmarks.chart import draw_chart
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.machine import Machine
@@ -33,6 +33,7 @@ ROWS: Final[dict[str, Callable[[Setting], Iterator[Row | Skipped]]]] = {
     "large": large.pictures,
     "processes": processes.two_against_one,
     "boxes": boxes.boxes,
+    "crime": crime.questions,
     "start": speed.start,
     "exact": exactness.curves,
 }

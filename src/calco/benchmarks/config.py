@@ -17,6 +17,7 @@ GROUPS: Final = (
     "large",
     "processes",
     "boxes",
+    "crime",
     "start",
     "exact",
 )
@@ -29,7 +30,7 @@ class BenchConfig:
 
     only: str = ""
     """Groups of rows, with commas between them: training, inference, film, data, build, memory, large, processes,
-    boxes, start, exact; by default all of them."""
+    boxes, crime, start, exact; by default all of them."""
 
     repeats: int = 5
     """How often each is measured, ours and the reference in turns; the medians count."""
@@ -95,6 +96,7 @@ class Sizes:
         steps: Steps of such a training; with larger batches fewer.
         large_wh: Width and height of the pictures that are translated strip by strip.
         boxes: Boxes to suppress.
+        crime_rows: Rows of crimes that are asked.
         photographs: Files for the build.
         photograph_wh: Their width and height.
         exact_size: Side of the pictures of the loss curves.
@@ -116,6 +118,7 @@ class Sizes:
     large_wh: tuple[int, int] = (11_585, 8_632)
     steps: int = 10
     boxes: int = 10_000
+    crime_rows: int = 2_000_000
     photographs: int = 240
     photograph_wh: tuple[int, int] = (640, 480)
     exact_size: int = 64

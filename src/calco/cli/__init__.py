@@ -255,7 +255,7 @@ def detect(args: list[str]) -> None:
 
 
 def crime(args: list[str]) -> None:
-    """Crime in Peru: collects, cleans, loads, asks and draws."""
+    """Crime in Peru: collects, cleans, loads, asks, draws and foretells."""
     from calco.cli.crime import CRIME
 
     _group("crime", crime, CRIME, args)

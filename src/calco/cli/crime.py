@@ -1,6 +1,7 @@
 """The verbs of `calco crime`: parsing only."""
 
 from collections.abc import Callable
+from typing import Annotated, Any
 
 
 def collect(args: list[str]) -> None:
@@ -64,8 +65,119 @@ def generate(args: list[str]) -> None:
     say(f"{out} holds {config.rows:,} rows, none of them true ({out.stat().st_size / 1e6:.1f} MB)")
 
 
+def query(args: list[str]) -> None:
+    """Asks the ten questions, with the published answers beside ours."""
+    from rich.console import Console
+
+    from calco.console import say
+    from calco.crime.answers import (
+        QueryConfig,
+        answer_table,
+        answers,
+        fates_table,
+        published_table,
+        rebuilt,
+        text_of,
+        why,
+        write,
+    )
+    from calco.crime.queries import QUESTIONS
+
+    names = f"all, a number from 1 to 10, or {', '.join(QUESTIONS)}"
+    name, config = _named(QueryConfig, "query", query.__doc__, names, args)
+    out = Console(highlight=False)
+    out.width = max(out.width, 140)
+    again = rebuilt(config)
+    for answer in answers(name, config):
+        if config.out:
+            say(f"{write(answer, config, alone=name != 'all')} holds {answer.rows.num_rows:,} rows")
+        elif config.format != "table":
+            print(text_of(answer.rows, config.format), end="")
+        else:
+            out.print(answer_table(answer, config.rows))
+            if config.published and (table := published_table(answer, again)):
+                out.print(table)
+            if config.published or not answer.rows.num_rows:
+                out.print(why(answer), markup=False)
+            out.print()
+    if again and config.format == "table" and not config.out:
+        out.print(fates_table(again))
+
+
+def dashboard(args: list[str]) -> None:
+    """Writes the charts with their filters on one page that needs no network."""
+    import tyro
+
+    from calco.console import say
+    from calco.crime.dashboard import DashboardConfig
+    from calco.crime.dashboard import dashboard as run
+
+    config = tyro.cli(DashboardConfig, args=args, prog="calco crime dashboard", description=dashboard.__doc__)
+    out = run(config)
+    say(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB): open it in a browser")
+
+
+def chart(args: list[str]) -> None:
+    """Writes the charts as PNG and CSV."""
+    from calco.console import say
+    from calco.crime.charts import CHARTS
+    from calco.crime.drawing import ChartConfig, draw
+
+    name, config = _named(ChartConfig, "chart", chart.__doc__, f"all, or {', '.join(CHARTS)}", args)
+    files = draw(name, config)
+    say(f"{len(files)} files are in {config.out}: {', '.join(path.name for path in files)}")
+
+
+def forecast(args: list[str]) -> None:
+    """Foretells robberies by month or quarter, and scores itself on what is known."""
+    import csv
+    import io
+
+    import tyro
+    from rich.console import Console
+    from rich.table import Table
+
+    from calco.console import say, warn
+    from calco.crime.forecast import ForecastConfig, rows, score_rows
+    from calco.crime.forecast import forecast as run
+    from calco.files import atomic_write
+
+    config = tyro.cli(ForecastConfig, args=args, prog="calco crime forecast", description=forecast.__doc__)
+    done = run(config)
+    out = Console(highlight=False)
+    titles = (f"known: {done.first} to {done.last}; interval of {config.level:.0%}", "on what is known")
+    for title, (heads, *lines) in zip(titles, (rows(done), score_rows(done.scores)), strict=True):
+        table = Table(*heads, title=title, title_justify="left")
+        for line in lines:
+            table.add_row(*line)
+        out.print(table)
+    for remark in done.remarks:
+        warn(remark)
+    if config.out:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(rows(done))
+        atomic_write(config.out, text.getvalue())
+        say(f"{config.out} is written")
+
+
+def _named(kind: type[Any], verb: str, text: str | None, names: str, args: list[str]) -> tuple[str, Any]:
+    """What stands first behind the verb, and the options."""
+    import tyro
+
+    what = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=names, metavar="NAME")]
+
+    def given(name: what, config: Annotated[kind, tyro.conf.arg(name="")]) -> tuple[str, Any]:  # type: ignore[valid-type]
+        return name, config
+
+    return tyro.cli(given, args=args, prog=f"calco crime {verb}", description=text)
+
+
 CRIME: dict[str, Callable[[list[str]], None]] = {
     "collect": collect,
     "load": load,
     "generate": generate,
+    "query": query,
+    "dashboard": dashboard,
+    "chart": chart,
+    "forecast": forecast,
 }

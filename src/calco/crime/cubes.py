@@ -1,0 +1,150 @@
+"""What the page of charts holds: counts by all that can be filtered, bounded by the number of places and crimes.
+
+However many rows a database has, a cube has no more cells than there are combinations: the database adds up, and the
+page only adds what is chosen.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from calco.crime.queries import Held, fetched
+
+UNKNOWN_YEAR: Final = 0  # a robbery without a date
+MOST: Final = 60  # ages and occupations that are told apart; what is rarer is one
+REST: Final = "(…)"
+
+Cube = dict[str, Any]
+
+
+def cubes(backend: Any) -> Cube:
+    """The cubes of a database, ready for JSON: lists of equal length, names by their place in other lists.
+
+    Args:
+        backend: An Ibis backend that holds the tables.
+
+    Returns:
+        `places`: lists of (UBIGEO, name) of departments, provinces and districts that occur. `kinds`, `weapons`,
+        `ages`, `occupations`, `generics`, `specifics`, `modalities`: names. `robberies`: district, kind, weapon, year
+        and count; `victims` and `work`: department, age or occupation, kind, weapon, year, count. `crimes`: district,
+        generic, year, count; `modes`: department, modality, year, count.
+    """
+    held = Held(backend)
+    held.check()
+    robberies, crimes = _robberies(held), _crimes(held)
+    used = sorted({row[0] for row in robberies} | {row[0] for row in crimes})
+    district = {key: place for place, key in enumerate(used)}
+    found: Cube = {"places": _places(held, used), **_names_of_crimes(held)}
+    found |= _robbery_cubes(held, robberies, district)
+    found |= _crime_cubes(found, crimes, district)
+    years = {*found["robberies"][3], *found["crimes"][2]}
+    found["years"] = sorted(years)
+    return found
+
+
+def _rows(held: Held, expression: Any) -> list[tuple[Any, ...]]:
+    answer = fetched(held.backend, expression)
+    return list(zip(*(column.to_pylist() for column in answer.columns), strict=True))
+
+
+def _robberies(held: Held) -> list[tuple[Any, ...]]:
+    """District, kind, weapon, year, age, occupation, count."""
+    import ibis
+
+    table = held["Robos_Lima"]
+    rows = table.select(
+        "Id_Distrito", "Id_Tipo_Robo", "Tipo_Arma", "Edad_Victima", "Ocupacion",
+        Anio=ibis.coalesce(table.Fecha.year().cast("int64"), UNKNOWN_YEAR),
+    )  # fmt: skip
+    by = ["Id_Distrito", "Id_Tipo_Robo", "Tipo_Arma", "Anio", "Edad_Victima", "Ocupacion"]
+    return sorted(_rows(held, rows.group_by(by).aggregate(n=rows.count()).select(*by, "n")))
+
+
+def _crimes(held: Held) -> list[tuple[int, int, int, int]]:
+    """District, modality, year, sum."""
+    table = held["Crimenes_DataCrim"]
+    by = ["Id_Distrito", "Id_Modalidad", "Anio"]
+    sums = table.group_by(by).aggregate(n=table.Numero_Ocurrencias.cast("int64").sum().cast("int64"))
+    rows: Any = sorted(_rows(held, sums.select(*by, "n")))
+    return list(rows)
+
+
+def _places(held: Held, used: Sequence[int]) -> dict[str, list[list[Any]]]:
+    """Of each level the (UBIGEO, name) of what occurs; a district's code begins with its province's."""
+    provinces, departments = {key // 100 for key in used}, {key // 10_000 for key in used}
+    wanted = {"Distrito": set(used), "Provincia": provinces, "Departamento": departments}
+    words = {"Distrito": "districts", "Provincia": "provinces", "Departamento": "departments"}
+    found = {}
+    for table, keys in wanted.items():
+        rows = _rows(held, held[table].select("id", f"Nombre_{table}"))
+        found[words[table]] = sorted([key, name] for key, name in rows if key in keys)
+    return found
+
+
+def _names_of_crimes(held: Held) -> Cube:
+    generics = sorted(_rows(held, held["Crimen_Generico"].select("id", "Nombre_Generico")))
+    specifics = sorted(_rows(held, held["Crimen_Especifico"].select("id", "Id_Generico", "Nombre_Especifico")))
+    modalities = sorted(_rows(held, held["Modalidad_Crimen"].select("id", "Id_Especifico", "Nombre_Modalidad")))
+    generic = {row[0]: place for place, row in enumerate(generics)}
+    specific = {row[0]: place for place, row in enumerate(specifics)}
+    return {
+        "generics": [name for _, name in generics],
+        "specifics": [[name, generic[of]] for _, of, name in specifics],
+        "modalities": [[name, specific[of]] for _, of, name in modalities],
+        "modality_ids": [row[0] for row in modalities],
+    }
+
+
+def _robbery_cubes(held: Held, rows: Sequence[tuple[Any, ...]], district: dict[int, int]) -> Cube:
+    kinds = sorted(_rows(held, held["Tipo_Robo"].select("id", "Tipo")))
+    kind = {row[0]: place for place, row in enumerate(kinds)}
+    weapons = _names((row[2], row[6]) for row in rows)
+    ages, work = _names((row[4], row[6]) for row in rows), _names((row[5], row[6]) for row in rows)
+    departments = {key: place for place, key in enumerate(sorted({key // 10_000 for key in district}))}
+    by_place, by_age, by_work = Counter[Any](), Counter[Any](), Counter[Any]()
+    for place, of, weapon, year, age, occupation, count in rows:
+        with_what = (kind[of], _index(weapons, weapon), year)
+        by_place[district[place], *with_what] += count
+        by_age[departments[place // 10_000], _index(ages, age), *with_what] += count
+        by_work[departments[place // 10_000], _index(work, occupation), *with_what] += count
+    return {
+        "kinds": [name for _, name in kinds],
+        "weapons": list(weapons),
+        "ages": list(ages),
+        "occupations": list(work),
+        "robberies": _columns(by_place, 4),
+        "victims": _columns(by_age, 5),
+        "work": _columns(by_work, 5),
+    }
+
+
+def _names(counted: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Names by how often they occur, the most frequent first => their place; what is rare shares the last."""
+    counts: Counter[str] = Counter()
+    for name, count in counted:
+        counts[name] += count
+    ordered = sorted(counts, key=lambda name: (-counts[name], name))
+    kept = ordered if len(ordered) <= MOST else [*ordered[: MOST - 1], REST]
+    return {name: place for place, name in enumerate(kept)}
+
+
+def _index(names: dict[str, int], name: str) -> int:
+    return names.get(name, len(names) - 1)
+
+
+def _crime_cubes(found: Cube, rows: Sequence[tuple[int, int, int, int]], district: dict[int, int]) -> Cube:
+    modality = {key: place for place, key in enumerate(found.pop("modality_ids"))}
+    generic_of = [found["specifics"][of][1] for _, of in found["modalities"]]
+    departments = {key: place for place, key in enumerate(sorted({key // 10_000 for key in district}))}
+    by_place: defaultdict[Any, int] = defaultdict(int)
+    by_mode: defaultdict[Any, int] = defaultdict(int)
+    for place, of, year, count in rows:
+        by_place[district[place], generic_of[modality[of]], year] += count
+        by_mode[departments[place // 10_000], modality[of], year] += count
+    return {"crimes": _columns(by_place, 3), "modes": _columns(by_mode, 3)}
+
+
+def _columns(cells: dict[Any, int], keys: int) -> list[list[int]]:
+    """Cells as lists: one for each key, and the counts."""
+    ordered = sorted(cells.items())
+    return [*([key[place] for key, _ in ordered] for place in range(keys)), [count for _, count in ordered]]

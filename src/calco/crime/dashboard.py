@@ -1,0 +1,164 @@
+"""The ten charts and a map on one page that needs no network, in Spanish and English, with filters that act on all."""
+
+import json
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from tyro.conf import arg
+
+from calco import __version__
+from calco.crime.charts import CHARTS
+from calco.crime.cubes import Cube, cubes
+from calco.crime.database import DEFAULT, connect
+from calco.crime.extra import needs
+from calco.crime.gazetteer import gazetteer
+from calco.errors import CalcoError
+from calco.files import atomic_write
+from calco.page.html import asset
+
+Language = Literal["es", "en"]
+_POLICY: Final = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+_WIDE: Final = frozenset({"crimes-by-year", "modalities", "crimes-by-district"})
+_TALL: Final = frozenset(
+    {
+        "crimes-by-year",
+        "modalities",
+        "places",
+        "map",
+        "robberies-by-district",
+        "ages",
+        "occupations",
+        "generics-by-year",
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DashboardConfig:
+    """Which database is drawn, and where to."""
+
+    source: Annotated[str, arg(name="from")] = DEFAULT
+    """The database that calco crime load made: a file that ends in .duckdb, or a URL."""
+
+    out: str = "crime.html"
+    """The page: it ends in .html."""
+
+    language: Language = "es"
+    """The language that the page opens in: es or en; a button changes it."""
+
+    def __post_init__(self) -> None:
+        if Path(self.out).suffix.lower() not in (".html", ".htm"):
+            raise CalcoError(f"--out {self.out} must end in .html")
+
+
+def dashboard(config: DashboardConfig) -> Path:
+    """Writes the page of a database.
+
+    Raises:
+        CalcoError: When the database cannot be read, holds neither robberies nor crimes, or the page cannot be written.
+    """
+    out = Path(config.out)
+    if not out.parent.is_dir():
+        raise CalcoError(f"cannot write {out}: there is no folder {out.parent}; make it, or choose another path")
+    atomic_write(out, page(read(config.source), language=config.language))
+    return out
+
+
+def read(url: str) -> Cube:
+    """The cubes of a database.
+
+    Raises:
+        CalcoError: When it cannot be read, or holds neither robberies nor crimes.
+    """
+    from calco.crime.database import public, reason
+
+    needs("ibis", "duckdb", "plotly", "pyarrow")
+    backend = connect(url)
+    try:
+        found = cubes(backend)
+    except CalcoError:
+        raise
+    except Exception as error:  # each database has errors of its own
+        raise CalcoError(f"{public(url)} cannot be added up: {reason(error)}") from error
+    finally:
+        backend.disconnect()
+    if not found["robberies"][-1] and not found["crimes"][-1]:
+        raise CalcoError(f"{public(url)} holds neither robberies nor crimes; fill it with: calco crime load")
+    return found
+
+
+def page(found: Cube, *, language: Language = "es") -> str:
+    """The whole page as HTML, to be written, or to be served.
+
+    Args:
+        found: What `cubes` gives.
+        language: That it opens in.
+    """
+    from plotly.offline import get_plotlyjs
+
+    data = dict(found)
+    data["crime_years"] = sorted(set(found["crimes"][2]))
+    data["outlines"] = json.loads((files("calco.crime.outlines") / "departments.json").read_text(encoding="utf-8"))
+    data["all_departments"] = gazetteer().departments
+    held = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    style = asset("calco.page", "page.css") + asset("calco.crime", "dashboard.css")
+    scripts = "\n".join(
+        asset("calco.crime", name) for name in ("dashboard_words.js", "dashboard.js", "dashboard_page.js")
+    )
+    return (
+        f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>Calco</title>\n<style>\n{style}</style>\n</head>\n<body>\n{_top()}\n"
+        f'<main id="charts"><div class="charts">{"".join(map(_figure, CHARTS))}</div></main>\n'
+        f'<footer><span data-t="made"></span> Calco {escape(__version__)}.</footer>\n'
+        f'<script type="application/json" id="data">{held}</script>\n<script>{get_plotlyjs()}</script>\n'
+        f'<script>\n"use strict";\n{{\n{scripts}}}\n</script>\n</body>\n</html>\n'
+    )
+
+
+def _top() -> str:
+    def select(name: str) -> str:
+        return f'<div><label for="{name}" data-t="{name}"></label><select id="{name}"></select></div>'
+
+    return (
+        '<a class="skip" href="#charts" data-t="skip"></a><header class="top">'
+        '<div class="head"><div class="brand">Calco</div>'
+        '<div class="languages" role="group" aria-label="Idioma / Language">'
+        '<button type="button" data-lang="es" lang="es">Español</button> '
+        '<button type="button" data-lang="en" lang="en">English</button></div></div>'
+        '<h1 data-t="title"></h1><p class="lead" data-t="lead"></p>'
+        '<form class="filters" onsubmit="return false"><fieldset><legend data-t="years"></legend>'
+        f'<div class="years" id="years"></div></fieldset>{"".join(map(select, ("department", "kind", "weapon")))}'
+        '<button type="button" id="reset" data-t="reset"></button></form>'
+        '<p class="told" id="told" role="status" aria-live="polite"></p></header>'
+    )
+
+
+def _figure(name: str) -> str:
+    tools = {
+        "modalities": '<div class="tools" role="group" id="levels">'
+        + "".join(
+            f'<button type="button" data-level="{level}"></button>' for level in ("modality", "specific", "generic")
+        )
+        + "</div>",
+        "generics-by-year": '<div class="tools"><button type="button" id="play"></button>'
+        '<input type="range" id="slide" min="0" step="1"></div>',
+    }.get(name, "")
+    wide, tall = " wide" if name in _WIDE else "", " tall" if name in _TALL else ""
+    return (
+        f'<figure class="chart{wide}" id="{name}" role="group" aria-labelledby="title-{name}">'
+        f'<h2 id="title-{name}"></h2><p id="about-{name}"></p>{tools}<div class="plot{tall}" id="plot-{name}"></div>'
+        f'<details id="table-{name}"><summary></summary><div class="tools"><button type="button" class="csv"></button>'
+        '<button type="button" class="png"></button></div>'
+        f'<div class="scroll rows" tabindex="0" role="region" aria-labelledby="title-{name}"></div><p class="more"></p>'
+        "</details></figure>"
+    )
+
+
+def numbers(found: Cube) -> dict[str, Any]:
+    """How much a page holds, to be said when it is made."""
+    return {"robberies": sum(found["robberies"][-1]), "crimes": sum(found["crimes"][-1])}

@@ -1,0 +1,114 @@
+/* Drawing, tables, filters, languages. */
+const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
+function draw(name) {
+  const chart = CHARTS[name](), plot = $(`plot-${name}`), [title, about] = t().charts[name];
+  drawn[name] = chart;
+  const told = title + (chart.title || "");
+  $(`title-${name}`).textContent = told;
+  const robberyFilter = state.weapon !== "" || state.kind.startsWith("k");
+  const note = (DATACRIM.has(name) || (name === "map" && D.crimes[0].length)) && robberyFilter ? t().noWeapon : !DATACRIM.has(name) && name !== "map" && state.kind.startsWith("g") ? t().noGeneric : "";
+  $(`about-${name}`).textContent = [about, note].filter(Boolean).join(" ");
+  const best = [...chart.rows].sort((a, b) => b[b.length - 1] - a[a.length - 1])[0];
+  plot.setAttribute("role", "img");
+  plot.setAttribute("aria-label", best ? t().summary(told, t().most(best.slice(0, -1).filter((x) => typeof x === "string").join(", "), n(best[best.length - 1])), n(chart.rows.length)) : `${told}. ${t().none}`);
+  table(name, chart);
+  tools(name, chart);
+  if (!chart.rows.length) { Plotly.purge(plot); plot.innerHTML = `<div class="none">${esc(t().none)}</div>`; return Promise.resolve(); }
+  if (plot.querySelector(".none")) plot.innerHTML = "";
+  const { traces, layout: laid } = chart.draw();
+  return Plotly.react(plot, traces, laid, CONFIG);
+}
+function table(name, chart) {
+  const details = $(`table-${name}`);
+  details.querySelector("summary").textContent = t().table;
+  details.querySelector(".csv").textContent = t().csv;
+  details.querySelector(".png").textContent = t().png;
+  if (!details.open) return;
+  const cell = (value, tag) => (typeof value === "number" && tag !== "th" ? `<td class="n">${n(value)}</td>` : `<${tag}>${esc(value)}</${tag}>`);
+  const plain = (value, i) => (i === 0 && typeof value === "number" ? `<td>${value}</td>` : cell(value, "td"));
+  const last = chart.head.length - 1;
+  details.querySelector(".rows").innerHTML = `<table><caption class="hidden">${esc(t().charts[name][0])}</caption><thead><tr>${chart.head.map((head, i) => `<th scope="col"${i === last ? ' class="n"' : ""}>${esc(head)}</th>`).join("")}</tr></thead><tbody>${
+    chart.rows.slice(0, SHOWN).map((row) => `<tr>${row.map(plain).join("")}</tr>`).join("")}</tbody></table>`;
+  details.querySelector(".more").textContent = chart.rows.length > SHOWN ? t().more(SHOWN, n(chart.rows.length)) : "";
+}
+function tools(name, chart) {
+  if (name === "modalities") {
+    document.querySelectorAll("[data-level]").forEach((button) => { button.textContent = t()[button.dataset.level]; button.setAttribute("aria-pressed", String(button.dataset.level === state.level)); });
+    $("levels").setAttribute("aria-label", t().level);
+  }
+  if (name === "generics-by-year") {
+    const slide = $("slide");
+    slide.max = Math.max(0, chart.years.length - 1); slide.value = Math.max(0, chart.years.indexOf(chart.year));
+    slide.setAttribute("aria-label", t().year); slide.setAttribute("aria-valuetext", String(chart.year || ""));
+    $("play").textContent = state.playing ? t().pause : t().play;
+    $("play").disabled = slide.disabled = chart.years.length < 2;
+  }
+}
+const quoted = (value) => (/[",\n]/.test(value) ? `"${String(value).replace(/"/g, '""')}"` : String(value));
+const csvOf = (name) => [drawn[name].head, ...drawn[name].rows].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
+function save(name, kind, href) { const link = document.createElement("a"); link.href = href; link.download = `${name}.${kind}`; link.click(); }
+const sum = (cells) => { let total = 0; for (const [, count] of cells) total += count; return total; };
+function head() {
+  document.documentElement.lang = state.language; document.title = t().title;
+  document.querySelectorAll("[data-t]").forEach((element) => { element.textContent = t()[element.dataset.t]; });
+  document.querySelectorAll("[data-lang]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.lang === state.language)));
+  $("told").textContent = t().told(n(sum(robberies())), n(sum(crimes())));
+}
+function options() {
+  const fill = (id, entries) => { const select = $(id); select.innerHTML = `<option value="">${t().every}</option>${entries}`; select.value = state[id]; };
+  const list = (names, sign = "") => names.map((name, i) => [i, name]).sort((a, b) => a[1].localeCompare(b[1], "es")).map(([i, name]) => `<option value="${sign}${i}">${esc(name)}</option>`).join("");
+  fill("department", list(departments.map((row) => row[1])));
+  fill("weapon", list(D.weapons));
+  fill("kind", `<optgroup label="${t().robberyKinds}">${list(D.kinds, "k")}</optgroup><optgroup label="${t().generics}">${list(D.generics, "g")}</optgroup>`);
+  $("years").innerHTML = D.years.map((year) => `<label><input type="checkbox" value="${year}"${state.years.has(year) ? " checked" : ""}>${year || t().unknown}</label>`).join("");
+}
+/* One chart a turn, the first at once: the page stays awake. A later call ends an earlier one. */
+let turn = 0;
+async function drawAll() {
+  const mine = ++turn;
+  document.documentElement.removeAttribute("data-drawn");
+  head();
+  for (const name of NAMES) {
+    await draw(name);
+    if (mine !== turn) return;
+    if (!document.documentElement.dataset.first) document.documentElement.dataset.first = String(Math.round(performance.now()));
+    await new Promise((done) => setTimeout(done, 0));
+    if (mine !== turn) return;
+  }
+  document.documentElement.dataset.drawn = "yes";
+}
+function stop() { clearInterval(state.playing); state.playing = 0; }
+function step() {
+  const { years, year } = drawn["generics-by-year"];
+  if (!years.length) { stop(); return; }
+  state.year = years[(years.indexOf(year) + 1) % years.length];
+  draw("generics-by-year");
+}
+window.calco = { csv: csvOf, names: NAMES };
+options();
+for (const id of ["department", "kind", "weapon"]) $(id).addEventListener("change", (event) => { state[id] = event.target.value; drawAll(); });
+$("years").addEventListener("change", (event) => { const year = Number(event.target.value); if (event.target.checked) state.years.add(year); else state.years.delete(year); drawAll(); });
+$("reset").addEventListener("click", () => { state.years = new Set(D.years); state.department = state.kind = state.weapon = ""; options(); drawAll(); });
+document.querySelectorAll("[data-lang]").forEach((button) => button.addEventListener("click", () => { state.language = button.dataset.lang; options(); drawAll(); }));
+document.querySelectorAll("[data-level]").forEach((button) => button.addEventListener("click", () => { state.level = button.dataset.level; draw("modalities"); }));
+$("slide").addEventListener("input", (event) => { stop(); state.year = drawn["generics-by-year"].years[Number(event.target.value)]; draw("generics-by-year"); });
+$("play").addEventListener("click", () => { if (state.playing) stop(); else { state.playing = setInterval(step, 1100); step(); } $("play").textContent = state.playing ? t().pause : t().play; });
+for (const name of NAMES) {
+  const details = $(`table-${name}`);
+  details.addEventListener("toggle", () => drawn[name] && table(name, drawn[name]));
+  details.querySelector(".csv").addEventListener("click", () => save(name, "csv", URL.createObjectURL(new Blob([csvOf(name)], { type: "text/csv" }))));
+  details.querySelector(".png").addEventListener("click", async () => save(name, "png", await pngOf(name)));
+}
+const pngOf = (name, width = 1100, height = 640) => Plotly.toImage($(`plot-${name}`), { format: "png", width, height, scale: 2 });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
+window.addEventListener("beforeprint", () => NAMES.forEach((name) => { draw(name); }));
+window.addEventListener("afterprint", drawAll);
+drawAll().then(async () => {
+  if (!location.hash.startsWith("#png=")) return;
+  for (const name of decodeURIComponent(location.hash.slice(5)).split(",")) { // for calco crime chart, which reads the page
+    const picture = document.createElement("img");
+    picture.id = `png-${name}`; picture.alt = ""; picture.src = drawn[name].rows.length ? await pngOf(name) : "data:,";
+    document.body.append(picture);
+  }
+  document.documentElement.dataset.pictures = "yes";
+});

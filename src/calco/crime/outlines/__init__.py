@@ -1,0 +1,1 @@
+"""Outlines of Peru's departments; SOURCES.txt tells where they come from."""

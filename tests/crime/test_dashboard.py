@@ -1,0 +1,226 @@
+"""The page of charts, opened in a real browser, and the charts as files."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from calco import CalcoError
+from calco.cli import main
+from calco.crime.charts import CHARTS
+from calco.crime.cubes import Cube
+from calco.crime.dashboard import DashboardConfig, dashboard, page, read
+from calco.crime.drawing import ChartConfig, csv_of, draw
+from calco.crime.generate import GenerateConfig, generate
+from calco.crime.load import LoadConfig, load
+from crime.test_robberies import written
+from support import find_chromium
+
+pytest.importorskip("ibis")
+pytest.importorskip("plotly")
+
+# District, kind, weapon, date, age, occupation; one of them with what would break a page that trusts its data.
+ROBBERIES = [
+    ("San Juan de Lurigancho", "Asalto", "Pistola", "3/12/2016", "22-34", "Chofer"),
+    ("San Juan de Lurigancho", "Asalto", "Pistola", "4/1/2017", "35-55", "Chofer"),
+    ("San Juan de Lurigancho", "Hurto", "", "5/1/2017", "", "Abogado"),
+    ("Surco", "Asalto", "Arma blanca", "6/4/2017", "22-34", "</script><script>alert(1)</script>"),
+    ("Callao", "Hurto", "Pistola", "7/4/2017", "", ""),
+]
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("crime")
+    names = ("DISTRITO", "MODALIDAD DE ROBO", "TIPO DE ARMA", "FECHA", "EDAD VICTIMA", "OCUPACIÓN")
+    written(folder, *(dict(zip(names, row, strict=True)) for row in ROBBERIES))
+    (folder / "kinds.csv").write_text("Crimen;Descripcion\nAsalto;Con violencia\nHurto;Sin violencia\n")
+    generate(GenerateConfig(out=str(folder / "datacrim.parquet"), rows=20_000))
+    to = str(folder / "crime.duckdb")
+    files = {"robberies": str(folder / "robberies.csv"), "kinds": str(folder / "kinds.csv")}
+    load(LoadConfig(datacrim=str(folder / "datacrim.parquet"), to=to, **files))  # type: ignore[arg-type]
+    return to
+
+
+@pytest.fixture(scope="module")
+def cube(url: str) -> Cube:
+    return read(url)
+
+
+@pytest.fixture(scope="module")
+def file(url: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return dashboard(DashboardConfig(source=url, out=str(tmp_path_factory.mktemp("page") / "crime.html")))
+
+
+def tab_of(browser: Any, file: Path, scheme: str) -> Any:
+    tab = browser.new_page(color_scheme=scheme, viewport={"width": 1200, "height": 900})
+    tab.set_default_timeout(120_000)
+    tab.said = []
+    tab.on("console", lambda message: tab.said.append(message.text))
+    tab.on("pageerror", lambda error: tab.said.append(str(error)))
+    tab.on("request", lambda asked: asked.url.startswith("http") and tab.said.append(asked.url))
+    tab.goto(file.as_uri())
+    ready(tab)
+    return tab
+
+
+@pytest.fixture(scope="module")
+def light(browser: Any, file: Path) -> Any:
+    tab = tab_of(browser, file, "light")
+    yield tab
+    tab.close()
+
+
+@pytest.fixture
+def opened(light: Any) -> Any:
+    """The page as it opens."""
+    light.click("#reset")
+    light.click("[data-lang=es]")
+    ready(light)
+    light.said.clear()
+    return light
+
+
+def ready(tab: Any) -> None:
+    tab.wait_for_selector("html[data-drawn=yes]", timeout=120_000)
+
+
+def csv_on_page(tab: Any, name: str) -> list[list[str]]:
+    """A chart's rows, as the page has added them up."""
+    return list(csv.reader(io.StringIO(tab.evaluate(f"window.calco.csv('{name}')"))))
+
+
+def total(tab: Any, name: str, column: int = -1) -> int:
+    return sum(int(row[column]) for row in csv_on_page(tab, name)[1:])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_chart_is_drawn_without_an_error_or_a_network(
+    browser: Any, file: Path, light: Any, cube: Cube, scheme: str
+) -> None:
+    opened = light if scheme == "light" else tab_of(browser, file, scheme)
+    assert opened.locator(".chart").count() == len(CHARTS) == 11
+    for name in CHARTS:
+        assert opened.locator(f"#plot-{name} svg.main-svg").count() >= 1, name
+        assert len(opened.locator(f"#plot-{name}").get_attribute("aria-label")) > 20
+    assert opened.said == []
+    assert opened.locator("#told").inner_text().startswith(f"{sum(cube['robberies'][-1])} robos y ")
+
+
+def test_the_tables_of_the_page_are_those_of_the_files(opened: Any, cube: Cube) -> None:
+    opened.evaluate("document.getElementById('table-kinds').open = true")
+    with opened.expect_download() as download:
+        opened.click("#table-kinds .csv")
+    assert Path(download.value.path()).read_text() == "Tipo de robo,Robos\nAsalto,3\nHurto,2\n"
+    opened.evaluate("document.getElementById('table-kinds').open = false")
+    for name in CHARTS:
+        assert csv_on_page(opened, name)[1:] == list(csv.reader(io.StringIO(csv_of(name, cube))))[1:], name
+
+
+def test_filters_act_on_the_charts(opened: Any, cube: Cube) -> None:
+    crimes = total(opened, "places")
+    opened.select_option("#department", label="Callao")
+    ready(opened)
+    assert csv_on_page(opened, "robberies-by-district")[1:] == [["Callao", "Callao", "1"]]
+    assert {row[0] for row in csv_on_page(opened, "places")[1:]} == {"Callao"}
+    assert total(opened, "modalities") == total(opened, "places") < crimes
+    opened.click("#reset")
+    ready(opened)
+    opened.uncheck("#years input[value='2017']")
+    ready(opened)
+    assert total(opened, "robberies-by-district") == 1
+    assert "2017" not in {row[0] for row in csv_on_page(opened, "generics-by-year")}
+    opened.check("#years input[value='2017']")
+    opened.select_option("#weapon", label="Pistola")
+    ready(opened)
+    assert total(opened, "kinds") == total(opened, "ages") == total(opened, "occupations") == 3
+    assert "no dice el arma" in opened.locator("#about-places").inner_text()
+    assert total(opened, "places") == crimes
+    opened.select_option("#weapon", "")
+    opened.select_option("#kind", label="CONTRA EL PATRIMONIO")
+    ready(opened)
+    assert {row[2] for row in csv_on_page(opened, "modalities")[1:]} == {"CONTRA EL PATRIMONIO"}
+    assert total(opened, "places") == total(opened, "modalities") == total(opened, "map", 1) < crimes
+    assert opened.said == []
+
+
+def test_levels_years_and_languages(opened: Any) -> None:
+    opened.click("[data-level=generic]")
+    assert opened.locator("[data-level=generic]").get_attribute("aria-pressed") == "true"
+    first = opened.locator("#title-generics-by-year").inner_text()
+    opened.locator("#slide").press("Home")
+    assert opened.locator("#title-generics-by-year").inner_text() != first
+    opened.click("#play")
+    assert opened.locator("#play").inner_text() == "Pausa"
+    opened.click("#play")
+    opened.click("[data-lang=en]")
+    ready(opened)
+    assert opened.title() == "Crime in Peru"
+    assert opened.locator("html").get_attribute("lang") == "en"
+    assert "Robberies by district" in opened.locator("#title-robberies-by-district").inner_text()
+    assert opened.locator("label[for=weapon]").inner_text() == "Weapon"
+    assert opened.said == []
+
+
+def test_keyboard_and_names_for_those_who_do_not_see_it(opened: Any) -> None:
+    opened.evaluate("document.activeElement.blur(); window.getSelection().removeAllRanges(); scrollTo(0, 0)")
+    opened.evaluate("document.querySelector('.skip').focus()")  # the first that the keyboard reaches
+    reached = []
+    for _ in range(14):
+        opened.keyboard.press("Tab")
+        reached.append(opened.evaluate("document.activeElement.id || document.activeElement.dataset.lang || ''"))
+    assert [one for one in reached if one in ("es", "en", "department", "kind", "weapon", "reset")] == [
+        "es", "en", "department", "kind", "weapon", "reset",
+    ]  # fmt: skip
+    unnamed = opened.evaluate(
+        "[...document.querySelectorAll('select, input, button')].filter((e) => !e.textContent.trim() && "
+        "!e.labels?.length && !e.getAttribute('aria-label')).map((e) => e.outerHTML)"
+    )
+    assert unnamed == []
+    opened.locator("#table-kinds summary").press("Enter")
+    assert opened.locator("#table-kinds tbody tr").count() == 2
+    assert opened.locator("#table-kinds th[scope=col]").count() == 2
+
+
+def test_nothing_with_these_filters_is_said(opened: Any) -> None:
+    for box in opened.locator("#years input").all():
+        box.uncheck()
+    ready(opened)
+    assert opened.locator(".none").count() == len(CHARTS)
+    assert opened.said == []
+
+
+def test_data_is_never_code(cube: Cube) -> None:
+    text = page(cube)
+    held = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.DOTALL)
+    assert held and any("alert(1)" in name for name in json.loads(held[1])["occupations"])
+    assert "<script>alert" not in text
+
+
+def test_charts_as_files(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    find_chromium()
+    main(["crime", "chart", "kinds", "--from", url, "--out", str(tmp_path)])
+    assert "kinds.csv, kinds.png" in capsys.readouterr().err
+    assert (tmp_path / "kinds.csv").read_text() == "Tipo de robo,Robos\nAsalto,3\nHurto,2\n"
+    from calco import images
+
+    picture = images.read(tmp_path / "kinds.png")
+    assert picture.shape[:2] == (1280, 2200)
+    assert picture.std() > 5  # it is not empty
+
+
+def test_bad_input_is_one_line(url: str, tmp_path: Path) -> None:
+    with pytest.raises(CalcoError, match="there is no chart 'cake'; draw all"):
+        draw("cake", ChartConfig(source=url, out=str(tmp_path)))
+    with pytest.raises(CalcoError, match="no browser-of-nobody, which draws the PNG"):
+        draw("kinds", ChartConfig(source=url, out=str(tmp_path), browser="browser-of-nobody"))
+    with pytest.raises(CalcoError, match="did not draw the page"):
+        draw("kinds", ChartConfig(source=url, out=str(tmp_path), browser="true"))
+    with pytest.raises(CalcoError, match=r"must end in \.html"):
+        DashboardConfig(out="page.pdf")
+    with pytest.raises(CalcoError, match="there is no folder"):
+        dashboard(DashboardConfig(source=url, out=str(tmp_path / "none" / "crime.html")))
