@@ -22,10 +22,11 @@ from calco.inference.model import load, load_info
 from calco.networks.efficientnet_lite import weight_file
 from calco.pairs.augment import AugmentConfig
 from calco.pairs.jitter import JitterConfig
-from calco.training.checkpoint import list_checkpoints, load_checkpoint
+from calco.runs.checkpoint import list_checkpoints, load_checkpoint
+from calco.runs.course import Interrupted
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig
 from calco.training.presets import preset
-from calco.training.run import Interrupted, Run
+from calco.training.run import Run
 from calco.training.train import load_config, train
 from support import requires
 
