@@ -68,6 +68,13 @@ def help_of(verb: str) -> str:
     return told.getvalue()
 
 
+@pytest.mark.parametrize("group", GROUPS)
+def test_a_verb_with_verbs_of_its_own_tells_what_it_does(group: str) -> None:
+    told = help_of(group)
+    assert told.startswith((VERBS[group].__doc__ or "-").splitlines()[0])
+    assert all(f"\n  {verb} " in told for verb in GROUPS[group])
+
+
 def verb_of(line: str) -> str:
     """The verb of a command: one word, or two where a verb has verbs of its own."""
     words = line.split()[1:]

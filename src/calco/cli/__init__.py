@@ -251,14 +251,14 @@ def detect(args: list[str]) -> None:
     """Finds things in pictures and film: trains a detector, measures, shows and watches."""
     from calco.cli.detect import DETECT
 
-    _group("detect", detect, DETECT, args)
+    _group("detect", DETECT, args)
 
 
 def crime(args: list[str]) -> None:
     """Crime in Peru: collects, cleans, loads, asks, draws and foretells."""
     from calco.cli.crime import CRIME
 
-    _group("crime", crime, CRIME, args)
+    _group("crime", CRIME, args)
 
 
 def bench(args: list[str]) -> None:
@@ -339,10 +339,10 @@ VERBS: dict[str, Verb] = {
 }
 
 
-def _group(name: str, verb: Verb, verbs: dict[str, Verb], args: list[str]) -> None:
+def _group(name: str, verbs: dict[str, Verb], args: list[str]) -> None:
     """Runs one of a verb's own verbs."""
     if not args or args[0] in ("-h", "--help", "help"):
-        print(f"{_first_line(verb)}\n\nusage: calco {name} VERB [OPTIONS]\n\n{_listed(verbs)}\n")
+        print(f"{_first_line(VERBS[name])}\n\nusage: calco {name} VERB [OPTIONS]\n\n{_listed(verbs)}\n")
         print(f"calco {name} VERB --help tells a verb's options.")
         sys.exit(0 if args else 2)
     if args[0] not in verbs:
