@@ -37,7 +37,8 @@ class Depthwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """N, C, H, W => N, C, ceil(H / stride), ceil(W / stride)."""
-        return depthwise(x, self.weight, (self.stride[0], self.stride[1]), (2, 2))
+        out = depthwise(x, self.weight, (self.stride[0], self.stride[1]), (2, 2))
+        return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)  # of a norm that was folded into it
 
 
 def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential:
