@@ -14,6 +14,8 @@ from typing import Any
 from calco.errors import CalcoError, printable
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_UMASK = os.umask(0o022)  # it can only be read by setting it
+os.umask(_UMASK)
 
 
 def explain(error: OSError, path: str | Path, doing: str) -> CalcoError:
@@ -68,6 +70,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         # Without fsync a power cut may leave the new name with the old or no contents.
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
+        # Some libraries write for the owner alone; a model is for whoever may read the folder.
+        temporary.chmod(0o666 & ~_UMASK)
         os.replace(temporary, final)
     except OSError as error:
         raise explain(error, final, "write") from error

@@ -14,7 +14,7 @@ from calco import images
 from calco.cli import main
 from calco.detection.choosing import choose
 from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
-from calco.detection.learning.feed import BoxedPictures, batches
+from calco.detection.learning.feed import BoxedPictures, load_batch
 from calco.detection.learning.run import DetectionRun
 from calco.detection.learning.setup import open_boxes
 from calco.detection.learning.train import load_detect_config, train_detector
@@ -26,6 +26,7 @@ from calco.networks.efficientnet_lite import weight_file
 from calco.pairs.boxes_play import BoxAugmentConfig, no_play
 from calco.runs.config import ComputeConfig, LimitConfig
 from calco.runs.course import Interrupted
+from calco.runs.feed import batches
 from detection.shapes import CLASSES, draw_shapes
 
 TINY = {
@@ -123,7 +124,9 @@ def test_resumed_equals_uninterrupted(pictures: Path, run: Path, tmp_path: Path,
 
 def test_workers_change_nothing(pictures: Path) -> None:
     data, _ = open_boxes(tiny(pictures, Path("nowhere")))
-    given = [list(batches(data.train, seed=0, epoch=1, batch=4, skip=1, workers=workers)) for workers in (0, 3)]
+    given = [
+        list(batches(load_batch, data.train, seed=0, epoch=1, batch=4, skip=1, workers=workers)) for workers in (0, 3)
+    ]
     assert len(given[0]) == len(given[1]) > 3
     for one, other in zip(*given, strict=True):
         assert torch.equal(one.pictures, other.pictures)

@@ -23,8 +23,9 @@ from calco.pairs.opening import open_source
 from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.pairs.sources import SourceConfig
 from calco.runs.compute import choose_workers
+from calco.runs.feed import batches
 from calco.training.config import ComputeConfig
-from calco.training.feed import batches, throughput
+from calco.training.feed import load_batch, throughput
 from calco.training.loop import Batch
 
 
@@ -46,7 +47,7 @@ def dataset(folder: Path, **options: object) -> PairDataset:
 
 
 def feed(data: PairDataset, workers: int, epoch: int = 0, skip: int = 0) -> list[Batch]:
-    return list(batches(data, seed=5, epoch=epoch, batch=4, skip=skip, workers=workers))
+    return list(batches(load_batch, data, seed=5, epoch=epoch, batch=4, skip=skip, workers=workers))
 
 
 def same(one: list[Batch], other: list[Batch]) -> bool:
@@ -89,7 +90,9 @@ def test_what_a_worker_cannot_do_reaches_the_loop(folder: Path, workers: int) ->
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, CalcoError])
 def test_a_loop_that_ends_early_leaves_no_threads(folder: Path, stop: type[BaseException]) -> None:
     def loop() -> None:
-        with contextlib.closing(batches(dataset(folder), seed=5, epoch=0, batch=1, skip=0, workers=3)) as ready:
+        with contextlib.closing(
+            batches(load_batch, dataset(folder), seed=5, epoch=0, batch=1, skip=0, workers=3)
+        ) as ready:
             assert len(list(itertools.islice(ready, 2))) == 2
             assert workers_alive()
             raise stop("enough")
@@ -101,7 +104,7 @@ def test_a_loop_that_ends_early_leaves_no_threads(folder: Path, stop: type[BaseE
 
 def test_workers_read_while_the_loop_computes(folder: Path) -> None:
     data = dataset(folder)
-    with contextlib.closing(batches(data, seed=5, epoch=0, batch=4, skip=0, workers=2)) as ready:
+    with contextlib.closing(batches(load_batch, data, seed=5, epoch=0, batch=4, skip=0, workers=2)) as ready:
         next(ready)
         until = time.monotonic() + 30
         while data.cached_bytes < 20 * 28 * 28 * 3 and time.monotonic() < until:

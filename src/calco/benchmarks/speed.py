@@ -24,7 +24,8 @@ from calco.pairs.preparing.config import PrepareConfig
 from calco.pairs.preparing.prepare import prepare
 from calco.pairs.recipes import RecipeConfig
 from calco.pairs.types import generator
-from calco.training.feed import batches
+from calco.runs.feed import batches
+from calco.training.feed import load_batch
 from calco.training.loop import Batch, Networks, training_step
 from calco.training.setup import open_data
 
@@ -124,7 +125,7 @@ def _data_set(setting: Setting) -> tuple[PairDataset, list[str]]:
 
 def _feed(setting: Setting, pairs: PairDataset, epoch: int) -> Generator[Batch, None, None]:
     """The batches of a pass, as a training gets them."""
-    return batches(pairs, seed=setting.config.seed, epoch=epoch, batch=max(setting.sizes.batches), skip=0)
+    return batches(load_batch, pairs, seed=setting.config.seed, epoch=epoch, batch=max(setting.sizes.batches), skip=0)
 
 
 def _drain(setting: Setting, pairs: PairDataset, epoch: int) -> None:

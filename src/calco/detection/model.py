@@ -1,7 +1,5 @@
 """The model folder of a detector, and the Detector that is loaded from it."""
 
-import shutil
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +7,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from calco import images
@@ -19,8 +15,8 @@ from calco.detection.architectures import build_network
 from calco.detection.boxes import nms
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError
-from calco.files import explain, read_json, write_json
 from calco.images import Image
+from calco.inference.folder import DESCRIPTION, find_folder, read_description, read_weights, save_folder, unfitting
 from calco.networks.machine import choose_device, choose_precision
 from calco.pairs.boxes_play import letterbox
 from calco.pairs.sources import SourceConfig
@@ -198,23 +194,8 @@ def save_detector(folder: Path, info: DetectorInfo, network: DetectionNetwork | 
         CalcoError: When it cannot be written; what stood there before then still stands.
     """
     weights = network if isinstance(network, dict) else network.state_dict()
-    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
-    old = folder.with_name(f".{folder.name}.old")
-    try:
-        fresh.mkdir(parents=True)
-        # Copies: weights that a network uses twice may not be one piece of memory in the file.
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()},
-                  fresh / "model.safetensors")  # fmt: skip
-        write_json(fresh / "model.json", to_record(info))
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    except (OSError, SafetensorError) as error:
-        raise explain(error if isinstance(error, OSError) else OSError(str(error)), folder, "write") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    # Copies: weights that a network uses twice may not be one piece of memory in the file.
+    save_folder(folder, to_record(info), {name: tensor.clone() for name, tensor in weights.items()})
 
 
 def detector_folder(path: str | Path) -> Path:
@@ -223,19 +204,8 @@ def detector_folder(path: str | Path) -> Path:
     Raises:
         CalcoError: When there is none.
     """
-    given = Path(path)
-    if given.is_file():
-        raise CalcoError(f"{given} is a file, not a detector; name the folder of a run or of a model")
-    for folder in (given, given / "model", given / ".model.old"):
-        if (folder / "model.json").is_file():
-            return folder
-    if not given.exists():
-        raise CalcoError(f"there is no {given}; name a run of calco detect train, or a model folder")
-    if (given / "config.yaml").is_file():
-        raise CalcoError(
-            f"the run {given} has no model yet; let it train for an epoch: calco detect train --resume {given}"
-        )
-    raise CalcoError(f"{given} holds no model.json, so it is neither a run nor a model; name the folder that does")
+    names = "a run of calco detect train, a model folder, or a file that calco detect export wrote"
+    return find_folder(path, command="calco detect train", names=names)
 
 
 def load_detector_info(path: str | Path) -> DetectorInfo:
@@ -244,15 +214,9 @@ def load_detector_info(path: str | Path) -> DetectorInfo:
     Raises:
         CalcoError: When it is missing, of a newer format, damaged, or describes a translator.
     """
-    file = detector_folder(path) / "model.json"
-    record = read_json(file)
-    if not isinstance(record.get("format"), int):
-        raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
-    if record["format"] > FORMAT:
-        raise CalcoError(
-            f"{file} is of format {record['format']}, and this Calco reads up to {FORMAT}; "
-            "update Calco: pip install --upgrade calco"
-        )
+    folder = detector_folder(path)
+    record = read_description(folder, FORMAT)
+    file = folder / DESCRIPTION
     if record.get("kind") != KIND:
         raise CalcoError(f"{file} describes a translator, not a detector; name what calco detect train made")
     return from_record(DetectorInfo, record, file)
@@ -274,20 +238,11 @@ def load_detector(path: str | Path, *, device: str = "auto", precision: str = "a
     dtype = choose_precision(precision, chosen)
     folder = detector_folder(path)
     info = load_detector_info(folder)
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise CalcoError(f"{weights} is missing, so the detector cannot be loaded; copy the whole folder again")
-    try:
-        tensors = load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise CalcoError(f"{weights} is damaged ({error}); copy the whole folder again") from error
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values() if tensor.is_floating_point()):
-        raise CalcoError(f"{weights} is damaged (some weights are no finite numbers); copy the whole folder again")
+    tensors = read_weights(folder)
     try:
         network = build_network(info.architecture, info.settings, len(info.classes))
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise CalcoError(f"{weights} does not fit its model.json ({reason}); copy the whole folder again") from error
+        raise unfitting(folder, error) from error
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Detector(info, network, device=chosen, precision=dtype)

@@ -1,8 +1,6 @@
 """The model folder, and the Translator that is loaded from it."""
 
 import contextlib
-import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,17 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco import images
 from calco.errors import CalcoError
-from calco.files import explain, read_json, write_json
 from calco.images import Image
 from calco.images.strips import Whole
 from calco.inference.adapt import adapted
+from calco.inference.folder import (
+    DESCRIPTION,
+    find_folder,
+    read_description,
+    read_weights,
+    save_folder,
+    unfitting,
+)
 from calco.inference.overlay import Overlay, overlaid
 from calco.inference.tiling import Band, Padded, Rows, blended, split_tiles, whole_tiles
 from calco.networks import Generator, GeneratorConfig, build_generator
@@ -258,25 +261,12 @@ def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_t
     Raises:
         CalcoError: When it cannot be written; what stood there before then still stands.
     """
-    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
-    old = folder.with_name(f".{folder.name}.old")
-    try:
-        fresh.mkdir(parents=True)
-        save_file(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, fresh / "model.safetensors"
-        )
+
+    def beside(fresh: Path) -> None:
         if mean_target is not None:
             images.write(fresh / _mean_name(info), mean_target)
-        write_json(fresh / "model.json", to_record(info))
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
-    except (OSError, SafetensorError) as error:
-        raise explain(error if isinstance(error, OSError) else OSError(str(error)), folder, "write") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+
+    save_folder(folder, to_record(info), weights, beside)
 
 
 def _mean_name(info: ModelInfo) -> str:
@@ -290,17 +280,7 @@ def model_folder(path: str | Path) -> Path:
     Raises:
         CalcoError: When there is none.
     """
-    given = Path(path)
-    if given.is_file():
-        raise CalcoError(f"{given} is no model; name a run, a model folder, or a file that calco export wrote")
-    for folder in (given, given / "model", given / ".model.old"):
-        if (folder / "model.json").is_file():
-            return folder
-    if not given.exists():
-        raise CalcoError(f"there is no {given}; name a run or a model folder (one that holds model.json)")
-    if (given / "config.yaml").is_file():
-        raise CalcoError(f"the run {given} has no model yet; let it train for an epoch: calco train --resume {given}")
-    raise CalcoError(f"{given} holds no model.json, so it is neither a run nor a model; name the folder that does")
+    return find_folder(path, command="calco train", names="a run, a model folder, or a file that calco export wrote")
 
 
 def load_info(path: str | Path) -> ModelInfo:
@@ -313,26 +293,21 @@ def load_info(path: str | Path) -> ModelInfo:
 
     if is_exported(path):
         return describe(path).info
-    file = model_folder(path) / "model.json"
-    record = read_json(file)
-    if not isinstance(record.get("format"), int):
-        raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
+    folder = model_folder(path)
+    record = read_description(folder, FORMAT)
+    file = folder / DESCRIPTION
     if record.get("kind") == "detector":
         raise CalcoError(f"{file} describes a detector, not a translator; use it by calco detect predict or evaluate")
-    if record["format"] > FORMAT:
-        raise CalcoError(
-            f"{file} is of format {record['format']}, and this Calco reads up to {FORMAT}; "
-            "update Calco: pip install --upgrade calco"
-        )
     return from_record(ModelInfo, record, file)
 
 
-def _fitting(info: ModelInfo, tensors: dict[str, Tensor], weights: Path) -> Generator:
-    """The network that `model.json` describes, with these weights.
+def _fitting(info: ModelInfo, folder: Path) -> Generator:
+    """The network that a folder describes, with its weights.
 
     Raises:
-        CalcoError: When they are those of another network.
+        CalcoError: When they are missing, damaged, or those of another network.
     """
+    tensors = read_weights(folder)
     try:
         # First without memory: what a damaged description claims may be larger than the machine.
         with torch.device("meta"):
@@ -341,8 +316,7 @@ def _fitting(info: ModelInfo, tensors: dict[str, Tensor], weights: Path) -> Gene
         generator = build_generator(info.generator, info.in_channels, info.out_channels)
         generator.load_state_dict(tensors)
     except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise CalcoError(f"{weights} does not fit its model.json ({reason}); copy the whole folder again") from error
+        raise unfitting(folder, error) from error
     return generator
 
 
@@ -367,16 +341,7 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> 
     dtype = choose_precision(precision, chosen)
     folder = model_folder(path)
     info = load_info(folder)
-    weights = folder / "model.safetensors"
-    if not weights.is_file():
-        raise CalcoError(f"{weights} is missing, so the model cannot be loaded; copy the whole folder again")
-    try:
-        tensors = load_file(weights)
-    except (SafetensorError, OSError) as error:
-        raise CalcoError(f"{weights} is damaged ({error}); copy the whole folder again") from error
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-        raise CalcoError(f"{weights} is damaged (some weights are no finite numbers); copy the whole folder again")
-    generator = _fitting(info, tensors, weights)
+    generator = _fitting(info, folder)
     generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = folder / _mean_name(info)
     return Translator(

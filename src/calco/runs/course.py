@@ -9,23 +9,30 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+import torch
 from torch import Tensor
 
+from calco import __version__, images
 from calco.console import warn
 from calco.errors import CalcoError
-from calco.files import make_folder
+from calco.files import make_folder, write_json
+from calco.images import Image
 from calco.runs.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
-from calco.runs.config import LimitConfig, RunKeepConfig
+from calco.runs.compute import choose_workers
+from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
+from calco.runs.data import Readable, RunData
+from calco.runs.feed import LoadsBatch, batches
 from calco.runs.journal import Journal, ProgressLine, Window
-from calco.runs.processes import Team
+from calco.runs.processes import ALONE, Team
+from calco.runs.sheets import write_film
 
 
 class Interrupted(KeyboardInterrupt):
     """The person or the system asked the run to stop; a checkpoint has been written."""
 
 
-class Sharing(Protocol):
-    """What a run takes at once."""
+class TakesBatches(Protocol):
+    """How much a run takes at once."""
 
     @property
     def batch(self) -> int:
@@ -40,7 +47,32 @@ class Sharing(Protocol):
         """The step size."""
 
 
+class RunConfig(Protocol):
+    """What every run's configuration says."""
+
+    @property
+    def seed(self) -> int:
+        """From which every chance derives."""
+
+    @property
+    def limit(self) -> LimitConfig:
+        """When to stop."""
+
+    @property
+    def keep(self) -> RunKeepConfig:
+        """What is measured and kept."""
+
+    @property
+    def optimiser(self) -> TakesBatches:
+        """How much is taken at once."""
+
+    @property
+    def compute(self) -> ComputeConfig:
+        """Where and how it is computed."""
+
+
 B = TypeVar("B")
+D = TypeVar("D", bound=Readable)
 
 
 class Course(ABC, Generic[B]):
@@ -49,12 +81,11 @@ class Course(ABC, Generic[B]):
     What is learned, from what, and how it is validated, is the subclass's matter.
 
     Args:
+        config: The whole configuration, resolved.
         folder: The run's folder.
+        data: The pictures.
+        device: Where this process computes.
         team: The processes that learn together; the first one of them validates and writes.
-        limit: When to stop.
-        keep: What is measured and kept.
-        options: How much is taken at once.
-        num_items: Items in one pass.
 
     Raises:
         CalcoError: When there are fewer items to train on than all processes take at once.
@@ -66,16 +97,20 @@ class Course(ABC, Generic[B]):
     """What the items are called."""
     steadier: ClassVar[str]
     """Options that make a run steadier, beside a lower rate."""
+    data: RunData[Any]
 
     def __init__(
-        self, folder: Path, team: Team, limit: LimitConfig, keep: RunKeepConfig, options: Sharing, num_items: int
+        self, config: RunConfig, folder: Path, data: RunData[Any], device: torch.device, team: Team = ALONE
     ) -> None:
-        self.folder, self.team, self.limit, self.keep, self.options = folder, team, limit, keep, options
-        self.num_items = num_items
-        at_once = team.world * options.batch
+        self._config, self.folder, self.data, self.device, self.team = config, folder, data, device, team
+        self.limit, self.keep, self.options = config.limit, config.keep, config.optimiser
+        self.num_items = num_items = len(data.train)
+        data.train.cache_bytes //= team.here  # memory is one, however many share it
+        self._provenance: dict[str, Any] | None = None
+        at_once = team.world * self.options.batch
         if team.world > 1 and at_once > num_items:
             raise CalcoError(
-                f"{team.world} processes with --batch {options.batch} take {at_once} {self.items} at once, and "
+                f"{team.world} processes with --batch {self.options.batch} take {at_once} {self.items} at once, and "
                 f"there are {num_items} to train on; give fewer --processes or a smaller --batch"
             )
         self.step = self.epoch = self.batch_in_epoch = 0
@@ -154,10 +189,47 @@ class Course(ABC, Generic[B]):
     def put_back(self, tensors: dict[str, Tensor]) -> None:
         """Puts back what `state` gave."""
 
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """A digest of the names of the training items, in order."""
+    def batches(self, load: LoadsBatch[D, B], items: D, skip: int) -> Generator[B, None, None]:
+        """The batches of the present epoch from the `skip`-th on, of this process, as `calco.runs.feed.batches`."""
+        return batches(
+            load,
+            items,
+            seed=self._config.seed,
+            epoch=self.epoch,
+            batch=self.options.batch,
+            skip=skip,
+            workers=choose_workers(self._config.compute.workers, self.device),
+            pinned=self.device.type == "cuda",
+            rank=self.team.rank,
+            world=self.team.world,
+        )
+
+    def tell(self, journal: Journal, scores: Mapping[str, float], sheet: Image) -> None:
+        """Logs the scores of a validation, and keeps the sheet of its samples: HWC `uint8`."""
+        journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=scores)
+        images.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", sheet)
+        journal.picture(self.step, "samples", sheet)
+
+    def provenance(self) -> dict[str, Any]:
+        """What made a model: the versions, the pictures, the epoch."""
+        if self._provenance is None:
+            self._provenance = {"calco": __version__, "torch": str(torch.__version__), **self.data.provenance()}
+        return {**self._provenance, "epoch": self.epoch}
+
+    def finish(self) -> None:
+        """Draws the film of the samples, and lists what was left out."""
+        for damaged in self.team.every(self.data.train.damaged):
+            self.data.train.damaged.update(damaged)
+        if not self.team.first:
+            return
+        sheets = sorted((self.folder / "samples").glob("step-*.png"))
+        if sheets:
+            write_film(sheets, self.folder / "evolution.mp4")
+        if left_out := self.data.left_out():
+            listed = self.folder / "left_out.json"
+            write_json(listed, left_out)
+            name, reason = next(iter(left_out.items()))
+            warn(f"{len(left_out)} pictures were left out, such as {name}: {reason}; all are listed in {listed}")
 
     def meta(self) -> dict[str, Any]:
         """What a checkpoint says besides its tensors: the position."""
@@ -172,7 +244,7 @@ class Course(ABC, Generic[B]):
             "validated": self.validated,
             "window": self.window.state(),
             "last_window": self.last_window.state(),
-            "training_pairs": self.fingerprint,
+            "training_pairs": self.data.fingerprint,
         }
 
     def save(self) -> None:
@@ -193,7 +265,7 @@ class Course(ABC, Generic[B]):
         self._clock = self.seconds_before
         self.best, self.validated = meta["best"], meta["validated"]
         self.window, self.last_window = Window(meta["window"]), Window(meta["last_window"])
-        if meta["training_pairs"] != self.fingerprint:
+        if meta["training_pairs"] != self.data.fingerprint:
             warn("the training pictures are not those that the run began with; it goes on with what is there now")
 
     def train(self, journal: Journal, line: ProgressLine) -> None:

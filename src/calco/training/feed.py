@@ -1,19 +1,15 @@
-"""Batches in an order that derives from the seed alone, prepared while the networks compute."""
+"""Pairs in batches."""
 
 import contextlib
 import math
 import time
-from collections import deque
-from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from calco.pairs.dataset import EpochSampler, PairDataset
+from calco.pairs.dataset import PairDataset
+from calco.runs.feed import batches
 from calco.training.loop import Batch, signed
 
 
@@ -78,55 +74,6 @@ def _weighed(weights: list[Tensor], pinned: bool) -> Tensor:
     return stack.whole
 
 
-def batches(
-    dataset: PairDataset,
-    *,
-    seed: int,
-    epoch: int,
-    batch: int,
-    skip: int,
-    workers: int = 1,
-    pinned: bool = False,
-    rank: int = 0,
-    world: int = 1,
-) -> Generator[Batch, None, None]:
-    """The batches of an epoch from the `skip`-th on, the same in the same order with any number of workers.
-
-    Workers are threads, each with a whole batch at a time, which stay some batches ahead: they start at once, share the
-    pictures that are kept, and end with the loop. Decoding and resizing release Python's lock.
-
-    Args:
-        dataset: What makes the pairs.
-        seed: The seed of the run.
-        epoch: The pass over the pictures, from 0.
-        batch: Pairs in a batch.
-        skip: Batches of the epoch that an interrupted run has seen already.
-        workers: Threads; 0 makes each batch when it is asked for.
-        pinned: As in `load_batch`.
-        rank: Which of several processes this one is; it gets the batches that are its own.
-        world: How many processes there are.
-    """
-    order = list(EpochSampler(len(dataset), batch, seed, epoch, start=skip, rank=rank, world=world))
-    parts = [order[start : start + batch] for start in range(0, len(order), batch)]
-    cv2.setNumThreads(1)  # the cores belong to the networks, and threads that wait for work turn in circles
-    load = partial(load_batch, dataset, pinned=pinned)
-    if not workers:
-        yield from map(load, parts)
-        return
-    waiting: deque[Future[Batch]] = deque()
-    with ThreadPoolExecutor(workers, "calco-feed") as pool:
-        try:
-            for part in parts:
-                waiting.append(pool.submit(load, part))
-                if len(waiting) > 2 * workers + 2:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
 def throughput(
     dataset: PairDataset, *, batch: int, workers: int = 1, epoch: int = 0, seconds: float = math.inf
 ) -> float:
@@ -135,13 +82,13 @@ def throughput(
     Args:
         dataset: The first pass over it reads and fits the pictures, later ones find those that are kept.
         batch: Pairs in a batch.
-        workers: As in `batches`.
+        workers: As of `calco.runs.feed.batches`.
         epoch: Which one.
         seconds: Ends after so many; by default after one epoch.
     """
     started, pairs = time.monotonic(), 0
     with contextlib.closing(
-        batches(dataset, seed=dataset.seed, epoch=epoch, batch=batch, skip=0, workers=workers)
+        batches(load_batch, dataset, seed=dataset.seed, epoch=epoch, batch=batch, skip=0, workers=workers)
     ) as feed:
         for ready in feed:
             pairs += len(ready.input)

@@ -2,25 +2,21 @@
 
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from calco import __version__, images
-from calco.console import say, warn
-from calco.files import make_folder, write_json
+from calco import images
+from calco.console import say
 from calco.images import Image
 from calco.inference.model import ModelInfo, Translator, save_model
 from calco.pairs.types import generator
-from calco.runs.compute import choose_workers, ready_device
+from calco.runs.compute import ready_device
 from calco.runs.course import Course
 from calco.runs.journal import Journal
 from calco.runs.processes import ALONE, Team
-from calco.runs.sheets import write_film
 from calco.training.config import TrainConfig
-from calco.training.feed import batches
+from calco.training.feed import load_batch
 from calco.training.loop import Batch, Networks, rate_at, training_step
 from calco.training.objectives import balance
 from calco.training.samples import grid
@@ -43,20 +39,13 @@ class Run(Course[Batch]):
 
     command, items = "calco train", "pairs"
     steadier = "--precision fp32 or --objective.gan least-squares"
+    data: Data
 
     def __init__(self, config: TrainConfig, folder: Path, data: Data, team: Team = ALONE) -> None:
-        super().__init__(folder, team, config.limit, config.keep, config.optimiser, len(data.train))
-        self.config, self.data = config, data
-        self.device = ready_device(config.compute, team)
-        data.train.cache_bytes //= team.here  # memory is one, however many share it
+        super().__init__(config, folder, data, ready_device(config.compute, team), team)
+        self.config = config
         self.networks = Networks(config, data.in_channels, data.out_channels, self.device, team)
-        self._provenance: dict[str, Any] | None = None
         self._mean_target: Image | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest of the names of the training pairs, in order."""
-        return self.data.fingerprint
 
     def state(self) -> dict[str, Tensor]:
         """Networks, optimisers and chance."""
@@ -68,17 +57,7 @@ class Run(Course[Batch]):
 
     def feed(self, skip: int) -> Generator[Batch, None, None]:
         """The batches of the present epoch from the `skip`-th on."""
-        return batches(
-            self.data.train,
-            seed=self.config.seed,
-            epoch=self.epoch,
-            batch=self.config.optimiser.batch,
-            skip=skip,
-            workers=choose_workers(self.config.compute.workers, self.device),
-            pinned=self.device.type == "cuda",
-            rank=self.team.rank,
-            world=self.team.world,
-        )
+        return self.batches(load_batch, self.data.train, skip)
 
     def set_rate(self) -> float:
         """Sets the rate of the present progress."""
@@ -112,12 +91,9 @@ class Run(Course[Batch]):
         translator = Translator(self.info({}), self.networks.shown, device=self.device)
         scores, triples = validate(translator, self.data.validation, keep)
         self.networks.shown.train()
-        journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=scores)
         caption = f"epoch {self.epoch}  step {self.step}  L1 {scores['l1']:.4f}  "
         caption += f"IoU {scores['iou']:.4f}" if "iou" in scores else f"PSNR {scores['psnr']:.2f} dB"
-        sheet = grid(triples, caption)
-        images.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", sheet)
-        journal.picture(self.step, "samples", sheet)
+        self.tell(journal, scores, grid(triples, caption))
         better = is_better(keep.best_by, scores[keep.best_by], self.best)
         say(f"{caption}  SSIM {scores['ssim']:.3f}" + ("  * best yet, kept" if better else ""))
         if better:
@@ -128,8 +104,6 @@ class Run(Course[Batch]):
     def info(self, scores: dict[str, float]) -> ModelInfo:
         """What `model.json` says of the model as it is now."""
         config = self.config
-        if self._provenance is None and scores:
-            self._provenance = {"calco": __version__, "torch": str(torch.__version__), **self.data.provenance()}
         return ModelInfo(
             generator=config.generator,
             recipe=config.recipe,
@@ -141,7 +115,7 @@ class Run(Course[Batch]):
             seed=config.seed,
             step=self.step,
             scores=scores,
-            provenance={**(self._provenance or {}), "epoch": self.epoch},
+            provenance=self.provenance() if scores else {},
         )
 
     def mean_target(self) -> Image:
@@ -158,20 +132,10 @@ class Run(Course[Batch]):
         return self._mean_target
 
     def finish(self) -> None:
-        """Draws the film of the samples, lists what was left out, and says how the networks stand."""
-        for damaged in self.team.every(self.data.train.damaged):
-            self.data.train.damaged.update(damaged)
+        """Says at the end how the networks stand too."""
+        super().finish()
         if not self.team.first:
             return
-        sheets = sorted((self.folder / "samples").glob("step-*.png"))
-        if sheets:
-            write_film(sheets, self.folder / "evolution.mp4")
-        left_out = self.data.left_out()
-        if left_out:
-            write_json(self.folder / "left_out.json", left_out)
-            name, reason = next(iter(left_out.items()))
-            listed = self.folder / "left_out.json"
-            warn(f"{len(left_out)} pictures were left out, such as {name}: {reason}; all are listed in {listed}")
         losses = (self.window if self.window.count else self.last_window).means()
         if self.config.objective.gan != "none" and losses:
             say(balance(self.config.objective, losses["d_real"], losses["d_fake"]))

@@ -1,54 +1,31 @@
 """From a configuration to the pairs it speaks of, and to a summary of both."""
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from calco.errors import CalcoError
 from calco.networks import GeneratorConfig, build_discriminator, build_generator, count_parameters
-from calco.pairs.curation import MAX_COMPARED
 from calco.pairs.dataset import PairDataset
 from calco.pairs.erasing import PER_PICTURE, fill_colour
 from calco.pairs.opening import open_source
 from calco.pairs.recipes import RecipeConfig, build_recipe, draws_classes, recipe_title, resolve, steps_of
-from calco.pairs.sources import Item, Source
 from calco.pairs.splits import split_items
+from calco.runs.data import RunData, whole_path, whole_paths
 from calco.training.config import TrainConfig
 
 
-@dataclass(frozen=True)
-class Data:
-    """The pairs of a run."""
+@dataclass(frozen=True, kw_only=True)
+class Data(RunData[PairDataset]):
+    """The pairs of a run.
 
-    source: Source
-    splits: dict[str, list[Item]]
-    train: PairDataset
-    validation: PairDataset
+    Attributes:
+        in_channels: Of the inputs.
+        out_channels: Of the targets.
+    """
+
     in_channels: int
     out_channels: int
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest of the names of the training pairs, in order."""
-        names = "\n".join(item.key for item in self.splits["train"])
-        return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
-    def provenance(self) -> dict[str, Any]:
-        """Where the training pairs came from, with a digest of each unless there are too many to read for that."""
-        said = {
-            "pictures": self.source.root,
-            "source": self.source.kind,
-            "splits": {name: len(items) for name, items in self.splits.items()},
-        }
-        if len(self.splits["train"]) <= MAX_COMPARED:
-            said["trained_on"] = sorted(self.source.digest(item) for item in self.splits["train"])
-        return said
-
-    def left_out(self) -> dict[str, str]:
-        """Every picture that was not used, and why."""
-        damaged = self.train.damaged | self.validation.damaged
-        return dict(self.source.left_out) | {key: damaged[key] for key in sorted(damaged)}
 
 
 def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
@@ -90,7 +67,10 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
         recipe=recipe_config,
         generator=choose_composition(config.generator, recipe_config, in_channels, out_channels),
     )
-    data = Data(source, splits, training, validation, in_channels, out_channels)
+    data = Data(
+        source=source, splits=splits, train=training, validation=validation,
+        in_channels=in_channels, out_channels=out_channels,
+    )  # fmt: skip
     return data, config
 
 
@@ -101,17 +81,10 @@ def _with_whole_paths(config: TrainConfig) -> TrainConfig:
         erase = replace(config.recipe.erase, masks=str(Path(masks).resolve()))
         config = replace(config, recipe=replace(config.recipe, erase=erase))
     pasted = config.recipe.composite
-    pasted = replace(pasted, cutouts=_whole(pasted.cutouts), cutout_masks=_whole(pasted.cutout_masks))
-    config = replace(config, recipe=replace(config.recipe, composite=pasted))
-    named = config.source
-    whole = replace(named, annotations=_whole(named.annotations), groups=_whole(named.groups), drop=_whole(named.drop))
-    config = replace(config, source=whole)
-    given = Path(config.pictures)
-    return replace(config, pictures=str(given.resolve())) if given.exists() else config
-
-
-def _whole(path: str | None) -> str | None:
-    return str(Path(path).resolve()) if path and Path(path).exists() else path
+    pasted = replace(pasted, cutouts=whole_path(pasted.cutouts), cutout_masks=whole_path(pasted.cutout_masks))
+    recipe = replace(config.recipe, composite=pasted)
+    pictures = whole_path(config.pictures) or ""
+    return replace(config, pictures=pictures, recipe=recipe, source=whole_paths(config.source))
 
 
 def choose_composition(

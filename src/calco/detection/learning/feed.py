@@ -1,13 +1,10 @@
-"""Pictures and what is in them, in batches, in an order that derives from the seed alone."""
+"""Pictures and what is in them, in batches."""
 
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,7 +14,6 @@ from calco.detection.network import Things
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.pairs.boxes_play import BoxAugmentConfig, augmented
-from calco.pairs.dataset import EpochSampler
 from calco.pairs.sources import Item, Source
 from calco.pairs.types import Picture
 
@@ -138,41 +134,3 @@ def load_batch(pictures: BoxedPictures, places: Sequence[tuple[int, int]], *, pi
         np.copyto(whole.numpy()[number], square)
         things.append(pictures.as_things(found))
     return DetectionBatch(whole.permute(0, 3, 1, 2), things)
-
-
-def batches(
-    pictures: BoxedPictures, *, seed: int, epoch: int, batch: int, skip: int, workers: int = 1, pinned: bool = False,
-    rank: int = 0, world: int = 1,
-) -> Generator[DetectionBatch, None, None]:  # fmt: skip
-    """The batches of an epoch from the `skip`-th on, the same in the same order with any number of workers.
-
-    Args:
-        pictures: What makes them.
-        seed: Of the run.
-        epoch: The pass over the pictures, from 0.
-        batch: Pictures in a batch.
-        skip: Batches of the epoch that an interrupted run has seen already.
-        workers: Threads that make them ahead; 0 makes each when it is asked for.
-        pinned: As in `load_batch`.
-        rank: Which of several processes this one is; it gets the batches that are its own.
-        world: How many processes there are.
-    """
-    order = list(EpochSampler(len(pictures), batch, seed, epoch, start=skip, rank=rank, world=world))
-    parts = [order[start : start + batch] for start in range(0, len(order), batch)]
-    cv2.setNumThreads(1)  # the cores belong to the network
-    load = partial(load_batch, pictures, pinned=pinned)
-    if not workers:
-        yield from map(load, parts)
-        return
-    waiting: deque[Future[DetectionBatch]] = deque()
-    with ThreadPoolExecutor(workers, "calco-feed") as pool:
-        try:
-            for part in parts:
-                waiting.append(pool.submit(load, part))
-                if len(waiting) > 2 * workers + 2:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

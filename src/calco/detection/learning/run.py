@@ -9,25 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco import __version__, images
 from calco.annotations.detections import Detections, nothing
-from calco.console import say, warn
+from calco.console import say
 from calco.detection.choosing import Chosen
 from calco.detection.learning.config import DetectTrainConfig
-from calco.detection.learning.feed import DetectionBatch, batches
+from calco.detection.learning.feed import DetectionBatch, load_batch
 from calco.detection.learning.networks import Learning, rate_at
 from calco.detection.learning.setup import DetectionData
 from calco.detection.learning.sheet import sheet
 from calco.detection.metrics import Scores, average_precision
 from calco.detection.model import BATCH, Detector, DetectorInfo, save_detector
-from calco.files import make_folder, write_json
 from calco.pairs.boxes_play import BoxAugmentConfig
 from calco.pairs.types import Picture
-from calco.runs.compute import choose_workers
 from calco.runs.course import Course
 from calco.runs.journal import Journal
 from calco.runs.processes import ALONE, Team
-from calco.runs.sheets import write_film
 
 LEAST = 0.01
 """The score from which on boxes are looked at in a validation: the curve needs the doubtful ones too."""
@@ -49,22 +45,16 @@ class DetectionRun(Course[DetectionBatch]):
     """
 
     command, items, steadier = "calco detect train", "pictures", "a longer --warm-up or --precision fp32"
+    data: DetectionData
 
     def __init__(
         self, config: DetectTrainConfig, folder: Path, data: DetectionData, chosen: Chosen, device: torch.device,
         team: Team = ALONE,
     ) -> None:  # fmt: skip
-        super().__init__(folder, team, config.limit, config.keep, config.optimiser, len(data.train))
-        self.config, self.data, self.chosen, self.device = config, data, chosen, device
-        data.train.cache_bytes //= team.here  # memory is one, however many share it
+        super().__init__(config, folder, data, device, team)
+        self.config, self.chosen = config, chosen
         self.learning = Learning(config, chosen, device, team)
         self.calm = False
-        self._provenance: dict[str, Any] | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """A digest of the names of the training pictures, in order."""
-        return self.data.fingerprint
 
     def meta(self) -> dict[str, Any]:
         """The position, and what the network is built from again."""
@@ -85,17 +75,7 @@ class DetectionRun(Course[DetectionBatch]):
         if not skip:  # an epoch is of one kind, also one that is gone on with
             self.calm = self.progress >= 1 - self.config.calm
         self.data.train.augment = calmed(self.config.augment) if self.calm else self.config.augment
-        return batches(
-            self.data.train,
-            seed=self.config.seed,
-            epoch=self.epoch,
-            batch=self.config.optimiser.batch,
-            skip=skip,
-            workers=choose_workers(self.config.compute.workers, self.device),
-            pinned=self.device.type == "cuda",
-            rank=self.team.rank,
-            world=self.team.world,
-        )
+        return self.batches(load_batch, self.data.train, skip)
 
     def set_rate(self) -> float:
         """Sets the rate of the present progress."""
@@ -127,14 +107,12 @@ class DetectionRun(Course[DetectionBatch]):
         scores, seen, found = self._score(detector)
         self.learning.shown.train()
         numbers = scores.numbers()
-        journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=numbers)
         caption = f"epoch {self.epoch}  step {self.step}  " + "  ".join(
             f"{label} {numbers.get(name, 0.0):.3f}"
             for name, label in (("map50", "mAP50"), ("map", "mAP"), ("f1", "F1"))
         )
         drawn = sheet(seen, found, self.data.classes, numbers.get("threshold", 0.5), caption)
-        images.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", drawn)
-        journal.picture(self.step, "samples", drawn)
+        self.tell(journal, numbers, drawn)
         score = numbers.get(keep.best_by, 0.0)
         better = self.best is None or score > self.best
         say(f"{caption} at {numbers.get('threshold', 0.5):.2f}" + ("  * best yet, kept" if better else ""))
@@ -164,8 +142,6 @@ class DetectionRun(Course[DetectionBatch]):
     def info(self, scores: Mapping[str, float] | None) -> DetectorInfo:
         """What `model.json` says of the model as it is now."""
         config = self.config
-        if self._provenance is None and scores is not None:
-            self._provenance = {"calco": __version__, "torch": str(torch.__version__), **self.data.provenance()}
         return DetectorInfo(
             architecture=self.chosen.architecture,
             settings=self.chosen.settings,
@@ -177,23 +153,8 @@ class DetectionRun(Course[DetectionBatch]):
             seed=config.seed,
             step=self.step,
             scores=dict(scores or {}),
-            provenance={**(self._provenance or {}), "weights": self.chosen.origin, "epoch": self.epoch},
+            provenance={**self.provenance(), "weights": self.chosen.origin} if scores is not None else {},
         )
-
-    def finish(self) -> None:
-        """Draws the film of the samples, and lists what was left out."""
-        for damaged in self.team.every(self.data.train.damaged):
-            self.data.train.damaged.update(damaged)
-        if not self.team.first:
-            return
-        sheets = sorted((self.folder / "samples").glob("step-*.png"))
-        if sheets:
-            write_film(sheets, self.folder / "evolution.mp4")
-        if left_out := self.data.left_out():
-            listed = self.folder / "left_out.json"
-            write_json(listed, left_out)
-            name, reason = next(iter(left_out.items()))
-            warn(f"{len(left_out)} pictures were left out, such as {name}: {reason}; all are listed in {listed}")
 
 
 def calmed(augment: BoxAugmentConfig) -> BoxAugmentConfig:

@@ -1,0 +1,76 @@
+"""The pictures of a run: where they came from, how they were divided, and what could not be used."""
+
+import hashlib
+from collections.abc import Sized
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from calco.pairs.curation import MAX_COMPARED
+from calco.pairs.sources import Item, Source, SourceConfig
+
+
+class Readable(Sized, Protocol):
+    """The pictures of one split, as a run reads them."""
+
+    damaged: dict[str, str]
+    """Key and reason of every one that could not be used so far."""
+    cache_bytes: int
+    """How much memory those take at most that are kept."""
+
+
+D = TypeVar("D", bound=Readable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData(Generic[D]):
+    """The pictures of a run.
+
+    Attributes:
+        source: Where they are from.
+        splits: Items by split.
+        train: Those that are learned from.
+        validation: Those that are checked on.
+    """
+
+    source: Source
+    splits: dict[str, list[Item]]
+    train: D
+    validation: D
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of the names of the training pictures, in order."""
+        names = "\n".join(item.key for item in self.splits["train"])
+        return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the training pictures came from, with a digest of each unless there are too many to read for that."""
+        said: dict[str, Any] = {
+            "pictures": self.source.root,
+            "source": self.source.kind,
+            "splits": {name: len(items) for name, items in self.splits.items()},
+        }
+        if len(self.splits["train"]) <= MAX_COMPARED:
+            said["trained_on"] = sorted(self.source.digest(item) for item in self.splits["train"])
+        return said
+
+    def left_out(self) -> dict[str, str]:
+        """Every picture that was not used, and why."""
+        damaged = self.train.damaged | self.validation.damaged
+        return dict(self.source.left_out) | {key: damaged[key] for key in sorted(damaged)}
+
+
+def whole_path(path: str | None) -> str | None:
+    """A path that holds from anywhere, where something stands at it; other words as they are."""
+    return str(Path(path).resolve()) if path and Path(path).exists() else path
+
+
+def whole_paths(named: SourceConfig) -> SourceConfig:
+    """The same with paths that hold from anywhere: a run is resumed and scored from other folders than its first."""
+    return replace(
+        named,
+        annotations=whole_path(named.annotations),
+        groups=whole_path(named.groups),
+        drop=whole_path(named.drop),
+    )
