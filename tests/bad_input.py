@@ -31,7 +31,7 @@ from PIL import Image as Pillow
 
 from calco.cli import main
 from film.films import film, model, packet_places, picture, silent_film
-from support import ROOT
+from support import BEYOND, ROOT
 
 PAGE = ROOT / "docs" / "bad-input.md"
 MARKS = "<!-- the answers, by tests/bad_input.py -->", "<!-- end of the answers -->"
@@ -209,7 +209,7 @@ def strange_name(folder: Path) -> None:
     try:
         Path(os.fsdecode(os.fsencode(folder / "set") + b"/caf\xe9.png")).write_bytes(encoded("PNG")[:200])
     except OSError as error:
-        raise Impossible("names of files must be UTF-8 here") from error
+        raise Impossible(BEYOND + "names of files that are not UTF-8") from error
 
 
 def forbidden(folder: Path) -> None:
@@ -236,7 +236,7 @@ def mount_small(place: Path, size: str) -> None:
     place.mkdir(exist_ok=True)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
-        raise Impossible("a small disk cannot be mounted here")
+        raise Impossible(BEYOND + "the right to mount a small disk")
 
 
 def noisy_frames(count: int) -> list[np.ndarray]:

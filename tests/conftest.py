@@ -2,12 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
 
-from support import ROOT, find_chromium, requires
+from support import BEYOND, ROOT, find_chromium, requires
 
 # One thread each, here and in the processes that tests start: before torch is imported, without importing it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -17,12 +17,37 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in a job in the back
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that is skipped for something that can be installed fails with CI=true."""
+    report = yield
+    owed(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """So does a whole file."""
+    report = yield
+    owed(report)
+    return report
+
+
+def owed(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Makes a skip a failure where nothing may be skipped."""
+    if report.skipped and os.environ.get("CI") == "true" and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if not reason.startswith(BEYOND):
+            report.outcome = "failed"
+            report.longrepr = f"skipped, and with CI=true nothing may be that can be installed: {reason}"
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real pictures (the variable CALCO_DATA, or ../shared/data); skips where it is absent."""
     folder = (ROOT / os.environ.get("CALCO_DATA", "../shared/data")).resolve()
     if not folder.is_dir():
-        pytest.skip(f"no real pictures at {folder}; set CALCO_DATA to their folder")
+        pytest.skip(f"{BEYOND}the real pictures, which are not at {folder}; set CALCO_DATA to their folder")
     return folder
 
 

@@ -1,7 +1,9 @@
 """What tests ask of the machine that runs them."""
 
-import os
+import contextlib
 import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,20 +11,35 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+BEYOND = "no installation brings it: "
+"""How the reason begins of a test that is skipped in continuous integration too."""
+
+
 def requires(found: object, what: str, remedy: str) -> None:
-    """Skips the test, with its reason, when something that `make test` installs is missing; fails instead when CI=true.
+    """Skips the test, with its reason, when something that `make test` installs is missing.
+
+    With CI=true that is a failure, as every other skip is whose reason does not begin with `BEYOND` (see conftest.py).
 
     Args:
         found: Whether it is there (any true value).
         what: What is missing, for the reason.
         remedy: What brings it.
     """
-    if found:
-        return
-    reason = f"{what} is missing; {remedy}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    if not found:
+        pytest.skip(f"{what} is missing; {remedy}")
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
+    """Mounts a disk of so many kilobytes at a folder that does not exist yet, or skips."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip(BEYOND + "the right to mount a small disk")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 def find_chromium() -> str:

@@ -1,9 +1,7 @@
 """Downloads from a real server that stalls, lies, refuses and goes in circles."""
 
 import json
-import shutil
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
@@ -30,6 +28,7 @@ from collecting.web import (
     status,
     whole,
 )
+from support import small_disk
 
 
 def encoded(kind: str = "JPEG", seed: int = 0, side: int = 24) -> bytes:
@@ -227,21 +226,12 @@ def test_it_works_from_within_a_loop(web: Web, tmp_path: Path) -> None:
 
 def test_a_full_disk_stops_it_in_one_sentence(web: Web, tmp_path: Path) -> None:
     addresses = [web.put(f"/{number}", whole(encoded("BMP", number, 200))) for number in range(9)]
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True, check=False
-    )
-    if not mounted or mounted.returncode:
-        pytest.skip("a small disk cannot be mounted here")
-    try:
+    with small_disk(tmp_path / "disk", 256) as disk:
         with pytest.raises(CalcoError, match="No space left on device.*free some space"):
             fetch(disk, *addresses, jobs=1)
         held = list(disk.glob("*.bmp"))
         assert held and all(images.read(path).shape == (200, 200, 3) for path in held)
         assert not list(disk.glob(".*"))
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 @pytest.mark.parametrize("wrong", [{"jobs": 0}, {"timeout": 0}, {"retries": -1}, {"largest": float("nan")}])

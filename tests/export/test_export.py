@@ -4,7 +4,6 @@ import functools
 import http.server
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -31,7 +30,7 @@ from calco.networks.efficientnet_lite import SameConv
 from calco.pairs.colouring import ColorizeConfig
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.recipes import EraseConfig, RecipeConfig
-from support import ROOT, requires
+from support import ROOT, requires, small_disk
 
 
 def requires_libraries(found: object, what: str) -> None:
@@ -320,19 +319,11 @@ def test_a_missing_library_is_named_with_what_brings_it(onnx: Path, monkeypatch:
         calco.load(onnx)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_told(colours: Path, room: Path, tmp_path: Path) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)]
-    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk cannot be mounted here")
-    try:
+    with small_disk(tmp_path / "small", 16) as small:
         with pytest.raises(CalcoError, match="No space left on device"):
             export_model(room / "lab", "torchscript", small / "m.pt", pictures=room / "photos")
         assert list(small.iterdir()) == []
-    finally:
-        subprocess.run(["umount", str(small)], check=True)
 
 
 WEB = ROOT / ".venv" / "onnxruntime-web"

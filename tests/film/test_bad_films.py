@@ -1,6 +1,5 @@
 """Films that are broken or unusual: what was done is kept, and one line says what happened and where."""
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,6 +17,7 @@ from calco.film.translate import FilmDone, FilmOptions, translate_film
 from calco.film.writing import FilmWriter, part_of
 from calco.images import Image
 from film.films import film, mirror, model, packet_places, picture, silent_film
+from support import small_disk
 
 
 def noisy(count: int) -> list[Image]:
@@ -155,33 +155,28 @@ def main_like(folder: Path, source: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("a small disk cannot be mounted here")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 128) as mounted:
+        yield mounted
 
 
-def test_a_full_disk_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Path, small_disk: Path) -> None:
+def test_a_full_disk_keeps_what_is_done_and_the_same_command_goes_on(tmp_path: Path, disk: Path) -> None:
     source = film(tmp_path / "a.mp4", noisy(80))
     options = FilmOptions(quality=2)
     with pytest.raises(CalcoError) as refused:
-        translate_film(mirror(), source, small_disk / "b.mp4", options)
+        translate_film(mirror(), source, disk / "b.mp4", options)
     told = str(refused.value)
     assert "No space left on device; free some space" in told and "frames) is kept" in told and "\n" not in told
-    assert not (small_disk / "b.mp4").exists()
-    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
-    done = translate_film(mirror(), source, small_disk / "b.mp4", options)
+    assert not (disk / "b.mp4").exists()
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+    done = translate_film(mirror(), source, disk / "b.mp4", options)
     assert done.kept > 0 and done.kept + done.frames == 80
     assert len(list(Film(done.out).frames())) == 80
 
 
-def test_a_disk_that_is_full_when_the_film_is_put_together_loses_nothing(tmp_path: Path, small_disk: Path) -> None:
+def test_a_disk_that_is_full_when_the_film_is_put_together_loses_nothing(tmp_path: Path, disk: Path) -> None:
     def writer() -> FilmWriter:
-        return FilmWriter(small_disk / "a.mp4", (64, 48), made_by={"by": "test"}, quality=2)
+        return FilmWriter(disk / "a.mp4", (64, 48), made_by={"by": "test"}, quality=2)
 
     first, count = writer(), 0
     for count, image in enumerate(noisy(200), 1):
@@ -190,10 +185,10 @@ def test_a_disk_that_is_full_when_the_film_is_put_together_loses_nothing(tmp_pat
             break
     with pytest.raises(CalcoError, match="No space left"):
         first.close()
-    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
     with writer() as second:
         assert second.done == count
-    assert len(list(Film(small_disk / "a.mp4").frames())) == count
+    assert len(list(Film(disk / "a.mp4").frames())) == count
 
 
 @pytest.mark.parametrize(

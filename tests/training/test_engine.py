@@ -10,6 +10,7 @@ from calco.networks import DiscriminatorConfig, GeneratorConfig
 from calco.networks.machine import has_bfloat16
 from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
 from calco.training.loop import Batch, Networks, training_step
+from support import BEYOND
 
 CPU = torch.device("cpu")
 
@@ -71,7 +72,7 @@ def test_checkpointing_trains_to_the_same_bits():
 def test_the_loss_in_bfloat16_stays_within_the_noise_of_the_seed():
     """Over 200 steps, the two precisions differ by no more than two seeds do."""
     if not has_bfloat16(CPU):
-        pytest.skip("this processor has no instructions for bfloat16, which nobody can install")
+        pytest.skip(BEYOND + "instructions for bfloat16 in this processor")
 
     def curve(precision, seed):
         made = networks(precision, seed, gan="least-squares")
