@@ -129,27 +129,28 @@ def _published(name: str, called: str, classes: Sequence[str], *, scratch: bool)
 
     library = transformers()
     local = Path(name).is_dir()
-    if not local and not _cached(library, name) and not _hub_answers():
+    near = local or not _hub_answers()  # what is not asked for cannot be waited for
+    if near and not local and not _cached(library, name):
         raise CalcoError(
             f"{name} cannot be fetched without a network; fetch it where there is one (huggingface-cli download {name} "
             "--local-dir FOLDER) and give --model FOLDER, or take --model lite"
         )
     labels = dict(enumerate(classes))
     try:
-        config = library.AutoConfig.from_pretrained(name, local_files_only=local)
+        config = library.AutoConfig.from_pretrained(name, local_files_only=near)
         if scratch:
             built: Any = from_config(config.model_type, config.to_dict(), len(classes))
         else:
             built = library.AutoModelForObjectDetection.from_pretrained(
                 name, id2label=labels, label2id={label: number for number, label in labels.items()},
-                ignore_mismatched_sizes=True, local_files_only=local,
+                ignore_mismatched_sizes=True, local_files_only=near,
             )  # fmt: skip
     except Exception as error:  # the library raises what it likes
         reason = " ".join(str(error).split())[:200]
         raise CalcoError(
             f"the model {called} cannot be had as a detector ({reason}); choose another --model"
         ) from error
-    mean, std = _colours(library, name, local=local)
+    mean, std = _colours(name, near=near)
     settings = settings_of(built, mean, std)
     where = "the folder" if local else "the hub's"
     origin = "weights of chance, as asked for" if scratch else f"the weights of {where} {name}"
@@ -157,15 +158,14 @@ def _published(name: str, called: str, classes: Sequence[str], *, scratch: bool)
     return Chosen(network, config.model_type, settings, f"{called} begins with {origin}")
 
 
-def _colours(library: Any, name: str, *, local: bool) -> tuple[list[float] | None, list[float] | None]:
+def _colours(name: str, *, near: bool) -> tuple[list[float] | None, list[float] | None]:
     """Mean and deviation by which a published model wants its pictures normed; None where it wants them as they are."""
     try:
         from transformers.image_processing_base import ImageProcessingMixin
 
-        said, _ = ImageProcessingMixin.get_image_processor_dict(name, local_files_only=local)
+        said, _ = ImageProcessingMixin.get_image_processor_dict(name, local_files_only=near)
     except Exception:  # noqa: BLE001  (no such file, or no network: as they are)
         return None, None
-    del library
     if not said.get("do_normalize", False) or not said.get("image_mean"):
         return None, None
     return list(said["image_mean"]), list(said["image_std"])
