@@ -228,3 +228,9 @@ def test_the_verb_plans_and_refuses(pictures: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as end:
         main(["detect", "train", str(pictures), "--config", "a", "--resume", "b"])
     assert end.value.code == 2
+
+
+def test_compiling_without_a_compiler_is_told(pictures: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CalcoError, match=r"needs a C\+\+ compiler"):
+        train_detector(tiny(pictures, tmp_path / "run", compute=replace(COMPUTE, compile=True)), progress=False)

@@ -176,6 +176,10 @@ class LiteDetector(DetectionNetwork):
         """Those of EfficientNet-Lite0."""
         return self.backbone.parameters()
 
+    def steady_parts(self) -> Iterator[nn.Module]:
+        """All but the loss."""
+        yield from (self.backbone.stem, *self.backbone.stages, self.pyramid, self.naming, self.measuring)
+
 
 def _centres(height: int, width: int, stride: int, device: torch.device) -> Tensor:
     """The middle of every pixel of a map, in pixels of the picture: H * W, 2 (x, y)."""

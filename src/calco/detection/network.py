@@ -46,6 +46,10 @@ class DetectionNetwork(nn.Module, ABC):
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """The weights that have learned elsewhere to see, and are changed more carefully than the others."""
 
+    def steady_parts(self) -> Iterator[nn.Module]:
+        """The parts that are given the same shapes whatever is in the pictures: what is worth compiling."""
+        return iter(())
+
 
 class Learner(nn.Module):
     """A network as training calls it: pictures and things in, losses out.

@@ -65,6 +65,10 @@ class TransformerDetector(DetectionNetwork):
         """Those under a name with "backbone" in it."""
         return (weight for name, weight in self.model.named_parameters() if "backbone" in name)
 
+    def steady_parts(self) -> Iterator[nn.Module]:
+        """The backbone: the decoder is given as many queries as there are things to learn from."""
+        return (part for name, part in self.model.named_modules() if name.split(".")[-1] == "backbone")
+
 
 def from_config(architecture: str, config: Mapping[str, Any], num_classes: int) -> nn.Module:
     """A model of transformers with the weights of chance.

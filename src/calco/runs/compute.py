@@ -1,10 +1,12 @@
 """Where a run computes, and with how many threads."""
 
 import os
+import shutil
 from typing import Final, Literal
 
 import torch
 
+from calco.errors import CalcoError
 from calco.networks.machine import choose_device, make_ready
 from calco.runs.config import ComputeConfig
 from calco.runs.launch import cores_for_each
@@ -31,3 +33,13 @@ def choose_workers(asked: int | Literal["auto"], device: torch.device) -> int:
         return asked
     cores = len(os.sched_getaffinity(0))
     return max(1, min(_MOST, cores // 4 if device.type == "cpu" else cores))
+
+
+def need_compiler(device: torch.device) -> None:
+    """Makes sure that what torch.compile writes for a CPU can be compiled.
+
+    Raises:
+        CalcoError: When there is no C++ compiler.
+    """
+    if device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
+        raise CalcoError("--compile needs a C++ compiler and there is none; install g++, or leave --compile out")

@@ -2,19 +2,17 @@
 
 import contextlib
 import copy
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from calco.errors import CalcoError
 from calco.networks import Generator, PatchGAN, build_discriminator, build_generator
 from calco.networks.efficientnet_unet import begin_with_imagenet
 from calco.networks.machine import choose_precision
 from calco.runs.checkpoint import flatten_optimiser, restore_optimiser
+from calco.runs.compute import need_compiler
 from calco.runs.one_memory import SharedAdam
 from calco.runs.processes import ALONE, Team
 from calco.training.config import TrainConfig
@@ -295,16 +293,6 @@ def _draw(networks: Networks, tensors: Sequence[Tensors], drawn: Tensor | None, 
                 networks.scaler.scale(loss).backward()
         losses["g_pixel"] += g_pixel.item() * share
         losses["g_gan"] += g_gan.item() * share
-
-
-def need_compiler(device: torch.device) -> None:
-    """Makes sure that what torch.compile writes for a CPU can be compiled.
-
-    Raises:
-        CalcoError: When there is no C++ compiler.
-    """
-    if device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
-        raise CalcoError("--compile needs a C++ compiler and there is none; install g++, or leave --compile out")
 
 
 def rate_at(config: TrainConfig, progress: float) -> float:

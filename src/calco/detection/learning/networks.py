@@ -13,6 +13,7 @@ from calco.detection.learning.feed import DetectionBatch
 from calco.detection.network import DetectionNetwork, Learner
 from calco.networks.machine import choose_precision
 from calco.runs.checkpoint import flatten_optimiser, restore_optimiser
+from calco.runs.compute import need_compiler
 from calco.runs.one_memory import SharedAdam
 from calco.runs.processes import ALONE, Team
 
@@ -51,7 +52,11 @@ class Learning:
         self.optimisers = {name: (self._adam(weights), share) for name, weights, share in parts if weights and share}
         # Half floats end at 6e-5: their gradients are scaled up, and steps whose gradients overflow are left out.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
-        self.ask = torch.compile(self.shared) if config.compute.compile else self.shared
+        if config.compute.compile:
+            need_compiler(device)
+            # Whole, it would be compiled anew for every number of things.
+            for part in self.network.steady_parts():
+                part.compile()
 
     def _adam(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         options = self.config.optimiser
@@ -87,7 +92,7 @@ class Learning:
             pictures, things = batch.to(self.device)
             with self.team.together(self.shared, now=number == last):
                 with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                    parts = self.ask(pictures, things)
+                    parts = self.shared(pictures, things)
                 self.scaler.scale(torch.stack(list(parts.values())).sum() * share).backward()
             for name, value in parts.items():
                 losses[name] = losses.get(name, 0.0) + value.item() * share
