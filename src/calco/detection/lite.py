@@ -176,9 +176,9 @@ class LiteDetector(DetectionNetwork):
         """Those of EfficientNet-Lite0."""
         return self.backbone.parameters()
 
-    def steady_parts(self) -> Iterator[nn.Module]:
-        """All but the loss."""
-        yield from (self.backbone.stem, *self.backbone.stages, self.pyramid, self.naming, self.measuring)
+    def compile_steady(self) -> None:
+        """As `DetectionNetwork.compile_steady`: all but the loss."""
+        self.raw = torch.compile(self.raw)  # type: ignore[method-assign]
 
 
 def _centres(height: int, width: int, stride: int, device: torch.device) -> Tensor:

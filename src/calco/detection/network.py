@@ -46,9 +46,8 @@ class DetectionNetwork(nn.Module, ABC):
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """The weights that have learned elsewhere to see, and are changed more carefully than the others."""
 
-    def steady_parts(self) -> Iterator[nn.Module]:
-        """The parts that are given the same shapes whatever is in the pictures: what is worth compiling."""
-        return iter(())
+    def compile_steady(self) -> None:
+        """Compiles what is given the same shapes whatever is in the pictures, the loss left out; nothing by itself."""
 
 
 class Learner(nn.Module):

@@ -65,9 +65,11 @@ class TransformerDetector(DetectionNetwork):
         """Those under a name with "backbone" in it."""
         return (weight for name, weight in self.model.named_parameters() if "backbone" in name)
 
-    def steady_parts(self) -> Iterator[nn.Module]:
+    def compile_steady(self) -> None:
         """The backbone: the decoder is given as many queries as there are things to learn from."""
-        return (part for name, part in self.model.named_modules() if name.split(".")[-1] == "backbone")
+        for name, part in self.model.named_modules():
+            if name.split(".")[-1] == "backbone":
+                part.compile()
 
 
 def from_config(architecture: str, config: Mapping[str, Any], num_classes: int) -> nn.Module:

@@ -55,8 +55,7 @@ class Learning:
         if config.compute.compile:
             need_compiler(device)
             # Whole, it would be compiled anew for every number of things.
-            for part in self.network.steady_parts():
-                part.compile()
+            self.network.compile_steady()
 
     def _adam(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
         options = self.config.optimiser
