@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from crime.test_robberies import written
 from support import find_chromium
 
 pytest.importorskip("ibis")
-pytest.importorskip("plotly")
 
 # District, kind, weapon, date, age, occupation; one of them with what would break a page that trusts its data.
 ROBBERIES = [
@@ -41,8 +41,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "kinds.csv").write_text("Crimen;Descripcion\nAsalto;Con violencia\nHurto;Sin violencia\n")
     generate(GenerateConfig(out=str(folder / "datacrim.parquet"), rows=20_000))
     to = str(folder / "crime.duckdb")
-    files = {"robberies": str(folder / "robberies.csv"), "kinds": str(folder / "kinds.csv")}
-    load(LoadConfig(datacrim=str(folder / "datacrim.parquet"), to=to, **files))  # type: ignore[arg-type]
+    robberies, kinds = str(folder / "robberies.csv"), str(folder / "kinds.csv")
+    load(LoadConfig(datacrim=str(folder / "datacrim.parquet"), robberies=robberies, kinds=kinds, to=to))
     return to
 
 
@@ -78,6 +78,7 @@ def light(browser: Any, file: Path) -> Any:
 @pytest.fixture
 def opened(light: Any) -> Any:
     """The page as it opens."""
+    light.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = false; })")
     light.click("#reset")
     light.click("[data-lang=es]")
     ready(light)
@@ -116,9 +117,15 @@ def test_the_tables_of_the_page_are_those_of_the_files(opened: Any, cube: Cube) 
     with opened.expect_download() as download:
         opened.click("#table-kinds .csv")
     assert Path(download.value.path()).read_text() == "Tipo de robo,Robos\nAsalto,3\nHurto,2\n"
-    opened.evaluate("document.getElementById('table-kinds').open = false")
     for name in CHARTS:
         assert csv_on_page(opened, name)[1:] == list(csv.reader(io.StringIO(csv_of(name, cube))))[1:], name
+
+
+def notes(tab: Any) -> dict[str, str]:
+    """What stands below the titles of charts whose source knows nothing of a filter that is set, to be seen."""
+    return {
+        name: tab.locator(f"#note-{name}").inner_text() for name in CHARTS if tab.locator(f"#note-{name}").is_visible()
+    }
 
 
 def test_filters_act_on_the_charts(opened: Any, cube: Cube) -> None:
@@ -138,13 +145,19 @@ def test_filters_act_on_the_charts(opened: Any, cube: Cube) -> None:
     opened.select_option("#weapon", label="Pistola")
     ready(opened)
     assert total(opened, "kinds") == total(opened, "ages") == total(opened, "occupations") == 3
-    assert "no dice el arma" in opened.locator("#about-places").inner_text()
+    deaf = {"crimes-by-district", "crimes-by-year", "places", "modalities", "generics-by-year", "map"}
+    assert notes(opened) == dict.fromkeys(
+        deaf, "DataCrim no dice el arma ni el tipo de robo: esos filtros no cambian sus gráficos."
+    )
+    assert "con estos filtros: Pistola." in opened.locator("#told").inner_text()
+    assert "no cambian sus gráficos. (6 gráficos)" in opened.locator("#told").inner_text()
     assert total(opened, "places") == crimes
     opened.select_option("#weapon", "")
     opened.select_option("#kind", label="CONTRA EL PATRIMONIO")
     ready(opened)
     assert {row[2] for row in csv_on_page(opened, "modalities")[1:]} == {"CONTRA EL PATRIMONIO"}
     assert total(opened, "places") == total(opened, "modalities") == total(opened, "map", 1) < crimes
+    assert set(notes(opened)) == set(CHARTS) - deaf
     assert opened.said == []
 
 
@@ -186,6 +199,72 @@ def test_keyboard_and_names_for_those_who_do_not_see_it(opened: Any) -> None:
     assert opened.locator("#table-kinds th[scope=col]").count() == 2
 
 
+def test_everything_is_reached_and_worked_by_the_keyboard(opened: Any) -> None:
+    opened.evaluate("document.querySelector('.skip').focus()")
+    opened.keyboard.press("Enter")  # past the filters, to the charts
+    assert opened.evaluate("location.hash") == "#charts"
+    wanted = {f"{name}/SUMMARY" for name in CHARTS} | {
+        f"modalities/{level}" for level in ("modality", "specific", "generic")
+    }
+    wanted |= {"generics-by-year/play", "generics-by-year/slide"}
+    reached: list[str] = []
+    where = "(e => `${e.closest('figure')?.id}/${e.id || e.dataset.level || e.tagName}`)(document.activeElement)"
+    while len(reached) < len(wanted):
+        opened.keyboard.press("Tab")
+        reached.append(opened.evaluate(where))
+        if reached[-1] == "generics-by-year/slide":
+            opened.keyboard.press("Home")
+            assert opened.locator("#slide").get_attribute("aria-valuetext") == "2015"
+        if reached[-1] == "modalities/generic":
+            opened.keyboard.press("Space")
+            assert opened.locator("[data-level=generic]").get_attribute("aria-pressed") == "true"
+    assert set(reached) == wanted
+    charts = [one.split("/")[0] for one in reached]
+    assert sorted(charts, key=list(CHARTS).index) == charts  # in the order of the page
+    opened.keyboard.press("Enter")  # the last chart's table opens
+    for _ in range(3):
+        opened.keyboard.press("Tab")
+    assert opened.evaluate("document.activeElement.getAttribute('role')") == "region"  # it can be scrolled by keys
+
+
+def test_paper_is_light_and_the_charts_fit_it(browser: Any, file: Path) -> None:
+    tab = tab_of(browser, file, "dark")
+    dark = tab.evaluate("getComputedStyle(document.querySelector('#plot-kinds .main-svg')).background")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    for name in CHARTS:
+        assert tab.locator(f"#plot-{name} .main-svg").first.bounding_box()["width"] == 640, name
+    assert "rgb(255, 255, 255)" in tab.evaluate(
+        "getComputedStyle(document.querySelector('#plot-kinds .main-svg')).background"
+    )
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    ready(tab)
+    assert tab.evaluate("getComputedStyle(document.querySelector('#plot-kinds .main-svg')).background") == dark
+    assert tab.said == []
+    tab.close()
+
+
+def test_the_first_chart_is_there_within_two_seconds(
+    browser: Any, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Milliseconds from the opening of the file until the first chart is on the screen."""
+    times = []
+    for _ in range(5):
+        tab = tab_of(browser, file, "light")
+        times.append(int(tab.locator("html").get_attribute("data-first")))
+        tab.close()
+    with capsys.disabled():
+        print(f"\nthe first chart, of {file.stat().st_size / 1e6:.1f} MB: {sorted(times)} ms")
+    assert sorted(times)[2] < 2000
+
+
+def test_plotly_tells_what_is_in_it_and_under_which_licence() -> None:
+    text = (files("calco.crime.plotly") / "plotly.min.js").read_text(encoding="utf-8")
+    assert text.startswith("/* plotly.js 4.1.1 with the traces scatter, bar, pie, sunburst; MIT License")
+    licences = text[text.rindex("\n/*\n") :].split("\n---\n")
+    assert len(licences) > 20
+    assert any("\nplotly.js 4.1.1: MIT\n" in one for one in licences)
+
+
 def test_nothing_with_these_filters_is_said(opened: Any) -> None:
     for box in opened.locator("#years input").all():
         box.uncheck()
@@ -209,7 +288,7 @@ def test_charts_as_files(url: str, tmp_path: Path, capsys: pytest.CaptureFixture
     from calco import images
 
     picture = images.read(tmp_path / "kinds.png")
-    assert picture.shape[:2] == (1280, 2200)
+    assert picture.shape[:2] == (1400, 2200)
     assert picture.std() > 5  # it is not empty
 
 

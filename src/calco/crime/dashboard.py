@@ -75,7 +75,7 @@ def read(url: str) -> Cube:
     """
     from calco.crime.database import public, reason
 
-    needs("ibis", "duckdb", "plotly", "pyarrow")
+    needs("ibis", "duckdb", "pyarrow")
     backend = connect(url)
     try:
         found = cubes(backend)
@@ -97,14 +97,13 @@ def page(found: Cube, *, language: Language = "es") -> str:
         found: What `cubes` gives.
         language: That it opens in.
     """
-    from plotly.offline import get_plotlyjs
-
     data = dict(found)
     data["crime_years"] = sorted(set(found["crimes"][2]))
     data["outlines"] = json.loads((files("calco.crime.outlines") / "departments.json").read_text(encoding="utf-8"))
     data["all_departments"] = gazetteer().departments
     held = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     style = asset("calco.page", "page.css") + asset("calco.crime", "dashboard.css")
+    plotly = asset("calco.crime.plotly", "plotly.min.js")
     scripts = "\n".join(
         asset("calco.crime", name) for name in ("dashboard_words.js", "dashboard.js", "dashboard_page.js")
     )
@@ -115,7 +114,7 @@ def page(found: Cube, *, language: Language = "es") -> str:
         f"<title>Calco</title>\n<style>\n{style}</style>\n</head>\n<body>\n{_top()}\n"
         f'<main id="charts"><div class="charts">{"".join(map(_figure, CHARTS))}</div></main>\n'
         f'<footer><span data-t="made"></span> Calco {escape(__version__)}.</footer>\n'
-        f'<script type="application/json" id="data">{held}</script>\n<script>{get_plotlyjs()}</script>\n'
+        f'<script type="application/json" id="data">{held}</script>\n<script>{plotly}</script>\n'
         f'<script>\n"use strict";\n{{\n{scripts}}}\n</script>\n</body>\n</html>\n'
     )
 
@@ -151,7 +150,8 @@ def _figure(name: str) -> str:
     wide, tall = " wide" if name in _WIDE else "", " tall" if name in _TALL else ""
     return (
         f'<figure class="chart{wide}" id="{name}" role="group" aria-labelledby="title-{name}">'
-        f'<h2 id="title-{name}"></h2><p id="about-{name}"></p>{tools}<div class="plot{tall}" id="plot-{name}"></div>'
+        f'<h2 id="title-{name}"></h2><p id="about-{name}"></p>'
+        f'<p class="note" id="note-{name}"></p>{tools}<div class="plot{tall}" id="plot-{name}"></div>'
         f'<details id="table-{name}"><summary></summary><div class="tools"><button type="button" class="csv"></button>'
         '<button type="button" class="png"></button></div>'
         f'<div class="scroll rows" tabindex="0" role="region" aria-labelledby="title-{name}"></div><p class="more"></p>'

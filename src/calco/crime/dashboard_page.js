@@ -1,13 +1,24 @@
 /* Drawing, tables, filters, languages. */
 const CONFIG = { displayModeBar: false, responsive: true, showTips: false };
+/* The filters that are set and that a chart's source knows nothing of. */
+function unheeded(name) {
+  const datacrim = DATACRIM.has(name) || (name === "map" && D.crimes[0].length);
+  if (datacrim && (state.weapon !== "" || state.kind.startsWith("k"))) return t().noWeapon;
+  return !datacrim && state.kind.startsWith("g") ? t().noGeneric : "";
+}
+/* What the filters leave, in words: for paper and pictures, which do not show the fields. */
+function filters() {
+  const years = [...state.years].sort().map((year) => year || t().unknown);
+  const named = (id) => (state[id] === "" ? "" : $(id).selectedOptions[0].textContent);
+  return [years.length < D.years.length && years.join(", "), ...["department", "kind", "weapon"].map(named)].filter(Boolean).join("; ");
+}
 function draw(name) {
   const chart = CHARTS[name](), plot = $(`plot-${name}`), [title, about] = t().charts[name];
   drawn[name] = chart;
   const told = title + (chart.title || "");
   $(`title-${name}`).textContent = told;
-  const robberyFilter = state.weapon !== "" || state.kind.startsWith("k");
-  const note = (DATACRIM.has(name) || (name === "map" && D.crimes[0].length)) && robberyFilter ? t().noWeapon : !DATACRIM.has(name) && name !== "map" && state.kind.startsWith("g") ? t().noGeneric : "";
-  $(`about-${name}`).textContent = [about, note].filter(Boolean).join(" ");
+  $(`about-${name}`).textContent = about;
+  $(`note-${name}`).textContent = unheeded(name);
   const best = [...chart.rows].sort((a, b) => b[b.length - 1] - a[a.length - 1])[0];
   plot.setAttribute("role", "img");
   plot.setAttribute("aria-label", best ? t().summary(told, t().most(best.slice(0, -1).filter((x) => typeof x === "string").join(", "), n(best[best.length - 1])), n(chart.rows.length)) : `${told}. ${t().none}`);
@@ -16,7 +27,8 @@ function draw(name) {
   if (!chart.rows.length) { Plotly.purge(plot); plot.innerHTML = `<div class="none">${esc(t().none)}</div>`; return Promise.resolve(); }
   if (plot.querySelector(".none")) plot.innerHTML = "";
   const { traces, layout: laid } = chart.draw();
-  return Plotly.react(plot, traces, laid, CONFIG);
+  const size = state.printing ? { autosize: false, width: PRINTED, height: name === "map" ? 560 : plot.classList.contains("tall") ? 420 : 320 } : { autosize: true };
+  return Plotly.react(plot, traces, { ...laid, ...size }, CONFIG);
 }
 function table(name, chart) {
   const details = $(`table-${name}`);
@@ -52,7 +64,9 @@ function head() {
   document.documentElement.lang = state.language; document.title = t().title;
   document.querySelectorAll("[data-t]").forEach((element) => { element.textContent = t()[element.dataset.t]; });
   document.querySelectorAll("[data-lang]").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.lang === state.language)));
-  $("told").textContent = t().told(n(sum(robberies())), n(sum(crimes())));
+  document.querySelector(".filters").setAttribute("aria-label", t().filters);
+  const deaf = NAMES.map(unheeded), notes = [...new Set(deaf.filter(Boolean))].map((note) => t().deaf(note, deaf.filter((one) => one === note).length));
+  $("told").textContent = [t().told(n(sum(robberies())), n(sum(crimes())), filters()), ...notes].join(" ");
 }
 function options() {
   const fill = (id, entries) => { const select = $(id); select.innerHTML = `<option value="">${t().every}</option>${entries}`; select.value = state[id]; };
@@ -62,18 +76,18 @@ function options() {
   fill("kind", `<optgroup label="${t().robberyKinds}">${list(D.kinds, "k")}</optgroup><optgroup label="${t().generics}">${list(D.generics, "g")}</optgroup>`);
   $("years").innerHTML = D.years.map((year) => `<label><input type="checkbox" value="${year}"${state.years.has(year) ? " checked" : ""}>${year || t().unknown}</label>`).join("");
 }
-/* One chart a turn, the first at once: the page stays awake. A later call ends an earlier one. */
+/* One chart a turn, each shown before the next is made: the page stays awake. A later call ends an earlier one. */
 let turn = 0;
+const shown = () => new Promise((done) => { requestAnimationFrame(() => setTimeout(done, 0)); setTimeout(done, 100); }); // no frame comes in a hidden tab
 async function drawAll() {
   const mine = ++turn;
   document.documentElement.removeAttribute("data-drawn");
   head();
   for (const name of NAMES) {
     await draw(name);
+    await shown();
     if (mine !== turn) return;
-    if (!document.documentElement.dataset.first) document.documentElement.dataset.first = String(Math.round(performance.now()));
-    await new Promise((done) => setTimeout(done, 0));
-    if (mine !== turn) return;
+    if (!document.documentElement.dataset.first) document.documentElement.dataset.first = String(Math.round(performance.now())); // milliseconds to the first chart
   }
   document.documentElement.dataset.drawn = "yes";
 }
@@ -99,10 +113,17 @@ for (const name of NAMES) {
   details.querySelector(".csv").addEventListener("click", () => save(name, "csv", URL.createObjectURL(new Blob([csvOf(name)], { type: "text/csv" }))));
   details.querySelector(".png").addEventListener("click", async () => save(name, "png", await pngOf(name)));
 }
-const pngOf = (name, width = 1100, height = 640) => Plotly.toImage($(`plot-${name}`), { format: "png", width, height, scale: 2 });
+/* A chart as a picture that stands by itself: with its title, what it shows, and the filters. */
+function pngOf(name) {
+  const { traces, layout: laid } = drawn[name].draw(), below = [t().charts[name][1], filters()].filter(Boolean).join(" ");
+  const title = { text: esc($(`title-${name}`).textContent), subtitle: { text: esc(below) }, x: 0.02, xanchor: "left", y: 0.95, yanchor: "top" };
+  const margin = { ...laid.margin, t: laid.margin.t + 84 };
+  return Plotly.toImage({ data: traces, layout: { ...laid, title, margin } }, { format: "png", width: 1100, height: 700, scale: 2 });
+}
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
-window.addEventListener("beforeprint", () => NAMES.forEach((name) => { draw(name); }));
-window.addEventListener("afterprint", drawAll);
+/* On paper: light, and as wide as a sheet, for the page is not laid out anew before it is asked for. */
+window.addEventListener("beforeprint", () => { turn += 1; state.printing = true; document.documentElement.dataset.print = "yes"; NAMES.forEach((name) => { draw(name); }); });
+window.addEventListener("afterprint", () => { state.printing = false; delete document.documentElement.dataset.print; drawAll(); });
 drawAll().then(async () => {
   if (!location.hash.startsWith("#png=")) return;
   for (const name of decodeURIComponent(location.hash.slice(5)).split(",")) { // for calco crime chart, which reads the page
