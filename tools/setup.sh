@@ -73,10 +73,12 @@ programs_for_tests() {
         say "no ${missing[*]}: the tests that need them cannot run; apt-get install ${missing[*]}"
 }
 
-# A real MariaDB server, and its driver, which pip builds; without them the tests of MariaDB are skipped. Java for Spark.
+# Real servers of MariaDB and PostgreSQL, and the driver of MariaDB, which pip builds; without them their tests are skipped.
+# Java for Spark.
 databases_for_tests() {
     local missing=()
     { command -v mariadbd || [ -x /usr/sbin/mariadbd ]; } >/dev/null || missing+=(mariadb-server)
+    command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || missing+=(postgresql)
     command -v java >/dev/null || missing+=(default-jre-headless)
     if ! "$venv/bin/python" -c 'import MySQLdb' 2>/dev/null; then
         debian_install libmariadb-dev pkg-config gcc python3-dev ||

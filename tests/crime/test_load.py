@@ -1,127 +1,18 @@
-"""Every row of the input ends in a table or in the rejects, in one transaction, twice with the same result."""
+"""Every row of the input ends in a table or in the rejects, with its reason and its line."""
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from calco import CalcoError
 from calco.cli import main
 from calco.crime.database import connect, duckdb_path, public
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, Loaded, load
-from calco.crime.schema import TABLES, quoting
-from crime.servers import MariaDB
-from crime.test_robberies import written
+from crime.loading import DIRTY, ROWS, config, contents
 
 pytest.importorskip("ibis")
-
-ROWS = 4_000
-DIRTY = [
-    ("2019", "7", "CONTRA EL PATRIMONIO", "ROBO", "ROBO AGRAVADO", "LIMA", "LIMA", "SURCO"),
-    ("2019", " 3 ", "0401 - CONTRA EL PATRIMONIO", "ROBO*", "ROBO  AGRAVADO 2/", "LIMA", "LIMA", "Santiago de Surco"),
-    ("2018", "1", "CONTRA EL PATRIMONIO", "HURTO", "HURTO", "LIMA", "CAÑETE", "SAN LUIS"),
-    ("2018", "1", "CONTRA EL PATRIMONIO", "HURTO", "HURTO", "LIMA", "LIMA", "SAN LUIS"),
-    ("2018", "1", "CONTRA EL PATRIMONIO", "HURTO", "HURTO", "LIMA", "", "SAN LUIS"),
-    ("2107", "1", "CONTRA EL PATRIMONIO", "HURTO", "HURTO", "LIMA", "LIMA", "ATE"),
-    ("2018", "muchos", "CONTRA EL PATRIMONIO", "HURTO", "HURTO", "LIMA", "LIMA", "ATE"),
-    ("2018", "", "CONTRA EL PATRIMONIO", "HURTO", "HURTO", "LIMA", "LIMA", "ATE"),
-    ("2018", "1", "CONTRA EL PATRIMONIO", "HURTO", "12", "LIMA", "LIMA", "ATE"),
-    ("2018", "1", "CONTRA EL PATRIMONIO", "HURTO", "HURTO", "LIMA", "LIMA", "'); DROP TABLE Distrito; --"),
-    ("2018", "1", "CONTRA EL PATRIMONIO", "HURTO", "HURTO", "LIMA", "LIMA"),
-]
-
-
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The kinds, two robberies of which one serves, DataCrim's rows by the thousand, and eleven dirty ones."""
-    folder = tmp_path_factory.mktemp("sources")
-    written(folder, {}, {"DISTRITO": "Atlántida"})
-    (folder / "kinds.csv").write_text("Crimen;Descripcion\nAsalto;Con violencia\n")
-    generate(GenerateConfig(out=str(folder / "datacrim.parquet"), rows=ROWS))
-    with (folder / "dirty.csv").open("w", encoding="cp1252", newline="") as file:
-        out = csv.writer(file)
-        out.writerows(
-            [("Año", "Numero", "Generica", "Especifica", "Modalidad", "Departamento", "Provincia", "Distrito")]
-        )
-        out.writerows(DIRTY)
-    return folder
-
-
-def config(sources: Path, to: object, datacrim: str = "datacrim.parquet", **options: Any) -> LoadConfig:
-    return LoadConfig(
-        robberies=str(sources / "robberies.csv"),
-        kinds=str(sources / "kinds.csv"),
-        datacrim=str(sources / datacrim),
-        to=str(to),
-        rejects=str(sources / "rejects.csv"),
-        **options,
-    )
-
-
-def contents(url: object) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows of all tables, as another program reads them."""
-    backend = connect(str(url))
-    try:
-        cursor = backend.con.cursor()
-        found: dict[str, list[tuple[Any, ...]]] = {}
-        for name, table in TABLES.items():
-            quote = quoting(backend.name)
-            cursor.execute(f"SELECT {', '.join(map(quote, table.names))} FROM {quote(name)} ORDER BY {quote('id')}")
-            found[name] = [
-                tuple(str(cell) if isinstance(cell, date) else cell for cell in row) for row in cursor.fetchall()
-            ]
-        return found
-    finally:
-        backend.disconnect()
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[MariaDB]:
-    server = MariaDB()
-    yield server
-    server.stop()
-
-
-@pytest.mark.parametrize("kind", ["duckdb", "mariadb", "sqlite"])
-def test_twice_the_same_in_every_database(
-    kind: str, sources: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    to = tmp_path / "crime.duckdb"
-    first = load(config(sources, to))
-    expected = contents(to)
-    url = str(to)
-    if kind == "mariadb":
-        url = request.getfixturevalue("mariadb").url()
-    elif kind == "sqlite":
-        url = f"sqlite://{tmp_path}/crime.sqlite"
-    for _ in range(2):
-        done = load(config(sources, url))
-        assert [(one.read, one.loaded, one.rejected) for one in done.sources] == [(1, 1, 0), (2, 1, 1), (ROWS, ROWS, 0)]
-        assert done.tables == first.tables
-        assert contents(url) == expected
-
-
-def test_keys_hold_in_the_databases(sources: Path, tmp_path: Path, mariadb: MariaDB) -> None:
-    load(config(sources, mariadb.url()))
-    load(config(sources, tmp_path / "crime.duckdb"))
-    query = "SELECT COUNT(*) FROM information_schema.{} WHERE constraint_type = '{}' AND table_schema = '{}'"
-    (primary,) = mariadb.sql(query.format("table_constraints", "PRIMARY KEY", "crime"))
-    (foreign,) = mariadb.sql(query.format("table_constraints", "FOREIGN KEY", "crime"))
-    assert (primary, foreign) == ((10,), (8,))
-    backend = connect(str(tmp_path / "crime.duckdb"))
-    kinds = [row[0] for row in backend.con.execute("SELECT constraint_type FROM duckdb_constraints()").fetchall()]
-    backend.disconnect()
-    assert (kinds.count("PRIMARY KEY"), kinds.count("FOREIGN KEY")) == (10, 8)
 
 
 def test_dirty_rows_are_in_a_table_or_in_the_rejects_with_reason_and_line(sources: Path, tmp_path: Path) -> None:
@@ -192,103 +83,6 @@ def test_tables_without_keys_hold_the_same(sources: Path, tmp_path: Path) -> Non
     assert contents(tmp_path / "a.duckdb") == contents(tmp_path / "b.duckdb")
 
 
-def killed(url: str, sources: Path, rows: Path, when: Any) -> subprocess.Popen[bytes]:
-    """Begins a load in a process of its own, and kills it with SIGKILL at the moment that `when` waits for."""
-    words = ["crime", "load", "--datacrim", str(rows), "--to", url, "--rejects", str(sources / "killed.csv")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "calco", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    when(process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    return process
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("many") / "many.parquet"
-    generate(GenerateConfig(out=str(path), rows=600_000, seed=1))
-    return path
-
-
-def test_a_process_that_dies_in_mid_load_leaves_the_duckdb_file_as_it_was(
-    sources: Path, tmp_path: Path, many: Path
-) -> None:
-    to = tmp_path / "crime.duckdb"
-    load(config(sources, to))
-    before, size = contents(to), to.stat().st_size
-
-    def grown(process: subprocess.Popen[bytes]) -> None:
-        while to.stat().st_size < size + 1_000_000:
-            assert process.poll() is None, "the load was over before it could be killed"
-            time.sleep(0.005)
-
-    killed(str(to), sources, many, grown)
-    assert contents(to) == before
-    load(config(sources, to))
-    assert contents(to) == before
-
-
-def test_a_server_that_dies_in_mid_load_keeps_what_it_had(sources: Path, mariadb: MariaDB, many: Path) -> None:
-    load(config(sources, mariadb.url()))
-    before = contents(mariadb.url())
-    words = ["crime", "load", "--datacrim", str(many), "--to", mariadb.url(), "--rejects", str(sources / "killed.csv")]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "calco", *words], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    wait_for_rows(mariadb, process)
-    mariadb.kill()
-    _, told = process.communicate(timeout=60)
-    mariadb.start()
-    assert process.returncode == 2
-    assert told.count("\n") == 1
-    assert "nothing of this load was kept: start the server and load again" in told
-    assert "clave" not in told
-    assert contents(mariadb.url()) == before
-    load(config(sources, mariadb.url()))
-    assert contents(mariadb.url()) == before
-
-
-def test_a_process_that_dies_in_mid_load_leaves_mariadb_as_it_was(sources: Path, mariadb: MariaDB, many: Path) -> None:
-    load(config(sources, mariadb.url()))
-    before = contents(mariadb.url())
-    killed(mariadb.url(), sources, many, lambda process: wait_for_rows(mariadb, process))
-    assert contents(mariadb.url()) == before
-    load(config(sources, mariadb.url()))
-    assert contents(mariadb.url()) == before
-
-
-def wait_for_rows(mariadb: MariaDB, process: Any) -> None:
-    """Until the server has taken ten statements of a load, most of them of five thousand rows."""
-
-    def inserted() -> int:
-        # Not information_schema.innodb_trx: who asks for it may wait for minutes behind a busy transaction.
-        return int(str(mariadb.sql("SHOW GLOBAL STATUS LIKE 'Com_insert'")[0][1]))
-
-    begun, until = inserted(), time.monotonic() + 120
-    while inserted() < begun + 10:
-        assert process.poll() is None and time.monotonic() < until, "the load was over before it could be stopped"
-        time.sleep(0.02)
-
-
-def test_what_a_server_refuses_is_one_line_without_the_password(
-    sources: Path, mariadb: MariaDB, capsys: pytest.CaptureFixture[str]
-) -> None:
-    down = mariadb.url().replace(str(mariadb.port), "1")
-    for url, told in (
-        (mariadb.url(password="wrong"), "Access denied for user 'root'@'127.0.0.1' (using password: YES); check user"),
-        (mariadb.url(database="nothing"), "Unknown database 'nothing'; make it first: CREATE DATABASE"),
-        (down, "start the server, or check host and port"),
-        (mariadb.url(database=""), "names no database; add it at the end"),
-    ):
-        with pytest.raises(SystemExit):
-            main(["crime", "load", "--datacrim", str(sources / "dirty.csv"), "--to", url])
-        (line,) = capsys.readouterr().err.strip().splitlines()
-        assert told in line
-        assert "wrong" not in line
-        assert "clave" not in line
-
-
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -336,20 +130,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert told in line
     assert sorted(path.name for path in tmp_path.iterdir()) == before
-
-
-def test_a_database_that_another_program_writes_is_told(sources: Path, tmp_path: Path) -> None:
-    to = tmp_path / "crime.duckdb"
-    load(config(sources, to))
-    code = f"import duckdb, time; con = duckdb.connect({str(to)!r}); print('open', flush=True); time.sleep(60)"
-    other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    assert other.stdout and other.stdout.readline()
-    try:
-        with pytest.raises(CalcoError, match="another program has the file open: close it there"):
-            load(config(sources, to))
-    finally:
-        other.kill()
-        other.communicate()
 
 
 @pytest.mark.parametrize(

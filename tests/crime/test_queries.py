@@ -3,7 +3,6 @@
 import csv
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, load
 from calco.crime.published import PUBLISHED, beside, rebuild
 from calco.crime.queries import QUESTIONS, TIED_ROWS
-from crime.servers import MariaDB
+from crime.servers import MariaDB, PostgreSQL
 
 pytest.importorskip("ibis")
 
@@ -40,13 +39,6 @@ def files(tmp_path_factory: pytest.TempPathFactory, real_data: Path) -> dict[str
         "kinds": str(real_data / "crime" / "descripcion_crimen.csv"),
         "datacrim": str(folder / "datacrim.csv"),
     }
-
-
-@pytest.fixture(scope="module")
-def mariadb() -> Iterator[MariaDB]:
-    server = MariaDB()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -178,14 +170,21 @@ def test_sums_and_means_counted_by_hand(answered: dict[str, Answer], crimes: lis
     assert [row[1] for row in rows] == sorted(row[1] for row in rows)
 
 
-def test_mariadb_answers_the_same(
-    files: dict[str, str], answered: dict[str, Answer], mariadb: MariaDB, tmp_path: Path
+@pytest.mark.parametrize("kind", ["sqlite", "mariadb", "postgres"])
+def test_other_databases_answer_the_same(
+    kind: str, files: dict[str, str], answered: dict[str, Answer], tmp_path: Path
 ) -> None:
-    load(LoadConfig(to=mariadb.url(), rejects=str(tmp_path / "rejects.csv"), **files))  # type: ignore[arg-type]
-    for answer in answers("all", QueryConfig(source=mariadb.url())):
-        ours = answered[answer.question.name].rows
-        assert answer.rows.column_names == ours.column_names
-        assert rows_of(answer) == rows_of(Answer(answer.question, ours)), answer.question.name
+    server = {"mariadb": MariaDB, "postgres": PostgreSQL}[kind]() if kind != "sqlite" else None
+    url = server.url() if server else f"sqlite://{tmp_path}/crime.sqlite"
+    try:
+        load(LoadConfig(to=url, rejects=str(tmp_path / "rejects.csv"), **files))  # type: ignore[arg-type]
+        for answer in answers("all", QueryConfig(source=url)):
+            ours = answered[answer.question.name].rows
+            assert answer.rows.column_names == ours.column_names
+            assert rows_of(answer) == rows_of(Answer(answer.question, ours)), answer.question.name
+    finally:
+        if server:
+            server.stop()
 
 
 def test_the_studys_join_done_again_gives_what_was_published(

@@ -1,26 +1,22 @@
-"""Databases by URL: DuckDB in a file, MariaDB on a server, and whatever else Ibis speaks to.
+"""Databases by URL: DuckDB in a file, MariaDB and PostgreSQL on a server, and whatever else Ibis speaks to.
 
-A `Store` writes: all of a load in one transaction. `connect` gives the Ibis backend with which the tables are read.
+`connect` gives the Ibis backend with which the tables are read; `stores` writes them.
 """
 
 import contextlib
+import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import ParseResult, unquote, urlparse
 
 from calco.crime.extra import needs
-from calco.crime.schema import MARIADB, TABLES, quoting
 from calco.errors import CalcoError, printable
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 DEFAULT: Final = "duckdb:///crime.duckdb"
 _MARIADB_SCHEMES: Final = ("mysql", "mariadb")
 _FILES: Final = (".duckdb", ".ddb", ".db")
-_AT_ONCE: Final = 5_000  # rows in one INSERT statement
 
 
 def public(url: str) -> str:
@@ -72,12 +68,12 @@ def connect(url: str, *, read_only: bool = True) -> Any:
             raise CalcoError(f"there is no database {path}; make it with: calco crime load --to {path}")
         if not path.parent.is_dir():
             raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
-        with _told(url):
+        with told(url):
             return ibis.duckdb.connect(path, read_only=read_only)
     parts = urlparse(url)
     if parts.scheme in _MARIADB_SCHEMES:
         return _mariadb(ibis, url, parts)
-    with _told(url):
+    with told(url):
         return ibis.connect(url)
 
 
@@ -92,7 +88,7 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
     database = parts.path.strip("/")
     if not database:
         raise CalcoError(f"{public(url)} names no database; add it at the end: {public(url).rstrip('/')}/crime")
-    with _told(url), warnings.catch_warnings():
+    with told(url), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unable to set session timezone")  # the tables hold dates, not times
         return ibis.mysql.connect(
             host=parts.hostname or "127.0.0.1",
@@ -106,7 +102,7 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
 
 
 @contextlib.contextmanager
-def _told(url: str, doing: str = "use") -> Iterator[None]:
+def told(url: str, doing: str = "use") -> Iterator[None]:
     """What a database answers, as one line with its remedy."""
     try:
         yield
@@ -118,8 +114,22 @@ def _told(url: str, doing: str = "use") -> Iterator[None]:
 
 def reason(error: Exception) -> str:
     """A driver's error in one line."""
+    if missing := re.search(r"Failed to import the (\w+) backend due to missing", str(error)):
+        extra = "calco[postgres]" if missing[1] == "postgres" else f"ibis-framework[{missing[1]}]"
+        return f"Ibis lacks the driver of {missing[1]}; install it: pip install '{extra}'"
     words = error.args[1] if len(error.args) > 1 and isinstance(error.args[0], int) else error
     return printable(" ".join(str(words).split()))[:300] or type(error).__name__
+
+
+_REFUSALS: Final = {  # what databases say that give no numbers for it
+    r"connection refused": "; start the server, or check host and port",
+    r"password authentication failed|no password supplied|role .* does not exist": "; check user and password",
+    r"database .* does not exist": "; make it first: CREATE DATABASE",
+    r"server closed the connection|connection is lost": "; nothing of this load was kept: start the server and load "
+    "again",
+    r"not a valid duckdb": "; choose another file",
+    r"no module named": "; install the extra of Ibis for this database",
+}
 
 
 def _remedy(error: Exception) -> str:
@@ -140,156 +150,4 @@ def _remedy(error: Exception) -> str:
     text = str(error).lower()
     if "lock" in text and "duckdb" in type(error).__module__:
         return "; another program has the file open: close it there"
-    if "not a valid duckdb" in text:
-        return "; choose another file"
-    if isinstance(error, ImportError) or "no module named" in text:
-        return "; install the extra of Ibis for this database"
-    return ""
-
-
-class Store(Protocol):
-    """What writes a load, all or nothing."""
-
-    def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
-        """Begins the transaction: the tables are there, and those that are replaced are empty.
-
-        Args:
-            replaced: Tables that this load writes anew.
-            keys: Whether the table of DataCrim's crimes gets keys.
-        """
-
-    def put(self, table: str, rows: "pa.Table") -> None:
-        """Adds rows with all columns of the table."""
-
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        """The rows that a query gives within the transaction."""
-
-    def run(self, statement: str) -> None:
-        """Runs a statement within the transaction."""
-
-    def commit(self) -> None:
-        """Makes it last."""
-
-    def close(self) -> None:
-        """Lets go of the database; what is not committed is gone."""
-
-
-def open_store(url: str) -> Store:
-    """Opens a database for writing.
-
-    Raises:
-        CalcoError: When it cannot be reached.
-    """
-    backend = connect(url, read_only=False)
-    if backend.name == "duckdb":
-        return _DuckDB(backend, url)
-    if not all(hasattr(backend.con, name) for name in ("cursor", "commit", "rollback")):
-        raise CalcoError(
-            f"{public(url)}: {backend.name} has no transactions through Ibis, so that a load could stop half-way; load "
-            "into DuckDB, and copy its tables"
-        )
-    return _Server(backend, url)
-
-
-class _DuckDB:
-    """DuckDB takes Arrow as it is; making and dropping tables is part of a transaction there."""
-
-    def __init__(self, backend: Any, url: str) -> None:
-        self.backend, self.con, self.url = backend, backend.con, url
-
-    def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
-        with _told(self.url, "write into"):
-            self.con.execute("BEGIN TRANSACTION")
-            for name in reversed(list(TABLES)):
-                if name in replaced:
-                    self.con.execute(f'DROP TABLE IF EXISTS "{name}"')
-            for name, table in TABLES.items():
-                self.con.execute(table.create(keys=keys or name != "Crimenes_DataCrim"))
-
-    def put(self, table: str, rows: "pa.Table") -> None:
-        with _told(self.url, "write into"):
-            self.con.register("_rows", rows)
-            self.con.execute(f'INSERT INTO "{table}" SELECT {_columns(table, "duckdb")} FROM _rows')
-            self.con.unregister("_rows")
-
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        with _told(self.url):
-            rows: list[tuple[Any, ...]] = self.con.execute(query).fetchall()
-            return rows
-
-    def run(self, statement: str) -> None:
-        with _told(self.url, "write into"):
-            self.con.execute(statement)
-
-    def commit(self) -> None:
-        with _told(self.url, "write into"):
-            self.con.execute("COMMIT")
-
-    def close(self) -> None:
-        self.backend.disconnect()
-
-
-class _Server:
-    """MariaDB, SQLite, PostgreSQL: through the driver that Ibis has opened.
-
-    Making a table ends a transaction in MariaDB: tables are made before it, and emptied by DELETE within it.
-    """
-
-    def __init__(self, backend: Any, url: str) -> None:
-        self.backend, self.con, self.url, self.dialect = backend, backend.con, url, backend.name
-        self.quote = quoting(self.dialect)
-
-    def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
-        with _told(self.url, "write into"):
-            if self.dialect == MARIADB:
-                self.con.autocommit(False)
-            for name, table in TABLES.items():
-                self.run(table.create(self.dialect, keys=keys or name != "Crimenes_DataCrim"))
-            self.con.commit()
-            if self.dialect == "sqlite":
-                self.run("PRAGMA foreign_keys = ON")
-            for name in reversed(list(TABLES)):
-                if name in replaced:
-                    self.run(f"DELETE FROM {self.quote(name)}")
-
-    def put(self, table: str, rows: "pa.Table") -> None:
-        import pyarrow as pa
-
-        head = f"INSERT INTO {self.quote(table)} ({_columns(table, self.dialect)}) VALUES "
-        numbers = all(pa.types.is_integer(kind) for kind in rows.schema.types)
-        for start in range(0, rows.num_rows, _AT_ONCE):
-            columns = [column.to_pylist() for column in rows.slice(start, _AT_ONCE).columns]
-            if numbers:  # written out: quicker than a driver's parameters, and nothing in them needs quoting
-                self.run(head + ",".join(map(str, zip(*columns, strict=True))))
-                continue
-            mark = "?" if self.dialect == "sqlite" else "%s"
-            marks = ", ".join([mark] * len(columns))
-            with _told(self.url, "write into"), contextlib.closing(self.con.cursor()) as cursor:
-                cursor.executemany(f"{head}({marks})", [_plain(row) for row in zip(*columns, strict=True)])
-
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        with _told(self.url), contextlib.closing(self.con.cursor()) as cursor:
-            cursor.execute(query)
-            return list(cursor.fetchall())
-
-    def run(self, statement: str) -> None:
-        with _told(self.url, "write into"), contextlib.closing(self.con.cursor()) as cursor:
-            cursor.execute(statement)
-
-    def commit(self) -> None:
-        with _told(self.url, "write into"):
-            self.con.commit()
-
-    def close(self) -> None:
-        with contextlib.suppress(Exception):
-            self.con.rollback()
-        with contextlib.suppress(Exception):
-            self.backend.disconnect()
-
-
-def _plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(value.isoformat() if hasattr(value, "isoformat") else value for value in row)
-
-
-def _columns(table: str, dialect: str) -> str:
-    return ", ".join(map(quoting(dialect), TABLES[table].names))
+    return next((remedy for words, remedy in _REFUSALS.items() if re.search(words, text)), "")

@@ -8,18 +8,16 @@ from contextlib import closing
 from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
-from calco.crime.database import DEFAULT, Store, duckdb_path, open_store, public
+from calco.crime.database import DEFAULT, duckdb_path, public
 from calco.crime.extra import needs
 from calco.crime.gazetteer import gazetteer
 from calco.crime.robberies import Cleaned, Reject, clean_robberies, is_workbook, read_kinds, robbery_rows
 from calco.crime.schema import DATACRIM, PLACES, REJECTS, ROBBERIES, TABLES, quoting
+from calco.crime.stores import Store, arrow, open_store
 from calco.errors import CalcoError
 from calco.files import replacing
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 DATACRIM_REJECTS: Final = 1_000_000  # above which their rejects are numbered
 MANY: Final = 10_000_000  # rows of DataCrim from which their table gets no keys unless asked for
@@ -200,10 +198,8 @@ class _Loading:
         if config.datacrim:
             self.done.keys = keys
             self._write_datacrim(store, file)
-        dialect = getattr(store, "dialect", "duckdb")
-        self.done.tables = {
-            name: int(store.ask(f"SELECT COUNT(*) FROM {quoting(dialect)(name)}")[0][0]) for name in TABLES
-        }
+        quote = quoting(store.dialect)
+        self.done.tables = {name: int(store.ask(f"SELECT COUNT(*) FROM {quote(name)}")[0][0]) for name in TABLES}
         self._check()
 
     def _with_keys(self) -> bool:
@@ -222,7 +218,7 @@ class _Loading:
 
     def _forget_rejects(self, store: Store) -> None:
         """Drops the rejects of the sources that are loaded anew; the others keep their numbers."""
-        quote = quoting(getattr(store, "dialect", "duckdb"))
+        quote = quoting(store.dialect)
         names = [
             *(("kinds", "robberies") if self.config.robberies else ()),
             *(("datacrim",) if self.config.datacrim else ()),
@@ -238,7 +234,7 @@ class _Loading:
             "Provincia": [(key, key // 100, name) for key, name in places.provinces.items()],
             "Distrito": [(key, key // 100, name) for key, name in places.districts.items()],
         }
-        quote = quoting(getattr(store, "dialect", "duckdb"))
+        quote = quoting(store.dialect)
         for table in PLACES:
             held = {row[0] for row in store.ask(f"SELECT {quote('id')} FROM {quote(table)}")}
             if new := [row for row in rows[table] if row[0] not in held]:
@@ -290,17 +286,3 @@ class _Loading:
                     f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]}, "
                     f"{one.rejected} in the rejects: that does not add up, and nothing was kept; tell the authors"
                 )
-
-
-def arrow(table: str, rows: Sequence[tuple[Any, ...]]) -> "pa.Table":
-    """Rows of one of the tables as Arrow."""
-    import pyarrow as pa
-
-    kinds = {"int": pa.int32(), "text": pa.string(), "long text": pa.string(), "date": pa.date32()}
-    columns = list(zip(*rows, strict=True)) or [()] * len(TABLES[table].columns)
-    return pa.table(
-        {
-            column.name: pa.array(values, kinds[column.kind])
-            for column, values in zip(TABLES[table].columns, columns, strict=True)
-        }
-    )
