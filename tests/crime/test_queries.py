@@ -224,6 +224,8 @@ def test_bad_input_is_one_line(duckdb: str, tmp_path: Path) -> None:
         list(answers("eleven", QueryConfig(source=duckdb)))
     with pytest.raises(CalcoError, match="there is no database .*; make it with: calco crime load"):
         list(answers("kinds", QueryConfig(source=str(tmp_path / "none.duckdb"))))
+    with pytest.raises(CalcoError, match="10 answers are not one JSON; name a folder: --out FOLDER"):
+        list(answers("all", QueryConfig(source=duckdb, format="json")))
     with pytest.raises(CalcoError, match="Parquet is no text"):
         QueryConfig(format="parquet")
     import duckdb as engine

@@ -88,6 +88,11 @@ def test_a_renamed_column_may_be_named(tmp_path: Path) -> None:
     assert row.cells == {"Año": "2017", "Distrito": "Ate"}
 
 
+def test_a_damaged_byte_does_not_make_another_encoding_of_utf8() -> None:
+    assert guess_encoding("OCUPACIÓN;Chofer ".encode() + b"\xf1") == "utf-8"
+    assert guess_encoding("Ocupación;Año;Ñaña".encode("cp1252") + "ó".encode()) == "cp1252"
+
+
 def test_a_sample_that_ends_within_a_character_is_utf8() -> None:
     assert guess_encoding("Ancón".encode()[:-2]) == "utf-8"
 

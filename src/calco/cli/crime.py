@@ -21,8 +21,8 @@ def collect(args: list[str]) -> None:
         warn(f"{done.unreadable:,} records could not be read: see {done.folder / 'unreadable.csv'}")
     if done.other_years:
         warn(f"{done.other_years:,} rows are of other years than {config.years}, and left out")
-    kept = f", {done.kept} of them kept from before" if done.kept else ""
-    say(f"{done.rows:,} rows of {done.pages} pages{kept} are in {done.folder}: datacrim.parquet, datacrim.csv, raw/")
+    kept = f", of which {done.kept} had been fetched before" if done.kept else ""
+    say(f"{done.rows:,} rows are in {done.folder}: datacrim.parquet, datacrim.csv, raw/ (pages: {done.pages}{kept})")
 
 
 def load(args: list[str]) -> None:
@@ -147,6 +147,8 @@ def forecast(args: list[str]) -> None:
     out = Console(highlight=False)
     titles = (f"known: {done.first} to {done.last}; interval of {config.level:.0%}", "on what is known")
     for title, (heads, *lines) in zip(titles, (rows(done), score_rows(done.scores)), strict=True):
+        if not lines:
+            continue
         table = Table(*heads, title=title, title_justify="left")
         for line in lines:
             table.add_row(*line)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Format = Literal["table", "csv", "parquet", "json"]
 _WIDEST: Final = 60  # characters of a cell on the terminal
+_WIDE: Final = 100  # characters of all heads, above which they are broken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +86,8 @@ def answers(name: str, config: QueryConfig) -> Iterator[Answer]:
         CalcoError: When there is no such question, or the database cannot be reached or cannot answer.
     """
     questions = named(name)
+    if len(questions) > 1 and config.format != "table" and not config.out:
+        raise CalcoError(f"{len(questions)} answers are not one {config.format.upper()}; name a folder: --out FOLDER")
     needs("ibis", "duckdb", "pyarrow")
     backend = connect(config.source)
     try:
@@ -152,7 +155,9 @@ def answer_table(answer: Answer, most: int) -> Table:
     shown = rows.slice(0, most) if most else rows
     more = f" (the first {shown.num_rows:,} of {rows.num_rows:,} rows)" if shown.num_rows < rows.num_rows else ""
     title = f"{answer.question.number}. {answer.question.english}{more}"
-    table = Table(*map(_cell, rows.column_names), title=_cell(title, 200), title_justify="left")
+    wide = sum(map(len, rows.column_names)) > _WIDE
+    heads = [name.replace("_", "_\n") if wide else name for name in rows.column_names]
+    table = Table(*map(_cell, heads), title=_cell(title, 200), title_justify="left")
     for column, kind in zip(table.columns, rows.schema.types, strict=True):
         if str(kind) not in ("string", "date32[day]"):
             column.justify = "right"

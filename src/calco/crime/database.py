@@ -117,6 +117,8 @@ def reason(error: Exception) -> str:
     if missing := re.search(r"Failed to import the (\w+) backend due to missing", str(error)):
         extra = "calco[postgres]" if missing[1] == "postgres" else f"ibis-framework[{missing[1]}]"
         return f"Ibis lacks the driver of {missing[1]}; install it: pip install '{extra}'"
+    if "not a valid DuckDB" in str(error):
+        return "it is no DuckDB database; choose another file"
     words = error.args[1] if len(error.args) > 1 and isinstance(error.args[0], int) else error
     return printable(" ".join(str(words).split()))[:300] or type(error).__name__
 
@@ -127,7 +129,6 @@ _REFUSALS: Final = {  # what databases say that give no numbers for it
     r"database .* does not exist": "; make it first: CREATE DATABASE",
     r"server closed the connection|connection is lost": "; nothing of this load was kept: start the server and load "
     "again",
-    r"not a valid duckdb": "; choose another file",
     r"no module named": "; install the extra of Ibis for this database",
 }
 

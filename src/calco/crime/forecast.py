@@ -262,6 +262,8 @@ def _remarks(periods: int, every: Every, season: int) -> list[str]:
             f"{periods} {every}s are less than two years and one {every}: no season can be told from chance, so this "
             "is the mean of what is known, with the interval of a new value"
         )
+    if periods <= LEAST:
+        remarks.append(f"{periods} {every}s leave nothing to score a forecast by: what it is worth is not known")
     remarks.append(
         "these are robberies that newspapers told about: a forecast of what will be written, not of what will happen; "
         f"the first and the last {every} may be incomplete"

@@ -31,7 +31,7 @@ class Published:
 
     Attributes:
         counts: What it counts => how often; a part of the rows where only a part was published.
-        key: The columns of ours that name what is counted.
+        key: The columns of ours that name what is counted; none where it is one figure.
         value: The column of ours that holds the count.
         why: Why ours differs.
         rows: How many rows the answer had; 0 where that was not told.
@@ -65,7 +65,7 @@ PUBLISHED: Final[dict[str, Published]] = {
         f"{_JOIN}; as there, \"Varios (2)\" is not taken for an age: it states how many there were, not how old", 7,
     ),
     "most-2019": Published(
-        {"1732": 1732}, ("Numero_Ocurrencias",), "Numero_Ocurrencias",
+        {"the most in one row": 1732}, (), "Numero_Ocurrencias",
         "the study asked for the maximum and, beside it, for names without grouping, which MySQL takes from another "
         f"row; here the names are those of the row that holds the maximum, and rows that tie are told; {_OTHERS}",
     ),
@@ -118,8 +118,9 @@ def beside(name: str, answer: "pa.Table", rebuilt: "Rebuilt | None" = None) -> l
         theirs = float(rebuilt.ages) if rebuilt and name == "ages" else None
         return [Beside("rows", known.rows, answer.num_rows, theirs)] if known.rows else []
     ours: dict[str, float] = {}
-    for row in answer.select([*known.key, known.value] if known.value not in known.key else [known.value]).to_pylist():
+    for row in answer.select([*known.key, known.value]).to_pylist():
         label = " ".join(str(row[key]) for key in known.key if row[key] is not None)
+        label = label if known.key else next(iter(known.counts))
         ours.setdefault(_told(label, known.counts), row[known.value])  # the first of namesakes holds the most
     again: Mapping[str, float] = rebuilt.counts.get(name, {}) if rebuilt else {}
     names = [*known.counts, *(label for label in ours if label not in known.counts and len(known.counts) == known.rows)]

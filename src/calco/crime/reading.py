@@ -129,7 +129,11 @@ def guess_encoding(sample: bytes) -> str:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(sample)  # the last character may be cut off
     except UnicodeDecodeError:
-        return max(_GUESSES, key=sense)
+        signs = Counter(
+            "\udc80" <= sign <= "\udcff" for sign in sample.decode("utf-8", "surrogateescape") if sign > "\x7f"
+        )
+        # Bytes of another encoding hardly ever make a sign of UTF-8: some damaged bytes do not outweigh such signs.
+        return "utf-8" if signs[False] >= signs[True] else max(_GUESSES, key=sense)
     return "utf-8"
 
 

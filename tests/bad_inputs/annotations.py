@@ -1,0 +1,107 @@
+"""Annotations that do not fit their pictures, and broken files of them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from bad_inputs.making import Bad, file
+
+
+def labels(text: str, name: str = "a.xml") -> Callable[[Path], None]:
+    """Boxes for all six pictures, in good order but for those of the first."""
+
+    def make(folder: Path) -> None:
+        (folder / "set").rename(folder / "images")
+        (folder / "set").mkdir()
+        (folder / "images").rename(folder / "set" / "images")
+        ending = Path(name).suffix
+        for letter in "bcdef":
+            file(f"set/labels/{letter}{ending}", GOOD[ending].replace("a.png", f"{letter}.png"))(folder)
+        file(f"set/labels/{name}", text)(folder)
+
+    return make
+
+
+def voc(box: str, name: str = "cat") -> str:
+    sides = "".join(
+        f"<{side}>{value}</{side}>" for side, value in zip(("xmin", "ymin", "xmax", "ymax"), box.split(), strict=True)
+    )
+    return (
+        "<annotation><filename>a.png</filename><size><width>96</width><height>96</height></size>\n"
+        f"<object><name>{name}</name><bndbox>{sides}</bndbox></object></annotation>"
+    )
+
+
+def labelme(corner: str = "[2, 3]") -> str:
+    return (
+        '{"imagePath": "a.png", "imageWidth": 96, "imageHeight": 96,\n "shapes": '
+        f'[{{"label": "cat", "shape_type": "rectangle", "points": [{corner}, [40, 50]]}}]}}'
+    )
+
+
+GOOD = {".xml": voc("5 6 40 50"), ".json": labelme(), ".txt": "0 0.5 0.5 0.2 0.2\n"}
+
+
+BOMB = (
+    '<?xml version="1.0"?><!DOCTYPE annotation [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">'
+    '<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;">]><annotation><filename>&c;</filename></annotation>'
+)
+
+
+def coco(folder: Path) -> None:
+    content = {
+        "images": [
+            {"id": n, "file_name": f"{letter}.png", "width": 96, "height": 96} for n, letter in enumerate("abcdef")
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": n, "image_id": n, "category_id": 1 + 6 * (n == 0), "bbox": [5, 6, 30, 40]} for n in range(6)
+        ],
+    }
+    file("set/boxes.json", json.dumps(content))(folder)
+
+
+def json_lines(folder: Path) -> None:
+    entry = {"label": ["Face"], "points": [{"x": 0.1, "y": 0.1}, {"x": 0.9, "y": 0.9}]}
+    lines = [
+        json.dumps({"content": f"http://nowhere.example/{letter}.png", "annotation": [entry]}) for letter in "abcdef"
+    ]
+    file("set/list.jsonl", "\n".join([lines[0][:40], *lines[1:]]))(folder)
+
+
+def all_labels(text: str) -> Callable[[Path], None]:
+    """The same line in the labels of all six pictures."""
+
+    def make(folder: Path) -> None:
+        labels(text, "a.txt")(folder)
+        for letter in "bcdef":
+            file(f"set/labels/{letter}.txt", text)(folder)
+
+    return make
+
+
+def two_formats(folder: Path) -> None:
+    labels("0 0.5 0.5 0.2 0.2\n", "a.txt")(folder)
+    file("set/labels/b.xml", GOOD[".xml"].replace("a.png", "b.png"))(folder)
+
+
+CASES = (
+    Bad("a box outside the picture", labels(voc("120 10 150 40")), says=("a.xml", "outside"), about="a"),
+    Bad("a box that reaches outside it", labels(voc("50 50 150 90")), code=0, says=("a.xml", "clipped"), about="a"),
+    Bad("an empty box", labels("0 0.5 0.5 0 0.2\n", "a.txt"), says=("a.txt, line 1", "encloses nothing"), about="a"),
+    Bad("an inverted box", labels(voc("60 60 20 20")), code=0, says=("a.xml", "put in order"), about="a"),
+    Bad("a box of an unknown class", coco, says=("boxes.json, annotations[0]", "7"), about="a"),
+    Bad("boxes in pixels where shares belong", all_labels("0 40 50 20 30\n"), code=2, says=("a.txt, line 1",),
+        command="detect explore set --out page"),
+    Bad("labels in two formats", two_formats, code=0, says=("YOLO text", "Pascal VOC"), about="labels/a.txt"),
+    Bad("labels without their pictures", file("set/labels/z.txt", "0 0.5 0.5 0.2 0.2\n"), code=2, says=("z.txt",)),
+    Bad("a number that is none, in a box", labels(labelme("[NaN, 3]"), "a.json"), says=("a.json", "number"), about="a"),
+    Bad("broken JSON, one file of many", labels('{"imagePath": "a.png",\n "shapes": [}', "a.json"),
+        code=1, says=("a.json: line 2, column 13", "broken JSON"), about="a.json"),
+    Bad("broken JSON, a line of many", json_lines, code=1, says=("list.jsonl, line 1", "broken JSON"),
+        about="list.jsonl, line 1"),
+    Bad("broken JSON, the only file", file("set/boxes.json", '{"images": [\n{"id": 1,, }]}'),
+        command="check set --annotations set/boxes.json --out page --jobs 1", code=2,
+        says=("set/boxes.json, line 2", "broken JSON")),
+    Bad("an XML bomb", labels(BOMB), code=1, says=("a.xml: line 1", "document type"), about="a.xml"),
+)  # fmt: skip

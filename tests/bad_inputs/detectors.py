@@ -1,0 +1,44 @@
+"""Detectors and the rules of a watch."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bad_inputs.annotations import GOOD, labels
+from bad_inputs.films import a_film
+from bad_inputs.making import Bad
+
+
+def watched(rules: str) -> Callable[[Path], None]:
+    """A film, a detector of people and rules."""
+
+    def make(folder: Path) -> None:
+        from calco.detection.lite import LiteDetector
+        from calco.detection.model import DetectorInfo, save_detector
+
+        a_film("film.mkv")(folder)
+        info = DetectorInfo(architecture="lite", settings={"width": 16, "depth": 1}, classes=("person",), size=96)
+        save_detector(folder / "detector", info, LiteDetector(1, width=16, depth=1))
+        (folder / "rules.yaml").write_text(rules)
+
+    return make
+
+
+RULES = """
+zones:
+  door: {shares: [[0.1, 0.1], [0.9, %s], [0.9, %s], [0.1, 0.9]]}
+rules:
+  - {name: waits, class: %s, zone: door, seconds: 2}
+"""
+WATCH = "detect watch film.mkv --model detector --rules rules.yaml --out watched"
+
+
+CASES = (
+    Bad("rules about a class that the detector does not know", watched(RULES % (0.1, 0.9, "dragon")), code=2,
+        command=WATCH, says=("dragon", "person")),
+    Bad("a zone that crosses itself", watched(RULES % (0.9, 0.1, "person")), code=2, command=WATCH,
+        says=("door", "cross")),
+    Bad("a translator where a detector belongs", watched(RULES % (0.1, 0.9, "person")), code=2,
+        command=WATCH.replace("--model detector", "--model model"), says=("detect",)),
+    Bad("a detector of an unknown name", labels(GOOD[".xml"]), code=2,
+        command="detect train set --model yolo99 --steps 1 --out run", says=("yolo99",)),
+)  # fmt: skip

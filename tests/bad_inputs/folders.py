@@ -1,0 +1,118 @@
+"""Folders and archives: links, paths that lead out, names, permissions, full disks."""
+
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from bad_inputs.making import PREPARE, Bad, Impossible, encoded, file, mount_small
+from support import BEYOND
+
+
+def tar(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[Path], None]:
+    """Six pictures in a tar file, and one member more."""
+
+    def make(folder: Path) -> None:
+        pictures = sorted((folder / "set").iterdir())
+        with tarfile.open(folder / "pictures.tar", "w") as archive:
+            for path in pictures:
+                archive.add(path, path.name)
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, data = kind, target, encoded("PNG")
+            member.size = len(data) if kind == tarfile.REGTYPE else 0
+            archive.addfile(member, io.BytesIO(data) if member.size else None)
+        for path in pictures:
+            path.unlink()
+        (folder / "pictures.tar").rename(folder / "set" / "pictures.tar")
+
+    return make
+
+
+def circle(folder: Path) -> None:
+    (folder / "set" / "again").symlink_to(folder / "set", target_is_directory=True)
+
+
+def to_nothing(folder: Path) -> None:
+    (folder / "set" / "gone.png").symlink_to("nowhere.png")
+
+
+def to_itself(folder: Path) -> None:
+    (folder / "set" / "loop.png").symlink_to("loop.png")
+
+
+def strange_name(folder: Path) -> None:
+    try:
+        Path(os.fsdecode(os.fsencode(folder / "set") + b"/caf\xe9.png")).write_bytes(encoded("PNG")[:200])
+    except OSError as error:
+        raise Impossible(BEYOND + "names of files that are not UTF-8") from error
+
+
+def forbidden(folder: Path) -> None:
+    if not shutil.which(AS_A_USER[0]):
+        raise Impossible(f"{AS_A_USER[0]} is missing, without which root may read everything")
+    file("set/private/x.png", encoded("PNG"))(folder)
+    (folder / "set" / "private").chmod(0)
+
+
+# Root may read everything: without that capability it is like everybody else.
+AS_A_USER = (
+    ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all") if os.getuid() == 0 else ("env",)
+)
+
+
+def small_disk(folder: Path) -> None:
+    for number in range(30):
+        pixels = np.random.default_rng(number).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        Pillow.fromarray(pixels).save(folder / "set" / f"{number}.png")
+    mount_small(folder / "pairs", "512k")
+
+
+def one_stem(folder: Path) -> None:
+    file("set/a.jpg", encoded("JPEG"))(folder)
+
+
+def one_stem_of_two_sides(folder: Path) -> None:
+    shutil.move(folder / "set", folder / "photo")
+    shutil.copytree(folder / "photo", folder / "sketch")
+    (folder / "sketch" / "a.jpg").write_bytes(encoded("JPEG"))
+    (folder / "set").mkdir()
+    for side in ("photo", "sketch"):
+        shutil.move(folder / side, folder / "set")
+
+
+def all_spoiled(folder: Path) -> None:
+    for path in (folder / "set").iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+
+
+def nothing(folder: Path) -> None:
+    shutil.rmtree(folder / "set")
+    (folder / "set").mkdir()
+
+
+CASES = (
+    Bad("a tar file with an absolute path", tar("/etc/x.png"), code=0, says=("leads out",),
+        about="set/pictures.tar: /etc/x.png"),
+    Bad("a tar file with a climbing path", tar("../../x.png"), code=0, says=("leads out",),
+        about="set/pictures.tar: ../../x.png"),
+    Bad("a tar file with a link", tar("x.png", tarfile.SYMTYPE, "/etc/passwd"), code=0, says=("link",),
+        about="set/pictures.tar: x.png"),
+    Bad("links in a circle", circle, code=0, says=("listed already",), about="again"),
+    Bad("a link to itself", to_itself, code=0, says=("link",), about="loop.png"),
+    Bad("a link to nothing", to_nothing, code=0, says=("a link to nothing",), about="gone.png"),
+    Bad("a damaged picture whose name is no UTF-8", strange_name, says=("caf\\xe9.png", "cut short"), about="caf\\xe9"),
+    Bad("a folder without permission", forbidden, code=0, says=("permission denied",), about="private",
+        before=AS_A_USER),
+    Bad("a disk that fills while shards are written", small_disk, command=PREPARE, code=2,
+        says=("No space left on device", "free some space")),
+    Bad("two pictures with one stem", one_stem, code=0, fine="both are used"),
+    Bad("two inputs with one stem for a target", one_stem_of_two_sides, says=("shares its name",),
+        about="sketch/a.png"),
+    Bad("nothing but damaged pictures", all_spoiled, command=PREPARE, code=2, says=("none of the 6 pictures",)),
+    Bad("an empty folder", nothing, code=2, says=("is empty",)),
+)  # fmt: skip

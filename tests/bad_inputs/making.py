@@ -1,0 +1,79 @@
+"""What a bad input is, and what many of them are made of."""
+
+import io
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from support import BEYOND
+
+CHECK = "check set --out page --jobs 1"
+PREPARE = "prepare set --recipe erase --out pairs --jobs 1"
+TRANSLATE = "translate {} set --out out"
+
+
+class Impossible(Exception):
+    """This machine cannot make the bad input."""
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A bad input.
+
+    Attributes:
+        what: What is wrong, for the table.
+        make: Makes it in the present folder, beside six pictures in the folder `set`.
+        command: What is called, without `calco`.
+        code: The exit code.
+        says: Words that the answer must hold.
+        about: The key or file of which the answer is taken, where the command goes on; nothing takes the one line of
+            an error.
+        fine: What happens, in words, where there is nothing to be said: all seven pictures are used, every row is.
+        before: What the command is called by.
+    """
+
+    what: str
+    make: Callable[[Path], None]
+    command: str = CHECK
+    code: int = 1
+    says: tuple[str, ...] = ()
+    about: str = ""
+    fine: str = ""
+    before: tuple[str, ...] = ()
+
+
+def photo(seed: int = 0, side: int = 96) -> np.ndarray:
+    chance = np.random.default_rng(seed)
+    return np.kron(chance.integers(0, 256, (6, 6, 3), dtype=np.uint8), np.ones((side // 6, side // 6, 1), np.uint8))
+
+
+def encoded(kind: str, seed: int = 9, side: int = 96) -> bytes:
+    Pillow.fromarray(photo(seed, side)).save(buffer := io.BytesIO(), format=kind)
+    return buffer.getvalue()
+
+
+def as_it_is(_room: Path) -> None:
+    """Nothing is wrong with the pictures."""
+
+
+def file(name: str, data: bytes | str) -> Callable[[Path], None]:
+    """Puts a file beside the six pictures."""
+
+    def make(folder: Path) -> None:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data.encode() if isinstance(data, str) else data)
+
+    return make
+
+
+def mount_small(place: Path, size: str) -> None:
+    place.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
+        raise Impossible(BEYOND + "the right to mount a small disk")

@@ -1,0 +1,21 @@
+"""What training and preparing cannot do here."""
+
+from bad_inputs.making import Bad, as_it_is, file
+
+TRAIN = "train set --recipe colorize --preset small --steps 1 --out run"
+
+
+CASES = (
+    Bad("a table of groups with a row cut short", file("set/groups.csv", "key,group\na,1\nb\n"), code=2,
+        says=("set/groups.csv, line 3",)),
+    Bad("a device that does not exist", as_it_is, command=f"{TRAIN} --device abacus", code=2, says=("abacus",)),
+    Bad("a GPU that is not there", as_it_is, command=f"{TRAIN} --device cuda:63", code=2, says=("cuda:63",)),
+    Bad("a precision that the device lacks", as_it_is, command=f"{TRAIN} --device cpu --precision fp16", code=2,
+        says=("fp16", "cpu")),
+    Bad("more processes than pictures", as_it_is, command=f"{TRAIN} --device cpu --processes 3", code=2,
+        says=("3 processes", "fewer")),
+    Bad("a Ray address that does not answer", as_it_is, code=2, says=("127.0.0.1:1",),
+        command="prepare set --recipe erase --out pairs --engine ray --address 127.0.0.1:1"),
+    Bad("an object store whose library is missing", as_it_is, code=2, says=("s3", "pip install"),
+        command="prepare s3://bucket/set --recipe erase --out pairs"),
+)  # fmt: skip
