@@ -235,7 +235,7 @@ class _Fetcher:
             reason = f"the server answered {status} {answer.reason_phrase}".rstrip()
             if status not in WORTH_ANOTHER_TRY and status < 500:
                 raise _Failed(reason)
-            asked = _seconds(answer.headers.get("Retry-After", ""))
+            asked = seconds_asked(answer.headers.get("Retry-After", ""))
             if asked > self.config.patience:
                 raise _Failed(f"{reason} and asks to come back in {asked:.0f} seconds")
             raise _Failed(reason, max(pause, asked))
@@ -304,7 +304,7 @@ def _told(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _seconds(retry_after: str) -> float:
+def seconds_asked(retry_after: str) -> float:
     """What `Retry-After` asks for, as seconds or as a date; 0 when it asks for nothing that can be understood."""
     if retry_after.isdecimal():
         return float(retry_after)

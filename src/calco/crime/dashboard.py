@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from tyro.conf import arg
 
@@ -157,8 +157,3 @@ def _figure(name: str) -> str:
         f'<div class="scroll rows" tabindex="0" role="region" aria-labelledby="title-{name}"></div><p class="more"></p>'
         "</details></figure>"
     )
-
-
-def numbers(found: Cube) -> dict[str, Any]:
-    """How much a page holds, to be said when it is made."""
-    return {"robberies": sum(found["robberies"][-1]), "crimes": sum(found["crimes"][-1])}

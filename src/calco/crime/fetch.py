@@ -4,19 +4,15 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from calco.collecting.download import MEGABYTE, WORTH_ANOTHER_TRY, seconds_asked
 from calco.errors import CalcoError, printable
 from calco.files import explain
 
 if TYPE_CHECKING:
     import httpx
-
-WORTH_ANOTHER_TRY: Final = frozenset({408, 425, 429})  # and all from 500 on
-_MEGABYTE: Final = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +141,7 @@ class Fetcher:
         reason = f"the server answered {status} {answer.reason_phrase}".rstrip()
         if status not in WORTH_ANOTHER_TRY and status < 500:
             raise Failed(reason)
-        asked = _seconds(answer.headers.get("Retry-After", ""))
+        asked = seconds_asked(answer.headers.get("Retry-After", ""))
         if asked > self.config.patience:
             raise Failed(f"{reason} and asks to come back in {asked:.0f} seconds")
         raise Failed(reason, asked)
@@ -156,7 +152,7 @@ class Fetcher:
             for block in answer.iter_bytes():
                 file.write(block)
                 had += len(block)
-                if had > self.config.largest * _MEGABYTE:
+                if had > self.config.largest * MEGABYTE:
                     raise Failed(f"it has more than {self.config.largest:g} MB")
                 if time.monotonic() > until:
                     raise Failed(f"it took more than {self.config.patience:g} seconds", 0.0)
@@ -164,13 +160,3 @@ class Fetcher:
 
 def _told(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def _seconds(retry_after: str) -> float:
-    """What `Retry-After` asks for, as seconds or as a date; 0 when it asks for nothing that can be understood."""
-    if retry_after.isdecimal():
-        return float(retry_after)
-    try:
-        return max(0.0, (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return 0.0
