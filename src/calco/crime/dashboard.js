@@ -76,7 +76,7 @@ function bars(rows, name, value, most, at) {
   return {
     traces: [{ type: "bar", orientation: "h", x: shown.map((row) => row[value]), y: shown.map((_, i) => i), marker: { color: css("--accent") },
       customdata: shown.map((row) => row[name]), hovertemplate: "%{customdata}: %{x:,}<extra></extra>" }],
-    layout: layout({ yaxis: { tickmode: "array", tickvals: shown.map((_, i) => i), ticktext: shown.map(label), showgrid: false, zeroline: false }, xaxis: { tickangle: 0, nticks: Math.max(3, Math.round(width(at) / 110)) }, bargap: 0.25 }),
+    layout: layout({ yaxis: { tickmode: "array", tickvals: shown.map((_, i) => i), ticktext: shown.map(label), showgrid: false, zeroline: false }, xaxis: { tickangle: 0, nticks: Math.max(3, Math.round(width(at) / 170)) }, bargap: 0.25 }),
   };
 }
 function pie(rows, at) {

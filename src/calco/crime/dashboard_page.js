@@ -38,8 +38,8 @@ function table(name, chart) {
   if (!details.open) return;
   const cell = (value, tag) => (typeof value === "number" && tag !== "th" ? `<td class="n">${n(value)}</td>` : `<${tag}>${esc(value)}</${tag}>`);
   const plain = (value, i) => (i === 0 && typeof value === "number" ? `<td>${value}</td>` : cell(value, "td"));
-  const last = chart.head.length - 1;
-  details.querySelector(".rows").innerHTML = `<table><caption class="hidden">${esc(t().charts[name][0])}</caption><thead><tr>${chart.head.map((head, i) => `<th scope="col"${i === last ? ' class="n"' : ""}>${esc(head)}</th>`).join("")}</tr></thead><tbody>${
+  const counts = (i) => i > 0 && chart.rows.every((row) => typeof row[i] === "number");
+  details.querySelector(".rows").innerHTML = `<table><caption class="hidden">${esc(t().charts[name][0])}</caption><thead><tr>${chart.head.map((head, i) => `<th scope="col"${counts(i) ? ' class="n"' : ""}>${esc(head)}</th>`).join("")}</tr></thead><tbody>${
     chart.rows.slice(0, SHOWN).map((row) => `<tr>${row.map(plain).join("")}</tr>`).join("")}</tbody></table>`;
   details.querySelector(".more").textContent = chart.rows.length > SHOWN ? t().more(SHOWN, n(chart.rows.length)) : "";
 }
