@@ -70,6 +70,13 @@ def test_two_quarters_are_too_little_and_that_is_said(tmp_path: Path, capsys: py
     )
 
 
+def test_what_no_backtest_can_score_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["crime", "forecast", "--from", database(tmp_path, DATES), "--every", "quarter"])
+    told = capsys.readouterr()
+    assert "3 quarters leave nothing to score a forecast by: what it is worth is not known" in told.err
+    assert "on what is known" not in told.out  # no table without a row
+
+
 def test_too_little_is_refused(tmp_path: Path) -> None:
     to = database(tmp_path, DATES[:3])
     with pytest.raises(CalcoError, match="there are but 2 months with robberies, .*; load more data"):
