@@ -21,6 +21,7 @@ from calco.detection.model import Detector, DetectorInfo, load_detector, save_de
 from calco.detection.network import DetectionNetwork, Things
 from calco.detection.opening import open_detector
 from calco.errors import CalcoError
+from calco.export.network import portable
 from calco.images import Image
 from support import requires
 
@@ -75,11 +76,28 @@ def shown(pictures: Path) -> list[Image]:
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compact detector, with the weights of chance."""
+def compact() -> LiteDetector:
+    """The compact detector with norms far from their first state, as training leaves them, and scores from 0 to 1."""
     torch.manual_seed(0)
+    network = LiteDetector(2, width=16, depth=1)
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            assert part.running_mean is not None
+            assert part.running_var is not None
+            nn.init.normal_(part.running_mean, std=0.3)
+            nn.init.uniform_(part.running_var, 0.3, 1.5)
+        if isinstance(part, nn.BatchNorm2d | nn.GroupNorm):
+            nn.init.uniform_(part.weight, 0.6, 1.4)
+            nn.init.normal_(part.bias, std=0.3)
+    nn.init.normal_(network.classes.weight, std=0.3)
+    nn.init.normal_(network.edges.weight, std=0.05)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def saved(compact: LiteDetector, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "model"
-    save_detector(folder, INFO, LiteDetector(2, width=16, depth=1))
+    save_detector(folder, INFO, compact)
     return folder
 
 
@@ -159,6 +177,16 @@ def test_predict_takes_it(onnx_file: Path, pictures: Path, tmp_path: Path, capsy
     assert "3 pictures looked at" in capsys.readouterr().err
 
 
+def test_folded_norms_leave_all_they_did(compact: LiteDetector, shown: list[Image]) -> None:
+    squares = torch.stack([torch.from_numpy(images.resize(each, (96, 96))).permute(2, 0, 1) for each in shown])
+    pictures = squares.float() / 127.5 - 1
+    with torch.inference_mode():
+        (wanted, where), (named, boxes) = compact(pictures), portable(compact)(pictures)
+    assert wanted.sigmoid().max() - wanted.sigmoid().min() > 0.5
+    torch.testing.assert_close(named, wanted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(boxes, where, atol=1e-5, rtol=1e-4)
+
+
 def test_the_compact_detector_is_written_by_the_verb(
     saved: Path, pictures: Path, shown: list[Image], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,7 +194,9 @@ def test_the_compact_detector_is_written_by_the_verb(
     out = tmp_path / "lite.onnx"
     main(["detect", "export", str(saved), "--out", str(out), "--pictures", str(pictures)])
     assert "0 found by one alone" in " ".join(capsys.readouterr().err.split())
-    assert compare(load_detector(saved, device="cpu", precision="fp32"), open_detector(out), shown).near
+    found = compare(load_detector(saved, device="cpu", precision="fp32"), open_detector(out), shown)
+    assert found.near
+    assert found.boxes > 10
 
 
 @pytest.mark.usefixtures("graph")
