@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from calco import images
 from calco.cli import main
 from calco.detection import export
-from calco.detection.export import compare, export_detector, export_loaded
+from calco.detection.comparing import compare
+from calco.detection.export import export_detector, export_loaded
 from calco.detection.exported import describe
 from calco.detection.lite import LiteDetector
 from calco.detection.model import Detector, DetectorInfo, load_detector, save_detector
