@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from calco.annotations.detections import Detections
 from calco.detection.choices import TIE
@@ -87,24 +88,27 @@ def compare(model: Detector, file: Detector, pictures: Sequence[Image]) -> Compa
 
 def _apart(one: Detections, two: Detections, scale: float, most: int) -> tuple[int, float, float]:
     """How many boxes of either have none in the other, and how far scores and edges of the others lie apart."""
-    pairs, score, edge = 0, 0.0, 0.0
-    free = np.ones(len(two), np.bool_)
-    lone = []
+    score, edge = 0.0, 0.0
     assert one.scores is not None
     assert two.scores is not None
+    taken, free = np.zeros(len(one), np.bool_), np.ones(len(two), np.bool_)
     for i in range(len(one)):
         away = np.abs(two.boxes - one.boxes[i]).max(1) * scale if len(two) else np.zeros(0)
         fits = free & (np.array(two.classes) == one.classes[i]) & (away <= 4 * BOX_TOLERANCE)
         if not fits.any():
-            lone.append(float(one.scores[i]))
             continue
         # Queries of one thing may lie on each other: the one of the same score is meant.
         order = np.where(fits, np.abs(two.scores - one.scores[i]), np.inf)
         j = int(order.argmin())
-        free[j] = False
-        pairs, score, edge = pairs + 1, max(score, float(order[j])), max(edge, float(away[j]))
-    lone += [float(value) for value in two.scores[free]]
-    # Where a list is full, or ends at the least score, the next box may be told by one and not by the other.
-    full = [float(scores.min()) for scores in (one.scores, two.scores) if len(scores) >= most]
-    last = max([LEAST, *full])
-    return sum(value > last + 2 * SCORE_TOLERANCE for value in lone), score, edge
+        taken[i], free[j] = True, False
+        score, edge = max(score, float(order[j])), max(edge, float(away[j]))
+    lone = int(
+        (one.scores[~taken] > _sure(two.scores, most)).sum() + (two.scores[free] > _sure(one.scores, most)).sum()
+    )
+    return lone, score, edge
+
+
+def _sure(told: npt.NDArray[np.float32], most: int) -> float:
+    """The score from which on a box must be among those that are told: a full list ends with its last one."""
+    last = max(LEAST, float(told.min())) if len(told) >= most else LEAST
+    return last + 2 * SCORE_TOLERANCE
