@@ -1,10 +1,12 @@
 """Detectors as one file: tried beside the model, and run in its place."""
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,6 +129,9 @@ def test_the_file_tells_what_it_is(onnx_file: Path) -> None:
     assert description.licence == "CC0"
     assert description.overlapping
     assert description.compared["pictures"] == 3
+    mask = os.umask(0)
+    os.umask(mask)
+    assert onnx_file.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def test_other_programs_run_it(onnx_file: Path) -> None:
@@ -246,6 +251,33 @@ def test_what_cannot_be_opened_is_one_line(saved: Path, onnx_file: Path, tmp_pat
         with pytest.raises(CalcoError, match=said) as error:
             open_detector(given, **options)
         assert "\n" not in str(error.value)
+
+
+def test_damaged_graphs_are_one_line(onnx_file: Path, tmp_path: Path) -> None:
+    import onnx
+    from onnx import helper
+
+    def written(name: str, change: Callable[[Any], object]) -> Path:
+        model = onnx.load(onnx_file)
+        change(model)
+        (tmp_path / name).write_bytes(model.SerializeToString())
+        return tmp_path / name
+
+    told = {each.key: each.value for each in onnx.load(onnx_file).metadata_props}["calco"]
+    smaller = json.dumps(json.loads(told) | {"model": json.loads(told)["model"] | {"size": 64}})
+    for change, said in (
+        (lambda model: setattr(model.graph.node[3], "op_type", "Nonsense"), "a.onnx cannot be used: .*Nonsense"),
+        (lambda model: setattr(model.graph.output[0], "name", "other"), "a.onnx cannot be used: "),
+        (lambda model: model.graph.output.pop(0), "a.onnx cannot be used: its graph has no boxes; export"),
+        (lambda model: helper.set_model_props(model, {"calco": smaller}), "squares of 96 pixels .* says 64"),
+    ):
+        path = written("a.onnx", change)
+        for runtime in ("onnxruntime", "openvino"):
+            if runtime == "openvino" and "Nonsense" in said:  # it says less
+                continue
+            with pytest.raises(CalcoError, match=said if runtime == "onnxruntime" else said.split(".*")[0]) as error:
+                open_detector(path, runtime=runtime)
+            assert "\n" not in str(error.value)
 
 
 def test_translate_says_that_it_is_a_detector(onnx_file: Path) -> None:

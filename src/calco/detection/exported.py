@@ -1,6 +1,6 @@
 """Detectors in one file, as `calco detect export` writes them, behind the interface of a Detector."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from calco.detection.network import DetectionNetwork, Things
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.inference.descriptions import as_description, ends_as, explained, read_record
-from calco.inference.runtimes import needs, openvino_core, read_onnx, read_openvino
+from calco.inference.runtimes import needs, onnx_session, openvino_core, read_onnx, read_openvino
 from calco.records import from_record
 
 EXPORT_FORMAT: Final = 1
@@ -55,7 +55,15 @@ class Description:
 
 
 class Graph(Protocol):
-    """An opened file."""
+    """An opened file.
+
+    Attributes:
+        side: Of the squares that it takes, pixels.
+        classes: How many classes it tells apart.
+    """
+
+    side: int
+    classes: int
 
     def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         """N, S, S, 3 `uint8` => outputs by name; BOXES are N, Q, 4 and SCORES N, Q, C."""
@@ -100,6 +108,11 @@ def load_exported(path: str | Path, *, runtime: str = "auto", precision: str = "
         raise CalcoError(f"{chosen} computes {file} in fp32, and {precision} was asked for; leave --precision out")
     found = describe(file)
     graph = opened(file, chosen, "bf16" if precision == "bf16" else "f32")
+    if (graph.side, graph.classes) != (found.info.size, len(found.info.classes)):
+        raise CalcoError(
+            f"{file} is damaged (it takes squares of {graph.side} pixels and tells {graph.classes} classes apart, and "
+            f"says {found.info.size} and {len(found.info.classes)}); export the model again"
+        )
     return Detector(found.info, GraphNetwork(graph, found.info.size, overlapping=found.overlapping))
 
 
@@ -158,18 +171,21 @@ class OnnxGraph:
     """An ONNX file in ONNX Runtime, on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        needs("onnxruntime", extra="export")
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        data = read_onnx(path).SerializeToString()
-        self._session: Any = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
+        self._session = onnx_session(read_onnx(path), path)
+        sizes = {each.name: each.shape for each in (*self._session.get_inputs(), *self._session.get_outputs())}
+        _check_names(sizes)
+        self.side, self.classes = sizes[INPUT][1], sizes[SCORES][-1]
 
     def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         """As of `Graph`."""
         return list(self._session.run(list(names), {INPUT: squares}))
+
+
+def _check_names(names: Container[str]) -> None:
+    """Raises ValueError when a graph lacks an input or output that every exported detector has."""
+    for name in (INPUT, BOXES, SCORES):
+        if name not in names:
+            raise ValueError(f"its graph has no {name}")
 
 
 class OpenvinoGraph:
@@ -184,6 +200,9 @@ class OpenvinoGraph:
         needs("openvino", extra="openvino")
         core = openvino_core()
         self._model = core.read_model(path.read_bytes()) if path.suffix == ".onnx" else read_openvino(path)
+        _check_names({name for port in (*self._model.inputs, *self._model.outputs) for name in port.get_names()})
+        self.side = self._model.input(INPUT).get_partial_shape()[1].get_length()
+        self.classes = self._model.output(SCORES).get_partial_shape()[-1].get_length()
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "PERFORMANCE_HINT": "LATENCY",
