@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from calco import images
 from calco.detection import export
-from calco.detection.choices import Following, telling_choices
 from calco.detection.comparing import compare
 from calco.detection.export import export_loaded
 from calco.detection.exported import BOXES, SCORES, opened
@@ -20,6 +19,7 @@ from calco.detection.graph import Whole, onnx_of
 from calco.detection.model import Detector, DetectorInfo
 from calco.detection.network import DetectionNetwork, Things
 from calco.detection.opening import open_detector
+from calco.detection.queries import Following, telling_choices
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
 from calco.errors import CalcoError
 from support import requires

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections
-from calco.detection.choices import TIE
 from calco.detection.model import Detector
+from calco.detection.queries import TIE
 from calco.images import Image
 
 LEAST: Final = 0.01

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from calco import __version__, images
-from calco.detection.choices import Following, telling_choices
 from calco.detection.comparing import Compared, compare
 from calco.detection.exported import ENDINGS, EXPORT_FORMAT, Description, load_exported, opened
 from calco.detection.graph import onnx_of
 from calco.detection.model import Detector, detector_folder, load_detector
+from calco.detection.queries import Following, telling_choices
 from calco.errors import CalcoError
 from calco.export.target import Exported, differs, target
 from calco.files import explain, make_folder, replacing
