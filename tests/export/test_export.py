@@ -403,3 +403,15 @@ def test_the_page_draws_in_a_browser(browser: object, site: str, onnx: Path, roo
     assert problems == []
     drawn = np.array(pixels, np.uint8).reshape(50, 75, 4)[..., :3]
     assert np.abs(drawn.astype(int) - load(room / "holes")(shown, native=True)).max() <= 1
+
+
+def test_a_damaged_graph_is_told_in_one_line(onnx: Path, room: Path, tmp_path: Path) -> None:
+    import onnx as library
+
+    model = library.load(onnx)
+    next(node for node in model.graph.node if node.name.startswith("network/")).op_type = "Nonsense"
+    (tmp_path / "damaged.onnx").write_bytes(model.SerializeToString())
+    file = calco.load(tmp_path / "damaged.onnx")
+    with pytest.raises(CalcoError, match="damaged.onnx cannot be used: .*Nonsense.*export the model again") as error:
+        file(with_hole(np.asarray(Pillow.open(room / "photos" / "0.png")), HOLES))
+    assert "\n" not in str(error.value)

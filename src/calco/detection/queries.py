@@ -37,7 +37,7 @@ def telling_choices(graph: "onnx.ModelProto") -> "tuple[onnx.ModelProto, dict[in
 
     made = onnx.ModelProto()
     made.CopyFrom(graph)
-    used = {name for node in made.graph.node for name in node.input}
+    used = {name for node in made.graph.node for name in node.input if name}
     sorts = [node for node in made.graph.node if node.op_type == "TopK"]
     told = {place: f"{_NAME}{place}" for place, node in enumerate(sorts) if node.output[1] in used}
     for place, name in told.items():
@@ -106,9 +106,9 @@ class _Given(TorchDispatchMode):
             self.behind = float("inf")
             return own
         chosen = values.gather(dim, places)
-        last = best.amin(dim)
-        gap = (last - chosen.amin(dim)) / last.abs().clamp(min=1)
-        self.behind = max(self.behind, float(gap.max()))
+        last, worst = best.amin(dim), chosen.amin(dim)
+        gap = torch.where(worst == last, 0, (last - worst) / last.abs().clamp(min=1))
+        self.behind = max(self.behind, float(gap.nan_to_num(nan=float("inf")).max()))
         self.otherwise += int((~_within(places, mine, dim)).sum())
         return chosen, places
 
