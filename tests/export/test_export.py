@@ -223,13 +223,13 @@ def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Pat
     assert calco.load(done.path).precision == torch.bfloat16
     # Bytes: of the network in the ONNX file, without writing it all anew.
     from calco.export.precision import halved, quantised
-    from calco.inference.runtimes import SEEN, OnnxFile, network_of, read_onnx
+    from calco.inference.runtimes import SEEN, network_of, onnx_session, read_onnx
 
     network = network_of(read_onnx(onnx))
     seen = [np.random.default_rng(n).random((1, 4, 40, 40), np.float32) * 2 - 1 for n in range(3)]
-    want = OnnxFile._session(network).run(None, {SEEN: seen[0]})[0]
+    want = onnx_session(network, onnx).run(None, {SEEN: seen[0]})[0]
     for made, limit in ((halved(network), 0.02), (quantised(network, seen), 0.1)):
-        got = OnnxFile._session(made).run(None, {SEEN: seen[0]})[0]
+        got = onnx_session(made, onnx).run(None, {SEEN: seen[0]})[0]
         assert 0 < np.abs(got - want).mean() < limit
         assert made.ByteSize() < 0.8 * network.ByteSize()
 
