@@ -1,10 +1,12 @@
 """Detectors as one file: tried beside the model, and run in its place."""
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +16,15 @@ from torch import Tensor, nn
 from calco import images
 from calco.cli import main
 from calco.detection import export
-from calco.detection.export import compare, export_detector, export_loaded
+from calco.detection.comparing import compare
+from calco.detection.export import export_detector, export_loaded
 from calco.detection.exported import describe
 from calco.detection.lite import LiteDetector
 from calco.detection.model import Detector, DetectorInfo, load_detector, save_detector
 from calco.detection.network import DetectionNetwork, Things
 from calco.detection.opening import open_detector
 from calco.errors import CalcoError
+from calco.export.network import portable
 from calco.images import Image
 from support import requires
 
@@ -75,11 +79,28 @@ def shown(pictures: Path) -> list[Image]:
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compact detector, with the weights of chance."""
+def compact() -> LiteDetector:
+    """The compact detector with norms far from their first state, as training leaves them, and scores from 0 to 1."""
     torch.manual_seed(0)
+    network = LiteDetector(2, width=16, depth=1)
+    for part in network.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            assert part.running_mean is not None
+            assert part.running_var is not None
+            nn.init.normal_(part.running_mean, std=0.3)
+            nn.init.uniform_(part.running_var, 0.3, 1.5)
+        if isinstance(part, nn.BatchNorm2d | nn.GroupNorm):
+            nn.init.uniform_(part.weight, 0.6, 1.4)
+            nn.init.normal_(part.bias, std=0.3)
+    nn.init.normal_(network.classes.weight, std=0.3)
+    nn.init.normal_(network.edges.weight, std=0.05)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def saved(compact: LiteDetector, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run") / "model"
-    save_detector(folder, INFO, LiteDetector(2, width=16, depth=1))
+    save_detector(folder, INFO, compact)
     return folder
 
 
@@ -108,6 +129,9 @@ def test_the_file_tells_what_it_is(onnx_file: Path) -> None:
     assert description.licence == "CC0"
     assert description.overlapping
     assert description.compared["pictures"] == 3
+    mask = os.umask(0)
+    os.umask(mask)
+    assert onnx_file.stat().st_mode & 0o777 == 0o666 & ~mask
 
 
 def test_other_programs_run_it(onnx_file: Path) -> None:
@@ -159,6 +183,16 @@ def test_predict_takes_it(onnx_file: Path, pictures: Path, tmp_path: Path, capsy
     assert "3 pictures looked at" in capsys.readouterr().err
 
 
+def test_folded_norms_leave_all_they_did(compact: LiteDetector, shown: list[Image]) -> None:
+    squares = torch.stack([torch.from_numpy(images.resize(each, (96, 96))).permute(2, 0, 1) for each in shown])
+    pictures = squares.float() / 127.5 - 1
+    with torch.inference_mode():
+        (wanted, where), (named, boxes) = compact(pictures), portable(compact)(pictures)
+    assert wanted.sigmoid().max() - wanted.sigmoid().min() > 0.5
+    torch.testing.assert_close(named, wanted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(boxes, where, atol=1e-5, rtol=1e-4)
+
+
 def test_the_compact_detector_is_written_by_the_verb(
     saved: Path, pictures: Path, shown: list[Image], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,7 +200,9 @@ def test_the_compact_detector_is_written_by_the_verb(
     out = tmp_path / "lite.onnx"
     main(["detect", "export", str(saved), "--out", str(out), "--pictures", str(pictures)])
     assert "0 found by one alone" in " ".join(capsys.readouterr().err.split())
-    assert compare(load_detector(saved, device="cpu", precision="fp32"), open_detector(out), shown).near
+    found = compare(load_detector(saved, device="cpu", precision="fp32"), open_detector(out), shown)
+    assert found.near
+    assert found.boxes > 10
 
 
 @pytest.mark.usefixtures("graph")
@@ -215,6 +251,33 @@ def test_what_cannot_be_opened_is_one_line(saved: Path, onnx_file: Path, tmp_pat
         with pytest.raises(CalcoError, match=said) as error:
             open_detector(given, **options)
         assert "\n" not in str(error.value)
+
+
+def test_damaged_graphs_are_one_line(onnx_file: Path, tmp_path: Path) -> None:
+    import onnx
+    from onnx import helper
+
+    def written(name: str, change: Callable[[Any], object]) -> Path:
+        model = onnx.load(onnx_file)
+        change(model)
+        (tmp_path / name).write_bytes(model.SerializeToString())
+        return tmp_path / name
+
+    told = {each.key: each.value for each in onnx.load(onnx_file).metadata_props}["calco"]
+    smaller = json.dumps(json.loads(told) | {"model": json.loads(told)["model"] | {"size": 64}})
+    for change, said in (
+        (lambda model: setattr(model.graph.node[3], "op_type", "Nonsense"), "a.onnx cannot be used: .*Nonsense"),
+        (lambda model: setattr(model.graph.output[0], "name", "other"), "a.onnx cannot be used: "),
+        (lambda model: model.graph.output.pop(0), "a.onnx cannot be used: its graph has no boxes; export"),
+        (lambda model: helper.set_model_props(model, {"calco": smaller}), "squares of 96 pixels .* says 64"),
+    ):
+        path = written("a.onnx", change)
+        for runtime in ("onnxruntime", "openvino"):
+            if runtime == "openvino" and "Nonsense" in said:  # it says less
+                continue
+            with pytest.raises(CalcoError, match=said if runtime == "onnxruntime" else said.split(".*")[0]) as error:
+                open_detector(path, runtime=runtime)
+            assert "\n" not in str(error.value)
 
 
 def test_translate_says_that_it_is_a_detector(onnx_file: Path) -> None:

@@ -223,13 +223,13 @@ def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Pat
     assert calco.load(done.path).precision == torch.bfloat16
     # Bytes: of the network in the ONNX file, without writing it all anew.
     from calco.export.precision import halved, quantised
-    from calco.inference.runtimes import SEEN, OnnxFile, network_of, read_onnx
+    from calco.inference.runtimes import SEEN, network_of, onnx_session, read_onnx
 
     network = network_of(read_onnx(onnx))
     seen = [np.random.default_rng(n).random((1, 4, 40, 40), np.float32) * 2 - 1 for n in range(3)]
-    want = OnnxFile._session(network).run(None, {SEEN: seen[0]})[0]
+    want = onnx_session(network, onnx).run(None, {SEEN: seen[0]})[0]
     for made, limit in ((halved(network), 0.02), (quantised(network, seen), 0.1)):
-        got = OnnxFile._session(made).run(None, {SEEN: seen[0]})[0]
+        got = onnx_session(made, onnx).run(None, {SEEN: seen[0]})[0]
         assert 0 < np.abs(got - want).mean() < limit
         assert made.ByteSize() < 0.8 * network.ByteSize()
 
@@ -403,3 +403,15 @@ def test_the_page_draws_in_a_browser(browser: object, site: str, onnx: Path, roo
     assert problems == []
     drawn = np.array(pixels, np.uint8).reshape(50, 75, 4)[..., :3]
     assert np.abs(drawn.astype(int) - load(room / "holes")(shown, native=True)).max() <= 1
+
+
+def test_a_damaged_graph_is_told_in_one_line(onnx: Path, room: Path, tmp_path: Path) -> None:
+    import onnx as library
+
+    model = library.load(onnx)
+    next(node for node in model.graph.node if node.name.startswith("network/")).op_type = "Nonsense"
+    (tmp_path / "damaged.onnx").write_bytes(model.SerializeToString())
+    file = calco.load(tmp_path / "damaged.onnx")
+    with pytest.raises(CalcoError, match="damaged.onnx cannot be used: .*Nonsense.*export the model again") as error:
+        file(with_hole(np.asarray(Pillow.open(room / "photos" / "0.png")), HOLES))
+    assert "\n" not in str(error.value)

@@ -1,12 +1,11 @@
 """Detectors in one file, as `calco detect export` writes them, behind the interface of a Detector."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,9 +14,9 @@ from torch import Tensor, nn
 from calco.detection.model import FORMAT, KIND, Detector, DetectorInfo
 from calco.detection.network import DetectionNetwork, Things
 from calco.errors import CalcoError
-from calco.files import explain, parse_json
 from calco.images import Image
-from calco.inference.runtimes import described, needs, openvino_core, read_onnx, read_openvino
+from calco.inference.descriptions import as_description, ends_as, explained, read_record
+from calco.inference.runtimes import needs, onnx_session, openvino_core, read_onnx, read_openvino
 from calco.records import from_record
 
 EXPORT_FORMAT: Final = 1
@@ -25,8 +24,6 @@ ENDINGS: Final = {".onnx": "onnx", ".zip": "openvino"}
 INPUT, BOXES, SCORES = "pictures", "boxes", "scores"
 """Tensors of a file: N, S, S, 3 `uint8` in; out N, Q, 4 (left, top, right, bottom in pixels of the square), N, Q, C."""
 _SURE: Final = 1e-7  # a score of 0 or 1 has no finite logit
-
-Answer = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,17 +55,24 @@ class Description:
 
 
 class Graph(Protocol):
-    """An opened file."""
+    """An opened file.
 
-    def __call__(self, squares: Image) -> Answer:
-        """N, S, S, 3 `uint8` => boxes N, Q, 4 and scores N, Q, C."""
+    Attributes:
+        side: Of the squares that it takes, pixels.
+        classes: How many classes it tells apart.
+    """
+
+    side: int
+    classes: int
+
+    def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
+        """N, S, S, 3 `uint8` => outputs by name; BOXES are N, Q, 4 and SCORES N, Q, C."""
         ...
 
 
 def is_exported(path: str | Path) -> bool:
     """Whether a path means an exported file, by its ending."""
-    given = Path(path)
-    return given.suffix in ENDINGS and not given.is_dir()
+    return ends_as(path, ENDINGS)
 
 
 def describe(path: Path) -> Description:
@@ -77,26 +81,10 @@ def describe(path: Path) -> Description:
     Raises:
         CalcoError: When it is not there, damaged, of a newer format or no detector of Calco's, or a library is missing.
     """
-    try:
-        text = described(path)
-    except OSError as error:
-        raise explain(error, path, "read") from error
-    except ValueError as error:
-        raise CalcoError(f"{path} cannot be used: {error}; export the model again") from error
-    if text is None:
-        raise CalcoError(f"{path} was not written by calco detect export (it has no description); name a file that was")
-    record = parse_json(text.encode(), path)
+    record = read_record(path, "calco detect export")
     if record.get("kind") != KIND:
         raise CalcoError(f"{path} holds a translator, not a detector; calco translate takes it")
-    if int(record.get("format", 0)) > EXPORT_FORMAT or int(record.get("model", {}).get("format", 0)) > FORMAT:
-        raise CalcoError(
-            f"{path} is of a newer format than this Calco reads ({EXPORT_FORMAT}); update Calco: "
-            "pip install --upgrade calco"
-        )
-    try:
-        return msgspec.convert(record, Description)
-    except msgspec.ValidationError as error:
-        raise CalcoError(f"{path} is damaged ({error}); export the model again") from error
+    return as_description(record, path, Description, (EXPORT_FORMAT, FORMAT))
 
 
 def load_exported(path: str | Path, *, runtime: str = "auto", precision: str = "auto") -> Detector:
@@ -119,9 +107,35 @@ def load_exported(path: str | Path, *, runtime: str = "auto", precision: str = "
     if precision not in ("auto", "fp32") and not (precision == "bf16" and chosen == "openvino"):
         raise CalcoError(f"{chosen} computes {file} in fp32, and {precision} was asked for; leave --precision out")
     found = describe(file)
-    hint = "bf16" if precision == "bf16" else "f32"
-    graph: Graph = OnnxGraph(file) if chosen == "onnxruntime" else OpenvinoGraph(file, hint)
+    graph = opened(file, chosen, "bf16" if precision == "bf16" else "f32")
+    if (graph.side, graph.classes) != (found.info.size, len(found.info.classes)):
+        raise CalcoError(
+            f"{file} is damaged (it takes squares of {graph.side} pixels and tells {graph.classes} classes apart, and "
+            f"says {found.info.size} and {len(found.info.classes)}); export the model again"
+        )
     return Detector(found.info, GraphNetwork(graph, found.info.size, overlapping=found.overlapping))
+
+
+def opened(file: Path, runtime: str, hint: str = "f32") -> Graph:
+    """A file in a runtime.
+
+    Args:
+        file: The file.
+        runtime: onnxruntime or openvino.
+        hint: What OpenVINO computes in: f32 or bf16.
+
+    Raises:
+        CalcoError: When it cannot be used.
+    """
+    with explained(file):
+        return OnnxGraph(file) if runtime == "onnxruntime" else OpenvinoGraph(file, hint)
+
+
+def squares_of(pictures: Tensor) -> Image:
+    """What a network sees, N, 3, S, S in [-1, 1] => as a file takes it, N, S, S, 3 `uint8`."""
+    squares = ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    given: Image = squares.cpu().numpy()
+    return given
 
 
 class GraphNetwork(DetectionNetwork):
@@ -139,8 +153,7 @@ class GraphNetwork(DetectionNetwork):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """As `DetectionNetwork.forward`."""
-        squares = ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-        edges, scores = (torch.from_numpy(part) for part in self._graph(squares.numpy()))
+        edges, scores = (torch.from_numpy(part) for part in self._graph.tensors(squares_of(pictures), (BOXES, SCORES)))
         low, high = edges[..., :2], edges[..., 2:]
         boxes = torch.cat([(low + high) / 2, high - low], -1) / self._size
         return torch.logit(scores, eps=_SURE), boxes
@@ -158,19 +171,21 @@ class OnnxGraph:
     """An ONNX file in ONNX Runtime, on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        needs("onnxruntime", extra="export")
-        import onnxruntime
+        self._session = onnx_session(read_onnx(path), path)
+        sizes = {each.name: each.shape for each in (*self._session.get_inputs(), *self._session.get_outputs())}
+        _check_names(sizes)
+        self.side, self.classes = sizes[INPUT][1], sizes[SCORES][-1]
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        data = read_onnx(path).SerializeToString()
-        self._session: Any = onnxruntime.InferenceSession(data, options, ["CPUExecutionProvider"])
-
-    def __call__(self, squares: Image) -> Answer:
+    def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         """As of `Graph`."""
-        boxes, scores = self._session.run([BOXES, SCORES], {INPUT: squares})
-        return boxes, scores
+        return list(self._session.run(list(names), {INPUT: squares}))
+
+
+def _check_names(names: Container[str]) -> None:
+    """Raises ValueError when a graph lacks an input or output that every exported detector has."""
+    for name in (INPUT, BOXES, SCORES):
+        if name not in names:
+            raise ValueError(f"its graph has no {name}")
 
 
 class OpenvinoGraph:
@@ -185,6 +200,9 @@ class OpenvinoGraph:
         needs("openvino", extra="openvino")
         core = openvino_core()
         self._model = core.read_model(path.read_bytes()) if path.suffix == ".onnx" else read_openvino(path)
+        _check_names({name for port in (*self._model.inputs, *self._model.outputs) for name in port.get_names()})
+        self.side = self._model.input(INPUT).get_partial_shape()[1].get_length()
+        self.classes = self._model.output(SCORES).get_partial_shape()[-1].get_length()
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "PERFORMANCE_HINT": "LATENCY",
@@ -199,9 +217,8 @@ class OpenvinoGraph:
 
         self._request: Callable[[tuple[int, ...]], Any] = lru_cache(4)(compiled)
 
-    def __call__(self, squares: Image) -> Answer:
+    def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         """As of `Graph`."""
         request = self._request(squares.shape)
         request.infer([np.ascontiguousarray(squares)])
-        boxes, scores = (request.get_tensor(name).data.copy() for name in (BOXES, SCORES))
-        return boxes, scores
+        return [request.get_tensor(name).data.copy() for name in names]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from calco.errors import CalcoError
+from calco.export.target import differs
 from calco.images import Image, as_channels, as_dtype
 from calco.inference.exported import ExportedTranslator
 from calco.inference.model import Translator
@@ -85,7 +86,7 @@ def check(found: Compared, *, painted: bool) -> str:
         words += f"; tolerance {TOLERANCE}"
         far = found.largest > TOLERANCE
     if far:
-        raise CalcoError(f"the export differs from its model, so no file is written ({words}); please report this")
+        raise differs(words)
     return words
 
 

@@ -4,7 +4,7 @@ import base64
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,13 +16,13 @@ from calco.console import say
 from calco.errors import CalcoError
 from calco.export.comparing import Loss, check, compare, loss
 from calco.export.examples import Examples, examples
+from calco.export.target import Exported, target
 from calco.files import explain, make_folder, replacing
 from calco.inference.exported import (
     ENDINGS,
     EXPORT_FORMAT,
     Description,
     ExportedTranslator,
-    is_exported,
     load_exported,
     needs,
 )
@@ -39,21 +39,6 @@ LIBRARIES: Final = {
 }
 
 
-@dataclass(frozen=True)
-class Exported:
-    """What came of an export.
-
-    Attributes:
-        path: The file.
-        description: What stands in it.
-        said: What was found, a sentence each.
-    """
-
-    path: Path
-    description: Description
-    said: tuple[str, ...]
-
-
 def export_model(
     model: str | Path,
     to: Kind = "onnx",
@@ -62,7 +47,7 @@ def export_model(
     precision: Precision = "fp32",
     pictures: str | Path | None = None,
     licence: str = "",
-) -> Exported:
+) -> Exported[Description]:
     """Writes a model as one file, with all that stands before and behind the network, and with what it is.
 
     The file is tried on real pictures beside the model, and gets its name only when both draw the same.
@@ -79,12 +64,7 @@ def export_model(
         CalcoError: When the model or the pictures cannot be used, a library is missing, the file cannot be written, or
             the two differ by more than the tolerance.
     """
-    if is_exported(model):
-        raise CalcoError(f"{model} is an exported model already; name the run or the model folder that it was made of")
-    ending = next(end for end, kind in ENDINGS.items() if kind == to)
-    path = Path(out) if out is not None else Path(f"{_name(model)}{ending}")
-    if path.suffix != ending:
-        raise CalcoError(f"the file is {path}, and {to} is written as {ending}; name it {path.with_suffix(ending)}")
+    path = target(model, to, out, ENDINGS, model_folder)
     if to == "torchscript" and precision == "int8":
         raise CalcoError("int8 is written as onnx and openvino, not as torchscript; choose one of them, or bf16")
     extra, libraries = LIBRARIES[to]
@@ -99,7 +79,7 @@ def export_model(
     writer = _Writer(translator, to, found)
     try:
         with tempfile.TemporaryDirectory(prefix="calco-export-") as folder:
-            plain_path = Path(folder) / f"plain{ending}"
+            plain_path = Path(folder) / f"plain{path.suffix}"
             writer.write(plain_path, described)
             plain = load_exported(plain_path, device="cpu")
             words = check(
@@ -108,7 +88,7 @@ def export_model(
             said = [f"on {found.where}, {words}"]
             described = replace(described, precision=precision, compared={"fp32": asdict(apart), "on": found.where})
             if precision != "fp32":
-                fewer_path = Path(folder) / f"fewer{ending}"
+                fewer_path = Path(folder) / f"fewer{path.suffix}"
                 writer.write(fewer_path, described)
                 cost = _cost(plain, plain_path, load_exported(fewer_path, device="cpu"), fewer_path, found)
                 said.append(f"{precision}: {cost.words()}")
@@ -189,12 +169,6 @@ class _Writer:
         if name not in self._made:
             self._made[name] = make()
         return self._made[name]
-
-
-def _name(model: str | Path) -> str:
-    """The run's name, or the model folder's."""
-    folder = model_folder(model).resolve()
-    return folder.parent.name if folder.name == "model" and (folder.parent / "config.yaml").is_file() else folder.name
 
 
 def _mean(model: Translator) -> str | None:

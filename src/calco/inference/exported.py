@@ -2,22 +2,20 @@
 
 import base64
 import binascii
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
 import torch
 from torch import Tensor, nn
 
 from calco import images
 from calco.errors import CalcoError
-from calco.files import explain, parse_json
 from calco.images import Image
+from calco.inference.descriptions import as_description, ends_as, explained, read_record
 from calco.inference.model import FORMAT, ModelInfo, Translator
-from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime, TorchscriptFile, described, needs
+from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime, TorchscriptFile, needs
 from calco.networks.build import build_generator
 from calco.networks.generator import Generator
 from calco.networks.machine import choose_device
@@ -62,8 +60,7 @@ class Description:
 
 def is_exported(path: str | Path) -> bool:
     """Whether a path means an exported file, by its ending."""
-    given = Path(path)
-    return given.suffix in ENDINGS and not given.is_dir()
+    return ends_as(path, ENDINGS)
 
 
 def describe(path: str | Path) -> Description:
@@ -73,24 +70,10 @@ def describe(path: str | Path) -> Description:
         CalcoError: When it is not there, damaged, of a newer format or not Calco's, or a library is missing.
     """
     file = Path(path)
-    with _explained(file):
-        text = described(file)
-    if text is None:
-        raise CalcoError(f"{file} was not written by calco export (it has no description); name a file that was")
-    record = parse_json(text.encode(), file)
+    record = read_record(file, "calco export")
     if record.get("kind") == "detector":
         raise CalcoError(f"{file} holds a detector, not a translator; calco detect predict takes it")
-    if not isinstance(record.get("format"), int) or not isinstance(record.get("model"), dict):
-        raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
-    if record["format"] > EXPORT_FORMAT or int(record["model"].get("format", 0)) > FORMAT:
-        raise CalcoError(
-            f"{file} is of a newer format than this Calco reads ({EXPORT_FORMAT}); update Calco: "
-            "pip install --upgrade calco"
-        )
-    try:
-        found = msgspec.convert(record, Description)
-    except msgspec.ValidationError as error:
-        raise CalcoError(f"{file} is damaged ({error}); export the model again") from error
+    found = as_description(record, file, Description, (EXPORT_FORMAT, FORMAT))
     if found.precision not in PRECISIONS:
         raise CalcoError(f"{file} is of precision {found.precision}; known are {', '.join(PRECISIONS)}")
     return found
@@ -117,7 +100,7 @@ def load_exported(path: str | Path, *, device: str = "auto", precision: str = "f
     chosen = choose_device(device) if found.kind == "torchscript" else choose_device("cpu")
     if found.kind != "torchscript" and device not in ("auto", "cpu"):
         raise CalcoError(f"{file} is computed on the CPU, and the device is {device}; name the model's folder for that")
-    with _explained(file):
+    with explained(file):
         return ExportedTranslator(found, opened(file, found, chosen))
 
 
@@ -132,20 +115,6 @@ def opened(file: Path, found: Description, device: torch.device) -> Runtime:
     if found.kind == "openvino":
         return OpenvinoFile(file, "bf16" if found.precision == "bf16" else "f32")
     return TorchscriptFile(file, device)
-
-
-@contextlib.contextmanager
-def _explained(file: Path) -> Iterator[None]:
-    """What runtimes say of files they cannot read, in a line."""
-    try:
-        yield
-    except CalcoError:
-        raise
-    except OSError as error:
-        raise explain(error, file, "read") from error
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise CalcoError(f"{file} cannot be used: {reason}; export the model again, or copy the file again") from error
 
 
 class _Elsewhere(nn.Module):

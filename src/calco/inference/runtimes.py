@@ -58,32 +58,45 @@ class OnnxFile:
     """An ONNX file in ONNX Runtime, on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        needs("onnxruntime", extra="export")
         self.device = torch.device("cpu")
-        self._model = read_onnx(path)
+        self._path, self._model = path, read_onnx(path)
         self._whole: Any = None
         self._network: Any = None
 
     def maps(self, seen: Tensor) -> Tensor:
         """As of `Runtime`."""
         if self._network is None:
-            self._network = self._session(network_of(self._model))
+            self._network = onnx_session(network_of(self._model), self._path)
         return torch.from_numpy(self._network.run([MAPS], {SEEN: seen.contiguous().numpy()})[0])
 
     def pictures(self, pictures: Bytes) -> Bytes:
         """As of `Runtime`."""
         if self._whole is None:
-            self._whole = self._session(self._model)
+            self._whole = onnx_session(self._model, self._path)
         return cast("Bytes", self._whole.run([OUTPUT], {INPUT: np.ascontiguousarray(pictures)})[0])
 
-    @staticmethod
-    def _session(model: "onnx.ModelProto") -> Any:
-        import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
+def onnx_session(model: "onnx.ModelProto", path: Path) -> Any:
+    """A model in ONNX Runtime, on the CPU.
+
+    Args:
+        model: The model.
+        path: The file that it was read from, for messages.
+
+    Raises:
+        CalcoError: When it cannot be run, or the library is missing.
+    """
+    needs("onnxruntime", extra="export")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+    except Exception as error:  # the library's own kinds of errors have no name in common
+        reason = " ".join(str(error).split())[:200]
+        raise CalcoError(f"{path} cannot be used: {reason}; export the model again, or copy the file again") from error
 
 
 def read_onnx(path: Path) -> "onnx.ModelProto":
