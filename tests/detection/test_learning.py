@@ -139,6 +139,8 @@ def test_workers_change_nothing(pictures: Path) -> None:
 def test_detectors_of_transformers_learn_and_are_kept(kind: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     built = from_config(kind, TINY, 2)
+    norms = [part for part in built.modules() if isinstance(part, torch.nn.BatchNorm2d)]
+    assert all(bool((norm.weight == 1).all()) for norm in norms)
     settings = settings_of(built)
     network = TransformerDetector(kind, settings, 2, built)
     things = Things(torch.tensor([1]), torch.tensor([[0.5, 0.5, 0.3, 0.4]]), torch.zeros(0, 4))

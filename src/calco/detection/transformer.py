@@ -89,6 +89,10 @@ def from_config(architecture: str, config: Mapping[str, Any], num_classes: int) 
         raise CalcoError(
             f"transformers cannot build the detector {architecture!r} ({reason}); choose another --model"
         ) from error
+    for part in model.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            # The library begins some of them (of RT-DETRv2) near 0, where every place of a picture looks alike.
+            part.reset_parameters()
     return model
 
 
