@@ -104,9 +104,9 @@ def test_a_detector_of_other_classes_is_refused(tmp_path: Path) -> None:
 
 
 def test_errors_by_the_hour_of_a_hand_computed_case() -> None:
-    """Four pictures, five things of which one is missed, two false boxes in one of them."""
+    """Four pictures, five things of which one is missed, two false boxes in one of them, one of them at nothing."""
     right, wrong, there = np.array([1.0, 1, 2, 0]), np.array([0.0, 2, 0, 0]), np.array([1.0, 1, 2, 1])
-    told = rates(right, wrong, there, Bootstrap("abcd", 0, 50), PLACE)
+    told = rates(right, wrong, wrong / 2, there, Bootstrap("abcd", 0, 50), PLACE)
     assert (told.wrong.mean, told.missed.mean) == (0.5, 0.25)
     assert told.miss_rate.mean == pytest.approx(0.2)
     assert (told.alarm_rate.mean, told.of_empty) == (0.25, False)
@@ -115,7 +115,7 @@ def test_errors_by_the_hour_of_a_hand_computed_case() -> None:
     assert told.people[ALARMED_HOUR].mean == pytest.approx(300 * 0.99 * 0.25)
     assert told.right_alarms is not None
     assert told.right_alarms.mean == pytest.approx(0.008 / (0.008 + 0.2475))  # Bayes
-    unknown = rates(right, wrong, there, Bootstrap("abcd", 0, 50), PlaceConfig(people_per_hour=100))
+    unknown = rates(right, wrong, wrong, there, Bootstrap("abcd", 0, 50), PlaceConfig(people_per_hour=100))
     assert [unknown.people[name].mean for name in (MISSED, ALARMED)] == pytest.approx([20, 25])
     assert (unknown.right_alarms, unknown.wrong_an_hour) == (None, None)
 
@@ -123,12 +123,31 @@ def test_errors_by_the_hour_of_a_hand_computed_case() -> None:
 def test_false_alarms_on_people_are_those_of_empty_pictures() -> None:
     there = np.array([1.0] * 5 + [0.0] * 40)
     wrong = np.array([1.0] * 5 + [1.0] * 4 + [0.0] * 36)
-    told = rates(there, wrong, there, Bootstrap([str(n) for n in range(45)], 0, 50), PlaceConfig())
+    told = rates(there, wrong, wrong, there, Bootstrap([str(n) for n in range(45)], 0, 50), PlaceConfig())
     assert (told.alarm_rate.mean, told.of_empty) == (0.1, True)
 
 
+def test_a_second_box_on_a_thing_is_no_alarm_about_somebody_without_one() -> None:
+    one, wrong = np.ones(6), np.array([1.0, 1, 1, 1, 0, 0])
+    told = rates(one, wrong, np.zeros(6), one, Bootstrap("abcdef", 0, 50), PLACE)
+    assert told.wrong.mean == pytest.approx(4 / 6)
+    assert told.people[ALARMED_HOUR].mean == 0
+
+
+def test_what_was_never_seen_may_still_happen_to_three_of_n() -> None:
+    """The rule of three, by groups: thirty pictures of which ten are copies are twenty looks."""
+    one, none = np.ones(30), np.zeros(30)
+    told = rates(one, none, none, one, Bootstrap([str(min(n, 19)) for n in range(30)], 0, 50), PLACE)
+    assert (told.alarm_rate.low, told.alarm_rate.high) == (0, 3 / 20)
+    assert told.people[ALARMED_HOUR].high == pytest.approx(300 * 0.99 * 3 / 20)
+    assert told.people[MISSED_HOUR].high == pytest.approx(300 * 0.01 * 3 / 20)
+    assert told.right_alarms is not None
+    assert told.right_alarms.mean == 1
+    assert told.right_alarms.low == pytest.approx(0.01 / (0.01 + 0.99 * 3 / 20))
+
+
 def test_one_film_gives_no_interval() -> None:
-    told = rates(np.ones(3), np.ones(3), np.ones(3), Bootstrap(["film"] * 3, 0, 50), PLACE)
+    told = rates(np.ones(3), np.ones(3), np.ones(3), np.ones(3), Bootstrap(["film"] * 3, 0, 50), PLACE)
     assert (told.wrong.mean, told.wrong.low) == (1, None)
 
 

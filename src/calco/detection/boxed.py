@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,6 +15,8 @@ Look: TypeAlias = Literal["thing", "missed", "right", "wrong", "passed", "double
 
 SIDE = 480
 """Pixels of the longer side of a picture in a page."""
+_SHOWN: Final = 320  # pixels that a picture is wide in a card, about
+_LETTER, _LINE = 6.5, 16.0  # pixels of a label's letters and of its line, about
 CROWDED = 7
 """Boxes from which on labels are shown only where somebody points at them, or in the enlarged picture."""
 
@@ -41,18 +43,47 @@ def boxed(image: Image, marks: Sequence[Mark], alt: str) -> str:
     if max(height, width) > SIDE:
         scale = SIDE / max(height, width)
         shown = images.resize(shown, (max(1, round(width * scale)), max(1, round(height * scale))))
-    drawn = "".join(_drawn(mark, width, height) for mark in marks)
+    drawn = "".join(map(_drawn, marks, _places(marks, width, height), [(width, height)] * len(marks)))
     crowded = " crowded" if len(marks) >= CROWDED else ""
     return f'<div class="boxed{crowded}">{picture(shown, alt)}{drawn}</div>'
 
 
-def _drawn(mark: Mark, width: int, height: int) -> str:
+def _places(marks: Sequence[Mark], width: int, height: int) -> list[str]:
+    """At which corner of its box each label covers the least of the others; what is drawn last, on top, chooses first."""
+    scale = _SHOWN / width
+    taken: list[tuple[float, float, float, float]] = []
+    chosen = []
+    for mark in reversed(marks):
+        left, top, right, bottom = (float(value) * scale for value in mark.box)
+        wide = _LETTER * len(mark.label) + 8
+        rows = [("", top - _LINE), (" below", bottom), (" within", top)]
+        if mark.look in ("thing", "missed"):
+            rows.insert(0, rows.pop(1))
+        best, least = "", float("inf")
+        for place, x, y in ((row + side, x, y) for row, y in rows for side, x in (("", left), (" east", right - wide))):
+            label = (x, y, x + wide, y + _LINE)
+            seen = _shared(label, (0, 0, _SHOWN, height * scale))
+            cost = wide * _LINE - seen + sum(_shared(label, other) for other in taken)
+            if cost < least - 1:  # of places that are as good, the first
+                best, least, where = place, cost, label
+        taken.append(where)
+        chosen.append(best)
+    return chosen[::-1]
+
+
+def _shared(one: Sequence[float], other: Sequence[float]) -> float:
+    """The area that two rectangles share."""
+    across, down = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, across) * max(0.0, down)
+
+
+def _drawn(mark: Mark, place: str, size_wh: tuple[int, int]) -> str:
     left, top, right, bottom = (float(value) for value in mark.box)
+    width, height = size_wh
     x, y = 100 * left / width, 100 * top / height
     across, down = 100 * (right - left) / width, 100 * (bottom - top) / height
-    side = (" east" if x + across / 2 > 55 else "") + (" within" if y < 6 else "")
     return (
-        f'<i class="mark {mark.look}{side}" title="{escape(mark.label)}" '
+        f'<i class="mark {mark.look}{place}" title="{escape(mark.label)}" '
         f'style="left:{x:.2f}%;top:{y:.2f}%;width:{across:.2f}%;height:{down:.2f}%"><b>{escape(mark.label)}</b></i>'
     )
 

@@ -43,7 +43,9 @@ class Bootstrap:
         rng = np.random.default_rng(seed)
         draws = rng.multinomial(len(names), np.full(len(names), 1 / max(1, len(names))), size=resamples)
         self.alone = len(names) == 1 < len(groups)
-        self.weights = draws[:, [place[group] for group in groups]].astype(np.float64)
+        self.places = np.array([place[group] for group in groups], np.int64)
+        """The number of each picture's group."""
+        self.weights = draws[:, self.places].astype(np.float64)
         """How often each picture was drawn: resamples x pictures."""
 
     def means(self, values: npt.ArrayLike) -> Floats:

@@ -6,6 +6,7 @@ follow each other are not independent, so nothing here multiplies the chances of
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from calco.errors import CalcoError
 from calco.evaluation.intervals import Bootstrap, Score, interval
 
 SECONDS = 3600
+_RULE_OF_THREE: Final = 3
 ENOUGH_EMPTY = 20
 """Pictures with nothing in them from which the chance of a false alarm on a person who is not sought can be told."""
 
@@ -52,7 +54,8 @@ class Rates:
         wrong: Boxes a picture that are none of the things.
         missed: Things a picture that no box is.
         miss_rate: Of the things, the share that is missed.
-        alarm_rate: Of the pictures, the share with a false alarm: of those with nothing in them where there are enough.
+        alarm_rate: Of the pictures, the share with a box where nothing of the kind is: of those with nothing in them
+            where there are enough.
         of_empty: Whether the last is of pictures with nothing in them.
         wrong_an_hour: False boxes an hour, each frame counted by itself; None where no frames were told.
         people: What happens in an hour, by name; empty where no people were told. Each of them is looked at once.
@@ -75,12 +78,16 @@ MISSED_HOUR = "missed people an hour"
 ALARMED_HOUR = "false alarms an hour"
 
 
-def rates(right: Floats, wrong: Floats, things: Floats, bootstrap: Bootstrap, place: PlaceConfig) -> Rates:
+def rates(
+    right: Floats, wrong: Floats, nowhere: Floats, things: Floats, bootstrap: Bootstrap, place: PlaceConfig
+) -> Rates:
     """The errors of a detector at its threshold.
 
     Args:
         right: Of each picture, the boxes that are things.
         wrong: The boxes that are none.
+        nowhere: Those of them that lie at nothing of their class: what somebody without such a thing could set off. A
+            loose box, or a second one, is an error about somebody who has one.
         things: The things.
         bootstrap: Draws the pictures again.
         place: Where the detector is to work.
@@ -92,12 +99,15 @@ def rates(right: Floats, wrong: Floats, things: Floats, bootstrap: Bootstrap, pl
     missed = things - right
     ratios = {
         "wrong": (wrong, one), "missed": (missed, one), "miss_rate": (missed, things),
-        "alarm_rate": ((wrong > 0) * looked, looked),
+        "alarm_rate": ((nowhere > 0) * looked, looked),
     }  # fmt: skip
     drawn = {name: _ratio(bootstrap, above, below) for name, (above, below) in ratios.items()}
     whole = {name: _share(float(above.sum()), float(below.sum())) for name, (above, below) in ratios.items()}
+    most = {name: _most(bootstrap, above, below) for name, (above, below) in ratios.items()}
 
     def times(name: str, factor: float) -> Score:
+        if whole[name] == 0 and (may := most[name]) is not None:
+            return Score(0.0, 0.0, factor * may, len(things))
         return score_of(whole[name] * factor, drawn[name] * factor, len(things))
 
     people: dict[str, Score] = {}
@@ -112,7 +122,7 @@ def rates(right: Floats, wrong: Floats, things: Floats, bootstrap: Bootstrap, pl
         }
     return Rates(
         **{name: times(name, 1) for name in ratios}, of_empty=of_empty, wrong_an_hour=hourly, people=people,
-        right_alarms=_right(whole, drawn, place.prevalence, len(things)),
+        right_alarms=_right(whole, drawn, most["alarm_rate"], place.prevalence, len(things)),
     )  # fmt: skip
 
 
@@ -122,15 +132,27 @@ def score_of(value: float, drawn: Floats, num: int) -> Score:
     return Score(value, low, high, num)
 
 
-def _right(whole: Mapping[str, float], drawn: Mapping[str, Floats], share: float | None, num: int) -> Score | None:
+def _right(whole: Mapping[str, float], drawn: Mapping[str, Floats], most: float | None, share: float | None,
+           num: int) -> Score | None:  # fmt: skip
     """Bayes' rule: sought and found, of all that set off an alarm."""
     if share is None:
         return None
     found, alarmed = share * (1 - whole["miss_rate"]), (1 - share) * whole["alarm_rate"]
+    if alarmed == 0 and most is not None:
+        return Score(_share(found, found), _share(found, found + (1 - share) * most), 1.0, num)
     all_found, all_alarmed = share * (1 - drawn["miss_rate"]), (1 - share) * drawn["alarm_rate"]
     with np.errstate(invalid="ignore", divide="ignore"):
         resampled = all_found / (all_found + all_alarmed)
     return score_of(_share(found, found + alarmed), resampled, num)
+
+
+def _most(bootstrap: Bootstrap, above: Floats, below: Floats) -> float | None:
+    """What a ratio may still be where it was 0 among n independent groups: 3 / n, the rule of three (95%).
+
+    Drawing again pictures on which nothing went wrong gives none on which something does.
+    """
+    groups = len(np.unique(bootstrap.places[below > 0]))
+    return None if bootstrap.alone or not groups or above.any() else min(1.0, _RULE_OF_THREE / groups)
 
 
 def _share(part: float, whole: float) -> float:

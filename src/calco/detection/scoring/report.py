@@ -92,11 +92,15 @@ def _tiles(card: DetectionCard) -> list[str]:
 def _in_use(card: DetectionCard) -> str:
     """Errors where people pass."""
     rates, place = card.rates, card.place
-    alarmed = "of the pictures with nothing in them" if rates.of_empty else "of the pictures"
+    alarmed = (
+        "of the pictures with nothing in them raise a false alarm"
+        if rates.of_empty
+        else "of the pictures have a box at nothing of its class"
+    )
     entries = [
         (few(rates.wrong), "false boxes a picture"), (few(rates.missed), "missed things a picture"),
         (percent(rates.miss_rate), "of the things are missed"),
-        (percent(rates.alarm_rate), f"{alarmed} raise a false alarm"),
+        (percent(rates.alarm_rate), alarmed),
     ]  # fmt: skip
     if rates.wrong_an_hour is not None:
         entries.append(
@@ -120,8 +124,8 @@ def _in_use(card: DetectionCard) -> str:
     )  # fmt: skip
     return (
         f'<section><h2>In use</h2><p class="lead">At the threshold {card.threshold:.2f}, with 95% intervals. '
-        f"{escape(assumed)}Frames of a film that follow each other err together: what is seen for several frames is "
-        f"neither as many alarms as it is frames, nor as safe. {escape(told)}{options}</p>"
+        f"{escape(assumed)}Frames of a film that follow each other err together: a mistake lasts, and looking twice "
+        f"does not halve what is missed. {escape(told)}{options}</p>"
         f'<ul class="people">{items}</ul></section>'
     )
 

@@ -172,7 +172,7 @@ def scorecard(
         name=name, classes=classes, threshold=thresholds[MODEL], best_threshold=scores.threshold, systems=systems,
         gain=_gain(systems, drawn), scores=scores, sizes=_sizes(looked.truth, classes),
         curves=_curves(matches), thresholds=_thresholds(matches), confusion=matrix.tolist(), kinds=kinds(told),
-        rates=rates(right, wrong, things, bootstrap, place), place=place,
+        rates=rates(right, wrong, _nowhere(told), things, bootstrap, place), place=place,
         pictures=[
             PictureCounts(key=item.key, group=item.group, things=int(t), right=int(r), wrong=int(w))
             for item, t, r, w in zip(looked.items, things, right, wrong, strict=True)
@@ -180,6 +180,11 @@ def scorecard(
         left_out=looked.left_out, seed=seed, seconds=looked.seconds / len(looked.items),
     )  # fmt: skip
     return card, told
+
+
+def _nowhere(told: Sequence[Told]) -> Floats:
+    """Of each picture, the believed boxes that lie at nothing of their class."""
+    return np.array([sum(v in ("other class", "nothing there") for v in each.verdicts) for each in told], np.float64)
 
 
 def baselines(source: Source, items: Sequence[Item]) -> dict[str, FindsThings]:

@@ -64,7 +64,7 @@ def classes(card: DetectionCard) -> str:
         for name, each in card.by_class.items()
     )
     words = {
-        "small": "small, less than 32 × 32 pixels", "medium": "medium, up to 96 × 96", "large": "large, above"
+        "small": "small, below 32 × 32", "medium": "medium, up to 96 × 96", "large": "large, above"
     }  # fmt: skip
     sizes = "".join(
         f'<tr><th scope="row">{text}</th><td>{card.sizes[size]:,}</td><td>{shown(getattr(card.scores, size))}</td></tr>'

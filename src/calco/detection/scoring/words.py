@@ -37,12 +37,17 @@ def few(score: "Score", unit: str = "") -> str:
 
 
 def percent(score: "Score") -> str:
-    """A share and its interval in hundredths."""
+    """A share and its interval in hundredths; with more digits where it is small."""
     if not math.isfinite(score.mean):
         return "–"
-    if score.low is None or score.high is None or f"{score.low:.0%}" == f"{score.high:.0%}":
-        return f"{score.mean:.0%}"
-    return f"{score.mean:.0%} ({score.low:.0%} to {score.high:.0%})"
+    decimals = 0 if score.mean >= 0.1 or not score.mean else 1 if score.mean >= 0.01 else 2
+
+    def said(share: float) -> str:
+        return f"{share:.{decimals}%}"
+
+    if score.low is None or score.high is None or said(score.low) == said(score.high):
+        return said(score.mean)
+    return f"{said(score.mean)} ({said(score.low)} to {said(score.high)})"
 
 
 def table(card: DetectionCard) -> Any:
@@ -96,7 +101,7 @@ def sentences(card: DetectionCard) -> list[str]:
         ends = range_of(card.gain, 1)
         told.append(f"That is {card.gain.mean:,.1f} times the mean box's mAP 50{f' ({ends})' if ends else ''}.")
     elif MEAN_BOX in card.systems:
-        told.append("The mean box finds nothing of it.")
+        told.append("The mean box finds none of the things.")
     rates = card.rates
     told.append(
         f"At the threshold {card.threshold:.2f} it misses {percent(rates.miss_rate)} of the things and raises "
@@ -114,6 +119,11 @@ def hourly(card: DetectionCard) -> list[str]:
     if rates.people:
         listed = "; ".join(f"{few(score)} {name}" for name, score in rates.people.items())
         told.append(f"Of {place.people_per_hour:,.0f} people an hour, each looked at once: {listed}.")
+        if not rates.of_empty:
+            told.append(
+                "What people set off who have none of the things is a guess: too few of these pictures have nothing in "
+                "them."
+            )
     if rates.right_alarms is not None and math.isfinite(rates.right_alarms.mean):
         told.append(f"Of those who set off an alarm, {percent(rates.right_alarms)} are sought.")
     if rates.wrong_an_hour is not None:
