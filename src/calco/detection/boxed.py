@@ -49,7 +49,7 @@ def boxed(image: Image, marks: Sequence[Mark], alt: str) -> str:
 
 
 def _places(marks: Sequence[Mark], width: int, height: int) -> list[str]:
-    """At which corner of its box each label covers the least of the others; what is drawn last, on top, chooses first."""
+    """At which corner of its box each label covers the least of the others; what is drawn last, on top, goes first."""
     scale = _SHOWN / width
     taken: list[tuple[float, float, float, float]] = []
     chosen = []
