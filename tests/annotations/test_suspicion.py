@@ -11,6 +11,8 @@ from calco import images
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Problem
 from calco.errors import CalcoError
+from calco.pairs.opening import open_source
+from calco.pairs.sources import SourceConfig
 
 WIDTH, HEIGHT = 200, 120
 Box = tuple[float, float, float, float]
@@ -115,7 +117,7 @@ def test_percent_where_shares_are_meant(folder: Path) -> None:
     ]  # fmt: skip
     (folder / "boxes.json").write_text("\n".join(lines), encoding="utf-8")
     (problem,) = of_set(read_annotations(folder / "boxes.json", folder / "pictures").problems)
-    assert "look like percent; divide them by 100" in problem.reason
+    assert "look like percent, or pixels; divide them by 100, or by width and height" in problem.reason
 
 
 def test_two_formats_in_one_folder(folder: Path) -> None:
@@ -131,6 +133,31 @@ def test_two_formats_in_two_folders(folder: Path) -> None:
     as_texts(folder, centred)
     content = {"images": [{"id": 1, "file_name": "p0.png"}], "annotations": [], "categories": []}
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
-    problems = read_annotations(folder, folder / "pictures").problems
-    assert problems[0].fault == "mixed"
-    assert "8 files hold YOLO text and the others COCO JSON, which is read" in problems[0].reason
+    found = read_annotations(folder, folder / "pictures")
+    assert (found.format, len(found.records)) == ("YOLO text", 8)
+    assert found.problems[0].fault == "mixed"
+    assert "1 file holds COCO JSON and the others YOLO text, which is read" in found.problems[0].reason
+    content["images"] = [{"id": n, "file_name": f"p{n}.png"} for n in range(8)]
+    (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_annotations(folder, folder / "pictures").format == "COCO JSON"  # of as many, the first
+
+
+def test_a_picture_of_the_other_format_alone_is_no_empty_one(folder: Path) -> None:
+    """Beside YOLO's labels a picture without one has nothing in it, but not where something else speaks of it."""
+    as_texts(folder, centred)
+    (folder / "labels" / "p5.txt").unlink()
+    content = {"images": [{"id": 1, "file_name": "p5.png"}], "annotations": [], "categories": []}
+    (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
+    source = open_source(folder)
+    assert len(source.items) == 7
+    assert ("pictures/p5.png", "only annotations of another format, which are not read, speak of it") in source.left_out
+
+
+def test_labels_in_pixels_are_told_where_the_pictures_alone_are_read(folder: Path) -> None:
+    for number in range(len(CORNERS)):
+        (folder / "labels" / f"p{number}.txt").write_text("0 100 60 30 40\n", encoding="utf-8")
+    source = open_source(folder)
+    assert source.kind == "photographs"
+    assert [(p.fault, p.where) for p in source.problems] == [("unit", f"{folder}/labels/p0.txt, line 1")]
+    assert "Labels are not read" in source.summary()
+    assert open_source(folder, SourceConfig(source="photographs")).problems == ()

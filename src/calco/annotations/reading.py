@@ -2,8 +2,9 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -13,14 +14,14 @@ from calco.annotations import coco, corners, jsonlines, labelme, voc, yolo
 from calco.annotations.gathering import Gathering
 from calco.annotations.matching import Pictures
 from calco.annotations.parsing import number, parse_json, read_text
-from calco.annotations.record import Annotations
+from calco.annotations.record import Annotations, Problem
 from calco.errors import CalcoError
 from calco.files import list_files
 
 Reader: TypeAlias = Callable[[Path, Gathering], Iterable[str]]
 Spoken: TypeAlias = str | Path | Iterable[str | Path] | Pictures | None  # pictures that are spoken of
 
-# Each in words, and its reader; where a folder holds several formats, the first of these counts.
+# Each in words, and its reader; of several formats that speak of as many pictures, the first of these counts.
 FORMATS: Final[dict[str, tuple[str, Reader]]] = {
     "coco": ("COCO JSON", coco.read),
     "voc": ("Pascal VOC XML", voc.read),
@@ -60,19 +61,33 @@ def read_annotations(
         CalcoError: When no annotations are there, or the only file cannot be read.
     """
     path = Path(path)
-    form, files, others = _files(path)
     known = _pictures(pictures, path)
+    forms = _files(path)
+    read = {form: _read(form, files, path, known, classes) for form, files in forms.items()}
+    # What the most pictures have is what is meant; a file or two in another format are a slip.
+    form = max(read, key=lambda each: len(read[each].records))
+    found = read.pop(form)
+    mixed = tuple(_mixed(forms[other], other, form) for other in read)
+    known_of = {record.picture for record in found.records}
+    passed = {each.picture for other in read.values() for each in other.records if each.picture} - known_of
+    return replace(found, problems=(*mixed, *found.problems), passed=frozenset(passed))
+
+
+def _mixed(files: Sequence[Path], form: str, read: str) -> Problem:
+    """What is said of files in a format that is not read."""
+    hold = "1 file holds" if len(files) == 1 else f"{len(files):,} files hold"
+    reason = f"{hold} {FORMATS[form][0]} and the others {FORMATS[read][0]}, which is read"
+    return Problem(str(files[0]), "mixed", f"{reason}; name the one that is meant with --annotations", files[0].stem)
+
+
+def _read(form: str, files: Sequence[Path], path: Path, known: Pictures | None, classes: Sequence[str]) -> Annotations:
+    """Reads the files of one format."""
     if form == "yolo" and not classes:
         top = known.root if known else path.parent
         classes = yolo.class_names(files[0].parent, top)
     into = Gathering(known, classes)
     words, read = FORMATS[form]
     found: list[str] = []
-    for other, strangers in others.items():
-        reason = (
-            f"{len(strangers):,} files hold {FORMATS[other][0]} and the others {words}, which is read; name the one "
-        )
-        into.note(str(strangers[0]), "mixed", f"{reason}that is meant with --annotations", strangers[0].stem)
     for file in files:
         own = sniff(file) if form in _TEXTS else None
         if own not in (None, form):
@@ -97,6 +112,26 @@ def read_annotations(
 
 def holds_annotations(folder: str | Path) -> bool:
     """Whether a folder, or one not far below it, holds annotations; a few files of each ending are looked into."""
+    return any(map(sniff, _tried(folder)))
+
+
+def labels_in_pixels(folder: str | Path, stems: Collection[str]) -> Problem | None:
+    """The first label of a picture that would be YOLO's, were its numbers shares; a few files of each folder are tried.
+
+    Args:
+        folder: That holds pictures, and nothing that was recognised as annotations.
+        stems: The names of the pictures without their endings.
+    """
+    for path in map(Path, _tried(folder)):
+        if path.stem in stems:
+            with suppress(CalcoError):
+                if found := _in_pixels(path):
+                    return found
+    return None
+
+
+def _tried(folder: str | Path) -> Iterator[str]:
+    """A few files of each ending that may hold annotations, in a folder and those not far below it."""
     folders = [(Path(folder), 0)]
     while folders:
         parent, depth = folders.pop(0)
@@ -110,9 +145,7 @@ def holds_annotations(folder: str | Path) -> bool:
                     folders += [(Path(entry.path), depth + 1)] if depth < _DEPTH else []
                 elif _is_candidate(entry.name) and tried[suffix] < _TRIED and entry.is_file() and entry.stat().st_size:
                     tried[suffix] += 1
-                    if sniff(entry.path):
-                        return True
-    return False
+                    yield entry.path
 
 
 def sniff(path: str | Path) -> str | None:
@@ -146,20 +179,23 @@ def _sniff_text(lines: list[list[str]]) -> str | None:
     return "yolo" if shares and values[0] >= 0 and values[0] == int(values[0]) else None
 
 
-def _in_pixels(path: Path) -> str:
+def _in_pixels(path: Path) -> Problem | None:
     """What is to be said of a file that would be YOLO's, were its numbers shares."""
     if path.suffix.lower() != ".txt":
-        return ""
+        return None
     for place, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
         if len(words) in (5, 6) and words[0].isdecimal() and _is_box(words[1:]):
-            return (
-                f"{path}, line {place}: {line.strip()[:60]!r} would be YOLO's class, centre x, centre y, width, "
-                "height, were its numbers shares of width and height; divide pixels by the picture's size"
+            return Problem(
+                f"{path}, line {place}",
+                "unit",
+                f"{line.strip()[:60]!r} would be YOLO's class, centre x, centre y, width, height, were its numbers "
+                "shares of width and height; divide pixels by the picture's size",
+                path.stem,
             )
         if line.strip():
             break
-    return ""
+    return None
 
 
 def _is_box(words: list[str]) -> bool:
@@ -173,8 +209,8 @@ def _is_candidate(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES) and name.lower() not in _NO_LABELS
 
 
-def _files(path: Path) -> tuple[str, list[Path], dict[str, list[Path]]]:
-    """The format of a file or folder, the files in it, and those in other formats."""
+def _files(path: Path) -> dict[str, list[Path]]:
+    """The files in each format of a file or folder, in the order of `FORMATS`."""
     if not path.is_dir():
         form = sniff(path)
         if form is None:
@@ -183,29 +219,25 @@ def _files(path: Path) -> tuple[str, list[Path], dict[str, list[Path]]]:
                 parse_json(text, str(path))  # a broken file is told where it breaks
             known = ", ".join(words for words, _ in FORMATS.values())
             raise CalcoError(f"{path} holds no annotations that are known; the formats are {known}")
-        return form, [path], {}
+        return {form: [path]}
     groups: dict[tuple[str, str], list[Path]] = {}
     for file in map(Path, list_files(path, _is_candidate).paths):
         groups.setdefault((str(file.parent), file.suffix.lower()), []).append(file)
     forms = {group: form for group, files in groups.items() if (form := _form_of(files))}
     if not forms:
         known = ", ".join(words for words, _ in FORMATS.values())
-        hint = next(filter(None, (_in_pixels(file) for files in groups.values() for file in files[:_TRIED])), "")
-        raise CalcoError(hint or f"{path} holds no annotations that are known; the formats are {known}")
-    form = min(forms.values(), key=list(FORMATS).index)
+        hint = next(filter(None, (_in_pixels(file) for files in groups.values() for file in files[:_TRIED])), None)
+        raise CalcoError(str(hint or f"{path} holds no annotations that are known; the formats are {known}"))
     # Labels without a single box are empty files, which tell no format: they lie beside those that do.
-    tops = {Path(group[0]).parent for group, found in forms.items() if found == form}
-    chosen = [
-        group
-        for group, files in groups.items()
-        if forms.get(group) == form
-        or (form == "yolo" and Path(group[0]).parent in tops and not any(file.stat().st_size for file in files))
-    ]
-    others: dict[str, list[Path]] = {}
-    for group, found in forms.items():
-        if found != form:
-            others.setdefault(found, []).extend(sorted(groups[group]))
-    return form, sorted(file for group in chosen for file in groups[group]), others
+    tops = {Path(group[0]).parent for group, form in forms.items() if form == "yolo"}
+    for group, files in groups.items():
+        if group not in forms and Path(group[0]).parent in tops and not any(file.stat().st_size for file in files):
+            forms[group] = "yolo"
+    return {
+        form: sorted(file for group, found in forms.items() if found == form for file in groups[group])
+        for form in FORMATS
+        if form in forms.values()
+    }
 
 
 def _form_of(files: Iterable[Path]) -> str | None:

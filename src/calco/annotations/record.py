@@ -102,9 +102,11 @@ class Annotations:
         classes: The names of the classes: in the order of their numbers where they have some, else sorted.
         records: One a picture, in the order of the files.
         problems: What was wrong, and what was done about it.
+        passed: Pictures of which something is said in another format alone, which is not read.
     """
 
     format: str
     classes: tuple[str, ...]
     records: tuple[Record, ...]
     problems: tuple[Problem, ...]
+    passed: frozenset[Path] = frozenset()

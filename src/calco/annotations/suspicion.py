@@ -93,7 +93,12 @@ class Suspicion:
                 "lie in the first pixel of their pictures, this one first: they look like shares where pixels are "
                 "meant; multiply them by width and height"
             )
-        unit, by = ("percent", "100") if self._largest <= _PERCENT else ("pixels", "width and height")
+        # Boxes in small pictures have small numbers too.
+        unit, by = (
+            ("percent, or pixels", "100, or by width and height")
+            if self._largest <= _PERCENT
+            else ("pixels", "width and height")
+        )
         return (
             f"have numbers above 1 where shares are meant, this one first: they look like {unit}; divide them by {by}"
         )

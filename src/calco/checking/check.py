@@ -169,7 +169,7 @@ def findings_table(report: CheckReport) -> Any:
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
     for title, ratio in (("", None), ("what was found", 2), ("where", 3)):
-        table.add_column(title, ratio=ratio)
+        table.add_column(title, ratio=ratio, overflow="fold")  # a file that must be corrected has its whole name
     colours = dict(zip(SEVERITIES, ("red", "yellow", "dim"), strict=True))
     for finding in report.findings:
         mended = finding.severity == "must" and finding not in report.open
@@ -179,17 +179,23 @@ def findings_table(report: CheckReport) -> Any:
 
 
 def _where(finding: Finding) -> str:
-    """The cases by name, as many as there is room for; of a single one, and of some with odd boxes, its words too."""
+    """The cases by name, as many as there is room for; of a single one, and of some with odd boxes, its words too.
+
+    What is not used is named by its reason.
+    """
     if len(finding.cases) == 1 or (finding.kind.startswith("boxes") and len(finding.cases) <= MOST_TOLD):
         # A box is corrected in its file and line, which the words name.
         return "\n".join(
             ": ".join(filter(None, ("\u00a0=\u00a0".join(case.keys), case.words))) for case in finding.cases
         )
-    names, length = [], 0
-    for case in finding.cases:
-        names.append("\u00a0=\u00a0".join(case.keys[:6]) + ("\u00a0=\u00a0…" if len(case.keys) > 6 else ""))
-        length += len(names[-1])
-        if length > MOST_NAMED:
-            names.append(f"and {len(finding.cases) - len(names):,} more in check.json")
+    names: dict[str, list[str]] = {}
+    length = 0
+    for number, case in enumerate(finding.cases, 1):
+        name = "\u00a0=\u00a0".join(case.keys[:6]) + ("\u00a0=\u00a0…" if len(case.keys) > 6 else "")
+        words = case.words if finding.kind == "left-out" else ""
+        length += len(name) + (0 if words in names else len(words))
+        names.setdefault(words, []).append(name)
+        if length > MOST_NAMED and number < len(finding.cases):
+            names[words].append(f"and {len(finding.cases) - number:,} more in check.json")
             break
-    return ", ".join(names)
+    return "\n".join(", ".join(each) + (f": {words}" if words else "") for words, each in names.items())

@@ -222,8 +222,9 @@ def _boxes(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     return [
         Finding("boxes-order", "must", "The boxes are in another order or unit than their format's",
                 "A detector would learn from places where nothing is. Export the annotations again.", of_all),
-        Finding("boxes-outside", "must", f"{_n(wrong, 'picture')} with boxes outside it, or that enclose nothing",
-                "What they mark is lost. Correct the annotations, or leave the pictures out.", wrong, "drop"),
+        Finding("boxes-outside", "must", f"{_n(wrong, 'picture')} with boxes that cannot be used",
+                "They lie outside it, enclose nothing, or are of no known class: what they mark is lost. Correct the "
+                "annotations, or leave the pictures out.", wrong, "drop"),
         Finding("boxes-beyond", "should", f"{_n(beyond, 'picture')} with boxes that had to be mended",
                 "They are cut off at the picture's edge, or their corners are put in order.", beyond),
     ]  # fmt: skip

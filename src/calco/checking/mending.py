@@ -91,5 +91,6 @@ def check_command(pictures: str, source: SourceConfig, *options: str) -> str:
     for each in fields(SourceConfig):
         value = getattr(source, each.name)
         if value != getattr(usual, each.name):
-            words += [f"--{each.name.replace('_', '-')}", str(value)]
+            several = value if isinstance(value, tuple) else (value,)
+            words += [f"--{each.name.replace('_', '-')}", *map(str, several)]
     return shlex.join([*words, *options])

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -10,7 +11,7 @@ from typing import Final
 from calco import images
 from calco.annotations.detections import nothing
 from calco.annotations.matching import Pictures
-from calco.annotations.reading import FORMATS, holds_annotations, read_annotations
+from calco.annotations.reading import FORMATS, holds_annotations, labels_in_pixels, read_annotations
 from calco.annotations.record import COSTS_A_PICTURE, Annotations, Record
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
@@ -21,11 +22,23 @@ from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
 
 _UNMARKED: Final = "nothing is said about it"
+_ELSEWHERE: Final = "only annotations of another format, which are not read, speak of it"
 
 
 def looks_annotated(root: Path, config: SourceConfig) -> bool:
     """Whether a folder holds annotations in a known format; a few files are looked into."""
     return not (config.input or config.target) and root.is_dir() and holds_annotations(root)
+
+
+def doubted(source: Source) -> Source:
+    """Photographs beside which labels lie that nobody reads, since their numbers are no shares: that is said."""
+    if source.kind != "photographs" or not Path(source.root).is_dir():
+        return source
+    stems = {PurePosixPath(item.key).stem for item in source.items}
+    problem = labels_in_pixels(source.root, stems)
+    if problem is None:
+        return source
+    return replace(source, problems=(problem,), notes=(*source.notes, f"labels are not read: {problem}"))
 
 
 def open_annotated(root: str, config: SourceConfig) -> Source:
@@ -53,9 +66,14 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
         reason = f"; the first reason: {found.problems[0]}" if found.problems else ""
         raise CalcoError(f"no picture in {root} is annotated by {where}{reason}; name the file with --annotations")
     if found.format == FORMATS["yolo"][0]:
-        records |= {str(record.picture): record for record in _backgrounds(pictures, records, where)}
+        known = {*records, *map(str, found.passed)}
+        records |= {str(record.picture): record for record in _backgrounds(pictures, known, where)}
     left_out = [(p.where.removeprefix(listing.root), p.reason) for p in found.problems if p.fault in COSTS_A_PICTURE]
-    left_out += [(pictures.name(path), _UNMARKED) for path in pictures.paths if str(path) not in records]
+    left_out += [
+        (pictures.name(path), _ELSEWHERE if path in found.passed else _UNMARKED)
+        for path in pictures.paths
+        if str(path) not in records
+    ]
     items, chosen = _items(records, listing.root)
     classes = tuple(name for name in found.classes if name != "background")
     paths = list(records)

@@ -36,7 +36,8 @@ def open_source(pictures: str | Path, config: SourceConfig | None = None) -> Sou
         return curated(distant.open_distant(name, config), config)
     kind = _recognised(name, config) if config.source == "auto" else config.source
     _refuse_strangers(kind, config)
-    return curated(_OPENERS.get(kind, open_folder)(name, config), config)
+    source = _OPENERS.get(kind, open_folder)(name, config)
+    return curated(annotated.doubted(source) if kind == "auto" else source, config)
 
 
 def _recognised(pictures: str, config: SourceConfig) -> Kind:
