@@ -66,7 +66,7 @@ def recipes(
     Args:
         picture: Any picture; without it, a drawing of the built-in set.
         out: The folder to write into, one sheet a recipe.
-        only: One sheet alone: aligned, colorize, erase, sketch, degrade, segment or augment.
+        only: One sheet alone: aligned, colorize, erase, sketch, degrade, segment, composite or augment.
     """
     return locals()
 

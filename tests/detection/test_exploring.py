@@ -104,7 +104,7 @@ def test_the_command_tells_classes_faults_and_page(
 ) -> None:
     main(["detect", "explore", str(folder), "--out", str(tmp_path / "page"), "--samples", "0"])
     told = capsys.readouterr()
-    assert "13 boxes of 3 classes in 10 pictures, 1 of which have nothing in them." in told.out
+    assert "13 boxes of 3 classes in 10 pictures, 1 of which has nothing in it." in told.out
     assert "unknown class" in told.out
     assert "explore.html" in told.err
 

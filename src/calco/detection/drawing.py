@@ -50,6 +50,7 @@ class Drawer:
         labels: bool = True,
         trace: int = 0,
         share: float = 1.0,
+        fit: bool = False,
     ) -> None:
         """Prepares it.
 
@@ -59,6 +60,7 @@ class Drawer:
             labels: Writes name, score and track beside each box.
             trace: Over how many frames the way of a track is shown; 0 for none.
             share: Lines and letters so many times as large as usual.
+            fit: Makes them smaller where the boxes are small; on the frames of a film they would not stay the same.
 
         Raises:
             CalcoError: When supervision is missing.
@@ -68,7 +70,7 @@ class Drawer:
         import supervision
 
         self._sv: Any = supervision
-        self.classes, self.by, self.labels, self.share = tuple(classes), by, labels, share
+        self.classes, self.by, self.labels, self.share, self.fit = tuple(classes), by, labels, share, fit
         self._trace = trace
         self._traces: Any = None
 
@@ -86,7 +88,7 @@ class Drawer:
         scene = as_scene(picture)
         if not len(found) and self._traces is None:
             return scene
-        sizes = Sizes.of(scene, self.share)
+        sizes = Sizes.of(scene, self.share, found.boxes if self.fit else None)
         colours = self.colours(found)
         if found.outlines:
             scene = _shaded(scene, found.outlines, colours, sizes)
@@ -166,7 +168,7 @@ def draw_detections(
     Returns:
         HW3 `uint8`, RGB, of the same size.
     """
-    return Drawer(classes, share=share)(picture, found, labels)
+    return Drawer(classes, share=share, fit=True)(picture, found, labels)
 
 
 def labels_of(found: Detections) -> list[str]:

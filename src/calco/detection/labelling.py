@@ -25,6 +25,7 @@ _GOLDEN: Final = 0.61803398875  # turns of the hue from one colour to the next, 
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _CAPITAL: Final = 22.0  # pixels of a capital letter at scale 1
 _LEAST_TEXT: Final = 8.0  # pixels of a capital letter, below which nobody reads it
+_SMALL_BOX: Final = 20  # times the side of a usual box is the picture's for which letters are a third of that side
 
 
 def numbered_colour(number: int) -> Colour:
@@ -58,9 +59,16 @@ class Sizes:
     gap: int
 
     @classmethod
-    def of(cls, picture: Image, share: float = 1.0) -> "Sizes":
-        """Those for a picture; `share` times the usual ones."""
+    def of(cls, picture: Image, share: float = 1.0, boxes: npt.NDArray[np.float32] | None = None) -> "Sizes":
+        """Those for a picture; `share` times the usual ones.
+
+        With boxes (N x 4), where these are small, labels and lines are too, down to two fifths: they would cover what
+        they name.
+        """
         side = float(np.sqrt(picture.shape[0] * picture.shape[1])) * share
+        if boxes is not None and len(boxes):
+            usual = float(np.median(np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))) * share
+            side = min(side, max(0.4 * side, _SMALL_BOX * usual))
         capital = max(_LEAST_TEXT, side / 60)
         scale = capital / _CAPITAL
         return cls(max(1, round(side / 350)), scale, max(1, round(1.6 * scale)), max(2, round(capital / 3)))

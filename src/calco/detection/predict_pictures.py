@@ -176,7 +176,7 @@ def predict_pictures(
         CalcoError: When results cannot be written.
     """
     done = PicturesDone(places.folder)
-    drawer = Drawer(look.detector.classes, share=scale) if places.drawn is not None else None
+    drawer = Drawer(look.detector.classes, share=scale, fit=True) if places.drawn is not None else None
     lines = Lines(places.table(".jsonl"))
     call = _Call(look, places, drawer, lines, done)
     wanted = {given.name for given in pictures}

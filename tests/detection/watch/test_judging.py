@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from calco.detection.watch.judging import Judge, gap
+from calco.detection.watch.judging import Judge, gaps
 from calco.detection.watch.rules import Near, Rule, Rules
 from calco.detection.watch.track import Track
 from calco.detection.watch.zones import checked_zone
@@ -63,7 +63,7 @@ def test_score_and_class() -> None:
 def test_people_near_a_weapon() -> None:
     rule = Rule(name="armed", classes=("person",), near=Near(classes=("gun",), within=0.5, score=0.5))
     gun = track(9, left=45, name="gun", size=(8, 6))
-    assert gap(track(), gun) == 25
+    assert gaps(track().box, gun.box[None]) == 25
     (verdict,) = judge(rule)([track(), gun], 0)  # 25 pixels are half of its height
     assert [(other.id, distance) for other, distance in verdict.others] == [(9, 0.5)]
     assert judge(rule)([track(), track(9, left=46, name="gun", size=(8, 6))], 0) == []

@@ -75,8 +75,13 @@ def sentences(found: Survey) -> list[str]:
     empty = int((found.per_picture == 0).sum())
     names = [name for name in found.names if (found.classes == name).any()]
     told = [
-        f"{boxes:,} boxes of {len(names):,} class{'' if len(names) == 1 else 'es'} in {pictures:,} pictures"
-        + (f", {empty:,} of which have nothing in them" if empty else "")
+        f"{boxes:,} box{'' if boxes == 1 else 'es'} of {len(names):,} class{'' if len(names) == 1 else 'es'} in "
+        f"{pictures:,} picture{'' if pictures == 1 else 's'}"
+        + (
+            f", {empty:,} of which {'has' if empty == 1 else 'have'} nothing in {'it' if empty == 1 else 'them'}"
+            if empty
+            else ""
+        )
         + "."
     ]
     if not boxes:

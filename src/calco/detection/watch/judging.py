@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from calco.detection.watch.kalman import Floats
 from calco.detection.watch.rules import Near, Rule, Rules
 from calco.detection.watch.track import Track
 from calco.detection.watch.zones import inside, touches
@@ -137,16 +138,18 @@ class Judge:
 
 def near(wanted: Near, track: Track, tracks: Sequence[Track]) -> tuple[tuple[Track, float], ...]:
     """The tracks of some classes that are close to one, with the distance in its box heights, the nearest first."""
-    height = max(1.0, float(track.box[3] - track.box[1]))
-    found = [
-        (other, gap(track, other) / height)
-        for other in tracks
-        if other.id != track.id and other.name in wanted.classes and other.score >= wanted.score
+    others = [
+        each for each in tracks if each.name in wanted.classes and each.score >= wanted.score and each is not track
     ]
-    return tuple(sorted((pair for pair in found if pair[1] <= wanted.within), key=lambda pair: (pair[1], pair[0].id)))
+    if not others:
+        return ()
+    height = max(1.0, float(track.box[3] - track.box[1]))
+    far = gaps(track.box, np.array([each.box for each in others])) / height
+    close = [(others[i], float(far[i])) for i in np.flatnonzero(far <= wanted.within)]
+    return tuple(sorted(close, key=lambda pair: (pair[1], pair[0].id)))
 
 
-def gap(one: Track, other: Track) -> float:
-    """Pixels between two boxes; 0 where they touch or overlap."""
-    apart = np.maximum(one.box[:2] - other.box[2:], other.box[:2] - one.box[2:])
-    return float(np.hypot(*np.maximum(apart, 0.0)))
+def gaps(box: Floats, boxes: Floats) -> Floats:
+    """Pixels between a box and each of others (N x 4); 0 where they touch or overlap."""
+    apart = np.maximum(np.maximum(box[:2] - boxes[:, 2:], boxes[:, :2] - box[2:]), 0.0)
+    return np.hypot(apart[:, 0], apart[:, 1])

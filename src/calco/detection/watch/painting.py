@@ -130,26 +130,18 @@ def feathered(height: int, width: int) -> npt.NDArray[np.uint8]:
 
 def put_back(scene: Image, box: Floats, painted: Painted) -> None:
     """Lays what was painted over a picture, where the box is now: HW3 `uint8`, changed in place."""
-    height, width = scene.shape[:2]
-    size = box[2:] - box[:2]
-    low = np.round(box[:2] + np.array(painted.window[:2]) * size).astype(int)
-    high = np.round(box[:2] + np.array(painted.window[2:]) * size).astype(int)
-    wide, tall = (int(side) for side in high - low)
-    if not (0 < wide <= 4 * width and 0 < tall <= 4 * height):
+    place = _place(scene, box, painted)
+    if place is None:
         return
-    left, top, right, bottom = (
-        max(0, int(low[0])),
-        max(0, int(low[1])),
-        min(width, int(high[0])),
-        min(height, int(high[1])),
-    )
+    x, y, wide, tall = place
+    left, top, right, bottom = max(0, x), max(0, y), min(scene.shape[1], x + wide), min(scene.shape[0], y + tall)
     if left >= right or top >= bottom:
         return
     drawn, share = painted.drawn, painted.share
     if drawn.shape[:2] != (tall, wide):
         drawn = cv2.resize(drawn, (wide, tall), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
         share = cv2.resize(share, (wide, tall), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-    part = slice(top - int(low[1]), bottom - int(low[1])), slice(left - int(low[0]), right - int(low[0]))
+    part = slice(top - y, bottom - y), slice(left - x, right - x)
     weight = share[part][..., None].astype(np.uint16)
     under = scene[top:bottom, left:right].astype(np.uint16)
     mixed = (drawn[part].astype(np.uint16) * weight + under * (255 - weight) + 127) // 255
@@ -158,13 +150,22 @@ def put_back(scene: Image, box: Floats, painted: Painted) -> None:
 
 def outlined(scene: Image, box: Floats, painted: Painted, colour: tuple[int, int, int]) -> None:
     """A line around what was painted, so that it is seen on any ground; changed in place."""
+    place = _place(scene, box, painted)
+    if place is None:
+        return
+    x, y, wide, tall = place
+    share = cv2.resize(painted.share, (wide, tall), interpolation=cv2.INTER_LINEAR)
+    rings, _ = cv2.findContours((share > share.max() / 2).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    moved = [(ring + np.array([x, y], np.int32)).astype(np.int32) for ring in rings]
+    cv2.polylines(scene, moved, True, colour, 1, cv2.LINE_AA)
+
+
+def _place(scene: Image, box: Floats, painted: Painted) -> tuple[int, int, int, int] | None:
+    """Left, top, width, height of what was painted, in pixels, where the box is now; None where that is absurd."""
     size = box[2:] - box[:2]
     low = np.round(box[:2] + np.array(painted.window[:2]) * size).astype(int)
     high = np.round(box[:2] + np.array(painted.window[2:]) * size).astype(int)
     wide, tall = (int(side) for side in high - low)
     if not (0 < wide <= 4 * scene.shape[1] and 0 < tall <= 4 * scene.shape[0]):
-        return
-    share = cv2.resize(painted.share, (wide, tall), interpolation=cv2.INTER_LINEAR)
-    rings, _ = cv2.findContours((share > share.max() / 2).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    moved = [(ring + low.astype(np.int32)).astype(np.int32) for ring in rings]
-    cv2.polylines(scene, moved, True, colour, 1, cv2.LINE_AA)
+        return None
+    return int(low[0]), int(low[1]), wide, tall

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from calco.annotations.detections import Detections
-from calco.detection.drawing import Drawer, Sizes, draw_label
+from calco.detection.drawing import Drawer, Sizes, draw_label, draw_labels
 from calco.detection.labelling import numbered_colour
 from calco.detection.watch.painting import Painted, outlined, put_back
 from calco.detection.watch.rules import Rules
@@ -76,7 +76,7 @@ class Scene:
         return picture
 
     def _draw_zones(self, picture: Image, sizes: Sizes) -> None:
-        for name, corners in self._zones.items():
+        for corners in self._zones.values():
             left, top, width, height = cv2.boundingRect(corners)
             part = picture[max(0, top) : top + height, max(0, left) : left + width]
             over = part.copy()
@@ -84,9 +84,9 @@ class Scene:
             cv2.fillPoly(over, [moved.astype(np.int32)], _ZONE)
             part[:] = cv2.addWeighted(over, _TINT, part, 1 - _TINT, 0)
             cv2.polylines(picture, [corners], True, _ZONE, max(1, sizes.line), cv2.LINE_AA)
-            lowest = corners[corners[:, 1].argmax()]
-            place = int(np.clip(lowest[0], 0, self.size_wh[0] - 60)), int(np.clip(lowest[1], 0, self.size_wh[1] - 24))
-            draw_label(picture, name, place, _ZONE, sizes)
+        frames = [cv2.boundingRect(corners) for corners in self._zones.values()]
+        boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in frames], np.float32).reshape(-1, 4)
+        draw_labels(picture, boxes, list(self._zones), [_ZONE] * len(boxes), sizes)
 
     def _draw_way(self, picture: Image, track: Track, colour: tuple[int, int, int], sizes: Sizes) -> None:
         if len(track.trail) > 1:

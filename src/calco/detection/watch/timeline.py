@@ -21,6 +21,7 @@ EVENTS: Final = 500
 TRACKS: Final = 2000
 """Tracks that stand on the page, the newest."""
 _SIDE: Final = 360  # pixels of a crop's longer side on the page
+_NEAR: Final = 3  # things near by that a card names, the nearest
 
 
 @dataclass
@@ -121,8 +122,11 @@ class Timeline:
     def _card(self, event: dict[str, Any]) -> str:
         number, when = event["event"], clock(event["time"])
         near = "".join(
-            f" · {escape(other['class'])} {other['track']} at {other['distance']:g} heights" for other in event["near"]
+            f" · {escape(other['class'])} {other['track']} "
+            + (f"at {other['distance']:.2g} heights" if other["distance"] >= 0.005 else "touching")
+            for other in event["near"][:_NEAR]
         )
+        near += f" · {len(event['near']) - _NEAR} more" if len(event["near"]) > _NEAR else ""
         told = f"{event['class']} {event['track']}, score {event['score']:.2f}"
         day = (
             f'<span class="day">{escape(event["clock"][:19].replace("T", " "))} UTC</span>' if "clock" in event else ""
