@@ -7,7 +7,7 @@ import pytest
 
 from calco.annotations.detections import Detections, nothing
 from calco.detection.watch import kalman
-from calco.detection.watch.matching import iou, matched
+from calco.detection.watch.matching import matched
 from calco.detection.watch.track import TrackConfig
 from calco.detection.watch.tracking import MOST, Tracker
 
@@ -155,4 +155,3 @@ def test_matching_takes_as_many_pairs_as_may_be() -> None:
     assert sorted(matched(cost, 0.5)) == [(0, 1), (1, 0)]
     assert matched(np.array([[0.9]]), 0.5) == [] and matched(np.zeros((0, 3)), 1) == []
     assert matched(np.full((2, 2), np.inf), 1.0) == []
-    assert iou(np.array([[0.0, 0, 2, 2]]), np.array([[1.0, 0, 3, 2], [5, 5, 6, 6]])).tolist() == [[1 / 3, 0]]

@@ -1,19 +1,8 @@
-"""Which track goes on with which box: the overlaps, and the cheapest assignment."""
+"""Which track goes on with which box: the cheapest assignment, and boxes that reach further."""
 
 import numpy as np
 
 from calco.detection.watch.kalman import Floats
-
-
-def iou(one: Floats, other: Floats) -> Floats:
-    """Intersection over union of boxes N x 4 and M x 4 => N x M."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
-    common = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (one, other)]
-    union = areas[0][:, None] + areas[1][None] - common
-    result: Floats = common / np.maximum(union, 1e-9)
-    return result
 
 
 def larger(boxes: Floats, share: float) -> Floats:

@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections
+from calco.detection.overlap import exact_iou
 from calco.detection.watch import kalman
 from calco.detection.watch.kalman import Floats
 from calco.detection.watch.looks import likeness, look_of
-from calco.detection.watch.matching import iou, larger, matched
+from calco.detection.watch.matching import larger, matched
 from calco.detection.watch.track import Track, TrackConfig
 from calco.images import Image
 
@@ -118,7 +119,7 @@ class Tracker:
         if not len(tracks) or not len(found):
             return []
         boxes = np.array([self.tracks[i].box for i in tracks])
-        overlap = iou(larger(boxes, grown), larger(detections.boxes[found].astype(np.float64), grown))
+        overlap = exact_iou(larger(boxes, grown), larger(detections.boxes[found].astype(np.float64), grown))
         names = np.array([self.tracks[i].name for i in tracks])
         same = names[:, None] == np.array([detections.classes[j] for j in found])[None]
         cost = np.where(same & (overlap >= least), 1 - (overlap * scores[found] if fuse else overlap), np.inf)
