@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from calco import __version__
-from calco.cli.words import same_but_limits, take
 from calco.errors import CalcoError
 
 Verb: TypeAlias = Callable[[list[str]], None]
@@ -117,52 +116,22 @@ def recipes(args: list[str]) -> None:
 
 def train(args: list[str]) -> None:
     """From pictures to a run with a trained model in it."""
-    from dataclasses import replace
-
-    import tyro
-
-    from calco.training.config import TrainConfig
+    from calco.cli.words import Training
     from calco.training.presets import PRESETS, preset
     from calco.training.train import load_config
     from calco.training.train import train as run
 
-    chosen, rest = take(args, "--preset", "--config", "--resume")
-    given = [name for name in ("--config", "--resume") if chosen.get(name)]
-    if len(given) == 2 or (given and chosen.get("--preset")):
-        raise CalcoError("--preset, --config and --resume each bring a whole configuration; give one of them")
-    dry_run = "--dry-run" in rest
-    rest = [word for word in rest if word != "--dry-run"]
-    if resume := chosen.get("--resume"):
-        default = replace(load_config(f"{resume}/config.yaml"), out=resume)
-    elif path := chosen.get("--config"):
-        # A run is repeated beside the first one, not into it.
-        default = replace(load_config(path), out="")
-    else:
-        default = preset(chosen.get("--preset") or "pix2pix")
-    epilogue = (
-        f"--preset {'|'.join(PRESETS)}: the configuration to start from (pix2pix). --config FILE: repeats the run of a "
-        "config.yaml. --resume RUN: goes on with a run as if it had not been interrupted. --dry-run: prints the whole "
-        "configuration, the pictures' summary and the networks' sizes, and leaves."
-    )
-    description = f"{(train.__doc__ or '').strip()}\n\n{epilogue}"
-    config = tyro.cli(TrainConfig, args=rest, default=default, prog="calco train", description=description)
-    if resume:
-        same_but_limits(default, config, resume)
-    if dry_run:
-        _print_plan(config)
+    told = Training.of(
+        args, train.__doc__, prog="calco train", load=load_config, fresh=lambda name: preset(name or "pix2pix"),
+        size="networks' sizes", presets=f"--preset {'|'.join(PRESETS)}: the configuration to start from (pix2pix). ",
+    )  # fmt: skip
+    if told.dry_run:
+        from calco.training.setup import open_data, summary
+
+        data, config = open_data(told.config)
+        told.plan(config, summary(config, data))
         return
-    run(config, resume=bool(resume))
-
-
-def _print_plan(config: Any) -> None:
-    import yaml
-
-    from calco.records import to_record
-    from calco.training.setup import open_data, summary
-
-    data, config = open_data(config)
-    print(yaml.safe_dump(to_record(config), sort_keys=False, allow_unicode=True))
-    print(summary(config, data))
+    run(told.config, resume=told.resume)
 
 
 def evaluate(args: list[str]) -> None:

@@ -3,58 +3,29 @@
 from collections.abc import Callable
 from typing import Any
 
-from calco.errors import CalcoError
-
 
 def train(args: list[str]) -> None:
     """From pictures with boxes to a run with a detector in it."""
-    from dataclasses import replace
-
-    import tyro
-
-    from calco.cli.words import same_but_limits, take
+    from calco.cli.words import Training
     from calco.detection.learning.config import DetectTrainConfig
 
-    chosen, rest = take(args, "--config", "--resume")
-    if len(chosen) == 2:
-        raise CalcoError("--config and --resume each bring a whole configuration; give one of them")
-    dry_run = "--dry-run" in rest
-    rest = [word for word in rest if word != "--dry-run"]
-    default = DetectTrainConfig()
-    resume = chosen.get("--resume")
-    if chosen:
+    def load(path: str) -> Any:
         from calco.detection.learning.train import load_detect_config
 
-        default = load_detect_config(f"{resume}/config.yaml" if resume else chosen["--config"])
-        # A run is repeated beside the first one, not into it.
-        default = replace(default, out=resume or "")
-    epilogue = (
-        "--config FILE: repeats the run of a config.yaml. --resume RUN: goes on with a run as if it had not been "
-        "interrupted. --dry-run: prints the whole configuration, the pictures' summary and the network's size, and "
-        "leaves."
-    )
-    description = f"{(train.__doc__ or '').strip()}\n\n{epilogue}"
-    config = tyro.cli(DetectTrainConfig, args=rest, default=default, prog="calco detect train", description=description)
-    if resume:
-        same_but_limits(default, config, resume)
-    if dry_run:
-        _print_plan(config)
+        return load_detect_config(path)
+
+    told = Training.of(args, train.__doc__, prog="calco detect train", load=load, size="network's size",
+                       fresh=lambda _preset: DetectTrainConfig())  # fmt: skip
+    if told.dry_run:
+        from calco.detection.learning.setup import open_boxes
+        from calco.detection.learning.train import summary
+
+        data, config = open_boxes(told.config)
+        told.plan(config, summary(config, data))
         return
     from calco.detection.learning.train import train_detector
 
-    train_detector(config, resume=bool(resume))
-
-
-def _print_plan(config: Any) -> None:
-    import yaml
-
-    from calco.detection.learning.setup import open_boxes
-    from calco.detection.learning.train import summary
-    from calco.records import to_record
-
-    data, config = open_boxes(config)
-    print(yaml.safe_dump(to_record(config), sort_keys=False, allow_unicode=True))
-    print(summary(config, data))
+    train_detector(told.config, resume=told.resume)
 
 
 def explore(args: list[str]) -> None:

@@ -1,8 +1,79 @@
 """Words of the command line that decide how the others are read."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from calco.errors import CalcoError
+
+_EPILOGUE = (
+    "--config FILE: repeats the run of a config.yaml. --resume RUN: goes on with a run as if it had not been "
+    "interrupted. --dry-run: prints the whole configuration, the pictures' summary and the {size}, and leaves."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What a verb that trains was told.
+
+    Attributes:
+        config: The whole configuration.
+        resume: Whether it goes on with the run in `config.out`.
+        dry_run: Whether the plan is wanted, and nothing else.
+    """
+
+    config: Any
+    resume: bool
+    dry_run: bool
+
+    @classmethod
+    def of(
+        cls, args: list[str], about: str | None, *, prog: str, load: Callable[[str], Any],
+        fresh: Callable[[str | None], Any], size: str, presets: str = "",
+    ) -> "Training":  # fmt: skip
+        """Reads the words of such a verb.
+
+        Args:
+            args: The words.
+            about: What the verb does.
+            prog: Its name.
+            load: Reads a config.yaml.
+            fresh: The configuration to start from; is given the name of a preset where one was named.
+            size: What a dry run tells of the networks.
+            presets: What is said of --preset; empty where there are none.
+
+        Raises:
+            CalcoError: When words do not go together, or something else than the limits of a run would change.
+        """
+        import tyro
+
+        names = ["--preset"] if presets else []
+        chosen, rest = take(args, *names, "--config", "--resume")
+        if len(chosen) > 1:
+            each = ", ".join([*names, "--config"])
+            raise CalcoError(f"{each} and --resume each bring a whole configuration; give one of them")
+        dry_run = "--dry-run" in rest
+        rest = [word for word in rest if word != "--dry-run"]
+        resume = chosen.get("--resume")
+        if resume or "--config" in chosen:
+            # A run is repeated beside the first one, not into it.
+            default = replace(load(f"{resume}/config.yaml" if resume else chosen["--config"]), out=resume or "")
+        else:
+            default = fresh(chosen.get("--preset"))
+        description = f"{(about or '').strip()}\n\n{presets}{_EPILOGUE.format(size=size)}"
+        config = tyro.cli(type(default), args=rest, default=default, prog=prog, description=description)
+        if resume:
+            same_but_limits(default, config, resume)
+        return cls(config=config, resume=bool(resume), dry_run=dry_run)
+
+    def plan(self, config: Any, summary: str) -> None:
+        """Prints what would be done."""
+        import yaml
+
+        from calco.records import to_record
+
+        print(yaml.safe_dump(to_record(config), sort_keys=False, allow_unicode=True))
+        print(summary)
 
 
 def take(args: list[str], *names: str) -> tuple[dict[str, str], list[str]]:
