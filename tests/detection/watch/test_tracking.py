@@ -69,6 +69,20 @@ def test_who_comes_back_elsewhere_is_known_by_the_colours() -> None:
         assert [track.id for track in tracker.shown(0)] == [number]
 
 
+def test_of_two_side_by_side_each_goes_on_with_its_own_colours() -> None:
+    picture = np.full((60, 80, 3), 120, np.uint8)
+    picture[:, :22], picture[:, 22:44] = (220, 20, 20), (20, 20, 220)
+    tracker = Tracker(0.5)
+    for n in range(10):
+        tracker.predict(n / 25)
+        tracker.update(found((2, 0, 22, 50), (22, 0, 42, 50)), picture)
+    blue = np.full_like(picture, 120)
+    blue[:, 11:32] = (20, 20, 220)
+    tracker.predict(0.4)
+    tracker.update(found((11, 0, 31, 50)), blue)  # it overlaps the red one's place more than the blue one's
+    assert [(track.id, track.last) for track in tracker.tracks] == [(1, 0.36), (2, 0.4)]
+
+
 def test_what_scores_low_goes_on_with_a_track_and_begins_none() -> None:
     tracker = Tracker(0.5)
     follow(tracker, [found(walker(n), scores=(0.9 if n < 10 else 0.3,)) for n in range(30)])

@@ -38,6 +38,6 @@ def look_of(picture: Image, box: npt.NDArray[np.floating]) -> Floats:
     return shares
 
 
-def likeness(one: Floats, other: Floats) -> float:
-    """How alike two looks are, from 0 to 1: the Bhattacharyya coefficient of their shares."""
-    return float(np.sqrt(one * other).sum())
+def likeness(one: Floats, other: Floats) -> Floats:
+    """How alike looks (... x 64) are, from 0 to 1: the Bhattacharyya coefficient of their shares."""
+    return np.asarray(np.sqrt(one * other).sum(axis=-1), np.float64)

@@ -2,9 +2,9 @@
 
 Nothing is thrown away for a low score: what scores high is matched with the tracks first, and what scores low then with
 those that are left, since a thing half hidden scores low and is still there (the paper's algorithm 1). Of our own are
-steps of any length in time, classes that never mix, a wider round with grown boxes for what moved further than it is
-wide (Yang et al., 2023, arXiv 2211.14317), and tracks that come back: what was hidden for a while is known again by
-where it can have gone and by its colours.
+steps of any length in time, classes that never mix, overlaps that count less where colours differ, a wider round with
+grown boxes for what moved further than it is wide (Yang et al., 2023, arXiv 2211.14317), and tracks that come back:
+what was hidden for a while is known again by where it can have gone and by its colours.
 """
 
 from collections.abc import Sequence
@@ -85,22 +85,23 @@ class Tracker:
         seen = [track.last >= self._time - self._recent for track in self.tracks]
         was_there = [self._looked is None or track.last >= self._looked for track in self.tracks]
         self._looked = self._time
+        looks = {} if picture is None else {int(j): look_of(picture, found.boxes[j]) for j in strong}
         everything = [i for i, track in enumerate(self.tracks) if track.confirmed]
-        pairs = self._match(everything, strong, found, scores, self.config.overlap, fuse=True)
+        pairs = self._match(everything, strong, found, scores, self.config.overlap, looks)
         rest, strong = _without(everything, strong, pairs)
         pairs += (more := self._match([i for i in rest if seen[i]], weak, found, scores, self.config.overlap_weak))
         rest, _ = _without(rest, weak, more)
         pairs += (
             more := self._match(
-                [i for i in rest if was_there[i]], strong, found, scores, self.config.overlap, fuse=True, grown=_GROWN
+                [i for i in rest if was_there[i]], strong, found, scores, self.config.overlap, looks, grown=_GROWN
             )
         )
         rest, strong = _without(rest, strong, more)
         new = [i for i, track in enumerate(self.tracks) if not track.confirmed]
-        pairs += (more := self._match(new, strong, found, scores, self.config.overlap, fuse=True, grown=_GROWN))
+        pairs += (more := self._match(new, strong, found, scores, self.config.overlap, looks, grown=_GROWN))
         new, strong = _without(new, strong, more)
-        looks = {} if picture is None else {int(j): look_of(picture, found.boxes[j]) for _, j in pairs}
-        looks |= {} if picture is None else {int(j): look_of(picture, found.boxes[j]) for j in strong}
+        if picture is not None:
+            looks |= {j: look_of(picture, found.boxes[j]) for _, j in pairs if j not in looks}
         pairs += (more := self._returned(rest, strong, found, looks))
         _, strong = _without(rest, strong, more)
         self._correct(pairs, found, scores, looks)
@@ -113,17 +114,31 @@ class Tracker:
         return min(self.config.gap, 0.5)
 
     def _match(self, tracks: Sequence[int], found: npt.NDArray[np.int64], detections: Detections, scores: Floats,
-               least: float, *, fuse: bool = False,
+               least: float, looks: dict[int, Floats] | None = None, *,
                grown: float = 0.0) -> list[tuple[int, int]]:  # fmt: skip
-        """Pairs of tracks and detections of one class, by their overlap (the paper's section 3)."""
+        """Pairs of tracks and detections of one class, by their overlap (the paper's section 3).
+
+        With looks (of what scores high) the overlap counts the more the higher the score and the more alike the
+        colours: of two who cross, each goes on with its own. Who has no better choice may look as it likes.
+        """
         if not len(tracks) or not len(found):
             return []
         boxes = np.array([self.tracks[i].box for i in tracks])
         overlap = exact_iou(larger(boxes, grown), larger(detections.boxes[found].astype(np.float64), grown))
         names = np.array([self.tracks[i].name for i in tracks])
         same = names[:, None] == np.array([detections.classes[j] for j in found])[None]
-        cost = np.where(same & (overlap >= least), 1 - (overlap * scores[found] if fuse else overlap), np.inf)
+        worth = overlap if looks is None else overlap * scores[found] * self._alike(tracks, found, looks)
+        cost = np.where(same & (overlap >= least), 1 - worth, np.inf)
         return [(tracks[i], int(found[j])) for i, j in matched(cost, 1.0)]
+
+    def _alike(self, tracks: Sequence[int], found: npt.NDArray[np.int64], looks: dict[int, Floats]) -> Floats:
+        """How alike each track and each detection are in colour, from 0 to 1; 1 where one has none."""
+        alike = np.ones((len(tracks), len(found)))
+        known = [a for a, i in enumerate(tracks) if self.tracks[i].look is not None]
+        if known and looks:
+            theirs = np.array([self.tracks[tracks[a]].look for a in known])
+            alike[known] = likeness(theirs[:, None], np.array([looks[int(j)] for j in found])[None])
+        return alike
 
     def _returned(self, tracks: Sequence[int], found: npt.NDArray[np.int64], detections: Detections,
                   looks: dict[int, Floats]) -> list[tuple[int, int]]:  # fmt: skip
@@ -140,7 +155,7 @@ class Tracker:
                 far = np.hypot((box[0] + box[2] - left - right) / 2, (box[1] + box[3] - top - bottom) / 2)
                 same = detections.classes[j] == track.name and 0.6 < (box[3] - box[1]) / height < 1.6
                 if same and far < reach * height and track.look is not None:
-                    alike = likeness(track.look, looks[int(j)])
+                    alike = float(likeness(track.look, looks[int(j)]))
                     if alike >= self.config.return_like:
                         cost[a, b] = far / (reach * height) + (1 - alike)
         return [(tracks[i], int(found[j])) for i, j in matched(cost, 10.0)]
