@@ -234,6 +234,23 @@ def test_the_command_line(write: Write, tmp_path: Path, capsys: pytest.CaptureFi
     assert (tmp_path / "set" / "dropped.csv").read_text() == "key,reason\ngrey,constant\n"
 
 
+def test_what_is_not_used_has_its_reason_and_classes_stay_in_the_command(
+    write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(6):
+        write(f"{n}.png", photo(n))
+        (tmp_path / "set" / f"{n}.txt").write_text("1\n10 10 60 60 gun\n")
+    (tmp_path / "set" / "5.txt").write_text("1\n10 10 60 60 dragon\n")
+    (tmp_path / "set" / "lost.txt").write_text("1\n10 10 60 60 gun\n")
+    (tmp_path / "set" / "4.txt").unlink()
+    with pytest.raises(SystemExit):
+        calco.cli.main(["check", str(tmp_path / "set"), "--out", str(tmp_path / "out"), "--classes", "gun", "knife"])
+    told = "".join(capsys.readouterr().out.split())
+    assert "lost.txt:nopictureisnamedlost" in told and "4.png:nothingissaidaboutit" in told
+    assert "5.txt,line2:'dragon'isnoneoftheclassesgun,knife" in told
+    assert "--classesgunknife--drop" in told
+
+
 def test_training_is_warned(write: Write, tmp_path: Path) -> None:
     learnt, tested = on_both_sides(tmp_path)
     for n in range(40):

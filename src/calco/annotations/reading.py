@@ -116,17 +116,17 @@ def holds_annotations(folder: str | Path) -> bool:
 
 
 def labels_in_pixels(folder: str | Path, stems: Collection[str]) -> Problem | None:
-    """The first label of a picture that would be YOLO's, were its numbers shares; a few files of each folder are tried.
+    """The first label of a picture that would be YOLO's, were its numbers shares; a few files are tried.
 
     Args:
         folder: That holds pictures, and nothing that was recognised as annotations.
         stems: The names of the pictures without their endings.
     """
-    for path in map(Path, _tried(folder)):
-        if path.stem in stems:
-            with suppress(CalcoError):
-                if found := _in_pixels(path):
-                    return found
+    texts = map(Path, list_files(folder, lambda name: name.lower().endswith(".txt")).paths)
+    for path in islice((path for path in texts if path.stem in stems), _TRIED):
+        with suppress(CalcoError):
+            if found := _in_pixels(path):
+                return found
     return None
 
 
