@@ -230,6 +230,16 @@ def crime(args: list[str]) -> None:
     _group("crime", CRIME, args)
 
 
+def serve(args: list[str]) -> None:
+    """Shows the charts of crime in browsers, from this machine."""
+    import tyro
+
+    from calco.web.serve import ServeConfig
+    from calco.web.serve import serve as run
+
+    run(tyro.cli(ServeConfig, args=args, prog="calco serve", description=serve.__doc__))
+
+
 def bench(args: list[str]) -> None:
     """Measures speed and memory on this machine, beside a plain reference loop."""
     import tyro
@@ -304,6 +314,7 @@ VERBS: dict[str, Verb] = {
     "export": export,
     "detect": detect,
     "crime": crime,
+    "serve": serve,
     "bench": bench,
 }
 

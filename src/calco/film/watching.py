@@ -5,20 +5,16 @@ import json
 import threading
 from collections.abc import Callable
 from html import escape
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from calco import images
-from calco.errors import CalcoError
-from calco.files import explain
 from calco.images import Image
 from calco.page.html import asset
+from calco.page.server import Handler, open_port
 
 _WAITS: Final = 5.0  # seconds that a browser waits for a newer picture
 _BOUNDARY: Final = "calco"
-# Another page that reaches this machine under a name of its own may not look.
-_OWN_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 class Page:
@@ -47,16 +43,7 @@ class Page:
         self.title, self.status = title, status
         self._changed = threading.Condition()
         self._jpeg, self._number, self._over = b"", 0, False
-        if not 0 <= port < 65536:
-            raise CalcoError(f"--page {port} is no port; choose one from 1024 to 65535, such as --page 8000")
-        try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), type("Handler", (_Handler,), {"page": self}))
-        except OSError as error:
-            raise CalcoError(
-                f"cannot serve a page on port {port}: {explain(error, '', '').args[0].split(': ')[-1].lower()}; choose "
-                "another, or --page 0 for any that is free"
-            ) from error
-        self._server.daemon_threads = True
+        self._server = open_port(type("Handler", (_Handler,), {"page": self}), port, option="--page")
         self.address = f"http://127.0.0.1:{self._server.server_port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="calco-page", daemon=True)
         self._thread.start()
@@ -90,41 +77,30 @@ class Page:
         self._thread.join(2)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     """Answers a browser."""
 
     page: Page
-    protocol_version = "HTTP/1.1"
-    timeout = 30
 
     def do_GET(self) -> None:
         """The page, a picture of it, its line, or the stream."""
-        if self.headers.get("Host", "").rpartition(":")[0] not in _OWN_NAMES:
-            self.send_error(403)
+        if not self.welcome():
             return
         place = urlsplit(self.path)
         with contextlib.suppress(OSError):  # the browser was closed
             if place.path == "/":
                 page = asset("calco.film", "watching.html").replace("{title}", escape(self.page.title))
-                self._answer("text/html; charset=utf-8", page.encode())
+                self.answer("text/html; charset=utf-8", page.encode())
             elif place.path == "/picture":
                 after = parse_qs(place.query).get("after", ["0"])[0]
                 jpeg, number = self.page.newer(int(after) if after.isdecimal() else 0)
-                self._answer("image/jpeg", jpeg, code=200 if jpeg else 204, number=number)
+                self.answer("image/jpeg", jpeg, code=200 if jpeg else 204, headers={"X-Number": str(number)})
             elif place.path == "/status":
-                self._answer("application/json", json.dumps({"line": self.page.status()}).encode())
+                self.answer("application/json", json.dumps({"line": self.page.status()}).encode())
             elif place.path == "/stream":
                 self._stream()
             else:
                 self.send_error(404)
-
-    def _answer(self, kind: str, data: bytes, *, code: int = 200, number: int = 0) -> None:
-        self.send_response(code)
-        headers = {"Content-Type": kind, "Content-Length": str(len(data)), "Cache-Control": "no-store"}
-        for name, value in {**headers, "X-Number": str(number), "X-Content-Type-Options": "nosniff"}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(data)
 
     def _stream(self) -> None:
         self.close_connection = True
@@ -140,6 +116,3 @@ class _Handler(BaseHTTPRequestHandler):
                 continue
             head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             self.wfile.write(head.encode() + jpeg + b"\r\n")
-
-    def log_message(self, *_: Any) -> None:
-        """The terminal shows how the work goes, not who looks at it."""

@@ -1,0 +1,103 @@
+"""`calco serve`, asked by a real browser and by programs."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from calco.crime.dashboard import page, read
+from calco.crime.load import LoadConfig, load
+from crime.test_robberies import written
+
+pytest.importorskip("ibis")
+
+
+def filled(folder: Path, *districts: str) -> Path:
+    """A database with a robbery in each of these districts."""
+    written(folder, *({"DISTRITO": name, "MODALIDAD DE ROBO": "Asalto"} for name in districts))
+    (folder / "kinds.csv").write_text("Crimen;Descripcion\nAsalto;Con violencia\n")
+    to = folder / "crime.duckdb"
+    load(LoadConfig(robberies=str(folder / "robberies.csv"), kinds=str(folder / "kinds.csv"), to=str(to)))
+    return to
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return filled(tmp_path, "Comas", "Ate")
+
+
+@pytest.fixture
+def site(database: Path) -> Iterator[tuple[str, Any]]:
+    words = [sys.executable, "-m", "calco", "serve", "--crime", str(database), "--port", "0", "--language", "en"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert address, said
+        yield address[0], process
+        process.kill()
+
+
+def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, browser: Any) -> None:
+    address, process = site
+    tab = browser.new_page()
+    said: list[str] = []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.goto(address)
+    tab.wait_for_selector("html[data-drawn=yes]", timeout=120_000)
+    assert tab.url == f"{address}/crime"
+    assert "2 robberies" in tab.inner_text("#told")
+    assert said == []
+
+    first = httpx.get(f"{address}/crime")
+    assert first.text == page(read(str(database)), language="en")
+    assert first.headers["content-encoding"] == "gzip"
+    assert httpx.get(f"{address}/crime", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    assert httpx.get(f"{address}/other").status_code == 404
+    assert httpx.get(f"{address}/crime", headers={"Host": "elsewhere.example"}).status_code == 403
+
+    filled(database.parent, "Comas", "Ate", "Surco")
+    tab.reload()
+    tab.wait_for_selector("html[data-drawn=yes]", timeout=120_000)
+    assert "3 robberies" in tab.inner_text("#told")
+    tab.close()
+
+    before = httpx.get(f"{address}/crime").text
+    database.write_bytes(b"no database")
+    assert httpx.get(f"{address}/crime").text == before
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "the page shows what it showed before" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "name a database: calco serve --crime"),
+        (["--crime", "nowhere.duckdb"], "there is no database nowhere.duckdb"),
+        (["--crime", "{database}", "--port", "{taken}"], "in use; choose another, or --port 0"),
+        (["--crime", "{database}", "--port", "99999"], "--port 99999 is no port"),
+    ],
+)
+def test_what_cannot_be_served_is_told(words: list[str], told: str, database: Path, tmp_path: Path) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        named = {"database": str(database), "taken": str(held.getsockname()[1])}
+        done = subprocess.run(
+            [sys.executable, "-m", "calco", "serve", *(word.format(**named) for word in words)],
+            capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path, env=os.environ,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
