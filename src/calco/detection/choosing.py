@@ -132,7 +132,7 @@ def _published(name: str, called: str, classes: Sequence[str], *, scratch: bool)
     near = local or not _hub_answers()  # what is not asked for cannot be waited for
     if near and not local and not _cached(library, name):
         raise CalcoError(
-            f"{name} cannot be fetched without a network; fetch it where there is one (huggingface-cli download {name} "
+            f"{name} cannot be fetched without a network; fetch it where there is one (hf download {name} "
             "--local-dir FOLDER) and give --model FOLDER, or take --model lite"
         )
     labels = dict(enumerate(classes))
