@@ -29,13 +29,21 @@ def requires(found: object, what: str, remedy: str) -> None:
         pytest.skip(f"{what} is missing; {remedy}")
 
 
+NO_SMALL_DISK = BEYOND + "the right to mount a small disk"
+
+
+def mount_disk(folder: Path, kilobytes: int) -> bool:
+    """Mounts a disk of so many kilobytes at a folder; False where that may not be done."""
+    folder.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
+    return bool(shutil.which("mount")) and not subprocess.run(mount, capture_output=True, check=False).returncode
+
+
 @contextlib.contextmanager
 def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
-    """Mounts a disk of so many kilobytes at a folder that does not exist yet, or skips."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip(BEYOND + "the right to mount a small disk")
+    """A disk of so many kilobytes at a folder, for a while; skips where it cannot be mounted."""
+    if not mount_disk(folder, kilobytes):
+        pytest.skip(NO_SMALL_DISK)
     try:
         yield folder
     finally:

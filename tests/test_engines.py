@@ -283,7 +283,7 @@ def test_what_does_not_fit_together_is_told() -> None:
     with pytest.raises(CalcoError, match="add --engine ray, or leave it out"):
         Engine(address="auto")
     with pytest.raises(CalcoError, match="choose local or ray"):
-        Engine(name="slurm")  # type: ignore[arg-type]
+        Engine(name="slurm")
     with pytest.raises(CalcoError, match="write auto, ray://host:10001 or host:6379"):
         list(results(Engine(name="ray", address="cluster"), DOUBLED, [1]))
 
@@ -296,7 +296,7 @@ def test_without_ray_the_extra_is_named(pictures: Path, tmp_path: Path) -> None:
     assert "calco: --engine ray needs another library; pip install 'calco[ray]'" in run.stderr
 
 
-class Locked(fsspec.AbstractFileSystem):  # type: ignore[misc]
+class Locked(fsspec.AbstractFileSystem):
     """A storage that lets nobody in, as object stores do without credentials."""
 
     protocol = "s3a"

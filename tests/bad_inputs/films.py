@@ -53,7 +53,7 @@ def silent(folder: Path) -> None:
 
 def film_on_a_small_disk(folder: Path) -> None:
     a_film("film.mp4")(folder)
-    mount_small(folder / "pairs", "48k")
+    mount_small(folder / "pairs", 48)
 
 
 CASES = (

@@ -69,7 +69,7 @@ def small_disk(folder: Path) -> None:
     for number in range(30):
         pixels = np.random.default_rng(number).integers(0, 256, (96, 96, 3), dtype=np.uint8)
         Pillow.fromarray(pixels).save(folder / "set" / f"{number}.png")
-    mount_small(folder / "pairs", "512k")
+    mount_small(folder / "pairs", 512)
 
 
 def one_stem(folder: Path) -> None:

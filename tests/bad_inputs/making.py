@@ -1,8 +1,6 @@
 """What a bad input is, and what many of them are made of."""
 
 import io
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from support import BEYOND
+from support import NO_SMALL_DISK, mount_disk
 
 CHECK = "check set --out page --jobs 1"
 PREPARE = "prepare set --recipe erase --out pairs --jobs 1"
@@ -72,8 +70,6 @@ def file(name: str, data: bytes | str) -> Callable[[Path], None]:
     return make
 
 
-def mount_small(place: Path, size: str) -> None:
-    place.mkdir(exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True, check=False).returncode:
-        raise Impossible(BEYOND + "the right to mount a small disk")
+def mount_small(place: Path, kilobytes: int) -> None:
+    if not mount_disk(place, kilobytes):
+        raise Impossible(NO_SMALL_DISK)

@@ -36,7 +36,7 @@ def run(tmp_path: Path) -> Callable[..., CheckReport]:
 
     def run(**given: object) -> CheckReport:
         config = CheckConfig(pictures=str(tmp_path / "set"), out=str(tmp_path / "out"), jobs=1)
-        return check(replace(config, **given))  # type: ignore[arg-type]
+        return check(replace(config, **given))
 
     return run
 

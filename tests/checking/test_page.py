@@ -34,7 +34,7 @@ def test_tells_what_was_found_and_what_mends_it(page: Path, tmp_path: Path) -> N
 
 
 def test_opens_offline_and_fits_a_telephone(browser: object, page: Path) -> None:
-    context = browser.new_context(offline=True, viewport={"width": 360, "height": 740})  # type: ignore[attr-defined]
+    context = browser.new_context(offline=True, viewport={"width": 360, "height": 740})
     opened = context.new_page()
     problems: list[str] = []
     opened.on("console", lambda message: problems.append(message.text))

@@ -64,9 +64,7 @@ def test_without_boxes_there_is_nothing_to_show(write: Write, tmp_path: Path) ->
 def test_opens_in_a_browser_without_complaint(browser: object, boxed: Path, tmp_path: Path) -> None:
     page = check(CheckConfig(pictures=str(boxed), out=str(tmp_path / "out"), jobs=1)).page
     for scheme in ("light", "dark"):
-        context = browser.new_context(  # type: ignore[attr-defined]
-            offline=True, viewport={"width": 360, "height": 740}, color_scheme=scheme
-        )
+        context = browser.new_context(offline=True, viewport={"width": 360, "height": 740}, color_scheme=scheme)
         opened = context.new_page()
         problems: list[str] = []
         opened.on("console", lambda message, into=problems: into.append(message.text))

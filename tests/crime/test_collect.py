@@ -41,7 +41,7 @@ def web() -> Iterator[Web]:
 
 def collected(address: str, out: Path, **options: object) -> Collected:
     quick: dict[str, object] = {"pause": 0.01, "timeout": 0.5, "patience": 5.0, "retries": 3}
-    return collect(CollectConfig(address=address, out=str(out), **{**quick, **options}))  # type: ignore[arg-type]
+    return collect(CollectConfig(address=address, out=str(out), **{**quick, **options}))
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -125,7 +125,7 @@ def test_slowly(web: Web, tmp_path: Path) -> None:
     ids=["cut off", "half a page", "silent in the middle", "500", "503", "429", "hung up"],
 )
 def test_what_goes_wrong_twice_comes_the_third_time(web: Web, tmp_path: Path, broken: object) -> None:
-    address = web.put("/csv", first(2, whole(PLAIN), broken))  # type: ignore[arg-type]
+    address = web.put("/csv", first(2, whole(PLAIN), broken))
     assert collected(address, tmp_path).rows == ROWS
     assert web.visits["/csv"] == 3
     assert len(rows_of(tmp_path)) == ROWS
@@ -151,7 +151,7 @@ def test_what_goes_wrong_twice_comes_the_third_time(web: Web, tmp_path: Path, br
 def test_what_cannot_be_had_is_one_line(
     web: Web, tmp_path: Path, answer: object, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    address = web.put("/csv", answer)  # type: ignore[arg-type]
+    address = web.put("/csv", answer)
     with pytest.raises(SystemExit) as left:
         main(["crime", "collect", "--address", address, "--out", str(tmp_path), "--pause", "0", "--retries", "3"])
     assert left.value.code == 2
@@ -248,7 +248,7 @@ def test_requests_keep_their_distance(web: Web, tmp_path: Path) -> None:
 )
 def test_options_that_do_not_fit_are_told(tmp_path: Path, options: dict[str, object], told: str) -> None:
     with pytest.raises(CalcoError) as error:
-        CollectConfig(out=str(tmp_path), **options)  # type: ignore[arg-type]
+        CollectConfig(out=str(tmp_path), **options)
     assert told in str(error.value)
 
 

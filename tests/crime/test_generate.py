@@ -14,7 +14,7 @@ pq = pytest.importorskip("pyarrow.parquet")
 
 
 def rows_of(path: Path, **options: object) -> list[dict[str, object]]:
-    generate(GenerateConfig(out=str(path), **options))  # type: ignore[arg-type]
+    generate(GenerateConfig(out=str(path), **options))
     rows: list[dict[str, object]] = pq.read_table(path).to_pylist()
     return rows
 
@@ -89,7 +89,7 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
 )
 def test_options_that_do_not_fit_are_told(options: dict[str, object], told: str) -> None:
     with pytest.raises(CalcoError) as error:
-        GenerateConfig(**options)  # type: ignore[arg-type]
+        GenerateConfig(**options)
     assert told in str(error.value)
 
 

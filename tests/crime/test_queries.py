@@ -44,7 +44,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, real_data: Path) -> dict[str
 @pytest.fixture(scope="module")
 def duckdb(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("duckdb") / "crime.duckdb"
-    load(LoadConfig(to=str(path), **files))  # type: ignore[arg-type]
+    load(LoadConfig(to=str(path), **files))
     return str(path)
 
 
@@ -177,7 +177,7 @@ def test_other_databases_answer_the_same(
     server = {"mariadb": MariaDB, "postgres": PostgreSQL}[kind]() if kind != "sqlite" else None
     url = server.url() if server else f"sqlite://{tmp_path}/crime.sqlite"
     try:
-        load(LoadConfig(to=url, rejects=str(tmp_path / "rejects.csv"), **files))  # type: ignore[arg-type]
+        load(LoadConfig(to=url, rejects=str(tmp_path / "rejects.csv"), **files))
         for answer in answers("all", QueryConfig(source=url)):
             ours = answered[answer.question.name].rows
             assert answer.rows.column_names == ours.column_names

@@ -31,7 +31,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     generate(GenerateConfig(out=str(folder / "datacrim.parquet"), rows=ROWS))
     files = {name: str(folder / f"{name}.csv") for name in ("robberies", "kinds")}
     to = str(folder / "crime.duckdb")
-    load(LoadConfig(datacrim=str(folder / "datacrim.parquet"), to=to, **files))  # type: ignore[arg-type]
+    load(LoadConfig(datacrim=str(folder / "datacrim.parquet"), to=to, **files))
     backend = connect(to)
     yield backend
     backend.disconnect()

@@ -159,7 +159,7 @@ def test_soft_nms_is_the_plain_loop(method: str) -> None:
     for seed in range(5):
         boxes, scores = crowd(seed, 200, 20)
         names = ["cat" if place % 3 else "dog" for place in range(len(boxes))]
-        places, now = soft_nms(boxes, scores, 0.3, names, method=method)  # type: ignore[arg-type]
+        places, now = soft_nms(boxes, scores, 0.3, names, method=method)
         plain = plain_soft_nms(boxes, scores, 0.3, method, names)
         assert places.tolist() == list(plain)
         assert now == pytest.approx(list(plain.values()))
@@ -197,12 +197,12 @@ def test_matrix_nms_is_its_equation(method: str) -> None:
         boxes, scores = crowd(count, count, 1 + count // 8)
         boxes[count // 2 :] = boxes[: count - count // 2]  # some lie exactly on others
         names = ["cat" if place % 3 else "dog" for place in range(count)]
-        places, now = matrix_nms(boxes, scores, names, method=method)  # type: ignore[arg-type]
+        places, now = matrix_nms(boxes, scores, names, method=method)
         plain = plain_matrix_nms(boxes, scores, names, method)
         assert sorted(places.tolist()) == list(range(count))
         assert now == pytest.approx([plain[place] for place in places])
         assert (np.diff(now) <= 0).all()
-    few, _ = matrix_nms(boxes, scores, names, method=method, least=0.5)  # type: ignore[arg-type]
+    few, _ = matrix_nms(boxes, scores, names, method=method, least=0.5)
     assert len(few) == sum(score >= 0.5 for score in now)
 
 
@@ -221,7 +221,7 @@ def test_matrix_nms_is_its_equation(method: str) -> None:
         (lambda: matrix_nms([[0, 0, 1, 1]], [1], method="hard"), "method is 'hard'; it is linear or gaussian"),
     ],
 )
-def test_what_does_not_fit_is_said(call, complaint: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_does_not_fit_is_said(call, complaint: str) -> None:
     with pytest.raises(CalcoError) as error:
         call()
     assert complaint in str(error.value)

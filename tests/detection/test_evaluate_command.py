@@ -35,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def config(run: Path, **given: object) -> EvaluateConfig:
-    return EvaluateConfig(model=str(run), resamples=20, device="cpu", precision="fp32", **given)  # type: ignore[arg-type]
+    return EvaluateConfig(model=str(run), resamples=20, device="cpu", precision="fp32", **given)
 
 
 def test_the_command_scores_what_was_kept_apart(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -53,7 +53,7 @@ class Tiny(DetectionNetwork):
         self.name, self.place = nn.Conv2d(16, 2, 1), nn.Conv2d(16, 4, 1)
         nn.init.normal_(self.name.weight, std=1.0)
         nn.init.normal_(self.place.weight, std=1.0)
-        nn.init.constant_(self.name.bias, shift)  # type: ignore[arg-type]
+        nn.init.constant_(self.name.bias, shift)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         seen = self.see(pictures)
@@ -118,7 +118,7 @@ def test_the_file_finds_what_the_model_finds(model: Detector, onnx_file: Path, s
     assert found.near
     assert found.boxes > 10
     things = [each for each in model.many(shown, threshold=0.0) if each.scores is not None]
-    scores = np.concatenate([each.scores for each in things])  # type: ignore[arg-type]
+    scores = np.concatenate([each.scores for each in things])
     assert scores.max() - scores.min() > 0.2
     assert (file.classes, file.threshold) == (model.classes, model.threshold)
 

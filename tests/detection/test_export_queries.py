@@ -93,7 +93,7 @@ def write(
     def written(graph: Graph, to: str = "onnx", model: Detector = both[0]) -> tuple[Path, str]:
         monkeypatch.setattr(export, "onnx_of", lambda _detector: graph)
         path = tmp_path / ("dogs.onnx" if to == "onnx" else "dogs.zip")
-        done = export_loaded(model, to, path, pictures)  # type: ignore[arg-type]
+        done = export_loaded(model, to, path, pictures)
         return done.path, done.said[0]
 
     return written
@@ -155,7 +155,7 @@ def without_scores(both: tuple[Detector, Graph]) -> tuple[Detector, Graph]:
     """The same model and graph, but that all places score alike: which are looked at is left to chance."""
     model = both[0]
     network = spread(model.info.architecture)
-    nn.init.zeros_(network.model.model.enc_score_head.weight)  # type: ignore[union-attr, arg-type]
+    nn.init.zeros_(network.model.model.enc_score_head.weight)
     return Detector(model.info, network), changed(both, SCORING, 0.0)
 
 

@@ -205,7 +205,7 @@ def test_bad_input_is_one_line(pictures: Path, run: Path, tmp_path: Path) -> Non
         assert "\n" not in str(told.value)
     for wrong in ({"size": 100}, {"freeze": 9}, {"calm": 2.0}):
         with pytest.raises(CalcoError):
-            DetectTrainConfig(**wrong)  # type: ignore[arg-type]
+            DetectTrainConfig(**wrong)
     with pytest.raises(CalcoError, match="holds a run already"):
         train_detector(tiny(pictures, run), progress=False)
     with pytest.raises(CalcoError, match="has reached its limit"):

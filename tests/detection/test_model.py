@@ -60,7 +60,7 @@ def test_a_spoiled_folder_is_told_in_one_line(saved: Path, tmp_path: Path, spoil
     folder.mkdir()
     for file in saved.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
-    spoil(folder)  # type: ignore[operator]
+    spoil(folder)
     with pytest.raises(CalcoError, match=complaint) as told:
         load_detector(folder, device="cpu")
     assert "\n" not in str(told.value)

@@ -37,7 +37,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def run(*sources: Path, out: Path | str, detector: Spots | None = None, **options: object) -> Prediction:
-    config = PredictConfig(model="m", sources=tuple(map(str, sources)), out=str(out), **options)  # type: ignore[arg-type]
+    config = PredictConfig(model="m", sources=tuple(map(str, sources)), out=str(out), **options)
     return predict(config, detector or Spots())
 
 
@@ -53,8 +53,8 @@ def test_a_folder_is_drawn_and_noted(pictures: Path, tmp_path: Path) -> None:
     rows = lines_of(out / "detections.jsonl")
     assert [row["picture"] for row in rows] == ["deep/nothing.png", "deep/two.jpg", "one.png", "red.png"]
     assert rows[1]["width"] == 160 and rows[1]["height"] == 120
-    assert matched(from_rows(rows[1]["detections"]), [ONE, TWO])  # type: ignore[arg-type]
-    assert matched(from_rows(rows[0]["detections"]), [])  # type: ignore[arg-type]
+    assert matched(from_rows(rows[1]["detections"]), [ONE, TWO])
+    assert matched(from_rows(rows[0]["detections"]), [])
     drawn = images.read(out / "drawn" / "deep" / "two.jpg")
     assert drawn.shape == (240, 320, 3)  # enlarged: labels need room
     assert (drawn != images.read(pictures / "deep" / "two.jpg").repeat(2, 0).repeat(2, 1)).any()
@@ -193,7 +193,7 @@ def test_pictures_of_all_kinds(tmp_path: Path) -> None:
 def test_what_cannot_be_is_one_line(pictures: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:
     given: dict[str, object] = {"sources": (str(pictures),), "out": str(tmp_path / "out"), "model": "m", **options}
     with pytest.raises(CalcoError, match=said) as error:
-        predict(PredictConfig(**given), Spots())  # type: ignore[arg-type]
+        predict(PredictConfig(**given), Spots())
     assert "\n" not in str(error.value)
 
 
@@ -232,7 +232,7 @@ def test_a_film_keeps_sound_and_times(clip: Path, tmp_path: Path) -> None:
     rows = lines_of(tmp_path / "out.jsonl")
     assert [row["frame"] for row in rows] == list(range(30))
     assert [row["time"] for row in rows] == pytest.approx(times, abs=0.002)
-    assert matched(from_rows(rows[10]["detections"]), [(40, 40, 70, 70)], near=4)  # type: ignore[arg-type]
+    assert matched(from_rows(rows[10]["detections"]), [(40, 40, 70, 70)], near=4)
     with (tmp_path / "out.csv").open() as file:
         assert len(list(csv.DictReader(file))) == 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clip.mp4", "out.csv", "out.jsonl", "out.mp4"]
@@ -281,7 +281,7 @@ class Slow(Spots):
         super().__init__()
         self.after = after
 
-    def one(self, picture: images.Image) -> "object":  # type: ignore[override]
+    def one(self, picture: images.Image) -> "object":
         if len(self.seen) == self.after:
             raise KeyboardInterrupt
         return super().one(picture)
@@ -369,7 +369,7 @@ def test_live_pictures_are_drawn_and_noted(clip: Path, tmp_path: Path) -> None:
 def test_live_pictures_that_cannot_be(clip: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:
     given = {"out": tmp_path / "out", "live": True, **options}
     with pytest.raises(CalcoError, match=said):
-        run(clip, **given)  # type: ignore[arg-type]
+        run(clip, **given)
 
 
 def test_lines_go_on_behind_the_last_whole_one(tmp_path: Path) -> None:

@@ -95,4 +95,4 @@ def test_slices_cover_the_picture(width: int, height: int, side: int, overlap: f
 )
 def test_slices_that_cannot_be(given: dict[str, float], said: str) -> None:
     with pytest.raises(CalcoError, match=said):
-        Slices(**given)  # type: ignore[arg-type]
+        Slices(**given)

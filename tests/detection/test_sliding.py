@@ -128,11 +128,11 @@ def test_the_boxes_stand_in_a_line_of_json(learnt: tuple[Slid, SlideConfig, Dete
 def test_the_gif_shows_the_windows_and_then_the_boxes(learnt: tuple[Slid, SlideConfig, Detections]) -> None:
     done, config, _ = learnt
     with Pillow.open(config.out) as film:
-        assert film.n_frames == done.frames + 1  # type: ignore[attr-defined]
+        assert film.n_frames == done.frames + 1
         assert done.frames <= 30 < done.windows
         first = np.asarray(film.convert("RGB")).astype(int)
         assert film.info["duration"] == 50
-        film.seek(film.n_frames - 1)  # type: ignore[attr-defined]
+        film.seek(film.n_frames - 1)
         assert film.info["duration"] == 4000 and film.info.get("loop", 0) == 0
         last = np.asarray(film.convert("RGB")).astype(int)
     picture = 160  # pixels of the panel; the window lies in its upper left corner, and all else is dimmed

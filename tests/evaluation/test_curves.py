@@ -33,7 +33,7 @@ def test_no_rows_no_charts() -> None:
 
 @pytest.mark.parametrize("chart", charts(ROWS), ids=lambda chart: chart.title)
 def test_drawings_are_well_formed_and_told(chart: object) -> None:
-    figure = ElementTree.fromstring(draw(chart))  # type: ignore[arg-type]
+    figure = ElementTree.fromstring(draw(chart))
     label = next(figure.iter("svg")).get("aria-label")
     assert label is not None
     assert re.search(r"from step \d+ to \d+: .* goes from .* to ", label)

@@ -94,7 +94,7 @@ class Flat:
 
 @pytest.fixture(scope="module")
 def sets() -> fid.SetScores:
-    gathered = fid.SetScores(Flat())  # type: ignore[arg-type]
+    gathered = fid.SetScores(Flat())
     rng = np.random.default_rng(0)
     for level in rng.integers(40, 200, 12):
         target = np.full((8, 8, 3), level, np.uint8)

@@ -169,7 +169,7 @@ def test_runs_side_by_side(card: Scorecard, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_opens_offline_and_the_sliders_move(browser: object, report: Path, scheme: str) -> None:
-    context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": 1200, "height": 800})  # type: ignore[attr-defined]
+    context = browser.new_context(offline=True, color_scheme=scheme, viewport={"width": 1200, "height": 800})
     page = context.new_page()
     requests: list[str] = []
     problems: list[str] = []
@@ -208,7 +208,7 @@ def test_opens_offline_and_the_sliders_move(browser: object, report: Path, schem
 
 
 def test_fits_a_telephone(browser: object, report: Path) -> None:
-    page = browser.new_page(viewport={"width": 360, "height": 740})  # type: ignore[attr-defined]
+    page = browser.new_page(viewport={"width": 360, "height": 740})
     page.goto(report.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.close()

@@ -161,7 +161,7 @@ def test_the_perceptual_distance_or_the_reason_it_is_missing(monkeypatch: pytest
 )
 def test_wrong_options(arguments: dict[str, str], message: str) -> None:
     with pytest.raises(CalcoError, match=message):
-        evaluate(nearly(pairs(2)), pairs(2), **arguments)  # type: ignore[arg-type]
+        evaluate(nearly(pairs(2)), pairs(2), **arguments)
 
 
 def test_nothing_to_score_is_an_error() -> None:

@@ -40,7 +40,7 @@ def requires_libraries(found: object, what: str) -> None:
 def info_of(recipe: RecipeConfig, channels: int = 3, **generator: object) -> ModelInfo:
     settings = {"depth": 3, "filters": 8, "composition": "plain", **generator}
     return ModelInfo(
-        generator=GeneratorConfig(**settings),  # type: ignore[arg-type]
+        generator=GeneratorConfig(**settings),
         recipe=recipe,
         jitter=JitterConfig(size=32, resize=36, fit="cover"),
         in_channels=channels,
@@ -142,7 +142,7 @@ def test_torchscript_draws_what_the_model_draws(kind: str, room: Path, tmp_path:
 @pytest.mark.parametrize("up", ["transpose", "resize"])
 def test_an_encoder_that_looks_at_sizes_is_written_down_for_all_sizes(up: str) -> None:
     torch.manual_seed(0)
-    config = GeneratorConfig(architecture="efficientnet-unet", filters=8, up=up)  # type: ignore[arg-type]
+    config = GeneratorConfig(architecture="efficientnet-unet", filters=8, up=up)
     backbone = build_generator(config, 3, 3).backbone.eval()
     graph = portable(backbone)
     assert not any(isinstance(module, SameConv) for module in graph.modules())
@@ -257,7 +257,7 @@ def test_a_damaged_file_is_told_in_a_line(
     kind: str, spoil: object, says: str, onnx: Path, colours: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / f"m.{kind}"
-    path.write_bytes(spoil((onnx if kind == "onnx" else colours).read_bytes()))  # type: ignore[operator]
+    path.write_bytes(spoil((onnx if kind == "onnx" else colours).read_bytes()))
     with pytest.raises(CalcoError, match=says) as caught:
         calco.load(path)
     assert "\n" not in str(caught.value)
@@ -386,7 +386,7 @@ def test_the_page_draws_in_a_browser(browser: object, site: str, onnx: Path, roo
     photo = np.asarray(Pillow.open(room / "photos" / "0.png"))
     shown = with_hole(photo, HOLES)
     Pillow.fromarray(shown).save(tmp_path / "shown.png")
-    page = browser.new_page()  # type: ignore[attr-defined]
+    page = browser.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(site)

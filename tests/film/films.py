@@ -97,7 +97,7 @@ def info(recipe: str = "colorize", **changes: Any) -> ModelInfo:
     """Of a model that has learned nothing."""
     composition = {"colorize": "luminance", "erase": "filled", "aligned": "plain"}[recipe]
     return ModelInfo(
-        generator=GeneratorConfig(depth=3, filters=4, composition=composition),  # type: ignore[arg-type]
+        generator=GeneratorConfig(depth=3, filters=4, composition=composition),
         recipe=RecipeConfig(recipe=recipe), jitter=JitterConfig(size=32, resize=36),
         in_channels=1 if recipe == "colorize" else 3, out_channels=3, **changes,
     )  # fmt: skip
@@ -117,7 +117,7 @@ def model(folder: Path, recipe: str = "colorize") -> Path:
 class Mirror(Translator):
     """A model that turns its pictures left to right, so that what comes of a frame is known to the last bit."""
 
-    def __call__(self, picture: Image, **_: Any) -> Image:  # type: ignore[override]
+    def __call__(self, picture: Image, **_: Any) -> Image:
         return np.ascontiguousarray(picture[:, ::-1])
 
 

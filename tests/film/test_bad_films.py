@@ -30,7 +30,7 @@ def noisy(count: int) -> list[Image]:
 
 def translated(source: Path, **options: object) -> tuple[FilmDone, list[Image]]:
     out = source.with_name("out.mp4")
-    done = translate_film(mirror(), source, out, FilmOptions(**options))  # type: ignore[arg-type]
+    done = translate_film(mirror(), source, out, FilmOptions(**options))
     return done, [frame.picture for frame in Film(out).frames()]
 
 

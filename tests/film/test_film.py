@@ -199,7 +199,7 @@ def test_another_model_or_option_begins_anew(tmp_path: Path) -> None:
         writer = FilmWriter(tmp_path / "a.mp4", (64, 48), rate=Fraction(10), made_by={"by": made_by})
         for number in range(writer.done, 45):
             writer.write(pictures[number], Fraction(number, 10))
-        writer._keep(writer._encoder.encode(None))  # type: ignore[union-attr]
+        writer._keep(writer._encoder.encode(None))
         writer.__exit__(RuntimeError, RuntimeError(), None)
         return writer.done
 
@@ -275,7 +275,7 @@ def test_what_steadies_sees_the_frames_in_order_also_after_an_interruption(tmp_p
     whole = translate_film(mirror(), source, tmp_path / "b.mp4", FilmOptions(steadier=Halves)).out
     calls = 0
 
-    class Failing(type(mirror())):  # type: ignore[misc]
+    class Failing(type(mirror())):
         def __call__(self, image: Image, **_: object) -> Image:
             nonlocal calls
             calls += 1

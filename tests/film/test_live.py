@@ -69,7 +69,7 @@ def played(
 ) -> Done:
     origin = origin_of(place, live=True)
     assert origin is not None
-    return live(draw, Capture(origin, patience=patience), sinks, **how)  # type: ignore[arg-type]
+    return live(draw, Capture(origin, patience=patience), sinks, **how)
 
 
 @pytest.fixture

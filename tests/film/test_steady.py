@@ -104,7 +104,7 @@ def test_no_flicker_is_counted_across_a_cut() -> None:
 def test_steadying_lowers_flicker_and_leaves_no_trail(what: str) -> None:
     frames = moving_film()
     shown, made = [grey(frame) for frame in frames], drawn(frames, 10)
-    steady = Steady(0.8, what)  # type: ignore[arg-type]
+    steady = Steady(0.8, what)
     film = [steady(seen, picture) for seen, picture in zip(shown, made, strict=True)]
     assert all(a.shape == b.shape and a.dtype == b.dtype for a, b in zip(film, made, strict=True))
     colours = [flicker_of_colour(each, frames) / flicker_of_colour(made, frames) for each in (film, made)]

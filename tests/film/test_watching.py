@@ -73,7 +73,7 @@ def test_a_browser_shows_the_newest_picture(browser: object, page: Page, feed: C
         page.write(numbered(number), 0)
         newest[0] = number
 
-    opened = browser.new_page(viewport={"width": 360, "height": 740})  # type: ignore[attr-defined]
+    opened = browser.new_page(viewport={"width": 360, "height": 740})
     problems: list[str] = []
     opened.on("console", lambda message: problems.append(message.text))
     opened.on("pageerror", lambda error: problems.append(str(error)))

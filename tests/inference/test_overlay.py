@@ -45,7 +45,7 @@ def test_white_is_shown_in_a_colour() -> None:
 @pytest.mark.parametrize("channels", [1, 2, 4])
 def test_every_kind_of_picture(dtype: type, channels: int) -> None:
     picture, indices = scene()
-    given = images.as_dtype(images.as_channels(picture, channels), dtype)  # type: ignore[arg-type]
+    given = images.as_dtype(images.as_channels(picture, channels), dtype)
     shown = overlaid(given, indices, VOC, Overlay())
     assert shown.dtype == dtype
     assert shown.shape == (60, 80, 3)
@@ -55,7 +55,7 @@ def test_every_kind_of_picture(dtype: type, channels: int) -> None:
 @pytest.mark.parametrize(("change", "message"), [({"alpha": 1.5}, "alpha is 1.5"), ({"contour": -1}, "contour is -1")])
 def test_wrong_looks_are_refused(change: dict[str, float], message: str) -> None:
     with pytest.raises(CalcoError, match=message):
-        Overlay(**change)  # type: ignore[arg-type]
+        Overlay(**change)
 
 
 def model_of(folder: Path, recipe: str) -> Path:

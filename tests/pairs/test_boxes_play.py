@@ -224,7 +224,7 @@ def test_patches_leave_things_to_be_seen() -> None:
 )
 def test_settings_without_sense_are_refused(given: dict[str, object], words: str) -> None:
     with pytest.raises(CalcoError, match=words):
-        BoxAugmentConfig(**given)  # type: ignore[arg-type]
+        BoxAugmentConfig(**given)
 
 
 def test_epochs_differ() -> None:

@@ -157,7 +157,7 @@ def test_side_by_side_and_parallel_are_read_again(pictures: Path, tmp_path: Path
 @pytest.mark.parametrize("name", ["side-by-side", "parallel"])
 def test_files_for_other_tools_keep_what_belongs_together(pictures: Path, tmp_path: Path, name: str) -> None:
     run(pictures, tmp_path / "out", format=name, variants=2)
-    source = open_source(tmp_path / "out", SourceConfig(source=name))  # type: ignore[arg-type]
+    source = open_source(tmp_path / "out", SourceConfig(source=name))
     groups: dict[str, set[str]] = {}
     for item in source.items:
         groups.setdefault(item.group, set()).add(item.key.rpartition("@")[0])

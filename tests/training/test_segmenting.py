@@ -70,7 +70,7 @@ def printed(table: Table) -> str:
     """As a terminal shows it."""
     console = Console(file=io.StringIO(), width=100)
     console.print(table)
-    return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
+    return console.file.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import time
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Literal
 
 from calco.console import say, warn
@@ -73,26 +72,33 @@ class Kept:
         self._make, self._state = make, state
         self._lock = threading.Lock()
         self._seen, self._made = state(), Sent.of(make())
+        self._told = ""
 
     def get(self) -> Sent:
-        """The page of now; where it cannot be made, the last one."""
+        """The page of now; where it cannot be made, the last one: it is tried again when next somebody asks."""
         with self._lock:
             state = self._state()
             if state != self._seen:
                 try:
                     self._made = Sent.of(self._make())
+                    self._seen, self._told = state, ""
                 except CalcoError as error:
-                    warn(f"{error}; the page shows what it showed before")
-                self._seen = state
+                    if str(error) != self._told:
+                        warn(f"{error}; the page shows what it showed before")
+                    self._told = str(error)
             return self._made
 
 
 def state_of(url: str) -> object:
     """What changes with a database: the file's date and size, or every few minutes another number."""
-    path = Path(url.removeprefix("duckdb:///").removeprefix("duckdb://"))
+    from calco.crime.database import duckdb_path
+
+    path = duckdb_path(url)
     try:
-        found = path.stat()
+        found = path.stat() if path else None
     except OSError:
+        found = None
+    if found is None:
         return int(time.monotonic() / _AGAIN)
     return found.st_mtime_ns, found.st_size
 
