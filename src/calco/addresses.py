@@ -1,0 +1,96 @@
+"""Addresses without their passwords and tokens, for messages, files and pages."""
+
+import re
+from typing import Final
+from urllib.parse import unquote
+
+HIDDEN: Final = "***"
+_WEB: Final = ("http", "https")
+# Of a query, what holds no secret; everything else is hidden, as each service has its own name for a key.
+_HARMLESS: Final = (
+    "user", "username", "host", "hostaddr", "port", "dbname", "database", "db", "schema", "sslmode", "ssl", "charset",
+    "connect_timeout", "timeout", "application_name", "driver", "read_only",
+)  # fmt: skip
+_SETTING: Final = re.compile(r"(?i)\b(\w*(?:pass|pwd|secret|token|key|sig|cred)\w*\s*=\s*)\S")
+
+
+def redact_address(address: str) -> str:
+    """Return an address without passwords and tokens.
+
+    A password may hold any character, also those that an address must write otherwise (`/ ? # [ @`): everything from
+    the first colon to the last `@` is taken for one, so that a port may be hidden too, but no password is shown.
+    Values of a query are hidden unless their names are known to be harmless, and so is a fragment.
+
+    >>> redact_address("mysql://root:se/cr@t@127.0.0.1:3306/crime")
+    'mysql://root:***@127.0.0.1:3306/crime'
+    >>> redact_address("postgres://db.local:5432/crime?user=ana&password=se&cret#x")
+    'postgres://db.local:5432/crime?user=ana&password=***'
+    >>> redact_address("https://TOKEN@example.org/a.tar"), redact_address("data/crime.duckdb")
+    ('https://***@example.org/a.tar', 'data/crime.duckdb')
+    """
+    return _cut(address)[0]
+
+
+def redact_text(text: str, address: str) -> str:
+    """Return a text, such as a driver's error, without the passwords and tokens of the address that it is about.
+
+    >>> redact_text("cannot log in as ana with se/cret", "mysql://ana:se%2Fcret@127.0.0.1/crime")
+    'cannot log in as ana with ***'
+    """
+    shown, secrets = _cut(address)
+    text = text.replace(address, shown)
+    forms = {form for secret in secrets for form in (secret, unquote(secret), repr(unquote(secret))[1:-1]) if form}
+    for form in sorted(forms, key=len, reverse=True):
+        # A short one is hidden where it stands alone: the letter "a" occurs in every sentence.
+        edges = (r"(?<!\w)", r"(?!\w)") if len(form) < 4 else ("", "")
+        text = re.sub(f"{edges[0]}{re.escape(form)}{edges[1]}", HIDDEN, text)
+    return text
+
+
+def _cut(address: str) -> tuple[str, list[str]]:
+    """The address without its secrets, and the secrets."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        scheme, rest = "", address
+    before, at, after = rest.rpartition("@")
+    user, colon, password = before.partition(":")
+    secrets: list[str] = []
+    if at and colon:
+        secrets.append(password)
+        shown = f"{user}:{HIDDEN}@"
+    elif at and scheme.lower() in _WEB and not re.search(r"[/?#]", before):
+        secrets.append(before)
+        shown = f"{HIDDEN}@"
+    else:
+        shown, after = "", rest
+    place, mark, further = _divided(after)
+    if mark == "?":
+        query, hidden = _query(further)
+        return f"{scheme}{separator}{shown}{place}?{query}", [*secrets, *hidden]
+    if mark and separator:
+        return f"{scheme}{separator}{shown}{place}#{HIDDEN}", [*secrets, further]
+    tail = place + mark + further
+    if found := _SETTING.search(tail):  # such as "host=127.0.0.1 password=…", which libpq understands
+        start = found.end(1)
+        return f"{scheme}{separator}{shown}{tail[:start]}{HIDDEN}", [*secrets, *tail[start:].split()[:1]]
+    return f"{scheme}{separator}{shown}{tail}", secrets
+
+
+def _divided(text: str) -> tuple[str, str, str]:
+    found = re.search(r"[?#]", text)
+    return (text, "", "") if found is None else (text[: found.start()], found[0], text[found.end() :])
+
+
+def _query(text: str) -> tuple[str, list[str]]:
+    """A query up to its first secret, whose end nobody knows: it may hold `&` and `#`; and the secrets."""
+    shown: list[str] = []
+    pieces = text.split("&")
+    for number, piece in enumerate(pieces):
+        name, equals, _ = piece.partition("=")
+        if not equals or name.lower() not in _HARMLESS or "#" in piece:
+            known = name + equals if equals and re.fullmatch(r"[\w.-]+", name) else ""
+            rest = "&".join(pieces[number:])[len(known) :]
+            values = [one.partition("=")[2] or one for one in rest.split("&")]
+            return "&".join([*shown, known + HIDDEN]), [rest, *values, values[0].partition("#")[0]]
+        shown.append(piece)
+    return "&".join(shown), []
