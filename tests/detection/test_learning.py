@@ -122,6 +122,27 @@ def test_resumed_equals_uninterrupted(pictures: Path, run: Path, tmp_path: Path,
     assert bare[0] == bare[1]
 
 
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(
+    pictures: Path, run: Path, tmp_path: Path, monkeypatch: Any, resume: bool
+) -> None:
+    def killed(*_: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectionRun, "save", killed)
+        with pytest.raises(Killed):
+            train_detector(tiny(pictures, tmp_path / "run"), progress=False)
+    config = load_detect_config(tmp_path / "run" / "config.yaml")
+    train_detector(config, resume=resume, progress=False)
+    one, two = (load_file(folder / "model" / "model.safetensors") for folder in (run, tmp_path / "run"))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
 def test_workers_change_nothing(pictures: Path) -> None:
     data, _ = open_boxes(tiny(pictures, Path("nowhere")))
     given = [

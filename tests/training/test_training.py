@@ -30,6 +30,7 @@ from calco.training.config import (
     OptimiserConfig,
     TrainConfig,
 )
+from calco.training.run import Run
 from calco.training.train import load_config, train
 from support import requires
 
@@ -169,6 +170,47 @@ def test_killed_at_random_moments_the_weights_are_those_of_an_uninterrupted_run(
     assert kills >= 2
     assert same(weights(whole), weights(killed))
     assert same(load_file(whole / "model/model.safetensors"), load_file(killed / "model/model.safetensors"))
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(pictures, tmp_path, monkeypatch, capsys, resume):
+    limit = LimitConfig(epochs=0, steps=3)
+    whole = train(tiny(pictures, tmp_path / "whole", limit=limit), progress=False)
+    config = tiny(pictures, tmp_path / "run", limit=limit)
+
+    def killed(*_):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "save", killed)
+        with pytest.raises(Killed):
+            train(config, progress=False)
+    assert (tmp_path / "run" / "config.yaml").is_file()
+    train(load_config(tmp_path / "run" / "config.yaml"), resume=resume, progress=False)
+    assert same(weights(whole), weights(tmp_path / "run"))
+    assert ("training starts at step 0" in capsys.readouterr().err) == resume
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ("samples/step-000000003.png", "holds a run already; choose another --out"),
+        ("model/model.json", "holds a run already; choose another --out"),
+        ("model.json", "holds a run already; choose another --out"),
+        ("config.yaml", "something else than a training; choose another --out"),
+    ],
+)
+def test_a_folder_with_results_of_something_else_is_not_overwritten(pictures, tmp_path, left, words):
+    file = tmp_path / left
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("model: x\n")
+    with pytest.raises(CalcoError, match=words):
+        train(tiny(pictures, tmp_path), progress=False)
+    assert file.read_text() == "model: x\n"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])

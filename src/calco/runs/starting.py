@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Final
 
 from torch import Tensor
 
@@ -16,12 +16,16 @@ from calco.console import say
 from calco.errors import CalcoError, printable
 from calco.files import make_folder
 from calco.networks.machine import choose_device
-from calco.runs.checkpoint import latest_checkpoint, load_position
+from calco.records import read_yaml
+from calco.runs.checkpoint import latest_checkpoint, list_checkpoints, load_position
 from calco.runs.config import ComputeConfig, LimitConfig
 from calco.runs.course import Course, Interrupted
 from calco.runs.journal import Journal, ProgressLine
 from calco.runs.launch import launch
 from calco.runs.processes import Team, check_several, is_started, joined
+
+_RUN: Final = {"seed", "limit", "keep", "optimiser", "compute"}
+"""Fields that every training's configuration has."""
 
 
 def in_processes(work: Callable[[Team], Path], member: Callable[[], str], compute: ComputeConfig) -> Path:
@@ -74,8 +78,36 @@ def shared_batch(out: str, batch: int, processes: int, *, items: str) -> int:
     return int(batch * before // processes)
 
 
+def has_progress(folder: Path) -> bool:
+    """Whether a folder holds results of training: a checkpoint, a model, samples or rows of a log."""
+    log = folder / "log.jsonl"
+    return (
+        bool(list_checkpoints(folder / "checkpoints"))
+        or any((folder / name).exists() for name in ("model", ".model.old", "model.json"))
+        or any((folder / "samples").glob("step-*.png"))
+        or (log.exists() and log.stat().st_size > 0)
+    )
+
+
+def resumes(out: str) -> bool:
+    """Whether there is anything to resume; a run that was killed before its first checkpoint starts at step 0.
+
+    Raises:
+        CalcoError: When the folder holds no run.
+    """
+    folder = Path(out)
+    if not out or not ((folder / "config.yaml").is_file() or has_progress(folder)):
+        raise CalcoError(f"{out or 'the empty name'} is not a run's folder; name the folder that the training wrote")
+    if has_progress(folder):
+        return True
+    say(f"{folder} has no checkpoint yet: training starts at step 0")
+    return False
+
+
 def run_folder(out: str, stem: str, *, resume: bool) -> Path:
     """The run's folder, made if need be.
+
+    A folder with a configuration and no results yet, as a kill before the first checkpoint leaves it, is used again.
 
     Args:
         out: Its name, or empty for a new one under runs/.
@@ -86,8 +118,11 @@ def run_folder(out: str, stem: str, *, resume: bool) -> Path:
         CalcoError: When a run is there that was not expected, or the folder cannot serve.
     """
     folder = Path(out) if out else _free_folder(stem)
-    if not resume and (folder / "config.yaml").exists():
-        raise CalcoError(f"{folder} holds a run already; go on with it by --resume {folder}, or choose another --out")
+    if not resume and has_progress(folder):
+        going_on = f"go on with it by --resume {folder}, or " if list_checkpoints(folder / "checkpoints") else ""
+        raise CalcoError(f"{folder} holds a run already; {going_on}choose another --out")
+    if not resume and (folder / "config.yaml").exists() and _RUN - read_yaml(folder / "config.yaml").keys():
+        raise CalcoError(f"{folder} holds the config.yaml of something else than a training; choose another --out")
     if printable(str(folder)) != str(folder):  # safetensors takes names in UTF-8 alone
         raise CalcoError(
             f"the folder {folder} has a name that is not UTF-8, so its model could not be read; choose another --out"

@@ -17,7 +17,7 @@ from calco.pairs.recipes import check_recorded, recipe_title
 from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.runs.journal import duration
 from calco.runs.processes import Team
-from calco.runs.starting import drive, foresee_disk, in_processes, run_folder, shared_batch, take_up, until
+from calco.runs.starting import drive, foresee_disk, in_processes, resumes, run_folder, shared_batch, take_up, until
 from calco.training.config import TrainConfig
 from calco.training.run import Run
 from calco.training.setup import open_data
@@ -56,7 +56,7 @@ def _member(config: TrainConfig, resume: bool, progress: bool) -> str:
 
 
 def _train(config: TrainConfig, team: Team, *, resume: bool, progress: bool) -> Path:
-    if resume:
+    if resume := resume and team.by_the_first(lambda: resumes(config.out)):
         config = _shared_anew(config, team.world)
     config = replace(config, compute=replace(config.compute, processes=team.world))
     data, config = open_data(config)

@@ -23,7 +23,7 @@ from calco.runs.checkpoint import latest_checkpoint, load_position
 from calco.runs.compute import ready_device
 from calco.runs.journal import duration
 from calco.runs.processes import Team
-from calco.runs.starting import drive, foresee_disk, in_processes, run_folder, shared_batch, take_up, until
+from calco.runs.starting import drive, foresee_disk, in_processes, resumes, run_folder, shared_batch, take_up, until
 
 FORMAT = 1
 
@@ -57,7 +57,7 @@ def _member(config: DetectTrainConfig, resume: bool, progress: bool) -> str:
 
 
 def _train(config: DetectTrainConfig, team: Team, *, resume: bool, progress: bool) -> Path:
-    if resume:
+    if resume := resume and team.by_the_first(lambda: resumes(config.out)):
         batch = shared_batch(config.out, config.optimiser.batch, team.world, items="pictures")
         config = replace(config, optimiser=replace(config.optimiser, batch=batch))
     config = replace(config, compute=replace(config.compute, processes=team.world))
