@@ -1,6 +1,7 @@
 """What tests ask of the machine that runs them."""
 
 import contextlib
+import fcntl
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -48,6 +49,16 @@ def small_disk(folder: Path, kilobytes: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def lock_held(lock: Path, verb: str) -> Iterator[None]:
+    """Another command at work, as its lock file shows it."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(f"{verb} (process 1)\n")
+        file.flush()
+        yield
 
 
 def find_chromium() -> str:

@@ -18,6 +18,7 @@ LAYERS = (
     "addresses",
     "files",
     "console",
+    "locks",
     "engines",
     "records",
     "images",

@@ -21,6 +21,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from calco import images
 from calco.errors import CalcoError
+from calco.locks import LOCK
 from calco.pairs.manifest import digest_of
 from calco.pairs.opening import open_source
 from calco.pairs.preparing.config import PrepareConfig
@@ -30,6 +31,7 @@ from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
 from calco.pairs.types import generator
+from support import lock_held
 
 Make = Callable[..., Path]
 
@@ -383,14 +385,12 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(make: Make, tmp_pat
     assert done.manifest.counts == {"train": 4, "val": 0, "test": 0}
 
 
-def test_two_works_in_one_folder_are_kept_apart(pictures: Path, tmp_path: Path) -> None:
-    import fcntl
-
+def test_a_folder_that_another_command_writes_into_is_refused(pictures: Path, tmp_path: Path) -> None:
     run(pictures, tmp_path / "out")
-    with (tmp_path / "out" / "index" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(CalcoError, match="another calco prepare is at work"):
-            run(pictures, tmp_path / "out")
+    with lock_held(tmp_path / "out" / LOCK, "calco prepare"), pytest.raises(CalcoError, match="calco prepare .* is at"):
+        run(pictures, tmp_path / "out")
+    assert run(pictures, tmp_path / "out").kept
+    assert not (tmp_path / "out" / LOCK).exists()
 
 
 def test_a_script_without_its_guard_is_told_what_is_missing(pictures: Path, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import IO, Any, Final, TypeVar, cast
 
 from calco.errors import CalcoError
 from calco.files import explain, parse_json, replacing
+from calco.locks import locked_folder
 
 T = TypeVar("T")
 
@@ -23,6 +24,11 @@ _BLOCK: Final = 1 << 20  # what is fetched at once while a file is read from its
 def is_url(place: str) -> bool:
     """Whether a place is the address of something elsewhere, such as "s3://bucket/shards"."""
     return _URL.match(place) is not None
+
+
+def locked(place: str, verb: str) -> contextlib.AbstractContextManager[Any]:
+    """The lock of a folder on this disk; an address has none, and commands with the same settings write the same."""
+    return contextlib.nullcontext() if is_url(place) else locked_folder(place, verb)
 
 
 def joined(folder: str, name: str) -> str:

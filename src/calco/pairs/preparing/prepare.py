@@ -1,11 +1,10 @@
 """`calco prepare`: from pictures to shards, or to files for other tools."""
 
-import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from calco.console import bar, say
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
+from calco.locks import is_lock
 from calco.pairs import remote
 from calco.pairs.cutouts import check_cutouts, cutouts_digest, cutouts_of
 from calco.pairs.jitter import JitterConfig
@@ -72,7 +72,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         side=config.size, variants=config.variants, seed=config.seed, format=config.written,
     )  # fmt: skip
     place = config.out if remote.is_url(config.out) else str(make_folder(config.out))
-    with _alone(place):
+    with remote.locked(place, "calco prepare"):
         _begin(place, config, _settings(config, source))
         parts = {lot.part: index for lot in lots if (index := read_part(place, lot, config.written))}
         kept = sum(len(index.pairs) for index in parts.values())
@@ -144,23 +144,6 @@ def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
     return lots
 
 
-@contextmanager
-def _alone(place: str) -> Iterator[None]:
-    """Keeps a second work out of the folder; elsewhere nothing can, but two of the same settings write the same."""
-    if remote.is_url(place):
-        yield
-        return
-    folder = Path(place)
-    try:
-        with (make_folder(folder / INDEX) / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError as error:
-        raise CalcoError(
-            f"another calco prepare is at work in {folder}; wait for it, or choose another --out"
-        ) from error
-
-
 def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:
     """What decides the pairs, but not where anything lies; two works of the same settings may be one."""
     seen = hashlib.sha256()
@@ -208,6 +191,8 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
             clear(Path(place), str(before.get("format")))
     elif others := _others(place):
         raise CalcoError(f"{place} holds other things, such as {others[0]}; choose a new or empty folder with --out")
+    if not away:
+        make_folder(Path(place, INDEX))
     manifest = remote.joined(place, MANIFEST)
     if remote.exists(manifest):
         remote.remove(manifest)
@@ -224,7 +209,8 @@ def _others(place: str) -> list[str]:
     """What lies where shards shall be written."""
     if remote.is_url(place):
         return remote.listed(place, "") if remote.exists(place) else []
-    return sorted(path.name for path in Path(place).iterdir() if path.name != INDEX)
+    found = [path for path in Path(place).iterdir() if not is_lock(path.name)]
+    return sorted(path.name for path in found if path.name != INDEX or not path.is_dir() or any(path.iterdir()))
 
 
 def _make(place: str, job: Job, lots: list[Lot], config: PrepareConfig, *, progress: bool) -> dict[str, Index]:

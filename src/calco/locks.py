@@ -1,0 +1,141 @@
+"""One command at a time in a folder or a file: advisory locks that the kernel releases when a process dies."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from calco.console import warn
+from calco.errors import CalcoError
+from calco.files import explain, make_folder
+
+LOCK: Final = ".calco.lock"
+"""The lock file inside a folder that a command writes; it is removed when the command ends."""
+_WITHOUT_LOCKS: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL)
+_HOLDER: Final = re.compile(r"(calco[ \w-]*) \(process \d+\)\n?")
+_LONGEST: Final = 255  # bytes of a file's name
+
+_held: dict[str, int] = {}  # lock file => the thread that holds it
+
+
+@contextlib.contextmanager
+def locked_folder(folder: str | Path, verb: str) -> Iterator[Path]:
+    """Makes a folder if need be, and holds its lock; yields the folder.
+
+    Args:
+        folder: The folder.
+        verb: The command, such as "calco train": a second command is given this name.
+
+    Raises:
+        CalcoError: If another command holds the lock, or the folder cannot be written to.
+    """
+    home = make_folder(folder)
+    with _locked(home / LOCK, home, verb):
+        yield home
+
+
+@contextlib.contextmanager
+def locked_file(path: str | Path, verb: str) -> Iterator[Path]:
+    """Makes the folder of a file if need be, and holds the file's lock, which lies beside it; yields the path.
+
+    A link is followed first, so that one file has one lock.
+
+    Raises:
+        CalcoError: If another command holds the lock, or the folder cannot be written to.
+    """
+    real = Path(os.path.realpath(path))
+    make_folder(real.parent)
+    with _locked(real.with_name(lock_name(real.name)), Path(path), verb):
+        yield Path(path)
+
+
+def lock_name(name: str) -> str:
+    """Name of the lock file of a file, no longer than file systems allow."""
+    lock = f".{name}.calco.lock"
+    if len(os.fsencode(lock)) <= _LONGEST:
+        return lock
+    return f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}.calco.lock"
+
+
+def is_lock(name: str) -> bool:
+    """Whether a file's name is that of a lock."""
+    return name.startswith(".") and name.endswith(LOCK)
+
+
+@contextlib.contextmanager
+def _locked(lock: Path, target: Path, verb: str) -> Iterator[None]:
+    key = os.path.realpath(lock)
+    if _held.get(key) == threading.get_ident():  # one command calls another, such as calco demo
+        yield
+        return
+    descriptor = _opened(lock, target)
+    _held[key] = threading.get_ident()
+    try:
+        _sign(descriptor, verb)
+        yield
+    finally:
+        del _held[key]
+        _release(descriptor, lock)
+
+
+def _opened(lock: Path, target: Path) -> int:
+    """Descriptor of a lock file that is locked and still has its name.
+
+    Raises:
+        CalcoError: If another process holds the lock, or the file cannot be made.
+    """
+    while True:
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+        except OSError as error:
+            raise explain(error, target, "lock") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = _holder(descriptor) or "another calco command"
+            os.close(descriptor)
+            raise CalcoError(f"{holder} is at work on {target}; wait for it to end, or choose another --out") from error
+        except OSError as error:
+            if error.errno not in _WITHOUT_LOCKS:
+                os.close(descriptor)
+                raise explain(error, target, "lock") from error
+            warn(f"{target} is on a file system without locks ({error.strerror}); run one command on it at a time")
+            return descriptor
+        # The holder before may have removed the file between opening and locking: then others lock a new one.
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(descriptor), os.lstat(lock)):
+                return descriptor
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str | None:
+    """Command and process in a lock file; None if it is not (yet) there."""
+    with contextlib.suppress(OSError):
+        text = os.pread(descriptor, 200, 0).decode(errors="replace")
+        if _HOLDER.fullmatch(text):
+            return text.strip()
+    return None
+
+
+def _sign(descriptor: int, verb: str) -> None:
+    """Writes command and process into a lock file for the message of others; a file with other content is left."""
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
+        if not os.fstat(descriptor).st_size or _holder(descriptor):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{verb} (process {os.getpid()})\n".encode(), 0)
+
+
+def _release(descriptor: int, lock: Path) -> None:
+    """Removes the lock file while the lock is held, then lets go of it."""
+    with contextlib.suppress(OSError):
+        if not os.fstat(descriptor).st_size or _holder(descriptor):
+            lock.unlink()
+    with contextlib.suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where a child process has inherited the descriptor
+    os.close(descriptor)
