@@ -1,32 +1,100 @@
-"""What Calco says to the person at the terminal."""
+"""What Calco writes to the terminal: remarks, tables, progress bars.
+
+Text from outside (file names, class names, answers of servers) reaches the terminal through this module alone, which
+takes no markup from it and shows control characters as escapes. No other module makes a console, a table or styled text
+of Rich.
+"""
 
 import contextlib
+import sys
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.table import Table as _RichTable
 from rich.text import Text
+
+from calco.errors import printable
 
 # Progress and remarks go to stderr, so that a verb's result may be piped.
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class Advance(Protocol):
-    """Tells a progress bar how far the work is."""
+    """Moves a progress bar."""
 
     def __call__(self, done: float, of: int | None = None) -> None:
-        """`done` pieces, of `of` when that has become known."""
+        """Show that `done` pieces are done, of `of` where that has become known."""
 
 
 def say(text: str) -> None:
-    """Prints a remark as it is, without interpreting markup."""
-    console.print(text, markup=False)
+    """Print a remark on stderr: one line, without interpreting markup."""
+    console.print(cell(text))
 
 
 def warn(text: str) -> None:
-    """Prints a remark that the person should not miss."""
-    console.print(f"note: {text}", markup=False, style="yellow")
+    """Print a remark on stderr that the person should not miss."""
+    console.print(cell(f"note: {text}", style="yellow"))
+
+
+def show(result: "str | Table", *, width: int = 0) -> None:
+    """Print a verb's result on stdout: a table, or one line.
+
+    Args:
+        result: The table or the line; an empty line is allowed.
+        width: Columns that a table may use even where the terminal, or the file, is narrower.
+    """
+    out = Console(highlight=False)
+    out.width = max(out.width, width)
+    if isinstance(result, Table):
+        out.print(result)
+    else:
+        out.print(cell(result), soft_wrap=True)
+
+
+def emit(text: str) -> None:
+    """Write text for programs (CSV, JSON, YAML) on stdout: as it is into a file or a pipe, printable on a terminal."""
+    if sys.stdout.isatty():
+        text = "".join(f"{printable(line)}\n" for line in text.splitlines())
+    sys.stdout.write(text)
+
+
+def cell(*lines: str, style: str = "") -> Text:
+    """Return text for a table, a live line or a progress bar, as it is: no markup, no control characters.
+
+    Args:
+        lines: Lines, one below the other.
+        style: Of Rich, such as "bold" or "dim".
+    """
+    return Text("\n".join(map(printable, lines)), style)
+
+
+class Table(_RichTable):
+    """A table of Rich whose strings are shown as they are; `cell` gives those that have a style or several lines."""
+
+    def __init__(self, *headers: Column | str, **options: Any) -> None:
+        for name in ("title", "caption"):
+            if isinstance(options.get(name), str):
+                options[name] = cell(options[name], style=options.get(f"{name}_style") or f"table.{name}")
+        super().__init__(*headers, **options)
+
+    def add_column(
+        self, header: RenderableType = "", footer: RenderableType = "", *, justify: JustifyMethod = "left",
+        **options: Any,
+    ) -> None:  # fmt: skip
+        """Add a column as Rich does; a heading that is a string is shown as it is."""
+        super().add_column(_plain(header), _plain(footer), justify=justify, **options)
+
+    def add_row(self, *cells: RenderableType | None, style: Any = None, end_section: bool = False) -> None:
+        """Add a row as Rich does; cells that are strings are shown as they are."""
+        super().add_row(*(each if each is None else _plain(each) for each in cells), style=style,
+                        end_section=end_section)  # fmt: skip
+
+
+def _plain(content: RenderableType) -> RenderableType:
+    return cell(content) if isinstance(content, str) else content
 
 
 class _Rate(ProgressColumn):
@@ -43,17 +111,17 @@ class _Rate(ProgressColumn):
 
 @contextlib.contextmanager
 def bar(doing: str, total: int | None = None, *, unit: str = "") -> Iterator[Advance]:
-    """A progress bar; yields a function that takes how much is done, and of how much.
+    """Show a progress bar; yields a function that takes how much is done, and of how much.
 
     Args:
         doing: What is done.
         total: Of how much, where that is known.
         unit: Of the speed, such as "frames/s"; empty shows none.
     """
-    columns: list[ProgressColumn] = [TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn()]
-    columns += [_Rate(unit), TimeRemainingColumn()] if unit else [TimeRemainingColumn()]
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn(24)]
+    columns += [MofNCompleteColumn(), *([_Rate(unit)] if unit else []), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(doing, total=total)
+        task = progress.add_task(printable(doing), total=total)
 
         def update(done: float, of: int | None = None) -> None:
             progress.update(task, completed=done, total=of)

@@ -3,10 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
 from calco import images
-from calco.console import say
+from calco.console import say, show
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import evaluate
 from calco.inference.model import load
@@ -55,13 +53,12 @@ def demo(out: str = "demo", minutes: float = 3.0, drawings: int = 900, seed: int
     say("3/3  colouring sketches that it never saw")
     sketches = _write_sketches(config, folder / "sketches")
     translate(load(run), sketches, folder / "coloured")
-    console = Console(highlight=False)
-    console.print(card.table())
-    console.print(card.verdict(), markup=False)
+    show(card.table())
+    show(card.verdict())
     places = {"report": run / "report" / "report.html", "how it learned": run / "evolution.mp4", "model": run / "model"}
     for name, path in (*places.items(), ("sketches", sketches), ("coloured", folder / "coloured")):
-        console.print(f"{name:>15}: {path.resolve()}", markup=False, soft_wrap=True)
-    console.print("your own pictures: calco train FOLDER --preset small --minutes 10", markup=False)
+        show(f"{name:>15}: {path.resolve()}")
+    show("your own pictures: calco train FOLDER --preset small --minutes 10")
     return folder
 
 

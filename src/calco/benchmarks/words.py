@@ -3,14 +3,12 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from calco.benchmarks.timing import Row, Skipped
+from calco.console import Table
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain
-
-if TYPE_CHECKING:
-    from rich.table import Table
 
 BEGIN: Final = "<!-- calco bench: begin -->"
 END: Final = "<!-- calco bench: end -->"
@@ -44,10 +42,8 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (row.name, *values, spread, row.against)
 
 
-def table(rows: Sequence[Row]) -> "Table":
+def table(rows: Sequence[Row]) -> Table:
     """The table for the terminal."""
-    from rich.table import Table
-
     drawn = Table(box=None, header_style="bold")
     for place, head in enumerate(_HEAD):
         drawn.add_column(head, justify="right" if 0 < place < 5 else "left", no_wrap=True)

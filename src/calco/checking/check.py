@@ -11,7 +11,7 @@ from calco.checking.findings import SEVERITIES, Finding, find
 from calco.checking.likeness import find_alike
 from calco.checking.mending import command, drop_rows, group_rows, place_of, table_in_force, write_table
 from calco.checking.survey import Facts, survey
-from calco.console import bar
+from calco.console import Table, bar, cell
 from calco.errors import CalcoError
 from calco.files import make_folder, write_json
 from calco.pairs.boxes_play import BoxAugmentConfig
@@ -162,11 +162,8 @@ def splits_of(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
     return {item.key: parted.get(item.key, "gap") for item in items}
 
 
-def findings_table(report: CheckReport) -> Any:
+def findings_table(report: CheckReport) -> Table:
     """The findings as a table for the terminal."""
-    from rich.markup import escape
-    from rich.table import Table
-
     table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
     for title, ratio in (("", None), ("what was found", 2), ("where", 3)):
         table.add_column(title, ratio=ratio, overflow="fold")  # a file that must be corrected has its whole name
@@ -174,20 +171,18 @@ def findings_table(report: CheckReport) -> Any:
     for finding in report.findings:
         mended = finding.severity == "must" and finding not in report.open
         word, colour = ("mended", "green") if mended else (finding.severity, colours[finding.severity])
-        table.add_row(f"[{colour}]{word}[/]", escape(finding.title), escape(_where(finding)))
+        table.add_row(cell(word, style=colour), finding.title, cell(*_where(finding)))
     return table
 
 
-def _where(finding: Finding) -> str:
+def _where(finding: Finding) -> list[str]:
     """The cases by name, as many as there is room for; of a single one, and of some with odd boxes, its words too.
 
     What is not used is named by its reason.
     """
     if len(finding.cases) == 1 or (finding.kind.startswith("boxes") and len(finding.cases) <= MOST_TOLD):
         # A box is corrected in its file and line, which the words name.
-        return "\n".join(
-            ": ".join(filter(None, ("\u00a0=\u00a0".join(case.keys), case.words))) for case in finding.cases
-        )
+        return [": ".join(filter(None, ("\u00a0=\u00a0".join(case.keys), case.words))) for case in finding.cases]
     names: dict[str, list[str]] = {}
     length = 0
     for number, case in enumerate(finding.cases, 1):
@@ -198,4 +193,4 @@ def _where(finding: Finding) -> str:
         if length > MOST_NAMED and number < len(finding.cases):
             names[words].append(f"and {len(finding.cases) - number:,} more in check.json")
             break
-    return "\n".join(", ".join(each) + (f": {words}" if words else "") for words, each in names.items())
+    return [", ".join(each) + (f": {words}" if words else "") for words, each in names.items()]

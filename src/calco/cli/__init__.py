@@ -5,7 +5,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from calco import __version__
-from calco.errors import CalcoError
+from calco.cli.words import parse
+from calco.errors import CalcoError, printable
 
 Verb: TypeAlias = Callable[[list[str]], None]
 
@@ -19,12 +20,10 @@ def demo(args: list[str]) -> None:
 
 def collect(args: list[str]) -> None:
     """Fetches the pictures that a list names, and cuts out what its boxes name."""
-    from rich.console import Console
-
     from calco.collecting.collect import collect as run
     from calco.collecting.download import DownloadConfig
     from calco.collecting.words import left_out_table, verdict
-    from calco.console import bar
+    from calco.console import bar, show
 
     options = _parse(args, "collect")
     fetch = DownloadConfig(
@@ -32,41 +31,33 @@ def collect(args: list[str]) -> None:
     )
     with bar("collecting") as advance:
         done = run(**options, fetch=fetch, progress=lambda _doing, count, of: advance(count, of))
-    out = Console(highlight=False)
     if done.left_out or done.boxes_left_out or done.remarks:
-        out.print(left_out_table(done))
-    out.print(verdict(done), markup=False, soft_wrap=True)
+        show(left_out_table(done))
+    show(verdict(done))
 
 
 def prepare(args: list[str]) -> None:
     """Makes pairs once and writes them: shards, or files for other tools."""
-    import tyro
-    from rich.console import Console
-
-    from calco.console import say
+    from calco.console import say, show
     from calco.pairs.preparing.config import PrepareConfig
     from calco.pairs.preparing.prepare import prepare as run
     from calco.pairs.preparing.words import counts_table, left_out_table
 
-    config = tyro.cli(PrepareConfig, args=args, prog="calco prepare", description=prepare.__doc__)
+    config = parse(PrepareConfig, args, prog="calco prepare", description=prepare.__doc__)
     done = run(config)
-    out = Console(highlight=False)
-    out.print(counts_table(done.manifest))
+    show(counts_table(done.manifest))
     if done.manifest.left_out:
-        out.print(left_out_table(done.manifest.left_out))
-    out.print(f"digest {done.manifest.digest}", soft_wrap=True)
+        show(left_out_table(done.manifest.left_out))
+    show(f"digest {done.manifest.digest}")
     say(f"{done.folder} is ready" + (f"; {done.kept} pairs were there from before" if done.kept else ""))
 
 
 def check(args: list[str]) -> None:
     """What is wrong with a data set, before anyone trains on it."""
-    import tyro
-    from rich.console import Console
-
     from calco.checking.check import check as run
     from calco.checking.check import findings_table
     from calco.checking.config import BESIDE, CheckConfig
-    from calco.console import say
+    from calco.console import say, show
 
     words = _with_default(args, "--write-groups", BESIDE)
     words = _with_default([f"--write-drop{word[6:]}" if word[:6] == "--drop" else word for word in words],
@@ -77,18 +68,15 @@ def check(args: list[str]) -> None:
         "Leaves with exit code 1 when something must be mended."
     )
     report = run(
-        tyro.cli(
-            CheckConfig, args=words, prog="calco check", description=f"{(check.__doc__ or '').strip()}\n\n{epilogue}"
-        )
+        parse(CheckConfig, words, prog="calco check", description=f"{(check.__doc__ or '').strip()}\n\n{epilogue}")
     )
-    out = Console(highlight=False)
     if report.findings:
-        out.print(findings_table(report))
-    out.print(report.verdict(), markup=False, soft_wrap=True)
+        show(findings_table(report))
+    show(report.verdict())
     for path in report.written.values():
         say(f"{path} is written")
     for command in report.commands.values():
-        out.print(f"mend it with: {command}", markup=False, soft_wrap=True)
+        show(f"mend it with: {command}")
     say(f"the page is {report.page}")
     if not report.ok:
         sys.exit(1)
@@ -232,32 +220,25 @@ def crime(args: list[str]) -> None:
 
 def serve(args: list[str]) -> None:
     """Shows the charts of crime in browsers, from this machine."""
-    import tyro
-
     from calco.web.serve import ServeConfig
     from calco.web.serve import serve as run
 
-    run(tyro.cli(ServeConfig, args=args, prog="calco serve", description=serve.__doc__))
+    run(parse(ServeConfig, args, prog="calco serve", description=serve.__doc__))
 
 
 def bench(args: list[str]) -> None:
     """Measures speed and memory on this machine, beside a plain reference loop."""
-    import tyro
-    from rich.console import Console
-
     from calco.benchmarks.bench import bench as run
     from calco.benchmarks.config import BenchConfig
     from calco.benchmarks.words import table
-    from calco.console import say
+    from calco.console import say, show
 
-    config = tyro.cli(BenchConfig, args=args, prog="calco bench", description=bench.__doc__)
+    config = parse(BenchConfig, args, prog="calco bench", description=bench.__doc__)
     done = run(config)
-    out = Console(highlight=False)
-    out.width = max(out.width, 140)  # figures are not cut off where they go to a file or a narrow window
     for line in done.head():
-        out.print(line, markup=False, soft_wrap=True)
+        show(line)
     if done.rows:
-        out.print(table(done.rows))
+        show(table(done.rows), width=140)  # figures are not cut off where they go to a file or a narrow window
     for path in filter(None, (config.json, config.plot, config.markdown)):
         say(f"{path} is written")
 
@@ -284,20 +265,17 @@ def _overlay(options: dict[str, Any]) -> Any:
 
 
 def _print_scores(table: Any, words: str = "") -> None:
-    from rich.console import Console
+    from calco.console import show
 
-    out = Console(highlight=False)
-    out.print(table)
+    show(table)
     if words:
-        out.print(words, markup=False)
+        show(words)
 
 
 def _parse(args: list[str], verb: str) -> dict[str, Any]:
-    import tyro
-
     from calco import options
 
-    parsed: dict[str, Any] = tyro.cli(getattr(options, verb), args=args, prog=f"calco {verb}")
+    parsed: dict[str, Any] = parse(getattr(options, verb), args, prog=f"calco {verb}")
     return parsed
 
 
@@ -357,7 +335,7 @@ def main(args: list[str] | None = None) -> None:
         print(f"calco {__version__}")
         return
     if words[0] not in VERBS:
-        print(f"calco: there is no verb {words[0]}; choose one of {', '.join(VERBS)}", file=sys.stderr)
+        print(f"calco: there is no verb {printable(words[0])}; choose one of {', '.join(VERBS)}", file=sys.stderr)
         sys.exit(2)
     try:
         VERBS[words[0]](words[1:])

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
+from calco.cli.words import parse
+
 
 def collect(args: list[str]) -> None:
     """Fetches DataCrim's panel into Parquet and CSV, and keeps the answers beside."""
-    import tyro
-
     from calco.console import bar, say, warn
     from calco.crime.collect import CollectConfig
     from calco.crime.collect import collect as run
 
-    config = tyro.cli(CollectConfig, args=args, prog="calco crime collect", description=collect.__doc__)
+    config = parse(CollectConfig, args, prog="calco crime collect", description=collect.__doc__)
     with bar("pages") as advance:
         done = run(config, progress=advance)
     for name, reason in done.left_out.items():
@@ -27,23 +27,18 @@ def collect(args: list[str]) -> None:
 
 def load(args: list[str]) -> None:
     """Cleans the sources and loads them into a database; each row ends in a table or in the rejects."""
-    import tyro
-    from rich.console import Console
-
-    from calco.console import bar, say, warn
+    from calco.console import bar, say, show, warn
     from calco.crime.load import LoadConfig
     from calco.crime.load import load as run
     from calco.crime.words import counts_table, reasons_table, tables_line
 
-    config = tyro.cli(LoadConfig, args=args, prog="calco crime load", description=load.__doc__)
+    config = parse(LoadConfig, args, prog="calco crime load", description=load.__doc__)
     with bar("rows of DataCrim") as advance:
         done = run(config, progress=advance)
-    out = Console(highlight=False)
-    out.width = max(out.width, 120)
-    out.print(counts_table(done))
+    show(counts_table(done), width=120)
     if done.reasons:
-        out.print(reasons_table(done))
-    out.print(tables_line(done), markup=False, soft_wrap=True)
+        show(reasons_table(done), width=120)
+    show(tables_line(done))
     for remark in done.remarks:
         warn(remark)
     if not done.keys:
@@ -53,13 +48,11 @@ def load(args: list[str]) -> None:
 
 def generate(args: list[str]) -> None:
     """Makes rows like DataCrim's, any number of them, for trying what comes after."""
-    import tyro
-
     from calco.console import bar, say
     from calco.crime.generate import GenerateConfig
     from calco.crime.generate import generate as run
 
-    config = tyro.cli(GenerateConfig, args=args, prog="calco crime generate", description=generate.__doc__)
+    config = parse(GenerateConfig, args, prog="calco crime generate", description=generate.__doc__)
     with bar("rows") as advance:
         out = run(config, progress=advance)
     say(f"{out} holds {config.rows:,} rows, none of them true ({out.stat().st_size / 1e6:.1f} MB)")
@@ -67,9 +60,7 @@ def generate(args: list[str]) -> None:
 
 def query(args: list[str]) -> None:
     """Asks the ten questions, with the published answers beside ours."""
-    from rich.console import Console
-
-    from calco.console import say
+    from calco.console import emit, say, show
     from calco.crime.answers import (
         QueryConfig,
         answer_table,
@@ -85,34 +76,30 @@ def query(args: list[str]) -> None:
 
     names = f"all, a number from 1 to 10, or {', '.join(QUESTIONS)}"
     name, config = _named(QueryConfig, "query", query.__doc__, names, args)
-    out = Console(highlight=False)
-    out.width = max(out.width, 140)
     again = rebuilt(config)
     for answer in answers(name, config):
         if config.out:
             say(f"{write(answer, config, alone=name != 'all')} holds {answer.rows.num_rows:,} rows")
         elif config.format != "table":
-            print(text_of(answer.rows, config.format), end="")
+            emit(text_of(answer.rows, config.format))
         else:
-            out.print(answer_table(answer, config.rows))
+            show(answer_table(answer, config.rows), width=140)
             if config.published and (table := published_table(answer, again)):
-                out.print(table)
+                show(table, width=140)
             if config.published or not answer.rows.num_rows:
-                out.print(why(answer), markup=False)
-            out.print()
+                show(why(answer))
+            show("")
     if again and config.format == "table" and not config.out:
-        out.print(fates_table(again))
+        show(fates_table(again), width=140)
 
 
 def dashboard(args: list[str]) -> None:
     """Writes the charts with their filters on one page that needs no network."""
-    import tyro
-
     from calco.console import say
     from calco.crime.dashboard import DashboardConfig
     from calco.crime.dashboard import dashboard as run
 
-    config = tyro.cli(DashboardConfig, args=args, prog="calco crime dashboard", description=dashboard.__doc__)
+    config = parse(DashboardConfig, args, prog="calco crime dashboard", description=dashboard.__doc__)
     out = run(config)
     say(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB): open it in a browser")
 
@@ -133,18 +120,13 @@ def forecast(args: list[str]) -> None:
     import csv
     import io
 
-    import tyro
-    from rich.console import Console
-    from rich.table import Table
-
-    from calco.console import say, warn
+    from calco.console import Table, say, show, warn
     from calco.crime.forecast import ForecastConfig, rows, score_rows
     from calco.crime.forecast import forecast as run
     from calco.files import atomic_write
 
-    config = tyro.cli(ForecastConfig, args=args, prog="calco crime forecast", description=forecast.__doc__)
+    config = parse(ForecastConfig, args, prog="calco crime forecast", description=forecast.__doc__)
     done = run(config)
-    out = Console(highlight=False)
     titles = (f"known: {done.first} to {done.last}; interval of {config.level:.0%}", "on what is known")
     for title, (heads, *lines) in zip(titles, (rows(done), score_rows(done.scores)), strict=True):
         if not lines:
@@ -152,7 +134,7 @@ def forecast(args: list[str]) -> None:
         table = Table(*heads, title=title, title_justify="left")
         for line in lines:
             table.add_row(*line)
-        out.print(table)
+        show(table)
     for remark in done.remarks:
         warn(remark)
     if config.out:
@@ -171,7 +153,7 @@ def _named(kind: type[Any], verb: str, text: str | None, names: str, args: list[
     def given(name: what, config: Annotated[kind, tyro.conf.arg(name="")]) -> tuple[str, Any]:  # type: ignore[valid-type]
         return name, config
 
-    return tyro.cli(given, args=args, prog=f"calco crime {verb}", description=text)
+    return parse(given, args, prog=f"calco crime {verb}", description=text)
 
 
 CRIME: dict[str, Callable[[list[str]], None]] = {

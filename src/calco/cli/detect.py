@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from calco.cli.words import parse
+
 
 def train(args: list[str]) -> None:
     """From pictures with boxes to a run with a detector in it."""
@@ -30,91 +32,74 @@ def train(args: list[str]) -> None:
 
 def explore(args: list[str]) -> None:
     """What a set of pictures with boxes is like: counts, sizes, places, doubles, faults; on one page."""
-    import tyro
-    from rich.console import Console
-
-    from calco.console import say
+    from calco.console import say, show
     from calco.detection.exploring.config import ExploreConfig
     from calco.detection.exploring.explore import explore as run
     from calco.detection.exploring.words import class_table, fault_table
 
-    config = tyro.cli(ExploreConfig, args=args, prog="calco detect explore", description=explore.__doc__)
+    config = parse(ExploreConfig, args, prog="calco detect explore", description=explore.__doc__)
     done = run(config)
-    out = Console(highlight=False)
-    out.print(class_table(done.found))
+    show(class_table(done.found))
     if done.found.faults or done.found.left_out:
-        out.print(fault_table(done.found))
-    out.print(done.verdict(), markup=False, soft_wrap=True)
+        show(fault_table(done.found))
+    show(done.verdict())
     say(f"the page is {done.page}")
 
 
 def evaluate(args: list[str]) -> None:
     """Scores a detector beside baselines: mAP, curves, confusions, errors in people per hour; with a report."""
-    import tyro
-    from rich.console import Console
-
-    from calco.console import say
+    from calco.console import say, show
     from calco.detection.scoring.config import EvaluateConfig
     from calco.detection.scoring.evaluate import evaluate as run
     from calco.detection.scoring.words import class_table, table, verdict
 
-    config = tyro.cli(EvaluateConfig, args=args, prog="calco detect evaluate", description=evaluate.__doc__)
+    config = parse(EvaluateConfig, args, prog="calco detect evaluate", description=evaluate.__doc__)
     done = run(config)
-    out = Console(highlight=False)
-    out.width = max(out.width, 140)  # figures are not cut off where they go to a file or a narrow window
-    out.print(table(done.card))
+    show(table(done.card), width=140)  # figures are not cut off where they go to a file or a narrow window
     if len(done.card.classes) > 1:
-        out.print(class_table(done.card))
-    out.print(verdict(done.card), markup=False, soft_wrap=True)
+        show(class_table(done.card))
+    show(verdict(done.card))
     say(f"the report is {done.page}")
 
 
 def predict(args: list[str]) -> None:
     """Finds things in pictures, films and what cameras see: drawn, and as tables."""
-    import tyro
-    from rich.console import Console
-
+    from calco.console import show
     from calco.detection.predict import predict as run
     from calco.detection.predict_config import PredictConfig
     from calco.detection.predict_words import Bars, found_table, tell
 
-    config = tyro.cli(PredictConfig, args=args, prog="calco detect predict", description=predict.__doc__)
+    config = parse(PredictConfig, args, prog="calco detect predict", description=predict.__doc__)
     with Bars() as bars:
         done = run(config, progress=bars.progress)
     if done.only is not None:
-        Console(highlight=False).print(found_table(done.only))
+        show(found_table(done.only))
     tell(done)
 
 
 def slide(args: list[str]) -> None:
     """Makes the film of a sliding window, and looks through it with a classifier."""
-    import tyro
-    from rich.console import Console
-
-    from calco.console import say
+    from calco.console import say, show
     from calco.detection.sliding.config import SlideConfig
     from calco.detection.sliding.slide import slide as run
     from calco.detection.sliding.words import boxes_table, rounds_table, verdict
 
-    config = tyro.cli(SlideConfig, args=args, prog="calco detect slide", description=slide.__doc__)
+    config = parse(SlideConfig, args, prog="calco detect slide", description=slide.__doc__)
     done = run(config)
-    out = Console(highlight=False)
-    out.print(rounds_table(done))
+    show(rounds_table(done))
     if done.after is not None and len(done.after):
-        out.print(boxes_table(done))
-    out.print(verdict(done), markup=False, soft_wrap=True)
+        show(boxes_table(done))
+    show(verdict(done))
     say(f"{config.out} is written" + (f", and {config.boxes_path}" if done.after is not None else ""))
 
 
 def export(args: list[str]) -> None:
     """Writes a detector as one file for other programs."""
-    import tyro
-
     from calco.console import say
     from calco.detection.export import export_detector
     from calco.detection.predict_config import ExportConfig
 
-    config = tyro.cli(ExportConfig, args=args, prog="calco detect export", description=export.__doc__)
+    config = parse(ExportConfig, args, prog="calco detect export", description=export.__doc__)
     done = export_detector(
         config.model, config.to, config.out or None, pictures=config.pictures or None, licence=config.licence
     )
@@ -126,18 +111,15 @@ def watch(args: list[str]) -> None:
     """Watches a film or a camera: follows, paints, judges by rules, and reports events."""
     import contextlib
 
-    import tyro
-    from rich.console import Console
     from rich.live import Live
-    from rich.text import Text
 
-    from calco.console import bar, console
+    from calco.console import bar, cell, console, show
     from calco.detection.watch.config import WatchConfig
     from calco.detection.watch.run import asked_origin, tell
     from calco.detection.watch.run import watch as run
     from calco.detection.watch.words import events_table, stages_table
 
-    config = tyro.cli(WatchConfig, args=args, prog="calco detect watch", description=watch.__doc__)
+    config = parse(WatchConfig, args, prog="calco detect watch", description=watch.__doc__)
     with contextlib.ExitStack() as held:
         if config.source and asked_origin(config) is None:
             advance = held.enter_context(bar("watching", unit="frames/s"))
@@ -146,12 +128,11 @@ def watch(args: list[str]) -> None:
             line = Live(console=console, transient=True, refresh_per_second=4) if console.is_terminal else None
             if line is not None:
                 held.enter_context(line)
-            done = run(config, status=lambda now: line.update(Text(now.line())) if line is not None else None)
-    out = Console(highlight=False)
+            done = run(config, status=lambda now: line.update(cell(now.line())) if line is not None else None)
     if done.frames:
-        out.print(stages_table(done))
+        show(stages_table(done))
     if done.events:
-        out.print(events_table(done))
+        show(events_table(done))
     tell(done)
 
 

@@ -1,10 +1,13 @@
 """Words of the command line that decide how the others are read."""
 
+import contextlib
+import io
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from calco.errors import CalcoError
+from calco.errors import CalcoError, printable
 
 _EPILOGUE = (
     "--config FILE: repeats the run of a config.yaml. --resume RUN: goes on with a run as if it had not been "
@@ -45,8 +48,6 @@ class Training:
         Raises:
             CalcoError: When words do not go together, or something else than the limits of a run would change.
         """
-        import tyro
-
         names = ["--preset"] if presets else []
         chosen, rest = take(args, *names, "--config", "--resume")
         if len(chosen) > 1:
@@ -61,7 +62,7 @@ class Training:
         else:
             default = fresh(chosen.get("--preset"))
         description = f"{(about or '').strip()}\n\n{presets}{_EPILOGUE.format(size=size)}"
-        config = tyro.cli(type(default), args=rest, default=default, prog=prog, description=description)
+        config = parse(type(default), rest, default=default, prog=prog, description=description)
         if resume:
             same_but_limits(default, config, resume)
         return cls(config=config, resume=bool(resume), dry_run=dry_run)
@@ -70,10 +71,29 @@ class Training:
         """Prints what would be done."""
         import yaml
 
+        from calco.console import emit
         from calco.records import to_record
 
-        print(yaml.safe_dump(to_record(config), sort_keys=False, allow_unicode=True))
-        print(summary)
+        emit(yaml.safe_dump(to_record(config), sort_keys=False, allow_unicode=True) + f"\n{summary}\n")
+
+
+def parse(kind: Any, args: list[str], **options: Any) -> Any:
+    """Read the words of a verb with tyro, whose complaints repeat them: they reach the terminal as printable text.
+
+    Args:
+        kind: The dataclass or function that the words fill.
+        args: The words.
+        options: Of `tyro.cli`.
+    """
+    import tyro
+
+    complaints = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            return tyro.cli(kind, args=args, **options)
+    finally:
+        for line in complaints.getvalue().splitlines():
+            print(printable(line), file=sys.stderr)
 
 
 def take(args: list[str], *names: str) -> tuple[dict[str, str], list[str]]:

@@ -3,9 +3,8 @@
 import re
 from collections.abc import Iterable
 
-from rich.table import Table
-
 from calco.collecting.collect import PHOTOGRAPHS, REPORT, Collection
+from calco.console import Table
 
 
 def verdict(done: Collection) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import tyro
-from rich.table import Table
 
+from calco.console import Table, cell
 from calco.crime.database import DEFAULT, connect
 from calco.crime.extra import needs
 from calco.crime.published import PUBLISHED, Rebuilt, beside, rebuild
@@ -156,11 +156,10 @@ def answer_table(answer: Answer, most: int) -> Table:
     more = f" (the first {shown.num_rows:,} of {rows.num_rows:,} rows)" if shown.num_rows < rows.num_rows else ""
     title = f"{answer.question.number}. {answer.question.english}{more}"
     wide = sum(map(len, rows.column_names)) > _WIDE
-    heads = [name.replace("_", "_\n") if wide else name for name in rows.column_names]
-    table = Table(*map(_cell, heads), title=_cell(title, 200), title_justify="left")
-    for column, kind in zip(table.columns, rows.schema.types, strict=True):
-        if str(kind) not in ("string", "date32[day]"):
-            column.justify = "right"
+    table = Table(title=_cell(title, 200), title_justify="left")
+    for name, kind in zip(rows.column_names, rows.schema.types, strict=True):
+        heading = cell(*(name.replace("_", "_\n").split("\n") if wide else [_cell(name)]))
+        table.add_column(heading, justify="left" if str(kind) in ("string", "date32[day]") else "right")
     for row in shown.to_pylist():
         table.add_row(*map(_cell, row.values()))
     return table
@@ -168,8 +167,7 @@ def answer_table(answer: Answer, most: int) -> Table:
 
 def _cell(value: Any, widest: int = _WIDEST) -> str:
     text = "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-    text = text if len(text) <= widest else f"{text[: widest - 1]}…"
-    return text.replace("[", r"\[")
+    return text if len(text) <= widest else f"{text[: widest - 1]}…"
 
 
 def published_table(answer: Answer, again: Rebuilt | None) -> Table | None:

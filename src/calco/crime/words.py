@@ -1,9 +1,8 @@
 """What a load, a collection and a generation say when they are done."""
 
-import re
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from calco.console import Table
 
 if TYPE_CHECKING:
     from calco.crime.load import Loaded
@@ -28,7 +27,7 @@ def reasons_table(done: "Loaded") -> Table:
     table = Table("rejected", "source", "column", "reason")
     table.columns[0].justify = "right"
     for (source, column, reason), count in done.reasons.most_common(_LONGEST):
-        table.add_row(f"{count:,}", source, column, re.sub(r"\[", r"\\[", reason))
+        table.add_row(f"{count:,}", source, column, reason)
     if (more := len(done.reasons) - _LONGEST) > 0:
         table.add_row("…", "", "", f"{more} more reasons, in the table Rechazos")
     return table

@@ -4,10 +4,8 @@ import contextlib
 from types import TracebackType
 from typing import Final
 
-from rich.table import Table
-
 from calco.annotations.detections import Detections
-from calco.console import Advance, bar, say, warn
+from calco.console import Advance, Table, bar, say, warn
 from calco.detection.predict import Prediction
 from calco.detection.predict_film import FilmDone
 

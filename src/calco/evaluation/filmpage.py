@@ -5,13 +5,12 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Final
 
+from calco.console import Table, cell
 from calco.evaluation import curves
 from calco.evaluation.steadiness import MEASURES, TRUTH, FilmScores, FrameScores
 from calco.page.html import definitions
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from calco.evaluation.intervals import Score
 
 MOST_DRAWN: Final = 6
@@ -30,17 +29,15 @@ def shown(name: str, score: "Score") -> tuple[str, str]:
     return mean, f"{score.low * about.times:.{about.decimals}f}–{score.high * about.times:.{about.decimals}f}"
 
 
-def film_table(film: FilmScores) -> "Table":
+def film_table(film: FilmScores) -> Table:
     """Measures in rows, systems in columns, 95% intervals below the means."""
-    from rich.table import Table
-
     result = Table(title="steadiness", caption="mean and 95% interval", title_style="bold")
     result.add_column("")
     for system in film.systems:
         result.add_column(system, justify="right")
     for name in _names(film):
-        cells = (shown(name, scores[name]) if name in scores else ("–", "") for scores in film.systems.values())
-        result.add_row(MEASURES[name].label, *("\n".join(filter(None, cell)) for cell in cells))
+        pairs = (shown(name, scores[name]) if name in scores else ("–", "") for scores in film.systems.values())
+        result.add_row(MEASURES[name].label, *(cell(*filter(None, pair)) for pair in pairs))
     return result
 
 

@@ -20,7 +20,7 @@ from calco.files import make_folder, read_json, write_json
 from calco.images import Image
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from calco.console import Table
 
 FORMAT = 1
 SCORES = "scores.json"

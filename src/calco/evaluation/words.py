@@ -3,13 +3,12 @@
 import math
 from typing import TYPE_CHECKING
 
+from calco.console import Table, cell
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.metrics import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from rich.table import Table
 
     from calco.evaluation.intervals import Score
     from calco.evaluation.scorecard import Scorecard
@@ -94,11 +93,8 @@ def arrow(metric: str) -> str:
     return {"lower": "↓", "higher": "↑", None: ""}[METRICS[metric].better]
 
 
-def table(card: "Scorecard") -> "Table":
+def table(card: "Scorecard") -> Table:
     """Metrics in rows, systems in columns, the best of each in bold, 95% intervals below the means."""
-    from rich.table import Table
-    from rich.text import Text
-
     seen = f" ({card.num_seen} of training left out)" if card.num_seen and not card.only_seen else ""
     title = f"{card.name}: {count(card.num_counted)}{seen}"
     result = Table(title=title, caption="mean and 95% interval; the best in bold", title_style="bold")
@@ -107,22 +103,20 @@ def table(card: "Scorecard") -> "Table":
         result.add_column(system, justify="right")
     for metric in card.metrics:
         best = card.best_system(metric)
-        cells = [Text(f"{METRICS[metric].label} {arrow(metric)}".strip())]
+        cells = [cell(f"{METRICS[metric].label} {arrow(metric)}".strip())]
         for system, scores in card.systems.items():
-            cell = Text()
+            shown = cell()
             if metric in scores:
-                cell.append(number(metric, scores[metric].mean), style="bold green" if best == system else "")
+                shown.append(number(metric, scores[metric].mean), style="bold green" if best == system else "")
                 if text := interval_text(metric, scores[metric]):
-                    cell.append("\n" + text.replace(" ", ""), style="dim")
-            cells.append(cell)
+                    shown.append("\n" + text.replace(" ", ""), style="dim")
+            cells.append(shown)
         result.add_row(*cells)
     return result
 
 
-def class_table(card: "Scorecard") -> "Table":
+def class_table(card: "Scorecard") -> Table:
     """Each class that occurs: its IoU, its Dice, and how many of its pixels the model found."""
-    from rich.table import Table
-
     result = Table(title="classes", caption="over all pixels; IoU and Dice above are the means of these")
     for heading in ("", "IoU ↑", "Dice ↑", "pixels found ↑"):
         result.add_column(heading, justify="right" if heading else "left")
@@ -132,20 +126,17 @@ def class_table(card: "Scorecard") -> "Table":
     return result
 
 
-def comparison_table(cards: "Mapping[str, Scorecard]") -> "Table":
+def comparison_table(cards: "Mapping[str, Scorecard]") -> Table:
     """Metrics in rows, runs in columns, the best of each in bold."""
-    from rich.table import Table
-    from rich.text import Text
-
     result = Table(caption="means; the best in bold")
     result.add_column("")
     for name, card in cards.items():
-        result.add_column(f"{name}\n{count(card.num_counted)}", justify="right")
+        result.add_column(cell(name, count(card.num_counted)), justify="right")
     shared = [metric for metric in METRICS if all(metric in card.systems[MODEL] for card in cards.values())]
     for metric in shared:
         means = [card.systems[MODEL][metric].mean for card in cards.values()]
         best = {"lower": min(means), "higher": max(means), None: None}[METRICS[metric].better]
         style = ["bold green" if mean == best else "" for mean in means]
-        cells = (Text(number(metric, mean), style=look) for mean, look in zip(means, style, strict=True))
+        cells = (cell(number(metric, mean), style=look) for mean, look in zip(means, style, strict=True))
         result.add_row(f"{METRICS[metric].label} {arrow(metric)}".strip(), *cells)
     return result

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 from rich.live import Live
-from rich.text import Text
 
 from calco import images
-from calco.console import console, say
+from calco.console import cell, console, say
 from calco.errors import CalcoError
 from calco.film.capture import Capture
 from calco.film.live import Done, live, stopping
@@ -215,5 +214,5 @@ def status_line(done: Done) -> Iterator[Callable[[Done], None]]:
     if not console.is_terminal:
         yield lambda _done: None
         return
-    with Live(console=console, transient=True, refresh_per_second=4, get_renderable=lambda: Text(done.line())):
+    with Live(console=console, transient=True, refresh_per_second=4, get_renderable=lambda: cell(done.line())):
         yield lambda _done: None

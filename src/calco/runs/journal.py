@@ -85,7 +85,7 @@ class ProgressLine:
     """One line: how far, step, pictures per second, losses, time left."""
 
     def __init__(self, *, shown: bool) -> None:
-        columns = (BarColumn(10), TaskProgressColumn(), TextColumn("{task.fields[text]}"))
+        columns = (BarColumn(10), TaskProgressColumn(), TextColumn("{task.fields[text]}", markup=False))
         self.progress = Progress(*columns, console=console, disable=not shown)
         self.task = self.progress.add_task("training", total=1.0, text="")
 

@@ -1,20 +1,18 @@
 """What a set of pictures with boxes is like, in the terminal."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
+from calco.console import Table, cell
 from calco.detection.exploring.survey import Survey
 
 LISTED: Final = 12
 """Classes and faults that the terminal shows; the page has more, explore.json all."""
 
 
-def class_table(found: Survey) -> Any:
+def class_table(found: Survey) -> Table:
     """The commonest classes."""
-    from rich.markup import escape
-    from rich.table import Table
-
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("class", "boxes", "pictures", "median width", "median height"):
         made.add_column(title, justify="left" if title == "class" else "right")
@@ -23,17 +21,14 @@ def class_table(found: Survey) -> Any:
         mine = found.classes == name
         sides = found.sides[mine]
         middle = [f"{np.median(sides[:, axis]):.0f}" if len(sides) else "–" for axis in (0, 1)]
-        made.add_row(escape(name), f"{int(mine.sum()):,}", f"{len(np.unique(found.pictures[mine])):,}", *middle)
+        made.add_row(name, f"{int(mine.sum()):,}", f"{len(np.unique(found.pictures[mine])):,}", *middle)
     if len(names) > LISTED:
-        made.add_row(f"[dim]and {len(names) - LISTED:,} more[/]")
+        made.add_row(cell(f"and {len(names) - LISTED:,} more", style="dim"))
     return made
 
 
-def fault_table(found: Survey) -> Any:
+def fault_table(found: Survey) -> Table:
     """The first faults, with file and line."""
-    from rich.markup import escape
-    from rich.table import Table
-
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title, ratio in (("fault", None), ("where", 3), ("what is wrong", 4)):
         made.add_column(title, ratio=ratio)
@@ -41,7 +36,7 @@ def fault_table(found: Survey) -> Any:
     rows: list[tuple[str, str, str]] = [(p.fault, p.where.removeprefix(root), p.reason) for p in found.faults]
     rows += [("not used", name.removeprefix(root), reason) for name, reason in found.left_out]
     for fault, where, reason in rows[:LISTED]:
-        made.add_row(f"[yellow]{fault}[/]", escape(where), escape(reason))
+        made.add_row(cell(fault, style="yellow"), where, reason)
     if len(rows) > LISTED:
-        made.add_row("[dim]...[/]", f"[dim]and {len(rows) - LISTED:,} more in explore.json[/]", "")
+        made.add_row(*(cell(text, style="dim") for text in ("...", f"and {len(rows) - LISTED:,} more in explore.json")))
     return made

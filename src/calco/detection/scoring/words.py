@@ -1,8 +1,9 @@
 """A detector's scores in words and in the terminal."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from calco.console import Table, cell
 from calco.detection.scoring.card import MEAN_BOX, MEASURES, MODEL, DetectionCard
 
 if TYPE_CHECKING:
@@ -50,10 +51,8 @@ def percent(score: "Score") -> str:
     return f"{said(score.mean)} ({said(score.low)} to {said(score.high)})"
 
 
-def table(card: DetectionCard) -> Any:
+def table(card: DetectionCard) -> Table:
     """The scores of the detector and the baselines, for the terminal."""
-    from rich.table import Table
-
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     made.add_column("")
     for measure in MEASURES.values():
@@ -63,20 +62,17 @@ def table(card: DetectionCard) -> Any:
         made.add_row(system, *cells, style="bold" if system == MODEL else "")
         ends = [range_of(row[name], measure.decimals).replace(" to ", "–") for name, measure in MEASURES.items()]
         if system == MODEL and any(ends):
-            made.add_row("  [dim]95%[/]", *(f"[dim]{each}[/]" for each in ends))
+            made.add_row(*(cell(each, style="dim") for each in ("  95%", *ends)))
     return made
 
 
-def class_table(card: DetectionCard) -> Any:
+def class_table(card: DetectionCard) -> Table:
     """The detector's scores of each class, for the terminal."""
-    from rich.markup import escape
-    from rich.table import Table
-
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("class", "things", "mAP 50:95 ↑", "mAP 50 ↑", "mAP 75 ↑", "found among 100 ↑"):
         made.add_column(title, justify="left" if title == "class" else "right")
     for name, each in card.by_class.items():
-        made.add_row(escape(name), f"{each.num_things:,}", *map(shown, (each.ap, each.ap50, each.ap75, each.recall)))
+        made.add_row(name, f"{each.num_things:,}", *map(shown, (each.ap, each.ap50, each.ap75, each.recall)))
     return made
 
 

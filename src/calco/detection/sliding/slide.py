@@ -138,7 +138,8 @@ def _looker(config: SlideConfig) -> tuple[LooksThrough | None, str, list[tuple[s
         return None, "", []
     learnt, summary, left_out = learn(config)
     save_classifier(config.saved_path, learnt)
-    say(f"{summary}\n{learnt_words(learnt)}\n{config.saved_path} is written")
+    for line in (summary, learnt_words(learnt), f"{config.saved_path} is written"):
+        say(line)
     return learnt, summary, left_out
 
 

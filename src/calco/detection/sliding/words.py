@@ -1,19 +1,13 @@
 """What `calco detect slide` tells at the end."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
+from calco.console import Table
 from calco.detection.sliding.slide import Slid
 
-if TYPE_CHECKING:
-    from rich.table import Table
 
-
-def rounds_table(done: Slid) -> "Table":
+def rounds_table(done: Slid) -> Table:
     """How many windows of each size there were, and how many of them were hits."""
-    from rich.table import Table
-
     table = Table("scale", "window", "step", "windows", *(["hits"] if done.before is not None else []), box=None)
     hits = None if done.before is None else np.round(done.before.boxes[:, 2:] - done.before.boxes[:, :2])
     for level in done.rounds:
@@ -25,10 +19,8 @@ def rounds_table(done: Slid) -> "Table":
     return table
 
 
-def boxes_table(done: Slid, most: int = 20) -> "Table":
+def boxes_table(done: Slid, most: int = 20) -> Table:
     """The boxes that are left, the best first."""
-    from rich.table import Table
-
     table = Table("class", "score", "left", "top", "right", "bottom", box=None)
     if done.after is not None and done.after.scores is not None:
         rows = zip(done.after.classes, done.after.scores, done.after.boxes, strict=True)

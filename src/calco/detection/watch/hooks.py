@@ -104,8 +104,10 @@ class Command:
             if program.stderr is not None:
                 program.stderr.close()
         if program.returncode:
-            lines = printable(said[-_READ:].decode("utf-8", "replace")).strip().splitlines()
-            raise Failed(f"ended with {program.returncode}" + (f" ({lines[-1].strip()[:200]})" if lines else ""))
+            lines = said[-_READ:].decode("utf-8", "replace").strip().splitlines()
+            raise Failed(
+                f"ended with {program.returncode}" + (f" ({printable(lines[-1].strip())[:200]})" if lines else "")
+            )
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -1,17 +1,11 @@
 """A watch in the terminal: where the time went, and what was raised."""
 
-from typing import TYPE_CHECKING
-
+from calco.console import Table, cell
 from calco.detection.watch.run import Watched
 
-if TYPE_CHECKING:
-    from rich.table import Table
 
-
-def stages_table(done: Watched) -> "Table":
+def stages_table(done: Watched) -> Table:
     """Seconds and shares of each stage; those that run beside in threads of their own have no share of the whole."""
-    from rich.table import Table
-
     table = Table(title="where the time went", title_style="bold")
     for name in ("stage", "seconds", "ms a frame", "share"):
         table.add_column(name, justify="left" if name == "stage" else "right")
@@ -26,14 +20,12 @@ def stages_table(done: Watched) -> "Table":
         if name not in inside:
             table.add_row(name, f"{seconds:.2f}", f"{1000 * seconds / frames:.1f}", "")
     if len(done.memory) > 1:
-        table.caption = f"memory after each pass: {', '.join(f'{mb:.0f}' for mb in done.memory)} MB"
+        table.caption = cell(f"memory after each pass: {', '.join(f'{mb:.0f}' for mb in done.memory)} MB", style="dim")
     return table
 
 
-def events_table(done: Watched) -> "Table":
+def events_table(done: Watched) -> Table:
     """Events by rule."""
-    from rich.table import Table
-
     table = Table(title="events", title_style="bold")
     table.add_column("rule")
     table.add_column("events", justify="right")

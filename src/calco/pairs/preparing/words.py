@@ -3,8 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from rich.table import Table
-
+from calco.console import Table
 from calco.pairs.manifest import Manifest
 
 _EXAMPLES = 3
@@ -31,7 +30,7 @@ def left_out_table(left_out: Mapping[str, str]) -> Table:
     table.add_column("such as")
     for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
         shown = ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")
-        table.add_row(_plain(reason), str(len(names)), _plain(shown))
+        table.add_row(reason, str(len(names)), shown)
     return table
 
 
@@ -39,8 +38,3 @@ def _without_name(name: str, reason: str) -> str:
     """A reason that is the same for all pictures that it holds for: without the picture's own name or path."""
     last = re.escape(name.rpartition("/")[2])
     return re.sub(rf"\S*{last}\.\w+|^{re.escape(name)}\b", "...", reason) if last else reason
-
-
-def _plain(text: str) -> str:
-    """As it is: brackets in a name are no markup."""
-    return text.replace("[", r"\[")
