@@ -16,12 +16,13 @@ import calco.cli
 from calco.annotations.detections import Detections
 from calco.checking.check import CheckReport, check
 from calco.checking.config import BESIDE, CheckConfig
-from calco.checking.findings import find
-from calco.checking.quick import quick_remarks
+from calco.checking.findings import Inspection, find
+from calco.checking.quick import quick_findings, report_findings
 from calco.checking.survey import survey
 from calco.errors import CalcoError
 from calco.pairs.opening import open_source
 from calco.pairs.palettes import named_palette
+from calco.pairs.recipes import RecipeConfig
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
 from calco.pairs.types import Picture
@@ -197,7 +198,7 @@ def test_boxes_outside_the_picture() -> None:
     items = tuple(Item(key, key, ()) for key in ("beyond", "fine", "outside"))
     source = Source("annotations", "boxes", items, boxed)
     facts = survey(source, named_palette("binary"), 1)
-    found = {f.kind: [case.keys for case in f.cases] for f in find(source, facts, [], {}, "binary")}
+    found = {f.kind: [case.keys for case in f.cases] for f in find(Inspection(source=source, facts=facts))}
     assert found == {"boxes-outside": [("outside",)], "boxes-beyond": [("beyond",)]}
 
 
@@ -251,17 +252,37 @@ def test_what_is_not_used_has_its_reason_and_classes_stay_in_the_command(
     assert "--classesgunknife--drop" in told
 
 
-def test_training_is_warned(write: Write, tmp_path: Path) -> None:
+def test_training_prints_the_findings_of_the_check(
+    write: Write, run: Callable[..., CheckReport], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     learnt, tested = on_both_sides(tmp_path)
     for n in range(40):
         write(f"n{n}.png", photo(n, 64, 64))
     source = open_source(tmp_path / "set")
     splits = split_items(source.items, SplitConfig())
-    assert quick_remarks(source, splits) == []
+    assert quick_findings(source, splits, RecipeConfig()) == ([], 40)
+    assert report_findings(source, splits, SourceConfig()) == []
+    assert capsys.readouterr().err == ""
     write(f"{tested}.png", np.ascontiguousarray(photo(int(learnt[1:]), 64, 64)[:, ::-1]))
-    assert quick_remarks(source, splits)[0].startswith(
-        f"1 picture has a twin on another side of the split ({' = '.join(sorted((learnt, tested)))})"
-    )
+    path = write("n41.png", photo(41, 64, 64))
+    path.write_bytes(path.read_bytes()[:300])
+    source = open_source(tmp_path / "set")
+    config = RecipeConfig(recipe="colorize")
+    found = report_findings(source, split_items(source.items, SplitConfig()), SourceConfig(), asked=config)
+    assert [f.title for f in found] == [f.title for f in run().findings]
+    told = capsys.readouterr().err
+    assert "note: 1 picture cannot be read (n41: " in told
+    assert f"note: 1 picture on more than one side of the split ({tested} = {learnt}: " in told
+    assert f"all findings, with images: calco check {tmp_path / 'set'} --recipe colorize" in told
+
+
+def test_training_prints_what_the_source_left_out(
+    write: Write, pairs: Pairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs(4)
+    write("photo/alone.png", photo(53))
+    calco.cli.main(["train", str(tmp_path / "set"), "--dry-run"])
+    assert "note: 1 file found but not used (photo/alone.png: no partner in sketch)." in capsys.readouterr().err
 
 
 def test_the_check_needs_no_torch() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from calco.checking.config import CheckConfig
-from calco.checking.findings import SEVERITIES, Finding, find
+from calco.checking.finding import SEVERITIES, Finding
+from calco.checking.findings import Inspection, find
 from calco.checking.likeness import find_alike
 from calco.checking.mending import command, drop_rows, group_rows, place_of, table_in_force, write_table
 from calco.checking.survey import Facts, survey
@@ -17,6 +18,7 @@ from calco.files import make_folder, write_json
 from calco.pairs.boxes_play import BoxAugmentConfig
 from calco.pairs.opening import open_source
 from calco.pairs.palettes import named_palette
+from calco.pairs.recipes import AUTOMATIC, RecipeConfig, resolve
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
 
@@ -130,11 +132,12 @@ def check(config: CheckConfig) -> CheckReport:
         raise CalcoError(
             f"--augment plays with pictures with boxes, and this is a source of {source.kind}; leave it out"
         )
-    palette = "binary" if config.segment.palette == "auto" else config.segment.palette
+    recipe = _recipe(config.recipe, source)
     with bar("looking at pictures", len(source.items)) as advance:
-        facts = survey(source, named_palette(palette), config.jobs or os.cpu_count() or 1, advance)
+        facts = survey(source, named_palette(recipe.segment.palette), config.jobs or os.cpu_count() or 1, advance)
     split = splits_of(source.items, config.split)
-    findings = find(source, facts, find_alike(source, facts), split, palette)
+    alike = find_alike(source, facts)
+    findings = find(Inspection(source=source, facts=facts, alike=alike, split=split, recipe=recipe))
     written = {}
     for mend, path in places.items():
         rows = group_rows(source, findings) if mend == "groups" else drop_rows(findings)
@@ -150,6 +153,13 @@ def _with_tables(source: SourceConfig, places: Mapping[str, Path]) -> SourceConf
     """What was mended before stays mended: tables that are to be written anew are read first."""
     found = {mend: str(path) for mend, path in places.items() if path.is_file()}
     return replace(source, groups=source.groups or found.get("groups"), drop=source.drop or found.get("drop"))
+
+
+def _recipe(config: RecipeConfig, source: Source) -> RecipeConfig:
+    """The recipe that training would follow; "auto" where the source leaves it open."""
+    if config.recipe == "auto" and source.recipe is None and source.kind not in AUTOMATIC:
+        return config
+    return resolve(config, source.kind, source.recipe, source.classes)
 
 
 def splits_of(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:

@@ -7,7 +7,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.errors import CalcoError
 from calco.pairs.boxes_play import BoxAugmentConfig
-from calco.pairs.segmenting import SegmentConfig
+from calco.pairs.recipes import RecipeConfig
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
 
@@ -35,8 +35,8 @@ class CheckConfig:
     """Processes that look at pictures; 0 for as many as there are cores."""
 
     source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
+    recipe: Annotated[RecipeConfig, OmitArgPrefixes] = field(default_factory=RecipeConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
-    segment: SegmentConfig = field(default_factory=SegmentConfig)
 
     augment: BoxAugmentConfig = field(default_factory=BoxAugmentConfig)
     """How pictures with boxes are played with, as the page shows them."""

@@ -1,77 +1,56 @@
-"""What is wrong with a set, and what mends it."""
+"""Findings: what would spoil training on a data set. `calco check` lists them, training prints them first."""
 
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final
 
-from calco.annotations.record import COSTS_A_PICTURE
 from calco.checking.alignment import common_shift, mirrored, shifted, swapped
-from calco.checking.labels import FOREIGN
+from calco.checking.finding import SEVERITIES, Case, Finding, counted
+from calco.checking.label_findings import box_findings, mask_findings
 from calco.checking.likeness import Alike
 from calco.checking.survey import Facts, modes
 from calco.checking.twins import clusters
-from calco.pairs.palettes import PALETTES
 from calco.pairs.sources import Source
+from calco.pairs.steps import RecipeConfig
 
-Severity = Literal["must", "should", "note"]
-Mend = Literal["", "groups", "drop", "palette"]
-SEVERITIES: Final[tuple[Severity, ...]] = ("must", "should", "note")
-_OF_ALL: Final = ("order", "unit")  # faults of the whole set
 SMALL: Final = 64
 """Pixels of the shorter side under which a picture is small."""
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One instance of a finding: the entries that it concerns, and what is to be said of them."""
-
-    keys: tuple[str, ...]
-    words: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was found.
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """Everything that was measured of a data set.
 
     Attributes:
-        kind: A short name, such as "twins-across".
-        severity: "must" be mended before training, "should" be looked at, or a "note".
-        title: What it is, with its number.
-        text: Why it matters and what can be done.
-        cases: Where.
-        mend: Which option of the check mends it, or "".
+        source: The data set.
+        facts: Of each entry that was looked at.
+        alike: Entries that show one image.
+        split: Key => "train", "val" or "test".
+        recipe: What is to be learned, resolved; its recipe is "auto" where the source leaves it open.
     """
 
-    kind: str
-    severity: Severity
-    title: str
-    text: str
-    cases: tuple[Case, ...] = field(repr=False)
-    mend: Mend = ""
+    source: Source
+    facts: Sequence[Facts]
+    alike: Sequence[Alike] = ()
+    split: Mapping[str, str] = field(default_factory=dict)
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
 
 
-def find(
-    source: Source, facts: Sequence[Facts], alike: Sequence[Alike], split: Mapping[str, str], palette: str
-) -> list[Finding]:
-    """Everything that is to be said of a set, what must be mended first.
+def find(seen: Inspection) -> list[Finding]:
+    """Return every finding of a data set, what must be fixed first.
 
     Args:
-        source: The set.
-        facts: Of each entry.
-        alike: Entries that show one picture.
-        split: Key => "train", "val" or "test".
-        palette: The name of the palette that masks are held against.
+        seen: What was measured of it: all of it by `calco check`, a part of it before training.
     """
-    group = {item.key: item.group for item in source.items}
+    group = {item.key: item.group for item in seen.source.items}
     found = [
-        *_files(source, facts),
-        *_alike(alike, split, group),
-        *_positions(facts),
-        *_masks(facts, palette),
-        *_boxes(source, facts),
-        *_character(facts),
+        *_files(seen.source, seen.facts),
+        *_alike(seen.alike, seen.split, group),
+        *_positions(seen.facts),
+        *mask_findings(seen.facts, seen.recipe.segment.palette),
+        *box_findings(seen.source, seen.facts),
+        *_character(seen.facts),
     ]
     return sorted((f for f in found if f.cases), key=lambda finding: SEVERITIES.index(finding.severity))
 
@@ -93,17 +72,17 @@ def _files(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     unread = tuple(case for case in left if case.keys[0] in torn)
     left = tuple(case for case in left if case not in unread)
     return [
-        Finding("unreadable", "must", f"{_n(damaged, 'picture')} cannot be read",
+        Finding("unreadable", "must", f"{counted(damaged, 'picture')} cannot be read",
                 "Training passes over them; repair or replace them, or leave them out.", damaged, "drop"),
-        Finding("unreadable-annotations", "must", f"{_n(unread, 'annotation')} cannot be read",
+        Finding("unreadable-annotations", "must", f"{counted(unread, 'annotation')} cannot be read",
                 "What it says is lost, and its picture is not used. Mend it or export it again, or remove it.", unread),
-        Finding("sizes-differ", "must", f"{_n(misfit, 'pair')} whose sides differ in size",
+        Finding("sizes-differ", "must", f"{counted(misfit, 'pair')} whose sides differ in size",
                 "Such a pair cannot be used: crop or resize one of its sides, or leave it out.", misfit, "drop"),
-        Finding("constant", "must", f"{_n(constant, 'entry', 'entries')} with nothing to see",
+        Finding("constant", "must", f"{counted(constant, 'entry', 'entries')} with nothing to see",
                 "A picture of one colour teaches the network to guess.", constant, "drop"),
-        Finding("left-out", "should", f"{_n(left, 'file')} found but not used",
+        Finding("left-out", "should", f"{counted(left, 'file')} found but not used",
                 "A name that stands on one side only is left out; correct the name, or bring its partner.", left),
-        Finding("dropped", "note", f"{_n(by_table, 'entry', 'entries')} left out by a table",
+        Finding("dropped", "note", f"{counted(by_table, 'entry', 'entries')} left out by a table",
                 "Take its line out of the table to use an entry again.", by_table),
     ]  # fmt: skip
 
@@ -126,16 +105,16 @@ def _alike(alike: Sequence[Alike], split: Mapping[str, str], group: Mapping[str,
         )
     across, variants, inside, copies = (tuple(piles[name]) for name in piles)
     return [
-        Finding("twins-across", "must", f"{_n(across, 'picture')} on more than one side of the split",
+        Finding("twins-across", "must", f"{counted(across, 'picture')} on more than one side of the split",
                 "The model is scored on what it has learnt by heart. Put each picture and its twins in one group, "
                 "which stays on one side.", across, "groups"),
-        Finding("variants-across", "must", f"{_n(variants, 'photo')} whose variants the split parts",
+        Finding("variants-across", "must", f"{counted(variants, 'photo')} whose variants the split parts",
                 "Another cut or other colours of a picture that was learnt are no test. Put them in one group.",
                 variants, "groups"),
-        Finding("twins-within", "note", f"{_n(inside, 'picture')} more than once on one side of the split",
+        Finding("twins-within", "note", f"{counted(inside, 'picture')} more than once on one side of the split",
                 "They count more than the others, and may be parted when the set grows: groups hold them together.",
                 inside, "groups"),
-        Finding("copies", "note", f"{_n(copies, 'picture')} more than once, held together already",
+        Finding("copies", "note", f"{counted(copies, 'picture')} more than once, held together already",
                 "Copies of one group stay on one side of the split; each counts.", copies, "groups"),
     ]  # fmt: skip
 
@@ -156,77 +135,15 @@ def _positions(facts: Sequence[Facts]) -> list[Finding]:
     all_moved = common_shift(alignments)
     everywhere = (Case((), f"the targets lie {all_moved} of their inputs"),) if all_moved else ()
     return [
-        Finding("swapped", "must", f"{_n(exchanged, 'pair')} whose sides are exchanged",
+        Finding("swapped", "must", f"{counted(exchanged, 'pair')} whose sides are exchanged",
                 "Exchange the two files (or halves), or leave the pair out.", exchanged, "drop"),
-        Finding("mirrored", "must", f"{_n(turned, 'pair')} with one side mirrored or turned",
+        Finding("mirrored", "must", f"{counted(turned, 'pair')} with one side mirrored or turned",
                 "Mirror one side back, or leave the pair out.", turned, "drop"),
-        Finding("shifted", "should", f"{_n(moved, 'pair')} shifted against each other",
+        Finding("shifted", "should", f"{counted(moved, 'pair')} shifted against each other",
                 "The network learns from pixels that lie on each other, and a shift teaches it to blur: move one "
                 "side, or leave the pair out by hand, with a line in dropped.csv.", moved),
         Finding("all-shifted", "should", "The targets of the whole set are shifted",
                 "Crop both sides so that they lie on each other.", everywhere),
-    ]  # fmt: skip
-
-
-def _masks(facts: Sequence[Facts], palette: str) -> list[Finding]:
-    foreign = [(fact.key, fact.labels) for fact in facts if fact.labels is not None and fact.labels.foreign > FOREIGN]
-    cases = tuple(
-        Case((key,), f"{labels.foreign:.0%} in other colours; its commonest values are "
-                     + ", ".join("(" + ", ".join(map(str, colour)) + ")" if len(colour) > 1 else str(colour[0])
-                                 for colour in labels.colours))
-        for key, labels in foreign
-    )  # fmt: skip
-    remarks = tuple(
-        Case((fact.key,), remark)
-        for fact in facts
-        if fact.labels is not None
-        for remark in fact.labels.remarks
-        if remark.startswith("the mask")
-    )
-    others = ", ".join(name for name in PALETTES if name != palette)
-    many = len(cases) > len(facts) // 2
-    remedy = f"Name the palette they were painted with (--recipe.segment.palette: {others})" if many else "Repaint them"
-    return [
-        Finding("mask-colours", "must", f"{_n(cases, 'mask')} with colours outside the palette {palette}",
-                f"Their pixels would go to the nearest class. {remedy}, or leave them out.", cases, "drop"),
-        Finding("mask-proportions", "should", f"{_n(remarks, 'mask')} of other proportions than the picture",
-                "A mask is stretched over its picture; make sure that it is not cut.", remarks),
-    ]  # fmt: skip
-
-
-def _boxes(source: Source, facts: Sequence[Facts]) -> list[Finding]:
-    """What is wrong with boxes: as they were read, and as the reader of the annotations mended them."""
-    lost: dict[str, list[str]] = {fact.key: list(fact.labels.faults) for fact in facts if fact.labels}
-    odd: dict[str, list[str]] = {
-        fact.key: [remark for remark in fact.labels.remarks if remark.startswith("the box")]
-        for fact in facts
-        if fact.labels
-    }
-    keys = {os.path.relpath(item.paths[0], source.root): item.key for item in source.items if source.problems}
-    stems = {os.path.splitext(os.path.basename(name))[0]: key for name, key in keys.items()}
-    for problem in source.problems:
-        if problem.fault in COSTS_A_PICTURE:
-            continue  # its picture stands among what was left out
-        if problem.fault in _OF_ALL:
-            continue
-        # What could not be read often names its picture without folder and ending, or does not name it at all.
-        key = keys.get(problem.picture) or stems.get(os.path.splitext(os.path.basename(problem.picture))[0])
-        if key and problem.reason.endswith("left out"):
-            lost.setdefault(key, []).append(str(problem))
-        else:
-            odd.setdefault(key or problem.where, []).append(str(problem))
-    wrong, beyond = (
-        tuple(Case((key,), "; ".join(reasons)) for key, reasons in each.items() if reasons) for each in (lost, odd)
-    )
-    of_all = tuple(Case((problem.where,), problem.reason) for problem in source.problems if problem.fault in _OF_ALL)
-    return [
-        Finding("boxes-order", "must", "The boxes are in another order or unit than their format's",
-                "A detector would learn from places where nothing is. Export the annotations again.", of_all),
-        Finding("boxes-outside", "must", f"{_n(wrong, 'picture')} with boxes that cannot be used",
-                "They lie outside it, enclose nothing, or are of no known class: what they mark is lost. Correct the "
-                "annotations, or leave the pictures out.", wrong, "drop"),
-        Finding("boxes-beyond", "should", f"{_n(beyond, 'picture')} with boxes that had to be mended",
-                "They are cut off at the picture's edge, or their corners are put in order.", beyond),
     ]  # fmt: skip
 
 
@@ -237,7 +154,7 @@ def _character(facts: Sequence[Facts]) -> list[Finding]:
         if fact.sides and min(size := min((side.size_wh for side in fact.sides.values()), key=min)) < SMALL
     )
     return [
-        Finding("small", "note", f"{_n(small, 'picture')} of less than {SMALL} pixels",
+        Finding("small", "note", f"{counted(small, 'picture')} of less than {SMALL} pixels",
                 "They are enlarged for training, and blurred by it.", small),
         *_mixed_modes(facts),
     ]  # fmt: skip
@@ -252,15 +169,6 @@ def _mixed_modes(facts: Sequence[Facts]) -> list[Finding]:
         others = tuple(Case((fact.key,), fact.sides[side].mode) for fact in shown if fact.sides[side].mode != usual)
         text = f"{count} are {usual}. The others are brought to the same channels and bits as they are read."
         found.append(
-            Finding("modes", "note", f"{_n(others, side)} of other channels or bits than the most", text, others)
+            Finding("modes", "note", f"{counted(others, side)} of other channels or bits than the most", text, others)
         )
     return found
-
-
-def _n(cases: Sequence[Case], one: str, many: str = "") -> str:
-    """A number with its noun.
-
-    >>> _n((), "picture")
-    '0 pictures'
-    """
-    return f"{len(cases):,} {one if len(cases) == 1 else many or one + 's'}"

@@ -9,12 +9,13 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from calco.checking.config import BESIDE, CheckConfig
-from calco.checking.findings import Finding
+from calco.checking.finding import Finding
 from calco.checking.twins import clusters
 from calco.errors import CalcoError
 from calco.files import atomic_write
 from calco.pairs.curation import DROPPED, GROUPS, read_table
 from calco.pairs.sources import Source, SourceConfig
+from calco.pairs.steps import RecipeConfig
 
 NAMES = {"groups": GROUPS, "drop": DROPPED}
 COLUMNS = {"groups": "group", "drop": "reason"}
@@ -82,10 +83,11 @@ def command(config: CheckConfig, mend: str) -> str:
     folder = Path(config.pictures)
     beside = folder.is_dir() and os.access(folder, os.W_OK)
     source = replace(config.source, drop=None) if mend == "drop" else config.source
-    return check_command(config.pictures, source, OPTIONS[mend], *([] if beside else [NAMES[mend]]))
+    options = [OPTIONS[mend], *([] if beside else [NAMES[mend]])]
+    return check_command(config.pictures, source, *options, recipe=config.recipe)
 
 
-def check_command(pictures: str, source: SourceConfig, *options: str) -> str:
+def check_command(pictures: str, source: SourceConfig, *options: str, recipe: RecipeConfig | None = None) -> str:
     """The command that checks a set, for a shell."""
     usual, words = SourceConfig(), ["calco", "check", pictures]
     for each in fields(SourceConfig):
@@ -93,4 +95,7 @@ def check_command(pictures: str, source: SourceConfig, *options: str) -> str:
         if value != getattr(usual, each.name):
             several = value if isinstance(value, tuple) else (value,)
             words += [f"--{each.name.replace('_', '-')}", *map(str, several)]
+    recipe = recipe or RecipeConfig()
+    words += ["--recipe", recipe.recipe] if recipe.recipe != "auto" else []
+    words += ["--palette", recipe.segment.palette] if recipe.segment.palette != "auto" else []
     return shlex.join([*words, *options])

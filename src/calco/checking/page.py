@@ -10,7 +10,7 @@ import numpy as np
 
 from calco.checking.character import character
 from calco.checking.check import CheckReport
-from calco.checking.findings import Case, Finding
+from calco.checking.finding import Case, Finding
 from calco.checking.glance import grey_of, reduced, sides_of
 from calco.checking.play import play_section
 from calco.errors import CalcoError

@@ -1,65 +1,89 @@
-"""The cheap part of the check, which training runs first: a few seconds, remarks only."""
+"""The findings of `calco check` before training begins, from a look at a part of a large data set."""
 
 import time
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Final
 
-from calco.checking.findings import Case
+from calco.checking.finding import Finding
+from calco.checking.findings import Inspection, find
 from calco.checking.likeness import find_certain
+from calco.checking.mending import check_command
 from calco.checking.survey import Facts, Wanted, look
+from calco.console import say, warn
 from calco.pairs.palettes import named_palette
-from calco.pairs.sources import Item, Source
+from calco.pairs.sources import Item, Source, SourceConfig
+from calco.pairs.steps import RecipeConfig
 from calco.pairs.types import fraction
 
 SECONDS: Final = 3.0
-"""How long pictures are looked at."""
+"""How long entries are looked at, once `LEAST` of them were."""
+LEAST: Final = 64
+"""Entries that are looked at, however long it takes."""
 MOST: Final = 3000
-"""Pictures that are looked at, at most."""
-_KNOWN: Final = ("openmoji", "shards")  # checked when they were made
-_NAMED: Final = 3
+"""Entries that are looked at, at most."""
 
 
-def quick_remarks(source: Source, splits: Mapping[str, Sequence[Item]], seconds: float = SECONDS) -> list[str]:
-    """Sentences on what would spoil the training: twins on both sides of the split, entries that cannot be used.
-
-    Looks at as many entries as the seconds allow, one of training and one kept apart in turn. Changes nothing.
+def report_findings(
+    source: Source,
+    splits: Mapping[str, Sequence[Item]],
+    source_config: SourceConfig,
+    *,
+    recipe: RecipeConfig | None = None,
+    asked: RecipeConfig | None = None,
+) -> list[Finding]:
+    """Print what `calco check` would find, before a training begins.
 
     Args:
-        source: The set.
+        source: The data set.
         splits: Its items by split.
-        seconds: How long it may look.
+        source_config: How it was opened.
+        recipe: What is to be learned, resolved; None where the task has no recipe.
+        asked: The recipe as it was given, for the command that repeats the check.
+
+    Returns:
+        The findings, what must be fixed first.
     """
-    if source.kind in _KNOWN:
+    if source.kind == "openmoji":  # the built-in drawings
         return []
+    findings, seen = quick_findings(source, splits, recipe or RecipeConfig())
+    for finding in findings:
+        (say if finding.severity == "note" else warn)(finding.line())
+    if findings:
+        part = f"{seen:,} of {len(source.items):,} entries were looked at; " if seen < len(source.items) else ""
+        say(f"{part}all findings, with images: {check_command(source.root, source_config, recipe=asked)}")
+    return findings
+
+
+def quick_findings(
+    source: Source, splits: Mapping[str, Sequence[Item]], recipe: RecipeConfig, seconds: float = SECONDS
+) -> tuple[list[Finding], int]:
+    """Return the findings of a data set from a look at a part of it, and the number of entries that were looked at.
+
+    Args:
+        source: The data set.
+        splits: Its items by split; entries of training and others are looked at in turn.
+        recipe: What is to be learned, resolved.
+        seconds: How long it may look, beyond the first `LEAST` entries.
+    """
     split = {item.key: name for name, items in splits.items() for item in items}
-    facts = _looked_at(source, splits, seconds)
-    useless = [Case((fact.key,), fact.error or fact.misfit) for fact in facts if fact.error or fact.misfit]
-    pairs = sorted((min(a.first, a.second), max(a.first, a.second)) for a in find_certain(facts))
-    crossing = [pair for pair in pairs if split[pair[0]] != split[pair[1]]]
-    remarks = []
-    if useless:
-        first = "; ".join(f"{case.keys[0]}: {case.words}" for case in useless[:_NAMED])
-        remarks.append(f"{len(useless)} of {len(facts)} entries that were looked at cannot be used ({first})")
-    if crossing:
-        named = ", ".join(" = ".join(pair) for pair in crossing[:_NAMED])
-        more = ", ..." if len(crossing) > _NAMED else ""
-        pictures = "picture has" if len(crossing) == 1 else "pictures have"
-        where = f"a twin on another side of the split ({named}{more})"
-        remarks.append(f"{len(crossing)} {pictures} {where}, so the scores will be too good")
-    return remarks
+    facts = _looked_at(source, splits, recipe, seconds)
+    seen = Inspection(source=source, facts=facts, alike=find_certain(facts), split=split, recipe=recipe)
+    return find(seen), len(facts)
 
 
-def _looked_at(source: Source, splits: Mapping[str, Sequence[Item]], seconds: float) -> list[Facts]:
+def _looked_at(
+    source: Source, splits: Mapping[str, Sequence[Item]], recipe: RecipeConfig, seconds: float
+) -> list[Facts]:
     """The facts of as many entries as time allows, from both sides of the split."""
     apart = [item for name, items in splits.items() if name != "train" for item in items]
     train = sorted(splits.get("train", ()), key=lambda item: fraction("quick", item.key))
     apart = sorted(apart, key=lambda item: fraction("quick", item.key))[: MOST // 2]
     chosen = [item for both in zip_longest(apart, train) for item in both if item is not None][:MOST]
-    wanted = Wanted(named_palette("auto"))
-    end, facts = time.monotonic() + seconds, []
+    wanted = Wanted(named_palette(recipe.segment.palette))
+    end, facts = time.monotonic() + seconds, list[Facts]()
     for item in chosen:
         facts.append(look(source, wanted, item))
-        if time.monotonic() > end:
+        if len(facts) >= LEAST and time.monotonic() > end:
             break
     return facts

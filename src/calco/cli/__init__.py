@@ -114,9 +114,11 @@ def train(args: list[str]) -> None:
         size="networks' sizes", presets=f"--preset {'|'.join(PRESETS)}: the configuration to start from (pix2pix). ",
     )  # fmt: skip
     if told.dry_run:
+        from calco.checking.quick import report_findings
         from calco.training.setup import open_data, summary
 
         data, config = open_data(told.config)
+        report_findings(data.source, data.splits, config.source, recipe=config.recipe, asked=told.config.recipe)
         told.plan(config, summary(config, data))
         return
     run(told.config, resume=told.resume)

@@ -19,10 +19,12 @@ def train(args: list[str]) -> None:
     told = Training.of(args, train.__doc__, prog="calco detect train", load=load, size="network's size",
                        fresh=lambda _preset: DetectTrainConfig())  # fmt: skip
     if told.dry_run:
+        from calco.checking.quick import report_findings
         from calco.detection.learning.setup import open_boxes
         from calco.detection.learning.train import summary
 
         data, config = open_boxes(told.config)
+        report_findings(data.source, data.splits, config.source)
         told.plan(config, summary(config, data))
         return
     from calco.detection.learning.train import train_detector

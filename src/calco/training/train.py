@@ -6,8 +6,7 @@ from pathlib import Path
 
 import torch
 
-from calco.checking.mending import check_command
-from calco.checking.quick import quick_remarks
+from calco.checking.quick import report_findings
 from calco.console import say, warn
 from calco.errors import CalcoError
 from calco.networks import GeneratorConfig
@@ -59,10 +58,11 @@ def _train(config: TrainConfig, team: Team, *, resume: bool, progress: bool) -> 
     if resume := resume and team.by_the_first(lambda: resumes(config.out)):
         config = _shared_anew(config, team.world)
     config = replace(config, compute=replace(config.compute, processes=team.world))
+    asked = config.recipe
     data, config = open_data(config)
     say(data.source.summary())
-    for remark in quick_remarks(data.source, data.splits) if team.first and not resume else []:
-        warn(f"{remark}; see: {check_command(config.pictures, config.source)}")
+    if team.first and not resume:
+        report_findings(data.source, data.splits, config.source, recipe=config.recipe, asked=asked)
     stem = f"{recipe_title(config.recipe.recipe)}-{Path(config.pictures).name or 'pictures'}"
     folder = team.by_the_first(lambda: run_folder(config.out, stem, resume=resume))
     team.go_on = f"go on from the last checkpoint with: calco train --resume {folder}"

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import torch
 
-from calco.checking.mending import check_command
-from calco.checking.quick import quick_remarks
-from calco.console import say, warn
+from calco.checking.quick import report_findings
+from calco.console import say
 from calco.detection.architectures import build_network
 from calco.detection.choosing import Chosen, choose, parameters
 from calco.detection.learning.config import DetectTrainConfig
@@ -63,8 +62,8 @@ def _train(config: DetectTrainConfig, team: Team, *, resume: bool, progress: boo
     config = replace(config, compute=replace(config.compute, processes=team.world))
     data, config = open_boxes(config)
     say(data.source.summary())
-    for remark in quick_remarks(data.source, data.splits) if team.first and not resume else []:
-        warn(f"{remark}; see: {check_command(config.pictures, config.source)}")
+    if team.first and not resume:
+        report_findings(data.source, data.splits, config.source)
     device = ready_device(config.compute, team)
     # A model that cannot be had is told before a folder is made.
     chosen = _as_before(config, data.classes) if resume else first_network(config, data)

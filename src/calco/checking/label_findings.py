@@ -1,0 +1,77 @@
+"""Findings on what marks the objects of an image: masks and boxes."""
+
+import os
+from collections.abc import Sequence
+from typing import Final
+
+from calco.annotations.record import COSTS_A_PICTURE
+from calco.checking.finding import Case, Finding, counted
+from calco.checking.labels import FOREIGN
+from calco.checking.survey import Facts
+from calco.pairs.palettes import PALETTES
+from calco.pairs.sources import Source
+
+_OF_ALL: Final = ("order", "unit")  # faults of the whole set
+
+
+def mask_findings(facts: Sequence[Facts], palette: str) -> list[Finding]:
+    """Return the findings on masks, read with a palette."""
+    foreign = [(fact.key, fact.labels) for fact in facts if fact.labels is not None and fact.labels.foreign > FOREIGN]
+    cases = tuple(
+        Case((key,), f"{labels.foreign:.0%} in other colours; its commonest values are "
+                     + ", ".join("(" + ", ".join(map(str, colour)) + ")" if len(colour) > 1 else str(colour[0])
+                                 for colour in labels.colours))
+        for key, labels in foreign
+    )  # fmt: skip
+    remarks = tuple(
+        Case((fact.key,), remark)
+        for fact in facts
+        if fact.labels is not None
+        for remark in fact.labels.remarks
+        if remark.startswith("the mask")
+    )
+    others = ", ".join(name for name in PALETTES if name != palette)
+    many = len(cases) > len(facts) // 2
+    remedy = f"Name the palette they were painted with (--palette: {others})" if many else "Repaint them"
+    return [
+        Finding("mask-colours", "must", f"{counted(cases, 'mask')} with colours outside the palette {palette}",
+                f"Their pixels would go to the nearest class. {remedy}, or leave them out.", cases, "drop"),
+        Finding("mask-proportions", "should", f"{counted(remarks, 'mask')} of other proportions than the picture",
+                "A mask is stretched over its picture; make sure that it is not cut.", remarks),
+    ]  # fmt: skip
+
+
+def box_findings(source: Source, facts: Sequence[Facts]) -> list[Finding]:
+    """Return the findings on boxes: as they were read, and as the reader of the annotations corrected them."""
+    lost: dict[str, list[str]] = {fact.key: list(fact.labels.faults) for fact in facts if fact.labels}
+    odd: dict[str, list[str]] = {
+        fact.key: [remark for remark in fact.labels.remarks if remark.startswith("the box")]
+        for fact in facts
+        if fact.labels
+    }
+    keys = {os.path.relpath(item.paths[0], source.root): item.key for item in source.items if source.problems}
+    stems = {os.path.splitext(os.path.basename(name))[0]: key for name, key in keys.items()}
+    for problem in source.problems:
+        if problem.fault in COSTS_A_PICTURE:
+            continue  # its picture stands among what was left out
+        if problem.fault in _OF_ALL:
+            continue
+        # What could not be read often names its picture without folder and ending, or does not name it at all.
+        key = keys.get(problem.picture) or stems.get(os.path.splitext(os.path.basename(problem.picture))[0])
+        if key and problem.reason.endswith("left out"):
+            lost.setdefault(key, []).append(str(problem))
+        else:
+            odd.setdefault(key or problem.where, []).append(str(problem))
+    wrong, beyond = (
+        tuple(Case((key,), "; ".join(reasons)) for key, reasons in each.items() if reasons) for each in (lost, odd)
+    )
+    of_all = tuple(Case((problem.where,), problem.reason) for problem in source.problems if problem.fault in _OF_ALL)
+    return [
+        Finding("boxes-order", "must", "The boxes are in another order or unit than their format's",
+                "A detector would learn from places where nothing is. Export the annotations again.", of_all),
+        Finding("boxes-outside", "must", f"{counted(wrong, 'picture')} with boxes that cannot be used",
+                "They lie outside it, enclose nothing, or are of no known class: what they mark is lost. Correct the "
+                "annotations, or leave the pictures out.", wrong, "drop"),
+        Finding("boxes-beyond", "should", f"{counted(beyond, 'picture')} with boxes that had to be mended",
+                "They are cut off at the picture's edge, or their corners are put in order.", beyond),
+    ]  # fmt: skip
