@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from calco.cli import main
-from calco.crime.database import connect, duckdb_path, public
+from calco.crime.database import connect, duckdb_path
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, Loaded, load
 from crime.loading import DIRTY, ROWS, config, contents
@@ -145,10 +145,6 @@ def test_bad_input_is_one_line_and_leaves_nothing(
 )
 def test_which_file_an_address_means(url: str, file: str | None) -> None:
     assert duckdb_path(url) == (Path(file) if file else None)
-
-
-def test_no_password_is_shown() -> None:
-    assert public("mysql://me:secret@host/db") == "mysql://me:***@host/db"
 
 
 def test_the_verb_prints_counts_that_add_up(sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -89,23 +89,12 @@ def answers(name: str, config: QueryConfig) -> Iterator[Answer]:
     if len(questions) > 1 and config.format != "table" and not config.out:
         raise CalcoError(f"{len(questions)} answers are not one {config.format.upper()}; name a folder: --out FOLDER")
     needs("ibis", "duckdb", "pyarrow")
-    backend = connect(config.source)
+    backend = connect(config.source, memory=config.memory, threads=config.threads)
     try:
-        if backend.name == "duckdb":
-            bound(backend, config.memory, config.threads)
         for question in questions:
-            yield Answer(question, ask(backend, question))
+            yield Answer(question, ask(backend, question, config.source))
     finally:
         backend.disconnect()
-
-
-def bound(backend: Any, memory: str, threads: int) -> None:
-    """Holds DuckDB to some memory and threads."""
-    if memory:
-        backend.raw_sql(f"SET memory_limit = '{memory}'")
-        backend.raw_sql("SET preserve_insertion_order = false")
-    if threads:
-        backend.raw_sql(f"SET threads = {threads}")
 
 
 def rebuilt(config: QueryConfig) -> Rebuilt | None:

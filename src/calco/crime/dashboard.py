@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from tyro.conf import arg
 
 from calco import __version__
+from calco.addresses import redact_address
 from calco.crime.charts import CHARTS
 from calco.crime.cubes import Cube, cubes
 from calco.crime.database import DEFAULT, connect
@@ -73,7 +74,7 @@ def read(url: str) -> Cube:
     Raises:
         CalcoError: When it cannot be read, or holds neither robberies nor crimes.
     """
-    from calco.crime.database import public, reason
+    from calco.crime.database import reason
 
     needs("ibis", "duckdb", "pyarrow")
     backend = connect(url)
@@ -82,11 +83,11 @@ def read(url: str) -> Cube:
     except CalcoError:
         raise
     except Exception as error:  # each database has errors of its own
-        raise CalcoError(f"{public(url)} cannot be added up: {reason(error)}") from error
+        raise CalcoError(f"{redact_address(url)} cannot be added up: {reason(error, url)}") from error
     finally:
         backend.disconnect()
     if not found["robberies"][-1] and not found["crimes"][-1]:
-        raise CalcoError(f"{public(url)} holds neither robberies nor crimes; fill it with: calco crime load")
+        raise CalcoError(f"{redact_address(url)} holds neither robberies nor crimes; fill it with: calco crime load")
     return found
 
 

@@ -11,18 +11,22 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import ParseResult, unquote, urlparse
 
+from calco.addresses import redact_address, redact_text
 from calco.crime.extra import needs
 from calco.errors import CalcoError, printable
 
 DEFAULT: Final = "duckdb:///crime.duckdb"
 _MARIADB_SCHEMES: Final = ("mysql", "mariadb")
+_POSTGRES_SCHEMES: Final = ("postgres", "postgresql")
 _FILES: Final = (".duckdb", ".ddb", ".db")
-
-
-def public(url: str) -> str:
-    """The URL without its password."""
-    parts = urlparse(url)
-    return url.replace(f":{parts.password}@", ":***@", 1) if parts.password else url
+# A database may come from anybody, with views that read this machine's files or load a library: none of it runs.
+_CLOSED: Final[dict[str, Any]] = {
+    "enable_external_access": False,
+    "autoload_known_extensions": False,
+    "autoinstall_known_extensions": False,
+    "allow_community_extensions": False,
+    "allow_persistent_secrets": False,
+}
 
 
 def duckdb_path(url: str) -> Path | None:
@@ -35,26 +39,28 @@ def duckdb_path(url: str) -> Path | None:
         if Path(url).suffix.lower() in _FILES:
             return Path(url)
         raise CalcoError(
-            f"{url} is no database; give a file that ends in .duckdb, or a URL such as {DEFAULT} or "
+            f"{redact_address(url)} is no database; give a file that ends in .duckdb, or a URL such as {DEFAULT} or "
             "mysql://USER:PASSWORD@HOST:3306/DATABASE"
         )
     if not url.startswith("duckdb://"):
         return None
     rest = unquote(url.removeprefix("duckdb://"))
     if not rest.strip("/"):
-        raise CalcoError(f"{url} names no file; such as {DEFAULT}")
+        raise CalcoError(f"{redact_address(url)} names no file; such as {DEFAULT}")
     if rest.startswith("/") and not rest.startswith("//"):
         absolute = Path(rest)
         return absolute if absolute.parent != Path("/") and absolute.parent.is_dir() else Path(rest[1:])
     return Path(rest.replace("//", "/", 1))
 
 
-def connect(url: str, *, read_only: bool = True) -> Any:
-    """The Ibis backend of a database.
+def connect(url: str, *, read_only: bool = True, memory: str = "", threads: int = 0) -> Any:
+    """Return the Ibis backend of a database, which reads and runs nothing of this machine beside it.
 
     Args:
         url: A file, or a URL.
-        read_only: For DuckDB: others may read at the same time.
+        read_only: For DuckDB and SQLite: the file must exist; of DuckDB's others may read at the same time.
+        memory: The most that DuckDB may take, such as 4GB; empty for its own limit.
+        threads: DuckDB's threads; 0 for as many as there are cores.
 
     Raises:
         CalcoError: When it cannot be reached, with the reason and the remedy.
@@ -64,17 +70,73 @@ def connect(url: str, *, read_only: bool = True) -> Any:
 
     path = duckdb_path(url)
     if path is not None:
-        if read_only and not path.is_file():
-            raise CalcoError(f"there is no database {path}; make it with: calco crime load --to {path}")
-        if not path.parent.is_dir():
-            raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
+        _check_file(path, read_only=read_only)
         with told(url):
-            return ibis.duckdb.connect(path, read_only=read_only)
-    parts = urlparse(url)
+            return _duckdb(ibis, path, read_only=read_only, memory=memory, threads=threads)
+    parts = _parts(url)
+    if parts.scheme == "sqlite":
+        file = Path(unquote(parts.netloc + parts.path))
+        _check_file(file, read_only=read_only)
+        with told(url):
+            return _sqlite(ibis, file)
     if parts.scheme in _MARIADB_SCHEMES:
         return _mariadb(ibis, url, parts)
+    # Ibis takes "+" in a password for a space, and leaves %40 in a user's name as it stands.
+    login = {"user": parts.username, "password": parts.password} if parts.scheme in _POSTGRES_SCHEMES else {}
     with told(url):
-        return ibis.connect(url)
+        return ibis.connect(url, **{name: unquote(value) for name, value in login.items() if value})
+
+
+def _check_file(path: Path, *, read_only: bool) -> None:
+    if read_only and not path.is_file():
+        raise CalcoError(f"there is no database {path}; make it with: calco crime load --to {path}")
+    if not path.parent.is_dir():
+        raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
+
+
+def _duckdb(ibis: Any, path: Path, *, read_only: bool, memory: str, threads: int) -> Any:
+    bounds: dict[str, Any] = {"memory_limit": memory, "preserve_insertion_order": False} if memory else {}
+    if threads:
+        bounds["threads"] = threads
+    # Absolute: "md:a.duckdb" is a file here, and no database in a cloud.
+    backend = ibis.duckdb.connect(path.absolute(), read_only=read_only, **bounds, **_CLOSED)
+    backend.con.execute("SET lock_configuration = true")
+    return backend
+
+
+def _sqlite(ibis: Any, path: Path) -> Any:
+    import sqlite3
+
+    def authorize(action: int, first: str | None, second: str | None, *_place: str | None) -> int:
+        loads = action == sqlite3.SQLITE_FUNCTION and "load_extension" in (first, second)
+        return sqlite3.SQLITE_DENY if loads or action == sqlite3.SQLITE_ATTACH else sqlite3.SQLITE_OK
+
+    backend = ibis.sqlite.connect(path.absolute())
+    backend.con.execute("PRAGMA trusted_schema = OFF")
+    backend.con.set_authorizer(authorize)
+    return backend
+
+
+def _parts(url: str) -> ParseResult:
+    """The parts of a URL.
+
+    Raises:
+        CalcoError: When it is not one, as where a password holds what only percent signs can express.
+    """
+    try:
+        parts = urlparse(url)
+        valid = parts.port is None or bool(parts.hostname)
+        if parts.scheme != "sqlite":
+            pieces = parts.query.split("&") if parts.query else []
+            valid = valid and not parts.fragment and "@" not in parts.path and all("=" in piece for piece in pieces)
+    except ValueError:  # no number for a port, or a bracket that opens no address of IPv6
+        valid = False
+    if not valid:
+        raise CalcoError(
+            f"{redact_address(url)} is not a valid address; it has the form SCHEME://USER:PASSWORD@HOST:PORT/DATABASE, "
+            "where user and password hold / ? # [ ] @ : % as %2F %3F %23 %5B %5D %40 %3A %25"
+        )
+    return parts
 
 
 def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
@@ -85,9 +147,14 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
             "MariaDB needs mysqlclient; install it: apt-get install libmariadb-dev pkg-config gcc python3-dev, then "
             "pip install 'calco[mariadb]'"
         ) from error
-    database = parts.path.strip("/")
+    shown = redact_address(url)
+    if parts.query:
+        raise CalcoError(
+            f"{shown}: options behind ? are not used for MariaDB; the form is mysql://USER:PASSWORD@HOST:3306/DATABASE"
+        )
+    database = unquote(parts.path.strip("/"))
     if not database:
-        raise CalcoError(f"{public(url)} names no database; add it at the end: {public(url).rstrip('/')}/crime")
+        raise CalcoError(f"{shown} names no database; add it at the end: {shown.rstrip('/')}/crime")
     with told(url), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unable to set session timezone")  # the tables hold dates, not times
         return ibis.mysql.connect(
@@ -98,6 +165,7 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
             database=database,
             charset="utf8mb4",
             connect_timeout=10,
+            local_infile=0,  # otherwise a server may ask for any file of this machine
         )
 
 
@@ -109,18 +177,23 @@ def told(url: str, doing: str = "use") -> Iterator[None]:
     except (CalcoError, KeyboardInterrupt):
         raise
     except Exception as error:
-        raise CalcoError(f"cannot {doing} {public(url)}: {reason(error)}{_remedy(error)}") from error
+        raise CalcoError(f"cannot {doing} {redact_address(url)}: {reason(error, url)}{_remedy(error)}") from error
 
 
-def reason(error: Exception) -> str:
-    """A driver's error in one line."""
+def reason(error: Exception, url: str) -> str:
+    """A driver's error in one line, without the passwords of the database's URL."""
     if missing := re.search(r"Failed to import the (\w+) backend due to missing", str(error)):
         extra = "calco[postgres]" if missing[1] == "postgres" else f"ibis-framework[{missing[1]}]"
         return f"Ibis lacks the driver of {missing[1]}; install it: pip install '{extra}'"
     if "not a valid DuckDB" in str(error):
         return "it is no DuckDB database; choose another file"
     words = error.args[1] if len(error.args) > 1 and isinstance(error.args[0], int) else error
-    return printable(" ".join(str(words).split()))[:300] or type(error).__name__
+    if "file system operations are disabled" in str(words) or "external extensions is disabled" in str(words):
+        return (
+            "a view or a macro in it reads files or loads extensions of this machine, which is not allowed; use a "
+            "database that calco crime load made"
+        )
+    return printable(" ".join(redact_text(str(words), url).split()))[:300] or type(error).__name__
 
 
 _REFUSALS: Final = {  # what databases say that give no numbers for it

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tyro.conf import arg
 
+from calco.addresses import redact_address
 from calco.crime.database import DEFAULT, connect
 from calco.crime.extra import needs
 from calco.crime.queries import Held, fetched
@@ -209,7 +210,8 @@ def forecast(config: ForecastConfig) -> Forecasts:
     done = Forecasts()
     if not counts:
         raise CalcoError(
-            f"{config.source} holds no robbery with a date; fill it with: calco crime load --robberies FILE"
+            f"{redact_address(config.source)} holds no robbery with a date; fill it with: "
+            "calco crime load --robberies FILE"
         )
     first, last = min(when for _, when in counts), max(when for _, when in counts)
     periods = last - first + 1

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from calco.crime.database import DEFAULT, duckdb_path, public
+from calco.addresses import redact_address
+from calco.crime.database import DEFAULT, duckdb_path
 from calco.crime.extra import needs
 from calco.crime.gazetteer import gazetteer
 from calco.crime.robberies import Cleaned, Reject, clean_robberies, is_workbook, read_kinds, robbery_rows
@@ -150,7 +151,7 @@ class _Loading:
     def __init__(self, config: LoadConfig, progress: Progress) -> None:
         self.config, self.progress = config, progress
         self.today = datetime.now(UTC).date()
-        self.done = Loaded(to=public(config.to))
+        self.done = Loaded(to=redact_address(config.to))
         self.renamed = dict(pair.split("=", 1) for pair in config.columns)
         self.kinds, self.robberies = Cleaned(), Cleaned()
         self.rejected = 0

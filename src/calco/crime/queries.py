@@ -241,12 +241,13 @@ def named(name: str) -> list[Question]:
     return found
 
 
-def ask(backend: Any, question: Question) -> "pa.Table":
+def ask(backend: Any, question: Question, url: str = "") -> "pa.Table":
     """The answer of a database.
 
     Args:
         backend: An Ibis backend that holds the tables.
         question: One of `QUESTIONS`.
+        url: The database's, whose passwords no error shows.
 
     Raises:
         CalcoError: When the database cannot answer.
@@ -261,7 +262,7 @@ def ask(backend: Any, question: Question) -> "pa.Table":
         raise
     except Exception as error:  # each database has errors of its own
         raise CalcoError(
-            f"the database cannot answer question {question.number} ({question.name}): {reason(error)}"
+            f"the database cannot answer question {question.number} ({question.name}): {reason(error, url)}"
         ) from error
 
 

@@ -4,7 +4,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from calco.crime.database import connect, public, told
+from calco.addresses import redact_address
+from calco.crime.database import connect, told
 from calco.crime.schema import TABLES, quoting
 from calco.errors import CalcoError
 
@@ -57,7 +58,7 @@ def open_store(url: str) -> Store:
     if backend.name == "duckdb":
         return _DuckDB(backend, url)
     if not all(hasattr(backend.con, name) for name in ("cursor", "commit", "rollback")):
-        raise CalcoError(_ALL_OR_NOTHING.format(url=public(url), name=backend.name))
+        raise CalcoError(_ALL_OR_NOTHING.format(url=redact_address(url), name=backend.name))
     return _Server(backend, url)
 
 
@@ -141,7 +142,7 @@ class _Server:
         self.con.rollback()
         if self.ask(f"SELECT {key} FROM {table} WHERE {key} = -1"):
             self.run(f"DELETE FROM {table} WHERE {key} = -1")
-            raise CalcoError(_ALL_OR_NOTHING.format(url=public(self.url), name=self.dialect))
+            raise CalcoError(_ALL_OR_NOTHING.format(url=redact_address(self.url), name=self.dialect))
 
     def put(self, table: str, rows: "pa.Table") -> None:
         import pyarrow as pa
