@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calco.errors import CalcoError
+from calco.pairs.declared import SPLITS
 from calco.pairs.sources import Item
 from calco.pairs.splits import SplitConfig, split_items, split_of
 
@@ -53,10 +54,45 @@ def test_the_folder_s_own_splits_win() -> None:
     assert 3 <= len(without["val"]) <= 21
 
 
-def test_a_group_that_the_folder_cuts_in_two_stays_whole() -> None:
+def test_what_is_declared_test_is_never_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
     crossing = [Item("train/1", "same", ("1",), "train"), Item("test/1", "same", ("2",), "test")]
-    split = split_items(crossing + items([f"a{i}" for i in range(9)], "train"), CONFIG)
-    assert len({by_key(split)[item.key] for item in crossing}) == 1
+    crossing += [Item("train/2", "other", ("3",), "train"), Item("val/2", "other", ("4",), "val")]
+    split = by_key(split_items(crossing + items([f"a{i}" for i in range(9)], "train"), CONFIG))
+    assert split["test/1"] == "test"
+    assert split["val/2"] == "val"
+    assert split.keys().isdisjoint({"train/1", "train/2"})
+    assert sum(name == "train" for name in split.values()) == 27  # validation is declared: none is taken from training
+    said = capsys.readouterr().err
+    assert "2 pictures are left out" in said
+    assert "train/1 (test/1)" in said
+
+
+def test_what_is_not_declared_is_split_off_from_training_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    declared = items([f"a{i}" for i in range(30)], "train") + items(["b"], "test")
+    split = split_items(declared, CONFIG)
+    said = capsys.readouterr().err
+    assert [item.key for item in split["test"]] == ["b/0", "b/1", "b/2"]
+    assert "90 train, 3 test" in said
+    assert f"no validation: {len(split['val'])} are kept from training" in said
+    split = split_items(items([f"a{i}" for i in range(30)], "train") + items(["b"], "val"), CONFIG)
+    assert [len(split[name]) for name in SPLITS] == [90, 3, 0]
+    assert "no test" in capsys.readouterr().err
+
+
+def test_undeclared_items_beside_a_declared_test_are_for_training_and_validation() -> None:
+    split = split_items(items([f"a{i}" for i in range(60)]) + items(["b"], "test"), CONFIG)
+    assert {item.group for item in split["test"]} == {"b"}
+    assert len(split["train"]) + len(split["val"]) == 180
+    assert 3 <= len(split["val"]) <= 45
+
+
+@pytest.mark.parametrize(
+    ("train", "held", "what"), [(0, ["val", "test"], "train"), (1, ["test"], "validate"), (0, ["test"], "train")]
+)
+def test_declared_splits_that_leave_nothing(train: int, held: list[str], what: str) -> None:
+    chosen = [item for split in held for item in items([f"{split}{i}" for i in range(9)], split)]
+    with pytest.raises(CalcoError, match=f"declares leave no picture to {what} on"):
+        split_items(items(["a", "b"][:train], "train") + chosen, CONFIG)
 
 
 @pytest.mark.parametrize("count", [0, 1])

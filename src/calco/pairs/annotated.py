@@ -1,6 +1,5 @@
 """Pictures with boxes or outlines as a source: the recipe `segment` learns to draw who is where."""
 
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +15,8 @@ from calco.annotations.record import COSTS_A_PICTURE, Annotations, Record
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.files import list_files
-from calco.pairs.layout import SPLITS, key_of, nothing_in
+from calco.pairs.declared import split_named
+from calco.pairs.layout import key_of, nothing_in
 from calco.pairs.parts import role_of
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
@@ -138,8 +138,7 @@ def _items(records: dict[str, Record], start: str) -> tuple[tuple[Item, ...], tu
 
 def _split(key: str) -> str | None:
     """The split that a folder on the way is named after, such as train2017."""
-    folders = (re.sub(r"[0-9]+$", "", part.lower()) for part in key.split("/")[:-1])
-    return next((SPLITS[name] for name in folders if name in SPLITS), None)
+    return next(filter(None, map(split_named, key.split("/")[:-1])), None)
 
 
 def _backgrounds(pictures: Pictures, records: Collection[str], labels: Path) -> Iterator[Record]:

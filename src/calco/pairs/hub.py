@@ -14,8 +14,8 @@ from calco.errors import CalcoError
 from calco.files import explain
 from calco.images import Image
 from calco.pairs.curation import MAX_COMPARED, equal_parts
+from calco.pairs.declared import split_named
 from calco.pairs.folders import as_mask
-from calco.pairs.layout import SPLITS
 from calco.pairs.parts import role_of
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
@@ -58,7 +58,7 @@ def open_hub(name: str, config: SourceConfig) -> Source:
     elif config.direction == "BtoA":
         raise CalcoError(f"{name} has no direction BtoA, with {' and '.join(columns)} alone; leave --direction out")
     parts = _Parts({split: _undecoded(table, columns) for split, table in tables.items()}, columns)
-    own = {split: SPLITS[split] for split in tables if split in SPLITS}
+    own = {split: split_named(split) for split in tables}
     own = own if len(own) == len(tables) > 1 else {}
     items = [
         Item(f"{split}/{row:0{len(str(len(table)))}d}", "", (), own.get(split), (number, row))

@@ -6,21 +6,14 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from calco import images
 from calco.errors import CalcoError, printable
 from calco.files import Listing, explain, list_files
+from calco.pairs.declared import LeftOut, split_named
 from calco.pairs.frames import is_film
 from calco.pairs.parts import Side, role_of, which_parts
 from calco.pairs.sources import Item, SourceConfig
-
-LeftOut = list[tuple[str, str]]  # name, reason
-
-SPLITS: Final[dict[str, str]] = {
-    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
-    "testing": "test",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +148,7 @@ def _folders(relative: str) -> tuple[str, ...]:
 
 def splits_by_folder(names: set[str]) -> dict[str, str]:
     """Folder name => split, when all pictures lie in folders that are named after at least two splits."""
-    found = {name: SPLITS[name.lower()] for name in names if name.lower() in SPLITS}
+    found = {name: split for name in names if (split := split_named(name))}
     return found if len(found) == len(names) and len(set(found.values())) > 1 else {}
 
 

@@ -22,7 +22,7 @@ from calco import images
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.pairs import remote
-from calco.pairs.layout import SPLITS
+from calco.pairs.declared import SPLIT_NAMES
 from calco.pairs.manifest import INDEX, MANIFEST, SETTINGS, Index, Manifest, load_index, load_manifest
 from calco.pairs.recipes import draws_classes
 from calco.pairs.samples import PARTS, Found, Strangers, put_pair
@@ -148,7 +148,7 @@ def _split_of(place: str) -> str | None:
     """The split that the name of a tar file, or of its folder, begins with."""
     path = PurePosixPath(place)
     words = (re.match("[a-zA-Z]*", name) for name in (path.name, path.parent.name))
-    return next((SPLITS[word[0].lower()] for word in words if word and word[0].lower() in SPLITS), None)
+    return next((SPLIT_NAMES[word[0].lower()] for word in words if word and word[0].lower() in SPLIT_NAMES), None)
 
 
 def _add_indexed(found: Found, index: Index, place: str) -> None:

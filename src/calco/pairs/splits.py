@@ -1,13 +1,15 @@
-"""Training, validation and test: by a hash of the group, so that they stand when pictures are added."""
+"""Training, validation and test: as the data set declares them, else by a hash of the group."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from calco.console import warn
+from calco.console import say, warn
 from calco.errors import CalcoError
+from calco.pairs.declared import SPLITS
 from calco.pairs.sources import Item
 from calco.pairs.types import fraction
 
@@ -40,14 +42,19 @@ def split_of(group: str, config: SplitConfig) -> str:
 
 
 def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[Item]]:
-    """Items by split; a folder's own splits win.
+    """Items by split: the declared split (`Item.split`) where there is one, else by the hash of the group.
+
+    What is declared validation or test is never trained on: an item that is declared otherwise than the rest of its
+    group (a copy of a test image in the training folder) is in no split. Where no validation is declared, the hash
+    takes it from training. Both are reported in one line. Items that declare nothing beside others that do are shared
+    out among training and the splits that are not declared.
 
     Training and validation are never empty: where the hash leaves one so, the next group in the hash's order moves. Of
     a film that is divided into blocks each side gets its share by itself, so that other films change nothing; frames
     too near to those of another side are in no split, and that is said.
 
     Raises:
-        CalcoError: When there are fewer than two groups, or the frames of films are too few to be parted.
+        CalcoError: When there are fewer than two groups, or nothing is left for training or validation.
     """
     items = list(items)
     groups = sorted({item.group for item in items}, key=lambda group: fraction("split", group))
@@ -61,28 +68,90 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
     films = _films(items)
     for film in films:
         chosen |= _of_blocks(film, config)
-    chosen |= _own_splits(items, chosen)
+    declared = _declared(items)
+    chosen = _with_declared(chosen, declared)
+    fixed = {group for group, split in declared.items() if split != "train"}
     if config.validation > 0 and "val" not in chosen.values():
-        _move(groups, chosen, ("train", "test"), "val")
+        _move([group for group in groups if group not in fixed], chosen, ("train", "test"), "val")
     if "train" not in chosen.values():
-        _move(groups[::-1], chosen, ("val", "test"), "train")
+        _move([group for group in groups[::-1] if group not in fixed], chosen, ("val", "test"), "train")
     result: dict[str, list[Item]] = {"train": [], "val": [], "test": []}
     near = {item.key for film in films for item in _too_near(film, chosen)}
+    crossing = {item.key for item in items if _crosses(item, declared)}
     for item in items:
-        if item.key not in near:
+        if item.key not in near and item.key not in crossing:
             result[chosen[item.group]].append(item)
+    _report_declared(items, declared, crossing, result)
     if near:
         warn(
             f"{len(near)} frames are left out: they lie within {_seconds(films)} s of frames on another side of the "
             "split"
         )
-        if not result["train"] or (config.validation > 0 and not result["val"]):
-            what = "validate" if result["train"] else "train"
-            raise CalcoError(
-                f"no frame is left to {what} on, since {len(near)} are too near to those of another side; take more of "
-                "the frames (--frames 1), or more films"
-            )
+    for split in ("train", "val") if config.validation > 0 else ("train",):
+        if not result[split]:
+            raise CalcoError(_empty(split, len(near)))
     return result
+
+
+def _declared(items: Iterable[Item]) -> dict[str, str]:
+    """The declared split of each group; of several the one that is kept furthest from training."""
+    declared: dict[str, str] = {}
+    for item in items:
+        if item.split:
+            declared[item.group] = max(declared.get(item.group, "train"), item.split, key=SPLITS.index)
+    return declared
+
+
+def _with_declared(hashed: Mapping[str, str], declared: Mapping[str, str]) -> dict[str, str]:
+    """The split of each group: the hash fills the splits that nothing declares, and takes no test from training."""
+    named = set(declared.values())
+    chosen = {group: "train" if split in named else split for group, split in hashed.items()}
+    for group, split in declared.items():
+        validates = split == "train" and "val" not in named and hashed[group] == "val"
+        chosen[group] = "val" if validates else split
+    return chosen
+
+
+def _crosses(item: Item, declared: Mapping[str, str]) -> bool:
+    """Whether the item's group is declared validation or test, and the item itself is not."""
+    return declared.get(item.group, "train") != "train" and item.split != declared[item.group]
+
+
+def _report_declared(
+    items: Sequence[Item], declared: Mapping[str, str], crossing: Collection[str], result: Mapping[str, Sequence[Item]]
+) -> None:
+    """Reports what is declared, what was not and is split off, and what no split can hold."""
+    if not declared:
+        return
+    counts = Counter(item.split for item in items if item.split)
+    said = ", ".join(f"{counts[name]} {name}" for name in SPLITS if counts[name])
+    if "val" not in counts and result["val"]:
+        said += f"; it declares no validation: {len(result['val'])} are kept from training for it"
+    if "test" not in counts and not result["test"]:
+        said += "; it declares no test: calco evaluate scores on validation"
+    say(f"the data set declares its splits: {said}")
+    if crossing:
+        first = min(crossing)
+        group = next(item.group for item in items if item.key == first)
+        other = next(item for item in items if item.group == group and item.key not in crossing)
+        warn(
+            f"{len(crossing)} pictures are left out: they are copies of pictures that are declared {other.split}, or "
+            f"in one group with them, such as {first} ({other.key})"
+        )
+
+
+def _empty(split: str, near: int) -> str:
+    """Why a split is empty, and what to do."""
+    what = "train" if split == "train" else "validate"
+    if near:
+        return (
+            f"no frame is left to {what} on, since {near} are too near to those of another side; take more of the "
+            "frames (--frames 1), or more films"
+        )
+    return (
+        f"the splits that the data set declares leave no picture to {what} on; declare some, or name the folder of the "
+        "pictures that are to be split"
+    )
 
 
 def _films(items: Iterable[Item]) -> list[list[Item]]:
@@ -133,20 +202,6 @@ def _seconds(films: list[list[Item]]) -> str:
     """Such as "2" or "0.75 to 5"."""
     gaps = sorted({film[0].when[1] for film in films})
     return f"{gaps[0]:g}" if len(gaps) == 1 else f"{gaps[0]:g} to {gaps[-1]:g}"
-
-
-def _own_splits(items: list[Item], hashed: dict[str, str]) -> dict[str, str]:
-    """The splits that the folder names; where it names no validation, the hash takes it from the training pictures."""
-    named = {item.split for item in items}
-    folder: dict[str, str] = {}
-    # One group on two sides would leak: it stays whole where it is seen first.
-    moved = [item for item in items if item.split and folder.setdefault(item.group, item.split) != item.split]
-    if moved:
-        first = f"{moved[0].key} goes to {folder[moved[0].group]} with the group {moved[0].group}"
-        warn(f"{len(moved)} pictures lie in another split's folder than the rest of their group; {first}")
-    if "val" in named:
-        return folder
-    return {group: "val" if split == "train" and hashed[group] == "val" else split for group, split in folder.items()}
 
 
 def _move(groups: list[str], chosen: dict[str, str], sources: tuple[str, ...], split: str) -> None:

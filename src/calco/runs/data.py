@@ -58,7 +58,10 @@ class RunData(Generic[D]):
     def left_out(self) -> dict[str, str]:
         """Every picture that was not used, and why."""
         damaged = self.train.damaged | self.validation.damaged
-        return dict(self.source.left_out) | {key: damaged[key] for key in sorted(damaged)}
+        used = {item.key for items in self.splits.values() for item in items}
+        unsplit = {item.key: "too near to another split, or in a group with it" for item in self.source.items}
+        unsplit = {key: reason for key, reason in unsplit.items() if key not in used}
+        return dict(self.source.left_out) | unsplit | {key: damaged[key] for key in sorted(damaged)}
 
 
 def whole_path(path: str | None) -> str | None:
