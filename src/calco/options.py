@@ -217,7 +217,7 @@ def translate(
 def export(
     model: Model,
     /,
-    to: Literal["onnx", "openvino", "torchscript"] = "onnx",
+    to: Literal["onnx", "openvino"] = "onnx",
     out: str | None = None,
     precision: Literal["fp32", "bf16", "int8"] = "fp32",
     pictures: str | None = None,
@@ -227,8 +227,8 @@ def export(
 
     Args:
         model: A run or a model folder.
-        to: What reads it: ONNX Runtime (and browsers), OpenVINO, or torch without Calco.
-        out: The file; by default the model's name in the present folder, ending in .onnx, .zip or .pt.
+        to: What reads it: ONNX Runtime (and browsers), or OpenVINO.
+        out: The file; by default the model's name in the present folder, ending in .onnx or .zip.
         precision: What the network computes in; int8 is calibrated on pictures of the training.
         pictures: What it is tried on; by default the pictures of the training.
         licence: Under which the model may be used; stands in the file.

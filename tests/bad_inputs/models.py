@@ -1,6 +1,5 @@
 """Models of other programs, damaged ones, and ones that would do harm."""
 
-import json
 import zipfile
 from pathlib import Path
 
@@ -18,27 +17,25 @@ def foreign_onnx(folder: Path) -> None:
     file("m.onnx", helper.make_model(graph).SerializeToString())(folder)
 
 
-def sly_torchscript(folder: Path) -> None:
-    """A file whose code would read another file."""
-    with zipfile.ZipFile(folder / "m.pt", "w") as archive:
-        archive.writestr(
-            "m/code/__torch__/sly.py", 'def forward(self):\n  return torch.from_file("/etc/passwd", False, 9)\n'
-        )
-        archive.writestr("m/extra/calco.json", DESCRIPTION)
+def onnx_with_weights_elsewhere(folder: Path) -> None:
+    """A model whose node takes its values from another file."""
+    try:
+        from onnx import AttributeProto, TensorProto, helper
+    except ImportError as error:
+        raise Impossible("onnx is missing") from error
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="../secret.bin")
+    node = helper.make_node("Constant", [], ["y"])
+    node.attribute.append(AttributeProto(name="value", type=AttributeProto.TENSOR, t=tensor))
+    side = helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])
+    file("m.onnx", helper.make_model(helper.make_graph([node], "g", [], [side])).SerializeToString())(folder)
 
 
-DESCRIPTION = json.dumps(
-    {
-        "format": 1,
-        "calco": "0.1.0",
-        "kind": "torchscript",
-        "precision": "fp32",
-        "model": {
-            "generator": {}, "recipe": {"recipe": "aligned"}, "jitter": {}, "in_channels": 3, "out_channels": 3,
-            "format": 1,
-        },
-    }
-)  # fmt: skip
+def zip_bomb(folder: Path) -> None:
+    """A file of kilobytes that unpacks to much more."""
+    with zipfile.ZipFile(folder / "m.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("model.xml", "model.bin"):
+            archive.writestr(name, bytes(1 << 22))
 
 
 CASES = (
@@ -48,10 +45,12 @@ CASES = (
         command=TRANSLATE.format("m.onnx"), says=("not written by calco export",)),
     Bad("a zip file that holds no model", file("m.zip", b"PK\x05\x06" + bytes(18)), code=2,
         command=TRANSLATE.format("m.zip"), says=("no OpenVINO model",)),
-    Bad("a picture named as a TorchScript file", file("m.pt", encoded("PNG")), code=2,
-        command=TRANSLATE.format("m.pt"), says=("no TorchScript",)),
-    Bad("a TorchScript file whose code reads a file", sly_torchscript, code=2,
-        command=TRANSLATE.format("m.pt"), says=("its code calls from_file",)),
+    Bad("an ONNX file with weights in another file", onnx_with_weights_elsewhere, code=2,
+        command=TRANSLATE.format("m.onnx"), says=("its weights lie in other files",)),
+    Bad("a compressed zip file as a model", zip_bomb, code=2,
+        command=TRANSLATE.format("m.zip"), says=("compressed",)),
+    Bad("a TorchScript file", file("m.pt", encoded("PNG")), code=2,
+        command=TRANSLATE.format("m.pt"), says=("may run code", "ONNX")),
     Bad("a model of which nothing is there", file("nothing", b""), code=2,
         command="export nowhere", says=("there is no nowhere",)),
     Bad("an exported model to be exported", file("m.onnx", b"x"), code=2,

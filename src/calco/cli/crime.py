@@ -153,7 +153,8 @@ def _named(kind: type[Any], verb: str, text: str | None, names: str, args: list[
     def given(name: what, config: Annotated[kind, tyro.conf.arg(name="")]) -> tuple[str, Any]:  # type: ignore[valid-type]
         return name, config
 
-    return parse(given, args, prog=f"calco crime {verb}", description=text)
+    named: tuple[str, Any] = parse(given, args, prog=f"calco crime {verb}", description=text)
+    return named
 
 
 CRIME: dict[str, Callable[[list[str]], None]] = {

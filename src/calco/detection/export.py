@@ -18,7 +18,7 @@ from calco.errors import CalcoError
 from calco.export.target import Exported, differs, target
 from calco.files import explain, make_folder, replacing
 from calco.images import Image
-from calco.inference.runtimes import KEY, needs
+from calco.inference.graph_files import KEY, needs
 from calco.pairs.opening import open_source
 from calco.pairs.splits import split_items
 from calco.records import to_record

@@ -16,7 +16,8 @@ from calco.detection.network import DetectionNetwork, Things
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.inference.descriptions import as_description, ends_as, explained, read_record
-from calco.inference.runtimes import needs, onnx_session, openvino_core, read_onnx, read_openvino
+from calco.inference.graph_files import needs, openvino_core, read_onnx, read_openvino
+from calco.inference.runtimes import onnx_session, running
 from calco.records import from_record
 
 EXPORT_FORMAT: Final = 1
@@ -154,6 +155,13 @@ class GraphNetwork(DetectionNetwork):
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """As `DetectionNetwork.forward`."""
         edges, scores = (torch.from_numpy(part) for part in self._graph.tensors(squares_of(pictures), (BOXES, SCORES)))
+        queries = edges.shape[1] if edges.ndim == 3 else 0
+        fits = ((len(pictures), queries, 4), (len(pictures), queries, self._graph.classes))
+        if (edges.shape, scores.shape) != fits or not (edges.isfinite().all() and scores.isfinite().all()):
+            raise CalcoError(
+                f"the exported detector is damaged (it gives {BOXES} {tuple(edges.shape)} and {SCORES} "
+                f"{tuple(scores.shape)}, or values that are not finite); export the model again"
+            )
         low, high = edges[..., :2], edges[..., 2:]
         boxes = torch.cat([(low + high) / 2, high - low], -1) / self._size
         return torch.logit(scores, eps=_SURE), boxes
@@ -171,14 +179,17 @@ class OnnxGraph:
     """An ONNX file in ONNX Runtime, on the CPU."""
 
     def __init__(self, path: Path) -> None:
-        self._session = onnx_session(read_onnx(path), path)
+        self._path, self._session = path, onnx_session(read_onnx(path), path)
         sizes = {each.name: each.shape for each in (*self._session.get_inputs(), *self._session.get_outputs())}
         _check_names(sizes)
+        if (len(sizes[INPUT]), len(sizes[SCORES])) != (4, 3):
+            raise ValueError(f"its {INPUT} have {len(sizes[INPUT])} axes and its {SCORES} {len(sizes[SCORES])}")
         self.side, self.classes = sizes[INPUT][1], sizes[SCORES][-1]
 
     def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         """As of `Graph`."""
-        return list(self._session.run(list(names), {INPUT: squares}))
+        with running(self._path):
+            return list(self._session.run(list(names), {INPUT: squares}))
 
 
 def _check_names(names: Container[str]) -> None:
@@ -198,11 +209,15 @@ class OpenvinoGraph:
 
     def __init__(self, path: Path, hint: str = "f32") -> None:
         needs("openvino", extra="openvino")
-        core = openvino_core()
-        self._model = core.read_model(path.read_bytes()) if path.suffix == ".onnx" else read_openvino(path)
+        core, self._path = openvino_core(), path
+        # What is read is what was checked.
+        self._model = (
+            core.read_model(read_onnx(path).SerializeToString()) if path.suffix == ".onnx" else read_openvino(path)
+        )
         _check_names({name for port in (*self._model.inputs, *self._model.outputs) for name in port.get_names()})
-        self.side = self._model.input(INPUT).get_partial_shape()[1].get_length()
-        self.classes = self._model.output(SCORES).get_partial_shape()[-1].get_length()
+        with running(path):
+            self.side = self._model.input(INPUT).get_partial_shape()[1].get_length()
+            self.classes = self._model.output(SCORES).get_partial_shape()[-1].get_length()
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "PERFORMANCE_HINT": "LATENCY",
@@ -219,6 +234,7 @@ class OpenvinoGraph:
 
     def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         """As of `Graph`."""
-        request = self._request(squares.shape)
-        request.infer([np.ascontiguousarray(squares)])
-        return [request.get_tensor(name).data.copy() for name in names]
+        with running(self._path):
+            request = self._request(squares.shape)
+            request.infer([np.ascontiguousarray(squares)])
+            return [request.get_tensor(name).data.copy() for name in names]

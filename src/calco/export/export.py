@@ -13,7 +13,6 @@ import torch
 
 from calco import __version__, images
 from calco.console import say
-from calco.errors import CalcoError
 from calco.export.comparing import Loss, check, compare, loss
 from calco.export.examples import Examples, examples
 from calco.export.target import Exported, target
@@ -24,18 +23,17 @@ from calco.inference.exported import (
     Description,
     ExportedTranslator,
     load_exported,
-    needs,
 )
+from calco.inference.graph_files import needs
 from calco.inference.model import Translator, load, model_folder
 from calco.inference.tiling import Padded
 from calco.records import to_record
 
-Kind = Literal["onnx", "openvino", "torchscript"]
+Kind = Literal["onnx", "openvino"]
 Precision = Literal["fp32", "bf16", "int8"]
 LIBRARIES: Final = {
     "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
     "openvino": ("export,openvino", ("onnx", "onnxscript", "onnxruntime", "openvino")),
-    "torchscript": ("export", ()),
 }
 
 
@@ -54,7 +52,7 @@ def export_model(
 
     Args:
         model: A run or a model folder.
-        to: What reads it: ONNX Runtime, OpenVINO or torch.
+        to: What reads it: ONNX Runtime or OpenVINO.
         out: The file; None names it after the model, in the present folder.
         precision: What the network computes in; int8 is calibrated on pictures of the training.
         pictures: What it is tried on; None takes the pictures of the training.
@@ -65,8 +63,6 @@ def export_model(
             the two differ by more than the tolerance.
     """
     path = target(model, to, out, ENDINGS, model_folder)
-    if to == "torchscript" and precision == "int8":
-        raise CalcoError("int8 is written as onnx and openvino, not as torchscript; choose one of them, or bf16")
     extra, libraries = LIBRARIES[to]
     needs(*libraries, extra=extra)
     make_folder(path.parent)
@@ -121,12 +117,6 @@ class _Writer:
     def write(self, path: Path, description: Description) -> None:
         """The file, with its description."""
         text = json.dumps(asdict(description), ensure_ascii=False)
-        if self._kind == "torchscript":
-            from calco.export.torchscript_file import save_torchscript, torchscript
-
-            whole = self._once(description.precision, lambda: torchscript(self._model, description.precision))
-            save_torchscript(whole, path, text)
-            return
         import onnx
 
         from calco.export.onnx_file import joined

@@ -27,12 +27,7 @@ def surroundings(x: Tensor, known: Tensor) -> Tensor:
     far = -4.0 * (here.max() + 2)
     seeds = torch.where(known > 0, here, far)
     reach = _reaches(known)
-    if torch.compiler.is_exporting():
-        seeds = _flooded_in_graph(seeds, here, reach)
-    elif torch._C._get_tracing_state() is not None:
-        seeds = torch.jit.script(flooded)(seeds, here, reach)
-    else:
-        seeds = flooded(seeds, here, reach)
+    seeds = (_flooded_in_graph if torch.compiler.is_exporting() else flooded)(seeds, here, reach)
     nearest = torch.where(seeds >= 0, seeds, here).long()
     places = (nearest[:, :1] * x.shape[3] + nearest[:, 1:]).flatten(1)[:, None].expand(-1, x.shape[1], -1)
     copied = x.flatten(2).gather(2, places).view_as(x)
@@ -68,7 +63,7 @@ def _flooded_in_graph(seeds: Tensor, here: Tensor, reach: Tensor) -> Tensor:
 
 
 def flooded(seeds: Tensor, here: Tensor, reach: Tensor) -> Tensor:
-    """Jump flooding at ever smaller steps; TorchScript reads this function too, so it is written in its words."""
+    """Jump flooding at ever smaller steps."""
     step = reach.max()
     while bool(step >= 1):
         seeds = asked(step, seeds, here, reach)

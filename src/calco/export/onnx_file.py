@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from calco import __version__
 from calco.export.network import portable
 from calco.export.parts import After, Before, picture_channels
-from calco.inference.exported import needs
+from calco.inference.graph_files import KEY, needs
 from calco.inference.model import Translator
-from calco.inference.runtimes import INPUT, KEY, MAPS, OUTPUT, PREPARED, SEEN
+from calco.inference.runtimes import INPUT, MAPS, OUTPUT, PREPARED, SEEN
 from calco.networks.generator import maps_drawn
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from calco.inference.runtimes import BIN, KEY, XML, needs, openvino_core
+from calco.inference.graph_files import BIN, KEY, XML, needs, openvino_core
 
 
 def write_openvino(onnx: Path, path: Path, description: str) -> None:

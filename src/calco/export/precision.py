@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from calco.inference.runtimes import SEEN, needs
+from calco.inference.graph_files import needs
+from calco.inference.runtimes import SEEN
 
 if TYPE_CHECKING:
     import onnx

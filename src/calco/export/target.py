@@ -47,7 +47,9 @@ def target(
     """
     if ends_as(model, endings):
         raise CalcoError(f"{model} is an exported model already; name the run or the model folder that it was made of")
-    ending = next(end for end, kind in endings.items() if kind == to)
+    ending = next((end for end, kind in endings.items() if kind == to), None)
+    if ending is None:
+        raise CalcoError(f"there is no export to {to}; choose {' or '.join(endings.values())}")
     path = Path(out) if out is not None else Path(f"{_name(folder_of(model))}{ending}")
     if path.suffix != ending:
         raise CalcoError(f"the file is {path}, and {to} is written as {ending}; name it {path.with_suffix(ending)}")

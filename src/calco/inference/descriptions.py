@@ -9,7 +9,7 @@ import msgspec
 
 from calco.errors import CalcoError
 from calco.files import explain, parse_json
-from calco.inference.runtimes import described
+from calco.inference.graph_files import described
 
 D = TypeVar("D")
 
@@ -69,12 +69,15 @@ def as_description(record: dict[str, Any], file: Path, kind: type[D], formats: t
     """
     if not isinstance(record.get("format"), int) or not isinstance(record.get("model"), dict):
         raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
-    if record["format"] > formats[0] or int(record["model"].get("format", 0)) > formats[1]:
+    inner = record["model"].get("format", 0)
+    if not isinstance(inner, int):
+        raise CalcoError(f"{file} is damaged (the format of its model is {inner!r}); export the model again")
+    if record["format"] > formats[0] or inner > formats[1]:
         raise CalcoError(
             f"{file} is of a newer format than this Calco reads ({formats[0]}); update Calco: "
             "pip install --upgrade calco"
         )
     try:
         return msgspec.convert(record, kind)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise CalcoError(f"{file} is damaged ({error}); export the model again") from error

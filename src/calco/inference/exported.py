@@ -15,16 +15,15 @@ from calco.errors import CalcoError
 from calco.images import Image
 from calco.inference.descriptions import as_description, ends_as, explained, read_record
 from calco.inference.model import FORMAT, ModelInfo, Translator
-from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime, TorchscriptFile, needs
+from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime
 from calco.networks.build import build_generator
-from calco.networks.generator import Generator
-from calco.networks.machine import choose_device
+from calco.networks.generator import Generator, maps_drawn
 from calco.records import from_record
 
-__all__ = ["Description", "ExportedTranslator", "describe", "is_exported", "load_exported", "needs"]
+__all__ = ["Description", "ExportedTranslator", "describe", "is_exported", "load_exported"]
 
 EXPORT_FORMAT: Final = 1
-ENDINGS: Final = {".onnx": "onnx", ".zip": "openvino", ".pt": "torchscript"}
+ENDINGS: Final = {".onnx": "onnx", ".zip": "openvino"}
 PRECISIONS: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}
 
 
@@ -36,7 +35,7 @@ class Description:
         format: Of this description.
         calco: The version that wrote it.
         model: The whole `model.json`.
-        kind: onnx, openvino or torchscript.
+        kind: onnx or openvino.
         precision: fp32, bf16 or int8.
         licence: Under which the model may be used; empty where nobody said.
         compared: How far the file's pictures lie from the model's, and on what.
@@ -74,6 +73,8 @@ def describe(path: str | Path) -> Description:
     if record.get("kind") == "detector":
         raise CalcoError(f"{file} holds a detector, not a translator; calco detect predict takes it")
     found = as_description(record, file, Description, (EXPORT_FORMAT, FORMAT))
+    if found.kind != ENDINGS[file.suffix]:
+        raise CalcoError(f"{file} is damaged (it says that it is {found.kind}); export the model again")
     if found.precision not in PRECISIONS:
         raise CalcoError(f"{file} is of precision {found.precision}; known are {', '.join(PRECISIONS)}")
     return found
@@ -97,14 +98,13 @@ def load_exported(path: str | Path, *, device: str = "auto", precision: str = "f
             f"{file} computes in {found.precision}, and {precision} was asked for; leave --precision out, or export "
             f"the model again with --precision {precision}"
         )
-    chosen = choose_device(device) if found.kind == "torchscript" else choose_device("cpu")
-    if found.kind != "torchscript" and device not in ("auto", "cpu"):
+    if device not in ("auto", "cpu"):
         raise CalcoError(f"{file} is computed on the CPU, and the device is {device}; name the model's folder for that")
     with explained(file):
-        return ExportedTranslator(found, opened(file, found, chosen))
+        return ExportedTranslator(found, opened(file, found), file)
 
 
-def opened(file: Path, found: Description, device: torch.device) -> Runtime:
+def opened(file: Path, found: Description) -> Runtime:
     """A file in the runtime of its kind.
 
     Raises:
@@ -112,20 +112,23 @@ def opened(file: Path, found: Description, device: torch.device) -> Runtime:
     """
     if found.kind == "onnx":
         return OnnxFile(file)
-    if found.kind == "openvino":
-        return OpenvinoFile(file, "bf16" if found.precision == "bf16" else "f32")
-    return TorchscriptFile(file, device)
+    return OpenvinoFile(file, "bf16" if found.precision == "bf16" else "f32")
 
 
 class _Elsewhere(nn.Module):
     """A backbone whose weights another runtime holds."""
 
-    def __init__(self, runtime: Runtime, depth: int) -> None:
+    def __init__(self, runtime: Runtime, depth: int, channels: int, file: Path) -> None:
         super().__init__()
-        self.runtime, self.depth = runtime, depth
+        self.runtime, self.depth, self.channels, self.file = runtime, depth, channels, file
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.runtime.maps(x)
+        maps = self.runtime.maps(x)
+        fits = (x.shape[0], self.channels, *x.shape[2:])
+        if maps.shape != fits or not maps.is_floating_point():
+            given = f"{maps.dtype} {tuple(maps.shape)}"
+            raise CalcoError(f"{self.file} is damaged (its network gives {given}, not {fits}); export the model again")
+        return maps
 
 
 class ExportedTranslator(Translator):
@@ -139,12 +142,13 @@ class ExportedTranslator(Translator):
         runtime: What runs it.
     """
 
-    def __init__(self, description: Description, runtime: Runtime) -> None:
+    def __init__(self, description: Description, runtime: Runtime, file: Path) -> None:
         info = description.info
         with torch.device("meta"):
             like = build_generator(info.generator, info.in_channels, info.out_channels)
+        drawn = maps_drawn(like.composition, like.out_channels, like.holes)
         generator = Generator(
-            _Elsewhere(runtime, like.backbone.depth),  # type: ignore[arg-type]
+            _Elsewhere(runtime, like.backbone.depth, drawn, file),  # type: ignore[arg-type]
             composition=like.composition,
             out_channels=like.out_channels,
             holes=like.holes,

@@ -16,6 +16,10 @@ from calco.files import explain, read_json, replacing, write_json
 
 DESCRIPTION: Final = "model.json"
 WEIGHTS: Final = "model.safetensors"
+RUNS_CODE: Final = frozenset(
+    {".pt", ".pth", ".ts", ".torchscript", ".jit", ".pt2", ".ckpt", ".pkl", ".pickle", ".joblib"}
+)
+"""Endings of files (TorchScript, pickles) that torch or Python runs when it opens them. Calco opens none."""
 
 
 def save_folder(
@@ -67,7 +71,12 @@ def find_folder(path: str | Path, *, command: str, names: str) -> Path:
     """
     given = Path(path)
     if given.is_file():
-        raise CalcoError(f"{given} is no model; name {names}")
+        if given.suffix.lower() in RUNS_CODE:
+            raise CalcoError(
+                f"{given} is a file of torch or Python ({given.suffix}), and opening one may run code that is in it; "
+                "name the run or the model folder that it was made of, or an ONNX (.onnx) or OpenVINO (.zip) file of it"
+            )
+        raise CalcoError(f"{given} is not a model; name {names}")
     for folder in (given, given / "model", given / ".model.old"):
         if (folder / DESCRIPTION).is_file():
             return folder

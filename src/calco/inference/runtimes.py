@@ -1,11 +1,10 @@
-"""Exported files in ONNX Runtime, OpenVINO or torch. Each runs the whole file, or its network alone."""
+"""Exported files in ONNX Runtime or OpenVINO. Each runs the whole file, or its network alone."""
 
-import importlib.util
-import zipfile
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +12,13 @@ import torch
 from torch import Tensor
 
 from calco.errors import CalcoError
-from calco.inference.torchscript_code import check_torchscript
+from calco.inference.graph_files import needs, openvino_core, read_onnx, read_openvino
 
 if TYPE_CHECKING:
     import onnx
 
-KEY: Final = "calco"  # of the description, in all three kinds of files
 # Tensors of a file: bytes in, what composition needs, what the network sees, what it draws, bytes out.
 INPUT, PREPARED, SEEN, MAPS, OUTPUT = "picture", "prepared", "seen", "maps", "drawn"
-XML, BIN = "model.xml", "model.bin"
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
@@ -43,17 +40,6 @@ class Runtime(Protocol):
         ...
 
 
-def needs(*modules: str, extra: str) -> None:
-    """Asks for libraries of an extra.
-
-    Raises:
-        CalcoError: When one is missing.
-    """
-    missing = [name for name in modules if importlib.util.find_spec(name) is None]
-    if missing:
-        raise CalcoError(f"{missing[0]} is not installed, and exported models need it; pip install 'calco[{extra}]'")
-
-
 class OnnxFile:
     """An ONNX file in ONNX Runtime, on the CPU."""
 
@@ -67,13 +53,15 @@ class OnnxFile:
         """As of `Runtime`."""
         if self._network is None:
             self._network = onnx_session(network_of(self._model), self._path)
-        return torch.from_numpy(self._network.run([MAPS], {SEEN: seen.contiguous().numpy()})[0])
+        with running(self._path):
+            return torch.from_numpy(self._network.run([MAPS], {SEEN: seen.contiguous().numpy()})[0])
 
     def pictures(self, pictures: Bytes) -> Bytes:
         """As of `Runtime`."""
         if self._whole is None:
             self._whole = onnx_session(self._model, self._path)
-        return cast("Bytes", self._whole.run([OUTPUT], {INPUT: np.ascontiguousarray(pictures)})[0])
+        with running(self._path):
+            return cast("Bytes", self._whole.run([OUTPUT], {INPUT: np.ascontiguousarray(pictures)})[0])
 
 
 def onnx_session(model: "onnx.ModelProto", path: Path) -> Any:
@@ -92,30 +80,22 @@ def onnx_session(model: "onnx.ModelProto", path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    try:
+    with running(path):
         return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    except Exception as error:  # the library's own kinds of errors have no name in common
-        reason = " ".join(str(error).split())[:200]
-        raise CalcoError(f"{path} cannot be used: {reason}; export the model again, or copy the file again") from error
 
 
-def read_onnx(path: Path) -> "onnx.ModelProto":
-    """An ONNX file, of which nothing lies outside it.
+@contextlib.contextmanager
+def running(path: Path) -> Iterator[None]:
+    """Turn whatever a runtime raises about a file into one line.
 
     Raises:
-        ValueError: When it is damaged, or names other files.
+        CalcoError: In place of it.
     """
-    needs("onnx", extra="export")
-    import onnx
-    from google.protobuf.message import DecodeError
-
     try:
-        model = onnx.load_model_from_string(path.read_bytes())
-    except DecodeError as error:
-        raise ValueError("it is cut short, or no ONNX") from error
-    if any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        raise ValueError("its weights lie in other files")
-    return model
+        yield
+    except Exception as error:  # the libraries' own kinds of errors have no name in common
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise CalcoError(f"{path} cannot be used: {reason}; export the model again, or copy the file again") from error
 
 
 def network_of(model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -152,7 +132,7 @@ class OpenvinoFile:
 
     def __init__(self, path: Path, precision: str = "f32") -> None:
         self.device = torch.device("cpu")
-        self._precision = precision
+        self._path, self._precision = path, precision
         self._model = read_openvino(path)
         self._part: Any = None
         self._whole: Any = None
@@ -161,20 +141,22 @@ class OpenvinoFile:
 
     def maps(self, seen: Tensor) -> Tensor:
         """As of `Runtime`; made anew for a size that comes again, since a network of fixed size is the faster one."""
-        if self._part is None:
-            self._part = self._cut()
-            self._any = self._compiled(None)
-        shape = tuple(seen.shape)
-        self._sizes[shape] = self._sizes.get(shape, 0) + 1
-        request = self._fixed(shape) if self._sizes[shape] > 1 else self._any
-        drawn = request.infer([seen.contiguous().numpy()], share_inputs=True)
-        return torch.from_numpy(next(iter(drawn.values())).copy())
+        with running(self._path):
+            if self._part is None:
+                self._part = self._cut()
+                self._any = self._compiled(None)
+            shape = tuple(seen.shape)
+            self._sizes[shape] = self._sizes.get(shape, 0) + 1
+            request = self._fixed(shape) if self._sizes[shape] > 1 else self._any
+            drawn = request.infer([seen.contiguous().numpy()], share_inputs=True)
+            return torch.from_numpy(next(iter(drawn.values())).copy())
 
     def pictures(self, pictures: Bytes) -> Bytes:
         """As of `Runtime`."""
-        if self._whole is None:
-            self._whole = self._request(self._model, "f32")
-        return cast("Bytes", next(iter(self._whole.infer([np.ascontiguousarray(pictures)]).values())).copy())
+        with running(self._path):
+            if self._whole is None:
+                self._whole = self._request(self._model, "f32")
+            return cast("Bytes", next(iter(self._whole.infer([np.ascontiguousarray(pictures)]).values())).copy())
 
     def _cut(self) -> Any:
         """The network alone."""
@@ -206,80 +188,3 @@ class OpenvinoFile:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         return openvino_core().compile_model(model, "CPU", settings).create_infer_request()
-
-
-@lru_cache(maxsize=1)
-def openvino_core() -> Any:
-    """OpenVINO itself: one for the whole process, and for as long as it lives.
-
-    The CPU plugin gives the thread that loads it a stack for signals, and takes that away when the last core goes,
-    without telling the kernel: the next signal (a child that ends is enough) would end the process.
-    """
-    needs("openvino", extra="openvino")
-    import openvino
-
-    return openvino.Core()
-
-
-def read_openvino(path: Path) -> Any:
-    """The model in a zip file.
-
-    Raises:
-        ValueError: When it is damaged.
-    """
-    needs("openvino", extra="openvino")
-    import openvino
-
-    try:
-        with zipfile.ZipFile(path) as file:
-            xml, weights = file.read(XML), file.read(BIN)
-        held = openvino.Tensor(np.frombuffer(weights, np.uint8))
-        return openvino_core().read_model(model=xml, weights=held)
-    except (zipfile.BadZipFile, KeyError, RuntimeError) as error:
-        raise ValueError("it is damaged, or no OpenVINO model in a zip file") from error
-
-
-class TorchscriptFile:
-    """A TorchScript file in torch."""
-
-    def __init__(self, path: Path, device: torch.device) -> None:
-        check_torchscript(path)
-        self.device = device
-        with _no_warnings():
-            self._model: Any = torch.jit.load(path, map_location=device).eval()
-
-    def maps(self, seen: Tensor) -> Tensor:
-        """As of `Runtime`."""
-        with torch.no_grad():
-            return torch.as_tensor(self._model.network(seen))
-
-    def pictures(self, pictures: Bytes) -> Bytes:
-        """As of `Runtime`."""
-        with torch.no_grad():
-            return cast("Bytes", self._model(torch.from_numpy(pictures).to(self.device)).cpu().numpy())
-
-
-def _no_warnings() -> Any:
-    import warnings
-
-    return warnings.catch_warnings(action="ignore")
-
-
-def described(path: Path) -> str | None:
-    """The description that `calco export` put into a file; None where there is none.
-
-    Raises:
-        ValueError: When the file is damaged.
-        CalcoError: When a library is missing.
-    """
-    if path.suffix == ".onnx":
-        return {entry.key: entry.value for entry in read_onnx(path).metadata_props}.get(KEY)
-    if path.suffix == ".zip":
-        model = read_openvino(path)
-        return str(model.get_rt_info([KEY]).astype(str)) if model.has_rt_info([KEY]) else None
-    try:
-        with zipfile.ZipFile(path) as file:
-            found = [name for name in file.namelist() if name.endswith(f"/extra/{KEY}.json")]
-            return file.read(found[0]).decode() if found else None
-    except (zipfile.BadZipFile, UnicodeDecodeError, RuntimeError) as error:
-        raise ValueError("it is damaged, or no TorchScript") from error

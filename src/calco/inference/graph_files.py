@@ -1,0 +1,176 @@
+"""Reading ONNX and OpenVINO files of any origin: nothing outside the file is read, nothing larger is unpacked.
+
+An ONNX file may name other files for the values of its tensors, wherever a tensor may stand: among the initialisers,
+in the attributes of nodes, in the graphs inside loops and branches, in functions. A zip file may unpack to a thousand
+times its size. Both are refused before a runtime sees them.
+"""
+
+import importlib.util
+import math
+import zipfile
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from calco.errors import CalcoError
+
+if TYPE_CHECKING:
+    import onnx
+
+KEY: Final = "calco"  # of the description, in both kinds of files
+XML, BIN = "model.xml", "model.bin"
+_MOST_BYTES: Final = 2**31 - 1  # of an ONNX file: where messages of protobuf end
+_MOST_XML: Final = 2**27
+_MOST_WEIGHTS: Final = 2**33
+_VALUES_A_BYTE: Final = 8  # types of one bit have as many
+_MOST_VALUES: Final = 2**28  # that a node may make of a shape which stands in the file
+
+
+def needs(*modules: str, extra: str) -> None:
+    """Check that the libraries of an extra are installed.
+
+    Raises:
+        CalcoError: When one is missing.
+    """
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise CalcoError(f"{missing[0]} is not installed, and exported models need it; pip install 'calco[{extra}]'")
+
+
+def read_onnx(path: Path) -> "onnx.ModelProto":
+    """Return the model of an ONNX file that needs no other file.
+
+    Raises:
+        ValueError: When it is damaged, names other files, needs operators of its own, or claims more than it holds.
+    """
+    needs("onnx", extra="export")
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError("it is larger than 2 GB, which no ONNX file is")
+    try:
+        model = onnx.load_model_from_string(path.read_bytes())
+    except DecodeError as error:
+        raise ValueError("it is cut short, or no ONNX") from error
+    if model.training_info:
+        raise ValueError("it holds a training, and only a model is read")
+    attributes = [each for function in model.functions for each in function.attribute_proto]
+    nodes = [node for function in model.functions for node in function.node]
+    own = {function.domain for function in model.functions}
+    shapes: dict[str, onnx.TensorProto] = {}
+    for part in _parts([model.graph], nodes, attributes):
+        if isinstance(part, onnx.TensorProto):
+            _check_tensor(part)
+            shapes[part.name] = part
+        elif part.domain not in {"", "ai.onnx", *own}:
+            raise ValueError(f"its graph uses operators of {part.domain}, which only a foreign library computes")
+    _check_sizes(model, shapes)
+    return model
+
+
+def _parts(
+    graphs: list["onnx.GraphProto"], nodes: Iterable["onnx.NodeProto"], attributes: list["onnx.AttributeProto"]
+) -> Iterator[Any]:
+    """Every tensor and every node of graphs, of nodes and of attributes, at any depth."""
+    nodes = list(nodes)
+    while graphs or nodes or attributes:
+        if graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            for sparse in graph.sparse_initializer:
+                yield from (sparse.values, sparse.indices)
+            nodes.extend(graph.node)
+        elif nodes:
+            node = nodes.pop()
+            yield node
+            attributes.extend(node.attribute)
+        else:
+            attribute = attributes.pop()
+            yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            graphs.extend((attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs)
+
+
+def _check_tensor(tensor: "onnx.TensorProto") -> None:
+    """Raises ValueError where a tensor's values lie in another file, or are fewer than it claims."""
+    if tensor.data_location == tensor.EXTERNAL or tensor.external_data:
+        raise ValueError("its weights lie in other files")
+    if any(side < 0 for side in tensor.dims):
+        raise ValueError("a tensor in it has a side below 0")
+    fields = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data", "string_data")
+    held = len(tensor.raw_data) + sum(len(getattr(tensor, field)) for field in fields)
+    if tensor.dims and math.prod(tensor.dims) > _VALUES_A_BYTE * held:
+        raise ValueError("a tensor in it claims more values than the file holds")
+
+
+def _check_sizes(model: "onnx.ModelProto", tensors: dict[str, "onnx.TensorProto"]) -> None:
+    """Raises ValueError where a node makes an enormous tensor of a shape that stands in the file."""
+    from onnx import numpy_helper
+
+    nodes = list(model.graph.node)
+    known = {tensor.name: tensor for tensor in tensors.values()}
+    known |= {node.output[0]: each.t for node in nodes for each in node.attribute
+              if node.op_type == "Constant" and each.name == "value" and node.output}  # fmt: skip
+    for node in nodes:
+        place = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Resize": 3}.get(node.op_type)
+        if place is None or len(node.input) <= place or node.input[place] not in known:
+            continue
+        sides = numpy_helper.to_array(known[node.input[place]]).flatten().tolist()
+        if math.prod(int(side) for side in sides if isinstance(side, int)) > _MOST_VALUES:
+            raise ValueError(f"a node in it ({node.op_type}) makes more than {_MOST_VALUES:,} values")
+
+
+@lru_cache(maxsize=1)
+def openvino_core() -> Any:
+    """OpenVINO itself: one for the whole process, and for as long as it lives.
+
+    The CPU plugin gives the thread that loads it a stack for signals, and takes that away when the last core goes,
+    without telling the kernel: the next signal (a child that ends is enough) would end the process.
+    """
+    needs("openvino", extra="openvino")
+    import openvino
+
+    return openvino.Core()
+
+
+def read_openvino(path: Path) -> Any:
+    """Return the model in a zip file that holds nothing else, uncompressed.
+
+    Raises:
+        ValueError: When it is damaged, holds other files, or would unpack to more than it is.
+    """
+    needs("openvino", extra="openvino")
+    import openvino
+
+    try:
+        with zipfile.ZipFile(path) as file:
+            entries = {entry.filename: entry for entry in file.infolist()}
+            if sorted(entry.filename for entry in file.infolist()) != [BIN, XML]:
+                raise ValueError(f"it is no OpenVINO model in a zip file, which holds {XML} and {BIN} alone")
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries.values()):
+                raise ValueError("it is compressed, which calco export never does")
+            if entries[XML].file_size > _MOST_XML or entries[BIN].file_size > _MOST_WEIGHTS:
+                raise ValueError(f"it is larger than a model may be: {XML} 128 MB, {BIN} 8 GB")
+            xml, weights = file.read(XML), file.read(BIN)
+        held = openvino.Tensor(np.frombuffer(weights, np.uint8))
+        return openvino_core().read_model(model=xml, weights=held)
+    except (zipfile.BadZipFile, KeyError, RuntimeError, EOFError, NotImplementedError) as error:
+        raise ValueError("it is damaged, or no OpenVINO model in a zip file") from error
+
+
+def described(path: Path) -> str | None:
+    """Return the description that `calco export` put into a file; None where there is none.
+
+    Raises:
+        ValueError: When the file is damaged.
+        CalcoError: When a library is missing.
+    """
+    if path.suffix == ".onnx":
+        return {entry.key: entry.value for entry in read_onnx(path).metadata_props}.get(KEY)
+    model = read_openvino(path)
+    return str(model.get_rt_info([KEY]).astype(str)) if model.has_rt_info([KEY]) else None
