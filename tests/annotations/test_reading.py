@@ -54,6 +54,10 @@ def only(found: Annotations) -> Record:
     return record
 
 
+def only_boxes(found: Annotations) -> dict[str, list]:
+    return {record.name: record.detections.boxes.tolist() for record in found.records}
+
+
 def voc(*objects: str, size: str = "<size><width>40</width><height>30</height></size>", name: str = "a.png") -> str:
     return f"<annotation><filename>{name}</filename>{size}{''.join(objects)}</annotation>"
 
@@ -274,7 +278,7 @@ def test_bad_boxes(folder: Path, sides: tuple, boxes: list, fault: str, says: st
       {"damaged": 6, "empty": 2, "outside": 1}),
      ("x.jsonl", "\n".join([json.dumps(line((0, 0), (1, 2))), "{broken", "[]", json.dumps(line((0, 0))),
                             json.dumps({"content": "b.png", "annotation": 5})]),
-      {"outside": 1, "unreadable": 3, "damaged": 1, "no picture": 1})],
+      {"outside": 1, "unreadable": 3, "damaged": 1, "incomplete": 1})],
 )  # fmt: skip
 def test_everything_wrong_in_one_file(folder: Path, name: str, content: object, faults: dict) -> None:
     found = read_annotations(put(folder, name, content), folder)
@@ -304,12 +308,21 @@ def test_a_wrong_count_is_told(folder: Path) -> None:
     assert len(found.records[0].things) == 1
 
 
-def test_a_picture_is_annotated_once(folder: Path) -> None:
-    content = coco()
+def test_an_image_is_annotated_once(folder: Path) -> None:
+    content = coco({"bbox": [0, 0, 9, 9]}, {"bbox": [2, 2, 5, 5], "image_id": 8})
     content["images"].append({"id": 8, "file_name": "sub/a.png", "width": 40, "height": 30})
     found = read_annotations(put(folder, "all.json", content), folder)
-    assert len(found.records) == 1
+    assert only_boxes(found) == {"a.png": [[0, 0, 9, 9]]}
+    assert [fault for fault, _ in said(found)] == ["duplicate"]
     assert "a.png is annotated already, in" in said(found)[0][1]
+    content["images"].reverse()  # the name itself counts before the order
+    assert only_boxes(read_annotations(put(folder, "all.json", content), folder)) == {"a.png": [[0, 0, 9, 9]]}
+
+
+def test_of_two_files_about_an_image_the_one_with_boxes_counts(folder: Path) -> None:
+    put(folder, "one.json", coco())
+    put(folder, "two.json", coco({"bbox": [1, 1, 5, 5]}))
+    assert only_boxes(read_annotations(folder, folder)) == {"a.png": [[1, 1, 6, 6]]}
 
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE lolz [<!ENTITY lol "lol"><!ENTITY lol2 "&lol;&lol;&lol;&lol;&lol;">]>
@@ -392,7 +405,7 @@ def test_what_a_folder_is_told_by(folder: Path) -> None:
     put(folder, "deep/er/labels/a.txt", "0 .5 .5 .1 .1")
     assert holds_annotations(folder)
     put(folder, "Annotations/a.xml", voc(voc_box(1, 1, 5, 5)))
-    assert read_annotations(folder, folder).format == FORMATS["voc"][0]
+    assert read_annotations(folder, folder).format == FORMATS["voc"]
     assert sniff(folder / "Annotations/a.xml") == "voc"
 
 

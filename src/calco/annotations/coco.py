@@ -1,10 +1,13 @@
 """COCO's JSON: one file for all pictures; boxes, polygons, and masks in run lengths.
 
 Lin et al., "Microsoft COCO: Common Objects in Context" (2014), and the COCO API for the run lengths. A box is left,
-top, width, height; a crowd (`iscrowd`) is one ignored thing. Scores and track ids stand in `score` and `track_id`.
+top, width, height, eight numbers are the corners of a rotated one; a crowd (`iscrowd`, `ignore`) is one ignored
+object. Scores and track ids stand in `score` and `track_id`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,17 @@ import numpy as np
 from calco.annotations.detections import Outline
 from calco.annotations.gathering import Gathering, Thing
 from calco.annotations.geometry import Polygon
-from calco.annotations.parsing import MALFORMED, number, numbers, parse_json, plainly, read_text
+from calco.annotations.parsing import (
+    MALFORMED,
+    class_name,
+    flag,
+    identity,
+    number,
+    numbers,
+    parse_json,
+    plainly,
+    read_text,
+)
 from calco.annotations.record import Record, Size
 from calco.annotations.runs import Runs
 from calco.annotations.writing import classes_of, size_of
@@ -21,68 +34,147 @@ from calco.errors import CalcoError
 from calco.files import write_json
 
 
+@dataclass(slots=True)
+class _Image:
+    """One entry of `images`, and what the annotations say of it."""
+
+    name: str
+    size_wh: Size
+    things: list[Thing] = field(default_factory=list)
+    lost: int = 0
+
+
 def read(path: Path, into: Gathering) -> tuple[str, ...]:
-    """Reads a file, and returns the names of its classes in the order of their numbers.
+    """Read a file, and return the names of its classes in the order of their numbers.
+
+    Ids may be numbers or their texts. An annotation that belongs to no image makes it uncertain that nothing is in the
+    images without annotations, so these are left out then.
 
     Raises:
-        CalcoError: When it cannot be read as a whole.
+        CalcoError: If it cannot be read as a whole.
     """
     content = parse_json(read_text(path), str(path))
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise CalcoError(f"{path} has no list of images; COCO needs images, annotations, categories: export it")
-    names = _categories(content, path)
-    things: dict[Any, list[Thing]] = {}
-    entries: dict[Any, tuple[str, Size]] = {}
-    for i, entry in enumerate(content["images"]):
-        try:
-            said = int(number(entry.get("width") or 0)), int(number(entry.get("height") or 0))
-            if entry["id"] in things:
-                raise CalcoError(f"the id {entry['id']} is given twice")
-            entries[entry["id"]], things[entry["id"]] = (str(entry["file_name"]), said), []
-        except MALFORMED as error:
-            into.note(f"{path}, images[{i}]", "damaged", f"{plainly(error)}; left out")
-    for i, entry in enumerate(content.get("annotations") or []):
+    if not isinstance(content.get("annotations"), list):
+        raise CalcoError(f"{path} has no list of annotations, so nothing is known of its images; export it with them")
+    names = _categories(content, path, into)
+    entries = _images(content["images"], path, into)
+    astray = 0
+    for i, entry in enumerate(content["annotations"]):
         where = f", annotations[{i}]"
+        image: _Image | None = None
         try:
-            if entry["image_id"] not in things:
-                into.note(f"{path}{where}", "no picture", f"no image has the id {entry['image_id']}; left out")
-            elif entry["category_id"] not in names:
-                reason = f"no category has the id {entry['category_id']}; left out"
-                into.note(f"{path}{where}", "unknown class", reason, entries[entry["image_id"]][0])
-            else:
-                things[entry["image_id"]].append(_thing(entry, names[entry["category_id"]], where))
+            key = identity(entry["image_id"])
+            if key not in entries:
+                astray += 1
+                into.note(f"{path}{where}", "no picture", f"no single image has the id {key}; left out")
+                continue
+            image = entries[key]
+            category = identity(entry["category_id"])
+            if category not in names:
+                image.lost += 1
+                reason = f"no single category has the id {category}; left out"
+                into.note(f"{path}{where}", "unknown class", reason, image.name)
+                continue
+            image.things.append(_thing(entry, names[category], where, partial(_note, into, path, where, image.name)))
         except MALFORMED as error:
-            into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out")
-    for key, (name, size_wh) in entries.items():
-        into.add(name, things[key], file=path, said=size_wh)
+            into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", image.name if image else "")
+            if image:
+                image.lost += 1
+            else:
+                astray += 1
+    for image in entries.values():
+        if astray and not image.things and not image.lost:
+            reason = f"it has no annotation, and {astray:,} annotations of the file belong to no image"
+            into.note(f"{path}, {image.name}", "incomplete", f"{reason}; the image is left out", image.name)
+            continue
+        into.add(image.name, image.things, file=path, said=image.size_wh, lost=image.lost)
     return tuple(dict.fromkeys(names.values()))
 
 
-def _categories(content: dict[str, Any], path: Path) -> dict[Any, str]:
+def _note(into: Gathering, path: Path, where: str, name: str, reason: str) -> None:
+    into.note(f"{path}{where}", "damaged", reason, name)
+
+
+def _images(listed: list[Any], path: Path, into: Gathering) -> dict[str, _Image]:
+    """Return the images by id; of an id that two images have, neither can be told apart."""
+    found: dict[str, _Image] = {}
+    twice: set[str] = set()
+    for i, entry in enumerate(listed):
+        try:
+            said = int(number(entry.get("width") or 0)), int(number(entry.get("height") or 0))
+            key, name = identity(entry["id"]), str(entry["file_name"])
+            if key not in found:
+                found[key] = _Image(name, said)
+            elif found[key].name != name:
+                twice.add(key)
+                into.note(f"{path}, images[{i}]", "no picture", f"its id {key} is that of {found[key].name}; left out")
+        except MALFORMED as error:
+            into.note(f"{path}, images[{i}]", "damaged", f"{plainly(error)}; left out")
+    for key in twice:
+        name = found.pop(key).name
+        into.note(f"{path}, {name}", "no picture", f"another image has its id {key}; left out", name)
+    return found
+
+
+def _categories(content: dict[str, Any], path: Path, into: Gathering) -> dict[str, str]:
+    """Return the names of the classes by id, in the order of their numbers."""
+    found: dict[str, str] = {}
+    twice: set[str] = set()
     try:
-        return {entry["id"]: str(entry["name"]) for entry in sorted(content["categories"], key=lambda c: c["id"])}
+        for entry in content["categories"]:
+            key, name = identity(entry["id"]), class_name(entry["name"])
+            if found.setdefault(key, name) != name:
+                twice.add(key)
+                into.note(
+                    str(path), "unknown class", f"the id {key} is that of two categories, {found[key]} and {name}"
+                )
     except MALFORMED as error:
         raise CalcoError(
             f"{path}: its categories need an id and a name each ({plainly(error)}); export it again"
         ) from error
+    order = sorted(found.keys() - twice, key=lambda key: (not key.isdecimal(), int(key) if key.isdecimal() else 0, key))
+    return {key: found[key] for key in order}
 
 
-def _thing(entry: dict[str, Any], label: str, where: str) -> Thing:
-    left, top, width, height = map(number, entry.get("bbox") or (0, 0, 0, 0))
-    outline = entry.get("segmentation") or []
-    runs, rings = (_runs(outline), []) if isinstance(outline, dict) else (None, outline)
-    rings = [rings] if rings and isinstance(rings[0], int | float) else rings
-    return Thing(
+def _thing(entry: dict[str, Any], label: str, where: str, note: Callable[[str], None]) -> Thing:
+    thing = Thing(
         where=where,
         label=label,
-        corners=(left, top, left + width, top + height) if entry.get("bbox") else None,
         order="sized",
-        polygons=tuple(map(_polygon, rings)),
-        runs=runs,
-        ignored=bool(entry.get("iscrowd")),
+        ignored=flag(entry.get("iscrowd")) or flag(entry.get("ignore")),
         score=number(entry["score"]) if entry.get("score") is not None else None,
         track_id=int(number(entry["track_id"])) if entry.get("track_id") is not None else None,
     )
+    box = entry.get("bbox")
+    try:
+        thing.polygons, thing.runs = _outline(entry.get("segmentation"))
+    except MALFORMED as error:
+        if not box:
+            raise
+        note(f"its segmentation cannot be used ({plainly(error)}); the box alone is kept")
+    if box and len(box) == 4:
+        left, top, width, height = map(number, box)
+        thing.corners = left, top, left + width, top + height
+    elif box and len(box) == 8:
+        thing.polygons = thing.polygons or (_polygon(box),)
+    elif box and not (thing.polygons or thing.runs):
+        raise CalcoError(
+            f"its bbox has {len(box)} numbers; it needs left, top, width, height, or a rotated box's corners in "
+            "segmentation"
+        )
+    return thing
+
+
+def _outline(outline: Any) -> tuple[tuple[Polygon, ...], Runs | None]:
+    """Return the polygons, or the run lengths, of a segmentation."""
+    if isinstance(outline, list) and len(outline) == 1 and isinstance(outline[0], dict):
+        outline = outline[0]
+    if isinstance(outline, dict):
+        return (), _runs(outline)
+    rings = [outline] if outline and isinstance(outline[0], int | float) else outline or []
+    return tuple(map(_polygon, rings)), None
 
 
 def _polygon(values: list[float]) -> Polygon:

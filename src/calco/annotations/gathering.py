@@ -11,6 +11,7 @@ from calco import images
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import Polygon, clip, extent
 from calco.annotations.matching import Pictures
+from calco.annotations.parsing import class_name
 from calco.annotations.record import Fault, Problem, Record, Size
 from calco.annotations.runs import Runs
 from calco.annotations.suspicion import Corners, Order, Suspicion
@@ -55,11 +56,11 @@ class Gathering:
     """
 
     def __init__(self, pictures: Pictures | None, classes: Sequence[str] = ()) -> None:
-        self.pictures, self.classes = pictures, tuple(classes)
+        self.pictures, self.classes = pictures, tuple(map(class_name, classes))
         self.records: list[Record] = []
         self.problems: list[Problem] = []
         self.suspicion = Suspicion()
-        self._taken: dict[Path, str] = {}
+        self._taken: dict[Path, tuple[int, tuple[int, int]]] = {}  # its record, and how well the name fits
 
     def note(self, where: str, fault: Fault, reason: str, picture: str = "") -> None:
         """Remembers what is wrong."""
@@ -67,19 +68,21 @@ class Gathering:
 
     def add(
         self, name: str, things: Sequence[Thing], *, file: Path, said: Size | None = None, shares: bool = False,
-        number: int | None = None, by_number: bool = False, address: str = "",
+        number: int | None = None, by_number: bool = False, address: str = "", lost: int = 0,
     ) -> None:  # fmt: skip
-        """Takes what was said about a picture, mends what can be mended, and leaves out the rest.
+        """Take what was written about an image, correct what can be corrected, and leave out the rest.
 
         Args:
-            name: Of the picture, as it was written.
-            things: What is in it.
-            file: Where it was said.
-            said: Width and height of the picture, as they were written.
+            name: Name of the image, as it was written.
+            things: Objects in it.
+            file: File that holds them.
+            said: Width and height of the image, as they were written.
             shares: Whether coordinates are shares of width and height.
-            number: The line, from 0.
-            by_number: Whether the picture goes by that number, not by its name.
-            address: Where the picture can be got.
+            number: Line, from 0.
+            by_number: Whether the image goes by that number, not by its name.
+            address: Where the image can be got.
+            lost: Number of its objects that could not be understood, each of which has been noted. An image that lost
+                all its objects to errors is left out: nobody said that nothing is in it.
         """
         where = str(file) if number is None else f"{file}, line {number + 1}"
         picture: Path | None = None
@@ -90,38 +93,71 @@ class Gathering:
             size = images.header_size_wh(picture) if picture else None
             if picture and not size:
                 reason = f"the picture {self.pictures.name(picture)} cannot be read"
-            elif picture and picture in self._taken:
-                reason = f"{self.pictures.name(picture)} is annotated already, in {self._taken[picture]}"
             if reason:
                 self.note(where, "no picture", f"{reason}; left out", name)
                 return
             assert picture is not None
-            self._taken[picture], name = where, self.pictures.name(picture)
+        written = name
+        name = self.pictures.name(picture) if self.pictures and picture else name
         said = said if said and min(said) > 0 else None
         frame = (1, 1) if shares else said or size
-        record = self._record(name, things, frame, where)
+        record, dropped = self._record(name, things, frame, where)
+        if dropped + lost and not len(record.things):
+            reason = f"none of its {dropped + lost} objects could be used, which does not mean that nothing is in it"
+            self.note(where, "incomplete", f"{reason}; the image is left out", name)
+            return
         record = replace(record, picture=picture, number=number, address=address, where=where)
         try:
             for goal in filter(None, (said, size)):
                 record = record.at(*goal)
-            self.records.append(record)
         except CalcoError as error:
             self.note(where, "other size", f"{error}; left out", name)
+            return
+        rank = self.pictures.closeness(picture, written, file) if self.pictures and picture else (0, 0)
+        self._keep(record, rank)
 
-    def _record(self, name: str, things: Sequence[Thing], frame: Size | None, where: str) -> Record:
+    def _keep(self, record: Record, rank: tuple[int, int]) -> None:
+        """Keep one record an image: the one whose name fits best, then one with boxes, then the first."""
+        place, best = self._taken.get(record.picture, (None, rank)) if record.picture else (None, rank)
+        if place is None:
+            if record.picture:
+                self._taken[record.picture] = len(self.records), rank
+            self.records.append(record)
+            return
+        kept, other = self.records[place], record
+        if (rank, len(record.things) > 0) > (best, len(kept.things) > 0):
+            kept, other = record, kept
+            self.records[place] = record
+            self._taken[record.picture or Path()] = place, rank
+        if not _same(kept, other):
+            reason = f"{other.name} is annotated already, in {kept.where}"
+            unused = f"its {len(other.things)} boxes here are not used"
+            self.note(other.where, "duplicate", f"{reason}; {unused}", other.name)
+
+    def _record(self, name: str, things: Sequence[Thing], frame: Size | None, where: str) -> tuple[Record, int]:
+        """Return what can be used of the objects, and the number of those that were dropped for an error."""
         kept: list[tuple[Thing, Corners, Outline | None]] = []
+        seen: set[object] = set()
+        unwanted = 0
         for thing in things:
             thing.where = f"{where}{thing.where}"
             if self.classes and thing.label not in self.classes:
+                unwanted += 1
                 known = ", ".join(self.classes[:8]) + (", ..." if len(self.classes) > 8 else "")
                 self.note(
                     thing.where, "unknown class", f"{thing.label!r} is none of the classes {known}; left out", name
                 )
             elif box := self._mended(thing, frame, name):
+                identity = _identity(thing, box)
+                if identity in seen:
+                    self.note(thing.where, "duplicate", "the same object is given twice; it is taken once", name)
+                    unwanted += 1
+                    continue
+                seen.add(identity)
                 kept.append((thing, box, self._outline(thing, frame, name)))
         outlines = tuple(outline for _, _, outline in kept)
         scores, tracks = ([getattr(thing, part) for thing, _, _ in kept] for part in ("score", "track_id"))
-        return Record(
+        record = Record(
             name=name,
             things=Detections(
                 boxes=np.array([box for _, box, _ in kept], np.float32).reshape(-1, 4),
@@ -134,6 +170,7 @@ class Gathering:
             size_wh=frame,
             runs={i: thing.runs for i, (thing, _, _) in enumerate(kept) if thing.runs},
         )
+        return record, len(things) - unwanted - len(kept)
 
     def _mended(self, thing: Thing, frame: Size | None, name: str) -> Corners | None:
         """The box within the picture, its corners in order; None when nothing is left of it."""
@@ -179,3 +216,16 @@ class Gathering:
         if thing.polygons and not rings:
             self.note(thing.where, "empty", "its outline encloses nothing in the picture; the box alone is kept", name)
         return Outline(tuple(rings)) if rings else None
+
+
+def _identity(thing: Thing, box: Corners) -> object:
+    """Equal for two objects of which the same is written."""
+    rings = tuple(ring.tobytes() for ring in thing.polygons)
+    runs = thing.runs and thing.runs.counts.tobytes()
+    return thing.label, box, rings, runs, thing.score, thing.track_id
+
+
+def _same(one: Record, other: Record) -> bool:
+    """Whether two records of an image have the same boxes."""
+    first, second = (sorted(zip(each.things.classes, each.things.boxes.tolist(), strict=True)) for each in (one, other))
+    return first == second

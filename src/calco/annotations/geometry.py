@@ -73,6 +73,29 @@ def joined(parts: Sequence[Polygon]) -> Polygon:
     return np.concatenate([*closed, *back])
 
 
+def rotated(box: tuple[float, float, float, float], radians: float, pivot: tuple[float, float]) -> Polygon:
+    """Return the four corners of a box that is rotated, clockwise as one sees it, 4 x 2 `float32`.
+
+    Args:
+        box: Left, top, right, bottom before the rotation.
+        radians: The angle.
+        pivot: The point that stays where it is, x and y.
+    """
+    left, top, right, bottom = box
+    corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64) - pivot
+    sine, cosine = np.sin(radians), np.cos(radians)
+    # y points downwards, so that the usual matrix rotates clockwise.
+    return (corners @ np.array([[cosine, sine], [-sine, cosine]]) + pivot).astype(np.float32)
+
+
+def ellipse(centre: tuple[float, float], radii: tuple[float, float], radians: float = 0.0) -> Polygon:
+    """Return 64 corners on an ellipse that is rotated clockwise by an angle, 64 x 2 `float32`."""
+    angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    x, y = radii[0] * np.cos(angles), radii[1] * np.sin(angles)
+    sine, cosine = np.sin(radians), np.cos(radians)
+    return (np.stack([cosine * x - sine * y, sine * x + cosine * y], 1) + centre).astype(np.float32)
+
+
 def extent(parts: Sequence[Polygon]) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of some polygons."""
     corners = np.concatenate(parts)

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 
 from calco.annotations.gathering import Gathering, Thing
-from calco.annotations.parsing import MALFORMED, number, parse_json, plainly, read_text
+from calco.annotations.parsing import MALFORMED, class_name, number, parse_json, plainly, read_text
 from calco.annotations.record import Size
 from calco.errors import CalcoError
 
@@ -24,7 +24,7 @@ def read(path: Path, into: Gathering) -> set[str]:
     Raises:
         CalcoError: When it cannot be read as a whole.
     """
-    found: list[tuple[int, str, list[Thing], Size | None]] = []
+    found: list[tuple[int, str, list[Thing], Size | None, int]] = []
     for i, line in enumerate(read_text(path).split("\n")):
         if line.strip():
             try:
@@ -32,12 +32,22 @@ def read(path: Path, into: Gathering) -> set[str]:
             except MALFORMED as error:
                 place = f"{path}, line {i + 1}"
                 into.note(place, "unreadable", f"{plainly(error).removeprefix(f'{place}, line 1, ')}; left out")
-    names = {i: _name(address) for i, address, _, _ in found}
+    names = {i: _name(address) for i, address, *_ in found}
     known = [into.pictures is not None and into.pictures.find(name, path)[0] for name in names.values()]
     by_number = 2 * sum(map(bool, known)) < len(known)
-    for i, address, things, said in found:
-        into.add(names[i], things, file=path, said=said, shares=True, number=i, by_number=by_number, address=address)
-    return {thing.label for _, _, things, _ in found for thing in things}
+    for i, address, things, said, lost in found:
+        into.add(
+            names[i],
+            things,
+            file=path,
+            said=said,
+            shares=True,
+            number=i,
+            by_number=by_number,
+            address=address,
+            lost=lost,
+        )
+    return {thing.label for entry in found for thing in entry[2]}
 
 
 def _name(address: str) -> str:
@@ -45,24 +55,26 @@ def _name(address: str) -> str:
     return PurePosixPath(unquote(urlsplit(address).path)).name or address
 
 
-def _record(line: str, i: int, path: Path, into: Gathering) -> tuple[str, list[Thing], Size | None]:
+def _record(line: str, i: int, path: Path, into: Gathering) -> tuple[str, list[Thing], Size | None, int]:
     content = parse_json(line, f"{path}, line {i + 1}")
     address = str(content["content"])
-    things, said = [], None
+    things, said, lost = [], None, 0
     for j, entry in enumerate(content["annotation"] or []):
         try:
             things += _things(entry, f", annotation[{j}]")
             if entry.get("imageWidth") and entry.get("imageHeight"):
                 said = int(number(entry["imageWidth"])), int(number(entry["imageHeight"]))
         except MALFORMED as error:
+            lost += 1
             where = f"{path}, line {i + 1}, annotation[{j}]"
             into.note(where, "damaged", f"{plainly(error)}; left out", _name(address))
-    return address, things, said
+    return address, things, said, lost
 
 
 def _things(entry: dict[str, Any], where: str) -> list[Thing]:
     """One for each of its labels."""
-    labels = [entry["label"]] if isinstance(entry["label"], str) else [str(label) for label in entry["label"]]
+    given = [entry["label"]] if isinstance(entry["label"], str) else entry["label"]
+    labels = [class_name(label) for label in given]
     points = np.array([[number(point["x"]), number(point["y"])] for point in entry["points"]])
     if not labels or len(points) < 2:
         raise CalcoError("it needs a label and two points")

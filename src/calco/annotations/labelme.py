@@ -1,7 +1,8 @@
 """LabelMe's JSON: one file a picture, shapes with labels.
 
-As the program of Kentaro Wada writes it. Polygons, rectangles, circles and masks are things; points and lines enclose
-nothing. Shapes of one label that share a `group_id` are parts of one thing.
+As the program of Kentaro Wada writes it. Polygons, rectangles, circles and masks are objects, and so are the
+rotated rectangles of its derivatives; points and lines enclose nothing. Shapes of one label that share a `group_id` are
+parts of one object.
 """
 
 import base64
@@ -14,12 +15,13 @@ from PIL import Image as Pillow
 
 from calco import images
 from calco.annotations.gathering import Gathering, Thing
-from calco.annotations.geometry import Polygon
-from calco.annotations.parsing import MALFORMED, number, numbers, parse_json, plainly, read_text
+from calco.annotations.geometry import Polygon, ellipse
+from calco.annotations.parsing import MALFORMED, class_name, flag, number, numbers, parse_json, plainly, read_text
 from calco.annotations.runs import Runs
 from calco.errors import CalcoError
 
-_ROUND: Final = 64  # corners that stand for a circle
+_ROTATED: Final = ("rotation", "oriented_rectangle", "rotated_rectangle", "quadrilateral")  # four corners each
+_OPEN: Final = ("point", "points", "line", "linestrip")
 
 
 def read(path: Path, into: Gathering) -> set[str]:
@@ -36,12 +38,14 @@ def read(path: Path, into: Gathering) -> set[str]:
     except MALFORMED:
         size = None
     things: dict[object, Thing] = {}
+    lost = 0
     for i, shape in enumerate(content["shapes"]):
         try:
             thing = _thing(shape, f", shapes[{i}]", size)
             group = shape.get("group_id")
             key = i if group is None else (thing.label, str(group))
         except MALFORMED as error:
+            lost += 1
             into.note(f"{path}, shapes[{i}]", "damaged", f"{plainly(error)}; left out", path.stem)
             continue
         whole = things.setdefault(key, thing)
@@ -51,27 +55,27 @@ def read(path: Path, into: Gathering) -> set[str]:
             whole.polygons += thing.polygons
     named = str(content.get("imagePath") or "")
     own = into.pictures and into.pictures.find(path.stem, path)[0]
-    into.add(path.stem if own or not named else named, list(things.values()), file=path, said=size)
+    into.add(path.stem if own or not named else named, list(things.values()), file=path, said=size, lost=lost)
     return {thing.label for thing in things.values()}
 
 
 def _thing(shape: dict[str, Any], where: str, size: tuple[int, int] | None) -> Thing:
     kind = shape.get("shape_type") or "polygon"
     points: Polygon = numbers(shape["points"]).astype(np.float32).reshape(-1, 2)
-    thing = Thing(where=where, label=str(shape["label"]))
-    if kind == "polygon":
+    thing = Thing(where=where, label=class_name(shape["label"]), ignored=flag(shape.get("difficult")))
+    if (kind in _ROTATED and len(points) == 4) or kind == "polygon":
         thing.polygons = (points,)
     elif kind == "rectangle":
         (left, top), (right, bottom) = (points[0], points[1]) if len(points) == 2 else (points.min(0), points.max(0))
         thing.corners = (float(left), float(top), float(right), float(bottom))
     elif kind == "circle":
-        angles = np.linspace(0, 2 * np.pi, _ROUND, endpoint=False)
-        radius = np.linalg.norm(points[1] - points[0])
-        thing.polygons = ((points[0] + radius * np.stack([np.cos(angles), np.sin(angles)], 1)).astype(np.float32),)
+        (x, y), radius = points[0].tolist(), float(np.linalg.norm(points[1] - points[0]))
+        thing.polygons = (ellipse((x, y), (radius, radius)),)
     elif kind == "mask":
         thing.runs = _runs(shape["mask"], points, size)
     else:
-        raise CalcoError(f"a {kind} encloses nothing")
+        rule = "encloses nothing" if kind in _OPEN else "is not a shape that is read; export it as a polygon"
+        raise CalcoError(f"a {str(kind)[:40]} {rule}")
     return thing
 
 

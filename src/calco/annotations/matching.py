@@ -5,8 +5,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import Final
+from urllib.parse import unquote
 
 from calco.annotations.record import Record
+
+_UPLOADED: Final = re.compile(r"(?i)^[0-9a-f]{8}-(?=.)")
 
 
 class Pictures:
@@ -29,32 +33,38 @@ class Pictures:
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
 
     def find(self, name: str, near: Path) -> tuple[Path | None, str]:
-        """The picture of a name, or why there is none.
+        """Find the image of a name, or say why there is none.
 
-        Of several with the same stem, those with the very name count first, then those whose folders share most with
-        the name and with the path of the file that names it.
+        A name may have any folders and any ending, may be percent-encoded, and may begin with the eight digits that
+        Label Studio puts before the names of what it is given. Of several images with one stem, those with the very
+        name count first, then those whose folders share most with the name and with the path of the file that names it.
 
         Args:
             name: As the annotation gives it, with or without folders and ending.
             near: The annotation's file.
         """
-        named = PurePosixPath(name.replace("\\", "/"))
-        # A dot in a name without ending is no ending: "a.b" of "a.b.txt" is the stem of "a.b.jpg".
-        stems = (_plain(named.stem), _plain(named.name))
-        found = [path for stem in dict.fromkeys(stems) for path in self._of_stem.get(stem, ())]
-        if len(found) <= 1:
-            return (found[0], "") if found else (None, f"no picture is named {named.name}")
+        named, found = _parts(name), list[Path]()
+        for each in dict.fromkeys((named, _parts(unquote(name)), _parts(_UPLOADED.sub("", named.name)))):
+            # A dot in a name without ending is no ending: "a.b" of "a.b.txt" is the stem of "a.b.jpg".
+            stems = dict.fromkeys((_plain(each.stem), _plain(each.name)))
+            if found := [path for stem in stems for path in self._of_stem.get(stem, ())]:
+                named = each
+                break
+        if not found:
+            return None, f"no picture is named {named.name}"
+        ranks = {path: self.closeness(path, str(named), near) for path in dict.fromkeys(found)}
+        best = [path for path, rank in ranks.items() if rank == max(ranks.values())]
+        if len(best) > 1:
+            return None, f"{len(best)} pictures are named {named.name}: {', '.join(map(self.name, best[:3]))}"
+        return best[0], ""
+
+    def closeness(self, path: Path, name: str, near: Path) -> tuple[int, int]:
+        """Rank how well an image fits a name: the name itself, then the folders that it shares with name and file."""
+        named = _parts(name)
         words = {_plain(part) for part in (*named.parts, *near.parts, *near.stem.split("_"))}
-
-        def likeness(path: Path) -> tuple[bool, int]:
-            same = _plain(named.name) in (_plain(path.name), _plain(path.stem))
-            return same, len(words & {_plain(part) for part in path.parent.parts})
-
-        best = max(map(likeness, found))
-        found = [path for path in found if likeness(path) == best]
-        if len(found) > 1:
-            return None, f"{len(found)} pictures are named {named.name}: {', '.join(map(self.name, found[:3]))}"
-        return found[0], ""
+        same = named.name in (path.name, path.stem)
+        alike = _plain(named.name) in (_plain(path.name), _plain(path.stem))
+        return same + alike, len(words & {_plain(part) for part in path.parent.parts})
 
     def numbered(self, number: int) -> tuple[Path | None, str]:
         """The picture of a number, or why there is none."""
@@ -99,6 +109,10 @@ def _by_number(paths: Iterable[Path]) -> dict[int, Path]:
             family.setdefault(int(found[2]), path)
     sizes = Counter({key: len(family) for key, family in families.items()})
     return families[sizes.most_common(1)[0][0]] if families else {}
+
+
+def _parts(name: str) -> PurePosixPath:
+    return PurePosixPath(name.strip().replace("\\", "/"))
 
 
 def _plain(text: str) -> str:

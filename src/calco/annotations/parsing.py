@@ -1,7 +1,9 @@
-"""Texts and numbers that people and programs wrote: read whole, or refused by file and line."""
+"""Text, JSON, numbers, ids and class names as they were written: read whole, or refused with the reason."""
 
 import json
 import math
+import re
+import unicodedata
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,79 +13,134 @@ import numpy.typing as npt
 from calco.errors import CalcoError
 from calco.files import explain
 
-# What comes of entries that are not built as their format wants it.
+# What entries raise that do not have the structure of their format.
 MALFORMED: Final = (ArithmeticError, AttributeError, CalcoError, LookupError, TypeError, ValueError)
 
-_FARTHEST: Final = 1e9  # pixels that no place in a picture reaches
+_FARTHEST: Final = 1e9  # pixels; no place in an image is farther away
+_DECIMAL_COMMA: Final = re.compile(r"\s*[-+]?\d*,\d+\s*")
+_TRUE: Final = frozenset({"1", "true", "yes", "t", "y"})
+_FALSE: Final = frozenset({"", "0", "false", "no", "f", "n", "none", "null", "unspecified"})
 
 
 def plainly(error: Exception) -> str:
-    """What is wrong with an entry, in words that do not speak of Python."""
+    """Describe what is wrong with an entry, without words of Python."""
     if isinstance(error, KeyError):
         return f"{error} is missing"
-    return str(error) if isinstance(error, CalcoError) else "it is not built as its format wants it"
+    return str(error) if isinstance(error, CalcoError) else "its structure is not that of its format"
 
 
 def read_text(path: str | Path) -> str:
-    """A text in UTF-8, or in UTF-16 when it says so at its beginning.
+    """Read a text in UTF-8 or UTF-16, with or without a byte-order mark.
 
     Raises:
-        CalcoError: When it cannot be read, or is neither.
+        CalcoError: If it cannot be read, or has another encoding.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise explain(error, path, "read") from error
     try:
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+        return data.decode(encoding_of(data))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         byte = f"0x{data[error.start]:02x}"
         raise CalcoError(f"{path}, line {line}: the byte {byte} is not UTF-8; save the file as UTF-8") from error
 
 
+def encoding_of(data: bytes) -> str:
+    """Return the Unicode encoding that the first bytes of a text show; UTF-8 where they show none."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    # Without a mark, the zero bytes of Latin letters and digits tell the order of the bytes.
+    even, odd = data[:200:2].count(0), data[1:200:2].count(0)
+    if max(even, odd) > 0.4 * len(data[:200:2]):
+        return "utf-16-be" if even > odd else "utf-16-le"
+    return "utf-8-sig"
+
+
 def parse_json(text: str, where: str) -> Any:
-    """What a JSON text says.
+    """Parse a JSON text.
 
     Raises:
-        CalcoError: When it is broken; names line and column.
+        CalcoError: If it is broken; names line and column.
     """
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
         place = f"{where}, line {error.lineno}, column {error.colno}"
-        raise CalcoError(f"{place}: broken JSON ({error.msg}); mend it or export it again") from error
+        raise CalcoError(f"{place}: broken JSON ({error.msg}); correct it or export it again") from error
     except (RecursionError, ValueError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise CalcoError(f"{where}: JSON that cannot be read ({reason}); export it again") from error
 
 
 def number(value: object) -> float:
-    """A finite number, from a number or its text.
+    """Return a finite number, from a number or its text.
 
     Raises:
-        CalcoError: When it is none, or too large for a place in a picture.
+        CalcoError: If it is none, or too large for a place in an image.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise CalcoError(f"{str(value)[:40]!r} is no number")
+        raise CalcoError(f"{str(value)[:40]!r} is not a number")
+    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
+        raise CalcoError(f"{value.strip()!r} has a decimal comma; write a decimal point")
     try:
-        found = float(value)
+        found = math.nan if isinstance(value, str) and "_" in value else float(value)
     except (OverflowError, ValueError):
         found = math.nan
     if not abs(found) < _FARTHEST:
-        raise CalcoError(f"{str(value)[:40]!r} is no number that could lie in a picture")
+        raise CalcoError(f"{str(value)[:40]!r} is not a number that can lie in an image")
     return found
 
 
 def numbers(values: Any) -> npt.NDArray[np.float64]:
-    """Many finite numbers at once, in lists of one length.
+    """Return many finite numbers at once, from lists of one length.
 
     Raises:
-        CalcoError: When one of them is none, or too large for a place in a picture.
-        TypeError: When they are no lists of numbers.
-        ValueError: The same.
+        CalcoError: If one of them is none, or too large for a place in an image.
+        TypeError: If they are not lists of numbers.
+        ValueError: If the lists differ in length, or hold text that is not a number.
     """
     found = np.array(values, np.float64)
     if not (np.abs(found) < _FARTHEST).all():
-        raise CalcoError("one of its numbers is none that could lie in a picture")
+        raise CalcoError("one of its numbers cannot lie in an image")
     return found
+
+
+def flag(value: object) -> bool:
+    """Return a yes or no that may be written as a number, a boolean or a text.
+
+    Raises:
+        CalcoError: If it is none of these.
+    """
+    text = "" if value is None else str(value).strip().casefold()
+    if text in _TRUE or text in _FALSE:
+        return text in _TRUE
+    return number(text) != 0
+
+
+def class_name(value: object) -> str:
+    """Return the name of a class, without spaces around it and in Unicode's composed form.
+
+    Raises:
+        CalcoError: If it is empty, or neither text nor a number.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise CalcoError(f"{str(value)[:40]!r} is not a class name; a class name is text")
+    name = unicodedata.normalize("NFC", str(value)).strip()
+    if not name:
+        raise CalcoError("it has no class name")
+    return name
+
+
+def identity(value: object) -> str:
+    """Return the id of an image or a class, the same for the number 7 and the text "7".
+
+    Raises:
+        CalcoError: If it is neither text nor a whole number.
+    """
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+        raise CalcoError(f"{str(value)[:40]!r} is not an id")
+    return str(int(value))

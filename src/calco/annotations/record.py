@@ -12,11 +12,11 @@ from calco.errors import CalcoError
 Size: TypeAlias = tuple[int, int]  # width and height
 Fault: TypeAlias = Literal[
     "outside", "inverted", "empty", "order", "unit", "unknown class", "damaged", "unreadable", "other size", "mixed",
-    "no picture",
+    "no picture", "incomplete", "duplicate", "unused",
 ]  # fmt: skip
 
-COSTS_A_PICTURE: Final = ("unreadable", "other size", "mixed", "no picture")
-"""The faults that cost a whole picture; any other costs one thing in it at the most."""
+COSTS_A_PICTURE: Final = ("unreadable", "other size", "mixed", "no picture", "incomplete")
+"""The faults that cost a whole image; any other costs one object in it at the most."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Pascal VOC's XML: one file a picture, boxes in whole pixels.
 
 Everingham et al., "The Pascal Visual Object Classes Challenge" (2010). Pixels are counted from 1 and the last belongs
-to the box: 1 to 10 covers what is 0 to 10 here. A difficult thing is an ignored one.
+to the box: 1 to 10 covers what is 0 to 10 here. A difficult object is an ignored one. The rotated boxes of roLabelImg
+(`robndbox`) become outlines.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,8 @@ from xml.etree import ElementTree
 from xml.parsers import expat
 
 from calco.annotations.gathering import Gathering, Thing
-from calco.annotations.parsing import MALFORMED, number, plainly
+from calco.annotations.geometry import Polygon, rotated
+from calco.annotations.parsing import MALFORMED, class_name, flag, number, plainly
 from calco.annotations.record import Record
 from calco.annotations.writing import classes_of, copy_pictures, places, size_of
 from calco.errors import CalcoError
@@ -21,19 +23,20 @@ _SIDES: Final = ("xmin", "ymin", "xmax", "ymax")
 
 
 def read(path: Path, into: Gathering) -> set[str]:
-    """Reads a file, and returns the classes that occur.
+    """Read a file, and return the classes that occur.
 
     Raises:
-        CalcoError: When it cannot be read as a whole.
+        CalcoError: If it cannot be read as a whole.
     """
     root = parse_xml(path)
     if root.tag != "annotation":
         raise CalcoError(f"{path} is a {root.tag!r}; VOC's files are an 'annotation': export it again")
-    things = []
+    things, lost = [], 0
     for i, entry in enumerate(root.findall("object"), 1):
         try:
             things.append(_thing(entry, f", object {i}"))
         except MALFORMED as error:
+            lost += 1
             into.note(f"{path}, object {i}", "damaged", f"{plainly(error)}; left out", path.stem)
     try:
         said = int(number(root.findtext("size/width"))), int(number(root.findtext("size/height")))
@@ -42,20 +45,38 @@ def read(path: Path, into: Gathering) -> set[str]:
     # Files are renamed more often than what stands in them: the file's own name comes first.
     named = (root.findtext("filename") or "").strip()
     own = into.pictures and into.pictures.find(path.stem, path)[0]
-    into.add(path.stem if own or not named else named, things, file=path, said=said)
+    into.add(path.stem if own or not named else named, things, file=path, said=said, lost=lost)
     return {thing.label for thing in things}
 
 
 def _thing(entry: ElementTree.Element, where: str) -> Thing:
-    label = (entry.findtext("name") or "").strip()
-    if not label:
-        raise CalcoError("it has no name")
-    left, top, right, bottom = (number(entry.findtext(f"bndbox/{side}")) for side in _SIDES)
+    thing = Thing(where=where, label=class_name(entry.findtext("name") or ""))
+    thing.ignored = flag(entry.findtext("difficult"))
+    if entry.find("bndbox") is None and entry.find("robndbox") is not None:
+        thing.polygons = (_rotated(entry),)
+        return thing
+    left, top, right, bottom = (number(_text(entry, f"bndbox/{side}")) for side in _SIDES)
+    turned = entry.findtext("bndbox/rotation") or entry.findtext("bndbox/angle") or "0"
+    if number(turned):
+        raise CalcoError(f"its box is rotated by {turned.strip()}, in a way that VOC does not define; write a polygon")
     # The last pixel belongs to the box, whichever way round it is written.
     left, right = (left - 1, right) if left <= right else (left, right - 1)
     top, bottom = (top - 1, bottom) if top <= bottom else (top, bottom - 1)
-    ignored = (entry.findtext("difficult") or "0").strip() == "1"
-    return Thing(where=where, label=label, corners=(left, top, right, bottom), ignored=ignored)
+    thing.corners = left, top, right, bottom
+    return thing
+
+
+def _rotated(entry: ElementTree.Element) -> Polygon:
+    """Return the corners of a rotated box as roLabelImg writes it: centre, size, radians clockwise."""
+    x, y, width, height, angle = (number(_text(entry, f"robndbox/{part}")) for part in ("cx", "cy", "w", "h", "angle"))
+    return rotated((x - width / 2, y - height / 2, x + width / 2, y + height / 2), angle, (x, y))
+
+
+def _text(entry: ElementTree.Element, path: str) -> str:
+    text = entry.findtext(path)
+    if text is None:
+        raise CalcoError(f"{path} is missing")
+    return text
 
 
 def parse_xml(path: Path) -> ElementTree.Element:

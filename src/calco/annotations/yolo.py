@@ -1,16 +1,21 @@
-"""YOLO's text: one file a picture, one thing a line, coordinates as shares of width and height.
+"""YOLO's text: one file an image, one object a line, coordinates as shares of width and height.
 
-As Darknet began it (class, centre, width, height) and Ultralytics goes on (class, then the corners of a polygon). A box
-may be followed by a score. The names of the classes stand in data.yaml, classes.txt, or a file of the ending .names.
+As Darknet began it (class, centre, width, height) and Ultralytics continues it: class, then the corners of a polygon;
+class, box, keypoints; and behind each of these a score, a track id, or both, as `save_txt` writes them. What the last
+numbers of a line are is decided once for all files. The names of the classes stand in data.yaml, classes.txt, or a file
+that ends in .names.
 """
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import yaml
 
+from calco.annotations.data_yaml import DataYaml
 from calco.annotations.detections import Detections
 from calco.annotations.gathering import Gathering, Thing
 from calco.annotations.geometry import joined, rings
@@ -20,78 +25,217 @@ from calco.annotations.writing import classes_of, copy_pictures, places, size_of
 from calco.errors import CalcoError
 from calco.files import atomic_write
 
+Trailing: TypeAlias = Literal["score", "track", "unclear"]
+_LEAST_POSES: Final = 3  # lines that must look like poses, where no kpt_shape says that they are
+_LEAST_ODD: Final = 2  # polygons that must all have a number behind them
+_LEAST_KEYPOINTS: Final = 3
+_LOOKED_AT: Final = 20  # lines of a file that are looked at as a whole
 
-def read(path: Path, into: Gathering) -> set[str]:
-    """Reads a file, and returns the classes that occur; those without a name are called by their number.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """What the numbers of the lines mean, for all files of a set.
+
+    Attributes:
+        names: Names of the classes; none leaves their numbers.
+        keypoints: Numbers of a line that belong to keypoints; 0 where there are none.
+        trailing: Meaning of a single number behind a box, polygon or pose.
+        tracked: Whether lines may end in a score and a track id.
+        odd: Whether all polygons have a single number behind them; else an odd count of numbers is a mistake.
+        notes: What is not used, a sentence each without its full stop.
+    """
+
+    names: tuple[str, ...] = ()
+    keypoints: int = 0
+    trailing: Trailing = "score"
+    tracked: bool = False
+    odd: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def find_layout(files: Iterable[Path], described: Sequence[DataYaml], classes: Sequence[str] = ()) -> Layout:
+    """Decide what the numbers of the lines mean.
+
+    Args:
+        files: All label files of the set.
+        described: What `find_data_yaml` gave.
+        classes: Names of the classes that were given by hand.
+    """
+    names = tuple(classes) or next((each.names for each in described if each.names), ())
+    lines = [line for file in files for line in _lines_of(file)]
+    shape = next((each.kpt_shape for each in described if each.kpt_shape), None)
+    keypoints = shape[0] * shape[1] if shape else _unnamed_keypoints(lines)
+    if keypoints:
+        tracked, odd = True, False
+        single = [(line.file, line.last[-1]) for line in lines if line.num in (5, 5 + keypoints)]
+    else:
+        pairs = [line for line in lines if line.num >= 6 and not line.num % 2 and line.looks_tracked]
+        tracked = any(line.last[-1] > 1 for line in pairs) or (
+            bool(pairs) and all(line.num == 6 and line.looks_tracked and line.boxed for line in lines)
+        )
+        polygons = [line for line in lines if line.num >= 6]
+        odd = len(polygons) >= _LEAST_ODD and all(line.num % 2 for line in polygons)
+        single = [(line.file, line.last[-1]) for line in lines if line.num == 5 or (odd and line.num > 5)]
+    notes, trailing = [], _meaning(single)
+    if keypoints and (count := sum(line.num > 6 for line in lines)):
+        named = "" if shape else ", which no kpt_shape in data.yaml announces"
+        notes.append(f"the keypoints of {count:,} lines are not used{named}; their boxes are the first four numbers")
+    if trailing == "unclear":
+        seen = ", ".join(f"{value:g}" for value in sorted({value for _, value in single})[:3])
+        notes.append(
+            f"the last number of {len(single):,} lines ({seen}, ...) may be a score, a track id or an angle; it is not "
+            "used"
+        )
+    return Layout(names=names, keypoints=keypoints, trailing=trailing, tracked=tracked, odd=odd, notes=tuple(notes))
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What is looked at of a line before any is read: its file, the count of numbers after the class, some of these."""
+
+    file: Path
+    num: int
+    first: tuple[float, ...]  # all of the first lines of a set, four of the others
+    last: tuple[float, float]
+
+    @property
+    def looks_tracked(self) -> bool:
+        """Whether the last two numbers can be a score and a track id."""
+        return 0 <= self.last[0] <= 1 and _is_track(self.last[1])
+
+    @property
+    def boxed(self) -> bool:
+        """Whether the first four numbers are a box in the image."""
+        (x, y, width, height), slack = self.first[:4], 0.01
+        inside = all(-slack <= low and high <= 1 + slack for low, high in _ends((x, width), (y, height)))
+        return inside and width > 0 and height > 0
+
+
+def _ends(*sides: tuple[float, float]) -> list[tuple[float, float]]:
+    return [(centre - length / 2, centre + length / 2) for centre, length in sides]
+
+
+def _lines_of(file: Path) -> Iterator[_Line]:
+    """Yield the lines of a file with five numbers at least; others are reported when they are read."""
+    try:
+        text = read_text(file)
+    except CalcoError:
+        return
+    for place, line in enumerate(text.splitlines()):
+        words = line.split()[1:]
+        try:
+            if len(words) >= 4:
+                first = tuple(number(word) for word in (words if place < _LOOKED_AT else words[:4]))
+                yield _Line(file, len(words), first, (number(words[-2]), number(words[-1])))
+        except CalcoError:
+            continue
+
+
+def _unnamed_keypoints(lines: Sequence[_Line]) -> int:
+    """Return the count of keypoints' numbers, where all lines are as long and begin with a box around them."""
+    if len(lines) < _LEAST_POSES or len({line.num for line in lines}) != 1:
+        return 0
+    whole = np.array([line.first for line in lines if len(line.first) == line.num][:1000])
+    num = lines[0].num - 4
+    for each in (3, 2):
+        if num % each or num < _LEAST_KEYPOINTS * each:
+            continue
+        points = whole[:, 4:].reshape(len(whole), -1, each)
+        if each == 3 and not np.isin(points[..., 2], (0, 1, 2)).all():
+            continue
+        away = np.abs(points[..., :2] - whole[:, None, :2]) > whole[:, None, 2:4] / 2 + 0.01
+        hidden = (points[..., :2] == 0).all(2)
+        if not (away.any(2) & ~hidden).any() and not hidden.all():
+            return num
+    return 0
+
+
+def _is_track(value: float) -> bool:
+    return value >= 0 and value == int(value)
+
+
+def _meaning(values: Sequence[tuple[Path, float]]) -> Trailing:
+    """Say what single numbers behind boxes are: scores in [0, 1], or whole numbers of which a file has each once."""
+    numbers = [value for _, value in values]
+    if not numbers or (all(0 <= value <= 1 for value in numbers) and any(0 < value < 1 for value in numbers)):
+        return "score"
+    if all(map(_is_track, numbers)) and max(numbers) > 1 and len(set(values)) == len(values):
+        return "track"
+    return "unclear"
+
+
+def read(path: Path, into: Gathering, layout: Layout) -> set[str]:
+    """Read a file, and return the classes that occur; those without a name are called by their number.
 
     Raises:
-        CalcoError: When it cannot be read as a whole.
+        CalcoError: If it cannot be read as a whole.
     """
-    things = []
-    for i, line in enumerate(read_text(path).splitlines(), 1):
+    things, lost = [], 0
+    for i, line in enumerate(re.split(r"\r\n|\r|\n", read_text(path)), 1):
         if not line.strip():
             continue
         where = f", line {i}"
         try:
-            thing = _thing(line.split(), into.classes, where)
+            things.append(_thing(line.split(), layout, where))
         except IndexError:
-            reason = f"class {line.split()[0]} has no name; there are {len(into.classes)}, from 0: left out"
+            lost += 1
+            reason = f"class {line.split()[0]} has no name; there are {len(layout.names)}, from 0: left out"
             into.note(f"{path}{where}", "unknown class", reason, path.stem)
         except CalcoError as error:
+            lost += 1
             into.note(f"{path}{where}", "damaged", f"{error}; left out", path.stem)
-        else:
-            things.append(thing)
-    into.add(path.stem, things, file=path, shares=True)
+    into.add(path.stem, things, file=path, shares=True, lost=lost)
     return {thing.label for thing in things}
 
 
-def _thing(words: list[str], names: Sequence[str], where: str) -> Thing:
+def _thing(words: list[str], layout: Layout, where: str) -> Thing:
     index = int(number(words[0]))
     if index < 0 or index != number(words[0]):
-        raise CalcoError(f"{words[0]!r} is no number of a class")
-    label = names[index] if names else str(index)
+        raise CalcoError(f"{words[0]!r} is not the number of a class")
+    label = layout.names[index] if layout.names else str(index)
     values = [number(word) for word in words[1:]]
-    if len(values) in (4, 5):
-        x, y, width, height = values[:4]
-        corners = (x - width / 2, y - height / 2, x + width / 2, y + height / 2)
-        score = values[4] if len(values) == 5 else None
-        return Thing(where=where, label=label, corners=corners, order="centred", score=score)
-    if len(values) < 6 or len(values) % 2:
-        raise CalcoError(f"{len(values)} numbers after the class are neither a box (4) nor a polygon (6, 8, ...)")
-    return Thing(where=where, label=label, polygons=(np.array(values, np.float32).reshape(-1, 2),))
+    thing = Thing(where=where, label=label)
+    body, tail = _parted(values, layout)
+    if len(tail) == 2:
+        thing.score, thing.track_id = tail[0], int(tail[1])
+    elif tail and layout.trailing == "track":
+        thing.track_id = int(tail[0])
+    elif tail and layout.trailing == "score":
+        thing.score = tail[0]
+    if len(body) == 4:
+        x, y, width, height = body
+        thing.corners, thing.order = (x - width / 2, y - height / 2, x + width / 2, y + height / 2), "centred"
+    else:
+        thing.polygons = (np.array(body, np.float32).reshape(-1, 2),)
+    return thing
 
 
-def class_names(folder: Path, top: Path) -> tuple[str, ...]:
-    """The names of the classes as they stand in a folder or above it, up to `top`; none when nobody wrote them.
+def _parted(values: list[float], layout: Layout) -> tuple[list[float], list[float]]:
+    """Return the numbers of the box or polygon, and those of score and track.
 
     Raises:
-        CalcoError: When a file of names is damaged.
+        CalcoError: If there are neither, or too many.
     """
-    for parent in (folder, *folder.parents):
-        for path in (*sorted(parent.glob("*.y*ml")), parent / "classes.txt", *sorted(parent.glob("*.names"))):
-            found = _names_in(path) if path.is_file() else ()
-            if found:
-                return found
-        if parent == top:
-            break
-    return ()
-
-
-def _names_in(path: Path) -> tuple[str, ...]:
-    text = read_text(path)
-    if path.suffix not in (".yaml", ".yml"):
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise CalcoError(f"{path} is not valid YAML ({reason}); mend it or write it anew") from error
-    names = content.get("names") if isinstance(content, dict) else None
-    if isinstance(names, dict) and sorted(names, key=str) == sorted(range(len(names)), key=str):
-        names = [names[i] for i in range(len(names))]
-    if names is not None and not isinstance(names, list):
-        raise CalcoError(f"{path}: names are to be a list, or numbered from 0 without gaps; write them so")
-    return tuple(map(str, names or ()))
+    num = len(values)
+    if layout.keypoints:
+        rest = num - 4 - layout.keypoints if num > 6 else num - 4
+        if rest not in (0, 1, 2):
+            raise CalcoError(f"{num} numbers after the class are not a box (4) and {layout.keypoints} of keypoints")
+        body, tail = values[:4], values[num - rest :] if rest else []
+    elif num >= 6 and not num % 2 and layout.tracked and _is_track(values[-1]) and 0 <= values[-2] <= 1:
+        body, tail = values[:-2], values[-2:]
+    elif num == 5 or (layout.odd and num > 5 and num % 2):
+        body, tail = values[:-1], values[-1:]
+    else:
+        body, tail = values, []
+    if not layout.keypoints and len(body) != 4 and (len(body) < 6 or len(body) % 2):
+        raise CalcoError(f"{num} numbers after the class are neither a box (4) nor a polygon (6, 8, ...)")
+    if tail and len(tail) == 1 and layout.trailing == "unclear" and len(body) == 4 and not _is_track(tail[0]):
+        raise CalcoError(
+            f"the last number {tail[0]:g} is neither a score in [0, 1] nor a track id; write a rotated box as four "
+            "corners"
+        )
+    return body, tail
 
 
 def write_yolo(

@@ -10,7 +10,7 @@ from typing import Final
 from calco import images
 from calco.annotations.detections import nothing
 from calco.annotations.matching import Pictures
-from calco.annotations.reading import FORMATS, holds_annotations, labels_in_pixels, read_annotations
+from calco.annotations.reading import FORMATS, holds_annotations, unread_labels, read_annotations
 from calco.annotations.record import COSTS_A_PICTURE, Annotations, Record
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
@@ -35,7 +35,7 @@ def doubted(source: Source) -> Source:
     if source.kind != "photographs" or not Path(source.root).is_dir():
         return source
     stems = {PurePosixPath(item.key).stem for item in source.items}
-    problem = labels_in_pixels(source.root, stems)
+    problem = unread_labels(source.root, stems)
     if problem is None:
         return source
     return replace(source, problems=(problem,), notes=(*source.notes, f"labels are not read: {problem}"))
@@ -65,7 +65,7 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
     if not records:
         reason = f"; the first reason: {found.problems[0]}" if found.problems else ""
         raise CalcoError(f"no picture in {root} is annotated by {where}{reason}; name the file with --annotations")
-    if found.format == FORMATS["yolo"][0]:
+    if found.format == FORMATS["yolo"]:
         known = {*records, *map(str, found.passed)}
         records |= {str(record.picture): record for record in _backgrounds(pictures, known, where)}
     left_out = [(p.where.removeprefix(listing.root), p.reason) for p in found.problems if p.fault in COSTS_A_PICTURE]
