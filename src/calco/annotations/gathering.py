@@ -10,7 +10,7 @@ import numpy as np
 from calco import images
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import Polygon, clip, extent
-from calco.annotations.matching import Pictures
+from calco.annotations.matching import Closeness, Pictures
 from calco.annotations.parsing import class_name
 from calco.annotations.record import Fault, Problem, Record, Size
 from calco.annotations.runs import Runs
@@ -60,7 +60,7 @@ class Gathering:
         self.records: list[Record] = []
         self.problems: list[Problem] = []
         self.suspicion = Suspicion()
-        self._taken: dict[Path, tuple[int, tuple[int, int]]] = {}  # its record, and how well the name fits
+        self._taken: dict[Path, tuple[int, Closeness]] = {}  # its record, and how well the name fits
 
     def note(self, where: str, fault: Fault, reason: str, picture: str = "") -> None:
         """Remembers what is wrong."""
@@ -113,10 +113,10 @@ class Gathering:
         except CalcoError as error:
             self.note(where, "other size", f"{error}; left out", name)
             return
-        rank = self.pictures.closeness(picture, written, file) if self.pictures and picture else (0, 0)
+        rank = self.pictures.closeness(picture, written, file) if self.pictures and picture else (0, 0, 0)
         self._keep(record, rank)
 
-    def _keep(self, record: Record, rank: tuple[int, int]) -> None:
+    def _keep(self, record: Record, rank: Closeness) -> None:
         """Keep one record an image: the one whose name fits best, then one with boxes, then the first."""
         place, best = self._taken.get(record.picture, (None, rank)) if record.picture else (None, rank)
         if place is None:

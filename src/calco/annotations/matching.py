@@ -5,12 +5,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import unquote
 
 from calco.annotations.record import Record
 
 _UPLOADED: Final = re.compile(r"(?i)^[0-9a-f]{8}-(?=.)")
+
+
+Closeness: TypeAlias = tuple[int, int, int]
 
 
 class Pictures:
@@ -58,13 +61,14 @@ class Pictures:
             return None, f"{len(best)} pictures are named {named.name}: {', '.join(map(self.name, best[:3]))}"
         return best[0], ""
 
-    def closeness(self, path: Path, name: str, near: Path) -> tuple[int, int]:
-        """Rank how well an image fits a name: the name itself, then the folders that it shares with name and file."""
+    def closeness(self, path: Path, name: str, near: Path) -> Closeness:
+        """Rank how well an image fits a name: by the name itself, then by the folders that they share."""
         named = _parts(name)
         words = {_plain(part) for part in (*named.parts, *near.parts, *near.stem.split("_"))}
+        folders = {_plain(part) for part in path.parent.parts}
         same = named.name in (path.name, path.stem)
         alike = _plain(named.name) in (_plain(path.name), _plain(path.stem))
-        return same + alike, len(words & {_plain(part) for part in path.parent.parts})
+        return same + alike, len(words & folders), -len({_plain(part) for part in named.parts[:-1]} - folders)
 
     def numbered(self, number: int) -> tuple[Path | None, str]:
         """The picture of a number, or why there is none."""
