@@ -46,7 +46,9 @@ def find_data_yaml(folder: Path, top: Path) -> tuple[DataYaml, ...]:
         CalcoError: If one of them is damaged.
     """
     found = []
-    for parent in (folder, *folder.parents):
+    # Labels that lie elsewhere may be described in their own folder or the one above.
+    parents = [folder, *folder.parents] if folder.is_relative_to(top) else [folder, folder.parent]
+    for parent in parents:
         found += [read_names(path) for path in _candidates(parent)]
         if parent == top:
             break

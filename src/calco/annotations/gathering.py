@@ -60,6 +60,7 @@ class Gathering:
         self.records: list[Record] = []
         self.problems: list[Problem] = []
         self.suspicion = Suspicion()
+        self.named: set[Path] = set()  # images that an annotation names, whether it can be used or not
         self._taken: dict[Path, tuple[int, Closeness]] = {}  # its record, and how well the name fits
 
     def note(self, where: str, fault: Fault, reason: str, picture: str = "") -> None:
@@ -97,6 +98,7 @@ class Gathering:
                 self.note(where, "no picture", f"{reason}; left out", name)
                 return
             assert picture is not None
+            self.named.add(picture)
         written = name
         name = self.pictures.name(picture) if self.pictures and picture else name
         said = said if said and min(said) > 0 else None
@@ -127,8 +129,8 @@ class Gathering:
         kept, other = self.records[place], record
         if (rank, len(record.things) > 0) > (best, len(kept.things) > 0):
             kept, other = record, kept
-            self.records[place] = record
             self._taken[record.picture or Path()] = place, rank
+        self.records[place] = replace(kept, also=(*kept.also, *other.also, other.where))
         if not _same(kept, other):
             reason = f"{other.name} is annotated already, in {kept.where}"
             unused = f"its {len(other.things)} boxes here are not used"

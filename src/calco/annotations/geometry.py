@@ -85,7 +85,8 @@ def rotated(box: tuple[float, float, float, float], radians: float, pivot: tuple
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64) - pivot
     sine, cosine = np.sin(radians), np.cos(radians)
     # y points downwards, so that the usual matrix rotates clockwise.
-    return (corners @ np.array([[cosine, sine], [-sine, cosine]]) + pivot).astype(np.float32)
+    turned: Polygon = (corners @ np.array([[cosine, sine], [-sine, cosine]]) + pivot).astype(np.float32)
+    return turned
 
 
 def ellipse(centre: tuple[float, float], radii: tuple[float, float], radians: float = 0.0) -> Polygon:
@@ -93,7 +94,8 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float], radians: fl
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     x, y = radii[0] * np.cos(angles), radii[1] * np.sin(angles)
     sine, cosine = np.sin(radians), np.cos(radians)
-    return (np.stack([cosine * x - sine * y, sine * x + cosine * y], 1) + centre).astype(np.float32)
+    ring: Polygon = (np.stack([cosine * x - sine * y, sine * x + cosine * y], 1) + centre).astype(np.float32)
+    return ring
 
 
 def extent(parts: Sequence[Polygon]) -> tuple[float, float, float, float]:

@@ -28,7 +28,7 @@ class Pictures:
         self.paths, self.root = tuple(paths), root
         self._of_stem: dict[str, list[Path]] = {}
         for path in self.paths:
-            self._of_stem.setdefault(_plain(path.stem), []).append(path)
+            self._of_stem.setdefault(plain(path.stem), []).append(path)
         self._of_number: dict[int, Path] | None = None
 
     def name(self, path: Path) -> str:
@@ -49,7 +49,7 @@ class Pictures:
         named, found = _parts(name), list[Path]()
         for each in dict.fromkeys((named, _parts(unquote(name)), _parts(_UPLOADED.sub("", named.name)))):
             # A dot in a name without ending is no ending: "a.b" of "a.b.txt" is the stem of "a.b.jpg".
-            stems = dict.fromkeys((_plain(each.stem), _plain(each.name)))
+            stems = dict.fromkeys((plain(each.stem), plain(each.name)))
             if found := [path for stem in stems for path in self._of_stem.get(stem, ())]:
                 named = each
                 break
@@ -64,11 +64,11 @@ class Pictures:
     def closeness(self, path: Path, name: str, near: Path) -> Closeness:
         """Rank how well an image fits a name: by the name itself, then by the folders that they share."""
         named = _parts(name)
-        words = {_plain(part) for part in (*named.parts, *near.parts, *near.stem.split("_"))}
-        folders = {_plain(part) for part in path.parent.parts}
+        words = {plain(part) for part in (*named.parts, *near.parts, *near.stem.split("_"))}
+        folders = {plain(part) for part in path.parent.parts}
         same = named.name in (path.name, path.stem)
-        alike = _plain(named.name) in (_plain(path.name), _plain(path.stem))
-        return same + alike, len(words & folders), -len({_plain(part) for part in named.parts[:-1]} - folders)
+        alike = plain(named.name) in (plain(path.name), plain(path.stem))
+        return same + alike, len(words & folders), -len({plain(part) for part in named.parts[:-1]} - folders)
 
     def numbered(self, number: int) -> tuple[Path | None, str]:
         """The picture of a number, or why there is none."""
@@ -119,6 +119,6 @@ def _parts(name: str) -> PurePosixPath:
     return PurePosixPath(name.strip().replace("\\", "/"))
 
 
-def _plain(text: str) -> str:
-    """Equal for names that a person takes for the same."""
+def plain(text: str) -> str:
+    """Return what is equal for names that a person takes for the same: in Unicode's composed form, without capitals."""
     return unicodedata.normalize("NFC", text).casefold()

@@ -1,6 +1,7 @@
 """`read_annotations`: a file or folder of annotations, recognised by its content."""
 
 import os
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -27,7 +28,7 @@ from calco.annotations import (
     voc,
     yolo,
 )
-from calco.annotations.data_yaml import find_data_yaml
+from calco.annotations.data_yaml import DataYaml, find_data_yaml
 from calco.annotations.gathering import Gathering
 from calco.annotations.matching import Pictures
 from calco.annotations.parsing import parse_json, read_text
@@ -64,6 +65,7 @@ _READERS: Final[dict[str, Reader]] = {
     "bdd": bdd.read, "csv": csv_boxes.read, "dota": dota.read, "kitti": kitti.read, "corners": corners.read,
 }  # fmt: skip
 _NO_LABELS: Final = frozenset({"classes.txt", "labels.txt", "notes.txt", "predefined_classes.txt", "readme.txt"})
+_SPLIT_LIST: Final = re.compile(r"(?i)(train|val|valid|validation|test|trainval)[0-9]*\.txt")  # files, not labels
 _TEXTS: Final = ("dota", "kitti", "corners", "yolo")  # formats whose files look alike from outside
 _AN_IMAGE: Final = (*_TEXTS, "voc", "labelme", "supervisely")  # formats with one file an image
 _TRIED: Final = 50  # files of one ending in one folder that are looked into
@@ -116,10 +118,11 @@ def _mixed(files: Sequence[Path], form: str, read: str) -> Problem:
 def _read(form: str, files: Sequence[Path], path: Path, known: Pictures | None, classes: Sequence[str]) -> Annotations:
     """Read the files of one format."""
     reader, names = _READERS.get(form), tuple[str, ...]()
-    notes = tuple[str, ...]()
+    notes, described = tuple[str, ...](), tuple[DataYaml, ...]()
     if reader is None:
         top = known.root if known else path.parent
-        layout = yolo.find_layout(files, find_data_yaml(files[0].parent, top), classes)
+        described = find_data_yaml(files[0].parent, top)
+        layout = yolo.find_layout(files, described, classes)
         reader, names, notes = partial(yolo.read, layout=layout), layout.names, layout.notes
     into = Gathering(known, names or classes)
     for note in notes:
@@ -128,6 +131,8 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Pictures | None, 
     found: list[str] = []
     for file in files:
         own = sniff(file) if form in _TEXTS else None
+        if own is None and _SPLIT_LIST.fullmatch(file.name):
+            continue
         if own not in (None, form):
             into.note(str(file), "mixed", f"it holds {FORMATS[own]} and the others {words}; left out", file.stem)
             continue
@@ -137,6 +142,8 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Pictures | None, 
             if len(files) == 1:
                 raise
             into.note(str(file), "unreadable", f"{_without(str(error), file)}; left out", file.stem)
+            if known and (picture := known.find(file.stem, file)[0]):
+                into.named.add(picture)
     into.problems += into.suspicion.problems()
     # COCO numbers its classes, so their order means something.
     occurring = dict.fromkeys(found) if form == "coco" else sorted(set(found))
@@ -145,6 +152,8 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Pictures | None, 
         classes=into.classes or tuple(occurring),
         records=tuple(into.records),
         problems=tuple(into.problems),
+        lost=frozenset(into.named - {record.picture for record in into.records}),
+        described=described,
     )
 
 

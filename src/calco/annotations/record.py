@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from calco.annotations.data_yaml import DataYaml
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.runs import Runs
 from calco.errors import CalcoError
@@ -52,6 +53,7 @@ class Record:
         runs: The packed masks, by their thing's place.
         picture: The file, where it is known.
         where: The file that said it.
+        also: Other files that said something of it, which is not used.
         number: The line it came from, counted from 0, of JSON lines.
         address: Where the picture can be got, of JSON lines.
     """
@@ -62,6 +64,7 @@ class Record:
     runs: Mapping[int, Runs] = field(default_factory=dict)
     picture: Path | None = None
     where: str = ""
+    also: tuple[str, ...] = ()
     number: int | None = None
     address: str = ""
 
@@ -102,7 +105,9 @@ class Annotations:
         classes: The names of the classes: in the order of their numbers where they have some, else sorted.
         records: One a picture, in the order of the files.
         problems: What was wrong, and what was done about it.
-        passed: Pictures of which something is said in another format alone, which is not read.
+        passed: Images of which something is said in another format alone, which is not read.
+        lost: Images of which something is said that cannot be used.
+        described: Files beside YOLO's labels that describe the set, the nearest first.
     """
 
     format: str
@@ -110,3 +115,5 @@ class Annotations:
     records: tuple[Record, ...]
     problems: tuple[Problem, ...]
     passed: frozenset[Path] = frozenset()
+    lost: frozenset[Path] = frozenset()
+    described: tuple[DataYaml, ...] = ()

@@ -1,7 +1,7 @@
 """Pictures with boxes or outlines as a source: the recipe `segment` learns to draw who is where."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
@@ -9,19 +9,20 @@ from typing import Final
 
 from calco import images
 from calco.annotations.detections import nothing
-from calco.annotations.matching import Pictures
-from calco.annotations.reading import FORMATS, holds_annotations, unread_labels, read_annotations
+from calco.annotations.matching import Pictures, plain
+from calco.annotations.reading import FORMATS, holds_annotations, read_annotations, unread_labels
 from calco.annotations.record import COSTS_A_PICTURE, Annotations, Record
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.files import list_files
-from calco.pairs.declared import split_named
+from calco.pairs.annotated_splits import with_declared_splits
 from calco.pairs.layout import key_of, nothing_in
 from calco.pairs.parts import role_of
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
 
 _UNMARKED: Final = "nothing is said about it"
+_LOST: Final = "what is said about it cannot be used"
 _ELSEWHERE: Final = "only annotations of another format, which are not read, speak of it"
 
 
@@ -66,21 +67,21 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
         reason = f"; the first reason: {found.problems[0]}" if found.problems else ""
         raise CalcoError(f"no picture in {root} is annotated by {where}{reason}; name the file with --annotations")
     if found.format == FORMATS["yolo"]:
-        known = {*records, *map(str, found.passed)}
-        records |= {str(record.picture): record for record in _backgrounds(pictures, known, where)}
+        records |= {str(record.picture): record for record in _backgrounds(pictures, found, where)}
     left_out = [(p.where.removeprefix(listing.root), p.reason) for p in found.problems if p.fault in COSTS_A_PICTURE]
     left_out += [
-        (pictures.name(path), _ELSEWHERE if path in found.passed else _UNMARKED)
+        (pictures.name(path), _ELSEWHERE if path in found.passed else _LOST if path in found.lost else _UNMARKED)
         for path in pictures.paths
         if str(path) not in records
     ]
     items, chosen = _items(records, listing.root)
+    items, undeclared, remarks = with_declared_splits(items, chosen, found, listing.root)
     classes = tuple(name for name in found.classes if name != "background")
     paths = list(records)
     return Source(
-        "annotations", root, items, load_annotated, (*listing.left_out, *left_out),
+        "annotations", root, items, load_annotated, (*listing.left_out, *left_out, *undeclared),
         channels=(images.common_channels(paths, config.background), 3), background=config.background,
-        digester=_digest, context=chosen, classes=classes, notes=_notes(found, chosen),
+        digester=_digest, context=chosen, classes=classes, notes=(*remarks, *_notes(found, chosen)),
         problems=tuple(found.problems),
         story=f"pictures with boxes or outlines ({found.format}; classes: {_listed(classes)})",
     )  # fmt: skip
@@ -128,25 +129,24 @@ def _items(records: dict[str, Record], start: str) -> tuple[tuple[Item, ...], tu
         while key in keys:
             key += Path(path).suffix
         keys[key] = path
-    splits = {key: _split(key) for key in keys}
-    told = None not in splits.values() and len(set(splits.values())) > 1
-    items = (
-        Item(key, key, (keys[key],), splits[key] if told else None, (place,)) for place, key in enumerate(sorted(keys))
-    )
+    items = (Item(key, key, (keys[key],), None, (place,)) for place, key in enumerate(sorted(keys)))
     return tuple(items), tuple(records[keys[key]] for key in sorted(keys))
 
 
-def _split(key: str) -> str | None:
-    """The split that a folder on the way is named after, such as train2017."""
-    return next(filter(None, map(split_named, key.split("/")[:-1])), None)
+def _backgrounds(pictures: Pictures, found: Annotations, labels: Path) -> Iterator[Record]:
+    """Yield the images beside YOLO's labels that have no label, not even one that cannot be read: nothing is in them.
 
-
-def _backgrounds(pictures: Pictures, records: Collection[str], labels: Path) -> Iterator[Record]:
-    """The pictures beside YOLO's labels that have no label, not even one that cannot be read: nothing is in them."""
+    In a folder of which no image has a label, nobody has looked for objects: its images are none of these.
+    """
     folder = labels if labels.is_dir() else labels.parent
-    labelled = {Path(path).stem for path in list_files(folder, lambda name: name.lower().endswith(".txt")).paths}
+    texts = list_files(folder, lambda name: name.lower().endswith(".txt")).paths
+    labelled = {plain(Path(path).stem) for path in texts}
+    used = {record.picture for record in found.records if record.picture}
+    known = {*used, *found.lost, *found.passed}
+    known |= {path for path in pictures.paths if {plain(path.stem), plain(path.name)} & labelled}
+    looked_at = {path.parent for path in known}
     for path in pictures.paths:
-        if str(path) not in records and path.stem not in labelled and (size := images.header_size_wh(path)):
+        if path not in known and path.parent in looked_at and (size := images.header_size_wh(path)):
             yield Record(name=pictures.name(path), things=nothing(), size_wh=size, picture=path)
 
 
