@@ -184,7 +184,9 @@ def unread_labels(folder: str | Path, stems: Collection[str]) -> Problem | None:
 def _unread(path: Path) -> Problem | None:
     """Describe a file in a format that is known and not read, or that breaks in the middle."""
     foreign = sniff_foreign(path)
-    return foreign and Problem(str(path), "unused", f"it holds {foreign.words}, which is not read; {foreign.remedy}")
+    if foreign is None:
+        return None
+    return Problem(str(path), "unused", f"it holds {foreign.words}, which is not read; {foreign.remedy}")
 
 
 def _tried(folder: str | Path) -> Iterator[str]:

@@ -70,7 +70,8 @@ def _files(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     }
     left = tuple(case for name, reason in source.left_out if (case := Case((name,), reason)) not in by_table)
     unread = tuple(case for case in left if case.keys[0] in torn)
-    left = tuple(case for case in left if case not in unread)
+    lost = {problem.picture for problem in source.problems if problem.fault == "incomplete"}  # see the boxes
+    left = tuple(case for case in left if case not in unread and case.keys[0] not in lost)
     return [
         Finding("unreadable", "must", f"{counted(damaged, 'picture')} cannot be read",
                 "Training passes over them; repair or replace them, or leave them out.", damaged, "drop"),

@@ -51,20 +51,29 @@ def box_findings(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     }
     keys = {os.path.relpath(item.paths[0], source.root): item.key for item in source.items if source.problems}
     stems = {os.path.splitext(os.path.basename(name))[0]: key for name, key in keys.items()}
+    unused: dict[str, list[str]] = {
+        os.path.splitext(os.path.basename(problem.picture))[0]: []
+        for problem in source.problems
+        if problem.fault == "incomplete"
+    }
     for problem in source.problems:
         if problem.fault in COSTS_A_PICTURE:
             continue  # its picture stands among what was left out
         if problem.fault in _OF_ALL:
             continue
         # What could not be read often names its picture without folder and ending, or does not name it at all.
-        key = keys.get(problem.picture) or stems.get(os.path.splitext(os.path.basename(problem.picture))[0])
-        if key and problem.reason.endswith("left out"):
+        stem = os.path.splitext(os.path.basename(problem.picture))[0]
+        key = keys.get(problem.picture) or stems.get(stem)
+        if not key and stem in unused:
+            unused[stem].append(str(problem))
+        elif key and problem.reason.endswith("left out"):
             lost.setdefault(key, []).append(str(problem))
         else:
             odd.setdefault(key or problem.where, []).append(str(problem))
     wrong, beyond = (
         tuple(Case((key,), "; ".join(reasons)) for key, reasons in each.items() if reasons) for each in (lost, odd)
     )
+    without = tuple(Case((stem,), "; ".join(reasons)) for stem, reasons in unused.items() if reasons)
     of_all = tuple(Case((problem.where,), problem.reason) for problem in source.problems if problem.fault in _OF_ALL)
     return [
         Finding("boxes-order", "must", "The boxes are in another order or unit than their format's",
@@ -72,6 +81,9 @@ def box_findings(source: Source, facts: Sequence[Facts]) -> list[Finding]:
         Finding("boxes-outside", "must", f"{counted(wrong, 'picture')} with boxes that cannot be used",
                 "They lie outside it, enclose nothing, or are of no known class: what they mark is lost. Correct the "
                 "annotations, or leave the pictures out.", wrong, "drop"),
+        Finding("boxes-lost", "must", f"{counted(without, 'image')} without any box that can be used",
+                "It is not known whether anything is in them, so they are not trained on. Correct the annotations.",
+                without),
         Finding("boxes-beyond", "should", f"{counted(beyond, 'picture')} with boxes that had to be mended",
                 "They are cut off at the picture's edge, or their corners are put in order.", beyond),
     ]  # fmt: skip

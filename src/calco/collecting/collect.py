@@ -16,7 +16,7 @@ from calco.records import to_record
 
 FORMAT: Final = 1
 REPORT: Final = "collected.json"
-WHOLE: Final = ("no picture", "other size", "unreadable")  # faults that cost a picture, not a box
+WHOLE: Final = ("no picture", "other size", "unreadable", "incomplete")  # faults that cost a picture, not a box
 PHOTOGRAPHS: Final = ".photographs"  # hidden: what reads the crops shall not take them for pictures of the set
 
 Progress = Callable[[str, int, int], None]

@@ -11,7 +11,7 @@ from calco import images
 from calco.annotations.detections import nothing
 from calco.annotations.matching import Pictures, plain
 from calco.annotations.reading import FORMATS, holds_annotations, read_annotations, unread_labels
-from calco.annotations.record import COSTS_A_PICTURE, Annotations, Record
+from calco.annotations.record import COSTS_A_PICTURE, Annotations, Problem, Record
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.files import list_files
@@ -22,7 +22,6 @@ from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
 
 _UNMARKED: Final = "nothing is said about it"
-_LOST: Final = "what is said about it cannot be used"
 _ELSEWHERE: Final = "only annotations of another format, which are not read, speak of it"
 
 
@@ -68,11 +67,11 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
         raise CalcoError(f"no picture in {root} is annotated by {where}{reason}; name the file with --annotations")
     if found.format == FORMATS["yolo"]:
         records |= {str(record.picture): record for record in _backgrounds(pictures, found, where)}
-    left_out = [(p.where.removeprefix(listing.root), p.reason) for p in found.problems if p.fault in COSTS_A_PICTURE]
+    left_out = [(_name(p, listing.root), p.reason) for p in found.problems if p.fault in COSTS_A_PICTURE]
     left_out += [
-        (pictures.name(path), _ELSEWHERE if path in found.passed else _LOST if path in found.lost else _UNMARKED)
+        (pictures.name(path), _ELSEWHERE if path in found.passed else _UNMARKED)
         for path in pictures.paths
-        if str(path) not in records
+        if str(path) not in records and path not in found.lost
     ]
     items, chosen = _items(records, listing.root)
     items, undeclared, remarks = with_declared_splits(items, chosen, found, listing.root)
@@ -85,6 +84,11 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
         problems=tuple(found.problems),
         story=f"pictures with boxes or outlines ({found.format}; classes: {_listed(classes)})",
     )  # fmt: skip
+
+
+def _name(problem: Problem, root: str) -> str:
+    """Return what is left out for a problem: the image that lost its boxes, or else the file or line."""
+    return problem.picture if problem.fault == "incomplete" else problem.where.removeprefix(root)
 
 
 def _without_masks(paths: Sequence[str], start: str) -> list[str]:
