@@ -1,7 +1,10 @@
 """The one error that a user can cause, and text that a terminal can show."""
 
 import re
-from typing import Final
+import reprlib
+from typing import Any, Final
+
+_LONGEST: Final = 80  # characters of a value in a message
 
 # What a terminal obeys instead of showing it, or what makes text look like other text: control characters (C0, DEL,
 # C1), line and paragraph separators, halves of surrogate pairs, bidirectional marks, overrides and isolates, invisible
@@ -44,3 +47,38 @@ def _escape(character: str) -> str:
     if character in _SHORT:
         return _SHORT[character]
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+class _Brief(reprlib.Repr):
+    """`repr` of a few elements and characters, whose cost does not grow with the value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 2
+        self.maxdict = self.maxlist = self.maxtuple = self.maxset = self.maxfrozenset = self.maxdeque = 3
+        self.maxlong, self.maxstring, self.maxother = 40, 60, 60
+
+    def repr_int(self, value: int, level: int) -> str:
+        """Like `repr`; of a number too long for it, the number of bits."""
+        return super().repr_int(value, level) if value.bit_length() < 4096 else f"<int of {value.bit_length()} bits>"
+
+
+def brief(value: Any) -> str:
+    """Return a value as messages show it: like `repr`, but never longer than a line, however large the value is.
+
+    Args:
+        value: Anything, such as a value from a file that somebody else wrote. Lists that contain themselves through
+            aliases are not unfolded.
+
+    >>> brief("gun")
+    "'gun'"
+    >>> brief([["x"] * 9] * 9)
+    "[['x', 'x', 'x', ...], ['x', 'x', 'x', ...], ['x', 'x', 'x', ...], ...]"
+    """
+    return shortened(_Brief().repr(value))
+
+
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """Return a text in one line of at most so many characters; what is cut away is replaced by dots."""
+    text = " ".join(printable(text[: 4 * longest]).split()) + " " * (len(text) > 4 * longest)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

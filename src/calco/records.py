@@ -1,14 +1,18 @@
 """Configuration objects as plain data, and back, checked."""
 
+from collections import Counter
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Final, TypeVar, get_type_hints
 
 import msgspec
 import yaml
 
-from calco.errors import CalcoError
+from calco.errors import CalcoError, shortened
 from calco.files import atomic_write, explain
+
+MOST_VALUES: Final = 1_000_000
+"""Values of the largest YAML file that is read, aliases unfolded."""
 
 T = TypeVar("T")
 
@@ -34,9 +38,10 @@ def from_record(kind: type[T], record: Any, where: str | Path) -> T:
         # Not strict: 10 is a fine number of minutes where 10.0 is meant.
         config = msgspec.convert(record, kind, strict=False)
     except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:  # half a character, a circle in YAML
-        raise CalcoError(f"{where}: {error}; correct the field, or remove it to take its default") from error
+        reason = shortened(str(error), 300)
+        raise CalcoError(f"{where}: {reason}; correct the field, or remove it to take its default") from error
     if unknown := _unknown(kind, record):
-        raise CalcoError(f"{where} has the unknown field {unknown}; correct its name, or remove it")
+        raise CalcoError(f"{where} has the unknown field {shortened(unknown)}; correct its name, or remove it")
     return config
 
 
@@ -65,12 +70,68 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         CalcoError: When the file is absent, unreadable or holds no mapping.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise explain(error, path, "read") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise CalcoError(f"{path} is not valid YAML ({reason}); correct it, or make it anew") from error
+    except ValueError as error:
+        raise CalcoError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+    content = parse_yaml(text, path)
     if not isinstance(content, dict):
         raise CalcoError(f"{path} holds no mapping of fields to values; see a run's config.yaml for the form")
     return content
+
+
+def parse_yaml(text: str, where: str | Path) -> Any:
+    """Parse YAML into plain data.
+
+    Args:
+        text: The file's content.
+        where: The file, for the error.
+
+    Raises:
+        CalcoError: If it is not valid YAML, a name occurs twice in one mapping (PyYAML keeps the last one silently), or
+            its aliases unfold to more than `MOST_VALUES` values: a few hundred bytes may stand for gigabytes.
+    """
+    try:
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if node is not None and _unfolded(node, {}) > MOST_VALUES:
+                raise CalcoError(
+                    f"{where} unfolds to more than {MOST_VALUES:,} values, since its aliases (*name) repeat what they "
+                    "stand for; write the values out"
+                )
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        raise CalcoError(f"{where} is not valid YAML ({shortened(reason, 200)}); correct it") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain data alone; a name that occurs twice in one mapping is an error."""
+
+
+def _unique(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
+    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    counts = Counter(names)
+    for (key, _), name in zip(node.value, names, strict=False):
+        if counts[name] > 1:
+            raise yaml.constructor.ConstructorError(None, None, f"{shortened(name)} occurs twice", key.start_mark)
+    content: dict[Any, Any] = yaml.SafeLoader.construct_mapping(loader, node, deep=True)
+    return content
+
+
+_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique)
+
+
+def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
+    """The number of values that a node stands for, aliases unfolded; a node that contains itself has no end."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = MOST_VALUES + 1  # while it is counted: whoever meets it now lies within it
+        parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
+        known[id(node)] = 1 + sum(_unfolded(part, known) for part in parts)
+    return known[id(node)]

@@ -171,3 +171,23 @@ def test_without_a_screen_there_is_a_remedy(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.delenv("DISPLAY", raising=False)
     with pytest.raises(CalcoError, match="look at it in a browser: --page 8000 instead of --window"):
         Window("camera")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/picture?after=" + "9" * 5000,
+        "/picture?after=abc",
+        "/picture?after=-2",
+        "/picture?after=%D9%A3",  # an Arabic digit
+        "http://[/picture",
+    ],
+)
+def test_a_request_that_makes_no_sense_is_answered_400(
+    page: Page, capsys: pytest.CaptureFixture[str], path: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", int(page.address.rpartition(":")[2].rstrip("/")))) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        answer = client.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert capsys.readouterr().err == ""

@@ -15,6 +15,7 @@ from calco.page.server import Handler, open_port
 
 _WAITS: Final = 5.0  # seconds that a browser waits for a newer picture
 _BOUNDARY: Final = "calco"
+_DIGITS: Final = 18  # of a picture's number
 
 
 class Page:
@@ -77,6 +78,17 @@ class Page:
         self._thread.join(2)
 
 
+def _number(text: str) -> int:
+    """Parse the number of an image.
+
+    Raises:
+        ValueError: If it is none, or longer than any that this page can have given.
+    """
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS) and text != "-1":
+        raise ValueError(text)
+    return int(text)
+
+
 class _Handler(Handler):
     """Answers a browser."""
 
@@ -86,14 +98,18 @@ class _Handler(Handler):
         """The page, a picture of it, its line, or the stream."""
         if not self.welcome():
             return
-        place = urlsplit(self.path)
+        try:
+            place = urlsplit(self.path)
+            after = _number(parse_qs(place.query).get("after", ["0"])[0])
+        except ValueError:  # such as an address whose brackets do not close, or a number of thousands of digits
+            self.send_error(400)
+            return
         with contextlib.suppress(OSError):  # the browser was closed
             if place.path == "/":
                 page = asset("calco.film", "watching.html").replace("{title}", escape(self.page.title))
                 self.answer("text/html; charset=utf-8", page.encode())
             elif place.path == "/picture":
-                after = parse_qs(place.query).get("after", ["0"])[0]
-                jpeg, number = self.page.newer(int(after) if after.isdecimal() else 0)
+                jpeg, number = self.page.newer(after)
                 self.answer("image/jpeg", jpeg, code=200 if jpeg else 204, headers={"X-Number": str(number)})
             elif place.path == "/status":
                 self.answer("application/json", json.dumps({"line": self.page.status()}).encode())

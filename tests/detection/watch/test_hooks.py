@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import socketserver
 import sys
 import threading
 import time
@@ -153,3 +154,42 @@ def test_a_webhook_where_nobody_listens() -> None:
     with pytest.raises(Failed, match="cannot be reached"):
         Webhook("http://127.0.0.1:9/alarm")(b"{}", 2.0)
     assert Webhook("https://user:secret@example.org/token/abc").name == "the webhook https://example.org"
+
+
+class Drips(socketserver.BaseRequestHandler):
+    """Sends a beginning at once, then a byte every tenth of a second for as long as the other side takes it."""
+
+    beginning = b""
+
+    def handle(self) -> None:
+        try:
+            self.request.recv(4096)
+            self.request.sendall(self.beginning)
+            while True:
+                self.request.sendall(b"X")
+                time.sleep(0.1)
+        except OSError:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("scheme", "beginning"),
+    [
+        ("http", b"HTTP/1.1 200 OK\r\n"),
+        ("http", b""),
+        ("https", b"\x16\x03\x03\x40\x00"),  # the head of a long record of the TLS handshake
+    ],
+    ids=["headers", "status", "handshake"],
+)
+def test_the_limit_of_a_webhook_covers_the_whole_try(scheme: str, beginning: bytes) -> None:
+    handler = type("Handler", (Drips,), {"beginning": beginning})
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as served:
+        served.daemon_threads = True
+        threading.Thread(target=served.serve_forever, daemon=True).start()
+        with pytest.raises(Failed, match=r"has not answered within 0\.5 s"):
+            Webhook(f"{scheme}://127.0.0.1:{served.server_address[1]}/alarm")(b"{}", 0.5)
+        for thread in threading.enumerate():
+            if thread.name == "calco-webhook":
+                thread.join(10)
+                assert not thread.is_alive(), "the try is cut off, not left running"
+        served.shutdown()

@@ -66,7 +66,7 @@ ONE = "rules:\n  - name: one\n    class: person\n"
         (ONE + "    score: 1.5", "score is 1.5; scores go from 0 to 1"),
         (ONE + "    place: head", "Invalid enum value 'head'"),
         (ONE + "    colour: red", "unknown field colour"),
-        (ONE + "    class: dog", "class stands twice"),
+        (ONE + "    class: dog", "class occurs twice"),
         ("rules:\n  - {name: a, class: no}", "class is False"),
         (ONE + "    near: gun", "near needs a class"),
         (ONE + "    near: {class: gun, within: -0.5}", "within is -0.5"),
@@ -77,7 +77,7 @@ ONE = "rules:\n  - name: one\n    class: person\n"
         ("zones: {a: {shares: [[0, 0], [2, 1], [1, 0]]}}\n" + ONE, "shares go from 0 to 1"),
         ("zones: {a: {shares: [[0, 0], [1, .nan], [1, 0]]}}\n" + ONE, "a corner is two numbers"),
         ("zones: {a: {pixels: [[0, 0, 1], [1, 1], [1, 0]]}}\n" + ONE, "a corner is two numbers"),
-        ("zones: {a: {pixels: [0, 1, 2]}}\n" + ONE, "no list of pairs"),
+        ("zones: {a: {pixels: [0, 1, 2]}}\n" + ONE, "needs a list of corners"),
         ("zones: {a: {metres: [[0, 0]]}}\n" + ONE, "needs one of shares: and pixels:"),
     ],
 )  # fmt: skip
@@ -121,3 +121,39 @@ def test_polygons() -> None:
     assert touches(zone, np.array([-1, -1, 9, 9]))  # all of the zone in the box
     assert touches(zone, np.array([-1, 0.5, 9, 0.6]))  # a bar across it, no corner of either in the other
     assert crossed(((0, 0), (4, 0), (4, 4), (2, 0), (0, 4))) is not None  # a corner that touches another side
+
+
+def bomb(levels: int) -> str:
+    """A list whose every level repeats the one before nine times."""
+    rows = ["      - &a0 [x, x, x, x, x, x, x, x, x]"]
+    rows += [f"      - &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, levels)]
+    return "rules:\n  - name: b\n    class:\n" + "\n".join(rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (bomb(4), "class is [['x', 'x', 'x', ...]"),
+        (bomb(9), "unfolds to more than 1,000,000 values"),
+        ("rules: &a\n  - *a", "unfolds to more than 1,000,000 values"),
+        ("base: &b {a: 1}\nrules:\n  - <<: [" + ", ".join(["*b"] * 9) + "]", "has the unknown field base"),
+        ("rules:\n  - {name: a, class: [" + "9" * 4000 + "]}", "class is [<int of 13288 bits>]"),
+        ("rules:\n  - {name: a, class: [0x" + "f" * 90_000 + "]}", "class is [<int of 360000 bits>]"),
+        ("rules:\n  - {name: a, class: {" + ", ".join(f"k{n}: 1" for n in range(5000)) + "}}", "class is {'k0': 1"),
+        ("rules:\n  - {name: a, " + "z" * 900 + ": 1}", "has the unknown field zzz"),
+        ("rules:\n  - {name: " + "n" * 50_000 + "}\n  - {name: " + "n" * 50_000 + "}", "two rules have the name nnn"),
+        ("zones: {d: {pixels: [[" + ", ".join(["1"] * 50_000) + "], [1, 2], [3, 4]]}}\nrules: [{name: a}]",
+         "has the corner [1, 1, 1, ...]"),
+        ("zones: {d: {pixels: [[0, 0], [1, 0], [1, 1" + "0" * 400 + "]]}}\nrules: [{name: a}]",
+         "has the corner [1, 10"),
+        ("zones: {d: {pixels: [" + ", ".join(f"[{n}, {n * n}]" for n in range(5000)) + "]}}\nrules: [{name: a}]",
+         "has 5000 corners"),
+        ("format: {a: [" + "1, " * 50_000 + "]}\nrules: [{name: a}]", "is of format {'a': [1, 1, 1, ...]}"),
+        ("1: 2\nrulez: []", "has the unknown field 1"),
+    ],
+)  # fmt: skip
+def test_no_message_grows_with_what_is_in_the_file(tmp_path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(CalcoError) as caught:
+        read_rules(written(tmp_path, text))
+    assert complaint in str(caught.value)
+    assert len(str(caught.value)) < 1000 + len(str(tmp_path)) and "\n" not in str(caught.value)

@@ -169,3 +169,25 @@ def test_matching_takes_as_many_pairs_as_may_be() -> None:
     assert sorted(matched(cost, 0.5)) == [(0, 1), (1, 0)]
     assert matched(np.array([[0.9]]), 0.5) == [] and matched(np.zeros((0, 3)), 1) == []
     assert matched(np.full((2, 2), np.inf), 1.0) == []
+
+
+def test_one_detection_after_a_quiet_start_is_no_track() -> None:
+    tracker = Tracker(0.5)
+    follow(tracker, [nothing()] * 10 + [found(walker(0))] + [nothing()] * 3)
+    assert (tracker.tracks, tracker.taken()) == ([], [])
+    first = Tracker(0.5)
+    follow(first, [found(walker(0))])
+    assert [track.confirmed for track in first.tracks] == [True], "the first look of all has nothing before it"
+
+
+def test_one_detection_after_a_resume_is_no_track() -> None:
+    before, after = Tracker(0.5), Tracker(0.5)
+    follow(before, [nothing()] * 3)
+    after.recall(json.loads(json.dumps(before.state())))
+    follow(after, [found(walker(0)), nothing()], begin=3)
+    assert (after.tracks, after.taken()) == ([], [])
+    # A live watch that was killed before its first state leaves only numbers that are taken.
+    numbered = Tracker(0.5)
+    numbered.recall({**numbered.state(), "next": 1001})
+    follow(numbered, [found(walker(0)), nothing()])
+    assert (numbered.tracks, numbered.taken()) == ([], [])

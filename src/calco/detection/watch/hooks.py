@@ -8,6 +8,8 @@ import queue
 import shlex
 import shutil
 import signal
+import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -117,6 +119,54 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
+class _Line:
+    """The connection of one try; it can be cut off from another thread, whatever that one waits for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ends: list[socket.socket] = []
+        self._is_over = False
+
+    def connect(self, *args: Any, **more: Any) -> socket.socket:
+        """Like `socket.create_connection`, but fails once the line is cut off."""
+        made = socket.create_connection(*args, **more)
+        with self._lock:
+            if self._is_over:
+                made.close()
+                raise TimeoutError
+            self._ends.append(made.dup())  # TLS takes the socket itself away; both names stand for one connection
+        return made
+
+    def cut(self) -> None:
+        """End whatever is read from or written to it, now and later."""
+        with self._lock:
+            self._is_over = True
+            for end in self._ends:
+                with contextlib.suppress(OSError), end:
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def opener(self) -> urllib.request.OpenerDirector:
+        """What opens addresses over this line."""
+
+        def through(kind: type[http.client.HTTPConnection]) -> Any:
+            def made(*args: Any, **more: Any) -> http.client.HTTPConnection:
+                connection = kind(*args, **more)
+                connection._create_connection = self.connect  # type: ignore[attr-defined]
+                return connection
+
+            return made
+
+        class Plain(urllib.request.HTTPHandler):
+            def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+                return self.do_open(through(http.client.HTTPConnection), req)
+
+        class Secure(urllib.request.HTTPSHandler):
+            def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+                return self.do_open(through(http.client.HTTPSConnection), req, context=ssl.create_default_context())
+
+        return urllib.request.build_opener(_NoRedirect, Plain, Secure)
+
+
 @dataclass
 class Webhook:
     """An address to which the event is sent (POST, JSON).
@@ -136,7 +186,6 @@ class Webhook:
             good = False
         if not good or any(ord(letter) <= 32 or ord(letter) > 126 for letter in self.url):
             raise CalcoError(f"--webhook {self.url!r} is no address; give one such as https://example.org/alarm")
-        self._opener = urllib.request.build_opener(_NoRedirect)
 
     @property
     def name(self) -> str:
@@ -145,12 +194,31 @@ class Webhook:
         return f"the webhook {parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
     def __call__(self, data: bytes, seconds: float) -> None:
-        """Sends it."""
+        """Sends it; the seconds are those of the whole try, from finding the address to the end of the answer."""
+        line, failures = _Line(), list[Failed]()
+        worker = threading.Thread(
+            target=self._send, args=(line, data, seconds, failures), name="calco-webhook", daemon=True
+        )
+        worker.start()
+        worker.join(seconds)
+        slow = worker.is_alive()
+        line.cut()
+        if slow:  # a limit of each read alone would let a server that sends a byte now and then hold the hook for ever
+            raise Failed(f"has not answered within {seconds:g} s")
+        if failures:
+            raise failures[0]
+
+    def _send(self, line: _Line, data: bytes, seconds: float, failures: list[Failed]) -> None:
+        try:
+            self._try(line.opener(), data, seconds)
+        except Failed as failure:
+            failures.append(failure)
+
+    def _try(self, opener: urllib.request.OpenerDirector, data: bytes, seconds: float) -> None:
         headers = {"Content-Type": "application/json", "User-Agent": "calco"}
         request = urllib.request.Request(self.url, data, headers, method="POST")
         try:
-            with self._opener.open(request, timeout=seconds) as answer:
-                answer.read(_READ)
+            opener.open(request, timeout=seconds).close()  # the status says that it was taken; its text is not needed
         except urllib.error.HTTPError as error:
             error.close()
             raise Failed(f"answered {error.code} {error.reason}") from error

@@ -4,18 +4,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
-
-import yaml
+from typing import Any, Final, Literal
 
 from calco.detection.watch.zones import Zone, checked_zone
-from calco.errors import CalcoError, printable
+from calco.errors import CalcoError, brief, shortened
 from calco.files import explain
-from calco.records import from_record
+from calco.records import from_record, parse_yaml
 
 FORMAT: Final = 1
+_NAMES: Final = 300  # characters of a list of names in a message
 Place = Literal["foot", "centre", "touch"]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,8 +92,8 @@ class Rules:
             for name in (*rule.classes, *(rule.near.classes if rule.near else ())):
                 if name not in classes:
                     raise CalcoError(
-                        f"{where}: the rule {rule.name} names the class {name}, which the detector does not find; "
-                        f"choose from {', '.join(classes)}"
+                        f"{where}: the rule {shortened(rule.name)} names the class {shortened(name)}, which the "
+                        f"detector does not find; choose from {shortened(', '.join(classes), _NAMES)}"
                     )
 
     def fits_picture(self, width: int, height: int, where: str) -> None:
@@ -108,7 +106,7 @@ class Rules:
             for x, y in zone.corners if zone.unit == "pixels" else ():
                 if not (0 <= x <= width and 0 <= y <= height):
                     raise CalcoError(
-                        f"{where}: the zone {zone.name} has the corner [{x:g}, {y:g}], and the pictures are "
+                        f"{where}: the zone {shortened(zone.name)} has the corner [{x:g}, {y:g}], and the pictures are "
                         f"{width}x{height}; move it into them, or write shares from 0 to 1"
                     )
 
@@ -121,10 +119,10 @@ def read_rules(path: str | Path) -> Rules:
     """
     where = str(path)
     record = _mapping(path)
-    if unknown := sorted(set(record) - {"format", "zones", "rules"}):
-        raise CalcoError(f"{where} has the unknown field {unknown[0]}; it may hold format, zones and rules")
+    if unknown := sorted(map(str, set(record) - {"format", "zones", "rules"})):
+        raise CalcoError(f"{where} has the unknown field {shortened(unknown[0])}; it may hold format, zones and rules")
     if record.get("format", FORMAT) != FORMAT:
-        raise CalcoError(f"{where} is of format {record['format']}, and this Calco reads {FORMAT}; update Calco")
+        raise CalcoError(f"{where} is of format {brief(record['format'])}, and this Calco reads {FORMAT}; update Calco")
     zones = _zones(record.get("zones"), where)
     entries = record.get("rules")
     if not isinstance(entries, list) or not entries:
@@ -133,37 +131,23 @@ def read_rules(path: str | Path) -> Rules:
     for number, entry in enumerate(entries, 1):
         rule = _rule(entry, number, where)
         if any(rule.name == other.name for other in rules):
-            raise CalcoError(f"{where}: two rules have the name {rule.name}; give each its own")
+            raise CalcoError(f"{where}: two rules have the name {shortened(rule.name)}; give each its own")
         if rule.zone and rule.zone not in zones:
-            known = f"choose from {', '.join(zones)}" if zones else "write it under zones:"
-            raise CalcoError(f"{where}: the rule {rule.name} names the zone {rule.zone}, which is not there; {known}")
+            known = f"choose from {shortened(', '.join(zones), _NAMES)}" if zones else "write it under zones:"
+            names = f"the rule {shortened(rule.name)} names the zone {shortened(rule.zone)}"
+            raise CalcoError(f"{where}: {names}, which is not there; {known}")
         rules.append(rule)
     return Rules(rules=tuple(rules), zones=zones)
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without names that stand twice, of which PyYAML would silently drop the first."""
-
-
-def _unique(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-    for (key, _), name in zip(node.value, names, strict=False):
-        if names.count(name) > 1:
-            raise yaml.constructor.ConstructorError(None, None, f"{name} stands twice", key.start_mark)
-    content: dict[Any, Any] = yaml.SafeLoader.construct_mapping(loader, node, deep=True)
-    return content
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _unique)
-
-
 def _mapping(path: str | Path) -> dict[str, Any]:
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)  # a SafeLoader: plain data alone
+        text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise explain(error, path, "read the rules") from error
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-        raise CalcoError(f"{path} is not valid YAML ({' '.join(str(error).split())}); correct it") from error
+    except ValueError as error:
+        raise CalcoError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+    content = parse_yaml(text, path)
     if not isinstance(content, dict):
         raise CalcoError(f"{path} holds no rules; write a list of them under rules:, each with a name")
     return content
@@ -176,17 +160,19 @@ def _zones(record: Any, where: str) -> dict[str, Zone]:
         raise CalcoError(f"{where}: zones is no mapping; write a name, then shares: or pixels: with its corners")
     zones: dict[str, Zone] = {}
     for name, content in record.items():
+        label = name if isinstance(name, str) else brief(name)
+        place = f"{where}: the zone {shortened(label)}"
         units = list(content) if isinstance(content, dict) else []
         if len(units) != 1 or units[0] not in ("shares", "pixels"):
-            raise CalcoError(f"{where}: the zone {name} needs one of shares: and pixels:, with a list of corners")
+            raise CalcoError(f"{place} needs one of shares: and pixels:, with a list of corners")
         corners = content[units[0]]
         numbers = isinstance(corners, list) and all(
             isinstance(corner, list) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in corner)
             for corner in corners
         )
         if not numbers:
-            raise CalcoError(f"{where}: the corners of the zone {name} are no list of pairs such as [0.1, 0.9]")
-        zones[str(name)] = checked_zone(str(name), units[0], corners, where)
+            raise CalcoError(f"{place} needs a list of corners such as [0.1, 0.9]")
+        zones[label] = checked_zone(label, units[0], corners, where)
     return zones
 
 
@@ -196,7 +182,7 @@ def _rule(entry: Any, number: int, where: str) -> Rule:
     name = entry.get("name")
     if not isinstance(name, str) or not name.strip():
         raise CalcoError(f"{where}: rule {number} has no name; add name: such as name: armed")
-    place = f"{where}: rule {printable(name)}"
+    place = f"{where}: rule {shortened(name)}"
     content = {key: value for key, value in entry.items() if key not in ("class", "near")}
     if "class" in entry:
         content["classes"] = _classes(entry["class"], place)
@@ -216,7 +202,7 @@ def _classes(value: Any, place: str) -> list[str]:
     names = value if isinstance(value, list) else [value]
     if not names or not all(isinstance(name, str) and name for name in names):
         raise CalcoError(
-            f"{place}: class is {value!r}; write a name or a list of names, in quotes where YAML mistakes it"
+            f"{place}: class is {brief(value)}; write a name or a list of names, in quotes where YAML mistakes it"
         )
     return names
 

@@ -29,7 +29,7 @@ TRAIL: Final = 32
 """Places that a track remembers of its way."""
 _SMOOTH: Final = 0.3  # share of the newest score in a track's
 _GROWN: Final = 0.5  # share of its sides by which a box is grown on each in the wider round
-_CONFIRMED: Final = 2  # detections after which a track is believed; in the first frame one
+_CONFIRMED: Final = 2  # detections after which a track is believed; one at the first look of all
 
 
 @dataclass
@@ -81,7 +81,8 @@ class Tracker:
         scores = np.ones(len(found)) if found.scores is None else found.scores.astype(np.float64)
         strong = np.flatnonzero(scores >= self.threshold)
         weak = np.flatnonzero((scores >= self.lowest) & (scores < self.threshold))
-        first_ever = self._next == 1
+        # Time may have passed before the first track: that nothing was found yet does not make this the first look.
+        first_look = self._looked is None and self._next == 1
         seen = [track.last >= self._time - self._recent for track in self.tracks]
         was_there = [self._looked is None or track.last >= self._looked for track in self.tracks]
         self._looked = self._time
@@ -106,7 +107,7 @@ class Tracker:
         _, strong = _without(rest, strong, more)
         self._correct(pairs, found, scores, looks)
         self._end([i in set(new) for i in range(len(self.tracks))])  # one glimpse was no thing
-        self._begin(strong, found, scores, looks, confirmed=first_ever)
+        self._begin(strong, found, scores, looks, confirmed=first_look)
 
     @property
     def _recent(self) -> float:

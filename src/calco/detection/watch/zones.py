@@ -7,11 +7,14 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from calco.errors import CalcoError
+from calco.errors import CalcoError, brief, shortened
 
 Corners: TypeAlias = tuple[tuple[float, float], ...]
 Unit = Literal["shares", "pixels"]
 _NEAR_ZERO: Final = 1e-9
+_FAR: Final = 1e9  # pixels; no image reaches there
+MOST_CORNERS: Final = 500
+"""Corners of a zone: each pair of its sides is checked for crossing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,12 +49,14 @@ def checked_zone(name: str, unit: Unit, corners: Sequence[Sequence[float]], wher
     Raises:
         CalcoError: When it is no simple polygon with an area, or its shares are none.
     """
-    place = f"{where}: the zone {name}"
+    place = f"{where}: the zone {shortened(name)}"
     if len(corners) < 3:
         raise CalcoError(f"{place} has {len(corners)} corners; a polygon needs 3 or more")
+    if len(corners) > MOST_CORNERS:
+        raise CalcoError(f"{place} has {len(corners)} corners, and {MOST_CORNERS} are checked at most; draw it coarser")
     for corner in corners:
-        if len(corner) != 2 or not all(np.isfinite(corner)):
-            raise CalcoError(f"{place} has the corner {list(corner)}; a corner is two numbers, across and down")
+        if len(corner) != 2 or not all(-_FAR < number < _FAR for number in corner):
+            raise CalcoError(f"{place} has the corner {brief(list(corner))}; a corner is two numbers, across and down")
         if unit == "shares" and not (0 <= corner[0] <= 1 and 0 <= corner[1] <= 1):
             raise CalcoError(
                 f"{place} has the corner {list(corner)}; shares go from 0 to 1: correct it, or write pixels instead"
