@@ -63,6 +63,7 @@ class FilmWriter:
         start: Fraction = Fraction(0),
         stop: Fraction | None = None,
         made_by: dict[str, Any] | None = None,
+        again: str = "the same command",
     ) -> None:
         """Chooses the encoder, and opens the part.
 
@@ -76,6 +77,7 @@ class FilmWriter:
             start: Seconds of `like` at which it begins, for the sound.
             stop: Where it ends; None for its end.
             made_by: What the frames come from, plain data; None for a part that ends with the writer.
+            again: What continues after an interruption, for messages.
 
         Raises:
             CalcoError: When the encoder is missing, the container cannot hold it, or the place cannot be written.
@@ -92,7 +94,7 @@ class FilmWriter:
             aspect=Fraction(1) if like is None else like.aspect,
         )  # fmt: skip
         self._like, self._start, self._stop = like, start, stop
-        self._keeps = made_by is not None
+        self._keeps, self._again = made_by is not None, again
         make_folder(self.path.parent)
         record = {"made_by": made_by, "encoding": repr(self.encoding), "options": self.encoding.options}
         with self._explained():
@@ -250,7 +252,7 @@ class FilmWriter:
         journal = getattr(self, "_journal", None)
         if not self._keeps or journal is None or not journal.done:
             return ""
-        return f"; what is done ({journal.done} frames) is kept, and the same command goes on from there"
+        return f"; what is done ({journal.done} frames) is kept, and {self._again} continues from there"
 
 
 def part_of(path: Path) -> Path:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import torch
 
 from calco import images
+from calco.annotations.detections import Detections
 from calco.cli import main
 from calco.detection.architectures import build_network
 from calco.detection.model import DetectorInfo, save_detector
@@ -22,7 +25,9 @@ from calco.detection.watch import playing
 from calco.detection.watch.blurring import FaceBlur, blur, head_of
 from calco.detection.watch.config import WatchConfig
 from calco.detection.watch.living import forget
+from calco.detection.watch.rules import Rule, Rules
 from calco.detection.watch.run import watch
+from calco.detection.watch.watcher import Parts, Watcher
 from calco.errors import CalcoError
 from calco.files import read_json_lines
 from calco.film.reading import Film
@@ -126,6 +131,8 @@ from calco.detection.model import DetectorInfo, save_detector
 from calco.detection.watch import playing
 from calco.detection.watch.config import WatchConfig
 from calco.detection.watch.living import forget
+from calco.detection.watch.rules import Rule, Rules
+from calco.detection.watch.watcher import Parts, Watcher
 from calco.detection.watch.run import watch
 playing.KEPT_EVERY = 7
 
@@ -350,3 +357,55 @@ def test_the_command(film: Path, rules: Path, tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit):
         main([*told[:-1], str(rules.with_name("dogs.yaml")), "--out", str(tmp_path / "v")])
     assert "names the class dog, which the detector does not find; choose from person, gun" in capsys.readouterr().err
+
+
+@dataclass
+class Once:
+    """Finds one thing in some of its pictures, by number."""
+
+    where: dict[int, tuple[int, ...]]
+    classes: tuple[str, ...] = ("person",)
+    threshold: float = 0.5
+    number: int = -1
+
+    def many(self, pictures: Sequence[images.Image], *, threshold: float | None = None) -> list[Detections]:
+        self.number += 1
+        box = self.where.get(self.number)
+        count = 0 if box is None else 1
+        return [Detections(boxes=np.array(box or (), np.float32).reshape(-1, 4), classes=("person",) * count,
+                           scores=np.full(count, 0.9, np.float32))]  # fmt: skip
+
+
+def events_of(out: Path, where: dict[int, tuple[int, ...]], *, every: int = 1, count: int = 30, rate: float = 10.0,
+              state: dict[str, Any] | None = None) -> list[int]:  # fmt: skip
+    """The frames of the events that one rule raises, which holds for everything at once."""
+    (out / "crops").mkdir(parents=True, exist_ok=True)
+    parts = Parts(config=WatchConfig(source="x", out=str(out), every=every), detector=Once(where),
+                  rules=Rules(rules=(Rule(name="any"),)), painter=None, blur=None, hooks=None, out=out)  # fmt: skip
+    watcher = Watcher(parts, (64, 48))
+    if state is not None:
+        watcher.recall(state)
+    for number in range(count):
+        watcher(np.zeros((48, 64, 3), np.uint8), number / rate)
+    watcher.finish()
+    path = out / "events.jsonl"
+    return [event["frame"] for event in read_json_lines(path)] if path.exists() else []
+
+
+BOX = (10, 10, 30, 40)
+
+
+def test_one_detection_raises_no_event_except_at_the_very_first_look(tmp_path: Path) -> None:
+    assert events_of(tmp_path / "late", {12: BOX}) == []
+    assert events_of(tmp_path / "late, looking seldom", {4: BOX}, every=3) == []
+    assert events_of(tmp_path / "first", {0: BOX}) == [0]
+    assert events_of(tmp_path / "two", {12: BOX, 13: BOX}) == [13]
+    assert events_of(tmp_path / "two, looking seldom", {4: BOX, 5: BOX}, every=3) == [15]
+
+
+def test_looks_further_apart_than_tracks_last_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    events_of(tmp_path / "a", dict.fromkeys(range(10), BOX), rate=0.25, count=8)
+    said = capsys.readouterr().err
+    assert said.count("looks every 4.0 s, and tracks end after --gap 2 s") == 1 and "--gap 8.0" in said
+    events_of(tmp_path / "b", {}, rate=10, count=8)
+    assert capsys.readouterr().err == ""

@@ -105,7 +105,12 @@ class Player:
             made_by = {**self.memory.made_by, "watch": True}
             try:
                 with FilmWriter(
-                    self.target, self.film.size, rate=self.film.rate, quality=_QUALITY, made_by=made_by
+                    self.target,
+                    self.film.size,
+                    rate=self.film.rate,
+                    quality=_QUALITY,
+                    made_by=made_by,
+                    again="the same command with --resume",
                 ) as writer:
                     self._recall(writer.done)
                     self._pump(writer, stop, progress)

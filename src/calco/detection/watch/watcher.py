@@ -8,6 +8,7 @@ import numpy as np
 
 from calco import images
 from calco.annotations.detections import Detections
+from calco.console import warn
 from calco.detection.contract import FindsThings
 from calco.detection.watch.blurring import FaceBlur
 from calco.detection.watch.config import WatchConfig
@@ -24,6 +25,7 @@ from calco.images import Image
 
 SHOWN: Final = 0.3
 """Seconds for which something that is hidden is still shown, painted and judged."""
+_LOOKS: Final = 3  # in a row that are too far apart, after which it is no outage but the pace
 _SMALL: Final = 320  # pixels of the longer side of a crop below which it is kept as it is
 
 
@@ -99,6 +101,7 @@ class Watcher:
         with stages("track"):
             self.tracker.predict(time)
             if found is not None:
+                self._check_pace(time)
                 self.tracker.update(found, picture)
             self.tracker.step_trails()
             shown = self.tracker.shown(max(SHOWN, self._between(time)))
@@ -122,6 +125,19 @@ class Watcher:
         return drawn
 
     _before: float = 0.0
+    _looked: float | None = None  # the time of the last look
+    _far_apart: int = 0  # looks in a row that came later than tracks last
+    _has_warned: bool = False
+
+    def _check_pace(self, time: float) -> None:
+        """Warns once if looks are so far apart that no track lives from one to the next: no rule would ever hold."""
+        gap, before, self._looked = self.parts.config.track.gap, self._looked, time
+        self._far_apart = 0 if before is None or time - before <= gap else self._far_apart + 1
+        if before is not None and self._far_apart == _LOOKS and not self._has_warned:
+            self._has_warned = True
+            remedy = "a smaller --every, or " if self.parts.config.every > 1 else ""
+            warn(f"the detector looks every {time - before:.1f} s, and tracks end after --gap {gap:g} s: nothing can "
+                 f"be followed and no rule holds; give {remedy}--gap {2 * (time - before):.1f}")  # fmt: skip
 
     def _between(self, time: float) -> float:
         """Seconds for which things in view are not looked for, where not every frame is."""
