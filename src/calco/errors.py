@@ -80,5 +80,5 @@ def brief(value: Any) -> str:
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
     """Return a text in one line of at most so many characters; what is cut away is replaced by dots."""
-    text = " ".join(printable(text[: 4 * longest]).split()) + " " * (len(text) > 4 * longest)
+    text = printable(" ".join(text[: 4 * longest].split())) + " " * (len(text) > 4 * longest)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
