@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from calco.errors import CalcoError, printable
 
@@ -156,22 +156,62 @@ class Listing:
         root: The folder, with a separator at its end: what follows it in a path is the path relative to it.
         paths: As the system names them, sorted; bytes that are not UTF-8 are escaped as Python does.
         left_out: Relative name and reason of what could not be followed or read.
+        hidden: Relative names of hidden files and folders, and of what systems and file servers keep for themselves
+            (`Thumbs.db`, `@eaDir`); a folder ends with a separator and is not entered.
+        others: Relative names of the files that were not wanted.
     """
 
     root: str
     paths: list[str] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
 
     def leave_out(self, path: str, reason: str) -> None:
         """Notes what does not serve."""
         self.left_out.append((printable(path.removeprefix(self.root)), reason))
 
+    def remarks(self, wanted: str, *known: str) -> tuple[str, ...]:
+        """Describe what was passed over: hidden and system files, and files of other kinds, a sentence each.
+
+        Args:
+            wanted: What was looked for, in the plural, such as "images".
+            known: Relative names of other files that are used for something else.
+        """
+        others = sorted(set(self.others) - set(known))
+        notes = [f"hidden and system files are passed over ({_counted(self.hidden)})"] if self.hidden else []
+        notes += [f"files that are no {wanted} by their ending are not used ({_counted(others)})"] if others else []
+        return tuple(notes)
+
+
+SYSTEM_NAMES: Final = frozenset({
+    "$recycle.bin", "#recycle", "#snapshot", "@eadir", "@recycle", "__macosx", "desktop.ini", "ehthumbs.db",
+    "ehthumbs_vista.db", "lost+found", "system volume information", "thumbs.db",
+})  # fmt: skip
+"""Names, in lower case, of files and folders that systems and file servers keep for themselves."""
+_NAMED: Final = 6  # names that a remark shows
+
+
+def _counted(names: list[str]) -> str:
+    """A number and some names; of many files of one name or one ending only one of them."""
+    kinds: dict[str, list[str]] = {}
+    for name in sorted(names):
+        base = os.path.basename(name.rstrip("/"))
+        kind = base.lower() if base.lower() in SYSTEM_NAMES or not os.path.splitext(base)[1] else ""
+        kinds.setdefault(kind or os.path.splitext(base)[1].lower(), []).append(name)
+    parts = sorted(kinds.values(), key=len, reverse=True)
+    shown = [printable(part[0]) + (f" and {len(part) - 1} more like it" if len(part) > 1 else "") for part in parts]
+    if len(parts) == 1 and len(parts[0]) <= _NAMED:
+        shown = [printable(name) for name in parts[0]]
+    return f"{len(names)}: {', '.join(shown[:_NAMED])}" + (", ..." if len(shown) > _NAMED else "")
+
 
 def list_files(folder: str | Path, wanted: Callable[[str], bool]) -> Listing:
     """Lists a folder and all below it, each file and each folder once.
 
-    Hidden files and folders are passed over. Links are followed; a linked folder that is listed already (a circle, or a
-    second way to one place) is noted and not entered again, and so is a folder that may not be read.
+    Hidden files and folders and those of `SYSTEM_NAMES` are passed over, and named. Links are followed; a linked folder
+    that is listed already (a circle, or a second way to one place) is noted and not entered again, and so is a folder
+    that may not be read.
 
     Args:
         folder: Where to begin.
@@ -196,7 +236,10 @@ def list_files(folder: str | Path, wanted: Callable[[str], bool]) -> Listing:
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(path) as entries:
                 for entry in entries:
-                    if entry.name[0] != ".":
+                    if entry.name[0] == "." or entry.name.lower() in SYSTEM_NAMES:
+                        is_folder = entry.is_dir(follow_symlinks=False)
+                        listing.hidden.append(entry.path.removeprefix(listing.root) + ("/" if is_folder else ""))
+                    else:
                         _list_entry(entry, wanted, listing, folders, links)
         except OSError as error:
             if path == top:
@@ -217,5 +260,7 @@ def _list_entry(
                 listing.paths.append(entry.path)
             else:  # reading from a pipe or a device might never end
                 listing.leave_out(entry.path, "a link to nothing" if entry.is_symlink() else "not a file")
+        else:
+            listing.others.append(entry.path.removeprefix(listing.root))
     except OSError as error:  # such as links in a circle
         listing.leave_out(entry.path, (error.strerror or str(error)).lower())

@@ -85,6 +85,28 @@ def one_stem_of_two_sides(folder: Path) -> None:
         shutil.move(folder / side, folder / "set")
 
 
+def several_masks(folder: Path) -> None:
+    pictures = sorted((folder / "set").iterdir())
+    for name in ("images", "masks", "gt"):
+        (folder / "set" / name).mkdir()
+        for path in pictures:
+            shutil.copy(path, folder / "set" / name)
+    for path in pictures:
+        path.unlink()
+
+
+def unlisted(folder: Path) -> None:
+    (folder / "set" / "train.txt").write_text("a\nb\nc\n")
+    (folder / "set" / "val.txt").write_text("d.png\ne.png\n")
+
+
+def no_training(folder: Path) -> None:
+    for name, pictures in (("val", "abc"), ("test", "def")):
+        (folder / "set" / name).mkdir()
+        for letter in pictures:
+            (folder / "set" / f"{letter}.png").rename(folder / "set" / name / f"{letter}.png")
+
+
 def all_spoiled(folder: Path) -> None:
     for path in (folder / "set").iterdir():
         path.write_bytes(path.read_bytes()[:50])
@@ -111,8 +133,13 @@ CASES = (
     Bad("a disk that fills while shards are written", small_disk, command=PREPARE, code=2,
         says=("No space left on device", "free some space")),
     Bad("two pictures with one stem", one_stem, code=0, fine="both are used"),
-    Bad("two inputs with one stem for a target", one_stem_of_two_sides, says=("shares its name",),
-        about="sketch/a.png"),
+    Bad("two inputs with one stem for a target", one_stem_of_two_sides, code=0, says=("shares its name",),
+        about="sketch/a.jpg"),
+    Bad("several folders of masks", several_masks, code=2, says=("--input FOLDER --target gt", "masks")),
+    Bad("an image that no list of splits names", unlisted, code=0, says=("listed in none of train.txt, val.txt",),
+        about="f"),
+    Bad("declared splits without training", no_training, command=PREPARE, code=2,
+        says=("leave no picture to train on",)),
     Bad("nothing but damaged pictures", all_spoiled, command=PREPARE, code=2, says=("none of the 6 pictures",)),
     Bad("an empty folder", nothing, code=2, says=("is empty",)),
 )  # fmt: skip

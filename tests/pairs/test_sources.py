@@ -205,13 +205,14 @@ def test_the_second_of_two_pictures_with_one_stem_is_named_beside_a_partner(make
         make(name)
     source = open_source(tmp_path)
     assert [item.key for item in source.items] == ["a"]
-    assert source.left_out == (("input/a.png", "shares its name with a.jpg, which is taken; rename or remove one"),)
+    assert source.items[0].paths == (f"{tmp_path}/input/a.png", f"{tmp_path}/target/a.png")
+    assert source.left_out == (("input/a.jpg", "shares its name with a.png, which is taken; rename or remove one"),)
 
 
 def test_a_third_folder_is_named(make: Make, tmp_path: Path) -> None:
     for name in ("sketch/a.png", "photo/a.png", "thumbs/a.png", "thumbs/b.png"):
         make(name)
-    assert open_source(tmp_path).left_out == (("thumbs", "not of photo and sketch: pictures in it: 2"),)
+    assert open_source(tmp_path).left_out == (("thumbs", "not of sketch and photo: pictures in it: 2"),)
 
 
 def test_names_that_are_not_utf8_are_pictures_like_others(make: Make, tmp_path: Path) -> None:
@@ -242,7 +243,7 @@ def test_transparency_lies_over_the_chosen_background_or_is_a_channel(tmp_path: 
 def test_films_among_pictures_are_told(make: Make, tmp_path: Path) -> None:
     make("a.png")
     (tmp_path / "b.MP4").touch()
-    assert "1 films lie among the pictures, such as b.MP4" in open_source(tmp_path).summary()
+    assert "1 films lie among the images, such as b.MP4" in open_source(tmp_path).summary()
 
 
 def test_options_that_a_kind_has_no_use_for_are_told(tmp_path: Path) -> None:

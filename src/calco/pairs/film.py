@@ -17,8 +17,9 @@ from calco.console import bar
 from calco.errors import CalcoError, printable
 from calco.files import digest, list_files
 from calco.images import Image
+from calco.pairs.declared import settled
 from calco.pairs.frames import Index, decoding, index_of, is_film, read_frame
-from calco.pairs.layout import key_of, nothing_in, splits_by_folder
+from calco.pairs.layout import key_of, nothing_in, place_of
 from calco.pairs.scenes import PREVIEW_WH, scene_starts
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
@@ -63,13 +64,14 @@ def open_films(root: str, config: SourceConfig) -> Source:
     if not path.exists():
         raise CalcoError(f"there is no {root}; name a film, or a folder of films")
     films, left_out = [str(path)], []
+    passed: tuple[str, ...] = ()
     start = len(os.path.join(path.parent, ""))
     if path.is_dir():
         listing = list_files(path, is_film)
         films, left_out, start = listing.paths, listing.left_out, len(listing.root)
+        passed = listing.remarks("videos", "groups.csv", "dropped.csv")
         if not films:
             raise CalcoError(nothing_in(path, left_out, "film"))
-    split_of = splits_by_folder({film[start:].split("/")[0] for film in films})
     items: dict[str, list[Item]] = {}
     with bar("looking at the films", len(films)) as advance:
         for done, film in enumerate(films):
@@ -77,7 +79,7 @@ def open_films(root: str, config: SourceConfig) -> Source:
             while name in items:
                 name += printable(os.path.splitext(film)[1])
             try:
-                items[name] = _frames(film, name, split_of.get(film[start:].split("/")[0]), config.frames)
+                items[name] = _frames(film, name, place_of(film, film[:start]).split, config.frames)
             except CalcoError as error:
                 if not path.is_dir():
                     raise
@@ -85,15 +87,17 @@ def open_films(root: str, config: SourceConfig) -> Source:
             advance(done + 1)
     if not items:
         raise CalcoError(f"none of the {len(films)} films in {root} can be read; the first: {left_out[-1][1]}")
+    kept, unsplit = settled((replace(f[0], key=name) for name, f in items.items()), "in no folder of a split")
+    items = {item.key: [replace(frame, split=item.split) for frame in items[item.key]] for item in kept}
+    left_out += unsplit
     by_block = config.film_groups == "block" or (config.film_groups == "auto" and len(items) < MANY_FILMS)
     if not by_block:
         items = {name: [replace(item, group=name, when=()) for item in frames] for name, frames in items.items()}
     which = "the first of each scene" if config.frames == "scene" else f"one in {config.frames}"
     which = f"one every {config.frames[:-1]} seconds" if config.frames.endswith("s") else which
     films_in_words = "one film" if len(items) == 1 else f"{len(items)} films"
-    notes = (
-        ("blocks of their time are groups (--film-groups)",) if any(i.when for f in items.values() for i in f) else ()
-    )
+    blocks = any(frame.when for frames in items.values() for frame in frames)
+    notes = (*(("blocks of their time are groups (--film-groups)",) if blocks else ()), *passed)
     return Source(
         "film", root, tuple(item for name in sorted(items) for item in items[name]), load_frame, tuple(left_out),
         digester=_digest, story=f"frames of {films_in_words}, {which} (--frames)", notes=notes,

@@ -122,7 +122,8 @@ def resolve(
         if source_kind not in AUTOMATIC:
             raise CalcoError(
                 f"a source of {source_kind} does not tell what is to be learnt; choose it with --recipe colorize, "
-                "erase, sketch or a chain such as colorize+erase"
+                "erase, sketch or a chain such as colorize+erase; if these are pairs: --source side-by-side, or two "
+                "folders with --input and --target"
             )
         config = replace(config, recipe=AUTOMATIC[source_kind])
     _check_source(config, source_kind)
