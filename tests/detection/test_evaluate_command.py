@@ -1,6 +1,7 @@
 """`calco detect evaluate` with a saved detector: which pictures are taken, what is said, what is refused."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,9 @@ from calco.detection.model import DetectorInfo, load_detector_info, save_detecto
 from calco.detection.scoring.config import EvaluateConfig
 from calco.detection.scoring.evaluate import evaluate
 from calco.errors import CalcoError
+from calco.pairs.annotated import image_digest
 from calco.pairs.opening import open_source
-from calco.pairs.splits import split_items
+from calco.pairs.splits import SplitConfig, split_items
 from detection.bright import draw
 
 
@@ -26,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = open_source(draw(folder / "set"))
     info = DetectorInfo(architecture="lite", classes=("red", "blue"), size=64, threshold=0.02)
     parts = split_items(source.items, info.split)
-    trained = [source.digest(item) for item in parts["train"]]
+    trained = [image_digest(source, item) for item in parts["train"]]
     told = {"pictures": str(folder / "set"), "trained_on": trained, "splits": {"train": len(trained)}}
     save_detector(folder / "model", replace(info, provenance=told), build_network("lite", {}, 2))
     rows = [{"step": step, "train": {"loss": 1 / step}, "validation": {"map50": step / 10}} for step in (1, 2, 3)]
@@ -68,6 +70,42 @@ def test_which_pictures_are_taken(run: Path, tmp_path: Path) -> None:
     assert (len(other.pictures), other.num_seen) == (6, 0)
 
 
+def renamed(folder: Path, out: Path, *, ending: str = ".png", prefix: str = "copy", shift: int = 0) -> Path:
+    """The same images under other names, and perhaps saved anew or with other boxes."""
+    content = json.loads((folder / "boxes.json").read_text(encoding="utf-8"))
+    (out / "pictures").mkdir(parents=True)
+    for entry in content["images"]:
+        before, entry["file_name"] = entry["file_name"], f"{prefix}-{entry['file_name'].replace('.png', ending)}"
+        if ending == ".png":
+            shutil.copy(folder / "pictures" / before, out / "pictures" / entry["file_name"])
+        else:
+            images.write(out / "pictures" / entry["file_name"], images.read(folder / "pictures" / before))
+    for entry in content["annotations"]:
+        entry["bbox"][0] += shift
+    (out / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
+    return out
+
+
+@pytest.mark.parametrize("part", ["auto", "test", "val"])
+@pytest.mark.parametrize(("ending", "shift"), [(".png", 0), (".png", 1), (".jpg", 0)])
+def test_renamed_copies_of_the_training_are_never_called_unseen(
+    run: Path, tmp_path: Path, part: str, ending: str, shift: int
+) -> None:
+    copies = renamed(run / "set", tmp_path / "copies", ending=ending, shift=shift)
+    trained = {item.key.split("/")[-1] for item in split_items(open_source(run / "set").items, SplitConfig())["train"]}
+    chosen = split_items(open_source(copies).items, SplitConfig())
+    wanted = open_source(copies).items if part == "auto" else chosen[part]
+    fresh = [item for item in wanted if item.key.split("-")[-1] not in trained]
+    if not fresh:
+        with pytest.raises(CalcoError, match=r"trained on all \d+ pictures of"):
+            evaluate(config(run, pictures=str(copies), part=part, out=str(tmp_path)))
+        return
+    card = evaluate(config(run, pictures=str(copies), part=part, out=str(tmp_path))).card
+    assert {each.key for each in card.pictures} == {item.key for item in fresh}
+    assert card.unseen
+    assert any("saved anew or resized" in note for note in card.notes) == (ending == ".jpg")
+
+
 def test_what_cannot_be_scored_is_said(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match="no detector was named"):
         evaluate(EvaluateConfig())
@@ -87,7 +125,7 @@ def test_what_cannot_be_scored_is_said(run: Path, tmp_path: Path) -> None:
 def test_a_detector_that_was_trained_on_everything(run: Path, tmp_path: Path) -> None:
     source = open_source(run / "set")
     info = load_detector_info(run)
-    told = {**info.provenance, "trained_on": [source.digest(item) for item in source.items]}
+    told = {**info.provenance, "trained_on": [image_digest(source, item) for item in source.items]}
     save_detector(tmp_path / "model", replace(info, provenance=told), build_network("lite", {}, 2))
     with pytest.raises(CalcoError, match="was trained on all 24 pictures.*--part all"):
         evaluate(config(tmp_path, pictures=str(run / "set")))

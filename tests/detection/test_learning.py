@@ -1,6 +1,8 @@
 """Detectors learn, go on where they stopped, and are loaded."""
 
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,14 @@ from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserCon
 from calco.detection.learning.feed import BoxedPictures, load_batch
 from calco.detection.learning.run import DetectionRun
 from calco.detection.learning.setup import open_boxes
-from calco.detection.learning.train import load_detect_config, train_detector
+from calco.detection.learning.train import load_detect_config, report_changes, train_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, load_detector_info, save_detector
 from calco.detection.network import Things
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
 from calco.errors import CalcoError
 from calco.networks.efficientnet_lite import weight_file
 from calco.pairs.boxes_play import BoxAugmentConfig, no_play
+from calco.runs.checkpoint import latest_checkpoint, load_position
 from calco.runs.config import ComputeConfig, LimitConfig
 from calco.runs.course import Interrupted
 from calco.runs.feed import batches
@@ -220,7 +223,7 @@ def test_bad_input_is_one_line(pictures: Path, run: Path, tmp_path: Path) -> Non
     empty = draw_shapes(tmp_path / "empty", 12)
     record = json.loads((empty / "annotations.json").read_text())
     (empty / "annotations.json").write_text(json.dumps(record | {"annotations": []}))
-    for folder, complaint in ((plain, "holds no boxes"), (empty, "have no box"), ("", "no pictures were named")):
+    for folder, complaint in ((plain, "holds no boxes"), (empty, "has a box"), ("", "no pictures were named")):
         with pytest.raises(CalcoError, match=complaint) as told:
             open_boxes(DetectTrainConfig(pictures=str(folder)))
         assert "\n" not in str(told.value)
@@ -231,6 +234,81 @@ def test_bad_input_is_one_line(pictures: Path, run: Path, tmp_path: Path) -> Non
         train_detector(tiny(pictures, run), progress=False)
     with pytest.raises(CalcoError, match="has reached its limit"):
         train_detector(load_detect_config(run / "config.yaml"), resume=True, progress=False)
+
+
+def edited(folder: Path, out: Path, edit: Callable[[dict[str, Any]], None]) -> Path:
+    """A copy of a set with other annotations."""
+    shutil.copytree(folder, out)
+    content = json.loads((out / "annotations.json").read_text())
+    edit(content)
+    (out / "annotations.json").write_text(json.dumps(content))
+    return out
+
+
+def all_crowds(content: dict[str, Any]) -> None:
+    for entry in content["annotations"]:
+        entry["iscrowd"] = 1
+
+
+def test_crowds_alone_teach_nothing(pictures: Path, tmp_path: Path) -> None:
+    crowds = edited(pictures, tmp_path / "crowds", all_crowds)
+    with pytest.raises(CalcoError, match=r"all \d+ boxes of the \d+ training pictures of .* are crowds or difficult"):
+        open_boxes(DetectTrainConfig(pictures=str(crowds)))
+
+
+def test_the_only_box_may_stand_in_the_last_image(pictures: Path, tmp_path: Path) -> None:
+    def one_box(content: dict[str, Any]) -> None:
+        train = {item.key for item in open_boxes(DetectTrainConfig(pictures=str(pictures)))[0].splits["train"]}
+        last = max(entry["id"] for entry in content["images"] if entry["file_name"].removesuffix(".png") in train)
+        content["annotations"] = [entry for entry in content["annotations"] if entry["image_id"] == last][:1]
+
+    few = edited(pictures, tmp_path / "few", one_box)
+    for number in range(320):  # more images without a box than there were ever looked at
+        shutil.copy(few / "shape000.png", few / f"a{number}.png")
+    content = json.loads((few / "annotations.json").read_text())
+    content["images"] += [{"id": 1000 + n, "file_name": f"a{n}.png", "width": 96, "height": 96} for n in range(320)]
+    (few / "annotations.json").write_text(json.dumps(content))
+    data, _ = open_boxes(DetectTrainConfig(pictures=str(few)))
+    assert data.classes == CLASSES
+
+
+def test_a_class_without_a_training_box_and_a_validation_without_any_are_reported(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validation = {item.key for item in open_boxes(DetectTrainConfig(pictures=str(pictures)))[0].splits["val"]}
+
+    def discs_for_training(content: dict[str, Any]) -> None:
+        names = {entry["id"]: entry["file_name"].removesuffix(".png") for entry in content["images"]}
+        content["annotations"] = [
+            entry
+            for entry in content["annotations"]
+            if entry["category_id"] == 1 and names[entry["image_id"]] not in validation
+        ]
+
+    open_boxes(DetectTrainConfig(pictures=str(edited(pictures, tmp_path / "discs", discs_for_training))))
+    said = capsys.readouterr().err
+    assert "no training picture has a box of 1 of the classes (square)" in said
+    assert "no validation picture has a box that counts" in said
+
+
+def test_a_resumed_run_reports_other_contents(
+    pictures: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def moved(content: dict[str, Any]) -> None:
+        content["annotations"][0]["bbox"][0] += 1
+
+    before = load_position(latest_checkpoint(run / "checkpoints"))["contents"]
+    same, _ = open_boxes(tiny(pictures, tmp_path))
+    report_changes(before, same)
+    assert capsys.readouterr().err == ""
+    other, _ = open_boxes(tiny(edited(pictures, tmp_path / "moved", moved), tmp_path))
+    report_changes(before, other)
+    said = capsys.readouterr().err
+    assert "the annotations are not those that the run began with" in said and "images" not in said
+    images.write(tmp_path / "moved" / "shape003.png", np.full((96, 96, 3), 30, np.uint8))
+    other, _ = open_boxes(tiny(tmp_path / "moved", tmp_path))
+    report_changes(before, other)
+    assert "the images and the annotations are not those" in capsys.readouterr().err
 
 
 def test_a_damaged_picture_is_left_out(pictures: Path, tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ class DetectionRun(Course[DetectionBatch]):
         """The position, and what the network is built from again."""
         built = {"architecture": self.chosen.architecture, "settings": self.chosen.settings}
         frozen = getattr(self.learning.network, "frozen", 0)
-        return super().meta() | {"calm": self.calm, "built": built | {"origin": self.chosen.origin, "frozen": frozen}}
+        built |= {"origin": self.chosen.origin, "frozen": frozen}
+        return super().meta() | {"calm": self.calm, "built": built, "contents": self.data.contents}
 
     def state(self) -> dict[str, Tensor]:
         """Network, optimisers and chance."""

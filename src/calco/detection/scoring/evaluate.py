@@ -14,6 +14,7 @@ from calco.detection.scoring.config import EvaluateConfig
 from calco.detection.scoring.confusion import Told
 from calco.detection.scoring.people import PlaceConfig
 from calco.detection.scoring.score import Looked, baselines, counted_classes, look, scorecard
+from calco.detection.scoring.seen import Seen, find_seen
 from calco.errors import CalcoError
 from calco.files import make_folder, read_json_lines
 from calco.pairs.curation import limited
@@ -154,34 +155,41 @@ class _Chosen:
 
 
 def _chosen(config: EvaluateConfig, info: "DetectorInfo") -> _Chosen:
-    """The pictures that are scored, and those of the training beside them."""
-    root = config.pictures or str(info.provenance.get("pictures", ""))
+    """Choose the images that are scored, and those of the training beside them."""
+    home = str(info.provenance.get("pictures", ""))
+    root = config.pictures or home
     if not root:
         raise CalcoError("the detector does not say what it was trained on; name the pictures to score it on")
     source = open_marked(root, _reading(config, info))
     part = ("unseen" if config.pictures else "test") if config.part == "auto" else config.part
     parts = _parts(source, info.split)
-    if part in parts:
-        return _of_part(source, part, parts)
     if part == "all":
         return _Chosen(source=source, items=source.items, training=parts["train"])
-    digests = set(info.provenance.get("trained_on", ()))
-    seen = {item.key for item in source.items if source.digest(item) in digests} if digests else set()
-    if not digests and root == info.provenance.get("pictures"):  # the division tells what their contents do not
-        seen = {item.key for item in parts["train"]}
-    items = [item for item in source.items if item.key not in seen]
+    if part == "train":
+        return _of_part(source, part, parts, Seen())
+    seen = find_seen(source, info, parts["train"], at_home=_same_place(root, home))
+    return _of_part(source, part, parts, seen) if part in parts else _unseen(source, parts, seen)
+
+
+def _same_place(root: str, home: str) -> bool:
+    return root == home or (Path(root).exists() and Path(home).exists() and Path(root).samefile(home))
+
+
+def _unseen(source: Source, parts: Mapping[str, Sequence[Item]], seen: Seen) -> _Chosen:
+    """Choose all images that the detector was not trained on."""
+    items = [item for item in source.items if item.key not in seen.keys]
     if not items:
         raise CalcoError(
-            f"the detector was trained on all {len(source.items):,} pictures of {root}; name others, or score it on "
-            "them all the same: --part all"
+            f"the detector was trained on all {len(source.items):,} pictures of {source.root}; name others, or score "
+            "it on them all the same: --part all"
         )
-    notes = [] if digests or seen else ["The detector does not tell its pictures of training: some may be among these"]
-    training = [item for item in source.items if item.key in seen] or parts["train"]
-    watched = sum(item.key not in seen for item in parts["val"]) if seen else 0
-    notes += [f"{watched:,} of them are the validation's, which chose its threshold and its step"] if watched else []
+    training = [item for item in source.items if item.key in seen.keys] or parts["train"]
+    watched = sum(item.key not in seen.keys for item in parts["val"]) if seen.keys else 0
+    notes = [f"{watched:,} of them are the validation's, which chose its threshold and its step"] if watched else []
     return _Chosen(
-        source=source, items=items, training=training, notes=notes, num_seen=len(seen), unseen=bool(digests or seen)
-    )
+        source=source, items=items, training=training, notes=(*seen.notes, *notes), num_seen=len(seen.keys),
+        unseen=seen.known,
+    )  # fmt: skip
 
 
 def _reading(config: EvaluateConfig, info: "DetectorInfo") -> SourceConfig:
@@ -194,17 +202,27 @@ def _reading(config: EvaluateConfig, info: "DetectorInfo") -> SourceConfig:
     return reading
 
 
-def _of_part(source: Source, part: str, parts: Mapping[str, Sequence[Item]]) -> _Chosen:
-    """A part of the training's own division."""
-    items, notes = parts[part], []
+def _of_part(source: Source, part: str, parts: Mapping[str, Sequence[Item]], seen: Seen) -> _Chosen:
+    """Choose a part of the training's own division, without images that the detector was trained on."""
+    items, notes = parts[part], list(seen.notes)
     if part == "test" and not items:
-        items, notes = parts["val"], ["There is no test part; these are the pictures of the validation"]
+        items = parts["val"]
+        notes.append("There is no test part; these are the pictures of the validation")
     if not items:
         raise CalcoError(f"the part {part} of {source.root} is empty; choose another: --part all")
+    left = [item for item in items if item.key not in seen.keys]
+    if not left:
+        raise CalcoError(
+            f"the detector was trained on all {len(items):,} pictures of the part {part} of {source.root}; name "
+            "others, or score it on them all the same: --part all"
+        )
     if part == "val":
-        notes = ["The detector's threshold and its step were chosen on these pictures"]
+        notes.append("The detector's threshold and its step were chosen on these pictures")
     training = () if part == "train" else parts["train"]
-    return _Chosen(source=source, items=items, training=training, notes=notes, unseen=part != "train")
+    return _Chosen(
+        source=source, items=left, training=training, notes=notes, num_seen=len(items) - len(left),
+        unseen=part != "train" and seen.known,
+    )  # fmt: skip
 
 
 def _parts(source: Source, split: SplitConfig) -> dict[str, list[Item]]:
