@@ -1,7 +1,9 @@
-"""The one error that a user can cause, and text that a terminal can show."""
+"""The one error that a user can cause, its kinds that callers tell apart, and text that a terminal can show."""
 
 import re
 import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 _LONGEST: Final = 80  # characters of a value in a message
@@ -15,6 +17,17 @@ _UNPRINTABLE: Final = re.compile(
 )
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
+_OUT_OF_MEMORY: Final = re.compile(
+    r"out of memory|can't allocate memory|cannot allocate memory|not enough memory|insufficient memory|"
+    r"(?:failed|unable) to allocate|bad_alloc|alloc_failed|can't start new thread",
+    re.IGNORECASE,
+)
+# As torch, CUDA, NumPy and OpenCV say it.
+_ASKED: Final = re.compile(r"(?:tried|unable|failed) to allocate ([\d.]+) ?(bytes|[KMGTPE]iB)", re.IGNORECASE)
+_BYTES: Final = {
+    unit: 1 << 10 * power for power, unit in enumerate(("bytes", "kib", "mib", "gib", "tib", "pib", "eib"))
+}
+
 
 class CalcoError(Exception):
     r"""Something the user gave cannot be used.
@@ -25,6 +38,64 @@ class CalcoError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(printable(message))
+
+
+class WriteError(CalcoError):
+    """A file or folder could not be written."""
+
+
+class DiskError(WriteError):
+    """The disk takes nothing more: it is full, over a quota, read-only or failing, so further files fail too."""
+
+
+class UnusableError(CalcoError):
+    """None of the images of a split can be used."""
+
+
+class OutOfMemoryError(CalcoError):
+    """The memory of the machine, or of its GPU, does not suffice."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy, torch, CUDA, OpenCV or ONNX Runtime says that memory ran out."""
+    if isinstance(error, MemoryError | OutOfMemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    # The libraries raise bare RuntimeErrors, or errors of their own, and only their words tell.
+    return not isinstance(error, CalcoError | OSError) and bool(_OUT_OF_MEMORY.search(str(error)))
+
+
+def out_of_memory(error: BaseException, remedy: str) -> OutOfMemoryError:
+    """The one line for an error that says that memory ran out.
+
+    Args:
+        error: What a library raised.
+        remedy: What needs less memory.
+    """
+    if isinstance(error, OutOfMemoryError):
+        return error
+    asked = ""
+    if found := _ASKED.search(str(error)):
+        asked = f" for another {float(found[1]) * _BYTES[found[2].lower()] / 1e9:,.1f} GB"
+    where = " on the GPU" if "CUDA" in str(error) else ""
+    return OutOfMemoryError(f"there is not enough memory{where}{asked}; {remedy}")
+
+
+@contextmanager
+def enough_memory(remedy: str) -> Iterator[None]:
+    """Turns errors that say that memory ran out into one line.
+
+    Args:
+        remedy: What needs less memory.
+
+    Raises:
+        OutOfMemoryError: When memory runs out inside.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise out_of_memory(error, remedy) from error
+        raise
 
 
 def printable(text: str) -> str:

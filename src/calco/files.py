@@ -11,9 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from calco.errors import CalcoError, printable
+from calco.errors import CalcoError, DiskError, WriteError, printable
 
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_REMEDIES = {
+    errno.ENOSPC: "free some space or choose another disk",
+    errno.EDQUOT: "free some space of the quota or choose another disk",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f) or choose another disk",
+    errno.EROFS: "choose another disk",
+    errno.EIO: "check the disk, or choose another one",
+    errno.ENAMETOOLONG: "shorten the name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+_NAME_BYTES = 255  # of a file's name, on all common file systems
+_SUFFIX_BYTES = 32  # of a suffix; what is longer is a name with a dot in it
 _UMASK = os.umask(0o022)  # it can only be read by setting it
 os.umask(_UMASK)
 
@@ -25,6 +36,9 @@ def explain(error: OSError, path: str | Path, doing: str) -> CalcoError:
         error: What the system answered.
         path: The file or folder that was asked for.
         doing: The verb, such as "write" or "read".
+
+    Returns:
+        A `WriteError` unless the verb is "read", and a `DiskError` where the disk takes nothing more.
     """
     remedies = {
         "PermissionError": "check who owns it, or choose another folder",
@@ -33,11 +47,10 @@ def explain(error: OSError, path: str | Path, doing: str) -> CalcoError:
         "NotADirectoryError": "a part of the path is a file: choose another path",
         "FileExistsError": "a file stands where a folder is needed: choose another path",
     }
-    remedy = remedies.get(
-        type(error).__name__, "free some space or choose another disk" if error.errno in _NO_ROOM else ""
-    )
+    remedy = remedies.get(type(error).__name__, _REMEDIES.get(error.errno or 0, ""))
     reason = error.strerror or str(error)
-    return CalcoError(f"cannot {doing} {path}: {reason}" + (f"; {remedy}" if remedy else ""))
+    kind = CalcoError if doing.startswith("read") else DiskError if error.errno in _DISK else WriteError
+    return kind(f"cannot {doing} {path}: {reason}" + (f"; {remedy}" if remedy else ""))
 
 
 def make_folder(path: str | Path) -> Path:
@@ -56,6 +69,32 @@ def make_folder(path: str | Path) -> Path:
     return folder
 
 
+def cut_name(text: str, room: int) -> str:
+    """The beginning of a name in at most so many bytes, without half a character: some disks take valid UTF-8 alone."""
+    data = os.fsencode(text)
+    return text if len(data) <= room else data[: max(0, room)].decode("utf-8", "ignore")
+
+
+def short_name(name: str, ending: str = "") -> str:
+    """A file's name with an ending: as it is where both fit into the 255 bytes of a name, else cut, with a digest.
+
+    Args:
+        name: Such as that of an image; its own suffix is part of it.
+        ending: What follows it, such as ".part" or "-3.png". It is kept whole.
+    """
+    if len(os.fsencode(name + ending)) <= _NAME_BYTES:
+        return name + ending
+    mark = "~" + hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+    return cut_name(name, _NAME_BYTES - len(os.fsencode(mark + ending))) + mark + ending
+
+
+def temporary_path(final: Path) -> Path:
+    """A free name beside a file for the time of writing: hidden, with the file's suffix, at most 255 bytes long."""
+    suffix = final.suffix if len(os.fsencode(final.suffix)) <= _SUFFIX_BYTES else ""
+    # The random part is long enough that no two meet, however alike the names are where they are cut.
+    return final.with_name(f".{cut_name(final.stem, 80)}.{uuid.uuid4().hex[:16]}.tmp{suffix}")
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, with its suffix; renames it at the end, or removes it on failure.
@@ -64,7 +103,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         CalcoError: When the disk or the permissions do not allow it.
     """
     final = Path(path)
-    temporary = final.with_name(f".{final.stem[:80]}.{uuid.uuid4().hex[:8]}.tmp{final.suffix}")
+    temporary = temporary_path(final)
     try:
         yield temporary
         # Without fsync a power cut may leave the new name with the old or no contents.

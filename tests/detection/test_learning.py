@@ -23,10 +23,11 @@ from calco.detection.learning.train import load_detect_config, report_changes, t
 from calco.detection.model import Detector, DetectorInfo, load_detector, load_detector_info, save_detector
 from calco.detection.network import Things
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
-from calco.errors import CalcoError
+from calco.errors import CalcoError, OutOfMemoryError
 from calco.networks.efficientnet_lite import weight_file
 from calco.pairs.boxes_play import BoxAugmentConfig, no_play
-from calco.runs.checkpoint import latest_checkpoint, load_position
+from calco.pairs.splits import SplitConfig
+from calco.runs.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, load_position
 from calco.runs.config import ComputeConfig, LimitConfig
 from calco.runs.course import Interrupted
 from calco.runs.feed import batches
@@ -144,6 +145,61 @@ def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(
     train_detector(config, resume=resume, progress=False)
     one, two = (load_file(folder / "model" / "model.safetensors") for folder in (run, tmp_path / "run"))
     assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_without_validation_the_last_weights_are_kept(pictures: Path, tmp_path: Path, capsys: Any) -> None:
+    split = SplitConfig(validation=0.0)
+    run = train_detector(
+        tiny(pictures, tmp_path / "run", split=split, limit=LimitConfig(epochs=0, steps=2)), progress=False
+    )
+    assert "there is no validation: the last weights are kept" in capsys.readouterr().err
+    detector = load_detector(run, device="cpu")
+    assert (detector.info.step, detector.info.scores, detector.threshold) == (2, {}, 0.5)
+    last = load_checkpoint(list_checkpoints(run / "checkpoints")[-1])[0]
+    assert all(torch.equal(tensor, last[f"averaged.{name}"]) for name, tensor in detector.network.state_dict().items())
+
+
+def test_validation_images_without_objects_leave_the_last_weights(pictures: Path, tmp_path: Path, capsys: Any) -> None:
+    """mAP is undefined there: the weights of the first validation are not better than all later ones."""
+    folder = Path(shutil.copytree(pictures, tmp_path / "set"))
+    config = tiny(folder, tmp_path / "run")
+    validation = {item.key for item in open_boxes(config)[0].splits["val"]}
+    record = json.loads((folder / "annotations.json").read_text())
+    names = {image["id"]: Path(image["file_name"]).stem for image in record["images"]}
+    kept = [thing for thing in record["annotations"] if names[thing["image_id"]] not in validation]
+    assert 0 < len(kept) < len(record["annotations"])
+    (folder / "annotations.json").write_text(json.dumps(record | {"annotations": kept}))
+    run = train_detector(config, progress=False)
+    said = capsys.readouterr().err
+    assert "map50 is undefined: no validation image has an object; the last weights are kept" in said
+    info = load_detector_info(run)
+    assert info.step == 8
+    assert "map50" not in info.scores
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut"])
+def test_a_damaged_detector_or_checkpoint_is_found(run: Path, tmp_path: Path, capsys: Any, damage: str) -> None:
+    def spoil(file: Path) -> None:
+        data = bytearray(file.read_bytes())
+        data[-2000] ^= 0x10
+        file.write_bytes(data if damage == "flipped" else data[:-10])
+
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    before, newest = list_checkpoints(copied / "checkpoints")
+    spoil(newest)
+    train_detector(replace(load_detect_config(copied / "config.yaml"), out=str(copied)), resume=True, progress=False)
+    assert f"the run goes on from {before.name}" in capsys.readouterr().err
+    one, two = (load_file(folder / "model" / "model.safetensors") for folder in (run, copied))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    spoil(copied / "model" / "model.safetensors")
+    with pytest.raises(CalcoError, match="model.safetensors is damaged"):
+        load_detector(copied, device="cpu")
+
+
+def test_too_little_memory_is_one_line(pictures: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(DetectionRun, "learn", lambda *_: torch.empty(1 << 50, dtype=torch.uint8))
+    with pytest.raises(OutOfMemoryError, match=r"give a smaller --batch \(now 8\) or --size \(now 64\)$"):
+        train_detector(tiny(pictures, tmp_path / "run"), progress=False)
 
 
 def test_workers_change_nothing(pictures: Path) -> None:

@@ -49,7 +49,7 @@ def test_what_was_saved_finds_the_same(saved: Path) -> None:
         (lambda f: (f / "model.safetensors").unlink(), "is missing"),
         (lambda f: (f / "model.safetensors").write_bytes(b"no"), "is damaged"),
         (lambda f: _change(f, kind="translator"), "not a detector"),
-        (lambda f: _change(f, format=99), "reads up to"),
+        (lambda f: _change(f, format=99), "this Calco reads 2; update Calco"),
         (lambda f: _change(f, classes=["dog"]), "does not fit"),
         (lambda f: _change(f, settings={"widht": 16}), "width"),
         (lambda f: _change(f, architecture="no_such"), "no_such"),

@@ -309,7 +309,7 @@ def test_the_input_is_never_overwritten(model, tmp_path):
         (lambda folder: (folder / "model.json").unlink(), "holds no model.json"),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x" * 100), "is damaged"),
         (lambda folder: (folder / "model.json").write_text("{"), "is not valid JSON"),
-        (lambda folder: edit(folder, format=99), "format 99, and this Calco reads up to 1; update Calco"),
+        (lambda folder: edit(folder, format=99), "format 99, and this Calco reads 2; update Calco"),
         (lambda folder: edit(folder, colour="red"), "unknown field colour"),
         (lambda folder: edit(folder, in_channels=1), "does not fit its model.json"),
     ],

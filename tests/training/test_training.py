@@ -18,8 +18,6 @@ from safetensors.torch import load_file
 
 from calco import CalcoError, images
 from calco.networks import DiscriminatorConfig, GeneratorConfig
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import RecipeConfig
 from calco.records import to_record, write_yaml
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import (
@@ -28,38 +26,11 @@ from calco.training.config import (
     LimitConfig,
     ObjectiveConfig,
     OptimiserConfig,
-    TrainConfig,
 )
 from calco.training.run import Run
 from calco.training.train import load_config, train
 from support import requires
-
-
-def tiny(pictures: Path, out: Path, **changes) -> TrainConfig:
-    """The smallest run with everything in it: dropout, batch norm, an average, a falling rate, both networks."""
-    config = TrainConfig(
-        pictures=str(pictures),
-        out=str(out),
-        recipe=RecipeConfig(recipe="colorize+erase"),
-        jitter=JitterConfig(size=32, resize=36, fit="cover"),
-        generator=GeneratorConfig(depth=3, filters=4, dropout_everywhere=True),
-        discriminator=DiscriminatorConfig(patch=16, filters=4),
-        optimiser=OptimiserConfig(batch=4, decay_from=0.5, ema=0.9),
-        limit=LimitConfig(epochs=0, steps=12),
-        keep=KeepConfig(
-            log_steps=2, checkpoint_steps=3, samples=2, validate_steps=1, validation_pairs=2, tensorboard=False
-        ),
-        compute=ComputeConfig(threads=1),
-    )
-    return replace(config, **changes)
-
-
-def weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_checkpoint(list_checkpoints(run / "checkpoints")[-1])[0]
-
-
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+from training.tiny import same, tiny, weights
 
 
 def test_a_run_leaves_everything_that_it_promises(pictures, tmp_path):
@@ -192,7 +163,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(pictures, tmp
     assert (tmp_path / "run" / "config.yaml").is_file()
     train(load_config(tmp_path / "run" / "config.yaml"), resume=resume, progress=False)
     assert same(weights(whole), weights(tmp_path / "run"))
-    assert ("training starts at step 0" in capsys.readouterr().err) == resume
+    assert ("training starts anew" in capsys.readouterr().err) == resume
 
 
 @pytest.mark.parametrize(
@@ -285,7 +256,7 @@ def test_limits(pictures, tmp_path):
     began = time.monotonic()
     train(tiny(pictures, tmp_path / "m", limit=LimitConfig(epochs=0, minutes=0.05)), progress=False)
     assert 2 < time.monotonic() - began < 20
-    with pytest.raises(CalcoError, match="has reached its limit at step .* --minutes"):
+    with pytest.raises(CalcoError, match="has reached its limit at step .* --epochs 4"):
         train(load_config(epochs / "config.yaml"), resume=True, progress=False)
 
 

@@ -23,7 +23,7 @@ from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
 from calco.records import from_record, to_record
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 KIND: Final = "detector"
 BATCH: Final = 16
 """Pictures that go through the network at once."""

@@ -170,7 +170,13 @@ def _items(
             f"the training pictures are needed for their test split: {error}; or name other pictures"
         ) from error
     splits = split_items(source.items, info.split)
-    return source, limited(tuple(splits["test"] or splits["val"]), limit)
+    kept_apart = splits["test"] or splits["val"]
+    if not kept_apart:
+        raise CalcoError(
+            "the model was trained on all of its pictures, with none for test or validation; name the pictures to "
+            "score it on: calco evaluate MODEL PICTURES"
+        )
+    return source, limited(tuple(kept_apart), limit)
 
 
 @dataclass(frozen=True, kw_only=True)

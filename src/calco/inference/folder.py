@@ -1,5 +1,6 @@
 """The folder of a model, whatever the model does: written whole, found, and read."""
 
+import shlex
 import shutil
 import uuid
 from collections.abc import Callable
@@ -8,14 +9,17 @@ from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from calco.errors import CalcoError
-from calco.files import explain, read_json, replacing, write_json
+from calco.files import digest, explain, read_json, write_json
+from calco.networks.tensor_files import write_tensors
 
 DESCRIPTION: Final = "model.json"
 WEIGHTS: Final = "model.safetensors"
+DIGEST: Final = "weights_digest"
+"""Field of `model.json`: the digest of `model.safetensors`."""
 RUNS_CODE: Final = frozenset(
     {".pt", ".pth", ".ts", ".torchscript", ".jit", ".pt2", ".ckpt", ".pkl", ".pickle", ".joblib"}
 )
@@ -43,16 +47,15 @@ def save_folder(
     old = folder.with_name(f".{folder.name}.old")
     try:
         fresh.mkdir(parents=True)
-        with replacing(fresh / WEIGHTS) as temporary:
-            save_file({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}, temporary)
+        write_tensors(fresh / WEIGHTS, weights)
         beside(fresh)
-        write_json(fresh / DESCRIPTION, record)
+        write_json(fresh / DESCRIPTION, {**record, DIGEST: digest(fresh / WEIGHTS)})
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
             folder.rename(old)
         fresh.rename(folder)
-    except (OSError, SafetensorError) as error:
-        raise explain(error if isinstance(error, OSError) else OSError(str(error)), folder, "write") from error
+    except OSError as error:
+        raise explain(error, folder, "write") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -83,29 +86,29 @@ def find_folder(path: str | Path, *, command: str, names: str) -> Path:
     if not given.exists():
         raise CalcoError(f"there is no {given}; name {names}")
     if (given / "config.yaml").is_file():
-        raise CalcoError(f"the run {given} has no model yet; let it train for an epoch: {command} --resume {given}")
+        resume = f"{command} --resume {shlex.quote(str(given))}"
+        raise CalcoError(f"the run {given} has no model yet; train it to its end with: {resume}")
     raise CalcoError(f"{given} holds no {DESCRIPTION}, so it is neither a run nor a model; name the folder that does")
 
 
-def read_description(folder: Path, newest: int) -> dict[str, Any]:
-    """What `model.json` says.
+def read_description(folder: Path, form: int) -> dict[str, Any]:
+    """What `model.json` says, without the digest of the weights, which `read_weights` checks.
 
     Args:
         folder: The model folder.
-        newest: The newest format of it that can be read.
+        form: The format of it that can be read.
 
     Raises:
-        CalcoError: When it is missing, of a newer format or damaged.
+        CalcoError: When it is missing, of another format or damaged.
     """
     file = folder / DESCRIPTION
     record = read_json(file)
     if not isinstance(record.get("format"), int):
         raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
-    if record["format"] > newest:
-        raise CalcoError(
-            f"{file} is of format {record['format']}, and this Calco reads up to {newest}; "
-            "update Calco: pip install --upgrade calco"
-        )
+    if record["format"] != form:
+        remedy = "update Calco: pip install --upgrade calco" if record["format"] > form else "train the model anew"
+        raise CalcoError(f"{file} is of format {record['format']}, and this Calco reads {form}; {remedy}")
+    record.pop(DIGEST, None)
     return record
 
 
@@ -118,6 +121,11 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     file = folder / WEIGHTS
     if not file.is_file():
         raise CalcoError(f"{file} is missing, so the model cannot be loaded; copy the whole folder again")
+    if digest(file) != read_json(folder / DESCRIPTION).get(DIGEST):
+        raise CalcoError(
+            f"{file} is damaged (its contents are not those that {DESCRIPTION} was written for); copy the whole folder "
+            "again"
+        )
     try:
         tensors = load_file(file)
     except (SafetensorError, OSError) as error:

@@ -37,7 +37,7 @@ from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
 from calco.records import from_record, to_record
 
-FORMAT = 1
+FORMAT = 2
 TILE, OVERLAP = 1024, 128
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
-from calco.errors import CalcoError
+from calco.errors import CalcoError, UnusableError
 from calco.images import Image, to_tensor
 from calco.pairs.augment import AugmentConfig, moved, recoloured
 from calco.pairs.jitter import JitterConfig, crop_center, crop_flip, fit_picture, whole_side
@@ -124,7 +124,7 @@ class PairDataset(Dataset[Sample]):
             except CalcoError as error:
                 self.damaged[self.items[place].key] = str(error)
         reason = [*self.damaged.values(), "there are none"][0]
-        raise CalcoError(f"none of the {len(self)} pictures can be used; the first: {reason}")
+        raise UnusableError(f"none of the {len(self)} pictures can be used; the first: {reason}")
 
     def _make(self, index: int, epoch: int) -> Pair:
         key = self.items[index].key

@@ -49,20 +49,20 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
     takes it from training. Both are reported in one line. Items that declare nothing beside others that do are shared
     out among training and the splits that are not declared.
 
-    Training and validation are never empty: where the hash leaves one so, the next group in the hash's order moves. Of
-    a film that is divided into blocks each side gets its share by itself, so that other films change nothing; frames
-    too near to those of another side are in no split, and that is said.
+    Training and validation (unless its share is 0) are never empty: where the hash leaves one so, the next group in the
+    hash's order moves. Of a film that is divided into blocks each side gets its share by itself, so that other films
+    change nothing; frames too near to those of another side are in no split, and that is said.
 
     Raises:
         CalcoError: When there are fewer than two groups, or nothing is left for training or validation.
     """
     items = list(items)
     groups = sorted({item.group for item in items}, key=lambda group: fraction("split", group))
-    if len(groups) < 2:
+    if len(groups) < (2 if config.validation else 1):
         raise CalcoError(
             f"there are {len(items)} pictures in {len(groups)} group(s); training needs two groups, one to "
             "learn from and one to be checked on: add pictures; a film of five seconds or more is "
-            "divided (--film-groups block)"
+            "divided (--film-groups block); or train without validation (--split.validation 0)"
         )
     chosen = {group: split_of(group, config) for group in groups}
     films = _films(items)

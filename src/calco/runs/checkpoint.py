@@ -2,18 +2,21 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from calco.errors import CalcoError
-from calco.files import replacing
+from calco.console import warn
+from calco.errors import CalcoError, DiskError
+from calco.files import explain
+from calco.networks.tensor_files import as_os_error, contents_digest, on_cpu, write_tensors
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".safetensors"
 
 
@@ -48,33 +51,30 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"step-*{SUFFIX}"))
 
 
-def save_checkpoint(
-    folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, Any], keep: int, *, resume: str = ""
-) -> Path:
+def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, Any], keep: int) -> Path:
     """Writes a checkpoint whole and removes all but the last `keep`.
 
     Args:
         folder: The run's folder of checkpoints.
         step: The step it stands for.
-        tensors: Networks, optimisers and generators of chance, by name.
+        tensors: Networks, optimisers and states of random number generators, by name.
         meta: Position, best score and the like: what JSON can hold.
         keep: How many to keep.
-        resume: The command that goes on with the run.
 
     Raises:
-        CalcoError: When there is no room or no permission; the earlier ones still stand.
+        WriteError: When there is no room or no permission; the earlier ones still stand.
     """
     size = sum(t.numel() * t.element_size() for t in tensors.values())
     free = shutil.disk_usage(folder).free
     if free < size + (16 << 20):
-        raise CalcoError(
-            f"a checkpoint needs {size / 1e6:.0f} MB and {folder} has {free / 1e6:.0f} MB left; free some space, "
-            f"then go on with: {resume or f'calco train --resume {folder.parent}'}"
+        raise DiskError(
+            f"a checkpoint needs {size / 1e6:.0f} MB and {folder} has {free / 1e6:.0f} MB left; free some space"
         )
     path = checkpoint_path(folder, step)
-    owned = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    with replacing(path) as temporary:
-        save_file(owned, temporary, metadata={"calco": json.dumps({"format": FORMAT, "step": step, **meta})})
+    owned = on_cpu(tensors)
+    position = json.dumps({"step": step, **meta})
+    metadata = {"format": str(FORMAT), "position": position, "digest": contents_digest(owned, position)}
+    write_tensors(path, owned, metadata)
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
     for left in folder.glob(".step-*.tmp*"):  # of a process that was killed while it wrote
@@ -82,37 +82,84 @@ def save_checkpoint(
     return path
 
 
+class DamagedError(CalcoError):
+    """A checkpoint is cut short, or its contents are not those that were written."""
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Reads a checkpoint: its tensors and its position.
 
     Raises:
-        CalcoError: When it is damaged or of a newer format.
+        DamagedError: When its contents are not those that were written.
+        CalcoError: When it is of another format, or cannot be read.
     """
-    return _read(path, with_tensors=True)
+    with _opened(path) as (file, metadata):
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+        position = metadata["position"]
+        if contents_digest(tensors, position) != metadata["digest"]:
+            raise _damaged(path, "its contents are not those that were written")
+        return tensors, json.loads(position)
 
 
 def load_position(path: Path) -> dict[str, Any]:
-    """Reads where a checkpoint stands, without its tensors.
+    """Reads where a checkpoint stands, without its tensors and without comparing the digest.
 
     Raises:
-        CalcoError: When it is damaged or of a newer format.
+        DamagedError: When it cannot be understood.
+        CalcoError: When it is of another format, or cannot be read.
     """
-    return _read(path, with_tensors=False)[1]
+    with _opened(path) as (_, metadata):
+        position: dict[str, Any] = json.loads(metadata["position"])
+        return position
 
 
-def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
+    """The open file, and what its header says."""
     try:
         with safe_open(path, "pt") as file:
-            meta = json.loads((file.metadata() or {})["calco"])
-            names = file.keys() if with_tensors else ()
-            tensors = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CalcoError(
-            f"the checkpoint {path} is damaged ({error}); remove it and resume from the one before"
-        ) from error
-    if meta["format"] > FORMAT:
-        raise CalcoError(f"the checkpoint {path} is of format {meta['format']}, newer than {FORMAT}; update Calco")
-    return tensors, meta
+            metadata = file.metadata() or {}
+            # The first format had all in one field.
+            if "calco" in metadata or metadata.get("format", str(FORMAT)) != str(FORMAT):
+                raise CalcoError(
+                    f"the checkpoint {path} is of another format than {FORMAT}, which this Calco reads; resume with "
+                    "the Calco that wrote it, or train anew with another --out"
+                )
+            yield file, metadata
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    except SafetensorError as error:
+        if (behind := as_os_error(error)).errno:
+            raise explain(behind, path, "read") from error
+        raise _damaged(path, str(error)) from error
+    except (KeyError, ValueError) as error:
+        raise _damaged(path, f"{type(error).__name__} {error}") from error
+
+
+def _damaged(path: Path, reason: str) -> DamagedError:
+    return DamagedError(f"the checkpoint {path} is damaged ({reason}); resume from an earlier one")
+
+
+def set_damaged_aside(folder: Path) -> None:
+    """Renames the checkpoints that are damaged to `.damaged`, from the newest to the first sound one, with a note.
+
+    Raises:
+        CalcoError: When none is sound; nothing is renamed then.
+    """
+    damaged: list[tuple[Path, DamagedError]] = []
+    for path in reversed(list_checkpoints(folder)):
+        try:
+            load_checkpoint(path)
+        except DamagedError as error:
+            damaged.append((path, error))
+            continue
+        for bad, met in damaged:
+            bad.replace(bad.with_name(f"{bad.name}.damaged"))
+            warn(f"{str(met).partition('; ')[0]}; the run goes on from {path.name}")
+        return
+    if damaged:
+        reason = str(damaged[0][1]).partition("; ")[0]
+        raise CalcoError(f"{reason}, and {folder} holds no other one that is sound; train anew with another --out")
 
 
 def latest_checkpoint(folder: Path) -> Path:

@@ -3,21 +3,22 @@
 import contextlib
 import itertools
 import math
+import shlex
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from calco import __version__, images
 from calco.console import warn
-from calco.errors import CalcoError
+from calco.errors import CalcoError, UnusableError
 from calco.files import make_folder, write_json
 from calco.images import Image
-from calco.runs.checkpoint import latest_checkpoint, load_checkpoint, save_checkpoint
+from calco.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from calco.runs.compute import choose_workers
 from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
 from calco.runs.data import Readable, RunData
@@ -121,6 +122,7 @@ class Course(ABC, Generic[B]):
         self._last_update, self._speed = 0.0, 0.0
         self.window, self.last_window = Window(), Window()
         self.stop_signal: int | None = None
+        self._noted: set[str] = set()
 
     @property
     def seconds(self) -> float:
@@ -179,7 +181,15 @@ class Course(ABC, Generic[B]):
 
     @abstractmethod
     def validate(self, journal: Journal) -> None:
-        """Scores what was learned, draws the samples, and keeps the model when it is the best yet."""
+        """Scores the network, logs the samples, and keeps the model when it is the best yet."""
+
+    @abstractmethod
+    def keep_model(self, scores: Mapping[str, float]) -> None:
+        """Writes the model folder from the present weights."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that are validated and kept, by name."""
 
     @abstractmethod
     def state(self) -> dict[str, Tensor]:
@@ -204,6 +214,12 @@ class Course(ABC, Generic[B]):
             world=self.team.world,
         )
 
+    def note(self, text: str) -> None:
+        """Prints a remark once, however often its reason comes back."""
+        if text not in self._noted:
+            self._noted.add(text)
+            warn(text)
+
     def tell(self, journal: Journal, scores: Mapping[str, float], sheet: Image) -> None:
         """Logs the scores of a validation, and keeps the sheet of its samples: HWC `uint8`."""
         journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=scores)
@@ -224,7 +240,10 @@ class Course(ABC, Generic[B]):
             return
         sheets = sorted((self.folder / "samples").glob("step-*.png"))
         if sheets:
-            write_film(sheets, self.folder / "evolution.mp4")
+            try:
+                write_film(sheets, self.folder / "evolution.mp4")
+            except CalcoError as error:  # the model is there, and counts more than its video
+                warn(f"the video of the samples is missing: {error}")
         if left_out := self.data.left_out():
             listed = self.folder / "left_out.json"
             write_json(listed, left_out)
@@ -247,17 +266,45 @@ class Course(ABC, Generic[B]):
             "training_pairs": self.data.fingerprint,
         }
 
+    @property
+    def resume_command(self) -> str:
+        """The command that goes on with the run."""
+        return f"{self.command} --resume {shlex.quote(str(self.folder))}"
+
+    @property
+    def kept(self) -> str:
+        """Which weights the model has: the "best" by a validation, or the "last"."""
+        return "last" if self.best is None else "best"
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is left to do before the limit, nor what follows it: validation, model and video."""
+        there = (self.folder / "model").exists() and self.validated == self.step
+        filmed = (self.folder / "evolution.mp4").exists() or not any((self.folder / "samples").glob("step-*.png"))
+        return self.progress >= 1 and there and filmed
+
     def save(self) -> None:
         """Writes a checkpoint of this moment, in the first of the processes."""
         if self.team.first:
+            self._check_weights()
             folder = make_folder(self.folder / "checkpoints")
-            resume = f"{self.command} --resume {self.folder}"
-            save_checkpoint(folder, self.step, self.state(), self.meta(), self.keep.checkpoints, resume=resume)
+            save_checkpoint(folder, self.step, self.state(), self.meta(), self.keep.checkpoints)
 
     def restore(self, path: Path) -> None:
-        """Goes back to the moment of a checkpoint."""
+        """Goes back to the moment of a checkpoint.
+
+        Raises:
+            CalcoError: When it is damaged, or that of another network than the configuration describes.
+        """
         tensors, meta = load_checkpoint(path)
-        self.put_back(tensors)
+        try:
+            self.put_back(tensors)
+        except (RuntimeError, KeyError, ValueError, IndexError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise CalcoError(
+                f"{path} does not fit {self.folder / 'config.yaml'} ({reason}); restore the configuration that the run "
+                "began with, or train anew with another --out"
+            ) from error
         self.step, self.epoch, self.batch_in_epoch = meta["step"], meta["epoch"], meta["batch_in_epoch"]
         if "pairs_in_epoch" in meta:  # the number of processes may be another one now
             self.batch_in_epoch = meta["pairs_in_epoch"] // self.pairs_per_update
@@ -275,15 +322,29 @@ class Course(ABC, Generic[B]):
             Interrupted: After a signal, with a checkpoint written.
             CalcoError: When a loss is not finite, or the disk is full.
         """
-        while self.progress < 1:
+        while self.progress < 1 or not self.step:  # however short the time is, one step is made
             self._train_epoch(journal, line)
             keep = self.keep
-            due = self.epoch % keep.validate_every == 0 and self.step - self.validated >= keep.validate_steps
-            if due or self.progress >= 1:
-                self.validated = self.step
-                if self.team.first:
+            if self.epoch % keep.validate_every == 0 and self.step - self.validated >= keep.validate_steps:
+                self._validate(journal)
+        # The end; a run that was killed between its last step and this validation comes here at once.
+        if self.validated < self.step or not (self.folder / "model").exists():
+            self._validate(journal)
+
+    def _validate(self, journal: Journal) -> None:
+        """Scores the network and keeps the model, or keeps the last one where there is nothing to validate on."""
+        self.validated = self.step
+        if self.team.first:
+            self._check_weights()
+            if len(self.data.validation):
+                try:
                     self.validate(journal)
-                self.save()
+                except UnusableError as error:
+                    self.note(f"there is no validation: {error}; the last weights are kept")
+                    self.keep_model({})
+            else:
+                self.keep_model({})
+        self.save()
 
     def _train_epoch(self, journal: Journal, line: ProgressLine) -> None:
         accumulate = self.options.accumulate
@@ -337,13 +398,24 @@ class Course(ABC, Generic[B]):
         self._speed = current if not self._speed else 0.9 * self._speed + 0.1 * current
         return self._speed
 
+    def _check_weights(self) -> None:
+        """Makes sure that what is kept can be loaded again: a step from finite losses may lead to weights that are not.
+
+        Raises:
+            CalcoError: When a weight is NaN or infinite.
+        """
+        for name, tensor in self.weights().items():
+            if not bool(torch.isfinite(tensor).all()):
+                self._stop(f"step {self.step}: the weights {name} are not finite numbers")
+
     def _not_finite(self, losses: dict[str, float]) -> None:
         bad = ", ".join(f"{name} {value}" for name, value in losses.items() if not math.isfinite(value))
-        try:
-            good = f"the last good checkpoint is {latest_checkpoint(self.folder / 'checkpoints')}"
-        except CalcoError:
-            good = "no checkpoint was written yet"
+        self._stop(f"step {self.step + 1}: {bad}; losses must be finite")
+
+    def _stop(self, reason: str) -> NoReturn:
+        kept = list_checkpoints(self.folder / "checkpoints")
+        good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
         raise CalcoError(
-            f"step {self.step + 1}: {bad}; losses must be finite; {good}; try a lower --learning-rate "
+            f"{reason}; {good}; train anew with another --out and a lower --learning-rate "
             f"(now {self.options.learning_rate:g}), {self.steadier}"
         )

@@ -1,7 +1,11 @@
-"""What a run says while it trains: JSON lines, TensorBoard and one line of progress."""
+"""What a run logs while it trains: JSON lines, TensorBoard and one line of progress."""
 
+import contextlib
 import json
 import math
+import os
+import socket
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -9,7 +13,7 @@ from typing import Any
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from calco.console import console
-from calco.files import atomic_write, explain, read_json_lines
+from calco.files import atomic_write, explain, make_folder, read_json_lines
 
 
 class Journal:
@@ -19,23 +23,37 @@ class Journal:
         folder: The run's folder; rows go to `log.jsonl` and, if asked, to `tensorboard/`.
         tensorboard: Whether TensorBoard's events are written too.
         from_step: Rows of later steps are dropped first: a run that goes on from a checkpoint writes them again.
+        validated: The step of the last validation that the checkpoint knows of; rows of later ones are dropped too.
         silent: Writes nothing at all: of several processes, one writes.
+
+    Raises:
+        WriteError: When the log cannot be written.
     """
 
-    def __init__(self, folder: Path, *, tensorboard: bool, from_step: int = 0, silent: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, tensorboard: bool, from_step: int = 0, validated: int | None = None, silent: bool = False
+    ) -> None:
         self.path, self.silent = folder / "log.jsonl", silent
-        self.board: Any = None
+        self.board: Board | None = None
         if silent:
             return
-        rows = [row for row in read_json_lines(self.path) if row.get("step", 0) <= from_step] if from_step else []
+        before = read_json_lines(self.path) if from_step else []
+        last = from_step if validated is None else validated
+        rows = [row for row in before if row.get("step", 0) <= (last if "validation" in row else from_step)]
         atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in rows))
         if tensorboard:
-            from tensorboardX import SummaryWriter
-
-            self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=from_step + 1)
+            # A checkpoint may stand between the two rows of its step: both go, and the one to keep is written again.
+            again = [row for row in rows if row.get("step") == from_step] if last < from_step else []
+            self.board = Board(folder / "tensorboard", purge_from=from_step if last < from_step else from_step + 1)
+            for row in again:
+                self.board.row(row["step"], row)
 
     def write(self, step: int, **row: Any) -> None:
-        """Adds a row; its numbers, one level deep, become TensorBoard's curves."""
+        """Adds a row; its numbers, one level deep, become TensorBoard's curves.
+
+        Raises:
+            WriteError: When it cannot be written.
+        """
         if self.silent:
             return
         try:
@@ -43,20 +61,83 @@ class Journal:
                 file.write(json.dumps({"step": step, **row}) + "\n")
         except OSError as error:
             raise explain(error, self.path, "write") from error
-        for name, value in row.items() if self.board else ():
-            for inner, number in value.items() if isinstance(value, dict) else [("", value)]:
-                if isinstance(number, int | float):
-                    self.board.add_scalar(f"{name}/{inner}".rstrip("/"), number, step)
+        if self.board:
+            self.board.row(step, row)
 
     def picture(self, step: int, name: str, image: Any) -> None:
-        """Shows an HWC picture in TensorBoard."""
+        """Shows an HWC image in TensorBoard."""
         if self.board:
-            self.board.add_image(name, image, step, dataformats="HWC")
+            self.board.image(step, name, image)
 
     def close(self) -> None:
-        """Writes what is still held."""
+        """Closes TensorBoard's file."""
         if self.board:
             self.board.close()
+
+
+class Board:
+    """A file of TensorBoard's events.
+
+    tensorboardX's own `SummaryWriter` writes in a thread, which dies silently when the disk is full; the run would wait
+    for it without end. Here each event is written at once, and an error is raised where it happens.
+
+    Args:
+        folder: The folder of the event files.
+        purge_from: TensorBoard forgets what earlier files hold of this step and later ones.
+
+    Raises:
+        WriteError: When it cannot be written.
+    """
+
+    def __init__(self, folder: Path, *, purge_from: int) -> None:
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.record_writer import RecordWriter
+
+        make_folder(folder)
+        self._event = Event
+        # Two files of one second would have one name without the number of the process.
+        name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{purge_from}"
+        self.path = folder / name
+        try:
+            self._file = RecordWriter(str(self.path))
+        except OSError as error:
+            raise explain(error, self.path, "write") from error
+        self._write(file_version="brain.Event:2")
+        self._write(step=purge_from, session_log=SessionLog(status=SessionLog.START))
+
+    def row(self, step: int, row: dict[str, Any]) -> None:
+        """Adds the numbers of a row of the log, one level deep."""
+        from tensorboardX.summary import scalar
+
+        for name, value in row.items():
+            for inner, number in value.items() if isinstance(value, dict) else [("", value)]:
+                if isinstance(number, int | float) and name != "step":
+                    self._write(step=step, summary=scalar(f"{name}/{inner}".rstrip("/"), number))
+        self._flush()
+
+    def image(self, step: int, name: str, image: Any) -> None:
+        """Adds an HWC image."""
+        from tensorboardX.summary import image as picture
+
+        self._write(step=step, summary=picture(name, image, dataformats="HWC"))
+        self._flush()
+
+    def _write(self, **event: Any) -> None:
+        try:
+            self._file.write(self._event(wall_time=time.time(), **event).SerializeToString())
+        except OSError as error:
+            raise explain(error, self.path, "write") from error
+
+    def _flush(self) -> None:
+        try:
+            self._file.flush()
+        except OSError as error:
+            raise explain(error, self.path, "write") from error
+
+    def close(self) -> None:
+        """Closes the file; all is written already."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 class Window:

@@ -1,6 +1,8 @@
 """How a run begins, is driven, and ends: whatever it trains."""
 
+import contextlib
 import math
+import shlex
 import shutil
 import signal
 import threading
@@ -13,11 +15,17 @@ from typing import Any, Final
 from torch import Tensor
 
 from calco.console import say
-from calco.errors import CalcoError, printable
+from calco.errors import CalcoError, WriteError, printable
 from calco.files import make_folder
 from calco.networks.machine import choose_device
 from calco.records import read_yaml
-from calco.runs.checkpoint import latest_checkpoint, list_checkpoints, load_position
+from calco.runs.checkpoint import (
+    checkpoint_path,
+    latest_checkpoint,
+    list_checkpoints,
+    load_position,
+    set_damaged_aside,
+)
 from calco.runs.config import ComputeConfig, LimitConfig
 from calco.runs.course import Course, Interrupted
 from calco.runs.journal import Journal, ProgressLine
@@ -79,13 +87,11 @@ def shared_batch(out: str, batch: int, processes: int, *, items: str) -> int:
 
 
 def has_progress(folder: Path) -> bool:
-    """Whether a folder holds results of training: a checkpoint, a model, samples or rows of a log."""
-    log = folder / "log.jsonl"
+    """Whether a folder holds results of training: a checkpoint beyond step 0, a model or samples."""
     return (
-        bool(list_checkpoints(folder / "checkpoints"))
+        any(path != checkpoint_path(path.parent, 0) for path in list_checkpoints(folder / "checkpoints"))
         or any((folder / name).exists() for name in ("model", ".model.old", "model.json"))
         or any((folder / "samples").glob("step-*.png"))
-        or (log.exists() and log.stat().st_size > 0)
     )
 
 
@@ -98,10 +104,11 @@ def resumes(out: str) -> bool:
     folder = Path(out)
     if not out or not ((folder / "config.yaml").is_file() or has_progress(folder)):
         raise CalcoError(f"{out or 'the empty name'} is not a run's folder; name the folder that the training wrote")
-    if has_progress(folder):
-        return True
-    say(f"{folder} has no checkpoint yet: training starts at step 0")
-    return False
+    if not has_progress(folder):
+        say(f"{folder} has no checkpoint beyond step 0: training starts anew")
+        return False
+    set_damaged_aside(folder / "checkpoints")
+    return True
 
 
 def run_folder(out: str, stem: str, *, resume: bool) -> Path:
@@ -118,16 +125,34 @@ def run_folder(out: str, stem: str, *, resume: bool) -> Path:
         CalcoError: When a run is there that was not expected, or the folder cannot serve.
     """
     folder = Path(out) if out else _free_folder(stem)
-    if not resume and has_progress(folder):
-        going_on = f"go on with it by --resume {folder}, or " if list_checkpoints(folder / "checkpoints") else ""
-        raise CalcoError(f"{folder} holds a run already; {going_on}choose another --out")
-    if not resume and (folder / "config.yaml").exists() and _RUN - read_yaml(folder / "config.yaml").keys():
-        raise CalcoError(f"{folder} holds the config.yaml of something else than a training; choose another --out")
+    if not resume:
+        _check_free(folder)
     if printable(str(folder)) != str(folder):  # safetensors takes names in UTF-8 alone
         raise CalcoError(
             f"the folder {folder} has a name that is not UTF-8, so its model could not be read; choose another --out"
         )
-    return make_folder(folder)
+    make_folder(folder)
+    if not resume:
+        for left in list_checkpoints(folder / "checkpoints"):  # of step 0, perhaps of another network
+            left.unlink(missing_ok=True)
+    return folder
+
+
+def _check_free(folder: Path) -> None:
+    """Refuses to train where results are that the training would replace.
+
+    Raises:
+        CalcoError: When there are such.
+    """
+    if has_progress(folder):
+        kept = list_checkpoints(folder / "checkpoints")
+        going_on = f"go on with it by --resume {shlex.quote(str(folder))}, or " if kept else ""
+        raise CalcoError(f"{folder} holds a run already; {going_on}choose another --out")
+    config, log = folder / "config.yaml", folder / "log.jsonl"
+    foreign = config.exists() and _RUN - read_yaml(config).keys()
+    if foreign or (not config.exists() and log.exists()):
+        file = (config if foreign else log).name
+        raise CalcoError(f"{folder} holds the {file} of something else than a training; choose another --out")
 
 
 def _free_folder(stem: str) -> Path:
@@ -164,11 +189,23 @@ def take_up(course: Course[Any]) -> None:
         CalcoError: When there is none, or the run has reached its limit.
     """
     course.restore(latest_checkpoint(course.folder / "checkpoints"))
-    if course.progress >= 1:
+    if course.complete:
         raise CalcoError(
             f"{course.folder} has reached its limit at step {course.step}; to train on, give a higher one: "
-            f"{course.command} --resume {course.folder} --minutes {max(1, math.ceil(course.seconds / 60)) * 2}"
+            f"{course.resume_command} {_higher(course)}"
         )
+
+
+def _higher(course: Course[Any]) -> str:
+    """Options for a limit twice as far as the run has come."""
+    limit, options = course.limit, []
+    if limit.steps:
+        options.append(f"--steps {2 * course.step}")
+    if limit.epochs:
+        options.append(f"--epochs {2 * max(1, course.epoch)}")
+    if limit.minutes:
+        options.append(f"--minutes {max(1, math.ceil(course.seconds / 60)) * 2}")
+    return " ".join(options)
 
 
 def until(limit: LimitConfig) -> str:
@@ -190,18 +227,42 @@ def drive(course: Course[Any], *, progress: bool) -> None:
         CalcoError: When a loss is not finite, or the disk is full.
     """
     first = course.team.first
-    journal = Journal(course.folder, tensorboard=course.keep.tensorboard, from_step=course.step, silent=not first)
+    if first:
+        _tidy(course)
     try:
-        with _stopped_by_signals(course), ProgressLine(shown=progress and first) as line:
+        journal = Journal(
+            course.folder, tensorboard=course.keep.tensorboard, from_step=course.step, validated=course.validated,
+            silent=not first,
+        )  # fmt: skip
+        with (
+            contextlib.closing(journal),
+            _stopped_by_signals(course),
+            ProgressLine(shown=progress and first) as line,
+        ):
             if course.step == 0:
                 course.save()
             course.train(journal, line)
     except Interrupted:
-        resume = f"{course.command} --resume {course.folder}"
-        say(f"stopped at step {course.step} with a checkpoint; go on with: {resume}")
+        say(f"stopped at step {course.step} with a checkpoint; go on with: {course.resume_command}")
         raise
-    finally:
-        journal.close()
+    except WriteError as error:
+        raise type(error)(f"{error}; then go on with: {course.resume_command}") from error
+
+
+def _tidy(course: Course[Any]) -> None:
+    """Removes what a kill left behind: files half written, samples of steps that come again, a model half replaced."""
+    folder = course.folder
+    old, model = folder / ".model.old", folder / "model"
+    if old.exists() and not model.exists():
+        old.rename(model)
+    for left in (*folder.glob(".model.*.tmp"), *folder.glob(".*.tmp.*")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+    for sheet in (folder / "samples").glob("step-*.png"):
+        if sheet.stem.removeprefix("step-").isdigit() and int(sheet.stem.removeprefix("step-")) > course.step:
+            sheet.unlink(missing_ok=True)
 
 
 @contextmanager

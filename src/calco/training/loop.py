@@ -185,9 +185,13 @@ class Networks:
         parts = (("generator", self.generator), ("discriminator", self.discriminator), ("averaged", self.averaged))
         return ((name, part) for name, part in parts if part is not None)
 
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of all networks, by name."""
+        return {f"{name}.{key}": t for name, part in self._parts() for key, t in part.state_dict().items()}
+
     def state(self) -> dict[str, Tensor]:
         """Everything that a checkpoint must hold of them, chance included."""
-        tensors = {f"{name}.{key}": t for name, part in self._parts() for key, t in part.state_dict().items()}
+        tensors = self.weights()
         tensors |= flatten_optimiser(self.g_optimiser, "g_optimiser")
         if self.d_optimiser:
             tensors |= flatten_optimiser(self.d_optimiser, "d_optimiser")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from calco import images
 from calco.console import say
+from calco.evaluation.metrics import METRICS
 from calco.images import Image
 from calco.inference.model import ModelInfo, Translator, save_model
 from calco.pairs.types import generator
@@ -21,7 +22,7 @@ from calco.training.loop import Batch, Networks, rate_at, training_step
 from calco.training.objectives import balance
 from calco.training.samples import grid
 from calco.training.setup import Data
-from calco.training.validation import is_better, validate
+from calco.training.validation import is_better, reason, shown, validate
 
 
 class Run(Course[Batch]):
@@ -88,21 +89,38 @@ class Run(Course[Batch]):
     def validate(self, journal: Journal) -> None:
         """Scores the generator, draws the samples, and keeps the model when it is the best yet."""
         keep = self.config.keep
-        translator = Translator(self.info({}), self.networks.shown, device=self.device)
-        scores, triples = validate(translator, self.data.validation, keep)
+        translator = Translator(self.info(None), self.networks.shown, device=self.device)
+        scores, triples, undefined = validate(translator, self.data.validation, keep)
         self.networks.shown.train()
-        caption = f"epoch {self.epoch}  step {self.step}  L1 {scores['l1']:.4f}  "
-        caption += f"IoU {scores['iou']:.4f}" if "iou" in scores else f"PSNR {scores['psnr']:.2f} dB"
+        for name, keys in undefined.items():
+            self.note(
+                f"{METRICS[name].label} is undefined for {len(keys)} of {keep.validation_pairs} validation pairs at "
+                f"most, such as {keys[0]}: {reason(name)}; the mean leaves them out"
+            )
+        caption = f"epoch {self.epoch}  step {self.step}  L1 {shown('l1', scores)}  "
+        caption += f"IoU {shown('iou', scores)}" if "iou" in scores else f"PSNR {shown('psnr', scores)} dB"
         self.tell(journal, scores, grid(triples, caption))
-        better = is_better(keep.best_by, scores[keep.best_by], self.best)
-        say(f"{caption}  SSIM {scores['ssim']:.3f}" + ("  * best yet, kept" if better else ""))
+        score = scores.get(keep.best_by)
+        better = is_better(keep.best_by, score, self.best)
+        if score is None:
+            self.note(f"{METRICS[keep.best_by].label} is undefined for all validation pairs: the last weights are kept")
+        say(f"{caption}  SSIM {shown('ssim', scores)}" + ("  * best yet, kept" if better else ""))
         if better:
-            self.best = scores[keep.best_by]
-            weights = self.networks.shown.state_dict()
-            save_model(self.folder / "model", self.info(scores), weights, self.mean_target())
+            self.best = score
+        if better or (score is None and self.best is None):
+            self.keep_model(scores)
 
-    def info(self, scores: dict[str, float]) -> ModelInfo:
-        """What `model.json` says of the model as it is now."""
+    def keep_model(self, scores: Mapping[str, float]) -> None:
+        """Writes the model folder from the present weights."""
+        weights = self.networks.shown.state_dict()
+        save_model(self.folder / "model", self.info(scores), weights, self.mean_target())
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of the networks, by name."""
+        return self.networks.weights()
+
+    def info(self, scores: Mapping[str, float] | None) -> ModelInfo:
+        """What `model.json` says of the model as it is now; without scores (None) also without its provenance."""
         config = self.config
         return ModelInfo(
             generator=config.generator,
@@ -114,8 +132,8 @@ class Run(Course[Batch]):
             split=config.split,
             seed=config.seed,
             step=self.step,
-            scores=scores,
-            provenance=self.provenance() if scores else {},
+            scores=dict(scores or {}),
+            provenance=self.provenance() if scores is not None else {},
         )
 
     def mean_target(self) -> Image:

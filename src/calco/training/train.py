@@ -1,6 +1,7 @@
 """`calco train`: a run from its configuration to a folder with a model in it."""
 
 import functools
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 
 from calco.checking.quick import report_findings
 from calco.console import say, warn
-from calco.errors import CalcoError
+from calco.errors import CalcoError, enough_memory
 from calco.networks import GeneratorConfig
 from calco.networks.efficientnet_lite import ABSENT
 from calco.networks.machine import NAMES
@@ -42,11 +43,23 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
             several processes was killed.
         Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    return in_processes(
-        lambda team: _train(config, team, resume=resume, progress=progress),
-        functools.partial(_member, config, resume, progress),
-        config.compute,
-    )
+    with enough_memory(_less_memory(config, resume=resume)):
+        return in_processes(
+            lambda team: _train(config, team, resume=resume, progress=progress),
+            functools.partial(_member, config, resume, progress),
+            config.compute,
+        )
+
+
+def _less_memory(config: TrainConfig, *, resume: bool) -> str:
+    """What a person can do when the memory does not suffice."""
+    batch = config.optimiser.batch
+    smaller = f"a smaller --batch (now {batch}) or --size" if batch > 1 else "a smaller --size"
+    smaller += f" (now {config.jitter.size})"
+    if resume:  # what the run began with stays, but for where and how it is computed
+        anew = f"train anew with another --out and {smaller}"
+        return anew if config.compute.activation_checkpointing else f"resume with --activation-checkpointing, or {anew}"
+    return f"give {smaller}" + ("" if config.compute.activation_checkpointing else ", or --activation-checkpointing")
 
 
 def _member(config: TrainConfig, resume: bool, progress: bool) -> str:
@@ -65,7 +78,7 @@ def _train(config: TrainConfig, team: Team, *, resume: bool, progress: bool) -> 
         report_findings(data.source, data.splits, config.source, recipe=config.recipe, asked=asked)
     stem = f"{recipe_title(config.recipe.recipe)}-{Path(config.pictures).name or 'pictures'}"
     folder = team.by_the_first(lambda: run_folder(config.out, stem, resume=resume))
-    team.go_on = f"go on from the last checkpoint with: calco train --resume {folder}"
+    team.go_on = f"go on from the last checkpoint with: calco train --resume {shlex.quote(str(folder))}"
     config = replace(config, out=str(folder))
     run = Run(config, folder, data, team)
     team.by_the_first(lambda: foresee_disk(folder, run.state(), config.keep.checkpoints))
@@ -76,7 +89,9 @@ def _train(config: TrainConfig, team: Team, *, resume: bool, progress: bool) -> 
     _say_plan(run)
     drive(run, progress=progress)
     run.finish()
-    say(f"the best model is {folder / 'model'}; score it with: calco evaluate {folder}")
+    scored = f"calco evaluate {shlex.quote(str(folder))}"
+    scored += "" if data.splits["test"] or data.splits["val"] else " PICTURES"
+    say(f"the {run.kept} model is {folder / 'model'}; score it with: {scored}")
     return folder
 
 
@@ -121,11 +136,14 @@ def _say_plan(run: Run) -> None:
     precision = NAMES[run.networks.dtype]
     left = f", on from step {run.step} after {duration(run.seconds)}" if run.step else ""
     each = f" in each of {run.team.world} processes" if run.team.world > 1 else ""
+    validated = f"{len(run.data.validation)} to validate" if len(run.data.validation) else "none to validate"
     say(
-        f"recipe {config.recipe.recipe}, {len(run.data.train)} pairs to train and {len(run.data.validation)} to "
-        f"validate, {run.device} in {precision} with {torch.get_num_threads()} threads{each}, "
+        f"recipe {config.recipe.recipe}, {len(run.data.train)} pairs to train and {validated}, "
+        f"{run.device} in {precision} with {torch.get_num_threads()} threads{each}, "
         f"until {until(config.limit)}{left}"
     )
     if (begins := beginning(config.generator, run.networks.from_imagenet)) and not run.step:
         (say if run.networks.from_imagenet or not config.generator.pretrained else warn)(begins)
     say(f"the run is {run.folder}")
+    if not len(run.data.validation):
+        say("there is no validation: the last weights are kept")

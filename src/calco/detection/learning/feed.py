@@ -11,7 +11,7 @@ from torch import Tensor
 
 from calco.annotations.detections import Detections
 from calco.detection.network import Things
-from calco.errors import CalcoError
+from calco.errors import CalcoError, UnusableError
 from calco.images import Image
 from calco.pairs.boxes_play import BoxAugmentConfig, augmented
 from calco.pairs.sources import Item, Source
@@ -84,7 +84,7 @@ class BoxedPictures:
                 return self._read(place)
             except CalcoError as error:
                 self.damaged[item.key] = str(error)
-        raise CalcoError(
+        raise UnusableError(
             f"none of the {len(self.items)} pictures can be read; the first reason: {next(iter(self.damaged.values()))}"
         )
 

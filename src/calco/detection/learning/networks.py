@@ -120,11 +120,17 @@ class Learning:
         for name in mine.keys() - set(floats):
             mine[name].copy_(theirs[name])
 
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of the network and of its average, by name."""
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        if self.averaged is not None:
+            tensors |= {f"averaged.{name}": tensor for name, tensor in self.averaged.state_dict().items()}
+        return tensors
+
     def state(self) -> dict[str, Tensor]:
         """Everything that a checkpoint must hold, chance included."""
-        tensors = {f"network.{name}": tensor.clone() for name, tensor in self.network.state_dict().items()}
-        if self.averaged is not None:
-            tensors |= {f"averaged.{name}": tensor.clone() for name, tensor in self.averaged.state_dict().items()}
+        # Copies: weights that a network uses twice may not be one piece of memory in the file.
+        tensors = {name: tensor.clone() for name, tensor in self.weights().items()}
         for name, (optimiser, _) in self.optimisers.items():
             tensors |= flatten_optimiser(optimiser, f"optimiser_{name}")
         if self.scaler.is_enabled():

@@ -58,7 +58,7 @@ class DetectionRun(Course[DetectionBatch]):
 
     def meta(self) -> dict[str, Any]:
         """The position, and what the network is built from again."""
-        built = {"architecture": self.chosen.architecture, "settings": self.chosen.settings}
+        built: dict[str, Any] = {"architecture": self.chosen.architecture, "settings": self.chosen.settings}
         frozen = getattr(self.learning.network, "frozen", 0)
         built |= {"origin": self.chosen.origin, "frozen": frozen}
         return super().meta() | {"calm": self.calm, "built": built, "contents": self.data.contents}
@@ -109,17 +109,28 @@ class DetectionRun(Course[DetectionBatch]):
         self.learning.shown.train()
         numbers = scores.numbers()
         caption = f"epoch {self.epoch}  step {self.step}  " + "  ".join(
-            f"{label} {numbers.get(name, 0.0):.3f}"
+            f"{label} {numbers[name]:.3f}" if name in numbers else f"{label} undefined"
             for name, label in (("map50", "mAP50"), ("map", "mAP"), ("f1", "F1"))
         )
         drawn = sheet(seen, found, self.data.classes, numbers.get("threshold", 0.5), caption)
         self.tell(journal, numbers, drawn)
-        score = numbers.get(keep.best_by, 0.0)
-        better = self.best is None or score > self.best
+        score = numbers.get(keep.best_by)
+        better = score is not None and (self.best is None or score > self.best)
+        if score is None:
+            self.note(f"{keep.best_by} is undefined: no validation image has an object; the last weights are kept")
         say(f"{caption} at {numbers.get('threshold', 0.5):.2f}" + ("  * best yet, kept" if better else ""))
         if better:
             self.best = score
-            save_detector(self.folder / "model", self.info(numbers), self.learning.shown)
+        if better or (score is None and self.best is None):
+            self.keep_model(numbers)
+
+    def keep_model(self, scores: Mapping[str, float]) -> None:
+        """Writes the model folder from the present weights."""
+        save_detector(self.folder / "model", self.info(scores), self.learning.shown)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights of the network and of its average, by name."""
+        return self.learning.weights()
 
     def _score(self, detector: Detector) -> tuple[Scores, list[Picture], list[Detections]]:
         """The scores on the validation pictures, and some of these for the sheet."""

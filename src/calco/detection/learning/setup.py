@@ -74,8 +74,6 @@ def open_boxes(config: DetectTrainConfig) -> tuple[DetectionData, DetectTrainCon
         BoxedPictures(source, splits[split], classes, config.size, augment, config.seed)
         for split, augment in (("train", config.augment), ("val", no_play()))
     )
-    if not splits["val"]:
-        raise CalcoError("validation has no picture, so the best model could not be told; give --split.validation 0.1")
     data = DetectionData(source=source, splits=splits, train=train, validation=validation, classes=classes)
     return data, config
 

@@ -1,6 +1,7 @@
 """`calco detect train`: a run from its configuration to a folder with a detector in it."""
 
 import functools
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.run import DetectionRun
 from calco.detection.learning.setup import DetectionData, open_boxes
 from calco.detection.lite import LiteDetector
-from calco.errors import CalcoError
+from calco.errors import CalcoError, enough_memory
 from calco.networks.machine import NAMES
 from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.runs.checkpoint import latest_checkpoint, load_position
@@ -43,11 +44,13 @@ def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress:
             of several processes was killed.
         Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    return in_processes(
-        lambda team: _train(config, team, resume=resume, progress=progress),
-        functools.partial(_member, config, resume, progress),
-        config.compute,
-    )
+    smaller = f"a smaller --batch (now {config.optimiser.batch}) or --size (now {config.size})"
+    with enough_memory(f"train anew with another --out and {smaller}" if resume else f"give {smaller}"):
+        return in_processes(
+            lambda team: _train(config, team, resume=resume, progress=progress),
+            functools.partial(_member, config, resume, progress),
+            config.compute,
+        )
 
 
 def _member(config: DetectTrainConfig, resume: bool, progress: bool) -> str:
@@ -69,7 +72,7 @@ def _train(config: DetectTrainConfig, team: Team, *, resume: bool, progress: boo
     chosen = _as_before(config, data.classes) if resume else first_network(config, data)
     stem = f"detect-{Path(config.pictures).name or 'pictures'}"
     folder = team.by_the_first(lambda: run_folder(config.out, stem, resume=resume))
-    team.go_on = f"go on from the last checkpoint with: {DetectionRun.command} --resume {folder}"
+    team.go_on = f"go on from the last checkpoint with: {DetectionRun.command} --resume {shlex.quote(str(folder))}"
     config = replace(config, out=str(folder))
     run = DetectionRun(config, folder, data, chosen, device, team)
     team.by_the_first(lambda: foresee_disk(folder, run.state(), config.keep.checkpoints))
@@ -85,7 +88,8 @@ def _train(config: DetectTrainConfig, team: Team, *, resume: bool, progress: boo
     _say_plan(run)
     drive(run, progress=progress)
     run.finish()
-    say(f"the best model is {folder / 'model'}; score it with: calco detect evaluate {folder} {config.pictures}")
+    scored = shlex.join(["calco", "detect", "evaluate", str(folder), config.pictures])
+    say(f"the {run.kept} model is {folder / 'model'}; score it with: {scored}")
     return folder
 
 
@@ -151,6 +155,8 @@ def _say_plan(run: DetectionRun) -> None:
         f"{torch.get_num_threads()} threads{each}, until {until(config.limit)}{left}"
     )
     say(f"the run is {run.folder}")
+    if not len(run.data.validation):
+        say("there is no validation: the last weights are kept, with the threshold 0.5")
 
 
 def summary(config: DetectTrainConfig, data: DetectionData) -> str:
