@@ -9,7 +9,7 @@ _WEB: Final = ("http", "https")
 # Of a query, what holds no secret; everything else is hidden, as each service has its own name for a key.
 _HARMLESS: Final = (
     "user", "username", "host", "hostaddr", "port", "dbname", "database", "db", "schema", "sslmode", "ssl", "charset",
-    "connect_timeout", "timeout", "application_name", "driver", "read_only",
+    "connect_timeout", "timeout", "application_name", "driver", "read_only", "id", "year", "anio", "desde",
 )  # fmt: skip
 _SETTING: Final = re.compile(r"(?i)\b(\w*(?:pass|pwd|secret|token|key|sig|cred)\w*\s*=\s*)\S")
 

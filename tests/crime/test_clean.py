@@ -4,7 +4,7 @@ from datetime import date, datetime
 
 import pytest
 
-from calco.crime import clean
+from calco.crime import clean, dates, persons
 from calco.crime.clean import Unusable
 
 TODAY = date(2026, 1, 1)
@@ -32,37 +32,36 @@ TODAY = date(2026, 1, 1)
     ],
 )
 def test_dates_are_understood(told: object, meant: object) -> None:
-    assert clean.read_date(told, today=TODAY) == meant
+    assert dates.read_date(told, today=TODAY) == meant
 
 
 @pytest.mark.parametrize(
     ("told", "reason"),
     [
-        ("31/02/2017", "no day of the calendar"),
-        ("13/13/2017", "no day of the calendar"),
+        ("31/02/2017", "not a day of the calendar"),
+        ("13/13/2017", "not a day of the calendar"),
         ("5/5/2099", "the year 2099 lies in the future"),
         ("5/5/1017", "the year 1017 is before 1990"),
-        ("32", "no day of a month"),
-        ("0", "no day of a month"),
-        ("ayer", "no date"),
-        ("42705", "no date"),
+        ("32", "not a day of a month"),
+        ("0", "not a day of a month"),
+        ("ayer", "not a date"),
     ],
 )
 def test_dates_that_cannot_be_are_told(told: str, reason: str) -> None:
     with pytest.raises(Unusable, match=reason):
-        clean.read_date(told, today=TODAY)
+        dates.read_date(told, today=TODAY)
 
 
 def test_a_day_alone_takes_month_and_year_of_the_next_complete_date() -> None:
     wrong = Unusable("no date")
-    found = clean.complete_dates([24, None, 30, wrong, date(2016, 12, 2), 5, date(2017, 2, 1), 31])
+    found = dates.complete_dates([24, None, 30, wrong, date(2016, 12, 2), 5, date(2017, 2, 1), 31])
     assert found[:5] == [date(2016, 12, 24), None, date(2016, 12, 30), wrong, date(2016, 12, 2)]
     assert found[5] == date(2017, 2, 5)
     assert str(found[7]) == "a day alone, and no complete date after it to tell its month"
 
 
 def test_a_day_that_the_next_month_does_not_have_is_told() -> None:
-    (day, _) = clean.complete_dates([31, date(2017, 2, 1)])
+    (day, _) = dates.complete_dates([31, date(2017, 2, 1)])
     assert "02/2017, which has no such day" in str(day)
 
 
@@ -80,16 +79,15 @@ def test_a_day_that_the_next_month_does_not_have_is_told() -> None:
         ("Hombres (3)", "Hombre (3)"),
         ("Hombres", "Hombre"),
         ("Mujeres (2)", "Mujer (2)"),
-        ("35-55", "35-55"),
     ],
 )
 def test_age_and_gender(told: str | None, kept: str) -> None:
-    assert clean.person(told) == kept
+    assert persons.gender(told) == kept
 
 
 def test_several_groups_in_one_cell_are_told() -> None:
     with pytest.raises(Unusable, match="several groups of persons in one cell"):
-        clean.person("Hombre / Mujer")
+        persons.gender("Hombre / Mujer")
 
 
 @pytest.mark.parametrize(
@@ -117,7 +115,7 @@ def test_occupations() -> None:
 def test_dead_and_injured() -> None:
     assert [clean.count(told) for told in ("", None, "2", 3, 4.0)] == [0, 0, 2, 3, 4]
     for wrong in ("-1", "dos", "1.5", "99999999999"):
-        with pytest.raises(Unusable, match="no whole number"):
+        with pytest.raises(Unusable, match="not a whole number"):
             clean.count(wrong)
 
 
@@ -129,11 +127,11 @@ def test_texts_of_datacrim_keep_letters_spaces_commas_and_hyphens() -> None:
 
 
 def test_years_of_datacrim() -> None:
-    assert [clean.year(told, today=TODAY) for told in ("2019", 2015, " 2017.0 ")] == [2019, 2015, 2017]
+    assert [dates.year(told, today=TODAY) for told in ("2019", 2015, " 2017.0 ")] == [2019, 2015, 2017]
     with pytest.raises(Unusable, match="the year 2107 lies in the future"):
-        clean.year("2107", today=TODAY)
-    with pytest.raises(Unusable, match="no whole number"):
-        clean.year("", today=TODAY)
+        dates.year("2107", today=TODAY)
+    with pytest.raises(Unusable, match="not a whole number"):
+        dates.year("", today=TODAY)
 
 
 def test_names_are_compared_without_accents() -> None:

@@ -128,7 +128,7 @@ def written(folder: Path, *changes: dict[str, str]) -> Path:
         ({"MODALIDAD DE ROBO": ""}, "MODALIDAD DE ROBO", "no kind of robbery is told"),
         ({"FECHA": "3/12/2099"}, "FECHA", "the year 2099 lies in the future"),
         ({"FECHA": "31"}, "FECHA", "a day alone, and no complete date after it to tell its month"),
-        ({"MUERTOS": "dos"}, "MUERTOS", "no whole number from 0 on"),
+        ({"MUERTOS": "dos"}, "MUERTOS", "not a whole number from 0 on"),
         ({"GENERO VICTIMA": "Hombre / Mujer"}, "GENERO VICTIMA", "several groups of persons in one cell"),
         ({"OCUPACIÓN": "x" * 300}, "OCUPACIÓN", "longer than 255 characters"),
     ],
@@ -182,7 +182,7 @@ def test_a_workbook_without_a_month_between_others_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("sheets", "told"),
     [
-        ({"Hoja1": [("a", "b")]}, "has no sheet with robberies: one whose first row names the columns FECHA"),
+        ({"Hoja1": [("a", "b")]}, "has no sheet with robberies: one with a row that names the columns FECHA"),
         ({"MAYO": [(*HEADER[:10], "BARRIO", *HEADER[11:]), ROW]}, "sheet MAYO, has no column 'DISTRITO'"),
     ],
 )

@@ -117,10 +117,8 @@ def chart(args: list[str]) -> None:
 
 def forecast(args: list[str]) -> None:
     """Foretells robberies by month or quarter, and scores itself on what is known."""
-    import csv
-    import io
-
     from calco.console import Table, say, show, warn
+    from calco.crime.csv_output import csv_lines
     from calco.crime.forecast import ForecastConfig, rows, score_rows
     from calco.crime.forecast import forecast as run
     from calco.files import atomic_write
@@ -138,9 +136,7 @@ def forecast(args: list[str]) -> None:
     for remark in done.remarks:
         warn(remark)
     if config.out:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(rows(done))
-        atomic_write(config.out, text.getvalue())
+        atomic_write(config.out, csv_lines(rows(done)))
         say(f"{config.out} is written")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import tyro
 
 from calco.console import Table, cell
+from calco.crime.csv_output import plain
 from calco.crime.database import DEFAULT, connect
 from calco.crime.extra import needs
 from calco.crime.published import PUBLISHED, Rebuilt, beside, rebuild
@@ -109,6 +110,9 @@ def text_of(rows: "pa.Table", kind: Format) -> str:
     import pyarrow as pa
     import pyarrow.csv
 
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_string(field.type):
+            rows = rows.set_column(place, field.name, pa.array(map(plain, rows.column(place).to_pylist()), pa.string()))
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(rows, sink)
     text: str = sink.getvalue().to_pybytes().decode()

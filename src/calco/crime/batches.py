@@ -11,7 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.crime import clean
-from calco.crime.reading import LONGEST, Columns, Row, guess_separator, misfit, open_text, records, split_record
+from calco.crime.clean import BadCell, Cell
+from calco.crime.csv_records import LONGEST, misfit, records
+from calco.crime.reading import Columns, Csv, Remarks, Row, header_row, open_csv, sheet_rows
+from calco.crime.workbook import is_workbook, read_workbook
 from calco.errors import CalcoError
 from calco.files import explain
 
@@ -44,18 +47,25 @@ class Batch:
         lines: Where each row stands in its file.
         numbers: The number of each record in its file, from 1.
         broken: What could not be read, with the number of the record.
+        sheet: Of a workbook.
     """
 
     columns: "dict[str, pa.Array]"
     lines: Numbers
     numbers: Numbers
     broken: list[Row] = field(default_factory=list)
+    sheet: str = ""
 
 
 def batches(
-    path: str | Path, *, encoding: str = "", separator: str = "", renamed: Mapping[str, str] | None = None
+    path: str | Path,
+    *,
+    encoding: str = "",
+    separator: str = "",
+    renamed: Mapping[str, str] | None = None,
+    remarks: Remarks | None = None,
 ) -> Iterator[Batch]:
-    """The rows of a file, some at a time.
+    """The rows of a file, some at a time; `remarks` takes what a person should know.
 
     Raises:
         CalcoError: When it cannot be read, or a column is missing.
@@ -63,7 +73,9 @@ def batches(
     columns = Columns(names=COLUMNS, renamed=renamed or {})
     if Path(path).suffix.lower() in (".parquet", ".pq"):
         return _parquet(path, columns)
-    return _csv(path, columns, encoding, separator)
+    if is_workbook(path):
+        return _workbook(path, columns, remarks)
+    return _csv(path, columns, encoding, separator, remarks)
 
 
 def _parquet(path: str | Path, columns: Columns) -> Iterator[Batch]:
@@ -89,28 +101,59 @@ def _parquet(path: str | Path, columns: Columns) -> Iterator[Batch]:
         raise CalcoError(f"{path} is no whole Parquet file ({clean.squeezed(str(error))[:200]})") from error
 
 
-def _csv(path: str | Path, columns: Columns, encoding: str, separator: str) -> Iterator[Batch]:
-    with open_text(path, encoding) as (file, chosen):
-        head = file.readline().rstrip("\n")
-        if not head.strip():
-            raise CalcoError(f"{path} is empty; it must begin with the names of its columns")
-        sign = separator or guess_separator(head, columns)
-        header = [name.strip().lstrip("\ufeff") for name in split_record(head, sign) or [head]]
-        places = columns.checked(header, str(path))
-        line, number = 2, 1
-        while lines := list(islice(file, _LINES)):
-            columns_read = _quick(lines, sign, len(header))
+def _workbook(path: str | Path, columns: Columns, remarks: Remarks | None) -> Iterator[Batch]:
+    """Sheets that name most of the columns."""
+    import pyarrow as pa
+
+    sheets = [sheet for sheet in read_workbook(path) if len(columns.places(header_row(sheet, columns)[1])) > 4]
+    if not sheets:
+        raise CalcoError(f"{path} has no sheet with a row that names the columns {', '.join(COLUMNS)}")
+    number = 1
+    for sheet in sheets:
+        rows = sheet_rows(sheet, columns, path, remarks)
+        while some := list(islice(rows, _LINES)):
+            checked = [(place, row, row.problem or _bad(row)) for place, row in enumerate(some, number)]
+            good = [(place, row) for place, row, problem in checked if not problem]
+            number += len(some)
+            yield Batch(
+                {name: pa.array([_text(row.cells[name]) for _, row in good], pa.string()) for name in COLUMNS},
+                np.array([row.line for _, row in good], np.int64),
+                np.array([place for place, _ in good], np.int64),
+                [Row(row.line, {}, problem, row.raw, row.sheet) for _, row, problem in checked if problem],
+                sheet.title,
+            )
+
+
+def _bad(row: Row) -> str:
+    """What is wrong with a cell of a workbook that text could not say."""
+    for name, cell in row.cells.items():
+        if isinstance(cell, BadCell):
+            return f"{name}: {cell.reason}"
+        if isinstance(cell, float) and name in ("Año", "Numero"):
+            return f"{name}: not a whole number from 0 on"
+    return ""
+
+
+def _text(cell: Cell) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _csv(path: str | Path, columns: Columns, encoding: str, separator: str, remarks: Remarks | None) -> Iterator[Batch]:
+    with open_csv(path, columns, encoding=encoding, separator=separator, remarks=remarks) as held:
+        line, number = held.first, 1
+        while lines := list(islice(held.lines, _LINES)):
+            columns_read = _quick(lines, held.separator, len(held.header))
             if columns_read is not None:
                 place = np.arange(len(lines))
-                yield Batch(_named(columns_read, places), place + line, place + number)
+                yield Batch(_named(columns_read, held.places), place + line, place + number)
                 line, number = line + len(lines), number + len(lines)
                 continue
-            while "".join(lines).count('"') % 2 and (more := list(islice(file, LONGEST))):
+            while "".join(lines).count('"') % 2 and (more := list(islice(held.lines, LONGEST))):
                 lines += more  # a record that goes on behind the block, or a quote that nobody closed
                 if len(lines) > _LINES + LONGEST:
                     break
-            some = list(records(iter(lines), sign, len(header), chosen, first=line))
-            yield _slow(some, header, places, number)
+            some = list(records(iter(lines), held.separator, held.header, held.encoding, first=line))
+            yield _slow(some, held, number)
             line, number = line + len(lines), number + len(some)
 
 
@@ -120,7 +163,8 @@ def _quick(lines: Sequence[str], separator: str, width: int) -> "list[pa.Array] 
     import pyarrow.csv
 
     text = "".join(lines)
-    if any(line.count('"') % 2 for line in lines) or misfit(text):
+    blank = f'{separator}" \t\n'
+    if any(line.count('"') % 2 or not line.strip(blank) for line in lines) or misfit(text):
         return None
     names = [str(place) for place in range(width)]
     try:
@@ -141,17 +185,15 @@ def _named(columns: "Sequence[pa.Array]", places: Mapping[str, int]) -> "dict[st
     return {name: columns[place] for name, place in places.items()}
 
 
-def _slow(
-    some: Sequence[tuple[int, list[str], str]], header: Sequence[str], places: Mapping[str, int], first: int
-) -> Batch:
+def _slow(some: Sequence[tuple[int, list[str], str]], held: Csv, first: int) -> Batch:
     """A batch of records one by one, with what is wrong with some of them."""
     import pyarrow as pa
 
     good = [(number, row) for number, row in enumerate(some, first) if not row[2]]
-    held = list(zip(*(row[1] for _, row in good), strict=True)) or [()] * len(header)
+    columns = list(zip(*(row[1] for _, row in good), strict=True)) or [()] * len(held.header)
     return Batch(
-        _named([pa.array(values, pa.string()) for values in held], places),
+        _named([pa.array(values, pa.string()) for values in columns], held.places),
         np.array([row[0] for _, row in good], np.int64),
         np.array([number for number, _ in good], np.int64),
-        [Row(line, {}, problem, dict(zip(header, fields, strict=False))) for line, fields, problem in some if problem],
+        [Row(line, {}, problem, held.raw(fields)) for line, fields, problem in some if problem],
     )

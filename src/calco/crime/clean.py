@@ -3,17 +3,34 @@
 A rule that cannot make sense of a cell raises `Unusable`, with the reason that goes beside the row into the rejects.
 """
 
+import math
 import re
 import unicodedata
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final, TypeAlias
 
 UNSPECIFIED: Final = "No Especifica"
 OTHER: Final = "Otros"
-FIRST_YEAR: Final = 1990  # nothing in either source is older
-Cell: TypeAlias = str | int | float | date | datetime | None
+LARGEST: Final = 2**31 - 1  # what an INTEGER of a database holds
+
+
+@dataclass(frozen=True, slots=True)
+class BadCell:
+    """A cell of a workbook that holds no value: `shown` is what a person sees there."""
+
+    shown: str
+    reason: str
+
+    def __str__(self) -> str:
+        return self.shown
+
+
+Cell: TypeAlias = str | int | float | Decimal | date | BadCell | None
 
 _WEAPONS: Final = {
     "PISTOLA": "Pistola",
@@ -24,8 +41,19 @@ _WEAPONS: Final = {
     "COMBA": "Comba",
     "MACHETE": "Machete",
 }
-# The two slips of the year that the robberies hold.
-_YEARS: Final = {217: 2017, 2107: 2017}
+# What people write where they have nothing to write.
+_MISSING: Final = frozenset(
+    ["", "-", "--", "---", "–", "—", ".", "?", "NA", "N/A", "N.A.", "N.A", "ND", "N/D", "N.D.", "N.D", "SD", "S/D",
+     "S.D.", "S.D", "S/I", "S.I.", "S.I", "NULL", "NONE", "NAN", "SIN DATO", "SIN DATOS", "SIN INFORMACION",
+     "NO DISPONIBLE", "NO APLICA", "NO REGISTRA"]
+)  # fmt: skip
+_TRUTHS: Final = frozenset({"VERDADERO", "FALSO", "TRUE", "FALSE"})
+# What spreadsheets show for an error, in English and in Spanish, and where a column is too narrow.
+_ERROR: Final = re.compile(
+    r"#[¡¿]?(?:N/A|N/D|REF|VALUE|VALOR|NAME|NOMBRE|DIV/0|NUM|NULL|NULO|SPILL|DESBORDAMIENTO|CALC|FIELD|CAMPO)[!?]?"
+    r"|#{2,}|Err:\d+",
+    re.IGNORECASE,
+)
 
 
 class Unusable(Exception):
@@ -39,13 +67,58 @@ def fold(text: str) -> str:
     >>> fold(" San Martín de Porres (Lima)")
     'SAN MARTIN DE PORRES LIMA'
     """
-    plain = unicodedata.normalize("NFD", text).encode("ascii", "ignore").decode()
-    return " ".join(re.sub(r"[^A-Za-z]+", " ", plain).upper().split())
+    return " ".join(re.sub(r"[^A-Za-z]+", " ", _plain(text)).upper().split())
+
+
+@lru_cache(maxsize=1 << 16)
+def spelling(text: str) -> str:
+    """What two spellings of one name share: letters without case and accents, and digits.
+
+    >>> spelling("Revo\u0301lver  9 mm") == spelling("REVÓLVER 9 mm"), spelling("Hombre (2)") == spelling("Hombre (3)")
+    (True, False)
+    """
+    key = " ".join(re.sub(r"[^A-Za-z0-9]+", " ", _plain(text)).upper().split())
+    return key or squeezed(text).casefold()  # letters of another script
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def squeezed(cell: Cell) -> str:
-    """The text of a cell without spaces around it and with single ones in it; empty where there is none."""
-    return "" if cell is None else " ".join(str(cell).split())
+    """The text of a cell in Unicode's composed form, with single spaces and no invisible characters; or empty.
+
+    Raises:
+        Unusable: When it holds no value, such as #N/A.
+    """
+    if isinstance(cell, BadCell):
+        raise Unusable(cell.reason)
+    text = "" if cell is None else str(cell)
+    if not (text.isascii() and text.isprintable()):
+        text = unicodedata.normalize("NFC", " ".join(text.split()))
+        text = "".join(sign for sign in text if sign == " " or unicodedata.category(sign) not in ("Cc", "Cf"))
+    return " ".join(text.split())
+
+
+def shown(cell: Cell) -> str:
+    """What a person sees in a cell."""
+    return cell.shown if isinstance(cell, BadCell) else squeezed(cell)
+
+
+def stated(cell: Cell) -> str:
+    """The text of a cell; empty where it is empty, or says that nothing is known: "-", "N.A.", "s/d".
+
+    Raises:
+        Unusable: When it holds an error of a spreadsheet, or a truth value.
+    """
+    text = squeezed(cell)
+    if not text:
+        return ""
+    if _ERROR.fullmatch(text):
+        raise Unusable("an error of a spreadsheet, not a value")
+    if (plain := _plain(text).upper().strip()) in _TRUTHS:
+        raise Unusable("a truth value, which has no meaning here")
+    return "" if text in _MISSING or plain in _MISSING else text
 
 
 @lru_cache(maxsize=1 << 16)
@@ -59,142 +132,110 @@ def letters(text: str) -> str:
     return re.sub(r" +,", ",", " ".join(kept.split())).strip(" ,-")
 
 
-def person(cell: Cell) -> str:
-    """The age or the gender of victims or offenders: what is missing or "(no especifica)" is "No Especifica".
+def weapon(cell: Cell) -> str:
+    """The weapon; a missing one is "Otros", several stand with " / " or " - " between them.
 
-    >>> person("Varios (No especifíca)"), person("Hombres(2)"), person("35-55")
-    ('No Especifica', 'Hombre (2)', '35-55')
+    >>> weapon(""), weapon("Sin arma"), weapon("Pistola/Arma blanca"), weapon("Pistola - comba")
+    ('Otros', 'Sin Arma', 'Pistola / Arma Blanca', 'Pistola - Comba')
 
     Raises:
-        Unusable: When it tells of several groups, with a stroke between them: one column cannot hold them.
+        Unusable: When it is an error of a spreadsheet, a date or a truth value.
     """
-    text = squeezed(cell)
-    if not text or "NO ESPECIF" in fold(text):
-        return UNSPECIFIED
-    if "/" in text:
-        raise Unusable("several groups of persons in one cell, with a stroke between them")
-    text = re.sub(r"\s*\(\s*(\d+)\s*\)", r" (\1)", text)
-    return re.sub(r"^(Hombre|Mujer)(?:e?s)\b", r"\1", text)
-
-
-def weapon(cell: Cell) -> str:
-    """The weapon in one spelling; a missing one is "Otros".
-
-    >>> weapon(""), weapon("Sin arma"), weapon("Pistola / Arma blanca")
-    ('Otros', 'Sin Arma', 'Pistola / Arma Blanca')
-    """
-    text = squeezed(cell)
+    if isinstance(cell, date):
+        raise Unusable("a date, not a weapon")
+    text = stated(cell)
     if not text:
         return OTHER
-    parts = re.split(r"( ?[/-] ?)", text)
-    return "".join(_WEAPONS.get(fold(part), part) if fold(part) else part for part in parts)
+    parts = weapons_of(text)
+    names = [_WEAPONS.get(spelling(part), part) for part in parts[::2]]
+    return "".join(name + (f" {sign} " if sign else "") for name, sign in zip(names, [*parts[1::2], ""], strict=True))
+
+
+def weapons_of(text: str) -> list[str]:
+    """Weapons and, between them, "/" or "-"; a hyphen within a word is part of it.
+
+    >>> weapons_of("Pistola/cuchillo - comba"), weapons_of("Semi-automática")
+    (['Pistola', '/', 'cuchillo', '-', 'comba'], ['Semi-automática'])
+    """
+    for sign in (r"(/| [-–] )", r"(-)"):
+        parts = [part.strip().replace("–", "-") for part in re.split(sign, text)]
+        if (
+            len(parts) > 1
+            and all(parts[::2])
+            and (sign != "(-)" or all(spelling(one) in _WEAPONS for one in parts[::2]))
+        ):
+            return parts
+    return [text]
 
 
 def occupation(cell: Cell) -> str:
-    """The victim's occupation; "No Especifica" where none is told."""
-    text = squeezed(cell)
+    """The victim's occupation; "No Especifica" where none is stated.
+
+    Raises:
+        Unusable: When it is an error of a spreadsheet, a date or a truth value.
+    """
+    if isinstance(cell, date):
+        raise Unusable("a date, not an occupation")
+    text = stated(cell)
     return UNSPECIFIED if not text or "NO ESPECIF" in fold(text) else text
+
+
+def one_spelling(names: Iterable[str]) -> dict[str, str]:
+    """Each name => the spelling that all of its spellings get: the most frequent one.
+
+    Of those that are equally frequent, one with small letters and accents is chosen, then the first.
+
+    >>> one_spelling(["CUCHILLO", "Cuchillo", "Revolver", "Revólver"])
+    {'CUCHILLO': 'Cuchillo', 'Cuchillo': 'Cuchillo', 'Revolver': 'Revólver', 'Revólver': 'Revólver'}
+    """
+    counts = Counter(names)
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for name in counts:
+        alike[spelling(name)].append(name)
+
+    def worth(name: str) -> tuple[int, bool, bool, int]:
+        accents = sum(not sign.isascii() for sign in name)
+        return counts[name], name[1:] != name[1:].upper(), name[:1] != name[:1].lower(), accents
+
+    return {name: max(group, key=worth) for group in alike.values() for name in group}
 
 
 def count(cell: Cell) -> int:
     """A number of dead or injured; a missing one is 0.
 
     Raises:
-        Unusable: When it is no whole number from 0 on.
+        Unusable: When it is not a whole number from 0 on.
     """
-    text = squeezed(cell)
-    if not text:
-        return 0
-    return whole_number(text)
+    return whole_number(cell) if stated(cell) else 0
 
 
-def whole_number(text: str) -> int:
-    """A whole number from 0 on, at most what the tables hold; "3.0", as workbooks write it, is one.
+_GROUPED: Final = re.compile(r"[1-9]\d{0,2}(?:(?P<sign>[.,'’ ])\d{3})(?:(?P=sign)\d{3})*(?P<rest>[.,]0{1,2})?")
+_MILLIONS: Final = re.compile(r"[1-9]\d{0,2}['’]\d{3}[.,]\d{3}")  # 1'234,567
+
+
+def whole_number(cell: Cell) -> int:
+    """A whole number from 0 on, at most what the tables hold.
+
+    Text may group thousands: "1.000" and "1,000" are a thousand. A number of a workbook or of a Parquet file is what it
+    is: 1.732 is not whole.
+
+    >>> [whole_number(cell) for cell in ("12", "3.0", 3.0, "1.000", "1,000", "1 234 567", "1.234.567,00", "1'234,567")]
+    [12, 3, 3, 1000, 1000, 1234567, 1234567, 1234567]
 
     Raises:
         Unusable: When it is none.
     """
-    found = re.fullmatch(r"(\d{1,10})(?:\.0+)?", text.strip())
-    if not found or int(found[1]) > 2**31 - 1:
-        raise Unusable("no whole number from 0 on")
-    return int(found[1])
-
-
-def year(cell: Cell, *, today: date) -> int:
-    """DataCrim's year.
-
-    Raises:
-        Unusable: When it is none, or one that cannot be.
-    """
-    return _possible(whole_number(squeezed(cell)), today)
-
-
-def _possible(year: int, today: date) -> int:
-    if year > today.year:
-        raise Unusable(f"the year {year} lies in the future")
-    if year < FIRST_YEAR:
-        raise Unusable(f"the year {year} is before {FIRST_YEAR}")
-    return year
-
-
-def read_date(cell: Cell, *, today: date) -> date | int | None:
-    """A date of the robberies; the number of a day that stands alone; None where nothing is told.
-
-    Day, month and year, with any sign between them; month and day are swapped where the month exceeds 12; years of two
-    digits are of this century, and 0217 and 2107 are slips for 2017. The order of ISO 8601 is understood as well.
-
-    >>> today = date(2020, 1, 1)
-    >>> read_date("02-14-17", today=today), read_date("11/02/2107", today=today), read_date("24", today=today)
-    (datetime.date(2017, 2, 14), datetime.date(2017, 2, 11), 24)
-
-    Raises:
-        Unusable: When it cannot be a date.
-    """
-    if isinstance(cell, date):  # of which datetime is one
-        return date(_possible(_YEARS.get(cell.year, cell.year), today), cell.month, cell.day)
-    text = squeezed(cell).removesuffix(" 00:00:00")
-    if not text:
-        return None
-    if alone := re.fullmatch(r"(\d{1,2})(?:\.0)?", text):
-        if not 1 <= int(alone[1]) <= 31:
-            raise Unusable("no day of a month")
-        return int(alone[1])
-    if found := re.fullmatch(r"(\d{4})-(\d{1,2})-(\d{1,2})", text):
-        year, month, day = map(int, found.groups())
-    elif found := re.fullmatch(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{2})", text):
-        day, month, year = map(int, found.groups())
+    value = -1
+    if isinstance(cell, int | float | Decimal):
+        if not isinstance(cell, bool) and math.isfinite(cell) and cell == int(cell):
+            value = int(cell)
     else:
-        raise Unusable("no date")
-    if month > 12 and day <= 12:
-        day, month = month, day
-    year = _YEARS.get(year, year + 2000 if year < 100 else year)
-    try:
-        return date(_possible(year, today), month, day)
-    except ValueError as error:
-        raise Unusable("no day of the calendar") from error
-
-
-def complete_dates(found: Sequence[date | int | Unusable | None]) -> list[date | Unusable | None]:
-    """A day that stands alone takes month and year of the next complete date.
-
-    Args:
-        found: What `read_date` gave for each row, in the order of the rows, or why it gave nothing.
-    """
-    whole: list[date | Unusable | None] = []
-    following: date | None = None
-    for one in reversed(found):
-        if isinstance(one, int):
-            whole.append(_day_of(one, following))
-            continue
-        following = one if isinstance(one, date) else following
-        whole.append(one)
-    return whole[::-1]
-
-
-def _day_of(day: int, following: date | None) -> date | Unusable:
-    if following is None:
-        return Unusable("a day alone, and no complete date after it to tell its month")
-    try:
-        return following.replace(day=day)
-    except ValueError:
-        return Unusable(f"a day alone, and the next complete date is of {following:%m/%Y}, which has no such day")
+        text = stated(cell)
+        grouped = _GROUPED.fullmatch(text)
+        if (grouped and (grouped["rest"] or "")[:1] != grouped["sign"]) or _MILLIONS.fullmatch(text):
+            value = int(re.sub(r"\D", "", text.removesuffix(grouped["rest"] or "") if grouped else text))
+        elif plain := re.fullmatch(r"(\d{1,10})(?:[.,]0+)?", text):
+            value = int(plain[1])
+    if not 0 <= value <= LARGEST:
+        raise Unusable("not a whole number from 0 on")
+    return value

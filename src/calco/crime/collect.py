@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from calco.addresses import redact_address
 from calco.crime.batches import COLUMNS
 from calco.crime.clean import squeezed
+from calco.crime.csv_output import csv_lines, plain
 from calco.crime.extra import needs
 from calco.crime.fetch import Failed, FetchConfig, Fetcher
 from calco.crime.page import page_records, whole
@@ -53,7 +55,7 @@ class CollectConfig(FetchConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.address.startswith(("http://", "https://")):
-            raise CalcoError(f"--address {self.address} must begin with http:// or https://")
+            raise CalcoError(f"--address {redact_address(self.address)} must begin with http:// or https://")
         if unknown := set(re.findall(r"\{(.*?)\}", self.address)) - {"id", "year"}:
             raise CalcoError(f"--address may hold {{id}} and {{year}}, not {{{min(unknown)}}}")
         if ("{id}" in self.address) != bool(self.ids):
@@ -97,6 +99,11 @@ class _Page:
     name: str
     address: str
 
+    @property
+    def asked(self) -> str:
+        """What tells its address from others, and no password in it."""
+        return hashlib.sha256(self.address.encode()).hexdigest()
+
 
 def years_of(text: str) -> list[int]:
     """The years that a text names.
@@ -139,7 +146,7 @@ def collect(config: CollectConfig, progress: Callable[[int, int], None] | None =
             try:
                 done.kept += _have(page, folder / RAW, fetcher, journal, config)
             except Failed as failure:
-                done.left_out[page.name] = f"{failure} ({page.address})"
+                done.left_out[page.name] = f"{failure} ({redact_address(page.address)})"
             if progress:
                 progress(count, len(pages))
     _write([page for page in pages if page.name not in done.left_out], done, config)
@@ -167,7 +174,7 @@ class _Journal:
 
     def holds(self, page: _Page, file: Path) -> bool:
         row = self.rows.get(page.name, {})
-        return row.get("address") == page.address and file.is_file() and file.stat().st_size == row.get("bytes")
+        return row.get("asked") == page.asked and file.is_file() and file.stat().st_size == row.get("bytes")
 
     def add(self, page: _Page, file: Path) -> None:
         digest = hashlib.sha256()
@@ -176,7 +183,8 @@ class _Journal:
                 digest.update(block)
         row = {
             "page": page.name,
-            "address": page.address,
+            "address": redact_address(page.address),
+            "asked": page.asked,
             "file": f"{RAW}/{file.name}",
             "bytes": file.stat().st_size,
             "sha256": digest.hexdigest(),
@@ -216,14 +224,13 @@ def _write(pages: Sequence[_Page], done: Collected, config: CollectConfig) -> No
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(COLUMNS)
         for rows in _chunks(pages, done, config, unreadable):
-            lines.writerows(rows)
+            lines.writerows([plain(cell) for cell in row] for row in rows)
             writer.write_table(pa.table(list(map(list, zip(*rows, strict=True))), schema=schema))
         if not done.rows:
             reasons = [f"{name}: {why}" for name, why in done.left_out.items()]
             raise CalcoError(f"no row could be collected; {(reasons or ['the pages hold none'])[0]}")
     content = [("Pagina", "Linea", "Motivo", "Registro"), *unreadable]
-    with replacing(done.folder / "unreadable.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(content)
+    atomic_write(done.folder / "unreadable.csv", csv_lines(content))
 
 
 def _chunks(
@@ -251,7 +258,7 @@ def _chunks(
                     rows = []
             done.pages += 1
         except CalcoError as error:
-            done.left_out[page.name] = f"{error} ({page.address})"
+            done.left_out[page.name] = f"{error} ({redact_address(page.address)})"
     if rows:
         yield rows
 

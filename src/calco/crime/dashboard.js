@@ -50,6 +50,8 @@ const rgb = (hex) => [1, 3, 5].map((at) => parseInt((hex.length === 4 ? "#" + [.
 const mix = (share) => { const a = rgb(css("--accent")), b = rgb(css("--card")); return `rgb(${a.map((v, i) => Math.round(v * share + b[i] * (1 - share)))})`; };
 const shades = (count) => Array.from({ length: count }, (_, i) => mix(1 - 0.82 * i / Math.max(1, count - 1)));
 const short = (text, most = 34) => (text.length > most ? text.slice(0, most - 1) + "…" : text);
+/* Text as a chart shows it: charts take <b> and <a> for markup. Of lists, each. */
+const literal = (value) => (Array.isArray(value) ? value.map(literal) : typeof value === "string" ? value.replace(/[&<>]/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[c]) : value);
 /* A name in so many lines, each of so many signs, at most. */
 function broken(text, most, lines) {
   const found = [""];
@@ -57,7 +59,7 @@ function broken(text, most, lines) {
     const longer = `${found[found.length - 1]} ${word}`.trim();
     if (longer.length <= most || found.length === lines) found[found.length - 1] = longer; else found.push(word);
   }
-  return found.map((line) => short(line, most)).join("<br>");
+  return found.map((line) => literal(short(line, most))).join("<br>");
 }
 const width = (name) => (state.printing ? PRINTED : $(`plot-${name}`).clientWidth);
 function layout(more = {}) {
@@ -137,7 +139,7 @@ const CHARTS = {
     return { head: [t().occupation, t().robberies], rows, draw: () => ({
       traces: [{ type: "scatter", mode: "markers", x: known.map((row) => row[0]), y: known.map((row) => row[1]),
         marker: { color: css("--accent"), opacity: 0.8, size: known.map((row) => 8 + 22 * Math.sqrt(row[1] / (known[0] || [0, 1])[1])) }, hovertemplate: "%{x}: %{y}<extra></extra>", cliponaxis: false }],
-      layout: layout({ xaxis: { tickangle: -50, showgrid: false, tickmode: "array", tickvals: known.map((row) => row[0]), ticktext: known.map((row) => short(row[0], 22)) }, yaxis: { rangemode: "tozero" }, margin: { l: 10, r: 12, t: 20, b: 40 } }) }) };
+      layout: layout({ xaxis: { tickangle: -50, showgrid: false, tickmode: "array", tickvals: known.map((row) => row[0]), ticktext: known.map((row) => literal(short(row[0], 22))) }, yaxis: { rangemode: "tozero" }, margin: { l: 10, r: 12, t: 20, b: 40 } }) }) };
   },
   kinds() {
     const rows = ranked(summed(robberies(), (i) => D.robberies[1][i])).map(([at, count]) => [D.kinds[at], count]);

@@ -12,6 +12,13 @@ function filters() {
   const named = (id) => (state[id] === "" ? "" : $(id).selectedOptions[0].textContent);
   return [years.length < D.years.length && years.join(", "), ...["department", "kind", "weapon"].map(named)].filter(Boolean).join("; ");
 }
+/* A chart whose names stand there as they are, without markup. */
+function written(chart) {
+  const { traces, layout: laid } = chart.draw();
+  for (const trace of traces) for (const key of ["labels", "x", "y", "text", "customdata", "name"]) if (key in trace) trace[key] = literal(trace[key]);
+  if (laid.xaxis.tickvals) laid.xaxis.tickvals = literal(laid.xaxis.tickvals);
+  return { traces, layout: laid };
+}
 function draw(name) {
   const chart = CHARTS[name](), plot = $(`plot-${name}`), [title, about] = t().charts[name];
   drawn[name] = chart;
@@ -26,7 +33,7 @@ function draw(name) {
   tools(name, chart);
   if (!chart.rows.length) { Plotly.purge(plot); plot.innerHTML = `<div class="none">${esc(t().none)}</div>`; return Promise.resolve(); }
   if (plot.querySelector(".none")) plot.innerHTML = "";
-  const { traces, layout: laid } = chart.draw();
+  const { traces, layout: laid } = written(chart);
   const size = state.printing ? { autosize: false, width: PRINTED, height: name === "map" ? 560 : plot.classList.contains("tall") ? 420 : 320 } : { autosize: true };
   return Plotly.react(plot, traces, { ...laid, ...size }, CONFIG);
 }
@@ -56,7 +63,9 @@ function tools(name, chart) {
     $("play").disabled = slide.disabled = chart.years.length < 2;
   }
 }
-const quoted = (value) => (/[",\n]/.test(value) ? `"${String(value).replace(/"/g, '""')}"` : String(value));
+/* Text that a spreadsheet would run as a formula stands behind an apostrophe. */
+const unrun = (value) => (typeof value === "string" && /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]./.test(value) && !/^[-+]?\d+([.,]\d+)*$/.test(value) ? `'${value}` : value);
+const quoted = (value) => (/[",\n\r]/.test(unrun(value)) ? `"${String(unrun(value)).replace(/"/g, '""')}"` : String(unrun(value)));
 const csvOf = (name) => [drawn[name].head, ...drawn[name].rows].map((row) => row.map(quoted).join(",")).join("\n") + "\n";
 function save(name, kind, href) { const link = document.createElement("a"); link.href = href; link.download = `${name}.${kind}`; link.click(); }
 const sum = (cells) => { let total = 0; for (const [, count] of cells) total += count; return total; };
@@ -115,8 +124,8 @@ for (const name of NAMES) {
 }
 /* A chart as a picture that stands by itself: with its title, what it shows, and the filters. */
 function pngOf(name) {
-  const { traces, layout: laid } = drawn[name].draw(), below = [t().charts[name][1], filters()].filter(Boolean).join(" ");
-  const title = { text: esc($(`title-${name}`).textContent), subtitle: { text: esc(below) }, x: 0.02, xanchor: "left", y: 0.95, yanchor: "top" };
+  const { traces, layout: laid } = written(drawn[name]), below = [t().charts[name][1], filters()].filter(Boolean).join(" ");
+  const title = { text: literal($(`title-${name}`).textContent), subtitle: { text: literal(below) }, x: 0.02, xanchor: "left", y: 0.95, yanchor: "top" };
   const margin = { ...laid.margin, t: laid.margin.t + 84 };
   return Plotly.toImage({ data: traces, layout: { ...laid, title, margin } }, { format: "png", width: 1100, height: 700, scale: 2 });
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from calco.crime import clean
+from calco.crime import clean, dates
 from calco.crime.batches import Batch, Numbers
 from calco.crime.clean import Cell, Unusable, fold
 from calco.crime.gazetteer import Gazetteer
@@ -42,7 +42,7 @@ class Crimes:
         Raises:
             Unusable: When one of the names is empty or too long.
         """
-        names = [clean.letters(name) for name in (generic, specific, modality)]
+        names = [clean.letters(clean.stated(name)) for name in (generic, specific, modality)]
         for name, what in zip(names, ("generic crime", "specific crime", "modality"), strict=True):
             if not fold(name):
                 raise Unusable(f"no {what} is told")
@@ -96,14 +96,16 @@ class Cleaner:
 
     def _reject(self, batch: Batch, place: int, column: str, reason: str) -> Reject:
         raw = {name: values[place].as_py() for name, values in batch.columns.items()}
-        return reject("datacrim", self.path, Row(int(batch.lines[place]), raw, "", raw), column, raw[column], reason)
+        row = Row(int(batch.lines[place]), raw, "", raw, batch.sheet)
+        return reject("datacrim", self.path, row, column, raw[column], reason)
 
     def _looked_up(self, batch: Batch, names: Sequence[str]) -> tuple[Numbers, dict[int, tuple[str, str]]]:
         """The key that three texts of each row mean together, and the faults by the place of their row."""
-        texts, combined = [], np.zeros(len(batch.lines), np.int64)
+        texts: list[list[str]] = []
+        combined = np.zeros(len(batch.lines), np.int64)
         for name in names:
             held, codes = _coded(batch.columns[name])
-            texts.append(held)
+            texts.append([one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in held])
             combined = combined * len(held) + codes
         different, first, where = np.unique(combined, return_index=True, return_inverse=True)
         keys = np.zeros(len(different), np.int64)
@@ -131,7 +133,7 @@ class Cleaner:
                 if names is _CRIME:
                     self._seen[key] = self.crimes.key(*told)
                 else:
-                    department, province, district = map(clean.letters, told)
+                    department, province, district = (clean.letters(clean.stated(text)) for text in told)
                     self._seen[key] = self.places.district(district, province, department)
             except Unusable as error:
                 self._seen[key] = error
@@ -144,7 +146,7 @@ class Cleaner:
         wrong: dict[int, str] = {}
         for code, text in enumerate(held):
             try:
-                values[code] = clean.year(text, today=self.today) if name == "Año" else _told_count(text)
+                values[code] = dates.year(text, today=self.today) if name == "Año" else _told_count(text)
             except Unusable as error:
                 wrong[code] = str(error)
         faults: dict[int, tuple[str, str]] = {}
@@ -155,17 +157,17 @@ class Cleaner:
 
 
 def _told_count(text: Cell) -> int:
-    if not clean.squeezed(text):
+    if not clean.stated(text):
         raise Unusable("no number of occurrences is told")
-    return clean.whole_number(clean.squeezed(text))
+    return clean.whole_number(text)
 
 
-def _coded(values: "pa.Array") -> tuple[list[str], Numbers]:
-    """The different values of a column as texts (with one empty text for what is missing), and each row's."""
+def _coded(values: "pa.Array") -> tuple[list[Any], Numbers]:
+    """The different values of a column (with an empty text for what is missing), and each row's."""
     import pyarrow as pa
 
     coded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    held = ["" if value is None else str(value) for value in coded.dictionary.to_pylist()]
+    held = ["" if value is None else value for value in coded.dictionary.to_pylist()]
     codes = coded.indices
     if codes.null_count:
         codes = codes.fill_null(len(held))

@@ -5,8 +5,6 @@ picture is what a person sees on the page.
 """
 
 import base64
-import csv
-import io
 import re
 import shutil
 import subprocess
@@ -20,6 +18,7 @@ from urllib.parse import quote
 from tyro.conf import arg
 
 from calco.crime.charts import CHARTS, named
+from calco.crime.csv_output import csv_lines
 from calco.crime.cubes import Cube
 from calco.crime.dashboard import Language, page, read
 from calco.crime.database import DEFAULT
@@ -90,11 +89,7 @@ def draw(name: str, config: ChartConfig) -> list[Path]:
 def csv_of(name: str, found: Cube) -> str:
     """A chart's rows as CSV."""
     heads, rows = CHARTS[name]
-    text = io.StringIO()
-    out = csv.writer(text, lineterminator="\n")
-    out.writerow(heads)
-    out.writerows(rows(found))
-    return text.getvalue()
+    return csv_lines([heads, *rows(found)])
 
 
 def pictures(names: Sequence[str], found: Cube, config: ChartConfig, browser: str) -> dict[str, bytes]:

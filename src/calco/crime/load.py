@@ -1,6 +1,5 @@
 """From the sources into the nine tables: each row of the input in a table or in the rejects, and the counts add up."""
 
-import csv
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,12 +10,14 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from calco.addresses import redact_address
+from calco.crime.csv_output import csv_lines
 from calco.crime.database import DEFAULT, duckdb_path
 from calco.crime.extra import needs
 from calco.crime.gazetteer import gazetteer
-from calco.crime.robberies import Cleaned, Reject, clean_robberies, is_workbook, read_kinds, robbery_rows
+from calco.crime.robberies import Cleaned, Reject, clean_robberies, read_kinds, robbery_rows
 from calco.crime.schema import DATACRIM, PLACES, REJECTS, ROBBERIES, TABLES, quoting
 from calco.crime.stores import Store, arrow, open_store
+from calco.crime.workbook import is_workbook
 from calco.errors import CalcoError
 from calco.files import replacing
 
@@ -135,7 +136,7 @@ def load(config: LoadConfig, progress: Progress | None = None) -> Loaded:
     try:
         with closing(open_store(config.to)) as store, replacing(loading.rejects_path()) as temporary:
             with temporary.open("w", encoding="utf-8", newline="") as rejects:
-                loading.write(store, csv.writer(rejects, lineterminator="\n"))
+                loading.write(store, rejects)
             store.commit()
     except BaseException:
         if new:  # a database without tables would be taken for one that was loaded
@@ -173,13 +174,18 @@ class _Loading:
         reading = {"encoding": config.encoding, "separator": config.separator}
         kinds = config.kinds or config.robberies
         self.kinds = read_kinds(kinds, **reading)
-        rows = list(robbery_rows(config.robberies, sheets=config.sheets, renamed=self.renamed, **reading))
+        remarks = self.done.remarks
+        rows = list(
+            robbery_rows(config.robberies, sheets=config.sheets, renamed=self.renamed, remarks=remarks, **reading)
+        )
         if not rows:
             raise CalcoError(f"{config.robberies} holds no robbery below the names of its columns; restore its rows")
         self.robberies = clean_robberies(
             rows, self.kinds.rows, gazetteer(), config.robberies, today=self.today, keep_several=config.keep_several
         )
-        self.done.remarks += self.robberies.remarks
+        if not self.robberies.rows:
+            raise _nothing_left(config.robberies, len(rows), Counter(one.reason for one in self.robberies.rejects))
+        remarks += [*self.kinds.remarks, *self.robberies.remarks]
         for name, file, one in (("kinds", kinds, self.kinds), ("robberies", config.robberies, self.robberies)):
             count = SourceCount(name, file, one.read, len(one.rows), len(one.rejects), time.perf_counter() - begun)
             self.done.sources.append(count)
@@ -189,7 +195,7 @@ class _Loading:
         config, keys = self.config, self._with_keys()
         replaced = [*(ROBBERIES if config.robberies else ()), *(DATACRIM if config.datacrim else ())]
         store.begin(replaced, keys=keys)
-        file.writerow(TABLES[REJECTS].names)
+        file.write(csv_lines([TABLES[REJECTS].names]))
         self._forget_rejects(store)
         self._write_places(store)
         if config.robberies:
@@ -250,7 +256,7 @@ class _Loading:
         self.rejected += len(rows)
         self.done.reasons.update((one.source, one.column, one.reason) for one in rejects)
         store.put(REJECTS, arrow(REJECTS, rows))
-        file.writerows(rows)
+        file.write(csv_lines(rows))
 
     def _write_datacrim(self, store: Store, file: Any) -> None:
         from calco.crime.batches import batches
@@ -262,7 +268,11 @@ class _Loading:
         self.done.sources.append(count)
         cleaner = Cleaner(gazetteer(), config.datacrim, self.today)
         for batch in batches(
-            config.datacrim, encoding=config.encoding, separator=config.separator, renamed=self.renamed
+            config.datacrim,
+            encoding=config.encoding,
+            separator=config.separator,
+            renamed=self.renamed,
+            remarks=self.done.remarks,
         ):
             rows, rejects = cleaner.clean(batch)
             for table, new in cleaner.crimes.new.items():
@@ -276,6 +286,9 @@ class _Loading:
             self.progress(count.read)
         if not count.read:
             raise CalcoError(f"{config.datacrim} holds no row; collect it anew")
+        if not count.loaded:
+            reasons = {reason: n for (source, _, reason), n in self.done.reasons.items() if source == "datacrim"}
+            raise _nothing_left(config.datacrim, count.read, Counter(reasons))
         count.seconds = time.perf_counter() - begun
 
     def _check(self) -> None:
@@ -287,3 +300,11 @@ class _Loading:
                     f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]}, "
                     f"{one.rejected} in the rejects: that does not add up, and nothing was kept; tell the authors"
                 )
+
+
+def _nothing_left(file: str, read: int, reasons: Counter[str]) -> CalcoError:
+    """The error of a source of which no row can be used: what was loaded before must not give way to nothing."""
+    (reason, count), *_ = reasons.most_common(1)
+    return CalcoError(
+        f"{file}: none of its {read:,} rows can be used ({count:,}: {reason}); correct them. The database is as it was"
+    )

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from calco.crime.batches import COLUMNS
-from calco.crime.reading import Columns, guess_separator, open_text, records, split_record
+from calco.crime.csv_records import records, split_record
+from calco.crime.reading import LONGEST_LINE, Columns, guess_separator, open_text
 from calco.errors import CalcoError
 
 _BLOCK: Final = 1 << 16  # characters that are taken at once
@@ -44,9 +45,7 @@ def page_records(
         header = [name.strip() for name in split_record(first[at].strip(), sign) or []]
         wanted = columns.checked(header, "the page")
         rest = chain(first[at + 1 :], lines)
-        for line, fields, problem in records(rest, sign, len(header), chosen, first=at + 2):
-            if not any(field.strip() for field in fields):
-                continue  # blank, as around the body of a page
+        for line, fields, problem in records(rest, sign, header, chosen, first=at + 2):
             yield line, {} if problem else {name: fields[place] for name, place in wanted.items()}, problem, fields
 
 
@@ -66,6 +65,8 @@ def _lines(pieces: Iterator[str]) -> Iterator[str]:
         held += piece
         *done, held = held.split("\n")
         yield from (f"{line}\n" for line in done)
+        if len(held) > LONGEST_LINE:
+            raise CalcoError(f"a line of more than {LONGEST_LINE:,} characters; it must be CSV")
     if held:
         yield held
 

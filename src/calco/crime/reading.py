@@ -1,29 +1,45 @@
-"""Rows from files as people have them: CSV in any encoding and with any separator, and workbooks.
+"""Rows from tables as people have them: CSV in any encoding and with any separator, and sheets of workbooks.
 
-A row that cannot be read comes out too, with the reason and its line: nobody else can account for it.
+A row that cannot be read comes out too, with the reason and its line: nobody else can account for it. What stands
+around the rows and is not used, such as a title, becomes a remark.
 """
 
 import codecs
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Final
 
-from calco.crime.clean import Cell, fold
-from calco.crime.extra import needs
+from calco.crime.clean import Cell, fold, shown, spelling
+from calco.crime.csv_records import records, split_record
+from calco.crime.workbook import Sheet
 from calco.errors import CalcoError, printable
 from calco.files import explain
 
 SEPARATORS: Final = ";,\t|"
 SAMPLE: Final = 16 << 20  # bytes from which the encoding is guessed
-LONGEST: Final = 50  # lines that one record may span
+LONGEST_LINE: Final = 1 << 20  # characters
+ABOVE: Final = 30  # lines, or rows of a sheet, among which the names of the columns must stand
 _GUESSES: Final = ("utf-8", "cp1252", "cp850", "mac_roman")
-_MARKS: Final = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
 _SPANISH: Final = frozenset("áéíóúüñÁÉÍÓÚÜÑ¿¡«»°º–—‘’“”…€·")
+# How files begin that are no text, and what to do with them.
+_NOT_TEXT: Final = (
+    (b"PK\x03\x04", "is a workbook or a ZIP archive; the name of a workbook must end in .xlsx"),
+    (b"\xd0\xcf\x11\xe0", "is a workbook of the old format .xls; save it as .xlsx or as CSV"),
+    (b"PAR1", "is a Parquet file; its name must end in .parquet"),
+    (b"\x1f\x8b", "is compressed; unpack it"),
+)
+_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)  # which Excel writes and reads
+Remarks = list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,7 @@ class Row:
         problem: Why it could not be read; empty where it could.
         raw: All of it, as it was found.
         sheet: The sheet of a workbook.
+        date1904: Its numbers count days from 1904 on.
     """
 
     line: int
@@ -43,6 +60,7 @@ class Row:
     problem: str = ""
     raw: Mapping[str, Cell] = field(default_factory=dict)
     sheet: str = ""
+    date1904: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +77,15 @@ class Columns:
 
     def places(self, header: Sequence[str]) -> dict[str, int]:
         """At which place of a header each one stands; what is missing is not there."""
-        ours = {fold(file): fold(name) for file, name in self.renamed.items()}
-        found = [ours.get(fold(name), fold(name)) for name in header]
-        return {
-            name: found.index(folded)
-            for name, others in self.names.items()
-            for folded in map(fold, (name, *others))
-            if folded in found
-        }
+        found: dict[str, int] = {}
+        for alike in (spelling, fold):  # "FECHA" is meant before "FECHA 2"
+            ours = {alike(file): alike(name) for file, name in self.renamed.items()}
+            folded = [ours.get(alike(name), alike(name)) for name in header]
+            for name, others in self.names.items():
+                place = next((folded.index(alike(one)) for one in (name, *others) if alike(one) in folded), None)
+                if place is not None:
+                    found.setdefault(name, place)
+        return {name: found[name] for name in self.names if name in found}
 
     def checked(self, header: Sequence[str], where: str) -> dict[str, int]:
         """The places of all of them.
@@ -82,8 +101,8 @@ class Columns:
                 f"{where} has no column {missing[0]!r}{perhaps}; it has {', '.join(map(printable, header))[:300]}: "
                 f"rename it, or give --columns 'ITS NAME={missing[0]}'"
             )
-        names = Counter(fold(name) for name in header)
-        if twice := [name for name, place in places.items() if names[fold(header[place])] > 1]:
+        names = Counter(map(spelling, header))
+        if twice := [name for name, place in places.items() if names[spelling(header[place])] > 1]:
             raise CalcoError(f"{where} has the column {twice[0]!r} twice; remove one of them")
         return places
 
@@ -98,15 +117,21 @@ def open_text(path: str | Path, encoding: str = "") -> Iterator[tuple[IO[str], s
         CalcoError: When it cannot be read, or there is no such encoding.
     """
     try:
-        codecs.lookup(encoding or "utf-8")
-    except LookupError as error:
+        if encoding:
+            "año".encode(encoding).decode(encoding)  # "hex" and "undefined" are codecs too
+    except (LookupError, UnicodeError) as error:
         raise CalcoError(f"there is no encoding {encoding!r}; utf-8, cp1252, latin-1 are some") from error
     try:
         with Path(path).open("rb") as file:
-            chosen = encoding or guess_encoding(file.read(SAMPLE))
-        errors = "replace" if fold(chosen).startswith("UTF") and "16" in chosen else "surrogateescape"
+            sample = file.read(SAMPLE)
+        if wrong := [why for begins, why in _NOT_TEXT if sample.startswith(begins)]:
+            raise CalcoError(f"{path} {wrong[0]}")
+        chosen = encoding or guess_encoding(sample)
+        errors = "replace" if re.search("16|32", chosen) else "surrogateescape"
         with Path(path).open(encoding=chosen, errors=errors) as text:
             yield text, chosen
+    except UnicodeError as error:
+        raise CalcoError(f"{path} cannot be read as {chosen}; name its encoding: --encoding cp1252") from error
     except OSError as error:
         raise explain(error, path, "read") from error
 
@@ -120,6 +145,10 @@ def guess_encoding(sample: bytes) -> str:
     for mark, name in _MARKS:
         if sample.startswith(mark):
             return name
+
+    zeros = [sample[start::2].count(0) for start in (0, 1)]
+    if max(zeros) > len(sample) // 5:  # of two bytes a Latin letter has one that is zero
+        return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
 
     def sense(name: str) -> float:
         text = sample.decode(name, "surrogateescape")
@@ -137,34 +166,112 @@ def guess_encoding(sample: bytes) -> str:
     return "utf-8"
 
 
-def misfit(text: str) -> bool:
-    """Whether there are bytes in it that did not fit the encoding."""
-    if text.isascii():
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return "\ufffd" in text
+@dataclass(frozen=True, slots=True)
+class Csv:
+    """A CSV file whose header has been read.
+
+    Attributes:
+        header: The names of its columns, as they stand there.
+        places: Where in a record each column stands that was asked for.
+        separator: Between fields.
+        encoding: Of the file.
+        lines: What follows, with the ends of lines.
+        first: The number of the first of them.
+    """
+
+    header: list[str]
+    places: dict[str, int]
+    separator: str
+    encoding: str
+    lines: Iterator[str]
+    first: int
+
+    def raw(self, fields: Sequence[str]) -> dict[str, Cell]:
+        """A record by the names of its columns; those without a name by their number."""
+        names = [*self.header, *[""] * (len(fields) - len(self.header))]
+        return {
+            name or f"column {number}": cell for number, (name, cell) in enumerate(zip(names, fields, strict=False), 1)
+        }
 
 
-def csv_rows(path: str | Path, columns: Columns, *, encoding: str = "", separator: str = "") -> Iterator[Row]:
-    """The records of a CSV file.
+@contextmanager
+def open_csv(
+    path: str | Path, columns: Columns, *, encoding: str = "", separator: str = "", remarks: Remarks | None = None
+) -> Iterator[Csv]:
+    """Opens a CSV file, and reads up to the names of its columns.
+
+    Lines above them, such as a title or `sep=;`, are passed over; the former are reported.
+
+    Args:
+        path: The file.
+        columns: Those that it must have.
+        encoding: Found out where it is empty.
+        separator: Found out where it is empty.
+        remarks: Takes what a person should know.
 
     Raises:
         CalcoError: When it cannot be read, is empty, or misses a column.
     """
     with open_text(path, encoding) as (file, chosen):
-        head = file.readline().rstrip("\n")
-        if not head.strip():
+        lines = bounded_lines(file, path)
+        ahead = list(islice(lines, ABOVE))
+        start = 0
+        if ahead and (given := _SEPARATOR_LINE.fullmatch(ahead[0].lstrip("\ufeff"))):
+            separator, start = separator or given[1], 1
+        while start < len(ahead) and not ahead[start].strip("\ufeff \t\r\n"):
+            start += 1
+        if start == len(ahead):
             raise CalcoError(f"{path} is empty; it must begin with the names of its columns")
-        sign = separator or guess_separator(head, columns)
-        header = [name.strip().lstrip("\ufeff") for name in split_record(head, sign) or [head]]
+        at, taken, sign, header = _header(ahead, start, columns, separator)
         places = columns.checked(header, str(path))
-        for line, fields, problem in records(file, sign, len(header), chosen, first=2):
-            raw = dict(zip(header, fields, strict=False))
-            cells = {} if problem else {name: fields[place] for name, place in places.items()}
-            yield Row(line, cells, problem, raw)
+        if at > start and remarks is not None:
+            remarks.append(f"{path}: lines above the names of the columns are not used ({at - start})")
+        yield Csv(header, places, sign, chosen, chain(ahead[at + taken :], lines), at + taken + 1)
+
+
+def _header(ahead: Sequence[str], start: int, columns: Columns, separator: str) -> tuple[int, int, str, list[str]]:
+    """Which line names most of the columns, how many lines it spans, its separator and its names."""
+    best = (-1, 0, 0, "", [""])
+    for at in range(start, len(ahead)):
+        text, taken = ahead[at], 1
+        sign = separator or guess_separator(text.rstrip("\n"), columns)
+        while (fields := split_record(text.rstrip("\n"), sign)) is None and at + taken < len(ahead) and taken < 10:
+            text, taken = text + ahead[at + taken], taken + 1
+            sign = separator or guess_separator(text.rstrip("\n"), columns)
+        names = [" ".join(name.strip("\ufeff").split()) for name in fields or [text]]
+        if (count := len(columns.places(names))) > best[0]:
+            best = (count, at, taken, sign, names)
+    return best[1:]
+
+
+def bounded_lines(file: IO[str], path: str | Path) -> Iterator[str]:
+    """The lines of a file, none of them endless.
+
+    Raises:
+        CalcoError: When one is longer than a record can be.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise CalcoError(
+                f"{path}, line {number}: more than {LONGEST_LINE:,} characters without an end of line; it must be CSV"
+            )
+        yield line
+
+
+def csv_rows(
+    path: str | Path, columns: Columns, *, encoding: str = "", separator: str = "", remarks: Remarks | None = None
+) -> Iterator[Row]:
+    """The records of a CSV file.
+
+    Raises:
+        CalcoError: When it cannot be read, is empty, or misses a column.
+    """
+    with open_csv(path, columns, encoding=encoding, separator=separator, remarks=remarks) as held:
+        for line, fields, problem in records(held.lines, held.separator, held.header, held.encoding, first=held.first):
+            cells = {} if problem else {name: fields[place] for name, place in held.places.items()}
+            yield Row(line, cells, problem, held.raw(fields))
 
 
 def guess_separator(head: str, columns: Columns) -> str:
@@ -172,126 +279,51 @@ def guess_separator(head: str, columns: Columns) -> str:
     return max(SEPARATORS, key=lambda sign: (len(columns.places(split_record(head, sign) or [])), head.count(sign)))
 
 
-def records(
-    lines: Iterator[str], separator: str, width: int, encoding: str, *, first: int = 1
-) -> Iterator[tuple[int, list[str], str]]:
-    """Cuts lines into records: yields line, fields, and what is wrong with them, or "".
-
-    Where a quote is opened and not closed, the line that opens it is lost, and no line after it.
-
-    Args:
-        lines: With their ends.
-        separator: Between fields.
-        width: How many fields a record must have.
-        encoding: The file's, for the words.
-        first: The number of the first line.
-    """
-    ahead: deque[str] = deque()
-    number = first
-    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
-        taken, fields = 1, None
-        if '"' not in line:
-            if line == "\n":  # nobody's record
-                number += 1
-                continue
-            fields = line.rstrip("\n").split(separator)
-        else:
-            fields, taken = _quoted(line, lines, ahead, separator, width)
-        if fields is None:
-            yield number, [line.rstrip("\n")], "a quote is opened and not closed"
-        elif len(fields) != width:
-            yield number, fields, f"{len(fields)} fields, where the header has {width}"
-        elif misfit("".join(fields)):
-            yield number, fields, f"bytes that are not {encoding}"
-        else:
-            yield number, fields, ""
-        number += taken
+def header_row(sheet: Sheet, columns: Columns) -> tuple[int, list[str]]:
+    """The row of a sheet that names most of the columns, and its names; the last one where merged cells repeat it."""
+    best, at, names = -1, 0, [""]
+    for number, cells in islice(sheet.rows.items(), ABOVE):
+        row = [shown(cells.get(place)) for place in range(max(cells) + 1)]
+        if (count := len(columns.places(row))) > best or row == names:
+            best, at, names = max(count, best), number, row
+    return at, names
 
 
-def _quoted(
-    line: str, lines: Iterator[str], ahead: deque[str], separator: str, width: int
-) -> tuple[list[str] | None, int]:
-    """The fields of a record with quotes, and how many lines it spans; no fields where it has no end."""
-    block = [line]
-    while (fields := split_record("".join(block).removesuffix("\n"), separator, strict=len(block) > 1)) is None:
-        following = ahead.popleft() if ahead and len(block) < LONGEST else next(lines, None)
-        if following is None or len(block) >= LONGEST:
-            ahead.extendleft(reversed([*block[1:], *([] if following is None else [following])]))
-            return None, 1
-        block.append(following)
-    if len(block) > 1 and len(fields) != width:
-        ahead.extendleft(reversed(block[1:]))
-        return None, 1
-    return fields, len(block)
-
-
-_CLOSED: Final = re.compile(r'"([^"]*(?:""[^"]*)*)"(?!")')
-
-
-def split_record(text: str, separator: str, *, strict: bool = False) -> list[str] | None:
-    """The fields of a record; None where a quote is not closed.
+def sheet_rows(sheet: Sheet, columns: Columns, path: str | Path, remarks: Remarks | None = None) -> Iterator[Row]:
+    """The records of one sheet, below the row that names the columns; rows without any cell are nobody's.
 
     Args:
-        text: Without the end of its last line.
-        separator: One sign.
-        strict: After a closed quote nothing but a separator may come; otherwise what comes belongs to the field.
-    """
-    fields: list[str] = []
-    place = 0
-    while True:
-        value = ""
-        if text.startswith('"', place):
-            quoted = _CLOSED.match(text, place)
-            if quoted is None:
-                return None
-            value, place = quoted[1].replace('""', '"'), quoted.end()
-        end = text.find(separator, place)
-        end = len(text) if end < 0 else end
-        rest = text[place:end]
-        if strict and value and rest.strip():
-            return None
-        fields.append(value + rest)
-        if end >= len(text):
-            return fields
-        place = end + 1
-
-
-@contextmanager
-def open_workbook(path: str | Path) -> Iterator[Mapping[str, list[list[Cell]]]]:
-    """Yields the rows of each sheet of a workbook that has any.
+        sheet: Of a workbook.
+        columns: Those that it must have.
+        path: The workbook, for errors.
+        remarks: Takes what a person should know.
 
     Raises:
-        CalcoError: When it is no workbook, or openpyxl is missing.
+        CalcoError: When a column is missing, or stands there twice.
     """
-    import warnings
-    import zipfile
-
-    needs("openpyxl")
-    import openpyxl
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it has and we do not read: styles, validations
-            book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-            sheets = {
-                sheet.title: [list(row) for row in sheet.iter_rows(values_only=True)] for sheet in book.worksheets
-            }
-            book.close()
-    except OSError as error:
-        raise explain(error, path, "read") from error
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError, SyntaxError) as error:
-        raise CalcoError(
-            f"{path} is no whole workbook ({printable(str(error))[:200]}); save it anew as .xlsx"
-        ) from error
-    yield {title: rows for title, rows in sheets.items() if rows}
+    at, header = header_row(sheet, columns)
+    where = f"{path}, sheet {sheet.title}"
+    places = columns.checked(header, f"{where},")
+    if remarks is not None:
+        remarks += [f"{where}: {told}" for told in _around(sheet, at)]
+    names = {place: name for place, name in enumerate(header) if name}
+    for number, cells in sheet.rows.items():
+        if number <= at or all(isinstance(cell, str) and not shown(cell) for cell in cells.values()):
+            continue
+        again = all(shown(cells.get(place)) == name for place, name in names.items())
+        problem = "the names of the columns again" if again else ""
+        raw = {names.get(place, f"column {place + 1}"): cells.get(place) for place in sorted({*names, *cells})}
+        found = {name: cells.get(place) for name, place in places.items()}
+        yield Row(number, found, problem, raw, sheet.title, sheet.date1904)
 
 
-def sheet_rows(title: str, rows: Sequence[Sequence[Cell]], columns: Columns, path: str | Path) -> Iterator[Row]:
-    """The records of one sheet, whose first row names the columns; rows without any cell are nobody's."""
-    header = ["" if cell is None else str(cell).strip() for cell in rows[0]]
-    places = columns.checked(header, f"{path}, sheet {title},")
-    for number, cells in enumerate(rows[1:], 2):
-        if any(cell is not None and str(cell).strip() for cell in cells):
-            padded = [*cells, *[None] * (len(header) - len(cells))]
-            raw = {name: cell for name, cell in zip(header, padded, strict=False) if name}
-            yield Row(number, {name: padded[place] for name, place in places.items()}, "", raw, title)
+def _around(sheet: Sheet, at: int) -> Iterator[str]:
+    """What a person should know of a sheet whose columns are named in row `at`."""
+    if sheet.hidden:
+        yield "it is hidden, and is read as well"
+    if hidden := sum(row > at for row in sheet.hidden_rows):
+        yield f"rows that are hidden, as by a filter, are read as well ({hidden})"
+    if merged := sum(bottom > at for bottom in sheet.merged):
+        yield f"merged cells give their value to each of their rows ({merged} ranges)"
+    if above := sum(number < at for number in sheet.rows):
+        yield f"rows above the names of the columns are not used ({above})"

@@ -1,17 +1,20 @@
 """The robberies of Data Criminal: from CSV or the workbook to rows of `Robos_Lima`, or into the rejects."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from calco.crime import clean
-from calco.crime.clean import Cell, Unusable, fold, squeezed
+from calco.crime import clean, dates, persons
+from calco.crime.clean import Cell, Unusable, fold, shown, spelling, squeezed, stated
 from calco.crime.gazetteer import METROPOLIS, Gazetteer
-from calco.crime.reading import Columns, Row, csv_rows, open_workbook, sheet_rows
+from calco.crime.reading import Columns, Remarks, Row, csv_rows, header_row, sheet_rows
+from calco.crime.workbook import Sheet, is_workbook, read_workbook
 from calco.errors import CalcoError, printable
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -83,7 +86,14 @@ def reject(source: str, path: str | Path, row: Row, column: str, value: Cell, re
     record = json.dumps(row.raw, ensure_ascii=False, default=str)
     name = printable(Path(path).name)[:_WIDEST]
     return Reject(
-        source, name, row.sheet, row.line, column, printable(squeezed(value)), printable(reason), printable(record)
+        source,
+        name,
+        row.sheet[:_WIDEST],
+        row.line,
+        column,
+        printable(shown(value)),
+        printable(reason),
+        printable(record),
     )
 
 
@@ -100,45 +110,56 @@ def read_kinds(path: str | Path, *, encoding: str = "", separator: str = "") -> 
     """
     done = Cleaned()
     seen: set[str] = set()
-    rows = _kinds_of_workbook(path) if is_workbook(path) else csv_rows(
-        path, Columns(names=KIND_COLUMNS), encoding=encoding, separator=separator
-    )  # fmt: skip
-    for row in rows:
+    for row in _kind_rows(path, done.remarks, encoding=encoding, separator=separator):
         done.read += 1
-        kind, description = squeezed(row.cells.get("Crimen")), squeezed(row.cells.get("Descripcion"))
-        problem = row.problem or (
-            "no kind is told" if not fold(kind) else "this kind stands there twice" if fold(kind) in seen
-            else f"longer than {_WIDEST} characters" if len(kind) > _WIDEST else ""
-        )  # fmt: skip
-        if problem:
-            done.rejects.append(reject("kinds", path, row, "" if row.problem else "Crimen", kind, problem))
+        value = row.cells.get("Crimen")
+        try:
+            kind, description = _kind(row, seen)
+        except Unusable as error:
+            done.rejects.append(reject("kinds", path, row, "" if row.problem else "Crimen", value, str(error)))
             continue
-        seen.add(fold(kind))
+        seen.add(spelling(kind))
         done.rows.append((done.read, kind, description))
     if not done.rows:
         raise CalcoError(f"{path} holds no kind of robbery; it must have the columns Crimen and Descripcion")
     return done
 
 
-def _kinds_of_workbook(path: str | Path) -> Iterator[Row]:
-    with open_workbook(path) as sheets:
-        rows = next((rows for title, rows in sheets.items() if fold(title) == _KINDS_SHEET), None)
-    if rows is None:
-        raise CalcoError(
-            f"{path} has no sheet {_KINDS_SHEET}, which tells the kinds of robbery; restore it, or give --kinds FILE"
-        )
-    for number, cells in enumerate(rows, 1):
-        heading = squeezed(cells[0]) if cells else ""
+def _kind(row: Row, seen: Collection[str]) -> tuple[str, str]:
+    """A kind and its description."""
+    if row.problem:
+        raise Unusable(row.problem)
+    kind, description = stated(row.cells.get("Crimen")), squeezed(row.cells.get("Descripcion"))
+    if not fold(kind):
+        raise Unusable("no kind is told")
+    if spelling(kind) in seen:
+        raise Unusable("this kind stands there twice")
+    return _fitting(kind), description
+
+
+def _kind_rows(path: str | Path, remarks: Remarks, *, encoding: str, separator: str) -> Iterator[Row]:
+    columns = Columns(names=KIND_COLUMNS)
+    if not is_workbook(path):
+        return csv_rows(path, columns, encoding=encoding, separator=separator, remarks=remarks)
+    sheets = read_workbook(path)
+    if found := [sheet for sheet in sheets if fold(sheet.title) == _KINDS_SHEET]:
+        return _classified(found[0])
+    if found := [sheet for sheet in sheets if len(columns.places(header_row(sheet, columns)[1])) == len(KIND_COLUMNS)]:
+        return sheet_rows(found[0], columns, path, remarks)
+    raise CalcoError(
+        f"{path} has no sheet {_KINDS_SHEET}, which tells the kinds of robbery; restore it, or give --kinds FILE"
+    )
+
+
+def _classified(sheet: Sheet) -> Iterator[Row]:
+    """The kinds of the sheet of classifications, which stand beside their heading."""
+    for number, cells in sheet.rows.items():
+        heading = shown(cells.get(0))
         if heading and fold(heading) != "DELITOS":
             return  # other classifications follow
-        kind, description = ([*cells[1:3], None, None])[:2]
-        if squeezed(kind):
-            yield Row(number, {"Crimen": kind, "Descripcion": description}, "", {"Crimen": kind}, _KINDS_SHEET)
-
-
-def is_workbook(path: str | Path) -> bool:
-    """Whether a file's name is that of a workbook."""
-    return Path(path).suffix.lower() in (".xlsx", ".xlsm")
+        if shown(cells.get(1)):
+            raw = {"Crimen": cells.get(1), "Descripcion": cells.get(2)}
+            yield Row(number, raw, "", raw, sheet.title)
 
 
 def robbery_rows(
@@ -148,24 +169,28 @@ def robbery_rows(
     separator: str = "",
     sheets: Sequence[str] = (),
     renamed: Mapping[str, str] | None = None,
+    remarks: Remarks | None = None,
 ) -> Iterator[Row]:
-    """The records of a CSV file or of a workbook, as they stand there.
+    """The records of a CSV file or of a workbook, as they stand there; `remarks` takes what a person should know.
 
     Raises:
         CalcoError: When the file cannot be read, a column is missing, or a sheet.
     """
     columns = Columns(names=COLUMNS, renamed=renamed or {})
     if not is_workbook(path):
-        yield from csv_rows(path, columns, encoding=encoding, separator=separator)
+        yield from csv_rows(path, columns, encoding=encoding, separator=separator, remarks=remarks)
         return
-    with open_workbook(path) as held:
-        for title in _sheets(held, columns, sheets, path):
-            yield from sheet_rows(title, held[title], columns, path)
+    held = {sheet.title: sheet for sheet in read_workbook(path)}
+    titles = _sheets(held, columns, sheets, path)
+    if (
+        unused := [title for title in held if title not in titles and fold(title) != _KINDS_SHEET]
+    ) and remarks is not None:
+        remarks.append(f"{path}: sheets that are not read: {', '.join(unused)}")
+    for title in titles:
+        yield from sheet_rows(held[title], columns, path, remarks)
 
 
-def _sheets(
-    held: Mapping[str, list[list[Cell]]], columns: Columns, wanted: Sequence[str], path: str | Path
-) -> list[str]:
+def _sheets(held: Mapping[str, Sheet], columns: Columns, wanted: Sequence[str], path: str | Path) -> list[str]:
     if missing := [title for title in wanted if title not in held]:
         raise CalcoError(f"{path} has no sheet {missing[0]!r}; its sheets are {', '.join(held)}")
     if wanted:
@@ -173,12 +198,12 @@ def _sheets(
     # A sheet with most of the columns is one of robberies: if it misses one, that is said.
     titles = [
         title
-        for title, rows in held.items()
-        if fold(title) in MONTHS or len(columns.places([squeezed(cell) for cell in rows[0]])) > len(COLUMNS) // 2
+        for title, sheet in held.items()
+        if fold(title) in MONTHS or len(columns.places(header_row(sheet, columns)[1])) > len(COLUMNS) // 2
     ]
     if not titles:
         raise CalcoError(
-            f"{path} has no sheet with robberies: one whose first row names the columns {', '.join(COLUMNS)}; "
+            f"{path} has no sheet with robberies: one with a row that names the columns {', '.join(COLUMNS)}; "
             f"its sheets are {', '.join(held) or 'empty'}"
         )
     months = [MONTHS.index(fold(title)) for title in titles if fold(title) in MONTHS]
@@ -212,11 +237,11 @@ def clean_robberies(
             stands; the study left them out.
     """
     done = Cleaned(read=len(rows))
-    ids = {fold(kind): key for key, kind, _ in kinds}
-    dates = clean.complete_dates([_date(row, today) for row in rows])
+    ids = {spelling(kind): key for key, kind, _ in kinds}
+    days = dates.complete_dates([_date(row, today) for row in rows])
     links: dict[str, int] = {}
-    for number, (row, day) in enumerate(zip(rows, dates, strict=True), 1):
-        link = squeezed(row.raw.get("LINK"))
+    for number, (row, day) in enumerate(zip(rows, days, strict=True), 1):
+        link = shown(row.raw.get("LINK"))
         if link and (first := links.setdefault(link, row.line)) != row.line:
             done.remarks.append(f"line {row.line} tells of the same address as line {first}: perhaps one robbery")
         if row.problem:
@@ -230,19 +255,53 @@ def clean_robberies(
         except Unusable as error:
             done.rejects.append(reject("robberies", path, row, column, row.cells[column], str(error)))
             continue
-        told = squeezed(row.cells["DISTRITO"])
-        official = places.districts[values[1]]
-        if fold(told) != fold(official):
-            done.remarks.append(f"{told} was taken for the district {official}")
+        done.remarks += _understood(row, values, places)
         done.rows.append(tuple(values))
-    done.remarks = [f"{remark} ({done.remarks.count(remark)})" if done.remarks.count(remark) > 1 else remark
-                    for remark in dict.fromkeys(done.remarks)]  # fmt: skip
+    done.rows = _in_one_spelling(done.rows)
+    done.remarks = [f"{remark} ({count})" if count > 1 else remark for remark, count in Counter(done.remarks).items()]
     return done
+
+
+def _understood(row: Row, values: Sequence[Any], places: Gazetteer) -> Iterator[str]:
+    """What was understood otherwise than it stands there."""
+    told, official = squeezed(row.cells["DISTRITO"]), places.districts[values[1]]
+    if fold(told) != fold(official):
+        yield f"{told} was taken for the district {official}"
+    if dates.is_serial(row.cells["FECHA"]):
+        yield f"FECHA: the number of days since {1904 if row.date1904 else 1900} was taken for a date"
+    for column, value in zip(("EDAD VICTIMA", "EDAD DELINCUENTE"), values[5:7], strict=True):
+        if persons.taken_for_date(row.cells[column]):
+            yield f"{column}: {shown(row.cells[column])}, which Excel made of a range, was taken for {value}"
+
+
+# Columns of the table that share their spellings: weapons, ages, genders, occupations.
+_SPELLED: Final = ((3,), (5, 6), (7, 8), (11,))
+
+
+def _in_one_spelling(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows with one spelling of each weapon, age, gender and occupation."""
+    spelled: dict[int, dict[str, str]] = {}
+    for columns in _SPELLED:
+        names = [name for row in rows for column in columns for name in _names(row[column], column)]
+        spelled |= dict.fromkeys(columns, clean.one_spelling(names))
+
+    def value(cell: Any, column: int) -> Any:
+        if column not in spelled:
+            return cell
+        return "".join(spelled[column].get(part, part) for part in re.split(r"( [/-] )", cell)) if column == 3 else (
+            spelled[column][cell]
+        )  # fmt: skip
+
+    return [tuple(value(cell, column) for column, cell in enumerate(row)) for row in rows]
+
+
+def _names(cell: str, column: int) -> list[str]:
+    return re.split(r" [/-] ", cell) if column == 3 else [cell]
 
 
 def _date(row: Row, today: date) -> date | int | Unusable | None:
     try:
-        return clean.read_date(row.cells.get("FECHA"), today=today)
+        return dates.read_date(row.cells.get("FECHA"), today=today, date1904=row.date1904)
     except Unusable as error:
         return error
 
@@ -258,24 +317,34 @@ def _rules(
         return day
 
     def kind_of(cell: Cell) -> int:
-        if not fold(squeezed(cell)):
+        if not fold(stated(cell)):
             raise Unusable("no kind of robbery is told")
-        if (key := kinds.get(fold(squeezed(cell)))) is None:
+        if (key := kinds.get(spelling(stated(cell)))) is None:
             raise Unusable("no kind of robbery that is described")
         return key
 
-    def person(cell: Cell) -> str:
-        return squeezed(cell) if keep_several and "/" in squeezed(cell) else clean.person(cell)
+    def several(rule: Callable[[Cell], str]) -> Callable[[Cell], str]:
+        """Keeps a cell with several groups of persons as it stands, where that is asked for."""
+
+        def kept(cell: Cell) -> str:
+            try:
+                return rule(cell)
+            except persons.SeveralGroups:
+                if keep_several:
+                    return stated(cell)
+                raise
+
+        return kept
 
     return (
-        ("DISTRITO", lambda cell: places.district(squeezed(cell), within=METROPOLIS)),
+        ("DISTRITO", lambda cell: places.district(stated(cell), within=METROPOLIS)),
         ("MODALIDAD DE ROBO", kind_of),
         ("TIPO DE ARMA", clean.weapon),
         ("FECHA", date_of),
-        ("EDAD VICTIMA", person),
-        ("EDAD DELINCUENTE", person),
-        ("GENERO VICTIMA", person),
-        ("GENERO DELINCUENTE", person),
+        ("EDAD VICTIMA", several(persons.age)),
+        ("EDAD DELINCUENTE", several(persons.age)),
+        ("GENERO VICTIMA", several(persons.gender)),
+        ("GENERO DELINCUENTE", several(persons.gender)),
         ("MUERTOS", clean.count),
         ("HERIDOS", clean.count),
         ("OCUPACIÓN", clean.occupation),

@@ -1,0 +1,200 @@
+"""Dates as people and spreadsheets write them: one rule from a cell to a day of the calendar."""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta, timezone
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final
+
+from calco.crime.clean import Cell, Unusable, fold, stated, whole_number
+
+FIRST_YEAR: Final = 1990  # nothing in either source is older
+# The two slips of the year that the robberies hold.
+_YEARS: Final = {217: 2017, 2107: 2017}
+_MONTHS: Final = (
+    ("ENERO", "JANUARY"), ("FEBRERO", "FEBRUARY"), ("MARZO", "MARCH"), ("ABRIL", "APRIL"), ("MAYO", "MAY"),
+    ("JUNIO", "JUNE"), ("JULIO", "JULY"), ("AGOSTO", "AUGUST"), ("SETIEMBRE", "SEPTIEMBRE", "SEPTEMBER"),
+    ("OCTUBRE", "OCTOBER"), ("NOVIEMBRE", "NOVEMBER"), ("DICIEMBRE", "DECEMBER"),
+)  # fmt: skip
+_WEEKDAYS: Final = ("LUNES", "MARTES", "MIERCOLES", "JUEVES", "VIERNES", "SABADO", "DOMINGO")
+_BETWEEN: Final = frozenset({"DE", "DEL", "EL", "DIA", "A"})
+_PERU: Final = timezone(timedelta(hours=-5))
+_DAYS_1904: Final = 1462  # between the two systems in which workbooks count days
+_TIME: Final = re.compile(
+    r"(?P<gap>T| |, ?| - ?)(?:a las )?(?P<time>\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:[.,]\d{1,9})?)"
+    r" ?(?:[ap]\.? ?m\.?|hrs?\.?|h\.?|horas)? ?(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?$",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=1 << 10)
+def month_named(word: str) -> int:
+    """The number of a month, of which three letters or more are written; 0 where it is none.
+
+    >>> month_named("dic"), month_named("Setiembre"), month_named("Sept"), month_named("Jan"), month_named("martes")
+    (12, 9, 9, 1, 0)
+    """
+    folded = fold(word)
+    if len(folded) < 3:
+        return 0
+    return next((n for n, names in enumerate(_MONTHS, 1) if any(name.startswith(folded) for name in names)), 0)
+
+
+def year(cell: Cell, *, today: date) -> int:
+    """DataCrim's year.
+
+    Raises:
+        Unusable: When it is none, or one that cannot be.
+    """
+    return _possible(whole_number(cell), today)
+
+
+def _possible(year: int, today: date) -> int:
+    if year > today.year:
+        raise Unusable(f"the year {year} lies in the future")
+    if year < FIRST_YEAR:
+        raise Unusable(f"the year {year} is before {FIRST_YEAR}")
+    return year
+
+
+def read_date(cell: Cell, *, today: date, date1904: bool = False) -> date | int | None:
+    """A date of the robberies; the number of a day that stands alone; None where nothing is stated.
+
+    Day, month and year, with any sign between them or with the month's name; month and day are swapped where the month
+    exceeds 12; years of two digits are of this century, and 0217 and 2107 are slips for 2017. The order of ISO 8601 is
+    understood as well, and the number of days by which workbooks keep a date. Times of day are left out.
+
+    >>> today = date(2020, 1, 1)
+    >>> read_date("02-14-17", today=today), read_date("11/02/2107 0:00", today=today), read_date("24", today=today)
+    (datetime.date(2017, 2, 14), datetime.date(2017, 2, 11), 24)
+    >>> read_date("3 de diciembre de 2016", today=today), read_date("42707", today=today)
+    (datetime.date(2016, 12, 3), datetime.date(2016, 12, 3))
+
+    Args:
+        cell: As it was found.
+        today: No date is later.
+        date1904: The workbook counts days from 1904 on.
+
+    Raises:
+        Unusable: When it cannot be a date.
+    """
+    if isinstance(cell, date):  # of which datetime is one
+        return _dated(cell.year, cell.month, cell.day, today)
+    text = _without_time(stated(cell))
+    if not text:
+        return None
+    if re.fullmatch(r"\d{8}", text):
+        return _compact(text, today)
+    if isinstance(cell, int | float | Decimal) or re.fullmatch(r"\d{1,5}(?:[.,]\d+)?", text):
+        return _number(float(text.replace(",", ".")), today, date1904=date1904)
+    if found := re.fullmatch(r"(\d{4})[-/. ](\d{1,2})[-/. ](\d{1,2})", text):
+        year, month, day = map(int, found.groups())
+    elif found := re.fullmatch(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4}|\d{2})", text):
+        day, month, year = map(int, found.groups())
+    else:
+        day, month, year = _with_name(text)
+    return _dated(year, month, day, today)
+
+
+def is_serial(cell: Cell) -> bool:
+    """Whether a date is the number by which workbooks keep it."""
+    return isinstance(cell, int | float | Decimal | str) and bool(re.fullmatch(r"\d{5}(?:[.,]\d+)?", str(cell).strip()))
+
+
+def _dated(year: int, month: int, day: int, today: date) -> date:
+    if month > 12 and day <= 12:
+        day, month = month, day
+    year = _YEARS.get(year, year + 2000 if year < 100 else year)
+    try:
+        found = date(_possible(year, today), month, day)
+    except ValueError as error:
+        raise Unusable("not a day of the calendar") from error
+    if found > today:
+        raise Unusable("the date lies in the future")
+    return found
+
+
+def _without_time(text: str) -> str:
+    """A date without the time of day behind it.
+
+    Raises:
+        Unusable: When a zone is given, in which it is another day than in Peru.
+    """
+    found = _TIME.search(text)
+    before = text[: found.start()].rstrip(" ,") if found else text
+    if found is None or not re.search(r"\d\D+\d|\d{5}", before):  # "24 12.16" is a date, and no day with a time
+        return text
+    if found["zone"] and not re.fullmatch(r"[0:.,]+", found["time"]):
+        try:
+            there = datetime.fromisoformat(text.upper().replace("UTC", "Z"))
+        except ValueError:
+            return before
+        if there.tzinfo and there.astimezone(_PERU).date() != there.date():
+            raise Unusable("by its time zone another day than in Peru; write the day alone")
+    return before
+
+
+def _number(value: float, today: date, *, date1904: bool) -> date | int:
+    if not math.isfinite(value):
+        raise Unusable("not a date")
+    if value == int(value) and value < 100:
+        if not 1 <= value <= 31:
+            raise Unusable("not a day of a month")
+        return int(value)
+    days = int(value) + (_DAYS_1904 if date1904 else 0)
+    found = date(1899, 12, 30) + timedelta(days=days) if 60 < days < 100_000 else date.min
+    if not FIRST_YEAR <= found.year <= today.year:
+        raise Unusable("not a date")
+    return _dated(found.year, found.month, found.day, today)
+
+
+def _compact(text: str, today: date) -> date:
+    """Eight digits: year, month, day; or day, month, year. Only one of them gives a possible year."""
+    for year, month, day in ((text[:4], text[4:6], text[6:]), (text[4:], text[2:4], text[:2])):
+        if FIRST_YEAR <= int(year) <= today.year and int(month) <= 12:
+            return _dated(int(year), int(month), int(day), today)
+    raise Unusable("not a date")
+
+
+def _with_name(text: str) -> tuple[int, int, int]:
+    """Day, month and year of a date whose month is written as a word."""
+    plain = re.sub(r"(?i)(?<=\d)(?:º|°|ro|er|st|nd|rd|th)\b", "", text)
+    words: list[str] = re.findall(r"[^\W\d_]+|\d+", plain)
+    names = [word for word in words if not word.isdecimal() and fold(word) not in _BETWEEN]
+    if len(names) == 2 and any(day.startswith(fold(names[0])) for day in _WEEKDAYS):
+        names = names[1:]
+    month = month_named(names[0]) if len(names) == 1 else 0
+    numbers = [word for word in words if word.isdecimal()]
+    if not month or not 1 <= len(numbers) <= 2:
+        raise Unusable("not a date")
+    if len(numbers) == 1:
+        raise Unusable("a month with one number: the day, or the year, is missing")
+    return int(numbers[0]), month, int(numbers[1])
+
+
+def complete_dates(found: Sequence[date | int | Unusable | None]) -> list[date | Unusable | None]:
+    """A day that stands alone takes month and year of the next complete date.
+
+    Args:
+        found: What `read_date` gave for each row, in the order of the rows, or why it gave nothing.
+    """
+    whole: list[date | Unusable | None] = []
+    following: date | None = None
+    for one in reversed(found):
+        if isinstance(one, int):
+            whole.append(_day_of(one, following))
+            continue
+        following = one if isinstance(one, date) else following
+        whole.append(one)
+    return whole[::-1]
+
+
+def _day_of(day: int, following: date | None) -> date | Unusable:
+    if following is None:
+        return Unusable("a day alone, and no complete date after it to tell its month")
+    try:
+        return following.replace(day=day)
+    except ValueError:
+        return Unusable(f"a day alone, and the next complete date is of {following:%m/%Y}, which has no such day")
