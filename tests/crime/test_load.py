@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from calco import CalcoError
 from calco.cli import main
 from calco.crime.database import connect, duckdb_path
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, Loaded, load
 from crime.loading import DIRTY, ROWS, config, contents
+from crime.test_robberies import written
 
 pytest.importorskip("ibis")
 
@@ -161,3 +163,117 @@ def test_a_load_gives_its_counts_in_python(sources: Path, tmp_path: Path) -> Non
     done: Loaded = load(config(sources, tmp_path / "crime.duckdb", "dirty.csv"))
     assert sum(one.read for one in done.sources) == sum(one.loaded + one.rejected for one in done.sources)
     assert done.reasons.total() == sum(one.rejected for one in done.sources) == done.tables["Rechazos"]
+
+
+@pytest.mark.parametrize("source", ["robberies", "datacrim"])
+def test_a_source_of_which_nothing_can_be_used_replaces_nothing(
+    source: str, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = tmp_path / "crime.duckdb"
+    load(config(sources, to))
+    before, rejects = contents(to), (sources / "rejects.csv").read_bytes()
+    lines = (sources / f"{source if source == 'robberies' else 'dirty'}.csv").read_bytes().splitlines(keepends=True)
+    bad = tmp_path / "bad.csv"
+    bad.write_bytes(lines[0] + lines[1].replace(b"Ate", b"Atlantida").replace(b"SURCO", b"ATLANTIDA") * 3)
+    kinds = ["--kinds", str(sources / "kinds.csv")] if source == "robberies" else []
+    words = [f"--{source}", str(bad), *kinds]
+    with pytest.raises(SystemExit) as left:
+        main(
+            [
+                "crime",
+                "load",
+                f"--{source}",
+                str(bad),
+                *words,
+                "--to",
+                str(to),
+                "--rejects",
+                str(sources / "rejects.csv"),
+            ]
+        )
+    assert left.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "bad.csv: none of its 3 rows can be used (3: no district of Peru has this name)" in line
+    assert contents(to) == before
+    assert (sources / "rejects.csv").read_bytes() == rejects
+    new = tmp_path / "new.duckdb"
+    with pytest.raises(SystemExit):
+        main(["crime", "load", *words, "--to", str(new)])
+    assert not new.exists()
+
+
+def test_spellings_of_one_name_are_one(sources: Path, tmp_path: Path) -> None:
+    changes = [
+        {"TIPO DE ARMA": weapon, "OCUPACIÓN": work, "GENERO VICTIMA": gender, "DISTRITO": district}
+        for weapon, work, gender, district in (
+            ("CUCHILLO", "policia", "HOMBRE", "SAN MARTIN DE PORRES"),
+            ("Cuchillo", "Policía", "hombre", "San Martín de Porres"),
+            ("Pistola/cuchillo", "Polici\u0301a", "Hombre", "san marti\u0301n de porres"),
+            ("pistola / CUCHILLO", "POLICÍA", "Hombres", "San  Martin\u00a0de Porres"),
+        )
+    ]
+    written(tmp_path, *changes)
+    to = tmp_path / "crime.duckdb"
+    load(LoadConfig(robberies=str(tmp_path / "robberies.csv"), kinds=str(sources / "kinds.csv"), to=str(to)))
+    rows = contents(to)["Robos_Lima"]
+    assert [row[3] for row in rows] == ["Cuchillo"] * 2 + ["Pistola / Cuchillo"] * 2
+    assert {(row[1], row[7], row[11]) for row in rows} == {(150135, "Hombre", "Policía")}
+
+
+def test_kinds_that_differ_by_a_number_are_two(tmp_path: Path) -> None:
+    (tmp_path / "kinds.csv").write_text("Crimen;Descripcion\nRobo 1;x\nRobo 2;y\n")
+    written(tmp_path, {"MODALIDAD DE ROBO": "ROBO 2"}, {"MODALIDAD DE ROBO": "Robo 3"})
+    to = tmp_path / "crime.duckdb"
+    load(LoadConfig(robberies=str(tmp_path / "robberies.csv"), kinds=str(tmp_path / "kinds.csv"), to=str(to)))
+    held = contents(to)
+    assert [row[2] for row in held["Robos_Lima"]] == [2]
+    assert [row[6] for row in held["Rechazos"]] == ["Robo 3"]
+
+
+def test_numbers_of_a_parquet_file_are_what_they_are(tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    texts = {"Generica": "P", "Especifica": "R", "Modalidad": "A", "Departamento": "LIMA", "Provincia": "LIMA"}
+    counts = [1000.0, 1.732, None, float("nan"), -1.0, 7.0]
+    columns = {"Año": [2019] * 6, "Numero": counts, **{name: [text] * 6 for name, text in texts.items()}}
+    pq.write_table(pa.table({**columns, "Distrito": [b"ATE"] * 6}), tmp_path / "a.parquet")
+    done = load(LoadConfig(datacrim=str(tmp_path / "a.parquet"), to=str(tmp_path / "a.duckdb")))
+    held = contents(tmp_path / "a.duckdb")
+    assert [(row[0], row[3]) for row in held["Crimenes_DataCrim"]] == [(1, 1000), (6, 7)]
+    assert [(row[4], row[6]) for row in held["Rechazos"]] == [(2, "1.732"), (3, ""), (4, "nan"), (5, "-1.0")]
+    assert done.sources[0].read == 6
+
+
+@pytest.mark.parametrize("word", ["#N/A", "N.A.", "-", "VERDADERO", ""])
+def test_what_is_no_name_of_a_crime_becomes_none(word: str, tmp_path: Path) -> None:
+    header = "Año,Numero,Generica,Especifica,Modalidad,Departamento,Provincia,Distrito\n"
+    (tmp_path / "a.csv").write_text(f"{header}2019,1,P,R,{word},LIMA,LIMA,ATE\n2019,1,P,R,A,LIMA,LIMA,ATE\n")
+    load(LoadConfig(datacrim=str(tmp_path / "a.csv"), to=str(tmp_path / "a.duckdb")))
+    held = contents(tmp_path / "a.duckdb")
+    assert [row[2] for row in held["Modalidad_Crimen"]] == ["A"]
+    assert [(row[4], row[5]) for row in held["Rechazos"]] == [(2, "Modalidad")]
+
+
+def test_no_csv_holds_a_formula(sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    written(
+        tmp_path, {"TIPO DE ARMA": "=HYPERLINK(A1)"}, {"DISTRITO": "@SUM(A1)"}, {"MUERTOS": "-5"}, {"DISTRITO": "+1|x"}
+    )
+    words = ["--robberies", "robberies.csv", "--kinds", str(sources / "kinds.csv"), "--to", "a.duckdb"]
+    main(["crime", "load", *words])
+    with (tmp_path / "a.rechazos.csv").open(encoding="utf-8", newline="") as file:
+        rejects = list(csv.DictReader(file))
+    assert [row["Valor"] for row in rejects] == ["'@SUM(A1)", "-5", "'+1|x"]
+    assert [row[6] for row in contents("a.duckdb")["Rechazos"]] == [
+        "@SUM(A1)",
+        "-5",
+        "+1|x",
+    ]  # in the database as it was
+    main(["crime", "query", "weapons", "--from", "a.duckdb", "--format", "csv", "--out", "weapons.csv"])
+    assert (tmp_path / "weapons.csv").read_text() == '"Tipo_Arma","Robos"\n"\'=HYPERLINK(A1)",1\n'
+    main(["crime", "query", "weapons", "--from", "a.duckdb", "--format", "json", "--out", "weapons.json"])
+    assert '"=HYPERLINK(A1)"' in (tmp_path / "weapons.json").read_text()
+
+
+def test_a_column_is_renamed_to_one_of_ours(sources: Path, tmp_path: Path) -> None:
+    with pytest.raises(CalcoError, match="there is no column 'DISTRIT'; ours are FECHA"):
+        load(config(sources, tmp_path / "a.duckdb", columns=("BARRIO=DISTRIT",)))

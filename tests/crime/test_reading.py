@@ -82,6 +82,83 @@ def test_a_header_that_does_not_serve_is_told(tmp_path: Path, text: str, told: s
     assert told in str(error.value)
 
 
+def test_what_stands_above_the_names_of_the_columns_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "some.csv"
+    text = 'ROBOS EN LIMA;;\n"Fuente: ""diarios"";\n\nAÑO;"otra\ncosa";  distrito \n2017;x;Ancón\n'
+    path.write_text(text)
+    remarks: list[str] = []
+    (row,) = csv_rows(path, NAMES, remarks=remarks)
+    assert (row.line, dict(row.cells)) == (6, {"Año": "2017", "Distrito": "Ancón"})
+    assert row.raw == {"AÑO": "2017", "otra cosa": "x", "distrito": "Ancón"}
+    assert remarks == [f"{path}: lines above the names of the columns are not used (3)"]
+
+
+@pytest.mark.parametrize("first", ["sep=;", "SEP=;", '"sep=;"', "sep=;;;;", "\ufeffsep=;"])
+def test_the_line_by_which_excel_names_the_separator(tmp_path: Path, first: str) -> None:
+    """Otherwise the comma, of which there are more, would be taken."""
+    path = tmp_path / "some.csv"
+    path.write_text(f"{first}\nAño;Distrito;a,b,c,d\n2017;Ancón;1,2,3,4\n")
+    remarks: list[str] = []
+    (row,) = csv_rows(path, NAMES, remarks=remarks)
+    assert (row.line, dict(row.cells), remarks) == (3, {"Año": "2017", "Distrito": "Ancón"}, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Año;Distrito\n2017;Ate;\n2018;Lima;;;\n",
+        "Año;Distrito;;\n2017;Ate\n2018;Lima;;\n",
+        'Año;Distrito\n2017;"Ate";\n2018;"Lima"\n',
+    ],
+)
+def test_separators_behind_the_last_column_do_no_harm(tmp_path: Path, text: str) -> None:
+    assert [row.cells["Distrito"] for row in rows_of(tmp_path, text)] == ["Ate", "Lima"]
+
+
+def test_empty_records_and_repeated_names_are_no_rows(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, 'Año;Distrito\n2017;Ate\n;\n  ;"" \n\nAño;Distrito\n2018;Lima\n;;;\n')
+    assert [(row.line, row.problem) for row in rows] == [(2, ""), (6, "the names of the columns again"), (7, "")]
+
+
+def test_a_record_with_too_many_fields_is_kept_whole(tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path, "Año;Distrito\n2018;Ate;más\n")
+    assert row.raw == {"Año": "2018", "Distrito": "Ate", "column 3": "más"}
+
+
+def test_the_name_itself_is_meant_before_another_and_before_one_with_a_number(tmp_path: Path) -> None:
+    (row,) = rows_of(tmp_path, "Anio;Distrito 2;Año;Distrito\n1;2;3;4\n")
+    assert row.cells == {"Año": "3", "Distrito": "4"}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_encodings_of_several_bytes_without_a_mark(tmp_path: Path, encoding: str) -> None:
+    (row,) = rows_of(tmp_path, "Año;Distrito\n2017;Ancón\n".encode(encoding))
+    assert row.cells["Distrito"] == "Ancón"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"PK\x03\x04...", "is a workbook or a ZIP archive; the name of a workbook must end in .xlsx"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1...", "is a workbook of the old format .xls; save it as .xlsx or as CSV"),
+        (b"PAR1...", "is a Parquet file; its name must end in .parquet"),
+        (b"\x1f\x8b...", "is compressed; unpack it"),
+        (b"Anio;Distrito\n2017;" + b"x" * 2_000_000, "line 2: more than 1,048,576 characters without an end of line"),
+        (b"x" * 2_000_000, "line 1: more than 1,048,576 characters without an end of line"),
+    ],
+)
+def test_a_file_that_is_no_csv_is_refused(tmp_path: Path, content: bytes, told: str) -> None:
+    with pytest.raises(CalcoError) as error:
+        rows_of(tmp_path, content)
+    assert told in str(error.value)
+
+
+@pytest.mark.parametrize("encoding", ["hex", "rot13", "undefined", "utf-99", "zip"])
+def test_a_codec_that_is_no_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(CalcoError, match="there is no encoding"):
+        rows_of(tmp_path, "Año;Distrito\n", encoding=encoding)
+
+
 def test_a_renamed_column_may_be_named(tmp_path: Path) -> None:
     (tmp_path / "some.csv").write_text("anio,Barrio\n2017,Ate\n")
     columns = Columns(names=NAMES.names, renamed={"barrio": "Distrito"})

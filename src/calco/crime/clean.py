@@ -181,9 +181,10 @@ def occupation(cell: Cell) -> str:
 
 
 def one_spelling(names: Iterable[str]) -> dict[str, str]:
-    """Each name => the spelling that all of its spellings get: the most frequent one.
+    """Each name => the spelling that all of its spellings get.
 
-    Of those that are equally frequent, one with small letters and accents is chosen, then the first.
+    That is one with a capital and small letters where there is any; among those the most frequent, then one with
+    accents, then the first.
 
     >>> one_spelling(["CUCHILLO", "Cuchillo", "Revolver", "Revólver"])
     {'CUCHILLO': 'Cuchillo', 'Cuchillo': 'Cuchillo', 'Revolver': 'Revólver', 'Revólver': 'Revólver'}
@@ -193,9 +194,9 @@ def one_spelling(names: Iterable[str]) -> dict[str, str]:
     for name in counts:
         alike[spelling(name)].append(name)
 
-    def worth(name: str) -> tuple[int, bool, bool, int]:
-        accents = sum(not sign.isascii() for sign in name)
-        return counts[name], name[1:] != name[1:].upper(), name[:1] != name[:1].lower(), accents
+    def worth(name: str) -> tuple[bool, int, int]:
+        written = name[:1] == name[:1].upper() and name[1:] != name[1:].upper()
+        return written, counts[name], sum(not sign.isascii() for sign in name)
 
     return {name: max(group, key=worth) for group in alike.values() for name in group}
 

@@ -81,10 +81,12 @@ class Cleaner:
         import pyarrow as pa
 
         districts, district_faults = self._looked_up(batch, _PLACE)
-        modalities, modality_faults = self._looked_up(batch, _CRIME)
         years, year_faults = self._numbers(batch, "Año")
         counts, count_faults = self._numbers(batch, "Numero")
-        faults = {**count_faults, **year_faults, **modality_faults, **district_faults}
+        faults = {**count_faults, **year_faults, **district_faults}
+        # Last, and of good rows alone: what is looked up becomes a crime in the tables.
+        modalities, modality_faults = self._looked_up(batch, _CRIME, leave_out=list(faults))
+        faults |= modality_faults
         good = np.ones(len(batch.lines), bool)
         good[list(faults)] = False
         columns = (batch.numbers, districts, modalities, counts, years)
@@ -99,7 +101,9 @@ class Cleaner:
         row = Row(int(batch.lines[place]), raw, "", raw, batch.sheet)
         return reject("datacrim", self.path, row, column, raw[column], reason)
 
-    def _looked_up(self, batch: Batch, names: Sequence[str]) -> tuple[Numbers, dict[int, tuple[str, str]]]:
+    def _looked_up(
+        self, batch: Batch, names: Sequence[str], *, leave_out: Sequence[int] = ()
+    ) -> tuple[Numbers, dict[int, tuple[str, str]]]:
         """The key that three texts of each row mean together, and the faults by the place of their row."""
         texts: list[list[str]] = []
         combined = np.zeros(len(batch.lines), np.int64)
@@ -107,11 +111,14 @@ class Cleaner:
             held, codes = _coded(batch.columns[name])
             texts.append([one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in held])
             combined = combined * len(held) + codes
+        combined[list(leave_out)] = -1
         different, first, where = np.unique(combined, return_index=True, return_inverse=True)
         keys = np.zeros(len(different), np.int64)
         wrong: dict[int, str] = {}
         for place in np.argsort(first).tolist():  # crimes are numbered as they turn up, whatever the batches are
             code, told = int(different[place]), []
+            if code < 0:
+                continue
             for held in reversed(texts):
                 code, digit = divmod(code, len(held))
                 told.append(held[digit])

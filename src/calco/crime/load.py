@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from calco.addresses import redact_address
+from calco.crime.batches import COLUMNS as DATACRIM_COLUMNS
+from calco.crime.clean import fold
 from calco.crime.csv_output import csv_lines
 from calco.crime.database import DEFAULT, duckdb_path
 from calco.crime.extra import needs
 from calco.crime.gazetteer import gazetteer
+from calco.crime.robberies import COLUMNS as ROBBERY_COLUMNS
 from calco.crime.robberies import Cleaned, Reject, clean_robberies, read_kinds, robbery_rows
 from calco.crime.schema import DATACRIM, PLACES, REJECTS, ROBBERIES, TABLES, quoting
 from calco.crime.stores import Store, arrow, open_store
@@ -154,6 +157,10 @@ class _Loading:
         self.today = datetime.now(UTC).date()
         self.done = Loaded(to=redact_address(config.to))
         self.renamed = dict(pair.split("=", 1) for pair in config.columns)
+        known = {*map(fold, ROBBERY_COLUMNS), *map(fold, DATACRIM_COLUMNS)}
+        if wrong := [name for name in self.renamed.values() if fold(name) not in known]:
+            ours = ", ".join([*ROBBERY_COLUMNS, *DATACRIM_COLUMNS])
+            raise CalcoError(f"--columns: there is no column {wrong[0]!r}; ours are {ours}")
         self.kinds, self.robberies = Cleaned(), Cleaned()
         self.rejected = 0
 

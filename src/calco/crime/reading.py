@@ -281,11 +281,12 @@ def guess_separator(head: str, columns: Columns) -> str:
 
 def header_row(sheet: Sheet, columns: Columns) -> tuple[int, list[str]]:
     """The row of a sheet that names most of the columns, and its names; the last one where merged cells repeat it."""
-    best, at, names = -1, 0, [""]
+    best, at, names, before = -1, 0, [""], 0
     for number, cells in islice(sheet.rows.items(), ABOVE):
         row = [shown(cells.get(place)) for place in range(max(cells) + 1)]
-        if (count := len(columns.places(row))) > best or row == names:
+        if (count := len(columns.places(row))) > best or (row == names and before == at and number in sheet.merged):
             best, at, names = max(count, best), number, row
+        before = number
     return at, names
 
 
