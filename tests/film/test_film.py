@@ -16,11 +16,11 @@ import pytest
 from calco import CalcoError
 from calco.cli import main
 from calco.film.codecs import Encoding, new_encoder
-from calco.film.colours import Colours
 from calco.film.reading import Film, seconds_of
 from calco.film.translate import FilmOptions, translate_film
 from calco.film.writing import FilmWriter, part_of
 from calco.images import Image
+from calco.pairs.colours import Colours
 from film.films import film, mirror, model, packets, picture
 from support import ROOT
 

@@ -9,10 +9,11 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from calco.errors import CalcoError
-from calco.film.colours import Colours
+from calco.pairs.colours import Colours
 from calco.pairs.frames import FILM_SUFFIXES
 
 if TYPE_CHECKING:
+    import av
     from av.container import OutputContainer
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
@@ -21,6 +22,8 @@ CodecName: TypeAlias = Literal["h264", "h265", "vp9", "av1"]
 _GLOBAL_HEADER: Final = 0x40  # AVFMT_GLOBALHEADER
 _NOBODY: Final = 65534  # the user of that name, on Linux
 _MANY: Final = 8  # cores, of which the model leaves some to a slower encoder with smaller files
+MOST_RATE: Final = Fraction(240)
+"""Frames a second, above which a rate is rather the resolution of a video's time stamps."""
 GOP_SECONDS: Final = 2  # between key frames: what an interruption costs at most
 
 
@@ -43,8 +46,12 @@ CODECS: Final[dict[str, _Codec]] = {
 }
 _CRF: Final = {
     # Quick ones, in one thread each: the model has the cores, and what the encoder takes is taken from it.
-    "libx264": {"preset": "ultrafast", "coder": "1", "threads": "1"},
-    "libx265": {"preset": "superfast", "x265-params": "log-level=none:open-gop=0:pools=1:frame-threads=1"},
+    "libx264": {"preset": "ultrafast", "coder": "1", "threads": "1", "forced-idr": "1"},
+    "libx265": {
+        "preset": "superfast",
+        "forced-idr": "1",
+        "x265-params": "log-level=none:open-gop=0:pools=1:frame-threads=1",
+    },
     "libvpx-vp9": {"b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1", "threads": "1"},
     "libsvtav1": {"preset": "10", "svtav1-params": "lp=1"},
     "libaom-av1": {"usage": "realtime", "cpu-used": "8", "threads": "1"},
@@ -81,12 +88,17 @@ class Encoding:
         return encoder_of(self.codec)
 
     @property
+    def nominal_rate(self) -> Fraction:
+        """What the encoder takes for its budget; times are those of the time stamps. SVT-AV1 knows no higher one."""
+        return min(self.rate, MOST_RATE)
+
+    @property
     def options(self) -> dict[str, str]:
         """FFmpeg's options of the encoder."""
         told = _CRF[self.encoder]
         if self.encoder == "libx264" and len(os.sched_getaffinity(0)) >= _MANY:
-            told = {"preset": "veryfast"}
-        return {**told, "crf": str(self.quality), "g": str(max(1, round(GOP_SECONDS * self.rate)))}
+            told = {"preset": "veryfast", "forced-idr": "1"}
+        return {**told, "crf": str(self.quality), "g": str(max(1, round(GOP_SECONDS * self.nominal_rate)))}
 
     def configure(self, context: "VideoCodecContext", path: str) -> None:
         """Tells an encoder that is not open yet; its packets go into the film `path`."""
@@ -94,14 +106,31 @@ class Encoding:
 
         context.width, context.height = self.size
         context.pix_fmt, context.time_base = self.pixels, self.time_base
-        context.framerate, context.sample_aspect_ratio = self.rate, self.aspect
+        context.framerate, context.sample_aspect_ratio = self.nominal_rate, self.aspect
         context.options = self.options
-        context.gop_size = max(1, round(GOP_SECONDS * self.rate))
+        context.gop_size = max(1, round(GOP_SECONDS * self.nominal_rate))
         if path.lower().endswith(".avi"):  # which knows no order but that of showing
             context.max_b_frames = 0
         self.colours.tag(context)
         if wants_global_header(path):
             context.flags |= Flags.global_header
+
+
+def keep_keys_close(frame: "av.VideoFrame", keys: list[Fraction]) -> None:
+    """Ask for a key frame where the last one was `GOP_SECONDS` ago: encoders count frames, whose rate may vary.
+
+    Args:
+        frame: The next one, with its time stamp.
+        keys: The time of the last key frame that was asked for, or nothing at the beginning; it is kept here.
+    """
+    from av.video.frame import PictureType
+
+    assert frame.pts is not None
+    time = frame.pts * Fraction(frame.time_base or 1)
+    is_key = not keys or time - keys[0] >= GOP_SECONDS
+    frame.pict_type = PictureType.I if is_key else PictureType.NONE
+    if is_key:
+        keys[:] = [time]
 
 
 def encoder_of(codec: str) -> str:
@@ -250,7 +279,7 @@ def new_stream(container: "OutputContainer", encoding: Encoding, path: str) -> "
 
     quiet()
 
-    stream = container.add_stream(encoding.encoder, rate=encoding.rate)
+    stream = container.add_stream(encoding.encoder, rate=encoding.nominal_rate)
     assert isinstance(stream, VideoStream)
     encoding.configure(stream.codec_context, path)
     stream.time_base = encoding.time_base

@@ -7,10 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-import numpy as np
-
-from calco.film.colours import colours_of
 from calco.images import Image
+from calco.pairs.frame_image import image_of
+from calco.pairs.interlacing import deinterlaced_alone
 
 if TYPE_CHECKING:
     import av
@@ -68,9 +67,7 @@ class Shot:
         Args:
             reformatter: Of the thread that asks; it keeps its tables from one frame to the next.
         """
-        size = self.frame.width, self.frame.height
-        image = colours_of(self.frame).to_rgb(self.frame, reformatter, size)
-        return np.ascontiguousarray(np.rot90(image, round(self.frame.rotation / 90)))
+        return image_of(deinterlaced_alone(self.frame), reformatter, "the source")
 
 
 @dataclass(slots=True)

@@ -7,24 +7,25 @@ import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from calco.errors import CalcoError, printable
-from calco.film.colours import colours_of
 from calco.images import Image
-from calco.pairs.frames import opened, telling
+from calco.pairs.colours import colours_of
+from calco.pairs.frame_image import WHITE, bits_of, has_alpha, image_of
+from calco.pairs.frames import opened, remarks_on, telling
+from calco.pairs.interlacing import deinterlaced
+from calco.pairs.orientation import orientation_of
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-WHITE: Final = (255, 255, 255)
 _LEAD: Final = Fraction(2)  # seconds before a place from which it is decoded: codecs reorder, formats seek roughly
 _FEW_GAPS: Final = 2  # times without frames up to which they are remarkable; where the rate varies there are more
+_USUAL_RATE: Final = Fraction(25)
+_MOST_RATE: Final = 240  # frames a second, above which a rate that nobody counted is that of the time stamps
 _ONE_PLACE: Final = 1  # seconds within which damage is told as one
 
 
@@ -80,8 +81,10 @@ class Film:
         self.path = os.fspath(path)
         self.background = background
         self._events: list[tuple[Fraction, str]] = []
+        self._shared_length, self._others_end = False, Fraction(0)
         self._remarks: list[str] = []
         self._gaps: list[tuple[float, float]] = []
+        self._interlaced = 0  # frames of those that were read last
         with opened(self.path) as (container, stream):
             self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
             starts = [
@@ -89,15 +92,16 @@ class Film:
                 for stream in (*container.streams.video, *container.streams.audio)
                 if stream.start_time is not None and stream.time_base is not None
             ]
-            self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
-            length = None if stream.duration is None else float(stream.duration * self.time_base)
-            if length is None and container.duration is not None:
-                length = container.duration / 1e6
+            self.rate = Fraction(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
+            if self.rate > _MOST_RATE and not stream.frames:  # such as the 1000 of a browser's recorder
+                self.rate = _USUAL_RATE
+            length, self._shared_length = _length_of(container, stream)
             self.duration = length if length is not None and length > 0 else None
             self.metadata = dict(container.metadata)
             numbered = container.format.name == "avi"
             hint, aspect = stream.frames, Fraction(stream.sample_aspect_ratio or 1)
             first = next(self._decoded(container, stream), None)
+            self.notes = [] if first is None else remarks_on(self.path, container, first)
         if first is None:
             raise CalcoError(f"cannot read {path}: none of its frames can be decoded; replace or remove it")
         self.start = Fraction(min(starts, default=first.pts * self.time_base if first.pts is not None else 0))
@@ -105,31 +109,27 @@ class Film:
         self._late = Fraction(0)
         if numbered and first.pts is not None:
             self._late = max(Fraction(0), first.pts * self.time_base - self.start)
-        self._turns = round(first.rotation / 90) % 4
-        self._coded = (first.width, first.height)
-        self.size = self._coded[::-1] if self._turns % 2 else self._coded
-        self.aspect = 1 / aspect if self._turns % 2 and aspect else aspect or Fraction(1)
-        self.colours = colours_of(first)
+        orientation = orientation_of(first)
+        self.size = orientation.size(first.width, first.height)
+        self.aspect = 1 / aspect if orientation.exchanged and aspect else aspect or Fraction(1)
+        self._colours = colours_of(first, self.path)
+        self.colours = self._colours.shown
         pixels = first.format
         self.full_chroma = not pixels.is_rgb and len(pixels.components) >= 3 and pixels.chroma_width(8) == 8
         self.full_chroma = self.full_chroma and pixels.chroma_height(8) == 8
         self.frames_hint = hint or (None if self.duration is None else max(1, round(self.duration * self.rate)))
-        self.notes = self._lost(first)
-
-    def _lost(self, first: "av.VideoFrame") -> list[str]:
-        """What eight bits and no transparency cannot keep."""
-        notes = []
-        bits = max(component.bits for component in first.format.components)
-        if bits > 8:
-            notes.append(f"{self.path} has {bits} bits a channel, the result has 8")
-        if any(component.is_alpha for component in first.format.components):
-            notes.append(f"{self.path} is transparent in places: shown on its background, the result is opaque")
-        return notes
+        if (bits := bits_of(first.format.name)) > 8:
+            self.notes.append(f"{self.path} has {bits} bits a channel, the result has 8")
+        if has_alpha(first.format.name):
+            self.notes.append(f"{self.path} is transparent in places: shown on its background, the result is opaque")
 
     @property
     def damage(self) -> list[str]:
-        """What was wrong in the frames that were read last: what happened, how often and where."""
+        """What was wrong in the frames that were read last, or had to be changed: what, how often and where."""
         told, group = list(self._remarks), list[tuple[Fraction, str]]()
+        if self._interlaced:
+            told.insert(0, f"{self._interlaced} frames are interlaced: deinterlaced by FFmpeg's bwdif, into one frame "
+                           "for two fields")  # fmt: skip
         for event in [*self._events, None]:
             if event is None or (group and (event[1] != group[0][1] or event[0] - group[-1][0] > _ONE_PLACE)):
                 if group:
@@ -153,7 +153,7 @@ class Film:
         """
         begin = Fraction(start)
         end = None if stop is None else Fraction(stop)
-        self._events, self._remarks = [], []
+        self._events, self._remarks, self._interlaced = [], [], 0
         with contextlib.closing(self._shown(begin)) as shown:
             waiting: Frame | None = None  # of those before the start, the last one stands there
             count = 0
@@ -181,7 +181,7 @@ class Film:
                 if first is not None and first.pts is not None and first.time <= begin - lead / 2:
                     yield from itertools.chain([first], timed)
                     return
-            self._events, self._remarks = [], []
+            self._events, self._remarks, self._interlaced = [], [], 0
         with contextlib.closing(self._timed(None)) as timed:
             yield from timed
 
@@ -196,9 +196,11 @@ class Film:
                 except av.FFmpegError:
                     return
             last: Fraction | None = None
-            self._gaps = []
+            shown_until = Fraction(0)  # where the frame before is shown to, as far as its video says
+            self._gaps, self._others_end = [], Fraction(0)
             reformatter = av.video.reformatter.VideoReformatter()
-            for count, frame in enumerate(self._decoded(container, stream)):
+            decoded = deinterlaced(self._counted(self._decoded(container, stream)))
+            for count, frame in enumerate(decoded):
                 if frame.pts is None:
                     time = Fraction(0) if last is None else last + 1 / self.rate
                 else:
@@ -207,35 +209,42 @@ class Film:
                     time = last + 1 / self.rate / 2
                 if frame.is_corrupt:
                     self._events.append((time, "damaged frame"))
-                if last is not None:
+                if last is not None and time - shown_until > 1 / self.rate:
                     self._step(last, time)
-                last = time
                 span = frame.duration * self.time_base if frame.duration else None
+                last, shown_until = time, time + (span or 0)
                 with telling(self.path):
                     picture = self._picture(frame, reformatter, time)
                 yield Frame(picture, time, frame.pts, self.time_base, count, span)
-            self._look_at_end(last)
+            self._look_at_end(None if last is None else max(shown_until, last + 1 / self.rate))
+
+    def _counted(self, frames: "Iterator[av.VideoFrame]") -> "Iterator[av.VideoFrame]":
+        for frame in frames:
+            self._interlaced += frame.interlaced_frame
+            yield frame
 
     def _step(self, before: Fraction, now: Fraction) -> None:
         """Notes a time without frames; as many as are usual where the rate varies are no damage."""
         if now - before > max(4 / self.rate, Fraction(1, 3)):
             self._gaps.append((float(before), float(now)))
 
-    def _look_at_end(self, last: Fraction | None) -> None:
+    def _look_at_end(self, end: Fraction | None) -> None:
         """Notes when the film ends much before the length that it claims."""
         if len(self._gaps) <= _FEW_GAPS:
             self._remarks += [f"there are no frames between {begin:.2f} and {end:.2f} s" for begin, end in self._gaps]
-        if last is None or self.duration is None:
+        if end is None or self.duration is None:
             return
-        missing = self.duration - float(last + 1 / self.rate)
-        if missing > max(0.5, 3 / float(self.rate)):
-            self._remarks.append(f"the pictures end at {float(last):.2f} s of {self.duration:.2f} s: it is cut short")
+        # A length that all streams share says nothing of the pictures where sound or subtitles reach it.
+        reached = float(max(end, self._others_end - self.start) if self._shared_length else end)
+        if self.duration - reached > max(0.5, 3 / float(self.rate)):
+            self._remarks.append(f"the pictures end at {float(end):.2f} s of {self.duration:.2f} s: it is cut short")
 
     def _decoded(self, container: "InputContainer", stream: "VideoStream") -> "Iterator[av.VideoFrame]":
         """Every frame that can be decoded; notes the packets that cannot."""
         import av
 
-        packets = container.demux(stream)
+        others = [*container.streams.audio, *container.streams.subtitles] if self._shared_length else []
+        packets = container.demux(stream, *others)
         decoder = _decoder(stream)
         where = Fraction(0)
         while True:
@@ -246,6 +255,11 @@ class Film:
                 packet = None
             if packet is None:
                 break
+            if packet.stream.index != stream.index:
+                if packet.pts is not None and packet.time_base is not None:
+                    end = (packet.pts + (packet.duration or 0)) * packet.time_base
+                    self._others_end = max(self._others_end, end)
+                continue
             if packet.pts is not None:
                 where = max(where, packet.pts * self.time_base - getattr(self, "start", Fraction(0)))
             try:
@@ -256,27 +270,30 @@ class Film:
     def _picture(self, frame: "av.VideoFrame", reformatter: "av.video.reformatter.VideoReformatter",
                  time: Fraction) -> Image:  # fmt: skip
         """Upright RGB of the first frame's size."""
-        width, height = self._coded
-        if (frame.width, frame.height) != self._coded:
-            size = f"{frame.width}x{frame.height}"
-            if not any(size in remark for remark in self._remarks):
+        size = orientation_of(frame).size(frame.width, frame.height)
+        if size != self.size:
+            is_now = f"{size[0]}x{size[1]}"
+            if not any(is_now in remark for remark in self._remarks):
                 self._remarks.append(
-                    f"frames are {size} from {float(time):.2f} s on: brought to the first one's {width}x{height}"
+                    f"frames are {is_now} from {float(time):.2f} s on: brought to the first one's "
+                    f"{self.size[0]}x{self.size[1]}"
                 )
-        alpha = _has_alpha(frame.format.name)
-        image = self.colours.to_rgb(frame, reformatter, (width, height), alpha=alpha)
-        if alpha:
-            share = image[..., 3:].astype(np.uint16)
-            ground = np.array(self.background, np.uint16)
-            image = ((image[..., :3] * share + ground * (255 - share) + 127) // 255).astype(np.uint8)
-        return np.ascontiguousarray(np.rot90(image, self._turns)) if self._turns else image
+        return image_of(
+            frame, reformatter, self.path, colours=self._colours, background=self.background, size_wh=self.size
+        )
 
 
-@lru_cache(maxsize=64)
-def _has_alpha(pixels: str) -> bool:
-    import av
-
-    return any(component.is_alpha for component in av.VideoFormat(pixels).components)
+def _length_of(container: "InputContainer", stream: "VideoStream") -> tuple[float | None, bool]:
+    """The seconds that a video claims to last, and whether all its streams share them."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base), False
+    if container.duration is None:
+        return None, True
+    length = container.duration / 1e6
+    if "matroska" in container.format.name:  # which counts from zero, not from where its first packet stands
+        begins = (container.start_time or 0) / 1e6
+        length -= begins if begins < length else 0
+    return length, True
 
 
 def _decoder(stream: "VideoStream") -> "av.VideoCodecContext":

@@ -17,8 +17,9 @@ from calco import images
 from calco.console import warn
 from calco.errors import CalcoError
 from calco.files import explain
-from calco.film.colours import Colours
+from calco.film.codecs import keep_keys_close
 from calco.images import Image
+from calco.pairs.colours import Colours
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -68,6 +69,7 @@ class LiveFilm:
         self.container, self.size_wh = container, (width + width % 2, height + height % 2)
         self.first, self.last = 0.0, -1
         self.reformatter = VideoReformatter()
+        self._keys: list[Fraction] = []
         per_second = Fraction(rate or 25).limit_denominator(1001)
         self.stream: Any = cast(Any, container.add_stream(codec, rate=per_second, options=options))
         self.stream.width, self.stream.height = self.size_wh
@@ -85,6 +87,7 @@ class LiveFilm:
             self.first = seconds
         self.last = frame.pts = max(self.last + 1, round((seconds - self.first) / TICKS))
         frame.time_base = TICKS
+        keep_keys_close(frame, self._keys)
         for packet in self.stream.encode(frame):
             self.container.mux(packet)
 

@@ -12,11 +12,12 @@ from calco import images
 from calco.errors import CalcoError
 from calco.film.codecs import choose_codec
 from calco.film.drawing import Drawing, Drawn, Wish
-from calco.film.reading import WHITE, Film, Frame
+from calco.film.reading import Film, Frame
 from calco.film.report import write_report
 from calco.film.stream import Steadier, ahead, pump
 from calco.film.writing import FilmWriter, part_of
 from calco.inference.model import Translator
+from calco.pairs.frame_image import WHITE
 
 _PRIMED: Final = 8  # frames before the place where it goes on, from which steadying takes its memory
 

@@ -20,14 +20,15 @@ from calco.film.codecs import (
     choose_quality,
     fine,
     format_of,
+    keep_keys_close,
     new_encoder,
     new_stream,
 )
-from calco.film.colours import usual
 from calco.film.journal import Journal
 from calco.film.reading import Film
 from calco.film.sound import Sound
 from calco.images import Image, as_channels
+from calco.pairs.colours import usual
 
 if TYPE_CHECKING:
     import av
@@ -104,6 +105,7 @@ class FilmWriter:
         self.noted = dict(self._journal.notes)
         self._number = self.done
         self._span: int | None = None
+        self._keys: list[Fraction] = []  # the time of the last key frame that was asked for
         self._encoder: VideoCodecContext | None = None
         self._reformatter: Any = None
 
@@ -151,6 +153,7 @@ class FilmWriter:
         pts = round(time / self.encoding.time_base)
         self._last = frame.pts = pts if self._last is None else max(pts, self._last + 1)
         frame.time_base = self.encoding.time_base
+        keep_keys_close(frame, self._keys)
         self._span = None if duration is None else round(duration / self.encoding.time_base)
         with self._explained():
             if note is not None:

@@ -10,15 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from calco import images
 from calco.console import bar
 from calco.errors import CalcoError, printable
 from calco.files import digest, list_files
 from calco.images import Image
 from calco.pairs.declared import settled
-from calco.pairs.frames import Index, decoding, index_of, is_film, read_frame
+from calco.pairs.frame_image import has_alpha, image_of
+from calco.pairs.frames import Index, decoding, first_frame, index_of, is_film, read_frame
+from calco.pairs.interlacing import deinterlaced_alone
 from calco.pairs.layout import key_of, nothing_in, place_of
 from calco.pairs.scenes import PREVIEW_WH, scene_starts
 from calco.pairs.sources import Item, Source, SourceConfig
@@ -34,6 +34,7 @@ _BLOCKS: Final = 10  # of a film of up to ten minutes, at most; then each is a m
 _LEAST_BLOCK: Final = 1.0  # seconds
 _MOST_BLOCK: Final = 60.0
 _MOST_GAP: Final = 5.0  # seconds
+_SAID: Final = 5  # remarks on single videos
 
 
 def looks_like_film(pictures: str) -> bool:
@@ -73,6 +74,7 @@ def open_films(root: str, config: SourceConfig) -> Source:
         if not films:
             raise CalcoError(nothing_in(path, left_out, "film"))
     items: dict[str, list[Item]] = {}
+    remarks: list[str] = []
     with bar("looking at the films", len(films)) as advance:
         for done, film in enumerate(films):
             name = key_of(film[start:])
@@ -80,6 +82,7 @@ def open_films(root: str, config: SourceConfig) -> Source:
                 name += printable(os.path.splitext(film)[1])
             try:
                 items[name] = _frames(film, name, place_of(film, film[:start]).split, config.frames)
+                remarks += _remarks_on(film)
             except CalcoError as error:
                 if not path.is_dir():
                     raise
@@ -93,15 +96,31 @@ def open_films(root: str, config: SourceConfig) -> Source:
     by_block = config.film_groups == "block" or (config.film_groups == "auto" and len(items) < MANY_FILMS)
     if not by_block:
         items = {name: [replace(item, group=name, when=()) for item in frames] for name, frames in items.items()}
-    which = "the first of each scene" if config.frames == "scene" else f"one in {config.frames}"
-    which = f"one every {config.frames[:-1]} seconds" if config.frames.endswith("s") else which
     films_in_words = "one film" if len(items) == 1 else f"{len(items)} films"
     blocks = any(frame.when for frames in items.values() for frame in frames)
-    notes = (*(("blocks of their time are groups (--film-groups)",) if blocks else ()), *passed)
+    notes = (*(("blocks of their time are groups (--film-groups)",) if blocks else ()), *passed, *remarks[:_SAID])
+    notes += (f"{len(remarks) - _SAID} more remarks on videos",) if len(remarks) > _SAID else ()
     return Source(
         "film", root, tuple(item for name in sorted(items) for item in items[name]), load_frame, tuple(left_out),
-        digester=_digest, story=f"frames of {films_in_words}, {which} (--frames)", notes=notes,
+        digester=_digest, story=f"frames of {films_in_words}, {_which(config.frames)} (--frames)", notes=notes,
     )  # fmt: skip
+
+
+def _which(wanted: str) -> str:
+    """The choice of frames in words."""
+    if wanted == "scene":
+        return "the first of each scene"
+    return f"one every {wanted[:-1]} seconds" if wanted.endswith("s") else f"one in {wanted}"
+
+
+def _remarks_on(film: str) -> list[str]:
+    """What of a video training does not see as it is, by its first frame."""
+    frame, remarks = first_frame(film)
+    if frame is not None and frame.interlaced_frame:
+        remarks.append(f"{film} is interlaced: each frame is deinterlaced by itself")
+    if frame is not None and has_alpha(frame.format.name):
+        remarks.append(f"{film} is transparent in places: shown on white")
+    return remarks
 
 
 def _frames(film: str, name: str, split: str | None, wanted: str) -> list[Item]:
@@ -167,12 +186,12 @@ def _previews(frames: "Iterator[av.VideoFrame]", stamps: list[int | None]) -> It
 
 
 def load_frame(_source: Source, item: Item) -> Picture:
-    """One frame, upright: HW3 `uint8`, or `uint16` where the film has more than eight bits."""
-    frame = read_frame(item.paths[0], item.place)
-    deep = any(component.bits > 8 for component in frame.format.components)
-    image: Image = frame.to_ndarray(format="rgb48le" if deep else "rgb24")
-    upright = np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90)))
-    return Picture(image=upright, key=item.key, group=item.group)
+    """One frame, upright: HW3 `uint8`, or `uint16` where the film has more than eight bits and is no HDR."""
+    from av.video.reformatter import VideoReformatter
+
+    frame = deinterlaced_alone(read_frame(item.paths[0], item.place))
+    image = image_of(frame, VideoReformatter(), item.paths[0], deep=True)
+    return Picture(image=image, key=item.key, group=item.group)
 
 
 def _digest(_source: Source, item: Item) -> str:

@@ -4,16 +4,22 @@ import atexit
 import contextlib
 import io
 import os
+import tempfile
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import numpy as np
 
 from calco import images
 from calco.errors import CalcoError
 from calco.files import explain
+from calco.images.formats import opened as open_picture
+from calco.pairs.colours import UNSPECIFIED, colours_of
+from calco.pairs.orientation import marks_of, orientation_of
 
 if TYPE_CHECKING:
     import av
@@ -21,10 +27,14 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 FILM_SUFFIXES: Final = frozenset({
-    ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv", ".ogv", ".3gp",
+    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".mpv",
+    ".m2p", ".vob", ".mod", ".evo", ".ts", ".m2ts", ".mts", ".m2t", ".tod", ".trp", ".wmv", ".asf", ".flv", ".f4v",
+    ".ogv", ".ogm", ".3gp", ".3g2", ".y4m", ".mxf", ".gxf", ".nut", ".ivf", ".dv", ".dif", ".rm", ".rmvb", ".mjpg",
+    ".mjpeg", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".obu", ".wtv", ".amv", ".fli", ".flc", ".apng",
 })  # fmt: skip
 _ALONE: Final = {"protocol_whitelist": "none"}
 _KEPT_OPEN: Final = 4  # films a thread keeps open
+_MARKS: Final = {"STEREO3D": "stereo (3D)", "SPHERICAL": "spherical (360 degrees)", "A53_CC": "closed captions"}
 _REORDERED: Final = 16  # frames that a codec may hold back at most
 
 
@@ -82,8 +92,15 @@ def opened(film: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
     from av.stream import Disposition
 
     # Opened here, so that FFmpeg takes no part of the name for a protocol; and what it reads may not name other files.
-    with telling(film), _File(film) as file, av.open(file, "r", options=_ALONE) as container:
+    with (
+        telling(film),
+        _File(film) as file,
+        _readable(file) as readable,
+        av.open(readable, "r", options=_ALONE) as container,
+    ):
         moving = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+        if film.lower().endswith((".avif", ".avifs", ".heic", ".heif")):  # whose first stream is a still image
+            moving.sort(key=lambda stream: -stream.frames)
         streams = [s for s in moving if hasattr(s, "width")]  # which is absent where nothing here decodes it
         if not streams:
             held = "moving pictures that nothing here decodes" if moving else "no moving pictures, only sound"
@@ -96,6 +113,84 @@ def opened(film: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
                 f"cannot read {film}: frames of {size} are more than {images.MAX_PIXELS:,} pixels; scale it down"
             )
         yield container, streams[0]
+
+
+@contextlib.contextmanager
+def _readable(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Yield the file itself; for an animated WebP, which FFmpeg does not decode, a temporary lossless video."""
+    head = file.read(21)
+    file.seek(0)
+    if not (head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20] & 2):
+        yield file
+        return
+    with tempfile.TemporaryFile() as video:
+        _write_lossless(file, video)
+        video.seek(0)
+        yield video
+
+
+def _write_lossless(file: BinaryIO, video: BinaryIO) -> None:
+    import av
+
+    with open_picture(file, file.name) as animation, av.open(video, "w", format="matroska") as out:
+        stream = out.add_stream("ffv1", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = *animation.size, "bgra"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        time = 0
+        for number in range(getattr(animation, "n_frames", 1)):
+            animation.seek(number)
+            frame = av.VideoFrame.from_ndarray(np.asarray(animation.convert("RGBA")), format="rgba")
+            frame = frame.reformat(format="bgra")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            frame.duration = max(1, round(animation.info.get("duration") or 100))
+            time += frame.duration
+            for packet in stream.encode(frame):
+                packet.duration = frame.duration
+                out.mux(packet)
+        out.mux(stream.encode(None))
+
+
+def remarks_on(
+    film: str, container: "InputContainer", first: "av.VideoFrame"
+) -> list[str]:  # fmt: skip
+    """Return what of a video is not used, or is changed on the way to images: a sentence each.
+
+    Args:
+        film: Its path.
+        container: It, open.
+        first: Its first frame.
+
+    Raises:
+        CalcoError: If its colours cannot be read at all.
+    """
+    from av.stream import Disposition
+
+    notes, marks = [], marks_of(first)
+    videos = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+    if len(videos) > 1 and not film.lower().endswith((".avif", ".avifs", ".heic", ".heif")):
+        notes.append(f"{film} holds {len(videos)} video streams: the first is used")
+    colours = colours_of(first, film)
+    if colours.hdr:
+        notes.append(f"{film} is HDR ({colours.hdr}): its colours are tone-mapped to SDR (BT.709)")
+    elif "DOVI_METADATA" in marks and int(first.color_trc) == UNSPECIFIED:
+        raise CalcoError(f"cannot read {film}: its colours are coded as Dolby Vision alone, which is not converted "
+                         "here; convert it to SDR or HDR10 first")  # fmt: skip
+    if odd := orientation_of(first).odd:
+        notes.append(f"{film} asks to be shown with {odd}: its frames are turned by the nearest right angle")
+    if lost := [words for name, words in _MARKS.items() if name in marks]:
+        notes.append(f"{film} is marked as holding {', '.join(lost)}: the mark is not kept")
+    return notes
+
+
+def first_frame(film: str) -> "tuple[av.VideoFrame | None, list[str]]":
+    """The first frame that can be decoded, and the remarks on it (see `remarks_on`).
+
+    Raises:
+        CalcoError: When it is no film, or its colours cannot be read.
+    """
+    with opened(film) as (container, stream):
+        frame = next(_decodable(container, stream), None)
+        return frame, [] if frame is None else remarks_on(film, container, frame)
 
 
 @contextlib.contextmanager

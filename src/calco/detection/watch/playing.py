@@ -117,7 +117,7 @@ class Player:
             except _Stopped:
                 pass
         self.done.seconds = clocks.monotonic() - began
-        self.done.notes = [f"{self.film.path}: {what}" for what in self.film.damage]
+        self.done.notes = [*self.film.notes, *(f"{self.film.path}: {what}" for what in self.film.damage)]
         return self.done
 
     def _recall(self, most: int | None) -> None:
