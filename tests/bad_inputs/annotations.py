@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 from bad_inputs.making import Bad, file
@@ -85,6 +86,42 @@ def two_formats(folder: Path) -> None:
     file("set/labels/b.xml", GOOD[".xml"].replace("a.png", "b.png"))(folder)
 
 
+def tracked_angles(folder: Path) -> None:
+    """A sixth number that is neither a score nor a track id, in the labels of the first image."""
+    labels("0 0.5 0.5 0.2 0.2 1.57\n", "a.txt")(folder)
+
+
+def several(**files: str) -> Callable[[Path], None]:
+    """Files in the folder of the images, by name; two underscores stand for a dot."""
+
+    def make(folder: Path) -> None:
+        for name, text in files.items():
+            file(f"set/{name.replace('__', '.')}", text)(folder)
+
+    return make
+
+
+def coco_with(**changes: object) -> Callable[[Path], None]:
+    """Boxes for all six images, of which the annotation of the first is changed."""
+
+    def make(folder: Path) -> None:
+        coco(folder)
+        content = json.loads((folder / "set" / "boxes.json").read_text())
+        content["annotations"][0] |= {"category_id": 1, **changes}
+        file("set/boxes.json", json.dumps(content))(folder)
+
+    return make
+
+
+YAML_BOMB = "".join(
+    ["a: &a [x, x, x, x, x, x, x, x, x]\n"]
+    + [f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghi")]
+    + ["names: *i\n"]
+)
+CVAT_VIDEO = (
+    '<annotations><track id="0" label="gun"><box frame="0" xtl="1" ytl="2" xbr="30" ybr="40"/></track></annotations>'
+)
+
 CASES = (
     Bad("a box outside the picture", labels(voc("120 10 150 40")), says=("a.xml", "outside"), about="a"),
     Bad("a box that reaches outside it", labels(voc("50 50 150 90")), code=0, says=("a.xml", "clipped"), about="a"),
@@ -107,5 +144,16 @@ CASES = (
     Bad("broken JSON, the only file", file("set/boxes.json", '{"images": [\n{"id": 1,, }]}'),
         command="check set --annotations set/boxes.json --out page --jobs 1", code=2,
         says=("set/boxes.json, line 2", "broken JSON")),
+    Bad("a YAML bomb beside labels", several(a__txt="0 0.5 0.5 0.2 0.2\n", data__yaml=YAML_BOMB), code=2,
+        says=("data.yaml", "names must be a list of words")),
+    Bad("a label with a decimal comma", labels("0 0,5 0,5 0,2 0,2\n", "a.txt"), says=("a.txt, line 1", "decimal point"),
+        about="a"),
+    Bad("a rotated box by its angle, in YOLO's text", tracked_angles,
+        says=("a.txt, line 1", "four corners"), about="a"),
+    Bad("a rotated box of five numbers, in COCO", coco_with(bbox=[40, 40, 20, 10, 0.5]),
+        says=("annotations[0]", "5 numbers"), about="a"),
+    Bad("an annotation of no image", coco_with(image_id="nobody"), says=("belong to no image",), about="a"),
+    Bad("boxes in a format that is known and not read", several(boxes__xml=CVAT_VIDEO), code=2,
+        says=("boxes.xml", "CVAT for images 1.1"), command="detect train set --dry-run"),
     Bad("an XML bomb", labels(BOMB), code=1, says=("a.xml: line 1", "document type"), about="a.xml"),
 )  # fmt: skip

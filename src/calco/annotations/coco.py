@@ -58,6 +58,10 @@ def read(path: Path, into: Gathering) -> tuple[str, ...]:
         raise CalcoError(f"{path} has no list of images; COCO needs images, annotations, categories: export it")
     if not isinstance(content.get("annotations"), list):
         raise CalcoError(f"{path} has no list of annotations, so nothing is known of its images; export it with them")
+    kinds = {key for entry in content["annotations"] if isinstance(entry, dict) for key in entry}
+    if content["annotations"] and not kinds & {"bbox", "segmentation"}:
+        listed = ", ".join(sorted(map(str, kinds))[:6])
+        raise CalcoError(f"{path} has no boxes, its annotations have {listed or 'nothing'}; name a file with boxes")
     names = _categories(content, path, into)
     entries = _images(content["images"], path, into)
     astray = 0

@@ -105,7 +105,16 @@ def read_annotations(
     mixed = tuple(_mixed(forms[other], other, form) for other in read)
     known_of = {record.picture for record in found.records}
     passed = {each.picture for other in read.values() for each in other.records if each.picture} - known_of
-    return replace(found, problems=(*mixed, *found.problems), passed=frozenset(passed))
+    unread = _foreign_in(path, forms) if path.is_dir() else ()
+    return replace(found, problems=(*mixed, *unread, *found.problems), passed=frozenset(passed))
+
+
+def _foreign_in(folder: Path, forms: dict[str, list[Path]]) -> tuple[Problem, ...]:
+    """Name the first file in a format that is known and not read, which lies among those that are read."""
+    read = {str(file) for files in forms.values() for file in files}
+    others = (Path(path) for path in _tried(folder) if path not in read)
+    found = next(filter(None, map(_unread, others)), None)
+    return (found,) if found else ()
 
 
 def _mixed(files: Sequence[Path], form: str, read: str) -> Problem:
@@ -145,13 +154,14 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Pictures | None, 
             if known and (picture := known.find(file.stem, file)[0]):
                 into.named.add(picture)
     into.problems += into.suspicion.problems()
+    used = {record.name for record in into.records}  # a second file may have brought what was lost in the first
     # COCO numbers its classes, so their order means something.
     occurring = dict.fromkeys(found) if form == "coco" else sorted(set(found))
     return Annotations(
         format=words,
         classes=into.classes or tuple(occurring),
         records=tuple(into.records),
-        problems=tuple(into.problems),
+        problems=tuple(each for each in into.problems if each.fault != "incomplete" or each.picture not in used),
         lost=frozenset(into.named - {record.picture for record in into.records}),
         described=described,
     )

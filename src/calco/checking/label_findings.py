@@ -51,11 +51,12 @@ def box_findings(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     }
     keys = {os.path.relpath(item.paths[0], source.root): item.key for item in source.items if source.problems}
     stems = {os.path.splitext(os.path.basename(name))[0]: key for name, key in keys.items()}
-    unused: dict[str, list[str]] = {
-        os.path.splitext(os.path.basename(problem.picture))[0]: []
+    reasons_of = {
+        os.path.splitext(os.path.basename(problem.picture))[0]: str(problem)
         for problem in source.problems
         if problem.fault == "incomplete"
     }
+    unused: dict[str, list[str]] = {stem: [] for stem in reasons_of}
     for problem in source.problems:
         if problem.fault in COSTS_A_PICTURE:
             continue  # its picture stands among what was left out
@@ -73,7 +74,7 @@ def box_findings(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     wrong, beyond = (
         tuple(Case((key,), "; ".join(reasons)) for key, reasons in each.items() if reasons) for each in (lost, odd)
     )
-    without = tuple(Case((stem,), "; ".join(reasons)) for stem, reasons in unused.items() if reasons)
+    without = tuple(Case((stem,), "; ".join(reasons or [reasons_of[stem]])) for stem, reasons in unused.items())
     of_all = tuple(Case((problem.where,), problem.reason) for problem in source.problems if problem.fault in _OF_ALL)
     return [
         Finding("boxes-order", "must", "The boxes are in another order or unit than their format's",

@@ -63,7 +63,8 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
     found = read_annotations(where, pictures, classes=config.classes)
     records = {str(record.picture): record for record in found.records}
     if not records:
-        reason = f"; the first reason: {found.problems[0]}" if found.problems else ""
+        problems = sorted(found.problems, key=lambda problem: problem.fault == "unused")
+        reason = f"; the first reason: {problems[0]}" if problems else ""
         raise CalcoError(f"no picture in {root} is annotated by {where}{reason}; name the file with --annotations")
     if found.format == FORMATS["yolo"]:
         records |= {str(record.picture): record for record in _backgrounds(pictures, found, where)}
