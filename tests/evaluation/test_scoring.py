@@ -193,7 +193,7 @@ def test_goes_to_disk_and_comes_back(card: Scorecard, tmp_path: Path) -> None:
 
 
 def test_scores_of_another_format_are_refused(card: Scorecard, tmp_path: Path) -> None:
-    with pytest.raises(CalcoError, match=r"format 99; this version reads format 1"):
+    with pytest.raises(CalcoError, match=r"format 99; this version reads format 2"):
         Scorecard.from_json(card.to_json() | {"format": 99})
     broken = card.to_json()
     del broken["gains"]

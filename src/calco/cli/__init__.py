@@ -156,12 +156,17 @@ def evaluate(args: list[str]) -> None:
 
 def compare(args: list[str]) -> None:
     """Puts the scores and pictures of evaluated runs side by side."""
+    from calco.console import warn
+    from calco.evaluation.comparison import differences
     from calco.evaluation.evaluate import compare as run
     from calco.evaluation.words import comparison_table
 
     options = _parse(args, "compare")
     cards, page = run(options["runs"], options["out"])
-    _print_scores(comparison_table(cards), f"the page is {page}")
+    differ = differences(cards)
+    _print_scores(comparison_table(cards, comparable=not differ), f"the page is {page}")
+    for sentence in differ:
+        warn(sentence)
 
 
 def translate(args: list[str]) -> None:

@@ -31,13 +31,48 @@ def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
             f"{count(len(cards), 'run')} to compare; two or more are needed: name them one after the other"
         )
     names = " · ".join(cards)
-    same = len({card.counted_keys for card in cards.values()}) == 1
+    differ = differences(cards)
+    verdict = "" if differ else f'<div class="verdict"><p>{escape(_winners(cards))}</p></div>'
+    warnings = "".join(f'<p class="warn">{escape(sentence)}</p>' for sentence in differ)
     header = (
         f"<h1>{count(len(cards), 'run')} side by side</h1>"
-        f'<ul class="facts"><li>{escape(names)}</li></ul><div class="verdict"><p>{escape(_winners(cards))}</p></div>'
+        f'<ul class="facts"><li>{escape(names)}</li></ul>{verdict}{warnings}'
     )
-    body = _compared_scores(cards, same=same) + _compared_pictures(cards)
+    body = _compared_scores(cards, comparable=not differ) + _compared_pictures(cards)
     return write_report_page(out, f"{names} · Calco", header, body)
+
+
+def differences(cards: Mapping[str, Scorecard]) -> list[str]:
+    """Describe why the runs' scores do not compare, a sentence each; nothing where they do."""
+    sentences = []
+    if len({card.counted for card in cards.values()}) > 1:
+        sentences.append(_different_pictures(cards))
+    for name in dict.fromkeys(name for card in cards.values() for name in card.setting):
+        values = {run: card.setting.get(name, "unknown") for run, card in cards.items()}
+        if len(set(values.values())) > 1:
+            said = "; ".join(f"{run}: {value}" for run, value in values.items())
+            sentences.append(f"The runs were scored with a different {name} ({said}): their means do not compare.")
+    remembered = [run for run, card in cards.items() if card.only_seen]
+    if remembered and len(remembered) < len(cards):
+        sentences.append(f"{', '.join(remembered)}: scored on what it was trained on, which flatters it.")
+    unknown = [run for run, card in cards.items() if not card.training_known]
+    if unknown and len(unknown) < len(cards):
+        sentences.append(f"{', '.join(unknown)}: not known whether it was trained on these pictures.")
+    return sentences
+
+
+def _different_pictures(cards: Mapping[str, Scorecard]) -> str:
+    """In which way the pictures differ, by name or by content."""
+    counted = [card.counted for card in cards.values()]
+    common = frozenset.intersection(*counted)
+    keys = [{key for key, _ in each} for each in counted]
+    contents = [{digest for _, digest in each if digest} for each in counted]
+    text = f"The runs were scored on different pictures ({len(common):,} in common)"
+    if renamed := len(set.intersection(*contents)) - len({digest for _, digest in common if digest}):
+        text += f"; {renamed:,} are the same under another name"
+    if same_name := len(set.intersection(*keys)) - len({key for key, _ in common}):
+        text += f"; {same_name:,} have equal names and different contents"
+    return f"{text}: their means do not compare. Evaluate them on the same folder."
 
 
 def _winners(cards: Mapping[str, Scorecard]) -> str:
@@ -59,31 +94,31 @@ def _winners(cards: Mapping[str, Scorecard]) -> str:
     return "; ".join(parts) + "."
 
 
-def _compared_scores(cards: Mapping[str, Scorecard], *, same: bool) -> str:
+def _compared_scores(cards: Mapping[str, Scorecard], *, comparable: bool) -> str:
     systems: dict[str, Mapping[str, Score]] = {name: card.systems[MODEL] for name, card in cards.items()}
     first = next(iter(cards.values()))
-    if same:
+    if comparable:
         systems |= {name: first.systems[name] for name in first.baselines if name not in systems}
     metrics = [metric for metric in METRICS if any(metric in scores for scores in systems.values())]
     numbers = "; ".join(f"{name}: {count(card.num_counted)}" for name, card in cards.items())
-    warning = (
-        ""
-        if same
-        else '<p class="warn">The runs were scored on different pictures: their means do not compare. '
-        "Evaluate them on the same folder.</p>"
-    )
-    table = score_table(systems, metrics, "Scores of the runs", highlight=list(cards))
+    table = score_table(systems, metrics, "Scores of the runs", highlight=list(cards) if comparable else [])
+    best = "★ marks the best; " if comparable else ""
     return (
         '<section><h2>Scores</h2><p class="lead">'
         "Means with the interval that holds them with 95% certainty, drawn on the "
-        f"column's own scale. ★ marks the best; ↓ lower is better, ↑ higher is better.</p>{table}{warning}"
+        f"column's own scale. {best}↓ lower is better, ↑ higher is better.</p>{table}"
         f'<ul class="notes"><li>{escape(numbers)}.</li></ul></section>'
     )
 
 
 def _compared_pictures(cards: Mapping[str, Scorecard]) -> str:
+    """The same pictures in rows: those whose names, contents and inputs are equal in all runs."""
     by_run: dict[str, dict[str, Case]] = {name: {case.key: case for case in card.cases} for name, card in cards.items()}
-    common = set.intersection(*(set(cases) for cases in by_run.values()))
+    pictures = [frozenset((row.key, row.digest) for row in card.pictures) for card in cards.values()]
+    same = {key for key, _ in frozenset.intersection(*pictures)}
+    if len({tuple(sorted(card.setting.items())) for card in cards.values()}) > 1:
+        same = set()  # what one run was given is not what the other was
+    common = set.intersection(same, *(set(cases) for cases in by_run.values()))
     rows = []
     for key in sorted(common)[:NUM_PICTURES]:
         case = next(iter(by_run.values()))[key]

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from calco.console import bar
+from calco.console import bar, warn
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.evaluation import scoring
@@ -23,10 +23,11 @@ from calco.inference.model import ModelInfo, Translator, load, model_folder
 from calco.pairs.curation import limited
 from calco.pairs.dataset import PairDataset
 from calco.pairs.opening import open_source
-from calco.pairs.recipes import build_recipe, recipe_here, recipe_title
+from calco.pairs.recipes import build_recipe, recipe_here, recipe_title, steps_of
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import split_items
 from calco.pairs.types import Pair
+from calco.records import to_record
 
 HERE: Final = Engine(jobs=1)
 
@@ -102,6 +103,8 @@ def evaluate(
             recipe=recipe_title(info.recipe.recipe),
             palette=info.recipe.segment.palette if info.palette is not None else None,
             seen=_seen(found, items, info),
+            digest=_digest(found, items),
+            setting=_setting(info, seed),
             mean_target=_mean(translator),
             inception=inception,
             seed=seed,
@@ -176,6 +179,10 @@ def _items(
             "the model was trained on all of its pictures, with none for test or validation; name the pictures to "
             "score it on: calco evaluate MODEL PICTURES"
         )
+    if not splits["test"]:
+        note = "there is no test split: scored on validation, by which the best step was chosen"
+        warn(note)
+        source = replace(source, notes=(*source.notes, note))
     return source, limited(tuple(kept_apart), limit)
 
 
@@ -232,11 +239,28 @@ def _pairs(dataset: PairDataset) -> Iterator[Pair]:
             yield pair
 
 
-def _seen(source: Source, items: Sequence[Item], info: ModelInfo) -> Callable[[str], bool]:
-    """Whether a picture, by its contents, was among those of the training."""
-    trained_on = set(info.provenance.get("trained_on", ()))
-    digests = {item.key: item for item in items}
-    return lambda key: source.digest(digests[key]) in trained_on
+def _seen(source: Source, items: Sequence[Item], info: ModelInfo) -> Callable[[str], bool] | None:
+    """Whether a picture, by its contents, was among those of the training; None where the model does not name them."""
+    if "trained_on" not in info.provenance:
+        return None
+    trained_on = set(info.provenance["trained_on"])
+    by_key = {item.key: item for item in items}
+    return lambda key: not trained_on.isdisjoint(source.digests(by_key[key]))
+
+
+def _digest(source: Source, items: Sequence[Item]) -> Callable[[str], str]:
+    by_key = {item.key: item for item in items}
+    return lambda key: source.digest(by_key[key])
+
+
+def _setting(info: ModelInfo, seed: int) -> dict[str, str]:
+    """How inputs are made of pictures: what must be equal where the scores of two runs are compared."""
+    setting = {"recipe": recipe_title(info.recipe.recipe)}
+    record = to_record(info.recipe)
+    for step in steps_of(info.recipe.recipe):
+        setting |= {f"{step}.{name}": str(value) for name, value in record.get(step, {}).items()}
+    size = f"{info.jitter.resize or 'native'} pixels, {info.jitter.fit}"
+    return setting | {"size": size, "seed": str(seed)}
 
 
 def _mean(translator: Translator) -> np.ndarray[Any, np.dtype[np.float32]] | None:
@@ -249,7 +273,7 @@ def about(info: ModelInfo, source: Source, damaged: dict[str, str]) -> dict[str,
     said = info.provenance
     splits = said.get("splits", {})
     learned = f"{splits.get('train', '?')} pairs, source {said.get('source', '?')}"
-    learned += "" if "trained_on" in said else "; too many to tell which of the scored ones are among them"
+    learned += "" if "trained_on" in said else "; which ones the model does not tell"
     return {
         "Recipe": info.recipe.recipe,
         "Trained on": f"{said.get('pictures', 'unknown')} ({learned})",

@@ -40,7 +40,7 @@ def score_table(systems: Systems, metrics: Sequence[str], caption: str, highligh
         systems: System, metric, score.
         metrics: The columns.
         caption: For those who cannot see the table.
-        highlight: Rows to stand out.
+        highlight: Rows to stand out; without any, the best is not marked either.
     """
     head = "".join(
         f'<th scope="col"><abbr title="{escape(METRICS[metric].meaning)}">{METRICS[metric].label}</abbr> '
@@ -48,6 +48,8 @@ def score_table(systems: Systems, metrics: Sequence[str], caption: str, highligh
         for metric in metrics
     )
     columns = {metric: _column(systems, metric) for metric in metrics}
+    if not highlight:
+        columns = {metric: (set(), low, high) for metric, (_, low, high) in columns.items()}
     rows = []
     for name, scores in systems.items():
         cells = "".join(_cell(metric, name, scores.get(metric), *columns[metric]) for metric in metrics)

@@ -61,6 +61,8 @@ def write_report(
 
 
 def _seen_fact(card: Scorecard) -> str:
+    if not card.training_known:
+        return "the model does not name what it was trained on: these pictures may be among it"
     if not card.num_seen:
         return "the model was trained on none of them"
     if card.only_seen:

@@ -22,7 +22,7 @@ from calco.images import Image
 if TYPE_CHECKING:
     from calco.console import Table
 
-FORMAT = 1
+FORMAT = 2
 SCORES = "scores.json"
 PICTURES = "pictures"
 _SIDES = ("input", "target", "output")
@@ -73,12 +73,21 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PictureScores:
-    """All scores of one picture: system, metric, value."""
+    """All scores of one picture.
+
+    Attributes:
+        key: Its name.
+        group: Its group.
+        seen: Whether the model was trained on it.
+        scores: System, metric, value.
+        digest: Of its files' contents; empty where nobody told.
+    """
 
     key: str
     group: str
     seen: bool
     scores: Mapping[str, Mapping[str, float]]
+    digest: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +109,8 @@ class Scorecard:
         seed: Of the bootstrap.
         cases: Pictures kept for the report; saved beside the scores, not in them.
         film: How steady it is, where films were scored.
+        training_known: Whether the model names what it was trained on: without that, any picture may be among it.
+        setting: How the inputs were made, name and value: recipe, size, seed. Scores of two settings do not compare.
     """
 
     name: str
@@ -115,6 +126,8 @@ class Scorecard:
     seed: int = 0
     cases: Sequence[Case] = ()
     film: FilmScores | None = None
+    training_known: bool = True
+    setting: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_pictures(self) -> int:
@@ -137,9 +150,9 @@ class Scorecard:
         return self.num_pictures if self.only_seen else self.num_pictures - self.num_seen
 
     @property
-    def counted_keys(self) -> frozenset[str]:
-        """The names of those pictures."""
-        return frozenset(picture.key for picture in self.pictures if self.only_seen or not picture.seen)
+    def counted(self) -> frozenset[tuple[str, str]]:
+        """The names of those pictures, and the digests of their contents."""
+        return frozenset((row.key, row.digest) for row in self.pictures if self.only_seen or not row.seen)
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -191,6 +204,8 @@ class Scorecard:
             "num_pictures": self.num_pictures,
             "num_seen": self.num_seen,
             "num_counted": self.num_counted,
+            "training_known": self.training_known,
+            "setting": dict(self.setting),
             "verdict": self.verdict(),
             "systems": _plain(self.systems),
             "gains": _plain(self.gains),
@@ -229,6 +244,8 @@ class Scorecard:
                 target_colourfulness=_number(content["target_colourfulness"]),
                 rank_by=content["rank_by"],
                 seed=content["seed"],
+                training_known=content["training_known"],
+                setting=content["setting"],
                 film=FilmScores.from_json(content["film"]) if content.get("film") else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
@@ -305,4 +322,4 @@ def _scores(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Sco
 
 def _picture(row: Mapping[str, Any]) -> PictureScores:
     scores = {system: _numbers(values) for system, values in row["scores"].items()}
-    return PictureScores(key=row["key"], group=row["group"], seen=row["seen"], scores=scores)
+    return PictureScores(key=row["key"], group=row["group"], seen=row["seen"], scores=scores, digest=row["digest"])

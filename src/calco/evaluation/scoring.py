@@ -35,7 +35,9 @@ def evaluate(
     name: str = "model",
     recipe: str = "",
     palette: str | None = None,
-    seen: Callable[[str], bool] = lambda _key: False,
+    seen: Callable[[str], bool] | None = lambda _key: False,
+    digest: Callable[[str], str] = lambda _key: "",
+    setting: Mapping[str, str] | None = None,
     mean_target: npt.NDArray[np.float32] | None = None,
     inception: str | Path | None = None,
     perceptual: bool = True,
@@ -53,7 +55,9 @@ def evaluate(
         name: What the model is called in tables.
         recipe: The recipe's name, for the report.
         palette: Name of a palette when pictures are class maps: adds IoU, Dice and pixel accuracy.
-        seen: Tells by key whether the model was trained on a picture.
+        seen: Tells by key whether the model was trained on a picture; None where nobody knows.
+        digest: Tells by key the digest of a picture's contents.
+        setting: How the inputs were made, name and value.
         mean_target: Mean over the training targets, HWC float32 in [0, 1], any size; None leaves this baseline out.
         inception: Weight file for FID, KID and the Inception score, "download", or None to leave them out.
         perceptual: Whether to compute ST-LPIPS where its weights are installed.
@@ -82,14 +86,17 @@ def evaluate(
         if isinstance(examined, str):
             judge.failed[key] = examined
         else:
-            row = judge.add(examined, seen=seen(key))
+            row = judge.add(examined, seen=seen is not None and seen(key), digest=digest(key))
             shown.add(examined.pair, examined.outputs[MODEL], row)
         if progress is not None:
             progress(num, key)
     if not judge.rows:
         reason = next(iter(judge.failed.values()), "there was none; name a folder that holds some")
         raise CalcoError(f"no picture could be scored: {reason}")
-    card = replace(judge.summary(seed, left_out), name=name, recipe=recipe, rank_by=rank_by, cases=shown.cases())
+    card = replace(
+        judge.summary(seed, left_out), name=name, recipe=recipe, rank_by=rank_by, cases=shown.cases(),
+        training_known=seen is not None, setting=setting or {},
+    )  # fmt: skip
     if out is not None:
         card.save(out)
     return card
@@ -216,7 +223,7 @@ class _Judge:
         self.target_colours: list[float] = []
         self.failed: dict[str, str] = {}
 
-    def add(self, examined: Examined, *, seen: bool) -> PictureScores:
+    def add(self, examined: Examined, *, seen: bool, digest: str) -> PictureScores:
         """Takes in what a pair tells."""
         for name, counts in examined.confusions.items():
             self.confusions.setdefault(name, []).append(counts)
@@ -224,7 +231,8 @@ class _Judge:
             self.sets.add(dict(examined.outputs), examined.pair.target)
         self.target_colours.append(examined.target_colour)
         pair = examined.pair
-        self.rows.append(PictureScores(key=pair.key, group=pair.group, seen=seen, scores=examined.scores))
+        row = PictureScores(key=pair.key, group=pair.group, seen=seen, scores=examined.scores, digest=digest)
+        self.rows.append(row)
         return self.rows[-1]
 
     def summary(self, seed: int, left_out: Mapping[str, str]) -> Scorecard:

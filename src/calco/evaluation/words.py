@@ -62,6 +62,8 @@ def verdict(card: "Scorecard") -> str:
         certain = all(gain.certain for gain in gains) or all(gain.low is None for gain in gains)
         (lost if not beaten else sure if certain else likely).append(metric)
     where = f"On {count(card.num_counted)} that it " + ("was trained on" if card.only_seen else "never saw")
+    if not card.training_known:
+        where = f"On {count(card.num_counted)}, some of which it may have been trained on"
     sentences = []
     if sure:
         everything = "" if likely or lost else "every baseline on every measure: "
@@ -126,16 +128,17 @@ def class_table(card: "Scorecard") -> Table:
     return result
 
 
-def comparison_table(cards: "Mapping[str, Scorecard]") -> Table:
-    """Metrics in rows, runs in columns, the best of each in bold."""
-    result = Table(caption="means; the best in bold")
+def comparison_table(cards: "Mapping[str, Scorecard]", *, comparable: bool) -> Table:
+    """Metrics in rows, runs in columns; where the runs can be compared, the best of each in bold."""
+    result = Table(caption="means; the best in bold" if comparable else "means, which do not compare")
     result.add_column("")
     for name, card in cards.items():
         result.add_column(cell(name, count(card.num_counted)), justify="right")
     shared = [metric for metric in METRICS if all(metric in card.systems[MODEL] for card in cards.values())]
     for metric in shared:
         means = [card.systems[MODEL][metric].mean for card in cards.values()]
-        best = {"lower": min(means), "higher": max(means), None: None}[METRICS[metric].better]
+        better = METRICS[metric].better if comparable else None
+        best = {"lower": min(means), "higher": max(means), None: None}[better]
         style = ["bold green" if mean == best else "" for mean in means]
         cells = (cell(number(metric, mean), style=look) for mean, look in zip(means, style, strict=True))
         result.add_row(f"{METRICS[metric].label} {arrow(metric)}".strip(), *cells)

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias, TypeVar
 
 from calco.errors import CalcoError
 from calco.files import explain
-from calco.pairs.sources import Item, Source, SourceConfig
+from calco.pairs.sources import COMPARED_FILES, Item, Source, SourceConfig
 from calco.pairs.types import fraction
 
 T = TypeVar("T")
@@ -24,7 +24,6 @@ DROPPED: Final = "dropped.csv"
 # Among more files copies are not looked for, since the look would take longer than people wait for a first picture.
 MAX_COMPARED: Final = 100_000
 
-_OF_FILES = {"side-by-side": 2, "parallel": 2, "masks": 1, "photographs": 1, "annotations": 1, "film": 1}  # that count
 _ENDS = 4096  # bytes at either end of a file that tell most files apart
 
 
@@ -39,7 +38,7 @@ def curated(source: Source, config: SourceConfig) -> Source:
     table = _table(source, config.groups, GROUPS)
     if table is not None:
         notes += _join_named(groups, source, table)
-    if len(source.items) > MAX_COMPARED and source.kind in _OF_FILES:
+    if len(source.items) > MAX_COMPARED and source.kind in COMPARED_FILES:
         notes.append(f"copies are looked for among {MAX_COMPARED:,} at most; calco check --write-groups finds them")
     else:
         for same in equal_parts(_files(source), lambda file: _length(file[0]), lambda file: _ends(file[0]), _whole):
@@ -100,7 +99,7 @@ def _files(source: Source) -> list[list[_File]]:
 
     A film has several groups, in the order of its frames, and its copy the same.
     """
-    count = _OF_FILES.get(source.kind, 0)
+    count = COMPARED_FILES.get(source.kind, 0)
     sides: list[dict[str, dict[str, None]]] = [{} for _ in range(count)]
     for item in source.items:
         for side, path in zip(sides, item.paths, strict=False):

@@ -19,6 +19,8 @@ Kind: TypeAlias = Literal[
 
 # What a folder of picture files may be read as, where it was taken for something else.
 _FOLDERS: Final = ("side-by-side", "parallel", "masks", "photographs", "annotations")
+COMPARED_FILES: Final = {"side-by-side": 2, "parallel": 2, "masks": 1, "photographs": 1, "annotations": 1, "film": 1}
+"""How many files of an item show what is in it; equal masks are no equal images."""
 _FRAMES: Final = re.compile(r"scene|0*[1-9]\d{0,8}|(?=.*[1-9])\d{1,9}(\.\d{1,9})?s")
 
 
@@ -150,6 +152,13 @@ class Source:
     def digest(self, item: Item) -> str:
         """Sixteen hex digits of its contents."""
         return self.digester(self, item) if self.digester else content_digest(*item.paths)
+
+    def digests(self, item: Item) -> tuple[str, ...]:
+        """Its digest, and those of each of its image files: an image is known again beside another mask or target."""
+        whole = self.digest(item)
+        if self.kind == "film" or (len(item.paths) == 1 and self.digester is None):
+            return (whole,)  # a film is in all its frames, and one file is the whole
+        return (whole, *(content_digest(path) for path in item.paths[: COMPARED_FILES.get(self.kind, 0)]))
 
     def summary(self) -> str:
         """One or two plain sentences: what was recognised, how many, how large, what was left out, how to force it."""

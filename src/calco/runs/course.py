@@ -21,6 +21,7 @@ from calco.images import Image
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from calco.runs.compute import choose_workers
 from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
+from calco.runs.contents import changes, contents_of, load_contents, save_contents, with_earlier
 from calco.runs.data import Readable, RunData
 from calco.runs.feed import LoadsBatch, batches
 from calco.runs.journal import Journal, ProgressLine, Window
@@ -108,6 +109,7 @@ class Course(ABC, Generic[B]):
         self.num_items = num_items = len(data.train)
         data.train.cache_bytes //= team.here  # memory is one, however many share it
         self._provenance: dict[str, Any] | None = None
+        self._trained_on: list[str] | None = None  # digests
         at_once = team.world * self.options.batch
         if team.world > 1 and at_once > num_items:
             raise CalcoError(
@@ -229,7 +231,9 @@ class Course(ABC, Generic[B]):
     def provenance(self) -> dict[str, Any]:
         """What made a model: the versions, the pictures, the epoch."""
         if self._provenance is None:
-            self._provenance = {"calco": __version__, "torch": str(torch.__version__), **self.data.provenance()}
+            known = {} if self._trained_on is None else {"trained_on": self._trained_on}
+            versions = {"calco": __version__, "torch": str(torch.__version__)}
+            self._provenance = {**versions, **self.data.provenance(), **known}
         return {**self._provenance, "epoch": self.epoch}
 
     def finish(self) -> None:
@@ -263,7 +267,6 @@ class Course(ABC, Generic[B]):
             "validated": self.validated,
             "window": self.window.state(),
             "last_window": self.last_window.state(),
-            "training_pairs": self.data.fingerprint,
         }
 
     @property
@@ -312,8 +315,18 @@ class Course(ABC, Generic[B]):
         self._clock = self.seconds_before
         self.best, self.validated = meta["best"], meta["validated"]
         self.window, self.last_window = Window(meta["window"]), Window(meta["last_window"])
-        if meta["training_pairs"] != self.data.fingerprint:
-            warn("the training pictures are not those that the run began with; it goes on with what is there now")
+
+    def record_contents(self) -> None:
+        """Records the images of the run by their contents; of a resumed run, reports which are no longer the same."""
+        now, before = contents_of(self.data.source, self.data.splits), None
+        if self.step:
+            before = load_contents(self.folder)
+        if before is not None:
+            if differ := changes(before, now):
+                warn(f"{differ}: they are not those that the run began with; it goes on with what is there now")
+            now = with_earlier(now, before)
+        save_contents(self.folder, now)
+        self._trained_on = now.trained_on
 
     def train(self, journal: Journal, line: ProgressLine) -> None:
         """Trains until a limit is reached.

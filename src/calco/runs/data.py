@@ -1,12 +1,10 @@
 """The pictures of a run: where they came from, how they were divided, and what could not be used."""
 
-import hashlib
 from collections.abc import Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from calco.pairs.curation import MAX_COMPARED
 from calco.pairs.sources import Item, Source, SourceConfig
 
 
@@ -38,22 +36,13 @@ class RunData(Generic[D]):
     train: D
     validation: D
 
-    @property
-    def fingerprint(self) -> str:
-        """A digest of the names of the training pictures, in order."""
-        names = "\n".join(item.key for item in self.splits["train"])
-        return hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-
     def provenance(self) -> dict[str, Any]:
-        """Where the training pictures came from, with a digest of each unless there are too many to read for that."""
-        said: dict[str, Any] = {
+        """Where the training images came from."""
+        return {
             "pictures": self.source.root,
             "source": self.source.kind,
             "splits": {name: len(items) for name, items in self.splits.items()},
         }
-        if len(self.splits["train"]) <= MAX_COMPARED:
-            said["trained_on"] = sorted(self.source.digest(item) for item in self.splits["train"])
-        return said
 
     def left_out(self) -> dict[str, str]:
         """Every picture that was not used, and why."""

@@ -229,6 +229,7 @@ def drive(course: Course[Any], *, progress: bool) -> None:
     first = course.team.first
     if first:
         _tidy(course)
+        course.record_contents()
     try:
         journal = Journal(
             course.folder, tensorboard=course.keep.tensorboard, from_step=course.step, validated=course.validated,
