@@ -229,8 +229,9 @@ def drive(course: Course[Any], *, progress: bool) -> None:
     first = course.team.first
     if first:
         _tidy(course)
-        course.record_contents()
     try:
+        if first:
+            course.record_contents()
         journal = Journal(
             course.folder, tensorboard=course.keep.tensorboard, from_step=course.step, validated=course.validated,
             silent=not first,
