@@ -21,8 +21,7 @@ from calco.checking.quick import quick_findings, report_findings
 from calco.checking.survey import survey
 from calco.errors import CalcoError
 from calco.pairs.opening import open_source
-from calco.pairs.palettes import named_palette
-from calco.pairs.recipes import RecipeConfig
+from calco.pairs.recipes import RecipeConfig, SegmentConfig
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
 from calco.pairs.types import Picture
@@ -182,10 +181,47 @@ def test_masks_with_foreign_colours(write: Write, run: Callable[..., CheckReport
     assert run(source=masks).findings == []
     mask[:30, :30] = (0, 200, 0)
     write("masks/5.png", mask)
-    report = run(source=masks)
+    binary = RecipeConfig(segment=SegmentConfig(palette="binary"))
+    report = run(source=masks, recipe=binary)
     assert cases(report, "mask-colours") == [("5",)]
-    assert "(0, 200, 0)" in report.findings[0].cases[0].words
+    assert report.findings[0].cases[0].words == "values #00c800"
     assert not report.ok
+    assert cases(run(source=masks), "classes-rare") == [("5",)]
+
+
+def test_a_remedy_leaves_something_to_train_on(write: Write, run: Callable[..., CheckReport], tmp_path: Path) -> None:
+    for n in range(8):
+        write(f"flat/{n}.png", np.full((96, 96, 1), 9 + n, np.uint8))
+    report = run(pictures=str(tmp_path / "set" / "flat"), write_drop=str(tmp_path / "dropped.csv"))
+    assert not report.ok and report.commands == {}
+    assert "Without these entries too few are left to train on (0 of 8): correct them." in report.verdict()
+    assert not (tmp_path / "dropped.csv").exists()
+
+
+def test_masks_that_mark_nothing(write: Write, run: Callable[..., CheckReport]) -> None:
+    for n in range(6):
+        write(f"images/{n}.png", photo(n))
+        write(f"masks/{n}.png", np.zeros((96, 96, 1), np.uint8))
+    report = run()
+    assert [(f.kind, f.severity, f.mend) for f in report.findings] == [("masks-empty", "must", "")]
+    assert "no mask marks an object" in report.findings[0].title
+    write("masks/0.png", np.pad(np.full((20, 20, 1), 255, np.uint8), ((30, 46), (30, 46), (0, 0))))
+    report = run(recipe=RecipeConfig(segment=SegmentConfig(palette="voc")))
+    assert cases(report, "mask-colours") == [("0",)] and not report.ok
+    report = run()
+    assert report.ok and len(cases(report, "masks-even")) == 5
+
+
+def test_classes_of_the_palette_that_no_mask_has(write: Write, run: Callable[..., CheckReport]) -> None:
+    for n in range(6):
+        mask = np.zeros((96, 96, 1), np.uint8)
+        mask[10:40, 10 + n : 50] = 15
+        mask[60:80, 10 + n : 50] = 7
+        write(f"images/{n}.png", photo(n))
+        write(f"masks/{n}.png", mask)
+    report = run(recipe=RecipeConfig(segment=SegmentConfig(palette="voc")))
+    absent = {keys[0] for keys in cases(report, "classes-absent")}
+    assert len(absent) == 18 and not absent & {"background", "car", "person"}
 
 
 def boxed(source: Source, item: Item) -> Picture:
@@ -197,7 +233,7 @@ def boxed(source: Source, item: Item) -> Picture:
 def test_boxes_outside_the_picture() -> None:
     items = tuple(Item(key, key, ()) for key in ("beyond", "fine", "outside"))
     source = Source("annotations", "boxes", items, boxed)
-    facts = survey(source, named_palette("binary"), 1)
+    facts = survey(source, 1)
     found = {f.kind: [case.keys for case in f.cases] for f in find(Inspection(source=source, facts=facts))}
     assert found == {"boxes-outside": [("outside",)], "boxes-beyond": [("beyond",)]}
 
@@ -206,7 +242,7 @@ def test_the_same_facts_with_any_number_of_processes(write: Write, tmp_path: Pat
     for n in range(140):
         write(f"{n:03}.png", photo(n, 40, 40))
     source = open_source(tmp_path / "set")
-    one, two = (survey(source, named_palette("binary"), jobs) for jobs in (1, 2))
+    one, two = (survey(source, jobs) for jobs in (1, 2))
     assert [fact.key for fact in one] == [item.key for item in source.items]
     assert all(a.sides["picture"].digest == b.sides["picture"].digest for a, b in zip(one, two, strict=True))
 

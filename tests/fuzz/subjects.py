@@ -11,6 +11,7 @@ import numpy as np
 
 from calco import CalcoError, images
 from calco.annotations.reading import read_annotations
+from calco.pairs.mask_survey import read_mask
 from calco.pairs.opening import open_source
 from calco.pairs.palettes import named_palette
 from calco.pairs.preparing.config import PrepareConfig
@@ -62,7 +63,7 @@ def _files(folder: Path) -> Iterator[Subject]:
         path = folder / name
         path.write_bytes(data)
         yield Subject(f"file {name}", path, lambda path=path: images.read(path))
-        yield Subject(f"indices {name}", path, lambda path=path: images.read(path, indices=True, background="channel"))
+        yield Subject(f"labels {name}", path, lambda path=path: read_mask(path))
 
 
 def _photos(folder: Path, *names: str) -> Path:

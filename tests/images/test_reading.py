@@ -15,6 +15,7 @@ from PIL import Image as Pillow
 
 from calco import images
 from calco.errors import CalcoError
+from calco.images.labels import read_labels
 from images.samples import noise, one_line, photo, save
 
 
@@ -50,7 +51,7 @@ def test_exif_rotation_is_applied(tmp_path: Path, orientation: int, ending: str)
     assert images.header_size_wh(path) == (60, 40)
 
 
-def test_palette_is_expanded_or_gives_its_indices(tmp_path: Path) -> None:
+def test_palette_is_expanded(tmp_path: Path) -> None:
     indices = np.array([[0, 1, 2], [2, 1, 0]], np.uint8)
     paletted = Pillow.new("P", (3, 2))
     paletted.frombytes(indices.tobytes())
@@ -58,7 +59,12 @@ def test_palette_is_expanded_or_gives_its_indices(tmp_path: Path) -> None:
     for ending in (".png", ".tif", ".gif", ".bmp"):
         paletted.save(tmp_path / f"p{ending}")
         assert images.read(tmp_path / f"p{ending}").tolist()[0] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
-        assert np.array_equal(images.read(tmp_path / f"p{ending}", indices=True), indices[..., None])
+        labels = read_labels(tmp_path / f"p{ending}")
+        assert labels.image.tolist()[0] == [[0, 0, 0], [128, 0, 0], [0, 128, 0]]
+        assert labels.numbers == {(0, 0, 0): 0, (128, 0, 0): 1, (0, 128, 0): 2}
+    paletted.putpalette([0] * 9)  # colours that tell nothing apart
+    paletted.save(tmp_path / "black.png")
+    assert np.array_equal(read_labels(tmp_path / "black.png").image, indices[..., None])
 
 
 def test_transparency_lies_over_the_background_or_is_a_channel(tmp_path: Path) -> None:

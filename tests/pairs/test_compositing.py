@@ -15,7 +15,7 @@ from calco.pairs.composite_config import CompositeConfig
 from calco.pairs.compositing import composed
 from calco.pairs.cutouts import check_cutouts, cutouts_digest, cutouts_of, unusable
 from calco.pairs.opening import open_source
-from calco.pairs.palettes import mask_to_indices, named_palette
+from calco.pairs.palettes import decode, named_palette
 from calco.pairs.preparing.config import PrepareConfig
 from calco.pairs.preparing.prepare import Prepared, prepare
 from calco.pairs.recipes import RecipeConfig, build_recipe, resolve
@@ -186,14 +186,14 @@ def test_as_a_recipe_the_target_is_the_painted_truth(folder: Path) -> None:
     pair = build_recipe(config, "photographs")(Picture(image=grey(), key="k", group="g"), generator(2, 0, "k"))
     palette = named_palette(config.segment.palette)
     assert [name for name, _ in palette] == ["background", "cup", "pen"]
-    indices = mask_to_indices(pair.target, palette)
+    indices = decode(pair.target, palette)
     for number, label in ((1, "cup"), (2, "pen")):
         assert ((indices == number) ^ coloured(pair.input)[label]).mean() < 0.002
     # What was learnt so is judged on pictures whose truth somebody drew.
     drawn = Picture(image=grey(), key="k", group="g", mask=np.ones((120, 160, 1), np.uint8))
     judged = build_recipe(config, "masks")(drawn, generator(0, 0, "k"))
     assert np.array_equal(judged.input, drawn.image)
-    assert (mask_to_indices(judged.target, palette) == 1).all()
+    assert (decode(judged.target, palette) == 1).all()
 
 
 # What `calco prepare` writes.

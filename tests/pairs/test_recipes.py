@@ -13,7 +13,7 @@ from calco import images
 from calco.errors import CalcoError
 from calco.pairs.erasing import EraseConfig
 from calco.pairs.holes import erased_region, stroke_masks
-from calco.pairs.palettes import PALETTES, decode, mask_to_indices, named_palette, paint
+from calco.pairs.palettes import PALETTES, decode, named_palette, paint
 from calco.pairs.recipes import RECIPES, RecipeConfig, SegmentConfig, SketchConfig, build_recipe, resolve
 from calco.pairs.types import Pair, Picture, generator
 
@@ -186,7 +186,7 @@ def test_segment_paints_the_mask() -> None:
     pair = cook("segment", dish, "masks")
     assert np.array_equal(pair.input, dish.image)
     assert np.array_equal(pair.target, np.repeat(mask, 3, axis=2))
-    with pytest.raises(CalcoError, match=r"^k: the mask has class 200"):
+    with pytest.raises(CalcoError, match=r"^k: the masks do not fit the palette voc: 1 of 1 have the values 200"):
         cook("segment", replace(dish, mask=np.full_like(mask, 200)), "masks", segment=SegmentConfig(palette="voc"))
 
 
@@ -197,19 +197,14 @@ def test_palettes_come_back(name: str) -> None:
     indices = np.random.default_rng(0).integers(0, len(palette), (20, 30)).astype(np.uint8)
     painted = paint(indices, palette)
     assert np.array_equal(decode(painted, palette), indices)
-    assert np.array_equal(mask_to_indices(painted, palette), indices)
-    assert np.array_equal(mask_to_indices(indices[..., None], palette), indices)
     assert np.array_equal(decode(images.as_dtype(painted, np.float32), palette), indices)
     noisy = np.clip(painted.astype(int) + np.random.default_rng(1).integers(-5, 6, painted.shape), 0, 255)
     assert np.array_equal(decode(noisy.astype(np.uint8), palette), indices)
 
 
-def test_masks_of_two_classes() -> None:
-    palette = named_palette("binary")
-    assert mask_to_indices(np.array([[[0], [1]]], np.uint8), palette).tolist() == [[0, 1]]
-    assert mask_to_indices(np.array([[[0], [127], [128], [255]]], np.uint8), palette).tolist() == [[0, 0, 1, 1]]
+def test_a_class_without_a_colour_is_refused() -> None:
     with pytest.raises(CalcoError, match="0 to 1"):
-        paint(np.array([[7]]), palette)
+        paint(np.array([[7]]), named_palette("binary"))
 
 
 def test_real_facades_decode_to_their_classes(real_data: Path) -> None:

@@ -12,7 +12,6 @@ from PIL import Image as Pillow
 
 from calco import images
 from calco.errors import CalcoError
-from calco.pairs.folders import read_mask
 from calco.pairs.opening import open_source
 from calco.pairs.parts import role_of
 from calco.pairs.sources import SourceConfig
@@ -157,20 +156,6 @@ def test_black_and_white_drawings_are_no_masks_when_their_name_says_so(make: Mak
     source = open_source(tmp_path)
     assert (source.kind, source.channels) == ("parallel", (1, 3))
     assert source.load(source.items[0]).image.shape[2] == 1
-
-
-def test_masks_are_read_as_they_are_meant(tmp_path: Path) -> None:
-    indices = np.array([[0, 1], [1, 0]], np.uint8)
-    paletted = Pillow.new("P", (2, 2))
-    paletted.frombytes(indices.tobytes())
-    paletted.putpalette([0, 0, 0, 128, 0, 0])
-    paletted.save(tmp_path / "voc.png")
-    assert np.array_equal(read_mask(tmp_path / "voc.png")[..., 0], indices)
-    paletted.putpalette([255, 255, 255, 0, 0, 0])
-    paletted.save(tmp_path / "white first.gif")
-    assert np.array_equal(read_mask(tmp_path / "white first.gif")[..., 0], 255 - 255 * indices)
-    images.write(tmp_path / "deep.png", indices.astype(np.uint16)[..., None])
-    assert np.array_equal(read_mask(tmp_path / "deep.png")[..., 0], indices)
 
 
 @pytest.mark.parametrize("layout", ["{split}/{side}", "{side}/{split}"])

@@ -10,15 +10,16 @@ from calco.checking.config import CheckConfig
 from calco.checking.finding import SEVERITIES, Finding
 from calco.checking.findings import Inspection, find
 from calco.checking.likeness import find_alike
-from calco.checking.mending import command, drop_rows, group_rows, place_of, table_in_force, write_table
+from calco.checking.mending import command, drop_rows, enough_left, group_rows, place_of, table_in_force, write_table
 from calco.checking.survey import Facts, survey
 from calco.console import Table, bar, cell
 from calco.errors import CalcoError
 from calco.files import make_folder, write_json
 from calco.pairs.boxes_play import BoxAugmentConfig
+from calco.pairs.encoding import EncodingError
 from calco.pairs.opening import open_source
-from calco.pairs.palettes import named_palette
 from calco.pairs.recipes import AUTOMATIC, RecipeConfig, resolve
+from calco.pairs.settling import settled
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
 
@@ -65,17 +66,29 @@ class CheckReport:
     def commands(self) -> dict[str, str]:
         """What mends what is open: "groups" or "drop" => the command."""
         mends = dict.fromkeys(finding.mend for finding in self.open if finding.mend)
-        return {mend: command(self.config, mend) for mend in mends}
+        return {mend: command(self.config, mend) for mend in mends if mend != "drop" or self.can_drop}
+
+    @property
+    def can_drop(self) -> bool:
+        """Whether something to train on is left without the entries that would be left out."""
+        return enough_left(self.source, self.findings)
 
     def verdict(self) -> str:
         """One or two sentences."""
         count = f"{len(self.facts):,} {'entry' if len(self.facts) == 1 else 'entries'}"
         if self.open:
-            return f"Of {count}, something must be mended before training: {_listed(self.open)}."
+            left = ""
+            if not self.can_drop:
+                left = f" Without these entries too few are left to train on ({self._left()}): correct them."
+            return f"Of {count}, something must be mended before training: {_listed(self.open)}.{left}"
         should = [finding for finding in self.findings if finding.severity == "should"]
         if should:
             return f"{count} can be trained on; something should be looked at: {_listed(should)}."
         return f"{count} can be trained on; nothing was found that would spoil it."
+
+    def _left(self) -> str:
+        dropped = drop_rows(self.findings).keys()
+        return f"{sum(item.key not in dropped for item in self.source.items):,} of {len(self.source.items):,}"
 
     def to_json(self) -> dict[str, Any]:
         """Everything that was found, as plain data."""
@@ -132,14 +145,18 @@ def check(config: CheckConfig) -> CheckReport:
         raise CalcoError(
             f"--augment plays with pictures with boxes, and this is a source of {source.kind}; leave it out"
         )
-    recipe = _recipe(config.recipe, source)
+    source, recipe, problem = _settled(config.recipe, source)
     with bar("looking at pictures", len(source.items)) as advance:
-        facts = survey(source, named_palette(recipe.segment.palette), config.jobs or os.cpu_count() or 1, advance)
+        facts = survey(source, config.jobs or os.cpu_count() or 1, advance)
     split = splits_of(source.items, config.split)
     alike = find_alike(source, facts)
-    findings = find(Inspection(source=source, facts=facts, alike=alike, split=split, recipe=recipe))
+    findings = find(
+        Inspection(source=source, facts=facts, alike=alike, split=split, recipe=recipe, mask_problem=problem)
+    )
     written = {}
     for mend, path in places.items():
+        if mend == "drop" and not enough_left(source, findings):
+            continue
         rows = group_rows(source, findings) if mend == "groups" else drop_rows(findings)
         write_table(path, mend, rows, table_in_force(config, mend))
         written[mend] = path
@@ -155,11 +172,17 @@ def _with_tables(source: SourceConfig, places: Mapping[str, Path]) -> SourceConf
     return replace(source, groups=source.groups or found.get("groups"), drop=source.drop or found.get("drop"))
 
 
-def _recipe(config: RecipeConfig, source: Source) -> RecipeConfig:
-    """The recipe that training would follow; "auto" where the source leaves it open."""
+def _settled(config: RecipeConfig, source: Source) -> tuple[Source, RecipeConfig, str]:
+    """The source and the recipe as training would take them, and why its masks are not understood, if they are not.
+
+    The recipe is "auto" where the source leaves it open.
+    """
     if config.recipe == "auto" and source.recipe is None and source.kind not in AUTOMATIC:
-        return config
-    return resolve(config, source.kind, source.recipe, source.classes)
+        return source, config, ""
+    try:
+        return *settled(source, config), ""
+    except EncodingError as error:
+        return source, resolve(config, source.kind, source.recipe, source.classes), str(error)
 
 
 def splits_of(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:

@@ -9,6 +9,7 @@ from calco.checking.alignment import common_shift, mirrored, shifted, swapped
 from calco.checking.finding import SEVERITIES, Case, Finding, counted
 from calco.checking.label_findings import box_findings, mask_findings
 from calco.checking.likeness import Alike
+from calco.checking.mask_findings import mask_set_findings
 from calco.checking.survey import Facts, modes
 from calco.checking.twins import clusters
 from calco.pairs.sources import Source
@@ -28,6 +29,7 @@ class Inspection:
         alike: Entries that show one image.
         split: Key => "train", "val" or "test".
         recipe: What is to be learned, resolved; its recipe is "auto" where the source leaves it open.
+        mask_problem: Why the masks are not understood, or "".
     """
 
     source: Source
@@ -35,6 +37,7 @@ class Inspection:
     alike: Sequence[Alike] = ()
     split: Mapping[str, str] = field(default_factory=dict)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
+    mask_problem: str = ""
 
 
 def find(seen: Inspection) -> list[Finding]:
@@ -48,7 +51,8 @@ def find(seen: Inspection) -> list[Finding]:
         *_files(seen.source, seen.facts),
         *_alike(seen.alike, seen.split, group),
         *_positions(seen.facts),
-        *mask_findings(seen.facts, seen.recipe.segment.palette),
+        *mask_set_findings(seen.source.masks, seen.mask_problem),
+        *mask_findings(seen.facts),
         *box_findings(seen.source, seen.facts),
         *_character(seen.facts),
     ]

@@ -6,38 +6,25 @@ from typing import Final
 
 from calco.annotations.record import COSTS_A_PICTURE
 from calco.checking.finding import Case, Finding, counted
-from calco.checking.labels import FOREIGN
+from calco.checking.labels import STRETCHED, TURNED
 from calco.checking.survey import Facts
-from calco.pairs.palettes import PALETTES
 from calco.pairs.sources import Source
 
 _OF_ALL: Final = ("order", "unit")  # faults of the whole set
 
 
-def mask_findings(facts: Sequence[Facts], palette: str) -> list[Finding]:
-    """Return the findings on masks, read with a palette."""
-    foreign = [(fact.key, fact.labels) for fact in facts if fact.labels is not None and fact.labels.foreign > FOREIGN]
-    cases = tuple(
-        Case((key,), f"{labels.foreign:.0%} in other colours; its commonest values are "
-                     + ", ".join("(" + ", ".join(map(str, colour)) + ")" if len(colour) > 1 else str(colour[0])
-                                 for colour in labels.colours))
-        for key, labels in foreign
-    )  # fmt: skip
-    remarks = tuple(
-        Case((fact.key,), remark)
-        for fact in facts
-        if fact.labels is not None
-        for remark in fact.labels.remarks
-        if remark.startswith("the mask")
+def mask_findings(facts: Sequence[Facts]) -> list[Finding]:
+    """Return the findings on single masks: how they lie on their images."""
+    remarks = {fact.key: fact.labels.remarks for fact in facts if fact.labels is not None}
+    stretched, turned = (
+        tuple(Case((key,), remark) for key, each in remarks.items() for remark in each if remark.startswith(start))
+        for start in (STRETCHED, TURNED)
     )
-    others = ", ".join(name for name in PALETTES if name != palette)
-    many = len(cases) > len(facts) // 2
-    remedy = f"Name the palette they were painted with (--palette: {others})" if many else "Repaint them"
     return [
-        Finding("mask-colours", "must", f"{counted(cases, 'mask')} with colours outside the palette {palette}",
-                f"Their pixels would go to the nearest class. {remedy}, or leave them out.", cases, "drop"),
-        Finding("mask-proportions", "should", f"{counted(remarks, 'mask')} of other proportions than the picture",
-                "A mask is stretched over its picture; make sure that it is not cut.", remarks),
+        Finding("mask-proportions", "should", f"{counted(stretched, 'mask')} of other proportions than the picture",
+                "A mask is stretched over its picture; make sure that it is not cut.", stretched),
+        Finding("mask-turned", "note", f"{counted(turned, 'mask')} turned as the EXIF of the image says",
+                "They were drawn on the stored pixels, which EXIF turns.", turned),
     ]  # fmt: skip
 
 

@@ -57,6 +57,15 @@ def drop_rows(findings: Sequence[Finding]) -> dict[str, str]:
     return rows
 
 
+def enough_left(source: Source, findings: Sequence[Finding]) -> bool:
+    """Whether training has something to learn from and to be checked on without the entries to leave out."""
+    dropped = drop_rows(findings).keys()
+    if not dropped:
+        return True
+    left = [item for item in source.items if item.key not in dropped]
+    return len({item.group for item in left}) >= 2
+
+
 def table_in_force(config: CheckConfig, mend: str) -> Path | None:
     """The table that the set was opened with: the one that was named, or the one that lies beside the pictures."""
     named = getattr(config.source, mend)

@@ -1,5 +1,6 @@
 """The page of the check: what must be mended, with pictures and commands; then what the set is like."""
 
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
@@ -14,9 +15,10 @@ from calco.checking.finding import Case, Finding
 from calco.checking.glance import grey_of, reduced, sides_of
 from calco.checking.play import play_section
 from calco.errors import CalcoError
-from calco.images import Image, as_channels
+from calco.images import Image, as_channels, as_dtype, visible
 from calco.page.html import asset, picture, write_page
-from calco.pairs.sources import Item
+from calco.pairs.palettes import paint, palette_for
+from calco.pairs.sources import Item, Source
 from calco.pairs.types import generator
 
 SHOWN = {"must": 18, "should": 12, "note": 6}
@@ -138,8 +140,7 @@ def shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
     whole = report.source.load(item)
     shown = sides_of(report.source, item, SIDE)
     if whole.mask is not None:
-        mask = whole.mask * (255 // max(1, int(whole.mask.max()))) if whole.mask.max() < 128 else whole.mask
-        shown["mask"] = reduced(mask, SIDE)
+        shown["mask"] = reduced(visible_mask(report.source, whole.mask), SIDE)
     if whole.detections is not None:
         image = as_channels(shown["picture"], 3).copy()
         scale = image.shape[1] / whole.image.shape[1]
@@ -148,6 +149,15 @@ def shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
             cv2.rectangle(image, (left, top), (right, bottom), _BOX_COLOUR, 2)
         shown["picture"] = image
     return shown
+
+
+def visible_mask(source: Source, mask: Image) -> Image:
+    """A mask as it is understood, class by class in its own colour, HW3; as it stands where it is not."""
+    if source.masks is not None:
+        with contextlib.suppress(CalcoError):
+            return paint(source.masks.encoding.read(mask)[0], palette_for(source.masks.names))
+    shown = visible(as_dtype(mask, np.uint8))
+    return shown * (255 // max(1, int(shown.max()))) if shown.max() < 128 else shown
 
 
 def _overlay(first: Image, second: Image) -> Image:

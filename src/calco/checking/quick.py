@@ -8,10 +8,10 @@ from typing import Final
 from calco.checking.finding import Finding
 from calco.checking.findings import Inspection, find
 from calco.checking.likeness import find_certain
+from calco.checking.mask_findings import mask_set_findings
 from calco.checking.mending import check_command
-from calco.checking.survey import Facts, Wanted, look
+from calco.checking.survey import Facts, Wanted, look, wanted_masks
 from calco.console import say, warn
-from calco.pairs.palettes import named_palette
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.steps import RecipeConfig
 from calco.pairs.types import fraction
@@ -55,6 +55,13 @@ def report_findings(
     return findings
 
 
+def report_masks(source: Source) -> None:
+    """Print the findings on the masks of a source, what must be fixed first."""
+    for finding in mask_set_findings(source.masks):
+        if finding.cases:
+            (say if finding.severity == "note" else warn)(finding.line())
+
+
 def quick_findings(
     source: Source, splits: Mapping[str, Sequence[Item]], recipe: RecipeConfig, seconds: float = SECONDS
 ) -> tuple[list[Finding], int]:
@@ -67,20 +74,18 @@ def quick_findings(
         seconds: How long it may look, beyond the first `LEAST` entries.
     """
     split = {item.key: name for name, items in splits.items() for item in items}
-    facts = _looked_at(source, splits, recipe, seconds)
+    facts = _looked_at(source, splits, seconds)
     seen = Inspection(source=source, facts=facts, alike=find_certain(facts), split=split, recipe=recipe)
     return find(seen), len(facts)
 
 
-def _looked_at(
-    source: Source, splits: Mapping[str, Sequence[Item]], recipe: RecipeConfig, seconds: float
-) -> list[Facts]:
+def _looked_at(source: Source, splits: Mapping[str, Sequence[Item]], seconds: float) -> list[Facts]:
     """The facts of as many entries as time allows, from both sides of the split."""
     apart = [item for name, items in splits.items() if name != "train" for item in items]
     train = sorted(splits.get("train", ()), key=lambda item: fraction("quick", item.key))
     apart = sorted(apart, key=lambda item: fraction("quick", item.key))[: MOST // 2]
     chosen = [item for both in zip_longest(apart, train) for item in both if item is not None][:MOST]
-    wanted = Wanted(named_palette(recipe.segment.palette))
+    wanted = Wanted(wanted_masks(source))
     end, facts = time.monotonic() + seconds, list[Facts]()
     for item in chosen:
         facts.append(look(source, wanted, item))

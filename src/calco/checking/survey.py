@@ -17,8 +17,8 @@ from calco.checking.glance import Glance, glance_at, glance_of
 from calco.checking.labels import Labels, of_boxes, of_mask
 from calco.checking.sides import Side, side_of
 from calco.errors import CalcoError
-from calco.pairs.folders import read_mask
-from calco.pairs.palettes import Palette
+from calco.images import Image
+from calco.pairs.mask_survey import MaskDecision, MaskSurvey, read_mask
 from calco.pairs.sources import Item, Source
 from calco.pairs.types import Picture
 
@@ -33,12 +33,18 @@ class Wanted:
     """What is to be looked for.
 
     Attributes:
-        palette: What masks are held against.
+        masks: What the masks were recognised as, or None.
         cuts: Whether parts of pictures will be compared.
     """
 
-    palette: Palette
+    masks: MaskDecision | None = None
     cuts: bool = False
+
+    def labels(self, mask: Image, size_wh: tuple[int, int]) -> Labels:
+        """The classes of a mask."""
+        known = self.masks
+        encoding, names = (None, ()) if known is None else (known.encoding, known.names)
+        return of_mask(mask, encoding, names, size_wh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +68,16 @@ class Facts:
     labels: Labels | None = None
 
 
-def survey(
-    source: Source, palette: Palette, jobs: int, progress: Callable[[int], None] = lambda _done: None
-) -> list[Facts]:
+def wanted_masks(source: Source) -> MaskDecision | None:
+    """What the masks of a source were recognised as, without the values of each: light enough for every process."""
+    return None if source.masks is None else replace(source.masks, survey=MaskSurvey())
+
+
+def survey(source: Source, jobs: int, progress: Callable[[int], None] = lambda _done: None) -> list[Facts]:
     """Looks at every entry of a source.
 
     Args:
         source: What is to be looked at.
-        palette: What masks are held against.
         jobs: Processes; 1 works in this one.
         progress: Is told how many are done.
 
@@ -80,7 +88,7 @@ def survey(
         CalcoError: When a process was ended from outside, as for want of memory.
     """
     facts: list[Facts] = []
-    wanted = Wanted(palette, cuts=len(source.items) <= MOST_CUT)
+    wanted = Wanted(wanted_masks(source), cuts=len(source.items) <= MOST_CUT)
     for chunk in _surveyed(source, wanted, jobs):
         facts += chunk
         progress(len(facts))
@@ -94,7 +102,7 @@ def _surveyed(source: Source, wanted: Wanted, jobs: int) -> Iterator[list[Facts]
         return
     # Nothing of the parent's threads may be copied into the processes, so they start afresh.
     context = multiprocessing.get_context("spawn")
-    bare = replace(source, items=(), problems=())
+    bare = replace(source, items=(), problems=(), masks=None)
     with ProcessPoolExecutor(jobs, context, initializer=_begin, initargs=(bare, wanted)) as pool:
         waiting = iter(chunks)
         running: list[Future[list[Facts]]] = [pool.submit(_work, chunk) for chunk in islice(waiting, 4 * jobs)]
@@ -145,7 +153,7 @@ def _look_at_files(source: Source, wanted: Wanted, item: Item) -> Facts:
     if source.kind == "photographs":
         return Facts(item.key, sides={"picture": side_of(first, cuts=wanted.cuts)})
     if source.kind == "masks":
-        labels = of_mask(read_mask(item.paths[1]), wanted.palette, first.size_wh)
+        labels = wanted.labels(read_mask(item.paths[1]), first.size_wh)
         return Facts(item.key, sides={"picture": side_of(first, cuts=wanted.cuts)}, labels=labels)
     return _pair(item.key, first, glance_at(item.paths[1]), wanted)
 
@@ -158,7 +166,7 @@ def _look_at_picture(picture: Picture, wanted: Wanted) -> Facts:
     if picture.detections is not None:
         labels = of_boxes(picture.detections, first.size_wh)
     elif picture.mask is not None:
-        labels = of_mask(picture.mask, wanted.palette, first.size_wh)
+        labels = wanted.labels(picture.mask, first.size_wh)
     return Facts(picture.key, sides={"picture": side_of(first, cuts=wanted.cuts)}, labels=labels)
 
 

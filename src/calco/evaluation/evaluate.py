@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from calco.checking.quick import report_masks
 from calco.console import bar, warn
 from calco.engines import Engine, results
 from calco.errors import CalcoError
@@ -24,6 +25,7 @@ from calco.pairs.curation import limited
 from calco.pairs.dataset import PairDataset
 from calco.pairs.opening import open_source
 from calco.pairs.recipes import build_recipe, recipe_here, recipe_title, steps_of
+from calco.pairs.settling import settled
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import split_items
 from calco.pairs.types import Pair
@@ -83,6 +85,9 @@ def evaluate(
     found, items = _items(info, pictures, config, limit)
     if steady and found.kind != "film":
         raise CalcoError(f"--steady goes with films, and these are {found.kind}; leave it out")
+    found, recipe_config = settled(found, info.recipe, items, resolved=True)
+    info = replace(info, recipe=recipe_config)
+    report_masks(found)
     make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=allow_code)
     dataset = PairDataset(found, items, make, info.jitter, seed, train=False)
     home = _home(model)
@@ -91,9 +96,8 @@ def evaluate(
     )
     spread = None
     if engine != HERE:
-        one = _One(
-            model=str(model), dataset=PairDataset(replace(found, items=()), [], make, info.jitter, seed, train=False)
-        )
+        bare = PairDataset(replace(found, items=(), masks=None), [], make, info.jitter, seed, train=False)
+        one = _One(model=str(model), dataset=bare)
         spread = partial(_spread, engine, one, dataset)
     with bar("scoring", len(items)) as advance:
         card = scoring.evaluate(

@@ -190,7 +190,7 @@ class Examiner:
             distances = self._distance(list(outputs.values()), pair.target)
             for name, distance in zip(outputs, distances, strict=True):
                 scores[name]["st_lpips"] = distance
-        confusions = self._confusions(outputs, pair.target)
+        confusions = self._confusions(outputs, pair)
         for name, counts in confusions.items():
             scores[name] |= {key: float(value) for key, value in metrics.mean_class_scores(counts).items()}
         return Examined(
@@ -198,12 +198,15 @@ class Examiner:
             target_colour=metrics.colourfulness(pair.target),
         )  # fmt: skip
 
-    def _confusions(self, outputs: Mapping[str, Image], target: Image) -> dict[str, Counts]:
+    def _confusions(self, outputs: Mapping[str, Image], pair: Pair) -> dict[str, Counts]:
+        """The confusions of each system over the pixels that have a class: void weighs nothing."""
         if self.palette is None:
             return {}
-        true = decode(images.as_channels(target, 3), self.palette)
+        counted = np.ones(pair.target.shape[:2], np.bool_) if pair.weight is None else pair.weight > 0
+        palette = self.palette
+        true = decode(images.as_channels(pair.target, 3), palette)[counted]
         return {
-            name: metrics.confusion(decode(images.as_channels(picture, 3), self.palette), true, len(self.palette))
+            name: metrics.confusion(decode(images.as_channels(picture, 3), palette)[counted], true, len(palette))
             for name, picture in outputs.items()
         }
 

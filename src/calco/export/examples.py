@@ -13,6 +13,7 @@ from calco.inference.model import ModelInfo
 from calco.pairs.dataset import PairDataset
 from calco.pairs.opening import open_source
 from calco.pairs.recipes import build_recipe
+from calco.pairs.settling import settled
 from calco.pairs.splits import split_items
 
 COMPARED, CALIBRATED = 6, 32
@@ -50,7 +51,8 @@ def examples(info: ModelInfo, pictures: str | Path | None) -> Examples:
         raise CalcoError("the model does not say what it was trained on; name pictures to try it on: --pictures FOLDER")
     try:
         source = open_source(root, info.source)
-        make = build_recipe(info.recipe, source.kind, source.recipe)
+        source, recipe = settled(source, info.recipe, resolved=True)
+        make = build_recipe(recipe, source.kind, source.recipe)
         splits = split_items(source.items, info.split)
         kept = splits["test"] or splits["val"]
         sets = [

@@ -5,7 +5,6 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any, Final
 
-from calco import images
 from calco.console import bar, say, warn
 from calco.errors import CalcoError
 from calco.film.drawing import Wish
@@ -13,6 +12,7 @@ from calco.film.reading import seconds_of
 from calco.film.several import translate_films
 from calco.film.steady import Steady
 from calco.film.translate import FilmDone, FilmOptions, translate_film
+from calco.inference.adapt import marked_in
 from calco.inference.model import Translator
 from calco.inference.working import weights_digest
 from calco.networks.machine import NAMES
@@ -115,7 +115,7 @@ def film_options(options: dict[str, Any], translator: Translator) -> FilmOptions
             "--recipe, --allow-code and --holes-per-frame serve --side-by-side and --make-input; give one of these too"
         )
     wish = Wish(
-        mask=None if masks is None else images.read(masks), noise_seed=options["noise_seed"],
+        mask=None if masks is None else marked_in(masks, translator.info.recipe), noise_seed=options["noise_seed"],
         native=options["native"], make_input=options["make_input"], side_by_side=options["side_by_side"],
         holes_per_frame=options["holes_per_frame"], recipe=options["recipe"], allow_code=options["allow_code"],
     )  # fmt: skip

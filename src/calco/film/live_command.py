@@ -22,6 +22,7 @@ from calco.film.steady import Steady
 from calco.film.watching import Page
 from calco.film.window import Window
 from calco.images import Image
+from calco.inference.adapt import marked_in
 from calco.inference.making import input_maker
 from calco.inference.model import Translator
 from calco.networks.machine import NAMES
@@ -128,7 +129,7 @@ def drawing(translator: Translator, options: dict[str, Any]) -> Callable[[Image]
         CalcoError: When they do not go together, or a mask cannot be read.
     """
     noise_seed, native = options["noise_seed"], options["native"]
-    mask = _mask(options["masks"]) if options["masks"] is not None else None
+    mask = _mask(options["masks"], translator) if options["masks"] is not None else None
     if not options["make_input"]:
         if options["recipe"] is not None or options["allow_code"]:
             raise CalcoError("--recipe and --allow-code serve --make-input; give that too, or leave them out")
@@ -166,16 +167,16 @@ def _nothing() -> None:
     pass
 
 
-def _mask(path: str) -> Image:
+def _mask(path: str, translator: Translator) -> Image:
     if Path(path).is_dir():
         raise CalcoError(f"--masks {path} is a folder, and live pictures have one mask for all; name a picture")
-    return images.as_channels(images.read(path), 1)
+    return marked_in(path, translator.info.recipe)
 
 
 def _fitting(mask: Image | None, picture: Image) -> Image | None:
     if mask is None or mask.shape[:2] == picture.shape[:2]:
         return mask
-    return images.resize(mask, (picture.shape[1], picture.shape[0]), "nearest")
+    return images.resize(mask.astype(np.uint8), (picture.shape[1], picture.shape[0]), "nearest").astype(np.bool_)
 
 
 def sinks_of(options: dict[str, Any], capture: Capture, done: Done, stopped: Callable[[], bool]) -> list[Sink]:

@@ -20,10 +20,11 @@ from calco.images.arrays import (
     resize,
     to_image,
     to_tensor,
+    upright,
     visible,
 )
 from calco.images.formats import FORMATS, LARGE, MAX_PIXELS, PICTURE_SUFFIXES, UNREADABLE, is_picture, list_pictures
-from calco.images.reading import common_channels, decode, header_size_wh, read, true_ending
+from calco.images.reading import common_channels, decode, header_size_wh, orientation, read, true_ending
 from calco.images.tiff import ORIENTATION
 from calco.images.writing import encode, write
 
@@ -51,11 +52,13 @@ __all__ = [
     "is_picture",
     "list_pictures",
     "luminance",
+    "orientation",
     "read",
     "resize",
     "to_image",
     "to_tensor",
     "true_ending",
+    "upright",
     "visible",
     "write",
 ]

@@ -24,9 +24,7 @@ _GREY_MODES: Final = ("1", "L", "LA", "La", "F")
 _PNG_GREY_ALPHA: Final = 4
 
 
-def read(
-    path: str | Path, *, channels: Channels | None = None, indices: bool = False, background: str = "white"
-) -> Image:
+def read(path: str | Path, *, channels: Channels | None = None, background: str = "white") -> Image:
     """Reads the first frame of a picture, upright and in sRGB.
 
     EXIF rotation is applied, palettes are expanded, CMYK becomes RGB, embedded colour profiles are brought to sRGB; 16
@@ -35,7 +33,6 @@ def read(
     Args:
         path: The file; its content tells the format, whatever its ending.
         channels: 3 repeats grey, 1 takes the luminance (see `as_channels`), None keeps what the file has.
-        indices: Gives the indices of a palette file (HW1, uint8) in place of its colours.
         background: What transparency lies over: white, black, a colour's name, #rrggbb; "channel" keeps it as the last
             channel.
 
@@ -47,26 +44,24 @@ def read(
     """
     try:
         with Path(path).open("rb") as file:
-            return _read(file, path, channels, indices, background)
+            return _read(file, path, channels, background)
     except (OSError, ValueError) as error:  # ValueError: a name with a zero in it
         raise explain(error if isinstance(error, OSError) else OSError(str(error)), path, "read") from error
 
 
-def decode(
-    data: bytes, name: str, *, channels: Channels | None = None, indices: bool = False, background: str = "white"
-) -> Image:
+def decode(data: bytes, name: str, *, channels: Channels | None = None, background: str = "white") -> Image:
     """Reads a picture from the bytes of a file, which messages call `name`; all else as in `read`.
 
     Raises:
         CalcoError: As `read`.
     """
-    return _read(io.BytesIO(data), name, channels, indices, background)
+    return _read(io.BytesIO(data), name, channels, background)
 
 
-def _read(file: BinaryIO, name: str | Path, channels: Channels | None, indices: bool, background: str) -> Image:
+def _read(file: BinaryIO, name: str | Path, channels: Channels | None, background: str) -> Image:
     paper = background_colour(background)
     with refused(file, name):
-        image = _decode(file, name, indices, paper)
+        image = _decode(file, name, paper)
     try:
         return image if channels is None else as_channels(image, channels, paper or WHITE)
     except CalcoError as error:
@@ -97,7 +92,7 @@ def _reason(file: BinaryIO, error: Exception) -> str:
     return "the file is damaged or cut short" + (f" ({str(error).splitlines()[0]})" if str(error) else "")
 
 
-def _decode(file: BinaryIO, name: str | Path, indices: bool, paper: Colour | None) -> Image:
+def _decode(file: BinaryIO, name: str | Path, paper: Colour | None) -> Image:
     """A file => HWC, upright, in sRGB."""
     found = tiff.planes(file, name)
     if found is None:
@@ -106,11 +101,9 @@ def _decode(file: BinaryIO, name: str | Path, indices: bool, paper: Colour | Non
             if pixels is None:
                 picture.load()
             # The tag may stand behind the pixels, and Pillow's TIFF reader turns them by itself: only now is it known.
-            orientation = _orientation(picture)
-            if indices and picture.mode == "P":
-                return upright(np.array(picture)[..., None], orientation)
+            orientation = orientation_of(picture)
             if pixels is None:
-                found = replace(_deep_png(file, picture) or _flat(name, picture), orientation=orientation)
+                found = replace(unpacked(file, name, picture), orientation=orientation)
             else:
                 found = Planes(pixels, False, picture.info.get("icc_profile"), orientation)
     return upright(in_srgb(name, found, paper), found.orientation)
@@ -144,12 +137,17 @@ def _check_floats(name: str | Path, image: Image) -> None:
         )
 
 
-def _orientation(picture: Pillow.Image) -> int:
+def orientation_of(picture: Pillow.Image) -> int:
     """The EXIF orientation, 1 to 8; broken metadata must not cost a picture whose pixels are whole."""
     try:
         return int(picture.getexif().get(ORIENTATION, 1) or 1)
     except UNREADABLE:
         return 1
+
+
+def unpacked(file: BinaryIO, name: str | Path, picture: Pillow.Image) -> Planes:
+    """The pixels of a loaded image in its own depth, not turned."""
+    return _deep_png(file, picture) or _flat(name, picture)
 
 
 def _flat(name: str | Path, picture: Pillow.Image) -> Planes:
@@ -276,8 +274,21 @@ def _header(path: str | Path) -> Header | None:
         return None
 
 
+def orientation(path: str | Path) -> int:
+    """The EXIF orientation of a file, 1 to 8; 1 where it has none or cannot be read. Only the header is read."""
+    try:
+        with Path(path).open("rb") as file:
+            with tiff.first_page(file) as page:
+                if page is not None:
+                    return tiff.orientation_of(page)
+            with opened(file, path) as picture:
+                return orientation_of(picture)
+    except (*UNREADABLE, CalcoError):
+        return 1
+
+
 def _upright_size(picture: Pillow.Image) -> tuple[int, int]:
     """Width and height once rotated; Pillow gives TIFF so, and a PNG would be unpacked to look behind its pixels."""
     looks = picture.format != "TIFF" and (picture.format != "PNG" or "exif" in picture.info)
     width, height = picture.size
-    return (height, width) if looks and _orientation(picture) >= 5 else (width, height)
+    return (height, width) if looks and orientation_of(picture) >= 5 else (width, height)

@@ -3,11 +3,14 @@
 import numpy as np
 
 from calco.errors import CalcoError
-from calco.images import PEAKS, Image, as_channels, as_dtype
+from calco.images import PEAKS, Image, as_channels
 from calco.images.arrays import in_strips
 from calco.pairs.colouring import grey_of
+from calco.pairs.encoding import stored_values
 from calco.pairs.erasing import erased, given_region
+from calco.pairs.mask_survey import read_mask, survey_array
 from calco.pairs.recipes import RecipeConfig, steps_of
+from calco.pairs.recognising import marks_of
 from calco.pairs.strokes import Bools
 from calco.pairs.types import generator
 
@@ -69,6 +72,15 @@ def transparency_tells(channels: int, recipe: RecipeConfig, in_channels: int, ba
     return (recipe.erase.mask_channel and channels == in_channels) or (channels in (2, 4) and background != "channel")
 
 
+def marked_in(path: str, recipe: RecipeConfig) -> Image:
+    """What a mask file marks for a model that learned `erase`, HW1 bool.
+
+    Raises:
+        CalcoError: When it cannot be read, or its values are not understood.
+    """
+    return given_region(read_mask(path), recipe.erase)[..., None]
+
+
 def region_of(mask: Image, shape: tuple[int, ...], recipe: RecipeConfig) -> Bools:
     """A mask as the caller has it => HW bool.
 
@@ -83,6 +95,6 @@ def region_of(mask: Image, shape: tuple[int, ...], recipe: RecipeConfig) -> Bool
     planes = mask if mask.ndim == 3 else mask[..., None]
     if planes.dtype == np.bool_:
         return np.asarray(planes.any(axis=2))
-    if planes.shape[2] == 1:  # numbers of classes or levels of grey: the whole tells which
-        return given_region(as_dtype(planes, np.uint8), recipe.erase)
-    return in_strips(lambda strip: given_region(as_dtype(strip, np.uint8), recipe.erase), planes)
+    planes = stored_values(planes)
+    encoding = marks_of(survey_array(planes)).encoding  # the whole mask tells which, its strips would not
+    return in_strips(lambda strip: given_region(strip, recipe.erase, encoding), planes)

@@ -11,9 +11,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from calco import images
+from calco.console import say, warn
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
+from calco.images.labels import read_labels
 from calco.inference.model import Translator
 from calco.inference.overlay import Overlay
 from calco.inference.working import (
@@ -25,11 +27,14 @@ from calco.inference.working import (
     Work,
     Worker,
     Written,
+    on_disk,
     shards_of,
     weights_digest,
     written_before,
 )  # fmt: skip
 from calco.pairs import remote
+from calco.pairs.mask_survey import MaskCounts, count_file, survey_masks
+from calco.pairs.recognising import areas_of, marks_of
 
 MANIFEST: Final = "translation.json"
 HERE: Final = Engine(jobs=1)
@@ -125,6 +130,8 @@ def translate(
     if masks is not None:
         made_by["masks"] = str(masks)
         jobs = _with_masks(jobs, str(masks), str(pictures))
+        work = replace(work, mask_encoding=_encoding(jobs))
+        worker.work = work
     if format != "folder":
         made_by |= {"format": format, "shard_pictures": shard_pictures}
     if base is not None:
@@ -336,6 +343,27 @@ def _with_masks(jobs: list[Job], masks: str, pictures: str) -> list[Job]:
         folder = Path(masks)
         by_name = {_stem(path.relative_to(folder).as_posix()): str(path) for path in images.list_pictures(folder)}
     return [job._replace(mask=by_name.get(_stem(job.name))) for job in jobs]
+
+
+def _encoding(jobs: list[Job]) -> str:
+    """Which values of the masks stand for what is to be redrawn, decided once over all of them.
+
+    Raises:
+        CalcoError: When their values are not understood.
+    """
+
+    def count(place: str) -> MaskCounts:
+        with on_disk(place) as path:
+            return count_file(read_labels(path))
+
+    survey = survey_masks([job.mask for job in jobs if job.mask], str, count, lambda _done: None)
+    if not survey.files:
+        return ""  # each job says what is wrong with its mask
+    found = marks_of(survey)
+    say(f"masks: {found.story}; {found.palette[-1][0]} is redrawn")
+    if not areas_of(survey, found.encoding)[1]:
+        warn("no mask marks anything, so nothing is redrawn; a mask is white, or opaque, where the image is redrawn")
+    return str(found.encoding)
 
 
 def _stem(name: str) -> str:

@@ -17,6 +17,7 @@ from calco import images
 from calco.errors import CalcoError
 from calco.files import digest
 from calco.images import Image
+from calco.images.arrays import in_strips
 from calco.images.strips import is_large, open_large
 from calco.inference.exported import is_exported
 from calco.inference.large import Drawing, Moved, draw
@@ -26,7 +27,9 @@ from calco.inference.overlay import Overlay
 from calco.inference.pumping import keep_large, pumped
 from calco.networks.machine import make_ready
 from calco.pairs import remote
-from calco.pairs.folders import read_mask
+from calco.pairs.encoding import encoding_of
+from calco.pairs.erasing import given_region
+from calco.pairs.mask_survey import read_mask
 from calco.pairs.recipes import steps_of
 from calco.pairs.tars import END, member_bytes, member_name
 from calco.pairs.types import generator
@@ -85,12 +88,14 @@ class Work:
         model: Where the model lies, or the model.
         digest: Of its weights, so that another one under the same name is not taken for it; empty for a loaded one.
         masked: Whether each picture needs its mask.
+        mask_encoding: Which values of the masks stand for what is to be redrawn; "" lets each mask tell.
         noise_seed: As in `translate`, and so are those that follow.
     """
 
     model: str | Translator
     digest: str
     masked: bool = False
+    mask_encoding: str = ""
     noise_seed: int | None = None
     native: bool = False
     make_input: bool = False
@@ -208,8 +213,12 @@ class Worker:
             raise CalcoError(
                 f"there is no mask for {job.name}; give it one of that name, all black if nothing is damaged"
             )
-        with _on_disk(job.mask) as mask:
-            return read_mask(mask)
+        with on_disk(job.mask) as path:
+            mask = read_mask(path)
+        if not self.work.mask_encoding:
+            return mask
+        encoding = encoding_of(self.work.mask_encoding)
+        return in_strips(lambda strip: given_region(strip, self.translator.info.recipe.erase, encoding), mask)
 
     def _draw(self, picture: Image, mask: Image | None, name: str) -> Image:
         """Translates a picture, or the input that is first made of it."""
@@ -231,7 +240,7 @@ class Worker:
 
     def _large(self, job: Job, keep: Callable[[Image | Drawing, Job, str], T]) -> T:
         """Reads, translates and keeps a large picture, strip by strip."""
-        with _on_disk(job.source) as source, open_large(source, background=self.background) as strips:
+        with on_disk(job.source) as source, open_large(source, background=self.background) as strips:
             if strips is None:
                 raise CalcoError(f"{job.source} has changed while it was read; call again")
             drawing = draw(
@@ -247,11 +256,11 @@ class Worker:
         """Translates in order; yields what was kept or went wrong."""
 
         def read(job: Job) -> tuple[Image, Image | None] | None:
-            with _on_disk(job.source) as source:
+            with on_disk(job.source) as source:
                 return None if self._takes_strips and is_large(source) else self._read(job, source)
 
         def kept(image: Image, job: Job) -> T:
-            with _on_disk(job.source) as source:
+            with on_disk(job.source) as source:
                 return keep(image, job, source)
 
         return pumped(
@@ -267,7 +276,7 @@ def _members(image: Image | Drawing, job: Job, source: str) -> dict[str, bytes]:
 
 
 @contextlib.contextmanager
-def _on_disk(place: str) -> Iterator[str]:
+def on_disk(place: str) -> Iterator[str]:
     """A file that lies elsewhere, on this disk."""
     if not remote.is_url(place):
         yield place

@@ -9,7 +9,9 @@ from PIL import ImageColor
 
 from calco.errors import CalcoError
 from calco.images import PEAKS, Image
-from calco.pairs.palettes import mask_to_indices, named_palette
+from calco.pairs.encoding import MaskEncoding, stored_values
+from calco.pairs.mask_survey import survey_array
+from calco.pairs.recognising import marks_of
 from calco.pairs.strokes import Bools
 
 KINDS: Final = ("masks", "boxes", "brush", "scratches", "stains")
@@ -142,10 +144,23 @@ def fill_colour(name: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-def given_region(mask: Image, config: EraseConfig) -> Bools:
-    """A mask that came with a picture (HW1 or HW3 `uint8`) => the pixels to erase, HW bool; grey is cut at half."""
-    white = mask_to_indices(mask, named_palette("binary")).astype(np.bool_)
-    return white if config.mask_erases == "white" else ~white
+def given_region(mask: Image, config: EraseConfig, encoding: MaskEncoding | None = None) -> Bools:
+    """The pixels to erase that a mask marks, HW bool.
+
+    Args:
+        mask: As `read_mask` gives it, or HW1 or HW3 `uint8`.
+        config: Tells whether white or black erases. Where a mask is transparent beside what it marks, what is opaque
+            erases, whatever its colour.
+        encoding: That was decided for all masks; None takes what this mask alone shows.
+
+    Raises:
+        CalcoError: When the mask has values that mark nothing known.
+    """
+    mask = stored_values(mask)
+    encoding = encoding or marks_of(survey_array(mask)).encoding
+    indices, _ = encoding.read(mask)
+    marked = np.asarray(indices > 0)
+    return marked if config.mask_erases == "white" or encoding.by == "alpha" else ~marked
 
 
 def erased(picture: Image, region: Bools, config: EraseConfig, rng: np.random.Generator) -> Image:

@@ -1,16 +1,13 @@
 """Folders of picture files as sources: photographs, halves side by side, parallel folders, pictures with masks."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
-
-import numpy as np
 
 from calco import images
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.pairs.layout import recognise
+from calco.pairs.mask_survey import read_mask
 from calco.pairs.sources import Item, Loader, Source, SourceConfig
 from calco.pairs.types import Picture, size_wh
 
@@ -63,27 +60,13 @@ def load_parallel(source: Source, item: Item) -> Picture:
 def load_masked(source: Source, item: Item) -> Picture:
     """The picture and its mask, which is brought to the picture's size."""
     image = _read(source, item.paths[0], 0)
-    mask = images.resize(read_mask(item.paths[1]), (image.shape[1], image.shape[0]), "nearest")
+    height, width = image.shape[:2]
+    mask = read_mask(item.paths[1])
+    if mask.shape[:2] == (width, height) != (height, width):
+        # Drawn on the stored pixels of a photograph that its EXIF turns: what turns the one turns the other.
+        mask = images.upright(mask, images.orientation(item.paths[0]))
+    mask = images.resize(mask, (width, height), "nearest")
     return Picture(image=image, mask=mask, key=item.key, group=item.group)
-
-
-def read_mask(path: str | Path) -> Image:
-    """A mask file => HW1 or HW3 `uint8`: the indices of a palette, else grey levels or colours as they stand."""
-    return as_mask(partial(images.read, path))
-
-
-def as_mask(read: Callable[..., Image]) -> Image:
-    """What a mask means; `read` reads it, with or without `indices`."""
-    mask = read(indices=True)
-    if mask.dtype == np.uint16 and int(mask.max()) < 256:
-        return mask.astype(np.uint8)  # class numbers that were saved with more room than they need
-    mask = images.as_dtype(mask, np.uint8)
-    if mask.shape[2] == 1 and int(mask.max()) == 1:
-        colours = images.luminance(images.as_dtype(read(), np.uint8))
-        # Some programs save black and white as a palette in the opposite order: there the colours tell.
-        if set(np.unique(colours)) == {0, 255}:
-            return colours
-    return mask
 
 
 LOADERS: Final[dict[str, Loader]] = {

@@ -1,18 +1,26 @@
 """Holes drawn at random, for the recipe `erase`: which pixels of a picture are taken away."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import Final, TypeAlias
 
 import cv2
 import numpy as np
 
 from calco import images
+from calco.console import warn
 from calco.errors import CalcoError
+from calco.images import Image
 from calco.pairs import strokes
+from calco.pairs.encoding import EncodingError
 from calco.pairs.erasing import EraseConfig
+from calco.pairs.mask_survey import MaskSurvey, read_mask, survey_files
+from calco.pairs.recognising import marks_of
 from calco.pairs.strokes import Bools
 
+_EXACT: Final = 8  # values of all strokes up to which the darker of two classes erases, however light it is
 MOST_SHAPES: Final = 10_000  # where a share is asked for: tiny shapes must not keep anybody waiting for ever
 
 
@@ -106,20 +114,46 @@ def _stroke(height: int, width: int, config: EraseConfig, rng: np.random.Generat
 def stroke_masks(folder: str) -> tuple[Bools, ...]:
     """The strokes of a folder, HW bool, cut to what they erase; read once per process.
 
+    What erases is decided once, over all files: what is opaque where the rest is transparent, else what is dark.
+
     Raises:
         CalcoError: When the folder is absent or holds no readable stroke.
     """
     paths = images.list_pictures(folder)
-    strokes = []
-    for path in paths:
-        erases = images.as_dtype(images.read(path, channels=1), np.uint8)[..., 0] < 128
-        if erases.any():
-            rows, columns = np.flatnonzero(erases.any(axis=1)), np.flatnonzero(erases.any(axis=0))
-            strokes.append(erases[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    if not paths:
+        raise CalcoError(f"erase masks: {folder} holds no picture; strokes are pictures, black where they erase")
+    survey = survey_files((str(path), str(path)) for path in paths)
+    reading = _stroke_reading(survey)
+    strokes, useless = [], dict(survey.unread)
+    for path in survey.files:
+        erases = reading(read_mask(path))
+        if erases.all() or not erases.any():
+            useless[path] = "everything is marked" if erases.any() else "nothing is marked"
+            continue
+        rows, columns = np.flatnonzero(erases.any(axis=1)), np.flatnonzero(erases.any(axis=0))
+        strokes.append(erases[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     if not strokes:
-        found = f"{len(paths)} pictures without a black pixel" if paths else "no picture"
-        raise CalcoError(f"erase masks: {folder} holds {found}; strokes are pictures, black where they erase")
+        name, reason = next(iter(useless.items()))
+        raise CalcoError(
+            f"erase masks: none of the {len(paths)} pictures of {folder} can be used; the first, {name}: {reason}; "
+            "strokes are black where they erase, or opaque on a transparent ground"
+        )
+    if useless:
+        named = "; ".join(f"{Path(name).name}: {reason}" for name, reason in list(useless.items())[:3])
+        warn(f"{len(useless)} of {len(paths)} strokes in {folder} are left out ({named})")
     return tuple(strokes)
+
+
+def _stroke_reading(survey: MaskSurvey) -> Callable[[Image], Bools]:
+    """What a set of strokes erases: opaque on transparent, else the darker of two values, else what is below half."""
+    encoding = None
+    with suppress(EncodingError):
+        encoding = marks_of(survey).encoding
+    if encoding is not None and encoding.by == "alpha":
+        return lambda mask: np.asarray(encoding.read(mask)[0] > 0)
+    if encoding is not None and encoding.by in ("number", "level") and len(survey.total) <= _EXACT:
+        return lambda mask: np.asarray(encoding.read(mask)[0] == 0)
+    return lambda mask: images.luminance(images.as_dtype(mask, np.uint8))[..., 0] < 128
 
 
 Draw: TypeAlias = Callable[[int, int, EraseConfig, np.random.Generator], Bools]

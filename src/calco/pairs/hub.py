@@ -5,7 +5,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +14,7 @@ from calco.files import explain
 from calco.images import Image
 from calco.pairs.curation import MAX_COMPARED, equal_parts
 from calco.pairs.declared import split_named
-from calco.pairs.folders import as_mask
+from calco.pairs.mask_survey import decode_mask
 from calco.pairs.parts import role_of
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
@@ -240,8 +239,7 @@ def load_row(source: Source, item: Item) -> Picture:
     mask: Image | None = None
     for other, other_name in others:
         if source.kind == "masks":
-            mask = as_mask(partial(images.decode, other, other_name))
-            mask = images.resize(mask, (image.shape[1], image.shape[0]), "nearest")
+            mask = images.resize(decode_mask(other, other_name), (image.shape[1], image.shape[0]), "nearest")
         else:
             partner = images.decode(other, other_name, channels=source.channels[1], background=source.background)
     return Picture(image=image, partner=partner, mask=mask, key=item.key, group=item.group)

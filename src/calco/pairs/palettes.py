@@ -19,7 +19,7 @@ Colour: TypeAlias = tuple[int, int, int]
 Palette: TypeAlias = tuple[tuple[str, Colour], ...]
 Indices: TypeAlias = npt.NDArray[np.uint8]
 
-UNLABELLED: Final = 255  # what VOC and Cityscapes write where nobody said what it is
+UNLABELLED: Final = 255  # what VOC and Cityscapes write where nobody labelled
 
 PALETTES: Final[dict[str, Palette]] = {
     "binary": (("background", (0, 0, 0)), ("object", (255, 255, 255))),
@@ -56,7 +56,7 @@ def named_palette(name: str) -> Palette:
     or is a JSON object from names to `"#rrggbb"` or `[r, g, b]`. The order of the classes is that of their indices.
 
     Args:
-        name: Of a built-in palette ("auto" is binary where nothing else was found out), a path, or classes such as
+        name: Of a built-in palette ("auto" is binary), a path, or classes such as
             "background #000000; person #ff0000".
 
     Raises:
@@ -178,34 +178,3 @@ def decode(image: Image, palette: Palette) -> Indices:
     # |p - c|^2 without |p|^2, which is the same for every class.
     distances = (colours**2).sum(axis=1) - 2 * pixels @ colours.T
     return np.asarray(distances.argmin(axis=2), np.uint8)
-
-
-def mask_to_indices(mask: Image, palette: Palette) -> Indices:
-    """A mask file's contents => class indices HW `uint8`.
-
-    Colours go to the nearest of the palette. One channel holds indices, or (two classes) grey levels cut at half.
-
-    Args:
-        mask: HW1 or HW3 `uint8`.
-        palette: The classes that are meant.
-
-    Raises:
-        CalcoError: When one channel holds numbers that are no class of the palette.
-    """
-    if mask.shape[2] == 3:
-        return decode(mask, palette)
-    numbers = mask[..., 0]
-    if len(palette) == 2:
-        return (numbers >= 128).astype(np.uint8) if numbers.max() > 1 else numbers.astype(np.uint8)
-    numbers = np.where(numbers == UNLABELLED, _unlabelled(palette), numbers)
-    if numbers.max() >= len(palette):
-        raise CalcoError(
-            f"the mask has class {int(numbers.max())}, the palette 0 to {len(palette) - 1}; choose another --palette"
-        )
-    return numbers.astype(np.uint8)
-
-
-def _unlabelled(palette: Palette) -> int:
-    """The class that pixels nobody labelled go to."""
-    names = [name for name, _ in palette]
-    return names.index("unlabelled") if "unlabelled" in names else 0

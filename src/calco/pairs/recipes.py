@@ -14,6 +14,7 @@ from calco.pairs.colouring import ColorizeConfig
 from calco.pairs.composite_config import CompositeConfig
 from calco.pairs.cutouts import check_cutouts, cutouts_of
 from calco.pairs.degrading import DegradeConfig
+from calco.pairs.encoding import PAINTED
 from calco.pairs.erasing import EraseConfig
 from calco.pairs.holes import stroke_masks
 from calco.pairs.palettes import PALETTES, named_palette, palette_for, written_out
@@ -190,9 +191,8 @@ def build_recipe(
             cannot run.
     """
     if made is not None:
-        return Chain(
-            replace(resolve(config, source_kind, made), recipe="segment" if draws_classes(made) else "aligned")
-        )
+        name = "segment" if draws_classes(made) else "aligned"
+        return Chain(replace(resolve(config, source_kind, made), recipe=name, mask_encoding=PAINTED))
     if config.recipe == "auto":
         config = resolve(config, source_kind)
     steps = steps_of(config.recipe)

@@ -1,14 +1,21 @@
 """How the recipe `segment` paints what is where: masks, outlines and boxes in the colours of a palette."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from calco.annotations.detections import Detections, Outline, outline_mask
 from calco.errors import CalcoError
 from calco.images import Image
-from calco.pairs.palettes import Indices, Palette, mask_to_indices, named_palette, paint
+from calco.pairs.encoding import PAINTED, MaskEncoding, encoding_of, painted_encoding
+from calco.pairs.mask_survey import survey_array
+from calco.pairs.palettes import Indices, Palette, named_palette, paint
+from calco.pairs.recognising import recognise_masks
 from calco.pairs.types import Picture
+
+AUTO: Final = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,28 +24,54 @@ class SegmentConfig:
 
     palette: str = "auto"
     """The colour of each class: binary, voc, facades, cityscapes, or a file with a line such as "person, #ff0000" for
-    each; auto takes the classes of the annotations, and binary for masks."""
+    each; auto takes the classes of the annotations, and those that the values of the masks show."""
 
     def __post_init__(self) -> None:
         named_palette(self.palette)
 
 
-def painted(picture: Picture, config: SegmentConfig) -> Image:
+def painted(
+    picture: Picture, config: SegmentConfig, mask_encoding: str = AUTO
+) -> tuple[Image, npt.NDArray[np.float32] | None]:
     """The picture's mask, or else its outlines and boxes, in the palette's colours: HW3 `uint8`.
 
+    Args:
+        picture: With a mask as its file has it, or with objects.
+        config: Names the palette.
+        mask_encoding: Of the mask, as of `RecipeConfig`; "auto" recognises this mask alone.
+
+    Returns:
+        The painted classes, and the weight of each pixel, HW `float32`: 0 where the mask is void; None without void.
+
     Raises:
-        CalcoError: When it has neither, or a class that the palette does not have.
+        CalcoError: When it has neither, or a class or value that the palette or the encoding does not have.
     """
     palette = named_palette(config.palette)
     height, width = picture.image.shape[:2]
     try:
         if picture.mask is not None:
-            return paint(mask_to_indices(picture.mask, palette), palette)
+            indices, void = encoding_for(picture.mask, mask_encoding, config.palette).read(picture.mask)
+            if void is not None and "unlabelled" in (names := [name for name, _ in palette]):
+                indices[void], void = names.index("unlabelled"), None
+            return paint(indices, palette), None if void is None else np.where(void, np.float32(0), np.float32(1))
         if picture.detections is not None:
-            return paint(class_indices(picture.detections, height, width, palette), palette)
+            return paint(class_indices(picture.detections, height, width, palette), palette), None
     except CalcoError as error:
         raise CalcoError(f"{picture.key}: {error}") from error
     raise CalcoError(f"{picture.key} has no mask, which the recipe segment needs; choose another --recipe")
+
+
+def encoding_for(mask: Image, mask_encoding: str, palette: str) -> MaskEncoding:
+    """The encoding of a mask: the one that was decided for its data set, or what the mask alone shows.
+
+    Raises:
+        CalcoError: When nothing was decided and the mask alone shows no classes.
+    """
+    if mask_encoding == PAINTED:
+        return painted_encoding(named_palette(palette))
+    if mask_encoding != AUTO:
+        return encoding_of(mask_encoding)
+    return recognise_masks(survey_array(mask), named_palette(palette), palette).encoding
 
 
 def class_indices(things: Detections, height: int, width: int, palette: Palette) -> Indices:

@@ -10,6 +10,7 @@ import numpy as np
 from calco.annotations.record import Problem
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
+from calco.pairs.mask_survey import MaskDecision
 from calco.pairs.recipes import RecipeConfig
 from calco.pairs.types import Picture, size_wh
 
@@ -123,6 +124,7 @@ class Source:
         classes: The names of what its annotations mark, without background.
         notes: Remarks on how it was put in order, a sentence each without its full stop.
         problems: What is wrong with annotations of pictures that are used all the same.
+        masks: What its masks were recognised as, once that was decided.
     """
 
     kind: str
@@ -140,6 +142,7 @@ class Source:
     classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=(), compare=False)
     problems: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
+    masks: MaskDecision | None = field(default=None, compare=False, repr=False)
 
     def load(self, item: Item) -> Picture:
         """Reads one item.

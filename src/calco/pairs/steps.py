@@ -13,9 +13,10 @@ from calco.pairs.colouring import ColorizeConfig, grey_of
 from calco.pairs.composite_config import CompositeConfig
 from calco.pairs.compositing import composed
 from calco.pairs.degrading import DegradeConfig, degraded
+from calco.pairs.encoding import PAINTED, encoding_of
 from calco.pairs.erasing import EraseConfig, erased, given_region
 from calco.pairs.holes import erased_region
-from calco.pairs.segmenting import SegmentConfig, painted
+from calco.pairs.segmenting import AUTO, SegmentConfig, encoding_for, painted
 from calco.pairs.sketching import SketchConfig, draw
 from calco.pairs.types import Pair, Picture
 
@@ -46,7 +47,13 @@ class RecipeConfig:
     composite: CompositeConfig = field(default_factory=CompositeConfig)
     """What the recipe composite pastes on photographs."""
 
+    mask_encoding: str = AUTO
+    """The values of the classes in mask files, in the order of the palette, such as "number 0 1 2; void 255", "colour
+    #000000 #ff0000" or "alpha transparent opaque"; auto decides once, from the values of all masks."""
+
     def __post_init__(self) -> None:
+        if self.mask_encoding not in (AUTO, PAINTED):
+            encoding_of(self.mask_encoding)
         names = [] if self.recipe == "auto" else steps_of(self.recipe)
         if self.erase.mask_channel and "erase" in names[:-1]:
             raise CalcoError(f"recipe {self.recipe!r}: with a mask channel, erase must stand last; put it there")
@@ -82,7 +89,8 @@ def erase(picture: Picture, config: RecipeConfig, rng: np.random.Generator) -> P
     if config.erase.kinds == ("given",):
         if picture.mask is None:
             raise CalcoError(f"{picture.key} has no mask, which --holes given needs; leave it out to draw holes")
-        region = given_region(picture.mask, config.erase)
+        encoding = None if config.mask_encoding == AUTO else encoding_for(picture.mask, config.mask_encoding, "binary")
+        region = given_region(picture.mask, config.erase, encoding)
     else:
         region = erased_region(whole.shape[0], whole.shape[1], config.erase, rng)
     holed = erased(whole, region, config.erase, rng)
@@ -105,17 +113,20 @@ def degrade(picture: Picture, config: RecipeConfig, rng: np.random.Generator) ->
 
 
 def segment(picture: Picture, config: RecipeConfig, _rng: np.random.Generator) -> Pair:
-    """The picture in, its mask (or outlines, or boxes) painted in the palette out (HW3 `uint8`)."""
+    """The picture in, its mask (or outlines, or boxes) painted in the palette out (HW3 `uint8`); void has weight 0."""
+    target, weight = painted(picture, config.segment, config.mask_encoding)
+    if weight is not None and picture.weight is not None:
+        weight = weight * picture.weight
     return Pair(
-        input=picture.image, target=painted(picture, config.segment), key=picture.key, group=picture.group,
-        weight=picture.weight, region=picture.region,
+        input=picture.image, target=target, key=picture.key, group=picture.group,
+        weight=picture.weight if weight is None else weight, region=picture.region,
     )  # fmt: skip
 
 
 def composite(picture: Picture, config: RecipeConfig, rng: np.random.Generator) -> Pair:
     """The photograph with cut-outs pasted on it in, what is visible of them painted in the palette out."""
     scene = composite_picture(picture, config.composite, rng)
-    target = painted(scene, config.segment)
+    target, _ = painted(scene, config.segment)
     return Pair(input=scene.image, target=target, key=picture.key, group=picture.group)
 
 

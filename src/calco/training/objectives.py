@@ -62,7 +62,7 @@ def generator_gan_loss(config: ObjectiveConfig, fake: Tensor, weight: Tensor) ->
 def weighted(losses: Tensor, weight: Tensor) -> Tensor:
     """The mean of losses N, 1, h, w under a map N, 1, H, W that is averaged to their size."""
     weight = F.interpolate(weight, losses.shape[-2:], mode="area")
-    return (losses * weight).sum() / weight.sum()
+    return (losses * weight).sum() / weight.sum().clamp(min=1e-6)  # void pixels weigh nothing
 
 
 def pixel_loss(config: ObjectiveConfig, drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:

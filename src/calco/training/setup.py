@@ -9,7 +9,8 @@ from calco.networks import GeneratorConfig, build_discriminator, build_generator
 from calco.pairs.dataset import PairDataset
 from calco.pairs.erasing import PER_PICTURE, fill_colour
 from calco.pairs.opening import open_source
-from calco.pairs.recipes import RecipeConfig, build_recipe, draws_classes, recipe_title, resolve, steps_of
+from calco.pairs.recipes import RecipeConfig, build_recipe, draws_classes, recipe_title, steps_of
+from calco.pairs.settling import settled
 from calco.pairs.splits import split_items
 from calco.runs.data import RunData, whole_path, whole_paths
 from calco.training.config import TrainConfig
@@ -45,7 +46,7 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
         # The split stands, however many films are added to the folder later.
         chosen: Literal["block", "film"] = "block" if any(item.when for item in source.items) else "film"
         config = replace(config, source=replace(config.source, film_groups=chosen))
-    recipe_config = resolve(config.recipe, source.kind, source.recipe, source.classes)
+    source, recipe_config = settled(source, config.recipe)
     if config.keep.best_by == "iou" and not draws_classes(recipe_config):
         raise CalcoError(
             f"--best-by iou counts the pixels of classes, and the recipe {recipe_title(recipe_config.recipe)} paints "

@@ -44,7 +44,8 @@ def validate(
             else:
                 undefined.setdefault(name, []).append(pair.key)
         if palette and counts is not None:
-            ours, theirs = (decode(as_channels(image, 3), palette) for image in (output, pair.target))
+            counted = np.ones(pair.target.shape[:2], np.bool_) if pair.weight is None else pair.weight > 0
+            ours, theirs = (decode(as_channels(image, 3), palette)[counted] for image in (output, pair.target))
             counts += confusion(ours, theirs, len(palette))
         if number in sampled:
             triples.append((pair.input, output, pair.target))

@@ -14,7 +14,7 @@ from calco.detection.boxes import iou
 from calco.detection.sliding.classifier import BACKGROUND
 from calco.errors import CalcoError
 from calco.images import Image
-from calco.pairs.palettes import mask_to_indices, named_palette
+from calco.pairs.erasing import EraseConfig, given_region
 from calco.pairs.sources import Item, Source
 from calco.pairs.types import Picture, generator
 
@@ -55,7 +55,7 @@ def things_in(picture: Picture) -> Detections:
         return picture.detections
     if picture.mask is None:
         raise CalcoError(f"{picture.key} has neither boxes nor a mask; --examples needs annotated pictures")
-    parts = (mask_to_indices(picture.mask, named_palette("binary")) > 0).astype(np.uint8)
+    parts = given_region(picture.mask, EraseConfig()).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(parts, connectivity=8)
     kept = [stats[place] for place in range(1, count) if stats[place][4] >= _LEAST_PART * parts.size]
     boxes = np.array([[x, y, x + w, y + h] for x, y, w, h, _ in kept], np.float32).reshape(-1, 4)

@@ -101,7 +101,7 @@ def _annotated(
     masks = {}
     if scenes is not None:
         picture = composite_picture(picture, scenes.composite, rng, split=item.split)
-        masks = {f"{MASKS}.png": images.encode(painted(picture, scenes.segment), ".png")}
+        masks = {f"{MASKS}.png": images.encode(painted(picture, scenes.segment)[0], ".png")}
     if picture.detections is None:
         raise CalcoError(f"{picture.key} has neither boxes nor outlines; name them with --annotations")
     ending, data = _without_loss(picture.image)

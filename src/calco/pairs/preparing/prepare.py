@@ -27,6 +27,7 @@ from calco.pairs.preparing.config import PrepareConfig
 from calco.pairs.preparing.making import Job, in_order, outcomes
 from calco.pairs.preparing.writing import Lot, clear, read_part, write_groups, write_part
 from calco.pairs.recipes import Recipe, build_recipe, resolve
+from calco.pairs.settling import settled
 from calco.pairs.sources import Source
 from calco.pairs.splits import split_items
 from calco.records import to_record
@@ -63,13 +64,14 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
     """
     source = _open(config)
     say(source.summary())
-    config, recipe = _recipe(config, source)
+    source, config, recipe = _recipe(config, source)
     source = noted(source, config.recipe.composite) if config.composes else source
     lots = _lots(config, source)
     side = JitterConfig(size=max(1, config.size), resize=config.size, fit=config.fit)
     job = Job(
-        source=replace(source, items=()), recipe=recipe, scenes=config.recipe if config.composes else None, fit=side,
-        side=config.size, variants=config.variants, seed=config.seed, format=config.written,
+        source=replace(source, items=(), masks=None), recipe=recipe,
+        scenes=config.recipe if config.composes else None, fit=side, side=config.size, variants=config.variants,
+        seed=config.seed, format=config.written,
     )  # fmt: skip
     place = config.out if remote.is_url(config.out) else str(make_folder(config.out))
     with remote.locked(place, "calco prepare"):
@@ -109,20 +111,20 @@ def _open(config: PrepareConfig) -> Source:
     return open_source(config.pictures, config.source)
 
 
-def _recipe(config: PrepareConfig, source: Source) -> tuple[PrepareConfig, Recipe | None]:
-    """The configuration with a concrete recipe, and what makes the pairs; None where none are made."""
+def _recipe(config: PrepareConfig, source: Source) -> tuple[Source, PrepareConfig, Recipe | None]:
+    """The source with what its masks mean, the concrete configuration, and what makes pairs; None where none are."""
     if config.annotated:
         if config.recipe.recipe == "composite":
             recipe = resolve(config.recipe, source.kind)
             check_cutouts(recipe.composite)
-            return replace(config, recipe=recipe), None
+            return source, replace(config, recipe=recipe), None
         if config.recipe.recipe != "auto":
             raise CalcoError(
                 f"{config.written} keeps pictures as they are; leave --recipe out, or take another --format"
             )
-        return config, None
-    recipe = resolve(config.recipe, source.kind, source.recipe, source.classes)
-    return replace(config, recipe=recipe), build_recipe(recipe, source.kind, source.recipe)
+        return source, config, None
+    source, recipe = settled(source, config.recipe)
+    return source, replace(config, recipe=recipe), build_recipe(recipe, source.kind, source.recipe)
 
 
 def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
