@@ -10,7 +10,6 @@ from calco.checking.survey import Wanted, look
 from calco.errors import CalcoError
 from calco.pairs.annotated import image_digest
 from calco.pairs.opening import open_source
-from calco.pairs.palettes import named_palette
 from calco.pairs.sources import Item, Source
 from calco.pairs.splits import split_items
 from calco.pairs.types import fraction
@@ -70,7 +69,7 @@ def _copies(source: Source, items: Sequence[Item], info: "DetectorInfo") -> set[
         training = split_items(trained.items, info.split)["train"]
     except CalcoError:
         return set()  # it is not what it was
-    wanted = Wanted(named_palette("auto"))
+    wanted = Wanted()
     facts = [
         replace(look(each, wanted, item), key=f"{side}{item.key}")
         for side, each, chosen in (("t", trained, training), ("s", source, items))
