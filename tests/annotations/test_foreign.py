@@ -43,6 +43,9 @@ FILES: dict[str, tuple[str, str | bytes]] = {
     "tfrecord": ("train.tfrecord", b"\x00\x01"),
     "mat": ("boxes.mat", b"MATLAB 5.0"),
     "parquet": ("data.parquet", b"PAR1"),
+    "hugging face": ("metadata.jsonl", '{"file_name": "im0.png", "objects": {"bbox": [[1, 2, 3, 4]]}}\n'),
+    "icdar": ("gt_im0.txt", "10,10,50,10,50,30,10,30,STOP\n"),
+    "named corners": ("im0.txt", "Gun 12.5 10.0 40.0 50.0\n"),
     "prodigy": ("p.jsonl", '{"image": "im0.png", "spans": [], "_input_hash": 3}\n'),
 }
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from annotations.sets import FORMATS as SETS
+from annotations.sets import Ways
 from calco import CalcoError, images
 from calco.annotations.reading import read_annotations
 from calco.pairs.mask_survey import read_mask
@@ -129,7 +131,13 @@ ANNOTATIONS = {
     "labelme": ("img0.json", json.dumps(LABELME, indent=1)),
     "yolo": ("img0.txt", "0 0.25 0.375 0.3 0.5\n1 0.1 0.1 0.4 0.1 0.4 0.4\n"),
     "corners": ("img0.txt", "2\n2 3 12 15\n20 4 30 20\n"),
-}
+    "described": ("data.yaml", "kpt_shape: [2, 2]\nnames: {0: cat, 1: dog}\ntrain: images\nval: images/img1.png\n"),
+} | {
+    form: (Path(name).name, text.replace("im", "img").replace("imgage", "image"))
+    for form in ("CVAT XML for images", "CreateML JSON", "VGG Image Annotator", "VGG Image Annotator.csv", "DOTA text",
+                 "Label Studio JSON", "CSV of boxes", "KITTI text", "Supervisely JSON", "BDD100K JSON")
+    for name, text in sorted(SETS[form](Ways()).items())[:1]
+}  # fmt: skip
 
 
 def _annotated(folder: Path) -> Iterator[Subject]:
@@ -140,7 +148,10 @@ def _annotated(folder: Path) -> Iterator[Subject]:
         labels.mkdir()
         path = labels / name
         path.write_text(text)
-        if form in ("voc", "labelme", "yolo", "corners"):
+        if form == "described":
+            for number in range(2):
+                (labels / f"img{number}.txt").write_text("0 .5 .5 .2 .2 .4 .4 .5 .5\n")
+        if form in ("voc", "labelme", "yolo", "corners", "DOTA text", "KITTI text", "Supervisely JSON"):
             (labels / name.replace("0", "1")).write_text(text.replace("img0", "img1"))
         config = SourceConfig(source="annotations", annotations=str(labels))
         yield Subject(f"{form}, read", path, lambda labels=labels, seen=seen: read_annotations(labels, seen))

@@ -116,6 +116,34 @@ def test_one_file_of_annotations_a_split(tmp_path: Path, files: tuple[str, ...],
     assert splits(tmp_path) == {"train": names(*range(6)), "val": names(6, 7, 8), "test": names(9, 10)}
 
 
+def split_csv(sides: dict[int, str]) -> str:
+    rows = "".join(f"im{n:02d}.png,gun,5,5,25,20,{side}\n" for n, side in sides.items())
+    return f"filename,class,xmin,ymin,xmax,ymax,split\n{rows}"
+
+
+def split_cvat(sides: dict[int, str]) -> str:
+    size = f'width="{WIDTH}" height="{HEIGHT}"'
+    box = '<box label="gun" xtl="5" ytl="5" xbr="25" ybr="20"/>'
+    images_ = (f'<image name="im{n:02d}.png" subset="{side}" {size}>{box}</image>' for n, side in sides.items())
+    return f"<annotations>{''.join(images_)}</annotations>"
+
+
+def split_coco(sides: dict[int, str]) -> str:
+    content = json.loads(coco(list(sides)))
+    for entry in content["images"]:
+        entry["split"] = sides[entry["id"]]
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(("name", "write"), [("a.csv", split_csv), ("a.xml", split_cvat), ("a.json", split_coco)])
+def test_annotations_that_name_the_split_of_each_image(tmp_path: Path, name: str, write) -> None:
+    sides = dict(enumerate(["train"] * 6 + ["Validation"] * 3 + ["TEST"] * 2))
+    for number in sides:
+        image(tmp_path / f"im{number:02d}.png", number)
+    text(tmp_path / name, write(sides))
+    assert splits(tmp_path) == {"train": names(*range(6)), "val": names(6, 7, 8), "test": names(9, 10)}
+
+
 def test_image_sets_of_voc(tmp_path: Path) -> None:
     for number in range(10):
         image(tmp_path / "JPEGImages" / f"im{number:02d}.png", number)

@@ -40,6 +40,7 @@ class _Image:
 
     name: str
     size_wh: Size
+    split: str = ""
     things: list[Thing] = field(default_factory=list)
     lost: int = 0
 
@@ -93,7 +94,7 @@ def read(path: Path, into: Gathering) -> tuple[str, ...]:
             reason = f"it has no annotation, and {astray:,} annotations of the file belong to no image"
             into.note(f"{path}, {image.name}", "incomplete", f"{reason}; the image is left out", image.name)
             continue
-        into.add(image.name, image.things, file=path, said=image.size_wh, lost=image.lost)
+        into.add(image.name, image.things, file=path, said=image.size_wh, lost=image.lost, split=image.split)
     return tuple(dict.fromkeys(names.values()))
 
 
@@ -110,7 +111,7 @@ def _images(listed: list[Any], path: Path, into: Gathering) -> dict[str, _Image]
             said = int(number(entry.get("width") or 0)), int(number(entry.get("height") or 0))
             key, name = identity(entry["id"]), str(entry["file_name"])
             if key not in found:
-                found[key] = _Image(name, said)
+                found[key] = _Image(name, said, str(entry.get("split") or ""))
             elif found[key].name != name:
                 twice.add(key)
                 into.note(f"{path}, images[{i}]", "no picture", f"its id {key} is that of {found[key].name}; left out")

@@ -48,6 +48,7 @@ class Columns:
         box: The four columns of the box.
         order: What these four are.
         size: Columns of the image's width and height, or none.
+        split: Column of the image's use, or None.
         group: Column that marks groups and crowds, or None.
         shares: Whether the box is in shares of width and height.
         delimiter: What stands between two cells.
@@ -59,6 +60,7 @@ class Columns:
     box: tuple[int, ...]
     order: Order = "corners"
     size: tuple[int, ...] = ()
+    split: int | None = None
     group: int | None = None
     shares: bool = False
     delimiter: str = ","
@@ -71,6 +73,7 @@ class _Image:
 
     things: list[Thing] = field(default_factory=list)
     said: Size | None = None
+    split: str = ""
     lost: int = 0
 
 
@@ -98,6 +101,7 @@ def find_columns(text: str) -> Columns | None:
         box=tuple(map(names.index, found)),
         order="corners" if found in _CORNERS else "sized",
         size=tuple(map(names.index, next(sizes, ()))),
+        split=_first(names, ("split", "subset", "set", "usage", "partition")),
         group=_first(names, ("isgroupof", "iscrowd", "difficult")),
         shares="imageid" in names and found == _CORNERS[0],
         delimiter=delimiter,
@@ -143,7 +147,9 @@ def read(path: Path, into: Gathering) -> set[str]:
     except csv.Error as error:
         raise CalcoError(f"{path}, line {rows.line_num}: {error}; export it again") from error
     for name, image in found.items():
-        into.add(name, image.things, file=path, said=image.said, shares=columns.shares, lost=image.lost)
+        into.add(
+            name, image.things, file=path, said=image.said, shares=columns.shares, lost=image.lost, split=image.split
+        )
     return {thing.label for image in found.values() for thing in image.things}
 
 
@@ -154,6 +160,8 @@ def _take(row: list[str], columns: Columns, where: str, into: Gathering, found: 
         into.note(where, "no picture", "it names no image; left out")
         return
     image = found.setdefault(name, _Image())
+    if columns.split is not None and columns.split < len(row):
+        image.split = row[columns.split].strip()
     cells = [row[place].strip() if place < len(row) else "" for place in columns.box]
     if not any(cells):
         return  # nothing is in the image

@@ -8,7 +8,6 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from calco import images
 from calco.annotations.gathering import Gathering, Thing
 from calco.annotations.geometry import Polygon, ellipse, rotated
 from calco.annotations.parsing import MALFORMED, class_name, number, numbers, plainly
@@ -40,11 +39,13 @@ def read(path: Path, into: Gathering) -> set[str]:
         for i, shape in enumerate((each for each in entry if each.tag != "tag"), 1):
             where = f", image {name}, shape {i}"
             try:
+                if shape.tag == "mask":
+                    into.check_claim(name, path, said)
                 things.append(_thing(shape, where, said))
             except MALFORMED as error:
                 lost += 1
                 into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", name)
-        into.add(name, things, file=path, said=said, lost=lost)
+        into.add(name, things, file=path, said=said, lost=lost, split=entry.get("subset") or "")
         labels |= {thing.label for thing in things}
     return labels
 
@@ -84,8 +85,6 @@ def _attribute(shape: ElementTree.Element, name: str) -> float:
 def _runs(shape: ElementTree.Element, size_wh: Size) -> Runs:
     """Return the mask, whose runs go through the rows of its box and begin with the background."""
     left, top, width, height = (int(_attribute(shape, name)) for name in ("left", "top", "width", "height"))
-    if not 0 < size_wh[0] * size_wh[1] <= images.MAX_PIXELS:
-        raise CalcoError("a mask needs the width and height of an image that can be read")
     if min(left, top, width - 1, height - 1) < 0 or left + width > size_wh[0] or top + height > size_wh[1]:
         raise CalcoError(f"its mask of {width}x{height} at {left}, {top} leaves the image of {size_wh[0]}x{size_wh[1]}")
     counts = numbers([number(part) for part in (shape.get("rle") or "").split(",")]).astype(np.int64)

@@ -70,6 +70,7 @@ class Gathering:
     def add(
         self, name: str, things: Sequence[Thing], *, file: Path, said: Size | None = None, shares: bool = False,
         number: int | None = None, by_number: bool = False, address: str = "", lost: int = 0,
+        split: str = "",
     ) -> None:  # fmt: skip
         """Take what was written about an image, correct what can be corrected, and leave out the rest.
 
@@ -84,6 +85,7 @@ class Gathering:
             address: Where the image can be got.
             lost: Number of its objects that could not be understood, each of which has been noted. An image that lost
                 all its objects to errors is left out: nobody said that nothing is in it.
+            split: What the file says of the image's use.
         """
         where = str(file) if number is None else f"{file}, line {number + 1}"
         picture: Path | None = None
@@ -108,7 +110,7 @@ class Gathering:
             reason = f"none of its {dropped + lost} objects could be used, which does not mean that nothing is in it"
             self.note(where, "incomplete", f"{reason}; the image is left out", name)
             return
-        record = replace(record, picture=picture, number=number, address=address, where=where)
+        record = replace(record, picture=picture, number=number, address=address, where=where, split=split)
         try:
             for goal in filter(None, (said, size)):
                 record = record.at(*goal)
@@ -117,6 +119,18 @@ class Gathering:
             return
         rank = self.pictures.closeness(picture, written, file) if self.pictures and picture else (0, 0, 0)
         self._keep(record, rank)
+
+    def check_claim(self, name: str, file: Path, said: Size) -> None:
+        """Refuse a size at which a mask is to be unpacked, if the image is far smaller.
+
+        Raises:
+            CalcoError: If no image of that size is read, or the image that is there has less than a hundredth of it.
+        """
+        path = self.pictures.find(name, file)[0] if self.pictures else None
+        size = images.header_size_wh(path) if path else None
+        most = min(images.MAX_PIXELS, 100 * size[0] * size[1]) if size else images.MAX_PIXELS
+        if not 0 < said[0] * said[1] <= most:
+            raise CalcoError(f"its mask needs an image of {said[0]}x{said[1]} pixels, which this is not")
 
     def _keep(self, record: Record, rank: Closeness) -> None:
         """Keep one record an image: the one whose name fits best, then one with boxes, then the first."""

@@ -37,10 +37,15 @@ def read(path: Path, into: Gathering) -> set[str]:
         size = int(number(content["imageWidth"])), int(number(content["imageHeight"]))
     except MALFORMED:
         size = None
+    named = str(content.get("imagePath") or "")
+    own = into.pictures and into.pictures.find(path.stem, path)[0]
+    name = path.stem if own or not named else named
     things: dict[object, Thing] = {}
     lost = 0
     for i, shape in enumerate(content["shapes"]):
         try:
+            if size and shape.get("shape_type") == "mask":
+                into.check_claim(name, path, size)
             thing = _thing(shape, f", shapes[{i}]", size)
             group = shape.get("group_id")
             key = i if group is None else (thing.label, str(group))
@@ -53,9 +58,7 @@ def read(path: Path, into: Gathering) -> set[str]:
             if not (whole.polygons and thing.polygons):
                 things[i] = thing  # only polygons can be parts
             whole.polygons += thing.polygons
-    named = str(content.get("imagePath") or "")
-    own = into.pictures and into.pictures.find(path.stem, path)[0]
-    into.add(path.stem if own or not named else named, list(things.values()), file=path, said=size, lost=lost)
+    into.add(name, list(things.values()), file=path, said=size, lost=lost)
     return {thing.label for thing in things.values()}
 
 

@@ -54,6 +54,7 @@ class Record:
         picture: The file, where it is known.
         where: The file that said it.
         also: Other files that said something of it, which is not used.
+        split: What the file says of its use, such as "train" or "validation"; empty where it says nothing.
         number: The line it came from, counted from 0, of JSON lines.
         address: Where the picture can be got, of JSON lines.
     """
@@ -65,6 +66,7 @@ class Record:
     picture: Path | None = None
     where: str = ""
     also: tuple[str, ...] = ()
+    split: str = ""
     number: int | None = None
     address: str = ""
 

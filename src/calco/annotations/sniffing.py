@@ -54,6 +54,10 @@ FOREIGN: Final = {
     "mat": Foreign("a file of MATLAB", "export it as COCO or CSV"),
     "parquet": Foreign("a table in Parquet", "name the folder as a data set of the hub, or export it as CSV"),
     "prodigy": Foreign("Prodigy's JSON lines", "export it as COCO"),
+    "hugging face": Foreign("the metadata of a Hugging Face data set", "export it as COCO"),
+    "icdar": Foreign("ICDAR's lines of corners and text", "convert it to YOLO text with four corners, or COCO"),
+    "named corners": Foreign("lines of a class and corners in pixels", "write the count of boxes first, then lines of "
+                             "xmin ymin xmax ymax class"),
 }  # fmt: skip
 """By their keys, the formats that are recognised to be named."""
 
@@ -146,6 +150,7 @@ def _foreign_json(head: str) -> str | None:
         "darwin": {"item", "bounding_box"} <= keys or ({"annotations", "dataset", "image"} <= keys and "slots" in keys),
         "sagemaker": "source-ref" in keys,
         "prodigy": {"spans", "_input_hash"} <= keys,
+        "hugging face": {"file_name", "objects", "bbox"} <= keys and not keys & {"images", "annotations"},
         "coco results": first == "[" and {"image_id", "bbox"} <= keys and not keys & {"file_name", "image", "name"},
     }
     return next((key for key, fits in signs.items() if fits), None)
@@ -226,14 +231,16 @@ def _foreign_lines(path: Path, lines: list[str]) -> str | None:
         return "wider"
     named = [line.split() for line in lines]
     if all(len(each) in (5, 6) and not _are_numbers(each[:1]) and _are_numbers(each[1:5]) for each in named):
-        return "named yolo"
+        return "named corners" if any(number(word) > 2 for each in named for word in each[1:5]) else "named yolo"
+    if len(cells) >= 9 and _are_numbers(cells[:8]) and not _are_numbers(cells[8:9]) and path.suffix.lower() == ".txt":
+        return "icdar"
     return None
 
 
 _SNIFFERS: Final[dict[str, Callable[[str], str | None]]] = {
     ".xml": _sniff_xml,
     ".json": _sniff_json,
-    ".jsonl": _sniff_json,
+    ".jsonl": lambda head: "jsonlines" if _sniff_json(head) == "jsonlines" else None,
     ".txt": _sniff_text,
     ".csv": _sniff_csv,
 }

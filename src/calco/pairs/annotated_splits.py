@@ -1,7 +1,7 @@
 """Splits that a data set with annotations declares: in data.yaml, in lists of images, or by the names of its files.
 
-The first that declares one counts: YOLO's data.yaml; lists such as train.txt or ImageSets/Main/val.txt; files of
-annotations such as instances_train.json; folders such as train2017.
+The first that declares one counts: YOLO's data.yaml; lists such as train.txt or ImageSets/Main/val.txt; what the
+annotations say of each image; files of annotations such as instances_train.json; folders such as train2017.
 """
 
 import os
@@ -52,6 +52,9 @@ def with_declared_splits(
     if lists := find_lists(root.rstrip("/") or "/", paths, texts):
         own = {item.key: item.split for item in in_folders}
         return *listed([replace(item, split=own.get(item.key)) for item in items], lists), (remark(lists),)
+    by_entry = [replace(item, split=split_named(record.split)) for item, record in zip(items, records, strict=True)]
+    if len({item.split for item in by_entry} - {None}) > 1:
+        return *settled(by_entry, "of no split in the annotations"), ("the splits are those that the annotations name",)
     by_file = [replace(item, split=_of_files(record)) for item, record in zip(items, records, strict=True)]
     if len({item.split for item in by_file} - {None}) > 1:
         files = sorted({os.path.basename(record.where) for record in records if _of_files(record)})
