@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -133,7 +134,7 @@ ANNOTATIONS = {
     "corners": ("img0.txt", "2\n2 3 12 15\n20 4 30 20\n"),
     "described": ("data.yaml", "kpt_shape: [2, 2]\nnames: {0: cat, 1: dog}\ntrain: images\nval: images/img1.png\n"),
 } | {
-    form: (Path(name).name, text.replace("im", "img").replace("imgage", "image"))
+    form: (re.sub(r"im(?=\d)", "img", Path(name).name), re.sub(r"im(?=\d)", "img", text))
     for form in ("CVAT XML for images", "CreateML JSON", "VGG Image Annotator", "VGG Image Annotator.csv", "DOTA text",
                  "Label Studio JSON", "CSV of boxes", "KITTI text", "Supervisely JSON", "BDD100K JSON")
     for name, text in sorted(SETS[form](Ways()).items())[:1]

@@ -14,6 +14,7 @@ from calco.annotations.parsing import class_name, number, read_text
 from calco.errors import CalcoError
 
 _MOST_BYTES: Final = 1 << 22  # the names of 100,000 classes; a larger file describes no data set
+_OTHER_LISTS: Final = ("labels.txt", "class_names.txt", "names.txt", "obj_names.txt")
 _MOST_KEYPOINTS: Final = 1000
 _SPLITS: Final = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
@@ -40,7 +41,7 @@ class DataYaml:
 def find_data_yaml(folder: Path, top: Path) -> tuple[DataYaml, ...]:
     """Read the files in a folder and above it, up to `top`, that describe labels: the nearest first.
 
-    Files are `*.yaml`, `*.yml`, `classes.txt` and `*.names`, in capitals or not.
+    Files are `*.yaml`, `*.yml`, `classes.txt`, `*.names` and `labels.txt`, in capitals or not.
 
     Raises:
         CalcoError: If one of them is damaged.
@@ -65,6 +66,7 @@ def _candidates(folder: Path) -> list[Path]:
         [path for path in paths if path.suffix.lower() in (".yaml", ".yml")],
         [path for path in paths if path.name.lower() == "classes.txt"],
         [path for path in paths if path.suffix.lower() == ".names"],
+        [path for path in paths if path.name.lower() in _OTHER_LISTS],
     ]
     return [path for kind in kinds for path in kind]
 

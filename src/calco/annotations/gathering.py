@@ -117,7 +117,7 @@ class Gathering:
         except CalcoError as error:
             self.note(where, "other size", f"{error}; left out", name)
             return
-        rank = self.pictures.closeness(picture, written, file) if self.pictures and picture else (0, 0, 0)
+        rank = self.pictures.closeness(picture, written, file) if self.pictures and picture else (0, 0, 0, 0)
         self._keep(record, rank)
 
     def check_claim(self, name: str, file: Path, said: Size) -> None:

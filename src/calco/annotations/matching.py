@@ -13,7 +13,7 @@ from calco.annotations.record import Record
 _UPLOADED: Final = re.compile(r"(?i)^[0-9a-f]{8}-(?=.)")
 
 
-Closeness: TypeAlias = tuple[int, int, int]
+Closeness: TypeAlias = tuple[int, int, int, int]
 
 
 class Pictures:
@@ -62,13 +62,14 @@ class Pictures:
         return best[0], ""
 
     def closeness(self, path: Path, name: str, near: Path) -> Closeness:
-        """Rank how well an image fits a name: by the name itself, then by the folders that they share."""
+        """Rank how well an image fits a name: by the name itself, then by their folders."""
         named = _parts(name)
         words = {plain(part) for part in (*named.parts, *near.parts, *near.stem.split("_"))}
         folders = {plain(part) for part in path.parent.parts}
         same = named.name in (path.name, path.stem)
         alike = plain(named.name) in (plain(path.name), plain(path.stem))
-        return same + alike, len(words & folders), -len({plain(part) for part in named.parts[:-1]} - folders)
+        strange, apart = ({plain(part) for part in parts} - folders for parts in (named.parts[:-1], near.parent.parts))
+        return same + alike, len(words & folders), -len(strange), -len(apart)
 
     def numbered(self, number: int) -> tuple[Path | None, str]:
         """The picture of a number, or why there is none."""

@@ -64,7 +64,10 @@ _READERS: Final[dict[str, Reader]] = {
     "createml": createml.read, "via": via.read, "labelstudio": labelstudio.read, "supervisely": supervisely.read,
     "bdd": bdd.read, "csv": csv_boxes.read, "dota": dota.read, "kitti": kitti.read, "corners": corners.read,
 }  # fmt: skip
-_NO_LABELS: Final = frozenset({"classes.txt", "labels.txt", "notes.txt", "predefined_classes.txt", "readme.txt"})
+_NO_LABELS: Final = frozenset({
+    "classes.txt", "labels.txt", "notes.txt", "predefined_classes.txt", "readme.txt",
+    "class_names.txt", "names.txt", "obj_names.txt",
+})  # fmt: skip
 _SPLIT_LIST: Final = re.compile(r"(?i)(train|val|valid|validation|test|trainval)[0-9]*\.txt")  # files, not labels
 _TEXTS: Final = ("dota", "kitti", "corners", "yolo")  # formats whose files look alike from outside
 _AN_IMAGE: Final = (*_TEXTS, "voc", "labelme", "supervisely")  # formats with one file an image

@@ -106,7 +106,18 @@ def parse_xml(path: Path) -> ElementTree.Element:
     except (expat.ExpatError, LookupError, ValueError) as error:
         place = f"line {parser.ErrorLineNumber}, column {parser.ErrorColumnNumber + 1}"
         reason = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else error
-        raise CalcoError(f"{path}, {place}: broken XML ({reason}); mend it or export it again") from error
+        remedy = "correct it or export it again"
+        if reason == expat.errors.XML_ERROR_INVALID_TOKEN and not _is_utf8(path):
+            remedy = "save it as UTF-8, or declare its encoding in its first line"
+        raise CalcoError(f"{path}, {place}: broken XML ({reason}); {remedy}") from error
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        path.read_bytes().decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def write_voc(

@@ -175,11 +175,16 @@ def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
     faults = Counter(problem.fault for problem in found.problems if problem.fault not in COSTS_A_PICTURE)
     notes = []
     if faults:
-        first = next(problem for problem in found.problems if problem.fault in faults)
+        # What is wrong with the whole set counts more than a slip.
+        order = sorted(found.problems, key=lambda problem: problem.fault not in ("unit", "order"))
+        first = next(problem for problem in order if problem.fault in faults)
         counted = ", ".join(f"{count} {fault}" for fault, count in faults.most_common())
         notes.append(f"boxes were mended or left out ({counted}), such as {first}".removesuffix("."))
     if empty := sum(not len(record.things) for record in records):
         notes.append(f"{empty} pictures have nothing in them")
+    boxes = sum(len(record.things) for record in records)
+    if boxes and boxes == sum(0 if r.things.ignored is None else int(r.things.ignored.sum()) for r in records):
+        notes.append(f"all {boxes:,} boxes are crowds or difficult, which are neither learned nor scored")
     return (*notes, "if the pictures alone are meant: --source photographs")
 
 
