@@ -210,7 +210,7 @@ def test_what_is_left_out_is_told_with_its_reason(pictures: Path, tmp_path: Path
     assert set(done.manifest.left_out) == {"empty", "hollow", "cut"}
     table = left_out_table(done.manifest.left_out)
     reasons, counts, names = (list(column.cells) for column in table.columns)
-    assert (reasons[0], counts[0], names[0]) == (
+    assert (str(reasons[0]), str(counts[0]), str(names[0])) == (
         "cannot read ...: the file is empty; replace or remove it",
         "2",
         "empty, hollow",
@@ -254,11 +254,66 @@ def test_another_configuration_is_refused_until_overwritten(
     assert contents(anew.folder) == contents(run(pictures, tmp_path / "beside", **change).folder)
 
 
-def test_pictures_that_changed_are_not_mixed_with_those_from_before(pictures: Path, make: Make, tmp_path: Path) -> None:
+def test_images_that_were_added_are_not_mixed_with_those_from_before(
+    pictures: Path, make: Make, tmp_path: Path
+) -> None:
     run(pictures, tmp_path / "out")
     make("p/new.png")
     with pytest.raises(CalcoError, match="differs: pictures"):
         run(pictures, tmp_path / "out")
+
+
+@pytest.mark.parametrize("keep_time", [False, True])
+def test_a_part_whose_images_were_replaced_is_made_anew(
+    pictures: Path, make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], keep_time: bool
+) -> None:
+    first = run(pictures, tmp_path / "out")
+    chosen = min(pictures.rglob("*.png"))
+    status = chosen.stat()
+    images.write(chosen, 255 - images.read(chosen))
+    if keep_time:  # another length tells then
+        assert chosen.stat().st_size != status.st_size
+        os.utime(chosen, ns=(status.st_atime_ns, status.st_mtime_ns))
+    capsys.readouterr()
+    again = run(pictures, tmp_path / "out")
+    said = capsys.readouterr().err
+    assert "is made anew" in said
+    assert "is not the image that it was made of" in said
+    assert again.manifest.digest != first.manifest.digest
+    assert 0 < again.kept < sum(first.manifest.counts.values())
+    assert contents(again.folder) == contents(run(pictures, tmp_path / "beside").folder)
+
+
+def test_images_that_are_only_touched_or_moved_are_kept(pictures: Path, tmp_path: Path) -> None:
+    first = run(pictures, tmp_path / "out")
+    for path in pictures.rglob("*.png"):
+        os.utime(path, (1, 1))
+    again = run(pictures, tmp_path / "out")
+    assert again.kept == sum(first.manifest.counts.values())
+    pictures.rename(tmp_path / "moved")
+    assert run(tmp_path / "moved", tmp_path / "out").kept == again.kept
+
+
+@pytest.mark.parametrize("format", ["webdataset", "side-by-side", "parallel"])
+@pytest.mark.parametrize("how", ["one bit", "cut", "gone"])
+def test_a_part_that_is_damaged_is_made_anew(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], format: Any, how: str
+) -> None:
+    first = run(pictures, tmp_path / "out", format=format)
+    whole = contents(first.folder)
+    pattern = "train-000000.tar" if format == "webdataset" else "**/*.png"
+    chosen = min(first.folder.glob(pattern))
+    data = bytearray(chosen.read_bytes())
+    data[len(data) // 2] ^= 1
+    chosen.write_bytes(data if how == "one bit" else b"")
+    if how == "gone":
+        chosen.unlink()
+    capsys.readouterr()
+    again = run(pictures, tmp_path / "out", format=format)
+    assert "is made anew" in capsys.readouterr().err
+    assert again.kept < sum(first.manifest.counts.values())
+    assert contents(again.folder) == whole
+    assert again.manifest == first.manifest
 
 
 def test_overwriting_leaves_what_is_not_ours(pictures: Path, tmp_path: Path) -> None:

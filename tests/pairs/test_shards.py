@@ -24,6 +24,7 @@ from calco.pairs.opening import open_source
 from calco.pairs.preparing.config import PrepareConfig
 from calco.pairs.preparing.prepare import prepare
 from calco.pairs.recipes import RecipeConfig, build_recipe
+from calco.pairs.samples import PARTS
 from calco.pairs.shards import looks_like_shards
 from calco.pairs.sources import SourceConfig
 from calco.pairs.tars import key_of, member_name
@@ -277,14 +278,18 @@ def test_a_shard_that_is_cut_short_costs_its_own_pairs_alone(shards: Path) -> No
     assert equal({item.key: source.load(item) for item in source.items}, {i.key: whole[i.key] for i in source.items})
 
 
-def test_a_damaged_picture_in_a_shard_is_told_when_it_is_read(shards: Path) -> None:
+@pytest.mark.parametrize("part", ["input", "target"])
+def test_a_damaged_pair_in_a_shard_is_reported_when_it_is_read(shards: Path, part: str) -> None:
     source = open_source(shards)
-    item = source.items[0]
+    item, others = source.items[0], source.items[1:]
+    whole = {other.key: source.load(other) for other in others}
+    start, size = item.place[2 * PARTS.index(part) :][:2]
     data = bytearray(Path(item.paths[0]).read_bytes())
-    data[item.place[0] : item.place[0] + 30] = bytes(30)
+    data[start + size - 5] ^= 1  # in the checksum of the last chunk, which decoders do not look at
     Path(item.paths[0]).write_bytes(data)
-    with pytest.raises(CalcoError, match=r"cannot read .*\.tar: .*not a picture"):
+    with pytest.raises(CalcoError, match=rf"\.tar: {item.key} is not as it was written: damaged, or replaced"):
         source.load(item)
+    assert equal({other.key: source.load(other) for other in others}, whole)
 
 
 def test_a_shard_that_was_removed_is_told(shards: Path) -> None:
@@ -297,7 +302,8 @@ def test_a_shard_that_was_removed_is_told(shards: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"version": 2}, "newer format 2; update Calco"),
+        ({"version": 3}, "newer format 3; update Calco"),
+        ({"version": 1}, "older format 1.*--overwrite"),
         ({"version": "x"}, "not written by calco prepare"),
         ({"channels": "three"}, "channels"),
         (None, "is damaged"),

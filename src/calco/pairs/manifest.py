@@ -16,7 +16,7 @@ from calco.records import from_record
 Format: TypeAlias = Literal["webdataset", "side-by-side", "parallel", "coco", "voc", "yolo"]
 FORMATS: Final[tuple[str, ...]] = get_args(Format)
 
-VERSION: Final = 1
+VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 INDEX: Final = "index"
 SETTINGS: Final = f"{INDEX}/settings.json"
@@ -34,12 +34,14 @@ class PairPlace:
         digest: Sixteen hex digits of the contents of the picture's own files.
         members: What there is of it ("input.png", "json", ...): the first byte in the tar file and how many; or, for
             other formats, its files and the first sixteen hex digits of their SHA-256.
+        checksum: The first sixteen hex digits of the SHA-256 of its members, one after the other.
     """
 
     key: str
     group: str
     digest: str
     members: dict[str, tuple[int, int] | str]
+    checksum: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +156,11 @@ def _loaded(place: str, build: Callable[[dict[str, Any]], T]) -> T:
         version = record.get("version", 0) if isinstance(record, dict) else 0
         if isinstance(version, int) and version > VERSION:
             raise CalcoError(f"{place} is of the newer format {version}; update Calco: pip install --upgrade calco")
+        if isinstance(version, int) and 0 < version < VERSION:
+            raise CalcoError(
+                f"{place} is of the older format {version}, and this version reads {VERSION}; prepare the pairs anew: "
+                "calco prepare ... --overwrite"
+            )
         if not isinstance(record, dict) or version != VERSION:
             raise CalcoError(
                 f"{place} was not written by calco prepare; remove it to have the tar files read as they are"

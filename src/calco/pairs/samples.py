@@ -15,7 +15,7 @@ from calco.pairs.tars import Member, members, sample_of
 
 PARTS: Final = ("input", "target", "weight", "region", "json")
 """What a pair consists of. `Item.place` holds the first byte and the length of each in this order, 0 0 for what there
-is not, and last its digest as a number, 0 where nobody has told it."""
+is not, then its digest and its checksum as numbers, 0 where nobody has told them."""
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Found:
 
 def put_pair(
     found: Found, key: str, group: str, place: str, split: str | None,
-    members: dict[str, "tuple[int, int] | str"], digest: str, length: int | None,
+    members: dict[str, "tuple[int, int] | str"], digest: str, length: int | None, checksum: str = "",
 ) -> str:  # fmt: skip
     """Adds a pair; returns why it cannot be, or nothing."""
     spans = {kind.partition(".")[0]: span for kind, span in members.items() if not isinstance(span, str)}
@@ -38,9 +38,9 @@ def put_pair(
         return f"its {hollow[0]} is empty"
     if length is not None and max(start + size for start, size in spans.values()) > length:
         return f"{place} ends before it does; copy the tar file anew"
-    known = re.fullmatch("[0-9a-f]{16}", digest)
+    marks = (int(mark, 16) if re.fullmatch("[0-9a-f]{16}", mark) else 0 for mark in (digest, checksum))
     flat = [number for part in PARTS for number in spans.get(part, (0, 0))]
-    found.items.append(Item(key, group, (place,), split, (*flat, int(digest, 16) if known else 0)))
+    found.items.append(Item(key, group, (place,), split, (*flat, *marks)))
     return ""
 
 

@@ -155,7 +155,9 @@ def _add_indexed(found: Found, index: Index, place: str) -> None:
     """The pairs of a tar file that `calco prepare` wrote."""
     length = None if remote.is_url(place) else remote.size(place)  # elsewhere, reading tells
     for pair in index.pairs:
-        if problem := put_pair(found, pair.key, pair.group, place, index.split, pair.members, pair.digest, length):
+        if problem := put_pair(
+            found, pair.key, pair.group, place, index.split, pair.members, pair.digest, length, pair.checksum
+        ):
             found.left_out[pair.key] = problem
 
 
@@ -200,16 +202,26 @@ class _Bytes:
         item: Which pair.
 
     Raises:
-        CalcoError: When the tar file cannot be read, or ends before the pair does.
+        CalcoError: When the tar file cannot be read, ends before the pair does, or holds other bytes than were written.
     """
 
     def __init__(self, source: Source, item: Item) -> None:
         self.source, self.item = source, item
-        numbers = item.place[:-1]
+        numbers = item.place[:-2]
         self.spans = {part: numbers[2 * i : 2 * i + 2] for i, part in enumerate(PARTS) if numbers[2 * i + 1]}
         self.first = min(start for start, _ in self.spans.values())
         last = max(start + size for start, size in self.spans.values())
         self.data = remote.read(item.paths[0], self.first, last - self.first)
+        self._check(item.place[-1])
+
+    def _check(self, checksum: int) -> None:
+        """Compares the bytes with what was written; PNG and TIFF themselves do not show every damage."""
+        members = b"".join(self[part] for part in sorted(self.spans, key=lambda part: self.spans[part]))
+        if checksum and int(hashlib.sha256(members).hexdigest()[:16], 16) != checksum:
+            raise CalcoError(
+                f"{self.item.paths[0]}: {self.item.key} is not as it was written: damaged, or replaced; copy it "
+                "anew, or let the calco prepare that wrote it run again"
+            )
 
     def __getitem__(self, part: str) -> bytes:
         start, size = self.spans[part]
@@ -253,7 +265,7 @@ def load_pair(source: Source, item: Item) -> Picture:
 
 def digest_of(source: Source, item: Item) -> str:
     """That of the picture's own files where the index tells it, else that of the pair."""
-    if item.place[-1]:
-        return f"{item.place[-1]:016x}"
+    if item.place[-2]:
+        return f"{item.place[-2]:016x}"
     data = _Bytes(source, item)
     return hashlib.sha256(b"".join(data[part] for part in ("input", "target") if part in data.spans)).hexdigest()[:16]

@@ -25,9 +25,9 @@ def keep(folder: Path, part: str, records: Sequence[Record]) -> bytes:
     return _kept(folder, part).read_bytes()
 
 
-def is_kept(folder: Path, part: str) -> bool:
-    """Whether that was noted."""
-    return _kept(folder, part).is_file()
+def kept_records(folder: Path, part: str) -> bytes:
+    """What was noted; nothing where nothing was."""
+    return _kept(folder, part).read_bytes() if _kept(folder, part).is_file() else b""
 
 
 def forget(folder: Path, part: str) -> None:

@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from calco import __version__
-from calco.console import bar, say
+from calco.console import bar, say, warn
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
@@ -24,8 +24,9 @@ from calco.pairs.opening import open_source
 from calco.pairs.preparing.annotating import write_annotations
 from calco.pairs.preparing.composing import noted, spread, tell_crowded
 from calco.pairs.preparing.config import PrepareConfig
+from calco.pairs.preparing.kept import kept_part
 from calco.pairs.preparing.making import Job, in_order, outcomes
-from calco.pairs.preparing.writing import Lot, clear, read_part, write_groups, write_part
+from calco.pairs.preparing.writing import Lot, clear, write_groups, write_part
 from calco.pairs.recipes import Recipe, build_recipe, resolve
 from calco.pairs.settling import settled
 from calco.pairs.sources import Source
@@ -76,7 +77,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
     place = config.out if remote.is_url(config.out) else str(make_folder(config.out))
     with remote.locked(place, "calco prepare"):
         _begin(place, config, _settings(config, source))
-        parts = {lot.part: index for lot in lots if (index := read_part(place, lot, config.written))}
+        parts = _kept(place, lots, config.written, source)
         kept = sum(len(index.pairs) for index in parts.values())
         parts |= _make(place, job, [lot for lot in lots if lot.part not in parts], config, progress=progress)
         _sweep(place)  # what dead workers left half written
@@ -92,6 +93,22 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
             write_groups(Path(place), indexes)
         remote.write(remote.joined(place, MANIFEST), as_json(manifest, indent=2))
     return Prepared(place if remote.is_url(place) else Path(place), manifest, kept)
+
+
+def _kept(place: str, lots: list[Lot], format: str, source: Source) -> dict[str, Index]:
+    """The parts that earlier calls wrote and that are still what they were; why others are not is reported."""
+
+    def look(lot: Lot) -> tuple[Index | None, str]:
+        return kept_part(place, lot.part, lot.items, format, source)
+
+    kept: dict[str, Index] = {}
+    with ThreadPoolExecutor() as pool:  # what takes its time is reading and hashing
+        for lot, (index, reason) in zip(lots, pool.map(look, lots), strict=True):
+            if index is not None:
+                kept[lot.part] = index
+            elif reason:
+                warn(f"{lot.part} is made anew: {reason}")
+    return kept
 
 
 def _open(config: PrepareConfig) -> Source:
@@ -147,11 +164,13 @@ def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
 
 
 def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:
-    """What decides the pairs, but not where anything lies; two works of the same settings may be one."""
+    """What decides the pairs, but not where anything lies; two works of the same settings may be one.
+
+    What the images hold is compared part by part: see `kept_part`.
+    """
     seen = hashlib.sha256()
     for item in source.items:
-        sizes = [os.path.getsize(path) if os.path.isfile(path) else -1 for path in item.paths]
-        seen.update(repr((item.key, item.group, item.split, item.place, sizes)).encode("utf-8", "backslashreplace"))
+        seen.update(repr((item.key, item.group, item.split, item.place)).encode("utf-8", "backslashreplace"))
     settings = {"version": VERSION, "calco": __version__, "format": config.written, "recipe": to_record(config.recipe)}
     if config.composes:
         settings["cutouts"] = cutouts_digest(cutouts_of(config.recipe.composite))
@@ -252,7 +271,8 @@ def _parts_elsewhere(
 def _part(place: str, job: Job, lot: Lot) -> Index:
     """A part, made and written; as it stands there already when a worker died after writing it."""
     made = (outcome for item in lot.items for outcome in outcomes(job, [item]))
-    return read_part(place, lot, job.format) or write_part(place, lot, job.format, made, lambda: None)
+    kept, _ = kept_part(place, lot.part, lot.items, job.format, job.source)
+    return kept or write_part(place, lot, job.format, made, lambda: None)
 
 
 def _manifest(config: PrepareConfig, source: Source, indexes: list[Index]) -> Manifest:

@@ -18,7 +18,8 @@ from calco.files import atomic_write, explain, make_folder
 from calco.pairs import remote
 from calco.pairs.curation import GROUPS
 from calco.pairs.manifest import INDEX, Index, PairPlace, as_json, load_index
-from calco.pairs.preparing.annotating import PICTURES, forget, is_kept, keep, remove_annotations, written_beside
+from calco.pairs.preparing.annotating import PICTURES, forget, keep, remove_annotations, written_beside
+from calco.pairs.preparing.kept import stamp_of, stamp_place
 from calco.pairs.preparing.making import Made, Outcome
 from calco.pairs.sources import Item
 from calco.pairs.tars import END, member_bytes, member_name
@@ -54,7 +55,10 @@ class _Written:
 
     def add(self, made: Made, members: dict[str, tuple[int, int] | str]) -> None:
         """Notes a pair."""
-        self.pairs.append(PairPlace(key=made.key, group=made.group, digest=made.digest, members=members))
+        checksum = hashlib.sha256(b"".join(made.files.values())).hexdigest()[:16]
+        self.pairs.append(
+            PairPlace(key=made.key, group=made.group, digest=made.digest, members=members, checksum=checksum)
+        )
         self.channels = max(self.channels[0], made.channels[0]), max(self.channels[1], made.channels[1])
 
 
@@ -75,6 +79,7 @@ def write_part(folder: str, lot: Lot, format: str, outcomes: Iterator[Outcome], 
         CalcoError: When the disk or the permissions do not allow it; what was whole before stays.
     """
     done = _Written()
+    stamp = stamp_of(lot.items)  # before they are read: what changes later is noticed
     if format == "webdataset":
         _write_tar(folder, lot, done, outcomes, advance)
     else:
@@ -83,6 +88,7 @@ def write_part(folder: str, lot: Lot, format: str, outcomes: Iterator[Outcome], 
         part=lot.part, split=lot.split, bytes=done.bytes, sha256=done.total.hexdigest(), channels=done.channels,
         pairs=tuple(done.pairs), left_out=done.left_out,
     )  # fmt: skip
+    remote.write(stamp_place(folder, lot.part), stamp)
     remote.write(remote.joined(folder, f"{INDEX}/{lot.part}.json"), as_json(index))
     return index
 
@@ -162,21 +168,6 @@ def _put(path: Path, data: bytes, part: str) -> None:
         raise explain(error, path, "write") from error
 
 
-def read_part(folder: str, lot: Lot, format: str) -> Index | None:
-    """The index of a part that was written before and is still whole; None when it must be written."""
-    try:
-        index = load_index(folder, lot.part)
-        if index is None or not index.pairs:
-            return index
-        if format != "webdataset":
-            names = [name for pair in index.pairs for name in pair.members]
-            whole = all(Path(folder, name).is_file() for name in names)
-            return index if whole and (format not in PICTURES or is_kept(Path(folder), lot.part)) else None
-        return index if remote.size(remote.joined(folder, f"{lot.part}.tar")) == index.bytes else None
-    except (CalcoError, OSError):
-        return None
-
-
 def write_groups(folder: Path, indexes: Iterable[Index]) -> None:
     """Notes which files belong together, as whoever reads the folder will name them; nothing where none do.
 
@@ -215,6 +206,7 @@ def clear(folder: Path, format: str) -> None:
                 if not Path(name).is_absolute():
                     (folder / name).unlink(missing_ok=True)
             forget(folder, path.stem)
+            Path(stamp_place(str(folder), path.stem)).unlink(missing_ok=True)
             path.unlink()
         except OSError as error:
             raise explain(error, path, "remove") from error
