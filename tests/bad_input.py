@@ -77,7 +77,8 @@ def answer(bad: Bad, room: Path) -> tuple[int, str, str]:
             return code, said.strip().splitlines()[-1].removeprefix("calco: "), said
         if bad.command.startswith("crime"):
             rejects = csv.DictReader(Path("crime.rechazos.csv").read_text(encoding="utf-8").splitlines())
-            return code, "; ".join(map(left_out, rejects)), said
+            notes = [line.removeprefix("note: ") for line in said.splitlines() if line.startswith("note: ")]
+            return code, "; ".join([*map(left_out, rejects), *notes]), said
         if bad.command.startswith("translate"):
             return code, said.strip().splitlines()[-1].removeprefix("note: "), said
         report = json.loads(Path("page/check.json").read_text())

@@ -260,3 +260,30 @@ def test_what_is_collected_can_be_loaded(web: Web, tmp_path: Path) -> None:
     for name in ("datacrim.csv", "datacrim.parquet"):
         done = load(LoadConfig(datacrim=str(tmp_path / name), to=str(tmp_path / "crime.duckdb")))
         assert (done.sources[0].read, done.sources[0].loaded) == (ROWS, ROWS)
+
+
+def test_no_file_and_no_remark_holds_a_password(web: Web, tmp_path: Path) -> None:
+    def secret(page: str) -> str:
+        address = web.put(page, whole(PLAIN) if "id=1" in page else status(404))
+        return address.replace("http://", "http://ana:cr%2Fet@")
+
+    for number in "12":
+        secret(f"/csv?id={number}&token=hidden")
+    done = collected(secret("/csv?id={id}&token=hidden"), tmp_path, ids=("1", "2"))
+    assert re.search(r"\(http://ana:\*\*\*@127.0.0.1:\d+/csv\?id=2&token=\*\*\*\)", done.left_out["2"])
+    journal = (tmp_path / "collected.jsonl").read_text()
+    assert not any(word in journal for word in ("cr/et", "cr%2Fet", "hidden"))
+    again = collected(secret("/csv?id={id}&token=hidden"), tmp_path, ids=("1",))
+    assert again.kept == 1
+
+
+@pytest.mark.parametrize("begins", [b"<html><!--", b"<html><a ", b"<html><body>"])
+def test_a_page_without_an_end_of_line_or_a_tag_is_left_out(web: Web, tmp_path: Path, begins: bytes) -> None:
+    with pytest.raises(CalcoError, match="more than 1,048,576 characters; it must be CSV"):
+        collected(web.put("/csv", whole(begins + b"x" * 3_000_000 + b"</html>")), tmp_path)
+
+
+def test_no_csv_of_a_collection_holds_a_formula(web: Web, tmp_path: Path) -> None:
+    page = f"{HEADER}\n2019,1,=A1,@B,C,LIMA,LIMA,ATE\n"
+    collected(web.put("/csv", whole(page.encode())), tmp_path)
+    assert "2019,1,'=A1,'@B,C,LIMA,LIMA,ATE" in (tmp_path / "datacrim.csv").read_text()

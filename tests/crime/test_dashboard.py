@@ -121,6 +121,34 @@ def test_the_tables_of_the_page_are_those_of_the_files(opened: Any, cube: Cube) 
         assert csv_on_page(opened, name)[1:] == list(csv.reader(io.StringIO(csv_of(name, cube))))[1:], name
 
 
+def test_names_are_shown_as_they_are_and_no_csv_holds_a_formula(browser: Any, cube: Cube, tmp_path: Path) -> None:
+    """Charts take <b>, <a> and entities for markup, and spreadsheets run what begins with "="."""
+    nasty = "=<a href='https://example.org'>x</a><b>y</b>&lt;\u2028</script><!--"
+    lists = {
+        key: [f"{nasty} {n}" for n, _ in enumerate(cube[key])] for key in ("kinds", "weapons", "ages", "occupations")
+    }
+    named = {key: [[f"{nasty} {name}", at] for name, at in cube[key]] for key in ("specifics", "modalities")}
+    places = {level: [[key, f"{nasty} {name}"] for key, name in rows] for level, rows in cube["places"].items()}
+    generics = [f"{nasty} {name}" for name in cube["generics"]]
+    changed = {**cube, **lists, **named, "places": places, "generics": generics}
+    file = tmp_path / "page.html"
+    file.write_text(page(changed), encoding="utf-8")
+    tab = tab_of(browser, file, "light")
+    try:
+        assert tab.said == []
+        assert tab.locator("svg.main-svg a").count() == 0
+        assert tab.locator("svg.main-svg tspan[style*=bold]").count() == 0
+        assert f"{lists['kinds'][0]}" in tab.locator("#plot-kinds svg.main-svg").first.text_content()
+        for name in CHARTS:
+            assert all(cell[:1] != "=" for row in csv_on_page(tab, name) for cell in row), name
+            assert "\n=" not in csv_of(name, changed)
+            assert ",=" not in csv_of(name, changed)
+        assert csv_on_page(tab, "kinds")[1][0] == f"'{lists['kinds'][0]}"
+        assert csv_on_page(tab, "kinds")[1:] == list(csv.reader(io.StringIO(csv_of("kinds", changed))))[1:]
+    finally:
+        tab.close()
+
+
 def notes(tab: Any) -> dict[str, str]:
     """What stands below the titles of charts whose source knows nothing of a filter that is set, to be seen."""
     return {

@@ -88,14 +88,13 @@ def foreign(sources: Path, tmp_path: Path) -> Path:
         held.execute('CREATE TABLE kept AS SELECT * FROM "Robos_Lima"; DROP TABLE "Robos_Lima"')
         held.execute(
             f"""CREATE VIEW "Robos_Lima" AS
-            SELECT * REPLACE ((SELECT content FROM read_text('{secret}')) AS "Tipo_Arma") FROM kept"""
+            SELECT * REPLACE ((SELECT content FROM read_text('{secret}')) AS "Tipo_Arma") FROM kept
+            WHERE (SELECT size FROM read_text('{secret}')) > 0"""
         )
     return path
 
 
-@pytest.mark.parametrize(
-    "verb", ["query weapons --format csv", "dashboard --out page.html", "chart kinds --out charts"]
-)
+@pytest.mark.parametrize("verb", ["query weapons --format csv", "dashboard --out page.html", "chart kinds", "forecast"])
 def test_a_view_in_a_foreign_database_reads_no_file(
     verb: str, foreign: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

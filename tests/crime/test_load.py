@@ -3,11 +3,13 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from calco import CalcoError
 from calco.cli import main
+from calco.crime.batches import COLUMNS
 from calco.crime.database import connect, duckdb_path
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, Loaded, load
@@ -277,3 +279,38 @@ def test_no_csv_holds_a_formula(sources: Path, tmp_path: Path, monkeypatch: pyte
 def test_a_column_is_renamed_to_one_of_ours(sources: Path, tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match="there is no column 'DISTRIT'; ours are FECHA"):
         load(config(sources, tmp_path / "a.duckdb", columns=("BARRIO=DISTRIT",)))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"datacrim": "a.parquet", "encoding": "utf-8"}, "--encoding and --separator are of CSV files"),
+        ({"robberies": "a.xlsx", "separator": ";"}, "--encoding and --separator are of CSV files"),
+        ({"robberies": "a.csv", "kinds": "b.csv", "sheets": ("MAYO",)}, "--sheets names sheets of a workbook"),
+        ({"datacrim": "a.csv", "keep_several": True}, "--keep-several is of robberies"),
+    ],
+)
+def test_an_option_that_nothing_heeds_is_refused(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(CalcoError, match=told):
+        LoadConfig(**options)
+
+
+def test_a_renamed_column_that_is_not_there_is_reported(sources: Path, tmp_path: Path) -> None:
+    done = load(config(sources, tmp_path / "a.duckdb", columns=("BARRIO=DISTRITO",)))
+    assert f"{sources / 'robberies.csv'}: it has no column 'BARRIO', which --columns names" in done.remarks
+
+
+@pytest.mark.parametrize(("column", "value"), [("Distrito", ["ATE"]), ("Numero", [1]), ("Modalidad", {"a": 1})])
+def test_nested_columns_of_a_parquet_file_are_refused(column: str, value: Any, tmp_path: Path) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    row = dict(zip(COLUMNS, (2019, 1, "P", "R", "A", "LIMA", "LIMA", "ATE"), strict=True))
+    pq.write_table(pa.table({name: [cell] for name, cell in {**row, column: value}.items()}), tmp_path / "a.parquet")
+    with pytest.raises(CalcoError, match=f"the column '{column}' holds .*; it must hold texts or numbers"):
+        load(LoadConfig(datacrim=str(tmp_path / "a.parquet"), to=str(tmp_path / "a.duckdb")))
+
+
+def test_a_rejected_row_leaves_no_crime_behind(tmp_path: Path) -> None:
+    header = "Año,Numero,Generica,Especifica,Modalidad,Departamento,Provincia,Distrito\n"
+    (tmp_path / "a.csv").write_text(f"{header}2019,x,BAD,BAD,BAD,LIMA,LIMA,ATE\n2019,1,P,R,A,LIMA,LIMA,ATE\n")
+    load(LoadConfig(datacrim=str(tmp_path / "a.csv"), to=str(tmp_path / "a.duckdb")))
+    assert [row[2] for row in contents(tmp_path / "a.duckdb")["Modalidad_Crimen"]] == ["A"]

@@ -142,7 +142,7 @@ def test_merged_cells_give_their_value_to_each_row(tmp_path: Path) -> None:
     assert [row[4] for row in done.rows] == [date(2016, 12, 3)] * 3 + [date(2017, 1, 5)]
     assert {row[1] for row in done.rows} == {150110}
     assert remarks == [
-        f"{path}, sheet ENERO: merged cells give their value to each of their rows (2 ranges)",
+        f"{path}, sheet ENERO: merged cells give their value to each of their rows (ranges: 2)",
         f"{path}, sheet ENERO: rows above the names of the columns are not used (1)",
     ]
 

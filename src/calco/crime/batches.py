@@ -84,8 +84,12 @@ def _parquet(path: str | Path, columns: Columns) -> Iterator[Batch]:
 
     try:
         with Path(path).open("rb") as source:
-            names = pq.read_schema(source).names
+            schema = pq.read_schema(source)
+            names = schema.names
             places = columns.checked(names, str(path))
+            if nested := [name for name, place in places.items() if pa.types.is_nested(schema.field(place).type)]:
+                held = schema.field(places[nested[0]]).type
+                raise CalcoError(f"{path}: the column {nested[0]!r} holds {held}; it must hold texts or numbers")
             wanted = [names[place] for place in places.values()]
             file = pq.ParquetFile(source, read_dictionary=[names[places[name]] for name in TEXTS])
             first = 1

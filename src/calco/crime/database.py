@@ -71,19 +71,19 @@ def connect(url: str, *, read_only: bool = True, memory: str = "", threads: int 
     path = duckdb_path(url)
     if path is not None:
         _check_file(path, read_only=read_only)
-        with told(url):
+        with database_errors(url):
             return _duckdb(ibis, path, read_only=read_only, memory=memory, threads=threads)
     parts = _parts(url)
     if parts.scheme == "sqlite":
         file = Path(unquote(parts.netloc + parts.path))
         _check_file(file, read_only=read_only)
-        with told(url):
+        with database_errors(url):
             return _sqlite(ibis, file)
     if parts.scheme in _MARIADB_SCHEMES:
         return _mariadb(ibis, url, parts)
     # Ibis takes "+" in a password for a space, and leaves %40 in a user's name as it stands.
     login = {"user": parts.username, "password": parts.password} if parts.scheme in _POSTGRES_SCHEMES else {}
-    with told(url):
+    with database_errors(url):
         return ibis.connect(url, **{name: unquote(value) for name, value in login.items() if value})
 
 
@@ -155,7 +155,7 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
     database = unquote(parts.path.strip("/"))
     if not database:
         raise CalcoError(f"{shown} names no database; add it at the end: {shown.rstrip('/')}/crime")
-    with told(url), warnings.catch_warnings():
+    with database_errors(url), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Unable to set session timezone")  # the tables hold dates, not times
         return ibis.mysql.connect(
             host=parts.hostname or "127.0.0.1",
@@ -170,7 +170,7 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
 
 
 @contextlib.contextmanager
-def told(url: str, doing: str = "use") -> Iterator[None]:
+def database_errors(url: str, doing: str = "use") -> Iterator[None]:
     """What a database answers, as one line with its remedy."""
     try:
         yield

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tyro.conf import arg
 
 from calco.addresses import redact_address
-from calco.crime.database import DEFAULT, connect
+from calco.crime.database import DEFAULT, connect, database_errors
 from calco.crime.extra import needs
 from calco.crime.queries import Held, fetched
 from calco.errors import CalcoError
@@ -204,7 +204,8 @@ def forecast(config: ForecastConfig) -> Forecasts:
     needs("ibis", "duckdb", "pyarrow", "statsmodels")
     backend = connect(config.source)
     try:
-        counts, names = _counts(Held(backend), config.every)
+        with database_errors(config.source):
+            counts, names = _counts(Held(backend), config.every)
     finally:
         backend.disconnect()
     done = Forecasts()

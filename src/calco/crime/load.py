@@ -79,6 +79,17 @@ class LoadConfig:
             raise CalcoError(f"--columns {wrong[0]!r} must be of the form 'ITS NAME=OUR NAME'")
         if len(self.separator) > 1:
             raise CalcoError(f"--separator {self.separator!r} must be one sign")
+        self._check_use()
+
+    def _check_use(self) -> None:
+        """Sees that no option is given that nothing would heed."""
+        tables = [Path(one).suffix.lower() for one in (self.robberies, self.kinds, self.datacrim) if one]
+        if (self.encoding or self.separator) and all(one in (".xlsx", ".xlsm", ".parquet", ".pq") for one in tables):
+            raise CalcoError("--encoding and --separator are of CSV files, and none is named; leave them out")
+        if self.sheets and not is_workbook(self.robberies):
+            raise CalcoError("--sheets names sheets of a workbook with robberies; name it: --robberies FILE.xlsx")
+        if self.keep_several and not self.robberies:
+            raise CalcoError("--keep-several is of robberies; name --robberies FILE as well")
 
 
 @dataclass

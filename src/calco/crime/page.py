@@ -98,6 +98,8 @@ def _text_of_page(pieces: Iterator[str]) -> Iterator[str]:
     body = _Body()
     for piece in pieces:
         body.feed(piece)
+        if len(body.rawdata) > LONGEST_LINE:  # what a tag or a comment opened and nothing closes
+            raise CalcoError(f"a tag or a comment of more than {LONGEST_LINE:,} characters; it must be CSV, or a page")
         yield "".join(body.text)
         body.text.clear()
     body.close()

@@ -87,6 +87,13 @@ class Columns:
                     found.setdefault(name, place)
         return {name: found[name] for name in self.names if name in found}
 
+    def absent(self, header: Sequence[str]) -> Iterator[str]:
+        """Columns that the user renames and that a header does not have."""
+        ours, theirs = set(map(fold, self.names)), set(map(fold, header))
+        for file, name in self.renamed.items():
+            if fold(name) in ours and fold(file) not in theirs:
+                yield f"it has no column {file!r}, which --columns names"
+
     def checked(self, header: Sequence[str], where: str) -> dict[str, int]:
         """The places of all of them.
 
@@ -224,8 +231,10 @@ def open_csv(
             raise CalcoError(f"{path} is empty; it must begin with the names of its columns")
         at, taken, sign, header = _header(ahead, start, columns, separator)
         places = columns.checked(header, str(path))
-        if at > start and remarks is not None:
-            remarks.append(f"{path}: lines above the names of the columns are not used ({at - start})")
+        if remarks is not None:
+            remarks += [f"{path}: {told}" for told in columns.absent(header)]
+            if at > start:
+                remarks.append(f"{path}: lines above the names of the columns are not used ({at - start})")
         yield Csv(header, places, sign, chosen, chain(ahead[at + taken :], lines), at + taken + 1)
 
 
@@ -306,7 +315,7 @@ def sheet_rows(sheet: Sheet, columns: Columns, path: str | Path, remarks: Remark
     where = f"{path}, sheet {sheet.title}"
     places = columns.checked(header, f"{where},")
     if remarks is not None:
-        remarks += [f"{where}: {told}" for told in _around(sheet, at)]
+        remarks += [f"{where}: {told}" for told in (*columns.absent(header), *_around(sheet, at))]
     names = {place: name for place, name in enumerate(header) if name}
     for number, cells in sheet.rows.items():
         if number <= at or all(isinstance(cell, str) and not shown(cell) for cell in cells.values()):
@@ -325,6 +334,6 @@ def _around(sheet: Sheet, at: int) -> Iterator[str]:
     if hidden := sum(row > at for row in sheet.hidden_rows):
         yield f"rows that are hidden, as by a filter, are read as well ({hidden})"
     if merged := sum(bottom > at for bottom in sheet.merged):
-        yield f"merged cells give their value to each of their rows ({merged} ranges)"
+        yield f"merged cells give their value to each of their rows (ranges: {merged})"
     if above := sum(number < at for number in sheet.rows):
         yield f"rows above the names of the columns are not used ({above})"

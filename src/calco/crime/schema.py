@@ -7,6 +7,7 @@ Kind = Literal["int", "text", "long text", "date"]
 MARIADB: Final = "mysql"  # what Ibis and SQLGlot call it
 
 _TYPES: Final[dict[Kind, str]] = {"int": "INTEGER", "text": "VARCHAR(255)", "long text": "TEXT", "date": "DATE"}
+_LONG: Final = {MARIADB: "LONGTEXT"}  # its TEXT ends at 64 KB
 # By default MariaDB takes "Lurin" for "Lurín"; here names are compared as they are, as in the other databases.
 _AFTER: Final = {MARIADB: " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"}
 
@@ -42,7 +43,7 @@ class Table:
         """
         quote = quoting(dialect)
         lines = [
-            f"{quote(column.name)} {_TYPES[column.kind]}{'' if column.optional else ' NOT NULL'}"
+            f"{quote(column.name)} {_type(column, dialect)}{'' if column.optional else ' NOT NULL'}"
             for column in self.columns
         ]
         if keys:
@@ -54,6 +55,10 @@ class Table:
             ]
         inside = ",\n  ".join(lines)
         return f"CREATE TABLE IF NOT EXISTS {quote(self.name)} (\n  {inside}\n){_AFTER.get(dialect, '')}"
+
+
+def _type(column: Column, dialect: str) -> str:
+    return _LONG.get(dialect, _TYPES[column.kind]) if column.kind == "long text" else _TYPES[column.kind]
 
 
 class _Quoting:

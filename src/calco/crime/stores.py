@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from calco.addresses import redact_address
-from calco.crime.database import connect, told
+from calco.crime.database import connect, database_errors
 from calco.crime.schema import TABLES, quoting
 from calco.errors import CalcoError
 
@@ -69,7 +69,7 @@ class _DuckDB:
         self.backend, self.con, self.url, self.dialect = backend, backend.con, url, "duckdb"
 
     def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
-        with told(self.url, "write into"):
+        with database_errors(self.url, "write into"):
             self.con.execute("BEGIN TRANSACTION")
             for name in reversed(list(TABLES)):
                 if name in replaced:
@@ -78,22 +78,22 @@ class _DuckDB:
                 self.con.execute(table.create(keys=keys or name != "Crimenes_DataCrim"))
 
     def put(self, table: str, rows: "pa.Table") -> None:
-        with told(self.url, "write into"):
+        with database_errors(self.url, "write into"):
             self.con.register("_rows", rows)
             self.con.execute(f'INSERT INTO "{table}" SELECT {_columns(table, "duckdb")} FROM _rows')
             self.con.unregister("_rows")
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
-        with told(self.url):
+        with database_errors(self.url):
             rows: list[tuple[Any, ...]] = self.con.execute(query).fetchall()
             return rows
 
     def run(self, statement: str) -> None:
-        with told(self.url, "write into"):
+        with database_errors(self.url, "write into"):
             self.con.execute(statement)
 
     def commit(self) -> None:
-        with told(self.url, "write into"):
+        with database_errors(self.url, "write into"):
             self.con.execute("COMMIT")
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class _Server:
         self.quote = quoting(self.dialect)
 
     def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
-        with told(self.url, "write into"):
+        with database_errors(self.url, "write into"):
             self._undo_by_rollback()
             for name, table in TABLES.items():
                 self.run(table.create(self.dialect, keys=keys or name != "Crimenes_DataCrim"))
@@ -156,20 +156,20 @@ class _Server:
                 continue
             mark = "?" if self.dialect == "sqlite" else "%s"
             marks = ", ".join([mark] * len(columns))
-            with told(self.url, "write into"), contextlib.closing(self.con.cursor()) as cursor:
+            with database_errors(self.url, "write into"), contextlib.closing(self.con.cursor()) as cursor:
                 cursor.executemany(f"{head}({marks})", [_plain(row) for row in zip(*columns, strict=True)])
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
-        with told(self.url), contextlib.closing(self.con.cursor()) as cursor:
+        with database_errors(self.url), contextlib.closing(self.con.cursor()) as cursor:
             cursor.execute(query)
             return list(cursor.fetchall())
 
     def run(self, statement: str) -> None:
-        with told(self.url, "write into"), contextlib.closing(self.con.cursor()) as cursor:
+        with database_errors(self.url, "write into"), contextlib.closing(self.con.cursor()) as cursor:
             cursor.execute(statement)
 
     def commit(self) -> None:
-        with told(self.url, "write into"):
+        with database_errors(self.url, "write into"):
             self.con.commit()
 
     def close(self) -> None:
