@@ -37,7 +37,10 @@ def from_record(kind: type[T], record: Any, where: str | Path) -> T:
     try:
         # Not strict: 10 is a fine number of minutes where 10.0 is meant.
         config = msgspec.convert(record, kind, strict=False)
-    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:  # half a character, a circle in YAML
+    except CalcoError as error:  # of a check in the dataclass itself
+        raise CalcoError(f"{where}: {error}") from error
+    # Half a character, a circle in YAML, an integer of a hundred digits.
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError, ArithmeticError) as error:
         reason = shortened(str(error), 300)
         raise CalcoError(f"{where}: {reason}; correct the field, or remove it to take its default") from error
     if unknown := _unknown(kind, record):

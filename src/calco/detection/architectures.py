@@ -26,7 +26,8 @@ def build_network(architecture: str, settings: Mapping[str, Any], num_classes: i
         try:
             return LiteDetector(num_classes, **settings)
         except (TypeError, ValueError) as error:
-            raise CalcoError(f"{dict(settings)} are no settings of lite ({error}); it has width and depth") from error
+            given = str(dict(settings))[:200]
+            raise CalcoError(f"{given} are not settings of lite ({error}); it has width and depth") from error
     from calco.detection.transformer import TransformerDetector
 
     return TransformerDetector(architecture, settings, num_classes)

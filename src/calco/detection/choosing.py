@@ -1,5 +1,6 @@
 """From the name of a model to a network with its first weights, and a sentence that says where those are from."""
 
+import contextlib
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,10 +10,14 @@ from typing import Any, Final
 from torch import nn
 
 from calco.detection.architectures import LITE, build_network
+from calco.detection.limits import check_colours
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError
+from calco.files import read_json
 from calco.networks.efficientnet_lite import EfficientNetLite, load_imagenet, weight_file
 
+WEIGHTS: Final = "model.safetensors"
+PARTS: Final = "model.safetensors.index.json"
 SHORT: Final[Mapping[str, tuple[str, str]]] = {
     "rt-detr-v2": ("PekingU/rtdetr_v2_r18vd", "rt_detr_v2"),
     "d-fine": ("ustc-community/dfine-small-coco", "d_fine"),
@@ -120,64 +125,131 @@ def _own(model: str, classes: Sequence[str], *, scratch: bool, reason: str) -> C
 
 
 def _published(name: str, called: str, classes: Sequence[str], *, scratch: bool) -> Chosen:
-    """A model of the hub or of a folder.
+    """A detector of the hub or of a folder: its configuration is checked, its weights are safetensors, no code is run.
 
     Raises:
-        CalcoError: When it cannot be had, or is no detector.
+        CalcoError: When it cannot be had, is not a detector of transformers, or names something to load.
     """
-    from calco.detection.transformer import TransformerDetector, from_config, settings_of, transformers
+    from calco.detection.foreign import no_network
+    from calco.detection.transformer import TransformerDetector, config_of, from_config, settings_of, transformers
 
     library = transformers()
     local = Path(name).is_dir()
-    near = local or not _hub_answers()  # what is not asked for cannot be waited for
-    if near and not local and not _cached(library, name):
+    folder = Path(name) if local else _fetched(name, called, scratch=scratch)
+    labels = dict(enumerate(classes))
+    record = _described(folder, called)
+    kind = str(record.get("model_type", ""))
+    config = config_of(kind, record)
+    if scratch:
+        built: Any = from_config(kind, record, len(classes))
+    else:
+        _check_weights(folder, called)
+        config.id2label, config.label2id = labels, {label: number for number, label in labels.items()}
+        try:
+            with no_network():
+                built = library.AutoModelForObjectDetection.from_pretrained(
+                    str(folder), config=config, ignore_mismatched_sizes=True, local_files_only=True,
+                    use_safetensors=True, trust_remote_code=False,
+                )  # fmt: skip
+        except Exception as error:  # the library raises what it likes
+            raise _unusable(called, error) from error
+    settings = settings_of(built, *_colours(folder))
+    where = "the folder" if local else "the hub's"
+    origin = "weights of chance, as asked for" if scratch else f"the weights of {where} {name}"
+    network = TransformerDetector(kind, settings, len(classes), built)
+    return Chosen(network, kind, settings, f"{called} begins with {origin}")
+
+
+def _unusable(called: str, error: Exception) -> CalcoError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return CalcoError(f"the model {called} cannot be had as a detector ({reason}); choose another --model")
+
+
+def _fetched(name: str, called: str, *, scratch: bool) -> Path:
+    """The folder in the hub's cache with the few files of a repository that Calco reads: fetched, or from before.
+
+    Raises:
+        CalcoError: When they cannot be had.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    near = not _hub_answers()  # what is not asked for cannot be waited for
+    try:
+        folder = Path(hf_hub_download(name, "config.json", local_files_only=near)).parent
+    except Exception as error:  # the library raises what it likes
+        if not near:
+            raise _unusable(called, error) from error
         raise CalcoError(
             f"{name} cannot be fetched without a network; fetch it where there is one (hf download {name} "
             "--local-dir FOLDER) and give --model FOLDER, or take --model lite"
-        )
-    labels = dict(enumerate(classes))
-    try:
-        config = library.AutoConfig.from_pretrained(name, local_files_only=near)
-        if scratch:
-            built: Any = from_config(config.model_type, config.to_dict(), len(classes))
-        else:
-            built = library.AutoModelForObjectDetection.from_pretrained(
-                name, id2label=labels, label2id={label: number for number, label in labels.items()},
-                ignore_mismatched_sizes=True, local_files_only=near,
-            )  # fmt: skip
-    except Exception as error:  # the library raises what it likes
-        reason = " ".join(str(error).split())[:200]
-        raise CalcoError(
-            f"the model {called} cannot be had as a detector ({reason}); choose another --model"
         ) from error
-    mean, std = _colours(name, near=near)
-    settings = settings_of(built, mean, std)
-    where = "the folder" if local else "the hub's"
-    origin = "weights of chance, as asked for" if scratch else f"the weights of {where} {name}"
-    network = TransformerDetector(config.model_type, settings, len(classes), built)
-    return Chosen(network, config.model_type, settings, f"{called} begins with {origin}")
-
-
-def _colours(name: str, *, near: bool) -> tuple[list[float] | None, list[float] | None]:
-    """Mean and deviation by which a published model wants its pictures normed; None where it wants them as they are."""
     try:
-        from transformers.image_processing_base import ImageProcessingMixin
+        with contextlib.suppress(EntryNotFoundError):
+            hf_hub_download(name, "preprocessor_config.json", local_files_only=near)
+        if not scratch:
+            try:
+                hf_hub_download(name, WEIGHTS, local_files_only=near)
+            except EntryNotFoundError:
+                hf_hub_download(name, PARTS, local_files_only=near)
+                for part in _parts(folder):
+                    hf_hub_download(name, part, local_files_only=near)
+    except Exception as error:  # the library raises what it likes
+        raise _unusable(called, error) from error
+    return folder
 
-        said, _ = ImageProcessingMixin.get_image_processor_dict(name, local_files_only=near)
-    except Exception:  # noqa: BLE001  (no such file, or no network: as they are)
-        return None, None
+
+def _described(folder: Path, called: str) -> dict[str, Any]:
+    """What config.json says.
+
+    Raises:
+        CalcoError: When it is too large, damaged, or names another file for itself.
+    """
+    record = read_json(folder / "config.json")
+    if not isinstance(record.get("model_type"), str):
+        raise CalcoError(f"{called} is not a detector: its config.json has no model_type; choose another --model")
+    return record
+
+
+def _check_weights(folder: Path, called: str) -> None:
+    """Checks that the weights are safetensors that lie in the folder.
+
+    Raises:
+        CalcoError: When they are not, or the folder is an adapter of another model.
+    """
+    if (folder / "adapter_config.json").exists():
+        raise CalcoError(f"{called} is an adapter of another model; name a folder or a repository with a whole model")
+    if not (folder / WEIGHTS).is_file() and not (folder / PARTS).is_file():
+        raise CalcoError(
+            f"{called} has no {WEIGHTS}, and Calco opens no other file of weights, since pickles run code; choose "
+            "another --model, or --weights scratch"
+        )
+    if not (folder / WEIGHTS).is_file():
+        _parts(folder)
+
+
+def _parts(folder: Path) -> list[str]:
+    """The files that weights in several parts lie in: names without a path, in safetensors.
+
+    Raises:
+        CalcoError: When one is not.
+    """
+    held = read_json(folder / PARTS).get("weight_map")
+    names = sorted(set(map(str, held.values()))) if isinstance(held, dict) else []
+    for name in names:
+        if name != Path(name).name or "\\" in name or not name.endswith(".safetensors"):
+            raise CalcoError(f"{folder / PARTS} names {name[:80]!r}, which is not a safetensors file beside it")
+    return names
+
+
+def _colours(folder: Path) -> tuple[list[float] | None, list[float] | None]:
+    """Mean and deviation by which a published model wants its pictures normed; None where it wants them as they are."""
+    file = folder / "preprocessor_config.json"
+    said = read_json(file) if file.is_file() else {}
     if not said.get("do_normalize", False) or not said.get("image_mean"):
         return None, None
-    return list(said["image_mean"]), list(said["image_std"])
-
-
-def _cached(library: Any, name: str) -> bool:
-    """Whether the hub's files lie on this disk from before."""
-    try:
-        library.AutoConfig.from_pretrained(name, local_files_only=True)
-    except Exception:  # noqa: BLE001  (whatever it is, it is not there)
-        return False
-    return True
+    check_colours(said["image_mean"], said.get("image_std"))
+    return list(said["image_mean"]), list(said.get("image_std") or [1.0] * 3)
 
 
 def _hub_answers(seconds: float = 3.0) -> bool:

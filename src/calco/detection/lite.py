@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.detection.assignment import dense_losses
+from calco.detection.limits import check_lite
 from calco.detection.network import DetectionNetwork, Things
 from calco.networks.depthwise import depthwise
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
 
-MULTIPLE: Final = 32
-"""The side of the picture must be a multiple of this."""
 _USED: Final = (2, 3, 4)  # which of the backbone's maps
 _PRIOR: Final = 0.01  # the score that everything has at first (RetinaNet, arXiv 1708.02002, section 3.3)
 _WIDEST: Final = 5.0  # distances end at e^5 strides
@@ -84,12 +83,16 @@ class LiteDetector(DetectionNetwork):
         num_classes: How many classes it tells apart.
         width: Channels of pyramid and head, a multiple of 16.
         depth: Separable convolutions of each of the head's two towers.
+
+    Raises:
+        CalcoError: When width or depth are out of range.
     """
 
     overlapping = True
 
     def __init__(self, num_classes: int, *, width: int = 96, depth: int = 2) -> None:
         super().__init__()
+        check_lite(width, depth)
         self.backbone = EfficientNetLite()
         self.frozen = 0
         self.pyramid = Pyramid([CHANNELS[place] for place in _USED], width)

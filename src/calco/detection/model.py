@@ -11,12 +11,13 @@ from torch import Tensor
 
 from calco import images
 from calco.annotations.detections import Detections
-from calco.detection.architectures import build_network
+from calco.detection.architectures import LITE, build_network
 from calco.detection.boxes import nms
+from calco.detection.limits import MOST_BOXES, MULTIPLE, check_classes, check_shares, check_side
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError
 from calco.images import Image
-from calco.inference.folder import DESCRIPTION, find_folder, read_description, read_weights, save_folder, unfitting
+from calco.inference.folder import DESCRIPTION, find_folder, fitting, read_description, save_folder
 from calco.networks.machine import choose_device, choose_precision
 from calco.pairs.boxes_play import letterbox
 from calco.pairs.sources import SourceConfig
@@ -26,7 +27,8 @@ from calco.records import from_record, to_record
 FORMAT: Final = 2
 KIND: Final = "detector"
 BATCH: Final = 16
-"""Pictures that go through the network at once."""
+"""Images that go through the network at once, where they are small."""
+_BATCH_PIXELS: Final = BATCH * 640 * 640
 _CANDIDATES: Final = 1000  # boxes of a picture that are looked at before suppression
 
 
@@ -67,6 +69,14 @@ class DetectorInfo:
     provenance: dict[str, Any] = field(default_factory=dict)
     kind: str = KIND
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Checks the ranges, before anything is allocated for what the description claims."""
+        check_side(self.size, multiple=MULTIPLE if self.architecture == LITE else 1)
+        check_classes(self.classes)
+        check_shares(threshold=self.threshold, overlap=self.overlap)
+        if not 1 <= self.most <= MOST_BOXES:
+            raise CalcoError(f"most is {self.most}; an image has 1 to {MOST_BOXES:,} boxes at most")
 
 
 class Fitted(NamedTuple):
@@ -134,8 +144,9 @@ class Detector:
             For each picture the boxes in its own pixels, with scores, the highest first, clipped to it.
         """
         found: list[Detections] = []
-        for start in range(0, len(pictures), BATCH):
-            part = pictures[start : start + BATCH]
+        batch = max(1, min(BATCH, _BATCH_PIXELS // self.info.size**2))
+        for start in range(0, len(pictures), batch):
+            part = pictures[start : start + batch]
             fitted = [Fitted(*letterbox(images.visible(picture), self.info.size)) for picture in part]
             logits, boxes = self.raw(as_batch([each.square for each in fitted]))
             for number, picture in enumerate(part):
@@ -238,11 +249,10 @@ def load_detector(path: str | Path, *, device: str = "auto", precision: str = "a
     dtype = choose_precision(precision, chosen)
     folder = detector_folder(path)
     info = load_detector_info(folder)
-    tensors = read_weights(folder)
-    try:
-        network = build_network(info.architecture, info.settings, len(info.classes))
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise unfitting(folder, error) from error
+
+    def build() -> DetectionNetwork:
+        return build_network(info.architecture, info.settings, len(info.classes))
+
+    network = fitting(folder, build)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Detector(info, network, device=chosen, precision=dtype)

@@ -9,6 +9,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from calco.detection.foreign import check_built, checked, no_network
+from calco.detection.limits import check_colours
 from calco.detection.network import DetectionNetwork, Things
 from calco.errors import CalcoError
 
@@ -34,6 +36,7 @@ class TransformerDetector(DetectionNetwork):
         self, architecture: str, settings: Mapping[str, Any], num_classes: int, model: nn.Module | None = None
     ) -> None:
         super().__init__()
+        check_colours(settings.get("mean"), settings.get("std"))
         self.mean: Tensor
         self.std: Tensor
         self.model = model if model is not None else from_config(architecture, settings.get("config", {}), num_classes)
@@ -73,27 +76,49 @@ class TransformerDetector(DetectionNetwork):
 
 
 def from_config(architecture: str, config: Mapping[str, Any], num_classes: int) -> nn.Module:
-    """A model of transformers with the weights of chance.
+    """Build a detector of transformers with random weights; nothing that the configuration names is loaded.
 
     Raises:
-        CalcoError: When the library is absent, does not know the architecture, or cannot build it.
+        CalcoError: When the library is absent, does not know the architecture, or cannot build it; when the
+            configuration names something to load.
     """
     library = transformers()
     try:
-        kept = {name: value for name, value in config.items() if name != "model_type"}
-        made = library.AutoConfig.for_model(architecture, **kept)
-        made.num_labels = num_classes
-        model: nn.Module = library.AutoModelForObjectDetection.from_config(made)
+        made = config_of(architecture, config)
+        with no_network():
+            made.num_labels = num_classes
+            model: nn.Module = library.AutoModelForObjectDetection.from_config(made, trust_remote_code=False)
+    except CalcoError:
+        raise
     except Exception as error:  # the library raises what it likes
-        reason = " ".join(str(error).split())[:200]
-        raise CalcoError(
-            f"transformers cannot build the detector {architecture!r} ({reason}); choose another --model"
-        ) from error
+        raise CalcoError(f"transformers cannot build the detector {architecture!r} ({_said(error)})") from error
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             # The library begins some of them (of RT-DETRv2) near 0, where every place of a picture looks alike.
             part.reset_parameters()
     return model
+
+
+def config_of(architecture: str, config: Mapping[str, Any]) -> Any:
+    """Return the library's configuration of a detector, from plain data of any origin.
+
+    Raises:
+        CalcoError: When the library does not know the architecture, cannot take the values, or something that they name
+            would have to be loaded.
+    """
+    library = transformers()
+    kept = checked(architecture, config)
+    try:
+        with no_network():
+            made = library.AutoConfig.for_model(architecture, **kept)
+    except Exception as error:  # the library raises what it likes
+        raise CalcoError(f"transformers cannot build the detector {architecture!r} ({_said(error)})") from error
+    check_built(made)
+    return made
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def settings_of(model: Any, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> dict[str, Any]:

@@ -5,16 +5,18 @@ import shutil
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from calco.errors import CalcoError
 from calco.files import digest, explain, read_json, write_json
 from calco.networks.tensor_files import write_tensors
+
+N = TypeVar("N", bound=nn.Module)
 
 DESCRIPTION: Final = "model.json"
 WEIGHTS: Final = "model.safetensors"
@@ -118,9 +120,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     Raises:
         CalcoError: When they are missing or damaged.
     """
-    file = folder / WEIGHTS
-    if not file.is_file():
-        raise CalcoError(f"{file} is missing, so the model cannot be loaded; copy the whole folder again")
+    file = _weights_file(folder)
     if digest(file) != read_json(folder / DESCRIPTION).get(DIGEST):
         raise CalcoError(
             f"{file} is damaged (its contents are not those that {DESCRIPTION} was written for); copy the whole folder "
@@ -135,7 +135,55 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def unfitting(folder: Path, error: RuntimeError) -> CalcoError:
+def fitting(folder: Path, build: Callable[[], N]) -> N:
+    """Build the network that a description claims, with the weights beside it.
+
+    It is first built without memory, and compared with the names and shapes in the header of the file of weights: what
+    a description claims may be larger than the machine, and what it needs is never more than the file holds.
+
+    Args:
+        folder: The model folder.
+        build: Builds the network on torch's current device.
+
+    Raises:
+        CalcoError: When the weights are missing, damaged, or those of another network.
+    """
+    held = weight_shapes(folder)
+    try:
+        with torch.device("meta"):
+            wanted = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+    except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        raise _unfitting(folder, str(error).strip().splitlines()[-1] if str(error).strip() else "") from error
+    for name in (*wanted, *held):
+        if held.get(name) != wanted.get(name):
+            shapes = [str(list(each[name])) if name in each else "nothing" for each in (held, wanted)]
+            raise _unfitting(folder, f"{name[:80]} is {shapes[0]}, and the description asks for {shapes[1]}")
+    network = build()
+    network.load_state_dict(read_weights(folder))
+    return network
+
+
+def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of each tensor of a model folder, from the header of the file.
+
+    Raises:
+        CalcoError: When the file is missing or damaged.
+    """
+    file = _weights_file(folder)
+    try:
+        with safe_open(file, "pt") as opened:
+            return {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CalcoError(f"{file} is damaged ({error}); copy the whole folder again") from error
+
+
+def _weights_file(folder: Path) -> Path:
+    file = folder / WEIGHTS
+    if not file.is_file():
+        raise CalcoError(f"{file} is missing, so the model cannot be loaded; copy the whole folder again")
+    return file
+
+
+def _unfitting(folder: Path, reason: str) -> CalcoError:
     """What to say when weights are those of another network than `model.json` describes."""
-    reason = str(error).splitlines()[-1].strip()
     return CalcoError(f"{folder / WEIGHTS} does not fit its {DESCRIPTION} ({reason}); copy the whole folder again")

@@ -19,10 +19,9 @@ from calco.inference.adapt import adapted
 from calco.inference.folder import (
     DESCRIPTION,
     find_folder,
+    fitting,
     read_description,
-    read_weights,
     save_folder,
-    unfitting,
 )
 from calco.inference.overlay import Overlay, overlaid
 from calco.inference.tiling import Band, Padded, Rows, blended, split_tiles, whole_tiles
@@ -38,6 +37,7 @@ from calco.pairs.splits import SplitConfig
 from calco.records import from_record, to_record
 
 FORMAT = 2
+MOST_CHANNELS = 4096
 TILE, OVERLAP = 1024, 128
 
 
@@ -57,6 +57,12 @@ class ModelInfo:
     scores: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Checks the ranges, before anything is allocated for what the description claims."""
+        for name in ("in_channels", "out_channels"):
+            if not 1 <= getattr(self, name) <= MOST_CHANNELS:
+                raise CalcoError(f"{name} is {getattr(self, name)}; a model has 1 to {MOST_CHANNELS:,} channels")
 
     @property
     def palette(self) -> Palette | None:
@@ -307,17 +313,7 @@ def _fitting(info: ModelInfo, folder: Path) -> Generator:
     Raises:
         CalcoError: When they are missing, damaged, or those of another network.
     """
-    tensors = read_weights(folder)
-    try:
-        # First without memory: what a damaged description claims may be larger than the machine.
-        with torch.device("meta"):
-            described = build_generator(info.generator, info.in_channels, info.out_channels)
-        described.load_state_dict(tensors, assign=True)
-        generator = build_generator(info.generator, info.in_channels, info.out_channels)
-        generator.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise unfitting(folder, error) from error
-    return generator
+    return fitting(folder, lambda: build_generator(info.generator, info.in_channels, info.out_channels))
 
 
 def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> Translator:

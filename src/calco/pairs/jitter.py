@@ -11,6 +11,9 @@ from calco.errors import CalcoError
 from calco.images import FILTERS, Image, Resampling, resize
 from calco.pairs.types import Pair, Picture
 
+MOST_SIDE: Final = 4096
+"""The largest side that networks are trained at, pixels."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class JitterConfig:
@@ -32,10 +35,12 @@ class JitterConfig:
     """Whether half of the pairs are mirrored."""
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise CalcoError(f"jitter size is {self.size}; it must be 1 or more pixels: try 256")
-        if self.resize and self.resize < self.size:
-            raise CalcoError(f"jitter resize is {self.resize}; use 0 (native scale) or at least the size {self.size}")
+        if not 1 <= self.size <= MOST_SIDE:
+            raise CalcoError(f"jitter size is {self.size}; it must be from 1 to {MOST_SIDE} pixels: try 256")
+        if self.resize and not self.size <= self.resize <= 2 * MOST_SIDE:
+            raise CalcoError(
+                f"jitter resize is {self.resize}; use 0 (native scale), or from the size {self.size} to {2 * MOST_SIDE}"
+            )
         if self.fit not in ("stretch", "cover"):
             raise CalcoError(f"jitter fit is {self.fit!r}; choose stretch or cover")
         if self.resampling not in ("auto", *FILTERS):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from calco.detection.limits import check_lite, check_side
 from calco.errors import CalcoError
 from calco.pairs.boxes_play import BoxAugmentConfig
 from calco.pairs.sources import SourceConfig
@@ -23,10 +24,7 @@ class LiteConfig:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        if self.width < 16 or self.width % 16 or self.depth < 0:
-            raise CalcoError(
-                f"lite width {self.width} must be a multiple of 16 from 16 on, and lite depth {self.depth} at least 0"
-            )
+        check_lite(self.width, self.depth)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,11 +114,7 @@ class DetectTrainConfig:
 
     def __post_init__(self) -> None:
         """Checks what only the parts together can tell."""
-        if self.size < 64 or self.size % 32:
-            raise CalcoError(
-                f"size is {self.size}; it must be a multiple of 32 from 64 on: give --size "
-                f"{max(64, round(self.size / 32) * 32)}"
-            )
+        check_side(self.size, least=64, multiple=32)
         if not 0 <= self.freeze <= 7:
             raise CalcoError(f"freeze is {self.freeze}; lite's backbone has seven stages: give 0 to 7")
         if not 0 <= self.calm <= 1:
