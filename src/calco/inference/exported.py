@@ -14,11 +14,10 @@ from calco import images
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.inference.descriptions import as_description, ends_as, explained, read_record
-from calco.inference.model import FORMAT, ModelInfo, Translator
+from calco.inference.model import FORMAT, ModelInfo, Translator, info_of
 from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime
 from calco.networks.build import build_generator
 from calco.networks.generator import Generator, maps_drawn
-from calco.records import from_record
 
 __all__ = ["Description", "ExportedTranslator", "describe", "is_exported", "load_exported"]
 
@@ -54,7 +53,7 @@ class Description:
     @property
     def info(self) -> ModelInfo:
         """Of the model."""
-        return from_record(ModelInfo, self.model, "the model in it")
+        return info_of(self.model, "the model in it")
 
 
 def is_exported(path: str | Path) -> bool:

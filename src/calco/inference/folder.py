@@ -152,6 +152,8 @@ def fitting(folder: Path, build: Callable[[], N]) -> N:
     try:
         with torch.device("meta"):
             wanted = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+    except CalcoError as error:
+        raise CalcoError(f"{folder / DESCRIPTION}: {error}") from error
     except (RuntimeError, ValueError, TypeError, ArithmeticError, MemoryError) as error:
         raise _unfitting(folder, str(error).strip().splitlines()[-1] if str(error).strip() else "") from error
     for name in (*wanted, *held):

@@ -304,7 +304,28 @@ def load_info(path: str | Path) -> ModelInfo:
     file = folder / DESCRIPTION
     if record.get("kind") == "detector":
         raise CalcoError(f"{file} describes a detector, not a translator; use it by calco detect predict or evaluate")
-    return from_record(ModelInfo, record, file)
+    return info_of(record, file)
+
+
+def info_of(record: dict[str, Any], where: str | Path) -> ModelInfo:
+    """Return what a `model.json` of any origin says, without reading a file that it names.
+
+    Args:
+        record: Its content.
+        where: The file that it is from, for the error.
+
+    Raises:
+        CalcoError: When it is damaged, or names a file.
+    """
+    place: Any = record
+    for name in ("recipe", "segment", "palette"):
+        place = place.get(name) if isinstance(place, dict) else None
+    if isinstance(place, str):
+        try:
+            named_palette(place, files=False)
+        except CalcoError as error:
+            raise CalcoError(f"{where}: {error}") from error
+    return from_record(ModelInfo, record, where)
 
 
 def _fitting(info: ModelInfo, folder: Path) -> Generator:

@@ -49,7 +49,7 @@ PALETTES: Final[dict[str, Palette]] = {
 }  # fmt: skip
 
 
-def named_palette(name: str) -> Palette:
+def named_palette(name: str, *, files: bool = True) -> Palette:
     """A palette by its name, from its file, or as `written_out` gives it.
 
     A file has one class a line, `name, #rrggbb` or `name, r, g, b` (spaces and tabs serve as well, # begins a remark),
@@ -58,6 +58,7 @@ def named_palette(name: str) -> Palette:
     Args:
         name: Of a built-in palette ("auto" is binary), a path, or classes such as
             "background #000000; person #ff0000".
+        files: Whether a path is read; not so where the name comes from a model.
 
     Raises:
         CalcoError: When there is none of that name, or the file holds no palette.
@@ -68,7 +69,9 @@ def named_palette(name: str) -> Palette:
         return PALETTES[name]
     if _WRITTEN_OUT.fullmatch(name):
         return _checked([_entry(part, name) for part in name.split(";")], "the palette")
-    if not re.search(r"[./]", name) and not Path(name).is_file():
+    if not files:
+        raise CalcoError(f"palette {name[:80]!r} is not in the model itself, and a model names no files; train it anew")
+    if not re.search(r"[./]", name) and (len(name) > 1000 or not Path(name).is_file()):
         raise CalcoError(f"palette {name!r} is unknown; choose one of {', '.join(PALETTES)}, or name a palette file")
     return _read(Path(name))
 

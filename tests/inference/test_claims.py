@@ -1,0 +1,76 @@
+"""What a translator's description claims is bounded before anything is allocated, and names no file to read."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import calco
+from calco import CalcoError
+from calco.inference.model import ModelInfo, save_model
+from calco.networks import GeneratorConfig, build_generator, unet
+from calco.pairs.jitter import JitterConfig
+from calco.pairs.recipes import RecipeConfig
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    torch.manual_seed(0)
+    info = ModelInfo(
+        generator=GeneratorConfig(depth=3, filters=8, composition="plain"), recipe=RecipeConfig(recipe="segment"),
+        jitter=JitterConfig(size=32, resize=36), in_channels=3, out_channels=3,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("claims") / "model"
+    save_model(folder, info, build_generator(info.generator, 3, 3).state_dict(), None)
+    return folder, json.loads((folder / "model.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        *(("in_channels", value, "in_channels") for value in (0, -3, 10**9, 10**100, 1.5, "three", None)),
+        *(("out_channels", value, "out_channels") for value in (0, 4097, 10**12)),
+        ("out_channels", 4000, r"the description asks for \[\d+, 4000"),
+        *(("jitter.size", value, "jitter size") for value in (0, -1, 65536, 10**9, 10**100)),
+        *(("jitter.resize", value, "jitter resize") for value in (-1, 16, 10**9)),
+        ("generator.depth", 10**7, "generator depth"),
+        ("generator.filters", 0, "filters"),
+        ("generator.filters", 4096, "does not fit its model.json"),
+        ("generator.dropout", float("nan"), "dropout"),
+        ("recipe.segment.palette", "palette.csv", "a model names no files"),
+        ("recipe.segment.palette", "/etc/hostname", "a model names no files"),
+        ("recipe.segment.palette", "x" * 100_000, "a model names no files"),
+        ("seed", "x" * 100_000, "seed"),
+    ],
+)
+def test_a_claim_out_of_range_is_one_line(
+    field: str, value: Any, says: str, record: tuple[Path, dict[str, Any]], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    made = json.loads(json.dumps(record[1]))
+    *path, last = field.split(".")
+    place = made
+    for part in path:
+        place = place[part]
+    place[last] = value
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.json").write_text(json.dumps(made))
+    (folder / "model.safetensors").write_bytes((record[0] / "model.safetensors").read_bytes())
+    devices = []
+    start = unet.UNet.__init__
+
+    def watched(self: Any, *args: Any, **options: Any) -> None:
+        devices.append(torch.get_default_device().type)
+        start(self, *args, **options)
+
+    monkeypatch.setattr(unet.UNet, "__init__", watched)
+    with pytest.raises(CalcoError, match=says) as caught:
+        calco.load(folder)(np.zeros((8, 8, 3), np.uint8))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 2100
+    if "palette" not in field:
+        assert "cpu" not in devices, "nothing was allocated for it"
