@@ -15,7 +15,7 @@ _UNPRINTABLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
 )
-_LONGEST: Final = 2000
+_LONGEST_MESSAGE: Final = 2000
 _SHORT: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 _OUT_OF_MEMORY: Final = re.compile(
@@ -39,8 +39,8 @@ class CalcoError(Exception):
 
     def __init__(self, message: str) -> None:
         text = printable(message)
-        if len(text) > _LONGEST:  # a value of a page or more: its beginning and the remedy are enough
-            text = f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 4 :]}"
+        if len(text) > _LONGEST_MESSAGE:  # a value of a page or more: its beginning and the remedy are enough
+            text = f"{text[: _LONGEST_MESSAGE // 2]} … {text[-_LONGEST_MESSAGE // 4 :]}"
         super().__init__(text)
 
 
