@@ -157,8 +157,9 @@ def choose_codec(asked: str | None, path: str) -> str:
     import av
 
     ending = os.path.splitext(path)[1].lower()
-    if ending not in FILM_SUFFIXES:
-        raise CalcoError(f"{path} does not end like a film; name it with .mp4, .mkv, .mov or .webm at its end")
+    if ending not in _FORMATS:
+        why = "is a video that is read and not written" if ending in FILM_SUFFIXES else "does not end like a video"
+        raise CalcoError(f"{path} {why}; name it with .mp4, .mkv, .mov or .webm at its end")
     codec = asked or ("vp9" if ending == ".webm" else "h264")
     encoder_of(codec)
     if (ending in _HOLD_ALL) or (ending == ".webm" and codec in ("vp9", "av1")):
@@ -180,7 +181,18 @@ _HOLD_ALL: Final = (".mp4", ".m4v", ".mov", ".mkv")
 _FORMATS: Final = {
     ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".flv": "flv",
     ".mpg": "mpeg", ".mpeg": "mpeg", ".m2ts": "mpegts", ".mts": "mpegts", ".wmv": "asf", ".ogv": "ogg", ".3gp": "3gp",
+    ".3g2": "3g2", ".ts": "mpegts", ".m2t": "mpegts", ".qt": "mov", ".f4v": "f4v", ".asf": "asf", ".nut": "nut",
+    ".mpe": "mpeg",
 }  # fmt: skip
+
+
+def written_as(name: str, codec: str | None) -> str:
+    """Return the name of a result in a folder: that of its video, with .mp4 behind it if its format is not written."""
+    try:
+        choose_codec(codec, name)
+    except CalcoError:
+        return f"{name}.mp4"
+    return name
 
 
 def format_of(path: str) -> str:

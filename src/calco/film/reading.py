@@ -64,6 +64,7 @@ class Film:
         colours: How its numbers stand for colours.
         aspect: Width of a pixel by its height.
         metadata: Title and the like.
+        tags: Language and title of its pictures.
         full_chroma: Whether it keeps chroma for each pixel (4:4:4).
         notes: What of it cannot be kept, a sentence each.
     """
@@ -97,7 +98,7 @@ class Film:
                 self.rate = _USUAL_RATE
             length, self._shared_length = _length_of(container, stream)
             self.duration = length if length is not None and length > 0 else None
-            self.metadata = dict(container.metadata)
+            self.metadata, self.tags = dict(container.metadata), _tags_of(stream)
             numbered = container.format.name == "avi"
             hint, aspect = stream.frames, Fraction(stream.sample_aspect_ratio or 1)
             first = next(self._decoded(container, stream), None)
@@ -281,6 +282,10 @@ class Film:
         return image_of(
             frame, reformatter, self.path, colours=self._colours, background=self.background, size_wh=self.size
         )
+
+
+def _tags_of(stream: "VideoStream") -> dict[str, str]:
+    return {k: v for k, v in stream.metadata.items() if k in ("language", "title") and v != "und"}
 
 
 def _length_of(container: "InputContainer", stream: "VideoStream") -> tuple[float | None, bool]:

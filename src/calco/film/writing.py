@@ -25,8 +25,8 @@ from calco.film.codecs import (
     new_stream,
 )
 from calco.film.journal import Journal
+from calco.film.other_streams import OtherStreams
 from calco.film.reading import Film
-from calco.film.sound import Sound
 from calco.images import Image, as_channels
 from calco.pairs.colours import usual
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 _OWN: Final = {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "rotate", "duration"}
+_SHOWN: Final = 5  # names in a note
 
 
 class FilmWriter:
@@ -193,23 +194,41 @@ class FilmWriter:
         options = {"movflags": "+faststart"} if self._ending in (".mp4", ".m4v", ".mov") else {}
         with self._explained(), replacing(self.path) as temporary:
             out = av.open(str(temporary), "w", format=format_of(str(self.path)), options=options)
-            sound: Sound | None = None
+            others: OtherStreams | None = None
             try:
                 stream = new_stream(out, self.encoding, str(self.path))
                 if self._like is not None:
                     out.metadata.update({k: v for k, v in self._like.metadata.items() if k.lower() not in _OWN})
-                    sound = Sound(self._like, out, self._ending, self._start, self._stop)
+                    stream.metadata.update(self._like.tags)
+                    others = OtherStreams(self._like, out, self._ending, self._start, self._stop)
                 out.start_encoding()
-                heard = sound.packets() if sound is not None else iter(())
-                for _, packet in merge(self._packets(out, stream), heard, key=lambda timed: timed[0]):
+                beside = others.packets() if others is not None else iter(())
+                for _, packet in merge(self._packets(out, stream), beside, key=lambda timed: timed[0]):
                     out.mux_one(packet)
                 out.close()
             finally:
                 with contextlib.suppress(av.FFmpegError, OSError):
                     out.close()
-                if sound is not None:
-                    sound.close()
-                    self.notes += sound.notes
+                if others is not None:
+                    others.close()
+                    self.notes += others.notes
+            if self._like is not None and others is not None:
+                tags = [*(("video", *tag) for tag in self._like.tags.items()), *others.tags]
+                self._note_lost_tags(temporary, self._like.metadata, tags)
+            self.notes = list(dict.fromkeys(self.notes))
+
+    def _note_lost_tags(self, written: Path, metadata: dict[str, str], tags: list[tuple[str, str, str]]) -> None:
+        """Reports titles and the like that the container dropped without a word."""
+        import av
+
+        with av.open(str(written)) as container:
+            kept = {name.lower() for name in container.metadata}
+            found = {(s.type, name.lower(), value) for s in container.streams for name, value in s.metadata.items()}
+        lost = [name for name in metadata if name.lower() not in _OWN and name.lower() not in kept]
+        lost += [f"the {name} of the {kind}" for kind, name, value in tags if (kind, name, value) not in found]
+        if lost := list(dict.fromkeys(lost)):
+            shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
+            self.notes.append(f"tags that a {self._ending} file cannot hold are left out: {shown}")
 
     def _packets(self, out: "OutputContainer", stream: Any) -> "Iterator[tuple[float, av.Packet[Any]]]":
         """The packets of the part with the times at which they are decoded.

@@ -1,9 +1,9 @@
-"""The sound of a film on its way into another file: packets as they are, or coded anew where that file wants it so."""
+"""Sound, subtitles and chapters of a video on their way into another file: as they are, or sound coded anew."""
 
 import contextlib
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from calco.film.reading import Film
 from calco.pairs.frames import opened
@@ -13,15 +13,20 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
 
 
-class Sound:
-    """The sound of a film, from one time to another.
+_CHAPTERS: Final = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
+_TAGS: Final = ("language", "title")
+
+
+class OtherStreams:
+    """What a video holds beside its pictures, from one time to another.
 
     Attributes:
-        notes: What was done beside copying, a sentence each.
+        notes: What was done beside copying, and what is left out, a sentence each.
+        tags: Kind of stream, name and value of the tags that its streams have got.
     """
 
     def __init__(self, film: Film, out: "OutputContainer", ending: str, start: Fraction, stop: Fraction | None) -> None:
-        """Opens the film and gives the file that is written its streams of sound.
+        """Opens the film and gives the file that is written its streams and chapters.
 
         Args:
             film: Where it comes from.
@@ -31,6 +36,7 @@ class Sound:
             stop: Where it ends; None takes all.
         """
         self.notes: list[str] = []
+        self.tags: list[tuple[str, str, str]] = []
         self._held = contextlib.ExitStack()
         container, _ = self._held.enter_context(opened(film.path))
         self._container, self._film, self._out = container, film, out
@@ -40,9 +46,58 @@ class Sound:
         self._coded: dict[int, Any] = {}
         for stream in container.streams.audio:
             self._add(stream, ending)
-        for kind, streams in (("subtitles", container.streams.subtitles), ("data", container.streams.data)):
-            if streams:
-                self.notes.append(f"{kind} of {film.path} are left out")
+        for stream in container.streams.subtitles:
+            self._add_subtitles(stream, ending)
+        self._add_chapters(ending)
+        self._note_others()
+
+    def _note_others(self) -> None:
+        """Reports the streams that nothing here copies."""
+        from av.stream import Disposition
+
+        streams = self._container.streams
+        covers = [s for s in streams.video if Disposition.attached_pic in s.disposition]
+        mov = "mov" in self._container.format.name and bool(self._container.chapters())
+        data = streams.data[1:] if mov else streams.data  # in MP4 and MOV the names of chapters are a stream of data
+        kinds = {"the cover image": covers, "attached files": streams.attachments, "data (timecodes)": data}
+        if left := [f"{name} ({len(found)})" if len(found) > 1 else name for name, found in kinds.items() if found]:
+            self.notes.append(f"{' and '.join(left)} of {self._film.path} is left out")
+
+    def _add_subtitles(self, stream: Any, ending: str) -> None:
+        import av
+
+        name = None if stream.codec_context is None else stream.codec_context.codec.canonical_name
+        if name in self._out.supported_codecs:
+            with contextlib.suppress(ValueError, av.FFmpegError):
+                self._copied[stream.index] = copy = self._out.add_stream_from_template(stream)
+                copy.time_base = stream.time_base
+                self._tag(copy, stream)
+                return
+        self.notes.append(
+            f"the subtitles ({name or 'of unknown coding'}) are left out: a {ending} file cannot hold them; "
+            "an .mkv file can"
+        )
+
+    def _add_chapters(self, ending: str) -> None:
+        chapters = self._container.chapters()
+        if chapters and ending not in _CHAPTERS:
+            self.notes.append(f"{len(chapters)} chapters are left out: a {ending} file cannot hold them")
+            return
+        kept = []
+        for chapter in chapters:
+            base = Fraction(chapter["time_base"])
+            begin, end = (chapter[side] * base - self._film.start - self._start for side in ("start", "end"))
+            if end > 0 and not self._late(begin):
+                stop = end if self._stop is None else min(end, self._stop - self._start)
+                kept.append({**chapter, "start": round(max(begin, Fraction(0)) / base), "end": round(stop / base)})
+        if kept:
+            self._out.set_chapters(kept)
+
+    def _tag(self, copy: Any, stream: Any) -> None:
+        tags = {k: v for k, v in stream.metadata.items() if k in _TAGS and v != "und"}
+        self.tags += [(stream.type, name, value) for name, value in tags.items()]
+        copy.metadata.update(tags)
+        copy.disposition = stream.disposition
 
     def _add(self, stream: Any, ending: str) -> None:
         import av
@@ -53,7 +108,7 @@ class Sound:
             with contextlib.suppress(ValueError, av.FFmpegError):
                 self._copied[stream.index] = copy = self._out.add_stream_from_template(stream)
                 copy.time_base = stream.time_base
-                copy.metadata.update({k: v for k, v in stream.metadata.items() if k in ("language", "title")})
+                self._tag(copy, stream)
                 return
         other = "libopus" if ending in (".webm", ".ogv") else "mp2" if ending in (".mpg", ".mpeg") else "aac"
         if name is None or other not in av.codecs_available or other not in {*self._out.supported_codecs, "libopus"}:
@@ -67,7 +122,8 @@ class Sound:
             if other != "aac" or stream.channels > 6
             else stream.layout.name
         )
-        self._coded[stream.index] = self._out.add_stream(other, rate=rate, layout=layout)
+        self._coded[stream.index] = coded = self._out.add_stream(other, rate=rate, layout=layout)
+        self._tag(coded, stream)
         said = other.removeprefix("lib")
         self.notes.append(f"the sound ({name}) cannot lie in a {ending} file as it is: coded anew as {said}")
 
@@ -75,7 +131,8 @@ class Sound:
         """Packets with the seconds at which they are heard, in order."""
         import av
 
-        streams = [s for s in self._container.streams.audio if s.index in self._copied or s.index in self._coded]
+        both = (*self._container.streams.audio, *self._container.streams.subtitles)
+        streams = [s for s in both if s.index in self._copied or s.index in self._coded]
         demuxed = self._container.demux(streams) if streams else iter(())
         while True:
             try:
@@ -101,9 +158,14 @@ class Sound:
             return
         base = Fraction(packet.time_base)
         time = packet.pts * base - self._film.start - self._start
-        if self._late(time) or (time < 0 and not (self._signed and not self._start)):
-            return
         shift = round((self._film.start + self._start) / base)
+        if self._late(time):
+            return
+        if packet.stream.type == "subtitle" and time < 0 < time + (packet.duration or 0) * base:
+            packet.duration = round((time + packet.duration * base) / base)
+            packet.pts, packet.dts, time = shift, shift, Fraction(0)  # what still stands there when the cut begins
+        if time < 0 and not (self._signed and not self._start):
+            return
         packet.pts -= shift
         packet.dts = packet.pts if packet.dts is None else packet.dts - shift
         packet.stream = self._copied[packet.stream.index]
