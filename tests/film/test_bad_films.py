@@ -125,7 +125,7 @@ def test_a_container_that_cannot_hold_the_codec_is_refused_before_the_work(tmp_p
     for name, codec, remedy in (("b.webm", "h264", ".mp4 or .mkv"), ("b.ogv", None, ".mp4 or .mkv")):
         with pytest.raises(CalcoError, match=f"cannot hold h264; name the result with {remedy}"):
             translate_film(mirror(), source, tmp_path / name, FilmOptions(codec=codec))
-    with pytest.raises(CalcoError, match="does not end like a film"):
+    with pytest.raises(CalcoError, match="does not end like a video"):
         translate_film(mirror(), source, tmp_path / "b.txt")
     with pytest.raises(CalcoError, match=r"h264 knows 0 \(best\) to 51"):
         translated(source, quality=70)

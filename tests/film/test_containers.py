@@ -12,10 +12,13 @@ from calco.errors import CalcoError
 from calco.film.capture import Capture
 from calco.film.origins import Origin
 from calco.film.reading import Film
-from calco.film.translate import translate_film
+from calco.film.several import translate_films
+from calco.film.translate import FilmOptions, translate_film
+from calco.film.writing import FilmWriter
 from calco.images import Image
 from calco.pairs.colours import Colours, colours_of, tone_mapped
 from calco.pairs.film import load_frame, open_films
+from calco.pairs.frames import is_film
 from calco.pairs.sources import SourceConfig
 from film.containers import MATRICES, comb, combed, shown_by, with_matrix
 from film.films import film, mirror, picture
@@ -222,3 +225,139 @@ def test_what_is_changed_on_the_way_to_training_is_reported(tmp_path: Path) -> N
     summary = open_films(str(tmp_path), SourceConfig(source="film", frames="1")).summary()
     assert "a.mpg is interlaced: each frame is deinterlaced by itself" in summary
     assert "b.mkv is HDR (HLG): its colours are tone-mapped" in summary
+
+
+def rich(path: Path) -> Path:
+    """Two streams of sound in two languages, subtitles, chapters, tags and a second video stream."""
+    base = _with_sound(path.with_name("base.mkv"), frames=20, seconds=2.0)
+    path.with_name("s.srt").write_text(
+        "1\n00:00:00,100 --> 00:00:00,900\nhola\n\n2\n00:00:01,000 --> 00:00:01,800\nadios\n"
+    )
+    with av.open(str(base)) as source, av.open(str(path.with_name("s.srt"))) as words, av.open(str(path), "w") as out:
+        out.metadata.update({"title": "Bicicletas", "comment": "a", "com.example.place": "Lima"})
+        copies = [(source.streams.video[0], {"language": "spa"}), (source.streams.audio[0], {"language": "spa"}),
+                  (source.streams.audio[0], {"language": "eng", "title": "Comments"})]  # fmt: skip
+        made = [out.add_stream_from_template(stream) for stream, _ in copies]
+        text = out.add_stream_from_template(words.streams.subtitles[0])
+        for copy, (_, tags) in zip([*made, text], [*copies, (None, {"language": "spa"})], strict=True):
+            copy.metadata.update(tags)
+        names = (("uno", 0, 1000), ("dos", 1000, 2000))
+        out.set_chapters([
+            {"id": number, "start": begin, "end": end, "time_base": Fraction(1, 1000), "metadata": {"title": name}}
+            for number, (name, begin, end) in enumerate(names)
+        ])  # fmt: skip
+        lines = [packet for packet in words.demux() if packet.size]
+        for packet in source.demux():
+            if packet.dts is None:
+                continue
+            data, times = bytes(packet), (packet.pts, packet.dts, packet.duration, packet.time_base)
+            for copy, (stream, _) in zip(made, copies, strict=True):
+                if stream.index == packet.stream.index:
+                    again = av.Packet(data)
+                    again.pts, again.dts, again.duration, again.time_base = times
+                    again.is_keyframe, again.stream = packet.is_keyframe, copy
+                    out.mux(again)
+            if lines:
+                line = lines.pop(0)
+                line.stream = text
+                out.mux(line)
+    return path
+
+
+def test_all_that_lies_beside_the_pictures_is_kept_or_named(tmp_path: Path) -> None:
+    source = rich(tmp_path / "rich.mkv")
+    done = translate_film(mirror(), source, tmp_path / "out.mkv")
+    assert done.notes == []
+    with av.open(str(done.out)) as out:
+        tags = [(s.type, s.metadata.get("language"), s.metadata.get("title")) for s in out.streams]
+        assert tags == [("video", "spa", None), ("audio", "spa", None), ("audio", "eng", "Comments"),
+                        ("subtitle", "spa", None)]  # fmt: skip
+        chapters = [(each["metadata"]["title"], each["start"] * each["time_base"]) for each in out.chapters()]
+        assert chapters == [("uno", 0), ("dos", 1)]
+        assert {name.lower(): value for name, value in out.metadata.items()}["com.example.place"] == "Lima"
+        text = [(packet.pts, packet.duration, bytes(packet)) for packet in out.demux(out.streams.subtitles[0])
+                if packet.size]  # fmt: skip
+        assert text == [(100, 800, b"hola"), (1000, 800, b"adios")]
+    notes = " | ".join(translate_film(mirror(), source, tmp_path / "out.mp4").notes)
+    assert "the subtitles (subrip) are left out: a .mp4 file cannot hold them" in notes
+    assert "tags that a .mp4 file cannot hold are left out: COM.EXAMPLE.PLACE, the title of the audio" in notes
+    again = translate_film(mirror(), tmp_path / "out.mp4", tmp_path / "again.mp4")
+    assert again.notes == [], "the stream of chapter names that MP4 keeps is no data"
+    notes = " | ".join(translate_film(mirror(), source, tmp_path / "out.avi").notes)
+    assert "2 chapters are left out: a .avi file cannot hold them" in notes and "language of the video" in notes
+
+
+def test_a_cut_takes_its_part_of_subtitles_and_chapters(tmp_path: Path) -> None:
+    options = FilmOptions(start=Fraction(1, 2), stop=Fraction(3, 2))
+    out = translate_film(mirror(), rich(tmp_path / "rich.mkv"), tmp_path / "out.mkv", options).out
+    with av.open(str(out)) as container:
+        chapters = [tuple(float(each[side] * each["time_base"]) for side in ("start", "end"))
+                    for each in container.chapters()]  # fmt: skip
+        assert chapters == [(0, 0.5), (0.5, 1)]
+        words = container.demux(container.streams.subtitles[0])
+        text = [(packet.pts, packet.duration, bytes(packet)) for packet in words if packet.size]
+        assert text == [(0, 400, b"hola"), (500, 800, b"adios")]
+
+
+@pytest.mark.parametrize("codec", ["h264", "h265", "vp9", "av1"])
+@pytest.mark.parametrize("rate", [10, 1000])
+def test_a_key_frame_comes_every_two_seconds_of_time(tmp_path: Path, codec: str, rate: int) -> None:
+    steps = [33, 34, 66, 100, 167]
+    times = [Fraction(sum(steps[k % 5] for k in range(number)), 1000) for number in range(100)]
+    with FilmWriter(tmp_path / "a.mkv", (64, 48), codec=codec, rate=Fraction(rate)) as writer:
+        for number, time in enumerate(times):
+            writer.write(picture(number), time)
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        packets = [
+            (packet.pts * packet.time_base, packet.is_keyframe) for packet in container.demux(video=0) if packet.size
+        ]
+    assert sorted(float(time) for time, _ in packets) == pytest.approx(list(map(float, times)), abs=0.0015)
+    keys = [time for time, is_key in packets if is_key]
+    assert max(after - before for before, after in pairwise([*keys, times[-1]])) < Fraction("2.2")
+
+
+def test_a_recording_of_a_browser_has_all_frames_at_their_times(tmp_path: Path) -> None:
+    """WebM in milliseconds, of a varying rate, without a length or a rate."""
+    stamps = [0, 33, 66, 133, 300, 334, 367, 1200, 1233]
+    path = tmp_path / "a.webm"
+    with av.open(str(path), "w", options={"live": "1"}) as out:
+        stream = out.add_stream("libvpx", rate=1000, options={"deadline": "realtime", "cpu-used": "8"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for number, stamp in enumerate(stamps):
+            frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    read = Film(path)
+    assert (read.duration, read.rate) == (None, 25)
+    for name, codec in (("b.mp4", "av1"), ("b.webm", None)):
+        done = translate_film(mirror(), path, tmp_path / name, FilmOptions(codec=codec))
+        assert [round(1000 * float(frame.time)) for frame in Film(done.out).frames()] == stamps
+        assert done.notes == []
+
+
+def test_every_ending_that_is_read_is_known_in_any_case(tmp_path: Path) -> None:
+    for ending in ("m4v", "MOV", "mts", "M2TS", "ts", "wmv", "flv", "3gp", "ogv", "mpg", "MPEG", "vob", "y4m", "mxf"):
+        assert is_film(f"a.{ending}")
+    source = film(tmp_path / "films" / "a.mkv", 3)
+    (tmp_path / "films" / "b.Y4M").write_bytes(b"")
+    _mpeg2(tmp_path / "films" / "c.vob", [combed(number) for number in range(3)])
+    done = translate_films(mirror(), [str(tmp_path / "films")], tmp_path / "out")
+    assert sorted(each.out.name for each in done.done) == ["a.mkv", "c.vob.mp4"]
+    assert list(done.left_out) == ["b.Y4M"]
+    with pytest.raises(CalcoError, match=r"out\.vob is a video that is read and not written; name it with \.mp4"):
+        translate_film(mirror(), source, tmp_path / "out.vob")
+
+
+def test_a_second_video_stream_is_reported(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w") as out:
+        streams = [out.add_stream("libx264", rate=10) for _ in range(2)]
+        for stream in streams:
+            stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(3):
+            for stream in streams:
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number), format="rgb24")))
+        for stream in streams:
+            out.mux(stream.encode(None))
+    assert Film(tmp_path / "a.mkv").notes == [f"{tmp_path / 'a.mkv'} holds 2 video streams: the first is used"]

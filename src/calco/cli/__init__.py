@@ -198,6 +198,8 @@ def translate(args: list[str]) -> None:
     kept = f", {done.kept} kept from before" if done.kept else ""
     how = f"{translator.device} in {NAMES[translator.precision]}"
     say(f"{done.written} pictures written to {done.out}{kept}, computed on {how}")
+    for note in done.notes:
+        warn(note)
     for name, reason in list(done.left_out.items())[:5]:
         warn(f"left out {name}: {reason}")
     if len(done.left_out) > 5:

@@ -16,8 +16,9 @@ from calco.detection.predict_pictures import LINES, Places, predict_pictures
 from calco.detection.slicing import Slices
 from calco.detection.sources import Given, listed
 from calco.errors import CalcoError
-from calco.files import make_folder, read_json, write_json
-from calco.pairs.frames import is_film
+from calco.files import read_json, write_json
+from calco.film.codecs import written_as
+from calco.pairs.frames import is_film, result_folder
 
 MANIFEST: Final = "prediction.json"
 FORMAT: Final = 1
@@ -36,6 +37,7 @@ class Prediction:
         films: What came of each film.
         left_out: Name and reason of everything that could not be used.
         only: What is in the picture, where it was a single one.
+        notes: What of the pictures is not used, a sentence each.
     """
 
     out: str
@@ -46,6 +48,7 @@ class Prediction:
     films: list[FilmDone] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     only: Detections | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 Progress = Callable[[str, float, int | None], None]
@@ -85,6 +88,10 @@ def predict(
     )  # fmt: skip
     done = Prediction(config.out)
     done.left_out |= dict(left_out)
+    if note := images.note_on_several(
+        [each.path for each in given if each.kind == "picture"], "--out NAME.mp4 looks at all frames of one animation"
+    ):
+        done.notes.append(note)
     if plays:
         done.frames = predict_live(look, config)
         return done
@@ -126,12 +133,12 @@ class _Files:
                 if "jsonl" not in self.config.format:
                     places.table(".jsonl").unlink(missing_ok=True)
             return
-        make_folder(self.out)
+        result_folder(self.out)
         self._claim()
         if pictures:
             self._pictures(pictures, Places.in_folder(self.out, self.config.format))
         for film in films:
-            target = self.out / film.name
+            target = self.out / written_as(film.name, self.config.codec)
             with_table = self.out / f"{film.name}.jsonl"
             try:
                 self._film(film, target, with_table)

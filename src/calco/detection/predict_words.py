@@ -60,6 +60,8 @@ def tell(done: Prediction) -> None:
     if done.written or done.kept:
         kept = f", {done.kept} kept from before" if done.kept else ""
         say(f"{done.written} picture{'' if done.written == 1 else 's'} looked at, written to {done.out}{kept}")
+    for note in done.notes:
+        warn(note)
     for name, reason in list(done.left_out.items())[:_SAID]:
         warn(f"left out {name}: {reason}")
     if len(done.left_out) > _SAID:

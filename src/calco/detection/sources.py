@@ -8,7 +8,7 @@ from typing import Final, Literal
 from calco import images
 from calco.errors import CalcoError
 from calco.files import list_files
-from calco.pairs.frames import is_film
+from calco.pairs.frames import is_film, is_moving
 from calco.pairs.layout import nothing_in
 
 _KNOWN: Final = "pictures (.jpg, .png ...), films (.mp4, .avi ...)"
@@ -21,15 +21,17 @@ class Given:
     Attributes:
         path: Where it lies.
         name: In the results' folder, with forward slashes.
+        moving: Whether all frames of an animated image are meant.
     """
 
     path: str
     name: str
+    moving: bool = False
 
     @property
     def kind(self) -> Literal["picture", "film"]:
         """What it is, by its ending."""
-        return "film" if is_film(self.path) else "picture"
+        return "film" if self.moving or is_film(self.path) else "picture"
 
 
 def listed(sources: tuple[str, ...], out: str) -> tuple[list[Given], list[tuple[str, str]]]:
@@ -47,7 +49,7 @@ def listed(sources: tuple[str, ...], out: str) -> tuple[list[Given], list[tuple[
     inside = os.path.join(os.path.realpath(out), "")
     for source in sources:
         if not os.path.isdir(source):
-            found.append(_single(source))
+            found.append(_single(source, out))
             continue
         listing = list_files(source, lambda name: images.is_picture(name) or is_film(name))
         paths = [path for path in listing.paths if not os.path.realpath(path).startswith(inside)]
@@ -63,9 +65,9 @@ def listed(sources: tuple[str, ...], out: str) -> tuple[list[Given], list[tuple[
     return list({given.name: given for given in found}.values()), left_out
 
 
-def _single(source: str) -> Given:
+def _single(source: str, out: str) -> Given:
     if not os.path.exists(source):
         raise CalcoError(f"there is no {source}; name {_KNOWN} or folders of them")
     if not (images.is_picture(source) or is_film(source)):
         raise CalcoError(f"{source} is neither picture nor film by its ending; name {_KNOWN} or folders of them")
-    return Given(source, os.path.basename(source))
+    return Given(source, os.path.basename(source), is_moving(source, out))

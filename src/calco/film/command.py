@@ -17,7 +17,7 @@ from calco.inference.model import Translator
 from calco.inference.working import weights_digest
 from calco.networks.machine import NAMES
 from calco.pairs.film import looks_like_film
-from calco.pairs.frames import is_film
+from calco.pairs.frames import is_moving, names_video
 
 OPTIONS: Final[dict[str, Any]] = {
     "codec": None, "quality": None, "from_": None, "to": None, "side_by_side": False, "holes_per_frame": False,
@@ -35,8 +35,12 @@ _SAID: Final = 8
 
 
 def wants(options: dict[str, Any]) -> bool:
-    """Whether a call of `calco translate` is about films: each name ends as a film's, or is a folder of films."""
-    return all(is_film(given) or (os.path.isdir(given) and looks_like_film(given)) for given in _given(options))
+    """Whether a call of `calco translate` is about videos.
+
+    Each name ends as a video's, is a folder of videos, or is an animated image whose result is a video.
+    """
+    given = _given(options)
+    return all(is_moving(name, options["out"]) or (os.path.isdir(name) and looks_like_film(name)) for name in given)
 
 
 def _given(options: dict[str, Any]) -> list[str]:
@@ -76,19 +80,15 @@ def run(options: dict[str, Any], translator: Translator) -> None:
             )
     sources, out = _given(options), options["out"]
     told = film_options(options, translator)
-    single = len(sources) == 1 and is_film(sources[0]) and not os.path.isdir(sources[0])
+    single = len(sources) == 1 and is_moving(sources[0], out) and not os.path.isdir(sources[0])
     with bar("translating", unit="frames/s") as advance:
 
         def progress(done: int, total: int | None, _name: str) -> None:
             advance(done, total)
 
-        if single and is_film(out) and not os.path.isdir(out):
+        if single and names_video(out):
             _tell(translate_film(translator, sources[0], out, told, progress=progress), translator)
             return
-        if is_film(out) and not os.path.isdir(out):
-            raise CalcoError(
-                f"--out {out} is one film, and {len(sources)} names are given that may be several; name a folder"
-            )
         result = translate_films(translator, sources, out, told, progress=progress)
     for done in result.done:
         _tell(done, translator)
@@ -138,3 +138,5 @@ def _tell(done: FilmDone, translator: Translator) -> None:
         say(f"PSNR {done.psnr:.2f} dB on the mean; the page is {done.page}")
     for note in done.notes[:_SAID]:
         warn(note)
+    if len(done.notes) > _SAID:
+        warn(f"{len(done.notes) - _SAID} more remarks on {done.out}")

@@ -46,8 +46,8 @@ class OtherStreams:
         self._coded: dict[int, Any] = {}
         for stream in container.streams.audio:
             self._add(stream, ending)
-        for stream in container.streams.subtitles:
-            self._add_subtitles(stream, ending)
+        for subtitles in container.streams.subtitles:
+            self._add_subtitles(subtitles, ending)
         self._add_chapters(ending)
         self._note_others()
 
@@ -79,13 +79,13 @@ class OtherStreams:
         )
 
     def _add_chapters(self, ending: str) -> None:
-        chapters = self._container.chapters()
+        chapters: list[Any] = self._container.chapters()
         if chapters and ending not in _CHAPTERS:
             self.notes.append(f"{len(chapters)} chapters are left out: a {ending} file cannot hold them")
             return
-        kept = []
+        kept: list[Any] = []
         for chapter in chapters:
-            base = Fraction(chapter["time_base"])
+            base = Fraction(chapter["time_base"] or Fraction(1, 1000))
             begin, end = (chapter[side] * base - self._film.start - self._start for side in ("start", "end"))
             if end > 0 and not self._late(begin):
                 stop = end if self._stop is None else min(end, self._stop - self._start)
@@ -161,8 +161,9 @@ class OtherStreams:
         shift = round((self._film.start + self._start) / base)
         if self._late(time):
             return
-        if packet.stream.type == "subtitle" and time < 0 < time + (packet.duration or 0) * base:
-            packet.duration = round((time + packet.duration * base) / base)
+        rest = time + (packet.duration or 0) * base
+        if packet.stream.type == "subtitle" and time < 0 < rest:
+            packet.duration = round(rest / base)
             packet.pts, packet.dts, time = shift, shift, Fraction(0)  # what still stands there when the cut begins
         if time < 0 and not (self._signed and not self._start):
             return

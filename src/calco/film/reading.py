@@ -10,9 +10,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
 from calco.errors import CalcoError, printable
-from calco.images import Image
+from calco.images import Image, is_picture
 from calco.pairs.colours import colours_of
-from calco.pairs.frame_image import WHITE, bits_of, has_alpha, image_of
+from calco.pairs.frame_image import WHITE, bits_of, has_alpha, image_of, is_opaque
 from calco.pairs.frames import opened, remarks_on, telling
 from calco.pairs.interlacing import deinterlaced
 from calco.pairs.orientation import orientation_of
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 _LEAD: Final = Fraction(2)  # seconds before a place from which it is decoded: codecs reorder, formats seek roughly
-_FEW_GAPS: Final = 2  # times without frames up to which they are remarkable; where the rate varies there are more
+_FEW_GAPS: Final = 2  # times without frames up to which they are remarkable
+_EVEN: Final = 0.3  # of a frame's time, by which a step may differ and still be one of an even rate
+_MOSTLY: Final = 0.9  # share of even steps from which on the rate is even
 _USUAL_RATE: Final = Fraction(25)
 _MOST_RATE: Final = 240  # frames a second, above which a rate that nobody counted is that of the time stamps
 _ONE_PLACE: Final = 1  # seconds within which damage is told as one
@@ -121,7 +123,8 @@ class Film:
         self.frames_hint = hint or (None if self.duration is None else max(1, round(self.duration * self.rate)))
         if (bits := bits_of(first.format.name)) > 8:
             self.notes.append(f"{self.path} has {bits} bits a channel, the result has 8")
-        if has_alpha(first.format.name):
+        # The canvas of a GIF or WebP always comes with alpha; a video with alpha was made so for a reason.
+        if has_alpha(first.format.name) and not (is_picture(self.path) and is_opaque(first)):
             self.notes.append(f"{self.path} is transparent in places: shown on its background, the result is opaque")
 
     @property
@@ -199,6 +202,7 @@ class Film:
             last: Fraction | None = None
             shown_until = Fraction(0)  # where the frame before is shown to, as far as its video says
             self._gaps, self._others_end = [], Fraction(0)
+            self._steps = self._even_steps = 0
             reformatter = av.video.reformatter.VideoReformatter()
             decoded = deinterlaced(self._counted(self._decoded(container, stream)))
             for count, frame in enumerate(decoded):
@@ -210,8 +214,11 @@ class Film:
                     time = last + 1 / self.rate / 2
                 if frame.is_corrupt:
                     self._events.append((time, "damaged frame"))
-                if last is not None and time - shown_until > 1 / self.rate:
-                    self._step(last, time)
+                if last is not None:
+                    self._steps += 1
+                    self._even_steps += abs((time - last) * self.rate - 1) < _EVEN
+                    if time - shown_until > 1 / self.rate:
+                        self._step(last, time)
                 span = frame.duration * self.time_base if frame.duration else None
                 last, shown_until = time, time + (span or 0)
                 with telling(self.path):
@@ -225,13 +232,14 @@ class Film:
             yield frame
 
     def _step(self, before: Fraction, now: Fraction) -> None:
-        """Notes a time without frames; as many as are usual where the rate varies are no damage."""
+        """Notes a time without frames."""
         if now - before > max(4 / self.rate, Fraction(1, 3)):
             self._gaps.append((float(before), float(now)))
 
     def _look_at_end(self, end: Fraction | None) -> None:
         """Notes when the film ends much before the length that it claims."""
-        if len(self._gaps) <= _FEW_GAPS:
+        # Where the rate varies, pauses belong to the video: a recorder of a screen writes a frame when something moves.
+        if len(self._gaps) <= _FEW_GAPS and self._even_steps + len(self._gaps) >= _MOSTLY * self._steps:
             self._remarks += [f"there are no frames between {begin:.2f} and {end:.2f} s" for begin, end in self._gaps]
         if end is None or self.duration is None:
             return

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from calco.errors import CalcoError
-from calco.files import list_files, make_folder, read_json, write_json
+from calco.files import list_files, read_json, write_json
+from calco.film.codecs import written_as
 from calco.film.translate import FilmDone, FilmOptions, Progress, translate_film
 from calco.inference.model import Translator
-from calco.pairs.frames import is_film
+from calco.pairs.frames import is_film, result_folder
 from calco.pairs.layout import nothing_in
 
 MANIFEST: Final = "translation.json"  # as for pictures
@@ -74,7 +75,7 @@ def translate_films(
         CalcoError: When there is no film, the folder holds what another model wrote, or none could be translated.
     """
     options = options or FilmOptions()
-    folder = make_folder(os.fspath(out))
+    folder = result_folder(out)
     films = list_films(sources, folder)
     record = options.record()
     manifest = folder / MANIFEST
@@ -88,7 +89,7 @@ def translate_films(
     write_json(manifest, record)
     result = FilmsDone(folder)
     for source, name in films:
-        target = folder / name
+        target = folder / written_as(name, options.codec)
         if target.exists() and not options.overwrite and not os.path.samefile(source, target):
             result.kept += 1
             continue

@@ -5,6 +5,7 @@ A picture is a NumPy array HWC with C >= 1 channels: 1 grey, 2 grey and alpha, 3
 [-1, 1].
 """
 
+from calco.images.animation import note_on_several, several_in
 from calco.images.arrays import (
     FILTERS,
     PEAKS,
@@ -52,9 +53,11 @@ __all__ = [
     "is_picture",
     "list_pictures",
     "luminance",
+    "note_on_several",
     "orientation",
     "read",
     "resize",
+    "several_in",
     "to_image",
     "to_tensor",
     "true_ending",

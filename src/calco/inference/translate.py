@@ -33,6 +33,7 @@ from calco.inference.working import (
     written_before,
 )  # fmt: skip
 from calco.pairs import remote
+from calco.pairs.frames import result_folder
 from calco.pairs.mask_survey import MaskCounts, count_file, survey_masks
 from calco.pairs.recognising import areas_of, marks_of
 
@@ -51,12 +52,14 @@ class Translation:
         written: Pictures written now.
         kept: Pictures that an earlier call with the same model had written.
         left_out: Name and reason of every picture that could not be translated.
+        notes: What of the pictures is not used, a sentence each.
     """
 
     out: Path | str
     written: int = 0
     kept: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def translate(
@@ -126,6 +129,8 @@ def translate(
     )  # fmt: skip
     worker = work.loaded()
     done = Translation(out if base is not None and remote.is_url(base) else Path(out))
+    if note := _note_on_several(jobs):
+        done.notes.append(note)
     made_by = _told(work, worker.translator)
     if masks is not None:
         made_by["masks"] = str(masks)
@@ -151,6 +156,12 @@ def translate(
         name, reason = next(iter(done.left_out.items()))
         raise CalcoError(f"none of the {len(jobs)} pictures could be translated; the first, {name}: {reason}")
     return done
+
+
+def _note_on_several(jobs: list[Job]) -> str:
+    """What of animations and files of several pages is not translated."""
+    here = [job.source for job in jobs if not remote.is_url(job.source)]
+    return images.note_on_several(here, "--out NAME.mp4 translates all frames of one animation" if here else "")
 
 
 def _told(work: Work, translator: Translator) -> dict[str, Any]:
@@ -294,7 +305,7 @@ _KNOWN: Final = ", ".join(sorted(images.PICTURE_SUFFIXES))
 
 
 def _folder(out: str) -> str:
-    return out if remote.is_url(out) else str(make_folder(out))
+    return out if remote.is_url(out) else str(result_folder(out))
 
 
 def _job(path: Path, folder: Path, target: str) -> Job:

@@ -55,6 +55,11 @@ def _on(image: Image, background: tuple[int, int, int]) -> Image:
     return laid
 
 
+def is_opaque(frame: "av.VideoFrame") -> bool:
+    """Whether a frame with alpha shows nothing through."""
+    return bool((frame.reformat(format="rgba").to_ndarray()[..., 3] == 255).all())
+
+
 @lru_cache(maxsize=64)
 def has_alpha(pixels: str) -> bool:
     """Whether a pixel format of FFmpeg has alpha."""

@@ -10,13 +10,14 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
 import numpy as np
 
 from calco import images
 from calco.errors import CalcoError
-from calco.files import explain
+from calco.files import explain, make_folder
 from calco.images.formats import opened as open_picture
 from calco.pairs.colours import UNSPECIFIED, colours_of
 from calco.pairs.orientation import marks_of, orientation_of
@@ -41,6 +42,29 @@ _REORDERED: Final = 16  # frames that a codec may hold back at most
 def is_film(name: str) -> bool:
     """Whether the ending is that of a film, in upper or lower case."""
     return os.path.splitext(name)[1].lower() in FILM_SUFFIXES
+
+
+def is_moving(name: str, out: str | None) -> bool:
+    """Whether a file is read as a video: by its ending, or an animated image whose result `out` is one video."""
+    return is_film(name) or (names_video(out) and images.several_in(name) == "frames")
+
+
+def names_video(out: str | None) -> bool:
+    """Whether a result's name is that of a video, and no folder has it."""
+    return out is not None and is_film(out) and not os.path.isdir(out)
+
+
+def result_folder(out: str | os.PathLike[str]) -> Path:
+    """Make the folder of results.
+
+    Raises:
+        CalcoError: If its name is that of one image or video: whoever wrote it wants no folder of that name.
+    """
+    name = os.fspath(out)
+    if not os.path.isdir(name) and not name.endswith("/") and (is_film(name) or images.is_picture(name)):
+        kind = "video" if is_film(name) else "image"
+        raise CalcoError(f"--out {name} is the name of one {kind}, and the result here is a folder; name a folder")
+    return make_folder(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +193,8 @@ def remarks_on(
     videos = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
     if len(videos) > 1 and not film.lower().endswith((".avif", ".avifs", ".heic", ".heif")):
         notes.append(f"{film} holds {len(videos)} video streams: the first is used")
+    if images.several_in(film) == "pages":
+        notes.append(f"{film} holds several pages: only the first is used")
     colours = colours_of(first, film)
     if colours.hdr:
         notes.append(f"{film} is HDR ({colours.hdr}): its colours are tone-mapped to SDR (BT.709)")

@@ -2,9 +2,11 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from calco import images
 from calco.errors import CalcoError
 from calco.pairs import annotated, distant, film, hub, openmoji, shards
 from calco.pairs.curation import curated
@@ -37,7 +39,10 @@ def open_source(pictures: str | Path, config: SourceConfig | None = None) -> Sou
     kind = _recognised(name, config) if config.source == "auto" else config.source
     _refuse_strangers(kind, config)
     source = _OPENERS.get(kind, open_folder)(name, config)
-    return curated(annotated.doubted(source) if kind == "auto" else source, config)
+    source = annotated.doubted(source) if kind == "auto" else source
+    if note := images.note_on_several(dict.fromkeys(path for item in source.items for path in item.paths)):
+        source = replace(source, notes=(*source.notes, note))
+    return curated(source, config)
 
 
 def _recognised(pictures: str, config: SourceConfig) -> Kind:

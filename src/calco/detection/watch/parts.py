@@ -14,6 +14,7 @@ from calco.files import make_folder
 from calco.film.writing import part_of
 from calco.inference.model import Translator
 from calco.inference.working import weights_digest
+from calco.pairs.frames import result_folder
 from calco.records import to_record
 
 _OWN: Final = ("events.jsonl", "tracks.jsonl", "hooks.jsonl", "watch.json", "timeline.html", "config.yaml", "film.mp4")
@@ -89,7 +90,7 @@ def prepare_folder(config: WatchConfig) -> Path:
     Raises:
         CalcoError: When a watch is there and nobody said what shall become of it.
     """
-    out = make_folder(config.out)
+    out = result_folder(config.out)
     there = (out / "events.jsonl").exists() or (out / "state").exists() or (out / "watch.json").exists()
     if there and not (config.resume or config.overwrite):
         raise CalcoError(
