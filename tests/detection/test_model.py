@@ -38,7 +38,7 @@ def test_what_was_saved_finds_the_same(saved: Path) -> None:
         assert (other.boxes >= 0).all()
         assert (other.boxes[:, 2] <= picture.shape[1]).all()
         assert (other.boxes[:, 3] <= picture.shape[0]).all()
-    assert len(detector(pictures[0], threshold=1.1)) == 0
+    assert len(detector(pictures[0], threshold=1.0)) == 0
     assert detector.many([]) == []
 
 

@@ -336,7 +336,7 @@ def test_what_is_no_model_or_picture_is_said(model, tmp_path):
         translate(model, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(CalcoError, match="7 channels cannot become one of 3"):
         load(model)(np.zeros((4, 4, 7), np.uint8))
-    with pytest.raises(CalcoError, match="is no picture"):
+    with pytest.raises(CalcoError, match="4 x 4 x 0, and must be height x width x channels, each at least 1"):
         load(model)(np.zeros((4, 4, 0), np.uint8))
 
 

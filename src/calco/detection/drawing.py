@@ -78,7 +78,7 @@ class Drawer:
         """Draws what is in a picture.
 
         Args:
-            picture: HWC of any type; it stays as it is.
+            picture: HWC, `uint8`, `uint16` or `float32` in [0, 1]; it stays as it is.
             found: Boxes in its pixels; frames of a film come in order, those without any too.
             labels: What is written beside each, in place of name, score and track.
 
@@ -159,7 +159,7 @@ def draw_detections(
     """Draws what is in a picture: see `Drawer`.
 
     Args:
-        picture: HWC of any type; it stays as it is.
+        picture: HWC, `uint8`, `uint16` or `float32` in [0, 1]; it stays as it is.
         found: Boxes in its pixels.
         classes: The names of all classes; the n-th always has the same colour.
         labels: What is written beside each, in place of name, score and track.
@@ -183,6 +183,7 @@ def labels_of(found: Detections) -> list[str]:
 
 def as_scene(picture: Image) -> Image:
     """A picture to draw on: a copy, HW3 `uint8`, RGB."""
+    picture = images.as_image(picture)
     shown = picture if picture.dtype == np.uint8 and picture.shape[2] == 3 else images.visible(picture)
     scene = images.as_channels(images.as_dtype(shown, np.uint8), 3)
     return np.array(scene, order="C", copy=True)

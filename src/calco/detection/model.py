@@ -15,7 +15,7 @@ from calco.detection.architectures import LITE, build_network
 from calco.detection.boxes import nms
 from calco.detection.limits import MOST_BOXES, MULTIPLE, check_classes, check_shares, check_side
 from calco.detection.network import DetectionNetwork
-from calco.errors import CalcoError
+from calco.errors import CalcoError, enough_memory
 from calco.images import Image
 from calco.inference.folder import DESCRIPTION, find_folder, fitting, read_description, save_folder
 from calco.networks.machine import choose_device, choose_precision
@@ -137,18 +137,31 @@ class Detector:
         """What is in each of some pictures.
 
         Args:
-            pictures: HWC, of any sizes, grey or RGB, `uint8`, `uint16` or `float32`.
-            threshold: Only what scores as much is told; None for `self.threshold`.
+            pictures: HWC or HW, of any sizes, grey or RGB, `uint8`, `uint16` or `float32` in [0, 1].
+            threshold: The lowest score of what is returned, in [0, 1]; None for `self.threshold`.
 
         Returns:
             For each picture the boxes in its own pixels, with scores, the highest first, clipped to it.
+
+        Raises:
+            CalcoError: When an array is not an image (see `images.as_image`), the threshold is out of range, or the
+                memory does not suffice.
         """
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise CalcoError(f"threshold is {threshold}; scores lie in [0, 1]: for example 0.5")
         found: list[Detections] = []
         batch = max(1, min(BATCH, _BATCH_PIXELS // self.info.size**2))
         for start in range(0, len(pictures), batch):
-            part = pictures[start : start + batch]
+            part = [
+                images.as_image(each, "the image" if len(pictures) == 1 else f"image {start + number}")
+                for number, each in enumerate(pictures[start : start + batch])
+            ]
             fitted = [Fitted(*letterbox(images.visible(picture), self.info.size)) for picture in part]
-            logits, boxes = self.raw(as_batch([each.square for each in fitted]))
+            with enough_memory(
+                f"the detector looks at {len(part)} images of {self.info.size} pixels at once: close other programs, "
+                "or train a detector with a smaller --size"
+            ):
+                logits, boxes = self.raw(as_batch([each.square for each in fitted]))
             for number, picture in enumerate(part):
                 size_wh = (picture.shape[1], picture.shape[0])
                 found.append(self.read(logits[number], boxes[number], fitted[number], size_wh, threshold))

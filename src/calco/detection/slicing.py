@@ -15,7 +15,7 @@ import numpy.typing as npt
 from calco.annotations.detections import Detections
 from calco.detection.contract import FindsThings
 from calco.errors import CalcoError
-from calco.images import Image
+from calco.images import Image, as_image
 
 Floats = npt.NDArray[np.float64]
 
@@ -88,6 +88,7 @@ def find_in_slices(
     Returns:
         In the picture's pixels, the highest score first.
     """
+    picture = as_image(picture)
     height, width = picture.shape[:2]
     views = slices.views(width, height)
     whole = (0, 0, width, height)

@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from calco.errors import CalcoError
 from calco.files import atomic_write
 from calco.images import tiff_writing
-from calco.images.arrays import Image, as_dtype, lay_over
+from calco.images.arrays import Image, as_dtype, as_image, lay_over
 from calco.images.formats import FORMATS, UNREADABLE, learn_heif, opened
 from calco.images.tiff import ORIENTATION
 
@@ -52,11 +52,12 @@ def encode(image: Image, name: str, *, like: str | Path | None = None) -> bytes:
     """What `write` writes, in memory; of the name only the ending counts, such as ".png".
 
     Raises:
-        CalcoError: When the ending is unknown or its format does not hold the picture.
+        CalcoError: When the ending is unknown, its format does not hold the picture, or the array is not an image.
     """
     kind = FORMATS.get(Path("x" + name if name.startswith(".") else name).suffix.lower())
     if kind is None:
         raise CalcoError(f"{name} ends in no known picture format; use one of {' '.join(sorted(FORMATS))}")
+    image = as_image(image, f"the image for {name}")
     channels = image.shape[2]
     if channels > 4 and kind != "TIFF":
         raise CalcoError(f"cannot write {channels} channels to {name}: {kind} holds 4 at most; choose the ending .tif")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from calco.errors import CalcoError
-from calco.images import PEAKS, Image, as_channels
+from calco.images import PEAKS, Image, as_channels, as_image
 from calco.images.arrays import in_strips
 from calco.pairs.colouring import grey_of
 from calco.pairs.encoding import stored_values
@@ -79,6 +79,17 @@ def marked_in(path: str, recipe: RecipeConfig) -> Image:
         CalcoError: When it cannot be read, or its values are not understood.
     """
     return given_region(read_mask(path), recipe.erase)[..., None]
+
+
+def as_mask(mask: object) -> Image:
+    """Check an array that a caller gives as a mask: HW or HW1 bool, or an image.
+
+    Raises:
+        CalcoError: When it is neither.
+    """
+    if isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.ndim in (2, 3) and mask.size:
+        return np.asarray(mask)
+    return as_image(mask, "the mask")
 
 
 def region_of(mask: Image, shape: tuple[int, ...], recipe: RecipeConfig) -> Bools:

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco import images
-from calco.errors import CalcoError
+from calco.errors import CalcoError, enough_memory
 from calco.images import Image
 from calco.images.strips import Whole
-from calco.inference.adapt import adapted
+from calco.inference.adapt import adapted, as_mask
 from calco.inference.folder import (
     DESCRIPTION,
     find_folder,
@@ -116,8 +116,8 @@ class Translator:
         """Translates one picture.
 
         Args:
-            picture: HWC, uint8, uint16 or float32 in [0, 1], of any size; grey and RGB, with alpha or without, become
-                each other, while a model of bands takes as many as it learned from.
+            picture: HWC or HW, uint8, uint16 or float32 in [0, 1], of any size; grey and RGB, with alpha or without,
+                become each other, while a model of bands takes as many as it learned from.
             mask: For a model that learned to fill holes, what is to be redrawn: HW bool, or a picture that is white
                 there. Without it, what is transparent, or has the colour of the holes of the training.
             noise_seed: Leaves dropout on, drawn from this seed, for variety; None for the one deterministic result.
@@ -127,23 +127,25 @@ class Translator:
             HWC of the same height, width and dtype, with the channels of the training targets.
 
         Raises:
-            CalcoError: When the array is no picture.
+            CalcoError: When the array is not an image (see `images.as_image`), the mask does not fit, or the memory
+                does not suffice.
         """
-        if picture.ndim in (2, 3) and picture.shape[0] * picture.shape[1] > images.LARGE:
-            from calco.inference.large import draw  # which knows the Translator
+        picture = images.as_image(picture)
+        if noise_seed is not None and not 0 <= noise_seed < 1 << 63:
+            raise CalcoError(f"noise seed is {noise_seed}; it must lie between 0 and 2**63 - 1: for example 7")
+        mask = None if mask is None else as_mask(mask)
+        height, width = picture.shape[:2]
+        with enough_memory(f"the image has {width}x{height} pixels: close other programs, or give a smaller one"):
+            if height * width > images.LARGE:
+                from calco.inference.large import draw  # which knows the Translator
 
-            source = Whole(picture if picture.ndim == 3 else picture[..., None])
-            return draw(self, source, mask=mask, noise_seed=noise_seed, native=native).whole()
-        with torch.inference_mode(), dropout(self.backbone, noise_seed):
-            view = self._view(picture, mask, native)
-            return self._drawn(view, self.maps(view.seen))
+                return draw(self, Whole(picture), mask=mask, noise_seed=noise_seed, native=native).whole()
+            with torch.inference_mode(), dropout(self.backbone, noise_seed):
+                view = self._view(picture, mask, native)
+                return self._drawn(view, self.maps(view.seen))
 
     def _view(self, picture: Image, mask: Image | None, native: bool) -> "_View":
         """A picture on its way into the network."""
-        if picture.ndim == 2:
-            picture = picture[..., None]
-        if picture.ndim != 3 or min(picture.shape) < 1:
-            raise CalcoError(f"an array of shape {picture.shape} is no picture; give height x width x channels")
         height, width = picture.shape[:2]
         jitter = self.info.jitter
         picture = adapted(picture, mask, self.info.recipe, self.info.in_channels, self.info.source.background)
