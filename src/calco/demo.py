@@ -7,6 +7,7 @@ from calco import images
 from calco.console import say, show
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import evaluate
+from calco.files import make_folder
 from calco.inference.model import load
 from calco.inference.translate import translate
 from calco.pairs.opening import open_source
@@ -76,7 +77,7 @@ def _free(folder: Path) -> Path:
 def _write_sketches(config: TrainConfig, folder: Path, count: int = 12) -> Path:
     """Writes a few sketches of the test split, as a person would hand them in."""
     source = open_source(config.pictures, config.source)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     unseen = split_items(source.items, config.split)["test"]
     # Spread over the list: neighbours are variants of one drawing.
     for item in unseen[:: max(1, len(unseen) // count)][:count]:

@@ -18,9 +18,10 @@ from calco.annotations.reading import read_annotations
 from calco.detection.predict import Prediction, predict
 from calco.detection.predict_config import PredictConfig
 from calco.detection.tables import Lines, from_rows
-from calco.errors import CalcoError
+from calco.errors import CalcoError, DiskError
 from detection.spots import Spots, folder_of, matched, scene
 from film.films import film, packets
+from support import small_disk
 
 ONE = (20, 30, 60, 70)
 TWO = (100, 40, 130, 90)
@@ -370,6 +371,21 @@ def test_live_pictures_that_cannot_be(clip: Path, tmp_path: Path, options: dict[
     given = {"out": tmp_path / "out", "live": True, **options}
     with pytest.raises(CalcoError, match=said):
         run(clip, **given)
+
+
+@pytest.mark.parametrize(("format", "kilobytes"), [("jsonl", 12), ("drawn", 28)])
+def test_a_full_disk_is_one_line_and_the_same_call_goes_on(tmp_path: Path, format: str, kilobytes: int) -> None:
+    source = tmp_path / "many"
+    source.mkdir()
+    for number in range(40):
+        image = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
+        images.write(source / f"{number:02d}{'x' * 200}.png", image)
+    with small_disk(tmp_path / "disk", kilobytes) as disk:
+        with pytest.raises(DiskError, match="cannot write .*: No space left.*, and the same command"):
+            run(source, out=disk / "out", format=(format,))
+        subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
+        done = run(source, out=disk / "out", format=(format,))
+        assert done.written + done.kept == 40
 
 
 def test_lines_go_on_behind_the_last_whole_one(tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """The command line: parsing only; what a verb does lives in the layer it names."""
 
+import contextlib
 import sys
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from calco import __version__
 from calco.cli.words import parse
-from calco.errors import CalcoError, printable
+from calco.errors import CalcoError, is_out_of_memory, out_of_memory, printable
 
 Verb: TypeAlias = Callable[[list[str]], None]
 
@@ -336,7 +337,32 @@ def usage() -> str:
 
 def main(args: list[str] | None = None) -> None:
     """Runs a verb; what a user can cause is one line and exit code 2."""
-    words = sys.argv[1:] if args is None else args
+    from calco.console import abandon_stdout, prepare_streams
+
+    prepare_streams()
+    try:
+        _run(sys.argv[1:] if args is None else args)
+        sys.stdout.flush()  # an error of writing is met here, not at the interpreter's end
+    except BrokenPipeError:  # such as | head, which has read enough
+        abandon_stdout()
+        sys.exit(1)
+    except CalcoError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("stopped", code=130)
+    except OSError as error:
+        from calco.files import explain
+
+        abandon_stdout()
+        _fail(str(explain(error, error.filename or "the output", "use" if error.filename else "write")))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        _fail(str(out_of_memory(error, "close other programs, or give less at a time")))
+
+
+def _run(words: list[str]) -> None:
+    """Runs the verb that the words name, or prints what there is."""
     if not words or words[0] in ("-h", "--help", "help"):
         print(usage(), end="")
         sys.exit(0 if words else 2)
@@ -344,15 +370,12 @@ def main(args: list[str] | None = None) -> None:
         print(f"calco {__version__}")
         return
     if words[0] not in VERBS:
-        print(f"calco: there is no verb {printable(words[0])}; choose one of {', '.join(VERBS)}", file=sys.stderr)
-        sys.exit(2)
-    try:
-        VERBS[words[0]](words[1:])
-    except CalcoError as error:
-        print(f"calco: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("calco: stopped", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(1)
+        _fail(f"there is no verb {printable(words[0])}; choose one of {', '.join(VERBS)}")
+    VERBS[words[0]](words[1:])
+
+
+def _fail(reason: str, *, code: int = 2) -> NoReturn:
+    """Prints the one line, and exits."""
+    with contextlib.suppress(OSError):  # where nobody reads it, the code still tells
+        print(f"calco: {reason}", file=sys.stderr)
+    sys.exit(code)

@@ -172,7 +172,7 @@ def _crops_of(photograph: Photograph, out: Path, config: CropConfig) -> tuple[st
             cuts.boxes_left_out[name] = str(error)
             continue
         path = out / f"{name}{_ending(image)}"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         images.write(path, image[top:bottom, left:right])
         cuts.groups[name] = photograph.name
     return content, cuts

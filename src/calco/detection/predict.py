@@ -15,7 +15,7 @@ from calco.detection.predict_live import is_live, predict_live
 from calco.detection.predict_pictures import LINES, Places, predict_pictures
 from calco.detection.slicing import Slices
 from calco.detection.sources import Given, listed
-from calco.errors import CalcoError
+from calco.errors import CalcoError, DiskError
 from calco.files import read_json, write_json
 from calco.film.codecs import written_as
 from calco.pairs.frames import is_film, result_folder
@@ -96,7 +96,11 @@ def predict(
         done.frames = predict_live(look, config)
         return done
     record = {"format": FORMAT, "model": made_by or "python", **look.record(), "precision": config.precision}
-    _Files(config, look, record, done, progress).work(given)
+    try:
+        _Files(config, look, record, done, progress).work(given)
+    except DiskError as error:
+        command = "the same command without --overwrite" if config.overwrite else "the same command"
+        raise DiskError(f"{error}; what is done is kept, and {command} goes on from there") from error
     return done
 
 
@@ -142,9 +146,9 @@ class _Files:
             with_table = self.out / f"{film.name}.jsonl"
             try:
                 self._film(film, target, with_table)
+            except DiskError:  # nor can those that follow be written
+                raise
             except CalcoError as error:
-                if "No space left" in str(error):  # nor for those that follow
-                    raise
                 self.done.left_out[film.name] = str(error)
         write_json(self.out / MANIFEST, {**self.record, "left_out": self.done.left_out})
         if not (self.done.written or self.done.kept or self.done.films):

@@ -11,7 +11,7 @@ from calco.detection.drawing import Drawer, enlarged
 from calco.detection.looking import Look, Tally
 from calco.detection.sources import Given
 from calco.detection.tables import Lines, as_rows, from_rows, write_csv, write_found_coco, write_lines
-from calco.errors import CalcoError
+from calco.errors import CalcoError, DiskError
 from calco.files import make_folder
 from calco.film.stream import pump
 from calco.images import Image
@@ -118,9 +118,9 @@ class _Call:
             if seen.picture is not None and found is not None:
                 try:
                     self._draw(seen.given, seen.picture, found)
+                except DiskError:  # nor can those that follow be written
+                    raise
                 except CalcoError as error:
-                    if "No space left" in str(error):  # nor for those that follow
-                        raise
                     seen.error = str(error)
             if seen.error:
                 self.done.left_out[name] = seen.error

@@ -128,9 +128,16 @@ class Lines:
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file.
+
+        Raises:
+            WriteError: When what is left cannot be written.
+        """
         if not self._file.closed:
-            self._file.close()
+            try:
+                self._file.close()
+            except OSError as error:
+                raise explain(error, self.path, "write") from error
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

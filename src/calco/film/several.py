@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from calco.errors import CalcoError
+from calco.errors import CalcoError, DiskError
 from calco.files import list_files, read_json, write_json
 from calco.film.codecs import written_as
 from calco.film.translate import FilmDone, FilmOptions, Progress, translate_film
@@ -95,9 +95,9 @@ def translate_films(
             continue
         try:
             result.done.append(translate_film(translator, source, target, replace(options), progress=progress))
+        except DiskError:  # nor can those that follow be written
+            raise
         except CalcoError as error:
-            if "No space left" in str(error):  # nor for those that follow
-                raise
             result.left_out[name] = str(error)
     write_json(manifest, {**record, "left_out": result.left_out})
     if not result.done and not result.kept:

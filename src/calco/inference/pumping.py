@@ -10,13 +10,14 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 
 from calco import images
-from calco.errors import CalcoError
+from calco.errors import CalcoError, DiskError, enough_memory, is_out_of_memory, out_of_memory
 from calco.images import Image
 from calco.images.writing import write_strips
 from calco.inference.large import Drawing
 from calco.pairs import remote
 
 AHEAD: Final = 4
+_LESS_MEMORY: Final = "close other programs, or give a smaller image"
 J = TypeVar("J")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -31,7 +32,8 @@ class _Alone(Generic[J, R]):
 
     def read(self, job: J) -> R | None:
         self._free.wait()
-        found = self._read(job)
+        with enough_memory(_LESS_MEMORY):
+            found = self._read(job)
         if found is None:
             self._free.clear()
         return found
@@ -60,6 +62,9 @@ def pumped(
 
     Yields:
         The job with what was kept, or with what went wrong.
+
+    Raises:
+        DiskError: When the disk takes nothing more.
     """
     alone = _Alone(read)
     reading: deque[tuple[J, Future[R | None]]] = deque()
@@ -76,8 +81,10 @@ def pumped(
                 job, future = writing.popleft()
                 try:
                     yield job, future.result(), None
-                except (CalcoError, OSError) as error:
-                    yield job, None, str(error)
+                except DiskError:  # nor can what follows be written
+                    raise
+                except (CalcoError, OSError, MemoryError) as error:
+                    yield job, None, _reason(error)
 
         try:
             read_ahead()
@@ -106,9 +113,14 @@ def _done(work: Callable[..., T], *given: Any) -> "Future[T]":
     future: Future[T] = Future()
     try:
         future.set_result(work(*given))
-    except (CalcoError, OSError) as error:
+    except (CalcoError, OSError, MemoryError) as error:
         future.set_exception(error)
     return future
+
+
+def _reason(error: Exception) -> str:
+    """What is noted of an image."""
+    return str(out_of_memory(error, _LESS_MEMORY) if is_out_of_memory(error) else error)
 
 
 def keep_large(drawing: Drawing, target: str, source: str) -> None:

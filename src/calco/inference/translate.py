@@ -13,7 +13,7 @@ from typing import Any, Final
 from calco import images
 from calco.console import say, warn
 from calco.engines import Engine, results
-from calco.errors import CalcoError
+from calco.errors import CalcoError, DiskError
 from calco.files import make_folder, sweep
 from calco.images.labels import read_labels
 from calco.inference.model import Translator
@@ -146,10 +146,7 @@ def translate(
         # What may run here may run where the work is done.
         elsewhere=None if engine == HERE else replace(work, allow_code=make_input),
     )  # fmt: skip
-    if base is not None and format == "webdataset":
-        made_by |= call.shards(base, shard_pictures)
-    else:
-        call.files()
+    made_by |= call.work(shard_pictures if format == "webdataset" else 0)
     if base is not None:
         _finish(base, {**made_by, "left_out": done.left_out}, swept=engine != HERE)
     if not done.written and not done.kept:
@@ -187,6 +184,27 @@ class _Call:
     engine: Engine
     overwrite: bool
     progress: Callable[[float, int, str], None] | None
+
+    def work(self, shard_pictures: int) -> dict[str, Any]:
+        """Translates; returns what the manifest tells of the shards, if there are any.
+
+        Args:
+            shard_pictures: Images in a shard; 0 for a file for each.
+
+        Raises:
+            DiskError: When the disk takes nothing more.
+        """
+        try:
+            if self.base is not None and shard_pictures:
+                return self.shards(self.base, shard_pictures)
+            self.files()
+        except DiskError as error:
+            if self.base is None:
+                raise
+            command = "the same command without --overwrite" if self.overwrite else "the same command"
+            there = f"{self.done.written + self.done.kept} of {len(self.jobs)} images are there"
+            raise DiskError(f"{error}; {there}, and {command} goes on from them") from error
+        return {}
 
     def files(self) -> None:
         """A file for each picture that is not there yet."""

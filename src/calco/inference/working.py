@@ -15,7 +15,7 @@ import numpy as np
 
 from calco import images
 from calco.errors import CalcoError
-from calco.files import digest
+from calco.files import digest, make_folder
 from calco.images import Image
 from calco.images.arrays import in_strips
 from calco.images.strips import is_large, open_large
@@ -161,7 +161,7 @@ class Worker:
 
         def keep(image: Image | Drawing, job: Job, source: str) -> None:
             if not remote.is_url(job.target):
-                Path(job.target).parent.mkdir(parents=True, exist_ok=True)
+                make_folder(Path(job.target).parent)
             if isinstance(image, Drawing):
                 keep_large(image, job.target, source)
             else:
