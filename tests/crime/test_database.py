@@ -191,3 +191,28 @@ def test_a_server_asks_for_no_file_of_this_machine(tmp_path: Path) -> None:
         assert server.sql("SELECT COUNT(*) FROM a", "crime") == [(0,)]
     finally:
         server.stop()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("Crimenes_DataCrim", "Anio", "<img src=x onerror=alert(1)>"),
+        ("Robos_Lima", "Id_Distrito", "__proto__"),
+    ],
+)
+def test_text_where_numbers_must_stand_is_refused(
+    table: str, column: str, value: str, sources: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In a database of somebody else; the page would hold it."""
+    import duckdb
+
+    path = tmp_path / "foreign.duckdb"
+    load(config(sources, path))
+    with duckdb.connect(str(path)) as held:
+        held.execute(f'CREATE TABLE kept AS SELECT * REPLACE (\'{value}\' AS "{column}") FROM "{table}"')
+        held.execute(f'DROP TABLE "{table}"; CREATE VIEW "{table}" AS SELECT * FROM kept')
+    with pytest.raises(SystemExit) as left:
+        main(["crime", "dashboard", "--from", str(path), "--out", str(tmp_path / "page.html")])
+    assert left.value.code == 2
+    assert "cannot be added up" in capfd.readouterr().err
+    assert not (tmp_path / "page.html").exists()

@@ -42,6 +42,7 @@ def spark(tables: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
     requires(find_spec("pyspark"), "PySpark", "pip install -e '.[dev]'")
     requires(shutil.which("java"), "Java", "apt-get install default-jre-headless")
     import ibis
+    import pyarrow.parquet as pq
     from pyspark.sql import SparkSession
 
     folder: Path = tmp_path_factory.mktemp("tables")
@@ -55,7 +56,7 @@ def spark(tables: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
         building = building.config(name, value)
     session = building.getOrCreate()
     for name in TABLES:
-        tables.con.execute(f"COPY \"{name}\" TO '{folder / name}.parquet' (FORMAT parquet)")
+        pq.write_table(tables.table(name).to_pyarrow(), f"{folder / name}.parquet")
         session.read.parquet(f"{folder / name}.parquet").createOrReplaceTempView(name)
     yield ibis.pyspark.connect(session)
     session.stop()

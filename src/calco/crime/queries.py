@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from calco.crime.clean import UNSPECIFIED
-from calco.crime.schema import MARIADB, REJECTS, TABLES
+from calco.crime.schema import MARIADB, REJECTS, TABLES, Kind
 from calco.errors import CalcoError
 
 if TYPE_CHECKING:
@@ -44,8 +44,10 @@ class Held:
         self.backend = backend
 
     def __getitem__(self, name: str) -> Any:
-        # The columns are named, so that a table that holds more, or holds them in another order, does no harm.
-        return self.backend.table(name).select(TABLES[name].names)
+        # The columns are named, so that a table that holds more, or holds them in another order, does no harm; and of
+        # the kind that they must be, so that a database of somebody else has no text where a page expects numbers.
+        table = self.backend.table(name)
+        return table.select([_of_kind(table[column.name], column.kind) for column in TABLES[name].columns])
 
     def check(self) -> None:
         """Sees that the tables are there.
@@ -56,6 +58,15 @@ class Held:
         there = {name.lower() for name in self.backend.list_tables()}  # Spark tells them in small letters
         if missing := [name for name in TABLES if name.lower() not in there and name != REJECTS]:
             raise CalcoError(f"the database has no table {missing[0]}; make the tables with: calco crime load")
+
+
+def _of_kind(column: Any, kind: Kind) -> Any:
+    held = column.type()
+    if kind == "int":
+        return column if held.is_integer() else column.cast("int64").name(column.get_name())
+    if kind == "date":
+        return column if held.is_date() else column.cast("date").name(column.get_name())
+    return column if held.is_string() else column.cast("string").name(column.get_name())
 
 
 def _places(held: Held) -> Any:
