@@ -151,6 +151,22 @@ def test_a_gap_in_a_list_of_names_is_an_error(folder: Path) -> None:
         lines(folder, f"1 {BOX}\n", yaml="")
 
 
+def test_numbers_of_classes_that_begin_at_one(folder: Path) -> None:
+    with pytest.raises(CalcoError, match="numbered from 1 to 2, and the 2 names begin at 0; subtract 1"):
+        lines(folder, f"1 {BOX}\n", f"2 {BOX}\n", yaml="names: [cat, dog]\n")
+    found = lines(folder, f"0 {BOX}\n", f"2 {BOX}\n", yaml="names: [cat, dog]\n")  # a slip
+    assert [record.things.classes for record in found.records] == [("cat",)]
+
+
+def test_names_that_contradict_each_other(folder: Path) -> None:
+    (folder / "classes.txt").write_text("dog\ncat\n")
+    found = lines(folder, f"1 {BOX}\n", yaml="names: [cat, dog]\n")
+    assert found.records[0].things.classes == ("dog",)
+    assert f"those of {folder}/data.yaml; {folder}/classes.txt has others" in reasons(found)
+    with pytest.raises(CalcoError, match=r"data.yaml: nc is 3, and there are 2 names"):
+        lines(folder, f"1 {BOX}\n", yaml="nc: 3\nnames: [cat, dog]\n")
+
+
 YAML_BOMB = "".join(
     ["a: &a [x, x, x, x, x, x, x, x, x]\n"]
     + [f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in pairwise("abcdefghi")]

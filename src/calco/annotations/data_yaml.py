@@ -91,9 +91,12 @@ def read_names(path: Path) -> DataYaml:
         raise CalcoError(f"{path} is not valid YAML ({reason}); correct it or write it anew") from error
     if not isinstance(content, dict) or not {"names", "nc", "kpt_shape"} & content.keys():
         return DataYaml(path=path)  # the file of another program
+    names, num = _names(path, content.get("names")), content.get("nc")
+    if names and isinstance(num, str) and num.strip() and num.strip() != str(len(names)):
+        raise CalcoError(f"{path}: nc is {num[:40]}, and there are {len(names)} names; correct one of them")
     return DataYaml(
         path=path,
-        names=_names(path, content.get("names")),
+        names=names,
         kpt_shape=_keypoints(path, content.get("kpt_shape")),
         root=content["path"] if isinstance(content.get("path"), str) else "",
         splits=_splits(path, content),

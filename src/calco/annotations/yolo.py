@@ -29,7 +29,7 @@ Trailing: TypeAlias = Literal["score", "track", "unclear"]
 _LEAST_POSES: Final = 3  # lines that must look like poses, where no kpt_shape says that they are
 _LEAST_ODD: Final = 2  # polygons that must all have a number behind them
 _LEAST_KEYPOINTS: Final = 3
-_LOOKED_AT: Final = 20  # lines of a file that are looked at as a whole
+_LOOKED_AT: Final = 1000  # lines of a set that are looked at as a whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,9 +60,21 @@ def find_layout(files: Iterable[Path], described: Sequence[DataYaml], classes: S
         files: All label files of the set.
         described: What `find_data_yaml` gave.
         classes: Names of the classes that were given by hand.
+
+    Raises:
+        CalcoError: If the numbers of the classes begin at 1, and the names at 0.
     """
-    names = tuple(classes) or next((each.names for each in described if each.names), ())
-    lines = [line for file in files for line in _lines_of(file)]
+    lines: list[_Line] = []
+    for file in files:
+        lines += _lines_of(file, whole=len(lines) < _LOOKED_AT)
+    names, notes = _names(described, classes)
+    used = {line.label for line in lines}
+    if names and used and min(used) >= 1 and max(used) == len(names):
+        where = next(line.file for line in lines if line.label == len(names))
+        raise CalcoError(
+            f"{where}: the classes are numbered from 1 to {len(names)}, and the {len(names)} names begin at 0; "
+            "subtract 1 from the numbers, or put a name for 0 before the others"
+        )
     shape = next((each.kpt_shape for each in described if each.kpt_shape), None)
     keypoints = shape[0] * shape[1] if shape else _unnamed_keypoints(lines)
     if keypoints:
@@ -76,7 +88,7 @@ def find_layout(files: Iterable[Path], described: Sequence[DataYaml], classes: S
         polygons = [line for line in lines if line.num >= 6]
         odd = len(polygons) >= _LEAST_ODD and all(line.num % 2 for line in polygons)
         single = [(line.file, line.last[-1]) for line in lines if line.num == 5 or (odd and line.num > 5)]
-    notes, trailing = [], _meaning(single)
+    trailing = _meaning(single)
     if keypoints and (count := sum(line.num > 6 for line in lines)):
         named = "" if shape else ", which no kpt_shape in data.yaml announces"
         notes.append(f"the keypoints of {count:,} lines are not used{named}; their boxes are the first four numbers")
@@ -89,11 +101,24 @@ def find_layout(files: Iterable[Path], described: Sequence[DataYaml], classes: S
     return Layout(names=names, keypoints=keypoints, trailing=trailing, tracked=tracked, odd=odd, notes=tuple(notes))
 
 
+def _names(described: Sequence[DataYaml], classes: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the names of the classes, and a remark where two files have different ones."""
+    if classes:
+        return tuple(classes), []
+    found = [each for each in described if each.names]
+    if not found:
+        return (), []
+    others = [str(each.path) for each in found if each.names != found[0].names]
+    remark = f"the names of the classes are those of {found[0].path}; {others[0]} has others" if others else ""
+    return found[0].names, [remark] if remark else []
+
+
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What is looked at of a line before any is read: its file, the count of numbers after the class, some of these."""
+    """What is looked at of a line before any is read: its file, class, count of numbers after it, and some of these."""
 
     file: Path
+    label: float
     num: int
     first: tuple[float, ...]  # all of the first lines of a set, four of the others
     last: tuple[float, float]
@@ -115,18 +140,18 @@ def _ends(*sides: tuple[float, float]) -> list[tuple[float, float]]:
     return [(centre - length / 2, centre + length / 2) for centre, length in sides]
 
 
-def _lines_of(file: Path) -> Iterator[_Line]:
+def _lines_of(file: Path, *, whole: bool) -> Iterator[_Line]:
     """Yield the lines of a file with five numbers at least; others are reported when they are read."""
     try:
         text = read_text(file)
     except CalcoError:
         return
-    for place, line in enumerate(text.splitlines()):
-        words = line.split()[1:]
+    for line in text.splitlines():
+        label, *words = line.split() or [""]
         try:
             if len(words) >= 4:
-                first = tuple(number(word) for word in (words if place < _LOOKED_AT else words[:4]))
-                yield _Line(file, len(words), first, (number(words[-2]), number(words[-1])))
+                first = tuple(number(word) for word in (words if whole else words[:4]))
+                yield _Line(file, number(label), len(words), first, (number(words[-2]), number(words[-1])))
         except CalcoError:
             continue
 
@@ -135,7 +160,7 @@ def _unnamed_keypoints(lines: Sequence[_Line]) -> int:
     """Return the count of keypoints' numbers, where all lines are as long and begin with a box around them."""
     if len(lines) < _LEAST_POSES or len({line.num for line in lines}) != 1:
         return 0
-    whole = np.array([line.first for line in lines if len(line.first) == line.num][:1000])
+    whole = np.array([line.first for line in lines if len(line.first) == line.num])
     num = lines[0].num - 4
     for each in (3, 2):
         if num % each or num < _LEAST_KEYPOINTS * each:

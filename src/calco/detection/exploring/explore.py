@@ -86,6 +86,8 @@ def sentences(found: Survey) -> list[str]:
     ]
     if not boxes:
         return [*told, "A detector has nothing to learn from here."]
+    if found.ignored.all():
+        told.append("All of them are crowds or difficult, which a detector neither learns from nor is scored on.")
     hard = {size: float((found.seen_at(size) < HARD).mean()) for size in SIZES}
     enough = next((size for size, share in hard.items() if share <= 0.05), None)
     told.append(

@@ -128,6 +128,9 @@ def _odd(looked: Looked, mean: FindsThings) -> list[str]:
     notes = []
     if empty := sum(not len(things) for things in looked.truth):
         notes.append(f"{empty:,} of the pictures have nothing in them")
+    boxes = sum(map(len, looked.truth))
+    if boxes and boxes == sum(0 if each.ignored is None else int(each.ignored.sum()) for each in looked.truth):
+        notes.append("All boxes of these pictures are crowds or difficult, so that nothing is to be found in them")
     if not mean.classes:
         notes.append("No box was there to take a mean of")
     return notes
