@@ -14,6 +14,7 @@ from calco.detection.architectures import build_network
 from calco.detection.model import DetectorInfo, load_detector_info, save_detector
 from calco.detection.scoring.config import EvaluateConfig
 from calco.detection.scoring.evaluate import evaluate
+from calco.detection.scoring.words import sentences
 from calco.errors import CalcoError
 from calco.pairs.annotated import image_digest
 from calco.pairs.opening import open_source
@@ -64,6 +65,7 @@ def test_which_pictures_are_taken(run: Path, tmp_path: Path) -> None:
     assert validation.notes[0] == "The detector's threshold and its step were chosen on these pictures"
     everything = evaluate(config(run, pictures=pictures, part="all", out=out, limit=10)).card
     assert (len(everything.pictures), everything.unseen) == (10, False)
+    assert everything.notes[0] == f"{unseen.num_seen} of them are those that the detector was trained on"
     learnt = evaluate(config(run, pictures=pictures, part="train", out=out, threshold=0.9)).card
     assert (learnt.only_seen, learnt.threshold) == (True, 0.9)
     other = evaluate(config(run, pictures=str(draw(tmp_path / "other", 6, seed=1)), out=out)).card
@@ -102,6 +104,8 @@ def test_renamed_copies_of_the_training_are_never_called_unseen(
         return
     card = evaluate(config(run, pictures=str(copies), part=part, out=str(tmp_path))).card
     assert {each.key for each in card.pictures} == {item.key for item in fresh}
+    assert f"({card.num_seen} of the training left out) that it never saw" in sentences(card)[0]
+    assert card.num_seen >= len(wanted) - len(fresh) > 0
     assert card.unseen
     assert any("saved anew or resized" in note for note in card.notes) == (ending == ".jpg")
 

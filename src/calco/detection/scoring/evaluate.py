@@ -166,11 +166,13 @@ def _chosen(config: EvaluateConfig, info: "DetectorInfo") -> _Chosen:
     source = open_marked(root, _reading(config, info))
     part = ("unseen" if config.pictures else "test") if config.part == "auto" else config.part
     parts = _parts(source, info.split)
-    if part == "all":
-        return _Chosen(source=source, items=source.items, training=parts["train"])
     if part == "train":
         return _of_part(source, part, parts, Seen())
     seen = find_seen(source, info, parts["train"], at_home=_same_place(root, home))
+    if part == "all":
+        note = f"{len(seen.keys):,} of them are those that the detector was trained on"
+        notes = [note] if seen.keys else []
+        return _Chosen(source=source, items=source.items, training=parts["train"], notes=notes)
     return _of_part(source, part, parts, seen) if part in parts else _unseen(source, parts, seen)
 
 

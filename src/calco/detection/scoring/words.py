@@ -85,6 +85,7 @@ def sentences(card: DetectionCard) -> list[str]:
     """What the scores say."""
     model = card.systems[MODEL]
     counted = f"{len(card.pictures):,} picture{'' if len(card.pictures) == 1 else 's'}"
+    counted += f" ({card.num_seen:,} of the training left out)" if card.num_seen else ""
     where = f"On {counted}" + (
         " that it was trained on" if card.only_seen else " that it never saw" if card.unseen else ""
     )
