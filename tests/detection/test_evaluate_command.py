@@ -65,7 +65,7 @@ def test_which_pictures_are_taken(run: Path, tmp_path: Path) -> None:
     assert validation.notes[0] == "The detector's threshold and its step were chosen on these pictures"
     everything = evaluate(config(run, pictures=pictures, part="all", out=out, limit=10)).card
     assert (len(everything.pictures), everything.unseen) == (10, False)
-    assert everything.notes[0] == f"{unseen.num_seen} of them are those that the detector was trained on"
+    assert everything.notes[0] == f"The detector was trained on {unseen.num_seen} of the 24 pictures of the set"
     learnt = evaluate(config(run, pictures=pictures, part="train", out=out, threshold=0.9)).card
     assert (learnt.only_seen, learnt.threshold) == (True, 0.9)
     other = evaluate(config(run, pictures=str(draw(tmp_path / "other", 6, seed=1)), out=out)).card

@@ -170,7 +170,7 @@ def _chosen(config: EvaluateConfig, info: "DetectorInfo") -> _Chosen:
         return _of_part(source, part, parts, Seen())
     seen = find_seen(source, info, parts["train"], at_home=_same_place(root, home))
     if part == "all":
-        note = f"{len(seen.keys):,} of them are those that the detector was trained on"
+        note = f"The detector was trained on {len(seen.keys):,} of the {len(source.items):,} pictures of the set"
         notes = [note] if seen.keys else []
         return _Chosen(source=source, items=source.items, training=parts["train"], notes=notes)
     return _of_part(source, part, parts, seen) if part in parts else _unseen(source, parts, seen)
