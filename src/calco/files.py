@@ -218,9 +218,13 @@ class Listing:
             known: Relative names of other files that are used for something else.
         """
         others = sorted(set(self.others) - set(known))
-        notes = [f"hidden and system files are passed over ({_counted(self.hidden)})"] if self.hidden else []
+        notes = [self.hidden_remark()] if self.hidden else []
         notes += [f"files that are no {wanted} by their ending are not used ({_counted(others)})"] if others else []
         return tuple(notes)
+
+    def hidden_remark(self) -> str:
+        """Describe what is hidden or a system's own, as a sentence without its full stop."""
+        return f"hidden and system files are passed over ({_counted(self.hidden)})"
 
 
 SYSTEM_NAMES: Final = frozenset({

@@ -147,6 +147,31 @@ def test_twins_across_the_split_are_grouped(
     assert run().ok
 
 
+def test_one_image_in_two_declared_splits_is_dropped_from_the_one_nearer_to_training(
+    write: Write, run: Callable[..., CheckReport], tmp_path: Path
+) -> None:
+    for n in range(8):
+        write(f"train/{n}.png", photo(n))
+    for n in range(3):
+        write(f"val/v{n}.png", photo(20 + n))
+        write(f"test/t{n}.png", photo(40 + n))
+    write("test/copy.png", photo(3))  # the same bytes
+    write("train/small.jpg", cv2.resize(np.rot90(photo(41)), (64, 64), interpolation=cv2.INTER_AREA))
+    write("val/twice.png", photo(42))
+    report = run()
+    assert not report.ok
+    assert cases(report, "declared-across") == [("train/3",), ("train/small",), ("val/twice",)]
+    words = [case.words for finding in report.findings if finding.kind == "declared-across" for case in finding.cases]
+    assert words[0].startswith("also test/copy, which is declared test")
+    assert cases(report, "twins-across") == []
+    dropped = run(write_drop=str(tmp_path / "dropped.csv"))
+    assert dropped.ok
+    again = run(source=SourceConfig(drop=str(tmp_path / "dropped.csv")))
+    assert again.ok
+    assert {"test/copy", "test/t1", "test/t2"} <= again.split.keys()
+    assert again.split.keys().isdisjoint({"train/3", "train/small", "val/twice"})
+
+
 def test_variants_are_found_by_their_landmarks(write: Write, run: Callable[..., CheckReport]) -> None:
     for n in range(6):
         write(f"photo{n}.png", photo(n, 200, 200))

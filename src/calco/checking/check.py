@@ -186,13 +186,16 @@ def _settled(config: RecipeConfig, source: Source) -> tuple[Source, RecipeConfig
 
 
 def splits_of(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
-    """Key => split, as training parts them; all of a set that is too small for it are "train", frames between "gap"."""
+    """Key => split, as training parts them; all of a set that is too small for it are "train", frames between "gap".
+
+    A copy that training leaves out, since its equal is declared otherwise, has the split that it is declared.
+    """
     try:
         parts = split_items(items, config)
     except CalcoError:
-        return {item.key: "train" for item in items}
+        return {item.key: item.split or "train" for item in items}
     parted = {item.key: name for name, part in parts.items() for item in part}
-    return {item.key: parted.get(item.key, "gap") for item in items}
+    return {item.key: parted.get(item.key, item.split or "gap") for item in items}
 
 
 def findings_table(report: CheckReport) -> Table:

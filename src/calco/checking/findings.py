@@ -12,6 +12,7 @@ from calco.checking.likeness import Alike
 from calco.checking.mask_findings import mask_set_findings
 from calco.checking.survey import Facts, modes
 from calco.checking.twins import clusters
+from calco.pairs.declared import SPLITS
 from calco.pairs.sources import Source
 from calco.pairs.steps import RecipeConfig
 
@@ -49,7 +50,7 @@ def find(seen: Inspection) -> list[Finding]:
     group = {item.key: item.group for item in seen.source.items}
     found = [
         *_files(seen.source, seen.facts),
-        *_alike(seen.alike, seen.split, group),
+        *_alike(seen.alike, seen.split, group, {item.key: item.split for item in seen.source.items}),
         *_positions(seen.facts),
         *mask_set_findings(seen.source.masks, seen.mask_problem),
         *mask_findings(seen.facts),
@@ -92,10 +93,14 @@ def _files(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _alike(alike: Sequence[Alike], split: Mapping[str, str], group: Mapping[str, str]) -> list[Finding]:
+def _alike(
+    alike: Sequence[Alike], split: Mapping[str, str], group: Mapping[str, str], declared: Mapping[str, str | None]
+) -> list[Finding]:
     """Piles of pictures that are one, by whether a split cuts them."""
     words = {frozenset((a.first, a.second)): a for a in alike}
-    piles: dict[str, list[Case]] = {"twins-across": [], "variants-across": [], "twins-within": [], "copies": []}
+    piles: dict[str, list[Case]] = {
+        "twins-across": [], "variants-across": [], "twins-within": [], "copies": [], "declared-across": [],
+    }  # fmt: skip
     for pile in clusters((a.first, a.second) for a in alike):
         within = [words[pair] for a in pile for b in pile if a < b and (pair := frozenset((a, b))) in words]
         cut = len({split[key] for key in pile} - {"gap"}) > 1
@@ -105,11 +110,20 @@ def _alike(alike: Sequence[Alike], split: Mapping[str, str], group: Mapping[str,
             place = "copies"
         sides = ", ".join(f"{count} in {name}" for name, count in Counter(split[key] for key in pile).items())
         how = "; ".join(dict.fromkeys(link.words for link in within if link.words))
+        if len(held := sorted(filter(None, {declared[key] for key in pile}), key=SPLITS.index)) > 1:
+            kept = sorted(key for key in pile if declared[key] == held[-1])
+            others = tuple(sorted(key for key in pile if declared[key] != held[-1]))
+            remark = f"also {', '.join(kept)}, which is declared {held[-1]}"
+            piles["declared-across"].append(Case(others, "; ".join(filter(None, (remark, how)))))
+            continue
         piles[place].append(
             Case(tuple(sorted(pile, key=lambda key: (split[key], key))), f"{how} ({sides})" if cut else how)
         )
-    across, variants, inside, copies = (tuple(piles[name]) for name in piles)
+    across, variants, inside, copies, two_splits = (tuple(piles[name]) for name in piles)
     return [
+        Finding("declared-across", "must", f"{counted(two_splits, 'image')} in two of the declared splits",
+                "A model would be scored on what it has learned. Training leaves out exact copies by itself; leave out "
+                "these all.", two_splits, "drop"),
         Finding("twins-across", "must", f"{counted(across, 'picture')} on more than one side of the split",
                 "The model is scored on what it has learnt by heart. Put each picture and its twins in one group, "
                 "which stays on one side.", across, "groups"),

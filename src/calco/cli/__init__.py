@@ -71,6 +71,7 @@ def check(args: list[str]) -> None:
     report = run(
         parse(CheckConfig, words, prog="calco check", description=f"{(check.__doc__ or '').strip()}\n\n{epilogue}")
     )
+    say(report.source.summary())
     if report.findings:
         show(findings_table(report))
     show(report.verdict())

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from calco.checking.quick import report_masks
-from calco.console import bar, warn
+from calco.console import bar, say, warn
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.evaluation import scoring
@@ -83,6 +83,7 @@ def evaluate(
         info = replace(info, recipe=replace(info.recipe, erase=erase))
     config = source or info.source
     found, items = _items(info, pictures, config, limit)
+    say(found.summary())
     if steady and found.kind != "film":
         raise CalcoError(f"--steady goes with films, and these are {found.kind}; leave it out")
     found, recipe_config = settled(found, info.recipe, items, resolved=True)

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 
 from PIL import Image as Pillow
 
-from calco.console import warn
+from calco.console import say, warn
 from calco.errors import CalcoError
 from calco.files import list_files
 
@@ -53,6 +53,8 @@ def list_pictures(folder: str | Path) -> list[Path]:
     listing = list_files(folder, is_picture)
     for name, reason in listing.left_out:
         warn(f"{name} in {folder} is left out: {reason}")
+    if any(is_picture(name) or name.endswith("/") for name in listing.hidden):
+        say(f"{folder}: {listing.hidden_remark()}")
     return sorted(map(Path, listing.paths), key=lambda path: unicodedata.normalize("NFC", path.as_posix()))
 
 
