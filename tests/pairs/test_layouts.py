@@ -195,6 +195,13 @@ def test_a_and_b_of_different_sizes_are_two_photographs(make: Make, tmp_path: Pa
     assert open_source(tmp_path).kind == "photographs"
 
 
+def test_series_of_photographs_are_no_pairs(make: Make, tmp_path: Path) -> None:
+    for name in ("a1", "a2", "b1", "b2", "Ä.1", "IMG_1", "IMG_2", "plan A", "plan B"):
+        make(f"{name}.png")
+    source = open_source(tmp_path)
+    assert (source.kind, len(source.items), source.left_out) == ("photographs", 9, ())
+
+
 def test_a_few_masks_among_photographs_are_no_photographs(make: Make, tmp_path: Path) -> None:
     for number in range(9):
         make(f"{number}.jpg")

@@ -304,6 +304,8 @@ def _two_words(places: Sequence[Place], listing: Listing, wanted: SourceConfig) 
     in_pairs = sum(len(words[word]) for words in bases.values() if all(map(words.get, picked)) for word in picked)
     if in_pairs < 2 or (wanted.source == "auto" and in_pairs < _MOSTLY * len(places)):
         return None
+    if wanted.source == "auto" and in_pairs < 4 and not any(role_of(word) == "mask" for word in picked):
+        return None  # one pair of names may be a coincidence
     sides = [Side(word, [entry for words in bases.values() for entry in words.get(word, [])]) for word in picked]
     for side in sides:
         side.title = f"files such as {os.path.basename(side.entries[0].path)}"

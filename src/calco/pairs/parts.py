@@ -100,14 +100,15 @@ def file_name(stem: str) -> tuple[str, str]:
     for pattern in (_TWO_WORDS_LAST, _WORD_LAST, _CAMEL_LAST):
         if (found := pattern.fullmatch(stem)) and _tells(found[2]):
             return found[1], found[2].lower()
-    if (found := _WORD_FIRST.fullmatch(stem)) and _tells(found[1]):
+    # Series are often called a1, a2, b1: a letter tells a side at the end alone.
+    if (found := _WORD_FIRST.fullmatch(stem)) and len(found[1]) > 1 and _tells(found[1]):
         return found[2] or found[3], found[1].lower()
     return stem, ""
 
 
 def _tells(word: str) -> bool:
     """Whether a word is known, as a whole."""
-    return "".join(words_of(word)) in _KNOWN
+    return "".join(words_of(word)) in _KNOWN and (len(word) > 1 or word in "abAB")
 
 
 def pick_sides(names: Collection[str]) -> tuple[str, str] | None:
