@@ -80,6 +80,8 @@ def run(options: dict[str, Any], translator: Translator) -> None:
             )
     sources, out = _given(options), options["out"]
     told = film_options(options, translator)
+    if translator.info.palette is not None and translator.overlay is None:
+        warn("video codecs change the colours of classes; where they must be exact, translate the frames as images")
     single = len(sources) == 1 and is_moving(sources[0], out) and not os.path.isdir(sources[0])
     with bar("translating", unit="frames/s") as advance:
 

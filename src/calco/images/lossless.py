@@ -1,13 +1,12 @@
 """Whether a file's compression keeps every value: told by its header, as far as that tells."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
 from calco.images.formats import FORMATS
 
 EXACT: Final = ("PNG", "BMP", "TIFF", "PPM", "TGA", "JPEG2000", "WEBP")
 """Formats that Calco can write without any loss; HEIF too, where its library is installed."""
-_CHANGED: Final = ("JPEG", "MPO")
 _HEAD: Final = 1 << 16  # bytes in which the boxes of AVIF and HEIF stand that are looked for
 
 
@@ -68,15 +67,14 @@ def _identity_matrix(file: BinaryIO) -> bool:
 
 
 def exact_name(name: str, like: str | Path | None = None) -> str:
-    """The name under which an image can be written without loss: its own, or one that ends in .png.
+    """The name under which an image is written without loss: its own, or the same ending in .png.
 
     Args:
         name: A file's name.
-        like: The image that it is made of; where given, only a lossless one asks for another name.
+        like: The image that it is made of, where only what is made of lossless files must be; None for every image.
     """
-    kind = FORMATS.get(Path(name).suffix.lower(), "")
-    if kind in EXACT or (like is not None and not is_lossless(like)):
+    kind = FORMATS.get(PurePosixPath(name).suffix.lower(), "")
+    holds = kind in EXACT or (kind == "HEIF" and like is not None)
+    if holds or (like is not None and not is_lossless(like)):
         return name
-    if kind == "HEIF" and like is not None:
-        return name
-    return str(Path(name).with_suffix(".png")) if "/" not in name else name.rpartition(".")[0] + ".png"
+    return f"{name[: len(name) - len(PurePosixPath(name).suffix)]}.png"

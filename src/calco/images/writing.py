@@ -15,6 +15,7 @@ from calco.files import atomic_write
 from calco.images import tiff_writing
 from calco.images.arrays import Image, as_dtype, as_image, lay_over
 from calco.images.formats import FORMATS, UNREADABLE, learn_heif, opened
+from calco.images.lossless import EXACT, is_lossless
 from calco.images.tiff import ORIENTATION
 
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
@@ -25,30 +26,36 @@ _OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "PNG": {"compress_level": 4},
     "TIFF": {"compression": "tiff_lzw"},
 }
+_LOSSLESS: Final[dict[str, dict[str, Any]]] = {
+    "WEBP": {"lossless": True, "exact": True},
+    "HEIF": {"quality": -1, "chroma": 444, "matrix_coefficients": 0},
+}
 _ROWS: Final = 256  # that are packed at once
 _CHUNK: Final = 1 << 30  # bytes of a part of a PNG, which may have 2 ** 31 - 1
 _WITH_ALPHA: Final = ("PNG", "WEBP", "AVIF", "HEIF", "TIFF", "TGA", "JPEG2000")
 
 
-def write(path: str | Path, image: Image, *, like: str | Path | None = None) -> None:
+def write(path: str | Path, image: Image, *, like: str | Path | None = None, exact: bool = False) -> None:
     """Writes a picture whole or not at all, in the format of its ending.
 
-    JPEG is written at quality 95 without chroma subsampling. 16 bits stay in PNG and TIFF and floats in TIFF; elsewhere
-    they become what the format has. Alpha lies over white where the format has none.
+    JPEG is written at quality 95 without chroma subsampling; WebP and HEIC too, unless `like` is lossless. 16 bits
+    stay in PNG and TIFF and floats in TIFF; elsewhere they become what the format has. Alpha lies over white where the
+    format has none.
 
     Args:
         path: The file; its ending chooses the format.
         image: HWC, in sRGB. More than four channels fit into TIFF alone.
         like: A picture whose EXIF is copied, with the orientation set to upright. Its colour profile is not: `read` has
-            brought its colours to sRGB, which needs none.
+            brought its colours to sRGB, which needs none. What is like a lossless WebP or HEIC is lossless too.
+        exact: Whether every value must be kept.
 
     Raises:
-        CalcoError: When the ending is unknown or the file cannot be written.
+        CalcoError: When the ending is unknown, its format cannot keep every value, or the file cannot be written.
     """
-    atomic_write(path, encode(image, str(path), like=like))
+    atomic_write(path, encode(image, str(path), like=like, exact=exact))
 
 
-def encode(image: Image, name: str, *, like: str | Path | None = None) -> bytes:
+def encode(image: Image, name: str, *, like: str | Path | None = None, exact: bool = False) -> bytes:
     """What `write` writes, in memory; of the name only the ending counts, such as ".png".
 
     Raises:
@@ -57,6 +64,8 @@ def encode(image: Image, name: str, *, like: str | Path | None = None) -> bytes:
     kind = FORMATS.get(Path("x" + name if name.startswith(".") else name).suffix.lower())
     if kind is None:
         raise CalcoError(f"{name} ends in no known picture format; use one of {' '.join(sorted(FORMATS))}")
+    if exact and kind not in (*EXACT, "HEIF"):
+        raise CalcoError(f"cannot write {name}: {kind} changes values, and all must be kept; choose the ending .png")
     image = as_image(image, f"the image for {name}")
     channels = image.shape[2]
     if channels > 4 and kind != "TIFF":
@@ -72,7 +81,8 @@ def encode(image: Image, name: str, *, like: str | Path | None = None) -> bytes:
             return tiff_writing.encode(image, alpha=alpha, extra=_tags(like))
         except UNREADABLE:  # what the other file says of itself is broken: the picture alone, then
             return tiff_writing.encode(image, alpha=alpha, extra=[])
-    return _flat(as_dtype(image, np.uint8), kind, name, _exif(like))
+    exact = exact or (kind in _LOSSLESS and like is not None and is_lossless(like))
+    return _flat(as_dtype(image, np.uint8), kind, name, _exif(like), exact=exact)
 
 
 def write_strips(
@@ -90,11 +100,12 @@ def write_strips(
     tiff_writing.write_strips(path, strips, shape, dtype, extra=_tags(like))
 
 
-def _flat(image: Image, kind: str, name: str, exif: bytes | None) -> bytes:
+def _flat(image: Image, kind: str, name: str, exif: bytes | None, *, exact: bool) -> bytes:
     """Eight bits, by Pillow."""
     if kind == "HEIF":
         learn_heif(name)
-    options = _OPTIONS.get(kind, {}) if exif is None else {**_OPTIONS.get(kind, {}), "exif": exif}
+    options = dict((_LOSSLESS if exact and kind in _LOSSLESS else _OPTIONS).get(kind, {}))
+    options |= {} if exif is None else {"exif": exif}
     if kind == "TIFF" and exif is not None:
         del options["compression"]  # the library that packs refuses EXIF's own directory
     picture = Pillow.fromarray(image[..., 0] if image.shape[2] == 1 else image)
@@ -103,7 +114,7 @@ def _flat(image: Image, kind: str, name: str, exif: bytes | None) -> bytes:
         picture.save(data, format=kind, **options)
     except UNREADABLE as error:
         if exif is not None:  # broken or too long: the picture alone, then
-            return _flat(image, kind, name, None)
+            return _flat(image, kind, name, None, exact=exact)
         raise CalcoError(f"cannot write {name} as {kind}: {error}; choose another ending, such as .png") from error
     return data.getvalue()
 

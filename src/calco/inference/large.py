@@ -20,7 +20,7 @@ from calco.images.shrinking import Shrinking
 from calco.images.strips import Strips, Whole
 from calco.inference.adapt import adapted, region_of, transparency_tells
 from calco.inference.filling import Filled
-from calco.inference.model import Translator, dropout
+from calco.inference.model import Translator, class_planes, dropout
 from calco.inference.tiling import Rows
 from calco.pairs.erasing import PER_PICTURE
 from calco.pairs.jitter import fitted_size, whole_side
@@ -188,7 +188,16 @@ def _drawn(translator: Translator, given: _Input, noise_seed: int | None, native
                     seen, maps = band.seen[:, :, top:bottom], band.maps[:, :, top:bottom]
                     yield translator.finished(seen, maps, given.dtype)
             return
-        enlarged = Enlarged(translator.maps(_seen(translator, given, rows, size)), given.size_wh)
+        maps = translator.maps(_seen(translator, given, rows, size))
+        if translator.resizes_classes:
+            classes = translator.classes_of(maps)
+            held = np.unique(classes)
+            planes = Enlarged(class_planes(classes, held).to(maps.device), given.size_wh)
+            for top, bottom in strips_of(*given.size_wh[::-1]):
+                chosen = held[planes.rows(top, bottom)[0].argmax(0).cpu().numpy()]
+                yield translator.coloured(rows(top, bottom), chosen, given.dtype)
+            return
+        enlarged = Enlarged(maps, given.size_wh)
         for top, bottom in strips_of(*given.size_wh[::-1]):
             yield translator.finished(rows(top, bottom), enlarged.rows(top, bottom), given.dtype)
 

@@ -1,12 +1,14 @@
 """The model folder, and the Translator that is loaded from it."""
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,7 +32,7 @@ from calco.networks.machine import choose_device, choose_precision
 from calco.networks.packed import can_pack, packed
 from calco.networks.pieces import Split, pieces_of
 from calco.pairs.jitter import JitterConfig, fitted_size, whole_side
-from calco.pairs.palettes import Palette, decode, named_palette, paint
+from calco.pairs.palettes import Indices, Palette, decode, named_palette, paint
 from calco.pairs.recipes import RecipeConfig, draws_classes, recipe_title
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
@@ -158,20 +160,46 @@ class Translator:
 
     def _drawn(self, view: "_View", maps: Tensor) -> Image:
         """The picture that the network's maps make, at the size that was given."""
-        if maps.shape[2:] != view.prepared.shape[2:]:
+        size = view.prepared.shape[2:]
+        if maps.shape[2:] != size:
+            if self.resizes_classes:
+                classes = self.classes_of(maps)
+                held = np.unique(classes)
+                planes = class_planes(classes, held).to(self.device)
+                best = torch.full((1, 1, *size), -math.inf, device=self.device)
+                chosen = torch.zeros((1, 1, *size), dtype=torch.uint8, device=self.device)
+                for place in range(len(held)):  # one at a time: many classes of a large picture are many planes
+                    plane = F.interpolate(planes[:, place : place + 1], size, mode="bicubic", antialias=True)
+                    chosen[plane > best] = int(held[place])
+                    best = torch.maximum(best, plane)
+                return self.coloured(view.prepared, chosen[0, 0].cpu().numpy(), view.dtype)
             # Bicubic overshoots at edges; the maps' own range is [-1, 1].
-            maps = F.interpolate(maps, view.prepared.shape[2:], mode="bicubic", antialias=True).clamp(-1, 1)
+            maps = F.interpolate(maps, size, mode="bicubic", antialias=True).clamp(-1, 1)
         return self.finished(view.prepared, maps, view.dtype)
+
+    @property
+    def resizes_classes(self) -> bool:
+        """Whether maps become classes before they are resized: a mixture of two colours may be that of a third."""
+        return self.info.palette is not None and self.info.generator.composition == "plain"
+
+    def classes_of(self, maps: Tensor) -> Indices:
+        """The class of each pixel of the maps, HW, by the nearest colour of the palette."""
+        assert self.info.palette is not None
+        return decode(images.to_image(maps[0]), self.info.palette)
 
     def finished(self, prepared: Tensor, maps: Tensor, dtype: np.dtype[Any]) -> Image:
         """The picture, or rows of it, that maps of its size make of what was prepared: 1, C, H, W twice => HWC."""
         drawn = self.generator.compose(prepared, maps)[0]
         if self.info.palette is not None and drawn.shape[0] == 3:
-            classes = decode(images.to_image(drawn), self.info.palette)
-            if self.overlay is not None:
-                return overlaid(images.to_image(prepared[0], dtype), classes, self.info.palette, self.overlay)
-            return images.as_dtype(paint(classes, self.info.palette), dtype)
+            return self.coloured(prepared, decode(images.to_image(drawn), self.info.palette), dtype)
         return images.to_image(drawn, dtype)
+
+    def coloured(self, prepared: Tensor, classes: Indices, dtype: np.dtype[Any]) -> Image:
+        """Classes HW in the colours of the palette, or laid over the picture: HWC."""
+        assert self.info.palette is not None
+        if self.overlay is not None:
+            return overlaid(images.to_image(prepared[0], dtype), classes, self.info.palette, self.overlay)
+        return images.as_dtype(paint(classes, self.info.palette), dtype)
 
     def _resized(self, picture: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
         """What the network sees of a picture at another size, resampled as the pictures of the training were."""
@@ -237,6 +265,11 @@ class Translator:
             return part(x.to(self.precision))
         with torch.autocast(self.device.type, self.precision, enabled=self.precision != torch.float32):
             return part(x)
+
+
+def class_planes(classes: Indices, held: npt.NDArray[np.uint8]) -> Tensor:
+    """Classes HW => 1, K, H, W: a plane for each of the classes `held`, 1 where it is."""
+    return torch.from_numpy((classes[None] == held[:, None, None]).astype(np.float32))[None]
 
 
 @contextlib.contextmanager

@@ -123,8 +123,15 @@ def _reason(error: Exception) -> str:
     return str(out_of_memory(error, _LESS_MEMORY) if is_out_of_memory(error) else error)
 
 
-def keep_large(drawing: Drawing, target: str, source: str) -> None:
-    """Writes a large picture: TIFF strip by strip, what else there is from an array of the depth that it has."""
+def keep_large(drawing: Drawing, target: str, source: str, *, exact: bool = False) -> None:
+    """Writes a large picture: TIFF strip by strip, what else there is from an array of the depth that it has.
+
+    Args:
+        drawing: The picture.
+        target: The file.
+        source: Whose EXIF is copied.
+        exact: Whether every value must be kept.
+    """
     kind = images.FORMATS.get(PurePosixPath(target).suffix.lower())
     height, width, channels = drawing.shape
     if kind == "TIFF":
@@ -137,4 +144,5 @@ def keep_large(drawing: Drawing, target: str, source: str) -> None:
             "ending .tif, which is written strip by strip"
         )
     deep = kind == "PNG" and drawing.dtype != np.uint8
-    remote.write(target, images.encode(drawing.whole(np.dtype(np.uint16 if deep else np.uint8)), target, like=source))
+    whole = drawing.whole(np.dtype(np.uint16 if deep else np.uint8))
+    remote.write(target, images.encode(whole, target, like=source, exact=exact))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +17,7 @@ from calco.engines import Engine, results
 from calco.errors import CalcoError, DiskError
 from calco.files import make_folder, sweep
 from calco.images.labels import read_labels
+from calco.images.lossless import exact_name
 from calco.inference.model import Translator
 from calco.inference.overlay import Overlay
 from calco.inference.working import (
@@ -84,6 +86,9 @@ def translate(
 ) -> Translation:
     """Translates a picture or a folder of pictures; names, sub-folders, formats and EXIF are kept.
 
+    Nothing is lost by the format: class maps, and what is made of lossless files, become PNG where the format of the
+    picture cannot keep every value.
+
     Pictures and results may also lie elsewhere, where fsspec reads and writes: "s3://bucket/pictures".
 
     A call that was interrupted goes on where it stopped: what `out` holds from the same model and options is kept.
@@ -137,7 +142,10 @@ def translate(
         jobs = _with_masks(jobs, str(masks), str(pictures))
         work = replace(work, mask_encoding=_encoding(jobs))
         worker.work = work
-    if format != "folder":
+        made_by["mask_encoding"] = work.mask_encoding
+    if format == "folder":
+        jobs = _kept_exact(jobs, named=base is None, classes=worker.paints_classes)
+    else:
         made_by |= {"format": format, "shard_pictures": shard_pictures}
     if base is not None:
         _claim(base, made_by, overwrite)
@@ -279,8 +287,42 @@ def _missing(base: str, jobs: list[Job]) -> list[Job]:
     """The jobs whose results are not there."""
     if not remote.is_url(base):
         return [job for job in jobs if not Path(job.target).exists()]
-    there = set(remote.names(base)) if remote.exists(base) else set()
-    return [job for job in jobs if job.name not in there]
+    there = {remote.joined(base, name) for name in remote.names(base)} if remote.exists(base) else set()
+    return [job for job in jobs if job.target not in there]
+
+
+def _kept_exact(jobs: list[Job], *, named: bool, classes: bool) -> list[Job]:
+    """The jobs with names under which nothing is lost: of class maps, and of what is made of lossless files.
+
+    Args:
+        jobs: What is to be done.
+        named: Whether the user named the file to write.
+        classes: Whether class maps are written.
+
+    Raises:
+        CalcoError: When the file that was named cannot keep the colours of classes.
+    """
+    names = [exact_name(job.target, None if classes or remote.is_url(job.source) else job.source) for job in jobs]
+    if not classes:
+        names = [job.target if remote.is_url(job.source) else name for job, name in zip(jobs, names, strict=True)]
+    others = [(job, name) for job, name in zip(jobs, names, strict=True) if name != job.target]
+    if named and others and classes:
+        raise CalcoError(
+            f"{jobs[0].target}: the colours of classes must be kept, and this format changes them; give the file the "
+            "ending .png"
+        )
+    if named or not others:
+        return jobs
+    # Two images that differ in their ending alone keep both of them.
+    taken = Counter(names)
+    changed = {job.name: name if taken[name] == 1 else f"{job.target}.png" for job, name in others}
+    first = others[0][0]
+    reason = "class maps" if classes else "images made of lossless files"
+    say(
+        f"{len(others)} {reason} are written as PNG, which keeps every value: {first.name} as "
+        f"{PurePosixPath(changed[first.name]).name}"
+    )
+    return [job._replace(target=changed.get(job.name, job.target)) for job in jobs]
 
 
 def _jobs(pictures: str, out: str, format: Format) -> tuple[list[Job], str | None]:

@@ -156,6 +156,11 @@ class Worker:
         # What is transparent is to be redrawn.
         self.background = "channel" if redraws else translator.info.source.background
 
+    @property
+    def paints_classes(self) -> bool:
+        """Whether what is written are maps of classes, whose colours must be kept."""
+        return self.translator.info.palette is not None and self.translator.overlay is None
+
     def files(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """Writes a file for each picture, in its format; yields what came of each, in order."""
 
@@ -163,9 +168,9 @@ class Worker:
             if not remote.is_url(job.target):
                 make_folder(Path(job.target).parent)
             if isinstance(image, Drawing):
-                keep_large(image, job.target, source)
+                keep_large(image, job.target, source, exact=self.paints_classes)
             else:
-                remote.write(job.target, images.encode(image, job.target, like=source))
+                remote.write(job.target, images.encode(image, job.target, like=source, exact=self.paints_classes))
 
         for job, _, error in self._pump(jobs, keep):
             yield job.name, error
