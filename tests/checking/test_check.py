@@ -20,8 +20,9 @@ from calco.checking.findings import Inspection, find
 from calco.checking.quick import quick_findings, report_findings
 from calco.checking.survey import survey
 from calco.errors import CalcoError
+from calco.images import Image
 from calco.pairs.opening import open_source
-from calco.pairs.recipes import RecipeConfig, SegmentConfig
+from calco.pairs.recipes import EraseConfig, RecipeConfig, SegmentConfig
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
 from calco.pairs.types import Picture
@@ -100,7 +101,7 @@ def test_pairs_that_do_not_lie_on_each_other(write: Write, pairs: Pairs, run: Ca
     assert cases(report, "shifted") == [("shifted",)]
     assert cases(report, "mirrored") == [("mirrored",)]
     assert cases(report, "swapped") == [("swapped",)]
-    assert kinds(report) <= {"shifted", "mirrored", "swapped", "modes"}
+    assert kinds(report) <= {"shifted", "mirrored", "swapped", "modes", "grey"}
     assert "7." in next(f for f in report.findings if f.kind == "shifted").cases[0].words
 
 
@@ -369,3 +370,85 @@ def test_the_twins_of_the_faces(real_data: Path, tmp_path: Path) -> None:
     with table.open() as file:
         groups = {row["key"]: row["group"] for row in csv.DictReader(file)}
     assert all(len({groups[key] for key in pile}) == 1 for pile in piles)
+
+
+def grey(image: Image) -> Image:
+    return np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+
+
+def sepia(image: Image) -> Image:
+    return np.clip(grey(image) * np.array([1.1, 0.9, 0.7]), 0, 255).astype(np.uint8)
+
+
+COLORIZE = RecipeConfig(recipe="colorize")
+
+
+@pytest.mark.parametrize(
+    ("name", "make"), [("a.png", lambda p: grey(p)[..., :1]), ("a.png", grey), ("a.jpg", grey), ("a.jpg", sepia)]
+)
+def test_colour_is_not_learned_from_grey_images(
+    write: Write, run: Callable[..., CheckReport], tmp_path: Path, name: str, make: Callable[[Image], Image],
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for n in range(6):
+        write(f"{n}{name}", make(photo(n)))
+    report = run(recipe=COLORIZE)
+    assert [(f.kind, f.severity, f.title) for f in report.findings if f.kind == "grey"] == [
+        ("grey", "must", "All 6 images are grey")
+    ]
+    assert report.commands == {}
+    assert [f.severity for f in run().findings if f.kind == "grey"] == ["should"]
+    assert "grey" not in kinds(run(recipe=RecipeConfig(recipe="erase")))
+    calco.cli.main(["train", str(tmp_path / "set"), "--recipe", "colorize", "--preset", "small", "--dry-run"])
+    assert "note: All 6 images are grey" in capsys.readouterr().err
+
+
+def test_grey_images_among_colour_are_named(write: Write, run: Callable[..., CheckReport]) -> None:
+    for n in range(8):
+        write(f"{n}.jpg", grey(photo(n)) if n in (2, 5) else photo(n))
+    assert cases(run(recipe=COLORIZE), "grey") == [("2",), ("5",)]
+    assert run(recipe=COLORIZE, write_drop=BESIDE).ok
+    assert run(recipe=COLORIZE).ok
+
+
+def test_targets_that_are_their_inputs(write: Write, pairs: Pairs, run: Callable[..., CheckReport]) -> None:
+    pairs(6)
+    assert "unchanged" not in kinds(run())
+    write("photo/same.png", photo(70))
+    write("sketch/same.bmp", photo(70))
+    assert cases(run(), "unchanged") == [("same",)]
+
+
+def test_one_target_for_all(write: Write, pairs: Pairs, run: Callable[..., CheckReport]) -> None:
+    pairs(6)
+    for n in range(6):
+        write(f"photo/p{n:02}.png", photo(99))
+    found = [f for f in run().findings if f.kind == "one-image"]
+    assert [f.title for f in found] == ["All 6 entries have the same target"]
+
+
+@pytest.mark.parametrize(("level", "kind"), [(0, "erases-nothing"), (255, "erases-everything")])
+def test_masks_that_erase_nothing_or_everything(
+    write: Write, run: Callable[..., CheckReport], level: int, kind: str
+) -> None:
+    for n in range(6):
+        mask = np.zeros((96, 96, 1), np.uint8)
+        mask[10:30, 10:30] = 255
+        write(f"images/{n}.png", photo(n))
+        write(f"masks/{n}.png", mask if n < 4 else np.full_like(mask, level))
+    given = RecipeConfig(recipe="erase", erase=EraseConfig(holes="given"))
+    assert cases(run(recipe=given), kind) == [("4",), ("5",)]
+
+
+def test_a_recipe_that_changes_nothing(write: Write, run: Callable[..., CheckReport], tmp_path: Path) -> None:
+    code = tmp_path / "same.py"
+    code.write_text(
+        "from calco import Pair\n\n\ndef same(picture, rng):\n"
+        "    return Pair(input=picture.image, target=picture.image.copy(), key=picture.key, group=picture.group)\n"
+    )
+    for n in range(4):
+        write(f"{n}.png", photo(n))
+    report = run(recipe=RecipeConfig(recipe=f"{code}:same"))
+    assert [f.title for f in report.findings] == [
+        "4 of 4 pairs that the recipe made have an input that equals the target"
+    ]

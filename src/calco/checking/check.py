@@ -9,6 +9,7 @@ from typing import Any
 from calco.checking.config import CheckConfig
 from calco.checking.finding import SEVERITIES, Finding
 from calco.checking.findings import Inspection, find
+from calco.checking.lesson_findings import sampled_pairs
 from calco.checking.likeness import find_alike
 from calco.checking.mending import command, drop_rows, enough_left, group_rows, place_of, table_in_force, write_table
 from calco.checking.survey import Facts, survey
@@ -151,7 +152,15 @@ def check(config: CheckConfig) -> CheckReport:
     split = splits_of(source.items, config.split)
     alike = find_alike(source, facts)
     findings = find(
-        Inspection(source=source, facts=facts, alike=alike, split=split, recipe=recipe, mask_problem=problem)
+        Inspection(
+            source=source,
+            facts=facts,
+            alike=alike,
+            split=split,
+            recipe=recipe,
+            mask_problem=problem,
+            pairs=[] if problem else sampled_pairs(source, recipe),
+        )
     )
     written = {}
     for mend, path in places.items():

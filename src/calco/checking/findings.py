@@ -8,6 +8,7 @@ from typing import Final
 from calco.checking.alignment import common_shift, mirrored, shifted, swapped
 from calco.checking.finding import SEVERITIES, Case, Finding, counted
 from calco.checking.label_findings import box_findings, mask_findings
+from calco.checking.lesson_findings import lesson_findings
 from calco.checking.likeness import Alike
 from calco.checking.mask_findings import mask_set_findings
 from calco.checking.survey import Facts, modes
@@ -15,6 +16,7 @@ from calco.checking.twins import clusters
 from calco.pairs.declared import SPLITS
 from calco.pairs.sources import Source
 from calco.pairs.steps import RecipeConfig
+from calco.pairs.types import Pair
 
 SMALL: Final = 64
 """Pixels of the shorter side under which a picture is small."""
@@ -31,6 +33,7 @@ class Inspection:
         split: Key => "train", "val" or "test".
         recipe: What is to be learned, resolved; its recipe is "auto" where the source leaves it open.
         mask_problem: Why the masks are not understood, or "".
+        pairs: Some pairs as the recipe makes them.
     """
 
     source: Source
@@ -39,6 +42,7 @@ class Inspection:
     split: Mapping[str, str] = field(default_factory=dict)
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     mask_problem: str = ""
+    pairs: Sequence[Pair] = ()
 
 
 def find(seen: Inspection) -> list[Finding]:
@@ -55,6 +59,7 @@ def find(seen: Inspection) -> list[Finding]:
         *mask_set_findings(seen.source.masks, seen.mask_problem),
         *mask_findings(seen.facts),
         *box_findings(seen.source, seen.facts),
+        *lesson_findings(seen.facts, seen.recipe, seen.pairs),
         *_character(seen.facts),
     ]
     return sorted((f for f in found if f.cases), key=lambda finding: SEVERITIES.index(finding.severity))

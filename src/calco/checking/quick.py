@@ -7,6 +7,7 @@ from typing import Final
 
 from calco.checking.finding import Finding
 from calco.checking.findings import Inspection, find
+from calco.checking.lesson_findings import sampled_pairs
 from calco.checking.likeness import find_certain
 from calco.checking.mask_findings import mask_set_findings
 from calco.checking.mending import check_command
@@ -75,7 +76,10 @@ def quick_findings(
     """
     split = {item.key: name for name, items in splits.items() for item in items}
     facts = _looked_at(source, splits, seconds)
-    seen = Inspection(source=source, facts=facts, alike=find_certain(facts), split=split, recipe=recipe)
+    pairs = sampled_pairs(source, recipe)
+    seen = Inspection(
+        source=source, facts=facts, alike=find_certain(facts), split=split, recipe=recipe, pairs=pairs
+    )  # fmt: skip
     return find(seen), len(facts)
 
 

@@ -1,7 +1,8 @@
 """What is kept of one picture after a look at it: a few numbers and two thumbnails."""
 
+import hashlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import cv2
 import numpy as np
@@ -22,6 +23,9 @@ CUTS: Final = (
     *((0.7, x / 3, y / 3) for x in range(4) for y in range(4)),
 )
 """Parts of a picture that others are compared with: their share of its sides, and where they lie (0 to 1)."""
+Hues = Literal["grey", "tinted", "colour"]
+_GREY: Final = 8  # levels between channels of a grey image that compression leaves
+_TINT: Final = 3.0  # levels by which the colours of one grey level differ in an image of one tint
 CONSTANT: Final = 1.0
 """Grey levels of standard deviation under which a picture shows nothing."""
 
@@ -40,6 +44,8 @@ class Side:
         colour: Mean red, green and blue in [0, 255].
         traits: What tells a drawing from a photograph: see `_traits`.
         constant: Whether it shows nothing.
+        hues: Whether it has colours, one tint, or none.
+        shown: A digest of its reduced pixels: the same for two files of one image.
     """
 
     size_wh: tuple[int, int]
@@ -51,6 +57,8 @@ class Side:
     colour: tuple[float, float, float]
     traits: tuple[float, ...]
     constant: bool
+    hues: Hues = "colour"
+    shown: bytes = b""
 
 
 def side_of(seen: Glance, *, cuts: bool) -> Side:
@@ -69,7 +77,30 @@ def side_of(seen: Glance, *, cuts: bool) -> Side:
         (red, green, blue),
         _traits(image, grey),
         float(grey.std()) < CONSTANT and int(np.ptp(grey)) < 16,
+        hues_of(image, grey),
+        hashlib.blake2b(as_channels(image, 3).tobytes(), digest_size=16).digest(),
     )
+
+
+def hues_of(image: Image, grey: Bytes) -> Hues:
+    """Whether an image has colours: "grey" without any, "tinted" where every grey level has one colour alone.
+
+    Args:
+        image: HW1 or HW3 `uint8`, reduced, so that noise and compression are averaged away.
+        grey: Its luminance, HW.
+    """
+    if image.shape[2] == 1:
+        return "grey"
+    chroma = np.stack([image[..., 0].astype(np.int16) - image[..., 1], image[..., 2].astype(np.int16) - image[..., 1]])
+    if float(np.quantile(np.abs(chroma).max(axis=0), 0.99)) <= _GREY:
+        return "grey"
+    levels = (grey >> 4).ravel()
+    counts = np.maximum(np.bincount(levels, minlength=16), 1)
+    for part in chroma.reshape(2, -1).astype(np.float64):
+        means = np.bincount(levels, part, 16) / counts
+        if float(np.sqrt(np.mean((part - means[levels]) ** 2))) > _TINT:
+            return "colour"
+    return "tinted"
 
 
 def _cuts(grey: Bytes) -> npt.NDArray[np.float16]:
