@@ -30,6 +30,9 @@ class ServeConfig:
     """The port; 0 takes any that is free."""
     host: str = LOOPBACK
     """The address that is listened at: 127.0.0.1 is seen from this machine alone, 0.0.0.0 by the whole network."""
+    names: tuple[str, ...] = ()
+    """Further names by which browsers may ask for this machine, such as calco.example.org behind a proxy. Its own name
+    and addresses are known; a page that comes under any other name is refused, as it may be that of another site."""
     open: bool = False
     """Opens the page in the browser of this machine."""
 
@@ -147,7 +150,11 @@ def serve(config: ServeConfig) -> None:
 
     pages = {"/crime": Kept(charts, lambda: state_of(config.crime))}
     with open_port(
-        type("Handler", (_Handler,), {"pages": pages}), config.port, host=config.host, option="--port"
+        type("Handler", (_Handler,), {"pages": pages}),
+        config.port,
+        host=config.host,
+        option="--port",
+        names=config.names,
     ) as server:
         address = f"http://{LOOPBACK if config.host == '0.0.0.0' else config.host}:{server.server_port}"
         say(f"the charts are at {address}/crime; Ctrl-C ends")
