@@ -1,10 +1,12 @@
 """Addresses without their passwords and tokens, for messages, files and pages."""
 
+import ipaddress
 import re
 from typing import Final
 from urllib.parse import unquote
 
 HIDDEN: Final = "***"
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _WEB: Final = ("http", "https")
 # Of a query, what holds no secret; everything else is hidden, as each service has its own name for a key.
 _HARMLESS: Final = (
@@ -45,6 +47,26 @@ def redact_text(text: str, address: str) -> str:
         edges = (r"(?<!\w)", r"(?!\w)") if len(form) < 4 else ("", "")
         text = re.sub(f"{edges[0]}{re.escape(form)}{edges[1]}", HIDDEN, text)
     return text
+
+
+def is_public(address: str) -> bool:
+    """Return whether an IP address is one of the public internet: not of this machine, its network or its provider.
+
+    Addresses of IPv4 inside IPv6 (mapped, 6to4, Teredo, NAT64) count as what they stand for.
+
+    >>> is_public("93.184.216.34"), is_public("169.254.169.254"), is_public("::ffff:10.0.0.1")
+    (True, False, False)
+    """
+    found: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo[1] if found.teredo else None)
+        if inner is None and found in _NAT64:
+            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
+        if inner is not None:
+            found = inner
+        elif found.is_site_local:
+            return False
+    return found.is_global and not found.is_multicast and not found.is_reserved
 
 
 def _cut(address: str) -> tuple[str, list[str]]:

@@ -38,6 +38,7 @@ def collect(
     patience: float = 120.0,
     retries: int = 3,
     largest: float = 100.0,
+    allow_private: bool = False,
 ) -> Options:
     """Fetches the pictures that a list names, and cuts out what its boxes name.
 
@@ -54,6 +55,7 @@ def collect(
         patience: Seconds that one attempt may take in all.
         retries: How often an attempt is repeated after silence, a broken connection or an error of the server.
         largest: Megabytes above which a file is refused.
+        allow_private: Asks addresses of this machine's network too, where the list itself names them.
     """
     return locals()
 

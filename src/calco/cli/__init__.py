@@ -27,9 +27,8 @@ def collect(args: list[str]) -> None:
     from calco.console import bar, show
 
     options = _parse(args, "collect")
-    fetch = DownloadConfig(
-        **{name: options.pop(name) for name in ("jobs", "timeout", "patience", "retries", "largest")}
-    )
+    limits = {name: options.pop(name) for name in ("jobs", "timeout", "patience", "retries", "largest")}
+    fetch = DownloadConfig(private=options.pop("allow_private"), **limits)
     with bar("collecting") as advance:
         done = run(**options, fetch=fetch, progress=lambda _doing, count, of: advance(count, of))
     if done.left_out or done.boxes_left_out or done.remarks:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.request import getproxies
 
 from calco import images
 from calco.errors import CalcoError
@@ -50,6 +51,9 @@ class DownloadConfig:
 
     pause: float = 0.5
     """Seconds before the first repetition, about doubled with each further one; chance comes from the seed."""
+
+    private: bool = False
+    """Whether addresses of this machine's network may be asked that the list itself names."""
 
     seed: int = 0
     """From which the chance in the pauses derives."""
@@ -118,7 +122,7 @@ def download(
     missing = fetcher.resume(wanted)
     # A loop of its own, in its own thread: this may be called from within another one, such as a notebook's.
     with start_blocking_portal() as portal:
-        portal.call(fetcher.fetch_all, missing)
+        portal.call(fetcher.fetch_all, missing, [one.address for one in wanted])
     if fetcher.broken:
         raise fetcher.broken
     return fetcher.done
@@ -150,11 +154,16 @@ class _Fetcher:
         path = self.folder / Path(str(row.get("file"))).name
         return row.get("address") == _public(one.address) and path.is_file() and path.stat().st_size == row.get("bytes")
 
-    async def fetch_all(self, missing: Sequence[Wanted]) -> None:
+    async def fetch_all(self, missing: Sequence[Wanted], named: Sequence[str]) -> None:
         import anyio
         import httpx
 
+        from calco.collecting.guarded import Gate, Transport
+
         config = self.config
+        gate = Gate(named, private=config.private)
+        # A proxy looks names up itself: what it may ask is its own affair, but for what is written as an address.
+        direct = None if getproxies().keys() & {"http", "https", "all"} else Transport(gate, config.jobs)
         waiting = iter(missing)
         async with (
             httpx.AsyncClient(
@@ -162,6 +171,8 @@ class _Fetcher:
                 follow_redirects=True,
                 max_redirects=MAX_REDIRECTS,
                 limits=httpx.Limits(max_connections=config.jobs),
+                transport=direct,
+                event_hooks={"request": [gate.look]},
                 headers={"User-Agent": "calco", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"},
             ) as client,
             anyio.create_task_group() as group,
@@ -204,6 +215,8 @@ class _Fetcher:
         import httpx
 
         pause = self.config.pause * 2**attempt * (0.5 + fraction(self.config.seed, "pause", address, attempt))
+        from calco.collecting.guarded import InsideError
+
         host = ""
         try:
             host = _host(httpx.URL(address))
@@ -214,6 +227,8 @@ class _Fetcher:
                     self.mute[host] = 0
                     self._judge(answer, pause)
                     await self._receive(answer, part)
+        except InsideError as error:
+            raise _Failed(str(error)) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             self.mute[host] += attempt == self.config.retries
             raise _Failed(f"{host} cannot be reached: {_told(error)}", pause) from error
@@ -239,6 +254,9 @@ class _Fetcher:
             if asked > self.config.patience:
                 raise _Failed(f"{reason} and asks to come back in {asked:.0f} seconds")
             raise _Failed(reason, max(pause, asked))
+        packed = answer.headers.get("Content-Encoding", "identity").strip().lower()
+        if packed not in ("", "identity", "gzip", "deflate"):  # a few bytes of others may unpack to gigabytes at once
+            raise _Failed(f"it is packed ({packed[:40]}), which was not asked for")
         length = answer.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > self.config.largest * MEGABYTE:
             raise _Failed(f"it has {int(length) / MEGABYTE:.1f} MB, more than {self.config.largest:g}")
