@@ -123,6 +123,8 @@ async def _addresses(host: str, port: int, timeout: float | None) -> Sequence[st
             found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except TimeoutError as error:
         raise httpcore.ConnectTimeout(f"the name {host} was not found in time") from error
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
     except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError(str(error)) from error
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
