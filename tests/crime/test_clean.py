@@ -75,6 +75,7 @@ def test_dates_are_understood(told: object, meant: object) -> None:
         ("0", "not a day of a month"),
         ("ayer", "not a date"),
         ("3/12", "not a date"),
+        ("3/12/2016 - 10.12", "not a date"),  # until the tenth, and no time of day
         ("ene-17", "the day, or the year, is missing"),
         ("3 de enero", "the day, or the year, is missing"),
         ("2016-12-04T02:30:00Z", "another day than in Peru"),

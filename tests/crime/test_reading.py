@@ -153,6 +153,19 @@ def test_a_file_that_is_no_csv_is_refused(tmp_path: Path, content: bytes, told: 
     assert told in str(error.value)
 
 
+def test_half_a_million_columns_are_none(tmp_path: Path) -> None:
+    with pytest.raises(CalcoError, match="has no column 'Año'"):
+        rows_of(tmp_path, "Año;Distrito;" + "a;" * 500_000 + "\n2017;Ate\n")
+
+
+def test_a_record_of_many_long_lines_is_not_put_together(tmp_path: Path) -> None:
+    line = '2017;"' + "x" * 900_000 + "\n"
+    rows = rows_of(tmp_path, "Año;Distrito\n" + line * 3 + '2018;Ate\n"2019";"a"\n')
+    assert [(row.line, row.problem) for row in rows] == [
+        *((number, "a quote is opened and not closed") for number in (2, 3, 4)), (5, ""), (6, ""),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("encoding", ["hex", "rot13", "undefined", "utf-99", "zip"])
 def test_a_codec_that_is_no_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
     with pytest.raises(CalcoError, match="there is no encoding"):

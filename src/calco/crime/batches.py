@@ -34,6 +34,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
 TEXTS: Final = ("Departamento", "Provincia", "Distrito", "Generica", "Especifica", "Modalidad")
 BATCH: Final = 131_072
 _LINES: Final = 32_768  # of a CSV file that are looked at together
+_CHARACTERS: Final = 64 << 20  # of them
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
 
@@ -145,7 +146,7 @@ def _text(cell: Cell) -> str:
 def _csv(path: str | Path, columns: Columns, encoding: str, separator: str, remarks: Remarks | None) -> Iterator[Batch]:
     with open_csv(path, columns, encoding=encoding, separator=separator, remarks=remarks) as held:
         line, number = held.first, 1
-        while lines := list(islice(held.lines, _LINES)):
+        while lines := _some(held.lines):
             columns_read = _quick(lines, held.separator, len(held.header))
             if columns_read is not None:
                 place = np.arange(len(lines))
@@ -159,6 +160,17 @@ def _csv(path: str | Path, columns: Columns, encoding: str, separator: str, rema
             some = list(records(iter(lines), held.separator, held.header, held.encoding, first=line))
             yield _slow(some, held, number)
             line, number = line + len(lines), number + len(some)
+
+
+def _some(lines: Iterator[str]) -> list[str]:
+    """The next lines, as many as are looked at together."""
+    found, length = list[str](), 0
+    for line in islice(lines, _LINES):
+        found.append(line)
+        length += len(line)
+        if length > _CHARACTERS:
+            break
+    return found
 
 
 def _quick(lines: Sequence[str], separator: str, width: int) -> "list[pa.Array] | None":

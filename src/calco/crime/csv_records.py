@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 LONGEST: Final = 50  # lines that one record may span
+LONGEST_LINE: Final = 1 << 20  # characters of a line, and of the lines of one record
 
 
 def misfit(text: str) -> bool:
@@ -71,10 +72,11 @@ def _quoted(
     line: str, lines: Iterator[str], ahead: deque[str], separator: str, names: Sequence[str]
 ) -> tuple[list[str] | None, int]:
     """The fields of a record with quotes, and how many lines it spans; no fields where it has no end."""
-    block = [line]
+    block, length = [line], len(line)
     while (fields := split_record("".join(block).removesuffix("\n"), separator, strict=len(block) > 1)) is None:
         following = ahead.popleft() if ahead and len(block) < LONGEST else next(lines, None)
-        if following is None or len(block) >= LONGEST:
+        length += len(following or "")
+        if following is None or len(block) >= LONGEST or length > LONGEST_LINE:
             ahead.extendleft(reversed([*block[1:], *([] if following is None else [following])]))
             return None, 1
         block.append(following)

@@ -23,7 +23,7 @@ _BETWEEN: Final = frozenset({"DE", "DEL", "EL", "DIA", "A"})
 _PERU: Final = timezone(timedelta(hours=-5))
 _DAYS_1904: Final = 1462  # between the two systems in which workbooks count days
 _TIME: Final = re.compile(
-    r"(?P<gap>T| |, ?| - ?)(?:a las )?(?P<time>\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:[.,]\d{1,9})?)"
+    r"(?:T| |, ?)(?:a las )?(?P<time>\d{1,2}[:.]\d{2}(?:[:.]\d{2})?(?:[.,]\d{1,9})?)"
     r" ?(?:[ap]\.? ?m\.?|hrs?\.?|h\.?|horas)? ?(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?$",
     re.IGNORECASE,
 )

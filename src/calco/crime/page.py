@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final
 
 from calco.crime.batches import COLUMNS
-from calco.crime.csv_records import records, split_record
-from calco.crime.reading import LONGEST_LINE, Columns, guess_separator, open_text
+from calco.crime.csv_records import LONGEST_LINE, records, split_record
+from calco.crime.reading import Columns, guess_separator, open_text
 from calco.errors import CalcoError
 
 _BLOCK: Final = 1 << 16  # characters that are taken at once

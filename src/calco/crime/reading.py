@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from calco.crime.clean import Cell, fold, shown, spelling
-from calco.crime.csv_records import records, split_record
-from calco.crime.workbook import Sheet
+from calco.crime.csv_records import LONGEST_LINE, records, split_record
+from calco.crime.workbook import MOST_COLUMNS, Sheet
 from calco.errors import CalcoError, printable
 from calco.files import explain
 
 SEPARATORS: Final = ";,\t|"
 SAMPLE: Final = 16 << 20  # bytes from which the encoding is guessed
-LONGEST_LINE: Final = 1 << 20  # characters
 ABOVE: Final = 30  # lines, or rows of a sheet, among which the names of the columns must stand
 _GUESSES: Final = ("utf-8", "cp1252", "cp850", "mac_roman")
 _MARKS: Final = (
@@ -78,6 +77,8 @@ class Columns:
     def places(self, header: Sequence[str]) -> dict[str, int]:
         """At which place of a header each one stands; what is missing is not there."""
         found: dict[str, int] = {}
+        if len(header) > MOST_COLUMNS:
+            return found
         for alike in (spelling, fold):  # "FECHA" is meant before "FECHA 2"
             ours = {alike(file): alike(name) for file, name in self.renamed.items()}
             folded = [ours.get(alike(name), alike(name)) for name in header]
@@ -102,7 +103,8 @@ class Columns:
         """
         places = self.places(header)
         if missing := [name for name in self.names if name not in places]:
-            near = get_close_matches(missing[0].upper(), [name.upper() for name in header], 1, 0.6)
+            header = header[:100]
+            near = get_close_matches(missing[0].upper(), [name.upper()[:100] for name in header], 1, 0.6)
             perhaps = f" ({near[0]!r} may be it)" if near else ""
             raise CalcoError(
                 f"{where} has no column {missing[0]!r}{perhaps}; it has {', '.join(map(printable, header))[:300]}: "
