@@ -112,6 +112,8 @@ def stated(cell: Cell) -> str:
         Unusable: When it holds an error of a spreadsheet, or a truth value.
     """
     text = squeezed(cell)
+    if text[:1] == "'" and "'" not in text[1:]:
+        text = text[1:]  # by which spreadsheets mark a text
     if not text:
         return ""
     if _ERROR.fullmatch(text):

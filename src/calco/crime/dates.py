@@ -19,7 +19,7 @@ _MONTHS: Final = (
     ("OCTUBRE", "OCTOBER"), ("NOVIEMBRE", "NOVEMBER"), ("DICIEMBRE", "DECEMBER"),
 )  # fmt: skip
 _WEEKDAYS: Final = ("LUNES", "MARTES", "MIERCOLES", "JUEVES", "VIERNES", "SABADO", "DOMINGO")
-_BETWEEN: Final = frozenset({"DE", "DEL", "EL", "DIA", "A"})
+_BETWEEN: Final = frozenset({"DE", "DEL", "EL", "DIA", "A", "ANO"})
 _PERU: Final = timezone(timedelta(hours=-5))
 _DAYS_1904: Final = 1462  # between the two systems in which workbooks count days
 _TIME: Final = re.compile(

@@ -127,7 +127,7 @@ def open_text(path: str | Path, encoding: str = "") -> Iterator[tuple[IO[str], s
     """
     try:
         if encoding:
-            "año".encode(encoding).decode(encoding)  # "hex" and "undefined" are codecs too
+            "a".encode(encoding).decode(encoding)  # "hex" and "undefined" are codecs too
     except (LookupError, UnicodeError) as error:
         raise CalcoError(f"there is no encoding {encoding!r}; utf-8, cp1252, latin-1 are some") from error
     try:
