@@ -158,6 +158,30 @@ def test_numbers_of_classes_that_begin_at_one(folder: Path) -> None:
     assert [record.things.classes for record in found.records] == [("cat",)]
 
 
+@pytest.mark.parametrize("name", ["a\nb", " gun ", "hand \t gun"])
+def test_spaces_in_names(folder: Path, name: str) -> None:
+    content = json.loads(coco(Ways())["boxes.json"])
+    content["categories"][0]["name"] = name
+    (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
+    found = read_annotations(folder, folder)
+    assert " ".join(name.split()) in found.classes
+
+
+def test_names_cannot_break_a_line_or_fill_a_screen(folder: Path) -> None:
+    change(folder, category_id=lambda entry: "7\n\x1b[2J" + "x" * 5000)
+    content = json.loads((folder / "boxes.json").read_text())
+    content["images"].append({"id": 77, "file_name": "no\nsuch\x1bimage" + "y" * 5000})
+    (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
+    found = read_annotations(folder, folder)
+    assert found.records == ()
+    assert all(str(problem).isprintable() and len(str(problem)) < 2500 for problem in found.problems)
+    content["categories"][0]["name"] = "x" * 300
+    (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(CalcoError, match="too long or holds control characters") as caught:
+        read_annotations(folder, folder)
+    assert len(str(caught.value)) < 500
+
+
 def test_names_that_contradict_each_other(folder: Path) -> None:
     (folder / "classes.txt").write_text("dog\ncat\n")
     found = lines(folder, f"1 {BOX}\n", yaml="names: [cat, dog]\n")

@@ -15,8 +15,9 @@ from calco.annotations.parsing import class_name
 from calco.annotations.record import Fault, Problem, Record, Size
 from calco.annotations.runs import Runs
 from calco.annotations.suspicion import Corners, Order, Suspicion
-from calco.errors import CalcoError
+from calco.errors import CalcoError, printable
 
+_LONGEST: Final = 1000  # characters of a note
 _SLACK: Final = 1e-5  # of a side: what rounding to six digits puts outside is not worth a word
 
 
@@ -64,8 +65,11 @@ class Gathering:
         self._taken: dict[Path, tuple[int, Closeness]] = {}  # its record, and how well the name fits
 
     def note(self, where: str, fault: Fault, reason: str, picture: str = "") -> None:
-        """Remembers what is wrong."""
-        self.problems.append(Problem(where, fault, reason, picture))
+        """Note what is wrong, in one line of bounded length, whatever the names in it hold."""
+        where, reason = printable(where), printable(reason)
+        if len(reason) > _LONGEST:
+            reason = f"{reason[: _LONGEST // 2]} ... {reason[-_LONGEST // 2 :]}"
+        self.problems.append(Problem(where[:_LONGEST], fault, reason, picture))
 
     def add(
         self, name: str, things: Sequence[Thing], *, file: Path, said: Size | None = None, shares: bool = False,

@@ -17,6 +17,7 @@ from calco.files import explain
 MALFORMED: Final = (ArithmeticError, AttributeError, CalcoError, LookupError, TypeError, ValueError)
 
 _FARTHEST: Final = 1e9  # pixels; no place in an image is farther away
+_LONGEST_NAME: Final = 200  # characters of a class name
 _DECIMAL_COMMA: Final = re.compile(r"\s*[-+]?\d*,\d+\s*")
 _TRUE: Final = frozenset({"1", "true", "yes", "t", "y"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "f", "n", "none", "null", "unspecified"})
@@ -120,16 +121,18 @@ def flag(value: object) -> bool:
 
 
 def class_name(value: object) -> str:
-    """Return the name of a class, without spaces around it and in Unicode's composed form.
+    """Return the name of a class with single spaces, none around it, and in Unicode's composed form.
 
     Raises:
-        CalcoError: If it is empty, or neither text nor a number.
+        CalcoError: If it is empty, very long, holds control characters, or is neither text nor a number.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise CalcoError(f"{str(value)[:40]!r} is not a class name; a class name is text")
-    name = unicodedata.normalize("NFC", str(value)).strip()
+    name = " ".join(unicodedata.normalize("NFC", str(value)).split())
     if not name:
         raise CalcoError("it has no class name")
+    if len(name) > _LONGEST_NAME or any(unicodedata.category(character) == "Cc" for character in name):
+        raise CalcoError(f"{name[:40]!r}, ... is not a class name: it is too long or holds control characters")
     return name
 
 

@@ -210,11 +210,7 @@ def _foreign_lines(path: Path, lines: list[str]) -> str | None:
     if not lines:
         return None
     words, cells = lines[0].split(), [cell.strip() for cell in lines[0].split(",")]
-    if (
-        len(cells) in range(7, 11)
-        and _are_numbers(cells)
-        and path.parent.name.lower() in ("gt", "det", "labels", "mot")
-    ):
+    if len(cells) in range(7, 11) and _are_numbers(cells) and path.suffix.lower() == ".txt":
         return "mot"
     if len(words) >= 5 and re.fullmatch(r"\d+", words[0]) and re.fullmatch(r"\d*,\d+", words[1]):
         return "decimal commas"
