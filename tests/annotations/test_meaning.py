@@ -287,6 +287,27 @@ def test_an_id_of_two_images_or_two_classes_is_nobodys(folder: Path) -> None:
     assert "the id 0 is that of two categories, cat and zebra" in reasons(found)
 
 
+def test_an_image_that_is_listed_twice_keeps_the_boxes_of_both(folder: Path) -> None:
+    content = json.loads(coco(Ways())["boxes.json"])
+    first = content["images"][0]
+    content["images"].append(first | {"id": 88})
+    content["annotations"].append({"image_id": 88, "category_id": 1, "bbox": [1, 1, 7, 7]})
+    (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
+    found = read_annotations(folder, folder)
+    (record,) = [record for record in found.records if record.name == first["file_name"]]
+    assert len(record.things) == len(OBJECTS[first["file_name"].removesuffix(".png")]) + 1
+    assert [problem.fault for problem in found.problems] == ["duplicate"]
+
+
+def test_the_yaml_of_another_program_is_passed_over(folder: Path) -> None:
+    (folder / "a.yaml").write_text("services: [broken\n")
+    (folder / "b.yaml").write_text("jobs: {a: 1}\n")
+    assert lines(folder, f"0 {BOX}\n").classes == ("person",)
+    (folder / "a.yaml").write_text("names: [broken\n")
+    with pytest.raises(CalcoError, match=r"a.yaml is not valid YAML"):
+        lines(folder, f"0 {BOX}\n")
+
+
 def test_captions_do_not_hide_boxes(folder: Path) -> None:
     content = json.loads(coco(Ways())["boxes.json"])
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")

@@ -89,7 +89,7 @@ def read(path: Path, into: Gathering) -> tuple[str, ...]:
                 image.lost += 1
             else:
                 astray += 1
-    for image in entries.values():
+    for image in {id(image): image for image in entries.values()}.values():
         if astray and not image.things and not image.lost:
             reason = f"it has no annotation, and {astray:,} annotations of the file belong to no image"
             into.note(f"{path}, {image.name}", "incomplete", f"{reason}; the image is left out", image.name)
@@ -105,13 +105,17 @@ def _note(into: Gathering, path: Path, where: str, name: str, reason: str) -> No
 def _images(listed: list[Any], path: Path, into: Gathering) -> dict[str, _Image]:
     """Return the images by id; of an id that two images have, neither can be told apart."""
     found: dict[str, _Image] = {}
+    by_name: dict[str, _Image] = {}
     twice: set[str] = set()
     for i, entry in enumerate(listed):
         try:
             said = int(number(entry.get("width") or 0)), int(number(entry.get("height") or 0))
             key, name = identity(entry["id"]), str(entry["file_name"])
             if key not in found:
-                found[key] = _Image(name, said, str(entry.get("split") or ""))
+                if name in by_name:
+                    reason = f"{name} is listed twice; the annotations of both entries are taken together"
+                    into.note(f"{path}, images[{i}]", "duplicate", reason, name)
+                found[key] = by_name.setdefault(name, _Image(name, said, str(entry.get("split") or "")))
             elif found[key].name != name:
                 twice.add(key)
                 into.note(f"{path}, images[{i}]", "no picture", f"its id {key} is that of {found[key].name}; left out")

@@ -4,6 +4,7 @@
 followed, so that a small file cannot become a large one.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,7 @@ from calco.annotations.parsing import class_name, number, read_text
 from calco.errors import CalcoError
 
 _MOST_BYTES: Final = 1 << 22  # the names of 100,000 classes; a larger file describes no data set
+_DATA: Final = ("data", "dataset")
 _OTHER_LISTS: Final = ("labels.txt", "class_names.txt", "names.txt", "obj_names.txt")
 _MOST_KEYPOINTS: Final = 1000
 _SPLITS: Final = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -63,7 +65,10 @@ def _candidates(folder: Path) -> list[Path]:
     except OSError:
         return []
     kinds = [
-        [path for path in paths if path.suffix.lower() in (".yaml", ".yml")],
+        sorted(
+            (path for path in paths if path.suffix.lower() in (".yaml", ".yml")),
+            key=lambda path: path.stem.lower() not in _DATA,
+        ),
         [path for path in paths if path.name.lower() == "classes.txt"],
         [path for path in paths if path.suffix.lower() == ".names"],
         [path for path in paths if path.name.lower() in _OTHER_LISTS],
@@ -87,6 +92,8 @@ def read_names(path: Path) -> DataYaml:
     try:
         content = yaml.load(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
+        if path.stem.lower() not in _DATA and not re.search(r"(?m)^\s*[\"']?(names|kpt_shape)\b", text):
+            return DataYaml(path=path)  # the file of another program
         reason = " ".join(str(error).split())
         raise CalcoError(f"{path} is not valid YAML ({reason}); correct it or write it anew") from error
     if not isinstance(content, dict) or not {"names", "nc", "kpt_shape"} & content.keys():
