@@ -39,7 +39,9 @@ def splits(source: Source) -> dict[str, str | None]:
      ("{split}/img_{n}.jpg", "{split}/img_{n}_mask.png", "masks"),
      ("{split}/{n}.jpg", "{split}/masks/{n}.png", "masks"),
      ("set1/{split}/images/{n}.jpg", "set1/{split}/masks/{n}.png", "masks"),
-     ("{split}/{n}_A.png", "{split}/{n}_B.png", "parallel")],
+     ("{split}/{n}_A.png", "{split}/{n}_B.png", "parallel"), ("{split}/{n}.jpg", "{split}/{n}.png", "masks"),
+     ("data/v1/{split}A/{n}.png", "data/v1/{split}B/{n}.png", "parallel"),
+     ("{split}/{n}.jpg", "{split}/masks/{n}.jpg.png", "masks")],
 )  # fmt: skip
 def test_sides_and_splits_are_found_in_each_layout(
     make: Make, tmp_path: Path, first: str, second: str, kind: str
@@ -156,7 +158,7 @@ def test_pascal_voc_lists_for_segmentation(make: Make, tmp_path: Path) -> None:
      ("car {n}", "car {n} (Mask)"),
      ("car{n}", "car{n}Mask"), ("car {n}", "mask_car {n}"), ("img_{n}", "img_{n}_mask"), ("img_{n}", "mask_{n}"),
      ("{n}_photo", "{n}_photo_mask"), ("image{n}", "mask{n}"), ("{n}_image", "{n}_ground_truth"),
-     ("año {n}", "año {n}_máscara")],
+     ("año {n}", "año {n}_máscara"), ("car {n}", "car {n}.jpg_mask"), ("car {n}", "car {n}")],
 )  # fmt: skip
 def test_masks_beside_their_images(make: Make, tmp_path: Path, image: str, mask: str) -> None:
     expected = {}
@@ -193,6 +195,34 @@ def test_a_and_b_of_different_sizes_are_two_photographs(make: Make, tmp_path: Pa
         make(f"house {number}_a.png", 40, 30)
         make(f"house {number}_b.png", 30, 40)
     assert open_source(tmp_path).kind == "photographs"
+
+
+def test_copies_of_photographs_in_two_formats_are_no_masks(make: Make, tmp_path: Path) -> None:
+    for number in range(4):
+        make(f"{number}.jpg")
+        make(f"{number}.png")
+    assert (open_source(tmp_path).kind, len(open_source(tmp_path).items)) == ("photographs", 8)
+
+
+def test_classes_of_photographs_are_no_sides(make: Make, tmp_path: Path) -> None:
+    for number in range(3):
+        make(f"classes/cats/cat_{number}.png")
+        make(f"classes/dogs/dog_{number}.png")
+        make(f"tested/photos/{number}.png")
+        make(f"tested/test/{number}.png")
+    assert open_source(tmp_path / "classes").kind == "photographs"
+    source = open_source(tmp_path / "tested")
+    assert source.kind == "photographs"
+    assert [item.split for item in source.items] == [None] * 3 + ["test"] * 3
+
+
+def test_what_prepare_wrote_beside_the_images_is_no_remark(make: Make, tmp_path: Path) -> None:
+    for number in range(3):
+        make(f"train/{number}.png", 64, 32)
+    (tmp_path / "index").mkdir()
+    for name in ("manifest.json", "index/settings.json", "groups.csv"):
+        (tmp_path / name).write_text("key,group\n" if name.endswith("csv") else "{}")
+    assert not [note for note in open_source(tmp_path).notes if "not used" in note]
 
 
 def test_series_of_photographs_are_no_pairs(make: Make, tmp_path: Path) -> None:

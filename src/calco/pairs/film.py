@@ -19,7 +19,8 @@ from calco.pairs.declared import settled
 from calco.pairs.frame_image import has_alpha, image_of
 from calco.pairs.frames import Index, decoding, first_frame, index_of, is_film, read_frame
 from calco.pairs.interlacing import deinterlaced_alone
-from calco.pairs.layout import key_of, nothing_in, place_of
+from calco.pairs.layout import nothing_in
+from calco.pairs.places import key_of, place_of
 from calco.pairs.scenes import PREVIEW_WH, scene_starts
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture

@@ -97,13 +97,19 @@ def file_name(stem: str) -> tuple[str, str]:
     >>> [file_name(stem) for stem in ("x_mask", "img_1", "car 00 (GT)", "x_A", "fooMask", "x.label", "beach_2")]
     [('x', 'mask'), ('1', 'img'), ('car 00', 'gt'), ('x', 'a'), ('foo', 'mask'), ('x', 'label'), ('beach_2', '')]
     """
+    stem = _without_ending(stem)
     for pattern in (_TWO_WORDS_LAST, _WORD_LAST, _CAMEL_LAST):
         if (found := pattern.fullmatch(stem)) and _tells(found[2]):
-            return found[1], found[2].lower()
+            return _without_ending(found[1]), found[2].lower()
     # Series are often called a1, a2, b1: a letter tells a side at the end alone.
     if (found := _WORD_FIRST.fullmatch(stem)) and len(found[1]) > 1 and _tells(found[1]):
         return found[2] or found[3], found[1].lower()
     return stem, ""
+
+
+def _without_ending(stem: str) -> str:
+    """A name such as x.jpg, of x.jpg.png or x.jpg_mask.png, without its ending."""
+    return os.path.splitext(stem)[0] if images.is_picture(stem) else stem
 
 
 def _tells(word: str) -> bool:
@@ -178,6 +184,11 @@ def _is_mask(role: str | None, paths: list[str]) -> bool:
     """Whether one side is masks: by its few colours, unless its name says that it is something else."""
     if role in ("input", "target"):
         return False
+    return looks_like_masks(paths)
+
+
+def looks_like_masks(paths: list[str]) -> bool:
+    """Whether a few of the images have few colours, or black and white alone."""
     return all(_few_colours(path) for path in sorted(paths)[:: max(1, len(paths) // 5)][:6])
 
 
