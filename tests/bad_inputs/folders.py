@@ -135,7 +135,7 @@ CASES = (
     Bad("two pictures with one stem", one_stem, code=0, fine="both are used"),
     Bad("two inputs with one stem for a target", one_stem_of_two_sides, code=0, says=("shares its name",),
         about="sketch/a.jpg"),
-    Bad("several folders of masks", several_masks, code=2, says=("--input FOLDER --target gt", "masks")),
+    Bad("several folders of masks", several_masks, code=2, says=("several folders", "--target gt")),
     Bad("an image that no list of splits names", unlisted, code=0, says=("listed in none of train.txt, val.txt",),
         about="f"),
     Bad("declared splits without training", no_training, command=PREPARE, code=2,

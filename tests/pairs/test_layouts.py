@@ -1,9 +1,13 @@
 """The layouts in which people keep images: sides and splits in folders, in names and in lists."""
 
+import io
+import tarfile
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -258,6 +262,23 @@ def test_several_masks_of_each_image_are_asked_for(make: Make, tmp_path: Path) -
         assert "--source photographs" in str(caught.value)
 
 
+def test_several_inputs_are_asked_for_at_any_depth(make: Make, tmp_path: Path) -> None:
+    for name in ("blur", "blur_gamma", "sharp"):
+        make(f"train/scene/{name}/1.png")
+    with pytest.raises(CalcoError, match=r"sides of pairs \(blur, blur_gamma, sharp\)"):
+        open_source(tmp_path)
+    found = open_source(tmp_path, SourceConfig(input="train/scene/blur", target="train/scene/sharp"))
+    assert pairs(found, tmp_path) == {"train/scene/blur/1.png": "train/scene/sharp/1.png"}
+
+
+def test_one_file_of_another_shape_among_side_by_side_files_is_a_remark(make: Make, tmp_path: Path) -> None:
+    for number in range(4):
+        make(f"{number}.png", 64, 32)
+    make("odd.png", 60, 40)
+    assert "4 of 5 files are exactly twice as wide as high" in open_source(tmp_path).summary()
+    assert open_source(tmp_path, SourceConfig(source="photographs")).notes == ()
+
+
 def test_a_partner_of_the_very_same_name_is_taken(make: Make, tmp_path: Path) -> None:
     for name in ("input/0.png", "target/0.jpg", "target/0.png", "input/1.PNG", "target/1.jpg", "target/1.png"):
         make(name)
@@ -333,6 +354,7 @@ def test_thumbnails_are_left_out_where_that_is_certain(make: Make, tmp_path: Pat
 
 LAYOUTS = {
     "photographs": ("{n}{end}", ""),
+    "side-by-side": ("{split}/{n}{end}", ""),
     "parallel": ("input/{n}{end}", "target/{n}{other}"),
     "masks": ("images/{n}{end}", "masks/{n}_mask{other}"),
     "words": ("{n}{end}", "{n}_mask{other}"),
@@ -362,7 +384,7 @@ def test_each_layout_gives_its_samples_or_names_what_is_not_used(
 ) -> None:  # fmt: skip
     """Whatever the order, the endings, the form of the names and the files beside them."""
     root = tmp_path_factory.mktemp("set")
-    pixel = images.encode(_noise(), ".png")
+    pixel = images.encode(_noise(2 if layout == "side-by-side" else 1), ".png")
     expected: dict[tuple[str, ...], str | None] = {}
     written: set[str] = set()
     declared = [("train", "val", "test")[min(2, place)] if place else "train" for place in range(len(names))]
@@ -376,8 +398,8 @@ def test_each_layout_gives_its_samples_or_names_what_is_not_used(
             (root / relative).write_bytes(pixel)
             paths.append(relative)
         written |= set(paths)
-        if not (lonely and place == 0) or layout == "photographs":
-            has_split = layout in ("cyclegan", "splits", "lists")
+        if not (lonely and place == 0) or not LAYOUTS[layout][1]:
+            has_split = layout in ("cyclegan", "splits", "lists", "side-by-side")
             expected[tuple(paths)] = declared[place] if has_split else None
     if layout == "lists":
         for split in set(declared):
@@ -400,7 +422,44 @@ def test_each_layout_gives_its_samples_or_names_what_is_not_used(
     assert all(name in remarks for name in junk if name.endswith((".txt", ".pth", ".zip")))
 
 
-def _noise() -> images.Image:
-    import numpy as np
+def _noise(times: int) -> images.Image:
+    return np.tile(np.arange(12, dtype=np.uint8).reshape(2, 2, 3), (1, times, 1))
 
-    return np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+
+MEMBERS = ("input.png", "target.png", "weight.png", "json", "txt", "cls")
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    samples=st.dictionaries(
+        st.sampled_from(["a", "b1", "año", "x y", "deep/c", "日本"]),
+        st.lists(st.sampled_from(MEMBERS), min_size=1, unique=True), min_size=2, max_size=5,
+    ),
+    order=st.randoms(use_true_random=False),
+    upper=st.booleans(),
+    folder=st.sampled_from(["", "./", "./set/"]),
+)  # fmt: skip
+def test_tar_files_give_their_pairs_or_name_what_is_not_used(
+    tmp_path_factory: pytest.TempPathFactory, samples: dict[str, list[str]], order: Random, upper: bool, folder: str
+) -> None:
+    """Whatever the order of members, the case of endings, optional members and folders in front."""
+    whole = {"whole": ["input.png", "target.png"], "also": ["input.png", "target.png"]}
+    named = [(sample, kind) for sample, kinds in (samples | whole).items() for kind in kinds]
+    order.shuffle(named)
+    path = tmp_path_factory.mktemp("tars") / "train-0.tar"
+    with tarfile.open(path, "w") as tar:
+        for sample, kind in named:
+            data = images.encode(_noise(1), ".png") if kind.endswith("png") else b"{}"
+            member = tarfile.TarInfo(f"{folder}{sample}.{kind.upper() if upper else kind}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    source = open_source(path)
+    inner = folder.removeprefix("./")
+    complete = {
+        f"{inner}{name}" for name, kinds in (samples | whole).items() if {"input.png", "target.png"} <= set(kinds)
+    }
+    assert {item.key for item in source.items} == complete
+    said = " ".join(name for name, _ in source.left_out)
+    extra = {kind for name, kinds in samples.items() if f"{inner}{name}" in complete for kind in kinds} & {"txt", "cls"}
+    assert all(f"{kind} (" in source.summary() for kind in extra)
+    assert all(name in said for name in samples if f"{inner}{name}" not in complete)

@@ -134,7 +134,8 @@ def _photographs(places: Sequence[Place], listing: Listing, wanted: SourceConfig
     if wanted.source == "auto":
         places, masks = _without_masks(places)
         left_out += [(name_of(path, listing.root), reason) for path, reason in masks.items()]
-    return Plan("photographs", _single_items(places, listing.root), left_out, "photographs")
+    notes = () if wanted.source == "photographs" else _doubtful([place.path for place in places])
+    return Plan("photographs", _single_items(places, listing.root), left_out, "photographs", notes)
 
 
 def _without_masks(places: Sequence[Place]) -> tuple[list[Place], dict[str, str]]:
@@ -158,9 +159,24 @@ def _side_by_side(places: Sequence[Place], listing: Listing, direction: str) -> 
 
 def _all_double(pictures: Sequence[str]) -> bool:
     """Whether several files are exactly twice as wide as high; one file alone may be a panorama."""
+    double, looked_at = _num_double(pictures)
+    return looked_at > 1 and double == looked_at
+
+
+def _num_double(pictures: Sequence[str]) -> tuple[int, int]:
+    """How many of some files are exactly twice as wide as high, and how many were looked at."""
     sample = pictures[:: max(1, len(pictures) // 64)]
     sizes = [size for path in sample if (size := images.header_size_wh(path))]
-    return len(sizes) > 1 and all(width == 2 * height for width, height in sizes)
+    return sum(width == 2 * height for width, height in sizes), len(sizes)
+
+
+def _doubtful(pictures: Sequence[str]) -> tuple[str, ...]:
+    """A remark on photographs of which most look like side-by-side files."""
+    double, looked_at = _num_double(pictures)
+    if not looked_at > double > looked_at / 2:
+        return ()
+    found = f"{double} of {looked_at} files are exactly twice as wide as high"
+    return (f"{found}: if each is an input and a target, --source side-by-side reads them so",)
 
 
 def _single_items(places: Iterable[Place], root: str) -> tuple[Item, ...]:

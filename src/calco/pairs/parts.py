@@ -26,13 +26,13 @@ WORDS: Final[dict[str, frozenset[str]]] = {
     }),
     "input": frozenset({
         "input", "inputs", "source", "src", "sketch", "sketches", "edge", "edges", "line", "lines", "lineart",
-        "drawing", "drawings", "grey", "gray", "low", "lowres", "lr", "lq", "noisy", "blurred", "damaged", "scratched",
-        "before", "condition", "entrada", "entradas", "boceto", "bocetos", "dibujo", "dibujos", "gris",
+        "drawing", "drawings", "grey", "gray", "low", "lowres", "lr", "lq", "noisy", "blur", "blurred", "blurry",
+        "hazy", "rainy", "damaged", "scratched", "before", "condition", "entrada", "entradas", "boceto", "bocetos", "dibujo", "dibujos", "gris",
     }),
     "target": frozenset({
         "output", "outputs", "target", "targets", "photo", "photos", "photograph", "photographs", "colour", "color",
-        "coloured", "colored", "real", "high", "highres", "hr", "hq", "clean", "sharp", "restored", "after", "salida",
-        "salidas", "objetivo", "objetivos", "foto", "fotos",
+        "coloured", "colored", "real", "high", "highres", "hr", "hq", "clean", "clear", "sharp", "restored", "after",
+        "salida", "salidas", "objetivo", "objetivos", "foto", "fotos",
     }),
 }  # fmt: skip
 IMAGE_WORDS: Final = frozenset({

@@ -51,6 +51,7 @@ class Strangers:
     samples: dict[tuple[str, str], dict[str, Member]] = field(default_factory=dict)
     splits: dict[str, str | None] = field(default_factory=dict)
     roles: tuple[str, ...] = ()
+    unused: Counter[str] = field(default_factory=Counter)
 
     def read(self, place: str, split: str | None, left_out: dict[str, str]) -> None:
         """Lists a tar file by its headers; a damaged one keeps what stands before the damage."""
@@ -65,6 +66,12 @@ class Strangers:
                     continue
                 self.samples.setdefault((place, sample), {}).setdefault(kind, member)
         left_out |= {f"{place}: {name}" if name else place: reason for name, reason in refused.items()}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Which members of the pairs are not used, as a sentence without its full stop."""
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in self.unused.most_common(8))
+        return (f"members of other kinds are not used: {kinds}",) if kinds else ()
 
     def settle(self, config: SourceConfig, found: Found) -> None:
         """Decides which members are input and target, and adds the pairs."""
@@ -82,6 +89,7 @@ class Strangers:
                 continue
             chosen = dict(zip(("input", "target"), roles, strict=False))
             chosen |= {part: kind for part in ("weight", "region", "json") for kind in kinds if _part(kind) == part}
+            self.unused.update(kinds.keys() - set(chosen.values()))
             spans: dict[str, tuple[int, int] | str] = {
                 part: (kinds[kind].start, kinds[kind].size) for part, kind in chosen.items()
             }

@@ -109,7 +109,7 @@ def open_shards(pictures: str, config: SourceConfig) -> Source:
     source = Source(
         "shards", pictures, _sorted(found.items), load_pair, tuple(found.left_out.items()), config.direction,
         background=config.background, recipe=manifest.recipe if manifest and not strangers.samples else None,
-        digester=digest_of, story=_story(manifest, len(places), strangers),
+        digester=digest_of, story=_story(manifest, len(places), strangers), notes=strangers.remarks,
     )  # fmt: skip
     return replace(source, channels=manifest.channels if manifest and source.recipe else _channels(source))
 

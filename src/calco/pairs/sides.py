@@ -32,13 +32,24 @@ def two_folders(places: Sequence[Place], listing: Listing, wanted: SourceConfig)
         sides, others = _sides(places, (names[0], names[1]), 0)
         if wanted.source != "auto" or _share_names(sides):
             return _of_folders(sides, others, listing, wanted)
-    unclear = [name for name in names if role_of(name) in ("mask", "target")]
-    if len(unclear) > 1 and len(names) > len(unclear):
-        raise CalcoError(
-            f"{listing.root} holds several folders that could be the targets ({', '.join(map(printable, unclear))}); "
-            f"say which: --input FOLDER --target {printable(unclear[0])} (or --source photographs)"
-        )
+    for depth in range(_DEPTH):
+        _ask_for_sides(_names(places, depth), listing.root)
     return None
+
+
+def _ask_for_sides(names: set[str], root: str) -> None:
+    """Refuses folders of which several could be a side of pairs, and none is told to be it."""
+    roles = [(role_of(name), name) for name in sorted(names)]
+    masks = [name for role, name in roles if role == "mask"]
+    both = [name for role, name in roles if role in ("input", "target")]
+    found = {role for role, _ in roles}
+    meant = both if {"input", "target"} <= found else masks if len(masks) > 1 and len(names) > len(masks) else []
+    if meant:
+        raise CalcoError(
+            f"{root} holds several folders that could be the sides of pairs ({', '.join(map(printable, meant))}); "
+            f"say which: --input FOLDER --target FOLDER, such as --target {printable(meant[0])} (or --source "
+            "photographs)"
+        )
 
 
 def _share_names(sides: Sequence[Side]) -> bool:
@@ -54,7 +65,7 @@ def _names(places: Sequence[Place], depth: int) -> set[str]:
 
 def _sides(places: Sequence[Place], picked: tuple[str, str], depth: int) -> tuple[list[Side], Counter[str]]:
     """The two sides, and how many files lie in other folders."""
-    sides = [Side(name, title=name or "the images beside it") for name in picked]
+    sides = [Side(name, title="" if name else "the images beside it") for name in picked]
     others: Counter[str] = Counter()
     for place in places:
         name = place.plain[depth] if len(place.plain) > depth else ""
@@ -94,8 +105,9 @@ def two_words(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -
     if wanted.source == "auto" and in_pairs < 4 and not any(role_of(word) == "mask" for word in picked):
         return None  # one pair of names may be a coincidence
     sides = [Side(word, [entry for words in bases.values() for entry in words.get(word, [])]) for word in picked]
+    example = next(words for words in bases.values() if all(map(words.get, picked)))
     for side in sides:
-        side.title = f"files such as {os.path.basename(side.entries[0].path)}"
+        side.title = f"files such as {os.path.basename(example[side.name][0].path)}"
     if wanted.source == "auto" and not _of_one_size(sides):
         return None
     others = [e.path for words in bases.values() for word, es in words.items() if word not in picked for e in es]
@@ -174,7 +186,8 @@ def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out
             f"--source parallel --input {second} --target {first}"
         )
     left_out = left_out + [(name_of(path, os.path.join(root, "")), reason) for path, reason in found.left_out]
-    story = f"two parallel folders, {first} (input) and {second} (target)"
+    story = "two parallel sides" if first.title or second.title else "two parallel folders"
+    story = f"{story}, {first} (input) and {second} (target)"
     story = f"pictures ({first}) with masks ({second})" if kind == "masks" else story
     items = {one.key: Item(one.key, one.key, (one.path, other.path), _further(one, other)) for one, other in pairs}
     notes: tuple[str, ...] = ()
