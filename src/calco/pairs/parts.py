@@ -27,7 +27,8 @@ WORDS: Final[dict[str, frozenset[str]]] = {
     "input": frozenset({
         "input", "inputs", "source", "src", "sketch", "sketches", "edge", "edges", "line", "lines", "lineart",
         "drawing", "drawings", "grey", "gray", "low", "lowres", "lr", "lq", "noisy", "blur", "blurred", "blurry",
-        "hazy", "rainy", "damaged", "scratched", "before", "condition", "entrada", "entradas", "boceto", "bocetos", "dibujo", "dibujos", "gris",
+        "hazy", "rainy", "damaged", "scratched", "before", "condition", "entrada", "entradas", "boceto", "bocetos",
+        "dibujo", "dibujos", "gris",
     }),
     "target": frozenset({
         "output", "outputs", "target", "targets", "photo", "photos", "photograph", "photographs", "colour", "color",
