@@ -19,6 +19,7 @@ LAYERS = (
     "files",
     "console",
     "locks",
+    "outputs",
     "engines",
     "records",
     "images",

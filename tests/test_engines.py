@@ -23,8 +23,10 @@ from calco import CalcoError, images
 from calco.engines import Engine, results
 from calco.evaluation.evaluate import evaluate
 from calco.inference.model import ModelInfo, load, load_info, save_model
+from calco.inference.results import REMOTE_LOG
 from calco.inference.translate import translate
 from calco.networks import GeneratorConfig, build_generator
+from calco.outputs import LOG
 from calco.pairs import remote
 from calco.pairs.custom import pinned
 from calco.pairs.jitter import JitterConfig
@@ -108,7 +110,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "manifest.json"
+        if path.is_file() and path.name not in ("manifest.json", LOG, REMOTE_LOG)
     }
 
 

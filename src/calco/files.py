@@ -5,8 +5,10 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +27,8 @@ _REMEDIES = {
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _NAME_BYTES = 255  # of a file's name, on all common file systems
 _SUFFIX_BYTES = 32  # of a suffix; what is longer is a name with a dot in it
+_HALF = re.compile(r"\.(.*)\.[0-9a-f]{16}\.tmp(\.[^.]*)?", re.DOTALL)  # the names of `temporary_path`
+_before_rename: list[Callable[[Path, Path], bool]] = []
 _UMASK = os.umask(0o022)  # it can only be read by setting it
 os.umask(_UMASK)
 
@@ -96,6 +100,30 @@ def temporary_path(final: Path) -> Path:
 
 
 @contextlib.contextmanager
+def before_rename(call: Callable[[Path, Path], bool]) -> Iterator[None]:
+    """Within it `call` gets the temporary path and the final one of each file before `put_in_place` renames it.
+
+    Where several are active, the newest one that returns True is the last to be called.
+    """
+    _before_rename.append(call)
+    try:
+        yield
+    finally:
+        _before_rename.remove(call)
+
+
+def put_in_place(temporary: Path, final: Path) -> None:
+    """Gives a finished file its name, in place of the one that may have it.
+
+    Raises:
+        OSError: If the system does not allow it.
+        CalcoError: If a `before_rename` call does not.
+    """
+    any(call(temporary, final) for call in reversed(_before_rename))
+    os.replace(temporary, final)
+
+
+@contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`, with its suffix; renames it at the end, or removes it on failure.
 
@@ -111,7 +139,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.fsync(handle.fileno())
         # Some libraries write for the owner alone; a model is for whoever may read the folder.
         temporary.chmod(0o666 & ~_UMASK)
-        os.replace(temporary, final)
+        put_in_place(temporary, final)
     except OSError as error:
         raise explain(error, final, "write") from error
     finally:
@@ -119,11 +147,43 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def sweep(folder: str | Path, pattern: str = ".*.tmp.*") -> None:
-    """Removes what interrupted work left half written in a folder; with the pattern "**/.*.tmp.*" also below it."""
-    for path in Path(folder).glob(pattern):
-        with contextlib.suppress(OSError):
-            path.unlink()
+def sweep(folder: str | Path) -> None:
+    """Removes what killed commands left half written in a folder; nothing but what `temporary_path` named goes.
+
+    Args:
+        folder: One into which nobody else writes now: whoever calls this holds its lock.
+    """
+    _sweep(Path(folder), None)
+
+
+def sweep_files(paths: Iterable[str | Path]) -> None:
+    """Removes what killed commands left half written of some files or model folders, and nothing of others beside them.
+
+    Args:
+        paths: Files into which nobody else writes now.
+    """
+    wanted: dict[Path, set[tuple[str, str]]] = {}
+    for path in map(Path, paths):
+        if name := _HALF.fullmatch(temporary_path(path).name):
+            wanted.setdefault(path.parent, set()).add((name[1], name[2] or ""))
+    for folder, halves in wanted.items():
+        _sweep(folder, halves)
+
+
+def _sweep(folder: Path, halves: set[tuple[str, str]] | None) -> None:
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in [entry for entry in entries if entry.name[0] == "." and ".tmp" in entry.name]:
+            name = _HALF.fullmatch(entry.name)
+            if name is not None and (halves is None or (name[1], name[2] or "") in halves):
+                _remove(entry)
+
+
+def _remove(entry: "os.DirEntry[str]") -> None:
+    with contextlib.suppress(OSError):
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            os.unlink(entry.path)
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:

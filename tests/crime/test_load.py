@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +15,10 @@ from calco.crime.batches import COLUMNS
 from calco.crime.database import connect, duckdb_path
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, Loaded, load
+from calco.locks import lock_name
 from crime.loading import DIRTY, ROWS, config, contents
 from crime.test_robberies import written
+from support import lock_held
 
 pytest.importorskip("ibis")
 
@@ -314,3 +318,63 @@ def test_a_rejected_row_leaves_no_crime_behind(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"{header}2019,x,BAD,BAD,BAD,LIMA,LIMA,ATE\n2019,1,P,R,A,LIMA,LIMA,ATE\n")
     load(LoadConfig(datacrim=str(tmp_path / "a.csv"), to=str(tmp_path / "a.duckdb")))
     assert [row[2] for row in contents(tmp_path / "a.duckdb")["Modalidad_Crimen"]] == ["A"]
+
+
+def test_a_load_at_work_keeps_its_database(sources: Path, tmp_path: Path) -> None:
+    to = tmp_path / "c.duckdb"
+    with lock_held(tmp_path / lock_name("c.duckdb"), "calco crime load"):
+        with pytest.raises(CalcoError, match=r"calco crime load \(process 1\) is at work on .*c.duckdb"):
+            load(config(sources, to))
+        assert not to.exists()
+        to.write_bytes(b"what the other writes")
+        with pytest.raises(CalcoError, match="is at work"):
+            load(config(sources, to))
+        assert to.read_bytes() == b"what the other writes"
+
+
+def test_of_two_loads_at_once_one_is_whole_and_none_is_lost(sources: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "calco", "crime", "load", "--robberies", str(sources / "robberies.csv"),
+             "--kinds", str(sources / "kinds.csv"), "--to", "c.duckdb"]  # fmt: skip
+    two = [subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) for _ in range(2)]
+    told = [process.communicate(timeout=120)[1].decode() for process in two]
+    codes = sorted(process.returncode for process in two)
+    assert codes in ([0, 2], [0, 0]), told  # both are done where one came after the other
+    assert "Robos_Lima" in connect(str(tmp_path / "c.duckdb")).list_tables()
+    for process, words_of in zip(two, told, strict=True):
+        if process.returncode:
+            assert "is at work on" in words_of and len(words_of.strip().splitlines()) == 1
+    assert not [path for path in tmp_path.iterdir() if "lock" in path.name or ".tmp" in path.name]
+
+
+def test_what_a_killed_load_left_half_written_is_removed(sources: Path, tmp_path: Path) -> None:
+    half, theirs = tmp_path / ".c.rechazos.0123456789abcdef.tmp.csv", tmp_path / ".c.rechazos.old.tmp.csv"
+    half.write_text("half")
+    theirs.write_text("mine")
+    options = LoadConfig(
+        robberies=str(sources / "robberies.csv"), kinds=str(sources / "kinds.csv"), to=str(tmp_path / "c.duckdb")
+    )
+    load(options)
+    assert not half.exists()
+    assert theirs.read_text() == "mine"
+    load(options)  # its own rejects are replaced
+    (tmp_path / "c.rechazos.csv").write_text("mine")
+    before = contents(tmp_path / "c.duckdb")
+    with pytest.raises(CalcoError, match="c.rechazos.csv is there already and has been changed since"):
+        load(options)
+    assert contents(tmp_path / "c.duckdb") == before
+
+
+@pytest.mark.parametrize("url", ["{}/other.duckdb", "sqlite:///{}/other.sqlite"])
+def test_a_table_of_somebody_under_one_of_our_names_is_kept(sources: Path, tmp_path: Path, url: str) -> None:
+    to = url.format(tmp_path)
+    backend = connect(to, read_only=False)
+    backend.con.execute('CREATE TABLE "Robos_Lima" (id INTEGER, note VARCHAR(20))')
+    backend.con.execute("INSERT INTO \"Robos_Lima\" VALUES (1, 'mine')")
+    if hasattr(backend.con, "in_transaction"):
+        backend.con.commit()
+    backend.disconnect()
+    with pytest.raises(CalcoError, match="has another table Robos_Lima"):
+        load(config(sources, to))
+    backend = connect(to)
+    assert backend.con.execute('SELECT note FROM "Robos_Lima"').fetchall() == [("mine",)]
+    backend.disconnect()

@@ -142,7 +142,7 @@ def test_one_picture_may_be_named(pictures: Path, tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match="is there already"):
         run(pictures / "one.png", out=target)
     run(pictures / "red.png", out=target, overwrite=True, format=("drawn",))
-    assert not (tmp_path / "seen.jsonl").exists()
+    assert lines_of(tmp_path / "seen.jsonl")[0]["picture"] == "one.png", "what is not asked for stays as it is"
 
 
 def test_damaged_pictures_are_left_out_and_listed(pictures: Path, tmp_path: Path) -> None:

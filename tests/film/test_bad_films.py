@@ -139,7 +139,7 @@ def test_a_result_never_replaces_its_film_nor_another_unasked(tmp_path: Path) ->
     for out in (source, tmp_path / "link.mp4"):
         with pytest.raises(CalcoError, match="would replace"):
             translate_film(mirror(), source, out, FilmOptions(overwrite=True))
-    with pytest.raises(CalcoError, match="none of the 1 films could be translated.*would replace"):
+    with pytest.raises(CalcoError, match="would replace"):
         main_like(tmp_path, source)
     assert source.read_bytes() == before
     other = film(tmp_path / "b.mp4", 4)

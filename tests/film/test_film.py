@@ -16,6 +16,7 @@ import pytest
 from calco import CalcoError
 from calco.cli import main
 from calco.film.codecs import Encoding, new_encoder
+from calco.film.journal import remove_part
 from calco.film.reading import Film, seconds_of
 from calco.film.translate import FilmOptions, translate_film
 from calco.film.writing import FilmWriter, part_of
@@ -192,7 +193,7 @@ def test_a_killed_translation_goes_on_and_has_every_frame_once(tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
 
 
-def test_another_model_or_option_begins_anew(tmp_path: Path) -> None:
+def test_frames_of_another_model_or_option_are_kept_until_they_are_given_up(tmp_path: Path) -> None:
     pictures = [picture(number) for number in range(45)]
 
     def begun(made_by: str) -> int:
@@ -205,6 +206,11 @@ def test_another_model_or_option_begins_anew(tmp_path: Path) -> None:
 
     assert begun("one") == 0
     assert 20 <= begun("one") < 45, "groups of two seconds at most; the last one is not known to be whole"
+    kept = part_of(tmp_path / "a.mp4").read_bytes()
+    with pytest.raises(CalcoError, match="interrupted call with another model, other options or another input"):
+        begun("other")
+    assert part_of(tmp_path / "a.mp4").read_bytes() == kept
+    remove_part(part_of(tmp_path / "a.mp4"))
     assert begun("other") == 0
     data = part_of(tmp_path / "a.mp4").read_bytes()
     part_of(tmp_path / "a.mp4").write_bytes(data[: len(data) * 3 // 4])  # cut in the middle of a packet
@@ -213,6 +219,15 @@ def test_another_model_or_option_begins_anew(tmp_path: Path) -> None:
         for number in range(writer.done, 45):
             writer.write(pictures[number], Fraction(number, 10))
     assert all(near(frame, image) for frame, image in zip(shown(tmp_path / "a.mp4"), pictures, strict=True))
+
+
+def test_a_file_of_somebody_under_the_name_of_the_part_is_kept(tmp_path: Path) -> None:
+    source = film(tmp_path / "source.mp4", 3)
+    part_of(tmp_path / "a.mp4").write_text("mine")
+    for options in (FilmOptions(), FilmOptions(overwrite=True)):
+        with pytest.raises(CalcoError, match="is in the way and was not written by Calco"):
+            translate_film(mirror(), source, tmp_path / "a.mp4", options)
+    assert part_of(tmp_path / "a.mp4").read_text() == "mine"
 
 
 @pytest.mark.parametrize("recipe", ["colorize", "erase"])

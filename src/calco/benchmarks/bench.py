@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,8 +18,10 @@ from calco.benchmarks.setting import Setting
 from calco.benchmarks.timing import Row, Skipped
 from calco.benchmarks.words import check_page, told, write_page
 from calco.console import say
-from calco.files import explain, make_folder, write_json
+from calco.files import explain, write_json
+from calco.locks import locked_file
 from calco.networks.machine import choose_device, make_ready
+from calco.outputs import writing_file
 
 FORMAT = 1
 
@@ -68,11 +71,16 @@ def bench(config: BenchConfig, sizes: Sizes | None = None) -> Bench:
         CalcoError: When the device is not there, a page or folder for the results is not (before anything is measured),
             or the disk for temporary files is full.
     """
-    for path in (config.json, config.plot):
-        if path is not None:
-            make_folder(Path(path).parent)
-    if config.markdown is not None:
-        check_page(config.markdown)
+    with ExitStack() as held:
+        for path in filter(None, (config.json, config.plot)):
+            held.enter_context(writing_file(path, "calco bench"))
+        if config.markdown is not None:
+            held.enter_context(locked_file(config.markdown, "calco bench"))
+            check_page(config.markdown)
+        return _bench(config, sizes)
+
+
+def _bench(config: BenchConfig, sizes: Sizes | None) -> Bench:
     load_before = machine.load_now()
     device = choose_device(config.device)
     make_ready(device)

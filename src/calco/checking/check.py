@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from calco.checking.mending import command, drop_rows, enough_left, group_rows, 
 from calco.checking.survey import Facts, survey
 from calco.console import Table, bar, cell
 from calco.errors import CalcoError
-from calco.files import make_folder, write_json
+from calco.files import write_json
+from calco.locks import locked_file
+from calco.outputs import Outputs, writing_folder
 from calco.pairs.boxes_play import BoxAugmentConfig
 from calco.pairs.encoding import EncodingError
 from calco.pairs.opening import open_source
@@ -130,8 +133,6 @@ def check(config: CheckConfig) -> CheckReport:
     Raises:
         CalcoError: When there are no pictures, or the page or a table cannot be written.
     """
-    from calco.checking.page import write_check_page
-
     if not config.pictures:
         raise CalcoError("no pictures were named; give a folder or openmoji: calco check PICTURES")
     places = {
@@ -140,7 +141,20 @@ def check(config: CheckConfig) -> CheckReport:
         if given
     }
     config = replace(config, source=_with_tables(config.source, places))
-    folder = make_folder(config.out)
+    with ExitStack() as held:
+        outputs = held.enter_context(writing_folder(config.out, "calco check"))
+        outputs.check(outputs.folder / name for name in ("check.html", "check.json"))
+        for mend, path in places.items():
+            held.enter_context(locked_file(path, "calco check"))
+            if path.is_file() and path != table_in_force(config, mend):  # rows of that one stay in the table
+                Outputs(path.parent, "calco check").check([path])
+        return _checked(config, places, outputs.folder)
+
+
+def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> CheckReport:
+    """What `check` does while it holds what it writes."""
+    from calco.checking.page import write_check_page
+
     source = open_source(config.pictures, config.source)
     if config.augment != BoxAugmentConfig() and source.kind != "annotations":
         raise CalcoError(

@@ -79,12 +79,22 @@ def write_table(path: Path, mend: str, rows: Mapping[str, str], before: Path | N
     Raises:
         CalcoError: When the older table cannot be read, or this one not be written.
     """
+    if path.is_file() and (more := set(_header(path)) - {"key", COLUMNS[mend]}):
+        raise CalcoError(
+            f"{path} has the column {min(more)} too, which would be lost; name another file with {OPTIONS[mend]}"
+        )
     kept = {} if before is None else {row[0]: row[1] for row in read_table(before, "key", COLUMNS[mend])}
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("key", COLUMNS[mend]))
     table.writerows(sorted({**kept, **rows}.items()))
     atomic_write(path, text.getvalue())
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = file.readline()
+        return next(csv.reader([first], delimiter=";" if ";" in first else ","), [])
 
 
 def command(config: CheckConfig, mend: str) -> str:

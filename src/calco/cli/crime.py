@@ -122,6 +122,7 @@ def forecast(args: list[str]) -> None:
     from calco.crime.forecast import ForecastConfig, rows, score_rows
     from calco.crime.forecast import forecast as run
     from calco.files import atomic_write
+    from calco.outputs import writing_file
 
     config = parse(ForecastConfig, args, prog="calco crime forecast", description=forecast.__doc__)
     done = run(config)
@@ -136,7 +137,8 @@ def forecast(args: list[str]) -> None:
     for remark in done.remarks:
         warn(remark)
     if config.out:
-        atomic_write(config.out, csv_lines(rows(done)))
+        with writing_file(config.out, "calco crime forecast"):
+            atomic_write(config.out, csv_lines(rows(done)))
         say(f"{config.out} is written")
 
 

@@ -9,9 +9,11 @@ from calco import images
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations, Record
 from calco.collecting.crops import CropConfig, Photograph, check_labels, cut
-from calco.collecting.download import DownloadConfig, Wanted, download
+from calco.collecting.download import JOURNAL, DownloadConfig, Wanted, download
 from calco.errors import CalcoError
-from calco.files import digest, list_files, make_folder, read_json, write_json
+from calco.files import digest, list_files, read_json, write_json
+from calco.locks import is_lock
+from calco.outputs import LOG, Outputs, writing_folder
 from calco.records import to_record
 
 FORMAT: Final = 1
@@ -85,34 +87,38 @@ def collect(
     listed = read_annotations(annotations, pictures)
     if cropping:
         check_labels(listed.records, cropping.labels)
-    done = Collection(make_folder(out), len(listed.records))
-    made_by: dict[str, object] = {"format": FORMAT, "annotations": str(annotations), "crop": None}
-    if cropping:
-        made_by["crop"] = {"list": _digest(annotations), **to_record(cropping), "labels": [*crop]}
-    _claim(done.out, made_by)
-    _note_problems(listed, annotations, done)
-    records = _there(listed, Path(pictures), done) if pictures else _fetched(listed, done, fetch, bool(crop), told)
-    if cropping and records:
-        photographs = [Photograph(name, done.photographs[name], record) for name, record in records.items()]
-        cuts = cut(photographs, done.out, cropping, fetch.jobs, lambda count, of: told("cutting", count, of))
-        done.crops, done.boxes_left_out = cuts.groups, cuts.boxes_left_out
-        done.left_out |= cuts.left_out
-    write_json(done.out / REPORT, made_by | _report(done))
-    if not (done.crops if cropping else done.photographs):
-        reasons = [*done.boxes_left_out.items(), *done.left_out.items(), ("the list", "it names nothing")]
-        first = ": ".join(reasons[0])
-        raise CalcoError(f"{annotations} gave no {'crop' if cropping else 'picture'}; the first reason: {first}")
+    growing = (JOURNAL, f"{PHOTOGRAPHS}/{JOURNAL}")
+    # What was fetched and has been spoiled since is fetched again.
+    with writing_folder(out, "calco collect", overwrite=True, growing=growing) as outputs:
+        done = Collection(outputs.folder, len(listed.records))
+        made_by: dict[str, object] = {"format": FORMAT, "annotations": str(annotations), "crop": None}
+        if cropping:
+            made_by["crop"] = {"list": _digest(annotations), **to_record(cropping), "labels": [*crop]}
+        _claim(outputs, made_by)
+        _note_problems(listed, annotations, done)
+        records = _there(listed, Path(pictures), done) if pictures else _fetched(listed, done, fetch, bool(crop), told)
+        if cropping and records:
+            photographs = [Photograph(name, done.photographs[name], record) for name, record in records.items()]
+            cuts = cut(photographs, done.out, cropping, fetch.jobs, lambda count, of: told("cutting", count, of))
+            done.crops, done.boxes_left_out = cuts.groups, cuts.boxes_left_out
+            done.left_out |= cuts.left_out
+        write_json(done.out / REPORT, made_by | _report(done))
+        if not (done.crops if cropping else done.photographs):
+            reasons = [*done.boxes_left_out.items(), *done.left_out.items(), ("the list", "it names nothing")]
+            first = ": ".join(reasons[0])
+            raise CalcoError(f"{annotations} gave no {'crop' if cropping else 'picture'}; the first reason: {first}")
     return done
 
 
-def _claim(out: Path, made_by: dict[str, object]) -> None:
+def _claim(outputs: Outputs, made_by: dict[str, object]) -> None:
     """Makes sure that the folder holds nothing but what a call like this one left there."""
-    if (out / REPORT).exists():
+    out = outputs.folder
+    if outputs.owns(out / REPORT):
         before = read_json(out / REPORT)
         count = before.get("crops" if before.get("crop") else "photographs")  # None after a call that was killed
         if before.get("crop") != made_by["crop"] and count != 0:
             raise CalcoError(f"{out} holds what came of another list or other settings; choose another --out")
-    elif any(out.iterdir()):
+    elif any(path.name != LOG and not is_lock(path.name) for path in out.iterdir()):
         raise CalcoError(f"{out} holds something else; choose an empty or a new folder for --out")
     # Before the first picture: a call that is killed can be repeated.
     write_json(out / REPORT, made_by)

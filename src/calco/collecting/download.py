@@ -3,7 +3,6 @@
 import contextlib
 import json
 import math
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from urllib.request import getproxies
 
 from calco import images
 from calco.errors import CalcoError
-from calco.files import atomic_write, explain, make_folder, read_json_lines
+from calco.files import atomic_write, explain, make_folder, put_in_place, read_json_lines
 from calco.pairs.types import fraction
 
 if TYPE_CHECKING:
@@ -140,8 +139,8 @@ class _Fetcher:
 
     def resume(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """Takes over what the journal tells and the folder holds; what is left is missing."""
-        for leftover in self.folder.glob(".*.part"):
-            leftover.unlink(missing_ok=True)
+        for one in wanted:
+            self._part(one).unlink(missing_ok=True)
         rows = {row.get("name"): row for row in read_json_lines(self.folder / JOURNAL)}
         kept = [row for one in wanted if (row := rows.get(one.name)) and self._holds(row, one)]
         # Written anew: a line that a kill cut off must not swallow the next one.
@@ -149,6 +148,9 @@ class _Fetcher:
         self.done.files = {row["name"]: self.folder / row["file"] for row in kept}
         self.done.kept, self.total = len(kept), len(wanted)
         return [one for one in wanted if one.name not in self.done.files]
+
+    def _part(self, one: Wanted) -> Path:
+        return self.folder / f".{one.name}.part"
 
     def _holds(self, row: dict[str, Any], one: Wanted) -> bool:
         path = self.folder / Path(str(row.get("file"))).name
@@ -194,7 +196,7 @@ class _Fetcher:
         """Tries until the picture is there, or no further attempt makes sense."""
         import anyio
 
-        part = self.folder / f".{one.name}.part"
+        part = self._part(one)
         try:
             for attempt in range(self.config.retries + 1):
                 try:
@@ -282,7 +284,7 @@ class _Fetcher:
         file = self.folder / f"{one.name}{ending}"
         with self._disk():
             row = {"name": one.name, "address": _public(one.address), "file": file.name, "bytes": part.stat().st_size}
-            os.replace(part, file)
+            put_in_place(part, file)
             with (self.folder / JOURNAL).open("a", encoding="utf-8") as journal:
                 journal.write(_line(row))
         self.done.files[one.name] = file

@@ -17,6 +17,7 @@ from calco.crime.published import PUBLISHED, Rebuilt, beside, rebuild
 from calco.crime.queries import Question, ask, named
 from calco.errors import CalcoError
 from calco.files import atomic_write, make_folder, replacing
+from calco.outputs import writing_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -132,13 +133,14 @@ def write(answer: Answer, config: QueryConfig, *, alone: bool) -> Path:
         path = path / f"{answer.question.number:02d}-{answer.question.name}.{kind}"
     elif not path.parent.is_dir():
         raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
-    if kind == "parquet":
-        import pyarrow.parquet as pq
+    with writing_file(path, "calco crime query"):
+        if kind == "parquet":
+            import pyarrow.parquet as pq
 
-        with replacing(path) as temporary:
-            pq.write_table(answer.rows, temporary)
-    else:
-        atomic_write(path, text_of(answer.rows, kind))
+            with replacing(path) as temporary:
+                pq.write_table(answer.rows, temporary)
+        else:
+            atomic_write(path, text_of(answer.rows, kind))
     return path
 
 

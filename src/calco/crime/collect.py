@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -19,7 +18,8 @@ from calco.crime.extra import needs
 from calco.crime.fetch import Failed, FetchConfig, Fetcher
 from calco.crime.page import page_records, whole
 from calco.errors import CalcoError, printable
-from calco.files import atomic_write, explain, make_folder, read_json_lines, replacing
+from calco.files import atomic_write, explain, make_folder, put_in_place, read_json_lines, replacing, sweep
+from calco.outputs import Outputs, writing_folder
 
 PANEL: Final = "https://datacrim.inei.gob.pe/csv_controller/index?desde=tematico&id={id}"
 JOURNAL: Final = "collected.jsonl"
@@ -136,11 +136,22 @@ def collect(config: CollectConfig, progress: Callable[[int, int], None] | None =
         CalcoError: When no page serves, or the folder cannot be written.
     """
     needs("httpx", "pyarrow")
-    folder = make_folder(config.out)
-    make_folder(folder / RAW)
     pages = _pages(config)
+    # What was fetched and has been spoiled since is fetched again.
+    with writing_folder(config.out, "calco crime collect", overwrite=True) as outputs:
+        return _collect(config, pages, outputs, progress)
+
+
+def _collect(
+    config: CollectConfig, pages: Sequence[_Page], outputs: Outputs, progress: Callable[[int, int], None] | None
+) -> Collected:
+    folder = outputs.folder
+    outputs.check(folder / name for name in (JOURNAL, "datacrim.parquet", "datacrim.csv", "unreadable.csv"))
+    outputs.check(make_folder(folder / RAW) / f"{page.name}.txt" for page in pages)
+    sweep(folder)
     done = Collected(folder)
     journal = _Journal(folder / JOURNAL)
+    outputs.record(folder / JOURNAL, grows=True)
     with closing(Fetcher(config)) as fetcher:
         for count, page in enumerate(pages, 1):
             try:
@@ -201,7 +212,7 @@ def _have(page: _Page, raw: Path, fetcher: Fetcher, journal: _Journal, config: C
         return True
     fetcher.fetch(page.address, part, whole)
     try:
-        os.replace(part, file)
+        put_in_place(part, file)
         journal.add(page, file)
     except OSError as error:
         raise explain(error, file, "write") from error

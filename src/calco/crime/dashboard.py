@@ -18,6 +18,7 @@ from calco.crime.extra import needs
 from calco.crime.gazetteer import gazetteer
 from calco.errors import CalcoError
 from calco.files import atomic_write
+from calco.outputs import writing_file
 from calco.page.html import asset
 
 Language = Literal["es", "en"]
@@ -64,7 +65,8 @@ def dashboard(config: DashboardConfig) -> Path:
     out = Path(config.out)
     if not out.parent.is_dir():
         raise CalcoError(f"cannot write {out}: there is no folder {out.parent}; make it, or choose another path")
-    atomic_write(out, page(read(config.source), language=config.language))
+    with writing_file(out, "calco crime dashboard"):
+        atomic_write(out, page(read(config.source), language=config.language))
     return out
 
 

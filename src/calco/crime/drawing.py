@@ -23,7 +23,8 @@ from calco.crime.cubes import Cube
 from calco.crime.dashboard import Language, page, read
 from calco.crime.database import DEFAULT
 from calco.errors import CalcoError
-from calco.files import atomic_write, make_folder
+from calco.files import atomic_write
+from calco.outputs import writing_folder
 
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 _PICTURE: Final = re.compile(r'<img id="png-([a-z-]+)" alt="" src="data:image/png;base64,([^"]+)">')
@@ -72,17 +73,18 @@ def draw(name: str, config: ChartConfig) -> list[Path]:
     names = named(name)
     browser = "" if config.format == "csv" else _browser(config.browser)
     found = read(config.source)
-    folder = Path(config.out)
-    make_folder(folder)
     written = []
-    if config.format != "png":
-        for one in names:
-            written.append(folder / f"{one}.csv")
-            atomic_write(written[-1], csv_of(one, found))
-    if browser:
-        for one, picture in pictures(names, found, config, browser).items():
-            written.append(folder / f"{one}.png")
-            atomic_write(written[-1], picture)
+    with writing_folder(config.out, "calco crime chart") as outputs:
+        folder, kinds = outputs.folder, ("csv", "png") if config.format == "both" else (config.format,)
+        outputs.check(folder / f"{one}.{kind}" for one in names for kind in kinds)
+        if config.format != "png":
+            for one in names:
+                written.append(folder / f"{one}.csv")
+                atomic_write(written[-1], csv_of(one, found))
+        if browser:
+            for one, picture in pictures(names, found, config, browser).items():
+                written.append(folder / f"{one}.png")
+                atomic_write(written[-1], picture)
     return written
 
 

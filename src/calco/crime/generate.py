@@ -20,6 +20,7 @@ from calco.crime.extra import needs
 from calco.crime.gazetteer import METROPOLIS, gazetteer
 from calco.errors import CalcoError
 from calco.files import replacing
+from calco.outputs import writing_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +84,7 @@ def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None
     out = Path(config.out)
     if not out.parent.is_dir():
         raise CalcoError(f"cannot write {out}: there is no folder {out.parent}; make it, or choose another path")
-    with replacing(out) as temporary:
+    with writing_file(out, "calco crime generate"), replacing(out) as temporary:
         parquet = out.suffix.lower() == ".parquet"
         writer: Any = None
         done = 0

@@ -1,9 +1,10 @@
 """From the sources into the nine tables: each row of the input in a table or in the rejects, and the counts add up."""
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +24,12 @@ from calco.crime.stores import Store, arrow, open_store
 from calco.crime.workbook import is_workbook
 from calco.errors import CalcoError
 from calco.files import replacing
+from calco.locks import locked_file
+from calco.outputs import writing_file
 
 DATACRIM_REJECTS: Final = 1_000_000  # above which their rejects are numbered
 MANY: Final = 10_000_000  # rows of DataCrim from which their table gets no keys unless asked for
+VERB: Final = "calco crime load"
 Progress = Callable[[int], None]
 
 
@@ -144,20 +148,29 @@ def load(config: LoadConfig, progress: Progress | None = None) -> Loaded:
     needs("ibis", "duckdb", "pyarrow")
     begun = time.perf_counter()
     loading = _Loading(config, progress or (lambda _done: None))
-    loading.read_robberies()  # before the database is touched
-    file = duckdb_path(config.to)
-    new = file if file and not file.exists() else None
+    file, rejects = duckdb_path(config.to), loading.rejects_path()
+    with ExitStack() as held:
+        if file and file.parent.is_dir():
+            held.enter_context(locked_file(file, VERB))
+        held.enter_context(writing_file(rejects, VERB))
+        loading.read_robberies()  # before the database is touched
+        _write(loading, file if file and not os.path.lexists(file) else None, rejects)
+    loading.done.seconds = time.perf_counter() - begun
+    return loading.done
+
+
+def _write(loading: "_Loading", new: Path | None, rejects: Path) -> None:
+    """Writes the tables and the rejects; of a new database nothing stays if that fails. The caller holds the locks."""
     try:
-        with closing(open_store(config.to)) as store, replacing(loading.rejects_path()) as temporary:
-            with temporary.open("w", encoding="utf-8", newline="") as rejects:
-                loading.write(store, rejects)
+        with closing(open_store(loading.config.to)) as store, replacing(rejects) as temporary:
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                loading.write(store, file)
             store.commit()
     except BaseException:
         if new:  # a database without tables would be taken for one that was loaded
-            new.unlink(missing_ok=True)
+            for path in (new, new.with_name(f"{new.name}.wal")):
+                path.unlink(missing_ok=True)
         raise
-    loading.done.seconds = time.perf_counter() - begun
-    return loading.done
 
 
 class _Loading:

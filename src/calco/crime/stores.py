@@ -52,14 +52,31 @@ def open_store(url: str) -> Store:
     """Opens a database for writing.
 
     Raises:
-        CalcoError: When it cannot be reached.
+        CalcoError: When it cannot be reached, or has tables of somebody else under the names of ours.
     """
     backend = connect(url, read_only=False)
+    try:
+        _check_tables(backend, url)
+    except CalcoError:
+        backend.disconnect()
+        raise
     if backend.name == "duckdb":
         return _DuckDB(backend, url)
     if not all(hasattr(backend.con, name) for name in ("cursor", "commit", "rollback")):
         raise CalcoError(_ALL_OR_NOTHING.format(url=redact_address(url), name=backend.name))
     return _Server(backend, url)
+
+
+def _check_tables(backend: Any, url: str) -> None:
+    """Refuses a database in which one of the names stands for another table, which a load would replace."""
+    with database_errors(url):
+        found = {name: set(backend.table(name).columns) for name in backend.list_tables() if name in TABLES}
+    for name, columns in found.items():
+        if other := columns ^ set(TABLES[name].names):
+            raise CalcoError(
+                f"{redact_address(url)} has another table {name} (what differs: {', '.join(sorted(other))}), which "
+                "the load would replace; rename it, or choose another database with --to"
+            )
 
 
 class _DuckDB:

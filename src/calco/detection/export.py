@@ -19,6 +19,7 @@ from calco.export.target import Exported, differs, target
 from calco.files import explain, make_folder, replacing
 from calco.images import Image
 from calco.inference.graph_files import KEY, needs
+from calco.outputs import writing_file
 from calco.pairs.opening import open_source
 from calco.pairs.splits import split_items
 from calco.records import to_record
@@ -57,7 +58,8 @@ def export_detector(
     path = target(model, to, out, ENDINGS, detector_folder)
     libraries = ("onnx", "onnxscript", "onnxruntime") + (("openvino",) if to == "openvino" else ())
     needs(*libraries, extra="export,openvino" if to == "openvino" else "export")
-    return export_loaded(load_detector(model, device="cpu", precision="fp32"), to, path, pictures, licence)
+    with writing_file(path, "calco detect export"):
+        return export_loaded(load_detector(model, device="cpu", precision="fp32"), to, path, pictures, licence)
 
 
 def export_loaded(

@@ -1,7 +1,9 @@
 """`calco detect predict`: a detector on pictures, films and what cameras see."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +12,7 @@ from calco.annotations.detections import Detections
 from calco.detection.contract import FindsThings
 from calco.detection.looking import Look, Tally
 from calco.detection.predict_config import PredictConfig
-from calco.detection.predict_film import FilmDone, FilmWish, predict_film
+from calco.detection.predict_film import VERB, FilmDone, FilmWish, predict_film, predicted_film
 from calco.detection.predict_live import is_live, predict_live
 from calco.detection.predict_pictures import LINES, Places, predict_pictures
 from calco.detection.slicing import Slices
@@ -18,10 +20,13 @@ from calco.detection.sources import Given, listed
 from calco.errors import CalcoError, DiskError
 from calco.files import read_json, write_json
 from calco.film.codecs import written_as
+from calco.inference.results import same_inputs, stamps_of
+from calco.locks import locked_file
+from calco.outputs import Outputs, new_file, settings_digest, writing_folder
 from calco.pairs.frames import is_film, result_folder
 
 MANIFEST: Final = "prediction.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 
 
 @dataclass
@@ -95,7 +100,8 @@ def predict(
     if plays:
         done.frames = predict_live(look, config)
         return done
-    record = {"format": FORMAT, "model": made_by or "python", **look.record(), "precision": config.precision}
+    record = {"format": FORMAT, "model": made_by or "python", **look.record(), "precision": config.precision,
+              "scale": config.scale}  # fmt: skip
     try:
         _Files(config, look, record, done, progress).work(given)
     except DiskError as error:
@@ -130,30 +136,47 @@ class _Files:
         films = [each for each in given if each.kind == "film"]
         if self._one_file(given):
             if films:
-                self._film(films[0], self.out, self.out.with_suffix(".jsonl"))
+                wish = self._wish(self.out, self.out.with_suffix(".jsonl"))
+                self._film(films[0], wish)
             else:
-                places = self._beside(given[0])
-                self._pictures(pictures, places)
-                if "jsonl" not in self.config.format:
-                    places.table(".jsonl").unlink(missing_ok=True)
+                self._picture(given[0])
             return
-        result_folder(self.out)
-        self._claim()
+        folder = result_folder(self.out)
+        with writing_folder(folder, VERB, overwrite=self.config.overwrite, growing=(LINES,)) as outputs:
+            self._in_folder(outputs, pictures, films)
+        if not (self.done.written or self.done.kept or self.done.films):
+            name, reason = next(iter(self.done.left_out.items()))
+            raise CalcoError(f"nothing of {len(given)} could be looked at; the first, {name}: {reason}")
+
+    def _in_folder(self, outputs: Outputs, pictures: list[Given], films: list[Given]) -> None:
+        places = Places.in_folder(self.out, self.config.format)
+        wishes = {
+            film.name: self._wish(self.out / written_as(film.name, self.config.codec), self.out / f"{film.name}.jsonl")
+            for film in films
+        }
+        for each in (*pictures, *films):
+            if os.path.realpath(each.path) in {os.path.realpath(path) for path in self._results(each, places, wishes)}:
+                raise CalcoError(f"the result would replace {each.path}; choose another --out")
+        # Nothing is written before it is clear that all of it may be.
+        outputs.check([self.out / MANIFEST, *(places.tables() if pictures else ())])
+        outputs.check(path for each in (*pictures, *films) for path in self._results(each, places, wishes))
+        self._claim(outputs)
         if pictures:
-            self._pictures(pictures, Places.in_folder(self.out, self.config.format))
+            self._pictures(pictures, places, outputs)
         for film in films:
-            target = self.out / written_as(film.name, self.config.codec)
-            with_table = self.out / f"{film.name}.jsonl"
             try:
-                self._film(film, target, with_table)
+                self._one_film(film, wishes[film.name], outputs)
             except DiskError:  # nor can those that follow be written
                 raise
             except CalcoError as error:
                 self.done.left_out[film.name] = str(error)
         write_json(self.out / MANIFEST, {**self.record, "left_out": self.done.left_out})
-        if not (self.done.written or self.done.kept or self.done.films):
-            name, reason = next(iter(self.done.left_out.items()))
-            raise CalcoError(f"nothing of {len(given)} could be looked at; the first, {name}: {reason}")
+
+    def _results(self, given: Given, places: Places, wishes: dict[str, FilmWish]) -> list[Path]:
+        """The files of one picture or film, beside the tables of all pictures."""
+        if given.kind == "film":
+            return wishes[given.name].results()
+        return [] if places.drawn is None else [places.drawn(given.name)]
 
     def _one_file(self, given: list[Given]) -> bool:
         """Whether `out` names the drawn picture or film."""
@@ -164,19 +187,23 @@ class _Files:
                 return True
         return False
 
-    def _beside(self, given: Given) -> Places:
+    def _picture(self, given: Given) -> None:
+        """The one picture whose result is named by its file."""
         if self.out.exists() and self.out.samefile(given.path):
             raise CalcoError(f"the result would replace {given.path}; choose another --out")
         places = Places.one(self.out, self.config.format)
-        for path in (self.out, places.table(".jsonl")):
-            if path.exists() and not self.config.overwrite:
-                raise CalcoError(f"{path} is there already; choose another --out, or --overwrite")
-        places.table(".jsonl").unlink(missing_ok=True)
-        return places
+        with new_file(self.out, VERB, beside=places.tables(), overwrite=self.config.overwrite):
+            places.lines.unlink(missing_ok=True)
+            try:
+                self._pictures([given], places, None)
+            finally:
+                if "jsonl" not in self.config.format:
+                    places.lines.unlink(missing_ok=True)
 
-    def _pictures(self, pictures: list[Given], places: Places) -> None:
+    def _pictures(self, pictures: list[Given], places: Places, outputs: Outputs | None) -> None:
         done = predict_pictures(
-            self.look, pictures, places, scale=self.config.scale,
+            self.look, pictures, places, scale=self.config.scale, outputs=outputs,
+            settings=settings_digest(self.record),
             progress=lambda count, of: self.progress("pictures", count, of),
         )  # fmt: skip
         self.done.pictures, self.done.written = done.tally, done.written
@@ -186,26 +213,38 @@ class _Files:
         if len(pictures) == 1 and done.left_out:
             raise CalcoError(next(iter(done.left_out.values())))
 
-    def _film(self, film: Given, target: Path, lines: Path) -> None:
+    def _wish(self, target: Path, lines: Path) -> FilmWish:
         start, stop = self.config.times()
-        wish = FilmWish(
+        return FilmWish(
             drawn=target if "drawn" in self.config.format else None, lines=lines, formats=self.config.format,
             start=start, stop=stop, codec=self.config.codec, quality=self.config.quality, scale=self.config.scale,
             made_by=self.record, overwrite=self.config.overwrite,
         )  # fmt: skip
-        in_folder = target != self.out
-        if in_folder and not self.config.overwrite and wish.results() and all(p.exists() for p in wish.results()):
+
+    def _one_film(self, film: Given, wish: FilmWish, outputs: Outputs) -> None:
+        """One of the films, unless its results are there."""
+        settings = settings_digest([self.record, str(wish.start), str(wish.stop), wish.codec, wish.quality])
+        before, results = outputs.stamps(film.name, settings), wish.results()
+        kept = before is not None and same_inputs([film.path], before) and all(map(outputs.owns, results))
+        if kept and results and not wish.overwrite:
             self.done.kept += 1
             return
-        done = predict_film(self.look, film.path, wish, progress=lambda count, of: self.progress(film.name, count, of))
+        with locked_file(wish.lines, VERB):
+            stamps = stamps_of([film.path])
+            self._film(film, wish, replaces=True)
+            outputs.note_done(film.name, settings, stamps)
+
+    def _film(self, film: Given, wish: FilmWish, *, replaces: bool = False) -> None:
+        predicted = partial(predicted_film if replaces else predict_film, self.look, film.path, wish)
+        done = predicted(progress=lambda count, of: self.progress(film.name, count, of))
         self.done.films.append(done)
         self.done.frames.join(done.tally)
 
-    def _claim(self) -> None:
+    def _claim(self, outputs: Outputs) -> None:
         """Notes what writes into the folder, and refuses to mix two."""
         manifest = self.out / MANIFEST
         if self.config.overwrite:
-            (self.out / LINES).unlink(missing_ok=True)
+            outputs.remove(self.out / LINES)
         elif manifest.exists():
             before = read_json(manifest)
             before.pop("left_out", None)

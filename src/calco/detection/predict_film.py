@@ -14,14 +14,18 @@ from calco.annotations.detections import Detections
 from calco.detection.drawing import Drawer
 from calco.detection.looking import Look, Tally
 from calco.detection.predict_pictures import lots
-from calco.detection.tables import Lines, as_rows, from_rows, write_csv
+from calco.detection.tables import Lines, as_rows, from_rows, remove_part_lines, write_csv
 from calco.errors import CalcoError
+from calco.files import sweep_files
 from calco.film.codecs import choose_codec
+from calco.film.journal import remove_part
 from calco.film.reading import Film, Frame
 from calco.film.stream import ahead, pump
 from calco.film.writing import FilmWriter, part_of
 from calco.images import Image
+from calco.locks import locked_file
 
+VERB: Final = "calco detect predict"
 _DIGITS: Final = 6  # of seconds: a millionth
 
 
@@ -115,8 +119,18 @@ def predict_film(
     Raises:
         CalcoError: When the film cannot be read, or a result cannot be written or is there already.
     """
+    with locked_file(wish.lines, VERB):
+        _check_targets(source, wish)
+        sweep_files(wish.results())
+        return predicted_film(look, source, wish, progress=progress)
+
+
+def predicted_film(
+    look: Look, source: str, wish: FilmWish, *,
+    progress: Callable[[float, int | None], None] = lambda _done, _of: None,
+) -> FilmDone:  # fmt: skip
+    """As `predict_film`, for a caller that holds the lock and knows that the files may be replaced."""
     began = clocks.monotonic()
-    _check_targets(source, wish)
     film = Film(source)
     if film.duration is not None and float(wish.start) >= film.duration + 1:
         raise CalcoError(f"{source} is {film.duration:.1f} seconds long, and --from is {float(wish.start):g}; "
@@ -129,7 +143,7 @@ def predict_film(
     }  # fmt: skip
     part = wish.lines.with_name(f".{wish.lines.name}.part")
     if wish.overwrite:
-        part.unlink(missing_ok=True)
+        remove_part_lines(part)
     lines = Lines(part, made_by)
     done = FilmDone(wish.results())
     try:
@@ -206,7 +220,7 @@ def _writer(film: Film, wish: FilmWish, made_by: dict[str, Any], lines: Lines) -
     if wish.drawn is None:
         return None
     if wish.overwrite or not lines.count:
-        part_of(wish.drawn).unlink(missing_ok=True)
+        remove_part(part_of(wish.drawn))
 
     def opened() -> FilmWriter:
         assert wish.drawn is not None
@@ -216,7 +230,7 @@ def _writer(film: Film, wish: FilmWish, made_by: dict[str, Any], lines: Lines) -
     writer = opened()
     if writer.done > lines.count:  # somebody has removed the lines
         writer.__exit__(CalcoError, None, None)
-        part_of(wish.drawn).unlink(missing_ok=True)
+        remove_part(part_of(wish.drawn))
         writer = opened()
     return writer
 
@@ -227,7 +241,7 @@ def _check_targets(source: str, wish: FilmWish) -> None:
     for path in wish.results():
         if path.exists() and os.path.exists(source) and os.path.samefile(source, path):
             raise CalcoError(f"the result would replace {source}; choose another --out")
-        if path.exists() and not wish.overwrite:
+        if os.path.lexists(path) and not wish.overwrite:
             raise CalcoError(f"{path} is there already; choose another --out, or --overwrite")
 
 

@@ -98,6 +98,8 @@ def _targets(config: PredictConfig) -> tuple[str | None, Path | None]:
         return None, None
     if out == "-" or out.startswith("/dev/") or is_film(out) or (os.path.exists(out) and not os.path.isdir(out)):
         lines = Path(out).with_suffix(".jsonl") if noted and is_film(out) else None
+        if lines is not None and os.path.lexists(lines):
+            raise CalcoError(f"{lines} is there already; choose another --out")
         return out, lines
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,11 @@ from calco.detection.looking import Look, Tally
 from calco.detection.sources import Given
 from calco.detection.tables import Lines, as_rows, from_rows, write_csv, write_found_coco, write_lines
 from calco.errors import CalcoError, DiskError
-from calco.files import make_folder
+from calco.files import make_folder, temporary_path
 from calco.film.stream import pump
 from calco.images import Image
+from calco.inference.results import same_inputs, stamps_of
+from calco.outputs import Outputs, Stamp
 
 LINES: Final = "detections.jsonl"
 DRAWN: Final = "drawn"
@@ -58,42 +60,56 @@ class Places:
         stem: Of the tables' names.
         drawn: The drawn picture of a name; None where nothing is drawn.
         formats: What is written.
+        lines: The JSON lines, from which the other tables are made.
     """
 
     folder: Path
     stem: str
     drawn: Callable[[str], Path] | None
     formats: tuple[str, ...]
+    lines: Path
 
     @classmethod
     def in_folder(cls, out: Path, formats: tuple[str, ...]) -> "Places":
         """A folder: the tables in it, what is drawn below it, under its own names."""
-        return cls(folder=out, stem="detections", formats=formats,
+        return cls(folder=out, stem="detections", formats=formats, lines=out / LINES,
                    drawn=(lambda name: out / DRAWN / name) if "drawn" in formats else None)  # fmt: skip
 
     @classmethod
     def one(cls, out: Path, formats: tuple[str, ...]) -> "Places":
         """One drawn picture, and the tables beside it."""
-        return cls(folder=out.parent, stem=out.stem, formats=formats, drawn=lambda _name: out)
+        lines = out.with_name(f"{out.stem}.jsonl")
+        return cls(folder=out.parent, stem=out.stem, formats=formats, drawn=lambda _name: out,
+                   lines=lines if "jsonl" in formats else temporary_path(lines))  # fmt: skip
 
     def table(self, ending: str) -> Path:
         """Of the tables, that with this ending."""
         return self.folder / f"{self.stem}{ending}"
 
+    def tables(self) -> list[Path]:
+        """The tables that are written."""
+        endings = {"csv": ".csv", "coco": ".coco.json"}
+        return [self.lines, *(self.table(ending) for name, ending in endings.items() if name in self.formats)]
+
 
 class _Call:
     """One call at work; `_look` runs in the caller's thread, `_read` and `_keep` each in one of their own."""
 
-    def __init__(self, look: Look, places: Places, drawer: Drawer | None, lines: Lines, done: PicturesDone) -> None:
+    def __init__(
+        self, look: Look, places: Places, drawer: Drawer | None, lines: Lines, done: PicturesDone,
+        note: Callable[[str, list[Stamp]], None],
+    ) -> None:  # fmt: skip
         self.look, self.places, self.drawer, self.lines, self.done = look, places, drawer, lines, done
+        self.note = note
         self.known: dict[str, Detections] = {}
         self.progress: Callable[[float], None] = lambda _count: None
         self.count = 0
 
     def read(self, given: Given) -> "_Seen":
         """A picture, or why it cannot be read."""
+        stamps = stamps_of([given.path])  # before it is read: a version that comes meanwhile is looked at next time
         try:
-            return _Seen(given, images.read(given.path))
+            return _Seen(given, images.read(given.path), stamps=stamps)
         except CalcoError as error:
             return _Seen(given, error=str(error))
 
@@ -126,6 +142,7 @@ class _Call:
                 self.done.left_out[name] = seen.error
             elif seen.picture is not None and found is not None:
                 self._note(seen.given, seen.picture, found)
+                self.note(name, seen.stamps)
             self.progress(self.count)
 
     def _draw(self, given: Given, picture: Image, found: Detections) -> None:
@@ -151,6 +168,7 @@ class _Seen:
     picture: Image | None = None
     found: Detections | None = None
     error: str = ""
+    stamps: list[Stamp] = field(default_factory=list)
 
 
 def predict_pictures(
@@ -159,6 +177,8 @@ def predict_pictures(
     places: Places,
     *,
     scale: float = 1.0,
+    outputs: Outputs | None = None,
+    settings: str = "",
     progress: Progress = lambda _done, _of: None,
 ) -> PicturesDone:
     """Looks at pictures, and writes what was found; what an earlier call found in them is kept.
@@ -170,6 +190,8 @@ def predict_pictures(
         pictures: Which.
         places: Where results go.
         scale: Of lines and letters.
+        outputs: The folder, by whose log what an earlier call found is known; None where nothing is kept.
+        settings: Digest of what else another result would come from.
         progress: Is told how far it is.
 
     Raises:
@@ -177,13 +199,20 @@ def predict_pictures(
     """
     done = PicturesDone(places.folder)
     drawer = Drawer(look.detector.classes, share=scale, fit=True) if places.drawn is not None else None
-    lines = Lines(places.table(".jsonl"))
-    call = _Call(look, places, drawer, lines, done)
-    wanted = {given.name for given in pictures}
+    if outputs is not None:
+        outputs.record(places.lines, grows=True)
+    lines = Lines(places.lines)
+
+    def note(name: str, stamps: list[Stamp]) -> None:
+        if outputs is not None:
+            outputs.note_done(name, settings, stamps)
+
+    call = _Call(look, places, drawer, lines, done, note)
+    wanted = {given.name for given in pictures if _is_known(given, outputs, settings)}
     for row in lines.rows():
         if row.get("picture") in wanted:
             call.known[row["picture"]] = from_rows(row["detections"])
-    waiting = [given for given in pictures if given.name not in call.known or _undrawn(places, given)]
+    waiting = [given for given in pictures if given.name not in call.known or _undrawn(places, given, outputs)]
     call.count = len(pictures) - len(waiting)
     for found in call.known.values():
         done.tally.add(found)
@@ -197,8 +226,14 @@ def predict_pictures(
     return done
 
 
-def _undrawn(places: Places, given: Given) -> bool:
-    return places.drawn is not None and not places.drawn(given.name).exists()
+def _is_known(given: Given, outputs: Outputs | None, settings: str) -> bool:
+    """Whether an earlier call with the same settings looked at the picture as it is now."""
+    stamps = None if outputs is None else outputs.stamps(given.name, settings)
+    return stamps is not None and same_inputs([given.path], stamps)
+
+
+def _undrawn(places: Places, given: Given, outputs: Outputs | None) -> bool:
+    return places.drawn is not None and (outputs is None or not outputs.owns(places.drawn(given.name)))
 
 
 def lots(items: Iterable[T], length: int) -> Iterator[list[T]]:

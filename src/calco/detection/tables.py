@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -11,9 +12,16 @@ import numpy as np
 from calco.annotations.coco import write_coco
 from calco.annotations.detections import Detections
 from calco.annotations.record import Record
+from calco.errors import CalcoError
 from calco.files import explain, make_folder, replacing
 
 COLUMNS: Final = ("class", "score", "left", "top", "right", "bottom", "track")
+_MADE_BY: Final = b'{"made_by": '
+_NOT_OURS: Final = "is in the way and was not written by Calco; move it away, or choose another --out"
+_OF_OTHERS: Final = (
+    "holds what an interrupted call with another model, other options or another input found; repeat that call, start "
+    "anew with --overwrite, or choose another --out"
+)
 _DIGITS: Final = 2  # of pixels: a hundredth, which no detector knows better
 
 
@@ -60,11 +68,10 @@ class Lines:
 
         Args:
             path: The file.
-            made_by: Stands in its first line; a file in which something else stands there is begun anew. None for a
-                file of rows alone.
+            made_by: Stands in its first line. None for a file of rows alone.
 
         Raises:
-            CalcoError: When it cannot be written.
+            CalcoError: When it cannot be written, or the file holds what something else made.
         """
         self.path, self.count = path, 0
         head = b"" if made_by is None else json.dumps({"made_by": made_by}, sort_keys=True).encode() + b"\n"
@@ -87,7 +94,14 @@ class Lines:
         if not self.path.exists():
             return 0
         with self.path.open("rb") as file:
-            if file.read(len(head)) != head:
+            if (first := file.read(len(head))) != head:
+                if head.startswith(first):  # nothing, or cut off by a kill
+                    return 0
+                if not first.startswith(_MADE_BY[: len(first)]):
+                    raise CalcoError(f"{self.path} {_NOT_OURS}")
+                file.seek(0)
+                if sum(1 for _ in file) > 1:
+                    raise CalcoError(f"{self.path} {_OF_OTHERS}")
                 return 0
             end = file.tell()
             for line in file:
@@ -138,6 +152,23 @@ class Lines:
                 self._file.close()
             except OSError as error:
                 raise explain(error, self.path, "write") from error
+
+
+def remove_part_lines(path: Path) -> None:
+    """Removes the lines of an interrupted call, whatever made them.
+
+    Raises:
+        CalcoError: If Calco did not write the file, or the permissions do not allow it.
+    """
+    try:
+        if os.path.lexists(path):
+            with path.open("rb") as file:
+                first = file.read(len(_MADE_BY))
+            if not _MADE_BY.startswith(first):
+                raise CalcoError(f"{path} {_NOT_OURS}")
+            path.unlink()
+    except OSError as error:
+        raise explain(error, path, "remove") from error
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

@@ -14,13 +14,14 @@ from calco.console import bar, say, warn
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.evaluation import scoring
-from calco.evaluation.scorecard import Scorecard
+from calco.evaluation.scorecard import SCORES, Scorecard
 from calco.evaluation.scoring import Examiner, Found
 from calco.evaluation.steadiness import measure, stretches
-from calco.files import make_folder, read_json_lines
+from calco.files import read_json_lines
 from calco.film.steady import Steady
 from calco.inference.exported import is_exported
 from calco.inference.model import ModelInfo, Translator, load, model_folder
+from calco.outputs import writing_file, writing_folder
 from calco.pairs.curation import limited
 from calco.pairs.dataset import PairDataset
 from calco.pairs.opening import open_source
@@ -92,42 +93,48 @@ def evaluate(
     make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=allow_code)
     dataset = PairDataset(found, items, make, info.jitter, seed, train=False)
     home = _home(model)
-    folder = make_folder(
-        out if out is not None else home / (f"{Path(model).stem}-report" if is_exported(model) else "report")
-    )
-    spread = None
-    if engine != HERE:
-        bare = PairDataset(replace(found, items=(), masks=None), [], make, info.jitter, seed, train=False)
-        one = _One(model=str(model), dataset=bare)
-        spread = partial(_spread, engine, one, dataset)
-    with bar("scoring", len(items)) as advance:
-        card = scoring.evaluate(
-            lambda picture: translator(picture, native=True),
-            _pairs(dataset),
-            name=Path(model).resolve().name,
-            recipe=recipe_title(info.recipe.recipe),
-            palette=info.recipe.segment.palette if info.palette is not None else None,
-            seen=_seen(found, items, info),
-            digest=_digest(found, items),
-            setting=_setting(info, seed),
-            mean_target=_mean(translator),
-            inception=inception,
-            seed=seed,
-            progress=lambda done, _key: advance(done),
-            out=folder,
-            spread=spread,
-        )
-    if found.kind == "film":
-        again = open_source(found.root, replace(config, frames="1", limit=0))
-        runs = stretches(again.items, items if pictures is None else None, film_frames)
-        with bar("following frames", sum(map(len, runs))) as advance:
-            film = measure(
-                runs, again, make, translator, steady=Steady.of(info) if steady else None, seed=seed, progress=advance
+    folder = Path(out if out is not None else home / (f"{Path(model).stem}-report" if is_exported(model) else "report"))
+    with writing_folder(folder, "calco evaluate") as outputs:
+        outputs.check(folder / name for name in (SCORES, "report.html"))
+        spread = None
+        if engine != HERE:
+            bare = PairDataset(replace(found, items=(), masks=None), [], make, info.jitter, seed, train=False)
+            one = _One(model=str(model), dataset=bare)
+            spread = partial(_spread, engine, one, dataset)
+        with bar("scoring", len(items)) as advance:
+            card = scoring.evaluate(
+                lambda picture: translator(picture, native=True),
+                _pairs(dataset),
+                name=Path(model).resolve().name,
+                recipe=recipe_title(info.recipe.recipe),
+                palette=info.recipe.segment.palette if info.palette is not None else None,
+                seen=_seen(found, items, info),
+                digest=_digest(found, items),
+                setting=_setting(info, seed),
+                mean_target=_mean(translator),
+                inception=inception,
+                seed=seed,
+                progress=lambda done, _key: advance(done),
+                out=folder,
+                spread=spread,
             )
-        card = replace(card, film=film)
-        card.save(folder)
-    log = [] if is_exported(model) else read_json_lines(home / "log.jsonl")
-    write_report(card, folder / "report.html", log=log, about=about(info, found, dataset.damaged))
+        if found.kind == "film":
+            again = open_source(found.root, replace(config, frames="1", limit=0))
+            runs = stretches(again.items, items if pictures is None else None, film_frames)
+            with bar("following frames", sum(map(len, runs))) as advance:
+                film = measure(
+                    runs,
+                    again,
+                    make,
+                    translator,
+                    steady=Steady.of(info) if steady else None,
+                    seed=seed,
+                    progress=advance,
+                )
+            card = replace(card, film=film)
+            card.save(folder)
+        log = [] if is_exported(model) else read_json_lines(home / "log.jsonl")
+        write_report(card, folder / "report.html", log=log, about=about(info, found, dataset.damaged))
     return card
 
 
@@ -158,7 +165,9 @@ def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> 
             raise CalcoError(f"{run} has no scores yet; make them with: calco evaluate {run}")
         name = run.resolve().name
         cards[name if name not in cards else str(run)] = Scorecard.load(report)
-    return cards, compare_report(cards, out)
+    page = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
+    with writing_file(page, "calco compare"):
+        return cards, compare_report(cards, page)
 
 
 def _items(

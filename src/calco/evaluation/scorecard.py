@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -258,7 +257,8 @@ class Scorecard:
             CalcoError: When the folder cannot be written.
         """
         home = make_folder(folder)
-        shutil.rmtree(home / PICTURES, ignore_errors=True)
+        for old in _pictures_before(home):
+            old.unlink(missing_ok=True)
         rows = []
         for index, case in enumerate(self.cases):
             make_folder(home / PICTURES)
@@ -288,6 +288,16 @@ class Scorecard:
             picture = by_key[row["key"]]
             cases.append(Case(key=row["key"], role=row["role"], seen=picture.seen, scores=picture.scores, **sides))
         return dataclasses.replace(card, cases=tuple(cases))
+
+
+def _pictures_before(home: Path) -> list[Path]:
+    """The pictures that the scores in a folder name: those of its last evaluation."""
+    try:
+        rows = read_json(home / SCORES).get("cases", ())
+        names = {f"{PICTURES}/{index:02d}-{side}.png" for index in range(len(rows)) for side in _SIDES}
+        return [home / row[side] for row in rows for side in _SIDES if row[side] in names]
+    except (CalcoError, KeyError, TypeError):
+        return []
 
 
 def _plain(value: Any) -> Any:

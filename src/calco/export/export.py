@@ -16,7 +16,7 @@ from calco.console import say
 from calco.export.comparing import Loss, check, compare, loss
 from calco.export.examples import Examples, examples
 from calco.export.target import Exported, target
-from calco.files import explain, make_folder, replacing
+from calco.files import explain, replacing
 from calco.inference.exported import (
     ENDINGS,
     EXPORT_FORMAT,
@@ -27,6 +27,7 @@ from calco.inference.exported import (
 from calco.inference.graph_files import needs
 from calco.inference.model import Translator, load, model_folder
 from calco.inference.tiling import Padded
+from calco.outputs import writing_file
 from calco.records import to_record
 
 Kind = Literal["onnx", "openvino"]
@@ -65,8 +66,13 @@ def export_model(
     path = target(model, to, out, ENDINGS, model_folder)
     extra, libraries = LIBRARIES[to]
     needs(*libraries, extra=extra)
-    make_folder(path.parent)
-    translator = load(model, device="cpu")
+    with writing_file(path, "calco export"):
+        return _export(load(model, device="cpu"), to, path, precision, pictures, licence)
+
+
+def _export(
+    translator: Translator, to: Kind, path: Path, precision: Precision, pictures: str | Path | None, licence: str
+) -> Exported[Description]:
     found = examples(translator.info, pictures)
     described = Description(
         format=EXPORT_FORMAT, calco=__version__, model=to_record(translator.info), kind=to, precision="fp32",

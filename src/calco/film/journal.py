@@ -10,10 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
+from calco.errors import CalcoError
+from calco.files import explain
+
 FORMAT: Final = 1
 _MAGIC: Final = b"calco film part\n"
 _HEAD: Final = struct.Struct("<BIqI")  # kind, bytes, time stamp or number, CRC-32 of the bytes
 _NOTE, _PACKET, _KEY, _END = range(4)
+_NOT_OURS: Final = "is in the way and was not written by Calco; move it away, or choose another --out"
+_OF_OTHERS: Final = (
+    "holds the frames of an interrupted call with another model, other options or another input; repeat that call, "
+    "start anew with --overwrite, or choose another --out"
+)
 
 
 class Piece(NamedTuple):
@@ -49,10 +57,11 @@ class Journal:
         """Goes on with a part that the same record began, up to its last finished group of pictures; or begins one.
 
         Args:
-            path: The file.
+            path: The file; the caller holds the lock of the film.
             record: What made it: film, model, options, all that another result would come from.
 
         Raises:
+            CalcoError: If another record began the part, or Calco did not write the file.
             OSError: When it cannot be written.
         """
         head = json.dumps({"format": FORMAT, **record}, sort_keys=True).encode()
@@ -61,6 +70,8 @@ class Journal:
         with contextlib.suppress(OSError), path.open("rb") as file:
             if file.read(len(start)) == start:
                 journal._recall(file)
+        if not journal._end and (reason := _foreign(path, start)):
+            raise CalcoError(f"{path} {reason}")
         end, journal.safe = journal._end, journal.done
         if end:
             os.truncate(path, end)
@@ -139,6 +150,39 @@ class Journal:
         if not keep or not self.done:
             with contextlib.suppress(OSError):
                 self.path.unlink(missing_ok=True)
+
+
+def remove_part(path: Path) -> None:
+    """Removes a part, whatever began it.
+
+    Raises:
+        CalcoError: If Calco did not write the file, or the permissions do not allow it.
+    """
+    try:
+        if not os.path.lexists(path):
+            return
+        with path.open("rb") as file:
+            if not _MAGIC.startswith(file.read(len(_MAGIC))):
+                raise CalcoError(f"{path} {_NOT_OURS}")
+        path.unlink()
+    except OSError as error:
+        raise explain(error, path, "remove") from error
+
+
+def _foreign(path: Path, start: bytes) -> str:
+    """Why a part with another beginning may not be begun anew; empty if it may."""
+    if not os.path.lexists(path):
+        return ""
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC))
+        if not _MAGIC.startswith(head):
+            return _NOT_OURS
+        if not head or (head + file.read(len(start) - len(_MAGIC))) == start[: os.fstat(file.fileno()).st_size]:
+            return ""  # nothing, or nothing but this beginning
+        file.seek(len(_MAGIC))
+        file.seek(int.from_bytes(file.read(4), "little"), os.SEEK_CUR)
+        keys = sum(kind == _KEY for _, kind, _, _ in _records(file, skip=True))
+    return _OF_OTHERS if keys > 1 else ""  # before the second key frame there is nothing that could be resumed
 
 
 def _records(file: BinaryIO, *, skip: bool = False) -> Iterator[tuple[int, int, int, bytes]]:

@@ -16,9 +16,10 @@ import numpy as np
 from calco import images
 from calco.console import warn
 from calco.errors import CalcoError
-from calco.files import explain
+from calco.files import explain, put_in_place
 from calco.film.codecs import keep_keys_close
 from calco.images import Image
+from calco.locks import locked_file
 from calco.pairs.colours import Colours
 
 if TYPE_CHECKING:
@@ -174,12 +175,18 @@ class FilmFile:
             )
         if not self.path.parent.is_dir():
             raise CalcoError(f"cannot write {path}: there is no folder {self.path.parent}; make it")
+        with contextlib.ExitStack() as held:
+            held.enter_context(locked_file(path, "calco"))
+            if os.path.lexists(path):  # what a camera saw is never worth somebody's file
+                raise CalcoError(f"{path} is there already; choose another --out")
+            self._held = held.pop_all()
         self._tell_of_parts()
         self.part = self.path.with_name(f".{self.path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}")
         try:
             self._file = _File(self.part, "wb")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as somebody writes
         except OSError as error:
+            self._held.close()
             raise explain(error, path, "write") from error
 
     def _tell_of_parts(self) -> None:
@@ -218,13 +225,17 @@ class FilmFile:
         film, self._film = self._film, None
         if self._file.closed:
             return
+        with self._held:
+            self._finish(film)
+
+    def _finish(self, film: LiveFilm | None) -> None:
         try:
             with telling(self.name):
                 if film is not None:
                     film.close()
                     self._file.check()
                     os.fsync(self._file.fileno())
-                    os.replace(self.part, self.path)
+                    put_in_place(self.part, self.path)
                 else:
                     self.part.unlink(missing_ok=True)
         except CalcoError as error:

@@ -26,6 +26,11 @@ _CSS: Final = (
 )
 
 
+def report_files(film: Path) -> tuple[Path, Path]:
+    """The table of PSNR and the page beside a film."""
+    return film.with_name(f"{film.stem}.psnr.csv"), film.with_suffix(".html")
+
+
 def write_report(film: Path, source: str, scores: Sequence[tuple[float, float]], sheet: Sheet) -> Path:
     """Writes NAME.psnr.csv and NAME.html beside a film; returns the page.
 
@@ -36,7 +41,8 @@ def write_report(film: Path, source: str, scores: Sequence[tuple[float, float]],
         sheet: How its frames are laid out.
     """
     rows = [f"{number},{time:.4f},{score:.4f}" for number, (time, score) in enumerate(scores)]
-    atomic_write(film.with_name(f"{film.stem}.psnr.csv"), "\n".join(["frame,seconds,psnr", *rows]) + "\n")
+    table, page = report_files(film)
+    atomic_write(table, "\n".join(["frame,seconds,psnr", *rows]) + "\n")
     values = [score for _, score in scores]
     ordered = sorted(range(len(scores)), key=lambda number: values[number])
     shown = {"the lowest": ordered[0], "the median": ordered[len(ordered) // 2], "the highest": ordered[-1]}
@@ -55,9 +61,7 @@ def write_report(film: Path, source: str, scores: Sequence[tuple[float, float]],
     header = (
         f"<h1>{escape(Path(source).name)}</h1><p class='lead'>truth, input and output of {len(scores):,} frames</p>"
     )
-    return write_page(
-        film.with_suffix(".html"), f"{Path(source).name}: PSNR", header, body, name="report.html", css=_CSS
-    )
+    return write_page(page, f"{Path(source).name}: PSNR", header, body, name="report.html", css=_CSS)
 
 
 def _frame(film: Path, sheet: Sheet, words: str, time: float, score: float) -> str:

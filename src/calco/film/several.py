@@ -1,19 +1,21 @@
 """Several films, or folders of them, into a folder."""
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 from calco.errors import CalcoError, DiskError
-from calco.files import list_files, read_json, write_json
+from calco.files import list_files, read_json, sweep_files, write_json
 from calco.film.codecs import written_as
-from calco.film.translate import FilmDone, FilmOptions, Progress, translate_film
+from calco.film.translate import FilmDone, FilmOptions, Progress, check_not_input, reports_of, translated
 from calco.inference.model import Translator
+from calco.inference.results import VERB, same_inputs, stamps_of
+from calco.inference.translate import MANIFEST, VERSION
+from calco.locks import locked_file
+from calco.outputs import Outputs, settings_digest, writing_folder
 from calco.pairs.frames import is_film, result_folder
 from calco.pairs.layout import nothing_in
-
-MANIFEST: Final = "translation.json"  # as for pictures
 
 
 @dataclass
@@ -62,7 +64,7 @@ def translate_films(
 ) -> FilmsDone:  # fmt: skip
     """Translates films into a folder, under their own names; one that cannot be read is left out.
 
-    What the folder holds from the same model and options is kept.
+    What the same model made of the same films with the same options is kept.
 
     Args:
         translator: The model.
@@ -77,30 +79,54 @@ def translate_films(
     options = options or FilmOptions()
     folder = result_folder(out)
     films = list_films(sources, folder)
-    record = options.record()
-    manifest = folder / MANIFEST
+    targets = [folder / written_as(name, options.codec) for _, name in films]
+    for (source, _), target in zip(films, targets, strict=True):
+        check_not_input(source, target)
+    record = {"version": VERSION, **options.record()}
+    result = FilmsDone(folder)
+    with writing_folder(folder, VERB, overwrite=options.overwrite) as outputs:
+        # Nothing is written before it is clear that all of it may be.
+        outputs.check([folder / MANIFEST, *(path for each in targets for path in (each, *reports_of(each, options)))])
+        _claim(folder / MANIFEST, record, options)
+        for source, name in films:
+            _translate(translator, source, name, options, outputs, result, progress)
+        write_json(folder / MANIFEST, {**record, "left_out": result.left_out})
+    if not result.done and not result.kept:
+        name, reason = next(iter(result.left_out.items()))
+        raise CalcoError(f"none of the {len(films)} films could be translated; the first, {name}: {reason}")
+    return result
+
+
+def _claim(manifest: Path, record: dict[str, Any], options: FilmOptions) -> None:
+    """Notes which model writes into the folder, and refuses to mix two."""
     if manifest.exists() and not options.overwrite:
         before = read_json(manifest)
         before.pop("left_out", None)
         if before != record:
             raise CalcoError(
-                f"{folder} holds what another model or other options made; choose another --out, or --overwrite"
+                f"{manifest.parent} holds what another model or other options made; choose another --out, or "
+                "--overwrite"
             )
     write_json(manifest, record)
-    result = FilmsDone(folder)
-    for source, name in films:
-        target = folder / written_as(name, options.codec)
-        if target.exists() and not options.overwrite and not os.path.samefile(source, target):
-            result.kept += 1
-            continue
-        try:
-            result.done.append(translate_film(translator, source, target, replace(options), progress=progress))
-        except DiskError:  # nor can those that follow be written
-            raise
-        except CalcoError as error:
-            result.left_out[name] = str(error)
-    write_json(manifest, {**record, "left_out": result.left_out})
-    if not result.done and not result.kept:
-        name, reason = next(iter(result.left_out.items()))
-        raise CalcoError(f"none of the {len(films)} films could be translated; the first, {name}: {reason}")
-    return result
+
+
+def _translate(
+    translator: Translator, source: str, name: str, options: FilmOptions, outputs: Outputs, result: FilmsDone,
+    progress: Progress | None,
+) -> None:  # fmt: skip
+    """Translates one of the films, unless its result is there."""
+    target, settings = result.out / written_as(name, options.codec), settings_digest(options.record())
+    before = outputs.stamps(name, settings)
+    if not options.overwrite and before is not None and outputs.owns(target) and same_inputs([source], before):
+        result.kept += 1
+        return
+    try:
+        with locked_file(target, VERB):
+            sweep_files([target, *reports_of(target, options)])
+            stamps = stamps_of([source])
+            result.done.append(translated(translator, source, target, options, progress=progress))
+            outputs.note_done(name, settings, stamps)
+    except DiskError:  # nor can those that follow be written
+        raise
+    except CalcoError as error:
+        result.left_out[name] = str(error)

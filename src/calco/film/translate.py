@@ -12,11 +12,14 @@ from calco import images
 from calco.errors import CalcoError
 from calco.film.codecs import choose_codec
 from calco.film.drawing import Drawing, Drawn, Wish
+from calco.film.journal import remove_part
 from calco.film.reading import Film, Frame
-from calco.film.report import write_report
+from calco.film.report import report_files, write_report
 from calco.film.stream import Steadier, ahead, pump
 from calco.film.writing import FilmWriter, part_of
 from calco.inference.model import Translator
+from calco.inference.results import VERB
+from calco.outputs import new_file
 from calco.pairs.frame_image import WHITE
 
 _PRIMED: Final = 8  # frames before the place where it goes on, from which steadying takes its memory
@@ -113,10 +116,25 @@ def translate_film(
     Raises:
         CalcoError: When the film cannot be read, `out` cannot be written, is there already, or is the film itself.
     """
-    began = clocks.monotonic()
     options = options or FilmOptions()
-    source, target = os.fspath(source), Path(out)
-    _check_target(source, target, options)
+    target = Path(out)
+    choose_codec(options.codec, str(target))
+    check_not_input(os.fspath(source), target)
+    with new_file(target, VERB, beside=reports_of(target, options), overwrite=options.overwrite):
+        return translated(translator, os.fspath(source), target, options, progress=progress)
+
+
+def reports_of(target: Path, options: FilmOptions) -> list[Path]:
+    """The files that are written beside a film."""
+    return list(report_files(target)) if options.wish.side_by_side else []
+
+
+def translated(
+    translator: Translator, source: str, target: Path, options: FilmOptions, *, progress: Progress | None = None
+) -> FilmDone:
+    """As `translate_film`, for a caller that holds the lock and knows that the files may be replaced."""
+    began = clocks.monotonic()
+    choose_codec(options.codec, str(target))
     film = Film(source, background=images.background_colour(translator.info.source.background) or WHITE)
     if film.duration is not None and float(options.start) >= film.duration + 1:
         raise CalcoError(f"{source} is {film.duration:.1f} seconds long, and --from is {float(options.start):g}; "
@@ -125,7 +143,7 @@ def translate_film(
     total = _total(film, options)
     drawing = Drawing(translator, film, options.wish, steady, total)
     if options.overwrite:
-        part_of(target).unlink(missing_ok=True)
+        remove_part(part_of(target))
     status = os.stat(source)
     made_by = {"film": [os.path.basename(source), status.st_size, status.st_mtime_ns], **options.record()}
     done = FilmDone(target)
@@ -192,9 +210,11 @@ def _total(film: Film, options: FilmOptions) -> int | None:
     return max(1, round(film.frames_hint * (end - float(options.start)) / film.duration))
 
 
-def _check_target(source: str, target: Path, options: FilmOptions) -> None:
-    choose_codec(options.codec, str(target))
+def check_not_input(source: str, target: Path) -> None:
+    """Refuses to replace the film that is read.
+
+    Raises:
+        CalcoError: If it would be replaced.
+    """
     if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
         raise CalcoError(f"the result would replace {source}; choose another --out")
-    if target.exists() and not options.overwrite:
-        raise CalcoError(f"{target} is there already; choose another --out, or --overwrite")

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from calco.errors import CalcoError
-from calco.files import explain, make_folder, replacing
+from calco.files import explain, replacing
 from calco.film.codecs import (
     Encoding,
     choose_codec,
@@ -28,6 +28,7 @@ from calco.film.journal import Journal
 from calco.film.other_streams import OtherStreams
 from calco.film.reading import Film
 from calco.images import Image, as_channels
+from calco.locks import locked_file
 from calco.pairs.colours import usual
 
 if TYPE_CHECKING:
@@ -97,10 +98,12 @@ class FilmWriter:
         )  # fmt: skip
         self._like, self._start, self._stop = like, start, stop
         self._keeps, self._again = made_by is not None, again
-        make_folder(self.path.parent)
         record = {"made_by": made_by, "encoding": repr(self.encoding), "options": self.encoding.options}
-        with self._explained():
+        # The caller may hold the lock already, under the name of its command.
+        with contextlib.ExitStack() as held, self._explained():
+            held.enter_context(locked_file(self.path, "calco"))
             self._journal = Journal.open(part_of(self.path), record)
+            self._held = held.pop_all()
         self.done, self._last = self._journal.done, self._journal.last
         self.after = None if self._last is None else self._last * self.encoding.time_base
         self.noted = dict(self._journal.notes)
@@ -128,7 +131,8 @@ class FilmWriter:
         if kind is None:
             self.close()
         else:
-            self._journal.close(keep=self._keeps)
+            with self._held:
+                self._journal.close(keep=self._keeps)
 
     def write(self, picture: Image, time: Fraction, *, duration: Fraction | None = None, note: Any = None) -> None:
         """Encodes a frame.
@@ -174,6 +178,10 @@ class FilmWriter:
         Raises:
             CalcoError: When it holds no frame, or the disk is full; a part with `made_by` stays then.
         """
+        with self._held:
+            self._close()
+
+    def _close(self) -> None:
         finished = False
         try:
             with self._explained():

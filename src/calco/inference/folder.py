@@ -2,7 +2,6 @@
 
 import shlex
 import shutil
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,7 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from calco.errors import CalcoError
-from calco.files import digest, explain, read_json, write_json
+from calco.files import digest, explain, read_json, temporary_path, write_json
 from calco.networks.tensor_files import write_tensors
 
 N = TypeVar("N", bound=nn.Module)
@@ -45,7 +44,7 @@ def save_folder(
     Raises:
         CalcoError: When it cannot be written; what stood there before then still stands.
     """
-    fresh = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}.tmp")
+    fresh = temporary_path(folder)
     old = folder.with_name(f".{folder.name}.old")
     try:
         fresh.mkdir(parents=True)

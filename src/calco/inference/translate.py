@@ -15,11 +15,12 @@ from calco import images
 from calco.console import say, warn
 from calco.engines import Engine, results
 from calco.errors import CalcoError, DiskError
-from calco.files import make_folder, sweep
+from calco.files import make_folder
 from calco.images.labels import read_labels
 from calco.images.lossless import exact_name
 from calco.inference.model import Translator
 from calco.inference.overlay import Overlay
+from calco.inference.results import Results, results_in
 from calco.inference.working import (
     INDEX,
     Format,
@@ -34,12 +35,14 @@ from calco.inference.working import (
     weights_digest,
     written_before,
 )  # fmt: skip
+from calco.outputs import settings_digest
 from calco.pairs import remote
 from calco.pairs.frames import result_folder
 from calco.pairs.mask_survey import MaskCounts, count_file, survey_masks
 from calco.pairs.recognising import areas_of, marks_of
 
 MANIFEST: Final = "translation.json"
+VERSION: Final = 2
 HERE: Final = Engine(jobs=1)
 _LOT: Final = 64  # pictures that another process is given at once
 _INDEX: Final = re.compile(r"pictures-\d{6}\.json")
@@ -126,11 +129,13 @@ def translate(
         raise CalcoError(f"shard_pictures is {shard_pictures}; a tar file holds one picture at least")
     if isinstance(model, Translator) and engine != HERE:
         raise CalcoError("other processes cannot be given a loaded model; name its folder")
+    if masks is not None:
+        jobs = _with_masks(jobs, str(masks), str(pictures))
     work = Work(
-        model=model if isinstance(model, Translator) else str(model),
-        digest="" if isinstance(model, Translator) else weights_digest(model),
+        model=model if isinstance(model, Translator) else str(model), digest=weights_digest(model),
         masked=masks is not None, noise_seed=noise_seed, native=native, make_input=make_input, recipe=recipe,
-        allow_code=allow_code, precision=precision, device=device, overlay=overlay,
+        allow_code=allow_code, precision=precision, device=device, overlay=overlay, overwrite=overwrite,
+        out="" if base is None or remote.is_url(base) else base,
     )  # fmt: skip
     worker = work.loaded()
     done = Translation(out if base is not None and remote.is_url(base) else Path(out))
@@ -139,7 +144,6 @@ def translate(
     made_by = _told(work, worker.translator)
     if masks is not None:
         made_by["masks"] = str(masks)
-        jobs = _with_masks(jobs, str(masks), str(pictures))
         work = replace(work, mask_encoding=_encoding(jobs))
         worker.work = work
         made_by["mask_encoding"] = work.mask_encoding
@@ -147,16 +151,14 @@ def translate(
         jobs = _kept_exact(jobs, named=base is None, classes=worker.paints_classes)
     else:
         made_by |= {"format": format, "shard_pictures": shard_pictures}
-    if base is not None:
-        _claim(base, made_by, overwrite)
-    call = _Call(
-        done=done, base=base, jobs=jobs, worker=worker, engine=engine, overwrite=overwrite, progress=progress,
-        # What may run here may run where the work is done.
-        elsewhere=None if engine == HERE else replace(work, allow_code=make_input),
-    )  # fmt: skip
-    made_by |= call.work(shard_pictures if format == "webdataset" else 0)
-    if base is not None:
-        _finish(base, {**made_by, "left_out": done.left_out}, swept=engine != HERE)
+    with results_in(base, jobs[0].target, overwrite=overwrite) as results:
+        call = _Call(
+            done=done, base=base, jobs=jobs, worker=worker, engine=engine, overwrite=overwrite, progress=progress,
+            results=results, settings=settings_digest(made_by),
+            # What may run here may run where the work is done.
+            elsewhere=None if engine == HERE else replace(work, allow_code=make_input),
+        )  # fmt: skip
+        call.run(made_by, shard_pictures if format == "webdataset" else 0)
     if not done.written and not done.kept:
         name, reason = next(iter(done.left_out.items()))
         raise CalcoError(f"none of the {len(jobs)} pictures could be translated; the first, {name}: {reason}")
@@ -171,12 +173,13 @@ def _note_on_several(jobs: list[Job]) -> str:
 
 def _told(work: Work, translator: Translator) -> dict[str, Any]:
     """What another result would come from, for the manifest."""
-    told: dict[str, Any] = {"model": work.digest or "python", "noise_seed": work.noise_seed, "native": work.native}
+    told: dict[str, Any] = {"version": VERSION, "model": work.digest, "noise_seed": work.noise_seed}
+    told["native"] = work.native
     told["precision"] = str(translator.precision).removeprefix("torch.")
     if translator.overlay is not None:
         told["overlay"] = asdict(translator.overlay)
     if work.make_input:
-        told["make_input"] = True
+        told |= {"make_input": True, "recipe": work.recipe}
     return told
 
 
@@ -191,43 +194,75 @@ class _Call:
     elsewhere: Work | None
     engine: Engine
     overwrite: bool
+    results: Results
+    settings: str
     progress: Callable[[float, int, str], None] | None
 
-    def work(self, shard_pictures: int) -> dict[str, Any]:
-        """Translates; returns what the manifest tells of the shards, if there are any.
-
-        Args:
-            shard_pictures: Images in a shard; 0 for a file for each.
+    def run(self, made_by: dict[str, Any], length: int) -> None:
+        """All of the call: files, or tar files of at most `length` images.
 
         Raises:
             DiskError: When the disk takes nothing more.
         """
         try:
-            if self.base is not None and shard_pictures:
-                return self.shards(self.base, shard_pictures)
-            self.files()
+            if self.base is None:
+                self.files()
+            else:
+                self._into(self.base, made_by, length)
         except DiskError as error:
             if self.base is None:
                 raise
             command = "the same command without --overwrite" if self.overwrite else "the same command"
             there = f"{self.done.written + self.done.kept} of {len(self.jobs)} images are there"
             raise DiskError(f"{error}; {there}, and {command} goes on from them") from error
-        return {}
+
+    def _into(self, base: str, made_by: dict[str, Any], length: int) -> None:
+        """Results and manifest in a folder."""
+        manifest = remote.joined(base, MANIFEST)
+        shards = shards_of(base, self.jobs, length) if length else []
+        places = [place for shard in shards for place in (f"{shard.place}.tar", shard.index)]
+        # Nothing is written before it is clear that all of it may be.
+        self.results.check([manifest, *(places or [job.target for job in self.jobs])])
+        self._claim(manifest, made_by)
+        if length:
+            made_by |= self.shards(base, shards)
+        else:
+            self.files()
+        _note(manifest, {**made_by, "left_out": self.done.left_out})
+
+    def _claim(self, manifest: str, made_by: dict[str, Any]) -> None:
+        """Notes which model writes into the folder, and refuses to mix two."""
+        if remote.exists(manifest) and not self.overwrite:
+            results_of = ("left_out", "digest", "parts")
+            before = {name: value for name, value in remote.read_json(manifest).items() if name not in results_of}
+            if before != made_by:
+                raise CalcoError(
+                    f"{self.base} holds what another model or other options made; choose another --out, or --overwrite"
+                )
+        _note(manifest, made_by)
 
     def files(self) -> None:
-        """A file for each picture that is not there yet."""
-        waiting = self.jobs if self.overwrite or self.base is None else _missing(self.base, self.jobs)
+        """A file for each picture whose result is not there yet."""
+        targets = [job.target for job in self.jobs]
+        self.results.sweep(targets)
+        anew = self.overwrite or self.base is None
+        waiting = [job for job in self.jobs if anew or not self._is_done(job)]
         self.done.kept = count = len(self.jobs) - len(waiting)
         if (progress := self.progress) is not None:
             self.worker.moved = lambda share: progress(count + min(share, 0.999), len(self.jobs), "")
-        for name, error in self._outcomes(waiting):
+        for job, error, stamps in self._outcomes(waiting):
             count += 1
             if error is None:
                 self.done.written += 1
+                self.results.note_done(job.target, self.settings, stamps)
             else:
-                self.done.left_out[name] = error
+                self.done.left_out[job.name] = error
             if self.progress is not None:
-                self.progress(count, len(self.jobs), name)
+                self.progress(count, len(self.jobs), job.name)
+        self.results.sweep(targets)  # what dead workers left
+
+    def _is_done(self, job: Job) -> bool:
+        return self.results.is_done(job.target, self.settings, job.inputs)
 
     def _outcomes(self, jobs: list[Job]) -> Iterator[Outcome]:
         if self.elsewhere is None:
@@ -240,16 +275,17 @@ class _Call:
             for _, some in outcomes:
                 yield from some
 
-    def shards(self, base: str, length: int) -> dict[str, Any]:
+    def shards(self, base: str, shards: list[Shard]) -> dict[str, Any]:
         """The tar files that are not there yet; returns what the manifest tells of all of them."""
-        shards = shards_of(base, self.jobs, length)
         if not remote.is_url(base):
             make_folder(Path(base, INDEX))
-        _forget(base, 0 if self.overwrite else len(shards))
-        parts = {number: there for number, shard in enumerate(shards) if (there := written_before(shard)) is not None}
+        self._forget(base, 0 if self.overwrite else len(shards))
+        parts = {number: there for number, shard in enumerate(shards) if (there := self._whole(shard)) is not None}
         self.done.kept = count = sum(len(part.pictures) for part in parts.values())
         waiting = [number for number in range(len(shards)) if number not in parts]
         lots = [shards[number] for number in waiting]
+        names = [name for shard in lots for name in (f"{shard.place}.tar", shard.index)]
+        self.results.sweep(names)
         begin = self._here if self.elsewhere is None else self.elsewhere.shards
         with closing(results(self.engine, begin, lots, on_gpu=True)) as written:
             for place, part in written:
@@ -258,6 +294,7 @@ class _Call:
                 count += len(lots[place].jobs)
                 if self.progress is not None:
                     self.progress(count, len(self.jobs), part.part)
+        self.results.sweep(names)
         ordered = [parts[number] for number in range(len(shards))]
         for part in ordered:
             self.done.left_out |= part.left_out
@@ -268,27 +305,20 @@ class _Call:
     def _here(self) -> Callable[[Shard], Written]:
         return self.worker.shard
 
+    def _whole(self, shard: Shard) -> Written | None:
+        """The index of a shard of the same pictures that is as it was written."""
+        return written_before(shard) if self.results.owns(f"{shard.place}.tar") else None
 
-def _forget(base: str, first: int) -> None:
-    """Removes the shards of an earlier call from a number on: fewer are needed now, or all are made anew."""
-    index = remote.joined(base, INDEX)
-    if remote.is_url(base) and not remote.exists(index):
-        return
-    for place in remote.listed(index, ".json"):
-        name = place.rpartition("/")[2]
-        if _INDEX.fullmatch(name) and int(name[9:15]) >= first:
-            tar = remote.joined(base, f"{name.removesuffix('.json')}.tar")
-            if remote.exists(tar):
-                remote.remove(tar)
-            remote.remove(place)
-
-
-def _missing(base: str, jobs: list[Job]) -> list[Job]:
-    """The jobs whose results are not there."""
-    if not remote.is_url(base):
-        return [job for job in jobs if not Path(job.target).exists()]
-    there = {remote.joined(base, name) for name in remote.names(base)} if remote.exists(base) else set()
-    return [job for job in jobs if job.target not in there]
+    def _forget(self, base: str, first: int) -> None:
+        """Removes the shards of an earlier call from a number on: fewer are needed now, or all are made anew."""
+        index = remote.joined(base, INDEX)
+        if remote.is_url(base) and not remote.exists(index):
+            return
+        for place in remote.listed(index, ".json"):
+            name = place.rpartition("/")[2]
+            if _INDEX.fullmatch(name) and int(name[9:15]) >= first:
+                self.results.remove(remote.joined(base, f"{name.removesuffix('.json')}.tar"))
+                self.results.remove(place)
 
 
 def _kept_exact(jobs: list[Job], *, named: bool, classes: bool) -> list[Job]:
@@ -377,28 +407,8 @@ def _not_itself(source: Path, target: Path) -> None:
         raise CalcoError(f"the result would replace {source}; choose another --out")
 
 
-def _claim(out: str, made_by: dict[str, Any], overwrite: bool) -> None:
-    """Notes which model writes into `out`, and refuses to mix two."""
-    manifest = remote.joined(out, MANIFEST)
-    if remote.exists(manifest) and not overwrite:
-        results_of = ("left_out", "digest", "parts")
-        before = {name: value for name, value in remote.read_json(manifest).items() if name not in results_of}
-        if before != made_by:
-            raise CalcoError(
-                f"{out} holds what another model or other options made; choose another --out, or --overwrite"
-            )
-    _note(out, made_by)
-
-
-def _note(out: str, content: dict[str, Any]) -> None:
-    remote.write(remote.joined(out, MANIFEST), json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def _finish(out: str, content: dict[str, Any], *, swept: bool) -> None:
-    """Notes what was done, and removes what dead workers left half written."""
-    if swept and not remote.is_url(out):
-        sweep(out, "**/.*.tmp.*")
-    _note(out, content)
+def _note(manifest: str, content: dict[str, Any]) -> None:
+    remote.write(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _with_masks(jobs: list[Job], masks: str, pictures: str) -> list[Job]:

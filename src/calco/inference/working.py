@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -20,12 +20,15 @@ from calco.images import Image
 from calco.images.arrays import in_strips
 from calco.images.strips import is_large, open_large
 from calco.inference.exported import is_exported
+from calco.inference.folder import DESCRIPTION, WEIGHTS
 from calco.inference.large import Drawing, Moved, draw
 from calco.inference.making import Maker, input_maker
 from calco.inference.model import Translator, load, model_folder
 from calco.inference.overlay import Overlay
 from calco.inference.pumping import keep_large, pumped
+from calco.inference.results import VERB, same_inputs, stamps_of
 from calco.networks.machine import make_ready
+from calco.outputs import Outputs, Stamp
 from calco.pairs import remote
 from calco.pairs.encoding import encoding_of
 from calco.pairs.erasing import given_region
@@ -33,6 +36,7 @@ from calco.pairs.mask_survey import read_mask
 from calco.pairs.recipes import steps_of
 from calco.pairs.tars import END, member_bytes, member_name
 from calco.pairs.types import generator
+from calco.records import to_record
 
 INDEX: Final = ".index"  # hidden: the folder holds tar files and nothing else, and is a source as it is
 
@@ -55,6 +59,11 @@ class Job(NamedTuple):
     name: str
     mask: str | None = None
 
+    @property
+    def inputs(self) -> list[str]:
+        """The files from which its result is made."""
+        return [self.source] if self.mask is None else [self.source, self.mask]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
@@ -74,10 +83,16 @@ class Written:
     bytes: int
     sha256: str
     left_out: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, list[Stamp]] = field(default_factory=dict)
+    """What told the inputs of each picture from other versions of them."""
 
 
-Outcome: TypeAlias = tuple[str, str | None]
-"""A picture's name, and what went wrong, if anything did."""
+class Outcome(NamedTuple):
+    """What came of a picture: what went wrong if anything did, and what tells its inputs from other versions."""
+
+    job: Job
+    error: str | None
+    stamps: list[Stamp]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +104,8 @@ class Work:
         digest: Of its weights, so that another one under the same name is not taken for it; empty for a loaded one.
         masked: Whether each picture needs its mask.
         mask_encoding: Which values of the masks stand for what is to be redrawn; "" lets each mask tell.
+        out: The folder on this disk that is written into, by whose log its files are known; empty for another place.
+        overwrite: As in `Outputs`.
         noise_seed: As in `translate`, and so are those that follow.
     """
 
@@ -96,6 +113,8 @@ class Work:
     digest: str
     masked: bool = False
     mask_encoding: str = ""
+    out: str = ""
+    overwrite: bool = False
     noise_seed: int | None = None
     native: bool = False
     make_input: bool = False
@@ -135,13 +154,23 @@ class Work:
     def _elsewhere(self) -> "Worker":
         """The worker in a process of its own."""
         worker = self.loaded()
+        if self.out:
+            worker.held.enter_context(Outputs(self.out, VERB, overwrite=self.overwrite).active())
         make_ready(worker.translator.device, exact=self.precision == "fp32")
         return worker
 
 
-def weights_digest(model: str | Path) -> str:
-    """What tells one model from another."""
-    return digest(model if is_exported(model) else model_folder(model) / "model.safetensors")
+def weights_digest(model: str | Path | Translator) -> str:
+    """What tells one model from another: its weights, and what `model.json` makes of their output."""
+    if isinstance(model, Translator):
+        total = hashlib.sha256(repr(to_record(replace(model.info, provenance={}, scores={}))).encode())
+        for name, tensor in sorted(model.generator.state_dict().items()):
+            total.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return total.hexdigest()[:16]
+    if is_exported(model):
+        return digest(model)
+    folder = model_folder(model)
+    return digest(folder / DESCRIPTION, folder / WEIGHTS)
 
 
 class Worker:
@@ -152,6 +181,8 @@ class Worker:
         self.translator = translator
         self.maker = maker
         self.moved: Moved | None = None  # is told how much of a large picture is done
+        self.held = contextlib.ExitStack()  # in a process of its own, until that ends
+        self._stamps: dict[str, list[Stamp]] = {}  # by the names of pictures that are being read
         redraws = "erase" in steps_of(translator.info.recipe.recipe) and maker is None
         # What is transparent is to be redrawn.
         self.background = "channel" if redraws else translator.info.source.background
@@ -173,7 +204,7 @@ class Worker:
                 remote.write(job.target, images.encode(image, job.target, like=source, exact=self.paints_classes))
 
         for job, _, error in self._pump(jobs, keep):
-            yield job.name, error
+            yield Outcome(job, error, self._stamps.pop(job.name, [{} for _ in job.inputs]))
 
     def shard(self, shard: Shard) -> Written:
         """Writes a tar file of all that can be translated, then its index; one that is whole already is kept.
@@ -183,7 +214,7 @@ class Worker:
         """
         if (there := written_before(shard)) is not None:
             return there
-        total, names, left_out = hashlib.sha256(), list[str](), dict[str, str]()
+        total, names, left_out, inputs = hashlib.sha256(), list[str](), dict[str, str](), dict[str, list[Stamp]]()
         length = 0
         with remote.replaced(f"{shard.place}.tar") as path, path.open("wb") as file:
 
@@ -194,6 +225,7 @@ class Worker:
                 length += len(block)
 
             for job, members, error in self._pump(shard.jobs, _members):
+                inputs[job.name] = self._stamps.pop(job.name, [{} for _ in job.inputs])
                 if members is None:
                     left_out[job.name] = str(error)
                     continue
@@ -203,7 +235,8 @@ class Worker:
             append(END)
         part = shard.place.rpartition("/")[2]
         written = Written(
-            part=part, pictures=tuple(names), bytes=length, sha256=total.hexdigest(), left_out=left_out
+            part=part, pictures=tuple(names), bytes=length, sha256=total.hexdigest(), left_out=left_out,
+            inputs=inputs,
         )  # fmt: skip
         remote.write(shard.index, json.dumps(msgspec.to_builtins(written)) + "\n")
         return written
@@ -261,6 +294,8 @@ class Worker:
         """Translates in order; yields what was kept or went wrong."""
 
         def read(job: Job) -> tuple[Image, Image | None] | None:
+            # Before it is read: a version that comes meanwhile is translated again by the next call.
+            self._stamps[job.name] = stamps_of(job.inputs)
             with on_disk(job.source) as source:
                 return None if self._takes_strips and is_large(source) else self._read(job, source)
 
@@ -312,7 +347,7 @@ def shards_of(place: str, jobs: Sequence[Job], length: int) -> list[Shard]:
 
 
 def written_before(shard: Shard) -> Written | None:
-    """The index of a shard that is there, whole, and of the same pictures; None otherwise."""
+    """The index of a shard that is there, whole, and of the same pictures as they are now; None otherwise."""
     try:
         if not remote.exists(shard.index):
             return None
@@ -320,6 +355,7 @@ def written_before(shard: Shard) -> Written | None:
         index = msgspec.convert(record, Written)
         names = {*index.pictures, *index.left_out}
         whole = remote.size(f"{shard.place}.tar") == index.bytes and names == {job.name for job in shard.jobs}
-        return index if whole else None
+        same = whole and all(same_inputs(job.inputs, index.inputs.get(job.name, [])) for job in shard.jobs)
+        return index if same else None
     except (CalcoError, msgspec.ValidationError):
         return None

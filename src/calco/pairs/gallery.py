@@ -2,7 +2,7 @@
 
 import io
 import tempfile
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,8 +14,9 @@ from calco import images
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import extent, rings
 from calco.errors import CalcoError
-from calco.files import atomic_write, make_folder
+from calco.files import atomic_write
 from calco.images import Image
+from calco.outputs import writing_folder
 from calco.pairs import openmoji
 from calco.pairs.augment import AugmentConfig, moved, recoloured
 from calco.pairs.recipes import RecipeConfig, build_recipe, resolve
@@ -48,9 +49,10 @@ def draw_sheets(picture: str | Path | None, out: str | Path, *, only: str | None
     if only is not None and only not in SHEETS:
         raise CalcoError(f"there is no sheet {only!r}; choose one of {', '.join(SHEETS)}")
     photo = _photo(picture)
-    folder = make_folder(out)
     written = []
-    with tempfile.TemporaryDirectory() as props:
+    with writing_folder(out, "calco recipes") as outputs, tempfile.TemporaryDirectory() as props:
+        folder = outputs.folder
+        outputs.check(folder / f"{name}.png" for name in (SHEETS if only is None else [only]))
         write_props(Path(props))
         for name in SHEETS if only is None else [only]:
             drawn = [("the picture", photo), *((cell.label, _drawn(cell, photo, props)) for cell in SHEETS[name])]
@@ -109,9 +111,8 @@ def configured(recipe: str, options: dict[str, Any]) -> RecipeConfig:
         chosen = {} if part.name == "recipe" else {name: options[name] for name in options if hasattr(inner, name)}
         if chosen:
             config = replace(config, **{part.name: replace(inner, **chosen)})
-    known = {
-        each.name for part in fields(config) if part.name != "recipe" for each in fields(getattr(config, part.name))
-    }
+    parts = [value for part in fields(config) if is_dataclass(value := getattr(config, part.name))]
+    known = {each.name for part in parts for each in fields(part)}
     if unknown := sorted(options.keys() - known):
         raise CalcoError(f"no recipe has the option {unknown[0]}; choose one of {', '.join(sorted(known))}")
     return config

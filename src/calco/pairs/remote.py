@@ -60,6 +60,15 @@ def size(place: str) -> int | None:
         raise explain(error, place, "read") from error
 
 
+def version(place: str) -> str:
+    """What tells a version of a file elsewhere from others, as its server has it: size, time of change, entity tag.
+
+    Raises:
+        CalcoError: When it is absent, or the place cannot be asked.
+    """
+    return _asked(place, lambda files, path: str(files.ukey(path)))
+
+
 def read(place: str, start: int = 0, length: int | None = None) -> bytes:
     """A part of a file, or all of it; nothing stays open, so that any number of processes and threads may read.
 
@@ -182,8 +191,12 @@ def listed(folder: str, ending: str) -> list[str]:
     return sorted(places)
 
 
-def names(folder: str) -> list[str]:
-    """The files in a folder elsewhere and below it, by their paths below it, sorted; hidden ones are passed over.
+def names(folder: str, *, hidden: bool = False) -> list[str]:
+    """The files in a folder elsewhere and below it, by their paths below it, sorted.
+
+    Args:
+        folder: Its address.
+        hidden: Whether hidden ones are listed too.
 
     Raises:
         CalcoError: When the folder is not there or cannot be listed.
@@ -194,7 +207,7 @@ def names(folder: str) -> list[str]:
         return [found.removeprefix(root).lstrip("/") for found in files.find(path)]
 
     found = _asked(folder, ask)
-    return sorted(name for name in found if not any(part.startswith(".") for part in name.split("/")))
+    return sorted(name for name in found if hidden or not any(part.startswith(".") for part in name.split("/")))
 
 
 def _asked(place: str, ask: Callable[[Any, str], T], doing: str = "read") -> T:

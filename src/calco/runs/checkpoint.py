@@ -13,7 +13,7 @@ from torch import Tensor
 
 from calco.console import warn
 from calco.errors import CalcoError, DiskError
-from calco.files import explain
+from calco.files import explain, sweep
 from calco.networks.tensor_files import as_os_error, contents_digest, on_cpu, write_tensors
 
 FORMAT = 2
@@ -77,8 +77,7 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], meta: d
     write_tensors(path, owned, metadata)
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
-    for left in folder.glob(".step-*.tmp*"):  # of a process that was killed while it wrote
-        left.unlink(missing_ok=True)
+    sweep(folder)
     return path
 
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from calco.console import say
 from calco.errors import CalcoError, WriteError, printable
-from calco.files import make_folder
+from calco.files import explain, make_folder, sweep
+from calco.locks import locked_folder
 from calco.networks.machine import choose_device
 from calco.records import read_yaml
 from calco.runs.checkpoint import (
@@ -34,13 +35,15 @@ from calco.runs.processes import Team, check_several, is_started, joined
 
 _RUN: Final = {"seed", "limit", "keep", "optimiser", "compute"}
 """Fields that every training's configuration has."""
+_WRITTEN: Final = ("samples", "checkpoints", "tensorboard", "evolution.mp4", "left_out.json", "report")
+"""What a run writes beside its configuration, log and model."""
 
 
-def in_processes(work: Callable[[Team], Path], member: Callable[[], str], compute: ComputeConfig) -> Path:
+def in_processes(work: Callable[[Team, ExitStack], Path], member: Callable[[], str], compute: ComputeConfig) -> Path:
     """Does the work of a run in this process, or starts as many as the configuration asks for.
 
     Args:
-        work: What one of the processes does, given the team.
+        work: What one of the processes does, given the team and what is to be closed after it.
         member: The whole call again, as each process that is started here makes it; it can be sent there.
         compute: How many processes, and where they compute.
 
@@ -58,8 +61,8 @@ def in_processes(work: Callable[[Team], Path], member: Callable[[], str], comput
             return Path(launch(member, processes))
         except KeyboardInterrupt as error:
             raise Interrupted from error
-    with joined(device) as team:
-        return work(team)
+    with joined(device) as team, ExitStack() as held:
+        return work(team, held)
 
 
 def shared_batch(out: str, batch: int, processes: int, *, items: str) -> int:
@@ -95,15 +98,21 @@ def has_progress(folder: Path) -> bool:
     )
 
 
-def resumes(out: str) -> bool:
+def resumes(out: str, verb: str, held: ExitStack) -> bool:
     """Whether there is anything to resume; a run that was killed before its first checkpoint starts at step 0.
 
+    Args:
+        out: The run's folder.
+        verb: The command.
+        held: Takes the folder's lock.
+
     Raises:
-        CalcoError: When the folder holds no run.
+        CalcoError: When the folder holds no run, or a training is at work there.
     """
     folder = Path(out)
     if not out or not ((folder / "config.yaml").is_file() or has_progress(folder)):
         raise CalcoError(f"{out or 'the empty name'} is not a run's folder; name the folder that the training wrote")
+    held.enter_context(locked_folder(folder, verb))
     if not has_progress(folder):
         say(f"{folder} has no checkpoint beyond step 0: training starts anew")
         return False
@@ -111,28 +120,30 @@ def resumes(out: str) -> bool:
     return True
 
 
-def run_folder(out: str, stem: str, *, resume: bool) -> Path:
-    """The run's folder, made if need be.
+def run_folder(out: str, stem: str, verb: str, held: ExitStack, *, resume: bool) -> Path:
+    """The run's folder, made if need be, and locked.
 
     A folder with a configuration and no results yet, as a kill before the first checkpoint leaves it, is used again.
 
     Args:
         out: Its name, or empty for a new one under runs/.
         stem: What a new one is called.
+        verb: The command.
+        held: Takes the folder's lock.
         resume: Whether a run is expected there.
 
     Raises:
-        CalcoError: When a run is there that was not expected, or the folder cannot serve.
+        CalcoError: When a run is there that was not expected, a training is at work there, or the folder cannot serve.
     """
-    folder = Path(out) if out else _free_folder(stem)
+    if printable(out) != out:  # safetensors takes names in UTF-8 alone
+        raise CalcoError(
+            f"the folder {out} has a name that is not UTF-8, so its model could not be read; choose another --out"
+        )
+    folder = held.enter_context(locked_folder(Path(out) if out else _new_folder(stem), verb))
+    for place in (folder, folder / "samples", folder / "checkpoints"):
+        sweep(place)
     if not resume:
         _check_free(folder)
-    if printable(str(folder)) != str(folder):  # safetensors takes names in UTF-8 alone
-        raise CalcoError(
-            f"the folder {folder} has a name that is not UTF-8, so its model could not be read; choose another --out"
-        )
-    make_folder(folder)
-    if not resume:
         for left in list_checkpoints(folder / "checkpoints"):  # of step 0, perhaps of another network
             left.unlink(missing_ok=True)
     return folder
@@ -153,13 +164,22 @@ def _check_free(folder: Path) -> None:
     if foreign or (not config.exists() and log.exists()):
         file = (config if foreign else log).name
         raise CalcoError(f"{folder} holds the {file} of something else than a training; choose another --out")
+    if not config.exists() and (others := [name for name in _WRITTEN if (folder / name).exists()]):
+        raise CalcoError(f"{folder} holds other things, such as {others[0]}; choose a new or empty folder with --out")
 
 
-def _free_folder(stem: str) -> Path:
+def _new_folder(stem: str) -> Path:
+    """A folder that was not there; of two trainings that begin at once each gets its own."""
+    runs = make_folder("runs")
     for number in range(1, 10_000):
-        folder = Path("runs") / (stem if number == 1 else f"{stem}-{number}")
-        if not folder.exists():
-            return folder
+        folder = runs / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise explain(error, folder, "make the folder") from error
+        return folder
     raise CalcoError(f"runs/{stem} exists ten thousand times over; name another folder with --out")
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import shlex
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
     """
     with enough_memory(_less_memory(config, resume=resume)):
         return in_processes(
-            lambda team: _train(config, team, resume=resume, progress=progress),
+            lambda team, held: _train(config, team, held, resume=resume, progress=progress),
             functools.partial(_member, config, resume, progress),
             config.compute,
         )
@@ -67,8 +68,8 @@ def _member(config: TrainConfig, resume: bool, progress: bool) -> str:
     return str(train(config, resume=resume, progress=progress))
 
 
-def _train(config: TrainConfig, team: Team, *, resume: bool, progress: bool) -> Path:
-    if resume := resume and team.by_the_first(lambda: resumes(config.out)):
+def _train(config: TrainConfig, team: Team, held: ExitStack, *, resume: bool, progress: bool) -> Path:
+    if resume := resume and team.by_the_first(lambda: resumes(config.out, Run.command, held)):
         config = _shared_anew(config, team.world)
     config = replace(config, compute=replace(config.compute, processes=team.world))
     asked = config.recipe
@@ -77,7 +78,7 @@ def _train(config: TrainConfig, team: Team, *, resume: bool, progress: bool) -> 
     if team.first and not resume:
         report_findings(data.source, data.splits, config.source, recipe=config.recipe, asked=asked)
     stem = f"{recipe_title(config.recipe.recipe)}-{Path(config.pictures).name or 'pictures'}"
-    folder = team.by_the_first(lambda: run_folder(config.out, stem, resume=resume))
+    folder = team.by_the_first(lambda: run_folder(config.out, stem, Run.command, held, resume=resume))
     team.go_on = f"go on from the last checkpoint with: calco train --resume {shlex.quote(str(folder))}"
     config = replace(config, out=str(folder))
     run = Run(config, folder, data, team)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,12 +33,14 @@ from calco.errors import CalcoError
 from calco.files import read_json_lines
 from calco.film.reading import Film
 from calco.inference.model import ModelInfo, Translator
+from calco.locks import LOCK
 from calco.networks import GeneratorConfig, build_generator
+from calco.outputs import Outputs
 from calco.pairs.jitter import JitterConfig
 from calco.pairs.recipes import RecipeConfig
 from detection.watch.finders import Colours
 from detection.watch.walking import SIZE, walk
-from support import ROOT
+from support import ROOT, lock_held
 
 RULES = """
 zones:
@@ -322,12 +325,59 @@ def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
     (tmp_path / "crops").mkdir()
     old = [tmp_path / name for name in ("crops/000001.jpg", "film-20260101-000000.mp4")]
     kept = [tmp_path / name for name in ("crops/000002.jpg", "events.jsonl")]
-    for path in (*old, *kept):
+    theirs = [tmp_path / name for name in ("crops/mine.jpg", "film-2020.mp4")]
+    for path in (*old, *kept, *theirs):
         path.write_text("x")
-    for path in (*old, kept[1]):
+    for path in (*old, kept[1], *theirs):
         os.utime(path, (time.time() - 7300, time.time() - 7300))
-    assert forget(tmp_path, 0) == 0 and forget(tmp_path, 2) == 2
+    outputs = Outputs(tmp_path, "calco detect watch")
+    for path in (*old, *kept):
+        outputs.record(path)
+    kept += theirs
+    assert forget(outputs, 0) == 0 and forget(outputs, 2) == 2
     assert not any(path.exists() for path in old) and all(path.exists() for path in kept)
+
+
+@pytest.mark.parametrize("name", ["crops/mine.png", "state/mine.txt", "config.yaml", "film-2020.mp4", "tracks.jsonl"])
+@pytest.mark.parametrize("option", ["overwrite", "resume", ""])
+def test_a_folder_of_somebody_else_is_refused(film: Path, tmp_path: Path, name: str, option: str) -> None:
+    path = tmp_path / "w" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("mine")
+    options = config(film, tmp_path / "w", **({option: True} if option else {}))
+    with pytest.raises(CalcoError, match="holds other things, such as .*; choose a new or empty folder with --out"):
+        watch(options, detector=Colours())
+    assert [each for each in (tmp_path / "w").rglob("*") if each.is_file()] == [path]
+    assert path.read_text() == "mine"
+
+
+def test_overwrite_removes_the_watch_and_nothing_else(whole: Path, film: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(whole, tmp_path / "w")
+    before = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    for name in ("crops/mine.jpg", "film-mine.mp4", "state/2020.json", "notes.txt"):
+        (out / name).write_text("mine")
+    watch(config(film, out, film=False, overwrite=True), detector=Colours())
+    after = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert "film.mp4" in before and "film.mp4" not in after, "what the watch before wrote is removed"
+    for name in ("crops/mine.jpg", "film-mine.mp4", "state/2020.json", "notes.txt"):
+        assert (out / name).read_text() == "mine"
+
+
+def test_a_watch_never_removes_its_own_source(whole: Path, tmp_path: Path) -> None:
+    out = shutil.copytree(whole, tmp_path / "w")
+    size = (out / "film.mp4").stat().st_size
+    with pytest.raises(CalcoError, match="is a result of the watch"):
+        watch(config(out / "film.mp4", out, overwrite=True), detector=Colours())
+    assert (out / "film.mp4").stat().st_size == size
+
+
+@pytest.mark.parametrize("option", [{}, {"resume": True}, {"overwrite": True}])
+def test_a_watch_at_work_is_left_alone(whole: Path, film: Path, rules: Path, tmp_path: Path, option: Any) -> None:
+    out = shutil.copytree(whole, tmp_path / "w")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with lock_held(out / LOCK, "calco detect watch"), pytest.raises(CalcoError, match="calco detect watch .* at work"):
+        watch(config(film, out, rules, **option), detector=Colours())
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_a_film_on_the_clock(film: Path, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from calco.detection.exploring.config import ExploreConfig
 from calco.detection.exploring.survey import HARD, SIZES, Oddity, Survey, alike, survey
 from calco.detection.marked import open_marked
 from calco.errors import CalcoError
-from calco.files import make_folder, write_json
+from calco.files import write_json
+from calco.outputs import writing_folder
 from calco.pairs.sources import Source
 from calco.pairs.splits import SplitConfig, split_items
 
@@ -51,11 +52,13 @@ def explore(config: ExploreConfig) -> Explored:
     if not config.pictures:
         raise CalcoError("no pictures were named; give a folder with boxes: calco detect explore PICTURES")
     source = open_marked(config.pictures, config.source)
-    found = survey(source, _split(source, config.split), config.double)
-    folder = make_folder(config.out)
     name = Path(config.pictures).resolve().name or config.pictures
-    write_json(folder / "explore.json", to_json(found))
-    page = write_explore_page(found, name, folder, config.samples)
+    with writing_folder(config.out, "calco detect explore") as outputs:
+        folder = outputs.folder
+        outputs.check(folder / each for each in ("explore.json", "explore.html"))
+        found = survey(source, _split(source, config.split), config.double)
+        write_json(folder / "explore.json", to_json(found))
+        page = write_explore_page(found, name, folder, config.samples)
     return Explored(name=name, found=found, page=page)
 
 

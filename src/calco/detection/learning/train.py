@@ -3,6 +3,7 @@
 import functools
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress:
     smaller = f"a smaller --batch (now {config.optimiser.batch}) or --size (now {config.size})"
     with enough_memory(f"train anew with another --out and {smaller}" if resume else f"give {smaller}"):
         return in_processes(
-            lambda team: _train(config, team, resume=resume, progress=progress),
+            lambda team, held: _train(config, team, held, resume=resume, progress=progress),
             functools.partial(_member, config, resume, progress),
             config.compute,
         )
@@ -58,8 +59,8 @@ def _member(config: DetectTrainConfig, resume: bool, progress: bool) -> str:
     return str(train_detector(config, resume=resume, progress=progress))
 
 
-def _train(config: DetectTrainConfig, team: Team, *, resume: bool, progress: bool) -> Path:
-    if resume := resume and team.by_the_first(lambda: resumes(config.out)):
+def _train(config: DetectTrainConfig, team: Team, held: ExitStack, *, resume: bool, progress: bool) -> Path:
+    if resume := resume and team.by_the_first(lambda: resumes(config.out, DetectionRun.command, held)):
         batch = shared_batch(config.out, config.optimiser.batch, team.world, items="pictures")
         config = replace(config, optimiser=replace(config.optimiser, batch=batch))
     config = replace(config, compute=replace(config.compute, processes=team.world))
@@ -71,7 +72,7 @@ def _train(config: DetectTrainConfig, team: Team, *, resume: bool, progress: boo
     # A model that cannot be had is told before a folder is made.
     chosen = _as_before(config, data.classes) if resume else first_network(config, data)
     stem = f"detect-{Path(config.pictures).name or 'pictures'}"
-    folder = team.by_the_first(lambda: run_folder(config.out, stem, resume=resume))
+    folder = team.by_the_first(lambda: run_folder(config.out, stem, DetectionRun.command, held, resume=resume))
     team.go_on = f"go on from the last checkpoint with: {DetectionRun.command} --resume {shlex.quote(str(folder))}"
     config = replace(config, out=str(folder))
     run = DetectionRun(config, folder, data, chosen, device, team)

@@ -9,14 +9,15 @@ from calco.annotations.detections import Detections
 from calco.console import bar
 from calco.detection.contract import FindsThings
 from calco.detection.marked import open_marked
-from calco.detection.scoring.card import MEAN_BOX, MODEL, DetectionCard
+from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES, DetectionCard
 from calco.detection.scoring.config import EvaluateConfig
 from calco.detection.scoring.confusion import Told
 from calco.detection.scoring.people import PlaceConfig
 from calco.detection.scoring.score import Looked, baselines, counted_classes, look, scorecard
 from calco.detection.scoring.seen import Seen, find_seen
 from calco.errors import CalcoError
-from calco.files import make_folder, read_json_lines
+from calco.files import read_json_lines
+from calco.outputs import writing_folder
 from calco.pairs.curation import limited
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
@@ -69,19 +70,21 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
     chosen = _chosen(config, info)
     source = chosen.source
     home = detector_folder(config.model).parent
-    folder = make_folder(config.out or home / "report")
-    done = evaluate_detector(
-        detector, source, limited(tuple(chosen.items), config.limit), chosen.training,
-        name=Path(config.model).resolve().name, threshold=config.threshold, place=config.place, seed=config.seed,
-        resamples=config.resamples, batch=config.batch,
-    )  # fmt: skip
-    card = replace(
-        done.card, num_seen=chosen.num_seen, only_seen=config.part == "train", unseen=chosen.unseen,
-        notes=(*chosen.notes, *done.card.notes),
-    )  # fmt: skip
-    done = replace(done, card=card)
-    card.save(folder)
-    page = write_report(done, folder, log=read_json_lines(home / "log.jsonl"), about=_about(info, source))
+    with writing_folder(config.out or home / "report", "calco detect evaluate") as outputs:
+        folder = outputs.folder
+        outputs.check(folder / name for name in (SCORES, "report.html"))
+        done = evaluate_detector(
+            detector, source, limited(tuple(chosen.items), config.limit), chosen.training,
+            name=Path(config.model).resolve().name, threshold=config.threshold, place=config.place, seed=config.seed,
+            resamples=config.resamples, batch=config.batch,
+        )  # fmt: skip
+        card = replace(
+            done.card, num_seen=chosen.num_seen, only_seen=config.part == "train", unseen=chosen.unseen,
+            notes=(*chosen.notes, *done.card.notes),
+        )  # fmt: skip
+        done = replace(done, card=card)
+        card.save(folder)
+        page = write_report(done, folder, log=read_json_lines(home / "log.jsonl"), about=_about(info, source))
     return replace(done, page=page)
 
 

@@ -4,8 +4,10 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,9 @@ from calco.detection.tables import as_rows
 from calco.errors import CalcoError
 from calco.files import atomic_write
 from calco.images import Image
+from calco.outputs import writing_file, writing_folder
+
+VERB: Final = "calco detect slide"
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,21 +78,34 @@ def slide(config: SlideConfig) -> Slid:
     size_wh = (picture.shape[1], picture.shape[0])
     rounds, too_large = levels(size_wh, config.window_wh, config.step, config.scales)
     boxes = np.concatenate([level.boxes for level in rounds])
-    looker, summary, left_out = _looker(config)
-    hits, after, seconds = None, None, 0.0
-    if looker is not None:
-        start = time.perf_counter()
-        hits = scored(picture, boxes, looker, config.threshold, config.batch)
-        seconds = time.perf_counter() - start
-        after = suppressed(hits.found, config)
-        row = {"picture": Path(config.picture).name, "width": size_wh[0], "height": size_wh[1]}
-        line = json.dumps(row | {"detections": as_rows(after)}, ensure_ascii=False)
-        atomic_write(config.boxes_path, line + "\n")
-    shown = _film(config, picture, rounds, hits, after)
+    with _held(config):
+        looker, summary, left_out = _looker(config)
+        hits, after, seconds = None, None, 0.0
+        if looker is not None:
+            start = time.perf_counter()
+            hits = scored(picture, boxes, looker, config.threshold, config.batch)
+            seconds = time.perf_counter() - start
+            after = suppressed(hits.found, config)
+            row = {"picture": Path(config.picture).name, "width": size_wh[0], "height": size_wh[1]}
+            line = json.dumps(row | {"detections": as_rows(after)}, ensure_ascii=False)
+            atomic_write(config.boxes_path, line + "\n")
+        shown = _film(config, picture, rounds, hits, after)
     return Slid(
         size_wh, tuple(rounds), tuple(too_large), shown, None if hits is None else hits.found, after, seconds, looker,
         summary, tuple(left_out),
     )  # fmt: skip
+
+
+@contextmanager
+def _held(config: SlideConfig) -> Iterator[None]:
+    """Locks what is written: film, boxes and classifier."""
+    classifies = bool(config.classifier or config.examples)
+    with ExitStack() as held:
+        held.enter_context(writing_file(config.out, VERB, beside=[config.boxes_path] if classifies else []))
+        if config.examples and not config.classifier:
+            outputs = held.enter_context(writing_folder(config.saved_path, VERB))
+            outputs.check(config.saved_path / name for name in ("classifier.json", "classifier.safetensors"))
+        yield
 
 
 def scored(

@@ -18,6 +18,7 @@ from calco.film.live import Done, live
 from calco.film.recording import FilmFile, Sink, fitted
 from calco.film.watching import Page
 from calco.images import Image
+from calco.outputs import Outputs
 
 _KEPT_EVERY: Final = 5.0  # seconds between two states on disk; one more after each event
 _SKIPPED: Final = 1000  # numbers of tracks that may have been given after the last state
@@ -94,11 +95,11 @@ class LiveWatch:
     watcher: Watcher | None = None
     _told: bool = False
 
-    def run(self, folder: Path, stop: threading.Event, lived: Lived, progress: Callable[[Done], None]) -> Lived:
+    def run(self, outputs: Outputs, stop: threading.Event, lived: Lived, progress: Callable[[Done], None]) -> Lived:
         """Watches until the source ends, somebody stops it, or the seconds are over.
 
         Args:
-            folder: Of the watch.
+            outputs: The folder of the watch.
             stop: Set by others to stop.
             lived: Where it is counted.
             progress: Called after each frame.
@@ -129,13 +130,13 @@ class LiveWatch:
                 self._keep(self.watcher, time, lived)
             if now - last_page >= _PAGE_EVERY:
                 last_page = now
-                forget(folder, self.config.keep_hours)
+                forget(outputs, self.config.keep_hours)
                 with self.watcher.stages("page"):
                     self.write_page(self.watcher)
             return drawn
 
-        live(draw, self.capture, self._sinks(folder, lived.done), seconds=self.config.seconds, progress=progress,
-             done=lived.done, stop=stop)  # fmt: skip
+        sinks = self._sinks(outputs.folder, lived.done)
+        live(draw, self.capture, sinks, seconds=self.config.seconds, progress=progress, done=lived.done, stop=stop)
         return lived
 
     def _as_before(self, picture: Image, size_wh: tuple[int, int]) -> Image:
@@ -172,14 +173,17 @@ class LiveWatch:
         return sinks
 
 
-def forget(folder: Path, hours: float) -> int:
-    """Removes crops and parts of the film that are older than so many hours; 0 keeps them. => how many went."""
-    gone = 0
+def forget(outputs: Outputs, hours: float) -> int:
+    """Removes crops and parts of the film of the watch that are older than so many hours; 0 keeps them.
+
+    Returns:
+        How many were removed. What the watch did not write stays.
+    """
+    folder, gone = outputs.folder, 0
     for path in (*folder.glob("crops/*.jpg"), *folder.glob("film-*.mp4")) if hours else ():
         with contextlib.suppress(OSError):
-            if clocks.time() - path.stat().st_mtime > 3600 * hours:
-                path.unlink()
-                gone += 1
+            if clocks.time() - path.stat().st_mtime > 3600 * hours and outputs.owns(path):
+                gone += outputs.remove(path)
     return gone
 
 

@@ -87,7 +87,7 @@ class Memory:
 
     def _frames(self) -> list[int]:
         names = (path.stem for path in self.folder.glob("*.json"))
-        return sorted(int(name) for name in names if name.isdecimal())
+        return sorted(int(name) for name in names if name.isdecimal() and len(name) == _DIGITS)
 
 
 def digest_of(path: str) -> str:

@@ -1,24 +1,27 @@
 """What a watch is made from: the detector, what paints and blurs, the folder, and what its course depends on."""
 
-import shutil
+import os
 from pathlib import Path
 from typing import Any, Final
 
 from calco.detection.contract import FindsThings
 from calco.detection.watch.blurring import PEOPLE, FaceBlur
 from calco.detection.watch.config import WatchConfig
-from calco.detection.watch.memory import digest_of
+from calco.detection.watch.memory import Memory, digest_of
 from calco.detection.watch.painting import Painter
 from calco.errors import CalcoError
-from calco.files import make_folder
+from calco.files import make_folder, sweep
+from calco.film.journal import remove_part
 from calco.film.writing import part_of
 from calco.inference.model import Translator
 from calco.inference.working import weights_digest
-from calco.pairs.frames import result_folder
+from calco.outputs import Outputs
 from calco.records import to_record
 
-_OWN: Final = ("events.jsonl", "tracks.jsonl", "hooks.jsonl", "watch.json", "timeline.html", "config.yaml", "film.mp4")
-_FOLDERS: Final = ("crops", "state")
+CROPS: Final = "crops"
+STATE: Final = "state"
+_GROWING: Final = ("events.jsonl", "tracks.jsonl", "hooks.jsonl")
+_OWN: Final = (*_GROWING, "watch.json", "timeline.html", "config.yaml", "film.mp4")
 # What may be another when a watch goes on: where it stands, what is told, how it is played.
 _FREE: Final = frozenset({
     "source", "model", "out", "rules", "paint", "resume", "overwrite", "hook", "webhook", "hook_seconds",
@@ -84,28 +87,48 @@ def make_painter(config: WatchConfig, detector: FindsThings, translator: Transla
     )  # fmt: skip
 
 
-def prepare_folder(config: WatchConfig) -> Path:
-    """The folder, empty or with what goes on.
+def prepare_folder(config: WatchConfig, outputs: Outputs) -> None:
+    """Readies the folder of a watch: empty of an earlier one, or with the one that is resumed.
+
+    Args:
+        config: As it was told.
+        outputs: The folder, locked.
 
     Raises:
-        CalcoError: When a watch is there and nobody said what shall become of it.
+        CalcoError: If a watch is there and neither option says what becomes of it, or files of somebody else are there.
     """
-    out = result_folder(config.out)
-    there = (out / "events.jsonl").exists() or (out / "state").exists() or (out / "watch.json").exists()
+    out = outputs.folder
+    there = [name for name in outputs.names() if outputs.owns(out / name)]
+    if not there and (others := _in_the_way(out)):
+        raise CalcoError(f"{out} holds other things, such as {others[0]}; choose a new or empty folder with --out")
     if there and not (config.resume or config.overwrite):
         raise CalcoError(
             f"{out} holds a watch; --resume goes on with it, --overwrite begins anew, or choose another --out"
         )
-    if config.overwrite:
-        for name in (*_OWN, part_of(out / "film.mp4").name):
-            (out / name).unlink(missing_ok=True)
-        for part in out.glob("film-*.mp4"):
-            part.unlink(missing_ok=True)
-        for name in _FOLDERS:
-            shutil.rmtree(out / name, ignore_errors=True)
-    make_folder(out / "crops")
-    make_folder(out / "state")
-    return out
+    if os.path.realpath(config.source) in {os.path.realpath(out / name) for name in (*there, *_OWN)}:
+        raise CalcoError(f"{config.source} is a result of the watch in {out}; choose another --out")
+    if there and config.overwrite:
+        remove_part(part_of(out / "film.mp4"))
+        for name in outputs.names():
+            outputs.remove(out / name)
+        Memory(out / STATE, {}).clear()
+    outputs.check(out / name for name in _OWN)
+    sweep(out)
+    for name in (CROPS, STATE):
+        sweep(make_folder(out / name))
+    for name in _GROWING:
+        outputs.record(out / name, grows=True)
+
+
+def _in_the_way(out: Path) -> list[str]:
+    """Names in a folder without a watch that a watch would write."""
+    found = [name for name in _OWN if os.path.lexists(out / name)]
+    found += [name for name in (CROPS, STATE) if os.path.lexists(out / name) and _is_filled(out / name)]
+    return found + sorted(path.name for path in out.glob("film-*.mp4"))
+
+
+def _is_filled(folder: Path) -> bool:
+    return not folder.is_dir() or any(folder.iterdir())
 
 
 def made_by(config: WatchConfig, detector: FindsThings, source: Any) -> dict[str, Any]:

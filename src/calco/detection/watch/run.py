@@ -14,7 +14,7 @@ from calco.detection.watch.events import box_of
 from calco.detection.watch.hooks import Command, Hooks, Webhook
 from calco.detection.watch.living import Lived, LiveWatch
 from calco.detection.watch.memory import Memory
-from calco.detection.watch.parts import made_by, make_blur, make_painter, prepare_folder, the_detector
+from calco.detection.watch.parts import STATE, made_by, make_blur, make_painter, prepare_folder, the_detector
 from calco.detection.watch.playing import Played, Player, film_identity
 from calco.detection.watch.rules import Rules, read_rules
 from calco.detection.watch.stages import memory_mb
@@ -27,9 +27,12 @@ from calco.film.live import Done, stopping
 from calco.film.origins import Origin, asked, origin_of
 from calco.film.reading import Film, clock
 from calco.inference.model import Translator
+from calco.outputs import Outputs, writing_folder
+from calco.pairs.frames import result_folder
 from calco.records import to_record, write_yaml
 
 FORMAT: Final = 1
+VERB: Final = "calco detect watch"
 _PATIENCE: Final = 15.0  # seconds that waiting events are given at the end, beyond one try
 _LIVE_ONLY: Final[dict[str, Any]] = {"page": None, "size": None, "rate": 0.0, "seconds": 0.0, "keep_hours": 0.0}
 
@@ -106,35 +109,41 @@ def watch(
     call = Command.of(config.hook) if config.hook else Webhook(config.webhook) if config.webhook else None
     blur = make_blur(config, detector)
     painter = make_painter(config, detector, translator)
-    out = prepare_folder(config)
-    memory = Memory(
-        out / "state", made_by(config, detector, film_identity(config.source) if origin is None else origin.name)
-    )
-    if config.resume:
-        memory.newest()  # another source or another model is said before anything is begun
-    write_yaml(out / "config.yaml", _told(config, origin), "what calco detect watch was told, without its hook")
-    hooks = None
-    if call is not None:
-        hooks = Hooks(call, out / "hooks.jsonl", seconds=config.hook_seconds, retries=config.hook_retries)
-        for event in read_json_lines(out / "events.jsonl"):  # those that an interruption kept from being delivered
-            hooks.put(event)
-    parts = Parts(config, detector, rules, painter, blur, hooks, out)
-    title = Path(config.source).name if origin is None else origin.name
-    timeline = Timeline(out, title, rules, tuple(detector.classes), config.blur_faces)
-    done = Watched(out)
-    try:
-        with contextlib.ExitStack() as held:
-            stop = stop or held.enter_context(stopping())
-            if film is not None:
-                _play(film, parts, memory, timeline, done, stop, progress)
-            else:
-                assert origin is not None
-                _live(origin, parts, memory, timeline, done, stop, status)
-    finally:
-        if hooks is not None:
-            hooks.close(config.hook_seconds + _PATIENCE)
-    write_json(out / "watch.json", _record(done, config))
+    identity = film_identity(config.source) if origin is None else origin.name
+    made = made_by(config, detector, identity)
+    with writing_folder(result_folder(config.out), VERB, overwrite=config.overwrite, apart=STATE) as outputs:
+        out = outputs.folder
+        prepare_folder(config, outputs)
+        memory = Memory(out / STATE, made)
+        if config.resume:
+            memory.newest()  # another source or another model is said before anything is begun
+        write_yaml(out / "config.yaml", _told(config, origin), "what calco detect watch was told, without its hook")
+        hooks = None if call is None else _hooks(call, out, config)
+        parts = Parts(config, detector, rules, painter, blur, hooks, out)
+        title = Path(config.source).name if origin is None else origin.name
+        timeline = Timeline(out, title, rules, tuple(detector.classes), config.blur_faces)
+        done = Watched(out)
+        try:
+            with contextlib.ExitStack() as held:
+                stop = stop or held.enter_context(stopping())
+                if film is not None:
+                    _play(film, parts, memory, timeline, done, stop, progress)
+                else:
+                    assert origin is not None
+                    _live(origin, outputs, parts, memory, timeline, done, stop, status)
+        finally:
+            if hooks is not None:
+                hooks.close(config.hook_seconds + _PATIENCE)
+        write_json(out / "watch.json", _record(done, config))
     return done
+
+
+def _hooks(call: Command | Webhook, out: Path, config: WatchConfig) -> Hooks:
+    """What delivers events, with those that an interruption kept from being delivered."""
+    hooks = Hooks(call, out / "hooks.jsonl", seconds=config.hook_seconds, retries=config.hook_retries)
+    for event in read_json_lines(out / "events.jsonl"):
+        hooks.put(event)
+    return hooks
 
 
 def _told(config: WatchConfig, origin: Origin | None) -> dict[str, Any]:
@@ -173,8 +182,8 @@ def _play(film: Film, parts: Parts, memory: Memory, timeline: Timeline, done: Wa
     done.page = timeline.write(_facts(watcher, film), watcher.raised, _open(watcher))
 
 
-def _live(origin: Origin, parts: Parts, memory: Memory, timeline: Timeline, done: Watched, stop: threading.Event,
-          status: Callable[[Done], None]) -> None:  # fmt: skip
+def _live(origin: Origin, outputs: Outputs, parts: Parts, memory: Memory, timeline: Timeline, done: Watched,
+          stop: threading.Event, status: Callable[[Done], None]) -> None:  # fmt: skip
     def make(size_wh: tuple[int, int]) -> Watcher:
         parts.rules.fits_picture(*size_wh, parts.config.rules)
         return Watcher(parts, size_wh)
@@ -186,7 +195,7 @@ def _live(origin: Origin, parts: Parts, memory: Memory, timeline: Timeline, done
     lived = Lived()
     watching = LiveWatch(parts.config, capture, memory, make, write_page)
     try:
-        watching.run(parts.out, stop, lived, status)
+        watching.run(outputs, stop, lived, status)
     finally:
         watching.finish(lived)
         done.words = lived.done.words()
