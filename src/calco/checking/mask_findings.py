@@ -56,7 +56,7 @@ def _classes(decision: MaskDecision, held: list[int]) -> list[Finding]:
         Finding("classes-absent", "should", f"{counted(absent, 'class', 'classes')} in no mask",
                 "A model cannot learn a class that it never sees: take it out of the palette, or correct the masks.",
                 absent),
-        Finding("classes-rare", "note", f"{counted(once, 'class', 'classes')} in one mask alone",
+        Finding("classes-rare", "should", f"{counted(once, 'class', 'classes')} in one mask alone",
                 "If it is a stray colour, repaint it; else one image is little to learn from.", once),
     ]  # fmt: skip
 

@@ -246,7 +246,7 @@ def _of_two(background: int, thing: int, story: str, within: int) -> Recognised:
 
 def _within(survey: MaskSurvey, values: Sequence[int]) -> int:
     """How far areas may lie from the known values: not at all, but where compression or smoothing left others."""
-    others = len(survey.total) > _MANY or bool(survey.lossy) or not {*_even(survey)} <= {*values}
+    others = len(survey.total) > _MANY or bool(survey.lossy) or not {*_even(survey)} <= {*values, TRANSPARENT}
     return COMPRESSED if others else EXACT
 
 
@@ -353,10 +353,10 @@ def _with_palette(survey: MaskSurvey, palette: Palette, name: str) -> Recognised
         return Recognised(colours, palette, f"{shown}, by colour")
     if palette == PALETTES["voc"] and set(values) <= {*exact, _VOID_COLOUR}:
         return Recognised(replace(colours, void=(_VOID_COLOUR,)), palette, f"{shown}, by colour; #e0e0c0 is void")
-    if (numbers := _numbers_of(survey, palette)) is not None:
-        return Recognised(numbers, palette, f"{shown}, by {'colour' if numbers.by == 'colour' else 'number'}")
     if len(palette) == 2 and (two := _two_of(survey, palette)) is not None:
         return two
+    if (numbers := _numbers_of(survey, palette)) is not None:
+        return Recognised(numbers, palette, f"{shown}, by {'colour' if numbers.by == 'colour' else 'number'}")
     plain = [value for value in values if value != TRANSPARENT]
     _, unknown = colours.known(np.array(plain, np.int64)) if plain else (None, np.zeros(0, np.bool_))
     foreign = [value for value, is_foreign in zip(plain, unknown, strict=True) if is_foreign]
@@ -378,14 +378,12 @@ def _with_palette(survey: MaskSurvey, palette: Palette, name: str) -> Recognised
 
 def _numbers_of(survey: MaskSurvey, palette: Palette) -> MaskEncoding | None:
     """Classes by number, where nearly all values are numbers of the palette; or by those of palette files."""
-    greys = {value: grey_of_code(value) for value in survey.total}
-    if all(grey is not None for grey in greys.values()) and not survey.lossy:
-        fitting = [grey for grey in greys.values() if grey is not None and (grey < len(palette) or grey == UNLABELLED)]
-        others = [grey for grey in greys.values() if grey is not None and grey >= len(palette) and grey != UNLABELLED]
-        known = any(0 < grey < len(palette) for grey in fitting)
-        close = not others or (known and max(others) < 2 * len(palette) + 32)
-        if known and close and not (len(palette) == 2 and others):
-            void = (grey_code(UNLABELLED),) if UNLABELLED in fitting else ()
+    if not survey.lossy:
+        fitting = {grey_code(number) for number in (*range(len(palette)), UNLABELLED)}
+        fit = [values for values in survey.files.values() if values is not None and fitting.issuperset(values)]
+        seen = {grey_of_code(value) for values in fit for value in values} - {0, UNLABELLED}
+        if seen and 2 * len(fit) >= len(survey.files):
+            void = (grey_code(UNLABELLED),) if grey_code(UNLABELLED) in survey.total else ()
             return MaskEncoding("number", tuple((grey_code(n),) for n in range(len(palette))), void)
     used = survey.numbers
     if not set(survey.total) <= used.keys() or any(len(numbers) > 1 for numbers in used.values()):
