@@ -41,7 +41,9 @@ class OtherStreams:
         container, _ = self._held.enter_context(opened(film.path))
         self._container, self._film, self._out = container, film, out
         self._start, self._stop = start, stop
-        self._signed = ending in (".mp4", ".m4v", ".mov")  # which keep what is heard before the first picture
+        # These keep the lead-in of sound, which decoders need and players do not play, before the beginning.
+        matroska = "matroska" in container.format.name and ending in (".mkv", ".webm")
+        self._signed = ending in (".mp4", ".m4v", ".mov") or matroska
         self._copied: dict[int, Any] = {}
         self._coded: dict[int, Any] = {}
         for stream in container.streams.audio:
@@ -162,11 +164,12 @@ class OtherStreams:
         if self._late(time):
             return
         rest = time + (packet.duration or 0) * base
-        if packet.stream.type == "subtitle" and time < 0 < rest:
-            packet.duration = round(rest / base)
-            packet.pts, packet.dts, time = shift, shift, Fraction(0)  # what still stands there when the cut begins
         if time < 0 and not (self._signed and not self._start):
-            return
+            if rest <= 0:
+                return
+            # What is still heard or seen when the result begins, begins with it.
+            packet.duration = round(rest / base)
+            packet.pts, packet.dts, time = shift, shift, Fraction(0)
         packet.pts -= shift
         packet.dts = packet.pts if packet.dts is None else packet.dts - shift
         packet.stream = self._copied[packet.stream.index]

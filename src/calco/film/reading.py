@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _LEAD: Final = Fraction(2)  # seconds before a place from which it is decoded: codecs reorder, formats seek roughly
 _FEW_GAPS: Final = 2  # times without frames up to which they are remarkable
 _EVEN: Final = 0.3  # of a frame's time, by which a step may differ and still be one of an even rate
-_MOSTLY: Final = 0.9  # share of even steps from which on the rate is even
+_MOSTLY: Final = 0.8  # share of even steps from which on the rate is even
+_LEAST_STEPS: Final = 4  # even ones, below which nothing is known of the rate
 _USUAL_RATE: Final = Fraction(25)
 _MOST_RATE: Final = 240  # frames a second, above which a rate that nobody counted is that of the time stamps
 _ONE_PLACE: Final = 1  # seconds within which damage is told as one
@@ -90,24 +91,19 @@ class Film:
         self._interlaced = 0  # frames of those that were read last
         with opened(self.path) as (container, stream):
             self.time_base = Fraction(stream.time_base or Fraction(1, 1000))
-            starts = [
-                stream.start_time * stream.time_base
-                for stream in (*container.streams.video, *container.streams.audio)
-                if stream.start_time is not None and stream.time_base is not None
-            ]
-            self.rate = Fraction(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
-            if self.rate > _MOST_RATE and not stream.frames:  # such as the 1000 of a browser's recorder
-                self.rate = _USUAL_RATE
+            self.rate = _rate_of(stream)
             length, self._shared_length = _length_of(container, stream)
             self.duration = length if length is not None and length > 0 else None
             self.metadata, self.tags = dict(container.metadata), _tags_of(stream)
             numbered = container.format.name == "avi"
             hint, aspect = stream.frames, Fraction(stream.sample_aspect_ratio or 1)
             first = next(self._decoded(container, stream), None)
-            self.notes = [] if first is None else remarks_on(self.path, container, first)
-        if first is None:
-            raise CalcoError(f"cannot read {path}: none of its frames can be decoded; replace or remove it")
-        self.start = Fraction(min(starts, default=first.pts * self.time_base if first.pts is not None else 0))
+            if first is None:
+                raise CalcoError(f"cannot read {path}: none of its frames can be decoded; replace or remove it")
+            self.notes = remarks_on(self.path, container, first)
+            self.start = _start_of(container, None if first.pts is None else first.pts * self.time_base)
+            if self.duration is not None and "matroska" in container.format.name and self.start < self.duration:
+                self.duration -= float(self.start)  # it counts from zero, not from where its first packet stands
         # In AVI frames have no times of their own, and FFmpeg takes them for those of decoding, which run late.
         self._late = Fraction(0)
         if numbered and first.pts is not None:
@@ -167,7 +163,7 @@ class Film:
                 if frame.time > begin and waiting is not None:
                     yield replace(waiting, number=count)
                     waiting, count = None, count + 1
-                if frame.time <= begin and count == 0:
+                if frame.time <= begin and count == 0 and begin > 0:
                     waiting = frame
                     continue
                 yield replace(frame, number=count)
@@ -239,7 +235,7 @@ class Film:
     def _look_at_end(self, end: Fraction | None) -> None:
         """Notes when the film ends much before the length that it claims."""
         # Where the rate varies, pauses belong to the video: a recorder of a screen writes a frame when something moves.
-        if len(self._gaps) <= _FEW_GAPS and self._even_steps + len(self._gaps) >= _MOSTLY * self._steps:
+        if len(self._gaps) <= _FEW_GAPS and self._even_steps >= max(_LEAST_STEPS, _MOSTLY * self._steps):
             self._remarks += [f"there are no frames between {begin:.2f} and {end:.2f} s" for begin, end in self._gaps]
         if end is None or self.duration is None:
             return
@@ -296,17 +292,34 @@ def _tags_of(stream: "VideoStream") -> dict[str, str]:
     return {k: v for k, v in stream.metadata.items() if k in ("language", "title") and v != "und"}
 
 
+def _rate_of(stream: "VideoStream") -> Fraction:
+    """Frames a second; the usual ones where what stands there is the unit of time, as of a browser's recorder."""
+    rate = Fraction(stream.average_rate or stream.guessed_rate or _USUAL_RATE)
+    return _USUAL_RATE if rate > _MOST_RATE and not stream.frames else rate
+
+
+def _start_of(container: "InputContainer", first: Fraction | None) -> Fraction:
+    """The beginning that sound and pictures share, given the time of the first frame.
+
+    Where sound has a lead-in, FFmpeg gives the pictures of Matroska its start too: the frame itself knows better.
+    """
+    starts = [] if first is None else [first]
+    starts += [
+        stream.start_time * stream.time_base
+        for stream in container.streams.audio
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return Fraction(min(starts, default=0))
+
+
 def _length_of(container: "InputContainer", stream: "VideoStream") -> tuple[float | None, bool]:
     """The seconds that a video claims to last, and whether all its streams share them."""
-    if stream.duration is not None and stream.time_base is not None:
+    # Matroska keeps no length of single streams; FFmpeg then sometimes gives them that of the file.
+    if stream.duration is not None and stream.time_base is not None and "matroska" not in container.format.name:
         return float(stream.duration * stream.time_base), False
     if container.duration is None:
         return None, True
-    length = container.duration / 1e6
-    if "matroska" in container.format.name:  # which counts from zero, not from where its first packet stands
-        begins = (container.start_time or 0) / 1e6
-        length -= begins if begins < length else 0
-    return length, True
+    return container.duration / 1e6, True
 
 
 def _decoder(stream: "VideoStream") -> "av.VideoCodecContext":
