@@ -68,7 +68,8 @@ def test_sides_and_splits_are_found_in_each_layout(
 @pytest.mark.parametrize(
     "names",
     [("training", "validation", "testing"), ("Train", "Valid", "Test"), ("train2017", "val2017", "test2017"),
-     ("train", "dev", "eval"), ("training_set", "validation_set", "test_set")],
+     ("train", "dev", "eval"), ("set_train_hr", "set_val_hr", "set_test_hr"),
+     ("places_train", "places_val", "places_test"), ("training_set", "validation_set", "test_set")],
 )  # fmt: skip
 def test_photographs_and_side_by_side_files_in_folders_of_splits(
     make: Make, tmp_path: Path, names: tuple[str, ...]

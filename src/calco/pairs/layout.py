@@ -14,7 +14,7 @@ from calco.pairs.frames import is_film
 from calco.pairs.manifest import INDEX, MANIFEST
 from calco.pairs.partners import Side
 from calco.pairs.parts import file_name, role_of, thumbnail_of
-from calco.pairs.places import Place, Plan, key_of, name_of, place_of
+from calco.pairs.places import Place, Plan, key_of, name_of, places_of
 from calco.pairs.sides import joined, two_endings, two_folders, two_words
 from calco.pairs.sources import Item, SourceConfig
 
@@ -66,7 +66,7 @@ def _finished(plan: Plan, listings: Sequence[Listing]) -> Plan:
 
 
 def _folder(root: Path, listing: Listing, wanted: SourceConfig) -> Plan:
-    places = [place_of(path, listing.root) for path in _without_thumbnails(listing)]
+    places = places_of(_without_thumbnails(listing), listing.root)
     if wanted.source in ("auto", "parallel", "masks"):
         for look in (two_folders, two_words, two_endings):
             if plan := look(places, listing, wanted):
@@ -212,7 +212,7 @@ def _named_folders(root: Path, wanted: SourceConfig) -> Plan:
         listing = list_files(folder, images.is_picture)
         if not listing.paths:
             raise CalcoError(nothing_in(folder, listing.left_out))
-        entries = [place_of(path, listing.root).entry() for path in _without_thumbnails(listing)]
+        entries = [place.entry() for place in places_of(_without_thumbnails(listing), listing.root)]
         left_out += [(f"{name}/{inside}", reason) for inside, reason in listing.left_out]
         sides.append(Side(name, entries))
         listings.append(listing)

@@ -3,7 +3,7 @@
 import os
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +48,8 @@ _INSTANCES: Final = frozenset({"instance", "instances", "object", "objects"})
 _SPLIT: Final = "|".join(sorted(SPLIT_NAMES, key=len, reverse=True))
 _SPLIT_FIRST: Final = re.compile(rf"({_SPLIT})[ _.-]*(.+)", re.IGNORECASE)
 _SPLIT_LAST: Final = re.compile(rf"(.+?)[ _.-]*({_SPLIT})[0-9]*", re.IGNORECASE)
+_SPLIT_APART: Final = re.compile(rf"(^|[ _.-])({_SPLIT})([ _.-]|$)", re.IGNORECASE)
+_SPLIT_INSIDE: Final = re.compile(rf"(.+?)[ _.-]+({_SPLIT})[ _.-]+(.+)", re.IGNORECASE)
 _TWO_WORDS_LAST: Final = re.compile(r"(.*[^ _.\-(])[ _.\-(]+([^\W\d_]+[ _-][^\W\d_]+)\)?", re.DOTALL)
 _WORD_LAST: Final = re.compile(r"(.*[^ _.\-(])[ _.\-(]+([^\W\d_]+)\)?", re.DOTALL)
 _CAMEL_LAST: Final = re.compile(r"(.*[a-z0-9])([A-Z][a-z]+|[A-Z]{2,})", re.DOTALL)
@@ -72,24 +74,50 @@ def role_of(name: str) -> str | None:
     return next((role for role, vocabulary in WORDS.items() if vocabulary & set(words)), None)
 
 
-def folder_names(name: str) -> tuple[tuple[str, str | None], ...]:
+def folder_names(name: str, rests: Collection[str] = ()) -> tuple[tuple[str, str | None], ...]:
     """The parts of a folder's name, each with the split that it tells.
+
+    Args:
+        name: Such as trainA, val_masks or places_test.
+        rests: What may stand beside the split though no known word is in it: see `shared_rests`.
 
     >>> folder_names("trainA"), folder_names("test_set"), folder_names("train_station")
     ((('train', 'train'), ('A', None)), (('test_set', 'test'),), (('train_station', None),))
     """
     if split := split_named(name):
         return ((name, split),)
-    for found, first in ((_SPLIT_FIRST.fullmatch(name), 1), (_SPLIT_LAST.fullmatch(name), 2)):
-        if found is None:
-            continue
-        split_name, rest = found[first], found[3 - first]
+    if found := _split_and_rest(name):
+        split_name, rest = found
         words = words_of(rest)
         if words and set(words) <= _FILLERS:
             return ((name, split_named(split_name)),)
-        if rest.lower() in ("a", "b") or set(words) & IMAGE_WORDS or role_of(rest):
+        if rest.lower() in ("a", "b", *rests) or set(words) & IMAGE_WORDS or role_of(rest):
             return ((split_name, split_named(split_name)), (rest, None))
     return ((name, None),)
+
+
+def shared_rests(names: Iterable[str]) -> set[str]:
+    """What stands beside two different splits in the names of folders, in lower case.
+
+    >>> shared_rests(["places_train", "places_val", "train_station", "trainers", "testers"])
+    {'places'}
+    """
+    splits: dict[str, set[str | None]] = {}
+    for name in names:
+        if _SPLIT_APART.search(name) and not split_named(name) and (found := _split_and_rest(name)):
+            splits.setdefault(found[1].lower(), set()).add(split_named(found[0]))
+    return {rest for rest, found in splits.items() if len(found) > 1}
+
+
+def _split_and_rest(name: str) -> tuple[str, str] | None:
+    """The word of a split at the beginning, at the end or within a name, and the rest of the name."""
+    if found := _SPLIT_FIRST.fullmatch(name):
+        return found[1], found[2]
+    if found := _SPLIT_LAST.fullmatch(name):
+        return found[2], found[1]
+    if found := _SPLIT_INSIDE.fullmatch(name):
+        return found[2], f"{found[1]}_{found[3]}"
+    return None
 
 
 def file_name(stem: str) -> tuple[str, str]:

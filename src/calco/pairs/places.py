@@ -2,12 +2,13 @@
 
 import os
 import unicodedata
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from calco.errors import printable
 from calco.pairs.declared import SPLITS, LeftOut
 from calco.pairs.partners import Entry
-from calco.pairs.parts import file_name, folder_names
+from calco.pairs.parts import file_name, folder_names, shared_rests
 from calco.pairs.sources import Item
 
 
@@ -58,10 +59,19 @@ class Place:
         )
 
 
-def place_of(path: str, root: str) -> Place:
-    """A file and what its folders below the root are called."""
-    parts = [part for name in path.removeprefix(root).split("/")[:-1] for part in folder_names(composed(name))]
+def place_of(path: str, root: str, rests: Collection[str] = ()) -> Place:
+    """A file and what its folders below the root are called; `rests` as in `folder_names`."""
+    folders = path.removeprefix(root).split("/")[:-1]
+    parts = [part for name in folders for part in folder_names(composed(name), rests)]
     return Place(path, tuple(name for name, _ in parts), tuple(split for _, split in parts))
+
+
+def places_of(paths: Iterable[str], root: str) -> list[Place]:
+    """Files below a root."""
+    paths = list(paths)
+    names = {name for path in paths for name in path.removeprefix(root).split("/")[:-1]}
+    rests = shared_rests(map(composed, names))
+    return [place_of(path, root, rests) for path in paths]
 
 
 def composed(text: str) -> str:

@@ -45,9 +45,10 @@ def _ask_for_sides(names: set[str], root: str) -> None:
     found = {role for role, _ in roles}
     meant = both if {"input", "target"} <= found else masks if len(masks) > 1 and len(names) > len(masks) else []
     if meant:
+        target = next((name for name in meant if role_of(name) != "input"), meant[0])
         raise CalcoError(
             f"{root} holds several folders that could be the sides of pairs ({', '.join(map(printable, meant))}); "
-            f"say which: --input FOLDER --target FOLDER, such as --target {printable(meant[0])} (or --source "
+            f"say which: --input FOLDER --target FOLDER, such as --target {printable(target)} (or --source "
             "photographs)"
         )
 
