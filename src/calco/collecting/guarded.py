@@ -103,6 +103,8 @@ class Backend(httpcore.AsyncNetworkBackend):
             InsideError: When it is not on the public internet.
             httpcore.ConnectError: When there is no such host, or none of its addresses answers.
         """
+        if not 0 < port < 65536:
+            raise ValueError(f"port must be 0-65535, and is {port}")
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in await _addresses(host, port, timeout):
             self._gate.check(host, port, address)
@@ -123,8 +125,6 @@ async def _addresses(host: str, port: int, timeout: float | None) -> Sequence[st
             found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except TimeoutError as error:
         raise httpcore.ConnectTimeout(f"the name {host} was not found in time") from error
-    except OverflowError as error:
-        raise ValueError(str(error)) from error
     except (OSError, UnicodeError) as error:
         raise httpcore.ConnectError(str(error)) from error
     return list(dict.fromkeys(str(place[0]) for *_, place in found))
