@@ -2,7 +2,8 @@
 
 import pytest
 
-from calco.addresses import redact_address, redact_text
+from calco.addresses import is_cut, redact_address, redact_addresses, redact_record, redact_text
+from calco.errors import CalcoError
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,35 @@ def test_the_address_is_shown_without_secrets(address: str, shown: str) -> None:
 )
 def test_a_text_about_an_address_shows_no_secret(text: str, address: str, shown: str) -> None:
     assert redact_text(text, address) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a camera rtsp://ana:pass@10.0.0.9/s, and more", "a camera rtsp://ana:***@10.0.0.9/s, and more"),
+        ("(https://h/a?X-Amz-Signature=abc)", "(https://h/a?X-Amz-Signature=***"),
+        ("https://hook.example/T1#secret", "https://hook.example/T1#***"),
+        ("s3://KEY:SECRET@bucket/a s3://KEY:OTHER@bucket/b", "s3://KEY:***@bucket/a s3://KEY:***@bucket/b"),
+        ("a token hf_abcdefghijklmnopqrst here", "a token hf_*** here"),
+        ("the form is mysql://USER:PASSWORD@HOST/DB", "the form is mysql://USER:PASSWORD@HOST/DB"),
+        ("no address: a@b, 3 // 4, C:/x", "no address: a@b, 3 // 4, C:/x"),
+    ],
+)
+def test_texts_show_no_secret_of_any_address_in_them(text: str, shown: str) -> None:
+    assert redact_addresses(text) == shown
+    assert redact_addresses(shown) == shown
+    assert str(CalcoError(text)) == shown
+
+
+def test_plain_data_shows_no_secret_at_any_depth() -> None:
+    record = {"a": ["rtsp://u:p@h/x", 3, None, {"rtsp://u:p@h/y": "two lines\nhttp://u:p@h/z"}], "b": "u:p@h"}
+    assert redact_record(record) == {
+        "a": ["rtsp://u:***@h/x", 3, None, {"rtsp://u:***@h/y": "two lines\nhttp://u:***@h/z"}], "b": "u:p@h"
+    }  # fmt: skip
+
+
+def test_an_address_that_was_cut_is_known() -> None:
+    assert is_cut("http://u:***@h/x")
+    assert is_cut("http://h/x?token=***")
+    assert not is_cut("http://u:p@h/x")
+    assert not is_cut("folder/***")

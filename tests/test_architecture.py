@@ -14,8 +14,8 @@ SOURCE = ROOT / "src" / "calco"
 
 # The order of ARCHITECTURE.md. `top` is calco/__init__.py and calco/__main__.py.
 LAYERS = (
-    "errors",
     "addresses",
+    "errors",
     "files",
     "console",
     "locks",

@@ -2,10 +2,14 @@
 
 import ipaddress
 import re
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote
 
 HIDDEN: Final = "***"
+_ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://\S+")
+_WHOLE: Final = re.compile(r"(?:hub:)?[a-zA-Z][a-zA-Z0-9+.-]{0,30}://\S+\Z")
+_EXAMPLE: Final = ":PASSWORD@"
+_HUB_TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _WEB: Final = ("http", "https")
 # Of a query, what holds no secret; everything else is hidden, as each service has its own name for a key.
@@ -47,6 +51,37 @@ def redact_text(text: str, address: str) -> str:
         edges = (r"(?<!\w)", r"(?!\w)") if len(form) < 4 else ("", "")
         text = re.sub(f"{edges[0]}{re.escape(form)}{edges[1]}", HIDDEN, text)
     return text
+
+
+def redact_addresses(text: str) -> str:
+    """Return a text without the passwords and tokens of the addresses in it, and without tokens of the hub.
+
+    A password PASSWORD is that of an example, and stays.
+
+    >>> redact_addresses("cannot read rtsp://ana:se@cret@10.0.0.9/stream?token=x: no answer")
+    'cannot read rtsp://ana:***@10.0.0.9/stream?token=*** no answer'
+    >>> redact_addresses("the form is mysql://USER:PASSWORD@HOST/DATABASE, see https://example.org/a")
+    'the form is mysql://USER:PASSWORD@HOST/DATABASE, see https://example.org/a'
+    """
+    if "://" in text:
+        text = _ADDRESS.sub(lambda found: found[0] if _EXAMPLE in found[0] else redact_address(found[0]), text)
+    return _HUB_TOKEN.sub(f"hf_{HIDDEN}", text) if "hf_" in text else text
+
+
+def redact_record(record: Any) -> Any:
+    """Return plain data whose texts hold no password or token of an address, for files that are passed on."""
+    if isinstance(record, str):
+        return redact_address(record) if _WHOLE.match(record) and "\n" not in record else redact_addresses(record)
+    if isinstance(record, dict):
+        return {redact_record(name): redact_record(value) for name, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [redact_record(value) for value in record]
+    return record
+
+
+def is_cut(address: str) -> bool:
+    """Return whether an address was written down without its password or token."""
+    return bool(_WHOLE.match(address)) and HIDDEN in address
 
 
 def is_public(address: str) -> bool:

@@ -1,8 +1,8 @@
 """What Calco writes to the terminal: remarks, tables, progress bars.
 
 Text from outside (file names, class names, answers of servers) reaches the terminal through this module alone, which
-takes no markup from it and shows control characters as escapes. No other module makes a console, a table or styled text
-of Rich.
+takes no markup from it, shows control characters as escapes, and hides passwords and tokens of addresses. No other
+module makes a console, a table or styled text of Rich.
 """
 
 import contextlib
@@ -18,6 +18,7 @@ from rich.table import Column
 from rich.table import Table as _RichTable
 from rich.text import Text
 
+from calco.addresses import redact_addresses
 from calco.errors import printable
 
 
@@ -100,7 +101,7 @@ def cell(*lines: str, style: str = "") -> Text:
         lines: Lines, one below the other.
         style: Of Rich, such as "bold" or "dim".
     """
-    return Text("\n".join(map(printable, lines)), style)
+    return Text("\n".join(redact_addresses(printable(line)) for line in lines), style)
 
 
 class Table(_RichTable):
@@ -153,7 +154,7 @@ def bar(doing: str, total: int | None = None, *, unit: str = "") -> Iterator[Adv
     columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn(24)]
     columns += [MofNCompleteColumn(), *([_Rate(unit)] if unit else []), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(printable(doing), total=total)
+        task = progress.add_task(redact_addresses(printable(doing)), total=total)
 
         def update(done: float, of: int | None = None) -> None:
             progress.update(task, completed=done, total=of)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
+from calco.addresses import redact_addresses
+
 _LONGEST: Final = 80  # characters of a value in a message
 
 # What a terminal obeys instead of showing it, or what makes text look like other text: control characters (C0, DEL,
@@ -34,11 +36,12 @@ class CalcoError(Exception):
     r"""Something the user gave cannot be used.
 
     The message is one line with the value, the rule and the remedy. The command line prints it without a traceback and
-    exits with code 2. Bytes of a file name that are not UTF-8 stand in it as `\xe9`, control characters as `\x1b`.
+    exits with code 2. Passwords and tokens of addresses are not in it. Bytes of a file
+    name that are not UTF-8 stand in it as `\xe9`, control characters as `\x1b`.
     """
 
     def __init__(self, message: str) -> None:
-        text = printable(message)
+        text = redact_addresses(printable(message))
         if len(text) > _LONGEST_MESSAGE:  # a value of a page or more: its beginning and the remedy are enough
             text = f"{text[: _LONGEST_MESSAGE // 2]} … {text[-_LONGEST_MESSAGE // 4 :]}"
         super().__init__(text)

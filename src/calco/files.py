@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from calco.addresses import redact_record
 from calco.errors import CalcoError, DiskError, WriteError, printable
 
 _REMEDIES = {
@@ -193,8 +194,8 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Writes JSON with two spaces of indentation, whole or not at all."""
-    atomic_write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """Writes JSON with two spaces of indentation, whole or not at all; no password or token of an address is in it."""
+    atomic_write(path, json.dumps(redact_record(content), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

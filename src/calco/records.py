@@ -8,6 +8,7 @@ from typing import Any, Final, TypeVar, get_type_hints
 import msgspec
 import yaml
 
+from calco.addresses import redact_record
 from calco.errors import CalcoError, shortened
 from calco.files import atomic_write, explain
 
@@ -62,8 +63,8 @@ def _unknown(kind: Any, record: Any, path: str = "") -> str | None:
 
 
 def write_yaml(path: str | Path, record: dict[str, Any], comment: str) -> None:
-    """Writes plain data as YAML under a line of comment."""
-    atomic_write(path, f"# {comment}\n" + yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+    """Writes plain data as YAML under a line of comment; no password or token of an address is in it."""
+    atomic_write(path, f"# {comment}\n" + yaml.safe_dump(redact_record(record), sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -3,9 +3,11 @@
 import contextlib
 import sys
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, NoReturn, TypeAlias
 
 from calco import __version__
+from calco.addresses import redact_addresses
 from calco.cli.words import parse
 from calco.errors import CalcoError, is_out_of_memory, out_of_memory, printable
 
@@ -340,6 +342,7 @@ def main(args: list[str] | None = None) -> None:
     from calco.console import abandon_stdout, prepare_streams
 
     prepare_streams()
+    sys.excepthook = _report
     try:
         _run(sys.argv[1:] if args is None else args)
         sys.stdout.flush()  # an error of writing is met here, not at the interpreter's end
@@ -372,6 +375,16 @@ def _run(words: list[str]) -> None:
     if words[0] not in VERBS:
         _fail(f"there is no verb {printable(words[0])}; choose one of {', '.join(VERBS)}")
     VERBS[words[0]](words[1:])
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Prints the traceback of a fault of ours without passwords and tokens of addresses."""
+    import traceback
+
+    text = "".join(traceback.format_exception(kind, error, trace))
+    with contextlib.suppress(OSError):
+        for line in redact_addresses(text).splitlines():
+            print(printable(line), file=sys.stderr)
 
 
 def _fail(reason: str, *, code: int = 2) -> NoReturn:

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image as Pillow
 
 from calco import __version__, images
+from calco.addresses import redact_record
 from calco.files import atomic_write, make_folder
 from calco.images import Image
 
@@ -83,7 +84,7 @@ def picture(image: Image, alt: str, css: str = "") -> str:
 def definitions(entries: Mapping[str, str | Sequence[str]], css: str = "about") -> str:
     """Names and what they hold; a list of names becomes a fold-out."""
     rows = []
-    for name, content in entries.items():
+    for name, content in redact_record(dict(entries)).items():
         if isinstance(content, str):
             text = escape(content)
         else:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
 
 import msgspec
 
+from calco.addresses import redact_record
 from calco.errors import CalcoError
 from calco.pairs import remote
 from calco.pairs.recipes import RecipeConfig, check_recorded
@@ -117,8 +118,8 @@ def digest_of(format: str, options: dict[str, Any], parts: tuple[Part, ...]) -> 
 
 
 def as_json(content: Any, *, indent: int | None = None) -> str:
-    """Plain data as JSON in ASCII: names that are no UTF-8 survive it."""
-    return json.dumps(msgspec.to_builtins(content), indent=indent) + "\n"
+    """Plain data as JSON in ASCII: names that are no UTF-8 survive it, passwords and tokens of addresses do not."""
+    return json.dumps(redact_record(msgspec.to_builtins(content)), indent=indent) + "\n"
 
 
 def load_manifest(folder: str) -> Manifest | None:

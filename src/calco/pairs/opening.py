@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from calco import images
+from calco.addresses import is_cut
 from calco.errors import CalcoError
 from calco.pairs import annotated, distant, film, hub, openmoji, shards
 from calco.pairs.curation import curated
@@ -34,6 +35,11 @@ def open_source(pictures: str | Path, config: SourceConfig | None = None) -> Sou
     """
     config = config or SourceConfig()
     name = os.fspath(pictures)
+    if is_cut(name):
+        raise CalcoError(
+            f"the address {name} was written down without its password or token; give the whole address "
+            "again, in place of the images (with --resume too: calco train ADDRESS --resume RUN)"
+        )
     if config.source in ("auto", "photographs") and distant.looks_distant(name):
         return curated(distant.open_distant(name, config), config)
     kind = _recognised(name, config) if config.source == "auto" else config.source

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
 
+from calco.addresses import redact_address, redact_text
 from calco.errors import CalcoError
 from calco.files import explain, parse_json, replacing
 from calco.locks import locked_folder
@@ -79,7 +80,9 @@ def read(place: str, start: int = 0, length: int | None = None) -> bytes:
         end = None if length is None else start + length
         data = _asked(place, lambda files, path: cast(bytes, files.cat_file(path, start=start or None, end=end)))
         if length is not None and len(data) > length:
-            raise CalcoError(f"{place}: the server sends whole files where a part is asked for; download them first")
+            raise CalcoError(
+                f"{redact_address(place)}: the server sends whole files where a part is asked for; download them first"
+            )
     else:
         try:
             with Path(place).open("rb", buffering=0) as file:
@@ -88,7 +91,9 @@ def read(place: str, start: int = 0, length: int | None = None) -> bytes:
         except OSError as error:
             raise explain(error, place, "read") from error
     if length is not None and len(data) < length:
-        raise CalcoError(f"{place} ends at byte {start + len(data)}, before what should stand there; copy it anew")
+        raise CalcoError(
+            f"{redact_address(place)} ends at byte {start + len(data)}, before what should stand there; copy it anew"
+        )
     return data
 
 
@@ -214,6 +219,7 @@ def _asked(place: str, ask: Callable[[Any, str], T], doing: str = "read") -> T:
     """Asks what fsspec brings for a place; a connection that fails is tried again, a refusal is not."""
     import fsspec
 
+    shown = redact_address(place)
     for attempt in range(_TRIES):
         if attempt:
             time.sleep(_PAUSE * 2 ** (attempt - 1))
@@ -222,22 +228,22 @@ def _asked(place: str, ask: Callable[[Any, str], T], doing: str = "read") -> T:
             return ask(files, path)
         except ImportError as error:
             scheme = place.partition("://")[0]
-            raise CalcoError(f"{place}: {scheme} needs another library; pip install 'fsspec[{scheme}]'") from error
+            raise CalcoError(f"{shown}: {scheme} needs another library; pip install 'fsspec[{scheme}]'") from error
         except FileNotFoundError as error:
-            raise CalcoError(f"{place} is not there; check the address") from error
+            raise CalcoError(f"{shown} is not there; check the address") from error
         except ValueError as error:
-            raise CalcoError(f"{place}: {' '.join(str(error).split())}; check the address") from error
+            raise CalcoError(f"{shown}: {_told(error, place)}; check the address") from error
         except PermissionError as error:
-            raise CalcoError(f"cannot {doing} {place}: {_told(error)}; {_rights(place)}") from error
+            raise CalcoError(f"cannot {doing} {shown}: {_told(error, place)}; {_rights(place)}") from error
         except Exception as error:
             if "credential" in f"{type(error).__name__} {error}".lower():
-                raise CalcoError(f"cannot {doing} {place}: {_told(error)}; {_rights(place)}") from error
-            reason = _told(error)
-    raise CalcoError(f"cannot {doing} {place}: {reason}, {_TRIES} times; check the address and the connection")
+                raise CalcoError(f"cannot {doing} {shown}: {_told(error, place)}; {_rights(place)}") from error
+            reason = _told(error, place)
+    raise CalcoError(f"cannot {doing} {shown}: {reason}, {_TRIES} times; check the address and the connection")
 
 
-def _told(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _told(error: Exception, place: str) -> str:
+    return redact_text(" ".join(str(error).split()), place) or type(error).__name__
 
 
 def _rights(place: str) -> str:
