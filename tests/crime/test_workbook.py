@@ -256,7 +256,7 @@ LONG = f'<sheetData><row><c t="str"><v>{"x" * 1_100_000}</v></c></row></sheetDat
         ('<sheetData><row r="-1"><c><v>1</v></c></row></sheetData>', "has a row -1; Excel has"),
         ('<sheetData><row r="1"><c r="ZZZ1"><v>1</v></c></row></sheetData>', "has a column 18,278; Excel has"),
         ('<sheetData><row r="1"><c r="AAAAAAAA1"><v>1</v></c></row></sheetData>', "has a cell 'AAAAAAAA1'; Excel"),
-        ("<sheetData>" + "<row/>" * 1_048_577 + "</sheetData>", "has a row 1,048,577; Excel has"),
+        ('<sheetData><row r="1048576"/><row/></sheetData>', "has a row 1,048,577; Excel has"),
         ("<a>" * 200 + "</a>" * 200, "or to deeper XML"),
         (ENTITIES, "declares a document type"),
         ('<!DOCTYPE w SYSTEM "file:///etc/passwd"><worksheet/>', "declares a document type"),
@@ -282,6 +282,14 @@ def test_what_unpacks_without_end_is_refused_before_it_is_held(tmp_path: Path, m
         assert path.stat().st_size < 200_000
         with pytest.raises(CalcoError, match="unpacks to more than 4 MiB"):
             read_workbook(path)
+
+
+def test_little_that_unpacks_to_much_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook._Cells, "start", lambda *_: pytest.fail("it was unpacked"))
+    path = raw(tmp_path / "a.xlsx", "<sheetData>" + '<row r="1"/>' * 1_500_000 + "</sheetData>")
+    assert path.stat().st_size < 100_000
+    with pytest.raises(CalcoError, match="unpacks to more than"):
+        read_workbook(path)
 
 
 def test_cells_and_merged_cells_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,9 +22,10 @@ from calco.files import explain
 
 MOST_ROWS: Final = 1_048_576
 MOST_COLUMNS: Final = 16_384
-MOST_CELLS: Final = 20_000_000  # of all sheets, with those that are merged
+MOST_CELLS: Final = 10_000_000  # of all sheets, with those that are merged
 MOST_UNPACKED: Final = 512 << 20  # bytes of XML
-MOST_ELEMENTS: Final = 50_000_000  # of XML
+MOST_ELEMENTS: Final = 20_000_000  # of XML
+MOST_RATIO: Final = 100  # of unpacked to packed bytes, above 8 MiB; tables have 5 to 30
 DEEPEST: Final = 100  # elements within elements
 LONGEST: Final = 1 << 20  # characters of a cell; Excel allows 32,767
 _BLOCK: Final = 1 << 16
@@ -144,7 +145,7 @@ class _Book:
         parser.CharacterDataHandler = reader.text
         parser.StartDoctypeDeclHandler = _no_entities
         entry = self.archive.getinfo(part)
-        if entry.file_size > self.left:
+        if entry.file_size > self.left or entry.file_size > (8 << 20) + MOST_RATIO * entry.compress_size:
             raise _too_large()
         with self.archive.open(entry) as file:
             while block := file.read(_BLOCK):
