@@ -16,7 +16,6 @@ from calco.detection.scoring.config import EvaluateConfig
 from calco.detection.scoring.evaluate import evaluate
 from calco.detection.scoring.words import sentences
 from calco.errors import CalcoError
-from calco.pairs.annotated import image_digest
 from calco.pairs.opening import open_source
 from calco.pairs.splits import SplitConfig, split_items
 from detection.bright import draw
@@ -29,7 +28,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = open_source(draw(folder / "set"))
     info = DetectorInfo(architecture="lite", classes=("red", "blue"), size=64, threshold=0.02)
     parts = split_items(source.items, info.split)
-    trained = [image_digest(source, item) for item in parts["train"]]
+    trained = [digest for item in parts["train"] for digest in source.digests(item)]
     told = {"pictures": str(folder / "set"), "trained_on": trained, "splits": {"train": len(trained)}}
     save_detector(folder / "model", replace(info, provenance=told), build_network("lite", {}, 2))
     rows = [{"step": step, "train": {"loss": 1 / step}, "validation": {"map50": step / 10}} for step in (1, 2, 3)]
@@ -129,7 +128,7 @@ def test_what_cannot_be_scored_is_said(run: Path, tmp_path: Path) -> None:
 def test_a_detector_that_was_trained_on_everything(run: Path, tmp_path: Path) -> None:
     source = open_source(run / "set")
     info = load_detector_info(run)
-    told = {**info.provenance, "trained_on": [image_digest(source, item) for item in source.items]}
+    told = {**info.provenance, "trained_on": [digest for item in source.items for digest in source.digests(item)]}
     save_detector(tmp_path / "model", replace(info, provenance=told), build_network("lite", {}, 2))
     with pytest.raises(CalcoError, match="was trained on all 24 pictures.*--part all"):
         evaluate(config(tmp_path, pictures=str(run / "set")))

@@ -19,7 +19,7 @@ from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserCon
 from calco.detection.learning.feed import BoxedPictures, load_batch
 from calco.detection.learning.run import DetectionRun
 from calco.detection.learning.setup import open_boxes
-from calco.detection.learning.train import load_detect_config, report_changes, train_detector
+from calco.detection.learning.train import load_detect_config, train_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, load_detector_info, save_detector
 from calco.detection.network import Things
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
@@ -27,8 +27,9 @@ from calco.errors import CalcoError, OutOfMemoryError
 from calco.networks.efficientnet_lite import weight_file
 from calco.pairs.boxes_play import BoxAugmentConfig, no_play
 from calco.pairs.splits import SplitConfig
-from calco.runs.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, load_position
+from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.runs.config import ComputeConfig, LimitConfig
+from calco.runs.contents import Contents, changes, contents_of, load_contents
 from calco.runs.course import Interrupted
 from calco.runs.feed import batches
 from detection.shapes import CLASSES, draw_shapes
@@ -347,24 +348,26 @@ def test_a_class_without_a_training_box_and_a_validation_without_any_are_reporte
     assert "no validation picture has a box that counts" in said
 
 
-def test_a_resumed_run_reports_other_contents(
-    pictures: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_resumed_run_reports_other_images_and_other_annotations(pictures: Path, run: Path, tmp_path: Path) -> None:
+    first = json.loads((pictures / "annotations.json").read_text())["images"][0]["file_name"].removesuffix(".png")
+
     def moved(content: dict[str, Any]) -> None:
         content["annotations"][0]["bbox"][0] += 1
 
-    before = load_position(latest_checkpoint(run / "checkpoints"))["contents"]
-    same, _ = open_boxes(tiny(pictures, tmp_path))
-    report_changes(before, same)
-    assert capsys.readouterr().err == ""
-    other, _ = open_boxes(tiny(edited(pictures, tmp_path / "moved", moved), tmp_path))
-    report_changes(before, other)
-    said = capsys.readouterr().err
-    assert "the annotations are not those that the run began with" in said and "images" not in said
-    images.write(tmp_path / "moved" / "shape003.png", np.full((96, 96, 3), 30, np.uint8))
-    other, _ = open_boxes(tiny(tmp_path / "moved", tmp_path))
-    report_changes(before, other)
-    assert "the images and the annotations are not those" in capsys.readouterr().err
+    def contents(folder: Path) -> Contents:
+        data, _ = open_boxes(tiny(folder, tmp_path))
+        return contents_of(data.source, data.splits)
+
+    before = load_contents(run)
+    assert before is not None and first in {**before.splits["train"], **before.splits["val"]}
+    assert changes(before, contents(pictures)) == ""
+    other = edited(pictures, tmp_path / "moved", moved)
+    assert f"1 {'training' if first in before.splits['train'] else 'validation'} images are annotated anew" in changes(
+        before, contents(other)
+    )
+    name = sorted(before.splits["train"])[5]
+    images.write(other / f"{name}.png", np.full((96, 96, 3), 30, np.uint8))
+    assert f"1 training images are replaced, such as {name}" in changes(before, contents(other))
 
 
 def test_a_damaged_picture_is_left_out(pictures: Path, tmp_path: Path) -> None:

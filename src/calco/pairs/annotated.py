@@ -115,26 +115,12 @@ def record_of(source: Source, item: Item) -> Record:
     return record
 
 
-def image_digest(source: Source, item: Item) -> str:
-    """Return sixteen hex digits of an image's content, whatever its annotations say."""
-    return content_digest(item.paths[0]) if source.kind == "annotations" else source.digest(item)
-
-
-def annotation_digest(source: Source, item: Item) -> str:
-    """Return sixteen hex digits of what is said about an image; nothing where its annotations are not in memory."""
-    return _of_record(record_of(source, item)) if source.kind == "annotations" else ""
-
-
 def _digest(source: Source, item: Item) -> str:
     """Return a digest of the image and of what is said about it."""
-    both = content_digest(item.paths[0]) + annotation_digest(source, item)
-    return sha256(both.encode()).hexdigest()[:16]
-
-
-def _of_record(record: Record) -> str:
-    things = record.detections
-    total = sha256(repr(None if things.ignored is None else things.ignored.tolist()).encode())
+    things = record_of(source, item).detections
+    total = sha256(content_digest(item.paths[0]).encode())
     total.update(repr((things.classes, things.boxes.tolist())).encode())
+    total.update(repr(None if things.ignored is None else things.ignored.tolist()).encode())
     for outline in things.outlines:
         if outline is not None:
             total.update(repr([ring.tolist() for ring in outline.polygons]).encode())

@@ -63,8 +63,16 @@ def changes(before: Contents, now: Contents) -> str:
     for split, words in (("train", "training"), ("val", "validation")):
         old, new = before.splits.get(split, {}), now.splits[split]
         same_kind = before.by_digest == now.by_digest
-        replaced = sorted(key for key in old.keys() & new.keys() if same_kind and old[key] != new[key])
-        found = (("replaced", replaced), ("new", sorted(new.keys() - old)), ("gone", sorted(old.keys() - new.keys())))
+        differ = sorted(key for key in old.keys() & new.keys() if same_kind and old[key] != new[key])
+        # The first mark is that of the image and of what is said about it, the others are those of its files.
+        said = [key for key in differ if now.by_digest and len(new[key]) > 1 and old[key][1:] == new[key][1:]]
+        replaced = [key for key in differ if key not in said]
+        found = (
+            ("replaced", replaced),
+            ("annotated anew", said),
+            ("new", sorted(new.keys() - old)),
+            ("gone", sorted(old.keys() - new.keys())),
+        )
         parts += [f"{len(keys)} {words} images are {what}, such as {keys[0]}" for what, keys in found if keys]
     return "; ".join(parts)
 

@@ -61,7 +61,7 @@ class DetectionRun(Course[DetectionBatch]):
         built: dict[str, Any] = {"architecture": self.chosen.architecture, "settings": self.chosen.settings}
         frozen = getattr(self.learning.network, "frozen", 0)
         built |= {"origin": self.chosen.origin, "frozen": frozen}
-        return super().meta() | {"calm": self.calm, "built": built, "contents": self.data.contents}
+        return super().meta() | {"calm": self.calm, "built": built}
 
     def state(self) -> dict[str, Tensor]:
         """Network, optimisers and chance."""

@@ -1,10 +1,6 @@
 """From a configuration to the pictures it speaks of, and to a summary."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from hashlib import sha256
-from typing import Any, Final
 
 import numpy as np
 
@@ -12,15 +8,12 @@ from calco.console import warn
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.feed import BoxedPictures
 from calco.errors import CalcoError
-from calco.pairs.annotated import annotation_digest, image_digest, record_of
+from calco.pairs.annotated import record_of
 from calco.pairs.boxes_play import no_play
-from calco.pairs.curation import MAX_COMPARED
 from calco.pairs.opening import open_source
 from calco.pairs.sources import Item, Source
 from calco.pairs.splits import split_items
 from calco.runs.data import RunData, whole_path, whole_paths
-
-_MOST_READ: Final = MAX_COMPARED  # images whose content is read for a digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,27 +25,6 @@ class DetectionData(RunData[BoxedPictures]):
     """
 
     classes: tuple[str, ...]
-
-    @cached_property
-    def contents(self) -> dict[str, str]:
-        """Digests of all images, and of all that is said about them: what a run that is resumed should find again."""
-        items = [item for split in ("train", "val") for item in self.splits[split]]
-        read = items if len(items) <= _MOST_READ else []
-        return {
-            "images": _together(image_digest(self.source, item) for item in read),
-            "annotations": _together(annotation_digest(self.source, item) for item in items),
-        }
-
-    def provenance(self) -> dict[str, Any]:
-        """Return where the training images came from, with the digest of each image, whatever its annotations say."""
-        said = super().provenance()
-        if "trained_on" in said:
-            said["trained_on"] = sorted(image_digest(self.source, item) for item in self.splits["train"])
-        return said
-
-
-def _together(digests: Iterable[str]) -> str:
-    return sha256("\n".join(digests).encode()).hexdigest()[:16]
 
 
 def open_boxes(config: DetectTrainConfig) -> tuple[DetectionData, DetectTrainConfig]:

@@ -2,7 +2,7 @@
 
 import functools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from calco.checking.quick import report_findings
-from calco.console import say, warn
+from calco.console import say
 from calco.detection.architectures import build_network
 from calco.detection.choosing import Chosen, choose, parameters
 from calco.detection.learning.config import DetectTrainConfig
@@ -79,10 +79,7 @@ def _train(config: DetectTrainConfig, team: Team, held: ExitStack, *, resume: bo
     team.by_the_first(lambda: foresee_disk(folder, run.state(), config.keep.checkpoints))
     if resume:
         take_up(run)
-        position = load_position(latest_checkpoint(folder / "checkpoints"))
-        run.calm = bool(position.get("calm", False))
-        if team.first:
-            report_changes(position.get("contents", {}), data)
+        run.calm = bool(load_position(latest_checkpoint(folder / "checkpoints")).get("calm", False))
     record = {"kind": "detector", "format": FORMAT, **to_record(config)}
     comment = "calco detect train --config THIS repeats the run"
     team.by_the_first(lambda: write_yaml(folder / "config.yaml", record, comment))
@@ -115,16 +112,6 @@ def _as_before(config: DetectTrainConfig, classes: Sequence[str]) -> Chosen:
     if isinstance(network, LiteDetector):
         network.freeze(int(built.get("frozen", 0)))
     return Chosen(network, built["architecture"], built["settings"], built["origin"])
-
-
-def report_changes(before: Mapping[str, str], data: DetectionData) -> None:
-    """Warn of images and annotations that have another content than when the run was interrupted."""
-    changed = [name for name, digest in data.contents.items() if before.get(name, digest) != digest]
-    if changed:
-        warn(
-            f"the {' and the '.join(changed)} are not those that the run began with: their content has changed; it "
-            "goes on with what is there now, and its scores before and after do not compare"
-        )
 
 
 def load_detect_config(path: str | Path) -> DetectTrainConfig:

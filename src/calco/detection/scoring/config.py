@@ -24,7 +24,8 @@ class EvaluateConfig:
 
     part: Part = "auto"
     """Which of them: unseen leaves out what the detector was trained on (by its contents), val, test and train are the
-    parts of the training's own division, all takes everything; auto is unseen, or test where no pictures are named."""
+    parts of the training's own division (val and test without what it was trained on), all takes everything; auto is
+    unseen, or test where no pictures are named."""
 
     out: str = ""
     """The folder of report.html and scores.json; without it `report` in the run, or beside the model."""

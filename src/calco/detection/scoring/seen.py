@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from calco.checking.likeness import find_certain
 from calco.checking.survey import Wanted, look
 from calco.errors import CalcoError
-from calco.pairs.annotated import image_digest
 from calco.pairs.opening import open_source
 from calco.pairs.sources import Item, Source
 from calco.pairs.splits import split_items
@@ -50,7 +49,7 @@ def find_seen(source: Source, info: "DetectorInfo", training: Sequence[Item], *,
         if at_home:  # the division tells what contents do not
             return Seen(keys={item.key for item in training}, known=True)
         return Seen(notes=("The detector does not tell its pictures of training: some may be among these",))
-    keys = {item.key for item in source.items if image_digest(source, item) in digests}
+    keys = {item.key for item in source.items if not digests.isdisjoint(source.digests(item))}
     if at_home:
         return Seen(keys=keys, known=True)
     others = [item for item in source.items if item.key not in keys]
