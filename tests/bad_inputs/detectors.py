@@ -29,6 +29,9 @@ zones:
 rules:
   - {name: waits, class: %s, zone: door, seconds: 2}
 """
+BOMB = "rules:\n  - name: a\n    class:\n      - &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"      - &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 8)
+)
 WATCH = "detect watch film.mkv --model detector --rules rules.yaml --out watched"
 
 
@@ -37,6 +40,10 @@ CASES = (
         command=WATCH, says=("dragon", "person")),
     Bad("a zone that crosses itself", watched(RULES % (0.9, 0.1, "person")), code=2, command=WATCH,
         says=("door", "cross")),
+    Bad("rules whose aliases unfold to millions of values", watched(BOMB), code=2, command=WATCH,
+        says=("unfolds to more than 1,000,000 values",)),
+    Bad("a watch whose folder has a video's name", watched(RULES % (0.1, 0.9, "person")), code=2,
+        command=WATCH.replace("--out watched", "--out watched.mp4"), says=("watched.mp4 is the name of one video",)),
     Bad("a translator where a detector belongs", watched(RULES % (0.1, 0.9, "person")), code=2,
         command=WATCH.replace("--model detector", "--model model"), says=("detect",)),
     Bad("a detector of an unknown name", labels(GOOD[".xml"]), code=2,

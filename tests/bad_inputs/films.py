@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image as Pillow
 
 from bad_inputs.making import Bad, mount_small
+from film.containers import with_matrix
 from film.films import film, model, packet_places, picture, silent_film
 
+HLG = {"colorspace": 9, "color_range": 1, "color_primaries": 9, "color_trc": 18}
 FILM = "translate model {} --out out.mp4"
 
 
@@ -46,6 +49,17 @@ def grown(path: Path) -> None:
     path.write_bytes(path.read_bytes() + other.read_bytes())
 
 
+def slanted(path: Path) -> None:
+    angle = np.radians(98)
+    with_matrix(path, path, (np.cos(angle), np.sin(angle), -np.sin(angle), np.cos(angle)))
+
+
+def animated(folder: Path) -> None:
+    model(folder / "model")
+    shown = [Pillow.fromarray(picture(number)) for number in range(3)]
+    shown[0].save(folder / "set" / "moving.gif", save_all=True, append_images=shown[1:], duration=100)
+
+
 def silent(folder: Path) -> None:
     model(folder / "model")
     silent_film(folder / "film.mp4")
@@ -78,6 +92,20 @@ CASES = (
         says=("no encoder for h266",)),
     Bad("a film that its result would replace", a_film("film.mp4"), command="translate model film.mp4 --out film.mp4",
         code=2, says=("would replace",)),
+    Bad("an interlaced video", a_film("film.mkv", options={"x264-params": "tff=1"}), command=FILM.format("film.mkv"),
+        code=0, says=("interlaced", "bwdif")),
+    Bad("a video in HDR", a_film("film.mkv", pixels="yuv420p10le", tags=HLG), command=FILM.format("film.mkv"), code=0,
+        says=("HDR (HLG)", "tone-mapped")),
+    Bad("a video that asks for an odd angle", a_film("film.mp4", slanted), command=FILM.format("film.mp4"), code=0,
+        says=("98.0 degrees",)),
+    Bad("a folder of images whose result has a video's name", a_film("film.mp4"),
+        command="translate model set --out all.mp4", code=2, says=("all.mp4 is the name of one video",)),
+    Bad("a video whose result has an image's name", a_film("film.mp4"), command="translate model film.mp4 --out a.png",
+        code=2, says=("a.png is the name of one image",)),
+    Bad("a result of a kind of video that is not written", a_film("film.mp4"),
+        command="translate model film.mp4 --out a.mxf", code=2, says=("read and not written",)),
+    Bad("an animation among the images", animated, command="translate model set --out out", code=0,
+        says=("moving.gif holds several frames", "only the first")),
     Bad("a disk that fills while a film is written", film_on_a_small_disk, code=2,
         command="translate model film.mp4 --out pairs/out.mp4 --quality 2", says=("No space left", "is kept")),
 )  # fmt: skip
