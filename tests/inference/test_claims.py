@@ -74,3 +74,26 @@ def test_a_claim_out_of_range_is_one_line(
     assert len(str(caught.value)) < 2100
     if "palette" not in field:
         assert "cpu" not in devices, "nothing was allocated for it"
+
+
+@pytest.mark.parametrize("place", ["http://evil.example/shards", "s3://bucket/shards", "hub:owner/name"])
+def test_an_export_fetches_nothing_that_a_model_names(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from calco.detection.export import examples as of_detector
+    from calco.detection.lite import LiteDetector
+    from calco.detection.model import Detector, DetectorInfo
+    from calco.export.examples import examples
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise AssertionError("something was looked up")
+
+    monkeypatch.setattr("socket.getaddrinfo", refuse)
+    known = {"pictures": place}
+    info = ModelInfo(
+        generator=GeneratorConfig(), recipe=RecipeConfig(recipe="aligned"), jitter=JitterConfig(), in_channels=3,
+        out_channels=3, provenance=known,
+    )  # fmt: skip
+    with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name pictures to try it on"):
+        examples(info, None)
+    about = DetectorInfo(architecture="lite", classes=("dog",), size=64, provenance=known)
+    with pytest.raises(CalcoError, match="nothing is fetched because a model names it"):
+        of_detector(Detector(about, LiteDetector(1, width=16, depth=0)), None)

@@ -20,7 +20,7 @@ from calco.files import explain, make_folder, replacing
 from calco.images import Image
 from calco.inference.graph_files import KEY, needs
 from calco.outputs import writing_file
-from calco.pairs.opening import open_source
+from calco.pairs.opening import open_source, remembered
 from calco.pairs.splits import split_items
 from calco.records import to_record
 
@@ -143,9 +143,7 @@ def examples(detector: Detector, pictures: str | Path | None) -> tuple[list[Imag
             raise CalcoError(f"{pictures} holds no picture; name a folder that does")
         return [images.read(path) for path in found], f"{len(found)} pictures of {pictures}"
     info = detector.info
-    root = info.provenance.get("pictures")
-    if not root:
-        raise CalcoError("the model does not say what it was trained on; name pictures to try it on: --pictures FOLDER")
+    root = remembered(info.provenance, "to try it on: --pictures FOLDER")
     try:
         source = open_source(root, info.source)
         splits = split_items(source.items, info.split)

@@ -11,7 +11,7 @@ from calco.export.parts import picture_channels
 from calco.images import Image
 from calco.inference.model import ModelInfo
 from calco.pairs.dataset import PairDataset
-from calco.pairs.opening import open_source
+from calco.pairs.opening import open_source, remembered
 from calco.pairs.recipes import build_recipe
 from calco.pairs.settling import settled
 from calco.pairs.splits import split_items
@@ -46,9 +46,7 @@ def examples(info: ModelInfo, pictures: str | Path | None) -> Examples:
     Raises:
         CalcoError: When there are none.
     """
-    root = pictures or info.provenance.get("pictures")
-    if not root:
-        raise CalcoError("the model does not say what it was trained on; name pictures to try it on: --pictures FOLDER")
+    root = pictures or remembered(info.provenance, "to try it on: --pictures FOLDER")
     try:
         source = open_source(root, info.source)
         source, recipe = settled(source, info.recipe, resolved=True)

@@ -1,15 +1,15 @@
 """`open_source`: what was named is recognised, listed, and put in order."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from calco import images
 from calco.addresses import is_cut
 from calco.errors import CalcoError
-from calco.pairs import annotated, distant, film, hub, openmoji, shards
+from calco.pairs import annotated, distant, film, hub, openmoji, remote, shards
 from calco.pairs.curation import curated
 from calco.pairs.folders import open_folder
 from calco.pairs.sources import Kind, Source, SourceConfig
@@ -21,6 +21,27 @@ _OPENERS: Final[dict[str, Callable[[str, SourceConfig], Source]]] = {
     "hub": hub.open_hub,
     "openmoji": openmoji.open_drawings,
 }
+
+
+def remembered(provenance: Mapping[str, Any], purpose: str) -> str:
+    """Return the folder that a model was trained on, as it says itself; a model does not choose what is fetched.
+
+    Args:
+        provenance: What the model says of where it came from.
+        purpose: What the images are named for, such as "to try it on: --pictures FOLDER".
+
+    Raises:
+        CalcoError: When it does not say, or names something that is not on this machine.
+    """
+    root = provenance.get("pictures")
+    if not root or not isinstance(root, str):
+        raise CalcoError(f"the model does not say what it was trained on; name pictures {purpose}")
+    if remote.is_url(root) or root.startswith("hub:"):
+        raise CalcoError(
+            f"the model says that it was trained on {root}, and nothing is fetched because a model names it; "
+            f"name pictures {purpose}"
+        )
+    return root
 
 
 def open_source(pictures: str | Path, config: SourceConfig | None = None) -> Source:
