@@ -166,9 +166,7 @@ def _no_entities(*_declared: object) -> None:
 
 
 def _too_large() -> _Refused:
-    return _Refused(
-        f"unpacks to more than {MOST_UNPACKED >> 20} MiB, or to deeper XML than a table has; save its sheets as CSV"
-    )
+    return _Refused("unpacks to more, or to deeper XML, than a table holds; save its sheets as CSV")
 
 
 class _Reader:
