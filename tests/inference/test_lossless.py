@@ -157,3 +157,40 @@ def test_no_third_class_appears_between_two(monkeypatch: pytest.MonkeyPatch) -> 
             classes = decode(out, info.palette)
             assert set(np.unique(classes)) == {0, 2}
             assert (classes[:, : width // 2 - 1] == 0).all() and (classes[:, width // 2 + 1 :] == 2).all()
+
+
+def test_masks_are_understood_over_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    album, masks = tmp_path / "album", tmp_path / "masks"
+    album.mkdir()
+    masks.mkdir()
+    marked = np.zeros((48, 64), np.bool_)
+    marked[10:30, 20:40] = True
+    for name in "ab":
+        photo().save(album / f"{name}.png")
+    # One marks nothing: alone, its zeros would say no more than that.
+    for name, place in (("a", marked), ("b", np.zeros_like(marked))):
+        layer = np.dstack([np.zeros((48, 64, 3), np.uint8), place * np.uint8(255)])
+        Pillow.fromarray(layer).save(masks / f"{name}.png")
+    translate(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
+    assert "masks: background transparent, object opaque; object is redrawn" in capsys.readouterr().err
+    for name, place in (("a", marked), ("b", np.zeros_like(marked))):
+        changed = (pixels(tmp_path / f"out/{name}.png") != pixels(album / f"{name}.png")).any(axis=2)
+        assert not changed[~place].any()
+        assert changed.any() == place.any()
+
+
+def test_a_mask_turns_with_its_photograph(tmp_path: Path) -> None:
+    album, masks = tmp_path / "album", tmp_path / "masks"
+    album.mkdir()
+    masks.mkdir()
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    stored = np.zeros((48, 64), np.uint8)
+    stored[4:20, 8:24] = 255
+    photo().save(album / "a.png", exif=exif)
+    Pillow.fromarray(stored).save(masks / "a.png")
+    done = translate(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
+    assert done.written == 1
+    changed = (images.read(tmp_path / "out/a.png") != images.read(album / "a.png")).any(axis=2)
+    upright = np.rot90(stored, -1) > 0
+    assert not changed[~upright].any() and changed[upright].any()

@@ -14,7 +14,10 @@ import calco.cli
 from calco import images
 from calco.errors import CalcoError
 from calco.images.labels import decode_labels
+from calco.pairs.cutouts import Cutout, read_cutout
 from calco.pairs.encoding import encoding_of
+from calco.pairs.erasing import EraseConfig, given_region
+from calco.pairs.holes import stroke_masks
 from calco.pairs.mask_survey import MaskSurvey, count_file, decode_mask, read_mask
 from calco.pairs.opening import open_source
 from calco.pairs.palettes import PALETTES, Palette, named_palette
@@ -351,3 +354,63 @@ def test_a_set_of_noise_takes_little_memory() -> None:
         survey.add(str(number), count_file(decode_labels(file(noise), "noise")))
     assert len(survey.total) <= 20 * 512
     assert all(values is None for values in survey.files.values())
+
+
+STROKE = np.zeros((40, 40), np.bool_)
+STROKE[10:14, 5:35] = True
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        np.where(STROKE, 0, 255).astype(np.uint8),
+        np.where(STROKE, 0, 1).astype(np.uint8),
+        np.where(STROKE, 40, 90).astype(np.uint8),
+        grey3(np.where(STROKE, 0, 255).astype(np.uint8)),
+        on_glass(np.zeros((40, 40, 3), np.uint8), STROKE),
+        on_glass(np.full((40, 40, 3), 255, np.uint8), STROKE),
+        on_glass(np.full((40, 40, 3), (255, 200, 0), np.uint8), STROKE),
+        np.where(STROKE[..., None], (200, 0, 0), (255, 255, 255)).astype(np.uint8),
+    ],
+)
+def test_strokes_of_all_kinds_erase_the_same(tmp_path: Path, drawn: np.ndarray) -> None:
+    for n in range(2):
+        (tmp_path / f"{n}.png").write_bytes(file(drawn))
+    for stroke in stroke_masks(str(tmp_path)):
+        assert stroke.shape == (4, 30) and stroke.all()
+
+
+def test_strokes_that_erase_nothing_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.png").write_bytes(file(np.where(STROKE, 0, 255).astype(np.uint8)))
+    (tmp_path / "b.png").write_bytes(file(np.full((40, 40), 255, np.uint8)))
+    assert len(stroke_masks(str(tmp_path))) == 1
+    assert "1 of 2 strokes" in (told := capsys.readouterr().err) and "b.png: nothing is marked" in told
+    (tmp_path / "white").mkdir()
+    (tmp_path / "white/a.png").write_bytes(file(np.where(STROKE, 255, 0).astype(np.uint8)))
+    stroke_masks(str(tmp_path / "white"))
+    assert "erase 92% of their pixels: black erases" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        np.where(STROKE, 255, 0).astype(np.uint8),
+        np.where(STROKE, 1, 0).astype(np.uint8),
+        on_glass(np.full((40, 40, 3), 255, np.uint8), STROKE),
+        on_glass(np.zeros((40, 40, 3), np.uint8), STROKE),
+        np.where(STROKE[..., None], (255, 0, 0), (0, 0, 0)).astype(np.uint8),
+    ],
+)
+def test_masks_of_cut_outs(tmp_path: Path, drawn: np.ndarray) -> None:
+    (tmp_path / "mask.png").write_bytes(file(drawn))
+    images.write(tmp_path / "dog.png", np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8))
+    _, alpha = read_cutout(Cutout("dog", "dog", str(tmp_path / "dog.png"), str(tmp_path / "mask.png"), (id(drawn),)))
+    assert alpha.shape == (4, 30) and (alpha == 255).all()
+
+
+@pytest.mark.parametrize("erases", ["white", "black"])
+def test_what_is_opaque_is_erased_whatever_white_or_black_means(erases: str) -> None:
+    config = EraseConfig(holes="given", mask_erases=erases)
+    assert np.array_equal(given_region(on_glass(np.zeros((40, 40, 3), np.uint8), STROKE), config), STROKE)
+    level = np.where((erases == "white") == STROKE, 100, 0).astype(np.uint8)
+    assert np.array_equal(given_region(level[..., None], config), STROKE)

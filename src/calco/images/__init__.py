@@ -26,7 +26,7 @@ from calco.images.arrays import (
     visible,
 )
 from calco.images.formats import FORMATS, LARGE, MAX_PIXELS, PICTURE_SUFFIXES, UNREADABLE, is_picture, list_pictures
-from calco.images.reading import common_channels, decode, header_size_wh, orientation, read, true_ending
+from calco.images.reading import common_channels, decode, header_size_wh, orientation, read, true_ending, turned_with
 from calco.images.tiff import ORIENTATION
 from calco.images.writing import encode, write
 
@@ -63,6 +63,7 @@ __all__ = [
     "to_image",
     "to_tensor",
     "true_ending",
+    "turned_with",
     "upright",
     "visible",
     "write",

@@ -287,6 +287,20 @@ def orientation(path: str | Path) -> int:
         return 1
 
 
+def turned_with(plane: Image, path: str | Path, height_width: tuple[int, ...]) -> Image:
+    """A mask turned as the EXIF of its image says, where it was drawn on the stored pixels: its sides are exchanged.
+
+    Args:
+        plane: The mask, HWC.
+        path: The image's file.
+        height_width: Of the image, upright.
+    """
+    height, width = height_width[:2]
+    if plane.shape[:2] == (width, height) != (height, width):
+        return upright(plane, orientation(path))
+    return plane
+
+
 def _upright_size(picture: Pillow.Image) -> tuple[int, int]:
     """Width and height once rotated; Pillow gives TIFF so, and a PNG would be unpacked to look behind its pixels."""
     looks = picture.format != "TIFF" and (picture.format != "PNG" or "exif" in picture.info)

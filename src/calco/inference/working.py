@@ -242,7 +242,10 @@ class Worker:
         return written
 
     def _read(self, job: Job, source: str) -> tuple[Image, Image | None]:
-        return images.read(source, background=self.background), self._mask(job)
+        image, mask = images.read(source, background=self.background), self._mask(job)
+        if mask is not None:
+            mask = images.turned_with(mask if mask.ndim == 3 else mask[..., None], source, image.shape)
+        return image, mask
 
     def _mask(self, job: Job) -> Image | None:
         if not self.work.masked:
@@ -281,9 +284,12 @@ class Worker:
         with on_disk(job.source) as source, open_large(source, background=self.background) as strips:
             if strips is None:
                 raise CalcoError(f"{job.source} has changed while it was read; call again")
+            mask = self._mask(job)
+            if mask is not None:
+                mask = images.turned_with(mask if mask.ndim == 3 else mask[..., None], source, strips.shape)
             drawing = draw(
-                self.translator, strips, mask=self._mask(job), noise_seed=self._seed(job.name),
-                native=self.work.native, moved=self.moved,
+                self.translator, strips, mask=mask, noise_seed=self._seed(job.name), native=self.work.native,
+                moved=self.moved,
             )  # fmt: skip
             with contextlib.closing(drawing.strips):
                 return keep(drawing, job, source)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -16,6 +17,9 @@ from calco.errors import CalcoError
 from calco.files import digest, list_files
 from calco.images import Image
 from calco.pairs.composite_config import CompositeConfig
+from calco.pairs.encoding import EncodingError
+from calco.pairs.mask_survey import read_mask, survey_array
+from calco.pairs.recognising import marks_of
 from calco.pairs.types import fraction
 
 _LARGEST: Final = 768  # pixels of a side that are kept: no thing is pasted larger
@@ -143,11 +147,10 @@ def read_cutout(cutout: Cutout) -> tuple[Image, npt.NDArray[np.uint8]]:
     """
     if cutout.mask:
         colour = images.as_dtype(images.read(cutout.path, channels=3), np.uint8)
-        grey = images.as_dtype(images.read(cutout.mask, channels=1), np.uint8)
-        _same_shape(cutout, grey, colour)
-        grey = images.resize(grey, (colour.shape[1], colour.shape[0]), "bilinear")[..., 0]
-        # Masks are black and white, whatever their two levels are and their compression has made of them.
-        alpha = np.where(grey > max(1, int(grey.max())) / 2, 255, 0).astype(np.uint8)
+        marked = images.turned_with(_marked(cutout.mask), cutout.path, colour.shape)
+        _same_shape(cutout, marked, colour)
+        soft = images.resize(marked, (colour.shape[1], colour.shape[0]), "bilinear")[..., 0]
+        alpha = np.where(soft > 127, 255, 0).astype(np.uint8)
     else:
         whole = images.as_dtype(images.read(cutout.path, channels=4, background="channel"), np.uint8)
         colour, alpha = whole[..., :3], whole[..., 3]
@@ -166,6 +169,15 @@ def read_cutout(cutout: Cutout) -> tuple[Image, npt.NDArray[np.uint8]]:
     scale = min(1.0, _LARGEST / max(height, width))
     size_wh = max(_LEAST, round(width * scale)), max(_LEAST, round(height * scale))
     return resized(np.ascontiguousarray(colour), np.ascontiguousarray(alpha), size_wh)
+
+
+def _marked(path: str) -> Image:
+    """What a mask marks, 255 in HW1 `uint8`: everything but its background, or what is lighter than half."""
+    mask = read_mask(path)
+    with suppress(EncodingError):
+        return marks_of(survey_array(mask)).encoding.read(mask)[0][..., None] * np.uint8(255)
+    grey = images.as_dtype(images.as_channels(mask, 1, (0, 0, 0)), np.uint8)
+    return np.where(grey > max(1, int(grey.max())) / 2, 255, 0).astype(np.uint8)
 
 
 def resized(

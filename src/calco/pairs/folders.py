@@ -61,10 +61,7 @@ def load_masked(source: Source, item: Item) -> Picture:
     """The picture and its mask, which is brought to the picture's size."""
     image = _read(source, item.paths[0], 0)
     height, width = image.shape[:2]
-    mask = read_mask(item.paths[1])
-    if mask.shape[:2] == (width, height) != (height, width):
-        # Drawn on the stored pixels of a photograph that its EXIF turns: what turns the one turns the other.
-        mask = images.upright(mask, images.orientation(item.paths[0]))
+    mask = images.turned_with(read_mask(item.paths[1]), item.paths[0], image.shape)
     mask = images.resize(mask, (width, height), "nearest")
     return Picture(image=image, mask=mask, key=item.key, group=item.group)
 

@@ -21,6 +21,7 @@ from calco.pairs.recognising import marks_of
 from calco.pairs.strokes import Bools
 
 _EXACT: Final = 8  # values of all strokes up to which the darker of two classes erases, however light it is
+_MOST_ERASED: Final = 0.6  # share of strokes above which black and white were probably exchanged
 MOST_SHAPES: Final = 10_000  # where a share is asked for: tiny shapes must not keep anybody waiting for ever
 
 
@@ -124,12 +125,13 @@ def stroke_masks(folder: str) -> tuple[Bools, ...]:
         raise CalcoError(f"erase masks: {folder} holds no picture; strokes are pictures, black where they erase")
     survey = survey_files((str(path), str(path)) for path in paths)
     reading = _stroke_reading(survey)
-    strokes, useless = [], dict(survey.unread)
+    strokes, shares, useless = [], list[float](), dict(survey.unread)
     for path in survey.files:
         erases = reading(read_mask(path))
         if erases.all() or not erases.any():
             useless[path] = "everything is marked" if erases.any() else "nothing is marked"
             continue
+        shares.append(float(erases.mean()))
         rows, columns = np.flatnonzero(erases.any(axis=1)), np.flatnonzero(erases.any(axis=0))
         strokes.append(erases[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     if not strokes:
@@ -141,6 +143,11 @@ def stroke_masks(folder: str) -> tuple[Bools, ...]:
     if useless:
         named = "; ".join(f"{Path(name).name}: {reason}" for name, reason in list(useless.items())[:3])
         warn(f"{len(useless)} of {len(paths)} strokes in {folder} are left out ({named})")
+    if (share := float(np.mean(shares))) > _MOST_ERASED:
+        warn(
+            f"the strokes of {folder} erase {share:.0%} of their pixels: black erases; if white should, invert them, "
+            "or paint them opaque on a transparent ground"
+        )
     return tuple(strokes)
 
 
