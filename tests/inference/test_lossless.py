@@ -48,6 +48,10 @@ def photo(seed: int = 0) -> Pillow.Image:
     return Pillow.fromarray(np.random.default_rng(seed).integers(0, 256, (48, 64, 3)).astype(np.uint8))
 
 
+def results(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".json" and not path.name.startswith("."))
+
+
 def pixels(path: Path) -> np.ndarray:
     with Pillow.open(path) as opened:
         return np.array(opened.convert("RGB"))
@@ -61,7 +65,7 @@ def test_class_maps_keep_their_colours_whatever_comes_in(tmp_path: Path, capsys:
         photo(number).save(album / f"{number}.{ending}")
     done = translate(saved(tmp_path / "model", CLASSES), album, tmp_path / "out")
     assert done.written == len(endings)
-    written = sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".json")
+    written = results(tmp_path / "out")
     assert written == ["0.png", "1.png", "2.webp", "3.png", "4.jp2", "5.png", "6.bmp", "7.tif"]
     for name in written:
         assert {
@@ -78,7 +82,7 @@ def test_images_of_one_name_keep_both_results(tmp_path: Path) -> None:
     for name in ("a.jpg", "a.png", "b.jpg", "b.avif"):
         photo().save(album / name)
     translate(saved(tmp_path / "model", CLASSES), album, tmp_path / "out")
-    written = sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".json")
+    written = results(tmp_path / "out")
     assert written == ["a.jpg.png", "a.png", "b.avif.png", "b.jpg.png"]
 
 
@@ -104,7 +108,7 @@ def test_only_holes_change_in_lossless_files(tmp_path: Path) -> None:
     for name in "abcde":
         images.write(masks / f"{name}.png", mask)
     translate(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
-    written = sorted(path.name for path in (tmp_path / "out").iterdir() if path.suffix != ".json")
+    written = results(tmp_path / "out")
     assert written == ["a.webp", "b.jp2", "c.png", "d.png", "e.webp"]
     for name, before in (("a.webp", "a.webp"), ("b.jp2", "b.jp2"), ("c.png", "c.gif"), ("d.png", "d.jpg")):
         changed = (pixels(tmp_path / "out" / name) != pixels(album / before)).any(axis=2)
