@@ -33,6 +33,7 @@ Begin: TypeAlias = Callable[[], Callable[[Chunk], Result]]
 """Makes a worker; can be sent to another process."""
 
 RETRIES: Final = 3  # after so many deaths over one chunk, it is the chunk
+_MOST_JOBS: Final = 1024
 _PATIENCE: Final = 5.0  # seconds for an address to answer
 _STORE: Final = 512 << 20  # bytes that a local Ray may share: chunks and results are names and numbers
 _REMEDY: Final = (
@@ -57,8 +58,10 @@ class Engine:
     def __post_init__(self) -> None:
         if self.name not in ("local", "ray"):
             raise CalcoError(f"engine is {self.name!r}; choose local or ray")
-        if self.jobs < 0:
-            raise CalcoError(f"jobs is {self.jobs}, which may not be below 0; leave it out for as many as cores")
+        if not 0 <= self.jobs <= _MOST_JOBS:
+            raise CalcoError(
+                f"jobs is {self.jobs}; it must lie between 0 and {_MOST_JOBS}: leave it out for as many as cores"
+            )
         if self.address and self.name != "ray":
             raise CalcoError(f"--address {self.address} is a Ray cluster's; add --engine ray, or leave it out")
 

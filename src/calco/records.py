@@ -1,5 +1,6 @@
 """Configuration objects as plain data, and back, checked."""
 
+import math
 from collections import Counter
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -16,6 +17,51 @@ MOST_VALUES: Final = 1_000_000
 """Values of the largest YAML file that is read, aliases unfolded."""
 
 T = TypeVar("T")
+
+
+_LARGEST: Final = 2**31 - 1  # of a count
+_SEEDS: Final = 0, 2**63 - 1
+
+
+def check_numbers(config: Any, **ranges: int | tuple[int, int]) -> None:
+    """Check every number of a configuration, in tuples too: NaN and infinity are none, and counts have an end.
+
+    Args:
+        config: A dataclass; its `__post_init__` calls this before it checks rules of its own.
+        ranges: By field the largest number that is allowed, or the least and the largest.
+
+    Raises:
+        CalcoError: With the field, its value, and the numbers that are allowed.
+    """
+    for each in fields(config):
+        value = getattr(config, each.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                allowed = ranges.get(each.name)
+                check_number(each.name, number, (-_LARGEST, allowed) if isinstance(allowed, int) else allowed)
+
+
+def check_number(name: str, number: float, allowed: tuple[float, float] | None = None) -> None:
+    """Check one number: a seed, a count or a share.
+
+    Args:
+        name: The field or argument; underscores are shown as blanks.
+        number: Its value.
+        allowed: The least and the largest number that is allowed; by default any finite number, seeds from 0 on.
+
+    Raises:
+        CalcoError: With the name, the number, and the numbers that are allowed.
+    """
+    shown = name.rstrip("_").replace("_", " ")
+    if not math.isfinite(number):
+        raise CalcoError(f"{shown} is {number}; it must be a finite number")
+    if allowed is None:
+        allowed = _SEEDS if name == "seed" else (-_LARGEST, _LARGEST) if isinstance(number, int) else None
+    if allowed is not None and not allowed[0] <= number <= allowed[1]:
+        rule = f"lie between {allowed[0]} and {allowed[1]}"
+        if allowed[0] == -_LARGEST:
+            rule = f"be at most {allowed[1]}" if number > 0 else f"be at least {allowed[0]}"
+        raise CalcoError(f"{shown} is {number}; it must {rule}")
 
 
 def to_record(config: Any) -> dict[str, Any]:

@@ -155,7 +155,7 @@ def test_one_film_gives_no_interval() -> None:
     ("given", "message"),
     [
         ({"people_per_hour": -1}, "--people-per-hour is -1; it must be 0"),
-        ({"frames_per_second": math.nan}, "--frames-per-second is nan"),
+        ({"frames_per_second": math.nan}, "frames per second is nan"),
         ({"people_per_hour": 5, "prevalence": 2}, "--prevalence is 2; it is a share"),
         ({"prevalence": 0.1}, "tell how many: --people-per-hour"),
     ],

@@ -62,6 +62,18 @@ def test_any_size_and_type_in_the_same_out(model, dtype, size, native):
     assert out.dtype == dtype
 
 
+@pytest.mark.parametrize("size", [(1, 1), (40, 1), (1, 40), (5000, 1), (1, 5000), (2, 3)])
+def test_narrow_images_are_translated_with_the_right_values(model, size):
+    """What the network gives is brought to the image's size: compared with the same in float64."""
+    translator, image = load(model, device="cpu"), picture(*size)
+    with torch.inference_mode():
+        output = translator.maps(translator._view(image, None, False).seen).double().contiguous()
+        exact = torch.nn.functional.interpolate(output, size, mode="bicubic", antialias=True).clamp(-1, 1)[0]
+    made = translator(image).astype(int)
+    assert made.shape == (*size, 3)
+    assert np.abs(made - images.to_image(exact).astype(int)).max() <= 1
+
+
 def test_grey_pictures_are_taken_too(model):
     assert load(model)(picture(channels=1)).shape == (40, 50, 3)
     assert load(model)(picture(channels=1)[..., 0]).shape == (40, 50, 3)

@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 from calco.errors import CalcoError
 from calco.images import is_picture
+from calco.records import check_numbers
 
 GROUPS: Final = (
     "training",
@@ -58,6 +59,7 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         """Checks what would otherwise be found after minutes of work."""
+        check_numbers(self, repeats=100_000, threads=1024)
         unknown = [name for name in self.groups if name not in GROUPS]
         if unknown or not self.groups:
             raise CalcoError(f"only names {unknown[0] if unknown else 'nothing'!r}; choose among {', '.join(GROUPS)}")

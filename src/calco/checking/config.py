@@ -10,6 +10,7 @@ from calco.pairs.boxes_play import BoxAugmentConfig
 from calco.pairs.recipes import RecipeConfig
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
+from calco.records import check_numbers
 
 BESIDE = "beside"
 """In the place of a file's name: beside the pictures, where training finds it."""
@@ -43,5 +44,6 @@ class CheckConfig:
 
     def __post_init__(self) -> None:
         """Checks the counts."""
+        check_numbers(self, jobs=1024)
         if self.jobs < 0:
             raise CalcoError(f"jobs is {self.jobs}; it must be 0 (all cores) or more")

@@ -16,6 +16,7 @@ from calco import images
 from calco.annotations.record import Record
 from calco.errors import CalcoError
 from calco.files import atomic_write, digest, make_folder
+from calco.records import check_numbers
 
 Progress: TypeAlias = Callable[[int, int], None]  # how many are done, and of how many
 
@@ -37,6 +38,7 @@ class CropConfig:
     """Whether the shorter side is widened until the crop is a square, as far as the photograph reaches."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if not 0 <= self.margin < math.inf:
             raise CalcoError(f"margin is {self.margin}; it must be 0 or more, as a share of the box's side: 0.25")
         if self.min_size < 1:

@@ -16,6 +16,7 @@ from calco import images
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, make_folder, put_in_place, read_json_lines
 from calco.pairs.types import fraction
+from calco.records import check_numbers
 
 if TYPE_CHECKING:
     import httpx
@@ -58,6 +59,7 @@ class DownloadConfig:
     """From which the chance in the pauses derives."""
 
     def __post_init__(self) -> None:
+        check_numbers(self, jobs=1024)
         for name in ("jobs", "timeout", "patience", "largest"):
             if not 0 < getattr(self, name) < math.inf:
                 raise CalcoError(f"{name} is {getattr(self, name)}; it must be above 0")

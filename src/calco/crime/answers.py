@@ -18,6 +18,7 @@ from calco.crime.queries import Question, ask, named
 from calco.errors import CalcoError
 from calco.files import atomic_write, make_folder, replacing
 from calco.outputs import writing_file
+from calco.records import check_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +60,7 @@ class QueryConfig:
     """DuckDB's threads; 0 for as many as there are cores."""
 
     def __post_init__(self) -> None:
+        check_numbers(self, threads=1024)
         if self.format == "parquet" and not self.out:
             raise CalcoError("--format parquet needs --out: Parquet is no text for a terminal")
         if self.rows < 0 or self.threads < 0:

@@ -25,6 +25,7 @@ from calco.crime.database import DEFAULT
 from calco.errors import CalcoError
 from calco.files import atomic_write
 from calco.outputs import writing_folder
+from calco.records import check_numbers
 
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 _PICTURE: Final = re.compile(r'<img id="png-([a-z-]+)" alt="" src="data:image/png;base64,([^"]+)">')
@@ -53,6 +54,7 @@ class ChartConfig:
     """The longest that the browser may take."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.seconds < 1:
             raise CalcoError(f"--seconds {self.seconds} must be 1 or more")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from calco.collecting.download import MEGABYTE, WORTH_ANOTHER_TRY, seconds_asked
 from calco.errors import CalcoError, printable
 from calco.files import explain
+from calco.records import check_numbers
 
 if TYPE_CHECKING:
     import httpx
@@ -35,6 +36,7 @@ class FetchConfig:
     """Megabytes above which an answer is refused."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name in ("timeout", "patience", "largest"):
             if not 0 < getattr(self, name) < math.inf:
                 raise CalcoError(f"{name} is {getattr(self, name)}; it must be above 0")

@@ -20,6 +20,7 @@ from calco.crime.database import DEFAULT, connect, database_errors
 from calco.crime.extra import needs
 from calco.crime.queries import Held, fetched
 from calco.errors import CalcoError
+from calco.records import check_numbers
 
 Floats = npt.NDArray[np.float64]
 Every = Literal["month", "quarter"]
@@ -51,6 +52,7 @@ class ForecastConfig:
     """A CSV file for the forecasts; the terminal alone where none is named."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if not 1 <= self.ahead <= 24 or self.districts < 0:
             raise CalcoError(
                 f"--ahead {self.ahead} must be between 1 and 24, and --districts {self.districts} 0 or more"

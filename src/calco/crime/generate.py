@@ -21,6 +21,7 @@ from calco.crime.gazetteer import METROPOLIS, gazetteer
 from calco.errors import CalcoError
 from calco.files import replacing
 from calco.outputs import writing_file
+from calco.records import check_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,6 +59,7 @@ class GenerateConfig:
     """The share of texts with stray codes, numbers and spaces around them, as the page has them."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if Path(self.out).suffix.lower() not in (".parquet", ".csv"):
             raise CalcoError(f"--out {self.out} must end in .parquet or .csv")
         if not 0 < self.rows < 2**31:

@@ -8,6 +8,7 @@ from tyro.conf import Positional, arg
 
 from calco.errors import CalcoError
 from calco.film.reading import seconds_of
+from calco.records import check_numbers
 
 Format = Literal["drawn", "jsonl", "coco", "csv"]
 Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
@@ -100,6 +101,7 @@ class PredictConfig:
 
     def __post_init__(self) -> None:
         """Checks what does not need model or pictures."""
+        check_numbers(self, batch=65_536, page=(0, 65_535), rate=(0, 1000))
         if not self.model:
             raise CalcoError("no MODEL is named; name a run of calco detect train, a model folder or an exported file")
         if not self.sources:

@@ -16,6 +16,7 @@ from calco.annotations.detections import Detections
 from calco.detection.contract import FindsThings
 from calco.errors import CalcoError
 from calco.images import Image, as_image
+from calco.records import check_numbers
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,6 +41,7 @@ class Slices:
     batch: int = 8
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.side < 32:
             raise CalcoError(f"--slice {self.side} is too small to see anything in; give 32 pixels or more")
         if not 0 <= self.overlap <= 0.75:

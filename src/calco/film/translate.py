@@ -21,6 +21,7 @@ from calco.inference.model import Translator
 from calco.inference.results import VERB
 from calco.outputs import new_file
 from calco.pairs.frame_image import WHITE
+from calco.records import check_numbers
 
 _PRIMED: Final = 8  # frames before the place where it goes on, from which steadying takes its memory
 
@@ -54,6 +55,7 @@ class FilmOptions:
 
     def __post_init__(self) -> None:
         """Checks the times."""
+        check_numbers(self)
         if self.stop is not None and self.stop <= self.start:
             raise CalcoError(
                 f"--to {float(self.stop):g} lies not behind --from {float(self.start):g}; give a later time"

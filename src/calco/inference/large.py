@@ -244,7 +244,7 @@ class Enlarged:
     def __init__(self, maps: Tensor, size_wh: tuple[int, int]) -> None:
         self._height = size_wh[1]
         # The columns are no matter: maps are seldom high.
-        self._maps = F.interpolate(maps, (maps.shape[2], size_wh[0]), mode="bicubic", antialias=True)
+        self._maps = F.interpolate(maps.contiguous(), (maps.shape[2], size_wh[0]), mode="bicubic", antialias=True)
 
     def rows(self, top: int, bottom: int) -> Tensor:
         """The rows from one on and before another, 1, D, rows, W, in [-1, 1]: bicubic overshoots at edges."""

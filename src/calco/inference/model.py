@@ -169,12 +169,14 @@ class Translator:
                 best = torch.full((1, 1, *size), -math.inf, device=self.device)
                 chosen = torch.zeros((1, 1, *size), dtype=torch.uint8, device=self.device)
                 for place in range(len(held)):  # one at a time: many classes of a large picture are many planes
-                    plane = F.interpolate(planes[:, place : place + 1], size, mode="bicubic", antialias=True)
+                    plane = planes[:, place : place + 1].contiguous()
+                    plane = F.interpolate(plane, size, mode="bicubic", antialias=True)
                     chosen[plane > best] = int(held[place])
                     best = torch.maximum(best, plane)
                 return self.coloured(view.prepared, chosen[0, 0].cpu().numpy(), view.dtype)
             # Bicubic overshoots at edges; the maps' own range is [-1, 1].
-            maps = F.interpolate(maps, size, mode="bicubic", antialias=True).clamp(-1, 1)
+            # With the channels last, torch 2 is wrong by up to a quarter where the result is one pixel wide.
+            maps = F.interpolate(maps.contiguous(), size, mode="bicubic", antialias=True).clamp(-1, 1)
         return self.finished(view.prepared, maps, view.dtype)
 
     @property

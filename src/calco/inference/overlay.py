@@ -11,6 +11,7 @@ from calco import images
 from calco.errors import CalcoError
 from calco.images import Image
 from calco.pairs.palettes import Indices, Palette, paint
+from calco.records import check_numbers
 
 BACKGROUND: Final = ("background", "unlabelled")
 ACCENTS: Final = ((230, 57, 70), (29, 133, 231), (242, 169, 0), (46, 160, 67), (163, 76, 201), (0, 176, 176))
@@ -27,6 +28,7 @@ class Overlay:
     """Width of the line around each area, in pixels of a picture whose short side has 480; 0 draws none."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if not 0 <= self.alpha <= 1:
             raise CalcoError(f"the overlay's alpha is {self.alpha}; it must lie in 0 (nothing) to 1 (the mask alone)")
         if not 0 <= self.contour <= 100:

@@ -10,6 +10,7 @@ from calco.networks.layers import Norm, Up
 from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import Convention, UNet
+from calco.records import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class GeneratorConfig:
 
     def __post_init__(self) -> None:
         """Checks what the networks would refuse later."""
+        check_numbers(self, hole=(0, 255))
         if not 1 <= self.depth <= 12 or not 1 <= self.filters <= 4096 or not 1 <= self.blocks <= 100:
             raise CalcoError(
                 f"generator depth {self.depth}, filters {self.filters}, blocks {self.blocks}: "
@@ -74,6 +76,10 @@ class DiscriminatorConfig:
     """Normalisation."""
     convention: Convention = "pytorch"
     """Which published implementation the details follow."""
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        check_numbers(self, filters=(1, 4096))
 
 
 def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int) -> Generator:

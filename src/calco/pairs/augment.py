@@ -17,6 +17,7 @@ from calco.errors import CalcoError
 from calco.images import Image, as_dtype
 from calco.pairs.chance import cloud
 from calco.pairs.types import Pair, Picture
+from calco.records import check_numbers
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +64,7 @@ class AugmentConfig:
     """Adds up to so much noise to the input, its deviation as a share of the range from black to white."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name, most in _MOST.items():
             value = getattr(self, name)
             if not 0 <= value <= most:

@@ -19,6 +19,7 @@ from calco.images import Image, as_channels, as_dtype
 from calco.pairs.boxes_light import damaged, erased, relit
 from calco.pairs.chance import check_ranges
 from calco.pairs.types import Picture, generator
+from calco.records import check_numbers
 
 FILL: Final = 114  # the grey around pictures: what ImageNet's average comes to, so that it says nothing
 _LEAST_SIDE: Final = 2.0  # pixels; what is narrower after scaling cannot be told from noise
@@ -72,6 +73,7 @@ class BoxAugmentConfig:
     """Things of whose box a smaller share stays in the picture are dropped."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name, most in _MOST.items():
             value = getattr(self, name)
             if not 0 <= value <= most:

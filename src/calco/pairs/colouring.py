@@ -7,6 +7,7 @@ import numpy as np
 
 from calco.errors import CalcoError
 from calco.images import PEAKS, Image, as_channels
+from calco.records import check_numbers
 
 REC_709: Final = np.array([0.2126, 0.7152, 0.0722])  # Y of linear red, green and blue (IEC 61966-2-1)
 
@@ -20,6 +21,7 @@ class ColorizeConfig:
     added."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.space not in ("luminance", "lab"):
             raise CalcoError(f"colorize space is {self.space!r}; choose luminance or lab")
 

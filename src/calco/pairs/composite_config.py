@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from calco.errors import CalcoError
 from calco.pairs.chance import check_ranges
+from calco.records import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,7 @@ class CompositeConfig:
     """The share of a thing that stays visible at the least, whatever lies over it or beyond the border."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         shares = ("cutout_flip", "cutout_light", "cutout_match", "cutout_shadow", "cutout_hidden", "least_visible")
         for name in shares:
             if not 0 <= getattr(self, name) <= 1:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from calco.errors import CalcoError
 from calco.images import Image, as_dtype, resize
 from calco.pairs.chance import check_ranges
+from calco.records import check_numbers
 
 Floats: TypeAlias = npt.NDArray[np.float32]  # HWC in [0, 1]
 
@@ -38,6 +39,7 @@ class DegradeConfig:
     """The lowest and the highest quality of JPEG, 1 to 100."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.damage != "any":
             _kinds(self.damage)
         bounds = {

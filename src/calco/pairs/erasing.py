@@ -13,6 +13,7 @@ from calco.pairs.encoding import MaskEncoding, stored_values
 from calco.pairs.mask_survey import survey_array
 from calco.pairs.recognising import marks_of
 from calco.pairs.strokes import Bools
+from calco.records import check_numbers
 
 KINDS: Final = ("masks", "boxes", "brush", "scratches", "stains")
 """Holes that can be drawn; `holes.py` draws them."""
@@ -83,6 +84,7 @@ class EraseConfig:
     """How much an erased pixel counts in the loss, where every other one counts 1."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name in ("strokes", "boxes", "brush", "scratches", "stains"):
             low, high = getattr(self, name)
             if not 0 <= low <= high or high < 1:

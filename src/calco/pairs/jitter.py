@@ -10,6 +10,7 @@ from calco.annotations.detections import Detections
 from calco.errors import CalcoError
 from calco.images import FILTERS, Image, Resampling, resize
 from calco.pairs.types import Pair, Picture
+from calco.records import check_numbers
 
 MOST_SIDE: Final = 4096
 """The largest side that networks are trained at, pixels."""
@@ -35,6 +36,7 @@ class JitterConfig:
     """Whether half of the pairs are mirrored."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if not 1 <= self.size <= MOST_SIDE:
             raise CalcoError(f"jitter size is {self.size}; it must be from 1 to {MOST_SIDE} pixels: try 256")
         if self.resize and not self.size <= self.resize <= 2 * MOST_SIDE:

@@ -14,6 +14,7 @@ from calco.pairs.mask_survey import survey_array
 from calco.pairs.palettes import Indices, Palette, named_palette, paint
 from calco.pairs.recognising import recognise_masks
 from calco.pairs.types import Picture
+from calco.records import check_numbers
 
 AUTO: Final = "auto"
 
@@ -27,6 +28,7 @@ class SegmentConfig:
     each; auto takes the classes of the annotations, and those that the values of the masks show."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         named_palette(self.palette)
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from calco.errors import CalcoError
 from calco.images import Image, as_dtype, luminance
 from calco.pairs.chance import check_ranges, cloud
+from calco.records import check_numbers
 
 Plane: TypeAlias = npt.NDArray[np.floating[Any]]  # HW `float32` in [0, 1]; of a drawing, 0 is ink and 1 is paper
 
@@ -35,6 +36,7 @@ class SketchConfig:
     """The smoothest and the roughest paper, 0 to 1: its grain darkens the sheet and breaks the strokes."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.style not in (*SKETCHES, "any"):
             raise CalcoError(f"sketch style {self.style!r} is unknown; choose any or one of {', '.join(SKETCHES)}")
         if not 0 < self.softness <= 0.5:

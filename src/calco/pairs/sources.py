@@ -13,6 +13,7 @@ from calco.files import digest as content_digest
 from calco.pairs.mask_survey import MaskDecision
 from calco.pairs.recipes import RecipeConfig
 from calco.pairs.types import Picture, size_wh
+from calco.records import check_numbers
 
 Kind: TypeAlias = Literal[
     "auto", "side-by-side", "parallel", "masks", "photographs", "annotations", "film", "shards", "hub", "openmoji"
@@ -70,6 +71,7 @@ class SourceConfig:
     """Take only so many pictures, whole groups, always the same ones; 0 takes all."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if self.limit < 0:
             raise CalcoError(f"limit is {self.limit}; it must be 0 (all) or more: leave it out to take every picture")
         if not _FRAMES.fullmatch(self.frames):

@@ -12,6 +12,7 @@ from calco.errors import CalcoError
 from calco.pairs.declared import SPLITS
 from calco.pairs.sources import Item
 from calco.pairs.types import fraction
+from calco.records import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class SplitConfig:
     """The share of groups that is kept for the final score."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name, share in (("validation", self.validation), ("test", self.test)):
             if not 0 <= share < 1:
                 raise CalcoError(f"the {name} share is {share}; it must lie in [0, 1): try 0.1")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from calco.errors import CalcoError
+from calco.records import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,7 @@ class LimitConfig:
 
     def __post_init__(self) -> None:
         """Checks that there is a limit."""
+        check_numbers(self)
         if min(self.epochs, self.steps, self.minutes) < 0 or max(self.epochs, self.steps, self.minutes) == 0:
             raise CalcoError(
                 f"epochs {self.epochs}, steps {self.steps}, minutes {self.minutes}: one of them must be above 0 and "
@@ -47,6 +49,7 @@ class RunKeepConfig:
 
     def __post_init__(self) -> None:
         """Checks the counts."""
+        check_numbers(self)
         for name, value in vars(self).items():
             if isinstance(value, int) and not isinstance(value, bool) and value < 1:
                 raise CalcoError(f"{name} is {value}; it must be at least 1")
@@ -77,6 +80,7 @@ class ComputeConfig:
 
     def __post_init__(self) -> None:
         """Checks the counts."""
+        check_numbers(self, threads=1024, processes=256, workers=1024)
         if self.workers != "auto" and self.workers < 0:
             raise CalcoError(f"workers is {self.workers}; it must be 0 (no thread of their own) or more, or auto")
         if self.activation_checkpointing and self.processes > 1:

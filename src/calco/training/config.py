@@ -12,6 +12,7 @@ from calco.pairs.jitter import JitterConfig
 from calco.pairs.recipes import RecipeConfig
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
+from calco.records import check_numbers
 from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
 
 __all__ = ["ComputeConfig", "KeepConfig", "LimitConfig", "ObjectiveConfig", "OptimiserConfig", "TrainConfig"]
@@ -40,6 +41,7 @@ class ObjectiveConfig:
 
     def __post_init__(self) -> None:
         """Checks the weights."""
+        check_numbers(self)
         if self.gan_weight < 0 or self.pixel_weight < 0 or self.gan_weight + self.pixel_weight == 0:
             raise CalcoError(
                 f"gan weight {self.gan_weight} and pixel weight {self.pixel_weight}: neither may be negative, "
@@ -68,6 +70,7 @@ class OptimiserConfig:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
+        check_numbers(self, batch=65_536, accumulate=65_536)
         if self.batch < 1 or self.accumulate < 1:
             raise CalcoError(f"batch {self.batch} and accumulate {self.accumulate} must both be at least 1")
         if not self.learning_rate > 0:
@@ -115,6 +118,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Checks what only the parts together can tell."""
+        check_numbers(self)
         multiple = self.generator.multiple
         if self.jitter.size % multiple:
             deep = self.generator.architecture == "unet"

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from calco.console import say, warn
 from calco.errors import CalcoError
 from calco.page.server import LOOPBACK, Handler, open_port
+from calco.records import check_numbers
 
 _AGAIN: Final = 300.0
 """Seconds after which a database is read again that cannot be seen to have changed."""
@@ -38,6 +39,7 @@ class ServeConfig:
 
     def __post_init__(self) -> None:
         """Checks that there is something to serve."""
+        check_numbers(self, port=(0, 65_535))
         if not self.crime:
             raise CalcoError("nothing is to be served; name a database: calco serve --crime crime.duckdb")
 

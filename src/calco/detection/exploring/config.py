@@ -8,6 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from calco.errors import CalcoError
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
+from calco.records import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,7 @@ class ExploreConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         if not 0 < self.double <= 1:
             raise CalcoError(f"--double is {self.double:g}; an overlap lies above 0, up to 1: try 0.85")
         if self.samples < 0:

@@ -10,6 +10,7 @@ from calco.errors import CalcoError
 from calco.pairs.boxes_play import BoxAugmentConfig
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
+from calco.records import check_numbers
 from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
 
 
@@ -24,6 +25,7 @@ class LiteConfig:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
+        check_numbers(self)
         check_lite(self.width, self.depth)
 
 
@@ -54,6 +56,7 @@ class DetectOptimiserConfig:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
+        check_numbers(self, batch=65_536, accumulate=65_536)
         if self.batch < 1 or self.accumulate < 1:
             raise CalcoError(f"batch {self.batch} and accumulate {self.accumulate} must both be at least 1")
         if not self.learning_rate > 0 or not 0 <= self.backbone_rate <= 10:
@@ -114,6 +117,7 @@ class DetectTrainConfig:
 
     def __post_init__(self) -> None:
         """Checks what only the parts together can tell."""
+        check_numbers(self)
         check_side(self.size, least=64, multiple=32)
         if not 0 <= self.freeze <= 7:
             raise CalcoError(f"freeze is {self.freeze}; lite's backbone has seven stages: give 0 to 7")

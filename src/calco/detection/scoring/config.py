@@ -8,6 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from calco.detection.scoring.people import PlaceConfig
 from calco.errors import CalcoError
 from calco.pairs.sources import Kind
+from calco.records import check_numbers
 
 Part: TypeAlias = Literal["auto", "unseen", "val", "test", "train", "all"]
 
@@ -63,6 +64,7 @@ class EvaluateConfig:
     """Names of classes, where not as in the training: what YOLO's numbers mean, what boxes without a class are."""
 
     def __post_init__(self) -> None:
+        check_numbers(self, batch=65_536)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise CalcoError(f"--threshold is {self.threshold:g}; scores lie in [0, 1]: try 0.5")
         for name, least in (("limit", 0), ("resamples", 0), ("batch", 1)):

@@ -13,6 +13,7 @@ import numpy as np
 from calco.detection.matching import Floats
 from calco.errors import CalcoError
 from calco.evaluation.intervals import Bootstrap, Score, interval
+from calco.records import check_numbers
 
 SECONDS = 3600
 _RULE_OF_THREE: Final = 3
@@ -35,6 +36,7 @@ class PlaceConfig:
     are right is told."""
 
     def __post_init__(self) -> None:
+        check_numbers(self)
         for name in ("people_per_hour", "frames_per_second"):
             value = getattr(self, name)
             if not 0 <= value < 1e9:

@@ -10,6 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from calco.errors import CalcoError
 from calco.pairs.frames import is_film
 from calco.pairs.sources import SourceConfig
+from calco.records import check_numbers
 
 Suppression = Literal["nms", "soft-linear", "soft-gaussian", "matrix"]
 Features = Literal["auto", "imagenet", "hog"]
@@ -88,6 +89,7 @@ class SlideConfig:
 
     def __post_init__(self) -> None:
         """Checks what would otherwise be found after the work."""
+        check_numbers(self, batch=65_536)
         if not self.picture or not self.out:
             raise CalcoError("name the picture and the film: calco detect slide PICTURE --out window.gif")
         if not (self.is_gif or is_film(self.out)):

@@ -8,6 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.detection.watch.track import TrackConfig
 from calco.errors import CalcoError
+from calco.records import check_numbers
 
 _POSITIVE: Final = ("hook_seconds", "film_minutes")
 
@@ -119,6 +120,7 @@ class WatchConfig:
 
     def __post_init__(self) -> None:
         """Checks what can be checked without reading anything."""
+        check_numbers(self, page=(0, 65_535), rate=(0, 1000))
         for name in ("every", "paint_every", "paint_most", "loops"):
             if getattr(self, name) < 1:
                 raise CalcoError(f"{name} is {getattr(self, name)}; it must be 1 or more")

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from calco.detection.watch.kalman import Floats
 from calco.errors import CalcoError
+from calco.records import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,7 @@ class TrackConfig:
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
+        check_numbers(self)
         if not 0 <= self.gap < float("inf"):
             raise CalcoError(f"gap is {self.gap:g}; it must be 0 or more seconds")
         for name in ("weak", "overlap", "overlap_weak"):

@@ -11,6 +11,7 @@ from calco.pairs.manifest import FORMATS, Format
 from calco.pairs.recipes import RecipeConfig, steps_of
 from calco.pairs.sources import SourceConfig
 from calco.pairs.splits import SplitConfig
+from calco.records import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,7 @@ class PrepareConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
 
     def __post_init__(self) -> None:
+        check_numbers(self, jobs=1024, size=65_536)
         if self.format not in (*FORMATS, "auto"):
             raise CalcoError(f"format is {self.format!r}; choose one of {', '.join(FORMATS)}")
         if self.size < 0 or self.jobs < 0:
