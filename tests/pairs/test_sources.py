@@ -12,8 +12,8 @@ from PIL import Image as Pillow
 
 from calco import images
 from calco.errors import CalcoError
+from calco.pairs.names import role_of
 from calco.pairs.opening import open_source
-from calco.pairs.parts import role_of
 from calco.pairs.sources import SourceConfig
 
 Make = Callable[..., Path]

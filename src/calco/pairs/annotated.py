@@ -17,7 +17,7 @@ from calco.files import digest as content_digest
 from calco.files import list_files
 from calco.pairs.annotated_splits import with_declared_splits
 from calco.pairs.layout import nothing_in
-from calco.pairs.parts import role_of
+from calco.pairs.names import role_of
 from calco.pairs.places import key_of
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture

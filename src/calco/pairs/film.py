@@ -82,7 +82,7 @@ def open_films(root: str, config: SourceConfig) -> Source:
             while name in items:
                 name += printable(os.path.splitext(film)[1])
             try:
-                items[name] = _frames(film, name, place_of(film, film[:start]).split, config.frames)
+                items[name] = _frames(film, name, place_of(film, film[:start]).folder.split, config.frames)
                 remarks += _remarks_on(film)
             except CalcoError as error:
                 if not path.is_dir():

@@ -15,7 +15,7 @@ from calco.images import Image
 from calco.pairs.curation import MAX_COMPARED, equal_parts
 from calco.pairs.declared import split_named
 from calco.pairs.mask_survey import decode_mask
-from calco.pairs.parts import role_of
+from calco.pairs.names import role_of
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.types import Picture
 

@@ -12,9 +12,10 @@ from calco.files import Listing, explain, list_files
 from calco.pairs.declared import LeftOut, find_lists, listed, remark, settled, split_named, split_of_list
 from calco.pairs.frames import is_film
 from calco.pairs.manifest import INDEX, MANIFEST
+from calco.pairs.names import file_name, role_of
 from calco.pairs.partners import Side
-from calco.pairs.parts import file_name, role_of, thumbnail_of
-from calco.pairs.places import Place, Plan, key_of, name_of, places_of
+from calco.pairs.parts import thumbnail_of
+from calco.pairs.places import Folder, Place, Plan, key_of, name_of, places_of
 from calco.pairs.sides import joined, two_endings, two_folders, two_words
 from calco.pairs.sources import Item, SourceConfig
 
@@ -116,7 +117,7 @@ def _one_file(path: Path, wanted: SourceConfig) -> Plan:
     if not images.is_picture(path):
         raise CalcoError(f"{path} is no picture by its ending; name a folder of pictures or one picture")
     listing = Listing(os.path.join(path.parent, ""), [str(path)])
-    places = [Place(str(path), (), ())]
+    places = [Place(str(path), Folder())]
     if wanted.source == "side-by-side":
         return _side_by_side(places, listing, wanted.direction)
     if wanted.source in ("parallel", "masks"):
@@ -140,12 +141,13 @@ def _photographs(places: Sequence[Place], listing: Listing, wanted: SourceConfig
 
 def _without_masks(places: Sequence[Place]) -> tuple[list[Place], dict[str, str]]:
     """The images, and of those that are masks of others by their names the reason why they are no photographs."""
-    stems = {os.path.splitext(place.path)[0]: place.path for place in places}
+    told = [(place, *file_name(place.stem)) for place in places]
+    if not any(role_of(word) == "mask" for word in {word for _, _, word in told}):
+        return list(places), {}
+    stems = {(place.folder, place.stem): place.path for place in places}
     masks: dict[str, str] = {}
-    for place in places:
-        base, word = file_name(os.path.basename(os.path.splitext(place.path)[0]))
-        original = stems.get(os.path.join(os.path.dirname(place.path), base)) if role_of(word) == "mask" else None
-        if original:
+    for place, base, word in told:
+        if word and role_of(word) == "mask" and (original := stems.get((place.folder, base))):
             name = printable(os.path.basename(original))
             masks[place.path] = f"a mask of {name} by its name; --source masks takes both, --source photographs each"
     return [place for place in places if place.path not in masks], masks
@@ -186,7 +188,7 @@ def _single_items(places: Iterable[Place], root: str) -> tuple[Item, ...]:
         key = key_of(place.path.removeprefix(root))
         while key in items:
             key += printable(os.path.splitext(place.path)[1])
-        items[key] = Item(key, key, (place.path,), place.split)
+        items[key] = Item(key, key, (place.path,), place.folder.split)
     return tuple(items[key] for key in sorted(items))
 
 

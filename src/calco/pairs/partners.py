@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from calco.errors import printable
+from calco.pairs.names import file_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,6 @@ class Entry:
         path: Where it is.
         folders: The folders in which it lies, without that of its side, in composed Unicode.
         stem: Its name without ending, likewise; where sides are told by words in the names, without that word.
-        bare: The stem without a word such as `_mask`.
         splits: For each folder whether it is named after a split.
         split: The split that its folders declare, or None.
     """
@@ -27,7 +27,6 @@ class Entry:
     path: str
     folders: tuple[str, ...]
     stem: str
-    bare: str
     splits: tuple[bool, ...] = ()
     split: str | None = None
 
@@ -35,6 +34,11 @@ class Entry:
     def key(self) -> str:
         """The path without the side's folder and without ending: both sides of a pair have the same."""
         return "/".join((*self.folders, self.stem))
+
+    @property
+    def bare(self) -> str:
+        """The stem without a word such as `_mask`."""
+        return file_name(self.stem)[0]
 
     @property
     def unsplit(self) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 import os
 import unicodedata
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 from calco.errors import printable
 from calco.pairs.declared import SPLITS, LeftOut
+from calco.pairs.names import folder_names, shared_rests
 from calco.pairs.partners import Entry
-from calco.pairs.parts import file_name, folder_names, shared_rests
 from calco.pairs.sources import Item
 
 
@@ -23,59 +24,80 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An image file, and what the folders in which it lies are called.
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """A folder, by what it and those around it are called; one object for all files in it.
 
     Attributes:
-        path: Where it is.
-        folders: The parts of the names of its folders, in composed Unicode: `trainA` has two, train and A.
+        names: The parts of the names, in composed Unicode: `trainA` has two, train and A.
         splits: For each of them the split that it is named after, or None.
     """
 
-    path: str
-    folders: tuple[str, ...]
-    splits: tuple[str | None, ...]
+    names: tuple[str, ...] = ()
+    splits: tuple[str | None, ...] = ()
 
-    @property
+    @cached_property
     def split(self) -> str | None:
-        """The split that its folders declare; of several the one kept furthest from training."""
+        """The split that the names declare; of several the one kept furthest from training."""
         return max(filter(None, self.splits), key=SPLITS.index, default=None)
 
-    @property
+    @cached_property
     def plain(self) -> tuple[str, ...]:
-        """The folders that name no split."""
-        return tuple(name for name, split in zip(self.folders, self.splits, strict=True) if split is None)
+        """The names that are of no split."""
+        return tuple(name for name, split in zip(self.names, self.splits, strict=True) if split is None)
+
+    def plain_at(self, depth: int) -> str:
+        """One of these; empty where there are fewer."""
+        return self.plain[depth] if depth < len(self.plain) else ""
+
+    @cache  # noqa: B019 - a few folders, of which each is asked for a few depths
+    def without(self, depth: int | None) -> tuple[tuple[str, ...], tuple[bool, ...]]:
+        """The names without that of `plain_at(depth)`, and which of them are of splits."""
+        plain = [place for place, split in enumerate(self.splits) if split is None]
+        dropped = plain[depth] if depth is not None and depth < len(plain) else -1
+        kept = [place for place in range(len(self.names)) if place != dropped]
+        return tuple(self.names[place] for place in kept), tuple(self.splits[place] is not None for place in kept)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """An image file and its folder."""
+
+    path: str
+    folder: Folder
+
+    @property
+    def stem(self) -> str:
+        """The name without its ending, in composed Unicode."""
+        return composed(os.path.splitext(self.path.rpartition("/")[2])[0])
 
     def entry(self, without: int | None = None) -> Entry:
-        """The file as one of a side, whose own folder is that of `plain` at the index `without`."""
-        plain = [place for place, split in enumerate(self.splits) if split is None]
-        dropped = plain[without] if without is not None and without < len(plain) else -1
-        kept = [place for place in range(len(self.folders)) if place != dropped]
-        stem = composed(os.path.splitext(os.path.basename(self.path))[0])
-        splits = tuple(self.splits[place] is not None for place in kept)
-        return Entry(
-            self.path, tuple(self.folders[place] for place in kept), stem, file_name(stem)[0], splits, self.split
-        )
+        """The file as one of a side, whose own folder is that of `plain_at(without)`."""
+        folders, splits = self.folder.without(without)
+        return Entry(self.path, folders, self.stem, splits, self.folder.split)
 
 
-def place_of(path: str, root: str, rests: Collection[str] = ()) -> Place:
-    """A file and what its folders below the root are called; `rests` as in `folder_names`."""
-    folders = path.removeprefix(root).split("/")[:-1]
-    parts = [part for name in folders for part in folder_names(composed(name), rests)]
-    return Place(path, tuple(name for name, _ in parts), tuple(split for _, split in parts))
+def place_of(path: str, root: str) -> Place:
+    """A file and what its folders below the root are called."""
+    return places_of([path], root)[0]
 
 
 def places_of(paths: Iterable[str], root: str) -> list[Place]:
-    """Files below a root."""
+    """Files below a root and what their folders are called."""
     paths = list(paths)
-    names = {name for path in paths for name in path.removeprefix(root).split("/")[:-1]}
-    rests = shared_rests(map(composed, names))
-    return [place_of(path, root, rests) for path in paths]
+    above = {path: path.removeprefix(root).split("/") for path in {path.rpartition("/")[0] + "/" for path in paths}}
+    rests = shared_rests({composed(name) for names in above.values() for name in names[:-1]})
+    folders: dict[str, Folder] = {}
+    for path, names in above.items():
+        parts = [part for name in names[:-1] for part in folder_names(composed(name), rests)]
+        folders[path] = Folder(tuple(name for name, _ in parts), tuple(split for _, split in parts))
+    return [Place(path, folders[path.rpartition("/")[0] + "/"]) for path in paths]
 
 
 def composed(text: str) -> str:
     """Text as it is shown, in composed Unicode: a name copied from a Mac stays the same name."""
+    if text.isascii() and text.isprintable():
+        return text
     return unicodedata.normalize("NFC", printable(text))
 
 

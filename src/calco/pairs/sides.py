@@ -10,8 +10,9 @@ from calco import images
 from calco.errors import CalcoError, printable
 from calco.files import Listing
 from calco.pairs.declared import SPLITS, LeftOut
+from calco.pairs.names import file_name, pick_sides, role_of
 from calco.pairs.partners import Entry, Side, commonest_addition, match
-from calco.pairs.parts import file_name, looks_like_masks, pick_sides, role_of, which_parts
+from calco.pairs.parts import looks_like_masks, which_parts
 from calco.pairs.places import Place, Plan, name_of
 from calco.pairs.sources import Item, SourceConfig
 
@@ -61,7 +62,7 @@ def _share_names(sides: Sequence[Side]) -> bool:
 
 def _names(places: Sequence[Place], depth: int) -> set[str]:
     """The names of the folders at a depth, those of splits aside; "" where there is none."""
-    return {place.plain[depth] if len(place.plain) > depth else "" for place in places}
+    return {folder.plain_at(depth) for folder in {place.folder for place in places}}
 
 
 def _sides(places: Sequence[Place], picked: tuple[str, str], depth: int) -> tuple[list[Side], Counter[str]]:
@@ -69,11 +70,11 @@ def _sides(places: Sequence[Place], picked: tuple[str, str], depth: int) -> tupl
     sides = [Side(name, title="" if name else "the images beside it") for name in picked]
     others: Counter[str] = Counter()
     for place in places:
-        name = place.plain[depth] if len(place.plain) > depth else ""
+        name = place.folder.plain_at(depth)
         if name in picked:
             sides[picked.index(name)].entries.append(place.entry(depth))
         else:
-            others["/".join(place.plain[: depth + 1]) or "the folder itself"] += 1
+            others["/".join(place.folder.plain[: depth + 1]) or "the folder itself"] += 1
     return sides, others
 
 
@@ -85,15 +86,18 @@ def _of_folders(sides: list[Side], others: Counter[str], listing: Listing, wante
 
 def two_words(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -> Plan | None:
     """The plan of files in one folder that words in their names tell apart, such as x.jpg and x_mask.png, or None."""
+    told = [file_name(place.stem) for place in places]
+    if len({word for _, word in told}) < 2:
+        return None
     entries = [place.entry() for place in places]
     stems = {(entry.folders, entry.stem) for entry in entries}
-    named = [(entry, *file_name(entry.stem)) for entry in entries]
+    named = [(entry, base, word) for entry, (base, word) in zip(entries, told, strict=True)]
     originals = {(entry.folders, base) for entry, base, word in named if word and (entry.folders, base) in stems}
     bases: dict[tuple[tuple[str, ...], str], dict[str, list[Entry]]] = {}
     for entry, base, word in named:
         if (entry.folders, entry.stem) in originals:
             base, word = entry.stem, ""
-        bases.setdefault((entry.folders, base), {}).setdefault(word, []).append(replace(entry, stem=base, bare=base))
+        bases.setdefault((entry.folders, base), {}).setdefault(word, []).append(replace(entry, stem=base))
     kinds = Counter(word for words in bases.values() if len(words) > 1 for word in words)
     picked = pick_sides([word for word, count in kinds.items() if 2 * count >= max(kinds.values())])
     if picked is None:
@@ -119,7 +123,7 @@ def two_words(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -
 
 def two_endings(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -> Plan | None:
     """The plan of images and masks that differ in their endings alone, such as x.jpg and x.png, or None."""
-    if wanted.source == "parallel":
+    if wanted.source == "parallel" or len({os.path.splitext(place.path)[1].lower() for place in places}) < 2:
         return None
     stems: dict[tuple[tuple[str, ...], str], dict[str, Entry]] = {}
     for place in places:
