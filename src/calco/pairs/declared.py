@@ -215,7 +215,9 @@ def settled(items: Iterable[Item], reason: str, *, complete: bool = False) -> tu
     if "train" in named and (held_out or complete):
         left_out = [(item.key, reason) for item in items if not item.split]
         items = tuple(item for item in items if item.split)
-    return (items if held_out else tuple(replace(item, split=None) for item in items)), left_out
+    if not held_out and named:
+        items = tuple(replace(item, split=None) for item in items)
+    return items, left_out
 
 
 def by_folders(items: Iterable[Item]) -> tuple[tuple[Item, ...], LeftOut]:

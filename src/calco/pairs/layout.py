@@ -46,7 +46,8 @@ def recognise(root: Path, wanted: SourceConfig) -> Plan:
 
 def _finished(plan: Plan, listings: Sequence[Listing]) -> Plan:
     """The plan with the splits that folders and lists declare, and remarks on what was passed over."""
-    folders = sorted({part for item in plan.items for part in item.key.split("/")[:-1] if split_named(part)})
+    parents = {item.key.rpartition("/")[0] for item in plan.items}
+    folders = sorted({part for parent in parents for part in parent.split("/") if split_named(part)})
     items, left_out = settled(plan.items, f"in none of the folders {', '.join(folders)}")
     notes = list(plan.notes)
     for listing in listings:
