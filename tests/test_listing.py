@@ -1,5 +1,6 @@
 """What lies in a folder is listed once, whatever links, names and permissions there are."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -7,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from calco.errors import CalcoError
-from calco.files import Listing, list_files
+from calco.errors import CalcoError, DiskError, WriteError
+from calco.files import Listing, explain, list_files, replacing, short_name, temporary_path
 
 
 def png(name: str) -> bool:
@@ -79,3 +80,38 @@ def test_absent_folders_and_files(tmp_path: Path) -> None:
     for name in ("absent", "file"):
         with pytest.raises(CalcoError, match=name):
             list_files(tmp_path / name, png)
+
+
+@pytest.mark.parametrize("stem", ["漢" * 84, "😀" * 63, "a" * 252, "e\u0301" * 84, "\udce9" * 250])
+def test_a_name_with_an_ending_fits_into_255_bytes_and_meets_no_other(stem: str) -> None:
+    """What is cut is told apart by a digest of the whole name; characters stay whole, and endings too."""
+    names = [f"{stem}a", f"{stem}b"]
+    made = [short_name(name, ".part") for name in names]
+    assert len(set(made)) == 2
+    for name in made:
+        assert len(os.fsencode(name)) <= 255
+        assert name.endswith(".part")
+        if "\udce9" not in stem:
+            assert name.partition("~")[0] in stem
+    assert short_name("plain.png", ".part") == "plain.png.part"
+    final = Path(f"{stem[:80]}.{'x' * 40}")
+    temporary = {temporary_path(final) for _ in range(20)}
+    assert len(temporary) == 20
+    assert all(len(os.fsencode(path.name)) <= 255 and path.parent == final.parent for path in temporary)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "remedy"),
+    [
+        (errno.ENOSPC, DiskError, "free some space or choose another disk"),
+        (errno.EDQUOT, DiskError, "free some space of the quota"),
+        (errno.EROFS, DiskError, "choose another disk"),
+        (errno.EFBIG, WriteError, "ulimit -f"),
+        (errno.ENAMETOOLONG, WriteError, "shorten the name"),
+    ],
+)
+def test_an_error_of_writing_has_its_remedy(tmp_path: Path, number: int, kind: type[CalcoError], remedy: str) -> None:
+    with pytest.raises(WriteError, match=f"cannot write .*a.txt: .*{remedy}") as met, replacing(tmp_path / "a.txt"):
+        raise OSError(number, os.strerror(number))
+    assert type(met.value) is kind
+    assert type(explain(OSError(number, os.strerror(number)), "a", "read")) is CalcoError

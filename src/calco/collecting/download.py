@@ -14,7 +14,7 @@ from urllib.request import getproxies
 
 from calco import images
 from calco.errors import CalcoError
-from calco.files import atomic_write, explain, make_folder, put_in_place, read_json_lines
+from calco.files import atomic_write, explain, make_folder, put_in_place, read_json_lines, short_name
 from calco.pairs.types import fraction
 from calco.records import check_numbers
 
@@ -152,7 +152,7 @@ class _Fetcher:
         return [one for one in wanted if one.name not in self.done.files]
 
     def _part(self, one: Wanted) -> Path:
-        return self.folder / f".{one.name}.part"
+        return self.folder / short_name(f".{one.name}", ".part")
 
     def _holds(self, row: dict[str, Any], one: Wanted) -> bool:
         path = self.folder / Path(str(row.get("file"))).name

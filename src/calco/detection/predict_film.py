@@ -16,7 +16,7 @@ from calco.detection.looking import Look, Tally
 from calco.detection.predict_pictures import lots
 from calco.detection.tables import Lines, as_rows, from_rows, remove_part_lines, write_csv
 from calco.errors import CalcoError
-from calco.files import sweep_files
+from calco.files import short_name, sweep_files
 from calco.film.codecs import choose_codec
 from calco.film.journal import remove_part
 from calco.film.reading import Film, Frame
@@ -141,7 +141,7 @@ def predicted_film(
         "times": [str(wish.start), str(wish.stop)], "codec": wish.codec, "quality": wish.quality, "scale": wish.scale,
         "drawn": wish.drawn is not None,
     }  # fmt: skip
-    part = wish.lines.with_name(f".{wish.lines.name}.part")
+    part = wish.lines.with_name(short_name(f".{wish.lines.name}", ".part"))
     if wish.overwrite:
         remove_part_lines(part)
     lines = Lines(part, made_by)

@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from fractions import Fraction
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
@@ -16,7 +17,7 @@ import numpy as np
 from calco import images
 from calco.console import warn
 from calco.errors import CalcoError
-from calco.files import explain, put_in_place
+from calco.files import cut_name, explain, put_in_place
 from calco.film.codecs import keep_keys_close
 from calco.images import Image
 from calco.locks import locked_file
@@ -181,7 +182,9 @@ class FilmFile:
                 raise CalcoError(f"{path} is there already; choose another --out")
             self._held = held.pop_all()
         self._tell_of_parts()
-        self.part = self.path.with_name(f".{self.path.stem[:80]}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}")
+        self.part = self.path.with_name(
+            f".{cut_name(self.path.stem, 80)}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}"
+        )
         try:
             self._file = _File(self.part, "wb")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as somebody writes
@@ -190,7 +193,9 @@ class FilmFile:
             raise explain(error, path, "write") from error
 
     def _tell_of_parts(self) -> None:
-        for part in sorted(self.path.parent.glob(f".{self.path.stem[:80]}.????????.part{self.path.suffix}")):
+        for part in sorted(
+            self.path.parent.glob(f".{escape(cut_name(self.path.stem, 80))}.????????.part{self.path.suffix}")
+        ):
             with contextlib.suppress(OSError), part.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if part.stat().st_size:

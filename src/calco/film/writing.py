@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from calco.errors import CalcoError
-from calco.files import explain, replacing
+from calco.files import explain, replacing, short_name
 from calco.film.codecs import (
     Encoding,
     choose_codec,
@@ -287,4 +287,4 @@ class FilmWriter:
 
 def part_of(path: Path) -> Path:
     """Where the part of a film lies: hidden, beside it."""
-    return path.with_name(f".{path.name}.part")
+    return path.with_name(short_name(f".{path.name}", ".part"))

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from calco.detection.sliding.features import Describe, Vectors, describer, imagenet_probabilities
 from calco.errors import CalcoError
-from calco.files import make_folder, read_json, replacing, write_json
+from calco.files import make_folder, read_json, write_json
 from calco.images import Image
 from calco.records import from_record, to_record
 
@@ -146,11 +146,13 @@ def save_classifier(folder: Path, classifier: WindowClassifier) -> None:
     Raises:
         CalcoError: When they cannot be written.
     """
-    from safetensors.numpy import save_file
+    import torch
+
+    from calco.networks.tensor_files import write_tensors
 
     make_folder(folder)
-    with replacing(folder / "classifier.safetensors") as temporary:
-        save_file({name: np.ascontiguousarray(part) for name, part in vars(classifier.weights).items()}, temporary)
+    parts = {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in vars(classifier.weights).items()}
+    write_tensors(folder / "classifier.safetensors", parts)
     write_json(folder / "classifier.json", to_record(classifier.info))
 
 
