@@ -361,3 +361,24 @@ def test_a_second_video_stream_is_reported(tmp_path: Path) -> None:
         for stream in streams:
             out.mux(stream.encode(None))
     assert Film(tmp_path / "a.mkv").notes == [f"{tmp_path / 'a.mkv'} holds 2 video streams: the first is used"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "options"),
+    [("libx264", {"bf": "2"}), ("libx264", {"bf": "0"}), ("mpeg4", {"bf": "2"}), ("mpeg4", {}), ("mjpeg", {})],
+)
+def test_avi_has_its_frames_in_step(tmp_path: Path, codec: str, options: dict[str, str]) -> None:
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    path = film(tmp_path / "a.avi", 14, codec, pixels=pixels, times=[10 * n for n in range(14)], options=options)
+    assert [round(float(frame.time), 3) for frame in Film(path).frames()] == [n / 10 for n in range(14)]
+
+
+def test_frames_that_an_avi_leaves_out_leave_a_gap(tmp_path: Path) -> None:
+    """Capture programs write nothing for a frame that they dropped: the one before stays."""
+    source = tmp_path / "a.mkv"
+    kept = [number for number in range(12) if number % 3 != 2]
+    film(source, [picture(number) for number in kept], times=[10 * number for number in kept])
+    read = Film(translate_film(mirror(), source, tmp_path / "b.avi").out)
+    frames = list(read.frames())
+    assert [round(float(frame.time), 3) for frame in frames] == [number / 10 for number in kept]
+    assert read.damage == []

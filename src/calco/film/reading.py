@@ -95,7 +95,7 @@ class Film:
             length, self._shared_length = _length_of(container, stream)
             self.duration = length if length is not None and length > 0 else None
             self.metadata, self.tags = dict(container.metadata), _tags_of(stream)
-            numbered = container.format.name == "avi"
+            self._numbered = container.format.name == "avi"
             hint, aspect = stream.frames, Fraction(stream.sample_aspect_ratio or 1)
             first = next(self._decoded(container, stream), None)
             if first is None:
@@ -104,9 +104,8 @@ class Film:
             self.start = _start_of(container, None if first.pts is None else first.pts * self.time_base)
             if self.duration is not None and "matroska" in container.format.name and self.start < self.duration:
                 self.duration -= float(self.start)  # it counts from zero, not from where its first packet stands
-        # In AVI frames have no times of their own, and FFmpeg takes them for those of decoding, which run late.
         self._late = Fraction(0)
-        if numbered and first.pts is not None:
+        if self._numbered and first.pts is not None:
             self._late = max(Fraction(0), first.pts * self.time_base - self.start)
         orientation = orientation_of(first)
         self.size = orientation.size(first.width, first.height)
@@ -252,6 +251,8 @@ class Film:
         packets = container.demux(stream, *others)
         decoder = _decoder(stream)
         where = Fraction(0)
+        shown: int | None = None
+        step = 1  # of AVI, between the last two frames
         while True:
             try:
                 packet = next(packets, None)
@@ -268,7 +269,12 @@ class Film:
             if packet.pts is not None:
                 where = max(where, packet.pts * self.time_base - getattr(self, "start", Fraction(0)))
             try:
-                yield from decoder.decode(packet if packet.size else None)
+                for frame in decoder.decode(packet if packet.size else None):
+                    if self._numbered:
+                        frame.pts = number = _number_of(frame, shown, step)
+                        step = step if shown is None or number is None else number - shown
+                        shown = number
+                    yield frame
             except (av.InvalidDataError, av.error.UndefinedError, ValueError):
                 self._events.append((where, "undecodable packet"))
 
@@ -290,6 +296,17 @@ class Film:
 
 def _tags_of(stream: "VideoStream") -> dict[str, str]:
     return {k: v for k, v in stream.metadata.items() if k in ("language", "title") and v != "und"}
+
+
+def _number_of(frame: "av.VideoFrame", before: int | None, step: int) -> int | None:
+    """The place of a frame of an AVI file, given that of the frame shown before it and the step to that one.
+
+    AVI keeps no times but the order of decoding, and the time stamps that FFmpeg makes of it for H.264 are in disorder.
+    Frames come in the order in which they are shown, late by as many as the decoder holds back.
+    """
+    if before is None:
+        return frame.pts if frame.dts is None else frame.dts
+    return frame.dts if frame.dts is not None and frame.dts > before else before + step
 
 
 def _rate_of(stream: "VideoStream") -> Fraction:
