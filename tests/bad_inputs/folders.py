@@ -112,6 +112,11 @@ def all_spoiled(folder: Path) -> None:
         path.write_bytes(path.read_bytes()[:50])
 
 
+def link_to_page(folder: Path) -> None:
+    (folder / "page").mkdir()
+    (folder / "page" / "check.json").symlink_to("../set/a.png")
+
+
 def nothing(folder: Path) -> None:
     shutil.rmtree(folder / "set")
     (folder / "set").mkdir()
@@ -132,6 +137,14 @@ CASES = (
         before=AS_A_USER),
     Bad("a disk that fills while shards are written", small_disk, command=PREPARE, code=2,
         says=("No space left on device", "free some space")),
+    Bad("a page of somebody else under the name of the result", file("page/check.html", b"mine"), code=2,
+        says=("page/check.html", "was not written by Calco", "move it away")),
+    Bad("a link under the name of a result", link_to_page, code=2, says=("page/check.json", "not written by Calco")),
+    Bad("a log of outputs that Calco did not write", file("page/.calco-outputs.jsonl", b"notes"), code=2,
+        says=("is not a log of Calco's outputs", "move it away")),
+    Bad("images of somebody else in a folder for a run", file("runs/x/samples/mine.png", encoded("PNG")), code=2,
+        command="train set --recipe colorize --out runs/x --preset small --steps 1 --size 64 --resize 72 --threads 1",
+        says=("holds other things, such as samples", "choose a new or empty folder")),
     Bad("two pictures with one stem", one_stem, code=0, fine="both are used"),
     Bad("two inputs with one stem for a target", one_stem_of_two_sides, code=0, says=("shares its name",),
         about="sketch/a.jpg"),
