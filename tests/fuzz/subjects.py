@@ -66,7 +66,8 @@ def _files(folder: Path) -> Iterator[Subject]:
         path = folder / name
         path.write_bytes(data)
         yield Subject(f"file {name}", path, lambda path=path: images.read(path))
-        yield Subject(f"labels {name}", path, lambda path=path: read_mask(path))
+        if name != "bands.tif":  # a mask has no bands
+            yield Subject(f"labels {name}", path, lambda path=path: read_mask(path))
 
 
 def _photos(folder: Path, *names: str) -> Path:
