@@ -149,7 +149,11 @@ class _Named:
     def find(self, line: str) -> list[str]:
         """The files that a line names: by a path from here or from another machine, a name, or a name and more."""
         for text in dict.fromkeys((line, *re.split(r"[\t,;]+", line)[:2], *line.split()[:2])):
-            parts = [part for part in PurePosixPath(text.strip().strip("\"'").replace("\\", "/")).parts if part != "/"]
+            parts = [
+                part
+                for part in PurePosixPath(_composed(text.strip().strip("\"'")).replace("\\", "/")).parts
+                if part != "/"
+            ]
             for start in range(len(parts)):
                 if found := self.by_end.get("/".join(parts[start:])):
                     return found
@@ -173,7 +177,7 @@ def _lines(path: str) -> list[str]:
             text = data.decode("utf-8-sig")
         except UnicodeDecodeError:
             text = data.decode("cp1252", "replace")
-    lines = (_composed(line.strip()) for line in text.replace("\0", "").splitlines())
+    lines = (line.strip() for line in text.replace("\0", "").splitlines())
     return [line[:_LONGEST_LINE] for line in lines if line and not line.startswith("#")]
 
 
