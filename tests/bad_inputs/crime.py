@@ -198,6 +198,7 @@ def dying(folder: Path) -> None:
     from calco.crime.generate import GenerateConfig, generate
 
     asking()(folder)
+    (folder / "datacrim.csv").unlink()
     generate(GenerateConfig(out=str(folder / "datacrim.csv"), rows=400_000))
     held, begun = server(), server().taken()
 

@@ -18,6 +18,7 @@ from calco.pairs.types import Pair, generator
 
 SAMPLED: Final = 8
 """Pairs that are made by the recipe, to see what it leaves to learn."""
+_FEW: Final = 0.05  # share of the images that may be grey where colour is learned
 _SAME: Final = 4  # entries from which on it is no chance that all show one image
 
 
@@ -57,7 +58,7 @@ def _grey(facts: Sequence[Facts], recipe: RecipeConfig) -> list[Finding]:
     every = len(cases) == len(hues)
     steps = [] if recipe.recipe == "auto" else steps_of(recipe.recipe)
     if "colorize" in steps:
-        severity: Severity = "must"
+        severity: Severity = "must" if len(cases) > len(hues) * _FEW else "should"
         text = "There is no colour to learn. Take colour images." if every else (
             "They teach to leave images grey, and colours come out dull. Leave them out."
         )  # fmt: skip
