@@ -93,17 +93,21 @@ def workbook(*sheets: str) -> Callable[[Path], None]:
     return make
 
 
-def row_gap(folder: Path) -> None:
-    """A small workbook whose second row says that it is the two-billionth."""
-    workbook("ENERO", "CLASIFICACIONES")(folder)
-    path = folder / "crimes.xlsx"
-    with zipfile.ZipFile(path) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    name = "xl/worksheets/sheet1.xml"
-    parts[name] = parts[name].replace(b'<row r="2"', b'<row r="2000000000"')
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for part, content in parts.items():
-            archive.writestr(part, content)
+def renumbered(old: int, new: int) -> Callable[[Path], None]:
+    """A small workbook, of whose sheet of robberies a row has another number."""
+
+    def make(folder: Path) -> None:
+        changed_workbook(lambda _: None)(folder)
+        path = folder / "crimes.xlsx"
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        name = "xl/worksheets/sheet1.xml"
+        parts[name] = parts[name].replace(b'<row r="%d"' % old, b'<row r="%d"' % new)
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for part, content in parts.items():
+                archive.writestr(part, content)
+
+    return make
 
 
 def old_workbook(folder: Path) -> None:
@@ -223,8 +227,9 @@ CASES = (
     Bad("a workbook without the sheet of kinds", workbook("ENERO", "FEBRERO"), WORKBOOK, 2, ("CLASIFICACIONES",)),
     Bad("a workbook without robberies", workbook("CLASIFICACIONES"), WORKBOOK, 2, ("no sheet with robberies",)),
     Bad("a workbook cut short", cut_workbook, WORKBOOK, 2, ("no whole workbook",)),
-    Bad("a workbook of some kB whose row number is two billion", row_gap, WORKBOOK, 2,
+    Bad("a workbook of some kB whose row number is two billion", renumbered(4, 2_000_000_000), WORKBOOK, 2,
         ("2,000,000,000", "1,048,576 rows")),
+    Bad("a workbook in which a row stands twice", renumbered(4, 3), WORKBOOK, 2, ("row 3 twice", "save it anew")),
     Bad("a workbook of the old format .xls", old_workbook, WORKBOOK, 2, ("old format .xls", ".xlsx")),
     Bad("merged cells in a workbook", changed_workbook(lambda sheet: sheet.merge_cells("A2:A4")), WORKBOOK, 0,
         ("merged cells", "ranges: 1")),

@@ -76,7 +76,7 @@ def test_rows_with_several_groups_may_be_kept(real_data: Path) -> None:
 
 
 def test_the_workbook_gives_the_same_robberies(real: Cleaned, real_data: Path) -> None:
-    requires(_has_openpyxl(), "openpyxl", "pip install -e '.[dev]'")
+    requires(_has_openpyxl(), "openpyxl", "pip install 'calco[crime]'")
     book = real_data / "crime" / "grupo_data_criminal.xlsx"
     ours = cleaned(book, book)
     assert ours.read == 476

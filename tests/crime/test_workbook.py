@@ -1,5 +1,6 @@
 """Workbooks: what their cells mean, what lies around them, and what none of them may do to this machine."""
 
+import re
 import zipfile
 from datetime import date, datetime
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from calco import CalcoError
-from calco.crime import workbook
+from calco.crime import guard, workbook
 from calco.crime.clean import BadCell
 from calco.crime.gazetteer import gazetteer
 from calco.crime.load import LoadConfig, load
@@ -24,6 +25,7 @@ ROW = (datetime(2016, 12, 3), "Asalto", "Pistola", 35, 20, "Hombre", "Mujer", "C
 KINDS = [("DELITOS", "Asalto", "Con violencia"), (None, "Hurto", "Sin ella")]
 SPREADSHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+CONTENT = "http://schemas.openxmlformats.org/package/2006/content-types"
 PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
 
 
@@ -45,28 +47,28 @@ def cleaned(path: Path, remarks: list[str] | None = None) -> Cleaned:
     return clean_robberies(rows, read_kinds(path).rows, gazetteer(), path, today=date(2026, 12, 1))
 
 
-def raw(path: Path, sheet: str, *, strings: str = "", styles: str = "") -> Path:
-    """A workbook with one sheet, ENERO, of these elements."""
-    kinds = {"sharedStrings": strings, "styles": styles}
-    links = "".join(
-        f'<Relationship Id="{name}" Type="{OFFICE}/{name}" Target="{name}.xml"/>'
-        for name, part in kinds.items()
-        if part
-    )
-    link = f'<Relationships xmlns="{PACKAGE}">{{}}</Relationships>'
+def raw(path: Path, sheet: str, *, strings: str = "", styles: str = "", titles: tuple[str, ...] = ("ENERO",)) -> Path:
+    """A workbook of one part with these elements, which each of its sheets names; likewise shared texts and styles."""
+    main = "application/vnd.openxmlformats-officedocument.spreadsheetml"
+    beside = {
+        name: content if content.startswith("<?") else f'<{root} xmlns="{SPREADSHEET}">{content}</{root}>'
+        for name, root, content in (("sharedStrings", "sst", strings), ("styles", "styleSheet", styles))
+        if content
+    }
+    kinds = {"workbook": f"{main}.sheet.main+xml", **{name: f"{main}.{name}+xml" for name in beside}}
+    types = "".join(f'<Override PartName="/xl/{name}.xml" ContentType="{kind}"/>' for name, kind in kinds.items())
+    links = f'<Relationship Id="s" Type="{OFFICE}/worksheet" Target="../xl/one.xml"/>'
+    sheets = "".join(f'<sheet name="{title}" sheetId="{at}" r:id="s"/>' for at, title in enumerate(titles, 1))
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{CONTENT}">{types}</Types>',
+        "xl/workbook.xml": f'<workbook xmlns="{SPREADSHEET}" xmlns:r="{OFFICE}"><sheets>{sheets}</sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": f'<Relationships xmlns="{PACKAGE}">{links}</Relationships>',
+        "xl/one.xml": sheet if sheet.startswith("<!") else f'<worksheet xmlns="{SPREADSHEET}">{sheet}</worksheet>',
+        **{f"xl/{name}.xml": content for name, content in beside.items()},
+    }
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        main = f'<Relationship Id="r" Type="{OFFICE}/officeDocument" Target="/xl/workbook.xml"/>'
-        archive.writestr("_rels/.rels", link.format(main))
-        sheets = '<sheets><sheet name="ENERO" sheetId="1" r:id="s"/></sheets>'
-        archive.writestr("xl/workbook.xml", f'<workbook xmlns="{SPREADSHEET}" xmlns:r="{OFFICE}">{sheets}</workbook>')
-        one = f'<Relationship Id="s" Type="{OFFICE}/worksheet" Target="../xl/one.xml"/>'
-        archive.writestr("xl/_rels/workbook.xml.rels", link.format(one + links))
-        archive.writestr(
-            "xl/one.xml", sheet if sheet.startswith("<!") else f'<worksheet xmlns="{SPREADSHEET}">{sheet}</worksheet>'
-        )
-        for name, part in kinds.items():
-            if part:
-                archive.writestr(f"xl/{name}.xml", part)
+        for name, content in parts.items():
+            archive.writestr(name, content)
     return path
 
 
@@ -76,12 +78,12 @@ def cells(path: Path) -> dict[int, dict[int, Any]]:
 
 
 def test_what_cells_hold(tmp_path: Path) -> None:
-    strings = "<sst><si><t>Ñaña</t></si><si><r><t>a</t></r><r><t> b</t></r><rPh><t>no</t></rPh></si></sst>"
+    strings = '<si><t>Ñaña</t></si><si><r><t>a</t></r><r><t> b</t></r><rPh sb="0" eb="1"><t>no</t></rPh></si>'
     styles = (
-        '<styleSheet><numFmts><numFmt numFmtId="200" formatCode="d&quot;x&quot;mmm"/>'
+        '<numFmts><numFmt numFmtId="200" formatCode="d&quot;x&quot;mmm"/>'
         '<numFmt numFmtId="201" formatCode="0 &quot;días&quot;"/></numFmts>'
         '<cellStyleXfs><xf numFmtId="14"/></cellStyleXfs><cellXfs><xf/><xf numFmtId="14"/><xf numFmtId="200"/>'
-        '<xf numFmtId="201"/></cellXfs></styleSheet>'
+        '<xf numFmtId="201"/></cellXfs>'
     )
     found = cells(
         raw(
@@ -275,9 +277,9 @@ def test_a_workbook_beyond_all_bounds_is_refused(tmp_path: Path, sheet: str, tol
 
 
 def test_what_unpacks_without_end_is_refused_before_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbook, "MOST_UNPACKED", 4 << 20)
+    monkeypatch.setattr(guard, "MOST_UNPACKED", 4 << 20)
     sheet = raw(tmp_path / "a.xlsx", "<sheetData>" + " " * (5 << 20) + "</sheetData>")
-    strings = raw(tmp_path / "b.xlsx", "<sheetData/>", strings="<sst>" + "<si><t>ha</t></si>" * 300_000 + "</sst>")
+    strings = raw(tmp_path / "b.xlsx", "<sheetData/>", strings="<si><t>ha</t></si>" * 300_000)
     for path in (sheet, strings):
         assert path.stat().st_size < 200_000
         with pytest.raises(CalcoError, match="unpacks to more, or to deeper XML, than a table holds"):
@@ -285,7 +287,7 @@ def test_what_unpacks_without_end_is_refused_before_it_is_held(tmp_path: Path, m
 
 
 def test_little_that_unpacks_to_much_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbook._Cells, "start", lambda *_: pytest.fail("it was unpacked"))
+    monkeypatch.setattr(guard.Part, "_start_row", lambda *_: pytest.fail("it was unpacked"))
     path = raw(tmp_path / "a.xlsx", "<sheetData>" + '<row r="1"/>' * 1_500_000 + "</sheetData>")
     assert path.stat().st_size < 100_000
     with pytest.raises(CalcoError, match="unpacks to more"):
@@ -293,7 +295,7 @@ def test_little_that_unpacks_to_much_is_refused_at_once(tmp_path: Path, monkeypa
 
 
 def test_cells_and_merged_cells_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workbook, "MOST_CELLS", 1000)
+    monkeypatch.setattr(guard, "MOST_CELLS", 1000)
     many = raw(tmp_path / "a.xlsx", "<sheetData>" + "<row><c><v>1</v></c></row>" * 1001 + "</sheetData>")
     one = '<sheetData><row><c><v>1</v></c></row></sheetData><mergeCells><mergeCell ref="A1:XFD1048576"/></mergeCells>'
     for path in (many, raw(tmp_path / "b.xlsx", one)):
@@ -309,6 +311,122 @@ def test_a_wide_dimension_and_links_outside_cost_nothing(tmp_path: Path) -> None
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("xl/externalLinks/externalLink1.xml", "<externalLink/>")
     assert cells(path) == {1_048_576: {16_383: 1}}
+
+
+SHARED = '<sheetData><row r="1"><c r="A1" t="s"><v>0</v></c></row></sheetData>'
+
+
+@pytest.mark.parametrize(
+    ("sheet", "more", "told"),
+    [
+        ('<sheetData><row r="5"/><row r="3"><c><v>1</v></c></row></sheetData>', {}, "row 3 twice, or behind a later"),
+        ('<sheetData><row r="2"/><row r="2"><c><v>1</v></c></row></sheetData>', {}, "row 2 twice, or behind a later"),
+        ('<sheetData><row><c r="B1"/><c r="A1"><v>1</v></c></row></sheetData>', {}, "cell 'A1' in row 1 twice, or out"),
+        ('<sheetData><row r="1"><c r="A9"><v>1</v></c></row></sheetData>', {}, "cell 'A9' in row 1 twice, or out of"),
+        ("<sheetData><row><row/></row></sheetData>", {}, "row 2 twice, or behind"),
+        ("<sheetData><row " + " ".join(f'a{at}="1"' for at in range(99)) + "/></sheetData>", {}, "unpacks to"),
+        (SHARED, {"strings": "<?xml version='1.0'?>" + ENTITIES.replace("worksheet", "sst")}, "declares a document"),
+        (SHARED, {"strings": f"<si><t>{'x' * 1_100_000}</t></si>"}, "more than 1,048,576 characters"),
+        (SHARED, {"titles": ("ENERO", "FEBRERO", "MARZO")}, "has two sheets, or other parts, in one place"),
+        (SHARED, {"strings": "<si>"}, "is no whole workbook"),
+        (SHARED, {"styles": "<fills><fill/></fills>"}, "is no whole workbook"),
+        ('<sheetData><row><c><v>nan</v></c></row></sheetData>', {}, "is no whole workbook"),
+    ],
+)  # fmt: skip
+def test_what_openpyxl_would_drop_or_hold_is_refused(
+    tmp_path: Path, sheet: str, more: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(CalcoError) as error:
+        read_workbook(raw(tmp_path / "a.xlsx", sheet, **more))
+    assert told in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_is_held_at_once_is_bounded_and_rows_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "MOST_HELD", 100)
+    rows = "<sheetData>" + "<row><c><v>1</v></c></row>" * 200 + "</sheetData>"
+    path = raw(tmp_path / "a.xlsx", rows, strings="<si><t>a</t></si>" * 200)
+    assert len(cells(path)) == 200
+    for sheet, styles in (("<mergeCells>" + '<mergeCell ref="A1:A2"/>' * 101 + "</mergeCells>", ""),
+                          ("<sheetData/>", "<fonts>" + "<font/>" * 101 + "</fonts>")):  # fmt: skip
+        with pytest.raises(CalcoError, match="unpacks to more"):
+            read_workbook(raw(tmp_path / "b.xlsx", sheet, styles=styles))
+
+
+def test_texts_that_many_cells_share_are_counted_in_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workbook, "MOST_TEXT", 10_000)
+    one = '<c t="s"><v>0</v></c>'
+    path = raw(
+        tmp_path / "a.xlsx", f"<sheetData><row>{one * 101}</row></sheetData>", strings=f"<si><t>{'x' * 100}</t></si>"
+    )
+    with pytest.raises(CalcoError, match="unpacks to more"):
+        read_workbook(path)
+
+
+def test_parts_that_hold_no_table_are_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pivot's cache may be larger than the bounds; charts, properties and other workbooks may be damaged."""
+    from openpyxl.chart import BarChart, Reference
+
+    book = made(tmp_path / "a.xlsx", [NAMES, ROW])
+    chart = BarChart()
+    chart.add_data(Reference(book["ENERO"], min_col=4, min_row=1, max_row=2))
+    book.create_chartsheet("Gráfico").add_chart(chart)
+    book.save(tmp_path / "a.xlsx")
+    damaged = {"docProps/core.xml", "xl/charts/chart1.xml", "xl/chartsheets/sheet1.xml", "xl/theme/theme1.xml"}
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as old, zipfile.ZipFile(tmp_path / "b.xlsx", "w") as new:
+        assert damaged < set(old.namelist())
+        for name in old.namelist():
+            new.writestr(name, "<!DOCTYPE x>" if name in damaged else old.read(name))
+        new.writestr("xl/pivotCache/pivotCacheRecords1.xml", "<r>" + "<x/>" * 200_000 + "</r>")
+    monkeypatch.setattr(guard, "MOST_UNPACKED", 1 << 18)
+    assert len(cleaned(tmp_path / "b.xlsx").rows) == 1
+
+
+def changed(path: Path, to: Path, old: str, new: str) -> Path:
+    """A workbook in whose parts, and their names, a text is replaced."""
+    with zipfile.ZipFile(path) as before, zipfile.ZipFile(to, "w") as after:
+        for name in before.namelist():
+            after.writestr(name.replace(old, new), before.read(name).replace(old.encode(), new.encode()))
+    return to
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (SPREADSHEET, "http://purl.oclc.org/ooxml/spreadsheetml/main", "is a Strict Open XML workbook; save it as"),
+        ("styles.xml", "formats.xml", "has the formats of its cells in /xl/formats.xml, where they are not read"),
+        ("../xl/one.xml", "../xl/two.xml", "its sheet 'ENERO' is missing"),
+        ('r:id="s"', "", "its sheet 'ENERO' is missing"),
+        ("sheet.main+xml", "text+xml", "is no whole workbook (File contains no valid workbook part)"),
+    ],
+)
+def test_values_that_openpyxl_would_not_find_are_not_passed_over(tmp_path: Path, old: str, new: str, told: str) -> None:
+    path = raw(tmp_path / "a.xlsx", "<sheetData><row><c><v>1</v></c></row></sheetData>", styles="<numFmts/>")
+    with pytest.raises(CalcoError, match=re.escape(told)):
+        read_workbook(changed(path, tmp_path / "b.xlsx", old, new))
+
+
+def test_a_method_of_packing_that_unpacks_in_one_piece_is_refused(tmp_path: Path) -> None:
+    path = raw(tmp_path / "a.xlsx", "<sheetData/>")
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "b.xlsx", "w", zipfile.ZIP_LZMA) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    with pytest.raises(CalcoError, match="is packed in a way that workbooks are not"):
+        read_workbook(tmp_path / "b.xlsx")
+
+
+def test_numbers_in_formats_of_times_and_dates_beyond_the_calendar(tmp_path: Path) -> None:
+    styles = '<cellXfs><xf/><xf numFmtId="14"/><xf numFmtId="20"/><xf numFmtId="46"/></cellXfs>'
+    row = '<c s="1"><v>0</v></c><c s="2"><v>0.75</v></c><c s="3"><v>2</v></c><c s="1"><v>9999999</v></c>'
+    strings = "<si><t>Ate_x000D_</t></si>"
+    path = raw(
+        tmp_path / "a.xlsx",
+        f'<sheetData><row>{row}<c t="s"><v>0</v></c><c><v>{"9" * 20}</v></c></row></sheetData>',
+        strings=strings,
+        styles=styles,
+    )
+    error = BadCell("#VALUE!", "an error of a spreadsheet, not a value")
+    assert cells(path) == {1: {0: 0, 1: 0.75, 2: 2, 3: error, 4: "Ate\r", 5: 1e20}}
 
 
 @pytest.mark.parametrize("name", ["a.xls", "a.xlsx"])

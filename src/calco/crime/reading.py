@@ -17,7 +17,8 @@ from typing import IO, Final
 
 from calco.crime.clean import Cell, fold, shown, spelling
 from calco.crime.csv_records import LONGEST_LINE, records, split_record
-from calco.crime.workbook import MOST_COLUMNS, Sheet
+from calco.crime.guard import MOST_COLUMNS
+from calco.crime.workbook import Sheet
 from calco.errors import CalcoError, printable
 from calco.files import explain
 
