@@ -80,7 +80,8 @@ def answer(bad: Bad, room: Path) -> tuple[int, str, str]:
             notes = [line.removeprefix("note: ") for line in said.splitlines() if line.startswith("note: ")]
             return code, "; ".join([*map(left_out, rejects), *notes]), said
         if bad.command.startswith("translate"):
-            return code, said.strip().splitlines()[-1].removeprefix("note: "), said
+            lines = [line for line in said.strip().splitlines() if bad.about in line]
+            return code, lines[-1].removeprefix("note: "), said
         report = json.loads(Path("page/check.json").read_text())
         cases = [(case["keys"], case["words"]) for finding in report["findings"] for case in finding["cases"]]
         if bad.fine:

@@ -95,7 +95,7 @@ CASES = (
     Bad("an interlaced video", a_film("film.mkv", options={"x264-params": "tff=1"}), command=FILM.format("film.mkv"),
         code=0, says=("interlaced", "bwdif")),
     Bad("a video in HDR", a_film("film.mkv", pixels="yuv420p10le", tags=HLG), command=FILM.format("film.mkv"), code=0,
-        says=("HDR (HLG)", "tone-mapped")),
+        says=("HDR (HLG)", "tone-mapped"), about="HDR"),
     Bad("a video that asks for an odd angle", a_film("film.mp4", slanted), command=FILM.format("film.mp4"), code=0,
         says=("98.0 degrees",)),
     Bad("a folder of images whose result has a video's name", a_film("film.mp4"),

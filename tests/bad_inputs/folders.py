@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Pillow
+from PIL import ImageOps
 
 from bad_inputs.making import PREPARE, Bad, Impossible, encoded, file, mount_small
 from support import BEYOND
@@ -78,7 +79,9 @@ def one_stem(folder: Path) -> None:
 
 def one_stem_of_two_sides(folder: Path) -> None:
     shutil.move(folder / "set", folder / "photo")
-    shutil.copytree(folder / "photo", folder / "sketch")
+    (folder / "sketch").mkdir()
+    for path in (folder / "photo").iterdir():
+        ImageOps.invert(Pillow.open(path)).save(folder / "sketch" / path.name)
     (folder / "sketch" / "a.jpg").write_bytes(encoded("JPEG"))
     (folder / "set").mkdir()
     for side in ("photo", "sketch"):

@@ -84,7 +84,7 @@ def test_flicker_beside_the_truth_and_the_input_and_steadied(run: Path, tmp_path
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     for words in ("<h2>Steadiness</h2>", "sea: PSNR, dB", "sea: Flicker", "from frame 1 to 23", "model, steadied"):
         assert words in page
-    assert [column.header for column in film_table(card.film).columns] == ["", *systems]
+    assert [str(column.header) for column in film_table(card.film).columns] == ["", *systems]
 
 
 def test_without_steady_it_is_left_out_and_pictures_have_none(run: Path, tmp_path: Path, real_data: Path) -> None:

@@ -359,8 +359,14 @@ def test_a_file_size_limit_is_one_line(pictures, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_video_that_cannot_be_written_is_noted_and_the_model_stays(pictures, tmp_path, capsys):
-    (tmp_path / "run" / "evolution.mp4").mkdir(parents=True)
+def test_a_video_that_cannot_be_written_is_noted_and_the_model_stays(pictures, tmp_path, capsys, monkeypatch):
+    finish = Run.finish
+
+    def blocked(self: Run) -> None:
+        (self.folder / "evolution.mp4").mkdir()
+        finish(self)
+
+    monkeypatch.setattr(Run, "finish", blocked)
     run = train(tiny(pictures, tmp_path / "run"), progress=False)
     assert "the video of the samples is missing: cannot write" in capsys.readouterr().err
     assert load(run, device="cpu").info.scores

@@ -89,7 +89,7 @@ def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, b
         ([], "name a database: calco serve --crime"),
         (["--crime", "nowhere.duckdb"], "there is no database nowhere.duckdb"),
         (["--crime", "{database}", "--port", "{taken}"], "in use; choose another, or --port 0"),
-        (["--crime", "{database}", "--port", "99999"], "--port 99999 is no port"),
+        (["--crime", "{database}", "--port", "99999"], "port is 99999; it must lie between 0 and 65535"),
     ],
 )
 def test_what_cannot_be_served_is_told(words: list[str], told: str, database: Path, tmp_path: Path) -> None:

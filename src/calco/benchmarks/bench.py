@@ -71,12 +71,20 @@ def bench(config: BenchConfig, sizes: Sizes | None = None) -> Bench:
         CalcoError: When the device is not there, a page or folder for the results is not (before anything is measured),
             or the disk for temporary files is full.
     """
+    if config.markdown is None:
+        return _measured(config, sizes)
+    with locked_file(config.markdown, "calco bench"):
+        check_page(config.markdown)
+        done = _measured(config, sizes)
+        # The page is somebody's own: only the table in it is replaced, so it is no output like the others.
+        write_page(config.markdown, done.rows, done.head())
+    return done
+
+
+def _measured(config: BenchConfig, sizes: Sizes | None) -> Bench:
     with ExitStack() as held:
         for path in filter(None, (config.json, config.plot)):
             held.enter_context(writing_file(path, "calco bench"))
-        if config.markdown is not None:
-            held.enter_context(locked_file(config.markdown, "calco bench"))
-            check_page(config.markdown)
         return _bench(config, sizes)
 
 
@@ -109,6 +117,4 @@ def _bench(config: BenchConfig, sizes: Sizes | None) -> Bench:
         write_json(config.json, done.record())
     if config.plot is not None:
         draw_chart(config.plot, rows, done.head())
-    if config.markdown is not None:
-        write_page(config.markdown, rows, done.head())
     return done

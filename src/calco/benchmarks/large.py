@@ -96,7 +96,9 @@ def _work(model: str, picture: str, native: bool, device: str, precision: str, t
     make_ready(translator.device, exact=precision == "fp32")
     translator(np.zeros((256, 256, 3), np.uint8))
     before, start = held(), time.perf_counter()
-    translate(translator, picture, Path(picture).with_name(f"drawn{Path(picture).suffix}"), native=native)
+    translate(
+        translator, picture, Path(picture).with_name(f"drawn{Path(picture).suffix}"), native=native, overwrite=True
+    )
     return peak() - before, time.perf_counter() - start
 
 

@@ -337,8 +337,9 @@ def _colour(code: int) -> Colour:
 
 def _colour_name(code: int) -> str:
     """The name of a colour, such as "red" or "colour 12ab34"."""
-    names = {hexed.lower(): name for name, hexed in sorted(ImageColor.colormap.items()) if isinstance(hexed, str)}
-    return names.get(f"#{code:06x}", f"colour {code:06x}")
+    # Pillow replaces the entries of its table as it reads them, so their form cannot be relied upon.
+    names = {ImageColor.getrgb(name): name for name in sorted(ImageColor.colormap)}
+    return names.get(_colour(code), f"colour {code:06x}")
 
 
 def _with_palette(survey: MaskSurvey, palette: Palette, name: str) -> Recognised:
