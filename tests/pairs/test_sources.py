@@ -134,6 +134,23 @@ def test_masks_are_recognised_by_their_colours_and_resized(make: Make, tmp_path:
     assert "--source parallel" in refusal(tmp_path, direction="BtoA")
 
 
+def test_colours_that_jpeg_has_blurred_are_masks_where_the_folder_is_called_so(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "masks").mkdir()
+    for i in range(3):
+        make(f"people/{i}.jpg", 120, 90)
+        mask = np.zeros((90, 120, 3), np.uint8)
+        mask[20:60, 30 + 5 * i : 80] = (255, 0, 0)
+        Pillow.fromarray(mask).save(tmp_path / "masks" / f"{i}.jpg", quality=60)
+    assert open_source(tmp_path).kind == "masks"
+
+
+def test_photographs_in_a_folder_of_masks_are_no_masks(make: Make, tmp_path: Path) -> None:
+    for i in range(3):
+        make(f"people/{i}.jpg", 120, 90)
+        make(f"masks/{i}.jpg", 120, 90)
+    assert open_source(tmp_path).kind == "parallel"
+
+
 def test_a_mask_without_its_picture_is_left_out_and_named(make: Make, tmp_path: Path) -> None:
     make("images/1.png")
     for name in ("1", "2"):

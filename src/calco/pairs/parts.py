@@ -15,6 +15,8 @@ from calco.pairs.partners import Side
 from calco.pairs.sources import SourceConfig
 
 _RANKS: Final = {"input": 0, "label": 0, None: 1, "target": 2, "mask": 2}  # the input first
+_FLAT: Final = 8  # colours of masks that JPEG has blurred
+_MOST: Final = 0.95  # of the pixels have one of them
 _THUMBNAIL: Final = re.compile(r"(?:thumb|thumbnail|tn|\dx\d{2,4})\Z", re.IGNORECASE)
 
 
@@ -55,15 +57,20 @@ def _is_mask(role: str | None, paths: list[str]) -> bool:
     """Whether one side is masks: by its few colours, unless its name says that it is something else."""
     if role in ("input", "target"):
         return False
-    return looks_like_masks(paths)
+    return looks_like_masks(paths, named=role == "mask")
 
 
-def looks_like_masks(paths: list[str]) -> bool:
-    """Whether a few of the images have few colours, or black and white alone."""
-    return all(_few_colours(path) for path in sorted(paths)[:: max(1, len(paths) // 5)][:6])
+def looks_like_masks(paths: list[str], *, named: bool = False) -> bool:
+    """Whether a few of the images have few colours, or black and white alone.
+
+    Args:
+        paths: Of the images.
+        named: Whether their folder is called after masks; then a few colours that JPEG has blurred suffice.
+    """
+    return all(_few_colours(path, named) for path in sorted(paths)[:: max(1, len(paths) // 5)][:6])
 
 
-def _few_colours(path: str) -> bool:
+def _few_colours(path: str, named: bool) -> bool:
     """A palette file, at most 32 colours, or (as JPEG leaves them) almost nothing between black and white."""
     try:
         image = images.read(path)
@@ -71,6 +78,12 @@ def _few_colours(path: str) -> bool:
         return True  # a damaged file tells nothing; the others decide
     if len(np.unique(image.reshape(-1, image.shape[2])[:: max(1, image[..., 0].size // 200_000)], axis=0)) <= 32:
         return True
+    if named:
+        # Steps of 32 levels whose middle is 0, so that what JPEG makes of a flat colour stays in one of them.
+        coarse = (images.as_dtype(image, np.uint8).astype(int) + 16) // 32
+        counts = np.unique(coarse.reshape(-1, image.shape[2]), axis=0, return_counts=True)[1]
+        if np.sort(counts)[-_FLAT:].sum() > _MOST * counts.sum():
+            return True
     grey = images.as_dtype(images.luminance(image), np.uint8).astype(int)
     return bool(np.mean((grey < 16) | (grey > 239)) > 0.98 and np.ptp(image.astype(int), axis=2).mean() < 4)
 
