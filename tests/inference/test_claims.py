@@ -77,10 +77,15 @@ def test_a_claim_out_of_range_is_one_line(
 
 
 @pytest.mark.parametrize("place", ["http://evil.example/shards", "s3://bucket/shards", "hub:owner/name"])
-def test_an_export_fetches_nothing_that_a_model_names(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_and_evaluation_fetch_nothing_that_a_model_names(
+    place: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     from calco.detection.export import examples as of_detector
     from calco.detection.lite import LiteDetector
     from calco.detection.model import Detector, DetectorInfo
+    from calco.detection.scoring.config import EvaluateConfig
+    from calco.detection.scoring.evaluate import _chosen
+    from calco.evaluation.evaluate import evaluate
     from calco.export.examples import examples
 
     def refuse(*_: Any, **__: Any) -> Any:
@@ -97,3 +102,8 @@ def test_an_export_fetches_nothing_that_a_model_names(place: str, monkeypatch: p
     about = DetectorInfo(architecture="lite", classes=("dog",), size=64, provenance=known)
     with pytest.raises(CalcoError, match="nothing is fetched because a model names it"):
         of_detector(Detector(about, LiteDetector(1, width=16, depth=0)), None)
+    save_model(tmp_path / "model", info, build_generator(info.generator, 3, 3).state_dict(), None)
+    with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name pictures to score it on"):
+        evaluate(tmp_path / "model")
+    with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name pictures to score it on"):
+        _chosen(EvaluateConfig(model="m"), about)

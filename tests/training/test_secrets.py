@@ -1,5 +1,6 @@
 """A password in the address of the images stays in the process: in no file, message, page or traceback."""
 
+import json
 import sys
 import traceback
 from pathlib import Path
@@ -57,6 +58,9 @@ def test_a_run_keeps_no_password_and_asks_for_it_again(
             main(words)
         assert left.value.code == 2
     main(["train", stored, "--resume", str(run), "--steps", "2"])
+    main(["evaluate", str(run), stored])
+    scores = json.loads((run / "report" / "scores.json").read_text())
+    assert len(scores["pictures"]) == 1, "of 12 the one of the test split"
     assert holding(run) == []
     out, err = capsys.readouterr()
     assert SECRET not in out + err

@@ -1,5 +1,6 @@
 """`calco evaluate` and `calco compare`: a model's scores and its report, on pictures it was not trained on."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from calco.addresses import redact_address
 from calco.checking.quick import report_masks
 from calco.console import bar, say, warn
 from calco.engines import Engine, results
@@ -24,7 +26,7 @@ from calco.inference.model import ModelInfo, Translator, load, model_folder
 from calco.outputs import writing_file, writing_folder
 from calco.pairs.curation import limited
 from calco.pairs.dataset import PairDataset
-from calco.pairs.opening import open_source
+from calco.pairs.opening import is_elsewhere, open_source, remembered
 from calco.pairs.recipes import build_recipe, recipe_here, recipe_title, steps_of
 from calco.pairs.settling import settled
 from calco.pairs.sources import Item, Source, SourceConfig
@@ -174,12 +176,12 @@ def _items(
     info: ModelInfo, pictures: str | Path | None, config: SourceConfig, limit: int
 ) -> tuple[Source, Sequence[Item]]:
     """The source, and which of its pictures are to be scored; the limit comes last, so that it moves no split."""
-    if pictures is not None:
-        source = open_source(pictures, replace(config, limit=0))
+    # A model's own address is not opened unasked; given again, it stands for the images of the training.
+    given = "" if pictures is None else os.fspath(pictures)
+    if given and (redact_address(given) != info.provenance.get("pictures") or not is_elsewhere(given)):
+        source = open_source(given, replace(config, limit=0))
         return source, limited(source.items, limit)
-    root = info.provenance.get("pictures")
-    if not root:
-        raise CalcoError("the model does not say what it was trained on; name the pictures to score it on")
+    root = given or remembered(info.provenance, "to score it on: calco evaluate MODEL PICTURES")
     try:
         source = open_source(root, config)
     except CalcoError as error:

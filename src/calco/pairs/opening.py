@@ -23,6 +23,11 @@ _OPENERS: Final[dict[str, Callable[[str, SourceConfig], Source]]] = {
 }
 
 
+def is_elsewhere(pictures: str) -> bool:
+    """Whether images are named by an address or a name on the hub, so that opening them contacts a network."""
+    return remote.is_url(pictures) or pictures.startswith("hub:")
+
+
 def remembered(provenance: Mapping[str, Any], purpose: str) -> str:
     """Return the folder that a model was trained on, as it says itself; a model does not choose what is fetched.
 
@@ -36,7 +41,7 @@ def remembered(provenance: Mapping[str, Any], purpose: str) -> str:
     root = provenance.get("pictures")
     if not root or not isinstance(root, str):
         raise CalcoError(f"the model does not say what it was trained on; name pictures {purpose}")
-    if remote.is_url(root) or root.startswith("hub:"):
+    if is_elsewhere(root):
         raise CalcoError(
             f"the model says that it was trained on {root}, and nothing is fetched because a model names it; "
             f"name pictures {purpose}"

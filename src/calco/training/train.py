@@ -14,6 +14,7 @@ from calco.errors import CalcoError, enough_memory
 from calco.networks import GeneratorConfig
 from calco.networks.efficientnet_lite import ABSENT
 from calco.networks.machine import NAMES
+from calco.pairs.opening import is_elsewhere
 from calco.pairs.recipes import check_recorded, recipe_title
 from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.runs.journal import duration
@@ -91,7 +92,10 @@ def _train(config: TrainConfig, team: Team, held: ExitStack, *, resume: bool, pr
     drive(run, progress=progress)
     run.finish()
     scored = f"calco evaluate {shlex.quote(str(folder))}"
-    scored += "" if data.splits["test"] or data.splits["val"] else " PICTURES"
+    if is_elsewhere(config.pictures):
+        scored += f" {shlex.quote(config.pictures)}"
+    elif not (data.splits["test"] or data.splits["val"]):
+        scored += " PICTURES"
     say(f"the {run.kept} model is {folder / 'model'}; score it with: {scored}")
     return folder
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from calco.addresses import redact_address
 from calco.annotations.detections import Detections
 from calco.console import bar
 from calco.detection.contract import FindsThings
@@ -19,6 +20,7 @@ from calco.errors import CalcoError
 from calco.files import read_json_lines
 from calco.outputs import writing_folder
 from calco.pairs.curation import limited
+from calco.pairs.opening import remembered
 from calco.pairs.sources import Item, Source, SourceConfig
 from calco.pairs.splits import SplitConfig, split_items
 from calco.pairs.types import fraction
@@ -163,9 +165,7 @@ class _Chosen:
 def _chosen(config: EvaluateConfig, info: "DetectorInfo") -> _Chosen:
     """Choose the images that are scored, and those of the training beside them."""
     home = str(info.provenance.get("pictures", ""))
-    root = config.pictures or home
-    if not root:
-        raise CalcoError("the detector does not say what it was trained on; name the pictures to score it on")
+    root = config.pictures or remembered(info.provenance, "to score it on: calco detect evaluate MODEL PICTURES")
     source = open_marked(root, _reading(config, info))
     part = ("unseen" if config.pictures else "test") if config.part == "auto" else config.part
     parts = _parts(source, info.split)
@@ -180,7 +180,7 @@ def _chosen(config: EvaluateConfig, info: "DetectorInfo") -> _Chosen:
 
 
 def _same_place(root: str, home: str) -> bool:
-    return root == home or (Path(root).exists() and Path(home).exists() and Path(root).samefile(home))
+    return redact_address(root) == home or (Path(root).exists() and Path(home).exists() and Path(root).samefile(home))
 
 
 def _unseen(source: Source, parts: Mapping[str, Sequence[Item]], seen: Seen) -> _Chosen:
