@@ -202,6 +202,15 @@ def test_a_and_b_of_different_sizes_are_two_photographs(make: Make, tmp_path: Pa
     assert open_source(tmp_path).kind == "photographs"
 
 
+def test_names_that_differ_in_the_folders_of_splits_alone_are_equal(make: Make, tmp_path: Path) -> None:
+    for number in range(3):
+        make(f"Training_Images/{number}.jpg")
+        make(f"Ground_Truth/{number}.png", channels=1, levels=2)
+    source = open_source(tmp_path)
+    assert (source.kind, len(source.items)) == ("masks", 3)
+    assert not any("not equal" in note for note in source.notes)
+
+
 def test_copies_of_photographs_in_two_formats_are_no_masks(make: Make, tmp_path: Path) -> None:
     for number in range(4):
         make(f"{number}.jpg")

@@ -196,9 +196,11 @@ def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out
     story = f"pictures ({first}) with masks ({second})" if kind == "masks" else story
     items = {one.key: Item(one.key, one.key, (one.path, other.path), _further(one, other)) for one, other in pairs}
     notes: tuple[str, ...] = ()
-    if found.loosely:
-        example = commonest_addition(found.loosely)
-        notes = (f"{len(found.loosely)} pairs are matched by names that are not equal, such as {example}",)
+    # Names that are equal but for the folders of splits say enough.
+    loosely = [(one, other) for one, other in found.loosely if (one.unsplit, one.stem) != (other.unsplit, other.stem)]
+    if loosely:
+        example = commonest_addition(loosely)
+        notes = (f"{len(loosely)} pairs are matched by names that are not equal, such as {example}",)
     return Plan(kind, tuple(items[key] for key in sorted(items)), left_out, printable(story), notes)
 
 
