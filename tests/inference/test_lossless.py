@@ -130,6 +130,8 @@ def test_what_a_header_says_of_loss(tmp_path: Path) -> None:
     assert found == {"a", "c", "d", "h"}
     assert exact_name("x/a.b.JPG") == "x/a.b.png"
     assert not is_lossless(tmp_path / "absent.png")
+    (tmp_path / "junk.jpg").write_bytes(b"no image at all")
+    assert not is_lossless(tmp_path / "junk.jpg") and exact_name("junk.jpg", tmp_path / "junk.jpg") == "junk.jpg"
 
 
 def test_lossless_heic_stays_lossless(tmp_path: Path) -> None:

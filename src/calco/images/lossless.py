@@ -7,14 +7,19 @@ from calco.images.formats import FORMATS
 
 EXACT: Final = ("PNG", "BMP", "TIFF", "PPM", "TGA", "JPEG2000", "WEBP")
 """Formats that Calco can write without any loss; HEIF too, where its library is installed."""
+_BEGINNINGS: Final = (
+    b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF", b"\xff\x4f\xff\x51",
+    *(b"P%d" % number for number in range(1, 8)),
+)  # fmt: skip
 _HEAD: Final = 1 << 16  # bytes in which the boxes of AVIF and HEIF stand that are looked for
 
 
 def is_lossless(path: str | Path) -> bool:
-    """Whether a file keeps every value; a file that cannot be read does not."""
+    """Whether a file keeps every value; a file that cannot be read, or is no image by its first bytes, does not."""
     try:
         with Path(path).open("rb") as file:
-            return keeps_values(file)
+            head = file.read(12)
+            return (head.startswith(_BEGINNINGS) or head[4:8] in (b"ftyp", b"jP  ")) and keeps_values(file)
     except OSError:
         return False
 
