@@ -73,6 +73,7 @@ def answer(bad: Bad, room: Path) -> tuple[int, str, str]:
     """Exit code, the answer in one line, and all that was said on the standard error."""
     with made(bad, room):
         code, said = call(bad)
+        said = said.replace(f"{room.resolve()}/", "")  # of messages with whole paths
         if code == 2:
             return code, said.strip().splitlines()[-1].removeprefix("calco: "), said
         if bad.command.startswith("crime"):
