@@ -225,6 +225,15 @@ def parse_json(data: bytes, path: str | Path) -> dict[str, Any]:
     return content
 
 
+def parse_json_line(line: bytes) -> dict[str, Any] | None:
+    """Return the object of a line of JSON; None where it is cut off or holds something else."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
 def digest(*paths: str | Path) -> str:
     """The first 16 hex digits of the SHA-256 over the contents of the files, in order."""
     total = hashlib.sha256()

@@ -13,7 +13,7 @@ from calco.annotations.coco import write_coco
 from calco.annotations.detections import Detections
 from calco.annotations.record import Record
 from calco.errors import CalcoError
-from calco.files import explain, make_folder, replacing
+from calco.files import explain, make_folder, parse_json_line, replacing
 
 COLUMNS: Final = ("class", "score", "left", "top", "right", "bottom", "track")
 _MADE_BY: Final = b'{"made_by": '
@@ -105,7 +105,7 @@ class Lines:
                 return 0
             end = file.tell()
             for line in file:
-                if not line.endswith(b"\n") or _parsed(line) is None:
+                if not line.endswith(b"\n") or parse_json_line(line) is None:
                     break
                 end, self.count = end + len(line), self.count + 1
         return end
@@ -128,7 +128,7 @@ class Lines:
         with self.path.open("rb") as file:
             file.seek(self._head)
             for line in file:
-                if (row := _parsed(line)) is not None:
+                if (row := parse_json_line(line)) is not None:
                     yield row
 
     def finish(self, path: Path) -> None:
@@ -169,14 +169,6 @@ def remove_part_lines(path: Path) -> None:
             path.unlink()
     except OSError as error:
         raise explain(error, path, "remove") from error
-
-
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
 
 
 def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
