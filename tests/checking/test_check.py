@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import calco.cli
+from calco import images
 from calco.annotations.detections import Detections
 from calco.checking.check import CheckReport, check
 from calco.checking.config import BESIDE, CheckConfig
@@ -452,3 +453,27 @@ def test_a_recipe_that_changes_nothing(write: Write, run: Callable[..., CheckRep
     assert [f.title for f in report.findings] == [
         "4 of 4 pairs that the recipe made have an input that equals the target"
     ]
+
+
+def test_a_detector_prints_the_findings_of_the_check_before_it_learns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "set"
+    folder.mkdir()
+    names = [f"{number}.png" for number in range(8)]
+    for name in names:
+        images.write(folder / name, rng.integers(0, 256, (80, 80, 3), dtype=np.uint8))
+    boxes = [[10, 10, 30, 30]] * 7 + [["ten", 10, 30, 30]]
+    content = {
+        "images": [{"id": i, "file_name": name, "width": 80, "height": 80} for i, name in enumerate(names)],
+        "annotations": [{"id": i, "image_id": i, "category_id": 1, "bbox": box} for i, box in enumerate(boxes)],
+        "categories": [{"id": 1, "name": "dog"}],
+    }
+    (folder / "boxes.json").write_text(json.dumps(content))
+    report = check(CheckConfig(pictures=str(folder), out=str(tmp_path / "page"), jobs=1))
+    (found,) = [finding for finding in report.findings if finding.kind == "boxes-lost"]
+    capsys.readouterr()
+    calco.cli.main(["detect", "train", str(folder), "--dry-run"])
+    printed = capsys.readouterr().err
+    assert found.title in printed and "7" in "".join(found.cases[0].keys)
