@@ -44,10 +44,10 @@ def owed(report: pytest.TestReport | pytest.CollectReport) -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real pictures (the variable CALCO_DATA, or ../shared/data); skips where it is absent."""
+    """The folder of real images (the variable CALCO_DATA, or ../shared/data); skips where it is absent."""
     folder = (ROOT / os.environ.get("CALCO_DATA", "../shared/data")).resolve()
     if not folder.is_dir():
-        pytest.skip(f"{BEYOND}the real pictures, which are not at {folder}; set CALCO_DATA to their folder")
+        pytest.skip(f"{BEYOND}the real images, which are not at {folder}; set CALCO_DATA to their folder")
     return folder
 
 

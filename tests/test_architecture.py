@@ -22,20 +22,21 @@ LAYERS = (
     "outputs",
     "engines",
     "records",
-    "images",
-    "page",
+    "imaging",
+    "report",
     "annotations",
-    "pairs",
+    "data",
     "collecting",
     "checking",
     "networks",
     "inference",
-    "film",
+    "video",
     "export",
     "evaluation",
     "runs",
     "training",
     "detection",
+    "watch",
     "crime",
     "web",
     "lessons",
@@ -52,7 +53,7 @@ FORBIDDEN = {"dill", "joblib", "lpips", "marshal", "pickle", "shelve", "timm", "
 
 
 def layer_of(module: str) -> str:
-    """The layer of a dotted name inside calco: `calco.pairs.types` => pairs, `calco` => top."""
+    """The layer of a dotted name inside calco: `calco.data.types` => pairs, `calco` => top."""
     parts = module.split(".")
     return "top" if len(parts) == 1 or parts[1] in {"__init__", "__main__"} else parts[1]
 
@@ -110,13 +111,13 @@ def test_no_import_runs_upward() -> None:
 @pytest.mark.parametrize(
     ("path", "line", "complaint"),
     [
-        ("pairs/types.py", "from calco.training.loop import train", "pairs stands above training"),
-        ("images/reading.py", "def f():\n    from calco import pairs", "images stands above pairs"),
+        ("data/types.py", "from calco.training.loop import train", "data stands above training"),
+        ("imaging/reading.py", "def f():\n    from calco import data", "imaging stands above data"),
         ("detection/boxes.py", "import calco.training", "detection knows nothing of training"),
         ("errors.py", "import torchvision.ops", "which Calco does not use"),
         ("novelty.py", "import calco.errors", "has no place in LAYERS"),
         ("cli.py", "def f():\n    from calco import benchmarks", None),
-        ("pairs/dataset.py", "from calco.images import Image", None),
+        ("data/dataset.py", "from calco.imaging import Image", None),
     ],
 )
 def test_the_rule_sees_what_it_should(tmp_path: Path, path: str, line: str, complaint: str | None) -> None:
@@ -149,9 +150,9 @@ def heavy_modules_after(code: str) -> set[str]:
     return set(run.stdout.rsplit("LOADED", 1)[1].split())
 
 
-@pytest.mark.parametrize("module", ["calco", "calco.cli", "calco.errors", "calco.images", "calco.pairs"])
+@pytest.mark.parametrize("module", ["calco", "calco.cli", "calco.errors", "calco.imaging", "calco.data"])
 def test_light_modules_import_no_heavy_library(module: str) -> None:
-    allowed = {"cv2"} if module in {"calco.images", "calco.pairs"} else set()
+    allowed = {"cv2"} if module in {"calco.imaging", "calco.data"} else set()
     assert heavy_modules_after(f"import {module}") <= allowed
 
 

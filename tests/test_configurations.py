@@ -17,10 +17,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "CollectConfig": {"out": "o", "ids": ("1",)},
     "CropConfig": {"labels": ("gun",)}, "GenerateConfig": {"out": "o.csv"},
     "PredictConfig": {"model": "m", "sources": ("s",)}, "ServeConfig": {"crime": "crime.duckdb"},
-    "Slices": {"side": 64}, "SlideConfig": {"picture": "p.png", "out": "o.gif", "window": "60x40"},
+    "Slices": {"side": 64}, "SlideConfig": {"image": "p.png", "out": "o.gif", "window": "60x40"},
 }  # fmt: skip
 NO_NUMBERS = {"DashboardConfig", "ExportConfig", "LoadConfig"}
-OTHERS = {"Engine", "FilmOptions", "Overlay", "Slices"}
+OTHERS = {"Engine", "VideoOptions", "Overlay", "Slices"}
 FOREIGN = {"LiteBackboneConfig"}  # a class of transformers, built from a model's description alone
 WRONG = (math.nan, math.inf, -math.inf, 10**12, -(10**12), 2**64, -(2**64))
 

@@ -118,7 +118,7 @@ def test_the_two_readmes_have_the_same_sections_and_commands() -> None:
     english, spanish = READMES
     assert headings(english) == headings(spanish)
     # What stands for the reader's own folders is in the reader's language.
-    own = {"IMÁGENES": "PICTURES", "CARPETA": "DIR"}
+    own = {"IMÁGENES": "IMAGES", "CARPETA": "DIR"}
     translated = [" ".join(own.get(word, word) for word in line.split()) for line in commands(spanish)]
     assert [" ".join(line.split()) for line in commands(english)] == translated
 
@@ -140,7 +140,7 @@ def test_every_library_stands_in_the_architecture() -> None:
 
 
 @pytest.mark.parametrize("command", [line for line in commands(READMES[0]) if line.startswith("calco train ../")])
-def test_the_commands_of_the_readme_fit_the_real_pictures(
+def test_the_commands_of_the_readme_fit_the_real_images(
     command: str, real_data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(real_data / "faces")  # so that ../faces is there

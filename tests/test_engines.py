@@ -19,7 +19,15 @@ import numpy as np
 import pytest
 import torch
 
-from calco import CalcoError, images
+from calco import CalcoError, imaging
+from calco.data import remote
+from calco.data.custom import pinned
+from calco.data.jitter import JitterConfig
+from calco.data.opening import open_source
+from calco.data.preparing.config import PrepareConfig
+from calco.data.preparing.prepare import prepare
+from calco.data.recipes import RecipeConfig
+from calco.data.sources import SourceConfig
 from calco.engines import Engine, results
 from calco.evaluation.evaluate import evaluate
 from calco.inference.model import ModelInfo, load, load_info, save_model
@@ -27,14 +35,6 @@ from calco.inference.results import REMOTE_LOG
 from calco.inference.translate import translate
 from calco.networks import GeneratorConfig, build_generator
 from calco.outputs import LOG
-from calco.pairs import remote
-from calco.pairs.custom import pinned
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.opening import open_source
-from calco.pairs.preparing.config import PrepareConfig
-from calco.pairs.preparing.prepare import prepare
-from calco.pairs.recipes import RecipeConfig
-from calco.pairs.sources import SourceConfig
 from support import requires
 
 # Ray itself uses names that it gives up.
@@ -45,12 +45,12 @@ DEADLY = """
 import os, signal
 from pathlib import Path
 
-def fade(picture, rng):
+def fade(image, rng):
     note = Path({note!r})
-    if picture.key.startswith({key!r}) and ({always} or not note.exists()):
+    if image.key.startswith({key!r}) and ({always} or not note.exists()):
         note.write_text(str(os.getpid()))
         os.kill(os.getpid(), signal.SIGKILL)
-    return picture.image // 2
+    return image.image // 2
 """
 
 
@@ -70,13 +70,13 @@ def ray() -> Iterator[None]:
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def images(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     for i in range(14):
         small = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
         path = tmp_path / "p" / ("sub" if i % 2 else "") / f"pic {i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, images.resize(small, (30 + i, 24), "bicubic"))
+        imaging.write(path, imaging.resize(small, (30 + i, 24), "bicubic"))
     return tmp_path / "p"
 
 
@@ -98,7 +98,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def deadly(tmp_path: Path, *, always: bool = False) -> tuple[str, Path]:
-    """A recipe that kills the process that works on one picture, once or always; it notes which."""
+    """A recipe that kills the process that works on one image, once or always; it notes which."""
     note = tmp_path / "note"
     code = DEADLY.format(note=str(note), key="sub/pic 5", always=always)
     (tmp_path / "my.py").write_text(code)
@@ -106,7 +106,7 @@ def deadly(tmp_path: Path, *, always: bool = False) -> tuple[str, Path]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files that do not speak of where the pictures lie."""
+    """All files that do not speak of where the images lie."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -114,16 +114,16 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def prepared(pictures: object, out: object, recipe: str = "colorize", **options: Any) -> str:
+def prepared(images: object, out: object, recipe: str = "colorize", **options: Any) -> str:
     config = PrepareConfig(
-        pictures=str(pictures), out=str(out), recipe=RecipeConfig(recipe=recipe), shard_pairs=4, **options
+        images=str(images), out=str(out), recipe=RecipeConfig(recipe=recipe), shard_pairs=4, **options
     )
     return prepare(config, progress=False).manifest.digest
 
 
 # Functions that any process finds.
 DOUBLED = partial(partial, operator.mul, 2)
-READ = partial(partial, images.read)
+READ = partial(partial, imaging.read)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -139,64 +139,60 @@ def test_what_a_worker_of_ray_refuses_is_told(ray: None) -> None:
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parallel"])
-def test_ray_prepares_the_same_bytes_though_a_worker_dies(
-    ray: None, pictures: Path, tmp_path: Path, format: Any
-) -> None:
+def test_ray_prepares_the_same_bytes_though_a_worker_dies(ray: None, images: Path, tmp_path: Path, format: Any) -> None:
     recipe, note = deadly(tmp_path)
     note.touch()
-    digest = prepared(pictures, tmp_path / "here", recipe, format=format, jobs=1)
+    digest = prepared(images, tmp_path / "here", recipe, format=format, jobs=1)
     note.unlink()
-    assert prepared(pictures, tmp_path / "ray", recipe, format=format, engine="ray") == digest
+    assert prepared(images, tmp_path / "ray", recipe, format=format, engine="ray") == digest
     assert int(note.read_text()) != os.getpid()
     assert contents(tmp_path / "ray") == contents(tmp_path / "here")
 
 
-def test_shards_are_written_elsewhere_and_gone_on_with(ray: None, pictures: Path, tmp_path: Path) -> None:
-    digest = prepared(pictures, tmp_path / "here", jobs=1)
+def test_shards_are_written_elsewhere_and_gone_on_with(ray: None, images: Path, tmp_path: Path) -> None:
+    digest = prepared(images, tmp_path / "here", jobs=1)
     there = f"file://{tmp_path}/there"
-    assert prepared(pictures, there, jobs=1) == digest
+    assert prepared(images, there, jobs=1) == digest
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
-    assert prepared(f"file://{pictures}", tmp_path / "fetched", engine="ray") == digest
+    assert prepared(f"file://{images}", tmp_path / "fetched", engine="ray") == digest
     (tmp_path / "there" / "train-000001.tar").unlink()
-    assert prepared(pictures, there, engine="ray") == digest
+    assert prepared(images, there, engine="ray") == digest
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
     assert len(open_source(there).items) == 14
     with pytest.raises(CalcoError, match="what differs: recipe.*; choose another --out"):
-        prepared(pictures, there, "degrade")
+        prepared(images, there, "degrade")
     with pytest.raises(CalcoError, match="--overwrite removes nothing at file:"):
-        prepared(pictures, there, overwrite=True)
+        prepared(images, there, overwrite=True)
     with pytest.raises(CalcoError, match="parallel cannot be written; take --format webdataset"):
-        prepared(pictures, there, format="parallel")
+        prepared(images, there, format="parallel")
 
 
-def test_a_picture_that_always_kills_ends_in_one_line_and_the_rest_stays(
-    ray: None, pictures: Path, tmp_path: Path
-) -> None:
+def test_a_image_that_always_kills_ends_in_one_line_and_the_rest_stays(ray: None, images: Path, tmp_path: Path) -> None:
     recipe, _ = deadly(tmp_path, always=True)
     with pytest.raises(CalcoError, match="a Ray worker ended before its work, 4 times.*what is written stays"):
-        prepared(pictures, tmp_path / "out", recipe, engine="ray")
+        prepared(images, tmp_path / "out", recipe, engine="ray")
     assert list((tmp_path / "out").glob("*.tar"))
 
 
 @pytest.mark.parametrize(("format", "engine"), [("folder", Engine(jobs=2)), ("webdataset", RAY)])
 def test_translation_is_the_same_by_any_engine(
-    ray: None, model: Path, pictures: Path, tmp_path: Path, format: Any, engine: Engine
+    ray: None, model: Path, images: Path, tmp_path: Path, format: Any, engine: Engine
 ) -> None:
-    (pictures / "bad.png").write_bytes(b"no picture")
+    (images / "bad.png").write_bytes(b"no image")
     recipe, note = deadly(tmp_path)
     info = replace(load_info(model), recipe=RecipeConfig(recipe=pinned(recipe)))
     save_model(model, info, load(model).generator.state_dict(), None)
-    options: dict[str, Any] = {"format": format, "shard_pictures": 6, "make_input": True}
+    options: dict[str, Any] = {"format": format, "shard_images": 6, "make_input": True}
     note.touch()
-    translate(model, pictures, tmp_path / "here", **options)
+    translate(model, images, tmp_path / "here", **options)
     if engine is RAY:
         note.unlink()
-    done = translate(model, pictures, tmp_path / "there", **options, engine=engine)
+    done = translate(model, images, tmp_path / "there", **options, engine=engine)
     assert (done.written, list(done.left_out)) == (14, ["bad.png"])
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
     if engine is RAY:
         assert int(note.read_text()) != os.getpid()  # it was killed in the midst of it
-    again = translate(model, pictures, tmp_path / "there", **options)
+    again = translate(model, images, tmp_path / "there", **options)
     assert (again.written, again.kept) == (0, 14)
 
 
@@ -217,14 +213,14 @@ def shape_of(content: Any) -> Any:
     return 0 if isinstance(content, float) else content
 
 
-def test_scores_are_the_same_by_any_engine(ray: None, model: Path, pictures: Path, tmp_path: Path) -> None:
-    for path in pictures.rglob("*.png"):  # two halves side by side
-        images.write(path, np.concatenate([images.read(path), 255 - images.read(path)], axis=1))
-    (pictures / "pic 4.png").write_bytes(b"no picture")
+def test_scores_are_the_same_by_any_engine(ray: None, model: Path, images: Path, tmp_path: Path) -> None:
+    for path in images.rglob("*.png"):  # two halves side by side
+        imaging.write(path, np.concatenate([imaging.read(path), 255 - imaging.read(path)], axis=1))
+    (images / "pic 4.png").write_bytes(b"no image")
     halves = SourceConfig(source="side-by-side")
-    here = evaluate(model, pictures, source=halves, out=tmp_path / "here")
-    there = evaluate(model, pictures, source=halves, out=tmp_path / "ray", engine=RAY)
-    assert here.num_pictures == 13
+    here = evaluate(model, images, source=halves, out=tmp_path / "here")
+    there = evaluate(model, images, source=halves, out=tmp_path / "ray", engine=RAY)
+    assert here.num_images == 13
     said = [json.loads((tmp_path / place / "scores.json").read_text(encoding="utf-8")) for place in ("ray", "here")]
     assert shape_of(said[0]) == shape_of(said[1])
     # Processes with other numbers of threads add up in another order.
@@ -233,12 +229,12 @@ def test_scores_are_the_same_by_any_engine(ray: None, model: Path, pictures: Pat
     assert all(np.array_equal(a.output, b.output) for a, b in zip(there.cases, here.cases, strict=True))
 
 
-def test_shards_of_results_hold_each_picture_once(model: Path, pictures: Path, tmp_path: Path) -> None:
-    images.write(pictures / "pic 0.jpg", images.read(pictures / "pic 0.png"))
+def test_shards_of_results_hold_each_image_once(model: Path, images: Path, tmp_path: Path) -> None:
+    imaging.write(images / "pic 0.jpg", imaging.read(images / "pic 0.png"))
     out = tmp_path / "out"
-    shards: dict[str, Any] = {"format": "webdataset", "shard_pictures": 4}
-    translate(model, pictures, out, **shards)
-    translate(model, pictures, tmp_path / "files")
+    shards: dict[str, Any] = {"format": "webdataset", "shard_images": 4}
+    translate(model, images, out, **shards)
+    translate(model, images, tmp_path / "files")
     names = {}
     for tar in sorted(out.glob("*.tar")):
         with tarfile.open(tar) as file:
@@ -246,33 +242,33 @@ def test_shards_of_results_hold_each_picture_once(model: Path, pictures: Path, t
                 data = file.extractfile(member)
                 assert data is not None
                 if member.name.endswith(".png"):
-                    image = images.decode(data.read(), member.name)
+                    image = imaging.decode(data.read(), member.name)
                 else:
                     names[json.load(data)["name"]] = image
     assert len(names) == 15
-    assert np.array_equal(names["sub/pic 5.png"], images.read(tmp_path / "files" / "sub" / "pic 5.png"))
+    assert np.array_equal(names["sub/pic 5.png"], imaging.read(tmp_path / "files" / "sub" / "pic 5.png"))
     assert len(open_source(out).items) == 15  # photographs again
 
-    for path in list(pictures.glob("sub/*"))[:5]:
+    for path in list(images.glob("sub/*"))[:5]:
         path.unlink()
-    fewer = translate(model, pictures, out, **shards)
+    fewer = translate(model, images, out, **shards)
     assert fewer.written + fewer.kept == 10
     assert len(open_source(out).items) == 10
     with pytest.raises(CalcoError, match="another model or other options"):
-        translate(model, pictures, out)
+        translate(model, images, out)
 
 
-def test_pictures_and_results_may_lie_elsewhere(model: Path, pictures: Path, tmp_path: Path) -> None:
-    translate(model, pictures, tmp_path / "here")
+def test_images_and_results_may_lie_elsewhere(model: Path, images: Path, tmp_path: Path) -> None:
+    translate(model, images, tmp_path / "here")
     there = f"file://{tmp_path}/there"
-    done = translate(model, f"file://{pictures}", there)
+    done = translate(model, f"file://{images}", there)
     assert (done.written, done.out) == (14, there)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
-    assert translate(model, f"file://{pictures}", there).kept == 14
+    assert translate(model, f"file://{images}", there).kept == 14
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])
-def test_an_address_that_does_not_answer_is_told_at_once(pictures: Path, tmp_path: Path, scheme: str) -> None:
+def test_an_address_that_does_not_answer_is_told_at_once(images: Path, tmp_path: Path, scheme: str) -> None:
     requires(find_spec("ray"), "ray", "pip install 'ray[data]'")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -290,9 +286,9 @@ def test_what_does_not_fit_together_is_told() -> None:
         list(results(Engine(name="ray", address="cluster"), DOUBLED, [1]))
 
 
-def test_without_ray_the_extra_is_named(pictures: Path, tmp_path: Path) -> None:
+def test_without_ray_the_extra_is_named(images: Path, tmp_path: Path) -> None:
     code = "import sys; sys.modules['ray'] = None; from calco.cli import main; main(sys.argv[1:])"
-    words = ["prepare", str(pictures), "--recipe", "colorize", "--engine", "ray", "--out", str(tmp_path / "out")]
+    words = ["prepare", str(images), "--recipe", "colorize", "--engine", "ray", "--out", str(tmp_path / "out")]
     run = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 2
     assert "calco: --engine ray needs another library; pip install 'calco[ray]'" in run.stderr

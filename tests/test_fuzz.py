@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fuzz.images import images
 from fuzz.mutations import mutate
-from fuzz.pictures import pictures
 from support import ROOT
 
 FILES = int(os.environ.get("CALCO_FUZZ", "2000"))
@@ -105,9 +105,9 @@ def calco(*words: object) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_folder_of_mutated_files(tmp_path: Path) -> None:
-    folder = tmp_path / "pictures"
+    folder = tmp_path / "images"
     folder.mkdir()
-    known = list(pictures())
+    known = list(images())
     for number in range(150):
         chance = np.random.default_rng([7, number])
         name, data = known[number % len(known)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import calco
-from calco import CalcoError, images
+from calco import CalcoError, imaging
 from calco.cli import main
 from calco.evaluation.evaluate import compare
 
@@ -29,20 +29,20 @@ SMALL += [
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> Path:
+def images(tmp_path_factory) -> Path:
     """Twenty photographs, of which a hash keeps some for testing."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     chance = np.random.default_rng(1)
     for number in range(20):
         sky = np.linspace(0, 200, 40)[:, None, None] + chance.integers(0, 50, 3)
-        images.write(folder / f"p{number:02d}.png", np.broadcast_to(sky, (40, 50, 3)).astype(np.uint8))
+        imaging.write(folder / f"p{number:02d}.png", np.broadcast_to(sky, (40, 50, 3)).astype(np.uint8))
     return folder
 
 
 @pytest.fixture(scope="module")
-def run(pictures, tmp_path_factory) -> Path:
+def run(images, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "colour"
-    main(["train", str(pictures), "--recipe", "colorize", *SMALL, "--out", str(folder)])
+    main(["train", str(images), "--recipe", "colorize", *SMALL, "--out", str(folder)])
     return folder
 
 
@@ -53,40 +53,40 @@ def test_evaluate_scores_what_was_kept_apart_and_writes_the_report(run, capsys):
     assert "that it never saw" in printed
     scores = json.loads((run / "report" / "scores.json").read_text())
     kept = json.loads((run / "model" / "model.json").read_text())["provenance"]["splits"]
-    assert scores["num_pictures"] == kept["test"] > 0
+    assert scores["num_images"] == kept["test"] > 0
     assert scores["num_seen"] == 0
     page = (run / "report" / "report.html").read_text()
     assert "Learning" in page
     assert "recipe" in page.lower()
 
 
-def test_pictures_of_the_training_are_marked_even_under_another_name(run, pictures, tmp_path):
+def test_images_of_the_training_are_marked_even_under_another_name(run, images, tmp_path):
     copies = tmp_path / "copies"
     copies.mkdir()
-    for path in images.list_pictures(pictures):
+    for path in imaging.list_images(images):
         (copies / f"renamed {path.name}").write_bytes(path.read_bytes())
-    images.write(copies / "new.png", np.full((40, 50, 3), 90, np.uint8))
+    imaging.write(copies / "new.png", np.full((40, 50, 3), 90, np.uint8))
     card = calco.evaluate(run, copies, out=tmp_path / "report")
     splits = json.loads((run / "model" / "model.json").read_text())["provenance"]["splits"]
-    assert card.num_pictures == 21
+    assert card.num_images == 21
     assert card.num_seen == splits["train"]
     assert card.num_counted == 21 - splits["train"]
 
 
-def test_a_damaged_picture_is_named_and_not_counted(run, tmp_path):
+def test_a_damaged_image_is_named_and_not_counted(run, tmp_path):
     folder = tmp_path / "some"
     folder.mkdir()
     for number in range(3):
-        images.write(folder / f"{number}.png", np.full((40, 50, 3), 40 * number, np.uint8))
-    (folder / "text.jpg").write_text("no picture")
+        imaging.write(folder / f"{number}.png", np.full((40, 50, 3), 40 * number, np.uint8))
+    (folder / "text.jpg").write_text("no image")
     card = calco.evaluate(run, folder, out=tmp_path / "report")
-    assert card.num_pictures == 3
+    assert card.num_images == 3
     assert "text" in (tmp_path / "report" / "report.html").read_text()
 
 
-def test_compare_needs_scores_and_makes_one_page(run, pictures, tmp_path, capsys):
+def test_compare_needs_scores_and_makes_one_page(run, images, tmp_path, capsys):
     other = tmp_path / "other"
-    main(["train", str(pictures), "--recipe", "colorize", *SMALL, "--seed", "1", "--out", str(other)])
+    main(["train", str(images), "--recipe", "colorize", *SMALL, "--seed", "1", "--out", str(other)])
     with pytest.raises(SystemExit) as left:
         main(["compare", str(run), str(other)])
     assert left.value.code == 2
@@ -102,15 +102,15 @@ def test_compare_needs_scores_and_makes_one_page(run, pictures, tmp_path, capsys
         compare([run], tmp_path / "one.html")
 
 
-def test_translate_by_the_command_line(run, pictures, tmp_path, capsys):
-    main(["translate", str(run), str(pictures), "--out", str(tmp_path / "out")])
-    assert "20 pictures written" in capsys.readouterr().err
-    out = images.read(tmp_path / "out" / "p00.png")
-    grey = images.luminance(images.read(pictures / "p00.png"))
+def test_translate_by_the_command_line(run, images, tmp_path, capsys):
+    main(["translate", str(run), str(images), "--out", str(tmp_path / "out")])
+    assert "20 images written" in capsys.readouterr().err
+    out = imaging.read(tmp_path / "out" / "p00.png")
+    grey = imaging.luminance(imaging.read(images / "p00.png"))
     assert out.shape == (40, 50, 3)
-    # Colour was added; the luminance is the picture's own, but for what left the range of bytes.
-    assert np.abs(images.luminance(out).astype(int) - grey.astype(int)).mean() < 2
-    main(["translate", str(run), str(pictures), "--out", str(tmp_path / "out")])
+    # Colour was added; the luminance is the image's own, but for what left the range of bytes.
+    assert np.abs(imaging.luminance(out).astype(int) - grey.astype(int)).mean() < 2
+    main(["translate", str(run), str(images), "--out", str(tmp_path / "out")])
     assert "20 kept from before" in capsys.readouterr().err
 
 
@@ -131,10 +131,10 @@ def test_bad_input_is_answered_in_one_line(run, tmp_path, capsys, words, message
     (tmp_path / "EMPTY").mkdir()
     (tmp_path / "SPOILED").mkdir()
     for name in "abcdefgh":
-        (tmp_path / "SPOILED" / f"{name}.jpg").write_text(f"no picture {name}")
+        (tmp_path / "SPOILED" / f"{name}.jpg").write_text(f"no image {name}")
     for side, name in (("a", "cat"), ("b", "dog")):
         (tmp_path / "UNMATCHED" / side).mkdir(parents=True)
-        images.write(tmp_path / "UNMATCHED" / side / f"{name}.png", np.zeros((40, 40, 3), np.uint8))
+        imaging.write(tmp_path / "UNMATCHED" / side / f"{name}.png", np.zeros((40, 40, 3), np.uint8))
     places = {"RUN": str(run)} | {name: str(tmp_path / name) for name in ("EMPTY", "SPOILED", "UNMATCHED")}
     with pytest.raises(SystemExit) as left:
         main([places.get(word, word) for word in words])
@@ -145,12 +145,12 @@ def test_bad_input_is_answered_in_one_line(run, tmp_path, capsys, words, message
     assert [line for line in error.splitlines() if line.startswith("calco:")] == error.splitlines()[-1:]
 
 
-def test_python_does_what_the_command_line_does(run, pictures, tmp_path):
+def test_python_does_what_the_command_line_does(run, images, tmp_path):
     translator = calco.load(run)
-    picture = images.read(pictures / "p01.png")
-    done = calco.translate(run, pictures / "p01.png", tmp_path / "one.png")
+    image = imaging.read(images / "p01.png")
+    done = calco.translate(run, images / "p01.png", tmp_path / "one.png")
     assert done.written == 1
-    assert np.array_equal(images.read(tmp_path / "one.png"), translator(picture))
+    assert np.array_equal(imaging.read(tmp_path / "one.png"), translator(image))
 
 
 def test_the_demo_goes_the_whole_way(tmp_path):
@@ -162,4 +162,4 @@ def test_the_demo_goes_the_whole_way(tmp_path):
     for name in ("report/report.html", "evolution.mp4", "model/model.safetensors"):
         assert (out / "run" / name).is_file()
         assert str((out / "run" / name).parent if "model" in name else out / "run" / name) in done.stdout
-    assert len(images.list_pictures(out / "coloured")) == len(images.list_pictures(out / "sketches")) > 0
+    assert len(imaging.list_images(out / "coloured")) == len(imaging.list_images(out / "sketches")) > 0

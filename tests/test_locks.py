@@ -67,9 +67,9 @@ def test_a_command_may_call_another_on_the_same_folder(tmp_path: Path) -> None:
 
 def test_a_link_and_its_file_have_one_lock(tmp_path: Path) -> None:
     (tmp_path / "far").mkdir()
-    (tmp_path / "near.mp4").symlink_to("far/film.mp4")
+    (tmp_path / "near.mp4").symlink_to("far/video.mp4")
     with (
-        lock_held(tmp_path / "far" / lock_name("film.mp4"), "calco translate"),
+        lock_held(tmp_path / "far" / lock_name("video.mp4"), "calco translate"),
         pytest.raises(CalcoError, match="work"),
     ):
         locked_file(tmp_path / "near.mp4", "calco translate").__enter__()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calco import images
+from calco import imaging
 
 ENCODINGS = (
     {"PYTHONIOENCODING": "ascii"},
@@ -30,7 +30,7 @@ def calco(
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ñandú")
     for number, name in enumerate(("árbol", "漢字", "niña", "pingüino")):
-        images.write(folder / f"{name}.png", np.full((40, 40, 3), number * 50, np.uint8))
+        imaging.write(folder / f"{name}.png", np.full((40, 40, 3), number * 50, np.uint8))
     return folder
 
 

@@ -84,7 +84,7 @@ def test_the_description_of_a_progress_bar_is_text(monkeypatch: pytest.MonkeyPat
 
 def test_the_complaints_of_the_parser_are_text(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
-        main(["check", "pictures", f"--{SLY}"])
+        main(["check", "images", f"--{SLY}"])
     assert left.value.code == 2
     err = capsys.readouterr().err
     assert r"--\x1b]0;title\x07\x1b[31m[/b] [red]:smile:" in err

@@ -61,7 +61,7 @@ install_calco() {
     "${pip[@]}" --editable ".[$extra]"
 }
 
-# The report's test opens it in a browser, driven by playwright, whose own node wants libatomic; that of live pictures opens
+# The report's test opens it in a browser, driven by playwright, whose own node wants libatomic; that of live images opens
 # a window with Tk on an X server without a screen. Without them these tests are skipped, and say so.
 programs_for_tests() {
     local missing=()

@@ -1,4 +1,4 @@
-"""Calco teaches a computer to redraw pictures: paired image-to-image translation, from pictures to a translator.
+"""Calco teaches a computer to redraw images: paired image-to-image translation, from images to a translator.
 
 The names here are the public interface; everything else may change between versions.
 """
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
     from calco.checking.check import check
     from calco.checking.config import CheckConfig
     from calco.collecting.collect import collect
+    from calco.data.opening import open_source
+    from calco.data.preparing.config import PrepareConfig
+    from calco.data.preparing.prepare import prepare
+    from calco.data.recipes import build_recipe
+    from calco.data.types import Pair, Sample
     from calco.errors import CalcoError
     from calco.evaluation.evaluate import evaluate
     from calco.export.export import export_model
-    from calco.film.translate import FilmOptions, translate_film
     from calco.inference.model import Translator, load
     from calco.inference.translate import translate
-    from calco.pairs.opening import open_source
-    from calco.pairs.preparing.config import PrepareConfig
-    from calco.pairs.preparing.prepare import prepare
-    from calco.pairs.recipes import build_recipe
-    from calco.pairs.types import Pair, Picture
     from calco.training.config import TrainConfig
     from calco.training.presets import preset
     from calco.training.train import train
+    from calco.video.translate import VideoOptions, translate_video
 
 __version__ = "0.1.0"
 
@@ -31,34 +31,34 @@ __version__ = "0.1.0"
 _HOMES = {
     "CalcoError": "calco.errors",
     "CheckConfig": "calco.checking.config",
-    "FilmOptions": "calco.film.translate",
-    "Pair": "calco.pairs.types",
-    "Picture": "calco.pairs.types",
-    "PrepareConfig": "calco.pairs.preparing.config",
+    "VideoOptions": "calco.video.translate",
+    "Pair": "calco.data.types",
+    "Sample": "calco.data.types",
+    "PrepareConfig": "calco.data.preparing.config",
     "Translator": "calco.inference.model",
     "TrainConfig": "calco.training.config",
-    "build_recipe": "calco.pairs.recipes",
+    "build_recipe": "calco.data.recipes",
     "check": "calco.checking.check",
     "collect": "calco.collecting.collect",
     "evaluate": "calco.evaluation.evaluate",
     "export_model": "calco.export.export",
     "load": "calco.inference.model",
-    "open_source": "calco.pairs.opening",
-    "prepare": "calco.pairs.preparing.prepare",
+    "open_source": "calco.data.opening",
+    "prepare": "calco.data.preparing.prepare",
     "preset": "calco.training.presets",
     "train": "calco.training.train",
     "translate": "calco.inference.translate",
-    "translate_film": "calco.film.translate",
+    "translate_video": "calco.video.translate",
 }
 __all__ = [
     "CalcoError",
     "CheckConfig",
-    "FilmOptions",
     "Pair",
-    "Picture",
     "PrepareConfig",
+    "Sample",
     "TrainConfig",
     "Translator",
+    "VideoOptions",
     "build_recipe",
     "check",
     "collect",
@@ -70,7 +70,7 @@ __all__ = [
     "preset",
     "train",
     "translate",
-    "translate_film",
+    "translate_video",
 ]
 
 

@@ -3,16 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
-from calco import images
+from calco import imaging
 from calco.console import say, show
+from calco.data.opening import open_source
+from calco.data.sources import SourceConfig
+from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import evaluate
 from calco.files import make_folder
 from calco.inference.model import load
 from calco.inference.translate import translate
-from calco.pairs.opening import open_source
-from calco.pairs.sources import SourceConfig
-from calco.pairs.splits import split_items
 from calco.training.config import LimitConfig, TrainConfig
 from calco.training.presets import small
 from calco.training.train import train
@@ -23,7 +23,7 @@ def demo_config(out: str, minutes: float, drawings: int, seed: int) -> TrainConf
     base = small()
     return replace(
         base,
-        pictures="openmoji",
+        images="openmoji",
         out=out,
         seed=seed,
         source=SourceConfig(limit=drawings),
@@ -59,7 +59,7 @@ def demo(out: str = "demo", minutes: float = 3.0, drawings: int = 900, seed: int
     places = {"report": run / "report" / "report.html", "how it learned": run / "evolution.mp4", "model": run / "model"}
     for name, path in (*places.items(), ("sketches", sketches), ("coloured", folder / "coloured")):
         show(f"{name:>15}: {path.resolve()}")
-    show("your own pictures: calco train FOLDER --preset small --minutes 10")
+    show("your own images: calco train FOLDER --preset small --minutes 10")
     return folder
 
 
@@ -76,10 +76,10 @@ def _free(folder: Path) -> Path:
 
 def _write_sketches(config: TrainConfig, folder: Path, count: int = 12) -> Path:
     """Writes a few sketches of the test split, as a person would hand them in."""
-    source = open_source(config.pictures, config.source)
+    source = open_source(config.images, config.source)
     make_folder(folder)
     unseen = split_items(source.items, config.split)["test"]
     # Spread over the list: neighbours are variants of one drawing.
     for item in unseen[:: max(1, len(unseen) // count)][:count]:
-        images.write(folder / f"{Path(item.key).name}.png", source.load(item).image)
+        imaging.write(folder / f"{Path(item.key).name}.png", source.load(item).image)
     return folder

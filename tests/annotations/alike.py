@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 40, 30
 
 
 def assert_alike(one: Detections, other: Detections, pixels: float = 0.0) -> None:
-    """The same things in the same order; places may differ by so much."""
+    """The same objects in the same order; places may differ by so much."""
     assert one.classes == other.classes
     np.testing.assert_allclose(one.boxes, other.boxes, rtol=0, atol=pixels)
     for name in ("scores", "track_ids", "ignored"):
@@ -32,7 +32,7 @@ def assert_alike(one: Detections, other: Detections, pixels: float = 0.0) -> Non
 
 @st.composite
 def boxes(draw: st.DrawFn, whole: bool) -> tuple[float, float, float, float]:
-    """Within the picture, an eighth of a pixel wide and high at least; in whole pixels on demand."""
+    """Within the image, an eighth of a pixel wide and high at least; in whole pixels on demand."""
     step = 1 if whole else 8
     left = draw(st.integers(0, WIDTH * step - 1))
     top = draw(st.integers(0, HEIGHT * step - 1))
@@ -59,7 +59,7 @@ def outlines(draw: st.DrawFn, box: tuple[float, float, float, float]) -> Outline
 
 @st.composite
 def records(draw: st.DrawFn, *, outlined: bool = False, whole: bool = False, told: bool = False) -> list[Record]:
-    """A few pictures; `told` gives scores, tracks and ignored things."""
+    """A few images; `told` gives scores, tracks and ignored objects."""
     found = []
     for i in range(draw(st.integers(1, 3))):
         places = draw(st.lists(boxes(whole), max_size=4))
@@ -68,7 +68,7 @@ def records(draw: st.DrawFn, *, outlined: bool = False, whole: bool = False, tol
         shapes = tuple(draw(st.none() | outlines(box)) for box in places) if outlined else ()
         every = told and bool(places) and draw(st.booleans())
         hard = np.array([draw(st.booleans()) for _ in places], bool) if every else None
-        things = Detections(
+        objects = Detections(
             boxes=np.array(places, np.float32).reshape(-1, 4),
             classes=names,
             scores=np.linspace(0, 1, len(places), dtype=np.float32) if every else None,
@@ -76,5 +76,5 @@ def records(draw: st.DrawFn, *, outlined: bool = False, whole: bool = False, tol
             ignored=hard if hard is not None and hard.any() else None,
             outlines=shapes if any(shape is not None for shape in shapes) else (),
         )
-        found.append(Record(name=f"p{i}.png", things=things, size_wh=(WIDTH, HEIGHT)))
+        found.append(Record(name=f"p{i}.png", objects=objects, size_wh=(WIDTH, HEIGHT)))
     return found

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calco import images
+from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.sniffing import FOREIGN, sniff_foreign
+from calco.data.opening import open_source
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.setup import open_boxes
 from calco.errors import CalcoError
-from calco.pairs.opening import open_source
 
 CVAT_VIDEO = (
     '<annotations><version>1.1</version><track id="0" label="gun"><box frame="0" outside="0" xtl="1" ytl="2" xbr="30" '
@@ -53,7 +53,7 @@ FILES: dict[str, tuple[str, str | bytes]] = {
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for number in range(4):
-        images.write(tmp_path / f"im{number}.png", np.full((60, 80, 3), 40 * number, np.uint8))
+        imaging.write(tmp_path / f"im{number}.png", np.full((60, 80, 3), 40 * number, np.uint8))
     return tmp_path
 
 
@@ -74,7 +74,7 @@ def test_a_format_that_is_not_read_is_named_with_a_remedy(folder: Path, form: st
     assert [problem.where for problem in source.problems] == [str(path)]
     assert f"it holds {wanted.words}, which is not read; {wanted.remedy}" in source.summary()
     with pytest.raises(CalcoError, match="which is not read") as caught:
-        open_boxes(DetectTrainConfig(pictures=str(folder)))
+        open_boxes(DetectTrainConfig(images=str(folder)))
     assert wanted.remedy in str(caught.value) and "\n" not in str(caught.value)
     if path.suffix in (".xml", ".json", ".txt", ".jsonl"):
         with pytest.raises(CalcoError, match="which is not read"):

@@ -23,7 +23,7 @@ def objects_of(found: Annotations) -> dict[str, list]:
     return {
         record.name.partition(".")[0]: sorted(
             (label, tuple(np.round(box, 2).tolist()))
-            for label, box in zip(record.things.classes, record.detections.boxes, strict=True)
+            for label, box in zip(record.objects.classes, record.detections.boxes, strict=True)
         )
         for record in found.records
     }

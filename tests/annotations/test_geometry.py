@@ -39,7 +39,7 @@ def test_borders_give_their_mask_again(seed: int) -> None:
 
 @PROPERTY
 @given(SEEDS)
-def test_clipping_takes_no_pixel_of_the_picture(seed: int) -> None:
+def test_clipping_takes_no_pixel_of_the_image(seed: int) -> None:
     rng = np.random.default_rng(seed)
     polygon = (rng.random((rng.integers(3, 9), 2)) * 60 - 15).astype(np.float32)
     cut = clip(polygon, 30, 20)
@@ -85,8 +85,8 @@ def test_damaged_run_lengths(text: str, says: str) -> None:
         Runs.of_string(text, 4, 4)
 
 
-def in_picture() -> Detections:
-    """Two things in a picture of 40x20: a polygon on the left, a mask on the right."""
+def in_image() -> Detections:
+    """Two objects in an image of 40x20: a polygon on the left, a mask on the right."""
     mask = np.zeros((20, 40), bool)
     mask[5:15, 30:38] = True
     ring = np.array([[2, 2], [12, 2], [12, 10], [2, 10]], np.float32)
@@ -101,32 +101,32 @@ def in_picture() -> Detections:
 
 
 def test_boxes_and_outlines_move_together() -> None:
-    things = in_picture()
+    objects = in_image()
     for moved, shape in (
-        (things.scaled(2, 3), (60, 80)),
-        (things.mirrored(40), (20, 40)),
-        (things.cropped(1, 1, 38, 18), (18, 38)),
-        (things.cropped(-5, -7, 60, 50), (50, 60)),
+        (objects.scaled(2, 3), (60, 80)),
+        (objects.mirrored(40), (20, 40)),
+        (objects.cropped(1, 1, 38, 18), (18, 38)),
+        (objects.cropped(-5, -7, 60, 50), (50, 60)),
     ):
-        assert moved.classes == things.classes
+        assert moved.classes == objects.classes
         for box, outline in zip(moved.boxes, moved.outlines, strict=True):
             if outline is not None:
                 rows, columns = np.nonzero(outline_mask(outline, *shape))
                 assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == tuple(box)
-    assert_alike(things.mirrored(40).mirrored(40), things)
-    assert_alike(things.scaled(2, 2).scaled(0.5, 0.5), things)
-    assert_alike(things.clipped(40, 20), things)
+    assert_alike(objects.mirrored(40).mirrored(40), objects)
+    assert_alike(objects.scaled(2, 2).scaled(0.5, 0.5), objects)
+    assert_alike(objects.clipped(40, 20), objects)
 
 
 def test_what_is_not_seen_is_dropped() -> None:
-    things = in_picture()
-    assert things.cropped(20, 0, 20, 20).classes == ("dog",)
-    assert things.cropped(35, 0, 5, 20).boxes.tolist() == [[0, 5, 3, 15]]
-    assert len(things.cropped(35, 0, 5, 20, least=0.5)) == 0
-    assert things.cropped(35, 0, 5, 20, least=0.3).track_ids.tolist() == [5]
-    assert len(things.cropped(14, 12, 10, 8)) == 0
+    objects = in_image()
+    assert objects.cropped(20, 0, 20, 20).classes == ("dog",)
+    assert objects.cropped(35, 0, 5, 20).boxes.tolist() == [[0, 5, 3, 15]]
+    assert len(objects.cropped(35, 0, 5, 20, least=0.5)) == 0
+    assert objects.cropped(35, 0, 5, 20, least=0.3).track_ids.tolist() == [5]
+    assert len(objects.cropped(14, 12, 10, 8)) == 0
 
 
 def test_a_mask_of_another_size_is_refused() -> None:
-    with pytest.raises(CalcoError, match="40x20 pixels lies on a picture of 4x3"):
+    with pytest.raises(CalcoError, match="40x20 pixels lies on an image of 4x3"):
         outline_mask(Outline(mask=np.zeros((20, 40), bool)), 3, 4)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from annotations.sets import HEIGHT, OBJECTS, WIDTH, Ways, coco, write, yolo
-from calco import images
+from calco import imaging
 from calco.annotations.coco import write_coco
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations
+from calco.data.opening import open_source
 from calco.errors import CalcoError
-from calco.pairs.opening import open_source
 
 BOX = "0.5 0.5 0.25 0.4"
 IN_PIXELS = [30, 18, 50, 42]
@@ -24,7 +24,7 @@ IN_PIXELS = [30, 18, 50, 42]
 def folder(tmp_path: Path) -> Path:
     """The images im0.png to im2.png, 80 pixels wide and 60 high."""
     for name in OBJECTS:
-        images.write(tmp_path / f"{name}.png", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+        imaging.write(tmp_path / f"{name}.png", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
     return tmp_path
 
 
@@ -55,8 +55,8 @@ def change(folder: Path, **of_annotations: object) -> Annotations:
 
 def test_a_sixth_number_is_a_track(folder: Path) -> None:
     found = lines(folder, f"0 {BOX} 7\n0 .2 .2 .1 .1 2\n", f"0 {BOX} 1\n", f"0 {BOX} 3\n")
-    assert [record.things.track_ids.tolist() for record in found.records] == [[7, 2], [1], [3]]
-    assert all(record.things.scores is None for record in found.records)
+    assert [record.objects.track_ids.tolist() for record in found.records] == [[7, 2], [1], [3]]
+    assert all(record.objects.scores is None for record in found.records)
     assert found.problems == ()
     (folder / "out").mkdir()
     write_coco(folder / "out" / "a.json", found.records)
@@ -67,14 +67,14 @@ def test_a_sixth_number_is_a_track(folder: Path) -> None:
 
 def test_a_sixth_number_is_a_score(folder: Path) -> None:
     found = lines(folder, f"0 {BOX} 0.25\n", f"0 {BOX} 1\n")
-    assert [record.things.scores.tolist() for record in found.records] == [[0.25], [1.0]]
-    assert all(record.things.track_ids is None for record in found.records)
+    assert [record.objects.scores.tolist() for record in found.records] == [[0.25], [1.0]]
+    assert all(record.objects.track_ids is None for record in found.records)
 
 
 def test_score_and_track(folder: Path) -> None:
     found = lines(folder, f"0 {BOX} 0.25 1\n", f"0 {BOX} 0.5 2\n0 .1 .1 .1 .1 .75 1\n")
-    assert [record.things.track_ids.tolist() for record in found.records] == [[1], [2, 1]]
-    assert found.records[1].things.scores.tolist() == [0.5, 0.75]
+    assert [record.objects.track_ids.tolist() for record in found.records] == [[1], [2, 1]]
+    assert found.records[1].objects.scores.tolist() == [0.5, 0.75]
     assert boxes(found)[0] == [IN_PIXELS]
 
 
@@ -82,7 +82,7 @@ def test_score_and_track(folder: Path) -> None:
 def test_a_sixth_number_that_may_be_anything_is_not_used(folder: Path, last: str) -> None:
     """All ones are a score or a track; one number twice in an image is no track."""
     found = lines(folder, f"0 {BOX} {last}\n0 .1 .1 .1 .1 {last}\n", f"0 {BOX} {last}\n")
-    assert all(record.things.scores is None and record.things.track_ids is None for record in found.records)
+    assert all(record.objects.scores is None and record.objects.track_ids is None for record in found.records)
     assert boxes(found)[1] == [IN_PIXELS]
     assert "may be a score, a track id or an angle; it is not used" in reasons(found)
 
@@ -95,10 +95,10 @@ def test_an_angle_is_no_score(folder: Path) -> None:
 
 def test_polygons_stay_polygons(folder: Path) -> None:
     found = lines(folder, "0 .1 .1 .5 .1 .5 .9\n", "0 .1 .1 .5 .1 .5 .9 .1 .9\n0 .1 .1 .5 .1 .5 .9 .1 1\n")
-    assert [[len(o.polygons[0]) for o in record.things.outlines] for record in found.records] == [[3], [4, 4]]
+    assert [[len(o.polygons[0]) for o in record.objects.outlines] for record in found.records] == [[3], [4, 4]]
     assert found.problems == ()
     scored = lines(folder, "0 .1 .1 .5 .1 .5 .9 .8\n", "0 .1 .1 .5 .1 .5 .9 .1 .9 .7\n")
-    assert [record.things.scores.astype(float).round(2).tolist() for record in scored.records] == [[0.8], [0.7]]
+    assert [record.objects.scores.astype(float).round(2).tolist() for record in scored.records] == [[0.8], [0.7]]
     odd = lines(folder, "0 .1 .1 .5 .1 .5 .9 .8\n0 .1 .1 .5 .1 .5 .9\n", f"0 {BOX}\n")
     assert "7 numbers after the class are neither a box (4) nor a polygon" in reasons(odd)
 
@@ -114,7 +114,7 @@ def test_the_box_of_a_pose_is_its_first_four_numbers(folder: Path, count: int, e
     yaml = f"kpt_shape: [{count}, {each}]\nnames: [person]\n" if named else "names: [person]\n"
     found = lines(folder, f"{pose(count, each)}\n", f"{pose(count, each)}\n", f"{pose(count, each)}\n", yaml=yaml)
     assert boxes(found) == [[IN_PIXELS]] * 3
-    assert all(record.things.outlines == () for record in found.records)
+    assert all(record.objects.outlines == () for record in found.records)
     assert "keypoints of 3 lines are not used" in reasons(found)
     assert ("no kpt_shape in data.yaml announces" in reasons(found)) != named
 
@@ -123,7 +123,7 @@ def test_poses_with_scores_and_tracks(folder: Path) -> None:
     yaml = "kpt_shape: [4, 3]\nnames: [person]\n"
     found = lines(folder, f"{pose(4, 3)} 0.5 1\n", f"{pose(4, 3)} 0.75 2\n", f"0 {BOX}\n", yaml=yaml)
     assert boxes(found) == [[IN_PIXELS]] * 3
-    assert [record.things.track_ids.tolist() for record in found.records[:2]] == [[1], [2]]
+    assert [record.objects.track_ids.tolist() for record in found.records[:2]] == [[1], [2]]
     wrong = lines(folder, f"0 {BOX} .4 .4 2\n", f"{pose(4, 3)}\n", yaml=yaml)
     assert "7 numbers after the class are not a box (4) and 12 of keypoints" in reasons(wrong)
     with pytest.raises(CalcoError, match=r"kpt_shape is \['4', '9'\]; it must be the number of keypoints, then 2 or 3"):
@@ -141,7 +141,7 @@ def test_words_that_yaml_turns_into_something_else_stay_names(folder: Path, name
     if style == "classes.txt":
         (folder / "CLASSES.TXT").write_text("\r\n".join([*names, "", ""]), encoding="utf-8-sig")
     found = lines(folder, text, yaml={"list": listed, "dict": numbered, "classes.txt": "lr0: 0.01\n"}[style])
-    assert list(found.records[0].things.classes) == names
+    assert list(found.records[0].objects.classes) == names
     assert list(found.classes) == names
 
 
@@ -155,7 +155,7 @@ def test_numbers_of_classes_that_begin_at_one(folder: Path) -> None:
     with pytest.raises(CalcoError, match="numbered from 1 to 2, and the 2 names begin at 0; subtract 1"):
         lines(folder, f"1 {BOX}\n", f"2 {BOX}\n", yaml="names: [cat, dog]\n")
     found = lines(folder, f"0 {BOX}\n", f"2 {BOX}\n", yaml="names: [cat, dog]\n")  # a slip
-    assert [record.things.classes for record in found.records] == [("cat",)]
+    assert [record.objects.classes for record in found.records] == [("cat",)]
 
 
 @pytest.mark.parametrize("name", ["a\nb", " gun ", "hand \t gun"])
@@ -185,7 +185,7 @@ def test_names_cannot_break_a_line_or_fill_a_screen(folder: Path) -> None:
 def test_names_that_contradict_each_other(folder: Path) -> None:
     (folder / "classes.txt").write_text("dog\ncat\n")
     found = lines(folder, f"1 {BOX}\n", yaml="names: [cat, dog]\n")
-    assert found.records[0].things.classes == ("dog",)
+    assert found.records[0].objects.classes == ("dog",)
     assert f"those of {folder}/data.yaml; {folder}/classes.txt has others" in reasons(found)
     with pytest.raises(CalcoError, match=r"data.yaml: nc is 3, and there are 2 names"):
         lines(folder, f"1 {BOX}\n", yaml="nc: 3\nnames: [cat, dog]\n")
@@ -221,7 +221,7 @@ def test_a_small_file_never_becomes_a_large_one(folder: Path, text: str, says: s
 def test_an_image_that_lost_its_only_box_is_no_negative(folder: Path, texts: tuple[str, str], lost: str) -> None:
     found = lines(folder, *texts)
     assert lost not in [record.name for record in found.records]
-    assert ("incomplete", lost) in [(problem.fault, problem.picture) for problem in found.problems]
+    assert ("incomplete", lost) in [(problem.fault, problem.image) for problem in found.problems]
     source = open_source(folder)
     assert sorted(item.key for item in source.items) == sorted({"im0", "im1", "im2"} - {lost[:3]})
     assert lost in dict(source.left_out)
@@ -232,7 +232,7 @@ def test_an_image_that_lost_its_only_box_is_no_negative(folder: Path, texts: tup
 def test_images_in_a_folder_without_any_label_are_not_negatives(folder: Path) -> None:
     lines(folder, f"0 {BOX}\n")
     (folder / "unlabelled").mkdir()
-    images.write(folder / "unlabelled" / "x.png", np.zeros((60, 80, 3), np.uint8))
+    imaging.write(folder / "unlabelled" / "x.png", np.zeros((60, 80, 3), np.uint8))
     source = open_source(folder)
     assert [item.key for item in source.items] == ["im0", "im1", "im2"]
     assert dict(source.left_out)["unlabelled/x.png"] == "nothing is said about it"
@@ -247,9 +247,9 @@ def test_images_in_a_folder_without_any_label_are_not_negatives(folder: Path) ->
 )  # fmt: skip
 def test_ids_and_numbers_may_be_texts(folder: Path, ids: dict) -> None:
     found = change(folder, **ids)
-    names = {record.name.partition(".")[0]: sorted(record.things.classes) for record in found.records}
+    names = {record.name.partition(".")[0]: sorted(record.objects.classes) for record in found.records}
     assert names == {name: sorted(label for label, _ in each) for name, each in OBJECTS.items()}
-    assert all(record.things.ignored is None for record in found.records)
+    assert all(record.objects.ignored is None for record in found.records)
     assert ("the box alone is kept" in reasons(found)) == (ids.get("segmentation") is not None)
 
 
@@ -257,7 +257,7 @@ def test_ids_that_are_mixed_up_leave_images_out(folder: Path) -> None:
     """An annotation that belongs to no image may be that of any image without annotations."""
     content = json.loads(coco(Ways())["boxes.json"])
     negative = {"id": 99, "file_name": "im9.png", "width": WIDTH, "height": HEIGHT}
-    images.write(folder / "im9.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
+    imaging.write(folder / "im9.png", np.zeros((HEIGHT, WIDTH, 3), np.uint8))
     content["images"].append(negative)
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
     assert len(read_annotations(folder, folder).records) == 4  # nothing is in im9
@@ -267,9 +267,9 @@ def test_ids_that_are_mixed_up_leave_images_out(folder: Path) -> None:
         entry["image_id"] = "somewhere"
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
     found = read_annotations(folder, folder)
-    assert all(len(record.things) for record in found.records)
+    assert all(len(record.objects) for record in found.records)
     assert len(found.records) == 2
-    assert {problem.fault for problem in found.problems} == {"no picture", "incomplete"}
+    assert {problem.fault for problem in found.problems} == {"no image", "incomplete"}
 
 
 def test_an_id_of_two_images_or_two_classes_is_nobodys(folder: Path) -> None:
@@ -282,7 +282,7 @@ def test_an_id_of_two_images_or_two_classes_is_nobodys(folder: Path) -> None:
     content["categories"].append({"id": 0, "name": "zebra"})
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
     found = read_annotations(folder, folder)
-    assert {name for record in found.records for name in record.things.classes} == {"dog"}
+    assert {name for record in found.records for name in record.objects.classes} == {"dog"}
     assert "im2.png" not in [record.name for record in found.records]  # its cats are lost
     assert "the id 0 is that of two categories, cat and zebra" in reasons(found)
 
@@ -295,7 +295,7 @@ def test_an_image_that_is_listed_twice_keeps_the_boxes_of_both(folder: Path) -> 
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
     found = read_annotations(folder, folder)
     (record,) = [record for record in found.records if record.name == first["file_name"]]
-    assert len(record.things) == len(OBJECTS[first["file_name"].removesuffix(".png")]) + 1
+    assert len(record.objects) == len(OBJECTS[first["file_name"].removesuffix(".png")]) + 1
     assert [problem.fault for problem in found.problems] == ["duplicate"]
 
 
@@ -314,7 +314,7 @@ def test_captions_do_not_hide_boxes(folder: Path) -> None:
     captions = [{"image_id": entry["id"], "id": n, "caption": "a cat"} for n, entry in enumerate(content["images"])]
     (folder / "a_captions.json").write_text(json.dumps(content | {"annotations": captions}), encoding="utf-8")
     found = read_annotations(folder, folder)
-    assert len(found.records) == 3 and all(len(record.things) for record in found.records)
+    assert len(found.records) == 3 and all(len(record.objects) for record in found.records)
     assert [problem.fault for problem in found.problems] == ["unreadable"]
     assert "has no boxes" in reasons(found)
 
@@ -339,7 +339,7 @@ def test_names_from_elsewhere(folder: Path, name: str) -> None:
 
 def test_the_same_object_twice_is_taken_once(folder: Path) -> None:
     found = lines(folder, f"0 {BOX}\n0 {BOX}\n", f"0 {BOX}\n0 {BOX.replace('0.4', '0.3')}\n")
-    assert [len(record.things) for record in found.records] == [1, 2]
+    assert [len(record.objects) for record in found.records] == [1, 2]
     assert "the same object is given twice" in reasons(found)
 
 
@@ -407,10 +407,10 @@ def test_the_corners_of_a_rotated_box_are_its_outline(folder: Path, made, degree
     assert found.problems == ()
     (record,) = found.records
     expected = corners_of(degrees)
-    things = record.detections
-    np.testing.assert_allclose(things.boxes[0], [*expected.min(0), *expected.max(0)], atol=0.01)
-    if things.outlines:  # a box that is not rotated may stay a box
-        seen = {tuple(corner) for corner in things.outlines[0].polygons[0].astype(float).round(1).tolist()}
+    objects = record.detections
+    np.testing.assert_allclose(objects.boxes[0], [*expected.min(0), *expected.max(0)], atol=0.01)
+    if objects.outlines:  # a box that is not rotated may stay a box
+        seen = {tuple(corner) for corner in objects.outlines[0].polygons[0].astype(float).round(1).tolist()}
         assert seen == {tuple(corner) for corner in (expected.round(1) + 0.0).tolist()}
     else:
         assert degrees == 0

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import outline_mask
 from calco.annotations.matching import match_by_number
 from calco.annotations.reading import FORMATS, holds_annotations, read_annotations, sniff
@@ -20,9 +20,9 @@ from calco.errors import CalcoError
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the pictures a.png to c.png, 40 pixels wide and 30 high."""
+    """A folder with the images a.png to c.png, 40 pixels wide and 30 high."""
     for name in "abc":
-        images.write(tmp_path / f"{name}.png", np.zeros((30, 40, 1), np.uint8))
+        imaging.write(tmp_path / f"{name}.png", np.zeros((30, 40, 1), np.uint8))
     return tmp_path
 
 
@@ -36,9 +36,9 @@ def put(folder: Path, name: str, content: object) -> Path:
     return path
 
 
-def refusal(path: Path, pictures: Path | None = None) -> str:
+def refusal(path: Path, images: Path | None = None) -> str:
     with pytest.raises(CalcoError) as caught:
-        read_annotations(path, pictures)
+        read_annotations(path, images)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -138,10 +138,10 @@ def test_yolo(folder: Path, names: str | None) -> None:
     assert first.detections.outlines[0] is None
     assert outline_mask(first.detections.outlines[1], 30, 40).sum() == 240
     assert first.detections.classes == (("dog", "cat") if names else ("1", "0"))
-    assert (second.name, len(second.things)) == ("b.png", 0)
+    assert (second.name, len(second.objects)) == ("b.png", 0)
 
 
-def test_yolo_without_pictures_stays_in_shares(folder: Path) -> None:
+def test_yolo_without_images_stays_in_shares(folder: Path) -> None:
     record = only(read_annotations(put(folder, "a.txt", "0 0.5 0.5 0.5 0.2 0.9")))
     assert record.size_wh == (1, 1)
     assert np.allclose(record.at(40, 30).detections.boxes, [[10, 12, 30, 18]])
@@ -161,22 +161,22 @@ def test_labelme(folder: Path) -> None:
         shape("line", (0, 0), (5, 5)),
     )
     found = read_annotations(put(folder, "a.json", content), folder)
-    things = found.records[0].detections
+    objects = found.records[0].detections
     assert said(found) == [
         ("damaged", "a.json, shapes[5]: a line encloses nothing; left out"),
         ("inverted", "a.json, shapes[0]: the box 10 20 2 4 has its corners exchanged; put in order"),
     ]
-    assert things.boxes.tolist() == [[2, 4, 10, 20], [0, 0, 14, 4], [15, 10, 25, 20], [30, 20, 32, 22]]
-    assert [o and outline_mask(o, 30, 40).sum() for o in things.outlines[:2]] == [None, 26]
-    assert np.argwhere(things.outlines[3].mask).tolist() == [[20, 31], [21, 30], [21, 31]]
-    assert abs(int(outline_mask(things.outlines[2], 30, 40).sum()) - 79) <= 2
+    assert objects.boxes.tolist() == [[2, 4, 10, 20], [0, 0, 14, 4], [15, 10, 25, 20], [30, 20, 32, 22]]
+    assert [o and outline_mask(o, 30, 40).sum() for o in objects.outlines[:2]] == [None, 26]
+    assert np.argwhere(objects.outlines[3].mask).tolist() == [[20, 31], [21, 30], [21, 31]]
+    assert abs(int(outline_mask(objects.outlines[2], 30, 40).sum()) - 79) <= 2
 
 
 def test_counts_and_corners(folder: Path) -> None:
     put(folder, "Labels/a.txt", "2\r\n1 2 11 12\r\n0 0 4 4 hand gun\r\n")
     put(folder, "Labels/b.txt", "0\n")
     found = read_annotations(folder / "Labels", folder)
-    assert (found.classes, [len(record.things) for record in found.records]) == (("hand gun", "object"), [2, 0])
+    assert (found.classes, [len(record.objects) for record in found.records]) == (("hand gun", "object"), [2, 0])
     assert found.records[0].detections.boxes.tolist() == [[1, 2, 11, 12], [0, 0, 4, 4]]
     assert read_annotations(folder / "Labels/b.txt", folder, classes=["gun"]).classes == ("gun",)
 
@@ -197,55 +197,55 @@ def test_json_lines(folder: Path) -> None:
 
 def test_json_lines_go_by_number_where_names_are_unknown(tmp_path: Path) -> None:
     for name in ("img0", "img2", "img10", "m1_s"):
-        images.write(tmp_path / f"{name}.png", np.zeros((30, 40, 1), np.uint8))
+        imaging.write(tmp_path / f"{name}.png", np.zeros((30, 40, 1), np.uint8))
     rows = [line((0.1 * i, 0), (1, 1), content=f"http://host/{i}-x.jpg") for i in range(3)]
     path = put(tmp_path, "faces.json", "\n".join(map(json.dumps, rows)))
     found = read_annotations(path, tmp_path)
     assert [(record.name, record.number) for record in found.records] == [("img0.png", 0), ("img2.png", 2)]
-    assert said(found) == [("no picture", "faces.json, line 2: no picture has the number 1; left out")]
+    assert said(found) == [("no image", "faces.json, line 2: no image has the number 1; left out")]
     matched, left = match_by_number(read_annotations(path).records, sorted(tmp_path.glob("*.png")))
-    assert [(record.number, picture.name) for record, picture in matched] == [(0, "img0.png"), (2, "img2.png")]
+    assert [(record.number, image.name) for record, image in matched] == [(0, "img0.png"), (2, "img2.png")]
     assert sorted(name for name, _ in left) == ["img10.png", "line 1 (1-x.jpg)", "m1_s.png"]
 
 
-def test_a_picture_of_other_proportions_is_the_wrong_one(tmp_path: Path) -> None:
-    images.write(tmp_path / "img0.png", np.zeros((40, 30, 1), np.uint8))
+def test_a_image_of_other_proportions_is_the_wrong_one(tmp_path: Path) -> None:
+    imaging.write(tmp_path / "img0.png", np.zeros((40, 30, 1), np.uint8))
     found = read_annotations(put(tmp_path, "x.json", json.dumps(line((0, 0), (1, 1), content="u"))), tmp_path)
     assert said(found)[0][0] == "other size"
     assert "30x40 pixels and was annotated at 40x30" in said(found)[0][1]
 
 
-def test_coordinates_are_those_of_the_upright_picture(tmp_path: Path) -> None:
+def test_coordinates_are_those_of_the_upright_image(tmp_path: Path) -> None:
     turned = Pillow.Exif()
     turned[0x0112] = 6
     Pillow.fromarray(np.zeros((30, 40, 3), np.uint8)).save(tmp_path / "a.jpg", exif=turned)
     record = only(read_annotations(put(tmp_path, "a.txt", "0 0.5 0.5 1 0.5"), tmp_path))
-    assert images.read(tmp_path / "a.jpg").shape == (40, 30, 3)
+    assert imaging.read(tmp_path / "a.jpg").shape == (40, 30, 3)
     assert record.detections.boxes.tolist() == [[0, 10, 30, 30]]
 
 
-def test_pictures_that_were_made_smaller_keep_their_boxes(folder: Path) -> None:
+def test_images_that_were_made_smaller_keep_their_boxes(folder: Path) -> None:
     content = coco({"bbox": [80, 60, 80, 60]}, size=(401, 300))
     assert np.allclose(
         only(read_annotations(put(folder, "x.json", content), folder)).detections.boxes, [[8, 6, 16, 12]], atol=0.1
     )
 
 
-def test_the_folders_around_tell_pictures_of_one_name_apart(tmp_path: Path) -> None:
+def test_the_folders_around_tell_images_of_one_name_apart(tmp_path: Path) -> None:
     for part in ("train2017", "val2017"):
         put(tmp_path, f"{part}/x", "")
-        images.write(tmp_path / part / "a.png", np.zeros((30, 40, 1), np.uint8))
+        imaging.write(tmp_path / part / "a.png", np.zeros((30, 40, 1), np.uint8))
         put(tmp_path, f"annotations/instances_{part}.json", coco({"bbox": [1, 1, 5, 5]}))
     found = read_annotations(tmp_path, tmp_path)
     assert [record.name for record in found.records] == ["train2017/a.png", "val2017/a.png"]
     lone = read_annotations(put(tmp_path, "all.json", coco({"bbox": [1, 1, 5, 5]})), tmp_path)
-    assert "2 pictures are named a.png" in said(lone)[0][1]
+    assert "2 images are named a.png" in said(lone)[0][1]
 
 
 @pytest.mark.parametrize(
     ("sides", "boxes", "fault", "says"),
-    [((-3, 2, 20, 50), [[0, 2, 20, 30]], "outside", "the box -3 2 20 50 reaches outside the picture of 40x30; clipped"),
-     ((50, 2, 60, 9), [], "outside", "the box 50 2 60 9 lies outside the picture of 40x30; left out"),
+    [((-3, 2, 20, 50), [[0, 2, 20, 30]], "outside", "the box -3 2 20 50 reaches outside the image of 40x30; clipped"),
+     ((50, 2, 60, 9), [], "outside", "the box 50 2 60 9 lies outside the image of 40x30; left out"),
      ((5, 5, 5, 9), [], "empty", "the box 5 5 5 9 encloses nothing; left out"),
      ((9, 8, 2, 3), [[2, 3, 9, 8]], "inverted", "the box 9 8 2 3 has its corners exchanged; put in order"),
      (("nan", 8, 2, 3), [], "damaged", "'nan 8 2 3' is no box (xmin ymin xmax ymax); left out"),
@@ -264,7 +264,7 @@ def test_bad_boxes(folder: Path, sides: tuple, boxes: list, fault: str, says: st
                      {"bbox": [0, 0, 5, 5], "image_id": 8}, {"segmentation": {"size": [30, 40], "counts": "5"}},
                      {"segmentation": [[1, 1, 2]]}, {"segmentation": [[1, 1, 2, 2]], "bbox": [0, 0, 5, 5]},
                      {"bbox": [0, 0, 5, 5], "segmentation": {"size": [3, 4], "counts": [1, 11]}}),
-      {"outside": 2, "empty": 2, "inverted": 1, "damaged": 6, "unknown class": 1, "no picture": 1}),
+      {"outside": 2, "empty": 2, "inverted": 1, "damaged": 6, "unknown class": 1, "no image": 1}),
      ("x.xml", voc(voc_box(0, 0, 90, 9), voc_box(9, 9, 3, 3), voc_box("x", 1, 2, 3), voc_box(1, 1, 5, 5, name=" "),
                    "<object/>", voc_box(60, 60, 70, 70)),
       {"outside": 2, "inverted": 1, "damaged": 3}),
@@ -305,7 +305,7 @@ def test_unknown_classes(folder: Path) -> None:
 def test_a_wrong_count_is_told(folder: Path) -> None:
     found = read_annotations(put(folder, "a.txt", "3\n1 2 11 12\n"), folder)
     assert said(found) == [("damaged", "a.txt, line 1: it counts 3 boxes and has 1 lines of them; the lines are taken")]
-    assert len(found.records[0].things) == 1
+    assert len(found.records[0].objects) == 1
 
 
 def test_an_image_is_annotated_once(folder: Path) -> None:
@@ -349,7 +349,7 @@ OUTSIDE = """<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><
      ("x.xml", '<?xml version="1.0" encoding="nonsense"?><annotation/>', "broken XML"),
      ("x.xml", "<other><annotation/></other>", "is a 'other'"),
      ("x.txt", b"0 .5 .5 .1 .1\n\xff", "line 2: the byte 0xff is not UTF-8"),
-     ("x.txt", "a caption of the picture", "holds no annotations that are known"),
+     ("x.txt", "a caption of the image", "holds no annotations that are known"),
      ("none.xml", None, "No such file")],
 )  # fmt: skip
 def test_files_that_cannot_be_read(folder: Path, name: str, content: str | bytes | None, says: str) -> None:
@@ -385,19 +385,19 @@ def test_a_bad_list_of_names(folder: Path) -> None:
     assert "without gaps" in refusal(folder / "a.txt", folder)
 
 
-def test_pictures_that_are_none(folder: Path) -> None:
-    (folder / "b.png").write_text("no picture")
+def test_images_that_are_none(folder: Path) -> None:
+    (folder / "b.png").write_text("no image")
     put(folder, "labels/b.txt", "0 .5 .5 .1 .1")
     put(folder, "labels/z.txt", "0 .5 .5 .1 .1")
     found = read_annotations(folder / "labels", folder)
     assert [problem.reason for problem in found.problems] == [
-        "the picture b.png cannot be read; left out", "no picture is named z; left out"
+        "the image b.png cannot be read; left out", "no image is named z; left out"
     ]  # fmt: skip
 
 
 def test_what_a_folder_is_told_by(folder: Path) -> None:
     assert not holds_annotations(folder)
-    put(folder, "a.txt", "a caption of a picture, for another program")
+    put(folder, "a.txt", "a caption of an image, for another program")
     put(folder, "scores.json", '{"scores": [1, 2, 3]}')
     put(folder, "readme.txt", "1\n2 3 4 5\n")
     assert not holds_annotations(folder)
@@ -413,7 +413,7 @@ def test_guns(real_data: Path) -> None:
     found = read_annotations(real_data / "guns/Labels", real_data / "guns/Images", classes=["gun"])
     assert (len(found.records), found.classes) == (len(list((real_data / "guns/Labels").iterdir())), ("gun",))
     assert [problem.fault for problem in found.problems] == ["outside"]
-    assert sum(len(record.things) for record in found.records) > len(found.records)
+    assert sum(len(record.objects) for record in found.records) > len(found.records)
 
 
 def test_retouch(real_data: Path) -> None:
@@ -421,5 +421,5 @@ def test_retouch(real_data: Path) -> None:
     names = {path.stem for path in (real_data / "retouch/raw_face_images").iterdir()}
     assert {record.name.removesuffix(".png") for record in found.records} == names
     assert all(record.name == f"img{record.number}.png" for record in found.records)
-    assert {problem.fault for problem in found.problems} == {"no picture"}
+    assert {problem.fault for problem in found.problems} == {"no image"}
     assert found.classes == ("Face",)

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calco import images
+from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Problem
+from calco.data.opening import open_source
+from calco.data.sources import SourceConfig
 from calco.errors import CalcoError
-from calco.pairs.opening import open_source
-from calco.pairs.sources import SourceConfig
 
 WIDTH, HEIGHT = 200, 120
 Box = tuple[float, float, float, float]
@@ -22,22 +22,22 @@ CORNERS: list[Box] = [(60 + 9 * n, 50 + 3 * n, 140 + 5 * n, 90 + 2 * n) for n in
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for number in range(len(CORNERS)):
-        images.write(tmp_path / "pictures" / f"p{number}.png", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+        imaging.write(tmp_path / "images" / f"p{number}.png", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
     (tmp_path / "labels").mkdir()
     return tmp_path
 
 
 @pytest.fixture(autouse=True)
-def _pictures_folder(tmp_path: Path) -> None:
-    (tmp_path / "pictures").mkdir(exist_ok=True)
+def _images_folder(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir(exist_ok=True)
 
 
 def as_texts(folder: Path, line: Callable[[Box], Sequence[float]], head: str = "") -> list[Problem]:
-    """Writes a label a picture, reads all, and gives what is wrong."""
+    """Writes a label an image, reads all, and gives what is wrong."""
     for number, box in enumerate(CORNERS):
         text = head + " ".join(f"{value:g}" for value in line(box)) + "\n"
         (folder / "labels" / f"p{number}.txt").write_text(text, encoding="utf-8")
-    return list(read_annotations(folder / "labels", folder / "pictures").problems)
+    return list(read_annotations(folder / "labels", folder / "images").problems)
 
 
 def sized(box: Box) -> Sequence[float]:
@@ -85,14 +85,14 @@ def test_corners_in_coco(folder: Path) -> None:
     boxes = [{"id": n, "image_id": n, "category_id": 1, "bbox": CORNERS[n]} for n in range(8)]
     content = {"images": files, "annotations": boxes, "categories": [{"id": 1, "name": "cat"}]}
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
-    problems = read_annotations(folder / "boxes.json", folder / "pictures").problems
+    problems = read_annotations(folder / "boxes.json", folder / "images").problems
     assert [(p.fault, "all do as left, top, right, bottom" in p.reason) for p in of_set(problems)] == [("order", True)]
 
 
 def test_a_single_slip_is_no_order(folder: Path) -> None:
     as_texts(folder, lambda box: box, "1\n")
     (folder / "labels" / "p3.txt").write_text("1\n90 60 30 20\n", encoding="utf-8")
-    problems = read_annotations(folder / "labels", folder / "pictures").problems
+    problems = read_annotations(folder / "labels", folder / "images").problems
     assert [(problem.fault, problem.where) for problem in problems] == [("inverted", f"{folder}/labels/p3.txt, line 2")]
 
 
@@ -116,14 +116,14 @@ def test_percent_where_shares_are_meant(folder: Path) -> None:
         for n, box in enumerate(map(shares, CORNERS))
     ]  # fmt: skip
     (folder / "boxes.json").write_text("\n".join(lines), encoding="utf-8")
-    (problem,) = of_set(read_annotations(folder / "boxes.json", folder / "pictures").problems)
+    (problem,) = of_set(read_annotations(folder / "boxes.json", folder / "images").problems)
     assert "look like percent, or pixels; divide them by 100, or by width and height" in problem.reason
 
 
 def test_two_formats_in_one_folder(folder: Path) -> None:
     as_texts(folder, centred)
     (folder / "labels" / "p5.txt").write_text("1\n60 50 140 90\n", encoding="utf-8")
-    found = read_annotations(folder / "labels", folder / "pictures")
+    found = read_annotations(folder / "labels", folder / "images")
     assert [(p.fault, p.where) for p in found.problems] == [("mixed", f"{folder}/labels/p5.txt")]
     assert "holds text of counts and corners and the others YOLO text; left out" in found.problems[0].reason
     assert len(found.records) == 7
@@ -133,27 +133,27 @@ def test_two_formats_in_two_folders(folder: Path) -> None:
     as_texts(folder, centred)
     content = {"images": [{"id": 1, "file_name": "p0.png"}], "annotations": [], "categories": []}
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
-    found = read_annotations(folder, folder / "pictures")
+    found = read_annotations(folder, folder / "images")
     assert (found.format, len(found.records)) == ("YOLO text", 8)
     assert found.problems[0].fault == "mixed"
     assert "1 file holds COCO JSON and the others YOLO text, which is read" in found.problems[0].reason
     content["images"] = [{"id": n, "file_name": f"p{n}.png"} for n in range(8)]
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
-    assert read_annotations(folder, folder / "pictures").format == "COCO JSON"  # of as many, the first
+    assert read_annotations(folder, folder / "images").format == "COCO JSON"  # of as many, the first
 
 
-def test_a_picture_of_the_other_format_alone_is_no_empty_one(folder: Path) -> None:
-    """Beside YOLO's labels a picture without one has nothing in it, but not where something else speaks of it."""
+def test_a_image_of_the_other_format_alone_is_no_empty_one(folder: Path) -> None:
+    """Beside YOLO's labels an image without one has nothing in it, but not where something else speaks of it."""
     as_texts(folder, centred)
     (folder / "labels" / "p5.txt").unlink()
     content = {"images": [{"id": 1, "file_name": "p5.png"}], "annotations": [], "categories": []}
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
     source = open_source(folder)
     assert len(source.items) == 7
-    assert ("pictures/p5.png", "only annotations of another format, which are not read, speak of it") in source.left_out
+    assert ("images/p5.png", "only annotations of another format, which are not read, speak of it") in source.left_out
 
 
-def test_labels_in_pixels_are_told_where_the_pictures_alone_are_read(folder: Path) -> None:
+def test_labels_in_pixels_are_told_where_the_images_alone_are_read(folder: Path) -> None:
     for number in range(len(CORNERS)):
         (folder / "labels" / f"p{number}.txt").write_text("0 100 60 30 40\n", encoding="utf-8")
     source = open_source(folder)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import outline_mask
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations, Record
@@ -19,7 +19,7 @@ WIDTH, HEIGHT = 80, 60
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in ("a", "b", "c"):
-        images.write(tmp_path / f"{name}.png", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
+        imaging.write(tmp_path / f"{name}.png", np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
     return tmp_path
 
 
@@ -151,7 +151,7 @@ def test_lanes_of_bdd_and_regions_of_kitti_are_named(folder: Path) -> None:
     lane = {"category": "lane", "poly2d": [[1, 2], [3, 4]]}
     found = read(folder, "bdd.json", [{"name": "a.png", "labels": [box, lane]}, {"name": "b.png", "labels": [lane]}])
     assert by_name(found) == {"a.png": [[1, 2, 30, 40]]}
-    assert found.records[0].things.ignored.tolist() == [True]
+    assert found.records[0].objects.ignored.tolist() == [True]
     assert "2 lanes and areas (poly2d) are not used" in reasons(found)
     (folder / "bdd.json").unlink()
     car = "Car 0.00 0 1.5 1.0 2.0 30.0 40.0 1.5 1.6 3.9 1.0 1.5 20.1 -1.5\n"
@@ -187,7 +187,7 @@ def test_rows_that_cannot_be_read(folder: Path) -> None:
     assert [problem.where.rpartition("line ")[2] for problem in found.problems if problem.fault == "damaged"] == [
         "2", "3", "6"
     ]  # fmt: skip
-    assert sorted(problem.picture for problem in found.problems if problem.fault == "incomplete") == ["a.png", "b.png"]
+    assert sorted(problem.image for problem in found.problems if problem.fault == "incomplete") == ["a.png", "b.png"]
 
 
 def test_tables_of_something_else_are_no_annotations(folder: Path) -> None:
@@ -210,6 +210,6 @@ def test_rotation_in_voc_has_no_meaning(folder: Path) -> None:
 def test_difficult_objects(folder: Path, difficult: str, ignored: bool | None) -> None:
     sides = "<xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>9</ymax>"
     entry = f"<object><name> gun </name><difficult>{difficult}</difficult><bndbox>{sides}</bndbox></object>"
-    things = read(folder, "a.xml", f"<annotation>{entry}</annotation>").records[0].things
-    assert things.classes == ("gun",)
-    assert (things.ignored is not None) == (difficult in ("1", "true"))
+    objects = read(folder, "a.xml", f"<annotation>{entry}</annotation>").records[0].objects
+    assert objects.classes == ("gun",)
+    assert (objects.ignored is not None) == (difficult in ("1", "true"))

@@ -1,4 +1,4 @@
-"""Annotations that do not fit their pictures, and broken files of them."""
+"""Annotations that do not fit their images, and broken files of them."""
 
 import json
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from bad_inputs.making import Bad, file
 
 
 def labels(text: str, name: str = "a.xml") -> Callable[[Path], None]:
-    """Boxes for all six pictures, in good order but for those of the first."""
+    """Boxes for all six images, in good order but for those of the first."""
 
     def make(folder: Path) -> None:
         (folder / "set").rename(folder / "images")
@@ -71,7 +71,7 @@ def json_lines(folder: Path) -> None:
 
 
 def all_labels(text: str) -> Callable[[Path], None]:
-    """The same line in the labels of all six pictures."""
+    """The same line in the labels of all six images."""
 
     def make(folder: Path) -> None:
         labels(text, "a.txt")(folder)
@@ -123,19 +123,19 @@ CVAT_VIDEO = (
 )
 
 CASES = (
-    Bad("a box outside the picture", labels(voc("120 10 150 40")), says=("a.xml", "outside"), about="a"),
+    Bad("a box outside the image", labels(voc("120 10 150 40")), says=("a.xml", "outside"), about="a"),
     Bad("a box that reaches outside it", labels(voc("50 50 150 90")), code=0, says=("a.xml", "clipped"), about="a"),
     Bad("an empty box", labels("0 0.5 0.5 0 0.2\n", "a.txt"), says=("a.txt, line 1", "encloses nothing"), about="a"),
     Bad("an inverted box", labels(voc("60 60 20 20")), code=0, says=("a.xml", "put in order"), about="a"),
     Bad("a box of an unknown class", coco, says=("boxes.json, annotations[0]", "7"), about="a"),
     Bad("boxes in pixels where shares belong", all_labels("0 40 50 20 30\n"), code=2, says=("a.txt, line 1",),
         command="detect explore set --out page"),
-    Bad("the same, where the pictures alone are read", all_labels("0 40 50 20 30\n"), says=("a.txt, line 1",),
+    Bad("the same, where the images alone are read", all_labels("0 40 50 20 30\n"), says=("a.txt, line 1",),
         about="set/labels/a.txt, line 1"),
     Bad("boxes in another order", all_labels("1\n60 70 30 20\n"), says=("left, top, width, height",),
         about="set/labels/a.txt, line 2"),
     Bad("labels in two formats", two_formats, code=0, says=("YOLO text", "Pascal VOC"), about="labels/b.xml"),
-    Bad("labels without their pictures", file("set/labels/z.txt", "0 0.5 0.5 0.2 0.2\n"), code=2, says=("z.txt",)),
+    Bad("labels without their images", file("set/labels/z.txt", "0 0.5 0.5 0.2 0.2\n"), code=2, says=("z.txt",)),
     Bad("a number that is none, in a box", labels(labelme("[NaN, 3]"), "a.json"), says=("a.json", "number"), about="a"),
     Bad("broken JSON, one file of many", labels('{"imagePath": "a.png",\n "shapes": [}', "a.json"),
         code=1, says=("a.json: line 2, column 13", "broken JSON"), about="a.json"),

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bad_inputs.annotations import GOOD, labels
-from bad_inputs.films import a_film
 from bad_inputs.making import Bad
+from bad_inputs.videos import a_video
 
 
 def watched(rules: str) -> Callable[[Path], None]:
-    """A film, a detector of people and rules."""
+    """A video, a detector of people and rules."""
 
     def make(folder: Path) -> None:
         from calco.detection.lite import LiteDetector
         from calco.detection.model import DetectorInfo, save_detector
 
-        a_film("film.mkv")(folder)
+        a_video("video.mkv")(folder)
         info = DetectorInfo(architecture="lite", settings={"width": 16, "depth": 1}, classes=("person",), size=96)
         save_detector(folder / "detector", info, LiteDetector(1, width=16, depth=1))
         (folder / "rules.yaml").write_text(rules)
@@ -32,7 +32,7 @@ rules:
 BOMB = "rules:\n  - name: a\n    class:\n      - &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"      - &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 8)
 )
-WATCH = "detect watch film.mkv --model detector --rules rules.yaml --out watched"
+WATCH = "detect watch video.mkv --model detector --rules rules.yaml --out watched"
 
 
 CASES = (

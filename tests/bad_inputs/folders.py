@@ -16,20 +16,20 @@ from support import BEYOND
 
 
 def tar(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[Path], None]:
-    """Six pictures in a tar file, and one member more."""
+    """Six images in a tar file, and one member more."""
 
     def make(folder: Path) -> None:
-        pictures = sorted((folder / "set").iterdir())
-        with tarfile.open(folder / "pictures.tar", "w") as archive:
-            for path in pictures:
+        images = sorted((folder / "set").iterdir())
+        with tarfile.open(folder / "images.tar", "w") as archive:
+            for path in images:
                 archive.add(path, path.name)
             member = tarfile.TarInfo(name)
             member.type, member.linkname, data = kind, target, encoded("PNG")
             member.size = len(data) if kind == tarfile.REGTYPE else 0
             archive.addfile(member, io.BytesIO(data) if member.size else None)
-        for path in pictures:
+        for path in images:
             path.unlink()
-        (folder / "pictures.tar").rename(folder / "set" / "pictures.tar")
+        (folder / "images.tar").rename(folder / "set" / "images.tar")
 
     return make
 
@@ -89,12 +89,12 @@ def one_stem_of_two_sides(folder: Path) -> None:
 
 
 def several_masks(folder: Path) -> None:
-    pictures = sorted((folder / "set").iterdir())
+    images = sorted((folder / "set").iterdir())
     for name in ("images", "masks", "gt"):
         (folder / "set" / name).mkdir()
-        for path in pictures:
+        for path in images:
             shutil.copy(path, folder / "set" / name)
-    for path in pictures:
+    for path in images:
         path.unlink()
 
 
@@ -104,9 +104,9 @@ def unlisted(folder: Path) -> None:
 
 
 def no_training(folder: Path) -> None:
-    for name, pictures in (("val", "abc"), ("test", "def")):
+    for name, images in (("val", "abc"), ("test", "def")):
         (folder / "set" / name).mkdir()
-        for letter in pictures:
+        for letter in images:
             (folder / "set" / f"{letter}.png").rename(folder / "set" / name / f"{letter}.png")
 
 
@@ -127,15 +127,15 @@ def nothing(folder: Path) -> None:
 
 CASES = (
     Bad("a tar file with an absolute path", tar("/etc/x.png"), code=0, says=("leads out",),
-        about="set/pictures.tar: /etc/x.png"),
+        about="set/images.tar: /etc/x.png"),
     Bad("a tar file with a climbing path", tar("../../x.png"), code=0, says=("leads out",),
-        about="set/pictures.tar: ../../x.png"),
+        about="set/images.tar: ../../x.png"),
     Bad("a tar file with a link", tar("x.png", tarfile.SYMTYPE, "/etc/passwd"), code=0, says=("link",),
-        about="set/pictures.tar: x.png"),
+        about="set/images.tar: x.png"),
     Bad("links in a circle", circle, code=0, says=("listed already",), about="again"),
     Bad("a link to itself", to_itself, code=0, says=("link",), about="loop.png"),
     Bad("a link to nothing", to_nothing, code=0, says=("a link to nothing",), about="gone.png"),
-    Bad("a damaged picture whose name is no UTF-8", strange_name, says=("caf\\xe9.png", "cut short"), about="caf\\xe9"),
+    Bad("a damaged image whose name is no UTF-8", strange_name, says=("caf\\xe9.png", "cut short"), about="caf\\xe9"),
     Bad("a folder without permission", forbidden, code=0, says=("permission denied",), about="private",
         before=AS_A_USER),
     Bad("a disk that fills while shards are written", small_disk, command=PREPARE, code=2,
@@ -147,15 +147,15 @@ CASES = (
         says=("is not a log of Calco's outputs", "move it away")),
     Bad("images of somebody else in a folder for a run", file("runs/x/samples/mine.png", encoded("PNG")), code=2,
         command="train set --recipe colorize --out runs/x --preset small --steps 1 --size 64 --resize 72 --threads 1",
-        says=("holds other things, such as samples", "choose a new or empty folder")),
-    Bad("two pictures with one stem", one_stem, code=0, fine="both are used"),
+        says=("holds other objects, such as samples", "choose a new or empty folder")),
+    Bad("two images with one stem", one_stem, code=0, fine="both are used"),
     Bad("two inputs with one stem for a target", one_stem_of_two_sides, code=0, says=("shares its name",),
         about="sketch/a.jpg"),
     Bad("several folders of masks", several_masks, code=2, says=("several folders", "--target gt")),
     Bad("an image that no list of splits names", unlisted, code=0, says=("listed in none of train.txt, val.txt",),
         about="f"),
     Bad("declared splits without training", no_training, command=PREPARE, code=2,
-        says=("leave no picture to train on",)),
-    Bad("nothing but damaged pictures", all_spoiled, command=PREPARE, code=2, says=("none of the 6 pictures",)),
+        says=("leave no image to train on",)),
+    Bad("nothing but damaged images", all_spoiled, command=PREPARE, code=2, says=("none of the 6 images",)),
     Bad("an empty folder", nothing, code=2, says=("is empty",)),
 )  # fmt: skip

@@ -25,13 +25,13 @@ class Bad:
 
     Attributes:
         what: What is wrong, for the table.
-        make: Makes it in the present folder, beside six pictures in the folder `set`.
+        make: Makes it in the present folder, beside six images in the folder `set`.
         command: What is called, without `calco`.
         code: The exit code.
         says: Words that the answer must hold.
         about: The key or file of which the answer is taken, where the command goes on; nothing takes the one line of
             an error.
-        fine: What happens, in words, where there is nothing to be said: all seven pictures are used, every row is.
+        fine: What happens, in words, where there is nothing to be said: all seven images are used, every row is.
         before: What the command is called by.
     """
 
@@ -56,11 +56,11 @@ def encoded(kind: str, seed: int = 9, side: int = 96) -> bytes:
 
 
 def as_it_is(_room: Path) -> None:
-    """Nothing is wrong with the pictures."""
+    """Nothing is wrong with the images."""
 
 
 def file(name: str, data: bytes | str) -> Callable[[Path], None]:
-    """Puts a file beside the six pictures."""
+    """Puts a file beside the six images."""
 
     def make(folder: Path) -> None:
         path = folder / name

@@ -21,7 +21,7 @@ CASES = (
         says=("batch is 1000000000000", "at most")),
     Bad("results of something else where the run is to lie", file("run/model.json", b"{}"), command=TRAIN, code=2,
         says=("holds a run already", "another --out")),
-    Bad("more processes than pictures", as_it_is, command=f"{TRAIN} --device cpu --processes 3", code=2,
+    Bad("more processes than images", as_it_is, command=f"{TRAIN} --device cpu --processes 3", code=2,
         says=("3 processes", "fewer")),
     Bad("a Ray address that does not answer", as_it_is, code=2, says=("127.0.0.1:1",),
         command="prepare set --recipe erase --out pairs --engine ray --address 127.0.0.1:1"),

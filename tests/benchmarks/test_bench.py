@@ -10,25 +10,25 @@ import pytest
 import torch
 
 import calco.cli
-from calco import CalcoError, images
+from calco import CalcoError, imaging
 from calco.benchmarks import bench as benches
 from calco.benchmarks.bench import Bench, bench
 from calco.benchmarks.boxes import crowd, plain_ious, plain_nms, row_nms
 from calco.benchmarks.config import GROUPS, BenchConfig, Sizes
 from calco.benchmarks.exactness import take_weights
-from calco.benchmarks.pictures import grey, scene, write_pairs
+from calco.benchmarks.images import grey, scene, write_pairs
 from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
 from calco.benchmarks.timing import alternate, core_seconds, row
 from calco.benchmarks.words import BEGIN, END, times
+from calco.data.jitter import JitterConfig
 from calco.detection.boxes import iou, nms
 from calco.networks import DiscriminatorConfig, GeneratorConfig, count_parameters
-from calco.pairs.jitter import JitterConfig
 from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
 from calco.training.loop import Batch, Networks, training_step
 
 TINY = Sizes(
     size=32, depth=5, filters=4, batches=(2,), large=64, drawn=8, pairs=24, together=(2,), steps=4, photographs=4,
-    photograph_wh=(48, 40), film_wh=(64, 48), film_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
+    photograph_wh=(48, 40), video_wh=(64, 48), video_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
     exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
 )  # fmt: skip
 
@@ -53,7 +53,7 @@ def test_the_reference_has_the_published_sizes() -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_the_same_weights_give_the_same_pictures_and_judgements(training: bool) -> None:
+def test_the_same_weights_give_the_same_images_and_judgements(training: bool) -> None:
     loop, networks = both()
     x, y = torch.rand(2, 3, 32, 32) * 2 - 1, torch.rand(2, 3, 32, 32) * 2 - 1
     assert networks.discriminator is not None
@@ -89,11 +89,11 @@ def test_the_reference_reads_both_halves_alike(tmp_path: Path) -> None:
 
 
 def test_the_reference_builds_pairs(tmp_path: Path) -> None:
-    picture = scene(0, "a", (48, 40))
-    images.write(tmp_path / "a.png", picture)
+    image = scene(0, "a", (48, 40))
+    imaging.write(tmp_path / "a.png", image)
     build([tmp_path / "a.png"], tmp_path / "out", 32)
-    assert images.read(tmp_path / "out" / "input" / "a.png").shape == (32, 32, 1)
-    assert images.read(tmp_path / "out" / "target" / "a.png").shape == (32, 32, 3)
+    assert imaging.read(tmp_path / "out" / "input" / "a.png").shape == (32, 32, 1)
+    assert imaging.read(tmp_path / "out" / "target" / "a.png").shape == (32, 32, 3)
 
 
 def test_scenes_depend_on_seed_and_key_alone() -> None:
@@ -148,8 +148,8 @@ def test_every_group_gives_finite_ratios_or_a_reason(measured: tuple[Bench, Path
     assert len(done.rows) == len(record["rows"])
 
 
-def test_the_chart_is_a_picture(measured: tuple[Bench, Path]) -> None:
-    chart = images.read(measured[1] / "bench.png")
+def test_the_chart_is_a_image(measured: tuple[Bench, Path]) -> None:
+    chart = imaging.read(measured[1] / "bench.png")
     assert chart.shape[1:] == (1200, 3)
     assert len(np.unique(chart.astype(np.uint32) @ [65536, 256, 1])) > 10
 
@@ -184,7 +184,7 @@ def test_groups_are_those_that_are_measured() -> None:
         (["--repeats", "0"], "repeats must be 1 or more"),
         (["--threads", "100000"], "threads is 100000"),
         (["--seed", "-1"], "seed is -1"),
-        (["--plot", "chart.xyz"], "chart.xyz ends in no known picture format"),
+        (["--plot", "chart.xyz"], "chart.xyz ends in no known image format"),
         (["--markdown", "absent.md"], "cannot read absent.md"),
         (["--device", "moon"], "the device moon cannot be used"),
     ],

@@ -1,4 +1,4 @@
-"""Pictures with details to tell them apart by."""
+"""Images with details to tell them apart by."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from calco import images
-from calco.images import Image
+from calco import imaging
+from calco.imaging import Image
 
 Write = Callable[[str, Image], Path]
 
@@ -24,7 +24,7 @@ def photo(seed: int, width: int = 96, height: int = 96) -> Image:
 
 
 def drawing(image: Image) -> Image:
-    """Dark lines on white where the picture is steep, HW1."""
+    """Dark lines on white where the image is steep, HW1."""
     grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (0, 0), 1.5)
     steep = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
     return np.where(steep > np.quantile(steep, 0.8), 30, 250).astype(np.uint8)[..., None]
@@ -32,12 +32,12 @@ def drawing(image: Image) -> Image:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Writes a picture under tmp_path / "set"."""
+    """Writes an image under tmp_path / "set"."""
 
     def write(name: str, image: Image) -> Path:
         path = tmp_path / "set" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, image)
+        imaging.write(path, image)
         return path
 
     return write

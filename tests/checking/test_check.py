@@ -13,20 +13,20 @@ import numpy as np
 import pytest
 
 import calco.cli
-from calco import images
+from calco import imaging
 from calco.annotations.detections import Detections
 from calco.checking.check import CheckReport, check
 from calco.checking.config import BESIDE, CheckConfig
 from calco.checking.findings import Inspection, find
 from calco.checking.quick import quick_findings, report_findings
 from calco.checking.survey import survey
+from calco.data.opening import open_source
+from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
+from calco.data.sources import Item, Source, SourceConfig
+from calco.data.splits import SplitConfig, split_items
+from calco.data.types import Sample
 from calco.errors import CalcoError
-from calco.images import Image
-from calco.pairs.opening import open_source
-from calco.pairs.recipes import EraseConfig, RecipeConfig, SegmentConfig
-from calco.pairs.sources import Item, Source, SourceConfig
-from calco.pairs.splits import SplitConfig, split_items
-from calco.pairs.types import Picture
+from calco.imaging import Image
 from checking.conftest import Write, drawing, photo
 
 Pairs = Callable[[int], None]
@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Callable[..., CheckReport]:
     """Checks tmp_path / "set" in this process."""
 
     def run(**given: object) -> CheckReport:
-        config = CheckConfig(pictures=str(tmp_path / "set"), out=str(tmp_path / "out"), jobs=1)
+        config = CheckConfig(images=str(tmp_path / "set"), out=str(tmp_path / "out"), jobs=1)
         return check(replace(config, **given))
 
     return run
@@ -80,14 +80,14 @@ def test_damaged_constant_and_misfitting_entries(write: Write, pairs: Pairs, run
     assert list(report.commands) == ["drop"]
     mended = run(write_drop=BESIDE)
     assert mended.ok
-    with (Path(mended.config.pictures) / "dropped.csv").open() as file:
+    with (Path(mended.config.images) / "dropped.csv").open() as file:
         rows = {row["key"]: row["reason"] for row in csv.DictReader(file)}
     assert rows == {"torn": "unreadable", "blank": "constant", "wide": "sizes-differ"}
     after = run()
     assert after.ok
     assert {keys[0] for keys in cases(after, "dropped")} == set(rows)
     again = run(write_drop=BESIDE)
-    assert again.ok and (Path(again.config.pictures) / "dropped.csv").read_text().count("\n") == 4
+    assert again.ok and (Path(again.config.images) / "dropped.csv").read_text().count("\n") == 4
 
 
 def test_pairs_that_do_not_lie_on_each_other(write: Write, pairs: Pairs, run: Callable[..., CheckReport]) -> None:
@@ -219,7 +219,7 @@ def test_masks_with_foreign_colours(write: Write, run: Callable[..., CheckReport
 def test_a_remedy_leaves_something_to_train_on(write: Write, run: Callable[..., CheckReport], tmp_path: Path) -> None:
     for n in range(8):
         write(f"flat/{n}.png", np.full((96, 96, 1), 9 + n, np.uint8))
-    report = run(pictures=str(tmp_path / "set" / "flat"), write_drop=str(tmp_path / "dropped.csv"))
+    report = run(images=str(tmp_path / "set" / "flat"), write_drop=str(tmp_path / "dropped.csv"))
     assert not report.ok and report.commands == {}
     assert "Without these entries too few are left to train on (0 of 8): correct them." in report.verdict()
     assert not (tmp_path / "dropped.csv").exists()
@@ -251,13 +251,13 @@ def test_classes_of_the_palette_that_no_mask_has(write: Write, run: Callable[...
     assert len(absent) == 18 and not absent & {"background", "car", "person"}
 
 
-def boxed(source: Source, item: Item) -> Picture:
+def boxed(source: Source, item: Item) -> Sample:
     x = 10 if item.key == "fine" else 200 if item.key == "outside" else 80
     boxes = np.array([[x, 10, x + 40, 30]], np.float32)
-    return Picture(image=photo(x), key=item.key, group=item.group, detections=Detections(boxes=boxes, classes=("gun",)))
+    return Sample(image=photo(x), key=item.key, group=item.group, detections=Detections(boxes=boxes, classes=("gun",)))
 
 
-def test_boxes_outside_the_picture() -> None:
+def test_boxes_outside_the_image() -> None:
     items = tuple(Item(key, key, ()) for key in ("beyond", "fine", "outside"))
     source = Source("annotations", "boxes", items, boxed)
     facts = survey(source, 1)
@@ -271,12 +271,12 @@ def test_the_same_facts_with_any_number_of_processes(write: Write, tmp_path: Pat
     source = open_source(tmp_path / "set")
     one, two = (survey(source, jobs) for jobs in (1, 2))
     assert [fact.key for fact in one] == [item.key for item in source.items]
-    assert all(a.sides["picture"].digest == b.sides["picture"].digest for a, b in zip(one, two, strict=True))
+    assert all(a.sides["image"].digest == b.sides["image"].digest for a, b in zip(one, two, strict=True))
 
 
-def test_no_place_beside_the_pictures(run: Callable[..., CheckReport]) -> None:
+def test_no_place_beside_the_images(run: Callable[..., CheckReport]) -> None:
     with pytest.raises(CalcoError, match=r"groups.csv cannot be written beside nowhere; name a file: --write-groups"):
-        run(pictures="nowhere", write_groups=BESIDE)
+        run(images="nowhere", write_groups=BESIDE)
 
 
 def test_the_command_line(write: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -310,7 +310,7 @@ def test_what_is_not_used_has_its_reason_and_classes_stay_in_the_command(
     with pytest.raises(SystemExit):
         calco.cli.main(["check", str(tmp_path / "set"), "--out", str(tmp_path / "out"), "--classes", "gun", "knife"])
     told = "".join(capsys.readouterr().out.split())
-    assert "lost.txt:nopictureisnamedlost" in told and "4.png:nothingissaidaboutit" in told
+    assert "lost.txt:noimageisnamedlost" in told and "4.png:nothingissaidaboutit" in told
     assert "5.txt,line2:'dragon'isnoneoftheclassesgun,knife" in told
     assert "--classesgunknife--drop" in told
 
@@ -334,8 +334,8 @@ def test_training_prints_the_findings_of_the_check(
     found = report_findings(source, split_items(source.items, SplitConfig()), SourceConfig(), asked=config)
     assert [f.title for f in found] == [f.title for f in run().findings]
     told = capsys.readouterr().err
-    assert "note: 1 picture cannot be read (n41: " in told
-    assert f"note: 1 picture on more than one side of the split ({tested} = {learnt}: " in told
+    assert "note: 1 image cannot be read (n41: " in told
+    assert f"note: 1 image on more than one side of the split ({tested} = {learnt}: " in told
     assert f"all findings, with images: calco check {tmp_path / 'set'} --recipe colorize" in told
 
 
@@ -357,7 +357,7 @@ def test_the_twins_of_the_faces(real_data: Path, tmp_path: Path) -> None:
     table = tmp_path / "groups.csv"
     report = check(
         CheckConfig(
-            pictures=str(real_data / "faces"),
+            images=str(real_data / "faces"),
             source=SourceConfig(input="sketch", target="photo"),
             out=str(tmp_path / "out"),
             write_groups=str(table),
@@ -444,8 +444,8 @@ def test_masks_that_erase_nothing_or_everything(
 def test_a_recipe_that_changes_nothing(write: Write, run: Callable[..., CheckReport], tmp_path: Path) -> None:
     code = tmp_path / "same.py"
     code.write_text(
-        "from calco import Pair\n\n\ndef same(picture, rng):\n"
-        "    return Pair(input=picture.image, target=picture.image.copy(), key=picture.key, group=picture.group)\n"
+        "from calco import Pair\n\n\ndef same(image, rng):\n"
+        "    return Pair(input=image.image, target=image.image.copy(), key=image.key, group=image.group)\n"
     )
     for n in range(4):
         write(f"{n}.png", photo(n))
@@ -463,7 +463,7 @@ def test_a_detector_prints_the_findings_of_the_check_before_it_learns(
     folder.mkdir()
     names = [f"{number}.png" for number in range(8)]
     for name in names:
-        images.write(folder / name, rng.integers(0, 256, (80, 80, 3), dtype=np.uint8))
+        imaging.write(folder / name, rng.integers(0, 256, (80, 80, 3), dtype=np.uint8))
     boxes = [[10, 10, 30, 30]] * 7 + [["ten", 10, 30, 30]]
     content = {
         "images": [{"id": i, "file_name": name, "width": 80, "height": 80} for i, name in enumerate(names)],
@@ -471,7 +471,7 @@ def test_a_detector_prints_the_findings_of_the_check_before_it_learns(
         "categories": [{"id": 1, "name": "dog"}],
     }
     (folder / "boxes.json").write_text(json.dumps(content))
-    report = check(CheckConfig(pictures=str(folder), out=str(tmp_path / "page"), jobs=1))
+    report = check(CheckConfig(images=str(folder), out=str(tmp_path / "page"), jobs=1))
     (found,) = [finding for finding in report.findings if finding.kind == "boxes-lost"]
     capsys.readouterr()
     calco.cli.main(["detect", "train", str(folder), "--dry-run"])

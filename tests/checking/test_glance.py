@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from calco import images
+from calco import imaging
 from calco.checking.glance import SIDE, glance_at
 from calco.errors import CalcoError
 from checking.conftest import photo
@@ -18,23 +18,23 @@ def test_a_large_jpeg_is_decoded_small_and_upright(tmp_path: Path, orientation: 
     exif = Pillow.Exif()
     exif[0x0112] = orientation
     Pillow.fromarray(photo(1, 900, 600)).save(path, exif=exif, quality=95)
-    seen, whole = glance_at(str(path)), images.read(path)
+    seen, whole = glance_at(str(path)), imaging.read(path)
     assert seen.size_wh == (whole.shape[1], whole.shape[0])
     assert max(seen.image.shape) == SIDE
-    small = images.resize(whole, (seen.image.shape[1], seen.image.shape[0]))
+    small = imaging.resize(whole, (seen.image.shape[1], seen.image.shape[0]))
     assert np.abs(small.astype(int) - seen.image).mean() < 3
 
 
 def test_channels_and_bits_are_those_of_the_file(tmp_path: Path) -> None:
     told = {}
-    for name, picture in {
+    for name, image in {
         "grey": Pillow.fromarray(photo(1)[..., 0]),
         "palette": Pillow.fromarray(photo(1)).quantize(16),
         "alpha": Pillow.fromarray(np.dstack([photo(1), photo(2)[..., 0]])),
     }.items():
-        picture.save(tmp_path / f"{name}.png")
+        image.save(tmp_path / f"{name}.png")
         told[name] = glance_at(str(tmp_path / f"{name}.png")).mode
-    images.write(tmp_path / "deep.png", photo(1).astype(np.uint16) * 257)
+    imaging.write(tmp_path / "deep.png", photo(1).astype(np.uint16) * 257)
     told["deep"] = glance_at(str(tmp_path / "deep.png")).mode
     assert told == {
         "grey": "grey, 8 bits",
@@ -46,7 +46,7 @@ def test_channels_and_bits_are_those_of_the_file(tmp_path: Path) -> None:
 
 def test_a_torn_jpeg_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "torn.jpg"
-    images.write(path, photo(1, 900, 600))
+    imaging.write(path, photo(1, 900, 600))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CalcoError, match="damaged or cut short"):
         glance_at(str(path))

@@ -8,7 +8,7 @@ import pytest
 
 from calco.checking.check import check
 from calco.checking.config import CheckConfig
-from calco.page.html import definitions
+from calco.report.html import definitions
 from checking.conftest import Write, photo
 
 HOSTILE = "a<img src=x>&b"
@@ -20,15 +20,15 @@ def page(write: Write, tmp_path: Path) -> Path:
         write(f"{n}.png", photo(n))
     write(f"{HOSTILE}.png", photo(0)[:, ::-1])
     write("blank.png", np.zeros((50, 60, 1), np.uint8))
-    (tmp_path / "set" / "torn.png").write_bytes(b"no picture")
-    return check(CheckConfig(pictures=str(tmp_path / "set"), out=str(tmp_path / "out"), jobs=1)).page
+    (tmp_path / "set" / "torn.png").write_bytes(b"no image")
+    return check(CheckConfig(images=str(tmp_path / "set"), out=str(tmp_path / "out"), jobs=1)).page
 
 
 def test_tells_what_was_found_and_what_mends_it(page: Path, tmp_path: Path) -> None:
     text = re.sub(r"base64,[\w+/=]+", "", page.read_text(encoding="utf-8"))
     assert not re.search(r"https?:|//\w|@import|url\(|<link|<iframe", text)
     assert "a&lt;img src=x&gt;&amp;b" in text and "<img src=x" not in text
-    for part in ("1 picture cannot be read", "1 entry with nothing to see", "mirrored", "Sizes", "Splits", "Samples"):
+    for part in ("1 image cannot be read", "1 entry with nothing to see", "mirrored", "Sizes", "Splits", "Samples"):
         assert part in text
     assert f"<code>calco check {tmp_path / 'set'} --drop</code>" in text
 

@@ -1,4 +1,4 @@
-"""The check's page shows pictures with boxes as the training of a detector will."""
+"""The check's page shows images with boxes as the training of a detector will."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from calco.annotations.detections import Detections, nothing
 from calco.annotations.record import Record
 from calco.checking.check import check
 from calco.checking.config import CheckConfig
-from calco.pairs.boxes_play import BoxAugmentConfig, no_play
+from calco.data.boxes_play import BoxAugmentConfig, no_play
 from checking.conftest import Write, photo
 
 
@@ -21,18 +21,18 @@ def boxed(write: Write, tmp_path: Path) -> Path:
     records = []
     for n in range(8):
         write(f"{n}.png", photo(n, 120, 90))
-        things = Detections(boxes=np.array([[10 + n, 20, 60, 70]], np.float32), classes=("<cup>" if n % 2 else "pen",))
-        records.append(Record(name=f"{n}.png", things=nothing() if n == 7 else things, size_wh=(120, 90)))
+        objects = Detections(boxes=np.array([[10 + n, 20, 60, 70]], np.float32), classes=("<cup>" if n % 2 else "pen",))
+        records.append(Record(name=f"{n}.png", objects=nothing() if n == 7 else objects, size_wh=(120, 90)))
     write_coco(tmp_path / "set" / "all.json", records)
     return tmp_path / "set"
 
 
-def section(pictures: Path, out: Path, config: BoxAugmentConfig | None = None) -> str:
-    report = check(CheckConfig(pictures=str(pictures), out=str(out), jobs=1, augment=config or BoxAugmentConfig()))
+def section(images: Path, out: Path, config: BoxAugmentConfig | None = None) -> str:
+    report = check(CheckConfig(images=str(images), out=str(out), jobs=1, augment=config or BoxAugmentConfig()))
     return report.page.read_text(encoding="utf-8").partition('<section id="play">')[2].partition("</section>")[0]
 
 
-def test_some_pictures_in_some_epochs_with_the_classes_named(boxed: Path, tmp_path: Path) -> None:
+def test_some_images_in_some_epochs_with_the_classes_named(boxed: Path, tmp_path: Path) -> None:
     shown = section(boxed, tmp_path / "out")
     assert "&lt;cup&gt;" in shown
     assert "pen" in shown
@@ -45,10 +45,10 @@ def test_some_pictures_in_some_epochs_with_the_classes_named(boxed: Path, tmp_pa
 def test_it_shows_the_settings_that_are_given(boxed: Path, tmp_path: Path) -> None:
     rows = section(boxed, tmp_path / "out", no_play()).split('<div class="row">')[1:]
     for row in rows:
-        assert len(set(re.findall(r'src="([^"]+)"', row))) == 1  # every epoch is the picture as it is
+        assert len(set(re.findall(r'src="([^"]+)"', row))) == 1  # every epoch is the image as it is
 
 
-def test_a_damaged_picture_costs_no_page(boxed: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_costs_no_page(boxed: Path, tmp_path: Path) -> None:
     (boxed / "3.png").write_bytes(b"\x89PNG")
     assert "As a detector in training" in section(boxed, tmp_path / "out", BoxAugmentConfig(mosaic=1))
 
@@ -62,7 +62,7 @@ def test_without_boxes_there_is_nothing_to_show(write: Write, tmp_path: Path) ->
 
 
 def test_opens_in_a_browser_without_complaint(browser: object, boxed: Path, tmp_path: Path) -> None:
-    page = check(CheckConfig(pictures=str(boxed), out=str(tmp_path / "out"), jobs=1)).page
+    page = check(CheckConfig(images=str(boxed), out=str(tmp_path / "out"), jobs=1)).page
     for scheme in ("light", "dark"):
         context = browser.new_context(offline=True, viewport={"width": 360, "height": 740}, color_scheme=scheme)
         opened = context.new_page()

@@ -6,7 +6,7 @@ import pytest
 
 from calco.checking.likeness import stem_of
 from calco.checking.twins import POSITIONS, Twin, clusters, find_twins, turned
-from calco.images import Image
+from calco.imaging import Image
 from checking.conftest import photo
 
 
@@ -47,13 +47,13 @@ def test_the_words_fit_the_positions() -> None:
     assert by_words["turned by 270°"] == np.rot90(corner).tolist()
 
 
-def test_a_pile_of_equal_pictures_costs_one_link_each() -> None:
+def test_a_pile_of_equal_images_costs_one_link_each() -> None:
     found = find_twins(np.stack([OTHERS[0]] * 500 + OTHERS[1:50]))
     assert len(found) == 499
     assert clusters((str(twin.first), str(twin.second)) for twin in found)[0] == sorted(map(str, range(500)))
 
 
-def test_plain_pictures_are_not_taken_for_each_other() -> None:
+def test_plain_images_are_not_taken_for_each_other() -> None:
     walls = [np.full((32, 32), level, np.uint8) for level in range(10, 250, 20)]
     for wall in walls:
         wall[28:, :4] = 255 - wall[0, 0]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 import calco
-from calco import CalcoError, images
+from calco import CalcoError, imaging
 from calco.cli import main
 from calco.collecting.collect import Collection
 from calco.collecting.crops import CropConfig, window
@@ -45,16 +45,16 @@ def listed(folder: Path, *lines: str) -> Path:
 
 @pytest.fixture
 def there(tmp_path: Path) -> Path:
-    """Pictures 0, 2 (of 16 bits), 7 (a copy of 0), 9 (no picture), 10 (cut short): 1, 3 and 8 are missing."""
+    """Images 0, 2 (of 16 bits), 7 (a copy of 0), 9 (no image), 10 (cut short): 1, 3 and 8 are missing."""
     folder = tmp_path / "raw"
     folder.mkdir()
     chance = np.random.default_rng(0)
-    images.write(folder / "img0.png", chance.integers(0, 256, (200, 400, 3), dtype=np.uint8))
-    images.write(folder / "img2.png", chance.integers(0, 65536, (100, 200, 3), dtype=np.uint16))
+    imaging.write(folder / "img0.png", chance.integers(0, 256, (200, 400, 3), dtype=np.uint8))
+    imaging.write(folder / "img2.png", chance.integers(0, 65536, (100, 200, 3), dtype=np.uint16))
     (folder / "img7.png").write_bytes((folder / "img0.png").read_bytes())
     (folder / "img9.png").write_text("<html>Not found</html>")
     (folder / "img10.png").write_bytes((folder / "img0.png").read_bytes()[:3000])
-    images.write(folder / "img99.png", np.zeros((9, 9, 3), np.uint8))
+    imaging.write(folder / "img99.png", np.zeros((9, 9, 3), np.uint8))
     return folder
 
 
@@ -62,7 +62,7 @@ def crops(
     there: Path, out: Path, *boxes: tuple[str, tuple[float, float, float, float]], **options: object
 ) -> Collection:
     lines = [line(f"http://nowhere.example/{number}.jpg", *(boxes or (FACE,))) for number in range(11)]
-    return calco.collect(listed(out.parent, *lines), out, pictures=there, crop=["Face"], **options)
+    return calco.collect(listed(out.parent, *lines), out, images=there, crop=["Face"], **options)
 
 
 def groups(folder: Path) -> dict[str, str]:
@@ -70,16 +70,16 @@ def groups(folder: Path) -> dict[str, str]:
         return {row["key"]: row["group"] for row in csv.DictReader(table)}
 
 
-def test_pictures_match_by_number_and_what_is_missing_is_named(there: Path, tmp_path: Path) -> None:
+def test_images_match_by_number_and_what_is_missing_is_named(there: Path, tmp_path: Path) -> None:
     out = tmp_path / "crops"
     done = crops(there, out, margin=0, min_size=20)
     assert {path.name for path in out.glob("*.png")} == {"img0_0.png", "img2_0.png", "img7_0.png"}
     for number in (0, 2):
-        whole_picture = images.read(there / f"img{number}.png")
-        height, width = whole_picture.shape[:2]
-        expected = whole_picture[height // 4 : height * 3 // 4, width // 4 : width // 2]
-        cut = images.read(out / f"img{number}_0.png")
-        assert cut.dtype == whole_picture.dtype
+        whole_image = imaging.read(there / f"img{number}.png")
+        height, width = whole_image.shape[:2]
+        expected = whole_image[height // 4 : height * 3 // 4, width // 4 : width // 2]
+        cut = imaging.read(out / f"img{number}_0.png")
+        assert cut.dtype == whole_image.dtype
         assert np.array_equal(cut, expected)
     report = json.loads((out / "collected.json").read_text())
     assert report["left_out"] == done.left_out
@@ -88,7 +88,7 @@ def test_pictures_match_by_number_and_what_is_missing_is_named(there: Path, tmp_
     assert "cannot be read" in report["left_out"]["line 10"]
     assert "cut short" in report["left_out"]["img10"]
     assert report["left_out"]["img99.png"] == "nothing in the list speaks of it"
-    assert report["left_out"]["img9.png"] == "it is no picture"
+    assert report["left_out"]["img9.png"] == "it is no image"
     assert len(report["left_out"]) == len(missing) + 4
 
 
@@ -113,27 +113,27 @@ def test_all_labels_or_an_unknown_one(there: Path, tmp_path: Path) -> None:
     lines = listed(
         tmp_path, line("http://nowhere.example/0", FACE, ("Hat", (0, 0, 0.5, 0.5))), line("", FACE), line("", FACE)
     )
-    assert len(calco.collect(lines, tmp_path / "all", pictures=there, crop=["all"], min_size=9).crops) == 3
+    assert len(calco.collect(lines, tmp_path / "all", images=there, crop=["all"], min_size=9).crops) == 3
     with pytest.raises(CalcoError, match="no box has the label face; the labels are Face, Hat"):
-        calco.collect(lines, tmp_path / "none", pictures=there, crop=["face"])
+        calco.collect(lines, tmp_path / "none", images=there, crop=["face"])
 
 
 def test_the_whole_way_from_a_server(web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pictures = [encoded("JPEG", seed, 120) for seed in range(3)]
-    lines = [line(web.put(f"/{number}.png", whole(data)), FACE) for number, data in enumerate(pictures)]
+    images = [encoded("JPEG", seed, 120) for seed in range(3)]
+    lines = [line(web.put(f"/{number}.png", whole(data)), FACE) for number, data in enumerate(images)]
     lines.insert(1, line(web.put("/gone.jpg", status(404)), FACE))
     lines.insert(3, '{"content": "http')
     path, out = listed(tmp_path, *lines), tmp_path / "out"
     main(["collect", str(path), "--out", str(out), "--retries", "0"])
     said = capsys.readouterr()
     assert {file.name for file in out.glob("*.jpg")} == {"000000.jpg", "000002.jpg", "000004.jpg"}
-    assert "3 of 5 pictures are there, 3 of them fetched now" in said.out
+    assert "3 of 5 images are there, 3 of them fetched now" in said.out
     assert "404 Not Found" in said.out
     assert "broken JSON" in json.loads((out / "collected.json").read_text())["left_out"]["line 4"]
 
     web.put("/gone.jpg", whole(encoded("PNG", 9, 120)))
     main(["collect", str(path), "--out", str(out)])
-    assert "4 of 5 pictures are there, 1 of them fetched now" in capsys.readouterr().out
+    assert "4 of 5 images are there, 1 of them fetched now" in capsys.readouterr().out
     assert sum(web.visits.values()) == 5
 
     # The same by number from the folder, and in one go.
@@ -141,7 +141,7 @@ def test_the_whole_way_from_a_server(web: Web, tmp_path: Path, capsys: pytest.Ca
         [
             "collect",
             str(path),
-            "--pictures",
+            "--images",
             str(out),
             "--crop",
             "Face",
@@ -161,15 +161,15 @@ def test_the_whole_way_from_a_server(web: Web, tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["LIST", "--out", "OUT"], "gave no picture; the first reason: 000000: "),
-        (["LIST", "--out", "OUT", "--pictures", "RAW"], "--crop"),
+        (["LIST", "--out", "OUT"], "gave no image; the first reason: 000000: "),
+        (["LIST", "--out", "OUT", "--images", "RAW"], "--crop"),
         (["LIST", "--out", "RAW"], "holds something else"),
-        (["LIST", "--out", "OUT", "--pictures", "RAW", "--crop", "Face", "--min-size", "999"], "under 999"),
-        (["LIST", "--out", "OUT", "--pictures", "NOWHERE", "--crop", "Face"], "NOWHERE"),
+        (["LIST", "--out", "OUT", "--images", "RAW", "--crop", "Face", "--min-size", "999"], "under 999"),
+        (["LIST", "--out", "OUT", "--images", "NOWHERE", "--crop", "Face"], "NOWHERE"),
         (["NOWHERE", "--out", "OUT"], "NOWHERE"),
         (["LIST", "--out", "OUT", "--jobs", "0"], "jobs is 0"),
         (["LIST", "--out", "OUT", "--crop", "Face", "--margin", "-1"], "margin is -1"),
-        (["VOC", "--out", "OUT"], "--pictures"),
+        (["VOC", "--out", "OUT"], "--images"),
     ],
 )
 def test_bad_input_is_answered_in_one_line(
@@ -211,10 +211,10 @@ def test_boxes_of_other_formats_are_cut_too(tmp_path: Path) -> None:
     Pillow.effect_noise((100, 80), 50).convert("RGB").save(tmp_path / "Images" / "7.jpeg")
     (tmp_path / "Labels" / "7.txt").write_text("1\n10 20 50 60\n")
     done = calco.collect(
-        tmp_path / "Labels", tmp_path / "out", pictures=tmp_path / "Images", crop=["all"], margin=0, min_size=30
+        tmp_path / "Labels", tmp_path / "out", images=tmp_path / "Images", crop=["all"], margin=0, min_size=30
     )
     assert list(done.crops.values()) == ["7"]
-    assert images.read(tmp_path / "out" / "7_0.png").shape == (40, 40, 3)
+    assert imaging.read(tmp_path / "out" / "7_0.png").shape == (40, 40, 3)
 
 
 @given(
@@ -223,7 +223,7 @@ def test_boxes_of_other_formats_are_cut_too(tmp_path: Path) -> None:
     margin=st.floats(0, 2),
     square=st.booleans(),
 )
-def test_a_window_lies_within_the_picture_and_holds_the_box(
+def test_a_window_lies_within_the_image_and_holds_the_box(
     box: tuple[float, ...], size: tuple[int, int], margin: float, square: bool
 ) -> None:
     try:
@@ -246,8 +246,8 @@ def test_a_window_lies_within_the_picture_and_holds_the_box(
 def test_the_real_photographs(real_data: Path, tmp_path: Path) -> None:
     done = calco.collect(
         real_data / "retouch" / "face_detection.json", tmp_path / "faces",
-        pictures=real_data / "retouch" / "raw_face_images", crop=["Face"],
+        images=real_data / "retouch" / "raw_face_images", crop=["Face"],
     )  # fmt: skip
     assert len(done.photographs) + len(done.left_out) == done.listed
     assert len(done.crops) > 2 * len(set(done.crops.values())) > 0
-    assert all(min(images.read(path).shape[:2]) >= 64 for path in (tmp_path / "faces").glob("*.png"))
+    assert all(min(imaging.read(path).shape[:2]) >= 64 for path in (tmp_path / "faces").glob("*.png"))

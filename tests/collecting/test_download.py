@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from calco import images
+from calco import imaging
 from calco.collecting.download import DownloadConfig, Fetched, Wanted, download
 from calco.errors import CalcoError
 from collecting.web import (
@@ -61,7 +61,7 @@ BAD: dict[str, tuple[Callable[[Visit], None], int, str]] = {
     "length too short": (claims(JPEG, len(JPEG) // 2), 1, "damaged or cut short"),
     "cut short": (whole(JPEG[:-200]), 1, "damaged or cut short"),
     "empty": (whole(b""), 1, "empty"),
-    "a page": (whole(b"<html>Please log in</html>", "image/jpeg"), 1, "not a picture"),
+    "a page": (whole(b"<html>Please log in</html>", "image/jpeg"), 1, "not an image"),
     "too large": (whole(bytes(1_000_001)), 1, "1.0 MB, more than 1"),
     "said to be too large": (claims(b"", 10**15), 1, "more than 1"),
     "endless": (endless, 1, "more than 1 MB"),
@@ -151,8 +151,8 @@ def test_several_are_fetched_at_once_and_no_more(web: Web, tmp_path: Path) -> No
 
 
 def test_a_second_call_fetches_only_what_is_missing(web: Web, tmp_path: Path) -> None:
-    pictures = [encoded(seed=seed) for seed in range(4)]
-    addresses = [web.put(f"/{number}", whole(data)) for number, data in enumerate(pictures)]
+    images = [encoded(seed=seed) for seed in range(4)]
+    addresses = [web.put(f"/{number}", whole(data)) for number, data in enumerate(images)]
     web.put("/3", status(404))
     assert len(fetch(tmp_path, *addresses).files) == 3
     (tmp_path / "000000.jpg").unlink()  # lost
@@ -160,10 +160,10 @@ def test_a_second_call_fetches_only_what_is_missing(web: Web, tmp_path: Path) ->
     (tmp_path / ".000003.part").write_bytes(b"left by a kill")
     with (tmp_path / "collected.jsonl").open("a") as journal:
         journal.write('{"name": "000003", "fil')  # cut off by a kill
-    web.put("/3", whole(pictures[3]))
+    web.put("/3", whole(images[3]))
     done = fetch(tmp_path, *addresses)
     assert (done.kept, done.failed) == (1, {})
-    assert [(tmp_path / f"{number:06d}.jpg").read_bytes() for number in range(4)] == pictures
+    assert [(tmp_path / f"{number:06d}.jpg").read_bytes() for number in range(4)] == images
     assert [web.visits[f"/{number}"] for number in range(4)] == [2, 2, 1, 2]
     assert fetch(tmp_path, *addresses).kept == 4
     other = fetch(tmp_path, web.put("/other", whole(encoded("PNG"))), *addresses[1:])
@@ -171,7 +171,7 @@ def test_a_second_call_fetches_only_what_is_missing(web: Web, tmp_path: Path) ->
     assert not list(tmp_path.glob(".*"))
 
 
-def test_a_surplus_of_bytes_spoils_no_other_picture(web: Web, tmp_path: Path) -> None:
+def test_a_surplus_of_bytes_spoils_no_other_image(web: Web, tmp_path: Path) -> None:
     def answer(visit: Visit) -> None:
         visit.head(Content_Length=len(JPEG))
         visit.wfile.write(JPEG + b"surplus" * 50)
@@ -191,7 +191,7 @@ def test_a_host_that_never_answers_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "picture.jpg", "/etc/passwd", "file:///etc/passwd", "ftp://127.0.0.1/x", "http://", "http://[::1",
+    "address", ["", "image.jpg", "/etc/passwd", "file:///etc/passwd", "ftp://127.0.0.1/x", "http://", "http://[::1",
                 "https://xn--/", "http://\x00/", "http://127.0.0.1:99999999/"],
 )  # fmt: skip
 def test_an_address_that_is_none(tmp_path: Path, address: str) -> None:
@@ -230,7 +230,7 @@ def test_a_full_disk_stops_it_in_one_sentence(web: Web, tmp_path: Path) -> None:
         with pytest.raises(CalcoError, match="No space left on device.*free some space"):
             fetch(disk, *addresses, jobs=1)
         held = list(disk.glob("*.bmp"))
-        assert held and all(images.read(path).shape == (200, 200, 3) for path in held)
+        assert held and all(imaging.read(path).shape == (200, 200, 3) for path in held)
         assert not list(disk.glob(".*"))
 
 

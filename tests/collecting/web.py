@@ -1,4 +1,4 @@
-"""A server of pictures that misbehaves in every way that a test asks for."""
+"""A server of images that misbehaves in every way that a test asks for."""
 
 import contextlib
 import threading

@@ -313,11 +313,11 @@ def test_charts_as_files(url: str, tmp_path: Path, capsys: pytest.CaptureFixture
     main(["crime", "chart", "kinds", "--from", url, "--out", str(tmp_path)])
     assert "kinds.csv, kinds.png" in capsys.readouterr().err
     assert (tmp_path / "kinds.csv").read_text() == "Tipo de robo,Robos\nAsalto,3\nHurto,2\n"
-    from calco import images
+    from calco import imaging
 
-    picture = images.read(tmp_path / "kinds.png")
-    assert picture.shape[:2] == (1400, 2200)
-    assert picture.std() > 5  # it is not empty
+    image = imaging.read(tmp_path / "kinds.png")
+    assert image.shape[:2] == (1400, 2200)
+    assert image.std() > 5  # it is not empty
 
 
 def test_bad_input_is_one_line(url: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Things and found boxes in a few words, for tests of scores."""
+"""Objects and found boxes in a few words, for tests of scores."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from calco.annotations.detections import Boxes, Detections
 Entry = tuple[float, float, float, float, str]
 
 
-def things(*entries: Entry, ignored: Sequence[bool] | None = None) -> Detections:
-    """What is in a picture: left, top, right, bottom, class."""
+def objects(*entries: Entry, ignored: Sequence[bool] | None = None) -> Detections:
+    """What is in an image: left, top, right, bottom, class."""
     marks = None if ignored is None else np.array(ignored)
     return Detections(boxes=_boxes(entries), classes=tuple(entry[4] for entry in entries), ignored=marks)
 
@@ -22,12 +22,12 @@ def found(*entries: tuple[float, float, float, float, str, float]) -> Detections
 
 
 def by_chance(
-    seed: int, *, pictures: int = 12, classes: Sequence[str] = ("cat", "dog", "owl")
+    seed: int, *, images: int = 12, classes: Sequence[str] = ("cat", "dog", "owl")
 ) -> tuple[list[Detections], list[Detections]]:
-    """Pictures with things, crowds among them, and what a poor detector finds: near misses, doubles, strangers."""
+    """Images with objects, crowds among them, and what a poor detector finds: near misses, doubles, strangers."""
     rng = np.random.default_rng(seed)
     there, said = [], []
-    for _ in range(pictures):
+    for _ in range(images):
         count = int(rng.integers(0, 7))
         corners = rng.uniform(0, 200, (count, 2))
         boxes = np.hstack([corners, corners + rng.uniform(4, 150, (count, 2))]).astype(np.float32)

@@ -6,16 +6,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import Detections
-from calco.images import Image
+from calco.imaging import Image
 
 SIDE = 160
 Boxes = Sequence[tuple[int, int, int, int]]
 
 
 class Spots:
-    """Finds bright spots in the picture brought to 160 pixels: what is below three pixels there is lost.
+    """Finds bright spots in the image brought to 160 pixels: what is below three pixels there is lost.
 
     What is as blue as red is a "spot", what is not is "red"; the score is the brightness.
     """
@@ -26,16 +26,16 @@ class Spots:
     def __init__(self) -> None:
         self.seen: list[tuple[int, int]] = []
 
-    def many(self, pictures: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
+    def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
         least = self.threshold if threshold is None else threshold
-        found = [self.one(picture) for picture in pictures]
-        return [things.select(things.scores >= least) for things in found if things.scores is not None]
+        found = [self.one(image) for image in images]
+        return [objects.select(objects.scores >= least) for objects in found if objects.scores is not None]
 
-    def one(self, picture: Image) -> Detections:
-        height, width = picture.shape[:2]
+    def one(self, image: Image) -> Detections:
+        height, width = image.shape[:2]
         self.seen.append((width, height))
         scale = min(1.0, SIDE / max(width, height))
-        seen = images.as_channels(images.as_dtype(picture, np.uint8), 3)
+        seen = imaging.as_channels(imaging.as_dtype(image, np.uint8), 3)
         small = cv2.resize(seen, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         light = small.max(2)
         count, marks, stats, _ = cv2.connectedComponentsWithStats((light > 128).astype(np.uint8))
@@ -50,10 +50,10 @@ class Spots:
 
 def scene(width: int, height: int, boxes: Boxes, colour: tuple[int, int, int] = (255, 255, 255)) -> Image:
     """Dark ground with bright boxes."""
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     for left, top, right, bottom in boxes:
-        picture[top:bottom, left:right] = colour
-    return picture
+        image[top:bottom, left:right] = colour
+    return image
 
 
 def matched(found: Detections, boxes: Boxes, near: float = 3) -> bool:
@@ -63,8 +63,8 @@ def matched(found: Detections, boxes: Boxes, near: float = 3) -> bool:
 
 
 def folder_of(path: Path, scenes: dict[str, Image]) -> Path:
-    """Pictures in files."""
-    for name, picture in scenes.items():
+    """Images in files."""
+    for name, image in scenes.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
-        images.write(path / name, picture)
+        imaging.write(path / name, image)
     return path

@@ -47,11 +47,11 @@ def plain_nms(rows: Rows, marks: Rows, edge: float, names: list[str] | None = No
     return kept
 
 
-def crowd(seed: int, count: int, things: int, spread: float = 0.12) -> tuple[Rows, Rows]:
-    """Many boxes about some things, as a detector gives them."""
+def crowd(seed: int, count: int, objects: int, spread: float = 0.12) -> tuple[Rows, Rows]:
+    """Many boxes about some objects, as a detector gives them."""
     generator = np.random.default_rng(seed)
-    centre, side = generator.uniform(0, 1000, (things, 2)), generator.uniform(10, 150, (things, 2))
-    which = generator.integers(0, things, count)
+    centre, side = generator.uniform(0, 1000, (objects, 2)), generator.uniform(10, 150, (objects, 2))
+    which = generator.integers(0, objects, count)
     centre = centre[which] + generator.normal(0, spread, (count, 2)) * side[which]
     side = side[which] * np.exp(generator.normal(0, spread, (count, 2)))
     return np.hstack([centre - side / 2, centre + side / 2]), generator.uniform(0, 1, count)
@@ -106,9 +106,9 @@ def test_nms_is_the_plain_loop(case: tuple[Rows, Rows, list[str]], edge: float) 
     assert nms(boxes, scores, edge, names).tolist() == plain_nms(boxes, scores, edge, names)
 
 
-@pytest.mark.parametrize(("things", "spread"), [(1, 0.1), (20, 0.1), (300, 0.3), (3000, 0.1)])
-def test_nms_of_thousands_is_the_plain_loop(things: int, spread: float) -> None:
-    boxes, scores = crowd(1, 1500, things, spread)
+@pytest.mark.parametrize(("objects", "spread"), [(1, 0.1), (20, 0.1), (300, 0.3), (3000, 0.1)])
+def test_nms_of_thousands_is_the_plain_loop(objects: int, spread: float) -> None:
+    boxes, scores = crowd(1, 1500, objects, spread)
     names = ["cat" if place % 3 else "dog" for place in range(len(boxes))]
     assert nms(boxes, scores, 0.5).tolist() == plain_nms(boxes, scores, 0.5)
     assert nms(boxes, scores, 0.5, names).tolist() == plain_nms(boxes, scores, 0.5, names)

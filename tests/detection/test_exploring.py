@@ -1,4 +1,4 @@
-"""The page of a set of pictures with boxes: what it counts, what it finds odd, which faults it names."""
+"""The page of a set of images with boxes: what it counts, what it finds odd, which faults it names."""
 
 import json
 from pathlib import Path
@@ -7,25 +7,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from calco import images
+from calco import imaging
 from calco.cli import main
+from calco.data.sources import SourceConfig
 from calco.detection.exploring.config import ExploreConfig
 from calco.detection.exploring.explore import Explored, explore
 from calco.detection.exploring.survey import alike
 from calco.errors import CalcoError
-from calco.pairs.sources import SourceConfig
 from detection.bright import draw
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten pictures of YOLO: faults and oddities in the first ones, the tenth with nothing in it."""
+    """Ten images of YOLO: faults and oddities in the first ones, the tenth with nothing in it."""
     root = tmp_path_factory.mktemp("set")
     (root / "labels").mkdir()
     (root / "images").mkdir()
     rng = np.random.default_rng(0)
     for number in range(10):
-        images.write(root / "images" / f"p{number}.png", rng.integers(0, 255, (100, 200, 3)).astype(np.uint8))
+        imaging.write(root / "images" / f"p{number}.png", rng.integers(0, 255, (100, 200, 3)).astype(np.uint8))
         lines = [f"0 {0.3 + 0.02 * number:.2f} 0.5 0.2 0.3"] if number < 9 else []
         (root / "labels" / f"p{number}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     odd = {
@@ -46,14 +46,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def explored(folder: Path) -> Explored:
-    return explore(ExploreConfig(pictures=str(folder), out=str(folder.parent / f"{folder.name}-page"), samples=4))
+    return explore(ExploreConfig(images=str(folder), out=str(folder.parent / f"{folder.name}-page"), samples=4))
 
 
 def test_boxes_are_counted(explored: Explored) -> None:
     found = explored.found
-    assert (len(found.items), len(found.boxes), int((found.per_picture == 0).sum())) == (10, 13, 1)
+    assert (len(found.items), len(found.boxes), int((found.per_image == 0).sum())) == (10, 13, 1)
     assert found.names == ["Gun", "knife", "guns"]
-    assert found.seen_at(400)[0] == pytest.approx(60)  # 30 pixels high, in a picture of 200 that becomes 400
+    assert found.seen_at(400)[0] == pytest.approx(60)  # 30 pixels high, in an image of 200 that becomes 400
     assert found.crowded == 1
 
 
@@ -74,7 +74,7 @@ def test_faults_are_named_with_file_and_line(explored: Explored, folder: Path) -
         ("empty", f"{folder}/labels/p5.txt, line 2"),
     }
     assert [(Path(name).name, reason) for name, reason in explored.found.left_out] == [
-        ("stranger.txt", "no picture is named stranger; left out")
+        ("stranger.txt", "no image is named stranger; left out")
     ]
     content = json.loads((explored.page.parent / "explore.json").read_text(encoding="utf-8"))
     assert (content["num_boxes"], content["num_empty"], len(content["faults"])) == (13, 1, 3)
@@ -104,38 +104,38 @@ def test_the_command_tells_classes_faults_and_page(
 ) -> None:
     main(["detect", "explore", str(folder), "--out", str(tmp_path / "page"), "--samples", "0"])
     told = capsys.readouterr()
-    assert "13 boxes of 3 classes in 10 pictures, 1 of which has nothing in it." in told.out
+    assert "13 boxes of 3 classes in 10 images, 1 of which has nothing in it." in told.out
     assert "unknown class" in told.out
     assert "explore.html" in told.err
 
 
 def test_coco_and_other_classes(tmp_path: Path) -> None:
-    found = explore(ExploreConfig(pictures=str(draw(tmp_path, 12)), out=str(tmp_path / "page"))).found
+    found = explore(ExploreConfig(images=str(draw(tmp_path, 12)), out=str(tmp_path / "page"))).found
     assert found.faults == []
     assert sum(found.split[item.key] == "train" for item in found.items) > 6
     one = SourceConfig(classes=("red",))
-    red = explore(ExploreConfig(pictures=str(tmp_path), out=str(tmp_path / "page"), source=one)).found
+    red = explore(ExploreConfig(images=str(tmp_path), out=str(tmp_path / "page"), source=one)).found
     assert set(red.classes.tolist()) == {"red"}
     assert {p.fault for p in red.faults} == {"unknown class"}
 
 
 def test_what_has_no_boxes_is_refused(tmp_path: Path) -> None:
     for number in range(3):
-        images.write(tmp_path / f"p{number}.png", np.full((20, 30, 3), 80 * number, np.uint8))
+        imaging.write(tmp_path / f"p{number}.png", np.full((20, 30, 3), 80 * number, np.uint8))
     with pytest.raises(CalcoError, match="holds no annotations that are known"):
-        explore(ExploreConfig(pictures=str(tmp_path)))
-    with pytest.raises(CalcoError, match="no pictures were named"):
+        explore(ExploreConfig(images=str(tmp_path)))
+    with pytest.raises(CalcoError, match="no images were named"):
         explore(ExploreConfig())
     with pytest.raises(CalcoError, match=r"--double is 0; an overlap lies above 0"):
-        ExploreConfig(pictures="x", double=0)
+        ExploreConfig(images="x", double=0)
 
 
 def test_a_set_in_which_nothing_is_marked(tmp_path: Path) -> None:
     (tmp_path / "labels").mkdir()
     for number in range(3):
-        images.write(tmp_path / f"p{number}.png", np.full((20, 30, 3), 80 * number, np.uint8))
+        imaging.write(tmp_path / f"p{number}.png", np.full((20, 30, 3), 80 * number, np.uint8))
         (tmp_path / "labels" / f"p{number}.txt").write_text("0\n", encoding="utf-8")
-    done = explore(ExploreConfig(pictures=str(tmp_path), out=str(tmp_path / "page")))
+    done = explore(ExploreConfig(images=str(tmp_path), out=str(tmp_path / "page")))
     assert "A detector has nothing to learn from here." in done.verdict()
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from calco import images
+from calco import imaging
 from calco.cli import main
 from calco.detection import export
 from calco.detection.comparing import compare
@@ -21,23 +21,23 @@ from calco.detection.export import export_detector, export_loaded
 from calco.detection.exported import describe
 from calco.detection.lite import LiteDetector
 from calco.detection.model import Detector, DetectorInfo, load_detector, save_detector
-from calco.detection.network import DetectionNetwork, Things
+from calco.detection.network import DetectionNetwork, Objects
 from calco.detection.opening import open_detector
 from calco.errors import CalcoError
 from calco.export.network import portable
-from calco.images import Image
+from calco.imaging import Image
 from support import requires
 
 INFO = DetectorInfo(architecture="lite", settings={"width": 16, "depth": 1}, classes=("dog", "cat"), size=96)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for number, (height, width) in enumerate([(60, 90), (120, 80), (96, 96)]):
         coarse = rng.integers(0, 256, (6, 6, 3), np.uint8)
-        images.write(folder / f"{number}.png", images.resize(coarse, (width, height)))
+        imaging.write(folder / f"{number}.png", imaging.resize(coarse, (width, height)))
     return folder
 
 
@@ -55,13 +55,13 @@ class Tiny(DetectionNetwork):
         nn.init.normal_(self.place.weight, std=1.0)
         nn.init.constant_(self.name.bias, shift)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.see(pictures)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        seen = self.see(images)
         logits, boxes = (part(seen).flatten(2).transpose(1, 2) for part in (self.name, self.place))
         middle, side = (5 * boxes[..., :2]).sigmoid(), 0.05 + 0.2 * boxes[..., 2:].sigmoid()
         return logits, torch.cat([middle, side], -1)
 
-    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
         return {}
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
@@ -74,8 +74,8 @@ def model() -> Detector:
 
 
 @pytest.fixture(scope="module")
-def shown(pictures: Path) -> list[Image]:
-    return [images.read(path) for path in images.list_pictures(pictures)]
+def shown(images: Path) -> list[Image]:
+    return [imaging.read(path) for path in imaging.list_images(images)]
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +105,10 @@ def saved(compact: LiteDetector, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 @pytest.fixture(scope="module")
-def onnx_file(model: Detector, pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def onnx_file(model: Detector, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     requires(find_spec("onnxruntime") and find_spec("onnxscript"), "ONNX", "pip install 'calco[export]'")
     path = tmp_path_factory.mktemp("exported") / "dogs.onnx"
-    export_loaded(model, "onnx", path, pictures, "CC0")
+    export_loaded(model, "onnx", path, images, "CC0")
     return path
 
 
@@ -117,8 +117,8 @@ def test_the_file_finds_what_the_model_finds(model: Detector, onnx_file: Path, s
     found = compare(model, file, shown)
     assert found.near
     assert found.boxes > 10
-    things = [each for each in model.many(shown, threshold=0.0) if each.scores is not None]
-    scores = np.concatenate([each.scores for each in things])
+    objects = [each for each in model.many(shown, threshold=0.0) if each.scores is not None]
+    scores = np.concatenate([each.scores for each in objects])
     assert scores.max() - scores.min() > 0.2
     assert (file.classes, file.threshold) == (model.classes, model.threshold)
 
@@ -128,7 +128,7 @@ def test_the_file_tells_what_it_is(onnx_file: Path) -> None:
     assert description.info == INFO
     assert description.licence == "CC0"
     assert description.overlapping
-    assert description.compared["pictures"] == 3
+    assert description.compared["images"] == 3
     mask = os.umask(0)
     os.umask(mask)
     assert onnx_file.stat().st_mode & 0o777 == 0o666 & ~mask
@@ -141,7 +141,7 @@ def test_other_programs_run_it(onnx_file: Path) -> None:
     meta = json.loads(session.get_modelmeta().custom_metadata_map["calco"])
     assert meta["model"]["classes"] == ["dog", "cat"]
     for count in (1, 3):
-        boxes, scores = session.run(["boxes", "scores"], {"pictures": np.zeros((count, 96, 96, 3), np.uint8)})
+        boxes, scores = session.run(["boxes", "scores"], {"images": np.zeros((count, 96, 96, 3), np.uint8)})
         assert boxes.shape == (count, scores.shape[1], 4)
         assert scores.shape[2] == 2
         assert (scores >= 0).all()
@@ -167,38 +167,38 @@ def graph(onnx_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("graph")
-def test_openvino_has_a_file_of_its_own(model: Detector, pictures: Path, shown: list[Image], tmp_path: Path) -> None:
+def test_openvino_has_a_file_of_its_own(model: Detector, images: Path, shown: list[Image], tmp_path: Path) -> None:
     requires(find_spec("openvino"), "OpenVINO", "pip install 'calco[openvino]'")
-    done = export_loaded(model, "openvino", tmp_path / "dogs.zip", pictures)
+    done = export_loaded(model, "openvino", tmp_path / "dogs.zip", images)
     assert "0 found by one alone" in done.said[0]
     assert compare(model, open_detector(tmp_path / "dogs.zip"), shown).near
 
 
-def test_predict_takes_it(onnx_file: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["detect", "predict", str(onnx_file), str(pictures), "--out", str(tmp_path / "out")]
+def test_predict_takes_it(onnx_file: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["detect", "predict", str(onnx_file), str(images), "--out", str(tmp_path / "out")]
     main([*words, "--format", "jsonl", "csv", "--threshold", "0.3"])
     rows = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
     assert len(rows) == 3
     assert any(row["detections"] for row in rows)
-    assert "3 pictures looked at" in capsys.readouterr().err
+    assert "3 images looked at" in capsys.readouterr().err
 
 
 def test_folded_norms_leave_all_they_did(compact: LiteDetector, shown: list[Image]) -> None:
-    squares = torch.stack([torch.from_numpy(images.resize(each, (96, 96))).permute(2, 0, 1) for each in shown])
-    pictures = squares.float() / 127.5 - 1
+    squares = torch.stack([torch.from_numpy(imaging.resize(each, (96, 96))).permute(2, 0, 1) for each in shown])
+    images = squares.float() / 127.5 - 1
     with torch.inference_mode():
-        (wanted, where), (named, boxes) = compact(pictures), portable(compact)(pictures)
+        (wanted, where), (named, boxes) = compact(images), portable(compact)(images)
     assert wanted.sigmoid().max() - wanted.sigmoid().min() > 0.5
     torch.testing.assert_close(named, wanted, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(boxes, where, atol=1e-5, rtol=1e-4)
 
 
 def test_the_compact_detector_is_written_by_the_verb(
-    saved: Path, pictures: Path, shown: list[Image], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    saved: Path, images: Path, shown: list[Image], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     requires(find_spec("onnxruntime") and find_spec("onnxscript"), "ONNX", "pip install 'calco[export]'")
     out = tmp_path / "lite.onnx"
-    main(["detect", "export", str(saved), "--out", str(out), "--pictures", str(pictures)])
+    main(["detect", "export", str(saved), "--out", str(out), "--images", str(images)])
     assert "0 found by one alone" in " ".join(capsys.readouterr().err.split())
     found = compare(load_detector(saved, device="cpu", precision="fp32"), open_detector(out), shown)
     assert found.near
@@ -206,10 +206,10 @@ def test_the_compact_detector_is_written_by_the_verb(
 
 
 @pytest.mark.usefixtures("graph")
-def test_an_export_that_differs_is_not_written(pictures: Path, tmp_path: Path) -> None:
+def test_an_export_that_differs_is_not_written(images: Path, tmp_path: Path) -> None:
     other = Detector(INFO, Tiny(shift=0.5))
     with pytest.raises(CalcoError, match="differs from its model, so no file is written"):
-        export_loaded(other, "onnx", tmp_path / "a.onnx", pictures)
+        export_loaded(other, "onnx", tmp_path / "a.onnx", images)
     assert not (tmp_path / "a.onnx").exists()
 
 
@@ -223,18 +223,18 @@ def test_a_file_that_finds_less_is_seen(model: Detector, shown: list[Image]) -> 
     [
         ({"model": "a.onnx"}, "is an exported model already"),
         ({"out": "a.zip"}, "onnx is written as .onnx"),
-        ({"pictures": None}, "does not say what it was trained on"),
-        ({"pictures": "EMPTY"}, "holds no picture"),
+        ({"images": None}, "does not say what it was trained on"),
+        ({"images": "EMPTY"}, "holds no image"),
     ],
 )
-def test_exports_that_cannot_be(saved: Path, pictures: Path, tmp_path: Path, options: dict[str, str | None],
+def test_exports_that_cannot_be(saved: Path, images: Path, tmp_path: Path, options: dict[str, str | None],
                                 said: str) -> None:  # fmt: skip
     (tmp_path / "empty").mkdir()
-    chosen = {"model": str(saved), "out": str(tmp_path / "a.onnx"), "pictures": str(pictures), **options}
-    if chosen["pictures"] == "EMPTY":
-        chosen["pictures"] = str(tmp_path / "empty")
+    chosen = {"model": str(saved), "out": str(tmp_path / "a.onnx"), "images": str(images), **options}
+    if chosen["images"] == "EMPTY":
+        chosen["images"] = str(tmp_path / "empty")
     with pytest.raises(CalcoError, match=said):
-        export_detector(str(chosen["model"]), "onnx", chosen["out"], pictures=chosen["pictures"])
+        export_detector(str(chosen["model"]), "onnx", chosen["out"], images=chosen["images"])
 
 
 def test_what_cannot_be_opened_is_one_line(saved: Path, onnx_file: Path, tmp_path: Path) -> None:

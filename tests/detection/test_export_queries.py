@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from calco import images
+from calco import imaging
 from calco.detection import export
 from calco.detection.comparing import compare
 from calco.detection.export import export_loaded
 from calco.detection.exported import BOXES, SCORES, opened
 from calco.detection.graph import Whole, onnx_of
 from calco.detection.model import Detector, DetectorInfo
-from calco.detection.network import DetectionNetwork, Things
+from calco.detection.network import DetectionNetwork, Objects
 from calco.detection.opening import open_detector
 from calco.detection.queries import Following, telling_choices
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
@@ -41,7 +41,7 @@ Graph = Any
 def spread(kind: str) -> TransformerDetector:
     """A small network whose weights are drawn so wide that places, scores and boxes differ clearly.
 
-    As transformers draws them, all places of a picture score alike to the last digit.
+    As transformers draws them, all places of an image score alike to the last digit.
     """
     torch.manual_seed(0)
     built: Any = from_config(kind, SMALL, 2)
@@ -62,12 +62,12 @@ def spread(kind: str) -> TransformerDetector:
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for number, (height, width) in enumerate([(60, 90), (120, 80), (96, 96), (50, 60), (64, 64)]):
         coarse = rng.integers(0, 256, (6, 6, 3), np.uint8)
-        images.write(folder / f"{number}.png", images.resize(coarse, (width, height)))
+        imaging.write(folder / f"{number}.png", imaging.resize(coarse, (width, height)))
     return folder
 
 
@@ -86,14 +86,14 @@ def both(request: pytest.FixtureRequest) -> tuple[Detector, Graph]:
 
 @pytest.fixture
 def write(
-    both: tuple[Detector, Graph], pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    both: tuple[Detector, Graph], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[Path, str]]:
     """Exports the model with a graph of it that is at hand: the file, and what was said."""
 
     def written(graph: Graph, to: str = "onnx", model: Detector = both[0]) -> tuple[Path, str]:
         monkeypatch.setattr(export, "onnx_of", lambda _detector: graph)
         path = tmp_path / ("dogs.onnx" if to == "onnx" else "dogs.zip")
-        done = export_loaded(model, to, path, pictures)
+        done = export_loaded(model, to, path, images)
         return done.path, done.said[0]
 
     return written
@@ -101,19 +101,19 @@ def write(
 
 @pytest.mark.parametrize("to", ["onnx", "openvino"])
 def test_queries_answer_as_the_model_does(
-    both: tuple[Detector, Graph], write: Callable[..., tuple[Path, str]], pictures: Path, to: str
+    both: tuple[Detector, Graph], write: Callable[..., tuple[Path, str]], images: Path, to: str
 ) -> None:
     requires(to == "onnx" or find_spec("openvino"), "OpenVINO", "pip install 'calco[openvino]'")
     model, graph = both
     path, said = write(graph, to)
     assert "0 found by one alone" in said
     assert "chosen otherwise" not in said
-    shown = [images.read(each) for each in images.list_pictures(pictures)]
+    shown = [imaging.read(each) for each in imaging.list_images(images)]
     found = compare(model, open_detector(path), shown)
     assert found.near
     assert found.boxes > 50
     squares = np.random.default_rng(1).integers(0, 256, (5, 6, 6, 3), np.uint8)
-    batch = np.stack([images.resize(each, (SIDE, SIDE)) for each in squares])
+    batch = np.stack([imaging.resize(each, (SIDE, SIDE)) for each in squares])
     file = opened(path, "onnxruntime" if to == "onnx" else "openvino")
     with torch.inference_mode():
         wanted = Whole(model.network, SIDE)(torch.from_numpy(batch))
@@ -178,30 +178,30 @@ def test_equal_places_hide_no_other_weight(
         write(changed((model, graph), DECODING, 1.2), "onnx", model)
 
 
-def test_worse_places_are_no_choice(both: tuple[Detector, Graph], pictures: Path, tmp_path: Path) -> None:
+def test_worse_places_are_no_choice(both: tuple[Detector, Graph], images: Path, tmp_path: Path) -> None:
     model = both[0]
     telling, told = telling_choices(changed(both, SCORING, -1.0))
     assert len(told) == 1
     (tmp_path / "worst.onnx").write_bytes(telling.SerializeToString())
     following = Following(model.network, opened(tmp_path / "worst.onnx", "onnxruntime"), told)
-    Detector(model.info, following).many([images.read(each) for each in images.list_pictures(pictures)])
+    Detector(model.info, following).many([imaging.read(each) for each in imaging.list_images(images)])
     assert following.otherwise > 20
     assert following.behind > 0.1
 
 
 class Fixed(DetectionNetwork):
-    """Finds the same in every picture."""
+    """Finds the same in every image."""
 
     def __init__(self, scores: Sequence[float], places: Sequence[float]) -> None:
         super().__init__()
         self.scores = torch.tensor(scores).view(1, -1, 1)
         self.boxes = torch.tensor([(place, 0.5, 0.1, 0.1) for place in places])[None]
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        count = len(pictures)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        count = len(images)
         return self.scores.logit().expand(count, -1, -1), self.boxes.expand(count, -1, -1)
 
-    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
         return {}
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:

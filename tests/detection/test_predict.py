@@ -1,4 +1,4 @@
-"""Detectors on pictures, films and cameras."""
+"""Detectors on images, videos and cameras."""
 
 import csv
 import json
@@ -13,23 +13,23 @@ import av
 import numpy as np
 import pytest
 
-from calco import images
+from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.detection.predict import Prediction, predict
 from calco.detection.predict_config import PredictConfig
 from calco.detection.tables import Lines, from_rows
 from calco.errors import CalcoError, DiskError
 from detection.spots import Spots, folder_of, matched, scene
-from film.films import film, packets
 from support import small_disk
+from video.videos import make_video, packets
 
 ONE = (20, 30, 60, 70)
 TWO = (100, 40, 130, 90)
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
-    return folder_of(tmp_path / "pictures", {
+def images(tmp_path: Path) -> Path:
+    return folder_of(tmp_path / "images", {
         "one.png": scene(160, 120, [ONE]),
         "deep/two.jpg": scene(160, 120, [ONE, TWO]),
         "deep/nothing.png": scene(160, 120, []),
@@ -46,24 +46,24 @@ def lines_of(path: Path) -> list[dict[str, object]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_a_folder_is_drawn_and_noted(pictures: Path, tmp_path: Path) -> None:
+def test_a_folder_is_drawn_and_noted(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = run(pictures, out=out, format=("drawn", "jsonl", "coco", "csv"))
+    done = run(images, out=out, format=("drawn", "jsonl", "coco", "csv"))
     assert (done.written, done.kept, done.left_out) == (4, 0, {})
-    assert done.pictures.things == {"spot": 3, "red": 1} and done.pictures.empty == 1
+    assert done.images.objects == {"spot": 3, "red": 1} and done.images.empty == 1
     rows = lines_of(out / "detections.jsonl")
-    assert [row["picture"] for row in rows] == ["deep/nothing.png", "deep/two.jpg", "one.png", "red.png"]
+    assert [row["image"] for row in rows] == ["deep/nothing.png", "deep/two.jpg", "one.png", "red.png"]
     assert rows[1]["width"] == 160 and rows[1]["height"] == 120
     assert matched(from_rows(rows[1]["detections"]), [ONE, TWO])
     assert matched(from_rows(rows[0]["detections"]), [])
-    drawn = images.read(out / "drawn" / "deep" / "two.jpg")
+    drawn = imaging.read(out / "drawn" / "deep" / "two.jpg")
     assert drawn.shape == (240, 320, 3)  # enlarged: labels need room
-    assert (drawn != images.read(pictures / "deep" / "two.jpg").repeat(2, 0).repeat(2, 1)).any()
+    assert (drawn != imaging.read(images / "deep" / "two.jpg").repeat(2, 0).repeat(2, 1)).any()
 
 
-def test_coco_is_read_back_as_annotations(pictures: Path, tmp_path: Path) -> None:
-    run(pictures, out=tmp_path / "out", format=("coco",))
-    found = read_annotations(tmp_path / "out" / "detections.coco.json", pictures)
+def test_coco_is_read_back_as_annotations(images: Path, tmp_path: Path) -> None:
+    run(images, out=tmp_path / "out", format=("coco",))
+    found = read_annotations(tmp_path / "out" / "detections.coco.json", images)
     assert found.classes == ("red", "spot") and not found.problems
     by_name = {record.name: record.detections for record in found.records}
     assert matched(by_name["deep/two.jpg"], [ONE, TWO]) and len(by_name["deep/nothing.png"]) == 0
@@ -72,106 +72,106 @@ def test_coco_is_read_back_as_annotations(pictures: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "out" / "drawn").exists()
 
 
-def test_csv_has_a_row_for_each_thing(pictures: Path, tmp_path: Path) -> None:
-    run(pictures, out=tmp_path / "out", format=("csv",))
+def test_csv_has_a_row_for_each_thing(images: Path, tmp_path: Path) -> None:
+    run(images, out=tmp_path / "out", format=("csv",))
     with (tmp_path / "out" / "detections.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["picture"] for row in rows] == ["deep/two.jpg", "deep/two.jpg", "one.png", "red.png"]
+    assert [row["image"] for row in rows] == ["deep/two.jpg", "deep/two.jpg", "one.png", "red.png"]
     assert rows[2]["class"] == "spot" and float(rows[2]["left"]) == pytest.approx(20, abs=2)
 
 
-def test_what_was_found_before_is_kept(pictures: Path, tmp_path: Path) -> None:
+def test_what_was_found_before_is_kept(images: Path, tmp_path: Path) -> None:
     out, detector = tmp_path / "out", Spots()
-    run(pictures, out=out)
+    run(images, out=out)
     before = (out / "detections.jsonl").read_bytes()
-    images.write(pictures / "new.png", scene(160, 120, [ONE]))
-    done = run(pictures, out=out, detector=detector)
+    imaging.write(images / "new.png", scene(160, 120, [ONE]))
+    done = run(images, out=out, detector=detector)
     assert (done.written, done.kept, len(detector.seen)) == (1, 4, 1)
-    assert done.pictures.things == {"spot": 4, "red": 1}
+    assert done.images.objects == {"spot": 4, "red": 1}
     assert set(before.splitlines()) < set((out / "detections.jsonl").read_bytes().splitlines())
 
 
-def test_a_drawing_that_is_missing_is_drawn_from_the_lines(pictures: Path, tmp_path: Path) -> None:
+def test_a_drawing_that_is_missing_is_drawn_from_the_lines(images: Path, tmp_path: Path) -> None:
     out, detector = tmp_path / "out", Spots()
-    run(pictures, out=out)
+    run(images, out=out)
     drawn = (out / "drawn" / "one.png").read_bytes()
     (out / "drawn" / "one.png").unlink()
-    done = run(pictures, out=out, detector=detector)
+    done = run(images, out=out, detector=detector)
     assert detector.seen == [] and done.kept == 4
     assert (out / "drawn" / "one.png").read_bytes() == drawn
 
 
-def test_a_line_that_a_kill_cut_off_is_made_again(pictures: Path, tmp_path: Path) -> None:
+def test_a_line_that_a_kill_cut_off_is_made_again(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    run(pictures, out=out)
+    run(images, out=out)
     whole = (out / "detections.jsonl").read_bytes()
     (out / "detections.jsonl").write_bytes(whole[:-30])
-    done = run(pictures, out=out)
+    done = run(images, out=out)
     assert (done.written, done.kept) == (1, 3)
     assert (out / "detections.jsonl").read_bytes() == whole
 
 
-def test_other_options_do_not_mix_in_one_folder(pictures: Path, tmp_path: Path) -> None:
-    run(pictures, out=tmp_path / "out")
+def test_other_options_do_not_mix_in_one_folder(images: Path, tmp_path: Path) -> None:
+    run(images, out=tmp_path / "out")
     with pytest.raises(CalcoError, match="other options found; choose another --out"):
-        run(pictures, out=tmp_path / "out", threshold=0.1)
-    assert run(pictures, out=tmp_path / "out", threshold=0.1, overwrite=True).written == 4
+        run(images, out=tmp_path / "out", threshold=0.1)
+    assert run(images, out=tmp_path / "out", threshold=0.1, overwrite=True).written == 4
 
 
-def test_classes_and_threshold_choose(pictures: Path, tmp_path: Path) -> None:
-    done = run(pictures, out=tmp_path / "a", classes=("red",))
-    assert done.pictures.things == {"red": 1}
-    images.write(pictures / "dim.png", scene(160, 120, [ONE], (140, 140, 140)))
-    assert run(pictures, out=tmp_path / "b", threshold=0.9).pictures.things == {"spot": 3, "red": 1}
-    assert run(pictures, out=tmp_path / "c", threshold=0.1).pictures.things == {"spot": 4, "red": 1}
+def test_classes_and_threshold_choose(images: Path, tmp_path: Path) -> None:
+    done = run(images, out=tmp_path / "a", classes=("red",))
+    assert done.images.objects == {"red": 1}
+    imaging.write(images / "dim.png", scene(160, 120, [ONE], (140, 140, 140)))
+    assert run(images, out=tmp_path / "b", threshold=0.9).images.objects == {"spot": 3, "red": 1}
+    assert run(images, out=tmp_path / "c", threshold=0.1).images.objects == {"spot": 4, "red": 1}
 
 
 def test_slices_find_what_is_small(tmp_path: Path) -> None:
     small = [(30, 40, 40, 50), (900, 700, 910, 712)]
     folder = folder_of(tmp_path / "large", {"a.png": scene(1000, 800, small)})
-    assert run(folder, out=tmp_path / "whole").pictures.things == {}
+    assert run(folder, out=tmp_path / "whole").images.objects == {}
     done = run(folder, out=tmp_path / "sliced", slice=160)
     assert done.only is not None and matched(done.only, small)
 
 
-def test_one_picture_may_be_named(pictures: Path, tmp_path: Path) -> None:
+def test_one_image_may_be_named(images: Path, tmp_path: Path) -> None:
     target = tmp_path / "seen.png"
-    done = run(pictures / "one.png", out=target)
+    done = run(images / "one.png", out=target)
     assert target.exists() and done.only is not None and matched(done.only, [ONE])
-    assert lines_of(tmp_path / "seen.jsonl")[0]["picture"] == "one.png"
+    assert lines_of(tmp_path / "seen.jsonl")[0]["image"] == "one.png"
     with pytest.raises(CalcoError, match="is there already"):
-        run(pictures / "one.png", out=target)
-    run(pictures / "red.png", out=target, overwrite=True, format=("drawn",))
-    assert lines_of(tmp_path / "seen.jsonl")[0]["picture"] == "one.png", "what is not asked for stays as it is"
+        run(images / "one.png", out=target)
+    run(images / "red.png", out=target, overwrite=True, format=("drawn",))
+    assert lines_of(tmp_path / "seen.jsonl")[0]["image"] == "one.png", "what is not asked for stays as it is"
 
 
-def test_damaged_pictures_are_left_out_and_listed(pictures: Path, tmp_path: Path) -> None:
-    (pictures / "broken.png").write_bytes(b"no picture")
-    done = run(pictures, out=tmp_path / "out", batch=3)
+def test_damaged_images_are_left_out_and_listed(images: Path, tmp_path: Path) -> None:
+    (images / "broken.png").write_bytes(b"no image")
+    done = run(images, out=tmp_path / "out", batch=3)
     assert done.written == 4 and list(done.left_out) == ["broken.png"]
     assert json.loads((tmp_path / "out" / "prediction.json").read_text())["left_out"].keys() == {"broken.png"}
     only = folder_of(tmp_path / "only", {})
     only.mkdir()
-    (only / "broken.png").write_bytes(b"no picture")
+    (only / "broken.png").write_bytes(b"no image")
     with pytest.raises(CalcoError, match="broken.png"):
         run(only, out=tmp_path / "out2")
 
 
-def test_batches_change_nothing(pictures: Path, tmp_path: Path) -> None:
-    run(pictures, out=tmp_path / "one")
-    run(pictures, out=tmp_path / "three", batch=3)
+def test_batches_change_nothing(images: Path, tmp_path: Path) -> None:
+    run(images, out=tmp_path / "one")
+    run(images, out=tmp_path / "three", batch=3)
     assert (tmp_path / "one" / "detections.jsonl").read_bytes() == (
         tmp_path / "three" / "detections.jsonl"
     ).read_bytes()
 
 
-def test_pictures_of_all_kinds(tmp_path: Path) -> None:
+def test_images_of_all_kinds(tmp_path: Path) -> None:
     grey = scene(160, 120, [ONE])
     folder = folder_of(tmp_path / "kinds", {
         "deep.png": (grey.astype(np.uint16) * 257), "grey.png": grey[..., :1],
         "alpha.png": np.concatenate([grey, np.full((120, 160, 1), 255, np.uint8)], 2),
     })  # fmt: skip
-    assert run(folder, out=tmp_path / "out").pictures.things == {"spot": 3}
+    assert run(folder, out=tmp_path / "out").images.objects == {"spot": 3}
 
 
 @pytest.mark.parametrize(
@@ -184,33 +184,33 @@ def test_pictures_of_all_kinds(tmp_path: Path) -> None:
         ({"slice": 4}, "too small"),
         ({"format": ()}, "names nothing"),
         ({"out": ""}, "--out is missing"),
-        ({"out": "clip.mp4"}, "is one film, and the source is not"),
-        ({"from_": "1:00"}, "are for films"),
+        ({"out": "clip.mp4"}, "is one video, and the source is not"),
+        ({"from_": "1:00"}, "are for videos"),
         ({"seconds": 3.0}, "is for cameras"),
         ({"scale": 0.0}, "cannot be drawn"),
-        ({"batch": 0}, "1 picture or more"),
+        ({"batch": 0}, "1 image or more"),
     ],
 )
-def test_what_cannot_be_is_one_line(pictures: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:
-    given: dict[str, object] = {"sources": (str(pictures),), "out": str(tmp_path / "out"), "model": "m", **options}
+def test_what_cannot_be_is_one_line(images: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:
+    given: dict[str, object] = {"sources": (str(images),), "out": str(tmp_path / "out"), "model": "m", **options}
     with pytest.raises(CalcoError, match=said) as error:
         predict(PredictConfig(**given), Spots())
     assert "\n" not in str(error.value)
 
 
-def test_an_empty_folder_and_two_of_one_name(pictures: Path, tmp_path: Path) -> None:
+def test_an_empty_folder_and_two_of_one_name(images: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CalcoError, match="is empty; put pictures into it"):
+    with pytest.raises(CalcoError, match="is empty; put images into it"):
         run(tmp_path / "empty", out=tmp_path / "out")
     other = folder_of(tmp_path / "other", {"one.png": scene(160, 120, [])})
     with pytest.raises(CalcoError, match="both be written as one.png"):
-        run(pictures, other, out=tmp_path / "out")
+        run(images, other, out=tmp_path / "out")
     (tmp_path / "text.txt").write_text("a")
-    with pytest.raises(CalcoError, match="neither picture nor film"):
+    with pytest.raises(CalcoError, match="neither image nor video"):
         run(tmp_path / "text.txt", out=tmp_path / "out")
 
 
-# Films
+# Videos
 
 
 def moving(count: int = 30) -> list[np.ndarray]:
@@ -219,13 +219,13 @@ def moving(count: int = 30) -> list[np.ndarray]:
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    return film(tmp_path / "clip.mp4", moving(), sound="aac", times=[10 * i + (i % 3) for i in range(30)])
+    return make_video(tmp_path / "clip.mp4", moving(), sound="aac", times=[10 * i + (i % 3) for i in range(30)])
 
 
-def test_a_film_keeps_sound_and_times(clip: Path, tmp_path: Path) -> None:
+def test_a_video_keeps_sound_and_times(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     done = run(clip, out=out, format=("drawn", "jsonl", "csv"))
-    assert done.films[0].frames == 30 and done.frames.things == {"spot": 30}
+    assert done.videos[0].frames == 30 and done.frames.objects == {"spot": 30}
     assert packets(out)["audio"] == packets(clip)["audio"]
     with av.open(str(out)) as container:
         times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
@@ -249,30 +249,30 @@ def test_boxes_are_drawn_on_frames(clip: Path, tmp_path: Path) -> None:
     assert spread[40, 15:35].mean() > 60 and spread[100:, 100:].mean() < 20
 
 
-def test_tables_alone_write_no_film(clip: Path, tmp_path: Path) -> None:
+def test_tables_alone_write_no_video(clip: Path, tmp_path: Path) -> None:
     run(clip, out=tmp_path / "out", format=("jsonl",))
     assert len(lines_of(tmp_path / "out" / "clip.mp4.jsonl")) == 30
     assert not (tmp_path / "out" / "clip.mp4").exists()
-    with pytest.raises(CalcoError, match="COCO names picture files"):
+    with pytest.raises(CalcoError, match="COCO names image files"):
         run(clip, out=tmp_path / "out2", format=("coco",))
 
 
-def test_parts_of_films(clip: Path, tmp_path: Path) -> None:
+def test_parts_of_videos(clip: Path, tmp_path: Path) -> None:
     done = run(clip, out=tmp_path / "out.mp4", from_="1", to="0:02")
-    assert done.films[0].frames == pytest.approx(10, abs=1)
+    assert done.videos[0].frames == pytest.approx(10, abs=1)
     rows = lines_of(tmp_path / "out.jsonl")
     assert rows[0]["time"] == pytest.approx(1.0, abs=0.11)
     with pytest.raises(CalcoError, match="give an earlier time"):
         run(clip, out=tmp_path / "late.mp4", from_="100")
 
 
-def test_films_and_pictures_in_one_folder(clip: Path, pictures: Path, tmp_path: Path) -> None:
+def test_videos_and_images_in_one_folder(clip: Path, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    (tmp_path / "broken.mp4").write_bytes(b"no film")
-    done = run(pictures, clip, tmp_path / "broken.mp4", out=out)
-    assert done.written == 4 and len(done.films) == 1 and list(done.left_out) == ["broken.mp4"]
-    again = run(pictures, clip, tmp_path / "broken.mp4", out=out)
-    assert again.kept == 5 and not again.films
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    done = run(images, clip, tmp_path / "broken.mp4", out=out)
+    assert done.written == 4 and len(done.videos) == 1 and list(done.left_out) == ["broken.mp4"]
+    again = run(images, clip, tmp_path / "broken.mp4", out=out)
+    assert again.kept == 5 and not again.videos
 
 
 class Slow(Spots):
@@ -282,14 +282,14 @@ class Slow(Spots):
         super().__init__()
         self.after = after
 
-    def one(self, picture: images.Image) -> "object":
+    def one(self, image: imaging.Image) -> "object":
         if len(self.seen) == self.after:
             raise KeyboardInterrupt
-        return super().one(picture)
+        return super().one(image)
 
 
 @pytest.mark.parametrize("formats", [("drawn", "jsonl"), ("jsonl",), ("drawn",)])
-def test_a_film_goes_on_where_it_stopped(clip: Path, tmp_path: Path, formats: tuple[str, ...]) -> None:
+def test_a_video_goes_on_where_it_stopped(clip: Path, tmp_path: Path, formats: tuple[str, ...]) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     run(clip, out=tmp_path / "a" / "out.mp4", format=formats)
@@ -298,7 +298,7 @@ def test_a_film_goes_on_where_it_stopped(clip: Path, tmp_path: Path, formats: tu
     assert not any(path.name[0] != "." for path in (tmp_path / "b").iterdir())
     detector = Spots()
     done = run(clip, out=tmp_path / "b" / "out.mp4", format=formats, detector=detector)
-    assert done.films[0].kept > 0 and done.films[0].kept + len(detector.seen) == 30
+    assert done.videos[0].kept > 0 and done.videos[0].kept + len(detector.seen) == 30
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == sorted(p.name for p in (tmp_path / "b").iterdir())
     if "jsonl" in formats:
         assert (tmp_path / "a" / "out.jsonl").read_bytes() == (tmp_path / "b" / "out.jsonl").read_bytes()
@@ -311,19 +311,19 @@ from calco.detection.predict_config import PredictConfig
 from detection.spots import Spots
 
 class Steady(Spots):
-    def one(self, picture):
+    def one(self, image):
         time.sleep(0.05)
-        return super().one(picture)
+        return super().one(image)
 
 predict(PredictConfig(model="m", sources=tuple(sys.argv[2:]), out=sys.argv[1]), Steady())
 """
 
 
-def test_a_kill_costs_nothing_that_was_done(clip: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_kill_costs_nothing_that_was_done(clip: Path, images: Path, tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    run(pictures, clip, out=whole)
+    run(images, clip, out=whole)
     paths = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-    words = [sys.executable, "-c", _KILLED, str(cut), str(pictures), str(clip)]
+    words = [sys.executable, "-c", _KILLED, str(cut), str(images), str(clip)]
     process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": paths})
     part = cut / ".clip.mp4.jsonl.part"
     deadline = time.monotonic() + 60
@@ -333,7 +333,7 @@ def test_a_kill_costs_nothing_that_was_done(clip: Path, pictures: Path, tmp_path
     process.send_signal(signal.SIGKILL)
     process.wait()
     detector = Spots()
-    done = run(pictures, clip, out=cut, detector=detector)
+    done = run(images, clip, out=cut, detector=detector)
     assert done.kept == 4 and 0 < len(detector.seen) < 12
     for name in ("detections.jsonl", "clip.mp4.jsonl", "prediction.json"):
         assert (whole / name).read_bytes() == (cut / name).read_bytes()
@@ -341,20 +341,20 @@ def test_a_kill_costs_nothing_that_was_done(clip: Path, pictures: Path, tmp_path
         assert sum(1 for _ in container.decode(video=0)) == 30
 
 
-def test_a_film_whose_lines_are_lost_begins_anew(clip: Path, tmp_path: Path) -> None:
+def test_a_video_whose_lines_are_lost_begins_anew(clip: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run(clip, out=tmp_path / "out.mp4", detector=Slow(22))
     (tmp_path / ".out.jsonl.part").unlink()
     done = run(clip, out=tmp_path / "out.mp4")
-    assert done.films[0].kept == 0 and len(lines_of(tmp_path / "out.jsonl")) == 30
+    assert done.videos[0].kept == 0 and len(lines_of(tmp_path / "out.jsonl")) == 30
 
 
-def test_live_pictures_are_drawn_and_noted(clip: Path, tmp_path: Path) -> None:
+def test_live_images_are_drawn_and_noted(clip: Path, tmp_path: Path) -> None:
     done = run(clip, out=tmp_path / "out", live=True)
-    assert done.frames.seen > 3 and done.frames.things["spot"] > 3
+    assert done.frames.seen > 3 and done.frames.objects["spot"] > 3
     (made,) = (tmp_path / "out").glob("live-*.mp4")
     rows = lines_of(made.with_suffix(".jsonl"))
-    assert len(rows) == done.frames.things["spot"] and "time" in rows[0]
+    assert len(rows) == done.frames.objects["spot"] and "time" in rows[0]
     with av.open(str(made)) as container:
         assert next(container.decode(video=0)).width == 160
 
@@ -367,7 +367,7 @@ def test_live_pictures_are_drawn_and_noted(clip: Path, tmp_path: Path) -> None:
         ({"out": ""}, "nobody would see it"),
     ],
 )
-def test_live_pictures_that_cannot_be(clip: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:
+def test_live_images_that_cannot_be(clip: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:
     given = {"out": tmp_path / "out", "live": True, **options}
     with pytest.raises(CalcoError, match=said):
         run(clip, **given)
@@ -379,7 +379,7 @@ def test_a_full_disk_is_one_line_and_the_same_call_goes_on(tmp_path: Path, forma
     source.mkdir()
     for number in range(40):
         image = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
-        images.write(source / f"{number:02d}{'x' * 200}.png", image)
+        imaging.write(source / f"{number:02d}{'x' * 200}.png", image)
     with small_disk(tmp_path / "disk", kilobytes) as disk:
         with pytest.raises(DiskError, match="cannot write .*: No space left.*, and the same command"):
             run(source, out=disk / "out", format=(format,))

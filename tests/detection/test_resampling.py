@@ -1,4 +1,4 @@
-"""Intervals of a detector's scores: the same counting as COCO's, on pictures drawn again."""
+"""Intervals of a detector's scores: the same counting as COCO's, on images drawn again."""
 
 import numpy as np
 import pytest
@@ -23,8 +23,8 @@ def test_two_countings_agree(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_picture_that_counts_twice_is_two_equal_ones(seed: int) -> None:
-    there, said = by_chance(seed, pictures=8)
+def test_a_image_that_counts_twice_is_two_equal_ones(seed: int) -> None:
+    there, said = by_chance(seed, images=8)
     times = np.array([2, 0, 1, 3, 1, 0, 2, 1])
     again = [place for place, number in enumerate(times) for _ in range(number)]
     repeated = average_precision([there[i] for i in again], [said[i] for i in again], CLASSES)
@@ -42,5 +42,5 @@ def test_the_curve_goes_through_the_best_threshold() -> None:
     place = int(np.flatnonzero(thresholds >= best.threshold)[-1])
     assert (precision[place], recall[place]) == pytest.approx((best.precision, best.recall))
     assert (np.diff(recall) >= 0).all()
-    right, wrong, things = counts(matches, best.threshold)
-    assert (right.sum(), wrong.sum(), (things - right).sum()) == (best.right, best.wrong, best.missed)
+    right, wrong, objects = counts(matches, best.threshold)
+    assert (right.sum(), wrong.sum(), (objects - right).sum()) == (best.right, best.wrong, best.missed)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from calco.annotations.detections import Detections, nothing
+from calco.data.opening import open_source
 from calco.detection.matching import match
 from calco.detection.scoring.baselines import FindsNothing, MeanBox
 from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING
@@ -20,9 +21,8 @@ from calco.detection.scoring.report import write_report
 from calco.detection.scoring.words import verdict
 from calco.errors import CalcoError
 from calco.evaluation.intervals import Bootstrap
-from calco.pairs.opening import open_source
 from detection.bright import Bright, draw
-from detection.scenes import found, things
+from detection.scenes import found, objects
 
 PLACE = PlaceConfig(people_per_hour=300, frames_per_second=2, prevalence=0.01)
 
@@ -38,15 +38,15 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
 
 def test_the_counts_add_up(scored: Evaluated) -> None:
     card = scored.card
-    right, wrong = (sum(getattr(each, name) for each in card.pictures) for name in ("right", "wrong"))
-    things_there = sum(each.things for each in card.pictures)
-    assert things_there == card.scores.num_things == sum(card.sizes.values())
+    right, wrong = (sum(getattr(each, name) for each in card.images) for name in ("right", "wrong"))
+    objects_there = sum(each.objects for each in card.images)
+    assert objects_there == card.scores.num_objects == sum(card.sizes.values())
     matrix = np.array(card.confusion)
     assert np.trace(matrix[:2, :2]) == right
-    assert matrix[:2].sum() == things_there
+    assert matrix[:2].sum() == objects_there
     assert matrix[:, :2].sum() == right + wrong
     assert sum(card.kinds.values()) == wrong
-    assert card.systems[MODEL]["recall"].mean == pytest.approx(right / things_there)
+    assert card.systems[MODEL]["recall"].mean == pytest.approx(right / objects_there)
     assert card.rates.wrong.mean == pytest.approx(wrong / 18)
 
 
@@ -69,8 +69,8 @@ def test_the_same_seed_gives_the_same_intervals(scored: Evaluated) -> None:
 
 
 def test_a_disc_that_nobody_marked_and_a_wrong_class_are_told_apart(scored: Evaluated) -> None:
-    assert scored.card.kinds["nothing there"] == 3  # the discs of pictures 2, 9 and 16
-    assert scored.card.kinds["other class"] == 1  # picture 4
+    assert scored.card.kinds["nothing there"] == 3  # the discs of images 2, 9 and 16
+    assert scored.card.kinds["other class"] == 1  # image 4
 
 
 def test_scores_are_written_as_plain_json(scored: Evaluated, tmp_path: Path) -> None:
@@ -82,29 +82,29 @@ def test_scores_are_written_as_plain_json(scored: Evaluated, tmp_path: Path) -> 
 
 def test_the_words_tell_errors_by_the_hour(scored: Evaluated) -> None:
     told = verdict(scored.card)
-    assert "On 18 pictures, the detector's mAP 50 is" in told
+    assert "On 18 images, the detector's mAP 50 is" in told
     assert "Of 300 people an hour, each looked at once:" in told
     assert "At 2 frames a second, each by itself" in told
     assert "nan" not in told
 
 
-def test_damaged_pictures_are_left_out(tmp_path: Path) -> None:
+def test_damaged_images_are_left_out(tmp_path: Path) -> None:
     source = open_source(draw(tmp_path, 8))
-    (tmp_path / "pictures" / "p03.png").write_bytes(b"\x89PNG no more")
+    (tmp_path / "images" / "p03.png").write_bytes(b"\x89PNG no more")
     done = evaluate_detector(Bright(), source, source.items, (), resamples=20, batch=3)
-    assert list(done.card.left_out) == ["pictures/p03"]
-    assert len(done.card.pictures) == 7
-    assert any("mean box is that of the scored pictures" in note for note in done.card.notes)
+    assert list(done.card.left_out) == ["images/p03"]
+    assert len(done.card.images) == 7
+    assert any("mean box is that of the scored images" in note for note in done.card.notes)
 
 
 def test_a_detector_of_other_classes_is_refused(tmp_path: Path) -> None:
     source = open_source(draw(tmp_path, 4))
     with pytest.raises(CalcoError, match=r"the detector finds gun, and .* marks blue, red; .*--classes"):
-        evaluate_detector(MeanBox([(9, 9, things((0, 0, 5, 5, "gun")))]), source, source.items, (), resamples=0)
+        evaluate_detector(MeanBox([(9, 9, objects((0, 0, 5, 5, "gun")))]), source, source.items, (), resamples=0)
 
 
 def test_errors_by_the_hour_of_a_hand_computed_case() -> None:
-    """Four pictures, five things of which one is missed, two false boxes in one of them, one of them at nothing."""
+    """Four images, five objects of which one is missed, two false boxes in one of them, one of them at nothing."""
     right, wrong, there = np.array([1.0, 1, 2, 0]), np.array([0.0, 2, 0, 0]), np.array([1.0, 1, 2, 1])
     told = rates(right, wrong, wrong / 2, there, Bootstrap("abcd", 0, 50), PLACE)
     assert (told.wrong.mean, told.missed.mean) == (0.5, 0.25)
@@ -120,7 +120,7 @@ def test_errors_by_the_hour_of_a_hand_computed_case() -> None:
     assert (unknown.right_alarms, unknown.wrong_an_hour) == (None, None)
 
 
-def test_false_alarms_on_people_are_those_of_empty_pictures() -> None:
+def test_false_alarms_on_people_are_those_of_empty_images() -> None:
     there = np.array([1.0] * 5 + [0.0] * 40)
     wrong = np.array([1.0] * 5 + [1.0] * 4 + [0.0] * 36)
     told = rates(there, wrong, wrong, there, Bootstrap([str(n) for n in range(45)], 0, 50), PlaceConfig())
@@ -135,7 +135,7 @@ def test_a_second_box_on_a_thing_is_no_alarm_about_somebody_without_one() -> Non
 
 
 def test_what_was_never_seen_may_still_happen_to_three_of_n() -> None:
-    """The rule of three, by groups: thirty pictures of which ten are copies are twenty looks."""
+    """The rule of three, by groups: thirty images of which ten are copies are twenty looks."""
     one, none = np.ones(30), np.zeros(30)
     told = rates(one, none, none, one, Bootstrap([str(min(n, 19)) for n in range(30)], 0, 50), PLACE)
     assert (told.alarm_rate.low, told.alarm_rate.high) == (0, 3 / 20)
@@ -146,8 +146,8 @@ def test_what_was_never_seen_may_still_happen_to_three_of_n() -> None:
     assert told.right_alarms.low == pytest.approx(0.01 / (0.01 + 0.99 * 3 / 20))
 
 
-def test_one_film_gives_no_interval() -> None:
-    told = rates(np.ones(3), np.ones(3), np.ones(3), np.ones(3), Bootstrap(["film"] * 3, 0, 50), PLACE)
+def test_one_video_gives_no_interval() -> None:
+    told = rates(np.ones(3), np.ones(3), np.ones(3), np.ones(3), Bootstrap(["video"] * 3, 0, 50), PLACE)
     assert (told.wrong.mean, told.wrong.low) == (1, None)
 
 
@@ -167,8 +167,8 @@ def test_a_place_that_cannot_be(given: dict[str, float], message: str) -> None:
 
 def test_what_was_taken_for_what() -> None:
     there = [
-        things((0, 0, 40, 40, "cat"), (60, 0, 100, 40, "dog"), (0, 60, 40, 100, "cat")),
-        things((0, 0, 40, 40, "dog"), ignored=[True]),
+        objects((0, 0, 40, 40, "cat"), (60, 0, 100, 40, "dog"), (0, 60, 40, 100, "cat")),
+        objects((0, 0, 40, 40, "dog"), ignored=[True]),
     ]
     said = [
         found(
@@ -188,10 +188,10 @@ def test_what_was_taken_for_what() -> None:
     assert kinds(told) == {"other class": 1, "second box": 1, "loose": 1, "nothing there": 1}
 
 
-def test_the_mean_box_fits_each_picture() -> None:
+def test_the_mean_box_fits_each_image() -> None:
     learnt = [
-        (100, 100, things((10, 10, 30, 30, "cat"), (0, 0, 100, 100, "dog"))),
-        (200, 100, things((60, 20, 100, 40, "cat"))),
+        (100, 100, objects((10, 10, 30, 30, "cat"), (0, 0, 100, 100, "dog"))),
+        (200, 100, objects((60, 20, 100, 40, "cat"))),
     ]
     detector = MeanBox(learnt)
     assert detector.classes == ("cat", "dog")
@@ -217,7 +217,7 @@ def test_the_report_opens_in_a_browser(scored: Evaluated, tmp_path: Path, browse
     page.goto(path.as_uri())
     assert page.locator("h1").inner_text() == "bright"
     assert page.locator("section h2").all_inner_texts() == [
-        "Scores", "In use", "Curves", "By class and by size", "What was taken for what", "Pictures",
+        "Scores", "In use", "Curves", "By class and by size", "What was taken for what", "Images",
         "What it was trained on", "How it was measured",
     ]  # fmt: skip
     first = page.locator(".case").first
@@ -234,7 +234,7 @@ def test_the_report_opens_in_a_browser(scored: Evaluated, tmp_path: Path, browse
     page.close()
 
 
-def test_a_picture_with_nothing_found_and_nothing_there(tmp_path: Path) -> None:
+def test_a_image_with_nothing_found_and_nothing_there(tmp_path: Path) -> None:
     source = open_source(draw(tmp_path, 12))
     empty = [item for item in source.items if item.key.endswith(("05", "11"))]
     done = evaluate_detector(FindsNothingOf(("red", "blue")), source, empty, (), resamples=10)
@@ -249,6 +249,6 @@ class FindsNothingOf(FindsNothing):
     def __init__(self, classes: tuple[str, ...]) -> None:
         self.classes = classes
 
-    def many(self, pictures: Any, *, threshold: float | None = None) -> list[Detections]:
+    def many(self, images: Any, *, threshold: float | None = None) -> list[Detections]:
         """As every detector."""
-        return super().many(pictures, threshold=threshold)
+        return super().many(images, threshold=threshold)

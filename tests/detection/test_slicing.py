@@ -1,4 +1,4 @@
-"""Small things in large pictures."""
+"""Small objects in large images."""
 
 from itertools import pairwise
 
@@ -13,11 +13,11 @@ from calco.errors import CalcoError
 from detection.spots import SIDE, Spots, matched, scene
 
 
-def test_small_things_are_found_in_slices_alone() -> None:
+def test_small_objects_are_found_in_slices_alone() -> None:
     boxes = [(20, 30, 30, 40), (700, 500, 712, 511), (1180, 880, 1195, 894), (400, 450, 410, 462)]
-    picture = scene(1200, 900, boxes)
-    assert len(Spots().one(picture)) < len(boxes)
-    assert matched(find_in_slices(Spots(), picture, Slices(side=SIDE)), boxes)
+    image = scene(1200, 900, boxes)
+    assert len(Spots().one(image)) < len(boxes)
+    assert matched(find_in_slices(Spots(), image, Slices(side=SIDE)), boxes)
 
 
 def test_a_thing_is_found_once_wherever_it_lies() -> None:
@@ -28,13 +28,13 @@ def test_a_thing_is_found_once_wherever_it_lies() -> None:
 
 
 def test_pieces_of_a_thing_larger_than_the_overlap_are_put_together() -> None:
-    # 12 pixels high: lost in the whole picture of 1600, and cut by two or three slices.
+    # 12 pixels high: lost in the whole image of 1600, and cut by two or three slices.
     box = (100, 200, 480, 212)
     found = find_in_slices(Spots(), scene(1600, 400, [box]), Slices(side=SIDE, overlap=0.2))
     assert matched(found, [box])
 
 
-def test_large_things_are_seen_whole() -> None:
+def test_large_objects_are_seen_whole() -> None:
     box = (100, 100, 900, 700)
     found = find_in_slices(Spots(), scene(1200, 900, [box]), Slices(side=SIDE))
     assert matched(found, [box], near=8)
@@ -63,7 +63,7 @@ def test_boxes_of_one_view_are_not_compared() -> None:
     assert len(joined([(view, 0, two)], 100, 100)) == 2
 
 
-def test_a_small_picture_is_shown_once() -> None:
+def test_a_small_image_is_shown_once() -> None:
     detector = Spots()
     find_in_slices(detector, scene(150, 100, []), Slices(side=SIDE))
     assert detector.seen == [(150, 100)]
@@ -71,7 +71,7 @@ def test_a_small_picture_is_shown_once() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(32, 700), st.floats(0, 0.75))
-def test_slices_cover_the_picture(width: int, height: int, side: int, overlap: float) -> None:
+def test_slices_cover_the_image(width: int, height: int, side: int, overlap: float) -> None:
     views = Slices(side=side, overlap=overlap).views(width, height)
     if max(width, height) <= side:
         assert views == []

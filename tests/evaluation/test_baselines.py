@@ -4,11 +4,11 @@ import cv2
 import numpy as np
 import pytest
 
+from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.types import Pair, Sample, generator
 from calco.evaluation import metrics
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, NAVIER_STOKES, TELEA, baselines_for
-from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
-from calco.pairs.types import Pair, Picture, generator
-from evaluation.formula_pictures import pairs, wave
+from evaluation.formula_images import pairs, wave
 
 
 def test_which_baselines_there_are() -> None:
@@ -51,7 +51,7 @@ def test_inpainting_fills_the_region_and_nothing_else(name: str, flag: int) -> N
     assert metrics.psnr_inside(made, target, region) > metrics.psnr_inside(erased, target, region) + 10
 
 
-def test_inpainting_a_grey_input_gives_a_grey_picture_in_the_targets_shape() -> None:
+def test_inpainting_a_grey_input_gives_a_grey_image_in_the_targets_shape() -> None:
     pair = pairs(1, erased=True)[0]
     made = baselines_for(mean_target=None, erased=True)[TELEA](pair)
     assert made.shape == pair.target.shape
@@ -62,7 +62,7 @@ def test_inpainting_a_grey_input_gives_a_grey_picture_in_the_targets_shape() -> 
 @pytest.mark.parametrize("told", [False, True])
 def test_inpainting_does_not_depend_on_what_was_left_in_the_holes(channels: int, told: bool) -> None:
     whole = np.concatenate([wave(40, 40, 0.05, 0.04), wave(40, 40, 0.03, 0.05)], axis=2)[..., :channels]
-    dish = Picture(image=np.ascontiguousarray(whole), key="k", group="g")
+    dish = Sample(image=np.ascontiguousarray(whole), key="k", group="g")
     made = []
     for fill in ("magenta", "white", "mean", "noise"):
         config = RecipeConfig(recipe="erase", erase=EraseConfig(fill=fill, mask_channel=told, box_size=(0.2, 0.2)))

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from calco.errors import CalcoError
 from calco.evaluation import fid, inception
 from calco.evaluation.inception import Inception
-from evaluation.formula_pictures import wave
+from evaluation.formula_images import wave
 
 LEARNT = ("conv.weight", "bn.weight", "bn.bias", "fc.weight", "fc.bias")
 
@@ -86,8 +86,8 @@ def test_what_does_not_serve_is_one_clear_line(
 class Flat:
     """In place of the network: 64 features that depend on the mean colour; fast."""
 
-    def __call__(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        mean = pictures.mean(dim=(1, 2, 3))
+    def __call__(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = images.mean(dim=(1, 2, 3))
         features = torch.sin(mean[:, None] * torch.arange(1, 65) / 12)
         return features, features
 
@@ -126,6 +126,6 @@ def test_fid_equals_the_formula(sets: fid.SetScores) -> None:
 
 
 def test_pixels_run_from_0_to_255() -> None:
-    picture = wave(5, 7, 0.5, 0.4)
-    assert torch.allclose(fid._pixels(picture), torch.from_numpy(picture).permute(2, 0, 1).float(), atol=1e-3)
-    assert fid._pixels(picture[..., :1]).shape == (3, 5, 7)
+    image = wave(5, 7, 0.5, 0.4)
+    assert torch.allclose(fid._pixels(image), torch.from_numpy(image).permute(2, 0, 1).float(), atol=1e-3)
+    assert fid._pixels(image[..., :1]).shape == (3, 5, 7)

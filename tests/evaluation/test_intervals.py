@@ -37,7 +37,7 @@ def test_what_is_not_a_number_is_left_out() -> None:
     assert interval(bootstrap.means([np.nan] * 4)) is None
 
 
-def test_class_means_follow_the_drawn_pictures() -> None:
+def test_class_means_follow_the_drawn_images() -> None:
     counts = np.random.default_rng(1).integers(0, 50, (6, 3, 3))
     bootstrap = Bootstrap([str(i) for i in range(6)], resamples=5)
     found = bootstrap.class_means(counts)
@@ -48,6 +48,6 @@ def test_class_means_follow_the_drawn_pictures() -> None:
 
 
 def test_one_group_alone_has_no_interval() -> None:
-    alone = Bootstrap(["film#1"] * 5)
+    alone = Bootstrap(["video#1"] * 5)
     assert interval(alone.means(np.arange(5.0))) is None
     assert interval(alone.class_means(np.ones((5, 3, 3)))["iou"]) is None

@@ -9,10 +9,10 @@ import torch
 from calco.errors import CalcoError
 from calco.evaluation import perceptual
 from calco.evaluation.perceptual import Perceptual
-from evaluation.formula_pictures import wave
+from evaluation.formula_images import wave
 from support import requires
 
-# By stlpips_pytorch 0.0.2 itself (LPIPS(net="alex", variant="shift_tolerant")), on the same pictures.
+# By stlpips_pytorch 0.0.2 itself (LPIPS(net="alex", variant="shift_tolerant")), on the same images.
 GOLDEN = {
     (64, 64): [0.043676, 0.953655, 0.143612],
     (97, 66): [0.083962, 0.928514, 0.136631],
@@ -29,8 +29,8 @@ def distance() -> Perceptual:
 @pytest.mark.parametrize("size", GOLDEN)
 def test_equals_the_package(distance: Perceptual, size: tuple[int, int]) -> None:
     target = wave(*size, 0.13, 0.07)
-    pictures = [wave(*size, 0.11, 0.09), wave(*size, 0.5, 0.31), target // 2]
-    assert distance(pictures, target) == pytest.approx(GOLDEN[size], abs=1e-5)
+    images = [wave(*size, 0.11, 0.09), wave(*size, 0.5, 0.31), target // 2]
+    assert distance(images, target) == pytest.approx(GOLDEN[size], abs=1e-5)
 
 
 def test_of_equals_is_zero_and_tolerates_a_shift_more_than_noise(distance: Perceptual) -> None:
@@ -42,7 +42,7 @@ def test_of_equals_is_zero_and_tolerates_a_shift_more_than_noise(distance: Perce
     assert 0 < near < far
 
 
-def test_small_and_grey_pictures_have_a_distance(distance: Perceptual) -> None:
+def test_small_and_grey_images_have_a_distance(distance: Perceptual) -> None:
     tiny = wave(9, 12, 0.5, 0.3)
     assert distance([tiny[..., :1]], tiny)[0] > 0
 

@@ -13,18 +13,18 @@ from calco.evaluation.comparison import compare_report
 from calco.evaluation.report import write_report
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.scoring import evaluate
-from calco.images import Image
-from calco.page.html import MAX_SIDE, data_uri
-from evaluation.formula_pictures import pairs, wave
+from calco.imaging import Image
+from calco.report.html import MAX_SIDE, data_uri
+from evaluation.formula_images import pairs, wave
 
 LOG = [{"step": step, "train": {"g_l1": 1 / step}, "validation": {"ssim": 1 - 1 / step}} for step in range(1, 60)]
-ABOUT = {"Pictures": "<waves> & more", "Names": ["a", "b"]}
+ABOUT = {"Images": "<waves> & more", "Names": ["a", "b"]}
 HOSTILE = '"><script>alert(1)</script>'
 VOID = {"meta", "img", "input", "br", "link"}
 
 
-def model(picture: Image) -> Image:
-    return np.repeat(255 - picture, 3, axis=2)
+def model(image: Image) -> Image:
+    return np.repeat(255 - image, 3, axis=2)
 
 
 def made_card(name: str = "waves") -> Scorecard:
@@ -88,7 +88,7 @@ def test_says_what_there_is_to_say(report: Path, card: Scorecard) -> None:
     for part in (
         "Scores",
         "Learning curves",
-        "Pictures",
+        "Images",
         "What it was trained on",
         "How it was measured",
         "Best",
@@ -99,7 +99,7 @@ def test_says_what_there_is_to_say(report: Path, card: Scorecard) -> None:
     assert "2 names" in text
     assert card.verdict().split(" (")[0] in text
     assert "Generator L1" not in text.split("Learning curves")[0]
-    assert "MS-SSIM needs pictures of 176 pixels" in text
+    assert "MS-SSIM needs images of 176 pixels" in text
 
 
 def test_names_cannot_break_out(report: Path) -> None:
@@ -108,7 +108,7 @@ def test_names_cannot_break_out(report: Path) -> None:
     assert "<script>alert" not in text
 
 
-def test_every_picture_and_slider_is_named(report: Path) -> None:
+def test_every_image_and_slider_is_named(report: Path) -> None:
     for tag, attributes in checked(report).tags:
         if tag == "img":
             assert attributes["alt"]
@@ -134,13 +134,13 @@ def test_classes_have_a_table(card: Scorecard, tmp_path: Path) -> None:
     assert "unicorn" not in text
 
 
-def test_only_training_pictures_warn(card: Scorecard, tmp_path: Path) -> None:
-    seen = [dataclasses.replace(picture, seen=True) for picture in card.pictures]
-    text = write_report(dataclasses.replace(card, pictures=seen), tmp_path).read_text()
+def test_only_training_images_warn(card: Scorecard, tmp_path: Path) -> None:
+    seen = [dataclasses.replace(image, seen=True) for image in card.images]
+    text = write_report(dataclasses.replace(card, images=seen), tmp_path).read_text()
     assert "how well the model remembers" in text
 
 
-def test_pictures_are_shrunk_and_encoded_by_what_they_are() -> None:
+def test_images_are_shrunk_and_encoded_by_what_they_are() -> None:
     flat = np.zeros((64, 64, 3), np.uint8)
     assert data_uri(flat).startswith("data:image/png")
     noise = np.random.default_rng(0).integers(-9, 9, (64, 64, 3))
@@ -159,10 +159,10 @@ def test_runs_side_by_side(card: Scorecard, tmp_path: Path) -> None:
     text = path.read_text()
     assert "first is best on L1." in text
     assert "second &amp; last" in text
-    assert "different pictures" not in text
-    forgetful = [dataclasses.replace(picture, seen=False) for picture in card.pictures]
-    fewer = dataclasses.replace(card, pictures=forgetful)
-    assert "different pictures" in compare_report({"a": card, "b": fewer}, tmp_path).read_text()
+    assert "different images" not in text
+    forgetful = [dataclasses.replace(image, seen=False) for image in card.images]
+    fewer = dataclasses.replace(card, images=forgetful)
+    assert "different images" in compare_report({"a": card, "b": fewer}, tmp_path).read_text()
     with pytest.raises(CalcoError, match=r"1 run to compare; two or more"):
         compare_report({"a": card}, tmp_path)
 

@@ -9,21 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calco.data.palettes import named_palette, paint
+from calco.data.types import Pair
 from calco.errors import CalcoError
 from calco.evaluation import metrics, perceptual
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, MODEL, NAVIER_STOKES, TELEA
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.scoring import evaluate
-from calco.images import Image
-from calco.pairs.palettes import named_palette, paint
-from calco.pairs.types import Pair
-from evaluation.formula_pictures import pairs, wave
+from calco.imaging import Image
+from evaluation.formula_images import pairs, wave
 
 
 def nearly(made: list[Pair], error: int = 6) -> Callable[[Image], Image]:
     """A model that knows the targets and misses them by a little."""
     targets = {pair.input.tobytes(): pair.target for pair in made}
-    return lambda picture: np.clip(targets[picture.tobytes()].astype(int) + error, 0, 255).astype(np.uint8)
+    return lambda image: np.clip(targets[image.tobytes()].astype(int) + error, 0, 255).astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +33,10 @@ def card() -> Scorecard:
     return evaluate(nearly(made), made, mean_target=mean, name="waves", recipe="colorize", seed=3, perceptual=False)
 
 
-def test_means_are_means_of_the_pictures(card: Scorecard) -> None:
+def test_means_are_means_of_the_images(card: Scorecard) -> None:
     expected = np.mean([metrics.ssim(nearly([pair])(pair.input), pair.target) for pair in pairs(12)])
     assert card.systems[MODEL]["ssim"].mean == pytest.approx(expected)
-    assert card.num_pictures == card.num_counted == card.systems[MODEL]["ssim"].num == 12
+    assert card.num_images == card.num_counted == card.systems[MODEL]["ssim"].num == 12
     copied = np.mean([metrics.l1(pair.input, pair.target) for pair in pairs(12)])
     assert card.systems[INPUT_COPIED]["l1"].mean == pytest.approx(copied)
 
@@ -65,14 +65,14 @@ def test_the_verdict_says_by_how_much(card: Scorecard) -> None:
     ours = card.systems[MODEL]["l1"].mean
     theirs = min(card.systems[name]["l1"].mean for name in card.baselines)
     said = card.verdict()
-    assert said.startswith("On 12 pictures that it never saw, the model beats every baseline on every measure: L1 (")
+    assert said.startswith("On 12 images that it never saw, the model beats every baseline on every measure: L1 (")
     assert f"L1 ({ours:.4f} against {theirs:.4f} for the " in said
     assert f"{round((1 - ours / theirs) * 100)}% less" in said
 
 
 def test_a_model_that_copies_its_input_beats_nothing() -> None:
-    said = evaluate(lambda picture: np.repeat(picture, 3, axis=2), pairs(6), perceptual=False).verdict()
-    assert said.startswith("On 6 pictures that it never saw, the model does not beat the best baseline on L1 (")
+    said = evaluate(lambda image: np.repeat(image, 3, axis=2), pairs(6), perceptual=False).verdict()
+    assert said.startswith("On 6 images that it never saw, the model does not beat the best baseline on L1 (")
 
 
 def test_an_uncertain_lead_is_called_so() -> None:
@@ -85,14 +85,14 @@ def test_an_uncertain_lead_is_called_so() -> None:
         card, gains={"psnr": {INPUT_COPIED: dataclasses.replace(card.gains["psnr"][INPUT_COPIED], low=-1.0)}}
     )
     assert "the model is ahead on PSNR (" in unsure.verdict()
-    assert "less than these pictures can tell for certain" in unsure.verdict()
+    assert "less than these images can tell for certain" in unsure.verdict()
 
 
-def test_pictures_of_training_are_marked_and_do_not_count() -> None:
+def test_images_of_training_are_marked_and_do_not_count() -> None:
     made = pairs(8)
     card = evaluate(nearly(made), made, seen=lambda key: key in {"p000", "p001"}, perceptual=False)
     alone = evaluate(nearly(made), made[2:], perceptual=False)
-    assert (card.num_pictures, card.num_seen, card.num_counted) == (8, 2, 6)
+    assert (card.num_images, card.num_seen, card.num_counted) == (8, 2, 6)
     assert card.systems == alone.systems
     assert {case.key for case in card.cases if case.seen} == {"p000", "p001"}
     everything = evaluate(nearly(made), made, seen=lambda _: True, perceptual=False)
@@ -120,7 +120,7 @@ def test_class_scores_come_from_all_pixels_at_once() -> None:
         photo = wave(16, 16, 0.3 + index, 0.1)
         outputs[photo.tobytes()] = paint(guess, palette) // 2 + 40
         made.append(Pair(input=photo, target=paint(true, palette), key=str(index), group=str(index)))
-    card = evaluate(lambda picture: outputs[picture.tobytes()], made, palette="binary", perceptual=False)
+    card = evaluate(lambda image: outputs[image.tobytes()], made, palette="binary", perceptual=False)
     expected = metrics.class_scores(total)
     assert card.rank_by == "iou"
     assert card.systems[MODEL]["iou"].mean == pytest.approx(expected["iou"].mean())
@@ -131,14 +131,14 @@ def test_class_scores_come_from_all_pixels_at_once() -> None:
 def test_what_is_left_out_is_told() -> None:
     made = pairs(4)
 
-    def model(picture: Image) -> Image:
-        if picture.tobytes() == made[1].input.tobytes():
+    def model(image: Image) -> Image:
+        if image.tobytes() == made[1].input.tobytes():
             raise CalcoError("the model chokes on this")
-        return nearly(made)(picture)
+        return nearly(made)(image)
 
     card = evaluate(model, made, perceptual=False)
-    assert card.left_out_pictures == {"p001": "the model chokes on this"}
-    assert card.num_pictures == 3
+    assert card.left_out_images == {"p001": "the model chokes on this"}
+    assert card.num_images == 3
     assert "176 pixels" in card.left_out_metrics["ms_ssim"]
     assert "--inception FILE" in card.left_out_metrics["fid"]
 
@@ -165,10 +165,10 @@ def test_wrong_options(arguments: dict[str, str], message: str) -> None:
 
 
 def test_nothing_to_score_is_an_error() -> None:
-    with pytest.raises(CalcoError, match=r"no picture could be scored: there was none"):
-        evaluate(lambda picture: picture, [])
-    with pytest.raises(CalcoError, match=r"no picture could be scored: a picture of 24x23 .* 24x24"):
-        evaluate(lambda picture: picture[:23], pairs(2), perceptual=False)
+    with pytest.raises(CalcoError, match=r"no image could be scored: there was none"):
+        evaluate(lambda image: image, [])
+    with pytest.raises(CalcoError, match=r"no image could be scored: an image of 24x23 .* 24x24"):
+        evaluate(lambda image: image[:23], pairs(2), perceptual=False)
 
 
 def test_progress_counts_up() -> None:
@@ -189,7 +189,7 @@ def test_goes_to_disk_and_comes_back(card: Scorecard, tmp_path: Path) -> None:
         assert (again.cases[0].output == card.cases[0].output).all()
     fewer = dataclasses.replace(card, cases=card.cases[:1])
     fewer.save(tmp_path / "report")
-    assert len(list((tmp_path / "report" / "pictures").iterdir())) == 3, "no pictures of the earlier evaluation remain"
+    assert len(list((tmp_path / "report" / "images").iterdir())) == 3, "no images of the earlier evaluation remain"
 
 
 def test_scores_of_another_format_are_refused(card: Scorecard, tmp_path: Path) -> None:
@@ -214,8 +214,8 @@ def test_cases_are_the_extremes_and_the_same_choice_for_every_order() -> None:
     made = pairs(150, side=12)
     targets = {pair.input.tobytes(): (pair.target, index) for index, pair in enumerate(made)}
 
-    def model(picture: Image) -> Image:
-        target, index = targets[picture.tobytes()]
+    def model(image: Image) -> Image:
+        target, index = targets[image.tobytes()]
         return np.clip(target.astype(int) + index % 97, 0, 255).astype(np.uint8)
 
     one = evaluate(model, made, perceptual=False, rank_by="l1")
@@ -224,9 +224,9 @@ def test_cases_are_the_extremes_and_the_same_choice_for_every_order() -> None:
     assert sorted(keys[0]) == sorted(keys[1])
     roles = [role for _, role in keys[0]]
     assert {role: roles.count(role) for role in set(roles)} == {"best": 6, "worst": 6, "chosen": 24}
-    ranked = sorted(one.pictures, key=lambda picture: picture.scores[MODEL]["l1"])
-    assert {case.key for case in one.cases if case.role == "worst"} == {picture.key for picture in ranked[-6:]}
-    assert one.cases[0].key in {picture.key for picture in ranked if picture.scores[MODEL]["l1"] == 0}
+    ranked = sorted(one.images, key=lambda image: image.scores[MODEL]["l1"])
+    assert {case.key for case in one.cases if case.role == "worst"} == {image.key for image in ranked[-6:]}
+    assert one.cases[0].key in {image.key for image in ranked if image.scores[MODEL]["l1"] == 0}
 
 
 def test_the_table_prints(card: Scorecard, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +234,7 @@ def test_the_table_prints(card: Scorecard, capsys: pytest.CaptureFixture[str]) -
 
     Console(width=100).print(card.table())
     printed = capsys.readouterr().out
-    assert all(word in printed for word in ("waves: 12 pictures", "L1 ↓", "PSNR ↑", "input copied", "mean target"))
+    assert all(word in printed for word in ("waves: 12 images", "L1 ↓", "PSNR ↑", "input copied", "mean target"))
     assert f"{card.systems[MODEL]['ssim'].mean:.4f}" in printed
 
 

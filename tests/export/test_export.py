@@ -1,4 +1,4 @@
-"""Models as one file: the same pictures as the model's, in every kind of file; and every file that cannot be used."""
+"""Models as one file: the same images as the model's, in every kind of file; and every file that cannot be used."""
 
 import functools
 import http.server
@@ -19,17 +19,17 @@ from PIL import Image as Pillow
 import calco
 from calco import CalcoError
 from calco.cli import main
+from calco.data.colouring import ColorizeConfig
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.export.export import export_model
 from calco.export.network import portable
 from calco.export.onnx_file import torch_parts
-from calco.export.parts import picture_channels
+from calco.export.parts import image_channels
 from calco.inference.exported import describe
 from calco.inference.model import ModelInfo, load, load_info, save_model
 from calco.networks import GeneratorConfig, build_generator
 from calco.networks.efficientnet_lite import SameConv
-from calco.pairs.colouring import ColorizeConfig
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import EraseConfig, RecipeConfig
 from support import ROOT, requires, small_disk
 
 
@@ -86,18 +86,18 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
-def with_hole(picture: np.ndarray, info: ModelInfo) -> np.ndarray:
+def with_hole(image: np.ndarray, info: ModelInfo) -> np.ndarray:
     """As the model takes it: a hole in magenta, or transparent."""
-    picture = picture.copy()
-    height, width = picture.shape[:2]
+    image = image.copy()
+    height, width = image.shape[:2]
     area = (slice(height // 4, height // 2 + 1), slice(width // 3, width // 3 * 2 + 1))
-    if picture_channels(info) == 4:
+    if image_channels(info) == 4:
         alpha = np.full((height, width, 1), 255, np.uint8)
         alpha[area] = 0
-        return np.concatenate([picture, alpha], 2)
+        return np.concatenate([image, alpha], 2)
     if "erase" in info.recipe.recipe:
-        picture[area] = (255, 0, 255)
-    return picture
+        image[area] = (255, 0, 255)
+    return image
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def onnx(room: Path) -> Path:
     """A model of holes, whose graph has a loop, as ONNX."""
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name)
-    return export_model(saved(HOLES, room / "holes"), "onnx", room / "holes.onnx", pictures=room / "photos").path
+    return export_model(saved(HOLES, room / "holes"), "onnx", room / "holes.onnx", images=room / "photos").path
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def colours(room: Path) -> Path:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name)
     model = saved(KINDS["lab"], room / "lab")
-    return export_model(model, "onnx", room / "lab.onnx", pictures=room / "photos", licence="CC0").path
+    return export_model(model, "onnx", room / "lab.onnx", images=room / "photos", licence="CC0").path
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -181,7 +181,7 @@ def test_onnx_and_openvino_draw_what_the_model_draws(onnx: Path, zipped: Path, r
             shown = with_hole(cut, HOLES)
             for _ in range(2):  # OpenVINO makes itself ready for a size at its second coming
                 assert np.abs(file(shown).astype(int) - model(shown)).max() <= 1
-            whole = file.runtime.pictures(np.stack([shown, shown[::-1]]))
+            whole = file.runtime.images(np.stack([shown, shown[::-1]]))
             assert np.abs(whole[1].astype(int) - model(shown[::-1], native=True)).max() <= 1
         deep = (with_hole(photo, HOLES).astype(np.uint16)) * 257
         assert file(deep).dtype == np.uint16
@@ -202,11 +202,11 @@ def test_the_onnx_file_serves_without_calco(onnx: Path, room: Path) -> None:
     """The snippet of docs/export.md, in a process that has no Calco."""
     snippet = (ROOT / "docs" / "export.md").read_text().split("```python\n")[1].split("```")[0]
     shutil.copy(onnx, room / "model.onnx")
-    Pillow.open(room / "photos" / "0.png").save(room / "picture.png")
+    Pillow.open(room / "photos" / "0.png").save(room / "image.png")
     blocked = "import sys; sys.modules['calco'] = sys.modules['torch'] = None\n"
     subprocess.run([sys.executable, "-c", blocked + snippet], cwd=room, check=True, timeout=60)
     drawn = np.asarray(Pillow.open(room / "drawn.png"))
-    shown = np.asarray(Pillow.open(room / "picture.png").resize((54, 36), Pillow.Resampling.LANCZOS))
+    shown = np.asarray(Pillow.open(room / "image.png").resize((54, 36), Pillow.Resampling.LANCZOS))
     assert np.abs(drawn.astype(int) - load(room / "holes")(shown, native=True)).max() <= 1
 
 
@@ -215,13 +215,13 @@ def test_translate_and_evaluate_take_a_file(colours: Path, room: Path, tmp_path:
     assert sorted(path.name for path in (tmp_path / "drawn").glob("*.png")) == ["0.png", "1.png", "2.png"]
     card = calco.evaluate(colours, room / "photos", out=tmp_path / "report")
     assert (tmp_path / "report" / "report.html").is_file()
-    assert len(card.pictures) == 3
+    assert len(card.images) == 3
     with pytest.raises(CalcoError, match="another model"):
         calco.translate(saved(HOLES, tmp_path / "other"), room / "photos", tmp_path / "drawn")
 
 
 def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Path, tmp_path: Path) -> None:
-    done = export_model(room / "lab", "onnx", tmp_path / "lab.onnx", precision="bf16", pictures=room / "photos")
+    done = export_model(room / "lab", "onnx", tmp_path / "lab.onnx", precision="bf16", images=room / "photos")
     cost = done.description.compared["bf16"]
     assert 35 < cost["psnr_to_fp32"] < 100
     assert cost["gain"] > 0
@@ -246,7 +246,7 @@ def test_an_export_that_differs_gets_no_file(room: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(comparing, "TOLERANCE", -1)
     with pytest.raises(CalcoError, match="differs from its model, so no file is written"):
-        export_model(saved(KINDS["lab"], tmp_path / "m"), "onnx", tmp_path / "m.onnx", pictures=room / "photos")
+        export_model(saved(KINDS["lab"], tmp_path / "m"), "onnx", tmp_path / "m.onnx", images=room / "photos")
     assert not list(tmp_path.glob("*.onnx"))
 
 
@@ -289,9 +289,9 @@ def test_foreign_files_are_refused(onnx: Path, tmp_path: Path) -> None:
 
 
 def test_what_an_exported_model_cannot_do_is_said(colours: Path, onnx: Path, room: Path, tmp_path: Path) -> None:
-    picture = np.zeros((40, 40, 3), np.uint8)
+    image = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(CalcoError, match="no dropout"):
-        calco.load(colours)(picture, noise_seed=1)
+        calco.load(colours)(image, noise_seed=1)
     with pytest.raises(CalcoError, match="computes in fp32, and bf16 was asked for"):
         calco.load(colours, precision="bf16")
     with pytest.raises(CalcoError, match="computed on the CPU"):
@@ -299,11 +299,11 @@ def test_what_an_exported_model_cannot_do_is_said(colours: Path, onnx: Path, roo
     with pytest.raises(CalcoError, match="an exported model already"):
         export_model(onnx, "onnx", tmp_path / "again.onnx")
     with pytest.raises(CalcoError, match=r"name it .*m\.onnx"):
-        export_model(room / "lab", "onnx", tmp_path / "m.zip", pictures=room / "photos")
-    with pytest.raises(CalcoError, match="--pictures FOLDER"):
+        export_model(room / "lab", "onnx", tmp_path / "m.zip", images=room / "photos")
+    with pytest.raises(CalcoError, match="--images FOLDER"):
         export_model(room / "lab", "onnx", tmp_path / "m.onnx")
     with pytest.raises(CalcoError, match="no export to torchscript; choose onnx or openvino"):
-        export_model(room / "lab", "torchscript", tmp_path / "m.pt", pictures=room / "photos")
+        export_model(room / "lab", "torchscript", tmp_path / "m.pt", images=room / "photos")
 
 
 def test_a_missing_library_is_named_with_what_brings_it(onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -318,7 +318,7 @@ def test_a_missing_library_is_named_with_what_brings_it(onnx: Path, monkeypatch:
 def test_a_full_disk_is_told(colours: Path, room: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", 16) as small:
         with pytest.raises(CalcoError, match="No space left on device"):
-            export_model(room / "lab", "onnx", small / "m.onnx", pictures=room / "photos")
+            export_model(room / "lab", "onnx", small / "m.onnx", images=room / "photos")
         assert list(small.iterdir()) == []
 
 
@@ -388,7 +388,7 @@ def test_the_page_draws_in_a_browser(browser: object, site: str, onnx: Path, roo
     page.goto(site)
     page.fill("#side", "0")
     page.set_input_files("#model", onnx)
-    page.set_input_files("#picture", tmp_path / "shown.png")
+    page.set_input_files("#image", tmp_path / "shown.png")
     page.wait_for_function("/^(Drawn|That)/.test(document.getElementById('said').textContent)", timeout=60_000)
     said = page.text_content("#said")
     assert said and said.startswith("Drawn: 75 x 50"), said

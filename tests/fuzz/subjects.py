@@ -12,16 +12,16 @@ import numpy as np
 
 from annotations.sets import FORMATS as SETS
 from annotations.sets import Ways
-from calco import CalcoError, images
+from calco import CalcoError, imaging
 from calco.annotations.reading import read_annotations
-from calco.pairs.mask_survey import read_mask
-from calco.pairs.opening import open_source
-from calco.pairs.palettes import named_palette
-from calco.pairs.preparing.config import PrepareConfig
-from calco.pairs.preparing.prepare import prepare
-from calco.pairs.recipes import RecipeConfig
-from calco.pairs.sources import Source, SourceConfig
-from fuzz.pictures import pictures
+from calco.data.mask_survey import read_mask
+from calco.data.opening import open_source
+from calco.data.palettes import named_palette
+from calco.data.preparing.config import PrepareConfig
+from calco.data.preparing.prepare import prepare
+from calco.data.recipes import RecipeConfig
+from calco.data.sources import Source, SourceConfig
+from fuzz.images import images
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Subject:
 
 
 class Lost(AssertionError):
-    """A picture that is neither used nor named among what is left out."""
+    """An image that is neither used nor named among what is left out."""
 
 
 def take_in(root: Path, config: SourceConfig | None = None) -> Source:
-    """Opens a source, loads all of it, and looks whether each picture file was either taken or named."""
+    """Opens a source, loads all of it, and looks whether each image file was either taken or named."""
     source = open_source(root, config)
     for item in source.items:
         with contextlib.suppress(CalcoError):
@@ -46,7 +46,7 @@ def take_in(root: Path, config: SourceConfig | None = None) -> Source:
             source.digest(item)
     used = {Path(path).name for item in source.items for path in item.paths}
     named = " ".join(name for name, _ in source.left_out)
-    files = [path for path in root.rglob("*") if images.is_picture(path)]
+    files = [path for path in root.rglob("*") if imaging.is_image(path)]
     lost = [path.name for path in files if path.name not in used and path.stem not in named]
     if source.kind != "shards" and lost:
         raise Lost(f"{lost} are neither taken nor named")
@@ -55,28 +55,28 @@ def take_in(root: Path, config: SourceConfig | None = None) -> Source:
 
 def subjects(room: Path) -> Iterator[Subject]:
     """All of them, made in a folder."""
-    for maker in (_files, _sets, _annotated, _shards, _tables, _model, _film):
+    for maker in (_files, _sets, _annotated, _shards, _tables, _model, _video):
         folder = room / maker.__name__
         folder.mkdir(parents=True)
         yield from maker(folder)
 
 
 def _files(folder: Path) -> Iterator[Subject]:
-    for name, data in pictures():
+    for name, data in images():
         path = folder / name
         path.write_bytes(data)
-        yield Subject(f"file {name}", path, lambda path=path: images.read(path))
+        yield Subject(f"file {name}", path, lambda path=path: imaging.read(path))
         if name != "bands.tif":  # a mask has no bands
             yield Subject(f"labels {name}", path, lambda path=path: read_mask(path))
 
 
 def _photos(folder: Path, *names: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    colour = dict(pictures())
+    colour = dict(images())
     for number, name in enumerate(names):
         if name.endswith(".png"):
             image = np.random.default_rng(number).integers(0, 256, (24, 32, 3), dtype=np.uint8)
-            images.write(folder / name, image)
+            imaging.write(folder / name, image)
         else:
             (folder / name).write_bytes(colour["colour.jpg"])
     return folder
@@ -93,7 +93,7 @@ def _sets(folder: Path) -> Iterator[Subject]:
     _photos(masks / "images", "a.png", "b.png")
     (masks / "masks").mkdir()
     for name in ("a.png", "b.png"):
-        images.write(masks / "masks" / name, np.zeros((24, 32, 1), np.uint8))
+        imaging.write(masks / "masks" / name, np.zeros((24, 32, 1), np.uint8))
     yield Subject("masks", masks / "masks" / "b.png", lambda: take_in(masks))
 
 
@@ -164,7 +164,7 @@ def _annotated(folder: Path) -> Iterator[Subject]:
 def _shards(folder: Path) -> Iterator[Subject]:
     photos = _photos(folder / "photos", *(f"{letter}.png" for letter in "abcdef"))
     ready = folder / "ready"
-    prepare(PrepareConfig(pictures=str(photos), out=str(ready), jobs=1, recipe=RecipeConfig(recipe="colorize")))
+    prepare(PrepareConfig(images=str(photos), out=str(ready), jobs=1, recipe=RecipeConfig(recipe="colorize")))
     tars = sorted(ready.glob("*.tar"))
     index = next(iter(sorted(ready.glob("index/train*.json"))))
     for path in (tars[0], ready / "manifest.json", index, ready / "index" / "settings.json"):
@@ -189,9 +189,9 @@ def _tables(folder: Path) -> Iterator[Subject]:
 def _model(folder: Path) -> Iterator[Subject]:
     import torch
 
+    from calco.data.jitter import JitterConfig
     from calco.inference.model import ModelInfo, load, save_model
     from calco.networks import GeneratorConfig, build_generator
-    from calco.pairs.jitter import JitterConfig
     from calco.records import to_record, write_yaml
     from calco.training.presets import preset
     from calco.training.train import load_config
@@ -207,25 +207,25 @@ def _model(folder: Path) -> Iterator[Subject]:
     network = build_generator(info.generator, 3, 3)
     model = folder / "model"
     save_model(model, info, network.state_dict(), np.zeros((16, 16, 3), np.uint8))
-    picture = np.zeros((16, 16, 3), np.uint8)
+    image = np.zeros((16, 16, 3), np.uint8)
     for name in ("model.json", "model.safetensors"):
-        yield Subject(name, model / name, lambda: load(model, device="cpu")(picture))
+        yield Subject(name, model / name, lambda: load(model, device="cpu")(image))
     config = folder / "config.yaml"
     write_yaml(config, {"format": 1, **to_record(preset("small"))}, "a run")
     yield Subject("config.yaml", config, lambda: load_config(config))
 
 
-def _film(folder: Path) -> Iterator[Subject]:
+def _video(folder: Path) -> Iterator[Subject]:
     import av
 
-    for name, codec in (("film.mp4", "h264"), ("film.avi", "mpeg4")):
+    for name, codec in (("video.mp4", "h264"), ("video.avi", "mpeg4")):
         place = folder / name.replace(".", "-")
         place.mkdir()
-        with av.open(place / name, "w") as film:
-            stream = film.add_stream(codec, rate=Fraction(10))
+        with av.open(place / name, "w") as video:
+            stream = video.add_stream(codec, rate=Fraction(10))
             stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
             for number in range(12):
-                picture = np.full((24, 32, 3), number * 20, np.uint8)
-                film.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-            film.mux(stream.encode())
+                image = np.full((24, 32, 3), number * 20, np.uint8)
+                video.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            video.mux(stream.encode())
         yield Subject(name, place / name, lambda place=place: take_in(place, SourceConfig(frames="4")))

@@ -10,10 +10,10 @@ import torch
 
 import calco
 from calco import CalcoError
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, save_model
 from calco.networks import GeneratorConfig, build_generator, unet
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import RecipeConfig
 
 
 @pytest.fixture(scope="module")
@@ -92,18 +92,18 @@ def test_export_and_evaluation_fetch_nothing_that_a_model_names(
         raise AssertionError("something was looked up")
 
     monkeypatch.setattr("socket.getaddrinfo", refuse)
-    known = {"pictures": place}
+    known = {"images": place}
     info = ModelInfo(
         generator=GeneratorConfig(), recipe=RecipeConfig(recipe="aligned"), jitter=JitterConfig(), in_channels=3,
         out_channels=3, provenance=known,
     )  # fmt: skip
-    with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name pictures to try it on"):
+    with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name images to try it on"):
         examples(info, None)
     about = DetectorInfo(architecture="lite", classes=("dog",), size=64, provenance=known)
     with pytest.raises(CalcoError, match="nothing is fetched because a model names it"):
         of_detector(Detector(about, LiteDetector(1, width=16, depth=0)), None)
     save_model(tmp_path / "model", info, build_generator(info.generator, 3, 3).state_dict(), None)
-    with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name pictures to score it on"):
+    with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name images to score it on"):
         evaluate(tmp_path / "model")
-    with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name pictures to score it on"):
+    with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name images to score it on"):
         _chosen(EvaluateConfig(model="m"), about)

@@ -1,4 +1,4 @@
-"""Large pictures: strip by strip they become what they become whole, in bounded memory, and alone."""
+"""Large images: strip by strip they become what they become whole, in bounded memory, and alone."""
 
 import json
 import subprocess
@@ -12,18 +12,18 @@ import tifffile
 import torch
 from PIL import Image as Pillow
 
-from calco import CalcoError, images, outputs
-from calco.benchmarks.pictures import scene
-from calco.images import strips
-from calco.images.strips import Whole, open_large
-from calco.images.writing import write_strips
+from calco import CalcoError, imaging, outputs
+from calco.benchmarks.images import scene
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import EraseConfig, RecipeConfig
+from calco.imaging import strips
+from calco.imaging.strips import Whole, open_large
+from calco.imaging.writing import write_strips
 from calco.inference import filling, large, pumping
 from calco.inference.large import draw
 from calco.inference.model import ModelInfo, Translator, save_model
 from calco.inference.translate import translate
 from calco.networks import GeneratorConfig, build_generator
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import EraseConfig, RecipeConfig
 
 SMALL = GeneratorConfig(depth=4, filters=4)
 ERASE = EraseConfig(fill="magenta")
@@ -57,13 +57,13 @@ def network(info):
     return made
 
 
-def picture(size_wh, dtype=np.uint8):
-    return images.as_dtype(scene(0, "large", size_wh), dtype)
+def make_image(size_wh, dtype=np.uint8):
+    return imaging.as_dtype(scene(0, "large", size_wh), dtype)
 
 
 @pytest.fixture
 def narrow(monkeypatch):
-    """Strips of a few rows, so that small pictures have many."""
+    """Strips of a few rows, so that small images have many."""
     monkeypatch.setattr(large, "_PIXELS", 1 << 14)
     monkeypatch.setattr(filling, "_PASS", 64)
     monkeypatch.setattr(filling, "_SIDE", 96)
@@ -71,7 +71,7 @@ def narrow(monkeypatch):
 
 @pytest.fixture
 def model(tmp_path, narrow, monkeypatch):
-    """A model's folder; pictures of more than 20,000 pixels are large."""
+    """A model's folder; images of more than 20,000 pixels are large."""
     monkeypatch.setattr(strips, "LARGE", 20_000)
     info = info_of("luminance")
     save_model(tmp_path / "model", info, network(info).state_dict(), None)
@@ -81,9 +81,9 @@ def model(tmp_path, narrow, monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("native", [False, True])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_strips_make_the_same_picture_as_the_whole(narrow, kind, native, dtype):
+def test_strips_make_the_same_image_as_the_whole(narrow, kind, native, dtype):
     info = info_of(kind)
-    translator, shown = Translator(info, network(info)), picture((211, 300), dtype)
+    translator, shown = Translator(info, network(info)), make_image((211, 300), dtype)
     mask = None
     if "erase" in info.recipe.recipe:
         mask = np.zeros(shown.shape[:2], bool)
@@ -132,7 +132,7 @@ def test_rows_of_a_tiff_are_those_of_the_whole(tmp_path, dtype, layout):
     given = dict(layout)
     if given.get("predictor") and dtype == np.float32:
         del given["predictor"]
-    shown = picture((211, 300), dtype)
+    shown = make_image((211, 300), dtype)
     order = given.pop("byteorder", None)
     pixels = np.ascontiguousarray(shown.transpose(2, 0, 1)) if "planarconfig" in given else shown
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="rgb", byteorder=order, metadata=None, **given)
@@ -148,34 +148,34 @@ def test_rows_of_a_tiff_are_those_of_the_whole(tmp_path, dtype, layout):
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_a_large_tiff_comes_out_upright(tmp_path, orientation):
     tag = (274, 3, 1, orientation, True)
-    tifffile.imwrite(tmp_path / "a.tif", picture((50, 30), np.uint16), photometric="rgb", extratags=[tag])
+    tifffile.imwrite(tmp_path / "a.tif", make_image((50, 30), np.uint16), photometric="rgb", extratags=[tag])
     with open_large(tmp_path / "a.tif", above=1) as found:
         assert found is not None
-        assert np.array_equal(found.rows(0, found.shape[0]), images.read(tmp_path / "a.tif"))
+        assert np.array_equal(found.rows(0, found.shape[0]), imaging.read(tmp_path / "a.tif"))
 
 
 @pytest.mark.parametrize("ending", [".tif", ".jpg", ".png"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_a_folder_with_large_pictures(model, tmp_path, ending, dtype, monkeypatch):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+def test_a_folder_with_large_images(model, tmp_path, ending, dtype, monkeypatch):
+    images = tmp_path / "images"
+    images.mkdir()
     for number, size in enumerate([(60, 40), (300, 200), (50, 40), (200, 300), (40, 40)]):
-        images.write(pictures / f"{number}{ending}", picture(size, dtype))
-    done = translate(model, pictures, tmp_path / "out")
+        imaging.write(images / f"{number}{ending}", make_image(size, dtype))
+    done = translate(model, images, tmp_path / "out")
     assert done.written == 5
     assert done.left_out == {}
     monkeypatch.setattr(pumping, "write_strips", None)  # now whole
     monkeypatch.setattr(strips, "LARGE", 10**9)
-    translate(model, pictures, tmp_path / "whole")
-    for path in sorted(pictures.iterdir()):
-        one, other = (images.read(tmp_path / name / path.name).astype(float) for name in ("out", "whole"))
+    translate(model, images, tmp_path / "whole")
+    for path in sorted(images.iterdir()):
+        one, other = (imaging.read(tmp_path / name / path.name).astype(float) for name in ("out", "whole"))
         peak = 257 if (ending != ".jpg" and dtype == np.uint16) else 1
         assert one.shape == other.shape
         assert np.abs(one - other).max() / peak <= (8 if ending == ".jpg" else 1)
 
 
-def test_progress_moves_within_a_large_picture(model, tmp_path):
-    images.write(tmp_path / "a.tif", picture((300, 200), np.uint16))
+def test_progress_moves_within_a_large_image(model, tmp_path):
+    imaging.write(tmp_path / "a.tif", make_image((300, 200), np.uint16))
     told = []
     translate(model, tmp_path / "a.tif", tmp_path / "out.tif", progress=lambda count, total, _name: told.append(count))
     assert len(told) > 3
@@ -185,7 +185,7 @@ def test_progress_moves_within_a_large_picture(model, tmp_path):
 
 def test_what_a_tiff_says_of_itself_stays(model, tmp_path):
     tifffile.imwrite(
-        tmp_path / "a.tif", picture((300, 200), np.uint16), photometric="rgb", resolution=(300, 300),
+        tmp_path / "a.tif", make_image((300, 200), np.uint16), photometric="rgb", resolution=(300, 300),
         resolutionunit="inch", extratags=[(315, 2, 0, "Ana", True)],
     )  # fmt: skip
     translate(model, tmp_path / "a.tif", tmp_path / "out.tif")
@@ -201,13 +201,13 @@ def cut_short(path):
 
 
 def not_numbers(path):
-    pixels = picture((300, 200), np.float32)
+    pixels = make_image((300, 200), np.float32)
     pixels[150, 7] = np.nan
     tifffile.imwrite(path, pixels, photometric="rgb")
 
 
 def a_monster(path):
-    tifffile.imwrite(path, picture((300, 200), np.uint16), photometric="rgb", compression="zlib")
+    tifffile.imwrite(path, make_image((300, 200), np.uint16), photometric="rgb", compression="zlib")
     with tifffile.TiffFile(path, mode="r+b") as file:
         for tag in (256, 257):
             file.pages.first.tags[tag].overwrite(60_000)
@@ -221,13 +221,13 @@ def a_monster(path):
         (a_monster, "too many pixels (60000 x 60000); at most 2,147,483,648 are read"),
     ],
 )
-def test_damaged_large_pictures_are_named_and_leave_nothing(model, tmp_path, spoil, reason):
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
-    tifffile.imwrite(pictures / "a.tif", picture((300, 200), np.uint16), photometric="rgb", compression="zlib")
-    images.write(pictures / "b.tif", picture((300, 200), np.uint16))
-    spoil(pictures / "a.tif")
-    done = translate(model, pictures, tmp_path / "out")
+def test_damaged_large_images_are_named_and_leave_nothing(model, tmp_path, spoil, reason):
+    images = tmp_path / "images"
+    images.mkdir()
+    tifffile.imwrite(images / "a.tif", make_image((300, 200), np.uint16), photometric="rgb", compression="zlib")
+    imaging.write(images / "b.tif", make_image((300, 200), np.uint16))
+    spoil(images / "a.tif")
+    done = translate(model, images, tmp_path / "out")
     assert done.written == 1
     assert reason in done.left_out["a.tif"]
     names = sorted(path.name for path in (tmp_path / "out").iterdir() if path.name != outputs.LOG)
@@ -235,7 +235,7 @@ def test_damaged_large_pictures_are_named_and_leave_nothing(model, tmp_path, spo
 
 
 def test_a_jpeg_that_is_cut_short(model, tmp_path):
-    images.write(tmp_path / "a.jpg", picture((400, 300)))
+    imaging.write(tmp_path / "a.jpg", make_image((400, 300)))
     cut_short(tmp_path / "a.jpg")
     with pytest.raises(CalcoError, match="damaged or cut short"):
         translate(model, tmp_path / "a.jpg", tmp_path / "out.jpg")
@@ -243,9 +243,9 @@ def test_a_jpeg_that_is_cut_short(model, tmp_path):
 
 def test_a_disk_that_fills_leaves_nothing(model, tmp_path):
     """A limit to the size of files answers as a full disk does."""
-    images.write(tmp_path / "a.tif", picture((900, 700), np.uint16))
+    imaging.write(tmp_path / "a.tif", make_image((900, 700), np.uint16))
     code = (
-        "import resource, signal, sys\nfrom calco.cli import main\nfrom calco.images import strips\n"
+        "import resource, signal, sys\nfrom calco.cli import main\nfrom calco.imaging import strips\n"
         "strips.LARGE = 20_000\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nresource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "main(['translate', *sys.argv[1:]])"
@@ -259,8 +259,8 @@ def test_a_disk_that_fills_leaves_nothing(model, tmp_path):
 
 
 def test_more_pixels_than_other_formats_take_are_for_tiff(model, tmp_path, monkeypatch):
-    images.write(tmp_path / "a.tif", picture((300, 200), np.uint16))
-    monkeypatch.setattr(images, "MAX_PIXELS", 50_000)
+    imaging.write(tmp_path / "a.tif", make_image((300, 200), np.uint16))
+    monkeypatch.setattr(imaging, "MAX_PIXELS", 50_000)
     with pytest.raises(CalcoError, match="300x200 pixels are too many for JPEG; choose the ending .tif"):
         translate(model, tmp_path / "a.tif", tmp_path / "out.jpg")
     translate(model, tmp_path / "a.tif", tmp_path / "out.tif")
@@ -271,12 +271,14 @@ def test_colour_profiles_and_transparency(tmp_path, narrow):
     from PIL import ImageCms
 
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    clear = np.concatenate([picture((90, 70)), np.arange(70, dtype=np.uint8)[:, None, None].repeat(90, 1) * 3], axis=2)
+    clear = np.concatenate(
+        [make_image((90, 70)), np.arange(70, dtype=np.uint8)[:, None, None].repeat(90, 1) * 3], axis=2
+    )
     Pillow.fromarray(clear).save(tmp_path / "a.tif", icc_profile=profile)
     for background in ("white", "black", "channel"):
         with open_large(tmp_path / "a.tif", background=background, above=1) as found:
             assert found is not None
-            whole = images.read(tmp_path / "a.tif", background=background)
+            whole = imaging.read(tmp_path / "a.tif", background=background)
             assert np.array_equal(found.rows(0, 70), whole)
 
 
@@ -285,17 +287,17 @@ def test_memory_of_18_megapixels(tmp_path, ending, native):
     """A fifth of what 100 megapixels may take; `calco bench --only large` measures those."""
     info = info_of("plain")
     save_model(tmp_path / "model", info, network(info).state_dict(), None)
-    band = picture((4200, 420))
+    band = make_image((4200, 420))
     if ending == ".tif":
         bands = (band for _ in range(10))
         write_strips(tmp_path / "a.tif", bands, (4200, 4200, 3), np.dtype(np.uint8), like=None)
     else:
-        images.write(tmp_path / "a.jpg", np.tile(band, (10, 1, 1)))
+        imaging.write(tmp_path / "a.jpg", np.tile(band, (10, 1, 1)))
     job = {
-        "model": str(tmp_path / "model"), "picture": str(tmp_path / f"a{ending}"), "native": native, "device": "cpu",
+        "model": str(tmp_path / "model"), "image": str(tmp_path / f"a{ending}"), "native": native, "device": "cpu",
         "precision": "fp32", "threads": 1,
     }  # fmt: skip
     words = [sys.executable, "-m", "calco.benchmarks.large", json.dumps(job)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)[0] < (700 if native else 400)  # bands of tiles grow with the width
-    assert images.header_size_wh(tmp_path / f"drawn{ending}") == (4200, 4200)
+    assert imaging.header_size_wh(tmp_path / f"drawn{ending}") == (4200, 4200)

@@ -8,16 +8,16 @@ import pytest
 import torch
 from PIL import Image as Pillow
 
-from calco import CalcoError, images
-from calco.images.lossless import exact_name, is_lossless
-from calco.images.strips import Whole
+from calco import CalcoError, imaging
+from calco.data.jitter import JitterConfig
+from calco.data.palettes import decode
+from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
+from calco.imaging.lossless import exact_name, is_lossless
+from calco.imaging.strips import Whole
 from calco.inference.large import draw
 from calco.inference.model import ModelInfo, Translator, save_model
 from calco.inference.translate import translate
 from calco.networks import GeneratorConfig, build_generator
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.palettes import decode
-from calco.pairs.recipes import EraseConfig, RecipeConfig, SegmentConfig
 
 PALETTE = "ground #101010; red #e6194b; green #3cb44b; grey #808080"
 COLOURS = {(0x10, 0x10, 0x10), (0xE6, 0x19, 0x4B), (0x3C, 0xB4, 0x4B), (0x80, 0x80, 0x80)}
@@ -106,7 +106,7 @@ def test_only_holes_change_in_lossless_files(tmp_path: Path) -> None:
     (album / "d.png").rename(album / "d.jpg")  # its content is what counts
     photo().save(album / "e.webp", quality=80)
     for name in "abcde":
-        images.write(masks / f"{name}.png", mask)
+        imaging.write(masks / f"{name}.png", mask)
     translate(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
     written = results(tmp_path / "out")
     assert written == ["a.webp", "b.jp2", "c.png", "d.png", "e.webp"]
@@ -140,9 +140,9 @@ def test_lossless_heic_stays_lossless(tmp_path: Path) -> None:
     photo().save(tmp_path / "a.heic", quality=-1, chroma=444, matrix_coefficients=0)
     photo().save(tmp_path / "b.heic", quality=60)
     assert (is_lossless(tmp_path / "a.heic"), is_lossless(tmp_path / "b.heic")) == (True, False)
-    whole = images.read(tmp_path / "a.heic")
-    images.write(tmp_path / "c.heic", whole, like=tmp_path / "a.heic")
-    assert np.array_equal(images.read(tmp_path / "c.heic"), whole)
+    whole = imaging.read(tmp_path / "a.heic")
+    imaging.write(tmp_path / "c.heic", whole, like=tmp_path / "a.heic")
+    assert np.array_equal(imaging.read(tmp_path / "c.heic"), whole)
 
 
 def test_no_third_class_appears_between_two(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +197,6 @@ def test_a_mask_turns_with_its_photograph(tmp_path: Path) -> None:
     Pillow.fromarray(stored).save(masks / "a.png")
     done = translate(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
     assert done.written == 1
-    changed = (images.read(tmp_path / "out/a.png") != images.read(album / "a.png")).any(axis=2)
+    changed = (imaging.read(tmp_path / "out/a.png") != imaging.read(album / "a.png")).any(axis=2)
     upright = np.rot90(stored, -1) > 0
     assert not changed[~upright].any() and changed[upright].any()

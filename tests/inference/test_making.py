@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from calco import CalcoError, images
+from calco import CalcoError, imaging
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import DegradeConfig, EraseConfig, RecipeConfig, SketchConfig, build_recipe
+from calco.data.types import Sample, generator
 from calco.inference.making import input_maker
 from calco.inference.model import ModelInfo, Translator, save_model
 from calco.inference.translate import translate
 from calco.networks import GeneratorConfig, build_generator
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import DegradeConfig, EraseConfig, RecipeConfig, SketchConfig, build_recipe
-from calco.pairs.types import Picture, generator
 
 
 def info(recipe: RecipeConfig, in_channels: int = 3, resize: int = 32) -> ModelInfo:
@@ -23,7 +23,7 @@ def info(recipe: RecipeConfig, in_channels: int = 3, resize: int = 32) -> ModelI
 
 def photo(height: int = 64, width: int = 96) -> np.ndarray:
     small = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return images.resize(small, (width, height), "bicubic")
+    return imaging.resize(small, (width, height), "bicubic")
 
 
 SKETCH = RecipeConfig(recipe="sketch", sketch=SketchConfig(style="any", wobble=(0, 0.02)))
@@ -32,7 +32,7 @@ SKETCH = RecipeConfig(recipe="sketch", sketch=SketchConfig(style="any", wobble=(
 def test_the_input_is_made_at_the_scale_of_the_training() -> None:
     made = input_maker(info(SKETCH, 1))(photo(), "a")
     assert made.shape == (32, 48, 1)
-    fitted = Picture(image=images.resize(photo(), (48, 32)), key="a", group="a")
+    fitted = Sample(image=imaging.resize(photo(), (48, 32)), key="a", group="a")
     assert np.array_equal(made, build_recipe(SKETCH, "photographs")(fitted, generator(0, 0, "a", "recipe")).input)
     assert input_maker(info(SKETCH, 1, resize=0))(photo(), "a").shape == (64, 96, 1)
 
@@ -54,19 +54,19 @@ def test_chance_is_the_name_and_the_seed() -> None:
         (RecipeConfig(recipe="erase", erase=EraseConfig(mask_channel=True)), 4),
     ],
 )
-def test_the_results_have_the_names_and_sizes_of_the_pictures(tmp_path, recipe: RecipeConfig, channels: int) -> None:
+def test_the_results_have_the_names_and_sizes_of_the_images(tmp_path, recipe: RecipeConfig, channels: int) -> None:
     described = info(recipe, channels)
     torch.manual_seed(0)
     network = build_generator(described.generator, channels, 3)
     save_model(tmp_path / "model", described, network.state_dict(), None)
     (tmp_path / "in").mkdir()
     for name, height in (("tall", 90), ("wide", 40)):
-        images.write(tmp_path / "in" / f"{name}.png", photo(height))
+        imaging.write(tmp_path / "in" / f"{name}.png", photo(height))
     done = translate(tmp_path / "model", tmp_path / "in", tmp_path / "out", make_input=True)
     assert (done.written, done.left_out) == (2, {})
-    assert images.read(tmp_path / "out" / "tall.png").shape == (90, 96, 3)
+    assert imaging.read(tmp_path / "out" / "tall.png").shape == (90, 96, 3)
     drawn = Translator(described, network)(input_maker(described)(photo(40), "wide.png"), native=True)
-    assert np.array_equal(images.read(tmp_path / "out" / "wide.png"), images.resize(drawn, (96, 40)))
+    assert np.array_equal(imaging.read(tmp_path / "out" / "wide.png"), imaging.resize(drawn, (96, 40)))
 
 
 def test_what_cannot_be_made_is_told(tmp_path) -> None:
@@ -75,7 +75,7 @@ def test_what_cannot_be_made_is_told(tmp_path) -> None:
             input_maker(info(RecipeConfig(recipe=name)))
     described = info(SKETCH, 1)
     translator = Translator(described, build_generator(described.generator, 1, 3))
-    images.write(tmp_path / "a.png", photo())
+    imaging.write(tmp_path / "a.png", photo())
     for options, says in (
         ({"make_input": True, "masks": tmp_path}, "give one of them"),
         ({"recipe": "my.py:fade"}, "serve --make-input"),

@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 import torch
 
-from calco import CalcoError, images
-from calco.film.several import translate_films
-from calco.film.translate import FilmOptions
+from calco import CalcoError, imaging
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.results import REMOTE_LOG
 from calco.inference.translate import translate
 from calco.locks import LOCK, lock_name
 from calco.networks import GeneratorConfig, build_generator
 from calco.outputs import LOG
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import RecipeConfig
-from film.films import film, mirror
+from calco.video.several import translate_videos
+from calco.video.translate import VideoOptions
 from support import lock_held
+from video.videos import make_video, mirror
 
 INFO = ModelInfo(
     generator=GeneratorConfig(depth=3, filters=4, composition="plain"),
@@ -58,7 +58,7 @@ def source(tmp_path: Path) -> Path:
 def write(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    path.write_bytes(images.encode(values, ".bmp") if path.suffix == ".bmp" else images.encode(values, path.name))
+    path.write_bytes(imaging.encode(values, ".bmp") if path.suffix == ".bmp" else imaging.encode(values, path.name))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -100,7 +100,7 @@ def test_an_input_that_was_replaced_is_translated_again(model: Path, tmp_path: P
     done = translate(model, given.parent, tmp_path / "out")
     assert (done.written, done.kept) == (1, 0)
     assert (tmp_path / "out" / "a.bmp").read_bytes() != first
-    assert np.array_equal(images.read(tmp_path / "out" / "a.bmp"), load(model)(images.read(given)))
+    assert np.array_equal(imaging.read(tmp_path / "out" / "a.bmp"), load(model)(imaging.read(given)))
     os.utime(given)  # another time and the same bytes
     done = translate(model, given.parent, tmp_path / "out")
     assert (done.written, done.kept) == (0, 1)
@@ -149,7 +149,7 @@ def test_a_result_that_was_not_noted_as_done_is_made_again(model: Path, source: 
 def test_another_mask_is_another_input(tmp_path: Path) -> None:
     from dataclasses import replace
 
-    from calco.pairs.recipes import EraseConfig
+    from calco.data.recipes import EraseConfig
 
     info = replace(INFO, recipe=RecipeConfig(recipe="erase", erase=EraseConfig()),
                    generator=replace(INFO.generator, composition="filled"))  # fmt: skip
@@ -158,7 +158,7 @@ def test_another_mask_is_another_input(tmp_path: Path) -> None:
     mask = np.zeros((12, 16, 1), np.uint8)
     for top in (2, 6):
         mask[top : top + 3, 4:8] = 255
-        images.write(tmp_path / "masks" / "a.png", mask) if (tmp_path / "masks").mkdir(exist_ok=True) is None else None
+        imaging.write(tmp_path / "masks" / "a.png", mask) if (tmp_path / "masks").mkdir(exist_ok=True) is None else None
         done = translate(tmp_path / "m", tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks")
         assert (done.written, done.kept) == (1, 0)
     assert translate(tmp_path / "m", tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks").kept == 1
@@ -183,18 +183,18 @@ def test_one_file_is_replaced_with_overwrite_alone(model: Path, source: Path, tm
 
 def test_tar_files_follow_their_inputs_and_spare_others(model: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    translate(model, source, out, format="webdataset", shard_pictures=1)
-    assert translate(model, source, out, format="webdataset", shard_pictures=1).kept == 3
-    before = (out / "pictures-000001.tar").read_bytes()
+    translate(model, source, out, format="webdataset", shard_images=1)
+    assert translate(model, source, out, format="webdataset", shard_images=1).kept == 3
+    before = (out / "images-000001.tar").read_bytes()
     write(source / "b.png", 9)
-    done = translate(model, source, out, format="webdataset", shard_pictures=1)
+    done = translate(model, source, out, format="webdataset", shard_images=1)
     assert (done.written, done.kept) == (1, 2)
-    assert (out / "pictures-000001.tar").read_bytes() != before
+    assert (out / "images-000001.tar").read_bytes() != before
     shutil.rmtree(source / "sub")  # one tar file fewer is needed, and that name is somebody's now
-    (out / "pictures-000002.tar").write_bytes(b"mine")
-    with pytest.raises(CalcoError, match="pictures-000002.tar is there already and has been changed since"):
-        translate(model, source, out, format="webdataset", shard_pictures=1)
-    assert (out / "pictures-000002.tar").read_bytes() == b"mine"
+    (out / "images-000002.tar").write_bytes(b"mine")
+    with pytest.raises(CalcoError, match="images-000002.tar is there already and has been changed since"):
+        translate(model, source, out, format="webdataset", shard_images=1)
+    assert (out / "images-000002.tar").read_bytes() == b"mine"
 
 
 def test_results_at_an_address_follow_the_same_rules(model: Path, source: Path, tmp_path: Path) -> None:
@@ -258,33 +258,33 @@ def test_of_two_commands_at_once_one_is_whole_and_the_other_refused_or_done(
 def test_videos_in_a_folder_follow_their_inputs_and_spare_others(tmp_path: Path) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
-    film(source / "a.mp4", 3)
-    film(source / "b.mp4", 4)
+    make_video(source / "a.mp4", 3)
+    make_video(source / "b.mp4", 4)
     out.mkdir()
     (out / "b.mp4").write_bytes(b"mine")
     for overwrite in (False, True):
         with pytest.raises(CalcoError, match="b.mp4 is there already and was not written by Calco"):
-            translate_films(mirror(), [str(source)], out, FilmOptions(overwrite=overwrite))
+            translate_videos(mirror(), [str(source)], out, VideoOptions(overwrite=overwrite))
     assert contents(out) == {"b.mp4": b"mine"}
     (out / "b.mp4").unlink()
-    assert len(translate_films(mirror(), [str(source)], out).done) == 2
-    assert translate_films(mirror(), [str(source)], out).kept == 2
-    film(source / "b.mp4", 5)
-    result = translate_films(mirror(), [str(source)], out)
+    assert len(translate_videos(mirror(), [str(source)], out).done) == 2
+    assert translate_videos(mirror(), [str(source)], out).kept == 2
+    make_video(source / "b.mp4", 5)
+    result = translate_videos(mirror(), [str(source)], out)
     assert ([done.frames for done in result.done], result.kept) == ([5], 1)
 
 
 def test_a_video_at_work_is_left_alone(tmp_path: Path) -> None:
-    source = film(tmp_path / "in.mp4", 3)
+    source = make_video(tmp_path / "in.mp4", 3)
     part = tmp_path / ".out.mp4.part"
-    part.write_bytes(b"calco film part\nthat another process writes")
+    part.write_bytes(b"calco video part\nthat another process writes")
     for overwrite in (False, True):
         with lock_held(tmp_path / lock_name("out.mp4"), "calco translate"), pytest.raises(CalcoError, match="at work"):
-            translate_films_to(source, tmp_path / "out.mp4", overwrite)
-    assert part.read_bytes() == b"calco film part\nthat another process writes"
+            translate_videos_to(source, tmp_path / "out.mp4", overwrite)
+    assert part.read_bytes() == b"calco video part\nthat another process writes"
 
 
-def translate_films_to(source: Path, out: Path, overwrite: bool) -> None:
-    from calco.film.translate import translate_film
+def translate_videos_to(source: Path, out: Path, overwrite: bool) -> None:
+    from calco.video.translate import translate_video
 
-    translate_film(mirror(), source, out, FilmOptions(overwrite=overwrite))
+    translate_video(mirror(), source, out, VideoOptions(overwrite=overwrite))

@@ -6,26 +6,26 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, Translator
 from calco.inference.tiling import Padded, blended, starts
 from calco.networks import GeneratorConfig, build_generator
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import RecipeConfig
 
 
-def padded_picture(x, multiple):
+def padded_image(x, multiple):
     return Padded(lambda top, bottom: x[:, :, top:bottom], (x.shape[3], x.shape[2]), multiple)
 
 
 def tiled(network, x, *, multiple, tile, overlap):
-    padded = padded_picture(x, multiple)
+    padded = padded_image(x, multiple)
     return torch.cat([band.maps for band in blended(network, padded, tile=tile, overlap=overlap)], 2)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3), (5, 64), (63, 65), (64, 64), (200, 3)])
-def test_padding_reaches_the_multiple_and_keeps_the_picture(size):
+def test_padding_reaches_the_multiple_and_keeps_the_image(size):
     x = torch.rand(1, 2, *size)
-    padded = padded_picture(x, 64)
+    padded = padded_image(x, 64)
     whole = padded.rows(0, padded.height)
     assert whole.shape[2] % 64 == 0
     assert whole.shape[3] % 64 == 0
@@ -34,7 +34,7 @@ def test_padding_reaches_the_multiple_and_keeps_the_picture(size):
 
 
 def test_padding_mirrors():
-    padded = padded_picture(torch.arange(6.0).view(1, 1, 1, 6), 8)
+    padded = padded_image(torch.arange(6.0).view(1, 1, 1, 6), 8)
     assert padded.rows(0, 1)[0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 4, 3]
 
 
@@ -81,7 +81,7 @@ def test_blending_shows_no_seam():
     ],
 )
 @pytest.mark.parametrize("packs", [True, False])
-def test_tiles_of_a_large_picture_are_what_the_network_draws_at_once(monkeypatch, config, size_wh, packs):
+def test_tiles_of_a_large_image_are_what_the_network_draws_at_once(monkeypatch, config, size_wh, packs):
     translator = drawing(config)
     if not packs:
         monkeypatch.setattr("calco.inference.model.can_pack", lambda _device: False)

@@ -11,16 +11,16 @@ import torch
 from PIL import Image as Pillow
 
 import calco
-from calco import CalcoError, images
+from calco import CalcoError, imaging
+from calco.data.colouring import lightness_grey
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.types import Sample
+from calco.data.types import generator as calco_generator
 from calco.errors import DiskError
 from calco.inference.model import ModelInfo, Translator, load, save_model
 from calco.inference.translate import translate
 from calco.networks import GeneratorConfig, build_generator
-from calco.pairs.colouring import lightness_grey
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
-from calco.pairs.types import Picture
-from calco.pairs.types import generator as calco_generator
 from calco.training.setup import choose_composition
 from support import small_disk
 
@@ -48,7 +48,7 @@ def model(tmp_path):
     return folder
 
 
-def picture(height=40, width=50, channels=3, dtype=np.uint8, seed=0):
+def make_image(height=40, width=50, channels=3, dtype=np.uint8, seed=0):
     values = np.random.default_rng(seed).random((height, width, channels))
     return values.astype(dtype) if dtype == np.float32 else (values * np.iinfo(dtype).max).astype(dtype)
 
@@ -57,7 +57,7 @@ def picture(height=40, width=50, channels=3, dtype=np.uint8, seed=0):
 @pytest.mark.parametrize("size", [(1, 1), (3, 200), (32, 32), (37, 61)])
 @pytest.mark.parametrize("native", [False, True])
 def test_any_size_and_type_in_the_same_out(model, dtype, size, native):
-    out = load(model)(picture(*size, dtype=dtype), native=native)
+    out = load(model)(make_image(*size, dtype=dtype), native=native)
     assert out.shape == (*size, 3)
     assert out.dtype == dtype
 
@@ -65,30 +65,30 @@ def test_any_size_and_type_in_the_same_out(model, dtype, size, native):
 @pytest.mark.parametrize("size", [(1, 1), (40, 1), (1, 40), (5000, 1), (1, 5000), (2, 3)])
 def test_narrow_images_are_translated_with_the_right_values(model, size):
     """What the network gives is brought to the image's size: compared with the same in float64."""
-    translator, image = load(model, device="cpu"), picture(*size)
+    translator, image = load(model, device="cpu"), make_image(*size)
     with torch.inference_mode():
         output = translator.maps(translator._view(image, None, False).seen).double().contiguous()
         exact = torch.nn.functional.interpolate(output, size, mode="bicubic", antialias=True).clamp(-1, 1)[0]
     made = translator(image).astype(int)
     assert made.shape == (*size, 3)
-    assert np.abs(made - images.to_image(exact).astype(int)).max() <= 1
+    assert np.abs(made - imaging.to_image(exact).astype(int)).max() <= 1
 
 
-def test_grey_pictures_are_taken_too(model):
-    assert load(model)(picture(channels=1)).shape == (40, 50, 3)
-    assert load(model)(picture(channels=1)[..., 0]).shape == (40, 50, 3)
+def test_grey_images_are_taken_too(model):
+    assert load(model)(make_image(channels=1)).shape == (40, 50, 3)
+    assert load(model)(make_image(channels=1)[..., 0]).shape == (40, 50, 3)
 
 
-def test_the_same_picture_gives_the_same_result_and_a_seed_gives_variety(model):
+def test_the_same_image_gives_the_same_result_and_a_seed_gives_variety(model):
     translator = load(model)
-    one = translator(picture())
-    assert np.array_equal(one, translator(picture()))
-    assert np.array_equal(one, load(model)(picture()))
-    varied = translator(picture(), noise_seed=1)
+    one = translator(make_image())
+    assert np.array_equal(one, translator(make_image()))
+    assert np.array_equal(one, load(model)(make_image()))
+    varied = translator(make_image(), noise_seed=1)
     assert not np.array_equal(one, varied)
-    assert np.array_equal(varied, translator(picture(), noise_seed=1))
-    assert not np.array_equal(varied, translator(picture(), noise_seed=2))
-    assert np.array_equal(one, translator(picture()))  # dropout is off again
+    assert np.array_equal(varied, translator(make_image(), noise_seed=1))
+    assert not np.array_equal(varied, translator(make_image(), noise_seed=2))
+    assert np.array_equal(one, translator(make_image()))  # dropout is off again
 
 
 @pytest.mark.parametrize(
@@ -99,29 +99,29 @@ def test_the_same_picture_gives_the_same_result_and_a_seed_gives_variety(model):
         (JitterConfig(size=32, resize=0, fit="cover"), (100, 200)),
     ],
 )
-def test_a_picture_is_shown_at_the_scale_of_training(jitter, seen):
+def test_a_image_is_shown_at_the_scale_of_training(jitter, seen):
     translator = Translator(replace(INFO, jitter=jitter), network())
     shapes = []
     translator.backbone.register_forward_pre_hook(lambda _m, inputs: shapes.append(inputs[0].shape[2:]))
-    translator(picture(100, 200))
+    translator(make_image(100, 200))
     multiple = translator.generator.multiple
     assert tuple(shapes[0]) == tuple(-(-side // multiple) * multiple for side in seen)
 
 
-def test_luminance_composition_keeps_the_detail_of_a_picture_larger_than_the_training():
+def test_luminance_composition_keeps_the_detail_of_a_image_larger_than_the_training():
     info = replace(INFO, in_channels=1, generator=replace(INFO.generator, composition="luminance"))
     made = network(info)
     for p in made.parameters():
         p.data.mul_(0.1)  # little colour, so that nothing leaves the range
-    source = (picture(300, 200, 1) // 2 + 64).astype(np.uint8)
+    source = (make_image(300, 200, 1) // 2 + 64).astype(np.uint8)
     out = Translator(info, made)(source)
-    assert np.abs(images.luminance(out).astype(int) - source.astype(int)).max() <= 1
+    assert np.abs(imaging.luminance(out).astype(int) - source.astype(int)).max() <= 1
 
 
 def test_filled_composition_redraws_holes_alone_whatever_the_size():
     generator = replace(INFO.generator, composition="filled", hole=(255, 0, 255))
     info = replace(INFO, generator=generator, recipe=RecipeConfig(recipe="erase"))
-    source = images.resize(picture(6, 8), (300, 200))
+    source = imaging.resize(make_image(6, 8), (300, 200))
     source[80:90, 100:200] = (255, 0, 255)
     out = Translator(info, network(info))(source)
     hole = np.zeros((200, 300), bool)
@@ -133,14 +133,14 @@ def test_filled_composition_redraws_holes_alone_whatever_the_size():
 
 @pytest.mark.parametrize("size", [(32, 32), (150, 90)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_lab_composition_keeps_the_lightness_of_a_picture_of_any_size(size, dtype):
+def test_lab_composition_keeps_the_lightness_of_a_image_of_any_size(size, dtype):
     info = replace(INFO, in_channels=1, generator=replace(INFO.generator, composition="lab"))
     made = network(info)
     for p in made.parameters():
         p.data.mul_(4)  # wild colours, many of them outside sRGB
-    source = images.resize(picture(6, 8, 1, dtype), size)
+    source = imaging.resize(make_image(6, 8, 1, dtype), size)
     out = Translator(info, made)(source)
-    assert images.as_dtype(out, np.uint8).std(axis=2).mean() > 20
+    assert imaging.as_dtype(out, np.uint8).std(axis=2).mean() > 20
     assert np.abs(lightness_grey(out).astype(int) - source.astype(int)).max() <= 1
 
 
@@ -153,7 +153,7 @@ ERASING = {
 
 def retoucher(erase, recipe="erase", channels=3):
     config = RecipeConfig(recipe=recipe, erase=erase)
-    dish = Picture(image=picture(32, 32, channels), key="k", group="g")
+    dish = Sample(image=make_image(32, 32, channels), key="k", group="g")
     pair = build_recipe(config, "photographs")(dish, calco_generator(0, 0, "k"))
     in_channels, out_channels = pair.input.shape[2], pair.target.shape[2]
     composed = choose_composition(replace(INFO.generator, composition="auto"), config, in_channels, out_channels)
@@ -165,7 +165,7 @@ def retoucher(erase, recipe="erase", channels=3):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_mask_or_transparency_says_what_is_redrawn(erase, dtype):
     translator, _ = retoucher(erase)
-    source = images.resize(picture(6, 8, dtype=dtype), (70, 50))
+    source = imaging.resize(make_image(6, 8, dtype=dtype), (70, 50))
     mask = np.zeros((50, 70), bool)
     mask[10:20, 30:55] = True
     out = translator(source, mask=mask)
@@ -190,50 +190,50 @@ def test_colour_and_holes_together_keep_the_known_luminance(erase):
     translator, _ = retoucher(erase, "colorize+erase")
     for p in translator.generator.parameters():
         p.data.mul_(0.1)  # little colour, so that nothing leaves the range
-    source = (images.resize(picture(6, 8), (70, 50)) // 2 + 64).astype(np.uint8)
+    source = (imaging.resize(make_image(6, 8), (70, 50)) // 2 + 64).astype(np.uint8)
     mask = np.zeros((50, 70), bool)
     mask[10:20, 30:55] = True
     out = translator(source, mask=mask)
     assert out.shape == (50, 70, 3)
-    off = np.abs(images.luminance(out).astype(int) - images.luminance(source))[..., 0]
+    off = np.abs(imaging.luminance(out).astype(int) - imaging.luminance(source))[..., 0]
     assert off[~mask].max() <= 1
 
 
 def test_masks_that_do_not_serve_are_refused(model):
     translator, _ = retoucher(ERASING["channel"])
     with pytest.raises(CalcoError, match="--masks FOLDER"):
-        translator(picture())
-    with pytest.raises(CalcoError, match=r"the mask has 5x4 pixels and the picture 50x40"):
-        translator(picture(), mask=np.zeros((4, 5), bool))
+        translator(make_image())
+    with pytest.raises(CalcoError, match=r"the mask has 5x4 pixels and the image 50x40"):
+        translator(make_image(), mask=np.zeros((4, 5), bool))
     with pytest.raises(CalcoError, match="learned aligned, not erase"):
-        load(model)(picture(), mask=np.zeros((40, 50), bool))
+        load(model)(make_image(), mask=np.zeros((40, 50), bool))
 
 
-def test_masks_of_the_same_names_beside_the_pictures(tmp_path):
+def test_masks_of_the_same_names_beside_the_images(tmp_path):
     translator, _ = retoucher(ERASING["channel"])
     for number, name in enumerate(("a.png", "deep er/ñandú.png", "alone.png")):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "masks" / name).parent.mkdir(parents=True, exist_ok=True)
-        images.write(tmp_path / "in" / name, picture(seed=number))
+        imaging.write(tmp_path / "in" / name, make_image(seed=number))
         mask = np.zeros((40, 50, 1), np.uint8)
         mask[5:9, 10 * number : 10 * number + 8] = 255
         if name != "alone.png":
-            images.write((tmp_path / "masks" / name).with_suffix(".bmp"), mask)
+            imaging.write((tmp_path / "masks" / name).with_suffix(".bmp"), mask)
     done = translate(translator, tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks")
     assert done.written == 2
     assert "there is no mask for alone.png" in done.left_out["alone.png"]
     kept = np.ones((40, 50), bool)
     kept[5:9, 10:18] = False
-    out = images.read(tmp_path / "out" / "deep er" / "ñandú.png")
-    assert np.array_equal(out[kept], picture(seed=1)[kept])
-    assert not np.array_equal(out[~kept], picture(seed=1)[~kept])
+    out = imaging.read(tmp_path / "out" / "deep er" / "ñandú.png")
+    assert np.array_equal(out[kept], make_image(seed=1)[kept])
+    assert not np.array_equal(out[~kept], make_image(seed=1)[~kept])
     one = translate(translator, tmp_path / "in/a.png", tmp_path / "one", masks=tmp_path / "masks" / "a.bmp")
     assert one.written == 1
     with pytest.raises(CalcoError, match="is one mask"):
         translate(translator, tmp_path / "in", tmp_path / "no", masks=tmp_path / "masks" / "a.bmp")
 
 
-def test_large_native_pictures_are_tiled_without_a_seam(monkeypatch, model):
+def test_large_native_images_are_tiled_without_a_seam(monkeypatch, model):
     from calco.inference import model as module
 
     flat = np.full((300, 300, 3), 128, np.uint8)
@@ -249,35 +249,35 @@ def test_large_native_pictures_are_tiled_without_a_seam(monkeypatch, model):
 def test_a_folder_keeps_names_formats_subfolders_and_exif(model, tmp_path):
     source = tmp_path / "in"
     (source / "deep er").mkdir(parents=True)
-    images.write(source / "a.png", picture())
-    images.write(source / "deep er" / "ñandú.PNG", picture(20, 30))
+    imaging.write(source / "a.png", make_image())
+    imaging.write(source / "deep er" / "ñandú.PNG", make_image(20, 30))
     exif = Pillow.Exif()
     exif[0x010F] = "Kamera"
     exif[0x0112] = 6  # stored lying on its side
-    Pillow.fromarray(picture(20, 30)).save(source / "b.jpg", exif=exif)
+    Pillow.fromarray(make_image(20, 30)).save(source / "b.jpg", exif=exif)
     done = translate(model, source, tmp_path / "out")
     assert done.written == 3
     out = tmp_path / "out"
-    assert {p.relative_to(out).as_posix() for p in images.list_pictures(out)} == {"a.png", "b.jpg", "deep er/ñandú.PNG"}
+    assert {p.relative_to(out).as_posix() for p in imaging.list_images(out)} == {"a.png", "b.jpg", "deep er/ñandú.PNG"}
     with Pillow.open(out / "b.jpg") as made:
         assert made.format == "JPEG"
         assert made.size == (20, 30)  # upright
         assert made.getexif()[0x010F] == "Kamera"
         assert made.getexif().get(0x0112, 1) == 1
-    assert np.array_equal(images.read(out / "a.png"), load(model)(picture()))
+    assert np.array_equal(imaging.read(out / "a.png"), load(model)(make_image()))
 
 
 def test_sixteen_bits_stay_sixteen(model, tmp_path):
-    images.write(tmp_path / "deep.tif", picture(dtype=np.uint16))
+    imaging.write(tmp_path / "deep.tif", make_image(dtype=np.uint16))
     translate(model, tmp_path / "deep.tif", tmp_path / "out.tif")
-    assert images.read(tmp_path / "out.tif").dtype == np.uint16
+    assert imaging.read(tmp_path / "out.tif").dtype == np.uint16
 
 
 def test_it_goes_on_where_it_stopped(model, tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     for number in range(4):
-        images.write(source / f"{number}.png", picture(seed=number))
+        imaging.write(source / f"{number}.png", make_image(seed=number))
     assert translate(model, source, out).written == 4
     before = (out / "1.png").stat().st_mtime_ns
     (out / "2.png").unlink()
@@ -288,28 +288,28 @@ def test_it_goes_on_where_it_stopped(model, tmp_path):
 
 
 def test_two_models_are_not_mixed_in_one_folder(model, tmp_path):
-    images.write(tmp_path / "a.png", picture())
+    imaging.write(tmp_path / "a.png", make_image())
     translate(model, tmp_path / "a.png", tmp_path / "out")
     with pytest.raises(CalcoError, match="other options made; choose another --out, or --overwrite"):
         translate(model, tmp_path / "a.png", tmp_path / "out", noise_seed=1)
 
 
-def test_one_damaged_picture_is_noted_and_the_others_are_translated(model, tmp_path):
+def test_one_damaged_image_is_noted_and_the_others_are_translated(model, tmp_path):
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
-    images.write(source / "good.png", picture())
-    (source / "bad.jpg").write_text("no picture")
+    imaging.write(source / "good.png", make_image())
+    (source / "bad.jpg").write_text("no image")
     done = translate(model, source, out)
     assert done.written == 1
     assert "bad.jpg" in done.left_out
     assert "bad.jpg" in json.loads((out / "translation.json").read_text())["left_out"]
     (source / "good.png").write_bytes(b"")
-    with pytest.raises(CalcoError, match="none of the 2 pictures could be translated"):
+    with pytest.raises(CalcoError, match="none of the 2 images could be translated"):
         translate(model, source, tmp_path / "other")
 
 
 def test_the_input_is_never_overwritten(model, tmp_path):
-    images.write(tmp_path / "a.png", picture())
+    imaging.write(tmp_path / "a.png", make_image())
     with pytest.raises(CalcoError, match="would replace"):
         translate(model, tmp_path / "a.png", tmp_path / "a.png")
     with pytest.raises(CalcoError, match="would replace"):
@@ -340,13 +340,13 @@ def edit(folder, **changes):
     (folder / "model.json").write_text(json.dumps(record | changes))
 
 
-def test_what_is_no_model_or_picture_is_said(model, tmp_path):
+def test_what_is_no_model_or_image_is_said(model, tmp_path):
     with pytest.raises(CalcoError, match="there is no"):
         load(tmp_path / "nowhere")
     with pytest.raises(CalcoError, match="there is no"):
         translate(model, tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CalcoError, match="holds no picture"):
+    with pytest.raises(CalcoError, match="holds no image"):
         translate(model, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(CalcoError, match="7 channels cannot become one of 3"):
         load(model)(np.zeros((4, 4, 7), np.uint8))
@@ -382,17 +382,17 @@ def test_a_full_disk_ends_the_call_early_and_the_same_call_goes_on(model, tmp_pa
     source = tmp_path / "in"
     source.mkdir()
     for number in range(20):
-        images.write(source / f"{number:02d}.png", picture(seed=number))
+        imaging.write(source / f"{number:02d}.png", make_image(seed=number))
     given, old = list[str](), Translator.__call__
     monkeypatch.setattr(Translator, "__call__", lambda self, *a, **k: (given.append(""), old(self, *a, **k))[1])
     with small_disk(tmp_path / "disk", 64) as disk:
         with pytest.raises(DiskError, match=r"cannot write \S+: No space left on device; .* of 20 images are"):
-            translate(model, source, disk / "out", shard_pictures=5, format=format)
+            translate(model, source, disk / "out", shard_images=5, format=format)
         there = len(list((disk / "out").glob("*.png")))
         assert len(given) < 20
         assert not list((disk / "out").rglob(".*.tmp.*"))
         subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
-        done = translate(model, source, disk / "out", shard_pictures=5, format=format)
+        done = translate(model, source, disk / "out", shard_images=5, format=format)
         assert done.written + done.kept == 20
         assert done.kept >= there
 
@@ -401,8 +401,8 @@ def test_one_image_that_needs_too_much_memory_is_left_out(model, tmp_path, monke
     """With the error of torch's own allocator."""
     source = tmp_path / "in"
     source.mkdir()
-    images.write(source / "a.png", picture())
-    images.write(source / "b.png", picture(60, 60))
+    imaging.write(source / "a.png", make_image())
+    imaging.write(source / "b.png", make_image(60, 60))
     old = Translator.maps
 
     def maps(self, seen):
@@ -431,10 +431,10 @@ def test_names_of_255_bytes_in_any_script_are_kept(model, tmp_path, stem):
     source.mkdir()
     names = sorted({f"{LONG[stem]}.png", f"{LONG[stem][:-1]}b.png"})
     for number, name in enumerate(names):
-        images.write(source / name, picture(seed=number))
+        imaging.write(source / name, make_image(seed=number))
     done = translate(model, source, tmp_path / "out")
     assert done.written == 2
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == names
     translator = load(model)
     for number, name in enumerate(names):
-        assert np.array_equal(images.read(tmp_path / "out" / name), translator(picture(seed=number)))
+        assert np.array_equal(imaging.read(tmp_path / "out" / name), translator(make_image(seed=number)))

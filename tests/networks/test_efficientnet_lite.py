@@ -50,7 +50,7 @@ def test_maps_have_the_stated_sizes(channels: int) -> None:
     ]
 
 
-def test_grey_pictures_look_as_they_do_in_colour() -> None:
+def test_grey_images_look_as_they_do_in_colour() -> None:
     grey, colour = EfficientNetLite(1).eval(), EfficientNetLite(3).eval()
     load_imagenet(grey)
     load_imagenet(colour)

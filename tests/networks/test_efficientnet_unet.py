@@ -13,7 +13,7 @@ from support import requires
 
 
 @pytest.mark.parametrize("up", ["transpose", "resize"])
-def test_it_draws_pictures_of_the_inputs_size(up: str) -> None:
+def test_it_draws_images_of_the_inputs_size(up: str) -> None:
     torch.manual_seed(0)
     generator = build_generator(GeneratorConfig(architecture="efficientnet-unet", filters=8, up=up), 1, 3)
     drawn = generator(torch.rand(2, 1, 64, 96) * 2 - 1)

@@ -89,12 +89,12 @@ def test_a_logit_depends_on_a_patch_of_that_size_and_no_more(patch):
     network = PatchGAN(2, patch=patch, filters=2, norm="none")
     assert receptive_field(network) == patch
     side = 2 * patch + 64
-    picture = torch.zeros(1, 1, side, side, requires_grad=True)
+    image = torch.zeros(1, 1, side, side, requires_grad=True)
     for p in network.parameters():
         nn.init.constant_(p, 0.1)  # all positive: nothing cancels, nothing dies
-    out = network(picture.detach(), picture)
+    out = network(image.detach(), image)
     out[0, 0, out.shape[2] // 2, out.shape[3] // 2].backward()
-    touched = picture.grad[0, 0].abs().sum(0).nonzero().flatten()
+    touched = image.grad[0, 0].abs().sum(0).nonzero().flatten()
     assert int(touched.max() - touched.min()) + 1 == patch
 
 
@@ -156,7 +156,7 @@ def test_every_variant_learns_and_keeps_the_size(norm, up):
 
 
 def holed(side=16):
-    """A smooth picture with a magenta hole, the hole, and the picture without it."""
+    """A smooth image with a magenta hole, the hole, and the image without it."""
     ramp = torch.linspace(-0.8, 0.8, side)
     whole = torch.stack([ramp.expand(side, side), ramp.expand(side, side).T, torch.zeros(side, side)])[None]
     hole = torch.zeros(1, 1, side, side, dtype=torch.bool)
@@ -203,7 +203,7 @@ def test_the_nearest_known_pixel_is_found():
         assert torch.isclose(reached, exact).float().mean() > 0.99
 
 
-def test_a_picture_that_is_all_hole_stays_finite():
+def test_a_image_that_is_all_hole_stays_finite():
     x = torch.tensor([1.0, -1.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
     assert torch.isfinite(filling()(x)).all()
 
@@ -240,7 +240,7 @@ def test_lightness_is_kept_exactly_also_outside_the_gamut():
     assert (ab.grad.abs().sum(1) > 0)[..., 2:-2].all()  # pale colours are drawn back by their gradient too
 
 
-def test_lab_draws_two_maps_and_composes_a_grey_picture_with_them():
+def test_lab_draws_two_maps_and_composes_a_grey_image_with_them():
     network = lab()
     x = 2 * torch.rand(1, 1, 8, 8) - 1
     maps = network.backbone(network.prepare(x))
@@ -273,7 +273,7 @@ def test_holes_told_by_a_channel_are_redrawn_whatever_stands_in_them(channels):
     assert torch.equal(torch.where(known > 0, first, 0), torch.where(known > 0, x, 0))
 
 
-def test_a_coloured_hole_in_a_grey_picture():
+def test_a_coloured_hole_in_a_grey_image():
     network = build_generator(GeneratorConfig(depth=2, filters=2, composition="filled", hole=(255, 0, 255)), 3, 1)
     x, hole, _ = holed()
     grey = torch.where(hole, x, x[:, :1].expand(-1, 3, -1, -1))

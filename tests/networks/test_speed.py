@@ -35,8 +35,8 @@ def plain_unet(network: UNet, x: torch.Tensor) -> torch.Tensor:
     return torch.tanh(network.ups[-1](x))
 
 
-def plain_patchgan(network: PatchGAN, condition: torch.Tensor, picture: torch.Tensor) -> torch.Tensor:
-    x = torch.cat([condition, picture], 1)
+def plain_patchgan(network: PatchGAN, condition: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    x = torch.cat([condition, image], 1)
     for layer in network.body:
         x = F.leaky_relu(x, layer.negative_slope) if isinstance(layer, nn.LeakyReLU) else layer(x)
     return x
@@ -113,7 +113,7 @@ def test_checkpointing_gives_the_same_bits(architecture):
     elif architecture == "resnet":
         network, inputs = ResnetGenerator(blocks=2, filters=4, norm="batch", dropout=0.5), (some(2, 3, 16, 16),)
     else:
-        # 2 ** 5 pixels of one picture: a bottleneck of one value per channel, which batch norm treats apart.
+        # 2 ** 5 pixels of one image: a bottleneck of one value per channel, which batch norm treats apart.
         network, inputs = UNet(depth=5, filters=4, convention=architecture), (some(1, 3, 32, 32),)
     other = copy.deepcopy(network)
     other.recompute = True

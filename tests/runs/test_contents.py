@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calco import images
+from calco import imaging
+from calco.data.jitter import JitterConfig
+from calco.data.opening import open_source
+from calco.data.recipes import RecipeConfig
+from calco.data.sources import SourceConfig
+from calco.data.splits import SplitConfig, split_items
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import compare, evaluate
 from calco.files import digest
 from calco.networks import DiscriminatorConfig, GeneratorConfig
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.opening import open_source
-from calco.pairs.recipes import RecipeConfig
-from calco.pairs.sources import SourceConfig
-from calco.pairs.splits import SplitConfig, split_items
 from calco.runs.contents import changes, contents_of, load_contents, save_contents, with_earlier
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.train import load_config, train
@@ -26,7 +26,7 @@ from calco.training.train import load_config, train
 
 def image(path: Path, seed: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    images.write(path, np.random.default_rng(seed).integers(0, 256, (36, 36, 3), dtype=np.uint8))
+    imaging.write(path, np.random.default_rng(seed).integers(0, 256, (36, 36, 3), dtype=np.uint8))
     return path
 
 
@@ -37,7 +37,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number, split in enumerate(["train"] * 8 + ["val"] * 2 + ["test"] * 2):
         image(home / "set" / split / f"{number:02d}.png", number)
     config = TrainConfig(
-        pictures=str(home / "set"),
+        images=str(home / "set"),
         out=str(home / "run"),
         recipe=RecipeConfig(recipe="colorize"),
         jitter=JitterConfig(size=32, resize=36),
@@ -57,7 +57,7 @@ def test_a_resumed_run_reports_replaced_images_and_knows_what_it_saw_before(
     home = tmp_path / "home"
     shutil.copytree(run.parent, home)
     config = load_config(home / "run" / "config.yaml")
-    config = replace(config, pictures=str(home / "set"), out=str(home / "run"), limit=LimitConfig(epochs=0, steps=4))
+    config = replace(config, images=str(home / "set"), out=str(home / "run"), limit=LimitConfig(epochs=0, steps=4))
     before = digest(home / "set" / "train" / "03.png")
     times = (home / "set" / "train" / "03.png").stat()
     image(home / "set" / "train" / "03.png", 77)
@@ -85,10 +85,10 @@ def test_an_evaluation_leaves_out_what_was_trained_on_under_any_name_and_beside_
         (tmp_path / "other").mkdir(exist_ok=True)
         shutil.copy(run.parent / "set" / name, tmp_path / "other" / f"renamed {number}.png")
     card = evaluate(run, tmp_path / "other", out=tmp_path / "report")
-    assert {row.key: row.seen for row in card.pictures} == {
+    assert {row.key: row.seen for row in card.images} == {
         "renamed 0": True, "renamed 1": True, "renamed 2": False,
     }  # fmt: skip
-    assert "On 1 picture that it never saw" in card.verdict()
+    assert "On 1 image that it never saw" in card.verdict()
 
 
 def test_a_model_that_does_not_name_its_images_claims_nothing(run: Path, tmp_path: Path) -> None:
@@ -121,14 +121,14 @@ def test_runs_that_were_scored_on_other_images_of_the_same_names_are_not_compare
     said = " ".join(capsys.readouterr().err.split())
     page = (tmp_path / "page.html").read_text()
     for text in (said, page):
-        assert "different pictures (0 in common); 1 are the same under another name; 3 have equal names" in text
+        assert "different images (0 in common); 1 are the same under another name; 3 have equal names" in text
         assert "is best on" not in text
         assert "the best in bold" not in text
-    assert "The same pictures" not in page
+    assert "The same images" not in page
     assert 'class="best"' not in page
     compare([names[0], str(tmp_path / "again")], tmp_path / "same.html")
-    assert "different pictures" not in (tmp_path / "same.html").read_text()
-    assert "The same pictures" in (tmp_path / "same.html").read_text()
+    assert "different images" not in (tmp_path / "same.html").read_text()
+    assert "The same images" in (tmp_path / "same.html").read_text()
 
 
 def test_runs_of_other_jobs_are_not_compared(run: Path, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_runs_of_other_jobs_are_not_compared(run: Path, tmp_path: Path) -> None:
     page = (tmp_path / "page.html").read_text()
     assert "a different recipe (colours: colorize; sketches: sketch)" in page
     assert "is best on" not in page
-    assert "The same pictures" not in page
+    assert "The same images" not in page
     compare([tmp_path / "colours", tmp_path / "seed"], tmp_path / "page.html")
     assert "a different seed (colours: 0; seed: 3)" in (tmp_path / "page.html").read_text()
 

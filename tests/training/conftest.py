@@ -1,19 +1,19 @@
-"""Small pictures for the tests of training."""
+"""Small images for the tests of training."""
 
 import numpy as np
 import pytest
 
-from calco import images
+from calco import imaging
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """A folder of 24 pictures, a square on a ground of the opposite colour."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    """A folder of 24 images, a square on a ground of the opposite colour."""
+    folder = tmp_path_factory.mktemp("images")
     chance = np.random.default_rng(0)
     for number in range(24):
         colour = chance.integers(0, 255, 3)
-        picture = np.full((40, 48, 3), colour, np.uint8)
-        picture[10:30, 5 + number % 9 : 30] = 255 - colour
-        images.write(folder / f"{number:02d}.png", picture)
+        image = np.full((40, 48, 3), colour, np.uint8)
+        image[10:30, 5 + number % 9 : 30] = 255 - colour
+        imaging.write(folder / f"{number:02d}.png", image)
     return folder

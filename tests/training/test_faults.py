@@ -16,12 +16,12 @@ import pytest
 import torch
 from tensorboardX.record_writer import RecordWriter
 
-from calco import CalcoError, images
+from calco import CalcoError, imaging
 from calco.cli import main
+from calco.data.splits import SplitConfig
 from calco.errors import OutOfMemoryError
 from calco.files import digest
 from calco.inference.model import load
-from calco.pairs.splits import SplitConfig
 from calco.records import to_record, write_yaml
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import KeepConfig, LimitConfig, OptimiserConfig
@@ -53,9 +53,9 @@ def rows(run: Path) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def whole(pictures, tmp_path_factory):
+def whole(images, tmp_path_factory):
     """A run of 12 steps that nothing disturbed."""
-    return train(tiny(pictures, tmp_path_factory.mktemp("whole") / "run", keep=KeepConfig(**KEEP)), progress=False)
+    return train(tiny(images, tmp_path_factory.mktemp("whole") / "run", keep=KeepConfig(**KEEP)), progress=False)
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def copied(whole, tmp_path):
 
 
 @pytest.mark.parametrize(("split", "tested"), [(SplitConfig(validation=0), 1), (SplitConfig(validation=0, test=0), 0)])
-def test_without_validation_the_last_weights_are_kept(pictures, tmp_path, capsys, split, tested):
-    run = train(tiny(pictures, tmp_path / "run", split=split), progress=False)
+def test_without_validation_the_last_weights_are_kept(images, tmp_path, capsys, split, tested):
+    run = train(tiny(images, tmp_path / "run", split=split), progress=False)
     said = capsys.readouterr().err
     assert "there is no validation: the last weights are kept" in said
     assert "the last model is" in said
@@ -84,12 +84,12 @@ def test_without_validation_the_last_weights_are_kept(pictures, tmp_path, capsys
         with pytest.raises(SystemExit) as left:
             main(["evaluate", str(run)])
         assert left.value.code == 2
-        assert "name the pictures to score it on" in capsys.readouterr().err
+        assert "name the images to score it on" in capsys.readouterr().err
 
 
-def test_one_picture_is_enough_where_nothing_is_kept_apart(tmp_path):
+def test_one_image_is_enough_where_nothing_is_kept_apart(tmp_path):
     (tmp_path / "set").mkdir()
-    images.write(tmp_path / "set" / "one.png", np.full((40, 40, 3), (200, 90, 10), np.uint8))
+    imaging.write(tmp_path / "set" / "one.png", np.full((40, 40, 3), (200, 90, 10), np.uint8))
     with pytest.raises(CalcoError, match=r"train without validation \(--split.validation 0\)"):
         train(tiny(tmp_path / "set", tmp_path / "run"), progress=False)
     split, limit = SplitConfig(validation=0, test=0), LimitConfig(epochs=0, steps=1)
@@ -104,7 +104,7 @@ def some(folder: Path, num: int, side: int, start: int = 0) -> None:
     for number in range(start, start + num):
         image = np.full((side, side, 3), random.integers(0, 255, 3), np.uint8)
         image[side // 4 : side // 2] = 255 - image[0, 0]
-        images.write(folder / f"{number:02d}.png", image)
+        imaging.write(folder / f"{number:02d}.png", image)
 
 
 @pytest.mark.parametrize(("small", "kept"), [(4, "best"), (12, "last")])
@@ -112,7 +112,7 @@ def test_an_image_that_a_metric_is_undefined_for_is_left_out_of_its_mean(tmp_pat
     """SSIM needs 11 pixels: it is the mean over the larger images, or undefined where there are none."""
     some(tmp_path / "set", 12 - small, 48, start=20)
     some(tmp_path / "set", small, 8)
-    from calco.pairs.jitter import JitterConfig
+    from calco.data.jitter import JitterConfig
 
     run = train(
         tiny(
@@ -135,11 +135,11 @@ def test_an_image_that_a_metric_is_undefined_for_is_left_out_of_its_mean(tmp_pat
         assert info.step == 12
 
 
-def test_validation_images_that_cannot_be_read_leave_the_last_weights(pictures, tmp_path, capsys):
-    from calco.pairs.opening import open_source
-    from calco.pairs.splits import split_items
+def test_validation_images_that_cannot_be_read_leave_the_last_weights(images, tmp_path, capsys):
+    from calco.data.opening import open_source
+    from calco.data.splits import split_items
 
-    folder = Path(shutil.copytree(pictures, tmp_path / "set"))
+    folder = Path(shutil.copytree(images, tmp_path / "set"))
     config = tiny(folder, tmp_path / "run")
     for item in split_items(open_source(str(folder), config.source).items, config.split)["val"]:
         Path(item.paths[0]).write_bytes(b"no image")
@@ -149,11 +149,9 @@ def test_validation_images_that_cannot_be_read_leave_the_last_weights(pictures, 
 
 
 @pytest.mark.parametrize("point", ["validate", "save"])
-def test_killed_around_a_validation_the_log_is_that_of_an_undisturbed_run(
-    pictures, whole, tmp_path, monkeypatch, point
-):
+def test_killed_around_a_validation_the_log_is_that_of_an_undisturbed_run(images, whole, tmp_path, monkeypatch, point):
     """The checkpoint of step 4 is written before the validation of that step, and again after it."""
-    config = tiny(pictures, tmp_path / "run", keep=KeepConfig(**KEEP))
+    config = tiny(images, tmp_path / "run", keep=KeepConfig(**KEEP))
     if point == "validate":
         old = Run.validate
 
@@ -199,12 +197,12 @@ def board(run: Path) -> list[tuple[int, str]]:
     return sorted(shown)
 
 
-def test_killed_before_the_last_validation_a_run_is_completed(pictures, whole, tmp_path, monkeypatch):
+def test_killed_before_the_last_validation_a_run_is_completed(images, whole, tmp_path, monkeypatch):
     """Its last checkpoint stands at the limit, and there is no model yet."""
     keep = KeepConfig(**{**KEEP, "validate_steps": 100})
     monkeypatch.setattr(Run, "validate", killed)
     with pytest.raises(Killed):
-        train(tiny(pictures, tmp_path / "run", keep=keep), progress=False)
+        train(tiny(images, tmp_path / "run", keep=keep), progress=False)
     monkeypatch.undo()
     assert load_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1])[1]["step"] == 12
     assert not (tmp_path / "run" / "model").exists()
@@ -282,7 +280,7 @@ def test_a_model_with_other_weights_than_were_written_is_refused(copied, damage)
         load(copied, device="cpu")
 
 
-def test_weights_that_are_not_finite_are_never_kept(pictures, tmp_path, monkeypatch):
+def test_weights_that_are_not_finite_are_never_kept(images, tmp_path, monkeypatch):
     """A step from finite losses can lead to infinite weights: they are neither a checkpoint nor a model."""
     old = Run.average
 
@@ -295,18 +293,18 @@ def test_weights_that_are_not_finite_are_never_kept(pictures, tmp_path, monkeypa
     monkeypatch.setattr(Run, "average", average)
     keep = KeepConfig(**{**KEEP, "checkpoint_steps": 5})
     with pytest.raises(CalcoError, match=r"step 5: the weights generator\S+ are not finite numbers; the last good"):
-        train(tiny(pictures, tmp_path / "run", keep=keep), progress=False)
+        train(tiny(images, tmp_path / "run", keep=keep), progress=False)
     for file in list_checkpoints(tmp_path / "run" / "checkpoints"):
         assert load_checkpoint(file)[1]["step"] < 5
 
 
-def test_however_short_the_time_a_finished_run_has_a_model(pictures, tmp_path):
-    run = train(tiny(pictures, tmp_path / "run", limit=LimitConfig(epochs=0, minutes=1e-9)), progress=False)
+def test_however_short_the_time_a_finished_run_has_a_model(images, tmp_path):
+    run = train(tiny(images, tmp_path / "run", limit=LimitConfig(epochs=0, minutes=1e-9)), progress=False)
     assert load(run, device="cpu").info.step == 1
 
 
 @pytest.mark.parametrize("part", ["checkpoints", "samples", "model", "tensorboard", "log.jsonl"])
-def test_what_a_full_disk_refuses_is_one_line_and_the_way_on_works(pictures, whole, tmp_path, monkeypatch, part):
+def test_what_a_full_disk_refuses_is_one_line_and_the_way_on_works(images, whole, tmp_path, monkeypatch, part):
     """The disk is full for whatever is written there after step 8; then there is room, and the run goes on."""
     run, refused = tmp_path / "a run", list[str]()
 
@@ -336,7 +334,7 @@ def test_what_a_full_disk_refuses_is_one_line_and_the_way_on_works(pictures, who
     with pytest.raises(
         CalcoError, match=r"cannot write .*No space left.*free some space.*; then go on with: (.*)"
     ) as met:
-        train(tiny(pictures, run, keep=KeepConfig(**KEEP)), progress=False)
+        train(tiny(images, run, keep=KeepConfig(**KEEP)), progress=False)
     assert "\n" not in str(met.value)
     monkeypatch.undo()
     command = shlex.split(str(met.value).rpartition("go on with: ")[2])
@@ -348,9 +346,9 @@ def test_what_a_full_disk_refuses_is_one_line_and_the_way_on_works(pictures, who
     assert not list(run.rglob("*.tmp*"))
 
 
-def test_a_file_size_limit_is_one_line(pictures, tmp_path):
+def test_a_file_size_limit_is_one_line(images, tmp_path):
     """A quota that free space does not show: the limit of a file's size, which safetensors meets by itself."""
-    write_yaml(tmp_path / "c.yaml", to_record(tiny(pictures, "")), "test")
+    write_yaml(tmp_path / "c.yaml", to_record(tiny(images, "")), "test")
     words = f"ulimit -f 100; exec {sys.executable} -m calco train --config {tmp_path}/c.yaml --out {tmp_path}/run"
     done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
@@ -359,7 +357,7 @@ def test_a_file_size_limit_is_one_line(pictures, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_video_that_cannot_be_written_is_noted_and_the_model_stays(pictures, tmp_path, capsys, monkeypatch):
+def test_a_video_that_cannot_be_written_is_noted_and_the_model_stays(images, tmp_path, capsys, monkeypatch):
     finish = Run.finish
 
     def blocked(self: Run) -> None:
@@ -367,7 +365,7 @@ def test_a_video_that_cannot_be_written_is_noted_and_the_model_stays(pictures, t
         finish(self)
 
     monkeypatch.setattr(Run, "finish", blocked)
-    run = train(tiny(pictures, tmp_path / "run"), progress=False)
+    run = train(tiny(images, tmp_path / "run"), progress=False)
     assert "the video of the samples is missing: cannot write" in capsys.readouterr().err
     assert load(run, device="cpu").info.scores
 
@@ -375,12 +373,12 @@ def test_a_video_that_cannot_be_written_is_noted_and_the_model_stays(pictures, t
 @pytest.mark.parametrize("resumed", [False, True])
 @pytest.mark.parametrize("allocate", [lambda: torch.empty(1 << 50, dtype=torch.uint8), lambda: np.empty(1 << 50, "u1")])
 def test_too_little_memory_is_one_line_with_the_options_that_need_less(
-    pictures, whole, tmp_path, monkeypatch, allocate, resumed
+    images, whole, tmp_path, monkeypatch, allocate, resumed
 ):
     if resumed:
         copied = Path(shutil.copytree(whole, tmp_path / "run"))
     monkeypatch.setattr(Run, "learn", lambda *_: allocate())
-    config = replace(tiny(pictures, tmp_path / "run"), limit=LimitConfig(epochs=0, steps=13))
+    config = replace(tiny(images, tmp_path / "run"), limit=LimitConfig(epochs=0, steps=13))
     with pytest.raises(OutOfMemoryError, match=r"not enough memory for another 1,125,899\.\d GB; ") as met:
         train(config, resume=resumed, progress=False)
     said = str(met.value)
@@ -392,7 +390,7 @@ def test_too_little_memory_is_one_line_with_the_options_that_need_less(
         main(["train", "--resume", str(copied), "--steps", "13", "--activation-checkpointing"])
     else:  # the same folder serves, since nothing was trained
         smaller = OptimiserConfig(batch=2)
-        train(tiny(pictures, tmp_path / "run", optimiser=smaller, limit=LimitConfig(epochs=0, steps=1)), progress=False)
+        train(tiny(images, tmp_path / "run", optimiser=smaller, limit=LimitConfig(epochs=0, steps=1)), progress=False)
     last = list_checkpoints(tmp_path / "run" / "checkpoints")[-1]
     assert load_checkpoint(last)[1]["step"] == (13 if resumed else 1)
     assert load(tmp_path / "run", device="cpu").info.scores

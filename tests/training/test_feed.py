@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 import torch
 
-from calco import images
+from calco import imaging
+from calco.data.augment import AugmentConfig
+from calco.data.dataset import PairDataset
+from calco.data.jitter import JitterConfig
+from calco.data.opening import open_source
+from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.sources import SourceConfig
 from calco.errors import CalcoError
-from calco.images.formats import opened
-from calco.pairs.augment import AugmentConfig
-from calco.pairs.dataset import PairDataset
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.opening import open_source
-from calco.pairs.recipes import EraseConfig, RecipeConfig, build_recipe
-from calco.pairs.sources import SourceConfig
+from calco.imaging.formats import opened
 from calco.runs.compute import choose_workers
 from calco.runs.feed import batches
 from calco.training.config import ComputeConfig
@@ -33,8 +33,8 @@ from calco.training.loop import Batch
 def folder(tmp_path: Path) -> Path:
     chance = np.random.default_rng(0)
     for number in range(21):
-        picture = chance.integers(0, 256, (30 + number, 40, 3)).astype(np.uint8)
-        images.write(tmp_path / f"{number:02d}.{'jpg' if number % 2 else 'png'}", picture)
+        image = chance.integers(0, 256, (30 + number, 40, 3)).astype(np.uint8)
+        imaging.write(tmp_path / f"{number:02d}.{'jpg' if number % 2 else 'png'}", image)
     return tmp_path
 
 
@@ -61,7 +61,7 @@ def workers_alive() -> list[str]:
 
 @pytest.mark.parametrize("cache_bytes", [0, 3 * 28 * 28 * 3, 1 << 30])
 def test_any_number_of_workers_gives_the_same_bytes(folder: Path, cache_bytes: int) -> None:
-    (folder / "04.png").write_text("no picture")
+    (folder / "04.png").write_text("no image")
     fed = {workers: dataset(folder, cache_bytes=cache_bytes) for workers in (0, 1, 4)}
     for epoch in (0, 1):
         alone = feed(fed[0], 0, epoch)
@@ -82,7 +82,7 @@ def test_what_a_worker_cannot_do_reaches_the_loop(folder: Path, workers: int) ->
     data = dataset(folder)
     for path in folder.iterdir():
         path.write_bytes(b"")
-    with pytest.raises(CalcoError, match="none of the 21 pictures can be used; the first: .*the file is empty"):
+    with pytest.raises(CalcoError, match="none of the 21 images can be used; the first: .*the file is empty"):
         feed(data, workers)
     assert not workers_alive()
 
@@ -115,7 +115,7 @@ def test_workers_read_while_the_loop_computes(folder: Path) -> None:
 def test_odd_metadata_stays_silent_in_several_threads(tmp_path: Path) -> None:
     """A warning is an error here; and whoever warns after the reading must still be heard."""
     path = tmp_path / "odd.tif"
-    images.write(path, np.zeros((8, 8, 3), np.uint8))
+    imaging.write(path, np.zeros((8, 8, 3), np.uint8))
     before = list(warnings.filters)
 
     def read(_: int) -> None:

@@ -20,9 +20,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_folder_in_which_a_training_is_at_work_is_left_alone(pictures: Path, tmp_path: Path, resume: bool) -> None:
+def test_a_folder_in_which_a_training_is_at_work_is_left_alone(images: Path, tmp_path: Path, resume: bool) -> None:
     run = tmp_path / "run"
-    config = tiny(pictures, run, limit=LimitConfig(epochs=0, steps=1))
+    config = tiny(images, run, limit=LimitConfig(epochs=0, steps=1))
     if resume:
         train(config, progress=False)
         config = replace(load_config(run / "config.yaml"), limit=LimitConfig(epochs=0, steps=2))
@@ -37,9 +37,9 @@ def test_a_folder_in_which_a_training_is_at_work_is_left_alone(pictures: Path, t
     assert not (run / LOCK).exists()
 
 
-def test_of_several_processes_the_first_holds_the_lock(pictures: Path, tmp_path: Path) -> None:
+def test_of_several_processes_the_first_holds_the_lock(images: Path, tmp_path: Path) -> None:
     requires(_has_accelerate(), "accelerate", "pip install 'calco[processes]'")
-    config = tiny(pictures, tmp_path / "run", limit=LimitConfig(epochs=0, steps=1))
+    config = tiny(images, tmp_path / "run", limit=LimitConfig(epochs=0, steps=1))
     config = replace(config, compute=ComputeConfig(processes=2, threads=1, workers=1, device="cpu"))
     (tmp_path / "run").mkdir()
     with lock_held(tmp_path / "run" / LOCK, "calco train"), pytest.raises(CalcoError, match="calco train .* at work"):
@@ -60,7 +60,7 @@ def _has_accelerate() -> bool:
 def test_files_of_others_under_the_names_of_a_run_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    with ExitStack() as held, pytest.raises(CalcoError, match="holds other things, such as .*; choose a new or empty"):
+    with ExitStack() as held, pytest.raises(CalcoError, match="holds other objects, such as .*; choose a new or empty"):
         run_folder(str(tmp_path), "x", "calco train", held, resume=False)
     assert contents(tmp_path) == {name: b"mine"}
 

@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from calco import CalcoError
+from calco.data.dataset import EpochSampler
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import RecipeConfig
 from calco.networks import DiscriminatorConfig, GeneratorConfig
-from calco.pairs.dataset import EpochSampler
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import RecipeConfig
 from calco.records import to_record, write_yaml
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.runs.processes import check_several
@@ -25,10 +25,10 @@ from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, Optimi
 from calco.training.train import _shared_anew, load_config, train
 
 
-def tiny(pictures: Path, out: Path | str, *, batch: int, processes: int = 1, steps: int = 6, **changes) -> TrainConfig:
+def tiny(images: Path, out: Path | str, *, batch: int, processes: int = 1, steps: int = 6, **changes) -> TrainConfig:
     """A small run with batch norm in both networks, whose innermost maps are one pixel wide, and no dropout."""
     config = TrainConfig(
-        pictures=str(pictures),
+        images=str(images),
         out=str(out),
         recipe=RecipeConfig(recipe="colorize"),
         jitter=JitterConfig(size=16, resize=18, fit="cover"),
@@ -65,12 +65,12 @@ def losses(run: Path) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def runs(pictures, tmp_path_factory):
+def runs(images, tmp_path_factory):
     """The folder of all runs that two processes need: started once by torchrun, since the start takes longest."""
     folder = tmp_path_factory.mktemp("runs")
-    single = tiny(pictures, folder / "alone", batch=4)
+    single = tiny(images, folder / "alone", batch=4)
     train(single, progress=False)
-    train(tiny(pictures, folder / "one-two", batch=4, steps=3), progress=False)
+    train(tiny(images, folder / "one-two", batch=4, steps=3), progress=False)
     more = replace(single, out=str(folder / "accumulated"), limit=LimitConfig(epochs=0, steps=2))
     train(replace(more, optimiser=replace(more.optimiser, accumulate=2)), progress=False)
 
@@ -162,18 +162,18 @@ def test_two_processes_with_dropout_resumed_equal_two_uninterrupted_bit_for_bit(
     assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []
 
 
-def test_more_processes_than_pictures_are_refused_in_one_line(runs):
+def test_more_processes_than_images_are_refused_in_one_line(runs):
     refused = [line for line in (runs / "said").read_text().splitlines() if line.startswith("refused: ")]
     assert len(refused) == 2  # by each of them
     for line in refused:
         assert re.match(r"refused: 2 processes with --batch 16 take 32 pairs at once, and there are \d+ to ", line)
 
 
-def started(pictures: Path, tmp_path: Path) -> tuple[subprocess.Popen[str], Path, list[int]]:
+def started(images: Path, tmp_path: Path) -> tuple[subprocess.Popen[str], Path, list[int]]:
     """A real command with two processes that trains until it is stopped; and the processes' numbers."""
     out = tmp_path / "run"
     keep = KeepConfig(validate_every=10**6, checkpoint_steps=10**6, samples=1, validation_pairs=1, tensorboard=False)
-    config = tiny(pictures, "", batch=2, steps=10**6, keep=replace(keep, log_steps=1))
+    config = tiny(images, "", batch=2, steps=10**6, keep=replace(keep, log_steps=1))
     write_yaml(tmp_path / "c.yaml", to_record(config), "test")
     words = ["train", "--config", str(tmp_path / "c.yaml"), "--out", str(out), "--processes", "2"]
     process = subprocess.Popen([sys.executable, "-m", "calco", *words], stderr=subprocess.PIPE, text=True)
@@ -199,8 +199,8 @@ def gone(pids: list[int], seconds: float = 20.0) -> bool:
     return not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
 
-def test_a_killed_process_ends_all_with_one_line_and_a_checkpoint_to_go_on_from(pictures, tmp_path):
-    process, out, team = started(pictures, tmp_path)
+def test_a_killed_process_ends_all_with_one_line_and_a_checkpoint_to_go_on_from(images, tmp_path):
+    process, out, team = started(images, tmp_path)
     os.kill(team[1], signal.SIGKILL)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 2
@@ -217,8 +217,8 @@ def test_a_killed_process_ends_all_with_one_line_and_a_checkpoint_to_go_on_from(
     train(replace(config, limit=LimitConfig(epochs=0, steps=2)), resume=True, progress=False)
 
 
-def test_a_signal_stops_all_after_one_step_with_one_checkpoint(pictures, tmp_path):
-    process, out, team = started(pictures, tmp_path)
+def test_a_signal_stops_all_after_one_step_with_one_checkpoint(images, tmp_path):
+    process, out, team = started(images, tmp_path)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said

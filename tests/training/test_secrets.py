@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calco import CalcoError, images
+from calco import CalcoError, imaging
 from calco.cli import main
-from calco.pairs.opening import open_source
-from calco.pairs.preparing.config import PrepareConfig
-from calco.pairs.preparing.prepare import prepare
-from calco.pairs.recipes import RecipeConfig
+from calco.data.opening import open_source
+from calco.data.preparing.config import PrepareConfig
+from calco.data.preparing.prepare import prepare
+from calco.data.recipes import RecipeConfig
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -33,8 +33,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> str:
     (folder / "in").mkdir()
     for number in range(12):
         image = np.random.default_rng(number).integers(0, 256, (36, 36, 3), dtype=np.uint8)
-        images.write(folder / "in" / f"{number:02d}.png", image)
-    prepare(PrepareConfig(pictures=str(folder / "in"), out=str(folder / "out"), recipe=RecipeConfig(recipe="colorize")))
+        imaging.write(folder / "in" / f"{number:02d}.png", image)
+    prepare(PrepareConfig(images=str(folder / "in"), out=str(folder / "out"), recipe=RecipeConfig(recipe="colorize")))
     files = fsspec.filesystem("memory")
     place = ADDRESS.removeprefix("memory://")
     files.put(f"{folder / 'out'}/", f"/{place}/", recursive=True)
@@ -60,7 +60,7 @@ def test_a_run_keeps_no_password_and_asks_for_it_again(
     main(["train", stored, "--resume", str(run), "--steps", "2"])
     main(["evaluate", str(run), stored])
     scores = json.loads((run / "report" / "scores.json").read_text())
-    assert len(scores["pictures"]) == 1, "of 12 the one of the test split"
+    assert len(scores["images"]) == 1, "of 12 the one of the test split"
     assert holding(run) == []
     out, err = capsys.readouterr()
     assert SECRET not in out + err
@@ -69,7 +69,7 @@ def test_a_run_keeps_no_password_and_asks_for_it_again(
 
 
 def test_preparing_and_checking_keep_no_password(stored: str, tmp_path: Path) -> None:
-    prepare(PrepareConfig(pictures=stored, out=str(tmp_path / "again"), jobs=1))
+    prepare(PrepareConfig(images=stored, out=str(tmp_path / "again"), jobs=1))
     assert CUT in (tmp_path / "again" / "manifest.json").read_text()
     main(["check", stored, "--out", str(tmp_path / "page"), "--jobs", "1"])
     assert list((tmp_path / "page").iterdir())
@@ -82,7 +82,7 @@ def test_preparing_and_checking_keep_no_password(stored: str, tmp_path: Path) ->
      f"http://127.0.0.1:9/x?sig={SECRET}", f"nofs://ana:{SECRET}@h/x"],
 )  # fmt: skip
 def test_an_address_that_fails_is_named_without_its_secret(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calco.pairs.remote._PAUSE", 0.001)
+    monkeypatch.setattr("calco.data.remote._PAUSE", 0.001)
     with pytest.raises(CalcoError) as caught:
         open_source(address)
     assert SECRET not in str(caught.value)

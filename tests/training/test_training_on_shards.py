@@ -1,16 +1,16 @@
-"""A training on shards makes the same model as one on the pictures that they were made of."""
+"""A training on shards makes the same model as one on the images that they were made of."""
 
 from pathlib import Path
 
 import numpy as np
 
-from calco import images
+from calco import imaging
+from calco.data.jitter import JitterConfig
+from calco.data.preparing.config import PrepareConfig
+from calco.data.preparing.prepare import prepare
+from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.inference.model import load_info
 from calco.networks import DiscriminatorConfig, GeneratorConfig
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.preparing.config import PrepareConfig
-from calco.pairs.preparing.prepare import prepare
-from calco.pairs.recipes import EraseConfig, RecipeConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig
 from calco.training.train import train
 
@@ -19,15 +19,15 @@ def test_the_model_carries_the_recipe_that_made_the_shards(tmp_path: Path) -> No
     rng = np.random.default_rng(0)
     (tmp_path / "p").mkdir()
     for i in range(6):
-        images.write(tmp_path / "p" / f"{i}.png", rng.integers(0, 256, (40, 36, 3), dtype=np.uint8))
+        imaging.write(tmp_path / "p" / f"{i}.png", rng.integers(0, 256, (40, 36, 3), dtype=np.uint8))
     recipe = RecipeConfig(recipe="erase", erase=EraseConfig(fill="black", weight=3))
-    wanted = PrepareConfig(pictures=str(tmp_path / "p"), out=str(tmp_path / "s"), recipe=recipe, jobs=1, variants=2)
+    wanted = PrepareConfig(images=str(tmp_path / "p"), out=str(tmp_path / "s"), recipe=recipe, jobs=1, variants=2)
     prepare(wanted, progress=False)
 
-    def run(pictures: Path, asked: RecipeConfig) -> Path:
+    def run(images: Path, asked: RecipeConfig) -> Path:
         config = TrainConfig(
-            pictures=str(pictures),
-            out=str(tmp_path / f"run-{pictures.name}"),
+            images=str(images),
+            out=str(tmp_path / f"run-{images.name}"),
             recipe=asked,
             jitter=JitterConfig(size=16, resize=20),
             generator=GeneratorConfig(depth=3, filters=4),
@@ -43,5 +43,5 @@ def test_the_model_carries_the_recipe_that_made_the_shards(tmp_path: Path) -> No
     assert made.generator == raw.generator
     assert (made.generator.composition, made.generator.hole) == ("filled", (0, 0, 0))
     assert made.provenance["source"] == "shards"
-    # By the digests of the pictures, evaluation knows what either model has seen.
+    # By the digests of the images, evaluation knows what either model has seen.
     assert set(made.provenance["trained_on"]) == set(raw.provenance["trained_on"])

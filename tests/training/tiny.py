@@ -5,17 +5,17 @@ from pathlib import Path
 
 import torch
 
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import RecipeConfig
 from calco.networks import DiscriminatorConfig, GeneratorConfig
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import RecipeConfig
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 
 
-def tiny(pictures: Path, out: Path, **changes) -> TrainConfig:
+def tiny(images: Path, out: Path, **changes) -> TrainConfig:
     """The smallest run with everything in it: dropout, batch norm, an average, a falling rate, both networks."""
     config = TrainConfig(
-        pictures=str(pictures),
+        images=str(images),
         out=str(out),
         recipe=RecipeConfig(recipe="colorize+erase"),
         jitter=JitterConfig(size=32, resize=36, fit="cover"),

@@ -1,1 +1,1 @@
-"""Boxes and masks of things in pictures, and the formats that people keep them in."""
+"""Boxes and masks of objects in images, and the formats that people keep them in."""

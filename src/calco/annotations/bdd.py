@@ -25,11 +25,11 @@ def read(path: Path, into: Gathering) -> set[str]:
     labels: set[str] = set()
     unused = 0
     for i, entry in enumerate(content):
-        things, lost = [], 0
+        objects, lost = [], 0
         try:
             name, listed = str(entry["name"]), list(entry.get("labels") or [])
         except MALFORMED as error:
-            into.note(f"{path}, [{i}]", "no picture", f"{plainly(error)}; left out")
+            into.note(f"{path}, [{i}]", "no image", f"{plainly(error)}; left out")
             continue
         for j, each in enumerate(listed):
             where = f", [{i}].labels[{j}]"
@@ -37,12 +37,12 @@ def read(path: Path, into: Gathering) -> set[str]:
                 if "box2d" not in each and "poly2d" in each:
                     lost, unused = lost + 1, unused + 1
                     continue
-                things.append(_thing(each, where))
+                objects.append(_thing(each, where))
             except MALFORMED as error:
                 lost += 1
                 into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", name)
-        into.add(name, things, file=path, lost=lost)
-        labels |= {thing.label for thing in things}
+        into.add(name, objects, file=path, lost=lost)
+        labels |= {thing.label for thing in objects}
     if unused:
         into.note(str(path), "unused", f"{unused:,} lanes and areas (poly2d) are not used")
     return labels

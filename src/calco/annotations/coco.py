@@ -1,4 +1,4 @@
-"""COCO's JSON: one file for all pictures; boxes, polygons, and masks in run lengths.
+"""COCO's JSON: one file for all images; boxes, polygons, and masks in run lengths.
 
 Lin et al., "Microsoft COCO: Common Objects in Context" (2014), and the COCO API for the run lengths. A box is left,
 top, width, height, eight numbers are the corners of a rotated one; a crowd (`iscrowd`, `ignore`) is one ignored
@@ -41,7 +41,7 @@ class _Image:
     name: str
     size_wh: Size
     split: str = ""
-    things: list[Thing] = field(default_factory=list)
+    objects: list[Thing] = field(default_factory=list)
     lost: int = 0
 
 
@@ -73,7 +73,7 @@ def read(path: Path, into: Gathering) -> tuple[str, ...]:
             key = identity(entry["image_id"])
             if key not in entries:
                 astray += 1
-                into.note(f"{path}{where}", "no picture", f"no single image has the id {key}; left out")
+                into.note(f"{path}{where}", "no image", f"no single image has the id {key}; left out")
                 continue
             image = entries[key]
             category = identity(entry["category_id"])
@@ -82,7 +82,7 @@ def read(path: Path, into: Gathering) -> tuple[str, ...]:
                 reason = f"no single category has the id {category}; left out"
                 into.note(f"{path}{where}", "unknown class", reason, image.name)
                 continue
-            image.things.append(_thing(entry, names[category], where, partial(_note, into, path, where, image.name)))
+            image.objects.append(_thing(entry, names[category], where, partial(_note, into, path, where, image.name)))
         except MALFORMED as error:
             into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", image.name if image else "")
             if image:
@@ -90,11 +90,11 @@ def read(path: Path, into: Gathering) -> tuple[str, ...]:
             else:
                 astray += 1
     for image in {id(image): image for image in entries.values()}.values():
-        if astray and not image.things and not image.lost:
+        if astray and not image.objects and not image.lost:
             reason = f"it has no annotation, and {astray:,} annotations of the file belong to no image"
             into.note(f"{path}, {image.name}", "incomplete", f"{reason}; the image is left out", image.name)
             continue
-        into.add(image.name, image.things, file=path, said=image.size_wh, lost=image.lost, split=image.split)
+        into.add(image.name, image.objects, file=path, said=image.size_wh, lost=image.lost, split=image.split)
     return tuple(dict.fromkeys(names.values()))
 
 
@@ -118,12 +118,12 @@ def _images(listed: list[Any], path: Path, into: Gathering) -> dict[str, _Image]
                 found[key] = by_name.setdefault(name, _Image(name, said, str(entry.get("split") or "")))
             elif found[key].name != name:
                 twice.add(key)
-                into.note(f"{path}, images[{i}]", "no picture", f"its id {key} is that of {found[key].name}; left out")
+                into.note(f"{path}, images[{i}]", "no image", f"its id {key} is that of {found[key].name}; left out")
         except MALFORMED as error:
             into.note(f"{path}, images[{i}]", "damaged", f"{plainly(error)}; left out")
     for key in twice:
         name = found.pop(key).name
-        into.note(f"{path}, {name}", "no picture", f"another image has its id {key}; left out", name)
+        into.note(f"{path}, {name}", "no image", f"another image has its id {key}; left out", name)
     return found
 
 
@@ -205,33 +205,33 @@ def write_coco(path: str | Path, records: Sequence[Record], classes: Sequence[st
 
     Args:
         path: The JSON file.
-        records: With the sizes of their pictures.
+        records: With the sizes of their images.
         classes: The names of the classes in the order of their numbers, from 1; by default those that occur, sorted.
 
     Raises:
         CalcoError: When a size is missing, a class is not among the classes, or the file cannot be written.
     """
     ids = {name: i + 1 for i, name in enumerate(classes_of(records, classes))}
-    pictures: list[dict[str, Any]] = []
+    images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, record in enumerate(records, 1):
         width, height = size_of(record)
-        pictures.append({"id": image_id, "file_name": record.name, "width": width, "height": height})
-        things = record.detections
-        for i, box in enumerate(things.boxes.astype(float)):
+        images.append({"id": image_id, "file_name": record.name, "width": width, "height": height})
+        objects = record.detections
+        for i, box in enumerate(objects.boxes.astype(float)):
             entry: dict[str, Any] = {
                 "id": len(annotations) + 1,
                 "image_id": image_id,
-                "category_id": ids[things.classes[i]],
+                "category_id": ids[objects.classes[i]],
                 "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
-                "iscrowd": int(things.ignored is not None and things.ignored[i]),
+                "iscrowd": int(objects.ignored is not None and objects.ignored[i]),
             }
-            entry |= _drawn(things.outlines[i] if things.outlines else None, box)
-            entry |= {} if things.scores is None else {"score": float(things.scores[i])}
-            entry |= {} if things.track_ids is None else {"track_id": int(things.track_ids[i])}
+            entry |= _drawn(objects.outlines[i] if objects.outlines else None, box)
+            entry |= {} if objects.scores is None else {"score": float(objects.scores[i])}
+            entry |= {} if objects.track_ids is None else {"track_id": int(objects.track_ids[i])}
             annotations.append(entry)
     categories = [{"id": number, "name": name} for name, number in ids.items()]
-    write_json(path, {"images": pictures, "annotations": annotations, "categories": categories})
+    write_json(path, {"images": images, "annotations": annotations, "categories": categories})
 
 
 def _drawn(outline: Outline | None, box: Any) -> dict[str, Any]:

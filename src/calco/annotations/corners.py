@@ -1,4 +1,4 @@
-"""A count, then `xmin ymin xmax ymax` a line, in pixels: one text a picture, as BBox-Label-Tool writes it.
+"""A count, then `xmin ymin xmax ymax` a line, in pixels: one text an image, as BBox-Label-Tool writes it.
 
 A fifth word is the class; without it a box is of the first class that is known, or an "object".
 """
@@ -22,7 +22,7 @@ def read(path: Path, into: Gathering) -> set[str]:
     lines = [(i, line.split()) for i, line in enumerate(read_text(path).splitlines(), 1) if line.strip()]
     if not lines or len(lines[0][1]) != 1 or not lines[0][1][0].isdecimal():
         raise CalcoError(f"{path}, line 1: it does not begin with the count of boxes; write how many there are")
-    things, lost = [], 0
+    objects, lost = [], 0
     for i, words in lines[1:]:
         try:
             left, top, right, bottom = (number(word) for word in words[:4])
@@ -32,9 +32,9 @@ def read(path: Path, into: Gathering) -> set[str]:
             into.note(f"{path}, line {i}", "damaged", reason, path.stem)
         else:
             name = class_name(" ".join(words[4:]) or (into.classes or (UNNAMED,))[0])
-            things.append(Thing(where=f", line {i}", label=name, corners=(left, top, right, bottom)))
+            objects.append(Thing(where=f", line {i}", label=name, corners=(left, top, right, bottom)))
     if int(number(lines[0][1][0])) != len(lines) - 1:
         reason = f"it counts {lines[0][1][0]} boxes and has {len(lines) - 1} lines of them; the lines are taken"
         into.note(f"{path}, line 1", "damaged", reason, path.stem)
-    into.add(path.stem, things, file=path, lost=lost)
-    return {thing.label for thing in things}
+    into.add(path.stem, objects, file=path, lost=lost)
+    return {thing.label for thing in objects}

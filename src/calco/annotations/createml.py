@@ -19,22 +19,22 @@ def read(path: Path, into: Gathering) -> set[str]:
         raise CalcoError(f"{path} is not a list of images, as CreateML needs one; export it again")
     labels: set[str] = set()
     for i, entry in enumerate(content):
-        things, lost = [], 0
+        objects, lost = [], 0
         try:
             name = str(entry["image"] if "image" in entry else entry["imagefilename"])
             listed = list(entry["annotations"] if "annotations" in entry else entry["annotation"])
         except MALFORMED as error:
-            into.note(f"{path}, [{i}]", "no picture", f"{plainly(error)}; left out")
+            into.note(f"{path}, [{i}]", "no image", f"{plainly(error)}; left out")
             continue
         for j, each in enumerate(listed):
             where = f", [{i}].annotations[{j}]"
             try:
-                things.append(_thing(each, where))
+                objects.append(_thing(each, where))
             except MALFORMED as error:
                 lost += 1
                 into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", name)
-        into.add(name, things, file=path, lost=lost)
-        labels |= {thing.label for thing in things}
+        into.add(name, objects, file=path, lost=lost)
+        labels |= {thing.label for thing in objects}
     return labels
 
 

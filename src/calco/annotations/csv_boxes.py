@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from calco import images
+from calco import imaging
 from calco.annotations.corners import UNNAMED
 from calco.annotations.gathering import Gathering, Thing
 from calco.annotations.parsing import class_name, flag, number, read_text
@@ -71,7 +71,7 @@ class Columns:
 class _Image:
     """The rows of one image."""
 
-    things: list[Thing] = field(default_factory=list)
+    objects: list[Thing] = field(default_factory=list)
     said: Size | None = None
     split: str = ""
     lost: int = 0
@@ -115,7 +115,7 @@ def _first(names: list[str], wanted: tuple[str, ...]) -> int | None:
 def _of_retinanet(rows: list[list[str]], delimiter: str) -> Columns | None:
     """Recognise rows without names of columns: an image, then four numbers and a class, or nothing."""
     for row in rows:
-        if len(row) != len(_RETINANET) or not images.is_picture(row[0].strip()):
+        if len(row) != len(_RETINANET) or not imaging.is_image(row[0].strip()):
             return None
         try:
             numbers = [number(cell) for cell in row[1:5] if cell.strip()]
@@ -148,16 +148,16 @@ def read(path: Path, into: Gathering) -> set[str]:
         raise CalcoError(f"{path}, line {rows.line_num}: {error}; export it again") from error
     for name, image in found.items():
         into.add(
-            name, image.things, file=path, said=image.said, shares=columns.shares, lost=image.lost, split=image.split
+            name, image.objects, file=path, said=image.said, shares=columns.shares, lost=image.lost, split=image.split
         )
-    return {thing.label for image in found.values() for thing in image.things}
+    return {thing.label for image in found.values() for thing in image.objects}
 
 
 def _take(row: list[str], columns: Columns, where: str, into: Gathering, found: dict[str, _Image]) -> None:
     """Read one row."""
     name = row[columns.image].strip() if columns.image < len(row) else ""
     if not name:
-        into.note(where, "no picture", "it names no image; left out")
+        into.note(where, "no image", "it names no image; left out")
         return
     image = found.setdefault(name, _Image())
     if columns.split is not None and columns.split < len(row):
@@ -184,7 +184,7 @@ def _take(row: list[str], columns: Columns, where: str, into: Gathering, found: 
         reason = str(error) if isinstance(error, CalcoError) else "it has too few cells"
         into.note(where, "damaged", f"{reason}; left out", name)
     else:
-        image.things.append(thing)
+        image.objects.append(thing)
 
 
 def _corners(a: float, b: float, c: float, d: float, order: Order) -> Corners:

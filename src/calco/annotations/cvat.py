@@ -35,18 +35,18 @@ def read(path: Path, into: Gathering) -> set[str]:
             said = int(number(entry.get("width") or 0)), int(number(entry.get("height") or 0))
         except CalcoError:
             said = (0, 0)
-        things, lost = [], 0
+        objects, lost = [], 0
         for i, shape in enumerate((each for each in entry if each.tag != "tag"), 1):
             where = f", image {name}, shape {i}"
             try:
                 if shape.tag == "mask":
                     into.check_claim(name, path, said)
-                things.append(_thing(shape, where, said))
+                objects.append(_thing(shape, where, said))
             except MALFORMED as error:
                 lost += 1
                 into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", name)
-        into.add(name, things, file=path, said=said, lost=lost, split=entry.get("subset") or "")
-        labels |= {thing.label for thing in things}
+        into.add(name, objects, file=path, said=said, lost=lost, split=entry.get("subset") or "")
+        labels |= {thing.label for thing in objects}
     return labels
 
 

@@ -1,6 +1,6 @@
-"""What is where in a picture: boxes, classes, scores, tracks, and outlines where they are known.
+"""What is where in an image: boxes, classes, scores, tracks, and outlines where they are known.
 
-Coordinates are continuous: pixel i covers [i, i + 1), so a box over the whole of a picture is (0, 0, width, height).
+Coordinates are continuous: pixel i covers [i, i + 1), so a box over the whole of an image is (0, 0, width, height).
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Outline:
 
     Attributes:
         polygons: Outer rings, each K x 2 `float32`; a thing that is cut in two has two.
-        mask: HW `bool` over the whole picture, or None; it counts where both are given.
+        mask: HW `bool` over the whole image, or None; it counts where both are given.
     """
 
     polygons: tuple[Polygon, ...] = ()
@@ -32,12 +32,12 @@ class Outline:
         return bool(self.polygons) if self.mask is None else bool(self.mask.any())
 
     def scaled(self, across: float, down: float) -> "Outline":
-        """In a picture so many times as wide and as high; a mask takes the nearest pixels."""
+        """In an image so many times as wide and as high; a mask takes the nearest pixels."""
         polygons = tuple((polygon * (across, down)).astype(np.float32) for polygon in self.polygons)
         return Outline(polygons, None if self.mask is None else _resampled(self.mask, across, down))
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "Outline":
-        """What of it lies in a window, counted from the window's corner; the window may reach beyond the picture."""
+        """What of it lies in a window, counted from the window's corner; the window may reach beyond the image."""
         corner = np.array([left, top], np.float32)
         moved = (clip(polygon - corner, width, height) for polygon in self.polygons)
         mask = None
@@ -48,7 +48,7 @@ class Outline:
         return Outline(tuple(polygon for polygon in moved if len(polygon)), mask)
 
     def mirrored(self, width: int) -> "Outline":
-        """With left and right exchanged in a picture of this width."""
+        """With left and right exchanged in an image of this width."""
         far, turned = np.array([width, 0], np.float32), np.array([-1, 1], np.float32)
         return Outline(
             tuple(far + polygon * turned for polygon in self.polygons),
@@ -58,14 +58,14 @@ class Outline:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Detections:
-    """The things in one picture; all parts have one entry a thing, in the same order.
+    """The objects in one image; all parts have one entry a thing, in the same order.
 
     Attributes:
         boxes: N x 4 `float32`, left, top, right, bottom in pixels; right and bottom are exclusive.
         classes: N names.
         scores: N `float32` in [0, 1], or None where a person said it.
         track_ids: N `int64`, or None where nothing was followed.
-        ignored: N `bool`, crowds (COCO) and difficult things (VOC), which evaluations do not count; None for none.
+        ignored: N `bool`, crowds (COCO) and difficult objects (VOC), which evaluations do not count; None for none.
         outlines: N outlines, each None where only the box is known; or empty where no outline is known at all.
     """
 
@@ -107,7 +107,7 @@ class Detections:
         return sides[:, 0] * sides[:, 1]
 
     def scaled(self, across: float, down: float) -> "Detections":
-        """In a picture that was brought to so many times its width and height."""
+        """In an image that was brought to so many times its width and height."""
         boxes = (self.boxes * (across, down, across, down)).astype(np.float32)
         return replace(self, boxes=boxes, outlines=tuple(o and o.scaled(across, down) for o in self.outlines))
 
@@ -115,11 +115,11 @@ class Detections:
         """What is seen through a window, counted from the window's corner.
 
         Args:
-            left: Of the window, pixels; it may reach beyond the picture.
+            left: Of the window, pixels; it may reach beyond the image.
             top: Of the window, pixels.
             width: Of the window, pixels.
             height: Of the window, pixels.
-            least: Things of whose box a smaller share is left are dropped, and always those of which nothing is.
+            least: Objects of whose box a smaller share is left are dropped, and always those of which nothing is.
         """
         corner, edges = np.array([left, top] * 2, np.float32), np.array([width, height] * 2, np.float32)
         boxes = np.clip(self.boxes - corner, 0, edges)
@@ -131,18 +131,18 @@ class Detections:
         return cut.select(kept)
 
     def clipped(self, width: int, height: int) -> "Detections":
-        """Without what lies outside a picture of this size."""
+        """Without what lies outside an image of this size."""
         return self.cropped(0, 0, width, height)
 
     def mirrored(self, width: int) -> "Detections":
-        """With left and right exchanged in a picture of this width."""
+        """With left and right exchanged in an image of this width."""
         boxes = self.boxes.copy()
         boxes[:, [0, 2]] = width - self.boxes[:, [2, 0]]
         return replace(self, boxes=boxes, outlines=tuple(o and o.mirrored(width) for o in self.outlines))
 
 
 def nothing() -> Detections:
-    """The detections of a picture in which nothing is."""
+    """The detections of an image in which nothing is."""
     return Detections(boxes=np.zeros((0, 4), np.float32), classes=())
 
 
@@ -150,14 +150,14 @@ def outline_mask(outline: Outline, height: int, width: int) -> Mask:
     """The pixels of an outline: those whose centre lies in one of its polygons, or its mask. => HW `bool`.
 
     Raises:
-        CalcoError: When the mask is that of a picture of another size.
+        CalcoError: When the mask is that of an image of another size.
     """
     if outline.mask is None:
         parts = [fill(polygon, height, width) for polygon in outline.polygons]
         return np.logical_or.reduce(parts) if parts else np.zeros((height, width), np.bool_)
     if outline.mask.shape != (height, width):
         seen = f"{outline.mask.shape[1]}x{outline.mask.shape[0]}"
-        raise CalcoError(f"a mask of {seen} pixels lies on a picture of {width}x{height}; both need the same size")
+        raise CalcoError(f"a mask of {seen} pixels lies on an image of {width}x{height}; both need the same size")
     return outline.mask
 
 

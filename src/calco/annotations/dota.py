@@ -24,7 +24,7 @@ def read(path: Path, into: Gathering) -> set[str]:
     Raises:
         CalcoError: If it cannot be read as a whole.
     """
-    things, lost = [], 0
+    objects, lost = [], 0
     for i, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
         if not words or is_head(words):
@@ -39,6 +39,6 @@ def read(path: Path, into: Gathering) -> set[str]:
             lost += 1
             into.note(f"{path}, line {i}", "damaged", f"{error}; left out", path.stem)
         else:
-            things.append(thing)
-    into.add(path.stem, things, file=path, lost=lost)
-    return {thing.label for thing in things}
+            objects.append(thing)
+    into.add(path.stem, objects, file=path, lost=lost)
+    return {thing.label for thing in objects}

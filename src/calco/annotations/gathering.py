@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import Polygon, clip, extent
-from calco.annotations.matching import Closeness, Pictures
+from calco.annotations.matching import Closeness, Images
 from calco.annotations.parsing import class_name
 from calco.annotations.record import Fault, Problem, Record, Size
 from calco.annotations.runs import Runs
@@ -23,7 +23,7 @@ _SLACK: Final = 1e-5  # of a side: what rounding to six digits puts outside is n
 
 @dataclass(slots=True, kw_only=True)
 class Thing:
-    """One thing as it was written, with coordinates in pixels or in shares of the picture.
+    """One thing as it was written, with coordinates in pixels or in shares of the image.
 
     Attributes:
         where: The line, entry or object in its file.
@@ -34,7 +34,7 @@ class Thing:
         runs: Its packed mask.
         ignored: Whether it is a crowd or a difficult one.
         score: How sure somebody is.
-        track_id: Which one it is in a film.
+        track_id: Which one it is in a video.
     """
 
     where: str
@@ -52,27 +52,27 @@ class Gathering:
     """Collects records, and notes what was wrong.
 
     Args:
-        pictures: Those that are spoken of; None leaves coordinates as they were written.
+        images: Those that are spoken of; None leaves coordinates as they were written.
         classes: The only classes that are known; none takes all.
     """
 
-    def __init__(self, pictures: Pictures | None, classes: Sequence[str] = ()) -> None:
-        self.pictures, self.classes = pictures, tuple(map(class_name, classes))
+    def __init__(self, images: Images | None, classes: Sequence[str] = ()) -> None:
+        self.images, self.classes = images, tuple(map(class_name, classes))
         self.records: list[Record] = []
         self.problems: list[Problem] = []
         self.suspicion = Suspicion()
         self.named: set[Path] = set()  # images that an annotation names, whether it can be used or not
         self._taken: dict[Path, tuple[int, Closeness]] = {}  # its record, and how well the name fits
 
-    def note(self, where: str, fault: Fault, reason: str, picture: str = "") -> None:
+    def note(self, where: str, fault: Fault, reason: str, image: str = "") -> None:
         """Note what is wrong, in one line of bounded length, whatever the names in it hold."""
         where, reason = printable(where), printable(reason)
         if len(reason) > _LONGEST:
             reason = f"{reason[: _LONGEST // 2]} ... {reason[-_LONGEST // 2 :]}"
-        self.problems.append(Problem(where[:_LONGEST], fault, reason, picture))
+        self.problems.append(Problem(where[:_LONGEST], fault, reason, image))
 
     def add(
-        self, name: str, things: Sequence[Thing], *, file: Path, said: Size | None = None, shares: bool = False,
+        self, name: str, objects: Sequence[Thing], *, file: Path, said: Size | None = None, shares: bool = False,
         number: int | None = None, by_number: bool = False, address: str = "", lost: int = 0,
         split: str = "",
     ) -> None:  # fmt: skip
@@ -80,7 +80,7 @@ class Gathering:
 
         Args:
             name: Name of the image, as it was written.
-            things: Objects in it.
+            objects: Objects in it.
             file: File that holds them.
             said: Width and height of the image, as they were written.
             shares: Whether coordinates are shares of width and height.
@@ -92,36 +92,36 @@ class Gathering:
             split: What the file says of the image's use.
         """
         where = str(file) if number is None else f"{file}, line {number + 1}"
-        picture: Path | None = None
+        image: Path | None = None
         size: Size | None = None
-        if self.pictures:
-            by = self.pictures.numbered(number) if by_number and number is not None else self.pictures.find(name, file)
-            picture, reason = by
-            size = images.header_size_wh(picture) if picture else None
-            if picture and not size:
-                reason = f"the picture {self.pictures.name(picture)} cannot be read"
+        if self.images:
+            by = self.images.numbered(number) if by_number and number is not None else self.images.find(name, file)
+            image, reason = by
+            size = imaging.header_size_wh(image) if image else None
+            if image and not size:
+                reason = f"the image {self.images.name(image)} cannot be read"
             if reason:
-                self.note(where, "no picture", f"{reason}; left out", name)
+                self.note(where, "no image", f"{reason}; left out", name)
                 return
-            assert picture is not None
-            self.named.add(picture)
+            assert image is not None
+            self.named.add(image)
         written = name
-        name = self.pictures.name(picture) if self.pictures and picture else name
+        name = self.images.name(image) if self.images and image else name
         said = said if said and min(said) > 0 else None
         frame = (1, 1) if shares else said or size
-        record, dropped = self._record(name, things, frame, where)
-        if dropped + lost and not len(record.things):
+        record, dropped = self._record(name, objects, frame, where)
+        if dropped + lost and not len(record.objects):
             reason = f"none of its {dropped + lost} objects could be used, which does not mean that nothing is in it"
             self.note(where, "incomplete", f"{reason}; the image is left out", name)
             return
-        record = replace(record, picture=picture, number=number, address=address, where=where, split=split)
+        record = replace(record, image=image, number=number, address=address, where=where, split=split)
         try:
             for goal in filter(None, (said, size)):
                 record = record.at(*goal)
         except CalcoError as error:
             self.note(where, "other size", f"{error}; left out", name)
             return
-        rank = self.pictures.closeness(picture, written, file) if self.pictures and picture else (0, 0, 0, 0)
+        rank = self.images.closeness(image, written, file) if self.images and image else (0, 0, 0, 0)
         self._keep(record, rank)
 
     def check_claim(self, name: str, file: Path, said: Size) -> None:
@@ -130,36 +130,36 @@ class Gathering:
         Raises:
             CalcoError: If no image of that size is read, or the image that is there has less than a hundredth of it.
         """
-        path = self.pictures.find(name, file)[0] if self.pictures else None
-        size = images.header_size_wh(path) if path else None
-        most = min(images.MAX_PIXELS, 100 * size[0] * size[1]) if size else images.MAX_PIXELS
+        path = self.images.find(name, file)[0] if self.images else None
+        size = imaging.header_size_wh(path) if path else None
+        most = min(imaging.MAX_PIXELS, 100 * size[0] * size[1]) if size else imaging.MAX_PIXELS
         if not 0 < said[0] * said[1] <= most:
             raise CalcoError(f"its mask needs an image of {said[0]}x{said[1]} pixels, which this is not")
 
     def _keep(self, record: Record, rank: Closeness) -> None:
         """Keep one record an image: the one whose name fits best, then one with boxes, then the first."""
-        place, best = self._taken.get(record.picture, (None, rank)) if record.picture else (None, rank)
+        place, best = self._taken.get(record.image, (None, rank)) if record.image else (None, rank)
         if place is None:
-            if record.picture:
-                self._taken[record.picture] = len(self.records), rank
+            if record.image:
+                self._taken[record.image] = len(self.records), rank
             self.records.append(record)
             return
         kept, other = self.records[place], record
-        if (rank, len(record.things) > 0) > (best, len(kept.things) > 0):
+        if (rank, len(record.objects) > 0) > (best, len(kept.objects) > 0):
             kept, other = record, kept
-            self._taken[record.picture or Path()] = place, rank
+            self._taken[record.image or Path()] = place, rank
         self.records[place] = replace(kept, also=(*kept.also, *other.also, other.where))
         if not _same(kept, other):
             reason = f"{other.name} is annotated already, in {kept.where}"
-            unused = f"its {len(other.things)} boxes here are not used"
+            unused = f"its {len(other.objects)} boxes here are not used"
             self.note(other.where, "duplicate", f"{reason}; {unused}", other.name)
 
-    def _record(self, name: str, things: Sequence[Thing], frame: Size | None, where: str) -> tuple[Record, int]:
+    def _record(self, name: str, objects: Sequence[Thing], frame: Size | None, where: str) -> tuple[Record, int]:
         """Return what can be used of the objects, and the number of those that were dropped for an error."""
         kept: list[tuple[Thing, Corners, Outline | None]] = []
         seen: set[object] = set()
         unwanted = 0
-        for thing in things:
+        for thing in objects:
             thing.where = f"{where}{thing.where}"
             if self.classes and thing.label not in self.classes:
                 unwanted += 1
@@ -179,7 +179,7 @@ class Gathering:
         scores, tracks = ([getattr(thing, part) for thing, _, _ in kept] for part in ("score", "track_id"))
         record = Record(
             name=name,
-            things=Detections(
+            objects=Detections(
                 boxes=np.array([box for _, box, _ in kept], np.float32).reshape(-1, 4),
                 classes=tuple(thing.label for thing, _, _ in kept),
                 scores=None if not kept or None in scores else np.array(scores, np.float32),
@@ -190,10 +190,10 @@ class Gathering:
             size_wh=frame,
             runs={i: thing.runs for i, (thing, _, _) in enumerate(kept) if thing.runs},
         )
-        return record, len(things) - unwanted - len(kept)
+        return record, len(objects) - unwanted - len(kept)
 
     def _mended(self, thing: Thing, frame: Size | None, name: str) -> Corners | None:
-        """The box within the picture, its corners in order; None when nothing is left of it."""
+        """The box within the image, its corners in order; None when nothing is left of it."""
         rings = tuple(ring for ring in thing.polygons if len(ring) >= 3)
         if len(rings) < len(thing.polygons):
             self.note(thing.where, "damaged", "a polygon of fewer than three corners; the polygon is left out", name)
@@ -216,7 +216,7 @@ class Gathering:
             return left, top, right, bottom
         width, height = frame
         within = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
-        size = "the picture" if frame == (1, 1) else f"the picture of {width}x{height}"
+        size = "the image" if frame == (1, 1) else f"the image of {width}x{height}"
         if within[0] >= within[2] or within[1] >= within[3]:
             self.note(thing.where, "outside", f"{said} lies outside {size}; left out", name)
             return None
@@ -225,16 +225,16 @@ class Gathering:
         return within
 
     def _outline(self, thing: Thing, frame: Size | None, name: str) -> Outline | None:
-        """The polygons within the picture; a packed mask must have the picture's size."""
+        """The polygons within the image; a packed mask must have the image's size."""
         if thing.runs and frame and (thing.runs.width, thing.runs.height) != frame:
             said = f"{thing.runs.width}x{thing.runs.height}"
-            reason = f"its mask of {said} lies on a picture of {frame[0]}x{frame[1]}; the box alone is kept"
+            reason = f"its mask of {said} lies on an image of {frame[0]}x{frame[1]}; the box alone is kept"
             self.note(thing.where, "damaged", reason, name)
             thing.runs = None
         rings = [clip(ring, *frame) if frame else ring for ring in thing.polygons]
         rings = [ring for ring in rings if len(ring)]
         if thing.polygons and not rings:
-            self.note(thing.where, "empty", "its outline encloses nothing in the picture; the box alone is kept", name)
+            self.note(thing.where, "empty", "its outline encloses nothing in the image; the box alone is kept", name)
         return Outline(tuple(rings)) if rings else None
 
 
@@ -247,5 +247,7 @@ def _identity(thing: Thing, box: Corners) -> object:
 
 def _same(one: Record, other: Record) -> bool:
     """Whether two records of an image have the same boxes."""
-    first, second = (sorted(zip(each.things.classes, each.things.boxes.tolist(), strict=True)) for each in (one, other))
+    first, second = (
+        sorted(zip(each.objects.classes, each.objects.boxes.tolist(), strict=True)) for each in (one, other)
+    )
     return first == second

@@ -35,7 +35,7 @@ def fill(polygon: Polygon, height: int, width: int) -> Mask:
 
 
 def clip(polygon: Polygon, width: float, height: float) -> Polygon:
-    """What of a polygon lies within the picture; no corner is left when nothing does (Sutherland and Hodgman, 1974)."""
+    """What of a polygon lies within the image; no corner is left when nothing does (Sutherland and Hodgman, 1974)."""
     corners = polygon.astype(np.float64)
     low, high = corners.min(axis=0), corners.max(axis=0)
     if low.min() >= 0 and high[0] <= width and high[1] <= height and (low < high).all():
@@ -58,7 +58,7 @@ def rings(mask: Mask) -> tuple[Polygon, ...]:
     """The borders of a mask and of its holes: filled together by the even-odd rule, they give the mask again."""
     import cv2
 
-    # At twice the size the borders run a quarter of a pixel inside the things, clear of every pixel's centre.
+    # At twice the size the borders run a quarter of a pixel inside the objects, clear of every pixel's centre.
     doubled = mask.repeat(2, axis=0).repeat(2, axis=1).astype(np.uint8)
     borders, _ = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     return tuple(((border[:, 0, :] + 0.5) / 2).astype(np.float32) for border in borders)

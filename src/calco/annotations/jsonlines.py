@@ -1,7 +1,7 @@
-"""JSON lines as Dataturks wrote them: one object a picture, with its address.
+"""JSON lines as Dataturks wrote them: one object an image, with its address.
 
 Corners are shares of width and height. Two points are the corners of a box, more are a polygon; `annotation: null` says
-that nothing is in the picture.
+that nothing is in the image.
 """
 
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,7 @@ from calco.errors import CalcoError
 def read(path: Path, into: Gathering) -> set[str]:
     """Reads a file, and returns the classes that occur.
 
-    Pictures go by the names in their addresses when most of these are known, else by the numbers of their lines.
+    Images go by the names in their addresses when most of these are known, else by the numbers of their lines.
 
     Raises:
         CalcoError: When it cannot be read as a whole.
@@ -33,12 +33,12 @@ def read(path: Path, into: Gathering) -> set[str]:
                 place = f"{path}, line {i + 1}"
                 into.note(place, "unreadable", f"{plainly(error).removeprefix(f'{place}, line 1, ')}; left out")
     names = {i: _name(address) for i, address, *_ in found}
-    known = [into.pictures is not None and into.pictures.find(name, path)[0] for name in names.values()]
+    known = [into.images is not None and into.images.find(name, path)[0] for name in names.values()]
     by_number = 2 * sum(map(bool, known)) < len(known)
-    for i, address, things, said, lost in found:
+    for i, address, objects, said, lost in found:
         into.add(
             names[i],
-            things,
+            objects,
             file=path,
             said=said,
             shares=True,
@@ -58,20 +58,20 @@ def _name(address: str) -> str:
 def _record(line: str, i: int, path: Path, into: Gathering) -> tuple[str, list[Thing], Size | None, int]:
     content = parse_json(line, f"{path}, line {i + 1}")
     address = str(content["content"])
-    things, said, lost = [], None, 0
+    objects, said, lost = [], None, 0
     for j, entry in enumerate(content["annotation"] or []):
         try:
-            things += _things(entry, f", annotation[{j}]")
+            objects += _objects(entry, f", annotation[{j}]")
             if entry.get("imageWidth") and entry.get("imageHeight"):
                 said = int(number(entry["imageWidth"])), int(number(entry["imageHeight"]))
         except MALFORMED as error:
             lost += 1
             where = f"{path}, line {i + 1}, annotation[{j}]"
             into.note(where, "damaged", f"{plainly(error)}; left out", _name(address))
-    return address, things, said, lost
+    return address, objects, said, lost
 
 
-def _things(entry: dict[str, Any], where: str) -> list[Thing]:
+def _objects(entry: dict[str, Any], where: str) -> list[Thing]:
     """One for each of its labels."""
     given = [entry["label"]] if isinstance(entry["label"], str) else entry["label"]
     labels = [class_name(label) for label in given]

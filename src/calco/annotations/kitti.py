@@ -21,7 +21,7 @@ def read(path: Path, into: Gathering) -> set[str]:
     Raises:
         CalcoError: If it cannot be read as a whole.
     """
-    things, lost, passed = [], 0, 0
+    objects, lost, passed = [], 0, 0
     for i, line in enumerate(read_text(path).splitlines(), 1):
         words = line.split()
         if not words:
@@ -39,9 +39,9 @@ def read(path: Path, into: Gathering) -> set[str]:
             lost += 1
             into.note(f"{path}, line {i}", "damaged", f"{error}; left out", path.stem)
         else:
-            things.append(Thing(where=f", line {i}", label=label, corners=(left, top, right, bottom), score=score))
+            objects.append(Thing(where=f", line {i}", label=label, corners=(left, top, right, bottom), score=score))
     if passed:
         into.note(str(path), "unused", f"its {passed} regions of the type DontCare are not used", path.stem)
     # What lies in such a region is unknown, so that an image with nothing else is not one in which nothing is.
-    into.add(path.stem, things, file=path, lost=lost + passed)
-    return {thing.label for thing in things}
+    into.add(path.stem, objects, file=path, lost=lost + passed)
+    return {thing.label for thing in objects}

@@ -1,4 +1,4 @@
-"""LabelMe's JSON: one file a picture, shapes with labels.
+"""LabelMe's JSON: one file an image, shapes with labels.
 
 As the program of Kentaro Wada writes it. Polygons, rectangles, circles and masks are objects, and so are the
 rotated rectangles of its derivatives; points and lines enclose nothing. Shapes of one label that share a `group_id` are
@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as Pillow
 
-from calco import images
+from calco import imaging
 from calco.annotations.gathering import Gathering, Thing
 from calco.annotations.geometry import Polygon, ellipse
 from calco.annotations.parsing import MALFORMED, class_name, flag, number, numbers, parse_json, plainly, read_text
@@ -38,9 +38,9 @@ def read(path: Path, into: Gathering) -> set[str]:
     except MALFORMED:
         size = None
     named = str(content.get("imagePath") or "")
-    own = into.pictures and into.pictures.find(path.stem, path)[0]
+    own = into.images and into.images.find(path.stem, path)[0]
     name = path.stem if own or not named else named
-    things: dict[object, Thing] = {}
+    objects: dict[object, Thing] = {}
     lost = 0
     for i, shape in enumerate(content["shapes"]):
         try:
@@ -53,13 +53,13 @@ def read(path: Path, into: Gathering) -> set[str]:
             lost += 1
             into.note(f"{path}, shapes[{i}]", "damaged", f"{plainly(error)}; left out", path.stem)
             continue
-        whole = things.setdefault(key, thing)
+        whole = objects.setdefault(key, thing)
         if whole is not thing:
             if not (whole.polygons and thing.polygons):
-                things[i] = thing  # only polygons can be parts
+                objects[i] = thing  # only polygons can be parts
             whole.polygons += thing.polygons
-    into.add(name, list(things.values()), file=path, said=size, lost=lost)
-    return {thing.label for thing in things.values()}
+    into.add(name, list(objects.values()), file=path, said=size, lost=lost)
+    return {thing.label for thing in objects.values()}
 
 
 def _thing(shape: dict[str, Any], where: str, size: tuple[int, int] | None) -> Thing:
@@ -83,17 +83,17 @@ def _thing(shape: dict[str, Any], where: str, size: tuple[int, int] | None) -> T
 
 
 def _runs(packed: str, points: Polygon, size: tuple[int, int] | None) -> Runs:
-    """The mask, which is kept as the PNG of its box, over the whole picture."""
-    if size is None or not 0 < size[0] * size[1] <= images.MAX_PIXELS:
-        raise CalcoError("a mask needs imageWidth and imageHeight, of a picture that can be read")
+    """The mask, which is kept as the PNG of its box, over the whole image."""
+    if size is None or not 0 < size[0] * size[1] <= imaging.MAX_PIXELS:
+        raise CalcoError("a mask needs imageWidth and imageHeight, of an image that can be read")
     data = base64.b64decode(packed, validate=True)
     # The header tells the size, before anything is unpacked.
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
     left, top = (int(value) for value in points.min(0))
     if data[:8] != b"\x89PNG\r\n\x1a\n" or min(left, top) < 0:
-        raise CalcoError("its mask is no PNG within the picture")
+        raise CalcoError("its mask is no PNG within the image")
     if left + width > size[0] or top + height > size[1]:
-        raise CalcoError(f"its mask of {width}x{height} at {left}, {top} leaves the picture of {size[0]}x{size[1]}")
+        raise CalcoError(f"its mask of {width}x{height} at {left}, {top} leaves the image of {size[0]}x{size[1]}")
     try:
         with Pillow.open(io.BytesIO(data), formats=["PNG"]) as png:
             part = np.array(png.convert("L"))

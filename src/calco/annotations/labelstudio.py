@@ -37,24 +37,24 @@ def read(path: Path, into: Gathering) -> set[str]:
         try:
             address, regions = _task(task, where, into)
         except MALFORMED as error:
-            into.note(where, "no picture", f"{plainly(error)}; left out")
+            into.note(where, "no image", f"{plainly(error)}; left out")
             continue
         name = _name(address, path, into)
         if regions is None:
             into.note(where, "incomplete", "nobody has annotated it; the image is left out", name)
             continue
-        things, lost, said = [], 0, None
+        objects, lost, said = [], 0, None
         for j, region in enumerate(regions):
             try:
                 said = said or _size(region)
-                things += _things(region, f", region {j}", said)
+                objects += _objects(region, f", region {j}", said)
             except MALFORMED as error:
                 lost += 1
                 into.note(f"{where}, region {j}", "damaged", f"{plainly(error)}; left out", name)
-        for thing in things:
+        for thing in objects:
             thing.where = f", [{i}]{thing.where}"
-        into.add(name, things, file=path, said=said, shares=said is None, lost=lost)
-        labels |= {thing.label for thing in things}
+        into.add(name, objects, file=path, said=said, shares=said is None, lost=lost)
+        labels |= {thing.label for thing in objects}
     return labels
 
 
@@ -84,9 +84,9 @@ def _name(address: str, path: Path, into: Gathering) -> str:
     parts = urlsplit(address)
     local = parse_qs(parts.query).get("d")
     name = local[0] if local else unquote(parts.path) or address
-    if into.pictures and not into.pictures.find(name, path)[0]:
+    if into.images and not into.images.find(name, path)[0]:
         bare = _UPLOADED.sub("", _base(name))
-        return bare if into.pictures.find(bare, path)[0] else name
+        return bare if into.images.find(bare, path)[0] else name
     return name
 
 
@@ -100,7 +100,7 @@ def _size(region: dict[str, Any]) -> Size | None:
     return (int(number(width)), int(number(height))) if width and height else None
 
 
-def _things(region: dict[str, Any], where: str, said: Size | None) -> list[Thing]:
+def _objects(region: dict[str, Any], where: str, said: Size | None) -> list[Thing]:
     """Return one object for each label of a region."""
     value = region["value"] if isinstance(region.get("value"), dict) else region
     key = next((key for key in KEYS if key in value), None)

@@ -1,4 +1,4 @@
-"""Which picture an annotation speaks of: by its name and the folders around it, or by its number."""
+"""Which image an annotation speaks of: by its name and the folders around it, or by its number."""
 
 import re
 import unicodedata
@@ -16,11 +16,11 @@ _UPLOADED: Final = re.compile(r"(?i)^[0-9a-f]{8}-(?=.)")
 Closeness: TypeAlias = tuple[int, int, int, int]
 
 
-class Pictures:
-    """Finds the pictures that annotations name.
+class Images:
+    """Finds the images that annotations name.
 
     Args:
-        paths: The picture files.
+        paths: The image files.
         root: The folder that their names are told relative to.
     """
 
@@ -32,7 +32,7 @@ class Pictures:
         self._of_number: dict[int, Path] | None = None
 
     def name(self, path: Path) -> str:
-        """The path relative to the pictures' folder, with forward slashes."""
+        """The path relative to the images' folder, with forward slashes."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
 
     def find(self, name: str, near: Path) -> tuple[Path | None, str]:
@@ -54,11 +54,11 @@ class Pictures:
                 named = each
                 break
         if not found:
-            return None, f"no picture is named {named.name}"
+            return None, f"no image is named {named.name}"
         ranks = {path: self.closeness(path, str(named), near) for path in dict.fromkeys(found)}
         best = [path for path, rank in ranks.items() if rank == max(ranks.values())]
         if len(best) > 1:
-            return None, f"{len(best)} pictures are named {named.name}: {', '.join(map(self.name, best[:3]))}"
+            return None, f"{len(best)} images are named {named.name}: {', '.join(map(self.name, best[:3]))}"
         return best[0], ""
 
     def closeness(self, path: Path, name: str, near: Path) -> Closeness:
@@ -72,32 +72,32 @@ class Pictures:
         return same + alike, len(words & folders), -len(strange), -len(apart)
 
     def numbered(self, number: int) -> tuple[Path | None, str]:
-        """The picture of a number, or why there is none."""
+        """The image of a number, or why there is none."""
         if self._of_number is None:
             self._of_number = _by_number(self.paths)
         path = self._of_number.get(number)
-        return path, "" if path else f"no picture has the number {number}"
+        return path, "" if path else f"no image has the number {number}"
 
 
 def match_by_number(
-    records: Iterable[Record], pictures: Iterable[Path]
+    records: Iterable[Record], images: Iterable[Path]
 ) -> tuple[list[tuple[Record, Path]], list[tuple[str, str]]]:
-    """Gives the records of JSON lines the pictures that are named after their lines: line 7, from 0, is "img7.png".
+    """Gives the records of JSON lines the images that are named after their lines: line 7, from 0, is "img7.png".
 
     Args:
         records: With their numbers.
-        pictures: Of which those are looked at that are named as most of them are, but for the number.
+        images: Of which those are looked at that are named as most of them are, but for the number.
 
     Returns:
-        Record and picture, and the names and reasons of the records and pictures that are left over.
+        Record and image, and the names and reasons of the records and images that are left over.
     """
-    paths = list(pictures)
+    paths = list(images)
     of_number = _by_number(paths)
     matched, left_out = [], []
     for record in records:
         path = None if record.number is None else of_number.pop(record.number, None)
         if path is None:
-            left_out.append((f"line {record.number} ({record.name})", f"no picture has the number {record.number}"))
+            left_out.append((f"line {record.number} ({record.name})", f"no image has the number {record.number}"))
         else:
             matched.append((record, path))
     used = {path for _, path in matched}
@@ -106,7 +106,7 @@ def match_by_number(
 
 
 def _by_number(paths: Iterable[Path]) -> dict[int, Path]:
-    """The pictures that are named as most are, but for the last number in their name."""
+    """The images that are named as most are, but for the last number in their name."""
     families: dict[tuple[Path, str], dict[int, Path]] = {}
     for path in paths:
         if found := re.fullmatch(r"(.*?)([0-9]{1,9})([^0-9]*)", path.stem):

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from calco import images
+from calco import imaging
 from calco.annotations import (
     bdd,
     coco,
@@ -30,7 +30,7 @@ from calco.annotations import (
 )
 from calco.annotations.data_yaml import DataYaml, find_data_yaml
 from calco.annotations.gathering import Gathering
-from calco.annotations.matching import Pictures
+from calco.annotations.matching import Images
 from calco.annotations.parsing import parse_json, read_text
 from calco.annotations.record import Annotations, Problem
 from calco.annotations.sniffing import SUFFIXES, is_box, may_hold_annotations, sniff, sniff_foreign
@@ -38,7 +38,7 @@ from calco.errors import CalcoError
 from calco.files import list_files
 
 Reader: TypeAlias = Callable[[Path, Gathering], Iterable[str]]
-Spoken: TypeAlias = str | Path | Iterable[str | Path] | Pictures | None  # images that are spoken of
+Spoken: TypeAlias = str | Path | Iterable[str | Path] | Images | None  # images that are spoken of
 
 FORMATS: Final[dict[str, str]] = {
     "coco": "COCO JSON",
@@ -77,7 +77,7 @@ _DEPTH: Final = 3  # folders below the first that are looked into, to see whethe
 
 def read_annotations(
     path: str | Path,
-    pictures: str | Path | Iterable[str | Path] | Pictures | None = None,
+    images: str | Path | Iterable[str | Path] | Images | None = None,
     *,
     classes: Sequence[str] = (),
 ) -> Annotations:
@@ -89,8 +89,8 @@ def read_annotations(
 
     Args:
         path: A file, or a folder with files of one format.
-        pictures: The images that are spoken of, or their folder: coordinates are then pixels of the images as
-            `images.read` gives them, and what speaks of no image is left out. Without it they are as in the files:
+        images: The images that are spoken of, or their folder: coordinates are then pixels of the images as
+            `imaging.read` gives them, and what speaks of no image is left out. Without it they are as in the files:
             pixels, or (YOLO, and JSON lines without a size) shares of width and height.
         classes: Names of classes: those that YOLO's numbers mean, that of boxes which have none (the first), and for
             all other formats the only ones that are taken.
@@ -99,15 +99,15 @@ def read_annotations(
         CalcoError: If no annotations are there, or the only file cannot be read.
     """
     path = Path(path)
-    known = _pictures(pictures, path)
+    known = _images(images, path)
     forms = _files(path)
     read = {form: _read(form, files, path, known, classes) for form, files in forms.items()}
     # What the most images have is what is meant; a file or two in another format are a slip.
     form = max(read, key=lambda each: len(read[each].records))
     found = read.pop(form)
     mixed = tuple(_mixed(forms[other], other, form) for other in read)
-    known_of = {record.picture for record in found.records}
-    passed = {each.picture for other in read.values() for each in other.records if each.picture} - known_of
+    known_of = {record.image for record in found.records}
+    passed = {each.image for other in read.values() for each in other.records if each.image} - known_of
     unread = _foreign_in(path, forms) if path.is_dir() else ()
     return replace(found, problems=(*mixed, *unread, *found.problems), passed=frozenset(passed))
 
@@ -127,7 +127,7 @@ def _mixed(files: Sequence[Path], form: str, read: str) -> Problem:
     return Problem(str(files[0]), "mixed", f"{reason}; name the one that is meant with --annotations", files[0].stem)
 
 
-def _read(form: str, files: Sequence[Path], path: Path, known: Pictures | None, classes: Sequence[str]) -> Annotations:
+def _read(form: str, files: Sequence[Path], path: Path, known: Images | None, classes: Sequence[str]) -> Annotations:
     """Read the files of one format."""
     reader, names = _READERS.get(form), tuple[str, ...]()
     notes, described = tuple[str, ...](), tuple[DataYaml, ...]()
@@ -154,8 +154,8 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Pictures | None, 
             if len(files) == 1:
                 raise
             into.note(str(file), "unreadable", f"{_without(str(error), file)}; left out", file.stem)
-            if known and (picture := known.find(file.stem, file)[0]):
-                into.named.add(picture)
+            if known and (image := known.find(file.stem, file)[0]):
+                into.named.add(image)
     into.problems += into.suspicion.problems()
     used = {record.name for record in into.records}  # a second file may have brought what was lost in the first
     # COCO numbers its classes, so their order means something.
@@ -164,8 +164,8 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Pictures | None, 
         format=words,
         classes=into.classes or tuple(occurring),
         records=tuple(into.records),
-        problems=tuple(each for each in into.problems if each.fault != "incomplete" or each.picture not in used),
-        lost=frozenset(into.named - {record.picture for record in into.records}),
+        problems=tuple(each for each in into.problems if each.fault != "incomplete" or each.image not in used),
+        lost=frozenset(into.named - {record.image for record in into.records}),
         described=described,
     )
 
@@ -232,7 +232,7 @@ def _in_pixels(path: Path) -> Problem | None:
                 f"{path}, line {place}",
                 "unit",
                 f"{line.strip()[:60]!r} would be YOLO's class, centre x, centre y, width, height, were its numbers "
-                "shares of width and height; divide pixels by the picture's size",
+                "shares of width and height; divide pixels by the image's size",
                 path.stem,
             )
         if line.strip():
@@ -303,14 +303,14 @@ def _forms_of(files: Sequence[Path]) -> dict[Path, str]:
     return {file: form for file in files if (form := forms.get(file, common))}
 
 
-def _pictures(pictures: Spoken, path: Path) -> Pictures | None:
-    if pictures is None or isinstance(pictures, Pictures):
-        return pictures
-    if isinstance(pictures, str | Path):
-        return Pictures(images.list_pictures(pictures), Path(pictures))
-    paths = [Path(picture) for picture in pictures]
+def _images(images: Spoken, path: Path) -> Images | None:
+    if images is None or isinstance(images, Images):
+        return images
+    if isinstance(images, str | Path):
+        return Images(imaging.list_images(images), Path(images))
+    paths = [Path(image) for image in images]
     root = os.path.commonpath([path.parent for path in paths]) if paths else path.parent
-    return Pictures(paths, Path(root))
+    return Images(paths, Path(root))
 
 
 def _without(message: str, file: Path) -> str:

@@ -1,4 +1,4 @@
-"""What reading gives: the records of the pictures, and everything that was wrong with them."""
+"""What reading gives: the records of the images, and everything that was wrong with them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,10 +13,10 @@ from calco.errors import CalcoError
 Size: TypeAlias = tuple[int, int]  # width and height
 Fault: TypeAlias = Literal[
     "outside", "inverted", "empty", "order", "unit", "unknown class", "damaged", "unreadable", "other size", "mixed",
-    "no picture", "incomplete", "duplicate", "unused",
+    "no image", "incomplete", "duplicate", "unused",
 ]  # fmt: skip
 
-COSTS_A_PICTURE: Final = ("unreadable", "other size", "mixed", "no picture", "incomplete")
+COSTS_A_IMAGE: Final = ("unreadable", "other size", "mixed", "no image", "incomplete")
 """The faults that cost a whole image; any other costs one object in it at the most."""
 
 
@@ -26,15 +26,15 @@ class Problem:
 
     Attributes:
         where: The file, and the line, entry or object in it.
-        fault: Its kind, to count by; see `COSTS_A_PICTURE`.
+        fault: Its kind, to count by; see `COSTS_A_IMAGE`.
         reason: What is wrong, and what was done about it.
-        picture: The name of the picture that is meant, or nothing.
+        image: The name of the image that is meant, or nothing.
     """
 
     where: str
     fault: Fault
     reason: str
-    picture: str = ""
+    image: str = ""
 
     def __str__(self) -> str:
         return f"{self.where}: {self.reason}"
@@ -42,28 +42,28 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What somebody said about one picture.
+    """What somebody said about one image.
 
     Attributes:
-        name: The picture's path relative to the pictures' folder, with forward slashes; as it was written where the
-            picture is not known.
-        things: What is in it; the masks that stand in `runs` are not unpacked yet: see `detections`.
-        size_wh: Width and height that the coordinates refer to; (1, 1) where they are shares of a picture that is not
+        name: The image's path relative to the images' folder, with forward slashes; as it was written where the
+            image is not known.
+        objects: What is in it; the masks that stand in `runs` are not unpacked yet: see `detections`.
+        size_wh: Width and height that the coordinates refer to; (1, 1) where they are shares of an image that is not
             known; None where nobody told.
         runs: The packed masks, by their thing's place.
-        picture: The file, where it is known.
+        image: The file, where it is known.
         where: The file that said it.
         also: Other files that said something of it, which is not used.
         split: What the file says of its use, such as "train" or "validation"; empty where it says nothing.
         number: The line it came from, counted from 0, of JSON lines.
-        address: Where the picture can be got, of JSON lines.
+        address: Where the image can be got, of JSON lines.
     """
 
     name: str
-    things: Detections
+    objects: Detections
     size_wh: Size | None = None
     runs: Mapping[int, Runs] = field(default_factory=dict)
-    picture: Path | None = None
+    image: Path | None = None
     where: str = ""
     also: tuple[str, ...] = ()
     split: str = ""
@@ -74,13 +74,13 @@ class Record:
     def detections(self) -> Detections:
         """What is in it, with all masks."""
         if not self.runs:
-            return self.things
-        known = self.things.outlines or (None,) * len(self.things)
+            return self.objects
+        known = self.objects.outlines or (None,) * len(self.objects)
         masks = {i: Outline(mask=runs.mask()) for i, runs in self.runs.items()}
-        return replace(self.things, outlines=tuple(masks.get(i, outline) for i, outline in enumerate(known)))
+        return replace(self.objects, outlines=tuple(masks.get(i, outline) for i, outline in enumerate(known)))
 
     def at(self, width: int, height: int) -> "Record":
-        """For the picture at this size, which may be larger or smaller than the annotated one.
+        """For the image at this size, which may be larger or smaller than the annotated one.
 
         Raises:
             CalcoError: When it has other proportions.
@@ -95,7 +95,7 @@ class Record:
             raise CalcoError(
                 f"{self.name} has {width}x{height} pixels and was annotated at {said}; annotate it as it is"
             )
-        return replace(self, things=self.detections.scaled(across, down), size_wh=(width, height), runs={})
+        return replace(self, objects=self.detections.scaled(across, down), size_wh=(width, height), runs={})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Annotations:
     Attributes:
         format: What it was recognised as, in words.
         classes: The names of the classes: in the order of their numbers where they have some, else sorted.
-        records: One a picture, in the order of the files.
+        records: One an image, in the order of the files.
         problems: What was wrong, and what was done about it.
         passed: Images of which something is said in another format alone, which is not read.
         lost: Images of which something is said that cannot be used.

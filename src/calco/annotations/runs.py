@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
+from calco import imaging
 from calco.annotations.geometry import Mask
 from calco.errors import CalcoError
 
-_MOST_CHARACTERS = 12  # of one count: more than any picture needs, and less than overflows
+_MOST_CHARACTERS = 12  # of one count: more than any image needs, and less than overflows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,8 +22,8 @@ class Runs:
 
     Attributes:
         counts: Lengths of the runs, `int64`, in turns background and thing; they add up to all pixels.
-        height: Of the picture, pixels.
-        width: Of the picture, pixels.
+        height: Of the image, pixels.
+        width: Of the image, pixels.
     """
 
     counts: npt.NDArray[np.int64]
@@ -33,9 +33,9 @@ class Runs:
     def __post_init__(self) -> None:
         if self.height < 0 or self.width < 0 or (self.counts < 0).any():
             raise CalcoError("its run lengths are negative; export it again")
-        if self.height * self.width > images.MAX_PIXELS:
+        if self.height * self.width > imaging.MAX_PIXELS:
             raise CalcoError(
-                f"its mask of {self.width}x{self.height} is larger than any picture that is read; export it again"
+                f"its mask of {self.width}x{self.height} is larger than any image that is read; export it again"
             )
         total = int(self.counts.sum(dtype=np.float64))
         if total != self.height * self.width:
@@ -54,7 +54,7 @@ class Runs:
         """The packed string => run lengths.
 
         Raises:
-            CalcoError: When it is none, or does not cover the picture.
+            CalcoError: When it is none, or does not cover the image.
         """
         codes = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
         ends = np.flatnonzero((codes & 32) == 0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from calco import images
+from calco import imaging
 from calco.annotations import csv_boxes, dota, kitti, labelstudio
 from calco.annotations.parsing import encoding_of, number
 from calco.errors import CalcoError
@@ -216,11 +216,11 @@ def _foreign_lines(path: Path, lines: list[str]) -> str | None:
         return "decimal commas"
     if len(cells) in (5, 6) and _are_numbers(cells) and path.suffix.lower() == ".txt":
         return "yolo commas"
-    if len(words) >= 2 and images.is_picture(words[0]) and re.fullmatch(r"(\d+,){4}\d+", words[1]):
+    if len(words) >= 2 and imaging.is_image(words[0]) and re.fullmatch(r"(\d+,){4}\d+", words[1]):
         return "keras yolo"
     if (
         len(lines) > 2
-        and images.is_picture(lines[0].strip())
+        and imaging.is_image(lines[0].strip())
         and lines[1].strip().isdecimal()
         and is_box(lines[2].split())
     ):

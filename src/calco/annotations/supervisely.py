@@ -24,15 +24,15 @@ def read(path: Path, into: Gathering) -> set[str]:
         said = int(number(content["size"]["width"])), int(number(content["size"]["height"]))
     except MALFORMED:
         said = None
-    things, lost = [], 0
+    objects, lost = [], 0
     for i, entry in enumerate(content["objects"]):
         try:
-            things.append(_thing(entry, f", objects[{i}]"))
+            objects.append(_thing(entry, f", objects[{i}]"))
         except MALFORMED as error:
             lost += 1
             into.note(f"{path}, objects[{i}]", "damaged", f"{plainly(error)}; left out", path.stem)
-    into.add(path.stem, things, file=path, said=said, lost=lost)
-    return {thing.label for thing in things}
+    into.add(path.stem, objects, file=path, said=said, lost=lost)
+    return {thing.label for thing in objects}
 
 
 def _thing(entry: dict[str, Any], where: str) -> Thing:

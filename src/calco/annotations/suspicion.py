@@ -24,11 +24,11 @@ _WORDS: Final[dict[Order, str]] = {
     "centred": "centre x, centre y, width, height",
     "crossed": "top, left, bottom, right",
 }
-_SLACK: Final = 0.02  # of a side, by which a box may leave its picture and still fit
+_SLACK: Final = 0.02  # of a side, by which a box may leave its image and still fit
 _SHARE: Final = 0.05  # of the boxes that do not fit, from which on the order is doubted
 _LEAST: Final = 3
 _MOST: Final = 0.01  # of the boxes, that may not fit in the order that is proposed
-_ABOVE: Final = 2.0  # what no share of a picture reaches by a slip
+_ABOVE: Final = 2.0  # what no share of an image reaches by a slip
 _PERCENT: Final = 100.0
 
 
@@ -39,10 +39,10 @@ class Suspicion:
         self._num = 0
         self._fit: dict[Order, int] = dict.fromkeys(_READ, 0)
         self._order: Order = "corners"
-        self._first = self._far = ("", "")  # where, and which picture
+        self._first = self._far = ("", "")  # where, and which image
         self._strange, self._largest = 0, 0.0
 
-    def see(self, corners: Corners, order: Order, frame: Size, where: str, picture: str) -> None:
+    def see(self, corners: Corners, order: Order, frame: Size, where: str, image: str) -> None:
         """Takes one box.
 
         Args:
@@ -50,7 +50,7 @@ class Suspicion:
             order: In which its format writes the four numbers.
             frame: Width and height in the same unit; 1 and 1 where coordinates are shares.
             where: Its file and line.
-            picture: The name of its picture.
+            image: The name of its image.
         """
         self._num += 1
         self._order = order
@@ -58,13 +58,13 @@ class Suspicion:
         for each, read in _READ.items():
             self._fit[each] += _fits(read(*written), frame)
         if not _fits(corners, frame) and not self._first[0]:
-            self._first = where, picture
+            self._first = where, image
         largest = max(map(abs, written))
         self._largest = max(self._largest, largest)
         # Pixels where shares are meant, or shares where pixels are.
         if largest > _ABOVE if frame == (1, 1) else largest <= 1 < min(frame):
             self._strange += 1
-            self._far = self._far if self._far[0] else (where, picture)
+            self._far = self._far if self._far[0] else (where, image)
 
     def problems(self) -> Iterator[Problem]:
         """What is odd, with the first box that shows it."""
@@ -81,7 +81,7 @@ class Suspicion:
             yield Problem(
                 self._first[0],
                 "order",
-                f"{wrong:,} of {self._num:,} boxes do not lie in their pictures when they are read as "
+                f"{wrong:,} of {self._num:,} boxes do not lie in their images when they are read as "
                 f"{_WORDS[self._order]}, this one first, and all do as {_WORDS[best]}: put them in order",
                 self._first[1],
             )
@@ -90,10 +90,10 @@ class Suspicion:
         """What the numbers look like, and what mends it."""
         if self._largest <= 1:
             return (
-                "lie in the first pixel of their pictures, this one first: they look like shares where pixels are "
+                "lie in the first pixel of their images, this one first: they look like shares where pixels are "
                 "meant; multiply them by width and height"
             )
-        # Boxes in small pictures have small numbers too.
+        # Boxes in small images have small numbers too.
         unit, by = (
             ("percent, or pixels", "100, or by width and height")
             if self._largest <= _PERCENT

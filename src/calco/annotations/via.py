@@ -32,16 +32,16 @@ def read(path: Path, into: Gathering) -> set[str]:
     files = _rows(text, path) if path.suffix.lower() == ".csv" else _entries(text, path)
     labels: set[str] = set()
     for name, regions in files.items():
-        things, lost = [], 0
+        objects, lost = [], 0
         for i, region in enumerate(regions):
             where = f", {name}, regions[{i}]"
             try:
-                things.append(_thing(region, where, into))
+                objects.append(_thing(region, where, into))
             except MALFORMED as error:
                 lost += 1
                 into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", name)
-        into.add(name, things, file=path, lost=lost)
-        labels |= {thing.label for thing in things}
+        into.add(name, objects, file=path, lost=lost)
+        labels |= {thing.label for thing in objects}
     return labels
 
 

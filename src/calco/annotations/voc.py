@@ -1,4 +1,4 @@
-"""Pascal VOC's XML: one file a picture, boxes in whole pixels.
+"""Pascal VOC's XML: one file an image, boxes in whole pixels.
 
 Everingham et al., "The Pascal Visual Object Classes Challenge" (2010). Pixels are counted from 1 and the last belongs
 to the box: 1 to 10 covers what is 0 to 10 here. A difficult object is an ignored one. The rotated boxes of roLabelImg
@@ -15,7 +15,7 @@ from calco.annotations.gathering import Gathering, Thing
 from calco.annotations.geometry import Polygon, rotated
 from calco.annotations.parsing import MALFORMED, class_name, flag, number, plainly
 from calco.annotations.record import Record
-from calco.annotations.writing import classes_of, copy_pictures, places, size_of
+from calco.annotations.writing import classes_of, copy_images, places, size_of
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain
 
@@ -31,10 +31,10 @@ def read(path: Path, into: Gathering) -> set[str]:
     root = parse_xml(path)
     if root.tag != "annotation":
         raise CalcoError(f"{path} is a {root.tag!r}; VOC's files are an 'annotation': export it again")
-    things, lost = [], 0
+    objects, lost = [], 0
     for i, entry in enumerate(root.findall("object"), 1):
         try:
-            things.append(_thing(entry, f", object {i}"))
+            objects.append(_thing(entry, f", object {i}"))
         except MALFORMED as error:
             lost += 1
             into.note(f"{path}, object {i}", "damaged", f"{plainly(error)}; left out", path.stem)
@@ -44,9 +44,9 @@ def read(path: Path, into: Gathering) -> set[str]:
         said = None
     # Files are renamed more often than what stands in them: the file's own name comes first.
     named = (root.findtext("filename") or "").strip()
-    own = into.pictures and into.pictures.find(path.stem, path)[0]
-    into.add(path.stem if own or not named else named, things, file=path, said=said, lost=lost)
-    return {thing.label for thing in things}
+    own = into.images and into.images.find(path.stem, path)[0]
+    into.add(path.stem if own or not named else named, objects, file=path, said=said, lost=lost)
+    return {thing.label for thing in objects}
 
 
 def _thing(entry: ElementTree.Element, where: str) -> Thing:
@@ -121,18 +121,18 @@ def _is_utf8(path: Path) -> bool:
 
 
 def write_voc(
-    folder: str | Path, records: Sequence[Record], classes: Sequence[str] = (), *, pictures: bool = False
+    folder: str | Path, records: Sequence[Record], classes: Sequence[str] = (), *, images: bool = False
 ) -> None:
-    """Writes one XML file a picture into `Annotations`, each whole or not at all.
+    """Writes one XML file an image into `Annotations`, each whole or not at all.
 
     VOC holds boxes in whole pixels: others are rounded, to one pixel at least. It has no place for outlines, scores and
     tracks.
 
     Args:
         folder: Gets the folder `Annotations`.
-        records: With the sizes of their pictures.
+        records: With the sizes of their images.
         classes: The only classes that may occur; by default all.
-        pictures: Whether their pictures are copied, into `JPEGImages`.
+        images: Whether their images are copied, into `JPEGImages`.
 
     Raises:
         CalcoError: When a size is missing, a class is not among the classes, or something cannot be written.
@@ -143,16 +143,16 @@ def write_voc(
         root = ElementTree.Element("annotation")
         _put(root, filename=Path(record.name).name)
         _put(ElementTree.SubElement(root, "size"), width=width, height=height, depth=3)
-        things = record.things
-        for i, box in enumerate(things.boxes):
+        objects = record.objects
+        for i, box in enumerate(objects.boxes):
             entry = ElementTree.SubElement(root, "object")
-            hard = things.ignored is not None and bool(things.ignored[i])
-            _put(entry, name=things.classes[i], pose="Unspecified", truncated=0, difficult=int(hard))
+            hard = objects.ignored is not None and bool(objects.ignored[i])
+            _put(entry, name=objects.classes[i], pose="Unspecified", truncated=0, difficult=int(hard))
             _put(ElementTree.SubElement(entry, "bndbox"), **_whole(box.tolist(), width, height))
         ElementTree.indent(root)
         atomic_write(path, _encoded(root, record.name) + "\n")
-    if pictures:
-        copy_pictures(Path(folder) / "JPEGImages", records)
+    if images:
+        copy_images(Path(folder) / "JPEGImages", records)
 
 
 def _put(parent: ElementTree.Element, **texts: object) -> None:

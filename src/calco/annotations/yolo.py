@@ -21,7 +21,7 @@ from calco.annotations.gathering import Gathering, Thing
 from calco.annotations.geometry import joined, rings
 from calco.annotations.parsing import number, read_text
 from calco.annotations.record import Record
-from calco.annotations.writing import classes_of, copy_pictures, places, size_of
+from calco.annotations.writing import classes_of, copy_images, places, size_of
 from calco.errors import CalcoError
 from calco.files import atomic_write
 
@@ -195,13 +195,13 @@ def read(path: Path, into: Gathering, layout: Layout) -> set[str]:
     Raises:
         CalcoError: If it cannot be read as a whole.
     """
-    things, lost = [], 0
+    objects, lost = [], 0
     for i, line in enumerate(re.split(r"\r\n|\r|\n", read_text(path)), 1):
         if not line.strip():
             continue
         where = f", line {i}"
         try:
-            things.append(_thing(line.split(), layout, where))
+            objects.append(_thing(line.split(), layout, where))
         except IndexError:
             lost += 1
             reason = f"class {line.split()[0]} has no name; there are {len(layout.names)}, from 0: left out"
@@ -209,8 +209,8 @@ def read(path: Path, into: Gathering, layout: Layout) -> set[str]:
         except CalcoError as error:
             lost += 1
             into.note(f"{path}{where}", "damaged", f"{error}; left out", path.stem)
-    into.add(path.stem, things, file=path, shares=True, lost=lost)
-    return {thing.label for thing in things}
+    into.add(path.stem, objects, file=path, shares=True, lost=lost)
+    return {thing.label for thing in objects}
 
 
 def _thing(words: list[str], layout: Layout, where: str) -> Thing:
@@ -264,18 +264,18 @@ def _parted(values: list[float], layout: Layout) -> tuple[list[float], list[floa
 
 
 def write_yolo(
-    folder: str | Path, records: Sequence[Record], classes: Sequence[str] = (), *, pictures: bool = False
+    folder: str | Path, records: Sequence[Record], classes: Sequence[str] = (), *, images: bool = False
 ) -> None:
-    """Writes data.yaml and one text a picture into `labels`, each whole or not at all.
+    """Writes data.yaml and one text an image into `labels`, each whole or not at all.
 
     A line is a box, or one ring where an outline is known: parts and holes are joined by ways that enclose nothing.
-    Ignored things are left out, as YOLO has no word for them; scores and tracks have no place.
+    Ignored objects are left out, as YOLO has no word for them; scores and tracks have no place.
 
     Args:
         folder: Gets data.yaml and the folder `labels`.
-        records: With the sizes of their pictures; folders named train, val and test in their names become the splits.
+        records: With the sizes of their images; folders named train, val and test in their names become the splits.
         classes: The names of the classes in the order of their numbers; by default those that occur, sorted.
-        pictures: Whether their pictures are copied, into `images`.
+        images: Whether their images are copied, into `images`.
 
     Raises:
         CalcoError: When a size is missing, a class is not among the classes, or something cannot be written.
@@ -284,8 +284,8 @@ def write_yolo(
     for path, record in zip(places(Path(folder) / "labels", records, ".txt"), records, strict=True):
         size_wh = size_of(record)
         atomic_write(path, "".join(f"{line}\n" for line in _lines(record.detections, names, np.array(size_wh))))
-    if pictures:
-        copy_pictures(Path(folder) / "images", records)
+    if images:
+        copy_images(Path(folder) / "images", records)
     firsts = {record.name.split("/")[0] if "/" in record.name else "" for record in records}
     split = "train" in firsts and firsts <= {"train", "val", "test"}
     parts: dict[str, Any] = {part: f"images/{part}" for part in sorted(firsts)} if split else {"train": "images"}
@@ -293,14 +293,14 @@ def write_yolo(
     atomic_write(Path(folder) / "data.yaml", yaml.safe_dump(content, allow_unicode=True, sort_keys=False))
 
 
-def _lines(things: Detections, names: Sequence[str], size_wh: Any) -> Iterator[str]:
-    for i, box in enumerate(things.boxes.astype(np.float64)):
-        if things.ignored is not None and things.ignored[i]:
+def _lines(objects: Detections, names: Sequence[str], size_wh: Any) -> Iterator[str]:
+    for i, box in enumerate(objects.boxes.astype(np.float64)):
+        if objects.ignored is not None and objects.ignored[i]:
             continue
-        outline = things.outlines[i] if things.outlines else None
+        outline = objects.outlines[i] if objects.outlines else None
         parts = () if outline is None else rings(outline.mask) if outline.mask is not None else outline.polygons
         if parts:
             values = (joined(parts) / size_wh).ravel()
         else:
             values = np.concatenate([(box[:2] + box[2:]) / 2 / size_wh, (box[2:] - box[:2]) / size_wh])
-        yield " ".join([str(names.index(things.classes[i])), *(f"{value:.10g}" for value in values)])
+        yield " ".join([str(names.index(objects.classes[i])), *(f"{value:.10g}" for value in values)])

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from calco.benchmarks.setting import Setting
 from calco.benchmarks.timing import Row, Skipped, alternate, per_second, row
+from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, Translator
 from calco.networks import build_generator
 from calco.networks.machine import has_bfloat16
 from calco.networks.packed import can_pack
-from calco.pairs.recipes import RecipeConfig
 from calco.training.presets import small
 
 LIBRARIES: Final = {"onnxruntime": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
@@ -23,7 +23,7 @@ _CALLS: Final = 4  # in one measurement
 
 
 def backends(setting: Setting) -> Iterator[Row | Skipped]:
-    """What the networks alone reach in each backend of this machine, picture by picture, beside torch as it comes."""
+    """What the networks alone reach in each backend of this machine, image by image, beside torch as it comes."""
     reason = _lack("onnxruntime")
     if setting.device.type != "cpu":
         reason = "they are measured on the CPU alone: --device cpu"

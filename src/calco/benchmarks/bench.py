@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import torch
 
-from calco.benchmarks import boxes, crime, exactness, film, large, machine, memory, processes, speed
+from calco.benchmarks import boxes, crime, exactness, large, machine, memory, processes, speed, video
 from calco.benchmarks.chart import draw_chart
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.machine import Machine
@@ -29,11 +29,11 @@ FORMAT = 1
 ROWS: Final[dict[str, Callable[[Setting], Iterator[Row | Skipped]]]] = {
     "training": speed.training,
     "inference": speed.inference,
-    "film": film.film,
+    "video": video.video,
     "data": speed.data,
     "build": speed.build,
     "memory": memory.peaks,
-    "large": large.pictures,
+    "large": large.images,
     "processes": processes.two_against_one,
     "boxes": boxes.boxes,
     "crime": crime.questions,

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from calco.benchmarks.setting import Setting
 from calco.benchmarks.timing import Row, alternate, per_second, row
+from calco.data.types import generator
 from calco.detection.boxes import iou, nms
-from calco.pairs.types import generator
 
 Floats = npt.NDArray[np.float64]
 
@@ -40,11 +40,11 @@ def boxes(setting: Setting) -> Iterator[Row]:
 
 
 def crowd(seed: int, count: int) -> tuple[Floats, Floats]:
-    """Boxes about things in a picture of 1000 pixels a side, and scores: N x 4, N."""
+    """Boxes about objects in an image of 1000 pixels a side, and scores: N x 4, N."""
     rng = generator(seed, 0, "boxes", "bench")
-    things = max(1, count // _BOXES_A_THING)
-    centres, sides = rng.uniform(0, 1000, (things, 2)), rng.uniform(20, 120, (things, 2))
-    which = rng.integers(0, things, count)
+    objects = max(1, count // _BOXES_A_THING)
+    centres, sides = rng.uniform(0, 1000, (objects, 2)), rng.uniform(20, 120, (objects, 2))
+    which = rng.integers(0, objects, count)
     centre = centres[which] + rng.normal(0, _SPREAD, (count, 2)) * sides[which]
     half = sides[which] * np.exp(rng.normal(0, _SPREAD, (count, 2))) / 2
     return np.hstack([centre - half, centre + half]), rng.uniform(0, 1, count)

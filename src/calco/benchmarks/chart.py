@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from calco import images
+from calco import imaging
 from calco.benchmarks.timing import Row
 from calco.benchmarks.words import number, times
 
@@ -18,12 +18,12 @@ _INK, _SOFT, _PAPER = (32, 32, 32), (120, 120, 120), (255, 255, 255)
 _COLOURS: Final = {
     "training": (47, 111, 171), "inference": (70, 140, 90), "data": (196, 120, 40), "build": (150, 90, 160),
     "memory": (180, 70, 70), "processes": (40, 90, 130), "start": (90, 90, 90), "exact": (60, 140, 150),
-    "film": (170, 90, 120), "large": (110, 130, 50), "boxes": (200, 150, 60), "crime": (120, 100, 80),
+    "video": (170, 90, 120), "large": (110, 130, 50), "boxes": (200, 150, 60), "crime": (120, 100, 80),
 }  # fmt: skip
 
 
 def draw_chart(path: str | Path, rows: Sequence[Row], head: Sequence[str]) -> None:
-    """Writes a picture with one bar for each row, from 1 to its ratio on a scale of doublings.
+    """Writes an image with one bar for each row, from 1 to its ratio on a scale of doublings.
 
     Raises:
         CalcoError: When it cannot be written.
@@ -32,8 +32,8 @@ def draw_chart(path: str | Path, rows: Sequence[Row], head: Sequence[str]) -> No
     low = min([-1, *(math.floor(math.log2(row.low)) for row in rows)])
     high = max([1, *(math.ceil(math.log2(row.high)) for row in rows)])
     bottom = _TOP + len(rows) * (_BAR + _GAP)
-    picture = Pillow.new("RGB", (_WIDTH, bottom + 40 + 22 * len(head)), _PAPER)
-    pen = ImageDraw.Draw(picture)
+    image = Pillow.new("RGB", (_WIDTH, bottom + 40 + 22 * len(head)), _PAPER)
+    pen = ImageDraw.Draw(image)
 
     def across(ratio: float) -> float:
         return _LEFT + (math.log2(ratio) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
@@ -54,4 +54,4 @@ def draw_chart(path: str | Path, rows: Sequence[Row], head: Sequence[str]) -> No
         pen.text((_WIDTH - _RIGHT + 14, middle), said, fill=_INK, font=large, anchor="lm")
     for place, line in enumerate(head):
         pen.text((20, bottom + 36 + 22 * place), line, fill=_SOFT, font=small)
-    images.write(path, np.array(picture))
+    imaging.write(path, np.array(image))

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from calco.errors import CalcoError
-from calco.images import is_picture
+from calco.imaging import is_image
 from calco.records import check_numbers
 
 GROUPS: Final = (
     "training",
     "inference",
-    "film",
+    "video",
     "data",
     "build",
     "memory",
@@ -30,7 +30,7 @@ class BenchConfig:
     """How fast this machine trains, draws, reads and builds, beside a plain reference loop in the same process."""
 
     only: str = ""
-    """Groups of rows, with commas between them: training, inference, film, data, build, memory, large, processes,
+    """Groups of rows, with commas between them: training, inference, video, data, build, memory, large, processes,
     boxes, crime, start, exact; by default all of them."""
 
     repeats: int = 5
@@ -46,13 +46,13 @@ class BenchConfig:
     """Threads of the CPU for both; 0 for as many as there are cores."""
 
     seed: int = 0
-    """From which pictures and weights are drawn."""
+    """From which images and weights are drawn."""
 
     json: str | None = None
     """The file for all figures."""
 
     plot: str | None = None
-    """The picture for a bar chart of the ratios, such as bench.png."""
+    """The image for a bar chart of the ratios, such as bench.png."""
 
     markdown: str | None = None
     """A page whose table, between the two markers of `calco bench`, is replaced by this one."""
@@ -69,8 +69,8 @@ class BenchConfig:
                 f"repeats {self.repeats}, threads {self.threads}, seed {self.seed}: repeats must be 1 or more, threads "
                 f"0 to the {cores} cores there are, the seed 0 or more (63 bits); leave them out for 5, 0 and 0"
             )
-        if self.plot is not None and not is_picture(self.plot):
-            raise CalcoError(f"the chart {self.plot} ends in no known picture format; name it with .png at its end")
+        if self.plot is not None and not is_image(self.plot):
+            raise CalcoError(f"the chart {self.plot} ends in no known image format; name it with .png at its end")
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -85,23 +85,23 @@ class Sizes:
     """How large the work is; as it stands, that of the published pix2pix.
 
     Attributes:
-        size: Side of the pictures in training, pixels.
+        size: Side of the images in training, pixels.
         depth: Of the U-Net.
         filters: Of both networks.
         batches: Pairs a step.
-        large: Side of large pictures in inference.
-        drawn: Pictures of `size` that one measurement of inference draws; of large ones, an eighth of them.
-        film_wh: Width and height of the film.
-        film_frames: Frames of the film.
+        large: Side of large images in inference.
+        drawn: Images of `size` that one measurement of inference draws; of large ones, an eighth of them.
+        video_wh: Width and height of the video.
+        video_frames: Frames of the video.
         pairs: Files of pairs for the data pipeline.
         together: Pairs a step, of one process and of two.
         steps: Steps of such a training; with larger batches fewer.
-        large_wh: Width and height of the pictures that are translated strip by strip.
+        large_wh: Width and height of the images that are translated strip by strip.
         boxes: Boxes to suppress.
         crime_rows: Rows of crimes that are asked.
         photographs: Files for the build.
         photograph_wh: Their width and height.
-        exact_size: Side of the pictures of the loss curves.
+        exact_size: Side of the images of the loss curves.
         exact_filters: Of both networks there.
         exact_steps: Steps of each curve.
         exact_seeds: Curves of each kind.
@@ -113,8 +113,8 @@ class Sizes:
     batches: tuple[int, ...] = (8, 1)
     large: int = 1024
     drawn: int = 16
-    film_wh: tuple[int, int] = (640, 272)
-    film_frames: int = 100
+    video_wh: tuple[int, int] = (640, 272)
+    video_frames: int = 100
     pairs: int = 160
     together: tuple[int, ...] = (8, 32)
     large_wh: tuple[int, int] = (11_585, 8_632)

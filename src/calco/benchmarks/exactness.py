@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.benchmarks.pictures import grey, scene
+from calco.benchmarks.images import grey, scene
 from calco.benchmarks.reference import Reference
 from calco.benchmarks.setting import Setting, as_loaded
 from calco.benchmarks.timing import Row, row
+from calco.data.jitter import JitterConfig
+from calco.data.types import generator
 from calco.networks import DiscriminatorConfig, GeneratorConfig
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.types import generator
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig
 from calco.training.loop import Batch, Networks, training_step
 from calco.training.presets import pix2pix
@@ -29,7 +29,7 @@ def curves(setting: Setting) -> Iterator[Row]:
     The spread of a row is that of the seeds.
     """
     kinds: dict[str, list[float]] = {"bf16": [], "fp32": [], "ours": [], "reference": []}
-    pictures = _pictures(setting)
+    images = _images(setting)
     for seed in range(setting.config.seed, setting.config.seed + setting.sizes.exact_seeds):
         steps: dict[str, Step] = {
             "fp32": _our_steps(setting, seed, replace(setting.compute, precision="fp32")),
@@ -38,7 +38,7 @@ def curves(setting: Setting) -> Iterator[Row]:
             "reference": _reference_steps(setting, seed),
         }
         for name, step in steps.items():
-            kinds[name].append(_last(setting, seed, pictures, step))
+            kinds[name].append(_last(setting, seed, images, step))
     noise = statistics.stdev(kinds["fp32"]) / statistics.mean(kinds["fp32"]) if len(kinds["fp32"]) > 1 else 0.0
     between = f"fp32, whose seeds differ by {noise:.1%}"
     yield row("exact", "L1 of a short training in bf16", "L1", kinds["bf16"], kinds["fp32"], between)
@@ -77,21 +77,21 @@ def take_weights(loop: Reference, networks: Networks) -> None:
         theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
 
 
-def _pictures(setting: Setting) -> tuple[Tensor, Tensor]:
-    """Grey and coloured pictures, N, 3, H, W, uint8."""
+def _images(setting: Setting) -> tuple[Tensor, Tensor]:
+    """Grey and coloured images, N, 3, H, W, uint8."""
     side = setting.sizes.exact_size
     coloured = [scene(setting.config.seed, f"exact {number}", (side, side)) for number in range(PAIRS)]
-    sides = ([grey(picture) for picture in coloured], coloured)
+    sides = ([grey(image) for image in coloured], coloured)
     given, wanted = (torch.from_numpy(np.stack(each).transpose(0, 3, 1, 2).copy()) for each in sides)
     return given, wanted
 
 
-def _last(setting: Setting, seed: int, pictures: tuple[Tensor, Tensor], step: Step) -> float:
+def _last(setting: Setting, seed: int, images: tuple[Tensor, Tensor], step: Step) -> float:
     """Trains, and gives the mean L1 of the last part of the steps."""
     torch.manual_seed(seed)  # of the dropout
     rng, losses = generator(seed, 0, "exact", "order"), []
-    weight = torch.ones(BATCH, 1, *pictures[0].shape[-2:])
+    weight = torch.ones(BATCH, 1, *images[0].shape[-2:])
     for _ in range(setting.sizes.exact_steps):
         chosen = torch.from_numpy(rng.choice(PAIRS, BATCH, replace=False))
-        losses.append(step(Batch(pictures[0][chosen], pictures[1][chosen], weight)))
+        losses.append(step(Batch(images[0][chosen], images[1][chosen], weight)))
     return statistics.mean(losses[-max(1, int(len(losses) * LAST)) :])

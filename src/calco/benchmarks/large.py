@@ -1,4 +1,4 @@
-"""Rows of large pictures: memory and speed of one that is translated strip by strip, in a process of its own."""
+"""Rows of large images: memory and speed of one that is translated strip by strip, in a process of its own."""
 
 import json
 import subprocess
@@ -10,35 +10,35 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from calco import images
+from calco import imaging
+from calco.benchmarks.images import scene
 from calco.benchmarks.memory import held, peak
-from calco.benchmarks.pictures import scene
 from calco.benchmarks.setting import Setting
 from calco.benchmarks.timing import Row, row
+from calco.data.recipes import RecipeConfig
 from calco.errors import CalcoError
-from calco.images.writing import write_strips
+from calco.imaging.writing import write_strips
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.translate import translate
 from calco.networks import build_generator
 from calco.networks.machine import make_ready
-from calco.pairs.recipes import RecipeConfig
 
-BOUND = 2048.0  # MiB above the model that any picture may take
+BOUND = 2048.0  # MiB above the model that any image may take
 _BAND = 500  # rows of the scene that is repeated
 
 
-def pictures(setting: Setting) -> Iterator[Row]:
+def images(setting: Setting) -> Iterator[Row]:
     """A TIFF and a JPEG at the scale of training, a TIFF at its own."""
     width, height = setting.sizes.large_wh
     megapixels = width * height / 1e6
     model = _model(setting)
     for ending, native in ((".tif", False), (".jpg", False), (".tif", True)):
-        path = _picture(setting, ending)
-        named = f"{megapixels:.3g} megapixels, {images.FORMATS[ending]}{', --native' if native else ''}"
+        path = _image(setting, ending)
+        named = f"{megapixels:.3g} megapixels, {imaging.FORMATS[ending]}{', --native' if native else ''}"
         taken, seconds = _measured(setting, model, path, native)
         yield row("large", f"memory at {named}", "MiB", [taken], [BOUND], "the bound")
         start = time.perf_counter()
-        images.write(path.with_name(f"copy{ending}"), images.read(path))
+        imaging.write(path.with_name(f"copy{ending}"), imaging.read(path))
         copied = time.perf_counter() - start
         yield row("large", named, "MP/s", [megapixels / seconds], [megapixels / copied], "read and written alone")
 
@@ -56,8 +56,8 @@ def _model(setting: Setting) -> Path:
     return folder
 
 
-def _picture(setting: Setting, ending: str) -> Path:
-    """A large picture as a file: a scene again and again, from the top down."""
+def _image(setting: Setting, ending: str) -> Path:
+    """A large image as a file: a scene again and again, from the top down."""
     path = setting.folder / f"large{ending}"
     width, height = setting.sizes.large_wh
     band = scene(setting.config.seed, "large", (width, min(height, _BAND)))
@@ -67,14 +67,14 @@ def _picture(setting: Setting, ending: str) -> Path:
             path, (band[: height - top] for top in tops), (height, width, 3), np.dtype(np.uint8), like=None
         )  # fmt: skip
     else:
-        images.write(path, np.tile(band, (-(-height // len(band)), 1, 1))[:height])
+        imaging.write(path, np.tile(band, (-(-height // len(band)), 1, 1))[:height])
     return path
 
 
-def _measured(setting: Setting, model: Path, picture: Path, native: bool) -> tuple[float, float]:
+def _measured(setting: Setting, model: Path, image: Path, native: bool) -> tuple[float, float]:
     """MiB above the loaded model, and seconds."""
     job = {
-        "model": str(model), "picture": str(picture), "native": native, "device": str(setting.device),
+        "model": str(model), "image": str(image), "native": native, "device": str(setting.device),
         "precision": setting.config.precision, "threads": torch.get_num_threads(),
     }  # fmt: skip
     words = [sys.executable, "-m", "calco.benchmarks.large", json.dumps(job)]
@@ -82,23 +82,21 @@ def _measured(setting: Setting, model: Path, picture: Path, native: bool) -> tup
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
         raise CalcoError(
-            f"the translation of a large picture ended with code {done.returncode} ({reason}); close other programs, "
+            f"the translation of a large image ended with code {done.returncode} ({reason}); close other programs, "
             "or leave large out with --only"
         )
     taken, seconds = json.loads(done.stdout)
     return taken, seconds
 
 
-def _work(model: str, picture: str, native: bool, device: str, precision: str, threads: int) -> tuple[float, float]:
-    """Loads the model, draws a small picture, and tells what a large one takes beyond that."""
+def _work(model: str, image: str, native: bool, device: str, precision: str, threads: int) -> tuple[float, float]:
+    """Loads the model, draws a small image, and tells what a large one takes beyond that."""
     torch.set_num_threads(threads)
     translator = load(model, device=device, precision=precision)
     make_ready(translator.device, exact=precision == "fp32")
     translator(np.zeros((256, 256, 3), np.uint8))
     before, start = held(), time.perf_counter()
-    translate(
-        translator, picture, Path(picture).with_name(f"drawn{Path(picture).suffix}"), native=native, overwrite=True
-    )
+    translate(translator, image, Path(image).with_name(f"drawn{Path(image).suffix}"), native=native, overwrite=True)
     return peak() - before, time.perf_counter() - start
 
 

@@ -42,7 +42,7 @@ def _rate(setting: Setting, folder: Path, processes: int, batch: int, steps: int
     """Images a second of a run of so many processes, each with its own batch."""
     config = dataclasses.replace(
         setting.train_config(batch),
-        pictures=str(setting.pairs),
+        images=str(setting.pairs),
         limit=LimitConfig(epochs=0, steps=steps),
         keep=KeepConfig(log_steps=1, validation_pairs=1, samples=1, validate_steps=10 * steps, tensorboard=False),
     )

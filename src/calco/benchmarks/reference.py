@@ -1,7 +1,7 @@
 """The plain loop that Calco is measured against: pix2pix as its published implementations do it.
 
-Single precision, NCHW, eager, Adam as it comes, three passes of the discriminator a step, pictures one by one. Nothing
-of Calco's own networks, loop or pictures is used here, and nothing is slower than it is published.
+Single precision, NCHW, eager, Adam as it comes, three passes of the discriminator a step, images one by one. Nothing
+of Calco's own networks, loop or images is used here, and nothing is slower than it is published.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ def unet(depth: int = 8, filters: int = 64) -> nn.Module:
 
 
 def patchgan(layers: int = 3, filters: int = 64) -> nn.Module:
-    """The discriminator of input and picture, six channels; three layers see the published 70 pixels."""
+    """The discriminator of input and image, six channels; three layers see the published 70 pixels."""
     parts: list[nn.Module] = [nn.Conv2d(6, filters, 4, 2, 1), nn.LeakyReLU(0.2, True)]
     width = filters
     for layer in range(1, layers + 1):
@@ -123,17 +123,17 @@ class Reference:
         losses = {"g_pixel": g_pixel, "g_gan": g_gan, "d_real": d_real, "d_fake": d_fake}
         return {name: loss.item() for name, loss in losses.items()}
 
-    def draw(self, picture: Pillow.Image) -> Pillow.Image:
-        """One picture => its translation, by the batch's own statistics and with dropout, as published."""
+    def draw(self, image: Pillow.Image) -> Pillow.Image:
+        """One image => its translation, by the batch's own statistics and with dropout, as published."""
         with torch.no_grad():
-            drawn = self.generator(to_tensor(picture)[None].to(self.device))[0].cpu()
+            drawn = self.generator(to_tensor(image)[None].to(self.device))[0].cpu()
         bytes_ = ((drawn.permute(1, 2, 0).numpy() + 1) / 2 * 255).clip(0, 255).astype(np.uint8)
         return Pillow.fromarray(bytes_)
 
 
-def to_tensor(picture: Pillow.Image) -> Tensor:
-    """A picture in RGB => CHW, float32 in [-1, 1]."""
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+def to_tensor(image: Pillow.Image) -> Tensor:
+    """An image in RGB => CHW, float32 in [-1, 1]."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
     return (pixels.float().div(255) - 0.5) / 0.5
 
 
@@ -169,11 +169,11 @@ def batches(
 
 
 def build(paths: Sequence[str | Path], out: Path, side: int) -> None:
-    """A data set for colouring, picture by picture: the grey picture and the coloured one, as two PNG files."""
+    """A data set for colouring, image by image: the grey image and the coloured one, as two PNG files."""
     for folder in ("input", "target"):
         (out / folder).mkdir(parents=True)
     for path in paths:
         with Pillow.open(path) as file:
-            picture = file.convert("RGB").resize((side, side), Pillow.Resampling.BICUBIC)
-        picture.convert("L").save(out / "input" / f"{Path(path).stem}.png")
-        picture.save(out / "target" / f"{Path(path).stem}.png")
+            image = file.convert("RGB").resize((side, side), Pillow.Resampling.BICUBIC)
+        image.convert("L").save(out / "input" / f"{Path(path).stem}.png")
+        image.save(out / "target" / f"{Path(path).stem}.png")

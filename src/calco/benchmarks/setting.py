@@ -1,4 +1,4 @@
-"""What all rows share: configurations of one size, and pictures that are drawn once."""
+"""What all rows share: configurations of one size, and images that are drawn once."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from calco.benchmarks.config import BenchConfig, Sizes
-from calco.benchmarks.pictures import write_pairs, write_photographs
+from calco.benchmarks.images import write_pairs, write_photographs
 from calco.benchmarks.reference import Reference
 from calco.benchmarks.timing import alternate, per_second
 from calco.console import console
+from calco.data.jitter import JitterConfig
+from calco.data.types import generator
 from calco.networks import DiscriminatorConfig, GeneratorConfig
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.types import generator
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig
 from calco.training.loop import Batch, Networks, training_step
 from calco.training.presets import pix2pix
@@ -39,7 +39,7 @@ class Setting:
 
     @property
     def resize(self) -> int:
-        """The side that pictures are brought to before the crop: 286 for 256."""
+        """The side that images are brought to before the crop: 286 for 256."""
         return round(self.sizes.size * 286 / 256)
 
     def train_config(self, batch: int) -> TrainConfig:
@@ -90,15 +90,15 @@ class Setting:
 
     @cached_property
     def photographs(self) -> Path:
-        """A folder of single pictures."""
+        """A folder of single images."""
         folder = self.folder / "photographs"
         write_photographs(folder, self.config.seed, self.sizes.photographs, self.sizes.photograph_wh)
         return folder
 
 
-def as_loaded(pictures: Tensor) -> Tensor:
+def as_loaded(images: Tensor) -> Tensor:
     """uint8 => what the reference's loader makes of it, float32 in [-1, 1]."""
-    return (pictures.float().div(255) - 0.5) / 0.5
+    return (images.float().div(255) - 0.5) / 0.5
 
 
 @contextlib.contextmanager

@@ -15,15 +15,15 @@ from PIL import Image as Pillow
 
 from calco.benchmarks import reference
 from calco.benchmarks.backends import backends
-from calco.benchmarks.pictures import scene
+from calco.benchmarks.images import scene
 from calco.benchmarks.setting import Setting, one_thread, silent
 from calco.benchmarks.timing import Row, Skipped, alternate, core_seconds, per_second, row
+from calco.data.dataset import PairDataset
+from calco.data.preparing.config import PrepareConfig
+from calco.data.preparing.prepare import prepare
+from calco.data.recipes import RecipeConfig
+from calco.data.types import generator
 from calco.inference.model import ModelInfo, Translator
-from calco.pairs.dataset import PairDataset
-from calco.pairs.preparing.config import PrepareConfig
-from calco.pairs.preparing.prepare import prepare
-from calco.pairs.recipes import RecipeConfig
-from calco.pairs.types import generator
 from calco.runs.feed import batches
 from calco.training.feed import load_batch
 from calco.training.loop import Batch, Networks, training_step
@@ -44,7 +44,7 @@ def training(setting: Setting) -> Iterator[Row]:
 
 
 def inference(setting: Setting) -> Iterator[Row | Skipped]:
-    """Pictures as arrays => translated pictures as arrays, in the machine's precision and in float32."""
+    """Images as arrays => translated images as arrays, in the machine's precision and in float32."""
     sizes, config = setting.sizes, setting.train_config(1)
     networks = Networks(config, 3, 3, setting.device)
     info = ModelInfo(
@@ -56,11 +56,11 @@ def inference(setting: Setting) -> Iterator[Row | Skipped]:
         ours = Translator(info, networks.generator, device=setting.device, precision=precision)
         named = str(precision).removeprefix("torch.")
         for side, count in ((sizes.size, sizes.drawn), (sizes.large, max(1, sizes.drawn // 8))):
-            pictures = [scene(setting.config.seed, f"drawn {number}", (side, side)) for number in range(count)]
-            opened = [Pillow.fromarray(picture) for picture in pictures]
+            images = [scene(setting.config.seed, f"drawn {number}", (side, side)) for number in range(count)]
+            opened = [Pillow.fromarray(image) for image in images]
             seconds = alternate(
-                lambda ours=ours, pictures=pictures: [ours(picture, native=True) for picture in pictures],  # type: ignore[misc]
-                lambda opened=opened: [loop.draw(picture) for picture in opened],  # type: ignore[misc]
+                lambda ours=ours, images=images: [ours(image, native=True) for image in images],  # type: ignore[misc]
+                lambda opened=opened: [loop.draw(image) for image in opened],  # type: ignore[misc]
                 setting.config.repeats,
                 setting.device,
             )
@@ -101,7 +101,7 @@ def data(setting: Setting) -> Iterator[Row]:
 
 
 def _fed(setting: Setting, batch: int) -> Row:
-    """Steps while the pictures are read beside them, and steps on pairs that are at hand."""
+    """Steps while the images are read beside them, and steps on pairs that are at hand."""
     steps = min(3, setting.sizes.pairs // (2 * batch))
     networks = Networks(setting.train_config(batch), 3, 3, setting.device)
     fresh = [_data_set(setting)[0] for _ in range(setting.config.repeats + 1)]
@@ -118,7 +118,7 @@ def _fed(setting: Setting, batch: int) -> Row:
 
 def _data_set(setting: Setting) -> tuple[PairDataset, list[str]]:
     """The pairs of a training that has not read any yet, and their files."""
-    config = replace(setting.train_config(max(setting.sizes.batches)), pictures=str(setting.pairs))
+    config = replace(setting.train_config(max(setting.sizes.batches)), images=str(setting.pairs))
     opened, _ = open_data(replace(config, source=replace(config.source, source="side-by-side")))
     return opened.train, [item.paths[0] for item in opened.train.items]
 
@@ -133,7 +133,7 @@ def _drain(setting: Setting, pairs: PairDataset, epoch: int) -> None:
 
 
 def _decode(paths: Sequence[str]) -> None:
-    """Pictures unpacked by Pillow, and nothing more."""
+    """Images unpacked by Pillow, and nothing more."""
     for path in paths:
         with Pillow.open(path) as file:
             file.convert("RGB")
@@ -155,7 +155,7 @@ def build(setting: Setting) -> Iterator[Row]:
     paths = sorted(str(path) for path in setting.photographs.iterdir())
     folders = (setting.folder / f"built {number}" for number in itertools.count())
     side = setting.sizes.size
-    config = PrepareConfig(pictures=str(setting.photographs), size=side, recipe=RecipeConfig(recipe="colorize"))
+    config = PrepareConfig(images=str(setting.photographs), size=side, recipe=RecipeConfig(recipe="colorize"))
 
     def ours() -> None:
         with silent():

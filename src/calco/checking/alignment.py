@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.checking.glance import grey_of
-from calco.images import Image
+from calco.imaging import Image
 
 Floats = npt.NDArray[np.float32]
 SIDE: Final = 128
@@ -25,7 +25,7 @@ class Alignment:
         fit: Correlation of the outlines there, in [-1, 1].
         in_place: The same without a shift.
         shift: To the right and downwards, as fractions of width and height.
-        rival: The best correlation at another shift: high where the picture repeats itself.
+        rival: The best correlation at another shift: high where the image repeats itself.
         turned: The best correlation of the target turned in each of `TURNS`.
     """
 
@@ -37,10 +37,10 @@ class Alignment:
 
 
 def align(first: Image, second: Image) -> Alignment:
-    """Correlates the outlines of two pictures of one shape (HWC `uint8`) at every shift, by the Fourier transform."""
+    """Correlates the outlines of two images of one shape (HWC `uint8`) at every shift, by the Fourier transform."""
     a, b = _outlines(first), _outlines(second)
     spectrum, other = np.fft.rfft2(a), np.fft.rfft2(b)
-    # Turned half round is the complex conjugate; the mirrored pictures are turned versions of each other.
+    # Turned half round is the complex conjugate; the mirrored images are turned versions of each other.
     mirrored = np.fft.rfft2(b[:, ::-1])
     maps = [
         np.fft.irfft2(np.conj(spectrum) * moved, s=a.shape)
@@ -59,7 +59,7 @@ def align(first: Image, second: Image) -> Alignment:
 
 
 def _outlines(image: Image) -> Floats:
-    """The steepness of the grey picture, under a window, with mean 0 and norm 1."""
+    """The steepness of the grey image, under a window, with mean 0 and norm 1."""
     small = cv2.resize(grey_of(image), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.GaussianBlur(small.astype(np.float32), (0, 0), 1.0)
     steep = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))

@@ -8,8 +8,8 @@ import numpy as np
 
 from calco.checking.sides import Side
 from calco.checking.survey import Facts
-from calco.page.html import picture
-from calco.pairs.sources import Source
+from calco.data.sources import Source
+from calco.report.html import img_tag
 
 _TOP = 8
 _COLUMNS = 24
@@ -17,7 +17,7 @@ _SWATCHES = 96
 
 
 def character(source: Source, facts: Sequence[Facts], split: Mapping[str, str]) -> str:
-    """The section of charts; nothing where no picture can be read."""
+    """The section of charts; nothing where no image can be read."""
     seen = [fact for fact in facts if fact.sides]
     if not seen:
         return ""
@@ -58,7 +58,7 @@ def _lightness(shown: Sequence[Side]) -> tuple[str, str]:
 
 
 def _colours(shown: Sequence[Side]) -> tuple[str, str]:
-    return "Colours{}, a stripe a picture", _swatches([each.colour for each in shown])
+    return "Colours{}, a stripe an image", _swatches([each.colour for each in shown])
 
 
 def _chart(title: str, content: str) -> str:
@@ -88,7 +88,7 @@ def _histogram(values: Sequence[float], words: tuple[str, str, str], ends: tuple
 
 
 def _swatches(colours: Sequence[tuple[float, float, float]]) -> str:
-    """Mean colours of an even choice of pictures, from dark to light."""
+    """Mean colours of an even choice of images, from dark to light."""
     ordered = sorted(colours, key=sum)
     chosen = [ordered[place] for place in np.linspace(0, len(ordered) - 1, min(_SWATCHES, len(ordered))).astype(int)]
     stripes = "".join('<i style="background:rgb({:.0f},{:.0f},{:.0f})"></i>'.format(*colour) for colour in chosen)
@@ -101,7 +101,7 @@ def _means(seen: Sequence[Facts], sides: Sequence[str]) -> str:
     for side in sides:
         mean = np.mean([fact.sides[side].thumb for fact in seen if side in fact.sides], axis=0)
         large = np.repeat(np.repeat(mean.round().astype(np.uint8), 4, axis=0), 4, axis=1)[..., None]
-        image = picture(large, f"mean {side}")
+        image = img_tag(large, f"mean {side}")
         figures.append(f"<figure>{image}<figcaption>{escape(side)}</figcaption></figure>")
     return f'<div class="means">{"".join(figures)}</div>'
 
@@ -121,5 +121,5 @@ def _classes(seen: Sequence[Facts]) -> list[str]:
     each_number = {f"{number}{'+' if number == 10 else ''} boxes": counts[number] for number in sorted(counts)}
     return [
         _chart("Boxes of each class", _bars(dict(totals.most_common(2 * _TOP)), len(totals))),
-        _chart("Boxes of a picture", _bars(each_number)),
+        _chart("Boxes of an image", _bars(each_number)),
     ]

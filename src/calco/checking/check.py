@@ -1,4 +1,4 @@
-"""`calco check`: what would spoil the training on a set of pictures, and what the set is like."""
+"""`calco check`: what would spoil the training on a set of images, and what the set is like."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -15,21 +15,21 @@ from calco.checking.likeness import find_alike
 from calco.checking.mending import command, drop_rows, enough_left, group_rows, place_of, table_in_force, write_table
 from calco.checking.survey import Facts, survey
 from calco.console import Table, bar, cell
+from calco.data.boxes_play import BoxAugmentConfig
+from calco.data.encoding import EncodingError
+from calco.data.opening import open_source
+from calco.data.recipes import AUTOMATIC, RecipeConfig, resolve
+from calco.data.settling import settled
+from calco.data.sources import Item, Source, SourceConfig
+from calco.data.splits import SplitConfig, split_items
 from calco.errors import CalcoError
 from calco.files import write_json
 from calco.locks import locked_file
 from calco.outputs import Outputs, writing_folder
-from calco.pairs.boxes_play import BoxAugmentConfig
-from calco.pairs.encoding import EncodingError
-from calco.pairs.opening import open_source
-from calco.pairs.recipes import AUTOMATIC, RecipeConfig, resolve
-from calco.pairs.settling import settled
-from calco.pairs.sources import Item, Source, SourceConfig
-from calco.pairs.splits import SplitConfig, split_items
 
 FORMAT = 1
 MOST_TOLD = 8
-"""Pictures with odd boxes of which the terminal tells all words."""
+"""Images with odd boxes of which the terminal tells all words."""
 MOST_NAMED = 2000
 """Letters that the cases of one finding take at the terminal, about."""
 
@@ -98,7 +98,7 @@ class CheckReport:
         """Everything that was found, as plain data."""
         return {
             "format": FORMAT,
-            "pictures": self.source.root,
+            "images": self.source.root,
             "source": self.source.kind,
             "ok": self.ok,
             "entries": len(self.facts),
@@ -122,21 +122,21 @@ def _listed(findings: Sequence[Finding]) -> str:
 
 
 def check(config: CheckConfig) -> CheckReport:
-    """Looks at every picture of a set and writes check.html and check.json into `config.out`.
+    """Looks at every image of a set and writes check.html and check.json into `config.out`.
 
     Args:
-        config: Which pictures, how they are parted, where the page goes, which tables are written.
+        config: Which images, how they are parted, where the page goes, which tables are written.
 
     Returns:
         What was found; `ok` tells whether something must be mended.
 
     Raises:
-        CalcoError: When there are no pictures, or the page or a table cannot be written.
+        CalcoError: When there are no images, or the page or a table cannot be written.
     """
-    if not config.pictures:
-        raise CalcoError("no pictures were named; give a folder or openmoji: calco check PICTURES")
+    if not config.images:
+        raise CalcoError("no images were named; give a folder or openmoji: calco check IMAGES")
     places = {
-        mend: place_of(given, config.pictures, mend)
+        mend: place_of(given, config.images, mend)
         for mend, given in (("groups", config.write_groups), ("drop", config.write_drop))
         if given
     }
@@ -155,13 +155,11 @@ def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> C
     """What `check` does while it holds what it writes."""
     from calco.checking.page import write_check_page
 
-    source = open_source(config.pictures, config.source)
+    source = open_source(config.images, config.source)
     if config.augment != BoxAugmentConfig() and source.kind != "annotations":
-        raise CalcoError(
-            f"--augment plays with pictures with boxes, and this is a source of {source.kind}; leave it out"
-        )
+        raise CalcoError(f"--augment plays with images with boxes, and this is a source of {source.kind}; leave it out")
     source, recipe, problem = _settled(config.recipe, source)
-    with bar("looking at pictures", len(source.items)) as advance:
+    with bar("looking at images", len(source.items)) as advance:
         facts = survey(source, config.jobs or os.cpu_count() or 1, advance)
     split = splits_of(source.items, config.split)
     alike = find_alike(source, facts)

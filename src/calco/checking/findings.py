@@ -13,13 +13,13 @@ from calco.checking.likeness import Alike
 from calco.checking.mask_findings import mask_set_findings
 from calco.checking.survey import Facts, modes
 from calco.checking.twins import clusters
-from calco.pairs.declared import SPLITS
-from calco.pairs.sources import Source
-from calco.pairs.steps import RecipeConfig
-from calco.pairs.types import Pair
+from calco.data.declared import SPLITS
+from calco.data.sources import Source
+from calco.data.steps import RecipeConfig
+from calco.data.types import Pair
 
 SMALL: Final = 64
-"""Pixels of the shorter side under which a picture is small."""
+"""Pixels of the shorter side under which an image is small."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,17 +80,17 @@ def _files(source: Source, facts: Sequence[Facts]) -> list[Finding]:
     }
     left = tuple(case for name, reason in source.left_out if (case := Case((name,), reason)) not in by_table)
     unread = tuple(case for case in left if case.keys[0] in torn)
-    lost = {problem.picture for problem in source.problems if problem.fault == "incomplete"}  # see the boxes
+    lost = {problem.image for problem in source.problems if problem.fault == "incomplete"}  # see the boxes
     left = tuple(case for case in left if case not in unread and case.keys[0] not in lost)
     return [
-        Finding("unreadable", "must", f"{counted(damaged, 'picture')} cannot be read",
+        Finding("unreadable", "must", f"{counted(damaged, 'image')} cannot be read",
                 "Training passes over them; repair or replace them, or leave them out.", damaged, "drop"),
         Finding("unreadable-annotations", "must", f"{counted(unread, 'annotation')} cannot be read",
-                "What it says is lost, and its picture is not used. Mend it or export it again, or remove it.", unread),
+                "What it says is lost, and its image is not used. Mend it or export it again, or remove it.", unread),
         Finding("sizes-differ", "must", f"{counted(misfit, 'pair')} whose sides differ in size",
                 "Such a pair cannot be used: crop or resize one of its sides, or leave it out.", misfit, "drop"),
         Finding("constant", "must", f"{counted(constant, 'entry', 'entries')} with nothing to see",
-                "A picture of one colour teaches the network to guess.", constant, "drop"),
+                "An image of one colour teaches the network to guess.", constant, "drop"),
         Finding("left-out", "should", f"{counted(left, 'file')} found but not used",
                 "A name that stands on one side only is left out; correct the name, or bring its partner.", left),
         Finding("dropped", "note", f"{counted(by_table, 'entry', 'entries')} left out by a table",
@@ -101,7 +101,7 @@ def _files(source: Source, facts: Sequence[Facts]) -> list[Finding]:
 def _alike(
     alike: Sequence[Alike], split: Mapping[str, str], group: Mapping[str, str], declared: Mapping[str, str | None]
 ) -> list[Finding]:
-    """Piles of pictures that are one, by whether a split cuts them."""
+    """Piles of images that are one, by whether a split cuts them."""
     words = {frozenset((a.first, a.second)): a for a in alike}
     piles: dict[str, list[Case]] = {
         "twins-across": [], "variants-across": [], "twins-within": [], "copies": [], "declared-across": [],
@@ -129,16 +129,16 @@ def _alike(
         Finding("declared-across", "must", f"{counted(two_splits, 'image')} in two of the declared splits",
                 "A model would be scored on what it has learned. Training leaves out exact copies by itself; leave out "
                 "these all.", two_splits, "drop"),
-        Finding("twins-across", "must", f"{counted(across, 'picture')} on more than one side of the split",
-                "The model is scored on what it has learnt by heart. Put each picture and its twins in one group, "
+        Finding("twins-across", "must", f"{counted(across, 'image')} on more than one side of the split",
+                "The model is scored on what it has learnt by heart. Put each image and its twins in one group, "
                 "which stays on one side.", across, "groups"),
         Finding("variants-across", "must", f"{counted(variants, 'photo')} whose variants the split parts",
-                "Another cut or other colours of a picture that was learnt are no test. Put them in one group.",
+                "Another cut or other colours of an image that was learnt are no test. Put them in one group.",
                 variants, "groups"),
-        Finding("twins-within", "note", f"{counted(inside, 'picture')} more than once on one side of the split",
+        Finding("twins-within", "note", f"{counted(inside, 'image')} more than once on one side of the split",
                 "They count more than the others, and may be parted when the set grows: groups hold them together.",
                 inside, "groups"),
-        Finding("copies", "note", f"{counted(copies, 'picture')} more than once, held together already",
+        Finding("copies", "note", f"{counted(copies, 'image')} more than once, held together already",
                 "Copies of one group stay on one side of the split; each counts.", copies, "groups"),
     ]  # fmt: skip
 
@@ -178,14 +178,14 @@ def _character(facts: Sequence[Facts]) -> list[Finding]:
         if fact.sides and min(size := min((side.size_wh for side in fact.sides.values()), key=min)) < SMALL
     )
     return [
-        Finding("small", "note", f"{counted(small, 'picture')} of less than {SMALL} pixels",
+        Finding("small", "note", f"{counted(small, 'image')} of less than {SMALL} pixels",
                 "They are enlarged for training, and blurred by it.", small),
         *_mixed_modes(facts),
     ]  # fmt: skip
 
 
 def _mixed_modes(facts: Sequence[Facts]) -> list[Finding]:
-    """Modes that few pictures of a side have."""
+    """Modes that few images of a side have."""
     found = []
     for side in sorted({name for fact in facts for name in fact.sides}):
         shown = [fact for fact in facts if side in fact.sides]

@@ -1,4 +1,4 @@
-"""A picture at a glance: all of its bytes are read, and no more of its pixels are made than the check needs."""
+"""An image at a glance: all of its bytes are read, and no more of its pixels are made than the check needs."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,25 +9,25 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
+from calco import imaging
+from calco.data.sources import Item, Source
 from calco.files import explain
-from calco.images import Image
-from calco.images.drafts import read_draft
-from calco.pairs.sources import Item, Source
+from calco.imaging import Image
+from calco.imaging.drafts import read_draft
 
 SIDE: Final = 160
-"""Pixels of the longer side, to which pictures are reduced."""
+"""Pixels of the longer side, to which images are reduced."""
 _CHANNELS: Final = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
 _BITS: Final = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}
 
 
 @dataclass(frozen=True, slots=True)
 class Glance:
-    """What one look at a picture gives.
+    """What one look at an image gives.
 
     Attributes:
         image: HWC `uint8`, grey or RGB, upright, reduced.
-        size_wh: Of the whole picture, upright.
+        size_wh: Of the whole image, upright.
         mode: Channels and bits as they stand in the file, such as "RGB, 8 bits".
         digest: Of the file's bytes, or of the pixels where there is no file.
     """
@@ -43,7 +43,7 @@ def glance_at(path: str, *, halves: bool = False) -> Glance:
 
     Args:
         path: The file.
-        halves: Whether two pictures lie in it side by side: the reduced width is then even, and twice as large.
+        halves: Whether two images lie in it side by side: the reduced width is then even, and twice as large.
 
     Raises:
         CalcoError: When the file cannot be read.
@@ -58,21 +58,21 @@ def glance_at(path: str, *, halves: bool = False) -> Glance:
 
 
 def glance_of(image: Image) -> Glance:
-    """Looks at a picture that has been read already."""
+    """Looks at an image that has been read already."""
     mode = f"{_CHANNELS.get(image.shape[2], f'{image.shape[2]} bands')}, {_BITS[str(image.dtype)]}"
     return Glance(reduced(image, SIDE), (image.shape[1], image.shape[0]), mode, _digest(image.tobytes()))
 
 
 def sides_of(source: Source, item: Item, side: int) -> dict[str, Image]:
-    """The pictures of an entry, to be shown: grey or RGB `uint8`, at most `side` pixels long.
+    """The images of an entry, to be shown: grey or RGB `uint8`, at most `side` pixels long.
 
     Raises:
         CalcoError: When they cannot be read, or do not fit together.
     """
-    picture = source.load(item)
-    if picture.partner is None:
-        return {"picture": reduced(picture.image, side)}
-    return {"input": reduced(picture.image, side), "target": reduced(picture.partner, side)}
+    image = source.load(item)
+    if image.partner is None:
+        return {"image": reduced(image.image, side)}
+    return {"input": reduced(image.image, side), "target": reduced(image.partner, side)}
 
 
 def grey_of(image: Image) -> npt.NDArray[np.uint8]:
@@ -93,4 +93,4 @@ def reduced(image: Image, side: int, *, halves: bool = False) -> Image:
     shown = image[..., :1] if image.shape[2] < 3 else image[..., :3]
     if size_wh != (width, height):
         shown = np.atleast_3d(cv2.resize(np.ascontiguousarray(shown), size_wh, interpolation=cv2.INTER_AREA))
-    return images.as_dtype(shown, np.uint8)
+    return imaging.as_dtype(shown, np.uint8)

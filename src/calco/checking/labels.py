@@ -8,8 +8,8 @@ from typing import Final
 import numpy as np
 
 from calco.annotations.detections import Detections
-from calco.images import Image
-from calco.pairs.encoding import MaskEncoding, codes_of
+from calco.data.encoding import MaskEncoding, codes_of
+from calco.imaging import Image
 
 TURNED: Final = "the mask is turned"
 STRETCHED: Final = "the stretched mask"
@@ -60,7 +60,7 @@ def of_mask(mask: Image, encoding: MaskEncoding | None, names: Sequence[str], si
 
 
 def of_boxes(detections: Detections, size_wh: tuple[int, int]) -> Labels:
-    """What the boxes of a picture hold, and which lie outside it."""
+    """What the boxes of an image hold, and which lie outside it."""
     width, height = size_wh
     faults, remarks = [], []
     for box, name in zip(detections.boxes, detections.classes, strict=True):
@@ -69,7 +69,7 @@ def of_boxes(detections: Detections, size_wh: tuple[int, int]) -> Labels:
         if right <= left or bottom <= top:
             faults.append(f"the box {said} is empty")
         elif right <= 0 or bottom <= 0 or left >= width or top >= height:
-            faults.append(f"the box {said} lies outside the picture of {width}x{height}")
+            faults.append(f"the box {said} lies outside the image of {width}x{height}")
         elif min(left, top) < -1 or right > width + 1 or bottom > height + 1:
-            remarks.append(f"the box {said} reaches beyond the picture of {width}x{height}")
+            remarks.append(f"the box {said} reaches beyond the image of {width}x{height}")
     return Labels(dict(Counter(detections.classes)), tuple(faults), tuple(remarks))

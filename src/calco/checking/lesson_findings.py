@@ -9,12 +9,12 @@ import numpy as np
 
 from calco.checking.finding import Case, Finding, Mend, Severity, counted
 from calco.checking.survey import Facts
+from calco.data.recipes import build_recipe
+from calco.data.sources import Source
+from calco.data.steps import RecipeConfig, steps_of
+from calco.data.types import Pair, generator
 from calco.errors import CalcoError
-from calco.images import as_channels, converts
-from calco.pairs.recipes import build_recipe
-from calco.pairs.sources import Source
-from calco.pairs.steps import RecipeConfig, steps_of
-from calco.pairs.types import Pair, generator
+from calco.imaging import as_channels, converts
 
 SAMPLED: Final = 8
 """Pairs that are made by the recipe, to see what it leaves to learn."""
@@ -49,7 +49,7 @@ def sampled_pairs(source: Source, recipe: RecipeConfig) -> list[Pair]:
 
 def _grey(facts: Sequence[Facts], recipe: RecipeConfig) -> list[Finding]:
     """Images without colour, where colour is what is learned or may be."""
-    shown = {fact.key: fact.sides.get("target") or fact.sides.get("picture") for fact in facts if not fact.error}
+    shown = {fact.key: fact.sides.get("target") or fact.sides.get("image") for fact in facts if not fact.error}
     hues = {key: side.hues for key, side in shown.items() if side is not None and not side.constant}
     words = {"grey": "grey", "tinted": "grey in one tint"}
     cases = tuple(Case((key,), words[each]) for key, each in hues.items() if each != "colour")

@@ -1,4 +1,4 @@
-"""Which entries of a set show one picture: the same bytes, twins, variants; by what they show and by their names."""
+"""Which entries of a set show one image: the same bytes, twins, variants; by what they show and by their names."""
 
 import re
 from collections.abc import Sequence
@@ -13,18 +13,18 @@ from calco.checking.glance import grey_of, sides_of
 from calco.checking.sides import THUMB
 from calco.checking.survey import Facts
 from calco.checking.twins import LIKE, Twin, find_cuts, find_twins, turned
+from calco.data.sources import Item, Source
 from calco.errors import CalcoError
-from calco.pairs.sources import Item, Source
 
 Floats = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]  # HW
 How = Literal["identical", "twin", "variant"]
 SAME_TONES: Final = 8.0
-"""Levels between the tones of two pictures, on the average, up to which they are twins."""
+"""Levels between the tones of two images, on the average, up to which they are twins."""
 OTHER_TONES: Final = 14.0
-"""Levels that may remain after one change of colours for all pixels, so that two pictures are variants."""
+"""Levels that may remain after one change of colours for all pixels, so that two images are variants."""
 DOUBTFUL: Final = 0.55
-"""Likeness from which on two pictures are looked at more closely."""
+"""Likeness from which on two images are looked at more closely."""
 MOST_DOUBTFUL: Final = 400
 """Pairs that are looked at more closely, at most: those of one name first, then the most alike."""
 _SUFFIX: Final = re.compile(
@@ -37,12 +37,12 @@ _SUFFIX: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Alike:
-    """Two entries that show one picture.
+    """Two entries that show one image.
 
     Attributes:
         first: The key of one.
         second: The key of the other.
-        how: The same bytes, the same picture, or a variant of it: other colours, another cut.
+        how: The same bytes, the same image, or a variant of it: other colours, another cut.
         words: How they differ, as far as that is known; may be "".
     """
 
@@ -64,7 +64,7 @@ def stem_of(key: str) -> str:
 
 
 def find_alike(source: Source, facts: Sequence[Facts]) -> list[Alike]:
-    """All pairs of entries that show one picture; of a pile of equal ones each is paired with one."""
+    """All pairs of entries that show one image; of a pile of equal ones each is paired with one."""
     shown, side = comparable(facts)
     twins = find_twins(_thumbs(shown, side), DOUBTFUL)
     found: dict[tuple[int, int], Alike] = {}
@@ -76,7 +76,7 @@ def find_alike(source: Source, facts: Sequence[Facts]) -> list[Alike]:
     doubtful = [pair for pair in dict.fromkeys(doubtful) if pair not in found and pair[::-1] not in found]
     items = {item.key: item for item in source.items}
     entries = [(items[shown[one].key], items[shown[other].key]) for one, other in doubtful]
-    # The frames of one film are alike anyway.
+    # The frames of one video are alike anyway.
     parted = [(a, b) for a, b in entries if a.group != b.group and not (a.when and a.paths == b.paths)]
     variants = [
         Alike(a.key, b.key, "variant", words)
@@ -116,7 +116,7 @@ def _most_alike_first(twin: Twin) -> float:
 
 
 def richer_side(facts: Sequence[Facts]) -> str:
-    """The name of the side whose pictures hold more: more colours, more grey levels."""
+    """The name of the side whose images hold more: more colours, more grey levels."""
     names = {name for fact in facts for name in fact.sides}
 
     def richness(name: str) -> float:
@@ -128,7 +128,7 @@ def richer_side(facts: Sequence[Facts]) -> str:
 
 
 def _judged(shown: Sequence[Facts], side: str, twin: Twin) -> Alike | None:
-    """What two pictures with the same details are to each other; None when their tones say that they are not."""
+    """What two images with the same details are to each other; None when their tones say that they are not."""
     first, second = shown[twin.first], shown[twin.second]
     a, b = first.sides[side], second.sides[side]
     if a.digest == b.digest:
@@ -159,7 +159,7 @@ def _of_one_name(shown: Sequence[Facts]) -> list[tuple[int, int]]:
     pairs = []
     for n, fact in enumerate(shown):
         stem = stem_of(fact.key)
-        # A bare number at the end counts only beside a picture that has none: a series is numbered too.
+        # A bare number at the end counts only beside an image that has none: a series is numbered too.
         if stem != fact.key and re.search(r"[_\-]\d$", fact.key) and stem not in keys:
             stem = fact.key
         if first.setdefault(stem, n) != n:
@@ -181,7 +181,7 @@ def _variant(source: Source, first: Item, second: Item, side: str) -> str:
 
 
 def _overlap(a: Grey, b: Grey) -> str:
-    """Words for how two grey pictures show one thing, by landmarks (SIFT) that one move, turn and scale explains."""
+    """Words for how two grey images show one thing, by landmarks (SIFT) that one move, turn and scale explains."""
     sift = cv2.SIFT.create(400)
     (points_a, marks_a), (points_b, marks_b) = (sift.detectAndCompute(image, None) for image in (a, b))
     if min(len(points_a), len(points_b)) < 8:

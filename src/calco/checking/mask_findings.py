@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 
 from calco.checking.finding import Case, Finding, counted
-from calco.pairs.encoding import MaskEncoding, value_name
-from calco.pairs.mask_survey import MaskDecision, MaskSurvey
-from calco.pairs.recognising import areas_of
+from calco.data.encoding import MaskEncoding, value_name
+from calco.data.mask_survey import MaskDecision, MaskSurvey
+from calco.data.recognising import areas_of
 
 _VOID: Final = -1
 

@@ -1,4 +1,4 @@
-"""What mends a set: tables of groups and of pictures to leave out, and the commands that write them."""
+"""What mends a set: tables of groups and of images to leave out, and the commands that write them."""
 
 import csv
 import io
@@ -11,29 +11,29 @@ from pathlib import Path
 from calco.checking.config import BESIDE, CheckConfig
 from calco.checking.finding import Finding
 from calco.checking.twins import clusters
+from calco.data.curation import DROPPED, GROUPS, read_table
+from calco.data.sources import Source, SourceConfig
+from calco.data.steps import RecipeConfig
 from calco.errors import CalcoError
 from calco.files import atomic_write
-from calco.pairs.curation import DROPPED, GROUPS, read_table
-from calco.pairs.sources import Source, SourceConfig
-from calco.pairs.steps import RecipeConfig
 
 NAMES = {"groups": GROUPS, "drop": DROPPED}
 COLUMNS = {"groups": "group", "drop": "reason"}
 OPTIONS = {"groups": "--write-groups", "drop": "--drop"}
 
 
-def place_of(given: str, pictures: str, mend: str) -> Path:
+def place_of(given: str, images: str, mend: str) -> Path:
     """The file that a table is written to.
 
     Raises:
-        CalcoError: When it shall lie beside the pictures, and they have no folder that can be written to.
+        CalcoError: When it shall lie beside the images, and they have no folder that can be written to.
     """
     if given != BESIDE:
         return Path(given)
-    folder = Path(pictures)
+    folder = Path(images)
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise CalcoError(
-            f"{NAMES[mend]} cannot be written beside {pictures}; name a file: {OPTIONS[mend]} {NAMES[mend]}, and "
+            f"{NAMES[mend]} cannot be written beside {images}; name a file: {OPTIONS[mend]} {NAMES[mend]}, and "
             f"give it to the training: --{mend} {NAMES[mend]}"
         )
     return folder / NAMES[mend]
@@ -67,9 +67,9 @@ def enough_left(source: Source, findings: Sequence[Finding]) -> bool:
 
 
 def table_in_force(config: CheckConfig, mend: str) -> Path | None:
-    """The table that the set was opened with: the one that was named, or the one that lies beside the pictures."""
+    """The table that the set was opened with: the one that was named, or the one that lies beside the images."""
     named = getattr(config.source, mend)
-    beside = Path(config.pictures) / NAMES[mend]
+    beside = Path(config.images) / NAMES[mend]
     return Path(named) if named is not None else beside if beside.is_file() else None
 
 
@@ -98,17 +98,17 @@ def _header(path: Path) -> list[str]:
 
 
 def command(config: CheckConfig, mend: str) -> str:
-    """The command that writes a table; where nothing can be written beside the pictures, it names a file."""
-    folder = Path(config.pictures)
+    """The command that writes a table; where nothing can be written beside the images, it names a file."""
+    folder = Path(config.images)
     beside = folder.is_dir() and os.access(folder, os.W_OK)
     source = replace(config.source, drop=None) if mend == "drop" else config.source
     options = [OPTIONS[mend], *([] if beside else [NAMES[mend]])]
-    return check_command(config.pictures, source, *options, recipe=config.recipe)
+    return check_command(config.images, source, *options, recipe=config.recipe)
 
 
-def check_command(pictures: str, source: SourceConfig, *options: str, recipe: RecipeConfig | None = None) -> str:
+def check_command(images: str, source: SourceConfig, *options: str, recipe: RecipeConfig | None = None) -> str:
     """The command that checks a set, for a shell."""
-    usual, words = SourceConfig(), ["calco", "check", pictures]
+    usual, words = SourceConfig(), ["calco", "check", images]
     for each in fields(SourceConfig):
         value = getattr(source, each.name)
         if value != getattr(usual, each.name):

@@ -1,4 +1,4 @@
-"""The page of the check: what must be mended, with pictures and commands; then what the set is like."""
+"""The page of the check: what must be mended, with images and commands; then what the set is like."""
 
 import contextlib
 from collections import Counter
@@ -14,23 +14,23 @@ from calco.checking.check import CheckReport
 from calco.checking.finding import Case, Finding
 from calco.checking.glance import grey_of, reduced, sides_of
 from calco.checking.play import play_section
+from calco.data.palettes import paint, palette_for
+from calco.data.sources import Item, Source
+from calco.data.types import generator
 from calco.errors import CalcoError
-from calco.images import Image, as_channels, as_dtype, visible
-from calco.page.html import asset, picture, write_page
-from calco.pairs.palettes import paint, palette_for
-from calco.pairs.sources import Item, Source
-from calco.pairs.types import generator
+from calco.imaging import Image, as_channels, as_dtype, visible
+from calco.report.html import asset, img_tag, write_page
 
 SHOWN = {"must": 18, "should": 12, "note": 6}
-"""Cases of a finding that are shown with pictures."""
+"""Cases of a finding that are shown with images."""
 LISTED = 60
 """Further cases that are listed in words; check.json has all."""
 MEMBERS = 6
-"""Pictures of one case."""
+"""Images of one case."""
 SAMPLES = 30
 SIDE = 240
-"""Pixels of the longer side of a picture on the page."""
-_WITHOUT_PICTURES = ("unreadable", "sizes-differ", "left-out", "dropped", "boxes-order")
+"""Pixels of the longer side of an image on the page."""
+_WITHOUT_IMAGES = ("unreadable", "sizes-differ", "left-out", "dropped", "boxes-order")
 _BOX_COLOUR = (255, 80, 40)
 
 
@@ -42,7 +42,7 @@ def write_check_page(report: CheckReport) -> Path:
         _samples(report),
         _play(report),
     ]
-    name = Path(report.config.pictures).resolve().name or report.config.pictures
+    name = Path(report.config.images).resolve().name or report.config.images
     return write_page(
         report.page, f"{name} · Calco check", _header(report, name), "\n".join(filter(None, sections)),
         name="check.html", css=asset("calco.checking", "check.css"), js=asset("calco.checking", "check.js"),
@@ -60,7 +60,7 @@ def _header(report: CheckReport, name: str) -> str:
     listed = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     verdict = f'<div class="verdict {"fine" if report.ok else "must"}"><p>{escape(report.verdict())}</p></div>'
     written = "".join(
-        f"<p>Written: <b>{escape(str(path))}</b>. Training finds it beside the pictures, or takes it by "
+        f"<p>Written: <b>{escape(str(path))}</b>. Training finds it beside the images, or takes it by "
         f"<code>--{mend} {escape(str(path))}</code>.</p>"
         for mend, path in report.written.items()
     )
@@ -88,7 +88,7 @@ def _findings(report: CheckReport) -> str:
 def _finding(report: CheckReport, items: dict[str, Item], finding: Finding) -> str:
     mended = finding.severity == "must" and finding not in report.open
     badge = "mended" if mended else finding.severity
-    number = 0 if finding.kind in _WITHOUT_PICTURES else SHOWN[finding.severity]
+    number = 0 if finding.kind in _WITHOUT_IMAGES else SHOWN[finding.severity]
     shown = "".join(_case(report, items, finding.kind, case) for case in finding.cases[:number])
     rest = finding.cases[number : number + LISTED]
     listed = "".join(f"<li><b>{escape(' = '.join(case.keys))}</b> {escape(case.words)}</li>" for case in rest)
@@ -105,7 +105,7 @@ def _finding(report: CheckReport, items: dict[str, Item], finding: Finding) -> s
 
 
 def _case(report: CheckReport, items: dict[str, Item], kind: str, case: Case) -> str:
-    """The pictures of one case side by side, and its words."""
+    """The images of one case side by side, and its words."""
     paired = kind in ("shifted", "mirrored", "swapped", "all-shifted")
     keys = case.keys[:MEMBERS] or tuple(list(items)[:1])
     figures = "".join(_figures(report, items[key], paired, many=len(case.keys) > 1) for key in keys if key in items)
@@ -126,7 +126,7 @@ def _figures(report: CheckReport, item: Item, paired: bool, *, many: bool) -> st
     for n, (name, image) in enumerate(shown.items()):
         caption = f"{item.key}{where}" if n == 0 else name
         figures.append(
-            f"<figure>{picture(image, f'{name} of {item.key}')}<figcaption>{escape(caption)}</figcaption></figure>"
+            f"<figure>{img_tag(image, f'{name} of {item.key}')}<figcaption>{escape(caption)}</figcaption></figure>"
         )
     return "".join(figures)
 
@@ -142,12 +142,12 @@ def shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
     if whole.mask is not None:
         shown["mask"] = reduced(visible_mask(report.source, whole.mask), SIDE)
     if whole.detections is not None:
-        image = as_channels(shown["picture"], 3).copy()
+        image = as_channels(shown["image"], 3).copy()
         scale = image.shape[1] / whole.image.shape[1]
         for box in whole.detections.boxes:
             left, top, right, bottom = (round(float(end) * scale) for end in box)
             cv2.rectangle(image, (left, top), (right, bottom), _BOX_COLOUR, 2)
-        shown["picture"] = image
+        shown["image"] = image
     return shown
 
 
@@ -168,7 +168,7 @@ def _overlay(first: Image, second: Image) -> Image:
 
 
 def _play(report: CheckReport) -> str:
-    """How training would show pictures with boxes."""
+    """How training would show images with boxes."""
     facts = zip(report.source.items, report.facts, strict=True)
     items = [item for item, fact in facts if not fact.error and report.split[item.key] == "train"]
     return play_section(report.source, items, report.config.augment)

@@ -1,4 +1,4 @@
-"""What a detector is shown in training, on the page of the check: the same picture in some epochs, with its boxes."""
+"""What a detector is shown in training, on the page of the check: the same image in some epochs, with its boxes."""
 
 from collections.abc import Sequence
 from html import escape
@@ -7,17 +7,17 @@ from typing import Final
 import cv2
 
 from calco.annotations.detections import Detections
+from calco.data.boxes_play import BoxAugmentConfig, augmented, letterbox
+from calco.data.sources import Item, Source
+from calco.data.types import Sample, generator
 from calco.errors import CalcoError
-from calco.images import Image
-from calco.page.html import picture
-from calco.pairs.boxes_play import BoxAugmentConfig, augmented, letterbox
-from calco.pairs.sources import Item, Source
-from calco.pairs.types import Picture, generator
+from calco.imaging import Image
+from calco.report.html import img_tag
 
-_PICTURES: Final = 6
+_IMAGES: Final = 6
 _EPOCHS: Final = 5
 _SIDE: Final = 320  # pixels of the squares that are drawn
-_TRIED: Final = 200  # pictures that are looked at for some with things in them
+_TRIED: Final = 200  # images that are looked at for some with objects in them
 _COLOURS: Final = (
     (230, 75, 50), (0, 140, 220), (40, 170, 80), (240, 180, 0), (150, 90, 210), (0, 175, 175), (235, 110, 175),
     (140, 110, 60),
@@ -25,10 +25,10 @@ _COLOURS: Final = (
 
 
 def play_section(source: Source, items: Sequence[Item], config: BoxAugmentConfig) -> str:
-    """HTML: some pictures as they are and as some epochs of the training of a detector show them.
+    """HTML: some images as they are and as some epochs of the training of a detector show them.
 
     Args:
-        source: Of pictures with boxes; of any other kind nothing is shown.
+        source: Of images with boxes; of any other kind nothing is shown.
         items: Those that can be read and are trained on.
         config: How much play.
 
@@ -39,12 +39,12 @@ def play_section(source: Source, items: Sequence[Item], config: BoxAugmentConfig
         return ""
     load = _Kept(source, items)
     order = generator(0, 0, "play").permutation(len(items))[:_TRIED]
-    chosen = [int(place) for place in order if load.has_things(int(place))][:_PICTURES]
+    chosen = [int(place) for place in order if load.has_objects(int(place))][:_IMAGES]
     rows = "".join(filter(None, (_row(load, place, source.classes, config) for place in sorted(chosen))))
     if not rows:
         return ""
     lead = (
-        f"The first of each row is the picture as it is, the others are what {_EPOCHS} epochs of training make of it, "
+        f"The first of each row is the image as it is, the others are what {_EPOCHS} epochs of training make of it, "
         "with the seed 0. Options such as --augment.mosaic 0 are the same as in training and can be tried here."
     )
     return (
@@ -54,54 +54,54 @@ def play_section(source: Source, items: Sequence[Item], config: BoxAugmentConfig
 
 
 class _Kept:
-    """Reads pictures by their place, each once; one that cannot be read gives way to the next."""
+    """Reads images by their place, each once; one that cannot be read gives way to the next."""
 
     def __init__(self, source: Source, items: Sequence[Item]) -> None:
         self.source, self.items = source, items
-        self._kept: dict[int, Picture] = {}
+        self._kept: dict[int, Sample] = {}
 
-    def __call__(self, place: int) -> Picture:
+    def __call__(self, place: int) -> Sample:
         if place not in self._kept:
             self._kept[place] = self.source.load(self.items[place])
         return self._kept[place]
 
-    def has_things(self, place: int) -> bool:
-        """Whether a picture can be read and has something in it; if not, it is not kept."""
+    def has_objects(self, place: int) -> bool:
+        """Whether an image can be read and has something in it; if not, it is not kept."""
         try:
-            things = self(place).detections
+            objects = self(place).detections
         except CalcoError:
             return False
-        if things is None or not len(things):
+        if objects is None or not len(objects):
             del self._kept[place]
             return False
         return True
 
 
 def _row(load: _Kept, place: int, classes: Sequence[str], config: BoxAugmentConfig) -> str:
-    """One picture, and what some epochs make of it."""
+    """One image, and what some epochs make of it."""
     whole = load(place)
     square, scale, (left, top) = letterbox(whole.image, _SIDE)
-    things = whole.detections
-    assert things is not None
-    shown = [("the picture", square, things.scaled(scale, scale).cropped(-left, -top, _SIDE, _SIDE))]
+    objects = whole.detections
+    assert objects is not None
+    shown = [("the image", square, objects.scaled(scale, scale).cropped(-left, -top, _SIDE, _SIDE))]
     for epoch in range(_EPOCHS):
         try:
             image, moved = augmented(load, place, len(load.items), _SIDE, config, seed=0, epoch=epoch, outlines=False)
         except CalcoError:
-            continue  # a picture of its mosaic cannot be read; the findings name it
+            continue  # an image of its mosaic cannot be read; the findings name it
         shown.append((f"epoch {epoch + 1}", image, moved))
     figures = "".join(
-        f"<figure>{picture(_boxed(image, found, classes), f'{words}: {whole.key}')}"
-        f"<figcaption>{escape(whole.key if words == 'the picture' else words)}</figcaption></figure>"
+        f"<figure>{img_tag(_boxed(image, found, classes), f'{words}: {whole.key}')}"
+        f"<figcaption>{escape(whole.key if words == 'the image' else words)}</figcaption></figure>"
         for words, image, found in shown
     )
     return f'<li><div class="row">{figures}</div></li>'
 
 
-def _boxed(image: Image, things: Detections, classes: Sequence[str]) -> Image:
+def _boxed(image: Image, objects: Detections, classes: Sequence[str]) -> Image:
     """The boxes drawn in the colours of their classes."""
     drawn = image.copy()
-    for box, name in zip(things.boxes, things.classes, strict=True):
+    for box, name in zip(objects.boxes, objects.classes, strict=True):
         left, top, right, bottom = (round(float(end)) for end in box)
         colour = _COLOURS[classes.index(name) % len(_COLOURS)] if name in classes else _COLOURS[0]
         cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), (255, 255, 255), 4)

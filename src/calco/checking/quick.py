@@ -13,9 +13,9 @@ from calco.checking.mask_findings import mask_set_findings
 from calco.checking.mending import check_command
 from calco.checking.survey import Facts, Wanted, look, wanted_masks
 from calco.console import say, warn
-from calco.pairs.sources import Item, Source, SourceConfig
-from calco.pairs.steps import RecipeConfig
-from calco.pairs.types import fraction
+from calco.data.sources import Item, Source, SourceConfig
+from calco.data.steps import RecipeConfig
+from calco.data.types import fraction
 
 SECONDS: Final = 3.0
 """How long entries are looked at, once `LEAST` of them were."""

@@ -1,4 +1,4 @@
-"""What is kept of one picture after a look at it: a few numbers and two thumbnails."""
+"""What is kept of one image after a look at it: a few numbers and two thumbnails."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from calco.checking.glance import Glance, grey_of
 from calco.checking.twins import frequencies
-from calco.images import Image, as_channels
+from calco.imaging import Image, as_channels
 
 Bytes = npt.NDArray[np.uint8]
 THUMB: Final = 32
@@ -22,17 +22,17 @@ CUTS: Final = (
     *((share, x / 2, y / 2) for share in (0.9, 0.8) for x in range(3) for y in range(3) if (x, y) != (1, 1)),
     *((0.7, x / 3, y / 3) for x in range(4) for y in range(4)),
 )
-"""Parts of a picture that others are compared with: their share of its sides, and where they lie (0 to 1)."""
+"""Parts of an image that others are compared with: their share of its sides, and where they lie (0 to 1)."""
 Hues = Literal["grey", "tinted", "colour"]
 _GREY: Final = 8  # levels between channels of a grey image that compression leaves
 _TINT: Final = 3.0  # levels by which the colours of one grey level differ in an image of one tint
 CONSTANT: Final = 1.0
-"""Grey levels of standard deviation under which a picture shows nothing."""
+"""Grey levels of standard deviation under which an image shows nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One picture of an entry, as it was seen.
+    """One image of an entry, as it was seen.
 
     Attributes:
         size_wh: Upright, in pixels.
@@ -62,7 +62,7 @@ class Side:
 
 
 def side_of(seen: Glance, *, cuts: bool) -> Side:
-    """What is kept of a picture; with the frequencies of its parts, or without."""
+    """What is kept of an image; with the frequencies of its parts, or without."""
     image = seen.image
     grey = grey_of(image)
     means = cv2.mean(image)[: image.shape[2]]
@@ -104,7 +104,7 @@ def hues_of(image: Image, grey: Bytes) -> Hues:
 
 
 def _cuts(grey: Bytes) -> npt.NDArray[np.float16]:
-    """The frequencies of `CUTS` of a picture."""
+    """The frequencies of `CUTS` of an image."""
     height, width = grey.shape
     parts = []
     for share, x, y in CUTS:

@@ -1,4 +1,4 @@
-"""One pass over the pictures, on all cores: what is kept of each is a few numbers and a thumbnail."""
+"""One pass over the images, on all cores: what is kept of each is a few numbers and a thumbnail."""
 
 import multiprocessing
 from collections import Counter
@@ -16,14 +16,14 @@ from calco.checking.alignment import Alignment, align
 from calco.checking.glance import Glance, glance_at, glance_of
 from calco.checking.labels import Labels, of_boxes, of_mask
 from calco.checking.sides import Side, side_of
+from calco.data.mask_survey import MaskDecision, MaskSurvey, read_mask
+from calco.data.sources import Item, Source
+from calco.data.types import Sample
 from calco.errors import CalcoError
-from calco.images import Image
-from calco.pairs.mask_survey import MaskDecision, MaskSurvey, read_mask
-from calco.pairs.sources import Item, Source
-from calco.pairs.types import Picture
+from calco.imaging import Image
 
 MOST_CUT: Final = 20_000
-"""Entries of a set in which parts of pictures are compared, at most."""
+"""Entries of a set in which parts of images are compared, at most."""
 _BY_FILE: Final = ("photographs", "side-by-side", "parallel", "masks")
 _CHUNK: Final = 32
 
@@ -34,7 +34,7 @@ class Wanted:
 
     Attributes:
         masks: What the masks were recognised as, or None.
-        cuts: Whether parts of pictures will be compared.
+        cuts: Whether parts of images will be compared.
     """
 
     masks: MaskDecision | None = None
@@ -55,7 +55,7 @@ class Facts:
         key: Its name.
         error: Why it cannot be read, or "".
         misfit: Why its two sides do not belong together as they are, or "".
-        sides: "picture", or "input" and "target"; empty when it cannot be read.
+        sides: "image", or "input" and "target"; empty when it cannot be read.
         alignment: How the two sides lie on each other, or None.
         labels: What its mask or its boxes hold, or None.
     """
@@ -141,7 +141,7 @@ def look(source: Source, wanted: Wanted, item: Item) -> Facts:
     try:
         if source.kind in _BY_FILE and item.paths:  # rows of a data set have none
             return _look_at_files(source, wanted, item)
-        return _look_at_picture(source.load(item), wanted)
+        return _look_at_image(source.load(item), wanted)
     except CalcoError as error:
         return Facts(item.key, error=str(error))
 
@@ -151,23 +151,23 @@ def _look_at_files(source: Source, wanted: Wanted, item: Item) -> Facts:
         return _halves(glance_at(item.paths[0], halves=True), item, source.direction, wanted)
     first = glance_at(item.paths[0])
     if source.kind == "photographs":
-        return Facts(item.key, sides={"picture": side_of(first, cuts=wanted.cuts)})
+        return Facts(item.key, sides={"image": side_of(first, cuts=wanted.cuts)})
     if source.kind == "masks":
         labels = wanted.labels(read_mask(item.paths[1]), first.size_wh)
-        return Facts(item.key, sides={"picture": side_of(first, cuts=wanted.cuts)}, labels=labels)
+        return Facts(item.key, sides={"image": side_of(first, cuts=wanted.cuts)}, labels=labels)
     return _pair(item.key, first, glance_at(item.paths[1]), wanted)
 
 
-def _look_at_picture(picture: Picture, wanted: Wanted) -> Facts:
-    first = glance_of(picture.image)
-    if picture.partner is not None:
-        return _pair(picture.key, first, glance_of(picture.partner), wanted)
+def _look_at_image(sample: Sample, wanted: Wanted) -> Facts:
+    first = glance_of(sample.image)
+    if sample.partner is not None:
+        return _pair(sample.key, first, glance_of(sample.partner), wanted)
     labels = None
-    if picture.detections is not None:
-        labels = of_boxes(picture.detections, first.size_wh)
-    elif picture.mask is not None:
-        labels = wanted.labels(picture.mask, first.size_wh)
-    return Facts(picture.key, sides={"picture": side_of(first, cuts=wanted.cuts)}, labels=labels)
+    if sample.detections is not None:
+        labels = of_boxes(sample.detections, first.size_wh)
+    elif sample.mask is not None:
+        labels = wanted.labels(sample.mask, first.size_wh)
+    return Facts(sample.key, sides={"image": side_of(first, cuts=wanted.cuts)}, labels=labels)
 
 
 def _halves(whole: Glance, item: Item, direction: str, wanted: Wanted) -> Facts:

@@ -1,4 +1,4 @@
-"""Pictures that are alike: turned, mirrored, rescaled and recompressed ones, without comparing each with each.
+"""Images that are alike: turned, mirrored, rescaled and recompressed ones, without comparing each with each.
 
 A perceptual hash (Zauner 2010) tells which low frequencies of a thumbnail lie above their medians over the set. Turning
 and mirroring only change signs and order of frequencies, so all eight positions come from one transform. Hashes within
@@ -18,19 +18,19 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 LIKE: Final = 0.9
-"""Correlation of the details of two thumbnails from which on they are one picture."""
+"""Correlation of the details of two thumbnails from which on they are one image."""
 PLAIN: Final = 1.0
 """Grey levels of detail under which a thumbnail is plain."""
 FEW: Final = 40
 """Pixels that hold the details, under which a thumbnail is plain too: a corner of something before a wall."""
 PLAIN_APART: Final = 2.5
-"""Grey levels between two plain thumbnails, on the average, up to which they are one picture."""
+"""Grey levels between two plain thumbnails, on the average, up to which they are one image."""
 _NUM: Final = 8  # frequencies along each axis
 _BANDS: Final = 4
 _RADIUS: Final = 10  # bits; seven are found for certain, most of the further ones too
 _BATCH: Final = 1 << 21
 _MOST: Final = 1 << 32
-"""Candidates beyond which only equal bands are looked up: pictures so alike that their hashes tell little."""
+"""Candidates beyond which only equal bands are looked up: images so alike that their hashes tell little."""
 
 # The eight positions: exchanged axes, then mirrored left to right, then turned upside down.
 POSITIONS: Final = tuple((swap, left, up) for swap in (False, True) for left in (False, True) for up in (False, True))
@@ -43,7 +43,7 @@ _WORDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """Two places in a list of pictures, and how the second lies to the first.
+    """Two places in a list of images, and how the second lies to the first.
 
     Attributes:
         first: A place.
@@ -64,9 +64,9 @@ class Twin:
 
 
 def find_twins(thumbs: Thumbs, like: float = LIKE) -> list[Twin]:
-    """All pairs of pictures that are alike in one of the eight positions.
+    """All pairs of images that are alike in one of the eight positions.
 
-    Of a pile of many equal pictures each is paired with the first only.
+    Of a pile of many equal images each is paired with the first only.
 
     Args:
         thumbs: N x 32 x 32 `uint8`.
@@ -91,7 +91,7 @@ def find_cuts(thumbs: Thumbs, cuts: npt.NDArray[np.float16]) -> list[tuple[int, 
 
     Args:
         thumbs: N x 32 x 32 `uint8`.
-        cuts: N x K x 8 x 8, the `frequencies` of parts of each picture.
+        cuts: N x K x 8 x 8, the `frequencies` of parts of each image.
     """
     if len(thumbs) < 2:
         return []
@@ -109,7 +109,7 @@ def find_cuts(thumbs: Thumbs, cuts: npt.NDArray[np.float16]) -> list[tuple[int, 
 
 
 def _hashes(views: Sequence[Floats], thresholds: Floats) -> npt.NDArray[np.uint64]:
-    """Frequencies of N pictures in P views => P x N hashes."""
+    """Frequencies of N images in P views => P x N hashes."""
     return np.stack([_packed(view > thresholds) for view in views])
 
 
@@ -133,7 +133,7 @@ def _in_position(frequencies: Floats, position: tuple[bool, bool, bool]) -> Floa
 
 
 def turned(thumb: npt.NDArray[np.generic], position: int) -> npt.NDArray[np.generic]:
-    """Pictures (... x H x W) in one of the eight positions."""
+    """Images (... x H x W) in one of the eight positions."""
     swap, left, up = POSITIONS[position]
     thumb = thumb.swapaxes(-1, -2) if swap else thumb
     thumb = thumb[..., ::-1] if left else thumb

@@ -22,7 +22,7 @@ def demo(args: list[str]) -> None:
 
 
 def collect(args: list[str]) -> None:
-    """Fetches the pictures that a list names, and cuts out what its boxes name."""
+    """Fetches the images that a list names, and cuts out what its boxes name."""
     from calco.collecting.collect import collect as run
     from calco.collecting.download import DownloadConfig
     from calco.collecting.words import left_out_table, verdict
@@ -41,9 +41,9 @@ def collect(args: list[str]) -> None:
 def prepare(args: list[str]) -> None:
     """Makes pairs once and writes them: shards, or files for other tools."""
     from calco.console import say, show
-    from calco.pairs.preparing.config import PrepareConfig
-    from calco.pairs.preparing.prepare import prepare as run
-    from calco.pairs.preparing.words import counts_table, left_out_table
+    from calco.data.preparing.config import PrepareConfig
+    from calco.data.preparing.prepare import prepare as run
+    from calco.data.preparing.words import counts_table, left_out_table
 
     config = parse(PrepareConfig, args, prog="calco prepare", description=prepare.__doc__)
     done = run(config)
@@ -66,7 +66,7 @@ def check(args: list[str]) -> None:
                           "--write-drop", BESIDE)  # fmt: skip
     epilogue = (
         "--write-groups [FILE.csv]: writes the groups with which no twin crosses the split; without a file, beside the "
-        "pictures. --drop [FILE.csv]: the same for what must be left out; what the file leaves out already stays out. "
+        "images. --drop [FILE.csv]: the same for what must be left out; what the file leaves out already stays out. "
         "Leaves with exit code 1 when something must be mended."
     )
     report = run(
@@ -97,16 +97,16 @@ def _with_default(args: list[str], name: str, value: str) -> list[str]:
 
 
 def recipes(args: list[str]) -> None:
-    """Draws what each recipe, with each of its settings, makes of a picture."""
+    """Draws what each recipe, with each of its settings, makes of an image."""
     from calco.console import say
-    from calco.pairs.gallery import draw_sheets
+    from calco.data.gallery import draw_sheets
 
     for sheet in draw_sheets(**_parse(args, "recipes")):
         say(str(sheet))
 
 
 def train(args: list[str]) -> None:
-    """From pictures to a run with a trained model in it."""
+    """From images to a run with a trained model in it."""
     from calco.cli.words import Training
     from calco.training.presets import PRESETS, preset
     from calco.training.train import load_config
@@ -128,11 +128,11 @@ def train(args: list[str]) -> None:
 
 
 def evaluate(args: list[str]) -> None:
-    """Scores a model beside the baselines on the same pictures, and writes the report."""
+    """Scores a model beside the baselines on the same images, and writes the report."""
     from calco.console import say
+    from calco.data.sources import SourceConfig
     from calco.evaluation.evaluate import evaluate as run
     from calco.evaluation.words import class_table, table
-    from calco.pairs.sources import SourceConfig
 
     options = _parse(args, "evaluate")
     engine = _engine(options)
@@ -145,20 +145,20 @@ def evaluate(args: list[str]) -> None:
 
         trained: SourceConfig = load_info(options["model"]).source
         source = replace(trained, **{name: value for name, value in given.items() if value is not None})
-    card = run(options.pop("model"), options.pop("pictures"), source=source, engine=engine, **options)
+    card = run(options.pop("model"), options.pop("images"), source=source, engine=engine, **options)
     _print_scores(table(card), card.verdict())
     if card.classes:
         _print_scores(class_table(card))
     for reason in card.left_out_metrics.values():
         say(f"left out: {reason}")
-    if card.film is not None:
-        from calco.evaluation.filmpage import film_table
+    if card.video is not None:
+        from calco.evaluation.videopage import video_table
 
-        _print_scores(film_table(card.film), " ".join(card.film.notes))
+        _print_scores(video_table(card.video), " ".join(card.video.notes))
 
 
 def compare(args: list[str]) -> None:
-    """Puts the scores and pictures of evaluated runs side by side."""
+    """Puts the scores and images of evaluated runs side by side."""
     from calco.console import warn
     from calco.evaluation.comparison import differences
     from calco.evaluation.evaluate import compare as run
@@ -173,21 +173,21 @@ def compare(args: list[str]) -> None:
 
 
 def translate(args: list[str]) -> None:
-    """Applies a model to pictures, films and cameras; names, formats, sizes, EXIF and sound are kept."""
+    """Applies a model to images, videos and cameras; names, formats, sizes, EXIF and sound are kept."""
     from calco.console import bar, say, warn
-    from calco.film import command as films
-    from calco.film import live_command as live
     from calco.inference.model import load
     from calco.inference.translate import translate as run
     from calco.networks.machine import NAMES, make_ready
+    from calco.video import command as videos
+    from calco.video import live_command as live
 
     options = _parse(args, "translate")
     overlay = _overlay(options)
-    way = next((each for each in (live, films) if each.wants(options)), None)
+    way = next((each for each in (live, videos) if each.wants(options)), None)
     if way is None:
-        options = films.without(live.without(options))
+        options = videos.without(live.without(options))
         engine = _engine(options)
-    # A wrong model is said before the pictures are listed.
+    # A wrong model is said before the images are listed.
     translator = load(options["model"], device=options["device"], precision=options["precision"])
     make_ready(translator.device, exact=options["precision"] == "fp32")
     translator.lay_over(overlay)
@@ -200,7 +200,7 @@ def translate(args: list[str]) -> None:
         )
     kept = f", {done.kept} kept from before" if done.kept else ""
     how = f"{translator.device} in {NAMES[translator.precision]}"
-    say(f"{done.written} pictures written to {done.out}{kept}, computed on {how}")
+    say(f"{done.written} images written to {done.out}{kept}, computed on {how}")
     for note in done.notes:
         warn(note)
     for name, reason in list(done.left_out.items())[:5]:
@@ -217,7 +217,7 @@ def export(args: list[str]) -> None:
 
 
 def detect(args: list[str]) -> None:
-    """Finds things in pictures and film: trains a detector, measures, shows and watches."""
+    """Finds objects in images and video: trains a detector, measures, shows and watches."""
     from calco.cli.detect import DETECT
 
     _group("detect", DETECT, args)
@@ -266,7 +266,7 @@ def _engine(options: dict[str, Any]) -> Any:
 
 
 def _overlay(options: dict[str, Any]) -> Any:
-    """How painted masks are laid over pictures, taken out of a verb's options; None where they are not."""
+    """How painted masks are laid over images, taken out of a verb's options; None where they are not."""
     from calco.inference.overlay import Overlay
 
     wanted = options.pop("overlay")
@@ -331,7 +331,7 @@ def _listed(verbs: dict[str, Verb]) -> str:
 def usage() -> str:
     """What `calco --help` prints."""
     return (
-        "Calco teaches a computer to redraw pictures.\n\n"
+        "Calco teaches a computer to redraw images.\n\n"
         f"usage: calco VERB [OPTIONS]\n\n{_listed(VERBS)}\n\n"
         "calco VERB --help tells a verb's options; calco --version the version.\n"
     )

@@ -7,7 +7,7 @@ from calco.cli.words import parse
 
 
 def train(args: list[str]) -> None:
-    """From pictures with boxes to a run with a detector in it."""
+    """From images with boxes to a run with a detector in it."""
     from calco.cli.words import Training
     from calco.detection.learning.config import DetectTrainConfig
 
@@ -33,7 +33,7 @@ def train(args: list[str]) -> None:
 
 
 def explore(args: list[str]) -> None:
-    """What a set of pictures with boxes is like: counts, sizes, places, doubles, faults; on one page."""
+    """What a set of images with boxes is like: counts, sizes, places, doubles, faults; on one page."""
     from calco.console import say, show
     from calco.detection.exploring.config import ExploreConfig
     from calco.detection.exploring.explore import explore as run
@@ -65,7 +65,7 @@ def evaluate(args: list[str]) -> None:
 
 
 def predict(args: list[str]) -> None:
-    """Finds things in pictures, films and what cameras see: drawn, and as tables."""
+    """Finds objects in images, videos and what cameras see: drawn, and as tables."""
     from calco.console import show
     from calco.detection.predict import predict as run
     from calco.detection.predict_config import PredictConfig
@@ -80,7 +80,7 @@ def predict(args: list[str]) -> None:
 
 
 def slide(args: list[str]) -> None:
-    """Makes the film of a sliding window, and looks through it with a classifier."""
+    """Makes the video of a sliding window, and looks through it with a classifier."""
     from calco.console import say, show
     from calco.detection.sliding.config import SlideConfig
     from calco.detection.sliding.slide import slide as run
@@ -103,23 +103,23 @@ def export(args: list[str]) -> None:
 
     config = parse(ExportConfig, args, prog="calco detect export", description=export.__doc__)
     done = export_detector(
-        config.model, config.to, config.out or None, pictures=config.pictures or None, licence=config.licence
+        config.model, config.to, config.out or None, images=config.images or None, licence=config.licence
     )
     for sentence in done.said:
         say(sentence)
 
 
 def watch(args: list[str]) -> None:
-    """Watches a film or a camera: follows, paints, judges by rules, and reports events."""
+    """Watches a video or a camera: follows, paints, judges by rules, and reports events."""
     import contextlib
 
     from rich.live import Live
 
     from calco.console import bar, cell, console, show
-    from calco.detection.watch.config import WatchConfig
-    from calco.detection.watch.run import asked_origin, tell
-    from calco.detection.watch.run import watch as run
-    from calco.detection.watch.words import events_table, stages_table
+    from calco.watch.config import WatchConfig
+    from calco.watch.run import asked_origin, tell
+    from calco.watch.run import watch as run
+    from calco.watch.words import events_table, stages_table
 
     config = parse(WatchConfig, args, prog="calco detect watch", description=watch.__doc__)
     with contextlib.ExitStack() as held:

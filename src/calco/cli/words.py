@@ -11,7 +11,7 @@ from calco.errors import CalcoError, printable
 
 _EPILOGUE = (
     "--config FILE: repeats the run of a config.yaml. --resume RUN: goes on with a run as if it had not been "
-    "interrupted. --dry-run: prints the whole configuration, the pictures' summary and the {size}, and leaves."
+    "interrupted. --dry-run: prints the whole configuration, the images' summary and the {size}, and leaves."
 )
 
 
@@ -116,11 +116,11 @@ def take(args: list[str], *names: str) -> tuple[dict[str, str], list[str]]:
 
 
 def same_but_limits(before: Any, after: Any, run: str) -> None:
-    """A run that goes on may be given other limits, another place of its pictures or another device: nothing else."""
-    free = {"pictures", "limit", "keep", "compute"}
+    """A run that goes on may be given other limits, another place of its images or another device: nothing else."""
+    free = {"images", "limit", "keep", "compute"}
     for name in vars(before):
         if name not in free and getattr(before, name) != getattr(after, name):
             raise CalcoError(
                 f"{run} goes on with the configuration it began with, and {name} differs; only the limits, what is "
-                "kept, the device and the place of the pictures may change: train anew for the rest"
+                "kept, the device and the place of the images may change: train anew for the rest"
             )

@@ -1,1 +1,1 @@
-"""Pictures from a list of annotations: fetched, checked, and cut into what the boxes name."""
+"""Images from a list of annotations: fetched, checked, and cut into what the boxes name."""

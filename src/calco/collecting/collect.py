@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from calco import images
+from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations, Record
 from calco.collecting.crops import CropConfig, Photograph, check_labels, cut
@@ -18,8 +18,8 @@ from calco.records import to_record
 
 FORMAT: Final = 1
 REPORT: Final = "collected.json"
-WHOLE: Final = ("no picture", "other size", "unreadable", "incomplete")  # faults that cost a picture, not a box
-PHOTOGRAPHS: Final = ".photographs"  # hidden: what reads the crops shall not take them for pictures of the set
+WHOLE: Final = ("no image", "other size", "unreadable", "incomplete")  # faults that cost an image, not a box
+PHOTOGRAPHS: Final = ".photographs"  # hidden: what reads the crops shall not take them for images of the set
 
 Progress = Callable[[str, int, int], None]
 
@@ -30,11 +30,11 @@ class Collection:
 
     Attributes:
         out: The folder.
-        listed: How many pictures the list names.
+        listed: How many images the list names.
         photographs: Those that are there, by name.
         fetched: How many of them were fetched now.
         crops: The group of each crop; empty when none were asked for.
-        left_out: Name and reason of each picture that could not be had or used.
+        left_out: Name and reason of each image that could not be had or used.
         boxes_left_out: Name and reason of each box that gave no crop.
         remarks: What was wrong with the annotations, and what was done about it.
     """
@@ -53,7 +53,7 @@ def collect(
     annotations: str | Path,
     out: str | Path,
     *,
-    pictures: str | Path | None = None,
+    images: str | Path | None = None,
     crop: Sequence[str] = (),
     margin: float = 0.25,
     min_size: int = 64,
@@ -61,30 +61,30 @@ def collect(
     fetch: DownloadConfig | None = None,
     progress: Progress | None = None,
 ) -> Collection:
-    """Fetches the pictures that a list names, and cuts out what its boxes name.
+    """Fetches the images that a list names, and cuts out what its boxes name.
 
-    A call that was interrupted, or missed some pictures, is repeated to fetch what is missing. `collected.json` in
+    A call that was interrupted, or missed some images, is repeated to fetch what is missing. `collected.json` in
     `out` tells what was left out and why.
 
     Args:
-        annotations: JSON lines whose `content` is an address; with `pictures`, annotations of any kind.
+        annotations: JSON lines whose `content` is an address; with `images`, annotations of any kind.
         out: The folder to write into.
-        pictures: The folder of the pictures, where they are there already; nothing is fetched then.
+        images: The folder of the images, where they are there already; nothing is fetched then.
         crop: The labels to cut out, `all` for every box; none leaves it at the photographs.
         margin: What is added on each side of a box, as a share of its width and height.
         min_size: Pixels that the shorter side of a crop must have.
         square: Whether the shorter side is widened, as far as the photograph reaches.
-        fetch: How patiently pictures are fetched.
+        fetch: How patiently images are fetched.
         progress: Called with what is being done, how many are done, and of how many.
 
     Raises:
         CalcoError: When the list cannot be read, `out` holds something else, or nothing at all could be had.
     """
     cropping = CropConfig(labels=tuple(crop), margin=margin, min_size=min_size, square=square) if crop else None
-    if pictures and not cropping:
-        raise CalcoError(f"the pictures are in {pictures} already; say what to cut out of them: --crop LABEL, or all")
+    if images and not cropping:
+        raise CalcoError(f"the images are in {images} already; say what to cut out of them: --crop LABEL, or all")
     fetch, told = fetch or DownloadConfig(), progress or (lambda _doing, _done, _of: None)
-    listed = read_annotations(annotations, pictures)
+    listed = read_annotations(annotations, images)
     if cropping:
         check_labels(listed.records, cropping.labels)
     growing = (JOURNAL, f"{PHOTOGRAPHS}/{JOURNAL}")
@@ -96,7 +96,7 @@ def collect(
             made_by["crop"] = {"list": _digest(annotations), **to_record(cropping), "labels": [*crop]}
         _claim(outputs, made_by)
         _note_problems(listed, annotations, done)
-        records = _there(listed, Path(pictures), done) if pictures else _fetched(listed, done, fetch, bool(crop), told)
+        records = _there(listed, Path(images), done) if images else _fetched(listed, done, fetch, bool(crop), told)
         if cropping and records:
             photographs = [Photograph(name, done.photographs[name], record) for name, record in records.items()]
             cuts = cut(photographs, done.out, cropping, fetch.jobs, lambda count, of: told("cutting", count, of))
@@ -106,7 +106,7 @@ def collect(
         if not (done.crops if cropping else done.photographs):
             reasons = [*done.boxes_left_out.items(), *done.left_out.items(), ("the list", "it names nothing")]
             first = ": ".join(reasons[0])
-            raise CalcoError(f"{annotations} gave no {'crop' if cropping else 'picture'}; the first reason: {first}")
+            raise CalcoError(f"{annotations} gave no {'crop' if cropping else 'image'}; the first reason: {first}")
     return done
 
 
@@ -120,7 +120,7 @@ def _claim(outputs: Outputs, made_by: dict[str, object]) -> None:
             raise CalcoError(f"{out} holds what came of another list or other settings; choose another --out")
     elif any(path.name != LOG and not is_lock(path.name) for path in out.iterdir()):
         raise CalcoError(f"{out} holds something else; choose an empty or a new folder for --out")
-    # Before the first picture: a call that is killed can be repeated.
+    # Before the first image: a call that is killed can be repeated.
     write_json(out / REPORT, made_by)
 
 
@@ -131,7 +131,7 @@ def _digest(annotations: str | Path) -> str:
 
 
 def _note_problems(listed: Annotations, annotations: str | Path, done: Collection) -> None:
-    """What is wrong with the list: it costs a whole picture, or is a remark."""
+    """What is wrong with the list: it costs a whole image, or is a remark."""
     for problem in listed.problems:
         if problem.fault in WHOLE:
             done.listed += 1
@@ -142,17 +142,17 @@ def _note_problems(listed: Annotations, annotations: str | Path, done: Collectio
 
 
 def _there(listed: Annotations, folder: Path, done: Collection) -> dict[str, Record]:
-    """The records whose pictures are in a folder; pictures that no record is about are noted."""
+    """The records whose images are in a folder; images that no record is about are noted."""
     records: dict[str, Record] = {}
     for record in listed.records:
-        if record.picture:
+        if record.image:
             stem = Path(record.name).with_suffix("").as_posix()
             name = record.name if stem in records else stem
-            records[name], done.photographs[name] = record, record.picture
-    known = {record.picture for record in records.values()}
-    for path in images.list_pictures(folder):
+            records[name], done.photographs[name] = record, record.image
+    known = {record.image for record in records.values()}
+    for path in imaging.list_images(folder):
         if path not in known:
-            reason = "nothing in the list speaks of it" if images.header_size_wh(path) else "it is no picture"
+            reason = "nothing in the list speaks of it" if imaging.header_size_wh(path) else "it is no image"
             done.left_out[path.relative_to(folder).as_posix()] = reason
     return records
 
@@ -160,12 +160,12 @@ def _there(listed: Annotations, folder: Path, done: Collection) -> dict[str, Rec
 def _fetched(
     listed: Annotations, done: Collection, config: DownloadConfig, hidden: bool, told: Progress
 ) -> dict[str, Record]:
-    """The records whose pictures could be fetched, named after their lines."""
+    """The records whose images could be fetched, named after their lines."""
     records = {f"{record.number:06d}": record for record in listed.records if record.address}
     if not records:
         raise CalcoError(
-            f"nothing in this list ({listed.format}) has an address to fetch from; name the folder of the pictures: "
-            "--pictures DIR"
+            f"nothing in this list ({listed.format}) has an address to fetch from; name the folder of the images: "
+            "--images DIR"
         )
     wanted = [Wanted(name, record.address) for name, record in records.items()]
     folder = done.out / PHOTOGRAPHS if hidden else done.out

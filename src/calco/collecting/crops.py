@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
+from calco import imaging
 from calco.annotations.record import Record
 from calco.errors import CalcoError
 from calco.files import atomic_write, digest, make_folder
@@ -47,7 +47,7 @@ class CropConfig:
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A picture with boxes: its name, which the names of its crops begin with, its file, and what was said of it."""
+    """An image with boxes: its name, which the names of its crops begin with, its file, and what was said of it."""
 
     name: str
     path: Path
@@ -75,22 +75,22 @@ def check_labels(records: Sequence[Record], labels: Sequence[str]) -> None:
     Raises:
         CalcoError: Naming the labels that there are.
     """
-    known = sorted({label for record in records for label in record.things.classes})
+    known = sorted({label for record in records for label in record.objects.classes})
     for label in labels:
         if known and label != "all" and label not in known:
             raise CalcoError(f"no box has the label {label}; the labels are {', '.join(known[:12])}, or take all")
 
 
 def window(box: npt.NDArray[Any], size_wh: tuple[int, int], config: CropConfig) -> tuple[int, int, int, int]:
-    """The pixels of a crop: left, top, right, bottom, the last two exclusive, within the picture.
+    """The pixels of a crop: left, top, right, bottom, the last two exclusive, within the image.
 
     Args:
-        box: Left, top, right, bottom in pixels; it may reach beyond the picture.
-        size_wh: Width and height of the picture.
+        box: Left, top, right, bottom in pixels; it may reach beyond the image.
+        size_wh: Width and height of the image.
         config: Margin and shape.
 
     Raises:
-        CalcoError: When the box is empty, inverted or outside the picture, or the crop too small.
+        CalcoError: When the box is empty, inverted or outside the image, or the crop too small.
 
     >>> window(np.array([10, 10, 30, 50]), (100, 100), CropConfig(labels=("all",), margin=0.5, min_size=9))
     (0, 0, 40, 70)
@@ -100,7 +100,7 @@ def window(box: npt.NDArray[Any], size_wh: tuple[int, int], config: CropConfig) 
     if not (high > low).all():
         raise CalcoError("the box is empty or inverted")
     if not (np.minimum(high, size) > np.maximum(low, 0)).all():
-        raise CalcoError("the box lies outside the picture")
+        raise CalcoError("the box lies outside the image")
     middle, sides = (low + high) / 2, (high - low) * (1 + 2 * config.margin)
     if config.square:
         sides = np.full(2, min(sides.max(), size.min()))
@@ -157,14 +157,14 @@ def _crops_of(photograph: Photograph, out: Path, config: CropConfig) -> tuple[st
     """Writes the crops of one photograph: the digest of its bytes, and what came of its boxes."""
     cuts = Cut()
     try:
-        image = images.read(photograph.path, background="channel")
+        image = imaging.read(photograph.path, background="channel")
         size = image.shape[1], image.shape[0]
-        things = photograph.record.at(*size).things
+        objects = photograph.record.at(*size).objects
         content = digest(photograph.path)
     except CalcoError as error:
         cuts.left_out[photograph.name] = str(error)
         return "", cuts
-    for number, (label, box) in enumerate(zip(things.classes, things.boxes, strict=True)):
+    for number, (label, box) in enumerate(zip(objects.classes, objects.boxes, strict=True)):
         if label not in config.labels and "all" not in config.labels:
             continue
         name = f"{photograph.name}_{number}"
@@ -175,11 +175,11 @@ def _crops_of(photograph: Photograph, out: Path, config: CropConfig) -> tuple[st
             continue
         path = out / f"{name}{_ending(image)}"
         make_folder(path.parent)
-        images.write(path, image[top:bottom, left:right])
+        imaging.write(path, image[top:bottom, left:right])
         cuts.groups[name] = photograph.name
     return content, cuts
 
 
-def _ending(image: images.Image) -> str:
-    """What keeps the picture as it is: PNG, which knows no floats and no more than four channels."""
+def _ending(image: imaging.Image) -> str:
+    """What keeps the image as it is: PNG, which knows no floats and no more than four channels."""
     return ".tif" if image.dtype == np.float32 or image.shape[2] > 4 else ".png"

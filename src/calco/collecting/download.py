@@ -1,4 +1,4 @@
-"""Downloads pictures: several at once, within limits of time and size, tried again where that may help, and checked."""
+"""Downloads images: several at once, within limits of time and size, tried again where that may help, and checked."""
 
 import contextlib
 import json
@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies
 
-from calco import images
+from calco import imaging
+from calco.data.types import fraction
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, make_folder, put_in_place, read_json_lines, short_name
-from calco.pairs.types import fraction
 from calco.records import check_numbers
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadConfig:
-    """How patiently pictures are fetched."""
+    """How patiently images are fetched."""
 
     jobs: int = 8
     """How many are fetched at once."""
@@ -70,7 +70,7 @@ class DownloadConfig:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A picture to fetch: the name that it gets, without ending, and its address."""
+    """An image to fetch: the name that it gets, without ending, and its address."""
 
     name: str
     address: str
@@ -83,7 +83,7 @@ class Fetched:
     Attributes:
         files: The file of each name that is there now.
         kept: How many of them an earlier call had fetched.
-        failed: Name and reason of each picture that could not be had.
+        failed: Name and reason of each image that could not be had.
     """
 
     files: dict[str, Path] = field(default_factory=dict)
@@ -102,7 +102,7 @@ class _Failed(Exception):
 def download(
     wanted: Sequence[Wanted], folder: str | Path, config: DownloadConfig, progress: Progress | None = None
 ) -> Fetched:
-    """Fetches pictures into a folder; each gets the ending of the format that it really has.
+    """Fetches images into a folder; each gets the ending of the format that it really has.
 
     What an earlier call has fetched from the same address is kept. A journal tells file, address and size of each.
 
@@ -186,7 +186,7 @@ class _Fetcher:
                 for one in waiting:
                     try:
                         await self._fetch(client, one)
-                    except CalcoError as error:  # the disk: no further picture would fare better
+                    except CalcoError as error:  # the disk: no further image would fare better
                         self.broken = error
                         group.cancel_scope.cancel()
                     self.progress(len(self.done.files) + len(self.done.failed), self.total)
@@ -195,7 +195,7 @@ class _Fetcher:
                 group.start_soon(work)
 
     async def _fetch(self, client: "httpx.AsyncClient", one: Wanted) -> None:
-        """Tries until the picture is there, or no further attempt makes sense."""
+        """Tries until the image is there, or no further attempt makes sense."""
         import anyio
 
         part = self._part(one)
@@ -295,8 +295,8 @@ class _Fetcher:
 def _checked(path: Path) -> str:
     """Reads all pixels, and gives the ending of the format that the file really has."""
     try:
-        images.read(path)
-        return images.true_ending(path)
+        imaging.read(path)
+        return imaging.true_ending(path)
     except CalcoError as error:
         raise _Failed(
             str(error).removeprefix(f"cannot read {path}: ").removesuffix("; replace or remove it")

@@ -9,7 +9,7 @@ from calco.console import Table
 
 def verdict(done: Collection) -> str:
     """One or two sentences: what there is now, and where the whole report is."""
-    text = f"{len(done.photographs)} of {done.listed} pictures are there"
+    text = f"{len(done.photographs)} of {done.listed} images are there"
     text += f", {done.fetched} of them fetched now" if done.fetched else ""
     if done.crops:
         groups = len(set(done.crops.values()))
@@ -19,11 +19,11 @@ def verdict(done: Collection) -> str:
 
 
 def left_out_table(done: Collection) -> Table:
-    """How many pictures and boxes were left out, by reason, each with an example."""
+    """How many images and boxes were left out, by reason, each with an example."""
     table = Table(title="left out", title_justify="left")
     for heading in ("what", "how many", "why", "for example"):
         table.add_column(heading, justify="right" if heading == "how many" else "left", overflow="fold")
-    for what, entries in (("pictures", done.left_out.items()), ("boxes", done.boxes_left_out.items())):
+    for what, entries in (("images", done.left_out.items()), ("boxes", done.boxes_left_out.items())):
         for reason, names in _by_reason(entries):
             table.add_row(what, f"{len(names):,}", reason, names[0])
     for remark in done.remarks[:5]:

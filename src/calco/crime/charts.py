@@ -1,4 +1,4 @@
-"""The ten charts and the map: what each shows, as rows; and as pictures, drawn by a browser from the page itself."""
+"""The ten charts and the map: what each shows, as rows; and as images, drawn by a browser from the page itself."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -19,7 +19,7 @@ from calco.crime.gazetteer import gazetteer
 from calco.errors import CalcoError
 from calco.files import atomic_write
 from calco.outputs import writing_file
-from calco.page.html import asset
+from calco.report.html import asset
 
 Language = Literal["es", "en"]
 _POLICY: Final = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -105,7 +105,7 @@ def page(found: Cube, *, language: Language = "es") -> str:
     data["outlines"] = json.loads((files("calco.crime.outlines") / "departments.json").read_text(encoding="utf-8"))
     data["all_departments"] = gazetteer().departments
     held = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    style = asset("calco.page", "page.css") + asset("calco.crime", "dashboard.css")
+    style = asset("calco.report", "page.css") + asset("calco.crime", "dashboard.css")
     plotly = asset("calco.crime.plotly", "plotly.min.js")
     scripts = "\n".join(
         asset("calco.crime", name) for name in ("dashboard_words.js", "dashboard.js", "dashboard_page.js")

@@ -6,7 +6,7 @@ function unheeded(name) {
   if (datacrim && (state.weapon !== "" || state.kind.startsWith("k"))) return t().noWeapon;
   return !datacrim && state.kind.startsWith("g") ? t().noGeneric : "";
 }
-/* What the filters leave, in words: for paper and pictures, which do not show the fields. */
+/* What the filters leave, in words: for paper and images, which do not show the fields. */
 function filters() {
   const years = [...state.years].sort().map((year) => year || t().unknown);
   const named = (id) => (state[id] === "" ? "" : $(id).selectedOptions[0].textContent);
@@ -122,7 +122,7 @@ for (const name of NAMES) {
   details.querySelector(".csv").addEventListener("click", () => save(name, "csv", URL.createObjectURL(new Blob([csvOf(name)], { type: "text/csv" }))));
   details.querySelector(".png").addEventListener("click", async () => save(name, "png", await pngOf(name)));
 }
-/* A chart as a picture that stands by itself: with its title, what it shows, and the filters. */
+/* A chart as an image that stands by itself: with its title, what it shows, and the filters. */
 function pngOf(name) {
   const { traces, layout: laid } = written(drawn[name]), below = [t().charts[name][1], filters()].filter(Boolean).join(" ");
   const title = { text: literal($(`title-${name}`).textContent), subtitle: { text: literal(below) }, x: 0.02, xanchor: "left", y: 0.95, yanchor: "top" };
@@ -136,9 +136,9 @@ window.addEventListener("afterprint", () => { state.printing = false; delete doc
 drawAll().then(async () => {
   if (!location.hash.startsWith("#png=")) return;
   for (const name of decodeURIComponent(location.hash.slice(5)).split(",")) { // for calco crime chart, which reads the page
-    const picture = document.createElement("img");
-    picture.id = `png-${name}`; picture.alt = ""; picture.src = drawn[name].rows.length ? await pngOf(name) : "data:,";
-    document.body.append(picture);
+    const image = document.createElement("img");
+    image.id = `png-${name}`; image.alt = ""; image.src = drawn[name].rows.length ? await pngOf(name) : "data:,";
+    document.body.append(image);
   }
-  document.documentElement.dataset.pictures = "yes";
+  document.documentElement.dataset.images = "yes";
 });

@@ -1,7 +1,7 @@
 """`calco crime chart`: the charts as CSV, and as PNG, drawn by a browser from the page itself.
 
 Chromium is asked by its own command line to open the page and to print what it has become: that needs no driver, and a
-picture is what a person sees on the page.
+image is what a person sees on the page.
 """
 
 import base64
@@ -28,7 +28,7 @@ from calco.outputs import writing_folder
 from calco.records import check_numbers
 
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-_PICTURE: Final = re.compile(r'<img id="png-([a-z-]+)" alt="" src="data:image/png;base64,([^"]+)">')
+_IMAGE: Final = re.compile(r'<img id="png-([a-z-]+)" alt="" src="data:image/png;base64,([^"]+)">')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class ChartConfig:
     """png needs Chromium or Chrome; csv nothing."""
 
     language: Language = "es"
-    """The language of the pictures: es or en."""
+    """The language of the images: es or en."""
 
     browser: str = ""
     """The browser's program; found by its usual names where none is named."""
@@ -67,7 +67,7 @@ def draw(name: str, config: ChartConfig) -> list[Path]:
         config: What, and where to.
 
     Returns:
-        The files. A chart without data gives a CSV of its heads and no picture.
+        The files. A chart without data gives a CSV of its heads and no image.
 
     Raises:
         CalcoError: When there is no such chart, no database, no browser, or the browser cannot draw.
@@ -84,9 +84,9 @@ def draw(name: str, config: ChartConfig) -> list[Path]:
                 written.append(folder / f"{one}.csv")
                 atomic_write(written[-1], csv_of(one, found))
         if browser:
-            for one, picture in pictures(names, found, config, browser).items():
+            for one, image in images(names, found, config, browser).items():
                 written.append(folder / f"{one}.png")
-                atomic_write(written[-1], picture)
+                atomic_write(written[-1], image)
     return written
 
 
@@ -96,7 +96,7 @@ def csv_of(name: str, found: Cube) -> str:
     return csv_lines([heads, *rows(found)])
 
 
-def pictures(names: Sequence[str], found: Cube, config: ChartConfig, browser: str) -> dict[str, bytes]:
+def images(names: Sequence[str], found: Cube, config: ChartConfig, browser: str) -> dict[str, bytes]:
     """Name => PNG, as the page draws it.
 
     Raises:
@@ -118,10 +118,10 @@ def pictures(names: Sequence[str], found: Cube, config: ChartConfig, browser: st
             raise CalcoError(
                 f"cannot run {browser}: {error.strerror or error}; name another: --browser PATH"
             ) from error
-    if 'data-pictures="yes"' not in told.stdout:
+    if 'data-images="yes"' not in told.stdout:
         last = " ".join((told.stderr.strip().splitlines() or [f"exit code {told.returncode}"])[-1].split())[:200]
         raise CalcoError(f"{browser} did not draw the page ({last}); name another: --browser PATH")
-    return {name: base64.b64decode(data) for name, data in _PICTURE.findall(told.stdout)}
+    return {name: base64.b64decode(data) for name, data in _IMAGE.findall(told.stdout)}
 
 
 def _browser(wanted: str) -> str:

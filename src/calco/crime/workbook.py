@@ -82,7 +82,7 @@ def read_workbook(path: str | Path) -> list[Sheet]:
 
 @contextmanager
 def _damage_named() -> Iterator[None]:
-    """Makes one kind of what openpyxl raises; its warnings name things beside values, or cells that become errors."""
+    """Makes one kind of what openpyxl raises; its warnings name objects beside values, or cells that become errors."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,1 +1,1 @@
-"""Finding things in pictures and film: boxes, detectors, their scores, and the watch."""
+"""Finding objects in images and video: boxes, detectors, their scores, and the watch."""

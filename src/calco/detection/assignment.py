@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from calco.detection.network import Things
+from calco.detection.network import Objects
 
 TOP: Final = 10
 """Places that answer for one thing, at most."""
@@ -25,7 +25,7 @@ _TINY: Final = 1e-9
 
 
 class Assignment(NamedTuple):
-    """Who answers for what in one picture.
+    """Who answers for what in one image.
 
     Attributes:
         asked: Q, C: the score that each place is asked for.
@@ -62,46 +62,46 @@ def inside(places: Tensor, boxes: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def assign(scores: Tensor, boxes: Tensor, places: Tensor, strides: Tensor, things: Things) -> Assignment:
-    """Gives each thing of a picture to the places that serve it best.
+def assign(scores: Tensor, boxes: Tensor, places: Tensor, strides: Tensor, objects: Objects) -> Assignment:
+    """Gives each thing of an image to the places that serve it best.
 
     Args:
         scores: Q, C in [0, 1].
         boxes: Q, 4 (left, top, right, bottom) in pixels, as the network has them now.
         places: Q, 2 in pixels.
         strides: Q: the distance of a place to the next.
-        things: With centre and size in pixels.
+        objects: With centre and size in pixels.
     """
     asked, wanted = torch.zeros_like(scores), torch.zeros_like(boxes)
     counted = torch.ones(len(places), dtype=torch.bool, device=scores.device)
-    if len(things.ignored):
-        counted &= ~inside(places, corners(things.ignored)).any(0)
-    if not len(things.boxes):
+    if len(objects.ignored):
+        counted &= ~inside(places, corners(objects.ignored)).any(0)
+    if not len(objects.boxes):
         return Assignment(asked, wanted, counted)
-    truth = corners(things.boxes)  # K, 4
+    truth = corners(objects.boxes)  # K, 4
     within = inside(places, truth)
     # A thing between the places, smaller than their distance, is given to the nearest ones of the finest map.
-    apart = (places[None] - things.boxes[:, None, :2]).norm(dim=-1) + strides
+    apart = (places[None] - objects.boxes[:, None, :2]).norm(dim=-1) + strides
     within |= (apart <= apart.amin(1, keepdim=True) + 1e-3) & ~within.any(1, keepdim=True)
     iou = overlap(truth[:, None], boxes[None])  # K, Q
-    fit = scores[:, things.labels].T ** SCORE_POWER * iou.clamp(min=1e-2) ** OVERLAP_POWER * within
+    fit = scores[:, objects.labels].T ** SCORE_POWER * iou.clamp(min=1e-2) ** OVERLAP_POWER * within
     best = fit.topk(min(TOP, fit.shape[1]), dim=1).indices
     chosen = torch.zeros_like(within).scatter_(1, best, True) & within
-    # A place that several things want goes to the one that it overlaps most.
+    # A place that several objects want goes to the one that it overlaps most.
     owner = torch.where(chosen, iou, -1.0).argmax(0)
     chosen &= torch.arange(len(truth), device=owner.device)[:, None] == owner[None]
     fit, iou = fit * chosen, iou * chosen
     quality = fit / fit.amax(1, keepdim=True).clamp(min=1e-20) * iou.amax(1, keepdim=True)
     mine = torch.nonzero(chosen.any(0)).squeeze(1)
     owner = owner[mine]
-    asked[mine, things.labels[owner]] = quality[owner, mine].clamp(min=1e-2)
+    asked[mine, objects.labels[owner]] = quality[owner, mine].clamp(min=1e-2)
     wanted[mine] = truth[owner]
     counted[mine] = True
     return Assignment(asked, wanted, counted)
 
 
 def dense_losses(
-    logits: Tensor, boxes: Tensor, places: Tensor, strides: Tensor, things: Sequence[Things]
+    logits: Tensor, boxes: Tensor, places: Tensor, strides: Tensor, objects: Sequence[Objects]
 ) -> dict[str, Tensor]:
     """The losses of a batch.
 
@@ -110,14 +110,14 @@ def dense_losses(
         boxes: N, Q, 4 (left, top, right, bottom) in pixels.
         places: Q, 2 in pixels.
         strides: Q.
-        things: N, with boxes in pixels.
+        objects: N, with boxes in pixels.
 
     Returns:
         `class` and `box`, weighted, each divided by the sum of what the places are asked for.
     """
     scores = logits.detach().sigmoid()
     parts = [
-        assign(scores[number], boxes[number].detach(), places, strides, each) for number, each in enumerate(things)
+        assign(scores[number], boxes[number].detach(), places, strides, each) for number, each in enumerate(objects)
     ]
     asked, wanted = torch.stack([part.asked for part in parts]), torch.stack([part.boxes for part in parts])
     counted = torch.stack([part.counted for part in parts])

@@ -1,4 +1,4 @@
-"""Pictures with boxes in a page: the boxes are lines of the page, sharp at any size, told apart by more than colour."""
+"""Images with boxes in a page: the boxes are lines of the page, sharp at any size, told apart by more than colour."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ from typing import Final, Literal, TypeAlias
 
 import numpy as np
 
-from calco import images
-from calco.images import Image
-from calco.page.html import asset, picture
+from calco import imaging
+from calco.imaging import Image
+from calco.report.html import asset, img_tag
 
 Look: TypeAlias = Literal["thing", "missed", "right", "wrong", "passed", "double"]
 
 SIDE = 480
-"""Pixels of the longer side of a picture in a page."""
-_SHOWN: Final = 320  # pixels that a picture is wide in a card, about
+"""Pixels of the longer side of an image in a page."""
+_SHOWN: Final = 320  # pixels that an image is wide in a card, about
 _LETTER, _LINE = 6.5, 16.0  # pixels of a label's letters and of its line, about
 CROWDED = 7
-"""Boxes from which on labels are shown only where somebody points at them, or in the enlarged picture."""
+"""Boxes from which on labels are shown only where somebody points at them, or in the enlarged image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Mark:
     """A box to be drawn.
 
     Attributes:
-        box: Left, top, right, bottom in pixels of the picture.
+        box: Left, top, right, bottom in pixels of the image.
         label: What stands at it.
         look: "thing" (what is there), "missed", "right", "wrong", "passed" (neither), or "double".
     """
@@ -37,15 +37,15 @@ class Mark:
 
 
 def boxed(image: Image, marks: Sequence[Mark], alt: str) -> str:
-    """A picture with its boxes over it."""
+    """An image with its boxes over it."""
     height, width = image.shape[:2]
-    shown = images.as_dtype(images.visible(image), np.uint8)
+    shown = imaging.as_dtype(imaging.visible(image), np.uint8)
     if max(height, width) > SIDE:
         scale = SIDE / max(height, width)
-        shown = images.resize(shown, (max(1, round(width * scale)), max(1, round(height * scale))))
+        shown = imaging.resize(shown, (max(1, round(width * scale)), max(1, round(height * scale))))
     drawn = "".join(map(_drawn, marks, _places(marks, width, height), [(width, height)] * len(marks)))
     crowded = " crowded" if len(marks) >= CROWDED else ""
-    return f'<div class="boxed{crowded}">{picture(shown, alt)}{drawn}</div>'
+    return f'<div class="boxed{crowded}">{img_tag(shown, alt)}{drawn}</div>'
 
 
 def _places(marks: Sequence[Mark], width: int, height: int) -> list[str]:
@@ -89,7 +89,7 @@ def _drawn(mark: Mark, place: str, size_wh: tuple[int, int]) -> str:
 
 
 def card(key: str, inner: str, words: str, badge: str = "") -> str:
-    """A picture in a frame, with its name (a button that enlarges it) and some words."""
+    """An image in a frame, with its name (a button that enlarges it) and some words."""
     name = escape(key)
     mark = f'<span class="part">{escape(badge)}</span>' if badge else ""
     return (
@@ -112,7 +112,7 @@ def style() -> str:
 
 
 def script() -> str:
-    """What enlarges pictures and hides boxes."""
+    """What enlarges images and hides boxes."""
     return asset("calco.detection", "detection.js")
 
 

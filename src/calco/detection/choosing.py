@@ -243,7 +243,7 @@ def _parts(folder: Path) -> list[str]:
 
 
 def _colours(folder: Path) -> tuple[list[float] | None, list[float] | None]:
-    """Mean and deviation by which a published model wants its pictures normed; None where it wants them as they are."""
+    """Mean and deviation by which a published model wants its images normed; None where it wants them as they are."""
     file = folder / "preprocessor_config.json"
     said = read_json(file) if file.is_file() else {}
     if not said.get("do_normalize", False) or not said.get("image_mean"):

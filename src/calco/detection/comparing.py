@@ -10,7 +10,7 @@ import numpy.typing as npt
 from calco.annotations.detections import Detections
 from calco.detection.model import Detector
 from calco.detection.queries import TIE
-from calco.images import Image
+from calco.imaging import Image
 
 LEAST: Final = 0.01
 """The score from which on boxes are compared."""
@@ -23,7 +23,7 @@ class Compared:
     """How far a file lies from its model.
 
     Attributes:
-        pictures: That both have looked at, alone and together.
+        images: That both have looked at, alone and together.
         boxes: That both have found.
         missing: Those that one of them alone has found, though they score clearly enough.
         score: The largest difference of two scores.
@@ -32,7 +32,7 @@ class Compared:
         tie: How far those lie behind the model's own choice, at most.
     """
 
-    pictures: int
+    images: int
     boxes: int
     missing: int
     score: float
@@ -43,7 +43,7 @@ class Compared:
     def words(self) -> str:
         """In one sentence."""
         said = (
-            f"{self.pictures} pictures looked at by both, alone and together: {self.boxes} boxes, {self.missing} found "
+            f"{self.images} images looked at by both, alone and together: {self.boxes} boxes, {self.missing} found "
             f"by one alone; largest difference of scores {self.score:.5f} (of at most {SCORE_TOLERANCE}), of edges "
             f"{self.edge:.4f} pixels (of at most {BOX_TOLERANCE})"
         )
@@ -60,26 +60,26 @@ class Compared:
         return not self.missing and self.score <= SCORE_TOLERANCE and self.edge <= BOX_TOLERANCE and self.tie <= TIE
 
 
-def compare(model: Detector, file: Detector, pictures: Sequence[Image]) -> Compared:
-    """Has both look at the same pictures, one by one and all together.
+def compare(model: Detector, file: Detector, images: Sequence[Image]) -> Compared:
+    """Has both look at the same images, one by one and all together.
 
     Args:
         model: The model.
         file: Of it.
-        pictures: HWC.
+        images: HWC.
     """
     wanted, found = (
-        [*(one(picture, threshold=LEAST) for picture in pictures), *one.many(pictures, threshold=LEAST)]
+        [*(one(image, threshold=LEAST) for image in images), *one.many(images, threshold=LEAST)]
         for one in (model, file)
     )
-    scales = [model.info.size / max(picture.shape[:2]) for picture in pictures]
+    scales = [model.info.size / max(image.shape[:2]) for image in images]
     apart = [
         _apart(one, two, scale, model.info.most)
         for one, two, scale in zip(wanted, found, [*scales, *scales], strict=True)
     ]
     return Compared(
-        pictures=len(pictures),
-        boxes=sum(map(len, wanted[: len(pictures)])),
+        images=len(images),
+        boxes=sum(map(len, wanted[: len(images)])),
         missing=sum(missing for missing, _, _ in apart),
         score=max((score for _, score, _ in apart), default=0.0),
         edge=max((edge for _, _, edge in apart), default=0.0),

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from calco.annotations.detections import Detections
-from calco.images import Image
+from calco.imaging import Image
 
 
-class FindsThings(Protocol):
+class FindsObjects(Protocol):
     """A detector, whatever is inside.
 
     Attributes:
         classes: The names of what it finds.
-        threshold: The score from which on it is believed, found on its validation pictures.
+        threshold: The score from which on it is believed, found on its validation images.
     """
 
     @property
@@ -23,13 +23,13 @@ class FindsThings(Protocol):
     def threshold(self) -> float:
         """As above."""
 
-    def many(self, pictures: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
-        """What is in each of some pictures.
+    def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
+        """What is in each of some images.
 
         Args:
-            pictures: HWC, of any sizes, grey or RGB, `uint8`, `uint16` or `float32`.
+            images: HWC, of any sizes, grey or RGB, `uint8`, `uint16` or `float32`.
             threshold: Only what scores as much is told; None for `self.threshold`.
 
         Returns:
-            For each picture the boxes in its own pixels, with scores, the highest first, clipped to it.
+            For each image the boxes in its own pixels, with scores, the highest first, clipped to it.
         """

@@ -10,7 +10,7 @@ for (const button of document.querySelectorAll(".looks button")) {
   });
 }
 
-// The name of a picture opens it large, with its boxes.
+// The name of an image opens it large, with its boxes.
 const dialog = document.querySelector("dialog");
 for (const title of document.querySelectorAll("button.title")) {
   title.addEventListener("click", () => {

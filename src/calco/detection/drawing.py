@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import Mask
 from calco.detection.labelling import Colour, Sizes, colour_of, draw_label, draw_labels, numbered_colour
 from calco.errors import CalcoError
-from calco.images import Image
+from calco.imaging import Image
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -40,7 +40,7 @@ _SHADE: Final = 0.35  # of the colour over an outlined thing
 
 
 class Drawer:
-    """Draws on the pictures of one kind, or on the frames of a film; keeps the ways of tracks between them."""
+    """Draws on the images of one kind, or on the frames of a video; keeps the ways of tracks between them."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Drawer:
             labels: Writes name, score and track beside each box.
             trace: Over how many frames the way of a track is shown; 0 for none.
             share: Lines and letters so many times as large as usual.
-            fit: Makes them smaller where the boxes are small; on the frames of a film they would not stay the same.
+            fit: Makes them smaller where the boxes are small; on the frames of a video they would not stay the same.
 
         Raises:
             CalcoError: When supervision is missing.
@@ -74,18 +74,18 @@ class Drawer:
         self._trace = trace
         self._traces: Any = None
 
-    def __call__(self, picture: Image, found: Detections, labels: Sequence[str] | None = None) -> Image:
-        """Draws what is in a picture.
+    def __call__(self, image: Image, found: Detections, labels: Sequence[str] | None = None) -> Image:
+        """Draws what is in an image.
 
         Args:
-            picture: HWC, `uint8`, `uint16` or `float32` in [0, 1]; it stays as it is.
-            found: Boxes in its pixels; frames of a film come in order, those without any too.
+            image: HWC, `uint8`, `uint16` or `float32` in [0, 1]; it stays as it is.
+            found: Boxes in its pixels; frames of a video come in order, those without any too.
             labels: What is written beside each, in place of name, score and track.
 
         Returns:
             HW3 `uint8`, RGB, of the same size.
         """
-        scene = as_scene(picture)
+        scene = as_scene(image)
         if not len(found) and self._traces is None:
             return scene
         sizes = Sizes.of(scene, self.share, found.boxes if self.fit else None)
@@ -114,11 +114,11 @@ class Drawer:
         return [colour_of(name, self.classes) for name in found.classes]
 
     def reset(self) -> None:
-        """Forgets the ways of tracks: another film begins."""
+        """Forgets the ways of tracks: another video begins."""
         self._traces = None
 
     def _palette(self, colours: Sequence[Colour]) -> "sv.ColorPalette":
-        """Supervision writes blue first, and our pictures have red first."""
+        """Supervision writes blue first, and our images have red first."""
         palette: sv.ColorPalette = self._sv.ColorPalette([self._sv.Color(r=b, g=g, b=r) for r, g, b in colours])
         return palette
 
@@ -149,17 +149,17 @@ class Drawer:
 
 
 def draw_detections(
-    picture: Image,
+    image: Image,
     found: Detections,
     classes: Sequence[str] = (),
     *,
     labels: Sequence[str] | None = None,
     share: float = 1.0,
 ) -> Image:
-    """Draws what is in a picture: see `Drawer`.
+    """Draws what is in an image: see `Drawer`.
 
     Args:
-        picture: HWC, `uint8`, `uint16` or `float32` in [0, 1]; it stays as it is.
+        image: HWC, `uint8`, `uint16` or `float32` in [0, 1]; it stays as it is.
         found: Boxes in its pixels.
         classes: The names of all classes; the n-th always has the same colour.
         labels: What is written beside each, in place of name, score and track.
@@ -168,7 +168,7 @@ def draw_detections(
     Returns:
         HW3 `uint8`, RGB, of the same size.
     """
-    return Drawer(classes, share=share, fit=True)(picture, found, labels)
+    return Drawer(classes, share=share, fit=True)(image, found, labels)
 
 
 def labels_of(found: Detections) -> list[str]:
@@ -181,23 +181,23 @@ def labels_of(found: Detections) -> list[str]:
     return texts
 
 
-def as_scene(picture: Image) -> Image:
-    """A picture to draw on: a copy, HW3 `uint8`, RGB."""
-    picture = images.as_image(picture)
-    shown = picture if picture.dtype == np.uint8 and picture.shape[2] == 3 else images.visible(picture)
-    scene = images.as_channels(images.as_dtype(shown, np.uint8), 3)
+def as_scene(image: Image) -> Image:
+    """An image to draw on: a copy, HW3 `uint8`, RGB."""
+    image = imaging.as_image(image)
+    shown = image if image.dtype == np.uint8 and image.shape[2] == 3 else imaging.visible(image)
+    scene = imaging.as_channels(imaging.as_dtype(shown, np.uint8), 3)
     return np.array(scene, order="C", copy=True)
 
 
-def enlarged(picture: Image, found: Detections, least: int) -> tuple[Image, Detections]:
-    """A picture so many whole times as large that its longer side is at least `least`, with its boxes.
+def enlarged(image: Image, found: Detections, least: int) -> tuple[Image, Detections]:
+    """An image so many whole times as large that its longer side is at least `least`, with its boxes.
 
-    In a picture of a hundred pixels a label covers everything.
+    In an image of a hundred pixels a label covers everything.
     """
-    times = -(-least // max(picture.shape[:2]))
+    times = -(-least // max(image.shape[:2]))
     if times <= 1:
-        return picture, found
-    return picture.repeat(times, 0).repeat(times, 1), found.scaled(times, times)
+        return image, found
+    return image.repeat(times, 0).repeat(times, 1), found.scaled(times, times)
 
 
 def _shaded(scene: Image, outlines: Iterable[Outline | None], colours: Sequence[Colour], sizes: Sizes) -> Image:

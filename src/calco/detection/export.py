@@ -1,4 +1,4 @@
-"""`calco detect export`: a detector as one file for other programs, tried on real pictures before it gets its name."""
+"""`calco detect export`: a detector as one file for other programs, tried on real images before it gets its name."""
 
 import json
 import math
@@ -8,7 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from calco import __version__, images
+from calco import __version__, imaging
+from calco.data.opening import open_source, remembered
+from calco.data.splits import split_items
 from calco.detection.comparing import Compared, compare
 from calco.detection.exported import ENDINGS, EXPORT_FORMAT, Description, load_exported, opened
 from calco.detection.graph import onnx_of
@@ -17,11 +19,9 @@ from calco.detection.queries import Following, telling_choices
 from calco.errors import CalcoError
 from calco.export.target import Exported, differs, target
 from calco.files import explain, make_folder, replacing
-from calco.images import Image
+from calco.imaging import Image
 from calco.inference.graph_files import KEY, needs
 from calco.outputs import writing_file
-from calco.pairs.opening import open_source, remembered
-from calco.pairs.splits import split_items
 from calco.records import to_record
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["onnx", "openvino"]
 COMPARED: Final = 8
-"""Pictures that an export is tried on."""
+"""Images that an export is tried on."""
 
 
 def export_detector(
@@ -37,37 +37,37 @@ def export_detector(
     to: Kind = "onnx",
     out: str | Path | None = None,
     *,
-    pictures: str | Path | None = None,
+    images: str | Path | None = None,
     licence: str = "",
 ) -> Exported[Description]:
     """Writes a detector as one file, from bytes to boxes and scores, with what it is.
 
-    The file is tried on real pictures beside the model, and gets its name only when both find the same.
+    The file is tried on real images beside the model, and gets its name only when both find the same.
 
     Args:
         model: A run or a model folder.
         to: What reads it: ONNX Runtime or OpenVINO.
         out: The file; None names it after the model, in the present folder.
-        pictures: What it is tried on; None takes pictures of the training's source that were kept apart.
+        images: What it is tried on; None takes images of the training's source that were kept apart.
         licence: Under which the model may be used, in words or by name; stands in the file.
 
     Raises:
-        CalcoError: When the model or the pictures cannot be used, a library is missing, the file cannot be written, or
-            the two find other things.
+        CalcoError: When the model or the images cannot be used, a library is missing, the file cannot be written, or
+            the two find other objects.
     """
     path = target(model, to, out, ENDINGS, detector_folder)
     libraries = ("onnx", "onnxscript", "onnxruntime") + (("openvino",) if to == "openvino" else ())
     needs(*libraries, extra="export,openvino" if to == "openvino" else "export")
     with writing_file(path, "calco detect export"):
-        return export_loaded(load_detector(model, device="cpu", precision="fp32"), to, path, pictures, licence)
+        return export_loaded(load_detector(model, device="cpu", precision="fp32"), to, path, images, licence)
 
 
 def export_loaded(
-    detector: Detector, to: Kind, path: Path, pictures: str | Path | None = None, licence: str = ""
+    detector: Detector, to: Kind, path: Path, images: str | Path | None = None, licence: str = ""
 ) -> Exported[Description]:
     """As `export_detector`, of a detector that is loaded already: on the CPU, in float32."""
     make_folder(path.parent)
-    shown, where = examples(detector, pictures)
+    shown, where = examples(detector, images)
     described = Description(
         format=EXPORT_FORMAT, calco=__version__, model=to_record(detector.info), licence=licence,
         overlapping=detector.network.overlapping,
@@ -93,7 +93,7 @@ def export_loaded(
 
 def _compare_choices(
     detector: Detector, trial: Path, to: Kind, graph: "onnx.ModelProto", description: Description,
-    pictures: Sequence[Image],
+    images: Sequence[Image],
 ) -> Compared | None:  # fmt: skip
     """Compares a file with its model once more, which goes on with the places that the file has chosen.
 
@@ -106,7 +106,7 @@ def _compare_choices(
     path = trial.with_name(f"telling{trial.suffix}")
     _write(path, to, telling, description)
     following = Following(detector.network, opened(path, "onnxruntime" if to == "onnx" else "openvino"), told)
-    found = compare(Detector(detector.info, following), load_exported(trial), pictures)
+    found = compare(Detector(detector.info, following), load_exported(trial), images)
     apart = replace(found, otherwise=following.otherwise, tie=following.behind)
     return apart if math.isfinite(apart.tie) else None
 
@@ -127,28 +127,28 @@ def _write(path: Path, to: Kind, graph: "onnx.ModelProto", description: Descript
         write_openvino(plain, path, text)
 
 
-def examples(detector: Detector, pictures: str | Path | None) -> tuple[list[Image], str]:
-    """Pictures to try an export on, and what they are, in words.
+def examples(detector: Detector, images: str | Path | None) -> tuple[list[Image], str]:
+    """Images to try an export on, and what they are, in words.
 
     Args:
         detector: The model.
-        pictures: A folder; None for pictures of the training's source that were kept apart.
+        images: A folder; None for images of the training's source that were kept apart.
 
     Raises:
         CalcoError: When there are none.
     """
-    if pictures is not None:
-        found = images.list_pictures(Path(pictures))[:COMPARED]
+    if images is not None:
+        found = imaging.list_images(Path(images))[:COMPARED]
         if not found:
-            raise CalcoError(f"{pictures} holds no picture; name a folder that does")
-        return [images.read(path) for path in found], f"{len(found)} pictures of {pictures}"
+            raise CalcoError(f"{images} holds no image; name a folder that does")
+        return [imaging.read(path) for path in found], f"{len(found)} images of {images}"
     info = detector.info
-    root = remembered(info.provenance, "to try it on: --pictures FOLDER")
+    root = remembered(info.provenance, "to try it on: --images FOLDER")
     try:
         source = open_source(root, info.source)
         splits = split_items(source.items, info.split)
         kept = (splits["test"] or splits["val"] or splits["train"])[:COMPARED]
         shown = [source.load(item).image for item in kept]
     except CalcoError as error:
-        raise CalcoError(f"the training pictures cannot be used: {error}; name others: --pictures FOLDER") from error
-    return shown, f"{len(shown)} pictures of {root} that were kept apart"
+        raise CalcoError(f"the training images cannot be used: {error}; name others: --images FOLDER") from error
+    return shown, f"{len(shown)} images of {root} that were kept apart"

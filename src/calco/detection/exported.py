@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from calco.detection.model import FORMAT, KIND, Detector, DetectorInfo
-from calco.detection.network import DetectionNetwork, Things
+from calco.detection.network import DetectionNetwork, Objects
 from calco.errors import CalcoError
-from calco.images import Image
+from calco.imaging import Image
 from calco.inference.descriptions import as_description, ends_as, explained, read_record
 from calco.inference.graph_files import needs, openvino_core, read_onnx, read_openvino
 from calco.inference.runtimes import onnx_session, running
@@ -22,7 +22,7 @@ from calco.records import from_record
 
 EXPORT_FORMAT: Final = 1
 ENDINGS: Final = {".onnx": "onnx", ".zip": "openvino"}
-INPUT, BOXES, SCORES = "pictures", "boxes", "scores"
+INPUT, BOXES, SCORES = "images", "boxes", "scores"
 """Tensors of a file: N, S, S, 3 `uint8` in; out N, Q, 4 (left, top, right, bottom in pixels of the square), N, Q, C."""
 _SURE: Final = 1e-7  # a score of 0 or 1 has no finite logit
 
@@ -132,9 +132,9 @@ def opened(file: Path, runtime: str, hint: str = "f32") -> Graph:
         return OnnxGraph(file) if runtime == "onnxruntime" else OpenvinoGraph(file, hint)
 
 
-def squares_of(pictures: Tensor) -> Image:
+def squares_of(images: Tensor) -> Image:
     """What a network sees, N, 3, S, S in [-1, 1] => as a file takes it, N, S, S, 3 `uint8`."""
-    squares = ((pictures + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+    squares = ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     given: Image = squares.cpu().numpy()
     return given
 
@@ -152,11 +152,11 @@ class GraphNetwork(DetectionNetwork):
         super().__init__()
         self._graph, self._size, self.overlapping = graph, size, overlapping
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As `DetectionNetwork.forward`."""
-        edges, scores = (torch.from_numpy(part) for part in self._graph.tensors(squares_of(pictures), (BOXES, SCORES)))
+        edges, scores = (torch.from_numpy(part) for part in self._graph.tensors(squares_of(images), (BOXES, SCORES)))
         queries = edges.shape[1] if edges.ndim == 3 else 0
-        fits = ((len(pictures), queries, 4), (len(pictures), queries, self._graph.classes))
+        fits = ((len(images), queries, 4), (len(images), queries, self._graph.classes))
         if (edges.shape, scores.shape) != fits or not (edges.isfinite().all() and scores.isfinite().all()):
             raise CalcoError(
                 f"the exported detector is damaged (it gives {BOXES} {tuple(edges.shape)} and {SCORES} "
@@ -166,7 +166,7 @@ class GraphNetwork(DetectionNetwork):
         boxes = torch.cat([(low + high) / 2, high - low], -1) / self._size
         return torch.logit(scores, eps=_SURE), boxes
 
-    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:  # noqa: ARG002
+    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:  # noqa: ARG002
         """An exported file does not learn."""
         raise CalcoError("an exported file does not learn; train the model that it was made of")
 

@@ -34,15 +34,15 @@ class Whole(nn.Module):
         super().__init__()
         self.network, self.size = network, size
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """N, S, S, 3 `uint8` => boxes N, Q, 4 (left, top, right, bottom in pixels) and scores N, Q, C."""
-        logits, boxes = self.network(pictures.permute(0, 3, 1, 2).float() / 127.5 - 1)
+        logits, boxes = self.network(images.permute(0, 3, 1, 2).float() / 127.5 - 1)
         middle, half = boxes[..., :2] * self.size, boxes[..., 2:] * (self.size / 2)
         return torch.cat([middle - half, middle + half], -1), logits.sigmoid()
 
 
 def onnx_of(detector: Detector) -> "onnx.ModelProto":
-    """A detector as ONNX; the number of pictures is free, their side is that of the training.
+    """A detector as ONNX; the number of images is free, their side is that of the training.
 
     Raises:
         CalcoError: When its network cannot be written as ONNX.
@@ -76,7 +76,7 @@ def onnx_of(detector: Detector) -> "onnx.ModelProto":
 def _free_lengths(network: nn.Module) -> Iterator[None]:
     """Has the code of a network's modules take the length of a tensor from its shape.
 
-    `len` must give a number, so while a graph is written down it would fix the number of pictures; transformers asks
+    `len` must give a number, so while a graph is written down it would fix the number of images; transformers asks
     for it. A name in a module comes before the built-in one, in that module alone.
     """
     names = {type(part).__module__ for part in network.modules()}

@@ -1,4 +1,4 @@
-"""Colours and labels of things in pictures: what they are called, written where it can be read."""
+"""Colours and labels of objects in images: what they are called, written where it can be read."""
 
 import colorsys
 import unicodedata
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco.images import Image
+from calco.imaging import Image
 
 Colour: TypeAlias = tuple[int, int, int]
 Rectangle: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom, pixels
@@ -25,7 +25,7 @@ _GOLDEN: Final = 0.61803398875  # turns of the hue from one colour to the next, 
 _FONT: Final = cv2.FONT_HERSHEY_SIMPLEX
 _CAPITAL: Final = 22.0  # pixels of a capital letter at scale 1
 _LEAST_TEXT: Final = 8.0  # pixels of a capital letter, below which nobody reads it
-_SMALL_BOX: Final = 20  # times the side of a usual box is the picture's for which letters are a third of that side
+_SMALL_BOX: Final = 20  # times the side of a usual box is the image's for which letters are a third of that side
 
 
 def numbered_colour(number: int) -> Colour:
@@ -44,7 +44,7 @@ def colour_of(name: str, classes: Sequence[str] = ()) -> Colour:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How thick and large things are drawn, so that they can be seen in a picture of any size.
+    """How thick and large objects are drawn, so that they can be seen in an image of any size.
 
     Attributes:
         line: Pixels of a box's line.
@@ -59,13 +59,13 @@ class Sizes:
     gap: int
 
     @classmethod
-    def of(cls, picture: Image, share: float = 1.0, boxes: npt.NDArray[np.float32] | None = None) -> "Sizes":
-        """Those for a picture; `share` times the usual ones.
+    def of(cls, image: Image, share: float = 1.0, boxes: npt.NDArray[np.float32] | None = None) -> "Sizes":
+        """Those for an image; `share` times the usual ones.
 
         With boxes (N x 4), where these are small, labels and lines are too, down to two fifths: they would cover what
         they name.
         """
-        side = float(np.sqrt(picture.shape[0] * picture.shape[1])) * share
+        side = float(np.sqrt(image.shape[0] * image.shape[1])) * share
         if boxes is not None and len(boxes):
             usual = float(np.median(np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)))) * share
             side = min(side, max(0.4 * side, _SMALL_BOX * usual))
@@ -88,7 +88,7 @@ def draw_labels(
         boxes: N x 4, left, top, right, bottom, pixels; those that come first have the first choice.
         texts: One a box; an empty one writes nothing.
         colours: Behind each.
-        sizes: Of the letters; by default those that fit the picture.
+        sizes: Of the letters; by default those that fit the image.
     """
     sizes = sizes or Sizes.of(scene)
     height, width = scene.shape[:2]
@@ -108,7 +108,7 @@ def draw_label(scene: Image, text: str, corner: tuple[int, int], colour: Colour,
         text: One line.
         corner: Left and top of the ground, pixels.
         colour: Of the ground, RGB; the letters are black or white, whatever is seen better on it.
-        sizes: Of the letters; by default those that fit the picture.
+        sizes: Of the letters; by default those that fit the image.
     """
     sizes = sizes or Sizes.of(scene)
     width, height = _label_wh(text, sizes)
@@ -158,7 +158,7 @@ def _free(box: Sequence[float], size_wh: tuple[int, int], scene_wh: tuple[int, i
         x0 = min(max(x, 0), max(0, scene_wh[0] - width))
         y0 = min(max(y, 0), max(0, scene_wh[1] - height))
         place = (x0, y0, x0 + width, y0 + height)
-        # What had to be moved into the picture covers its own box, which costs a little.
+        # What had to be moved into the image covers its own box, which costs a little.
         cost = sum(_shared(place, other) for other in taken) + 0.1 * (abs(x - x0) * height + abs(y - y0) * width)
         if cost < least:
             best, least = place, cost

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from calco.detection.assignment import dense_losses
 from calco.detection.limits import check_lite
-from calco.detection.network import DetectionNetwork, Things
+from calco.detection.network import DetectionNetwork, Objects
 from calco.networks.depthwise import depthwise
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
 
@@ -109,7 +109,7 @@ class LiteDetector(DetectionNetwork):
     def freeze(self, stages: int) -> None:
         """Lets the stem and the first stages of the backbone as they are, norms included; 0 lets all of it learn.
 
-        What edges and textures look like need not be learned from a few hundred pictures, and the large maps, on which
+        What edges and textures look like need not be learned from a few hundred images, and the large maps, on which
         most of the backward pass is spent, are done with.
         """
         self.frozen = stages
@@ -127,10 +127,10 @@ class LiteDetector(DetectionNetwork):
             part.eval()
         return self
 
-    def _maps(self, pictures: Tensor) -> list[Tensor]:
+    def _maps(self, images: Tensor) -> list[Tensor]:
         """The backbone's maps, of what is frozen without a trace for the backward pass."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            x = self.backbone.stem(pictures)
+            x = self.backbone.stem(images)
         maps = []
         for number, stage in enumerate(self.backbone.stages):
             with torch.set_grad_enabled(torch.is_grad_enabled() and number >= self.frozen):
@@ -139,7 +139,7 @@ class LiteDetector(DetectionNetwork):
                 maps.append(x)
         return [maps[place] for place in _USED]
 
-    def raw(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def raw(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What the head says of every place.
 
         Returns:
@@ -147,11 +147,11 @@ class LiteDetector(DetectionNetwork):
             the stride of each, Q.
         """
         logits, boxes, places, strides = [], [], [], []
-        for number, features in enumerate(self.pyramid(self._maps(pictures))):
+        for number, features in enumerate(self.pyramid(self._maps(images))):
             stride = self.strides[number]
             named, measured = self.classes(self.naming(features)), self.edges(self.measuring(features))
             height, width = named.shape[2:]
-            where = _centres(height, width, stride, pictures.device)
+            where = _centres(height, width, stride, images.device)
             # In float32: half the digits would move edges by pixels.
             reach = (measured.float() * self.scales[number]).clamp(max=_WIDEST).exp() * stride
             reach = reach.flatten(2).transpose(1, 2)
@@ -161,18 +161,18 @@ class LiteDetector(DetectionNetwork):
             strides.append(where.new_full((height * width,), stride))
         return torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(places), torch.cat(strides)
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As `DetectionNetwork.forward`; Q counts every pixel of the three maps."""
-        logits, boxes, _, _ = self.raw(pictures)
+        logits, boxes, _, _ = self.raw(images)
         low, high = boxes[..., :2], boxes[..., 2:]
-        return logits, torch.cat([(low + high) / 2, high - low], -1) / pictures.shape[-1]
+        return logits, torch.cat([(low + high) / 2, high - low], -1) / images.shape[-1]
 
-    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
         """As `DetectionNetwork.losses`: `class` and `box`."""
-        side = pictures.shape[-1]
-        scaled = [each._replace(boxes=each.boxes * side, ignored=each.ignored * side) for each in things]
-        logits, boxes, places, strides = self.raw(pictures)
-        with torch.autocast(pictures.device.type, enabled=False):
+        side = images.shape[-1]
+        scaled = [each._replace(boxes=each.boxes * side, ignored=each.ignored * side) for each in objects]
+        logits, boxes, places, strides = self.raw(images)
+        with torch.autocast(images.device.type, enabled=False):
             return dense_losses(logits, boxes, places, strides, scaled)
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
@@ -185,7 +185,7 @@ class LiteDetector(DetectionNetwork):
 
 
 def _centres(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """The middle of every pixel of a map, in pixels of the picture: H * W, 2 (x, y)."""
+    """The middle of every pixel of a map, in pixels of the image: H * W, 2 (x, y)."""
     y, x = torch.meshgrid(
         torch.arange(height, device=device, dtype=torch.float32),
         torch.arange(width, device=device, dtype=torch.float32),

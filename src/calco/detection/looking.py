@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 
 from calco.annotations.detections import Detections
-from calco.detection.contract import FindsThings
+from calco.detection.contract import FindsObjects
 from calco.detection.slicing import Slices, find_in_slices
 from calco.errors import CalcoError
-from calco.images import Image
+from calco.imaging import Image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How pictures are looked at.
+    """How images are looked at.
 
     Attributes:
-        detector: What finds things.
+        detector: What finds objects.
         threshold: Only what scores as much is told; None for the detector's own.
         classes: Only these are told; empty for all.
-        slices: How large pictures are cut; None for the whole alone.
-        batch: Pictures that the detector is shown at once.
+        slices: How large images are cut; None for the whole alone.
+        batch: Images that the detector is shown at once.
     """
 
-    detector: FindsThings
+    detector: FindsObjects
     threshold: float | None = None
     classes: tuple[str, ...] = ()
     slices: Slices | None = None
@@ -42,26 +42,26 @@ class Look:
         """The score from which on something is told."""
         return self.detector.threshold if self.threshold is None else self.threshold
 
-    def many(self, pictures: Sequence[Image], progress: Callable[[float], None] | None = None) -> list[Detections]:
-        """What is in each of some pictures, HWC, in their own pixels.
+    def many(self, images: Sequence[Image], progress: Callable[[float], None] | None = None) -> list[Detections]:
+        """What is in each of some images, HWC, in their own pixels.
 
         Args:
-            pictures: HWC, of any sizes and types.
-            progress: Is told the share of a picture in slices that is done.
+            images: HWC, of any sizes and types.
+            progress: Is told the share of an image in slices that is done.
         """
         if self.slices is None:
-            found = self.detector.many(pictures, threshold=self.least)
+            found = self.detector.many(images, threshold=self.least)
         else:
             found = [
-                find_in_slices(self.detector, picture, self.slices, threshold=self.least, progress=progress)
-                for picture in pictures
+                find_in_slices(self.detector, image, self.slices, threshold=self.least, progress=progress)
+                for image in images
             ]
-        return [self._wanted(things) for things in found]
+        return [self._wanted(objects) for objects in found]
 
-    def _wanted(self, things: Detections) -> Detections:
+    def _wanted(self, objects: Detections) -> Detections:
         if not self.classes:
-            return things
-        return things.select(np.array([name in self.classes for name in things.classes], np.bool_))
+            return objects
+        return objects.select(np.array([name in self.classes for name in objects.classes], np.bool_))
 
     def record(self) -> dict[str, Any]:
         """As plain data: what a result depends on, beside the model."""
@@ -74,30 +74,30 @@ class Tally:
     """What was found.
 
     Attributes:
-        things: How many of each class.
-        seen: Pictures or frames.
+        objects: How many of each class.
+        seen: Images or frames.
         empty: Those in which nothing was found.
     """
 
-    things: Counter[str] = field(default_factory=Counter)
+    objects: Counter[str] = field(default_factory=Counter)
     seen: int = 0
     empty: int = 0
 
     def add(self, found: Detections) -> None:
         """Counts what is in one more."""
-        self.things.update(found.classes)
+        self.objects.update(found.classes)
         self.seen += 1
         self.empty += not len(found)
 
     def join(self, other: "Tally") -> None:
         """Counts what another one counted."""
-        self.things.update(other.things)
+        self.objects.update(other.objects)
         self.seen += other.seen
         self.empty += other.empty
 
-    def words(self, of: str = "pictures") -> str:
-        """Such as "3 knife, 12 pistol; nothing in 4 of 20 pictures"."""
-        if not self.things:
+    def words(self, of: str = "images") -> str:
+        """Such as "3 knife, 12 pistol; nothing in 4 of 20 images"."""
+        if not self.objects:
             return f"nothing was found in {self.seen} {of}"
-        told = ", ".join(f"{count} {name}" for name, count in sorted(self.things.items()))
+        told = ", ".join(f"{count} {name}" for name, count in sorted(self.objects.items()))
         return f"{told}; nothing in {self.empty} of {self.seen} {of}"

@@ -1,7 +1,7 @@
 """Which found box is which thing: the matching that every score of a detector is counted from.
 
 As COCO does it (Lin et al., "Microsoft COCO", arXiv 1405.0312, and the code that counts its challenges): within a
-picture and a class, found boxes choose in the order of their scores, each the free thing that it overlaps most. So what
+image and a class, found boxes choose in the order of their scores, each the free thing that it overlaps most. So what
 a higher threshold leaves is matched as it was before, and one matching serves all thresholds.
 """
 
@@ -23,32 +23,32 @@ Bools = npt.NDArray[np.bool_]
 COCO_IOUS: Final = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """0.5, 0.55, ... 0.95."""
 MOST: Final = 100
-"""Found boxes of one class in one picture that count; those of lower scores are passed over, as COCO does."""
+"""Found boxes of one class in one image that count; those of lower scores are passed over, as COCO does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Matches:
-    """All found boxes of some pictures, by falling score, and what each was.
+    """All found boxes of some images, by falling score, and what each was.
 
     Attributes:
         classes: The names of the C classes that count.
         ious: The T overlaps from which on a box is right.
-        num_pictures: Of all pictures, P, those with nothing in them too.
-        num_things: P x C, how many things are to be found.
-        pictures: D, the picture of each found box.
+        num_images: Of all images, P, those with nothing in them too.
+        num_objects: P x C, how many objects are to be found.
+        images: D, the image of each found box.
         labels: D, its class.
         scores: D, falling.
-        places: D, which one it is in its picture's `Detections`.
+        places: D, which one it is in its image's `Detections`.
         right: T x D, whether it is a thing that no other box is.
         passed: T x D, whether it is one that is not counted (a crowd, a difficult one): neither right nor wrong.
-        partners: T x D, the thing's place in its picture's truth, or -1.
+        partners: T x D, the thing's place in its image's truth, or -1.
     """
 
     classes: tuple[str, ...]
     ious: tuple[float, ...]
-    num_pictures: int
-    num_things: Ints
-    pictures: Ints
+    num_images: int
+    num_objects: Ints
+    images: Ints
     labels: Ints
     scores: Floats
     places: Ints
@@ -58,7 +58,7 @@ class Matches:
 
     @property
     def wrong(self) -> Bools:
-        """T x D, whether it is none of the things."""
+        """T x D, whether it is none of the objects."""
         return ~(self.right | self.passed)
 
 
@@ -70,48 +70,48 @@ def match(
     *,
     most: int = MOST,
 ) -> Matches:
-    """Matches what was found in each picture with what is in it.
+    """Matches what was found in each image with what is in it.
 
     Args:
-        truth: One a picture; boxes that are `ignored` count neither as missed nor as found.
-        found: One a picture, with scores.
+        truth: One an image; boxes that are `ignored` count neither as missed nor as found.
+        found: One an image, with scores.
         classes: Those that count; what is of another class is passed over on both sides.
         ious: Overlaps (intersection over union) from which on a box is right.
-        most: Found boxes of one class in one picture that count, the highest scores first.
+        most: Found boxes of one class in one image that count, the highest scores first.
 
     Raises:
-        CalcoError: When pictures or scores are missing.
+        CalcoError: When images or scores are missing.
     """
     _check(truth, found)
     number = {name: place for place, name in enumerate(classes)}
     limits = np.minimum(np.asarray(ious, np.float64), 1 - 1e-10)
-    num_things = np.zeros((len(truth), len(number)), np.int64)
+    num_objects = np.zeros((len(truth), len(number)), np.int64)
     parts: list[tuple[Ints, Ints, Floats, Ints, Bools, Bools, Ints]] = []
     for place, (there, said) in enumerate(zip(truth, found, strict=True)):
         their = np.array([number.get(name, -1) for name in there.classes], np.int64)
         our = np.array([number.get(name, -1) for name in said.classes], np.int64)
         counted = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
-        np.add.at(num_things[place], their[counted & (their >= 0)], 1)
+        np.add.at(num_objects[place], their[counted & (their >= 0)], 1)
         for label in np.unique(our[our >= 0]):
             scores = np.asarray(said.scores, np.float64)
             mine = np.flatnonzero(our == label)
             mine = mine[np.argsort(-scores[mine], kind="stable")][:most]
-            things = np.flatnonzero(their == label)
-            things = things[np.argsort(~counted[things], kind="stable")]  # those that count come first
-            overlaps = overlap(said.boxes[mine], there.boxes[things], ~counted[things])
-            partners = _partners(overlaps, counted[things], limits)
-            of_truth = np.append(things, -1)[partners]
-            is_counted = np.append(counted[things], False)[partners]
+            objects = np.flatnonzero(their == label)
+            objects = objects[np.argsort(~counted[objects], kind="stable")]  # those that count come first
+            overlaps = overlap(said.boxes[mine], there.boxes[objects], ~counted[objects])
+            partners = _partners(overlaps, counted[objects], limits)
+            of_truth = np.append(objects, -1)[partners]
+            is_counted = np.append(counted[objects], False)[partners]
             many = np.full(len(mine), place), np.full(len(mine), label)
             parts.append((*many, scores[mine], mine, is_counted, (partners >= 0) & ~is_counted, of_truth))
-    return _joined(parts, tuple(classes), tuple(ious), num_things)
+    return _joined(parts, tuple(classes), tuple(ious), num_objects)
 
 
-def overlap(boxes: Boxes, things: Boxes, crowds: Bools) -> Floats:
+def overlap(boxes: Boxes, objects: Boxes, crowds: Bools) -> Floats:
     """Intersection over union, N x M; with a crowd the share of the box that lies in it."""
-    shares = iou(boxes, things)
+    shares = iou(boxes, objects)
     if crowds.any():
-        a, b = boxes.astype(np.float64)[:, None], things[crowds].astype(np.float64)[None]
+        a, b = boxes.astype(np.float64)[:, None], objects[crowds].astype(np.float64)[None]
         common = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(axis=2)
         own = (a[..., 2:] - a[..., :2]).prod(axis=2)
         shares[:, crowds] = np.divide(common, own, out=np.zeros_like(common), where=own > 0)
@@ -120,14 +120,14 @@ def overlap(boxes: Boxes, things: Boxes, crowds: Bools) -> Floats:
 
 def _check(truth: Sequence[Detections], found: Sequence[Detections]) -> None:
     if len(truth) != len(found):
-        raise CalcoError(f"{len(truth)} pictures are to be scored and {len(found)} were looked at; give one for each")
+        raise CalcoError(f"{len(truth)} images are to be scored and {len(found)} were looked at; give one for each")
     for place, said in enumerate(found):
         if len(said) and said.scores is None:
-            raise CalcoError(f"what was found in picture {place} has no scores; a detector gives each box one")
+            raise CalcoError(f"what was found in image {place} has no scores; a detector gives each box one")
 
 
 def _partners(overlaps: Floats, counted: Bools, limits: Floats) -> Ints:
-    """The thing of each box at each limit, or -1. Boxes by falling score, things that count first. => T x D."""
+    """The thing of each box at each limit, or -1. Boxes by falling score, objects that count first. => T x D."""
     result = np.full((len(limits), len(overlaps)), -1, np.int64)
     if not overlaps.size:
         return result
@@ -149,7 +149,7 @@ def _joined(
     parts: Sequence[tuple[Ints, Ints, Floats, Ints, Bools, Bools, Ints]],
     classes: tuple[str, ...],
     ious: tuple[float, ...],
-    num_things: Ints,
+    num_objects: Ints,
 ) -> Matches:
     flat = [np.concatenate([part[i] for part in parts]) if parts else np.zeros(0, np.int64) for i in range(4)]
     wide = [
@@ -158,8 +158,8 @@ def _joined(
     ]
     order = np.argsort(-flat[2], kind="stable")
     return Matches(
-        classes=classes, ious=ious, num_pictures=len(num_things), num_things=num_things,
-        pictures=flat[0][order], labels=flat[1][order], scores=flat[2][order].astype(np.float64), places=flat[3][order],
+        classes=classes, ious=ious, num_images=len(num_objects), num_objects=num_objects,
+        images=flat[0][order], labels=flat[1][order], scores=flat[2][order].astype(np.float64), places=flat[3][order],
         right=wide[0][:, order].astype(np.bool_), passed=wide[1][:, order].astype(np.bool_),
         partners=wide[2][:, order],
     )  # fmt: skip

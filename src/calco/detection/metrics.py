@@ -29,15 +29,15 @@ class ClassScores:
         ap: Average precision over the overlaps from 0.5 to 0.95, in [0, 1].
         ap50: At the overlap 0.5.
         ap75: At the overlap 0.75.
-        recall: Of the things, the share that is found among 100 boxes a picture, the mean over the overlaps.
-        num_things: How many there are to be found.
+        recall: Of the objects, the share that is found among 100 boxes an image, the mean over the overlaps.
+        num_objects: How many there are to be found.
     """
 
     ap: float
     ap50: float
     ap75: float
     recall: float
-    num_things: int
+    num_objects: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,17 +48,17 @@ class Scores:
         ap: Mean average precision over the overlaps from 0.5 to 0.95, in [0, 1].
         ap50: At the overlap 0.5.
         ap75: At the overlap 0.75.
-        small: `ap` of the things of less than 32 x 32 pixels.
+        small: `ap` of the objects of less than 32 x 32 pixels.
         medium: Of those up to 96 x 96 pixels.
         large: Of those above.
-        recall: Of the things, the share that is found among 100 boxes a picture, the mean over the overlaps.
+        recall: Of the objects, the share that is found among 100 boxes an image, the mean over the overlaps.
         threshold: The score from which on boxes are to be believed: the one with the best F1 at the overlap 0.5.
         f1: 2 x right / (found + to be found), over all classes, at that threshold.
         precision: Of the boxes at that threshold, the share that is right.
-        recall50: Of the things, the share that is found at that threshold.
+        recall50: Of the objects, the share that is found at that threshold.
         classes: The same by class.
-        num_pictures: How many were scored.
-        num_things: How many things were to be found.
+        num_images: How many were scored.
+        num_objects: How many objects were to be found.
     """
 
     ap: float
@@ -73,8 +73,8 @@ class Scores:
     precision: float
     recall50: float
     classes: Mapping[str, ClassScores] = field(default_factory=dict)
-    num_pictures: int = 0
-    num_things: int = 0
+    num_images: int = 0
+    num_objects: int = 0
 
     def numbers(self) -> dict[str, float]:
         """What belongs into a log, by the names that are usual; without what is no number."""
@@ -93,7 +93,7 @@ class Operating:
         threshold: Boxes of this score and above are believed.
         right: Boxes that are a thing.
         wrong: Boxes that are none.
-        missed: Things that no box is.
+        missed: Objects that no box is.
     """
 
     threshold: float
@@ -108,7 +108,7 @@ class Operating:
 
     @property
     def recall(self) -> float:
-        """Of the things, the share that is found; not a number without things."""
+        """Of the objects, the share that is found; not a number without objects."""
         return self.right / (self.right + self.missed) if self.right + self.missed else math.nan
 
     @property
@@ -119,25 +119,25 @@ class Operating:
 
 
 def average_precision(truth: Sequence[Detections], found: Sequence[Detections], classes: Sequence[str]) -> Scores:
-    """Scores what was found in some pictures. Counted by faster-coco-eval; the threshold by this module.
+    """Scores what was found in some images. Counted by faster-coco-eval; the threshold by this module.
 
     Args:
-        truth: One a picture, in pixels; what is `ignored` counts neither way. Sizes are those of the boxes.
-        found: One a picture, with scores, in the same pixels; the more boxes of low scores, the better the curve.
+        truth: One an image, in pixels; what is `ignored` counts neither way. Sizes are those of the boxes.
+        found: One an image, with scores, in the same pixels; the more boxes of low scores, the better the curve.
         classes: Those that count; boxes of other classes are passed over on both sides.
 
     Raises:
-        CalcoError: When pictures or scores are missing, or faster-coco-eval is.
+        CalcoError: When images or scores are missing, or faster-coco-eval is.
     """
     half = match(truth, found, classes, (0.5,))
     best = best_threshold(half)
-    num = half.num_things.sum(axis=0)
+    num = half.num_objects.sum(axis=0)
     precision, recall = _coco(truth, found, list(classes))  # T x R x K x A, T x K x A
     ap, means = precision.mean(axis=1), recall.mean(axis=0)
     each = {
         name: ClassScores(
             ap=float(ap[:, k, 0].mean()), ap50=float(ap[0, k, 0]), ap75=float(ap[5, k, 0]),
-            recall=float(means[k, 0]), num_things=int(num[k]),
+            recall=float(means[k, 0]), num_objects=int(num[k]),
         )
         for k, name in enumerate(classes)
     }  # fmt: skip
@@ -145,7 +145,7 @@ def average_precision(truth: Sequence[Detections], found: Sequence[Detections], 
     return Scores(
         ap=whole, ap50=_mean(ap[0, :, 0]), ap75=_mean(ap[5, :, 0]), small=small, medium=medium, large=large,
         recall=_mean(means[:, 0]), threshold=best.threshold, f1=best.f1, precision=best.precision,
-        recall50=best.recall, classes=each, num_pictures=len(truth), num_things=int(num.sum()),
+        recall50=best.recall, classes=each, num_images=len(truth), num_objects=int(num.sum()),
     )  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def best_threshold(matches: Matches) -> Operating:
     Of equal ones the highest counts: it says less that is wrong.
     """
     right, wrong = (np.cumsum(flags[0], dtype=np.int64) for flags in (matches.right, matches.wrong))
-    total = int(matches.num_things.sum())
+    total = int(matches.num_objects.sum())
     if not len(right) or not right[-1]:
         return at_threshold(matches, DEFAULT_THRESHOLD)
     last = np.append(matches.scores[1:] < matches.scores[:-1], True)  # boxes of one score come together
@@ -170,7 +170,7 @@ def at_threshold(matches: Matches, threshold: float) -> Operating:
     """What comes out at a threshold, at the first overlap."""
     believed = matches.scores >= threshold
     right, wrong = int((matches.right[0] & believed).sum()), int((matches.wrong[0] & believed).sum())
-    return Operating(threshold, right, wrong, int(matches.num_things.sum()) - right)
+    return Operating(threshold, right, wrong, int(matches.num_objects.sum()) - right)
 
 
 def _mean(values: Floats) -> float:
@@ -207,18 +207,18 @@ def _coco(truth: Sequence[Detections], found: Sequence[Detections], classes: lis
     return np.where(precision < 0, np.nan, precision), np.where(recall < 0, np.nan, recall)
 
 
-def _entries(pictures: Sequence[Detections], number: Mapping[str, int]) -> list[dict[str, Any]]:
+def _entries(images: Sequence[Detections], number: Mapping[str, int]) -> list[dict[str, Any]]:
     """COCO's entries, numbered from 1: some releases take 0 for none."""
     entries: list[dict[str, Any]] = []
-    for place, things in enumerate(pictures, 1):
-        boxes = things.boxes.astype(np.float64)
+    for place, objects in enumerate(images, 1):
+        boxes = objects.boxes.astype(np.float64)
         sides = boxes[:, 2:] - boxes[:, :2]
-        for i, name in enumerate(things.classes):
+        for i, name in enumerate(objects.classes):
             if name in number:
-                crowd = int(things.ignored is not None and bool(things.ignored[i]))
+                crowd = int(objects.ignored is not None and bool(objects.ignored[i]))
                 entry = {
                     "id": len(entries) + 1, "image_id": place, "category_id": number[name], "iscrowd": crowd,
                     "bbox": [*boxes[i, :2].tolist(), *sides[i].tolist()], "area": float(sides[i].prod()),
                 }  # fmt: skip
-                entries.append(entry | ({} if things.scores is None else {"score": float(things.scores[i])}))
+                entries.append(entry | ({} if objects.scores is None else {"score": float(objects.scores[i])}))
     return entries

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import Detections
+from calco.data.boxes_play import letterbox
+from calco.data.sources import SourceConfig
+from calco.data.splits import SplitConfig
 from calco.detection.architectures import LITE, build_network
 from calco.detection.boxes import nms
 from calco.detection.limits import MOST_BOXES, MULTIPLE, check_classes, check_shares, check_side
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError, enough_memory
-from calco.images import Image
+from calco.imaging import Image
 from calco.inference.folder import DESCRIPTION, find_folder, fitting, read_description, save_folder
 from calco.networks.machine import choose_device, choose_precision
-from calco.pairs.boxes_play import letterbox
-from calco.pairs.sources import SourceConfig
-from calco.pairs.splits import SplitConfig
 from calco.records import from_record, to_record
 
 FORMAT: Final = 2
@@ -29,7 +29,7 @@ KIND: Final = "detector"
 BATCH: Final = 16
 """Images that go through the network at once, where they are small."""
 _BATCH_PIXELS: Final = BATCH * 640 * 640
-_CANDIDATES: Final = 1000  # boxes of a picture that are looked at before suppression
+_CANDIDATES: Final = 1000  # boxes of an image that are looked at before suppression
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +40,15 @@ class DetectorInfo:
         architecture: "lite", or the name that transformers has for the kind of model.
         settings: What the architecture is built from.
         classes: The names of what it finds; their places are the numbers of the classes.
-        size: The side of the square that pictures are brought into, in pixels.
+        size: The side of the square that images are brought into, in pixels.
         threshold: The score from which on it is believed.
         overlap: The IoU above which the lesser of two boxes of a class is suppressed, where the network needs that.
-        most: The boxes of a picture, at most.
-        source: How the pictures of the training were read.
+        most: The boxes of an image, at most.
+        source: How the images of the training were read.
         split: How they were divided.
         seed: Of the training.
         step: Of the training at which these weights were kept.
-        scores: On the validation pictures.
+        scores: On the validation images.
         provenance: Where it came from.
         kind: Tells it from a translator's description.
         format: Of the description.
@@ -80,11 +80,11 @@ class DetectorInfo:
 
 
 class Fitted(NamedTuple):
-    """A picture in its square, as `letterbox` gives it.
+    """An image in its square, as `letterbox` gives it.
 
     Attributes:
         square: S, S, 3 `uint8`.
-        scale: Pixels of the square for each pixel of the picture.
+        scale: Pixels of the square for each pixel of the image.
         corner: Where its left upper corner lies in the square, in pixels.
     """
 
@@ -99,7 +99,7 @@ def as_batch(squares: Sequence[Image]) -> Tensor:
 
 
 class Detector:
-    """A loaded detector: `detector(picture) -> Detections`, pictures of any size, boxes in their own pixels.
+    """A loaded detector: `detector(image) -> Detections`, images of any size, boxes in their own pixels.
 
     Attributes:
         info: What the model is.
@@ -126,44 +126,44 @@ class Detector:
 
     @property
     def threshold(self) -> float:
-        """The score from which on it is believed, found on its validation pictures."""
+        """The score from which on it is believed, found on its validation images."""
         return self.info.threshold
 
-    def __call__(self, picture: Image, *, threshold: float | None = None) -> Detections:
-        """What is in one picture; as `many`."""
-        return self.many([picture], threshold=threshold)[0]
+    def __call__(self, image: Image, *, threshold: float | None = None) -> Detections:
+        """What is in one image; as `many`."""
+        return self.many([image], threshold=threshold)[0]
 
-    def many(self, pictures: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
-        """What is in each of some pictures.
+    def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
+        """What is in each of some images.
 
         Args:
-            pictures: HWC or HW, of any sizes, grey or RGB, `uint8`, `uint16` or `float32` in [0, 1].
+            images: HWC or HW, of any sizes, grey or RGB, `uint8`, `uint16` or `float32` in [0, 1].
             threshold: The lowest score of what is returned, in [0, 1]; None for `self.threshold`.
 
         Returns:
-            For each picture the boxes in its own pixels, with scores, the highest first, clipped to it.
+            For each image the boxes in its own pixels, with scores, the highest first, clipped to it.
 
         Raises:
-            CalcoError: When an array is not an image (see `images.as_image`), the threshold is out of range, or the
+            CalcoError: When an array is not an image (see `imaging.as_image`), the threshold is out of range, or the
                 memory does not suffice.
         """
         if threshold is not None and not 0 <= threshold <= 1:
             raise CalcoError(f"threshold is {threshold}; scores lie in [0, 1]: for example 0.5")
         found: list[Detections] = []
         batch = max(1, min(BATCH, _BATCH_PIXELS // self.info.size**2))
-        for start in range(0, len(pictures), batch):
+        for start in range(0, len(images), batch):
             part = [
-                images.as_image(each, "the image" if len(pictures) == 1 else f"image {start + number}")
-                for number, each in enumerate(pictures[start : start + batch])
+                imaging.as_image(each, "the image" if len(images) == 1 else f"image {start + number}")
+                for number, each in enumerate(images[start : start + batch])
             ]
-            fitted = [Fitted(*letterbox(images.visible(picture), self.info.size)) for picture in part]
+            fitted = [Fitted(*letterbox(imaging.visible(image), self.info.size)) for image in part]
             with enough_memory(
                 f"the detector looks at {len(part)} images of {self.info.size} pixels at once: close other programs, "
                 "or train a detector with a smaller --size"
             ):
                 logits, boxes = self.raw(as_batch([each.square for each in fitted]))
-            for number, picture in enumerate(part):
-                size_wh = (picture.shape[1], picture.shape[0])
+            for number, image in enumerate(part):
+                size_wh = (image.shape[1], image.shape[0])
                 found.append(self.read(logits[number], boxes[number], fitted[number], size_wh, threshold))
         return found
 
@@ -178,13 +178,13 @@ class Detector:
     def read(
         self, logits: Tensor, boxes: Tensor, fitted: Fitted, size_wh: tuple[int, int], threshold: float | None = None
     ) -> Detections:
-        """What the network's answer about one picture says.
+        """What the network's answer about one image says.
 
         Args:
             logits: Q, C.
             boxes: Q, 4 (x, y, w, h in [0, 1]).
-            fitted: How the picture lies in its square.
-            size_wh: Width and height of the picture.
+            fitted: How the image lies in its square.
+            size_wh: Width and height of the image.
             threshold: As in `many`.
         """
         least = self.threshold if threshold is None else threshold
@@ -195,15 +195,15 @@ class Detector:
         where = boxes[places // logits.shape[1]].numpy().astype(np.float32) * self.info.size
         half = where[:, 2:] / 2
         corner = np.array(fitted.corner * 2, np.float32)
-        things = Detections(
+        objects = Detections(
             boxes=(np.concatenate([where[:, :2] - half, where[:, :2] + half], 1) - corner) / np.float32(fitted.scale),
             classes=tuple(self.classes[number] for number in numbers),
             scores=scores.numpy().astype(np.float32),
         ).clipped(*size_wh)
         if self.network.overlapping:
-            ranked = nms(things.boxes, things.scores, self.info.overlap, things.classes, at_most=self.info.most)  # type: ignore[arg-type]
-            return things.select(ranked)
-        return things.select(np.arange(min(self.info.most, len(things))))
+            ranked = nms(objects.boxes, objects.scores, self.info.overlap, objects.classes, at_most=self.info.most)  # type: ignore[arg-type]
+            return objects.select(ranked)
+        return objects.select(np.arange(min(self.info.most, len(objects))))
 
 
 def save_detector(folder: Path, info: DetectorInfo, network: DetectionNetwork | dict[str, Tensor]) -> None:

@@ -130,7 +130,7 @@ def scatter(title: str, points: Points, x_label: str, y_label: str, note: str = 
 
 
 def heat(title: str, grid: Floats, note: str = "") -> str:
-    """A map of a picture's places: the fuller, the more often something is there. The grid is rows x columns."""
+    """A map of an image's places: the fuller, the more often something is there. The grid is rows x columns."""
     rows, across = grid.shape
     most = float(grid.max(initial=0.0)) or 1.0
     size, height = WIDTH / across, WIDTH / across * rows
@@ -140,7 +140,7 @@ def heat(title: str, grid: Floats, note: str = "") -> str:
         for row, column in np.argwhere(grid > 0.004 * most).tolist()
     )
     frame = f'<rect class="frame" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1:.1f}"/>'
-    return figure(title, _svg(cells + frame, f"{title}: where in the picture.", height), note)
+    return figure(title, _svg(cells + frame, f"{title}: where in the image.", height), note)
 
 
 def bars(title: str, numbers: Mapping[str, float], note: str = "", shown: Mapping[str, str] | None = None) -> str:

@@ -1,4 +1,4 @@
-"""`calco detect predict`: a detector on pictures, films and what cameras see."""
+"""`calco detect predict`: a detector on images, videos and what cameras see."""
 
 import os
 from collections.abc import Callable
@@ -7,23 +7,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import Detections
-from calco.detection.contract import FindsThings
+from calco.data.frames import is_video, result_folder
+from calco.detection.contract import FindsObjects
 from calco.detection.looking import Look, Tally
 from calco.detection.predict_config import PredictConfig
-from calco.detection.predict_film import VERB, FilmDone, FilmWish, predict_film, predicted_film
+from calco.detection.predict_images import LINES, Places, predict_images
 from calco.detection.predict_live import is_live, predict_live
-from calco.detection.predict_pictures import LINES, Places, predict_pictures
+from calco.detection.predict_video import VERB, VideoDone, VideoWish, predict_video, predicted_video
 from calco.detection.slicing import Slices
 from calco.detection.sources import Given, listed
 from calco.errors import CalcoError, DiskError
 from calco.files import read_json, write_json
-from calco.film.codecs import written_as
 from calco.inference.results import same_inputs, stamps_of
 from calco.locks import locked_file
 from calco.outputs import Outputs, new_file, settings_digest, writing_folder
-from calco.pairs.frames import is_film, result_folder
+from calco.video.codecs import written_as
 
 MANIFEST: Final = "prediction.json"
 FORMAT: Final = 2
@@ -34,40 +34,40 @@ class Prediction:
     """What came of a call.
 
     Attributes:
-        out: The folder or file that was written; empty where live pictures were only shown.
-        pictures: What was found in pictures.
-        frames: What was found in frames of films, or live.
-        written: Pictures that were looked at now.
-        kept: Pictures and films that an earlier call had done.
-        films: What came of each film.
+        out: The folder or file that was written; empty where live images were only shown.
+        images: What was found in images.
+        frames: What was found in frames of videos, or live.
+        written: Images that were looked at now.
+        kept: Images and videos that an earlier call had done.
+        videos: What came of each video.
         left_out: Name and reason of everything that could not be used.
-        only: What is in the picture, where it was a single one.
-        notes: What of the pictures is not used, a sentence each.
+        only: What is in the image, where it was a single one.
+        notes: What of the images is not used, a sentence each.
     """
 
     out: str
-    pictures: Tally = field(default_factory=Tally)
+    images: Tally = field(default_factory=Tally)
     frames: Tally = field(default_factory=Tally)
     written: int = 0
     kept: int = 0
-    films: list[FilmDone] = field(default_factory=list)
+    videos: list[VideoDone] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     only: Detections | None = None
     notes: list[str] = field(default_factory=list)
 
 
 Progress = Callable[[str, float, int | None], None]
-"""Is told what is looked at ("pictures", or the name of a film), how much is done, and of how much."""
+"""Is told what is looked at ("images", or the name of a video), how much is done, and of how much."""
 
 
 def predict(
     config: PredictConfig,
-    detector: FindsThings | None = None,
+    detector: FindsObjects | None = None,
     *,
     made_by: str = "",
     progress: Progress = lambda _what, _done, _of: None,
 ) -> Prediction:
-    """Finds things in pictures, films and what cameras see.
+    """Finds objects in images, videos and what cameras see.
 
     Args:
         config: What is wanted.
@@ -93,8 +93,8 @@ def predict(
     )  # fmt: skip
     done = Prediction(config.out)
     done.left_out |= dict(left_out)
-    if note := images.note_on_several(
-        [each.path for each in given if each.kind == "picture"], "--out NAME.mp4 looks at all frames of one animation"
+    if note := imaging.note_on_several(
+        [each.path for each in given if each.kind == "image"], "--out NAME.mp4 looks at all frames of one animation"
     ):
         done.notes.append(note)
     if plays:
@@ -111,18 +111,18 @@ def predict(
 
 
 def _check_formats(config: PredictConfig, given: list[Given]) -> None:
-    films = [each for each in given if each.kind == "film"]
-    if films and len(films) == len(given) and set(config.format) == {"coco"}:
-        raise CalcoError("COCO names picture files, which frames of films are not; choose --format jsonl or csv")
-    if not films and (config.from_ or config.to or config.codec or config.quality is not None):
-        raise CalcoError(f"--from, --to, --codec and --quality are for films, and {config.sources[0]} is none; "
+    videos = [each for each in given if each.kind == "video"]
+    if videos and len(videos) == len(given) and set(config.format) == {"coco"}:
+        raise CalcoError("COCO names image files, which frames of videos are not; choose --format jsonl or csv")
+    if not videos and (config.from_ or config.to or config.codec or config.quality is not None):
+        raise CalcoError(f"--from, --to, --codec and --quality are for videos, and {config.sources[0]} is none; "
                          "leave them out")  # fmt: skip
     if not config.out:
         raise CalcoError("--out is missing; name the folder to write into")
 
 
 class _Files:
-    """Pictures and films of one call."""
+    """Images and videos of one call."""
 
     def __init__(
         self, config: PredictConfig, look: Look, record: dict[str, Any], done: Prediction, progress: Progress
@@ -132,112 +132,114 @@ class _Files:
 
     def work(self, given: list[Given]) -> None:
         """Looks at all of them."""
-        pictures = [each for each in given if each.kind == "picture"]
-        films = [each for each in given if each.kind == "film"]
+        images = [each for each in given if each.kind == "image"]
+        videos = [each for each in given if each.kind == "video"]
         if self._one_file(given):
-            if films:
+            if videos:
                 wish = self._wish(self.out, self.out.with_suffix(".jsonl"))
-                self._film(films[0], wish)
+                self._video(videos[0], wish)
             else:
-                self._picture(given[0])
+                self._image(given[0])
             return
         folder = result_folder(self.out)
         with writing_folder(folder, VERB, overwrite=self.config.overwrite, growing=(LINES,)) as outputs:
-            self._in_folder(outputs, pictures, films)
-        if not (self.done.written or self.done.kept or self.done.films):
+            self._in_folder(outputs, images, videos)
+        if not (self.done.written or self.done.kept or self.done.videos):
             name, reason = next(iter(self.done.left_out.items()))
             raise CalcoError(f"nothing of {len(given)} could be looked at; the first, {name}: {reason}")
 
-    def _in_folder(self, outputs: Outputs, pictures: list[Given], films: list[Given]) -> None:
+    def _in_folder(self, outputs: Outputs, images: list[Given], videos: list[Given]) -> None:
         places = Places.in_folder(self.out, self.config.format)
         wishes = {
-            film.name: self._wish(self.out / written_as(film.name, self.config.codec), self.out / f"{film.name}.jsonl")
-            for film in films
+            video.name: self._wish(
+                self.out / written_as(video.name, self.config.codec), self.out / f"{video.name}.jsonl"
+            )
+            for video in videos
         }
-        for each in (*pictures, *films):
+        for each in (*images, *videos):
             if os.path.realpath(each.path) in {os.path.realpath(path) for path in self._results(each, places, wishes)}:
                 raise CalcoError(f"the result would replace {each.path}; choose another --out")
         # Nothing is written before it is clear that all of it may be.
-        outputs.check([self.out / MANIFEST, *(places.tables() if pictures else ())])
-        outputs.check(path for each in (*pictures, *films) for path in self._results(each, places, wishes))
+        outputs.check([self.out / MANIFEST, *(places.tables() if images else ())])
+        outputs.check(path for each in (*images, *videos) for path in self._results(each, places, wishes))
         self._claim(outputs)
-        if pictures:
-            self._pictures(pictures, places, outputs)
-        for film in films:
+        if images:
+            self._images(images, places, outputs)
+        for video in videos:
             try:
-                self._one_film(film, wishes[film.name], outputs)
+                self._one_video(video, wishes[video.name], outputs)
             except DiskError:  # nor can those that follow be written
                 raise
             except CalcoError as error:
-                self.done.left_out[film.name] = str(error)
+                self.done.left_out[video.name] = str(error)
         write_json(self.out / MANIFEST, {**self.record, "left_out": self.done.left_out})
 
-    def _results(self, given: Given, places: Places, wishes: dict[str, FilmWish]) -> list[Path]:
-        """The files of one picture or film, beside the tables of all pictures."""
-        if given.kind == "film":
+    def _results(self, given: Given, places: Places, wishes: dict[str, VideoWish]) -> list[Path]:
+        """The files of one image or video, beside the tables of all images."""
+        if given.kind == "video":
             return wishes[given.name].results()
         return [] if places.drawn is None else [places.drawn(given.name)]
 
     def _one_file(self, given: list[Given]) -> bool:
-        """Whether `out` names the drawn picture or film."""
-        for kind, fits in (("picture", images.is_picture(self.out)), ("film", is_film(str(self.out)))):
+        """Whether `out` names the drawn image or video."""
+        for kind, fits in (("image", imaging.is_image(self.out)), ("video", is_video(str(self.out)))):
             if fits and not self.out.is_dir():
                 if len(given) != 1 or given[0].kind != kind:
                     raise CalcoError(f"--out {self.out} is one {kind}, and the source is not; name a folder")
                 return True
         return False
 
-    def _picture(self, given: Given) -> None:
-        """The one picture whose result is named by its file."""
+    def _image(self, given: Given) -> None:
+        """The one image whose result is named by its file."""
         if self.out.exists() and self.out.samefile(given.path):
             raise CalcoError(f"the result would replace {given.path}; choose another --out")
         places = Places.one(self.out, self.config.format)
         with new_file(self.out, VERB, beside=places.tables(), overwrite=self.config.overwrite):
             places.lines.unlink(missing_ok=True)
             try:
-                self._pictures([given], places, None)
+                self._images([given], places, None)
             finally:
                 if "jsonl" not in self.config.format:
                     places.lines.unlink(missing_ok=True)
 
-    def _pictures(self, pictures: list[Given], places: Places, outputs: Outputs | None) -> None:
-        done = predict_pictures(
-            self.look, pictures, places, scale=self.config.scale, outputs=outputs,
+    def _images(self, images: list[Given], places: Places, outputs: Outputs | None) -> None:
+        done = predict_images(
+            self.look, images, places, scale=self.config.scale, outputs=outputs,
             settings=settings_digest(self.record),
-            progress=lambda count, of: self.progress("pictures", count, of),
+            progress=lambda count, of: self.progress("images", count, of),
         )  # fmt: skip
-        self.done.pictures, self.done.written = done.tally, done.written
+        self.done.images, self.done.written = done.tally, done.written
         self.done.kept += done.kept
         self.done.left_out |= done.left_out
-        self.done.only = done.only if len(pictures) == 1 else None
-        if len(pictures) == 1 and done.left_out:
+        self.done.only = done.only if len(images) == 1 else None
+        if len(images) == 1 and done.left_out:
             raise CalcoError(next(iter(done.left_out.values())))
 
-    def _wish(self, target: Path, lines: Path) -> FilmWish:
+    def _wish(self, target: Path, lines: Path) -> VideoWish:
         start, stop = self.config.times()
-        return FilmWish(
+        return VideoWish(
             drawn=target if "drawn" in self.config.format else None, lines=lines, formats=self.config.format,
             start=start, stop=stop, codec=self.config.codec, quality=self.config.quality, scale=self.config.scale,
             made_by=self.record, overwrite=self.config.overwrite,
         )  # fmt: skip
 
-    def _one_film(self, film: Given, wish: FilmWish, outputs: Outputs) -> None:
-        """One of the films, unless its results are there."""
+    def _one_video(self, video: Given, wish: VideoWish, outputs: Outputs) -> None:
+        """One of the videos, unless its results are there."""
         settings = settings_digest([self.record, str(wish.start), str(wish.stop), wish.codec, wish.quality])
-        before, results = outputs.stamps(film.name, settings), wish.results()
-        kept = before is not None and same_inputs([film.path], before) and all(map(outputs.owns, results))
+        before, results = outputs.stamps(video.name, settings), wish.results()
+        kept = before is not None and same_inputs([video.path], before) and all(map(outputs.owns, results))
         if kept and results and not wish.overwrite:
             self.done.kept += 1
             return
         with locked_file(wish.lines, VERB):
-            stamps = stamps_of([film.path])
-            self._film(film, wish, replaces=True)
-            outputs.note_done(film.name, settings, stamps)
+            stamps = stamps_of([video.path])
+            self._video(video, wish, replaces=True)
+            outputs.note_done(video.name, settings, stamps)
 
-    def _film(self, film: Given, wish: FilmWish, *, replaces: bool = False) -> None:
-        predicted = partial(predicted_film if replaces else predict_film, self.look, film.path, wish)
-        done = predicted(progress=lambda count, of: self.progress(film.name, count, of))
-        self.done.films.append(done)
+    def _video(self, video: Given, wish: VideoWish, *, replaces: bool = False) -> None:
+        predicted = partial(predicted_video if replaces else predict_video, self.look, video.path, wish)
+        done = predicted(progress=lambda count, of: self.progress(video.name, count, of))
+        self.done.videos.append(done)
         self.done.frames.join(done.tally)
 
     def _claim(self, outputs: Outputs) -> None:

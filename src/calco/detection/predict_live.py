@@ -1,4 +1,4 @@
-"""A detector over what a camera sees, a stream or a film that is played: always the newest picture."""
+"""A detector over what a camera sees, a stream or a video that is played: always the newest image."""
 
 import datetime
 import os
@@ -9,29 +9,29 @@ from typing import Final
 import numpy as np
 
 from calco.console import say
+from calco.data.frames import is_video
 from calco.detection.drawing import Drawer
 from calco.detection.looking import Look, Tally
 from calco.detection.predict_config import PredictConfig
 from calco.detection.tables import Lines, as_rows
 from calco.errors import CalcoError
-from calco.film.capture import Capture
-from calco.film.live import Done, live, stopping
-from calco.film.live_command import origin_asked, sinks_of, status_line
-from calco.film.origins import asked
-from calco.images import Image
-from calco.pairs.frames import is_film
+from calco.imaging import Image
+from calco.video.capture import Capture
+from calco.video.live import Done, live, stopping
+from calco.video.live_command import origin_asked, sinks_of, status_line
+from calco.video.origins import asked
 
 _OF_FILES: Final = ("overwrite", "codec", "quality", "from_", "to")
-"""The options that only pictures and films in files have."""
+"""The options that only images and videos in files have."""
 
 
 def is_live(config: PredictConfig) -> bool:
-    """Whether live pictures are meant.
+    """Whether live images are meant.
 
     Raises:
         CalcoError: When they are not, and options say that they should be; or they are, with other sources.
     """
-    # A film as result means files too: for live ones, --live or the source itself says so.
+    # A video as result means files too: for live ones, --live or the source itself says so.
     options = config.live_options() | {"out": None}
     origins = [origin_asked(source, options) for source in config.sources]
     if any(origin is not None for origin in origins):
@@ -41,38 +41,38 @@ def is_live(config: PredictConfig) -> bool:
     for name in ("size", "rate", "patience", "seconds"):
         if options[name] != PredictConfig.__dataclass_fields__[name].default:
             raise CalcoError(
-                f"--{name} is for cameras, streams and films that are played, and {config.sources[0]} is none; "
+                f"--{name} is for cameras, streams and videos that are played, and {config.sources[0]} is none; "
                 "leave it out"
             )
     return False
 
 
 def predict_live(look: Look, config: PredictConfig) -> Tally:
-    """Looks at live pictures until they end, or somebody stops it.
+    """Looks at live images until they end, or somebody stops it.
 
     Args:
         look: How.
-        config: The source, where its pictures go, and its limits.
+        config: The source, where its images go, and its limits.
 
     Raises:
         CalcoError: When options do not go together, or source or sinks cannot be used.
     """
     for name in _OF_FILES:
         if getattr(config, name) != PredictConfig.__dataclass_fields__[name].default:
-            raise CalcoError(f"--{name.strip('_')} is for pictures and films in files; leave it out for live ones")
+            raise CalcoError(f"--{name.strip('_')} is for images and videos in files; leave it out for live ones")
     if "coco" in config.format or "csv" in config.format:
-        raise CalcoError("live pictures are noted as JSON lines alone; leave coco and csv out of --format")
+        raise CalcoError("live images are noted as JSON lines alone; leave coco and csv out of --format")
     options = config.live_options()
     options["out"], lines_at = _targets(config)
     if options["out"] is None and lines_at is None and not config.window and config.page is None:
-        raise CalcoError("nobody would see it; add --window, --page 8000, or --out with a folder or a film")
+        raise CalcoError("nobody would see it; add --window, --page 8000, or --out with a folder or a video")
     origin = origin_asked(config.sources[0], options)
     assert origin is not None
     origin = asked(origin, config.size, config.rate)
     lines = Lines(lines_at) if lines_at is not None else None
     tally = Tally()
     draw = _drawing(look, Drawer(look.detector.classes, share=config.scale), tally, lines)
-    look.many([np.zeros((64, 64, 3), np.uint8)])  # the first call makes ready, for which no picture shall wait
+    look.many([np.zeros((64, 64, 3), np.uint8)])  # the first call makes ready, for which no image shall wait
     capture, done = Capture(origin, patience=config.patience), Done()
     try:
         with stopping() as stop, status_line(done) as progress:
@@ -92,31 +92,31 @@ def predict_live(look: Look, config: PredictConfig) -> Tally:
 
 
 def _targets(config: PredictConfig) -> tuple[str | None, Path | None]:
-    """Where the drawn film goes, and the JSON lines."""
+    """Where the drawn video goes, and the JSON lines."""
     out, drawn, noted = config.out, "drawn" in config.format, "jsonl" in config.format
     if not out:
         return None, None
-    if out == "-" or out.startswith("/dev/") or is_film(out) or (os.path.exists(out) and not os.path.isdir(out)):
-        lines = Path(out).with_suffix(".jsonl") if noted and is_film(out) else None
+    if out == "-" or out.startswith("/dev/") or is_video(out) or (os.path.exists(out) and not os.path.isdir(out)):
+        lines = Path(out).with_suffix(".jsonl") if noted and is_video(out) else None
         if lines is not None and os.path.lexists(lines):
             raise CalcoError(f"{lines} is there already; choose another --out")
         return out, lines
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    # Another call makes another film: what a camera saw cannot be made again.
+    # Another call makes another video: what a camera saw cannot be made again.
     stem = f"live-{datetime.datetime.now():%Y%m%d-%H%M%S}"
     return (str(folder / f"{stem}.mp4") if drawn else None), (folder / f"{stem}.jsonl" if noted else None)
 
 
 def _drawing(look: Look, drawer: Drawer, tally: Tally, lines: Lines | None) -> Callable[[Image], Image]:
-    """What is done with each picture: those in which something is are noted with the time of day."""
+    """What is done with each image: those in which something is are noted with the time of day."""
 
-    def draw(picture: Image) -> Image:
+    def draw(image: Image) -> Image:
         now = datetime.datetime.now(datetime.UTC)
-        found = look.many([picture])[0]
+        found = look.many([image])[0]
         tally.add(found)
         if lines is not None and len(found):
             lines.add({"time": now.isoformat(timespec="milliseconds"), "detections": as_rows(found)})
-        return drawer(picture, found)
+        return drawer(image, found)
 
     return draw

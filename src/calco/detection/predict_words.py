@@ -7,13 +7,13 @@ from typing import Final
 from calco.annotations.detections import Detections
 from calco.console import Advance, Table, bar, say, warn
 from calco.detection.predict import Prediction
-from calco.detection.predict_film import FilmDone
+from calco.detection.predict_video import VideoDone
 
 _SAID: Final = 5
 
 
 class Bars:
-    """One progress bar after the other: of the pictures, and of each film."""
+    """One progress bar after the other: of the images, and of each video."""
 
     def __init__(self) -> None:
         self._what: str | None = None
@@ -32,14 +32,14 @@ class Bars:
         """Moves the bar of what is looked at."""
         if self._what != what or self._advance is None:
             self._held.close()
-            unit = "pictures/s" if what == "pictures" else "frames/s"
+            unit = "images/s" if what == "images" else "frames/s"
             self._advance = self._held.enter_context(bar(what, unit=unit))
             self._what = what
         self._advance(done, of)
 
 
 def found_table(found: Detections) -> Table:
-    """What is in one picture."""
+    """What is in one image."""
     table = Table(box=None)
     for name, justify in (("class", "left"), ("score", "right"), ("left, top, right, bottom", "right")):
         table.add_column(name, justify="right" if justify == "right" else "left")
@@ -51,15 +51,15 @@ def found_table(found: Detections) -> Table:
 
 def tell(done: Prediction) -> None:
     """What came of a call."""
-    for film in done.films:
-        _tell_film(film)
-    if done.pictures.seen:
-        say(f"pictures: {done.pictures.words()}")
+    for video in done.videos:
+        _tell_video(video)
+    if done.images.seen:
+        say(f"images: {done.images.words()}")
     if done.frames.seen:
         say(f"frames: {done.frames.words('frames')}")
     if done.written or done.kept:
         kept = f", {done.kept} kept from before" if done.kept else ""
-        say(f"{done.written} picture{'' if done.written == 1 else 's'} looked at, written to {done.out}{kept}")
+        say(f"{done.written} image{'' if done.written == 1 else 's'} looked at, written to {done.out}{kept}")
     for note in done.notes:
         warn(note)
     for name, reason in list(done.left_out.items())[:_SAID]:
@@ -68,9 +68,9 @@ def tell(done: Prediction) -> None:
         warn(f"{len(done.left_out)} left out in all; prediction.json lists them")
 
 
-def _tell_film(film: FilmDone) -> None:
-    kept = f", {film.kept} more kept from before" if film.kept else ""
-    rate = f"; {film.frames / film.seconds:.1f} frames/s" if film.seconds else ""
-    say(f"{film.frames} frames looked at{kept}{rate}; written: {', '.join(map(str, film.written))}")
-    for note in film.notes[:_SAID]:
+def _tell_video(video: VideoDone) -> None:
+    kept = f", {video.kept} more kept from before" if video.kept else ""
+    rate = f"; {video.frames / video.seconds:.1f} frames/s" if video.seconds else ""
+    say(f"{video.frames} frames looked at{kept}{rate}; written: {', '.join(map(str, video.written))}")
+    for note in video.notes[:_SAID]:
         warn(note)

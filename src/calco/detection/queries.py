@@ -1,6 +1,6 @@
 """Which queries an exported detector has chosen, and what its model says when it is given the same ones.
 
-Two-stage detectors (RT-DETR, D-FINE) look at the whole picture first and go on with the places that score best, some
+Two-stage detectors (RT-DETR, D-FINE) look at the whole image first and go on with the places that score best, some
 hundred of them. Where places score alike, rounding decides between them, and two programs that are both right go on
 with different ones. So a file that seems to differ from its model is asked for its choice: that must be one that the
 model could have made, and from there on both must find the same.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from calco.detection.exported import Graph, squares_of
-from calco.detection.network import DetectionNetwork, Things
+from calco.detection.network import DetectionNetwork, Objects
 from calco.errors import CalcoError
 
 if TYPE_CHECKING:
@@ -65,17 +65,17 @@ class Following(DetectionNetwork):
         self._graph, self._told = graph, dict(told)
         self.otherwise, self.behind = 0, 0.0
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As `DetectionNetwork.forward`."""
-        answers = self._graph.tensors(squares_of(pictures), list(self._told.values()))
+        answers = self._graph.tensors(squares_of(images), list(self._told.values()))
         given = {place: torch.from_numpy(np.int64(answer)) for place, answer in zip(self._told, answers, strict=True)}
         with _Given(given) as choice:
-            answer: tuple[Tensor, Tensor] = self.network(pictures)
+            answer: tuple[Tensor, Tensor] = self.network(images)
         self.otherwise += choice.otherwise
         self.behind = max(self.behind, choice.behind if choice.taken == len(given) else float("inf"))
         return answer
 
-    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:  # noqa: ARG002
+    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:  # noqa: ARG002
         """It does not learn."""
         raise CalcoError("a model beside its file does not learn; train the model alone")
 

@@ -1,8 +1,8 @@
-"""Small things in large pictures: a detector over overlapping slices, and what it found put together.
+"""Small objects in large images: a detector over overlapping slices, and what it found put together.
 
-A detector sees a picture brought to the side at which it was trained. What is ten pixels wide in a picture of 4000 is
+A detector sees an image brought to the side at which it was trained. What is ten pixels wide in an image of 4000 is
 one pixel wide then, and not to be found. So slices are shown to it one by one (Akyon et al., "Slicing Aided Hyper
-Inference", 2022, arXiv 2202.06934), and the whole picture too, in which large things are seen whole.
+Inference", 2022, arXiv 2202.06934), and the whole image too, in which large objects are seen whole.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections
-from calco.detection.contract import FindsThings
+from calco.detection.contract import FindsObjects
 from calco.errors import CalcoError
-from calco.images import Image, as_image
+from calco.imaging import Image, as_image
 from calco.records import check_numbers
 
 Floats = npt.NDArray[np.float64]
@@ -23,12 +23,12 @@ Floats = npt.NDArray[np.float64]
 SAME: Final = 0.5
 """The IoU, within what two views share, from which on two boxes of a class are one thing."""
 _EDGE: Final = 0.01  # of a slice's side: a box that ends this near to where the slice was cut is cut itself
-_WHOLE, _JOINED = -1, -2  # the view that is the whole picture; a thing put together of several views
+_WHOLE, _JOINED = -1, -2  # the view that is the whole image; a thing put together of several views
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slices:
-    """How a large picture is cut.
+    """How a large image is cut.
 
     Attributes:
         side: Of a slice, pixels.
@@ -51,7 +51,7 @@ class Slices:
             raise CalcoError(f"--batch {self.batch} shows nothing; give 1 or more")
 
     def views(self, width: int, height: int) -> list[tuple[int, int, int, int]]:
-        """Left, top, right, bottom of each slice of a picture; none where the whole is no larger than one.
+        """Left, top, right, bottom of each slice of an image; none where the whole is no larger than one.
 
         All have one size, and are spread evenly: none is a narrow rest at the border.
         """
@@ -71,44 +71,44 @@ class Slices:
 
 
 def find_in_slices(
-    detector: FindsThings,
-    picture: Image,
+    detector: FindsObjects,
+    image: Image,
     slices: Slices,
     *,
     threshold: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Detections:
-    """What a detector finds in a picture and in its slices.
+    """What a detector finds in an image and in its slices.
 
     Args:
-        detector: Is shown slices as pictures.
-        picture: HWC.
+        detector: Is shown slices as images.
+        image: HWC.
         slices: How it is cut.
         threshold: As of the detector.
         progress: Is told the share that is done.
 
     Returns:
-        In the picture's pixels, the highest score first.
+        In the image's pixels, the highest score first.
     """
-    picture = as_image(picture)
-    height, width = picture.shape[:2]
+    image = as_image(image)
+    height, width = image.shape[:2]
     views = slices.views(width, height)
     whole = (0, 0, width, height)
-    found = [(whole, _WHOLE, detector.many([picture], threshold=threshold)[0])]
+    found = [(whole, _WHOLE, detector.many([image], threshold=threshold)[0])]
     if not views:
         return found[0][2]
     for start in range(0, len(views), slices.batch):
         some = views[start : start + slices.batch]
-        shown = [np.ascontiguousarray(picture[top:bottom, left:right]) for left, top, right, bottom in some]
-        for number, (view, things) in enumerate(zip(some, detector.many(shown, threshold=threshold), strict=True)):
-            found.append((view, start + number, things))
+        shown = [np.ascontiguousarray(image[top:bottom, left:right]) for left, top, right, bottom in some]
+        for number, (view, objects) in enumerate(zip(some, detector.many(shown, threshold=threshold), strict=True)):
+            found.append((view, start + number, objects))
         if progress is not None:
             progress(min(1.0, (start + len(some)) / len(views)))
     return joined(found, width, height)
 
 
 def joined(found: Sequence[tuple[tuple[int, int, int, int], int, Detections]], width: int, height: int) -> Detections:
-    """What several views of a picture show, each thing once.
+    """What several views of an image show, each thing once.
 
     Two boxes of one class are one thing when they agree about what both views see: when their parts within both views
     have an IoU of at least `SAME`. A box that ends where its view was cut is a piece; the whole one stands for it, and
@@ -118,15 +118,15 @@ def joined(found: Sequence[tuple[tuple[int, int, int, int], int, Detections]], w
     Args:
         found: Of each view left, top, right, bottom, its number (one for all boxes that saw each other), and what was
             found in it, from its corner.
-        width: Of the picture, pixels.
-        height: Of the picture, pixels.
+        width: Of the image, pixels.
+        height: Of the image, pixels.
     """
     names: list[str] = []
     rows: list[_Seen] = []
-    for view, number, things in found:
-        boxes = things.boxes.astype(np.float64) + (np.array([view[0], view[1]] * 2))
-        scores = np.ones(len(things)) if things.scores is None else things.scores.astype(np.float64)
-        names += things.classes
+    for view, number, objects in found:
+        boxes = objects.boxes.astype(np.float64) + (np.array([view[0], view[1]] * 2))
+        scores = np.ones(len(objects)) if objects.scores is None else objects.scores.astype(np.float64)
+        names += objects.classes
         rows += _seen(boxes, scores, np.array(view, np.float64), number, width, height)
     kept: list[tuple[_Seen, str]] = []
     for name in dict.fromkeys(names):
@@ -144,7 +144,7 @@ class _Seen(NamedTuple):
     """A box with what it was seen in.
 
     Attributes:
-        box: Left, top, right, bottom in the picture.
+        box: Left, top, right, bottom in the image.
         cut: Which of these edges are where the view was cut.
         view: Left, top, right, bottom.
         number: Of the view.
@@ -160,7 +160,7 @@ class _Seen(NamedTuple):
 
 def _seen(boxes: Floats, scores: Floats, view: Floats, number: int, width: int, height: int) -> Iterator[_Seen]:
     near = _EDGE * max(view[2] - view[0], view[3] - view[1])
-    inner = view != np.array([0, 0, width, height])  # an edge of the picture cuts nothing that could be seen
+    inner = view != np.array([0, 0, width, height])  # an edge of the image cuts nothing that could be seen
     cut = (np.abs(boxes - view) <= max(2.0, near)) & inner
     for i in range(len(boxes)):
         yield _Seen(boxes[i], cut[i], view, number, float(scores[i]))
@@ -171,15 +171,15 @@ def _once(rows: Sequence[_Seen]) -> list[_Seen]:
     kept = sorted(rows, key=lambda row: (bool(row.cut.any()), -row.score))
     count = len(kept) + 1
     while len(kept) < count:  # a piece that grew may now meet others
-        count, things = len(kept), _Things(len(kept))
+        count, objects = len(kept), _Objects(len(kept))
         for row in kept:
-            things.put(row)
-        kept = things.rows
+            objects.put(row)
+        kept = objects.rows
     return kept
 
 
-class _Things:
-    """Things of one class, each once; their boxes in an array, so that a box meets all of them at once."""
+class _Objects:
+    """Objects of one class, each once; their boxes in an array, so that a box meets all of them at once."""
 
     def __init__(self, most: int) -> None:
         self.rows: list[_Seen] = []

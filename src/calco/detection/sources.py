@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from calco import images
+from calco import imaging
+from calco.data.frames import is_moving, is_video
+from calco.data.layout import nothing_in
 from calco.errors import CalcoError
 from calco.files import list_files
-from calco.pairs.frames import is_film, is_moving
-from calco.pairs.layout import nothing_in
 
-_KNOWN: Final = "pictures (.jpg, .png ...), films (.mp4, .avi ...)"
+_KNOWN: Final = "images (.jpg, .png ...), videos (.mp4, .avi ...)"
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """A picture or film that is given.
+    """An image or video that is given.
 
     Attributes:
         path: Where it lies.
@@ -29,20 +29,20 @@ class Given:
     moving: bool = False
 
     @property
-    def kind(self) -> Literal["picture", "film"]:
+    def kind(self) -> Literal["image", "video"]:
         """What it is, by its ending."""
-        return "film" if self.moving or is_film(self.path) else "picture"
+        return "video" if self.moving or is_video(self.path) else "image"
 
 
 def listed(sources: tuple[str, ...], out: str) -> tuple[list[Given], list[tuple[str, str]]]:
-    """The pictures and films that are meant, and what in folders could not be read, with its reason.
+    """The images and videos that are meant, and what in folders could not be read, with its reason.
 
     Args:
         sources: Files and folders.
         out: Where results go; what lies there is no source.
 
     Raises:
-        CalcoError: When one is not there or is neither picture nor film, a folder holds none, or two have one name.
+        CalcoError: When one is not there or is neither image nor video, a folder holds none, or two have one name.
     """
     found: list[Given] = []
     left_out: list[tuple[str, str]] = []
@@ -51,10 +51,10 @@ def listed(sources: tuple[str, ...], out: str) -> tuple[list[Given], list[tuple[
         if not os.path.isdir(source):
             found.append(_single(source, out))
             continue
-        listing = list_files(source, lambda name: images.is_picture(name) or is_film(name))
+        listing = list_files(source, lambda name: imaging.is_image(name) or is_video(name))
         paths = [path for path in listing.paths if not os.path.realpath(path).startswith(inside)]
         if not paths:
-            raise CalcoError(nothing_in(Path(source), listing.left_out, "picture"))
+            raise CalcoError(nothing_in(Path(source), listing.left_out, "image"))
         found += [Given(path, path[len(listing.root) :].replace(os.sep, "/")) for path in paths]
         left_out += listing.left_out
     seen: dict[str, str] = {}
@@ -68,6 +68,6 @@ def listed(sources: tuple[str, ...], out: str) -> tuple[list[Given], list[tuple[
 def _single(source: str, out: str) -> Given:
     if not os.path.exists(source):
         raise CalcoError(f"there is no {source}; name {_KNOWN} or folders of them")
-    if not (images.is_picture(source) or is_film(source)):
-        raise CalcoError(f"{source} is neither picture nor film by its ending; name {_KNOWN} or folders of them")
+    if not (imaging.is_image(source) or is_video(source)):
+        raise CalcoError(f"{source} is neither image nor video by its ending; name {_KNOWN} or folders of them")
     return Given(source, os.path.basename(source), is_moving(source, out))

@@ -26,7 +26,7 @@ _DIGITS: Final = 2  # of pixels: a hundredth, which no detector knows better
 
 
 def as_rows(found: Detections) -> list[dict[str, Any]]:
-    """Things as plain data: class, score, box (left, top, right, bottom in pixels), and track where there is one."""
+    """Objects as plain data: class, score, box (left, top, right, bottom in pixels), and track where there is one."""
     rows = []
     for i, (name, box) in enumerate(zip(found.classes, found.boxes.astype(np.float64), strict=True)):
         row: dict[str, Any] = {"class": name}
@@ -40,7 +40,7 @@ def as_rows(found: Detections) -> list[dict[str, Any]]:
 
 
 def from_rows(rows: Iterable[Mapping[str, Any]]) -> Detections:
-    """Things from what `as_rows` made of them.
+    """Objects from what `as_rows` made of them.
 
     Raises:
         ValueError: When they are something else; so KeyError and TypeError.
@@ -179,11 +179,11 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a row for each thing of JSON lines, whole or not at all; pictures without any have none.
+    """Writes a row for each thing of JSON lines, whole or not at all; images without any have none.
 
     Args:
         path: The file.
-        rows: JSON lines: what names the picture or frame comes first, then the columns of `COLUMNS`.
+        rows: JSON lines: what names the image or frame comes first, then the columns of `COLUMNS`.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace",
                                                       newline="") as file:  # fmt: skip
@@ -201,14 +201,14 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def write_found_coco(path: Path, rows: Iterable[Mapping[str, Any]], classes: tuple[str, ...]) -> None:
-    """Writes JSON lines of pictures as COCO, with `score`; `calco` and other programs read it as annotations.
+    """Writes JSON lines of images as COCO, with `score`; `calco` and other programs read it as annotations.
 
     Args:
         path: The file.
-        rows: JSON lines with picture, width, height.
+        rows: JSON lines with image, width, height.
         classes: The names of all classes, in the order of their numbers.
     """
     write_coco(path, [
-        Record(name=row["picture"], things=from_rows(row["detections"]), size_wh=(row["width"], row["height"]))
+        Record(name=row["image"], objects=from_rows(row["detections"]), size_wh=(row["width"], row["height"]))
         for row in rows
     ], classes)  # fmt: skip

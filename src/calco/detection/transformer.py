@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from calco.detection.foreign import check_built, checked, no_network
 from calco.detection.limits import check_colours
-from calco.detection.network import DetectionNetwork, Things
+from calco.detection.network import DetectionNetwork, Objects
 from calco.errors import CalcoError
 
 ABSENT: Final = "detectors of transformers need that library: pip install 'calco[detect]', or take --model lite"
@@ -24,7 +24,7 @@ class TransformerDetector(DetectionNetwork):
     Args:
         architecture: The library's name for the kind of model, such as "rt_detr_v2".
         settings: `config`: what the library keeps in a config.json; `mean` and `std`: of each colour, in [0, 1], by
-            which pictures are normed; absent for those that take them as they are.
+            which images are normed; absent for those that take them as they are.
         num_classes: How many classes it tells apart.
         model: One that is built already; None builds it from the settings, with the weights of chance.
 
@@ -45,23 +45,23 @@ class TransformerDetector(DetectionNetwork):
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.num_classes = num_classes
 
-    def _pixels(self, pictures: Tensor) -> Tensor:
+    def _pixels(self, images: Tensor) -> Tensor:
         """[-1, 1] => as the model has learned to see."""
-        return ((pictures + 1) / 2 - self.mean) / self.std
+        return ((images + 1) / 2 - self.mean) / self.std
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """As `DetectionNetwork.forward`; Q is the number of the model's queries."""
-        said = self.model(pixel_values=self._pixels(pictures))
+        said = self.model(pixel_values=self._pixels(images))
         logits: Tensor = said.logits
         if logits.shape[-1] == self.num_classes + 1:  # DETR, YOLOS: the last one is "nothing"
             named = logits.float().log_softmax(-1)[..., :-1].clamp(max=-1e-6)
             logits = named - torch.log(-torch.expm1(named))
         return logits, said.pred_boxes
 
-    def losses(self, pictures: Tensor, things: Sequence[Things]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
         """As `DetectionNetwork.losses`: `loss`, the library's weighted sum."""
-        labels = [{"class_labels": each.labels, "boxes": each.boxes} for each in things]
-        said = self.model(pixel_values=self._pixels(pictures), labels=labels)
+        labels = [{"class_labels": each.labels, "boxes": each.boxes} for each in objects]
+        said = self.model(pixel_values=self._pixels(images), labels=labels)
         return {"loss": said.loss}
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
@@ -69,7 +69,7 @@ class TransformerDetector(DetectionNetwork):
         return (weight for name, weight in self.model.named_parameters() if "backbone" in name)
 
     def compile_steady(self) -> None:
-        """The backbone: the decoder is given as many queries as there are things to learn from."""
+        """The backbone: the decoder is given as many queries as there are objects to learn from."""
         for name, part in self.model.named_modules():
             if name.split(".")[-1] == "backbone":
                 part.compile()
@@ -94,7 +94,7 @@ def from_config(architecture: str, config: Mapping[str, Any], num_classes: int) 
         raise CalcoError(f"transformers cannot build the detector {architecture!r} ({_said(error)})") from error
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
-            # The library begins some of them (of RT-DETRv2) near 0, where every place of a picture looks alike.
+            # The library begins some of them (of RT-DETRv2) near 0, where every place of an image looks alike.
             part.reset_parameters()
     return model
 

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
-from calco.images import Image
-from calco.pairs.types import Pair
+from calco import imaging
+from calco.data.types import Pair
+from calco.imaging import Image
 
 MODEL = "model"
 INPUT_COPIED = "input copied"
@@ -31,16 +31,16 @@ def copied(pair: Pair) -> Image:
 
 def can_be_copied(pair: Pair) -> bool:
     """Whether the input can take the target's channels."""
-    return images.converts(_without_mask(pair).shape[2], pair.target.shape[2])
+    return imaging.converts(_without_mask(pair).shape[2], pair.target.shape[2])
 
 
 def mean_of(mean: npt.NDArray[np.float32]) -> Baseline:
-    """The training targets' mean (HWC float32 in [0, 1], any size), resized to the picture."""
+    """The training targets' mean (HWC float32 in [0, 1], any size), resized to the image."""
 
     def baseline(pair: Pair) -> Image:
         height, width = pair.target.shape[:2]
         array = np.ascontiguousarray(mean, dtype=np.float32)
-        return _like_target(images.resize(array, (width, height)), pair)
+        return _like_target(imaging.resize(array, (width, height)), pair)
 
     return baseline
 
@@ -54,9 +54,9 @@ def inpainted(name: str) -> Baseline:
     def baseline(pair: Pair) -> Image:
         if pair.region is None or not pair.region.any():
             return copied(pair)
-        picture = images.as_dtype(_without_mask(pair), np.uint8)
+        image = imaging.as_dtype(_without_mask(pair), np.uint8)
         mask = pair.region.astype(np.uint8) * 255
-        planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(picture, 2, 0)]
+        planes = [np.ascontiguousarray(plane) for plane in np.moveaxis(image, 2, 0)]
         filled = [cv2.inpaint(plane, mask, INPAINT_RADIUS, _INPAINTERS[name]) for plane in planes]
         return _like_target(np.stack(filled, axis=2), pair)
 
@@ -65,9 +65,9 @@ def inpainted(name: str) -> Baseline:
 
 def _without_mask(pair: Pair) -> Image:
     """The input without the channel that tells what is erased, where it has one."""
-    picture, region = pair.input, pair.region
-    told = region is not None and picture.shape[2] not in (1, 3) and np.array_equal(picture[..., -1] == 0, region)
-    return picture[..., :-1] if told else picture
+    image, region = pair.input, pair.region
+    told = region is not None and image.shape[2] not in (1, 3) and np.array_equal(image[..., -1] == 0, region)
+    return image[..., :-1] if told else image
 
 
 def baselines_for(
@@ -89,4 +89,4 @@ def baselines_for(
 
 
 def _like_target(image: Image, pair: Pair) -> Image:
-    return images.as_dtype(images.as_channels(image, pair.target.shape[2]), pair.target.dtype)
+    return imaging.as_dtype(imaging.as_channels(image, pair.target.shape[2]), pair.target.dtype)

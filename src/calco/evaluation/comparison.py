@@ -11,13 +11,13 @@ from calco.evaluation.metrics import METRICS
 from calco.evaluation.page import score_table, write_report_page
 from calco.evaluation.scorecard import Case, Scorecard
 from calco.evaluation.words import count, number
-from calco.page.html import picture
+from calco.report.html import img_tag
 
-NUM_PICTURES = 24
+NUM_IMAGES = 24
 
 
 def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
-    """Writes several runs side by side: their scores in one table, and the same pictures in rows.
+    """Writes several runs side by side: their scores in one table, and the same images in rows.
 
     Args:
         cards: The run's name and its scores, in the order to be shown.
@@ -38,7 +38,7 @@ def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
         f"<h1>{count(len(cards), 'run')} side by side</h1>"
         f'<ul class="facts"><li>{escape(names)}</li></ul>{verdict}{warnings}'
     )
-    body = _compared_scores(cards, comparable=not differ) + _compared_pictures(cards)
+    body = _compared_scores(cards, comparable=not differ) + _compared_images(cards)
     return write_report_page(out, f"{names} · Calco", header, body)
 
 
@@ -46,7 +46,7 @@ def differences(cards: Mapping[str, Scorecard]) -> list[str]:
     """Describe why the runs' scores do not compare, a sentence each; nothing where they do."""
     sentences = []
     if len({card.counted for card in cards.values()}) > 1:
-        sentences.append(_different_pictures(cards))
+        sentences.append(_different_images(cards))
     for name in dict.fromkeys(name for card in cards.values() for name in card.setting):
         values = {run: card.setting.get(name, "unknown") for run, card in cards.items()}
         if len(set(values.values())) > 1:
@@ -57,17 +57,17 @@ def differences(cards: Mapping[str, Scorecard]) -> list[str]:
         sentences.append(f"{', '.join(remembered)}: scored on what it was trained on, which flatters it.")
     unknown = [run for run, card in cards.items() if not card.training_known]
     if unknown and len(unknown) < len(cards):
-        sentences.append(f"{', '.join(unknown)}: not known whether it was trained on these pictures.")
+        sentences.append(f"{', '.join(unknown)}: not known whether it was trained on these images.")
     return sentences
 
 
-def _different_pictures(cards: Mapping[str, Scorecard]) -> str:
-    """In which way the pictures differ, by name or by content."""
+def _different_images(cards: Mapping[str, Scorecard]) -> str:
+    """In which way the images differ, by name or by content."""
     counted = [card.counted for card in cards.values()]
     common = frozenset.intersection(*counted)
     keys = [{key for key, _ in each} for each in counted]
     contents = [{digest for _, digest in each if digest} for each in counted]
-    text = f"The runs were scored on different pictures ({len(common):,} in common)"
+    text = f"The runs were scored on different images ({len(common):,} in common)"
     if renamed := len(set.intersection(*contents)) - len({digest for _, digest in common if digest}):
         text += f"; {renamed:,} are the same under another name"
     if same_name := len(set.intersection(*keys)) - len({key for key, _ in common}):
@@ -111,27 +111,27 @@ def _compared_scores(cards: Mapping[str, Scorecard], *, comparable: bool) -> str
     )
 
 
-def _compared_pictures(cards: Mapping[str, Scorecard]) -> str:
-    """The same pictures in rows: those whose names, contents and inputs are equal in all runs."""
+def _compared_images(cards: Mapping[str, Scorecard]) -> str:
+    """The same images in rows: those whose names, contents and inputs are equal in all runs."""
     by_run: dict[str, dict[str, Case]] = {name: {case.key: case for case in card.cases} for name, card in cards.items()}
-    pictures = [frozenset((row.key, row.digest) for row in card.pictures) for card in cards.values()]
-    same = {key for key, _ in frozenset.intersection(*pictures)}
+    images = [frozenset((row.key, row.digest) for row in card.images) for card in cards.values()]
+    same = {key for key, _ in frozenset.intersection(*images)}
     if len({tuple(sorted(card.setting.items())) for card in cards.values()}) > 1:
         same = set()  # what one run was given is not what the other was
     common = set.intersection(same, *(set(cases) for cases in by_run.values()))
     rows = []
-    for key in sorted(common)[:NUM_PICTURES]:
+    for key in sorted(common)[:NUM_IMAGES]:
         case = next(iter(by_run.values()))[key]
         figures = [(case.input, "input"), (case.target, "target")]
         figures += [(cases[key].output, _run_caption(name, cases[key], cards[name])) for name, cases in by_run.items()]
         shown = "".join(
-            f"<figure>{picture(image, f'{text}, {key}')}<figcaption>{escape(text)}</figcaption></figure>"
+            f"<figure>{img_tag(image, f'{text}, {key}')}<figcaption>{escape(text)}</figcaption></figure>"
             for image, text in figures
         )
         rows.append(f'<li><p class="row-label">{escape(key)}</p><div class="lineup">{shown}</div></li>')
     if not rows:
-        return '<section><h2>Pictures</h2><p class="soft">The runs have no picture in common.</p></section>'
-    return f'<section><h2>The same pictures</h2><ul class="lineups">{"".join(rows)}</ul></section>'
+        return '<section><h2>Images</h2><p class="soft">The runs have no image in common.</p></section>'
+    return f'<section><h2>The same images</h2><ul class="lineups">{"".join(rows)}</ul></section>'
 
 
 def _run_caption(name: str, case: Case, card: Scorecard) -> str:

@@ -24,7 +24,7 @@ _PARTS = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2", "gan":
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A family of curves that share one picture."""
+    """A family of curves that share one image."""
 
     title: str
     curves: Mapping[str, Sequence[Point]]

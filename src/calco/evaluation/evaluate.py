@@ -1,4 +1,4 @@
-"""`calco evaluate` and `calco compare`: a model's scores and its report, on pictures it was not trained on."""
+"""`calco evaluate` and `calco compare`: a model's scores and its report, on images it was not trained on."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +13,14 @@ import numpy as np
 from calco.addresses import redact_address
 from calco.checking.quick import report_masks
 from calco.console import bar, say, warn
+from calco.data.curation import limited
+from calco.data.dataset import PairDataset
+from calco.data.opening import is_elsewhere, open_source, remembered
+from calco.data.recipes import build_recipe, recipe_here, recipe_title, steps_of
+from calco.data.settling import settled
+from calco.data.sources import Item, Source, SourceConfig
+from calco.data.splits import split_items
+from calco.data.types import Pair
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.evaluation import scoring
@@ -20,26 +28,18 @@ from calco.evaluation.scorecard import SCORES, Scorecard
 from calco.evaluation.scoring import Examiner, Found
 from calco.evaluation.steadiness import measure, stretches
 from calco.files import read_json_lines
-from calco.film.steady import Steady
 from calco.inference.exported import is_exported
 from calco.inference.model import ModelInfo, Translator, load, model_folder
 from calco.outputs import writing_file, writing_folder
-from calco.pairs.curation import limited
-from calco.pairs.dataset import PairDataset
-from calco.pairs.opening import is_elsewhere, open_source, remembered
-from calco.pairs.recipes import build_recipe, recipe_here, recipe_title, steps_of
-from calco.pairs.settling import settled
-from calco.pairs.sources import Item, Source, SourceConfig
-from calco.pairs.splits import split_items
-from calco.pairs.types import Pair
 from calco.records import to_record
+from calco.video.steady import Steady
 
 HERE: Final = Engine(jobs=1)
 
 
 def evaluate(
     model: str | Path,
-    pictures: str | Path | None = None,
+    images: str | Path | None = None,
     *,
     source: SourceConfig | None = None,
     masks: str | None = None,
@@ -51,30 +51,30 @@ def evaluate(
     allow_code: bool = False,
     engine: Engine = HERE,
     steady: bool = False,
-    film_frames: int = 500,
+    video_frames: int = 500,
 ) -> Scorecard:
     """Scores a model beside the baselines, and writes `scores.json` and `report.html`.
 
     Args:
         model: A run, a model folder, or a file that `calco export` wrote.
-        pictures: What to score on; None takes the pictures that the run kept apart for testing.
-        source: How to read the pictures; None reads them as the training did.
+        images: What to score on; None takes the images that the run kept apart for testing.
+        source: How to read the images; None reads them as the training did.
         masks: A folder of stroke masks for `erase`, when the one of the training is not here.
-        limit: Scores at most this many pictures, chosen by hash; 0 takes all.
+        limit: Scores at most this many images, chosen by hash; 0 takes all.
         out: The folder of the report; None takes `report` in the run, or beside the model.
         inception: Weight file for FID, KID and the Inception score, or "download".
         seed: Of the holes that `erase` makes and of the bootstrap.
         recipe: Where the file of a function lies that the model's recipe names, such as "my.py:fade".
         allow_code: Runs functions in files that nobody has named on this machine.
-        engine: Who scores the single pictures; other processes load the model from its folder.
-        steady: Of films: measures the model with steadying too.
-        film_frames: Of films: how many consecutive frames are measured for steadiness, at most; 0 takes all.
+        engine: Who scores the single images; other processes load the model from its folder.
+        steady: Of videos: measures the model with steadying too.
+        video_frames: Of videos: how many consecutive frames are measured for steadiness, at most; 0 takes all.
 
     Returns:
-        The scorecard; its cases hold the pictures of the report.
+        The scorecard; its cases hold the images of the report.
 
     Raises:
-        CalcoError: When model or pictures cannot be used, or no picture could be scored.
+        CalcoError: When model or images cannot be used, or no image could be scored.
     """
     from calco.evaluation.report import write_report
 
@@ -85,10 +85,10 @@ def evaluate(
         erase = replace(trained, masks=masks, holes=trained.holes if trained.masks else "masks")
         info = replace(info, recipe=replace(info.recipe, erase=erase))
     config = source or info.source
-    found, items = _items(info, pictures, config, limit)
+    found, items = _items(info, images, config, limit)
     say(found.summary())
-    if steady and found.kind != "film":
-        raise CalcoError(f"--steady goes with films, and these are {found.kind}; leave it out")
+    if steady and found.kind != "video":
+        raise CalcoError(f"--steady goes with videos, and these are {found.kind}; leave it out")
     found, recipe_config = settled(found, info.recipe, items, resolved=True)
     info = replace(info, recipe=recipe_config)
     report_masks(found)
@@ -105,7 +105,7 @@ def evaluate(
             spread = partial(_spread, engine, one, dataset)
         with bar("scoring", len(items)) as advance:
             card = scoring.evaluate(
-                lambda picture: translator(picture, native=True),
+                lambda image: translator(image, native=True),
                 _pairs(dataset),
                 name=Path(model).resolve().name,
                 recipe=recipe_title(info.recipe.recipe),
@@ -120,11 +120,11 @@ def evaluate(
                 out=folder,
                 spread=spread,
             )
-        if found.kind == "film":
+        if found.kind == "video":
             again = open_source(found.root, replace(config, frames="1", limit=0))
-            runs = stretches(again.items, items if pictures is None else None, film_frames)
+            runs = stretches(again.items, items if images is None else None, video_frames)
             with bar("following frames", sum(map(len, runs))) as advance:
-                film = measure(
+                video = measure(
                     runs,
                     again,
                     make,
@@ -133,7 +133,7 @@ def evaluate(
                     seed=seed,
                     progress=advance,
                 )
-            card = replace(card, film=film)
+            card = replace(card, video=video)
             card.save(folder)
         log = [] if is_exported(model) else read_json_lines(home / "log.jsonl")
         write_report(card, folder / "report.html", log=log, about=about(info, found, dataset.damaged))
@@ -146,7 +146,7 @@ def _home(model: str | Path) -> Path:
 
 
 def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> tuple[dict[str, Scorecard], Path]:
-    """Puts the scores and pictures of evaluated runs side by side, on one page.
+    """Puts the scores and images of evaluated runs side by side, on one page.
 
     Args:
         runs: Two or more runs (or folders with `scores.json`) that `evaluate` has scored.
@@ -173,27 +173,27 @@ def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> 
 
 
 def _items(
-    info: ModelInfo, pictures: str | Path | None, config: SourceConfig, limit: int
+    info: ModelInfo, images: str | Path | None, config: SourceConfig, limit: int
 ) -> tuple[Source, Sequence[Item]]:
-    """The source, and which of its pictures are to be scored; the limit comes last, so that it moves no split."""
+    """The source, and which of its images are to be scored; the limit comes last, so that it moves no split."""
     # A model's own address is not opened unasked; given again, it stands for the images of the training.
-    given = "" if pictures is None else os.fspath(pictures)
-    if given and (redact_address(given) != info.provenance.get("pictures") or not is_elsewhere(given)):
+    given = "" if images is None else os.fspath(images)
+    if given and (redact_address(given) != info.provenance.get("images") or not is_elsewhere(given)):
         source = open_source(given, replace(config, limit=0))
         return source, limited(source.items, limit)
-    root = given or remembered(info.provenance, "to score it on: calco evaluate MODEL PICTURES")
+    root = given or remembered(info.provenance, "to score it on: calco evaluate MODEL IMAGES")
     try:
         source = open_source(root, config)
     except CalcoError as error:
         raise CalcoError(
-            f"the training pictures are needed for their test split: {error}; or name other pictures"
+            f"the training images are needed for their test split: {error}; or name other images"
         ) from error
     splits = split_items(source.items, info.split)
     kept_apart = splits["test"] or splits["val"]
     if not kept_apart:
         raise CalcoError(
-            "the model was trained on all of its pictures, with none for test or validation; name the pictures to "
-            "score it on: calco evaluate MODEL PICTURES"
+            "the model was trained on all of its images, with none for test or validation; name the images to "
+            "score it on: calco evaluate MODEL IMAGES"
         )
     if not splits["test"]:
         note = "there is no test split: scored on validation, by which the best step was chosen"
@@ -204,7 +204,7 @@ def _items(
 
 @dataclass(frozen=True, kw_only=True)
 class _One:
-    """What another process must know to score pictures; called there, it loads the model.
+    """What another process must know to score images; called there, it loads the model.
 
     Attributes:
         model: Where it lies.
@@ -220,7 +220,7 @@ class _One:
         return partial(self.found, load(self.model))
 
     def found(self, translator: Translator, item: Item) -> Found | str:
-        """What a picture tells; why it could not be read."""
+        """What an image tells; why it could not be read."""
         assert self.examiner is not None
         parts = self.dataset
         dataset = PairDataset(parts.source, [item], parts.recipe, parts.jitter, parts.seed, train=False)
@@ -228,11 +228,11 @@ class _One:
             pair = dataset.pair(0, 0)
         except CalcoError:
             return dataset.damaged[item.key]
-        return next(self.examiner.each([pair], lambda picture: translator(picture, native=True)))
+        return next(self.examiner.each([pair], lambda image: translator(image, native=True)))
 
 
 def _spread(engine: Engine, one: _One, dataset: PairDataset, examiner: Examiner) -> Iterator[Found]:
-    """Has each picture scored by whoever is free; gives what is found in the order of the pictures."""
+    """Has each image scored by whoever is free; gives what is found in the order of the images."""
     examiner.settle(dataset.pair(0, 0))  # all processes take the same baselines
     waiting: dict[int, Found | str] = {}
     turn = 0
@@ -250,13 +250,13 @@ def _spread(engine: Engine, one: _One, dataset: PairDataset, examiner: Examiner)
 def _pairs(dataset: PairDataset) -> Iterator[Pair]:
     for index in range(len(dataset)):
         pair = dataset.pair(index, 0)
-        # A damaged picture is replaced by its neighbour in training; a score must not count that one twice.
+        # A damaged image is replaced by its neighbour in training; a score must not count that one twice.
         if pair.key == dataset.items[index].key:
             yield pair
 
 
 def _seen(source: Source, items: Sequence[Item], info: ModelInfo) -> Callable[[str], bool] | None:
-    """Whether a picture, by its contents, was among those of the training; None where the model does not name them."""
+    """Whether an image, by its contents, was among those of the training; None where the model does not name them."""
     if "trained_on" not in info.provenance:
         return None
     trained_on = set(info.provenance["trained_on"])
@@ -270,7 +270,7 @@ def _digest(source: Source, items: Sequence[Item]) -> Callable[[str], str]:
 
 
 def _setting(info: ModelInfo, seed: int) -> dict[str, str]:
-    """How inputs are made of pictures: what must be equal where the scores of two runs are compared."""
+    """How inputs are made of images: what must be equal where the scores of two runs are compared."""
     setting = {"recipe": recipe_title(info.recipe.recipe)}
     record = to_record(info.recipe)
     for step in steps_of(info.recipe.recipe):
@@ -292,7 +292,7 @@ def about(info: ModelInfo, source: Source, damaged: dict[str, str]) -> dict[str,
     learned += "" if "trained_on" in said else "; which ones the model does not tell"
     return {
         "Recipe": info.recipe.recipe,
-        "Trained on": f"{said.get('pictures', 'unknown')} ({learned})",
+        "Trained on": f"{said.get('images', 'unknown')} ({learned})",
         "Training": f"{info.step} steps, epoch {said.get('epoch', '?')}, seed {info.seed}",
         "Generator": f"{info.generator.architecture}, {info.generator.filters} filters, depth {info.generator.depth}, "
         f"composition {info.generator.composition}",

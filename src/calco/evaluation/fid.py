@@ -1,7 +1,7 @@
-"""FID, KID and the Inception score over a whole set of pictures, with weights that the user has.
+"""FID, KID and the Inception score over a whole set of images, with weights that the user has.
 
-The three compare sets, not pictures, through the features of one network. They are left out, with a reason, unless the
-user names a weight file or asks for the download. With few pictures FID is biased upward: compare it only between sets
+The three compare sets, not images, through the features of one network. They are left out, with a reason, unless the
+user names a weight file or asks for the download. With few images FID is biased upward: compare it only between sets
 of the same size.
 """
 
@@ -14,18 +14,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from calco import images
+from calco import imaging
 from calco.errors import CalcoError
 from calco.evaluation import inception
 from calco.evaluation.inception import Inception
-from calco.images import Image
+from calco.imaging import Image
 
 DOWNLOAD = "download"
 ABSENT = "needs the FID Inception weights: --inception FILE, or --inception download where torch-fidelity is installed"
-MIN_PICTURES = 2
+MIN_IMAGES = 2
 KID_SUBSET = 100
-"""Pictures in each of KID's 100 subsets, or all where there are fewer."""
-FEW_PICTURES = 2048
+"""Images in each of KID's 100 subsets, or all where there are fewer."""
+FEW_IMAGES = 2048
 """Below this number, the covariance of 2048 features is not of full rank."""
 
 
@@ -79,9 +79,9 @@ class SetScores:
         self._outputs: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def add(self, outputs: dict[str, Image], target: Image) -> None:
-        """Adds one picture: its target and what each system made of it, HWC of one size."""
+        """Adds one image: its target and what each system made of it, HWC of one size."""
         names = list(outputs)
-        stacked = torch.stack([_pixels(picture) for picture in (*(outputs[name] for name in names), target)])
+        stacked = torch.stack([_pixels(image) for image in (*(outputs[name] for name in names), target)])
         features, logits = self.network(stacked)
         for name, feature, logit in zip(names, features, logits, strict=False):
             self._outputs.setdefault(name, []).append((feature, logit))
@@ -91,9 +91,9 @@ class SetScores:
         """The "fid", "kid" and "inception_score" of each system.
 
         Args:
-            chosen: The pictures, by the order in which they were added, that count.
+            chosen: The images, by the order in which they were added, that count.
         """
-        if len(chosen) < MIN_PICTURES:
+        if len(chosen) < MIN_IMAGES:
             return {}
         real = torch.stack([self._targets[index][0] for index in chosen])
         with torch.random.fork_rng(devices=[]):
@@ -128,4 +128,4 @@ class SetScores:
 
 def _pixels(image: Image) -> Tensor:
     """HWC of any dtype and channels, as a person is shown it => 3HW float32 in [0, 255]."""
-    return (images.to_tensor(images.as_channels(images.visible(image), 3)) + 1) * 127.5
+    return (imaging.to_tensor(imaging.as_channels(imaging.visible(image), 3)) + 1) * 127.5

@@ -167,16 +167,16 @@ class Inception:
         self.weights = dict(weights)
 
     @torch.inference_mode()
-    def __call__(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features and class scores (without bias, as the Inception score is published).
 
         Args:
-            pictures: N3HW, float32 in [0, 255].
+            images: N3HW, float32 in [0, 255].
 
         Returns:
             N x 2048 and N x 1008, float32.
         """
-        x = F.interpolate(pictures, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+        x = F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
         x = (x - 128) / 128
         for index, (conv, padded) in enumerate(_STEM):
             x = self._convolve(x, conv.name, conv, pad=padded)

@@ -1,7 +1,7 @@
-"""Bootstrap intervals: how far a mean could move if other pictures of the same kind had been scored.
+"""Bootstrap intervals: how far a mean could move if other images of the same kind had been scored.
 
 All systems and metrics share the same resamples, so that differences between systems are paired: they compare the two
-on the very same pictures, which is far sharper than comparing two separate intervals.
+on the very same images, which is far sharper than comparing two separate intervals.
 """
 
 from collections.abc import Sequence
@@ -24,14 +24,14 @@ class Score:
     low: float | None = None
     high: float | None = None
     num: int = 0
-    """Pictures that have this score."""
+    """Images that have this score."""
 
 
 class Bootstrap:
-    """Draws pictures with replacement, always the same way for the same seed.
+    """Draws images with replacement, always the same way for the same seed.
 
     Args:
-        groups: One name for each picture. Pictures of one group (variants of one photo, frames of one film) are drawn
+        groups: One name for each image. Images of one group (variants of one photo, frames of one video) are drawn
             together, because they are not independent.
         seed: Of the draws.
         resamples: Their number.
@@ -44,14 +44,14 @@ class Bootstrap:
         draws = rng.multinomial(len(names), np.full(len(names), 1 / max(1, len(names))), size=resamples)
         self.alone = len(names) == 1 < len(groups)
         self.places = np.array([place[group] for group in groups], np.int64)
-        """The number of each picture's group."""
+        """The number of each image's group."""
         self.weights = draws[:, self.places].astype(np.float64)
-        """How often each picture was drawn: resamples x pictures."""
+        """How often each image was drawn: resamples x images."""
 
     def means(self, values: npt.ArrayLike) -> Floats:
-        """The mean of each resample, leaving out NaN. One value for each picture => one for each resample.
+        """The mean of each resample, leaving out NaN. One value for each image => one for each resample.
 
-        NaN where all pictures are one group: one film, or one block of it, says nothing of how far others may lie.
+        NaN where all images are one group: one video, or one block of it, says nothing of how far others may lie.
         """
         array = np.asarray(values, dtype=np.float64)
         if self.alone:
@@ -61,7 +61,7 @@ class Bootstrap:
             return np.asarray(self.weights @ np.where(present, array, 0) / (self.weights @ present.astype(np.float64)))
 
     def class_means(self, counts: npt.NDArray[Any]) -> dict[str, Floats]:
-        """The mean class scores of each resample, from the pictures' confusions (NKK)."""
+        """The mean class scores of each resample, from the images' confusions (NKK)."""
         found = mean_class_scores(np.tensordot(self.weights, np.asarray(counts, dtype=np.float64), axes=1))
         return {name: np.full_like(values, np.nan) for name, values in found.items()} if self.alone else found
 

@@ -1,7 +1,7 @@
-"""Scores of one picture against another, as plain functions on arrays.
+"""Scores of one image against another, as plain functions on arrays.
 
-Every function takes pictures as HWC arrays (uint8, uint16 or float32 in [0, 1], any channels; one channel is repeated
-where the other picture has three) and returns a float, NaN where the score is not defined.
+Every function takes images as HWC arrays (uint8, uint16 or float32 in [0, 1], any channels; one channel is repeated
+where the other image has three) and returns a float, NaN where the score is not defined.
 """
 
 import math
@@ -17,19 +17,19 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from calco import images
+from calco import imaging
 from calco.errors import CalcoError
-from calco.images import Image
+from calco.imaging import Image
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 PSNR_LIMIT = 100.0
-"""dB given to identical pictures, whose true value is infinite, so that means stay finite."""
+"""dB given to identical images, whose true value is infinite, so that means stay finite."""
 SSIM_MIN_SIDE = 11
 """Pixels: the side of SSIM's Gaussian window (sigma 1.5)."""
 MS_SSIM_MIN_SIDE = 176
-"""Pixels: the fifth scale is a sixteenth of the picture and must hold the window of 11."""
+"""Pixels: the fifth scale is a sixteenth of the image and must hold the window of 11."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Metric:
 
 METRICS: dict[str, Metric] = {
     "l1": Metric("L1", "lower", 4, "Mean absolute difference of the values, 0 the same, 1 black against white."),
-    "psnr": Metric("PSNR", "higher", 2, "Peak signal-to-noise ratio; 100 dB stands for identical pictures.", "dB"),
+    "psnr": Metric("PSNR", "higher", 2, "Peak signal-to-noise ratio; 100 dB stands for identical images.", "dB"),
     "ssim": Metric("SSIM", "higher", 4, "Structural similarity in windows of 11 pixels, 1 the same."),
     "ms_ssim": Metric("MS-SSIM", "higher", 4, "Structural similarity at five scales, 1 the same."),
     "st_lpips": Metric(
@@ -77,18 +77,18 @@ def _unit(image: Image) -> Floats:
 
 
 def _both(output: Image, target: Image) -> tuple[Floats, Floats]:
-    """Both pictures as HWC float64 in [0, 1] with the same channels.
+    """Both images as HWC float64 in [0, 1] with the same channels.
 
     Raises:
         CalcoError: When height or width differ, or the channels are bands of different numbers.
     """
     if output.shape[:2] != target.shape[:2]:
         raise CalcoError(
-            f"a picture of {output.shape[1]}x{output.shape[0]} pixels cannot be compared with one of "
+            f"an image of {output.shape[1]}x{output.shape[0]} pixels cannot be compared with one of "
             f"{target.shape[1]}x{target.shape[0]}; resize one of them first"
         )
     channels: Any = max(output.shape[2], target.shape[2])
-    return _unit(images.as_channels(output, channels)), _unit(images.as_channels(target, channels))
+    return _unit(imaging.as_channels(output, channels)), _unit(imaging.as_channels(target, channels))
 
 
 def l1(output: Image, target: Image) -> float:
@@ -136,7 +136,7 @@ def ms_ssim(output: Image, target: Image) -> float:
 
 
 def _tensors(output: Image, target: Image) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both pictures as NCHW float32 in [0, 1]: PyTorch's float64 convolution on the CPU is thirty times as slow."""
+    """Both images as NCHW float32 in [0, 1]: PyTorch's float64 convolution on the CPU is thirty times as slow."""
     a, b = (torch.from_numpy(side.transpose(2, 0, 1)[None].astype(np.float32)) for side in _both(output, target))
     return a, b
 
@@ -145,7 +145,7 @@ def colourfulness(image: Image) -> float:
     """The M3 of Hasler and Süsstrunk, "Measuring colourfulness in natural images" (2003), on 0..255; NaN of bands."""
     if image.shape[2] > 4:
         return math.nan
-    red, green, blue = np.moveaxis(_unit(images.as_channels(image, 3)) * 255, 2, 0)
+    red, green, blue = np.moveaxis(_unit(imaging.as_channels(image, 3)) * 255, 2, 0)
     rg, yb = red - green, (red + green) / 2 - blue
     return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
 

@@ -10,7 +10,7 @@ from calco.evaluation.intervals import Score
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.scorecard import Case
 from calco.evaluation.words import arrow, interval_text, number
-from calco.page.html import asset, picture, write_page
+from calco.report.html import asset, img_tag, write_page
 
 REPORT = "report.html"
 SIDES = ("input", "output", "target")
@@ -19,7 +19,7 @@ Systems = Mapping[str, Mapping[str, Score]]
 
 
 def write_report_page(out: str | Path, title: str, header: str, body: str) -> Path:
-    """Writes a page with sliders between pictures, which a dialog enlarges; the arguments are those of `write_page`."""
+    """Writes a page with sliders between images, which a dialog enlarges; the arguments are those of `write_page`."""
     css, js = asset("calco.evaluation", "report.css"), asset("calco.evaluation", "report.js")
     return write_page(out, title, header, body, name=REPORT, css=css, js=js, after=_DIALOG)
 
@@ -116,12 +116,12 @@ def case_card(case: Case, metrics: Sequence[str], shown: Sequence[str]) -> str:
     )
     systems = {name: {m: Score(v) for m, v in row.items() if m in metrics} for name, row in case.scores.items()}
     each = score_table(systems, [m for m in metrics if m in case.scores[MODEL]], f"Scores of {case.key}")
-    seen = '<span class="seen" title="The model was trained on this picture">seen</span>' if case.seen else ""
+    seen = '<span class="seen" title="The model was trained on this image">seen</span>' if case.seen else ""
     return (
-        f'<li class="case"><div class="sides"><div class="plain">{picture(case.input, f"input of {case.key}", "input")}'
+        f'<li class="case"><div class="sides"><div class="plain">{img_tag(case.input, f"input of {case.key}", "input")}'
         f'<span class="tag l">input</span></div>'
-        f'<div class="compare">{picture(case.target, f"target of {case.key}", "target")}'
-        f"{picture(case.output, f'output of {case.key}', 'output over')}"
+        f'<div class="compare">{img_tag(case.target, f"target of {case.key}", "target")}'
+        f"{img_tag(case.output, f'output of {case.key}', 'output over')}"
         '<span class="line"></span><span class="tag l">output</span><span class="tag r">target</span>'
         f'<input type="range" min="0" max="100" value="50" aria-label="{key}: output or target" '
         'aria-valuetext="50% output, 50% target"></div></div>'
@@ -146,4 +146,4 @@ def switch() -> str:
         f'<button type="button" data-at="{at}" aria-pressed="{pressed}">{name}</button>'
         for name, at, pressed in choices
     )
-    return f'<div class="switch" role="group" aria-label="Show in every picture">{buttons}</div>'
+    return f'<div class="switch" role="group" aria-label="Show in every image">{buttons}</div>'

@@ -1,4 +1,4 @@
-"""ST-LPIPS: how different two pictures look to a network, tolerant of shifts by a pixel or two.
+"""ST-LPIPS: how different two images look to a network, tolerant of shifts by a pixel or two.
 
 The network and its calibration are those of Ghildyal and Liu, "Shift-tolerant perceptual similarity metric" (ECCV
 2022): an AlexNet whose strides are replaced by blurred subsampling. The weights ship in the package `stlpips-pytorch`;
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from calco import images
+from calco import imaging
 from calco.errors import CalcoError
-from calco.images import Image
+from calco.imaging import Image
 
 NAME = "ST-LPIPS"
 PACKAGE = "stlpips_pytorch"
@@ -33,7 +33,7 @@ _CONVOLUTIONS = (
     ("net.slice5.13", 1),
 )
 MIN_SIDE = 32
-"""Pixels; below this the third subsampling would leave nothing to compare, so smaller pictures are enlarged first."""
+"""Pixels; below this the third subsampling would leave nothing to compare, so smaller images are enlarged first."""
 
 
 def weight_file() -> Path | None:
@@ -94,22 +94,22 @@ class Perceptual:
         return cls(_read(found))
 
     @torch.inference_mode()
-    def distances(self, pictures: Tensor, target: Tensor) -> Tensor:
-        """Distances of several pictures to one target. NCHW and 1CHW, float32 in [-1, 1] => N float32, 0 = the same."""
-        stacked = torch.cat([pictures, target])
+    def distances(self, images: Tensor, target: Tensor) -> Tensor:
+        """Distances of several images to one target. NCHW and 1CHW, float32 in [-1, 1] => N float32, 0 = the same."""
+        stacked = torch.cat([images, target])
         if min(stacked.shape[-2:]) < MIN_SIDE:
             factor = MIN_SIDE / min(stacked.shape[-2:])
             stacked = F.interpolate(stacked, scale_factor=factor, mode="bilinear", align_corners=False)
-        total = torch.zeros(len(pictures))
+        total = torch.zeros(len(images))
         for index, layer in enumerate(features(stacked, self.weights)):
             squared = (layer[:-1] - layer[-1:]).square()
             total += F.conv2d(squared, self.weights[f"lin{index}.model.1.weight"]).mean(dim=(1, 2, 3))
         return total
 
-    def __call__(self, pictures: Sequence[Image], target: Image) -> list[float]:
-        """Distances of HWC pictures to a target of the same height and width, as a person is shown them (`visible`)."""
-        shown = [images.as_channels(images.visible(picture), 3) for picture in (*pictures, target)]
-        tensors = torch.stack([images.to_tensor(picture) for picture in shown])
+    def __call__(self, images: Sequence[Image], target: Image) -> list[float]:
+        """Distances of HWC images to a target of the same height and width, as a person is shown them (`visible`)."""
+        shown = [imaging.as_channels(imaging.visible(image), 3) for image in (*images, target)]
+        tensors = torch.stack([imaging.to_tensor(image) for image in shown])
         return [float(value) for value in self.distances(tensors[:-1], tensors[-1:])]
 
 

@@ -1,5 +1,5 @@
 "use strict";
-// Sliders: a range input lies over the two pictures, so that mouse, touch and keyboard all work by themselves.
+// Sliders: a range input lies over the two images, so that mouse, touch and keyboard all work by themselves.
 const place = (slider, value) => {
   slider.value = value;
   const frame = slider.closest(".compare");

@@ -7,20 +7,20 @@ from typing import Any
 
 from calco.evaluation import curves
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, MODEL, NAVIER_STOKES, TELEA
-from calco.evaluation.filmpage import film_section
 from calco.evaluation.intervals import RESAMPLES
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.page import gallery, score_table, switch, write_report_page
 from calco.evaluation.scorecard import Scorecard
+from calco.evaluation.videopage import video_section
 from calco.evaluation.words import SYSTEM_NAMES, count, number
-from calco.page.html import definitions, picture
+from calco.report.html import definitions, img_tag
 
 NUM_TILES = 5
 _TILES = ("l1", "ssim", "st_lpips", "psnr_inside", "psnr", "iou", "dice", "pixel_accuracy", "ms_ssim", "fid")
 _CLASS_TILES = ("iou", "dice", "pixel_accuracy", "l1", "ssim")
 _SYSTEMS = {
     INPUT_COPIED: "The input, handed back as it is. Who cannot beat it has learnt nothing.",
-    MEAN_TARGET: "The mean of all targets of training, the same for every picture.",
+    MEAN_TARGET: "The mean of all targets of training, the same for every image.",
     TELEA: "OpenCV's inpainting of the erased region after Telea (2004), without any training.",
     NAVIER_STOKES: "The same by fluid dynamics, after Bertalmio et al. (2001).",
 }
@@ -48,7 +48,7 @@ def write_report(
             _typical(card),
             _scores(card),
             _classes(card),
-            film_section(card.film) if card.film else "",
+            video_section(card.video) if card.video else "",
             _curves(log),
             _gallery(card),
             _about(card, about or {}),
@@ -62,7 +62,7 @@ def write_report(
 
 def _seen_fact(card: Scorecard) -> str:
     if not card.training_known:
-        return "the model does not name what it was trained on: these pictures may be among it"
+        return "the model does not name what it was trained on: these images may be among it"
     if not card.num_seen:
         return "the model was trained on none of them"
     if card.only_seen:
@@ -75,7 +75,7 @@ def _header(card: Scorecard, facts: Sequence[str]) -> str:
     sentences = card.verdict().replace(". It ", ".\nIt ").replace(". Scores ", ".\nScores ").split("\n")
     verdict = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences)
     warning = (
-        '<p class="warn">Every picture here was part of the training. The scores say how well the model remembers, not '
+        '<p class="warn">Every image here was part of the training. The scores say how well the model remembers, not '
         "how well it works.</p>"
         if card.only_seen
         else ""
@@ -106,7 +106,7 @@ def _tiles(card: Scorecard) -> str:
 
 
 def _typical(card: Scorecard) -> str:
-    """Three pictures at a glance: of the chosen cases, the one in the middle of the ranking."""
+    """Three images at a glance: of the chosen cases, the one in the middle of the ranking."""
     pool = [case for case in card.cases if case.role == "chosen" and not case.seen] or list(card.cases)
     if not pool:
         return ""
@@ -114,10 +114,10 @@ def _typical(card: Scorecard) -> str:
     case = ranked[len(ranked) // 2]
     sides = {"input": case.input, "output": case.output, "target": case.target}
     figures = "".join(
-        f"<figure>{picture(image, f'{side} of {case.key}')}<figcaption>{side}</figcaption></figure>"
+        f"<figure>{img_tag(image, f'{side} of {case.key}')}<figcaption>{side}</figcaption></figure>"
         for side, image in sides.items()
     )
-    return f'<div class="trio" role="group" aria-label="A typical picture: {escape(case.key)}">{figures}</div>'
+    return f'<div class="trio" role="group" aria-label="A typical image: {escape(case.key)}">{figures}</div>'
 
 
 def _scores(card: Scorecard) -> str:
@@ -125,7 +125,7 @@ def _scores(card: Scorecard) -> str:
     notes = [f"Left out: {reason}." for reason in card.left_out_metrics.values()]
     if "colourfulness" in metrics:
         notes.append(f"The targets' own colourfulness is {number('colourfulness', card.target_colourfulness)}.")
-    notes += [f"Not scored: {key} ({reason})." for key, reason in list(card.left_out_pictures.items())[:20]]
+    notes += [f"Not scored: {key} ({reason})." for key, reason in list(card.left_out_images.items())[:20]]
     listed = "".join(f"<li>{escape(note)}</li>" for note in notes)
     caption = f"Scores on {count(card.num_counted)}"
     return (
@@ -146,11 +146,11 @@ def _classes(card: Scorecard) -> str:
         + "".join(f"<td>{number('iou', scores[key])}</td>" for key in ("iou", "dice", "accuracy"))
         + "</tr>"
         for name, scores in model.items()
-        if scores["iou"] == scores["iou"]  # a class that occurs in no picture is no row
+        if scores["iou"] == scores["iou"]  # a class that occurs in no image is no row
     )
     return (
         '<section><h2>Classes</h2><p class="lead">'
-        "The model's scores for each class, over all pixels of all pictures after "
+        "The model's scores for each class, over all pixels of all images after "
         "each pixel took the class of the nearest colour.</p>"
         '<div class="scroll"><table><thead><tr><th scope="col">Class</th><th scope="col">IoU ↑</th>'
         f'<th scope="col">Dice ↑</th><th scope="col">Pixels found ↑</th></tr></thead><tbody>{rows}</tbody>'
@@ -177,14 +177,14 @@ def _gallery(card: Scorecard) -> str:
     by_role = {role: [case for case in card.cases if case.role == role] for role in ("best", "worst", "chosen")}
     label = METRICS[card.rank_by].label
     parts = [
-        gallery("Chosen by chance", by_role["chosen"], metrics, shown, "the same pictures for every model"),
+        gallery("Chosen by chance", by_role["chosen"], metrics, shown, "the same images for every model"),
         gallery("Best", by_role["best"], metrics, shown, f"by {label}"),
         gallery("Worst", by_role["worst"], metrics, shown, f"by {label}"),
     ]
     return (
-        f'<section><div class="bar"><h2>Pictures</h2>{switch()}</div><p class="lead">'
+        f'<section><div class="bar"><h2>Images</h2>{switch()}</div><p class="lead">'
         "Left the input; right the output over the target: drag the line, or move it with the arrow keys. "
-        "A picture's name enlarges it.</p>"
+        "An image's name enlarges it.</p>"
         f"{''.join(parts)}</section>"
     )
 
@@ -194,7 +194,7 @@ def _about(card: Scorecard, about: About) -> str:
     meanings = {METRICS[metric].label: METRICS[metric].meaning for metric in card.metrics}
     systems = {name: text for name, text in _SYSTEMS.items() if name in card.systems}
     method = (
-        f"Intervals come from {RESAMPLES:,} bootstrap resamples of the pictures (seed {card.seed}), where those of one "
+        f"Intervals come from {RESAMPLES:,} bootstrap resamples of the images (seed {card.seed}), where those of one "
         "group are drawn together; whether the model is ahead is judged on the difference in the same resamples."
     )
     return (

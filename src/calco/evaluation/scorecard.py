@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from calco import images
+from calco import imaging
 from calco.errors import CalcoError
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.intervals import Score
 from calco.evaluation.metrics import METRICS, Metric
-from calco.evaluation.steadiness import FilmScores
+from calco.evaluation.steadiness import VideoScores
 from calco.files import make_folder, read_json, write_json
-from calco.images import Image
+from calco.imaging import Image
 
 if TYPE_CHECKING:
     from calco.console import Table
 
 FORMAT = 2
 SCORES = "scores.json"
-PICTURES = "pictures"
+IMAGES = "images"
 _SIDES = ("input", "target", "output")
 
 
@@ -49,10 +49,10 @@ class Gain:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Case:
-    """One picture of the evaluation, to be shown.
+    """One image of the evaluation, to be shown.
 
     Attributes:
-        key: The picture's name.
+        key: The image's name.
         input: HWC uint8, as it is shown: grey or RGB.
         target: The same.
         output: The same: what the model made of the input.
@@ -71,8 +71,8 @@ class Case:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PictureScores:
-    """All scores of one picture.
+class ImageScores:
+    """All scores of one image.
 
     Attributes:
         key: Its name.
@@ -91,24 +91,24 @@ class PictureScores:
 
 @dataclass(frozen=True, kw_only=True)
 class Scorecard:
-    """Scores of a model and of the baselines on the same pictures.
+    """Scores of a model and of the baselines on the same images.
 
     Attributes:
         name: What the model is called in tables.
         recipe: The recipe's name, such as "colorize+erase".
-        systems: System, metric, score; "model" first. Pictures that the model was trained on do not count here unless
+        systems: System, metric, score; "model" first. Images that the model was trained on do not count here unless
             there are no others.
         gains: Metric, baseline, how much better the model is. Only metrics that have a better side.
         classes: System, class, score name, value; empty unless there is a palette.
-        pictures: Every picture's own scores.
+        images: Every image's own scores.
         left_out_metrics: Metric, reason.
-        left_out_pictures: Key, reason.
+        left_out_images: Key, reason.
         target_colourfulness: Mean over the targets, to read the systems' against.
         rank_by: The metric that decides which cases are best and worst.
         seed: Of the bootstrap.
-        cases: Pictures kept for the report; saved beside the scores, not in them.
-        film: How steady it is, where films were scored.
-        training_known: Whether the model names what it was trained on: without that, any picture may be among it.
+        cases: Images kept for the report; saved beside the scores, not in them.
+        video: How steady it is, where videos were scored.
+        training_known: Whether the model names what it was trained on: without that, any image may be among it.
         setting: How the inputs were made, name and value: recipe, size, seed. Scores of two settings do not compare.
     """
 
@@ -116,42 +116,42 @@ class Scorecard:
     recipe: str
     systems: Mapping[str, Mapping[str, Score]]
     gains: Mapping[str, Mapping[str, Gain]]
-    pictures: Sequence[PictureScores]
+    images: Sequence[ImageScores]
     classes: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
     left_out_metrics: Mapping[str, str] = field(default_factory=dict)
-    left_out_pictures: Mapping[str, str] = field(default_factory=dict)
+    left_out_images: Mapping[str, str] = field(default_factory=dict)
     target_colourfulness: float = math.nan
     rank_by: str = "ssim"
     seed: int = 0
     cases: Sequence[Case] = ()
-    film: FilmScores | None = None
+    video: VideoScores | None = None
     training_known: bool = True
     setting: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def num_pictures(self) -> int:
-        """Pictures that were scored."""
-        return len(self.pictures)
+    def num_images(self) -> int:
+        """Images that were scored."""
+        return len(self.images)
 
     @property
     def num_seen(self) -> int:
         """How many of them the model was trained on."""
-        return sum(picture.seen for picture in self.pictures)
+        return sum(image.seen for image in self.images)
 
     @property
     def only_seen(self) -> bool:
-        """Whether the model was trained on every picture, so that the means flatter it."""
-        return self.num_seen == self.num_pictures
+        """Whether the model was trained on every image, so that the means flatter it."""
+        return self.num_seen == self.num_images
 
     @property
     def num_counted(self) -> int:
-        """Pictures that the means are made of."""
-        return self.num_pictures if self.only_seen else self.num_pictures - self.num_seen
+        """Images that the means are made of."""
+        return self.num_images if self.only_seen else self.num_images - self.num_seen
 
     @property
     def counted(self) -> frozenset[tuple[str, str]]:
-        """The names of those pictures, and the digests of their contents."""
-        return frozenset((row.key, row.digest) for row in self.pictures if self.only_seen or not row.seen)
+        """The names of those images, and the digests of their contents."""
+        return frozenset((row.key, row.digest) for row in self.images if self.only_seen or not row.seen)
 
     @property
     def metrics(self) -> dict[str, Metric]:
@@ -195,12 +195,12 @@ class Scorecard:
         return table(self)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; NaN become null. The cases' pictures are not in it: see `save`."""
+        """Plain JSON values; NaN become null. The cases' images are not in it: see `save`."""
         return {
             "format": FORMAT,
             "name": self.name,
             "recipe": self.recipe,
-            "num_pictures": self.num_pictures,
+            "num_images": self.num_images,
             "num_seen": self.num_seen,
             "num_counted": self.num_counted,
             "training_known": self.training_known,
@@ -214,9 +214,9 @@ class Scorecard:
             "rank_by": self.rank_by,
             "seed": self.seed,
             "left_out_metrics": dict(self.left_out_metrics),
-            "left_out_pictures": dict(self.left_out_pictures),
-            "pictures": _plain(self.pictures),
-        } | ({} if self.film is None else {"film": _plain(self.film)})
+            "left_out_images": dict(self.left_out_images),
+            "images": _plain(self.images),
+        } | ({} if self.video is None else {"video": _plain(self.video)})
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Scorecard":
@@ -237,64 +237,64 @@ class Scorecard:
                 systems=_scores(content["systems"]),
                 gains={m: {b: Gain(**gain) for b, gain in row.items()} for m, row in content["gains"].items()},
                 classes={s: {c: _numbers(v) for c, v in row.items()} for s, row in content["classes"].items()},
-                pictures=tuple(_picture(row) for row in content["pictures"]),
+                images=tuple(_image(row) for row in content["images"]),
                 left_out_metrics=content["left_out_metrics"],
-                left_out_pictures=content["left_out_pictures"],
+                left_out_images=content["left_out_images"],
                 target_colourfulness=_number(content["target_colourfulness"]),
                 rank_by=content["rank_by"],
                 seed=content["seed"],
                 training_known=content["training_known"],
                 setting=content["setting"],
-                film=FilmScores.from_json(content["film"]) if content.get("film") else None,
+                video=VideoScores.from_json(content["video"]) if content.get("video") else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise CalcoError(f"the scores lack or misstate {error}; evaluate again") from error
 
     def save(self, folder: str | Path) -> Path:
-        """Writes `scores.json` and the cases' pictures (PNG), and returns the path of the former.
+        """Writes `scores.json` and the cases' images (PNG), and returns the path of the former.
 
         Raises:
             CalcoError: When the folder cannot be written.
         """
         home = make_folder(folder)
-        for old in _pictures_before(home):
+        for old in _images_before(home):
             old.unlink(missing_ok=True)
         rows = []
         for index, case in enumerate(self.cases):
-            make_folder(home / PICTURES)
-            files = {side: f"{PICTURES}/{index:02d}-{side}.png" for side in _SIDES}
+            make_folder(home / IMAGES)
+            files = {side: f"{IMAGES}/{index:02d}-{side}.png" for side in _SIDES}
             for side, file in files.items():
-                images.write(home / file, getattr(case, side))
+                imaging.write(home / file, getattr(case, side))
             rows.append({"key": case.key, "role": case.role, **files})
         write_json(home / SCORES, self.to_json() | {"cases": rows})
         return home / SCORES
 
     @classmethod
     def load(cls, path: str | Path) -> "Scorecard":
-        """Reads what `save` wrote, pictures included. `path` is the folder or its `scores.json`.
+        """Reads what `save` wrote, images included. `path` is the folder or its `scores.json`.
 
         Raises:
-            CalcoError: When there are no scores, or a picture is missing.
+            CalcoError: When there are no scores, or an image is missing.
         """
         file = Path(path) / SCORES if Path(path).is_dir() else Path(path)
         if not file.is_file():
             raise CalcoError(f"{path} holds no {SCORES}; run `calco evaluate` first")
         content = read_json(file)
         card = cls.from_json(content)
-        by_key = {picture.key: picture for picture in card.pictures}
+        by_key = {image.key: image for image in card.images}
         cases = []
         for row in content.get("cases", ()):
-            sides = {side: images.read(file.parent / row[side]) for side in _SIDES}
-            picture = by_key[row["key"]]
-            cases.append(Case(key=row["key"], role=row["role"], seen=picture.seen, scores=picture.scores, **sides))
+            sides = {side: imaging.read(file.parent / row[side]) for side in _SIDES}
+            image = by_key[row["key"]]
+            cases.append(Case(key=row["key"], role=row["role"], seen=image.seen, scores=image.scores, **sides))
         return dataclasses.replace(card, cases=tuple(cases))
 
 
-def _pictures_before(home: Path) -> list[Path]:
-    """The pictures that the scores in a folder name: those of its last evaluation."""
+def _images_before(home: Path) -> list[Path]:
+    """The images that the scores in a folder name: those of its last evaluation."""
     try:
         rows = read_json(home / SCORES).get("cases", ())
-        names = {f"{PICTURES}/{index:02d}-{side}.png" for index in range(len(rows)) for side in _SIDES}
+        names = {f"{IMAGES}/{index:02d}-{side}.png" for index in range(len(rows)) for side in _SIDES}
         return [home / row[side] for row in rows for side in _SIDES if row[side] in names]
     except (CalcoError, KeyError, TypeError):
         return []
@@ -330,6 +330,6 @@ def _scores(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Sco
     }
 
 
-def _picture(row: Mapping[str, Any]) -> PictureScores:
+def _image(row: Mapping[str, Any]) -> ImageScores:
     scores = {system: _numbers(values) for system, values in row["scores"].items()}
-    return PictureScores(key=row["key"], group=row["group"], seen=row["seen"], scores=scores, digest=row["digest"])
+    return ImageScores(key=row["key"], group=row["group"], seen=row["seen"], scores=scores, digest=row["digest"])

@@ -9,7 +9,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
+from calco import imaging
+from calco.data.palettes import Palette, decode, named_palette
+from calco.data.types import Pair
 from calco.errors import CalcoError
 from calco.evaluation import metrics
 from calco.evaluation.baselines import MODEL, baselines_for, can_be_copied
@@ -18,14 +20,12 @@ from calco.evaluation.fid import SetScores, open_inception
 from calco.evaluation.intervals import Bootstrap, Score, interval
 from calco.evaluation.metrics import METRICS, Counts, Floats
 from calco.evaluation.perceptual import Perceptual
-from calco.evaluation.scorecard import Gain, PictureScores, Scorecard
+from calco.evaluation.scorecard import Gain, ImageScores, Scorecard
 from calco.evaluation.showcase import Showcase
-from calco.images import Image
-from calco.pairs.palettes import Palette, decode, named_palette
-from calco.pairs.types import Pair
+from calco.imaging import Image
 
 Progress = Callable[[int, str], None]
-"""Called after each picture with the number done so far and the picture's key."""
+"""Called after each image with the number done so far and the image's key."""
 
 
 def evaluate(
@@ -47,25 +47,25 @@ def evaluate(
     out: str | Path | None = None,
     spread: "Spread | None" = None,
 ) -> Scorecard:
-    """Scores `translator` on every pair, beside the baselines on the same pictures.
+    """Scores `translator` on every pair, beside the baselines on the same images.
 
     Args:
-        translator: Makes a picture of an input, HWC, with the same height and width.
+        translator: Makes an image of an input, HWC, with the same height and width.
         pairs: What to score on; consumed one at a time, so that a large set need not fit in memory.
         name: What the model is called in tables.
         recipe: The recipe's name, for the report.
-        palette: Name of a palette when pictures are class maps: adds IoU, Dice and pixel accuracy.
-        seen: Tells by key whether the model was trained on a picture; None where nobody knows.
-        digest: Tells by key the digest of a picture's contents.
+        palette: Name of a palette when images are class maps: adds IoU, Dice and pixel accuracy.
+        seen: Tells by key whether the model was trained on an image; None where nobody knows.
+        digest: Tells by key the digest of an image's contents.
         setting: How the inputs were made, name and value.
         mean_target: Mean over the training targets, HWC float32 in [0, 1], any size; None leaves this baseline out.
         inception: Weight file for FID, KID and the Inception score, "download", or None to leave them out.
         perceptual: Whether to compute ST-LPIPS where its weights are installed.
         rank_by: The metric that finds the best and worst cases; None takes IoU with a palette, else ST-LPIPS or SSIM.
         seed: Of the bootstrap.
-        progress: Called after each picture.
-        out: Folder for `scores.json` and the pictures; None writes nothing.
-        spread: Has other processes examine the pictures; neither translator nor pairs are used then.
+        progress: Called after each image.
+        out: Folder for `scores.json` and the images; None writes nothing.
+        spread: Has other processes examine the images; neither translator nor pairs are used then.
 
     Raises:
         CalcoError: When no pair could be scored, or an option is wrong.
@@ -79,7 +79,7 @@ def evaluate(
     if rank_by is None:
         rank_by = "iou" if palette else "st_lpips" if distance else "ssim"
     if rank_by not in METRICS or METRICS[rank_by].better is None or rank_by in ("fid", "kid", "inception_score"):
-        raise CalcoError(f"pictures cannot be ranked by {rank_by!r}; choose a score of single pictures, such as ssim")
+        raise CalcoError(f"images cannot be ranked by {rank_by!r}; choose a score of single images, such as ssim")
     shown = Showcase(rank_by)
     found = spread(examine) if spread is not None else examine.each(pairs, translator)
     for num, (key, examined) in enumerate(found, 1):
@@ -92,7 +92,7 @@ def evaluate(
             progress(num, key)
     if not judge.rows:
         reason = next(iter(judge.failed.values()), "there was none; name a folder that holds some")
-        raise CalcoError(f"no picture could be scored: {reason}")
+        raise CalcoError(f"no image could be scored: {reason}")
     card = replace(
         judge.summary(seed, left_out), name=name, recipe=recipe, rank_by=rank_by, cases=shown.cases(),
         training_known=seen is not None, setting=setting or {},
@@ -120,7 +120,7 @@ def _sets(source: str | Path | None, seed: int, left_out: dict[str, str]) -> Set
 
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """What the pictures of one pair tell.
+    """What the images of one pair tell.
 
     Attributes:
         pair: The pair.
@@ -138,17 +138,17 @@ class Examined:
 
 
 Found: TypeAlias = tuple[str, Examined | str]
-"""A picture's key, and what it tells or why it tells nothing."""
+"""An image's key, and what it tells or why it tells nothing."""
 
 
 class Examiner:
     """Scores pairs one by one, and keeps nothing of them; can be sent to another process.
 
     Args:
-        palette: When pictures are class maps.
+        palette: When images are class maps.
         mean_target: Of the training; None leaves this baseline out.
         perceptual: Whether to compute ST-LPIPS.
-        everything: Whether the baselines' pictures are wanted too.
+        everything: Whether the baselines' images are wanted too.
     """
 
     def __init__(
@@ -184,7 +184,7 @@ class Examiner:
         assert self.kind is not None
         baselines = baselines_for(mean_target=self.mean_target, erased=self.kind[0], copies=self.kind[1])
         outputs = {MODEL: output} | {name: baseline(pair) for name, baseline in baselines.items()}
-        scores = {name: _scores(picture, pair) for name, picture in outputs.items()}
+        scores = {name: _scores(image, pair) for name, image in outputs.items()}
         if self.perceptual:
             self._distance = self._distance or Perceptual.load()
             distances = self._distance(list(outputs.values()), pair.target)
@@ -204,15 +204,15 @@ class Examiner:
             return {}
         counted = np.ones(pair.target.shape[:2], np.bool_) if pair.weight is None else pair.weight > 0
         palette = self.palette
-        true = decode(images.as_channels(pair.target, 3), palette)[counted]
+        true = decode(imaging.as_channels(pair.target, 3), palette)[counted]
         return {
-            name: metrics.confusion(decode(images.as_channels(picture, 3), palette)[counted], true, len(palette))
-            for name, picture in outputs.items()
+            name: metrics.confusion(decode(imaging.as_channels(image, 3), palette)[counted], true, len(palette))
+            for name, image in outputs.items()
         }
 
 
 Spread: TypeAlias = Callable[[Examiner], Iterable[Found]]
-"""Has pictures examined elsewhere, and gives what is found in the order of the pictures."""
+"""Has images examined elsewhere, and gives what is found in the order of the images."""
 
 
 class _Judge:
@@ -221,12 +221,12 @@ class _Judge:
     def __init__(self, *, palette: Palette | None, sets: SetScores | None) -> None:
         self.palette = palette
         self.sets = sets
-        self.rows: list[PictureScores] = []
+        self.rows: list[ImageScores] = []
         self.confusions: dict[str, list[Counts]] = {}
         self.target_colours: list[float] = []
         self.failed: dict[str, str] = {}
 
-    def add(self, examined: Examined, *, seen: bool, digest: str) -> PictureScores:
+    def add(self, examined: Examined, *, seen: bool, digest: str) -> ImageScores:
         """Takes in what a pair tells."""
         for name, counts in examined.confusions.items():
             self.confusions.setdefault(name, []).append(counts)
@@ -234,12 +234,12 @@ class _Judge:
             self.sets.add(dict(examined.outputs), examined.pair.target)
         self.target_colours.append(examined.target_colour)
         pair = examined.pair
-        row = PictureScores(key=pair.key, group=pair.group, seen=seen, scores=examined.scores, digest=digest)
+        row = ImageScores(key=pair.key, group=pair.group, seen=seen, scores=examined.scores, digest=digest)
         self.rows.append(row)
         return self.rows[-1]
 
     def summary(self, seed: int, left_out: Mapping[str, str]) -> Scorecard:
-        """Means, intervals and gains over the pictures that count."""
+        """Means, intervals and gains over the images that count."""
         unseen = [index for index, row in enumerate(self.rows) if not row.seen]
         counted = unseen or list(range(len(self.rows)))
         bootstrap = Bootstrap([self.rows[index].group for index in counted], seed)
@@ -248,7 +248,7 @@ class _Judge:
         for metric in ("ms_ssim", "ssim"):
             if math.isnan(means[MODEL][metric]):
                 side = metrics.MS_SSIM_MIN_SIDE if metric == "ms_ssim" else metrics.SSIM_MIN_SIDE
-                gaps[metric] = f"{METRICS[metric].label} needs pictures of {side} pixels or more on both sides"
+                gaps[metric] = f"{METRICS[metric].label} needs images of {side} pixels or more on both sides"
         systems = {
             system: {
                 metric: _score(value, resampled[system].get(metric), self._num(metric, counted))
@@ -262,16 +262,16 @@ class _Judge:
             recipe="",
             systems=systems,
             gains=_gains(means, resampled),
-            pictures=tuple(self.rows),
+            images=tuple(self.rows),
             classes=self._classes(counted),
             left_out_metrics=gaps,
-            left_out_pictures=self.failed,
+            left_out_images=self.failed,
             target_colourfulness=float(np.mean([self.target_colours[index] for index in counted])),
             seed=seed,
         )
 
     def _num(self, metric: str, counted: Sequence[int]) -> int:
-        """Pictures that have this score; all of them for scores of the whole set."""
+        """Images that have this score; all of them for scores of the whole set."""
         values = [self.rows[index].scores[MODEL].get(metric, math.nan) for index in counted]
         return sum(not math.isnan(value) for value in values) or len(counted)
 
@@ -288,7 +288,7 @@ class _Judge:
                 means[system][metric] = float(metrics.nan_mean(values))
                 resampled[system][metric] = bootstrap.means(values)
             if system in self.confusions:
-                # Over all pixels at once, as IoU is published; the mean of pictures' IoU would count empty ones.
+                # Over all pixels at once, as IoU is published; the mean of images' IoU would count empty ones.
                 counts = np.stack([self.confusions[system][index] for index in counted])
                 means[system] |= {k: float(v) for k, v in metrics.mean_class_scores(counts.sum(0)).items()}
                 resampled[system] |= bootstrap.class_means(counts)
@@ -310,18 +310,18 @@ class _Judge:
         return found
 
 
-def _scores(picture: Image, pair: Pair) -> dict[str, float]:
-    """The scores that need nothing but the two pictures."""
+def _scores(image: Image, pair: Pair) -> dict[str, float]:
+    """The scores that need nothing but the two images."""
     target = pair.target
     found = {
-        "l1": metrics.l1(picture, target),
-        "psnr": metrics.psnr(picture, target),
-        "ssim": metrics.ssim(picture, target),
-        "ms_ssim": metrics.ms_ssim(picture, target),
-        "colourfulness": metrics.colourfulness(picture),
+        "l1": metrics.l1(image, target),
+        "psnr": metrics.psnr(image, target),
+        "ssim": metrics.ssim(image, target),
+        "ms_ssim": metrics.ms_ssim(image, target),
+        "colourfulness": metrics.colourfulness(image),
     }
     if pair.region is not None:
-        found["psnr_inside"] = metrics.psnr_inside(picture, target, pair.region)
+        found["psnr_inside"] = metrics.psnr_inside(image, target, pair.region)
     return found
 
 

@@ -1,4 +1,4 @@
-"""How steady a model's film is: flicker and PSNR of consecutive frames, beside the truth's and the input's own."""
+"""How steady a model's video is: flicker and PSNR of consecutive frames, beside the truth's and the input's own."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,23 +8,23 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
+from calco import imaging
+from calco.data.recipes import Recipe
+from calco.data.scenes import CutFinder
+from calco.data.sources import Item, Source
+from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.evaluation import metrics
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.intervals import Bootstrap, Score, interval
-from calco.film.flicker import chroma_of, warping_error
-from calco.film.flow import Follower, Motion, luma
-from calco.film.steady import Steady
-from calco.images import Image
-from calco.pairs.recipes import Recipe
-from calco.pairs.scenes import CutFinder
-from calco.pairs.sources import Item, Source
-from calco.pairs.types import generator
+from calco.imaging import Image
+from calco.video.flicker import chroma_of, warping_error
+from calco.video.flow import Follower, Motion, luma
+from calco.video.steady import Steady
 
 TRUTH, INPUT, STEADIED = "truth", "input", "model, steadied"
 PIECE: Final = 50
-"""Frames in one stretch, where a film is measured in stretches."""
+"""Frames in one stretch, where a video is measured in stretches."""
 MOVING: Final = 2.0
 """Pixels from frame to frame from which on a region counts as moving."""
 
@@ -47,7 +47,7 @@ MEASURES: Final = {
     "times": Measure("Flicker × the truth's", 2, 1, "As a multiple of the truth's own, which holds noise and light."),
     "colour": Measure("Flicker of colour · 10⁻⁴", 2, 1e4, "The same of red and blue less brightness."),
     "colour_times": Measure("Of colour × the truth's", 2, 1, "Flicker of colour as a multiple of the truth's own."),
-    "psnr": Measure("PSNR, dB", 2, 1, "Against the truth, mean over the frames at the film's own size."),
+    "psnr": Measure("PSNR, dB", 2, 1, "Against the truth, mean over the frames at the video's own size."),
     "psnr_moving": Measure(
         "PSNR where it moves, dB", 2, 1,
         f"The same over pixels that move by {MOVING:g} or more from frame to frame: what smears loses here."),
@@ -58,15 +58,15 @@ MEASURES: Final = {
 class FrameScores:
     """One frame: which one, and system, measure, value (NaN where there is none, as for flicker at a cut)."""
 
-    film: str
+    video: str
     number: int
     group: str
     values: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilmScores:
-    """How steady films are.
+class VideoScores:
+    """How steady videos are.
 
     Attributes:
         systems: System ("truth", "input", "model", "model, steadied"), measure, mean with its interval.
@@ -79,7 +79,7 @@ class FilmScores:
     notes: Sequence[str] = field(default=())
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "FilmScores":
+    def from_json(cls, content: Mapping[str, Any]) -> "VideoScores":
         """The inverse of what `Scorecard.to_json` writes: null is NaN."""
 
         def numbers(row: Mapping[str, float | None]) -> dict[str, float]:
@@ -102,7 +102,7 @@ def stretches(frames: Sequence[Item], wanted: Sequence[Item] | None, most: int) 
     """Consecutive frames to measure, in order.
 
     Args:
-        frames: All frames of the films.
+        frames: All frames of the videos.
         wanted: Those of a split: then no others than its groups' are taken, from the first to the last of each.
         most: At most about so many frames, in stretches of `PIECE` that are spread evenly; 0 takes all.
     """
@@ -138,8 +138,8 @@ def measure(
     steady: Steady | None = None,
     seed: int = 0,
     progress: Callable[[int], None] = lambda _done: None,
-) -> FilmScores:
-    """Measures stretches of consecutive frames at the films' own size.
+) -> VideoScores:
+    """Measures stretches of consecutive frames at the videos' own size.
 
     Args:
         runs: As `stretches` gives them.
@@ -170,7 +170,7 @@ def measure(
                 continue
             rows.append(
                 FrameScores(
-                    film=item.key.rpartition("/")[0],
+                    video=item.key.rpartition("/")[0],
                     number=_number(item),
                     group=item.group,
                     values=values,
@@ -179,12 +179,12 @@ def measure(
             progress(done)
     if not any(math.isfinite(row.values[TRUTH].get("flicker", math.nan)) for row in rows):
         first = damaged[0] if damaged else "flicker needs two frames of a scene that follow each other"
-        raise CalcoError(f"flicker could not be measured: {first}; name a longer film, or one that is whole")
+        raise CalcoError(f"flicker could not be measured: {first}; name a longer video, or one that is whole")
     notes = [f"{len(rows):,} frames in {_count(len(runs), 'stretch')} of consecutive frames, at their own size."]
     cuts = sum(math.isnan(row.values[TRUTH]["flicker"]) for row in rows) - len(runs)
     notes += [f"{_count(cuts, 'cut')} found; no flicker is measured across a cut."] if cuts > 0 else []
     notes += [f"{len(damaged)} frames could not be measured: {damaged[0]}."] if damaged else []
-    return FilmScores(systems=_summary(rows, seed), frames=tuple(rows), notes=tuple(notes))
+    return VideoScores(systems=_summary(rows, seed), frames=tuple(rows), notes=tuple(notes))
 
 
 class _Course:
@@ -209,8 +209,8 @@ class _Course:
         if before is not None and not cut and before[0].shape == grey.shape:
             motion = self.follow(before[0], grey)
         return {
-            name: _values(name, picture, shown[TRUTH], motion, None if before is None else before[1][name])
-            for name, picture in shown.items()
+            name: _values(name, image, shown[TRUTH], motion, None if before is None else before[1][name])
+            for name, image in shown.items()
         }
 
 
@@ -220,7 +220,7 @@ def _values(name: str, now: Image, truth: Image, motion: Motion | None, before: 
         found["flicker"] = warping_error(before, now, motion)
         if truth.shape[2] == 3:
             found["colour"] = warping_error(chroma_of(before), chroma_of(now), motion) if now.shape[2] == 3 else 0.0
-    if name != TRUTH and images.converts(now.shape[2], truth.shape[2]):
+    if name != TRUTH and imaging.converts(now.shape[2], truth.shape[2]):
         found["psnr"] = metrics.psnr(now, truth)
         if motion is not None and (moving := motion.speed >= MOVING).any():
             found["psnr_moving"] = metrics.psnr_inside(now, truth, moving)
@@ -228,7 +228,7 @@ def _values(name: str, now: Image, truth: Image, motion: Motion | None, before: 
 
 
 def _summary(rows: Sequence[FrameScores], seed: int) -> dict[str, dict[str, Score]]:
-    bootstrap = Bootstrap([f"{row.film} {row.group}" for row in rows], seed)
+    bootstrap = Bootstrap([f"{row.video} {row.group}" for row in rows], seed)
     columns: dict[str, dict[str, list[float]]] = {}
     for system in rows[0].values:
         names = [name for name in MEASURES if any(name in row.values[system] for row in rows)]

@@ -27,8 +27,8 @@ def number(metric: str, value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.{METRICS[metric].decimals}f}"
 
 
-def count(num: int, noun: str = "picture") -> str:
-    """Such as "1 picture" or "1,200 pictures"."""
+def count(num: int, noun: str = "image") -> str:
+    """Such as "1 image" or "1,200 images"."""
     return f"{num:,} {noun}" + ("" if num == 1 else "s")
 
 
@@ -72,14 +72,14 @@ def verdict(card: "Scorecard") -> str:
     if likely:
         head = "It is ahead" if sure else f"{where}, the model is ahead"
         names = _listed([_against(card, metric) for metric in likely])
-        sentences.append(f"{head} on {names}, but by less than these pictures can tell for certain.")
+        sentences.append(f"{head} on {names}, but by less than these images can tell for certain.")
     if lost:
         head = "It does not beat" if sentences else f"{where}, the model does not beat"
         sentences.append(f"{head} the best baseline on {_listed([_against(card, metric) for metric in lost])}.")
     if not sentences:
         sentences.append(f"{where}, there is no baseline to compare the model with.")
     if card.only_seen:
-        sentences.append("Scores on pictures from training flatter a model: evaluate it on others before you trust it.")
+        sentences.append("Scores on images from training flatter a model: evaluate it on others before you trust it.")
     return " ".join(sentences)
 
 

@@ -1,4 +1,4 @@
-"""An exported file beside its model: how far their pictures lie apart, and how fast each is."""
+"""An exported file beside its model: how far their images lie apart, and how fast each is."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ import torch
 
 from calco.errors import CalcoError
 from calco.export.target import differs
-from calco.images import Image, as_channels, as_dtype
+from calco.imaging import Image, as_channels, as_dtype
 from calco.inference.exported import ExportedTranslator
 from calco.inference.model import Translator
 
@@ -26,7 +26,7 @@ class Compared:
     """How far a file lies from its model.
 
     Attributes:
-        runs: Pictures that both have drawn.
+        runs: Images that both have drawn.
         largest: The largest difference of all values, in levels of 255.
         mean: The mean difference.
         differing: The share of pixels that are not the same.
@@ -39,7 +39,7 @@ class Compared:
 
 
 def compare(model: Translator, file: ExportedTranslator, inputs: Sequence[Image]) -> Compared:
-    """Has both draw the same pictures: brought to scale, and as they are by the whole file, alone and in batches.
+    """Has both draw the same images: brought to scale, and as they are by the whole file, alone and in batches.
 
     Args:
         model: The model.
@@ -47,15 +47,15 @@ def compare(model: Translator, file: ExportedTranslator, inputs: Sequence[Image]
         inputs: HWC uint8.
     """
     pairs: list[tuple[Image, Image]] = []
-    for picture in inputs:
-        pairs.append((model(picture), file(picture)))
-        height, width = (min(side, _SIDE) for side in picture.shape[:2])
-        # As it is, of odd sides, and small, where the mirrored border is larger than the picture.
-        cuts = (picture[:height, :width], picture[: height - 3, : max(1, width // 2)], picture[:21, :34])
-        pairs += [(model(cut, native=True), file.runtime.pictures(cut[None])[0]) for cut in cuts]
+    for image in inputs:
+        pairs.append((model(image), file(image)))
+        height, width = (min(side, _SIDE) for side in image.shape[:2])
+        # As it is, of odd sides, and small, where the mirrored border is larger than the image.
+        cuts = (image[:height, :width], image[: height - 3, : max(1, width // 2)], image[:21, :34])
+        pairs += [(model(cut, native=True), file.runtime.images(cut[None])[0]) for cut in cuts]
     height, width = (min(*(p.shape[axis] for p in inputs), _SIDE) for axis in (0, 1))
-    batch = np.stack([picture[:height, :width] for picture in inputs[:3]])
-    pairs += [(model(one, native=True), two) for one, two in zip(batch, file.runtime.pictures(batch), strict=True)]
+    batch = np.stack([image[:height, :width] for image in inputs[:3]])
+    pairs += [(model(one, native=True), two) for one, two in zip(batch, file.runtime.images(batch), strict=True)]
     apart = [np.abs(one.astype(np.int16) - two) for one, two in pairs]
     return Compared(
         runs=len(apart),
@@ -70,13 +70,13 @@ def check(found: Compared, *, painted: bool) -> str:
 
     Args:
         found: The comparison.
-        painted: Whether the pictures are painted with the colours of classes, of which one stands for another.
+        painted: Whether the images are painted with the colours of classes, of which one stands for another.
 
     Raises:
         CalcoError: When it is more than the tolerance.
     """
     words = (
-        f"{found.runs} pictures drawn by both, of several sizes, alone and in batches: largest difference "
+        f"{found.runs} images drawn by both, of several sizes, alone and in batches: largest difference "
         f"{found.largest} levels of 255, mean {found.mean:.5f}"
     )
     if painted:
@@ -91,7 +91,7 @@ def check(found: Compared, *, painted: bool) -> str:
 
 
 def psnr(one: Image, two: Image) -> float:
-    """PSNR in dB with peak 255 of two pictures of bytes, at most 100."""
+    """PSNR in dB with peak 255 of two images of bytes, at most 100."""
     error = float(np.square(one.astype(np.float64) - two).mean())
     return 100.0 if error == 0 else min(100.0, 10 * float(np.log10(255**2 / error)))
 
@@ -101,8 +101,8 @@ class Loss:
     """What fewer bits cost and bring.
 
     Attributes:
-        psnr_to_fp32: Of its pictures beside those of the fp32 file, in dB: the mean.
-        psnr_fp32: Of the fp32 file's pictures beside the truth; None where nobody knows the truth.
+        psnr_to_fp32: Of its images beside those of the fp32 file, in dB: the mean.
+        psnr_fp32: Of the fp32 file's images beside the truth; None where nobody knows the truth.
         psnr: Of its own.
         gain: How many times as fast as the fp32 file the network is: the median, measured in turns.
         bytes: Of both files, fp32 first.
@@ -139,9 +139,9 @@ def loss(
     """Measures a file of fewer bits beside that of fp32.
 
     Raises:
-        CalcoError: When its pictures are too far from those of fp32.
+        CalcoError: When its images are too far from those of fp32.
     """
-    drawn = [(plain(picture), fewer(picture)) for picture in inputs]
+    drawn = [(plain(image), fewer(image)) for image in inputs]
     to_plain = statistics.fmean(psnr(one, two) for one, two in drawn)
     truth: list[float] | list[None] = [None, None]
     if targets:
@@ -153,7 +153,7 @@ def loss(
     precision = fewer.description.precision
     if to_plain < LEAST[precision]:
         raise CalcoError(
-            f"in {precision} the pictures differ too much from those of fp32 (PSNR {to_plain:.1f} dB, and "
+            f"in {precision} the images differ too much from those of fp32 (PSNR {to_plain:.1f} dB, and "
             f"{LEAST[precision]:.0f} dB are asked for), so no file is written; export in fp32 or bf16"
         )
     return Loss(
@@ -161,9 +161,9 @@ def loss(
     )
 
 
-def _gain(plain: ExportedTranslator, fewer: ExportedTranslator, picture: Image, repeats: int = 7) -> float:
+def _gain(plain: ExportedTranslator, fewer: ExportedTranslator, image: Image, repeats: int = 7) -> float:
     """How many times as fast the second is, measured in turns."""
-    view = plain._view(picture, None, native=False)
+    view = plain._view(image, None, native=False)
     multiple = plain.generator.multiple
     height, width = (max(multiple, side // multiple * multiple) for side in view.seen.shape[2:])
     seen = torch.zeros(1, view.seen.shape[1], height, width).normal_(0, 0.5, generator=torch.Generator().manual_seed(0))

@@ -1,20 +1,20 @@
-"""The real pictures that an export is tried on: those of the training, or a folder that is named."""
+"""The real images that an export is tried on: those of the training, or a folder that is named."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from calco import images
+from calco import imaging
+from calco.data.dataset import PairDataset
+from calco.data.opening import open_source, remembered
+from calco.data.recipes import build_recipe
+from calco.data.settling import settled
+from calco.data.splits import split_items
 from calco.errors import CalcoError
-from calco.export.parts import picture_channels
-from calco.images import Image
+from calco.export.parts import image_channels
+from calco.imaging import Image
 from calco.inference.model import ModelInfo
-from calco.pairs.dataset import PairDataset
-from calco.pairs.opening import open_source, remembered
-from calco.pairs.recipes import build_recipe
-from calco.pairs.settling import settled
-from calco.pairs.splits import split_items
 
 COMPARED, CALIBRATED = 6, 32
 
@@ -36,17 +36,17 @@ class Examples:
     where: str
 
 
-def examples(info: ModelInfo, pictures: str | Path | None) -> Examples:
-    """Pictures to try an export on.
+def examples(info: ModelInfo, images: str | Path | None) -> Examples:
+    """Images to try an export on.
 
     Args:
         info: Of the model.
-        pictures: A folder as `calco train` takes it, or one of plain pictures; None for the pictures of the training.
+        images: A folder as `calco train` takes it, or one of plain images; None for the images of the training.
 
     Raises:
         CalcoError: When there are none.
     """
-    root = pictures or remembered(info.provenance, "to try it on: --pictures FOLDER")
+    root = images or remembered(info.provenance, "to try it on: --images FOLDER")
     try:
         source = open_source(root, info.source)
         source, recipe = settled(source, info.recipe, resolved=True)
@@ -63,22 +63,20 @@ def examples(info: ModelInfo, pictures: str | Path | None) -> Examples:
         inputs = [_shown(pair.input, info) for pair in held]
         return Examples(
             inputs=inputs, targets=[pair.target for pair in held], training=[_shown(pair.input, info) for pair in seen],
-            where=f"{len(inputs)} pictures of {root} that were kept apart",
+            where=f"{len(inputs)} images of {root} that were kept apart",
         )  # fmt: skip
     except CalcoError as error:
-        if pictures is None:
-            raise CalcoError(
-                f"the training pictures cannot be used: {error}; name others: --pictures FOLDER"
-            ) from error
-    found = images.list_pictures(Path(root))[: COMPARED + CALIBRATED]
-    plain = [_shown(images.read(str(path), background=info.source.background), info) for path in found]
+        if images is None:
+            raise CalcoError(f"the training images cannot be used: {error}; name others: --images FOLDER") from error
+    found = imaging.list_images(Path(root))[: COMPARED + CALIBRATED]
+    plain = [_shown(imaging.read(str(path), background=info.source.background), info) for path in found]
     if not plain:
-        raise CalcoError(f"{root} holds no picture; name a folder that does")
+        raise CalcoError(f"{root} holds no image; name a folder that does")
     return Examples(
-        inputs=plain[:COMPARED], targets=[], training=plain, where=f"{len(plain[:COMPARED])} pictures of {root}"
+        inputs=plain[:COMPARED], targets=[], training=plain, where=f"{len(plain[:COMPARED])} images of {root}"
     )
 
 
-def _shown(picture: Image, info: ModelInfo) -> Image:
-    paper = images.background_colour(info.source.background) or images.WHITE
-    return np.ascontiguousarray(images.as_channels(images.as_dtype(picture, np.uint8), picture_channels(info), paper))
+def _shown(image: Image, info: ModelInfo) -> Image:
+    paper = imaging.background_colour(info.source.background) or imaging.WHITE
+    return np.ascontiguousarray(imaging.as_channels(imaging.as_dtype(image, np.uint8), image_channels(info), paper))

@@ -1,4 +1,4 @@
-"""`calco export`: a model as one file for other programs, tried on real pictures before it gets its name."""
+"""`calco export`: a model as one file for other programs, tried on real images before it gets its name."""
 
 import base64
 import json
@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import torch
 
-from calco import __version__, images
+from calco import __version__, imaging
 from calco.console import say
 from calco.export.comparing import Loss, check, compare, loss
 from calco.export.examples import Examples, examples
@@ -44,36 +44,36 @@ def export_model(
     out: str | Path | None = None,
     *,
     precision: Precision = "fp32",
-    pictures: str | Path | None = None,
+    images: str | Path | None = None,
     licence: str = "",
 ) -> Exported[Description]:
     """Writes a model as one file, with all that stands before and behind the network, and with what it is.
 
-    The file is tried on real pictures beside the model, and gets its name only when both draw the same.
+    The file is tried on real images beside the model, and gets its name only when both draw the same.
 
     Args:
         model: A run or a model folder.
         to: What reads it: ONNX Runtime or OpenVINO.
         out: The file; None names it after the model, in the present folder.
-        precision: What the network computes in; int8 is calibrated on pictures of the training.
-        pictures: What it is tried on; None takes the pictures of the training.
+        precision: What the network computes in; int8 is calibrated on images of the training.
+        images: What it is tried on; None takes the images of the training.
         licence: Under which the model may be used, in words or by name; stands in the file.
 
     Raises:
-        CalcoError: When the model or the pictures cannot be used, a library is missing, the file cannot be written, or
+        CalcoError: When the model or the images cannot be used, a library is missing, the file cannot be written, or
             the two differ by more than the tolerance.
     """
     path = target(model, to, out, ENDINGS, model_folder)
     extra, libraries = LIBRARIES[to]
     needs(*libraries, extra=extra)
     with writing_file(path, "calco export"):
-        return _export(load(model, device="cpu"), to, path, precision, pictures, licence)
+        return _export(load(model, device="cpu"), to, path, precision, images, licence)
 
 
 def _export(
-    translator: Translator, to: Kind, path: Path, precision: Precision, pictures: str | Path | None, licence: str
+    translator: Translator, to: Kind, path: Path, precision: Precision, images: str | Path | None, licence: str
 ) -> Exported[Description]:
-    found = examples(translator.info, pictures)
+    found = examples(translator.info, images)
     described = Description(
         format=EXPORT_FORMAT, calco=__version__, model=to_record(translator.info), kind=to, precision="fp32",
         licence=licence, mean_target=_mean(translator),
@@ -153,11 +153,11 @@ class _Writer:
         return halved(parts["network"]) if precision == "bf16" and self._kind == "onnx" else parts["network"]
 
     def _seen(self) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-        """What the network sees of the pictures of the training."""
+        """What the network sees of the images of the training."""
         model = self._model
         multiple = model.generator.multiple
         with torch.inference_mode():
-            views = [model._view(picture, None, native=False).seen for picture in self._found.training]
+            views = [model._view(image, None, native=False).seen for image in self._found.training]
             all_padded = [_padded(seen, multiple) for seen in views]
             return [padded.rows(0, padded.height).contiguous().numpy() for padded in all_padded]
 
@@ -171,7 +171,7 @@ def _mean(model: Translator) -> str | None:
     mean = model.mean_target
     if mean is None or mean.shape[2] > 4:
         return None
-    return base64.b64encode(images.encode(mean, "mean_target.png")).decode()
+    return base64.b64encode(imaging.encode(mean, "mean_target.png")).decode()
 
 
 def _padded(seen: torch.Tensor, multiple: int) -> Padded:

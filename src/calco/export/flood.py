@@ -1,7 +1,7 @@
 """Holes filled from their surroundings, in operations that a file for another program can hold.
 
 The numbers are those of `networks.generator.surroundings`. There the steps are Python's; here the loop is the graph's,
-and every picture of a batch takes its own number of steps.
+and every image of a batch takes its own number of steps.
 """
 
 from typing import Final
@@ -42,7 +42,7 @@ def _places(known: Tensor) -> Tensor:
 
 
 def _reaches(known: Tensor) -> Tensor:
-    """The first step of the flood for each picture, N: a power of two that no hole is deeper than."""
+    """The first step of the flood for each image, N: a power of two that no hole is deeper than."""
     step = torch.ones_like(known[:, 0, 0, 0])
     for _ in range(LEVELS):
         step = torch.where(known.amin((1, 2, 3)) == 0, 2 * step, step)
@@ -75,7 +75,7 @@ def asked(step: Tensor, seeds: Tensor, here: Tensor, reach: Tensor) -> Tensor:
     """Every pixel asks its eight neighbours at a distance which known pixel they know of, and keeps the nearest.
 
     Args:
-        step: The distance; a picture whose holes are less deep is left as it is.
+        step: The distance; an image whose holes are less deep is left as it is.
         seeds: N, 2, H, W: row and column of the nearest known pixel so far, far away where none is known of.
         here: 1, 2, H, W: row and column.
         reach: N.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from calco import __version__
 from calco.export.network import portable
-from calco.export.parts import After, Before, picture_channels
+from calco.export.parts import After, Before, image_channels
 from calco.inference.graph_files import KEY, needs
 from calco.inference.model import Translator
 from calco.inference.runtimes import INPUT, MAPS, OUTPUT, PREPARED, SEEN
@@ -31,13 +31,13 @@ def onnx_parts(model: Translator) -> Parts:
         CalcoError: When a library is missing.
     """
     needs("onnx", "onnxscript", extra="export")
-    before, network, after, picture = torch_parts(model)
+    before, network, after, image = torch_parts(model)
     multiple = model.generator.multiple
     with torch.no_grad(), silent():
-        prepared, seen = before(picture)
+        prepared, seen = before(image)
         maps = maps_like(model, seen)
         return {
-            "before": _written(before, (picture,), [INPUT], [PREPARED, SEEN], (1, 2)),
+            "before": _written(before, (image,), [INPUT], [PREPARED, SEEN], (1, 2)),
             "network": _written(network, (seen,), [SEEN], [MAPS], (2, 3), multiple),
             "after": _written(after, (prepared, maps), [PREPARED, MAPS], [OUTPUT], (2, 3)),
         }
@@ -50,19 +50,19 @@ def onnx_network(model: Translator) -> "onnx.ModelProto":
         CalcoError: When a library is missing.
     """
     needs("onnx", "onnxscript", extra="export")
-    before, network, _, picture = torch_parts(model)
+    before, network, _, image = torch_parts(model)
     with torch.no_grad(), silent():
-        _, seen = before(picture)
+        _, seen = before(image)
         return _written(network, (seen,), [SEEN], [MAPS], (2, 3), model.generator.multiple)
 
 
 def torch_parts(model: Translator) -> tuple[nn.Module, nn.Module, nn.Module, Tensor]:
-    """The parts as modules on the CPU, and pictures for an example, of odd sides: no size is taken for fixed."""
+    """The parts as modules on the CPU, and images for an example, of odd sides: no size is taken for fixed."""
     info, generator = model.info, model.generator
     side = 2 * max(generator.multiple, 8)
-    picture = torch.full((2, side - 3, side + 3, picture_channels(info)), 200, dtype=torch.uint8)
-    picture[:, ::2] = 60
-    return Before(info, generator).eval(), portable(generator.backbone), After(info, generator).eval(), picture
+    image = torch.full((2, side - 3, side + 3, image_channels(info)), 200, dtype=torch.uint8)
+    image[:, ::2] = 60
+    return Before(info, generator).eval(), portable(generator.backbone), After(info, generator).eval(), image
 
 
 def maps_like(model: Translator, seen: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def _written(
     sides: tuple[int, int],
     multiple: int = 0,
 ) -> "onnx.ModelProto":
-    """A module as ONNX, whose number of pictures and whose two sides are free (or multiples of a number)."""
+    """A module as ONNX, whose number of images and whose two sides are free (or multiples of a number)."""
     free: Any = torch.export.Dim.DYNAMIC
     size: tuple[Any, Any] = (free, free)
     if multiple:

@@ -1,7 +1,7 @@
 """The three parts of an exported file: what stands before the network, the network, and what stands behind it.
 
 Between them lie two tensors with names, `seen` and `maps`. So the part in the middle can be run alone, by who brings
-pictures to the scale of the training and composes at full size, as `calco.load` does.
+images to the scale of the training and composes at full size, as `calco.load` does.
 """
 
 from typing import Final
@@ -9,18 +9,18 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from calco.data.recipes import steps_of
 from calco.export.flood import surroundings
 from calco.inference.model import ModelInfo
 from calco.networks import Generator
 from calco.networks.generator import HOLE_TOLERANCE
-from calco.pairs.recipes import steps_of
 
 LUMINANCE: Final = (0.299, 0.587, 0.114)
 REC_709: Final = (0.2126, 0.7152, 0.0722)
 
 
-def picture_channels(info: ModelInfo) -> int:
-    """Channels of the pictures that the file takes: colour where the model is content with grey."""
+def image_channels(info: ModelInfo) -> int:
+    """Channels of the images that the file takes: colour where the model is content with grey."""
     alpha = info.generator.hole_channel
     return info.in_channels if info.in_channels - alpha != 1 else 3 + alpha
 
@@ -47,9 +47,9 @@ class Before(nn.Module):
             "linear", torch.where(levels <= 0.04045, levels / 12.92, ((levels + 0.055) / 1.055) ** 2.4)
         )
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """`prepared` and `seen`."""
-        x = picture.permute(0, 3, 1, 2)
+        x = image.permute(0, 3, 1, 2)
         if self.alpha:
             prepared = self._filled(self._levels(x[:, :-1], x[:, -1:]), (x[:, -1:] == 255).float())
         elif self.holes is None:
@@ -104,7 +104,7 @@ class After(nn.Module):
         self.register_buffer("colours", torch.tensor(colours or [(0, 0, 0)], dtype=torch.float32))
 
     def forward(self, prepared: Tensor, maps: Tensor) -> Tensor:
-        """The picture."""
+        """The image."""
         for dim in (2, 3):
             maps = maps.index_select(dim, _places(prepared, dim))
         drawn = self.joint(prepared, maps).float()
@@ -130,7 +130,7 @@ class Composer(nn.Module):
         )
 
     def forward(self, prepared: Tensor, maps: Tensor) -> Tensor:
-        """The picture that maps make, in [-1, 1]."""
+        """The image that maps make, in [-1, 1]."""
         joined: Tensor = self.generator.compose(prepared, maps)
         return joined
 

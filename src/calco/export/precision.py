@@ -50,7 +50,7 @@ def quantised(network: "onnx.ModelProto", seen: Sequence[npt.NDArray[np.float32]
 
     Args:
         network: In float32.
-        seen: What the network sees of pictures of its training: 1, C, h, w each.
+        seen: What the network sees of images of its training: 1, C, h, w each.
     """
     needs("onnxruntime", extra="export")
     import onnx

@@ -1,22 +1,22 @@
-"""Pictures as a model learned to see them: grey of the right kind, and holes where a mask or transparency says so."""
+"""Images as a model learned to see them: grey of the right kind, and holes where a mask or transparency says so."""
 
 import numpy as np
 
+from calco.data.colouring import grey_of
+from calco.data.encoding import stored_values
+from calco.data.erasing import erased, given_region
+from calco.data.mask_survey import read_mask, survey_array
+from calco.data.recipes import RecipeConfig, steps_of
+from calco.data.recognising import marks_of
+from calco.data.strokes import Bools
+from calco.data.types import generator
 from calco.errors import CalcoError
-from calco.images import PEAKS, Image, as_channels, as_image
-from calco.images.arrays import in_strips
-from calco.pairs.colouring import grey_of
-from calco.pairs.encoding import stored_values
-from calco.pairs.erasing import erased, given_region
-from calco.pairs.mask_survey import read_mask, survey_array
-from calco.pairs.recipes import RecipeConfig, steps_of
-from calco.pairs.recognising import marks_of
-from calco.pairs.strokes import Bools
-from calco.pairs.types import generator
+from calco.imaging import PEAKS, Image, as_channels, as_image
+from calco.imaging.arrays import in_strips
 
 
 def adapted(
-    picture: Image,
+    image: Image,
     mask: Image | None,
     recipe: RecipeConfig,
     in_channels: int,
@@ -24,16 +24,16 @@ def adapted(
     *,
     holed: bool | None = None,
 ) -> Image:
-    """What the recipe would have made of a picture whose holes are given.
+    """What the recipe would have made of an image whose holes are given.
 
     Args:
-        picture: HWC. For a model that learned to fill holes, what is not opaque is to be redrawn.
-        mask: What is to be redrawn: HW or HW1 bool, or a mask's picture (white, or what the recipe says); None for
-            transparency, or for holes that stand in the picture in the colour of the training.
+        image: HWC. For a model that learned to fill holes, what is not opaque is to be redrawn.
+        mask: What is to be redrawn: HW or HW1 bool, or a mask's image (white, or what the recipe says); None for
+            transparency, or for holes that stand in the image in the colour of the training.
         recipe: What the model learned.
         in_channels: Channels of the inputs that it learned from.
-        background: As of the source: "channel" says that transparency belongs to the pictures.
-        holed: Of a part of a picture, whether there are holes anywhere in the whole.
+        background: As of the source: "channel" says that transparency belongs to the images.
+        holed: Of a part of an image, whether there are holes anywhere in the whole.
 
     Returns:
         HWC of the same dtype; no other channels where the model does not need them.
@@ -45,20 +45,20 @@ def adapted(
     if "erase" not in steps:
         if mask is not None:
             raise CalcoError(f"a mask was given, but the model learned {recipe.recipe}, not erase; leave the mask out")
-        return grey_of(picture, recipe.colorize) if steps[0] == "colorize" else picture
-    shown, region = picture, None
-    if transparency_tells(picture.shape[2], recipe, in_channels, background):
-        shown, region = picture[..., :-1], picture[..., -1] < PEAKS[str(picture.dtype)]
+        return grey_of(image, recipe.colorize) if steps[0] == "colorize" else image
+    shown, region = image, None
+    if transparency_tells(image.shape[2], recipe, in_channels, background):
+        shown, region = image[..., :-1], image[..., -1] < PEAKS[str(image.dtype)]
     if mask is not None:
-        given = region_of(mask, picture.shape, recipe)
+        given = region_of(mask, image.shape, recipe)
         region = given if region is None else region | given
     if region is None:
         if config.mask_channel:
             raise CalcoError(
                 "the model redraws what a mask tells, and there is none; give one (calco translate --masks FOLDER), or "
-                "a picture that is transparent there"
+                "an image that is transparent there"
             )
-        return picture
+        return image
     if steps[0] == "colorize" and (region.any() if holed is None else holed):
         shown = grey_of(shown, recipe.colorize)
     shown = shown if background == "channel" else as_channels(shown, 1 if in_channels - config.mask_channel == 1 else 3)
@@ -66,7 +66,7 @@ def adapted(
 
 
 def transparency_tells(channels: int, recipe: RecipeConfig, in_channels: int, background: str) -> bool:
-    """Whether what is not opaque in a picture of so many channels is to be redrawn; all else as in `adapted`."""
+    """Whether what is not opaque in an image of so many channels is to be redrawn; all else as in `adapted`."""
     if "erase" not in steps_of(recipe.recipe):
         return False
     return (recipe.erase.mask_channel and channels == in_channels) or (channels in (2, 4) and background != "channel")
@@ -96,11 +96,11 @@ def region_of(mask: Image, shape: tuple[int, ...], recipe: RecipeConfig) -> Bool
     """A mask as the caller has it => HW bool.
 
     Raises:
-        CalcoError: When its size is not that of the picture, whose height and width begin `shape`.
+        CalcoError: When its size is not that of the image, whose height and width begin `shape`.
     """
     if mask.shape[:2] != shape[:2]:
         raise CalcoError(
-            f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels and the picture {shape[1]}x{shape[0]}; both need the "
+            f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels and the image {shape[1]}x{shape[0]}; both need the "
             "same size: resize one of them"
         )
     planes = mask if mask.ndim == 3 else mask[..., None]

@@ -10,9 +10,9 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from calco import images
+from calco import imaging
 from calco.errors import CalcoError
-from calco.images import Image
+from calco.imaging import Image
 from calco.inference.descriptions import as_description, ends_as, explained, read_record
 from calco.inference.model import FORMAT, ModelInfo, Translator, info_of
 from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime
@@ -37,7 +37,7 @@ class Description:
         kind: onnx or openvino.
         precision: fp32, bf16 or int8.
         licence: Under which the model may be used; empty where nobody said.
-        compared: How far the file's pictures lie from the model's, and on what.
+        compared: How far the file's images lie from the model's, and on what.
         mean_target: The mean of the training targets as PNG in base 64, or None.
     """
 
@@ -131,9 +131,9 @@ class _Elsewhere(nn.Module):
 
 
 class ExportedTranslator(Translator):
-    """A file that `calco export` wrote, at work: the same interface, and the same pictures within its tolerance.
+    """A file that `calco export` wrote, at work: the same interface, and the same images within its tolerance.
 
-    The file's network is run; what stands around it is the Translator's own, so that pictures of any size and depth are
+    The file's network is run; what stands around it is the Translator's own, so that images of any size and depth are
     seen at the scale of the training and composed at their own.
 
     Attributes:
@@ -163,20 +163,20 @@ class ExportedTranslator(Translator):
         self.runtime = runtime
 
     def __call__(
-        self, picture: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False
+        self, image: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False
     ) -> Image:
         """As of `Translator`, without chance.
 
         Raises:
-            CalcoError: When the array is no picture, or variety is asked for.
+            CalcoError: When the array is no image, or variety is asked for.
         """
         if noise_seed is not None:
             raise CalcoError("an exported model has no dropout, so there is no variety; leave --noise-seed out")
-        return super().__call__(picture, mask=mask, native=native)
+        return super().__call__(image, mask=mask, native=native)
 
     @property
     def backbone(self) -> nn.Module:
-        """What draws: the file's network. Of a large picture it draws blended tiles: its levels are not apart."""
+        """What draws: the file's network. Of a large image it draws blended tiles: its levels are not apart."""
         return self.generator.backbone
 
     def _applied(self, part: Callable[..., Tensor], x: Tensor) -> Tensor:
@@ -187,6 +187,6 @@ def _mean(encoded: str | None) -> Image | None:
     if encoded is None:
         return None
     try:
-        return images.decode(base64.b64decode(encoded), "mean_target.png")
+        return imaging.decode(base64.b64decode(encoded), "mean_target.png")
     except (binascii.Error, CalcoError):
         return None

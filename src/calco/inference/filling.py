@@ -1,4 +1,4 @@
-"""Holes of a large picture filled from their surroundings, rows at a time."""
+"""Holes of a large image filled from their surroundings, rows at a time."""
 
 from typing import Final
 
@@ -17,16 +17,16 @@ _COARSE: Final = 16  # of what stands in deeper holes, which is drawn so many ti
 
 
 class Filled:
-    """What `Generator.prepare` makes of a picture whose holes are filled, from its rows.
+    """What `Generator.prepare` makes of an image whose holes are filled, from its rows.
 
     The nearest known pixel is looked for in a window around each area with holes, as wide as the search in the whole
-    picture reaches: so it finds the same. In holes deeper than `_DEEPEST` pixels, what is out of reach comes from a
-    small copy of the picture that is filled whole.
+    image reaches: so it finds the same. In holes deeper than `_DEEPEST` pixels, what is out of reach comes from a
+    small copy of the image that is filled whole.
 
     Args:
         rows: The rows of what the model takes, 1, C, rows, W; asked for again and again.
         generator: The network.
-        size_wh: Width and height of the picture.
+        size_wh: Width and height of the image.
     """
 
     def __init__(self, rows: Rows, generator: Generator, size_wh: tuple[int, int]) -> None:
@@ -54,7 +54,7 @@ class Filled:
         return torch.cat([filled, 1 - known[:, :, inside]], 1)
 
     def _surveyed(self) -> tuple[int, Tensor]:
-        """The first step of a search in the whole picture, and a small copy of it, filled."""
+        """The first step of a search in the whole image, and a small copy of it, filled."""
         levels = range(1, _PASS.bit_length())
         full = dict.fromkeys([0, *levels], True)
         rests, sums, counts = [], [], []

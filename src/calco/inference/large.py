@@ -1,8 +1,8 @@
-"""Pictures that are large: read, translated and written some rows at a time.
+"""Images that are large: read, translated and written some rows at a time.
 
-What comes out is what the Translator makes of the whole picture, but for rounding. Two ways lead there, as for every
-picture. At the scale of training, rows are narrowed as they come, the network draws once, and its maps are enlarged
-and joined with the untouched input, row by row. At the picture's own scale the network draws bands of tiles.
+What comes out is what the Translator makes of the whole image, but for rounding. Two ways lead there, as for every
+image. At the scale of training, rows are narrowed as they come, the network draws once, and its maps are enlarged
+and joined with the untouched input, row by row. At the image's own scale the network draws bands of tiles.
 """
 
 from collections.abc import Callable, Generator, Iterator
@@ -14,26 +14,26 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from calco import images
-from calco.images import Image
-from calco.images.shrinking import Shrinking
-from calco.images.strips import Strips, Whole
+from calco import imaging
+from calco.data.erasing import PER_IMAGE
+from calco.data.jitter import fitted_size, whole_side
+from calco.data.recipes import steps_of
+from calco.imaging import Image
+from calco.imaging.shrinking import Shrinking
+from calco.imaging.strips import Strips, Whole
 from calco.inference.adapt import adapted, region_of, transparency_tells
 from calco.inference.filling import Filled
 from calco.inference.model import Translator, class_planes, dropout
 from calco.inference.tiling import Rows
-from calco.pairs.erasing import PER_PICTURE
-from calco.pairs.jitter import fitted_size, whole_side
-from calco.pairs.recipes import steps_of
 
 _PIXELS: Final = 1 << 20  # that are worked on together
 Moved: TypeAlias = Callable[[float], None]
-"""Is told how much of a picture is done, 0 to 1."""
+"""Is told how much of an image is done, 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture that is drawn as its rows are asked for.
+    """An image that is drawn as its rows are asked for.
 
     Attributes:
         shape: Height, width and channels.
@@ -49,7 +49,7 @@ class Drawing:
         """All of it, HWC, in its own or another depth."""
         image, top = np.empty(self.shape, dtype or self.dtype), 0
         for strip in self.strips:
-            image[top : top + len(strip)] = images.as_dtype(strip, image.dtype)
+            image[top : top + len(strip)] = imaging.as_dtype(strip, image.dtype)
             top += len(strip)
         return image
 
@@ -63,11 +63,11 @@ def draw(
     native: bool = False,
     moved: Moved | None = None,
 ) -> Drawing:
-    """Translates a picture some rows at a time.
+    """Translates an image some rows at a time.
 
     Args:
         translator: The model.
-        source: The picture.
+        source: The image.
         mask: As of the Translator.
         noise_seed: As of the Translator.
         native: As of the Translator.
@@ -82,12 +82,12 @@ def draw(
 
 
 class _Input:
-    """What the model takes of a picture, from its rows."""
+    """What the model takes of an image, from its rows."""
 
     def __init__(self, translator: Translator, source: Strips, mask: Image | None, moved: Moved | None) -> None:
         info = translator.info
         self._translator, self._info, self._source = translator, info, source
-        self.paper = images.background_colour(info.source.background) or images.WHITE
+        self.paper = imaging.background_colour(info.source.background) or imaging.WHITE
         self._region = None if mask is None else region_of(mask, source.shape, info.recipe)
         self._tells = transparency_tells(source.shape[2], info.recipe, info.in_channels, info.source.background)
         self._moved, self._pass, self._passes, self._ended = moved, 0, 1, False
@@ -95,8 +95,8 @@ class _Input:
         self._holed: bool | None = None
         self._ready = False  # whether the rows are what the recipe makes of them
         if "erase" in steps_of(info.recipe.recipe) and (self._tells or self._region is not None):
-            if info.recipe.erase.fill in PER_PICTURE:
-                # A mean and a noise are those of the whole picture.
+            if info.recipe.erase.fill in PER_IMAGE:
+                # A mean and a noise are those of the whole image.
                 whole = source.rows(0, source.shape[0])
                 self._source = Whole(self._made(whole, self._region))
                 self._region, self._ready = None, True
@@ -110,7 +110,7 @@ class _Input:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the picture."""
+        """Of the image."""
         return self._source.dtype
 
     def expect(self, passes: int) -> None:
@@ -123,7 +123,7 @@ class _Input:
             self._pass += 1
         self._ended = bottom == self._source.shape[0]
         region = None if self._region is None else self._region[top:bottom]
-        rows = images.as_channels(self._made(self._read(top, bottom), region), self._info.in_channels, self.paper)
+        rows = imaging.as_channels(self._made(self._read(top, bottom), region), self._info.in_channels, self.paper)
         if self._moved is not None:
             self._moved(min(1.0, (self._pass + bottom / self._source.shape[0]) / self._passes))
         return rows
@@ -142,7 +142,7 @@ class _Input:
         if self._region is not None and self._region.any():
             return True
         height, width, _ = self._source.shape
-        peak = images.PEAKS[str(self.dtype)]
+        peak = imaging.PEAKS[str(self.dtype)]
         return self._tells and any(
             bool((self._source.rows(top, bottom)[..., -1] < peak).any()) for top, bottom in strips_of(height, width)
         )
@@ -173,7 +173,7 @@ def strips_of(height: int, width: int) -> Iterator[tuple[int, int]]:
 
 
 def _drawn(translator: Translator, given: _Input, noise_seed: int | None, native: bool) -> Generator[Image, None, None]:
-    """The strips of the picture."""
+    """The strips of the image."""
     info, generator = translator.info, translator.generator
     size = fitted_size(given.size_wh, 0 if native else whole_side(info.jitter), info.jitter)
     with torch.inference_mode(), dropout(translator.backbone, noise_seed):
@@ -203,7 +203,7 @@ def _drawn(translator: Translator, given: _Input, noise_seed: int | None, native
 
 
 def _seen(translator: Translator, given: _Input, rows: Rows, size_wh: tuple[int, int]) -> Tensor:
-    """What the network sees of a picture at another size: 1, C, h, w."""
+    """What the network sees of an image at another size: 1, C, h, w."""
     info, (width, height) = translator.info, given.size_wh
     how, holes = info.jitter.resampling, translator.generator.holes
     dtype = given.dtype if holes is None else np.dtype(np.float32)
@@ -215,7 +215,7 @@ def _seen(translator: Translator, given: _Input, rows: Rows, size_wh: tuple[int,
             shrinking.add(given.images(top, bottom))
             continue
         prepared = rows(top, bottom)
-        shrinking.add(images.to_image(prepared[0, :-1].cpu(), np.float32))
+        shrinking.add(imaging.to_image(prepared[0, :-1].cpu(), np.float32))
         shares.append(_averaged(prepared[0, -1].double(), size_wh[0]))
     small = translator.tensor(shrinking.done())
     if holes is None:

@@ -13,10 +13,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from calco import images
+from calco import imaging
+from calco.data.jitter import JitterConfig, fitted_size, whole_side
+from calco.data.palettes import Indices, Palette, decode, named_palette, paint
+from calco.data.recipes import RecipeConfig, draws_classes, recipe_title
+from calco.data.sources import SourceConfig
+from calco.data.splits import SplitConfig
 from calco.errors import CalcoError, enough_memory
-from calco.images import Image
-from calco.images.strips import Whole
+from calco.imaging import Image
+from calco.imaging.strips import Whole
 from calco.inference.adapt import adapted, as_mask
 from calco.inference.folder import (
     DESCRIPTION,
@@ -31,11 +36,6 @@ from calco.networks import Generator, GeneratorConfig, build_generator
 from calco.networks.machine import choose_device, choose_precision
 from calco.networks.packed import can_pack, packed
 from calco.networks.pieces import Split, pieces_of
-from calco.pairs.jitter import JitterConfig, fitted_size, whole_side
-from calco.pairs.palettes import Indices, Palette, decode, named_palette, paint
-from calco.pairs.recipes import RecipeConfig, draws_classes, recipe_title
-from calco.pairs.sources import SourceConfig
-from calco.pairs.splits import SplitConfig
 from calco.records import from_record, to_record
 
 FORMAT = 2
@@ -73,25 +73,25 @@ class ModelInfo:
 
 
 class _View(NamedTuple):
-    """A picture as the network sees it."""
+    """An image as the network sees it."""
 
-    dtype: np.dtype[Any]  # of the picture
+    dtype: np.dtype[Any]  # of the image
     prepared: Tensor  # 1, C, H, W, at its own size
     seen: Tensor  # 1, C, h, w, at the network's
 
 
 class Translator:
-    """A loaded model: `translator(picture) -> picture`, any size in, the same size and type out, deterministic.
+    """A loaded model: `translator(image) -> image`, any size in, the same size and type out, deterministic.
 
-    A network recognises things at the size at which it learned them. A picture is therefore brought to the scale of
-    training, and what the network draws back to the picture's own size, where it is composed with the untouched input;
-    a model trained at native scale (`resize` 0) sees pictures as they are, in tiles when they are large.
+    A network recognises objects at the size at which it learned them. An image is therefore brought to the scale of
+    training, and what the network draws back to the image's own size, where it is composed with the untouched input;
+    a model trained at native scale (`resize` 0) sees images as they are, in tiles when they are large.
 
     Attributes:
         info: What the model is.
         device: Where it computes.
         mean_target: The mean of the targets it was trained on, HWC uint8, or None.
-        overlay: How what it paints is laid over the picture; None gives the painted mask alone.
+        overlay: How what it paints is laid over the image; None gives the painted mask alone.
     """
 
     overlay: Overlay | None = None
@@ -113,53 +113,53 @@ class Translator:
         self._packed: nn.Module | None = None
 
     def __call__(
-        self, picture: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False
+        self, image: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False
     ) -> Image:
-        """Translates one picture.
+        """Translates one image.
 
         Args:
-            picture: HWC or HW, uint8, uint16 or float32 in [0, 1], of any size; grey and RGB, with alpha or without,
+            image: HWC or HW, uint8, uint16 or float32 in [0, 1], of any size; grey and RGB, with alpha or without,
                 become each other, while a model of bands takes as many as it learned from.
-            mask: For a model that learned to fill holes, what is to be redrawn: HW bool, or a picture that is white
+            mask: For a model that learned to fill holes, what is to be redrawn: HW bool, or an image that is white
                 there. Without it, what is transparent, or has the colour of the holes of the training.
             noise_seed: Leaves dropout on, drawn from this seed, for variety; None for the one deterministic result.
-            native: Shows the network the picture at its own scale, whatever the scale of training was.
+            native: Shows the network the image at its own scale, whatever the scale of training was.
 
         Returns:
             HWC of the same height, width and dtype, with the channels of the training targets.
 
         Raises:
-            CalcoError: When the array is not an image (see `images.as_image`), the mask does not fit, or the memory
+            CalcoError: When the array is not an image (see `imaging.as_image`), the mask does not fit, or the memory
                 does not suffice.
         """
-        picture = images.as_image(picture)
+        image = imaging.as_image(image)
         if noise_seed is not None and not 0 <= noise_seed < 1 << 63:
             raise CalcoError(f"noise seed is {noise_seed}; it must lie between 0 and 2**63 - 1: for example 7")
         mask = None if mask is None else as_mask(mask)
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         with enough_memory(f"the image has {width}x{height} pixels: close other programs, or give a smaller one"):
-            if height * width > images.LARGE:
+            if height * width > imaging.LARGE:
                 from calco.inference.large import draw  # which knows the Translator
 
-                return draw(self, Whole(picture), mask=mask, noise_seed=noise_seed, native=native).whole()
+                return draw(self, Whole(image), mask=mask, noise_seed=noise_seed, native=native).whole()
             with torch.inference_mode(), dropout(self.backbone, noise_seed):
-                view = self._view(picture, mask, native)
+                view = self._view(image, mask, native)
                 return self._drawn(view, self.maps(view.seen))
 
-    def _view(self, picture: Image, mask: Image | None, native: bool) -> "_View":
-        """A picture on its way into the network."""
-        height, width = picture.shape[:2]
+    def _view(self, image: Image, mask: Image | None, native: bool) -> "_View":
+        """An image on its way into the network."""
+        height, width = image.shape[:2]
         jitter = self.info.jitter
-        picture = adapted(picture, mask, self.info.recipe, self.info.in_channels, self.info.source.background)
-        paper = images.background_colour(self.info.source.background) or images.WHITE
-        picture = images.as_channels(picture, self.info.in_channels, paper)
+        image = adapted(image, mask, self.info.recipe, self.info.in_channels, self.info.source.background)
+        paper = imaging.background_colour(self.info.source.background) or imaging.WHITE
+        image = imaging.as_channels(image, self.info.in_channels, paper)
         size = fitted_size((width, height), 0 if native else whole_side(jitter), jitter)
-        prepared = self.generator.prepare(self.tensor(picture))
-        seen = prepared if size == (width, height) else self._resized(picture, prepared, size)
-        return _View(picture.dtype, prepared, seen)
+        prepared = self.generator.prepare(self.tensor(image))
+        seen = prepared if size == (width, height) else self._resized(image, prepared, size)
+        return _View(image.dtype, prepared, seen)
 
     def _drawn(self, view: "_View", maps: Tensor) -> Image:
-        """The picture that the network's maps make, at the size that was given."""
+        """The image that the network's maps make, at the size that was given."""
         size = view.prepared.shape[2:]
         if maps.shape[2:] != size:
             if self.resizes_classes:
@@ -168,7 +168,7 @@ class Translator:
                 planes = class_planes(classes, held).to(self.device)
                 best = torch.full((1, 1, *size), -math.inf, device=self.device)
                 chosen = torch.zeros((1, 1, *size), dtype=torch.uint8, device=self.device)
-                for place in range(len(held)):  # one at a time: many classes of a large picture are many planes
+                for place in range(len(held)):  # one at a time: many classes of a large image are many planes
                     plane = planes[:, place : place + 1].contiguous()
                     plane = F.interpolate(plane, size, mode="bicubic", antialias=True)
                     chosen[plane > best] = int(held[place])
@@ -187,45 +187,45 @@ class Translator:
     def classes_of(self, maps: Tensor) -> Indices:
         """The class of each pixel of the maps, HW, by the nearest colour of the palette."""
         assert self.info.palette is not None
-        return decode(images.to_image(maps[0]), self.info.palette)
+        return decode(imaging.to_image(maps[0]), self.info.palette)
 
     def finished(self, prepared: Tensor, maps: Tensor, dtype: np.dtype[Any]) -> Image:
-        """The picture, or rows of it, that maps of its size make of what was prepared: 1, C, H, W twice => HWC."""
+        """The image, or rows of it, that maps of its size make of what was prepared: 1, C, H, W twice => HWC."""
         drawn = self.generator.compose(prepared, maps)[0]
         if self.info.palette is not None and drawn.shape[0] == 3:
-            return self.coloured(prepared, decode(images.to_image(drawn), self.info.palette), dtype)
-        return images.to_image(drawn, dtype)
+            return self.coloured(prepared, decode(imaging.to_image(drawn), self.info.palette), dtype)
+        return imaging.to_image(drawn, dtype)
 
     def coloured(self, prepared: Tensor, classes: Indices, dtype: np.dtype[Any]) -> Image:
-        """Classes HW in the colours of the palette, or laid over the picture: HWC."""
+        """Classes HW in the colours of the palette, or laid over the image: HWC."""
         assert self.info.palette is not None
         if self.overlay is not None:
-            return overlaid(images.to_image(prepared[0], dtype), classes, self.info.palette, self.overlay)
-        return images.as_dtype(paint(classes, self.info.palette), dtype)
+            return overlaid(imaging.to_image(prepared[0], dtype), classes, self.info.palette, self.overlay)
+        return imaging.as_dtype(paint(classes, self.info.palette), dtype)
 
-    def _resized(self, picture: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
-        """What the network sees of a picture at another size, resampled as the pictures of the training were."""
+    def _resized(self, image: Image, prepared: Tensor, size_wh: tuple[int, int]) -> Tensor:
+        """What the network sees of an image at another size, resampled as the images of the training were."""
         how = self.info.jitter.resampling
         if self.generator.holes is None:
-            return self.tensor(images.resize(picture, size_wh, how))
+            return self.tensor(imaging.resize(image, size_wh, how))
         # The colour of the holes must not bleed into its surroundings: filled first, then resized.
-        filled = images.resize(images.to_image(prepared[0, :-1].cpu(), np.float32), size_wh, how)
+        filled = imaging.resize(imaging.to_image(prepared[0, :-1].cpu(), np.float32), size_wh, how)
         holes = F.interpolate(prepared[:, -1:], size_wh[::-1], mode="area")
         return torch.cat([self.tensor(filled), holes], 1)
 
-    def tensor(self, picture: Image) -> Tensor:
+    def tensor(self, image: Image) -> Tensor:
         """HWC => 1, C, H, W in [-1, 1] on the Translator's device."""
-        return images.to_tensor(picture)[None].to(self.device)
+        return imaging.to_tensor(image)[None].to(self.device)
 
     def lay_over(self, overlay: Overlay | None) -> None:
-        """From now on gives the picture with what it paints laid over it; None for the painted mask again.
+        """From now on gives the image with what it paints laid over it; None for the painted mask again.
 
         Raises:
             CalcoError: When the model paints no classes.
         """
         if overlay is not None and (self.info.palette is None or self.info.out_channels != 3):
             raise CalcoError(
-                f"--overlay lays the colours of classes over pictures, and the model learned "
+                f"--overlay lays the colours of classes over images, and the model learned "
                 f"{recipe_title(self.info.recipe.recipe)}; leave it out, or take a model of --recipe segment"
             )
         self.overlay = overlay
@@ -243,7 +243,7 @@ class Translator:
         return torch.cat([band.maps for band in self.bands(lambda top, end: seen[:, :, top:end], size_wh)], 2)
 
     def bands(self, rows: Rows, size_wh: tuple[int, int]) -> Iterator[Band]:
-        """What the network draws of a picture whose rows are asked for: some rows of it after others."""
+        """What the network draws of an image whose rows are asked for: some rows of it after others."""
         multiple, network = self.generator.multiple, self.backbone
         padded = Padded(rows, size_wh, multiple)
         tile = max(multiple, TILE // multiple * multiple)
@@ -307,7 +307,7 @@ def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_t
 
     def beside(fresh: Path) -> None:
         if mean_target is not None:
-            images.write(fresh / _mean_name(info), mean_target)
+            imaging.write(fresh / _mean_name(info), mean_target)
 
     save_folder(folder, to_record(info), weights, beside)
 
@@ -401,7 +401,7 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> 
     return Translator(
         info,
         generator,
-        mean_target=images.read(mean, background="channel") if mean.is_file() else None,
+        mean_target=imaging.read(mean, background="channel") if mean.is_file() else None,
         device=chosen,
         precision=dtype,
     )

@@ -1,4 +1,4 @@
-"""Painted masks over the pictures that they belong to."""
+"""Painted masks over the images that they belong to."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
+from calco import imaging
+from calco.data.palettes import Indices, Palette, paint
 from calco.errors import CalcoError
-from calco.images import Image
-from calco.pairs.palettes import Indices, Palette, paint
+from calco.imaging import Image
 from calco.records import check_numbers
 
 BACKGROUND: Final = ("background", "unlabelled")
@@ -20,12 +20,12 @@ ACCENTS: Final = ((230, 57, 70), (29, 133, 231), (242, 169, 0), (46, 160, 67), (
 
 @dataclass(frozen=True, kw_only=True)
 class Overlay:
-    """How painted masks are laid over pictures."""
+    """How painted masks are laid over images."""
 
     alpha: float = 0.45
     """Of the colour's opacity, 0 to 1."""
     contour: int = 2
-    """Width of the line around each area, in pixels of a picture whose short side has 480; 0 draws none."""
+    """Width of the line around each area, in pixels of an image whose short side has 480; 0 draws none."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -36,7 +36,7 @@ class Overlay:
 
 
 def colours_over(palette: Palette) -> list[tuple[int, int, int] | None]:
-    """The colour that each class has over a picture: its own, or one of `ACCENTS` where that is grey.
+    """The colour that each class has over an image: its own, or one of `ACCENTS` where that is grey.
 
     None for the background, which is left as it is; where the palette names none, every class has a colour.
     """
@@ -48,33 +48,33 @@ def colours_over(palette: Palette) -> list[tuple[int, int, int] | None]:
     return found
 
 
-def overlaid(picture: Image, indices: Indices, palette: Palette, overlay: Overlay) -> Image:
-    """A picture with what was found in it in colour.
+def overlaid(image: Image, indices: Indices, palette: Palette, overlay: Overlay) -> Image:
+    """An image with what was found in it in colour.
 
     Args:
-        picture: HWC, grey or RGB, of any depth; transparency is left out.
+        image: HWC, grey or RGB, of any depth; transparency is left out.
         indices: The class of each pixel, HW.
         palette: The classes and their colours.
         overlay: How.
 
     Returns:
-        HW3 of the picture's depth.
+        HW3 of the image's depth.
     """
     own = colours_over(palette)
-    shown = images.as_dtype(images.as_channels(images.visible(picture), 3), np.float32)
+    shown = imaging.as_dtype(imaging.as_channels(imaging.visible(image), 3), np.float32)
     colours = paint(indices, tuple((name, own[i] or (0, 0, 0)) for i, (name, _) in enumerate(palette)))
     tinted = np.isin(indices, [i for i, colour in enumerate(own) if colour is not None])
     opacity = np.where(tinted, np.float32(overlay.alpha), np.float32(0))
     if overlay.contour:
         width = max(1, round(overlay.contour * min(indices.shape) / 480))
         opacity[_edges(indices, width) & tinted] = 1
-    mixed = shown + (images.as_dtype(colours, np.float32) - shown) * opacity[..., None]
-    return images.as_dtype(np.clip(mixed, 0, 1), picture.dtype)
+    mixed = shown + (imaging.as_dtype(colours, np.float32) - shown) * opacity[..., None]
+    return imaging.as_dtype(np.clip(mixed, 0, 1), image.dtype)
 
 
 def _edges(indices: Indices, width: int) -> npt.NDArray[np.bool_]:
     """Pixels within so many of one of another class, HW."""
-    # In eight directions, and not over the picture's border, where nothing ends.
+    # In eight directions, and not over the image's border, where nothing ends.
     kernel: Any = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
     low, high = (move(indices, kernel, borderType=cv2.BORDER_REPLICATE) for move in (cv2.erode, cv2.dilate))
     return np.asarray(low != high)

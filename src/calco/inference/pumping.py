@@ -1,4 +1,4 @@
-"""Reading, drawing and writing side by side; and a large picture by itself."""
+"""Reading, drawing and writing side by side; and a large image by itself."""
 
 import threading
 from collections import deque
@@ -9,12 +9,12 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 
-from calco import images
+from calco import imaging
+from calco.data import remote
 from calco.errors import CalcoError, DiskError, enough_memory, is_out_of_memory, out_of_memory
-from calco.images import Image
-from calco.images.writing import write_strips
+from calco.imaging import Image
+from calco.imaging.writing import write_strips
 from calco.inference.large import Drawing
-from calco.pairs import remote
 
 AHEAD: Final = 4
 _LESS_MEMORY: Final = "close other programs, or give a smaller image"
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class _Alone(Generic[J, R]):
-    """Reads, and waits while a large picture is under work."""
+    """Reads, and waits while a large image is under work."""
 
     def __init__(self, read: Callable[[J], R | None]) -> None:
         self._read, self._free = read, threading.Event()
@@ -51,12 +51,12 @@ def pumped(
 ) -> Iterator[tuple[J, T | None, str | None]]:
     """Draws in order while one thread reads ahead and another keeps.
 
-    Of a large picture nothing is read ahead, and nothing after it before it is done: it has the memory to itself.
+    Of a large image nothing is read ahead, and nothing after it before it is done: it has the memory to itself.
 
     Args:
         jobs: What is to be done.
-        read: Gives what `draw` takes, in a thread of its own; None for a large picture.
-        draw: Gives a picture.
+        read: Gives what `draw` takes, in a thread of its own; None for a large image.
+        draw: Gives an image.
         keep: Puts it where it belongs, in a thread of its own.
         large: Does all of it.
 
@@ -124,25 +124,25 @@ def _reason(error: Exception) -> str:
 
 
 def keep_large(drawing: Drawing, target: str, source: str, *, exact: bool = False) -> None:
-    """Writes a large picture: TIFF strip by strip, what else there is from an array of the depth that it has.
+    """Writes a large image: TIFF strip by strip, what else there is from an array of the depth that it has.
 
     Args:
-        drawing: The picture.
+        drawing: The image.
         target: The file.
         source: Whose EXIF is copied.
         exact: Whether every value must be kept.
     """
-    kind = images.FORMATS.get(PurePosixPath(target).suffix.lower())
+    kind = imaging.FORMATS.get(PurePosixPath(target).suffix.lower())
     height, width, channels = drawing.shape
     if kind == "TIFF":
         with remote.replaced(target) as path:
             write_strips(path, drawing.strips, drawing.shape, drawing.dtype, like=source)
         return
-    if height * width * max(1, channels / 4) > images.MAX_PIXELS:
+    if height * width * max(1, channels / 4) > imaging.MAX_PIXELS:
         raise CalcoError(
             f"cannot write {target}: {width}x{height} pixels are too many for {kind or 'this ending'}; choose the "
             "ending .tif, which is written strip by strip"
         )
     deep = kind == "PNG" and drawing.dtype != np.uint8
     whole = drawing.whole(np.dtype(np.uint16 if deep else np.uint8))
-    remote.write(target, images.encode(whole, target, like=source, exact=exact))
+    remote.write(target, imaging.encode(whole, target, like=source, exact=exact))

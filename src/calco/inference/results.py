@@ -5,10 +5,10 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
+from calco.data import remote
 from calco.errors import CalcoError
 from calco.files import sweep_files
 from calco.outputs import Outputs, Stamp, is_unchanged, new_file, stamp_of, writing_folder
-from calco.pairs import remote
 
 REMOTE_LOG: Final = ".calco-outputs.json"
 _FORMAT: Final = 1

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import onnx
 
 # Tensors of a file: bytes in, what composition needs, what the network sees, what it draws, bytes out.
-INPUT, PREPARED, SEEN, MAPS, OUTPUT = "picture", "prepared", "seen", "maps", "drawn"
+INPUT, PREPARED, SEEN, MAPS, OUTPUT = "image", "prepared", "seen", "maps", "drawn"
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
@@ -35,7 +35,7 @@ class Runtime(Protocol):
         """The network alone: N, C, h, w in [-1, 1], h and w multiples of its number => N, D, h, w."""
         ...
 
-    def pictures(self, pictures: Bytes) -> Bytes:
+    def images(self, images: Bytes) -> Bytes:
         """The whole file: N, H, W, C => N, H, W, D."""
         ...
 
@@ -56,12 +56,12 @@ class OnnxFile:
         with running(self._path):
             return torch.from_numpy(self._network.run([MAPS], {SEEN: seen.contiguous().numpy()})[0])
 
-    def pictures(self, pictures: Bytes) -> Bytes:
+    def images(self, images: Bytes) -> Bytes:
         """As of `Runtime`."""
         if self._whole is None:
             self._whole = onnx_session(self._model, self._path)
         with running(self._path):
-            return cast("Bytes", self._whole.run([OUTPUT], {INPUT: np.ascontiguousarray(pictures)})[0])
+            return cast("Bytes", self._whole.run([OUTPUT], {INPUT: np.ascontiguousarray(images)})[0])
 
 
 def onnx_session(model: "onnx.ModelProto", path: Path) -> Any:
@@ -151,12 +151,12 @@ class OpenvinoFile:
             drawn = request.infer([seen.contiguous().numpy()], share_inputs=True)
             return torch.from_numpy(next(iter(drawn.values())).copy())
 
-    def pictures(self, pictures: Bytes) -> Bytes:
+    def images(self, images: Bytes) -> Bytes:
         """As of `Runtime`."""
         with running(self._path):
             if self._whole is None:
                 self._whole = self._request(self._model, "f32")
-            return cast("Bytes", next(iter(self._whole.infer([np.ascontiguousarray(pictures)]).values())).copy())
+            return cast("Bytes", next(iter(self._whole.infer([np.ascontiguousarray(images)]).values())).copy())
 
     def _cut(self) -> Any:
         """The network alone."""

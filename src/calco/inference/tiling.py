@@ -1,6 +1,6 @@
-"""A network on pictures larger than memory likes: overlapping tiles, blended; or pieces that fit together exactly.
+"""A network on images larger than memory likes: overlapping tiles, blended; or pieces that fit together exactly.
 
-What stands here works on rows that are asked for, so that neither the picture nor what is drawn need be there whole.
+What stands here works on rows that are asked for, so that neither the image nor what is drawn need be there whole.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,25 +12,25 @@ from torch import Tensor
 from calco.networks.pieces import Split
 
 Rows: TypeAlias = Callable[[int, int], Tensor]
-"""The rows of a picture from one on and before another: 1, C, rows, W."""
+"""The rows of an image from one on and before another: 1, C, rows, W."""
 
 
 class Band(NamedTuple):
-    """Rows of a picture, and what was drawn of them: 1, C, rows, W and 1, D, rows, W."""
+    """Rows of an image, and what was drawn of them: 1, C, rows, W and 1, D, rows, W."""
 
     seen: Tensor
     maps: Tensor
 
 
 class Padded:
-    """A picture mirrored at its right and lower border until both sides are multiples.
+    """An image mirrored at its right and lower border until both sides are multiples.
 
     Mirroring needs more pixels than it adds: what is too small for that is mirrored again and again, and what has but
     one pixel repeated.
 
     Args:
         rows: Gives the rows that are asked for.
-        size_wh: Width and height of the picture.
+        size_wh: Width and height of the image.
         multiple: Of what the sides shall be multiples.
 
     Attributes:
@@ -93,7 +93,7 @@ def blended(network: Callable[[Tensor], Tensor], padded: Padded, *, tile: int, o
 
     Args:
         network: N, C, h, w => N, D, h, w.
-        padded: The picture.
+        padded: The image.
         tile: Side of a tile in pixels, of which the network takes a multiple.
         overlap: Pixels that neighbours share at least.
 
@@ -132,7 +132,7 @@ def whole_tiles(network: Callable[[Tensor], Tensor], padded: Padded, *, tile: in
 
     Args:
         network: N, C, h, w => N, D, h, w.
-        padded: The picture.
+        padded: The image.
         tile: Side of a tile with its rim, in pixels; grows where the rim would be most of it.
         rim: A multiple of what the network takes.
 
@@ -145,12 +145,12 @@ def whole_tiles(network: Callable[[Tensor], Tensor], padded: Padded, *, tile: in
 def split_tiles(
     split: Split, run: Callable[[Callable[..., Tensor], Tensor], Tensor], padded: Padded, *, tile: int
 ) -> Iterator[Band]:
-    """Applies a deep U-Net as if it had seen the whole picture: its inner levels once, its outer ones to areas.
+    """Applies a deep U-Net as if it had seen the whole image: its inner levels once, its outer ones to areas.
 
     Args:
         split: The U-Net.
-        run: Applies a part of it to an area of the picture in the network's precision.
-        padded: The picture; it is asked for twice from its beginning.
+        run: Applies a part of it to an area of the image in the network's precision.
+        padded: The image; it is asked for twice from its beginning.
         tile: Side of a tile with its rim, in pixels.
 
     Yields:
@@ -175,7 +175,7 @@ def split_tiles(
 def _areas(
     draw: Callable[[Tensor, tuple[int, int]], Tensor], padded: Padded, tile: int, rim: int, size: int = 1
 ) -> Iterator[Band]:
-    """Draws areas with their rims, and cuts these off; of maps `size` times smaller than the picture all is kept."""
+    """Draws areas with their rims, and cuts these off; of maps `size` times smaller than the image all is kept."""
     core = max(tile - 2 * rim, 2 * rim)
     height, width = padded.height, padded.width
     for top in range(0, height if size > 1 else padded.real[1], core):

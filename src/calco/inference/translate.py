@@ -1,4 +1,4 @@
-"""A model over a folder of pictures: reading, computing and writing overlap, and nothing is done twice."""
+"""A model over a folder of images: reading, computing and writing overlap, and nothing is done twice."""
 
 import hashlib
 import json
@@ -11,13 +11,17 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from calco import images
+from calco import imaging
 from calco.console import say, warn
+from calco.data import remote
+from calco.data.frames import result_folder
+from calco.data.mask_survey import MaskCounts, count_file, survey_masks
+from calco.data.recognising import areas_of, marks_of
 from calco.engines import Engine, results
 from calco.errors import CalcoError, DiskError
 from calco.files import make_folder
-from calco.images.labels import read_labels
-from calco.images.lossless import exact_name
+from calco.imaging.labels import read_labels
+from calco.imaging.lossless import exact_name
 from calco.inference.model import Translator
 from calco.inference.overlay import Overlay
 from calco.inference.results import Results, results_in
@@ -36,16 +40,12 @@ from calco.inference.working import (
     written_before,
 )  # fmt: skip
 from calco.outputs import settings_digest
-from calco.pairs import remote
-from calco.pairs.frames import result_folder
-from calco.pairs.mask_survey import MaskCounts, count_file, survey_masks
-from calco.pairs.recognising import areas_of, marks_of
 
 MANIFEST: Final = "translation.json"
 VERSION: Final = 2
 HERE: Final = Engine(jobs=1)
-_LOT: Final = 64  # pictures that another process is given at once
-_INDEX: Final = re.compile(r"pictures-\d{6}\.json")
+_LOT: Final = 64  # images that another process is given at once
+_INDEX: Final = re.compile(r"images-\d{6}\.json")
 
 
 @dataclass
@@ -54,10 +54,10 @@ class Translation:
 
     Attributes:
         out: The folder or file that was written; a string when that is the address of a place elsewhere.
-        written: Pictures written now.
-        kept: Pictures that an earlier call with the same model had written.
-        left_out: Name and reason of every picture that could not be translated.
-        notes: What of the pictures is not used, a sentence each.
+        written: Images written now.
+        kept: Images that an earlier call with the same model had written.
+        left_out: Name and reason of every image that could not be translated.
+        notes: What of the images is not used, a sentence each.
     """
 
     out: Path | str
@@ -69,7 +69,7 @@ class Translation:
 
 def translate(
     model: str | Path | Translator,
-    pictures: str | Path,
+    images: str | Path,
     out: str | Path,
     *,
     masks: str | Path | None = None,
@@ -83,54 +83,54 @@ def translate(
     device: str = "auto",
     overlay: Overlay | None = None,
     format: Format = "folder",
-    shard_pictures: int = 1000,
+    shard_images: int = 1000,
     engine: Engine = HERE,
     progress: Callable[[float, int, str], None] | None = None,
 ) -> Translation:
-    """Translates a picture or a folder of pictures; names, sub-folders, formats and EXIF are kept.
+    """Translates an image or a folder of images; names, sub-folders, formats and EXIF are kept.
 
     Nothing is lost by the format: class maps, and what is made of lossless files, become PNG where the format of the
-    picture cannot keep every value.
+    image cannot keep every value.
 
-    Pictures and results may also lie elsewhere, where fsspec reads and writes: "s3://bucket/pictures".
+    Images and results may also lie elsewhere, where fsspec reads and writes: "s3://bucket/images".
 
     A call that was interrupted goes on where it stopped: what `out` holds from the same model and options is kept.
 
     Args:
         model: A run, a model folder, or a loaded Translator.
-        pictures: A file, or a folder that is read with its sub-folders.
+        images: A file, or a folder that is read with its sub-folders.
         out: The folder to write into; for one file also the file to write.
-        masks: A folder of masks with the names of the pictures (for one picture also its mask): what is to be redrawn.
-        noise_seed: As in `Translator`; each picture draws its own chance from this seed and its name.
+        masks: A folder of masks with the names of the images (for one image also its mask): what is to be redrawn.
+        noise_seed: As in `Translator`; each image draws its own chance from this seed and its name.
         native: As in `Translator`.
         overwrite: Translates again what stands in `out`.
-        make_input: Makes the input of each picture by the model's recipe, with the chance of `noise_seed` (or 0).
+        make_input: Makes the input of each image by the model's recipe, with the chance of `noise_seed` (or 0).
         recipe: As in `input_maker`.
         allow_code: As in `input_maker`.
         precision: As in `load`; of a loaded Translator its own counts.
         device: As in `load`.
-        overlay: Lays what a model paints over each picture, and how; None writes the painted masks alone. A loaded
+        overlay: Lays what a model paints over each image, and how; None writes the painted masks alone. A loaded
             Translator keeps it.
-        format: "folder" for a file for each picture, "webdataset" for tar files of them, without loss.
-        shard_pictures: Pictures in a tar file, at most.
+        format: "folder" for a file for each image, "webdataset" for tar files of them, without loss.
+        shard_images: Images in a tar file, at most.
         engine: Who works; other processes load the model from its folder.
-        progress: Called after each picture with the number done, the number in all and the name; while a large one is
+        progress: Called after each image with the number done, the number in all and the name; while a large one is
             drawn also in between, with a fraction.
 
     Raises:
-        CalcoError: When model or pictures cannot be used, `out` holds what another model wrote, or nothing was written.
+        CalcoError: When model or images cannot be used, `out` holds what another model wrote, or nothing was written.
     """
-    jobs, base = _jobs(str(pictures), str(out), format)
+    jobs, base = _jobs(str(images), str(out), format)
     if make_input and masks is not None:
         raise CalcoError("--masks tells what to redraw, and --make-input erases by itself; give one of them")
     if not make_input and (recipe is not None or allow_code):
         raise CalcoError("--recipe and --allow-code serve --make-input; give that too, or leave them out")
-    if shard_pictures < 1:
-        raise CalcoError(f"shard_pictures is {shard_pictures}; a tar file holds one picture at least")
+    if shard_images < 1:
+        raise CalcoError(f"shard_images is {shard_images}; a tar file holds one image at least")
     if isinstance(model, Translator) and engine != HERE:
         raise CalcoError("other processes cannot be given a loaded model; name its folder")
     if masks is not None:
-        jobs = _with_masks(jobs, str(masks), str(pictures))
+        jobs = _with_masks(jobs, str(masks), str(images))
     work = Work(
         model=model if isinstance(model, Translator) else str(model), digest=weights_digest(model),
         masked=masks is not None, noise_seed=noise_seed, native=native, make_input=make_input, recipe=recipe,
@@ -150,7 +150,7 @@ def translate(
     if format == "folder":
         jobs = _kept_exact(jobs, named=base is None, classes=worker.paints_classes)
     else:
-        made_by |= {"format": format, "shard_pictures": shard_pictures}
+        made_by |= {"format": format, "shard_images": shard_images}
     with results_in(base, jobs[0].target, overwrite=overwrite) as results:
         call = _Call(
             done=done, base=base, jobs=jobs, worker=worker, engine=engine, overwrite=overwrite, progress=progress,
@@ -158,17 +158,17 @@ def translate(
             # What may run here may run where the work is done.
             elsewhere=None if engine == HERE else replace(work, allow_code=make_input),
         )  # fmt: skip
-        call.run(made_by, shard_pictures if format == "webdataset" else 0)
+        call.run(made_by, shard_images if format == "webdataset" else 0)
     if not done.written and not done.kept:
         name, reason = next(iter(done.left_out.items()))
-        raise CalcoError(f"none of the {len(jobs)} pictures could be translated; the first, {name}: {reason}")
+        raise CalcoError(f"none of the {len(jobs)} images could be translated; the first, {name}: {reason}")
     return done
 
 
 def _note_on_several(jobs: list[Job]) -> str:
     """What of animations and files of several pages is not translated."""
     here = [job.source for job in jobs if not remote.is_url(job.source)]
-    return images.note_on_several(here, "--out NAME.mp4 translates all frames of one animation" if here else "")
+    return imaging.note_on_several(here, "--out NAME.mp4 translates all frames of one animation" if here else "")
 
 
 def _told(work: Work, translator: Translator) -> dict[str, Any]:
@@ -242,7 +242,7 @@ class _Call:
         _note(manifest, made_by)
 
     def files(self) -> None:
-        """A file for each picture whose result is not there yet."""
+        """A file for each image whose result is not there yet."""
         targets = [job.target for job in self.jobs]
         self.results.sweep(targets)
         anew = self.overwrite or self.base is None
@@ -281,7 +281,7 @@ class _Call:
             make_folder(Path(base, INDEX))
         self._forget(base, 0 if self.overwrite else len(shards))
         parts = {number: there for number, shard in enumerate(shards) if (there := self._whole(shard)) is not None}
-        self.done.kept = count = sum(len(part.pictures) for part in parts.values())
+        self.done.kept = count = sum(len(part.images) for part in parts.values())
         waiting = [number for number in range(len(shards)) if number not in parts]
         lots = [shards[number] for number in waiting]
         names = [name for shard in lots for name in (f"{shard.place}.tar", shard.index)]
@@ -290,7 +290,7 @@ class _Call:
         with closing(results(self.engine, begin, lots, on_gpu=True)) as written:
             for place, part in written:
                 parts[waiting[place]] = part
-                self.done.written += len(part.pictures)
+                self.done.written += len(part.images)
                 count += len(lots[place].jobs)
                 if self.progress is not None:
                     self.progress(count, len(self.jobs), part.part)
@@ -298,7 +298,7 @@ class _Call:
         ordered = [parts[number] for number in range(len(shards))]
         for part in ordered:
             self.done.left_out |= part.left_out
-        told = [{"part": p.part, "pictures": len(p.pictures), "bytes": p.bytes, "sha256": p.sha256} for p in ordered]
+        told = [{"part": p.part, "images": len(p.images), "bytes": p.bytes, "sha256": p.sha256} for p in ordered]
         total = hashlib.sha256(json.dumps([[p.part, p.sha256] for p in ordered]).encode()).hexdigest()
         return {"digest": total, "parts": told}
 
@@ -306,7 +306,7 @@ class _Call:
         return self.worker.shard
 
     def _whole(self, shard: Shard) -> Written | None:
-        """The index of a shard of the same pictures that is as it was written."""
+        """The index of a shard of the same images that is as it was written."""
         return written_before(shard) if self.results.owns(f"{shard.place}.tar") else None
 
     def _forget(self, base: str, first: int) -> None:
@@ -355,23 +355,23 @@ def _kept_exact(jobs: list[Job], *, named: bool, classes: bool) -> list[Job]:
     return [job._replace(target=changed.get(job.name, job.target)) for job in jobs]
 
 
-def _jobs(pictures: str, out: str, format: Format) -> tuple[list[Job], str | None]:
+def _jobs(images: str, out: str, format: Format) -> tuple[list[Job], str | None]:
     """What is to be done, and the folder that keeps the manifest (None when one file is written by name)."""
-    if remote.is_url(pictures):
-        names = [name for name in remote.names(pictures) if images.is_picture(name)]
+    if remote.is_url(images):
+        names = [name for name in remote.names(images) if imaging.is_image(name)]
         if not names:
-            raise CalcoError(f"{pictures} holds no picture; known endings are {_KNOWN}")
-        if remote.joined(out, "") == remote.joined(pictures, ""):
-            raise CalcoError(f"the results would replace {pictures}; choose another --out")
+            raise CalcoError(f"{images} holds no image; known endings are {_KNOWN}")
+        if remote.joined(out, "") == remote.joined(images, ""):
+            raise CalcoError(f"the results would replace {images}; choose another --out")
         base = _folder(out)
-        return [Job(remote.joined(pictures, name), remote.joined(base, name), name) for name in names], base
-    given = Path(pictures)
+        return [Job(remote.joined(images, name), remote.joined(base, name), name) for name in names], base
+    given = Path(images)
     if not given.exists():
-        raise CalcoError(f"there is no {given}; name a picture or a folder of pictures")
+        raise CalcoError(f"there is no {given}; name an image or a folder of images")
     if given.is_file():
-        if not images.is_picture(given):
-            raise CalcoError(f"{given} is no picture by its ending; known are {_KNOWN}")
-        if format == "folder" and not remote.is_url(out) and images.is_picture(Path(out)):
+        if not imaging.is_image(given):
+            raise CalcoError(f"{given} is no image by its ending; known are {_KNOWN}")
+        if format == "folder" and not remote.is_url(out) and imaging.is_image(Path(out)):
             _not_itself(given, Path(out))
             make_folder(Path(out).parent)
             return [_job(given, given.parent, str(Path(out)))], None
@@ -379,19 +379,19 @@ def _jobs(pictures: str, out: str, format: Format) -> tuple[list[Job], str | Non
         if not remote.is_url(base):
             _not_itself(given, Path(base) / given.name)
         return [_job(given, given.parent, remote.joined(base, given.name))], base
-    found = images.list_pictures(given)
+    found = imaging.list_images(given)
     if not found:
-        raise CalcoError(f"{given} holds no picture; known endings are {_KNOWN}")
+        raise CalcoError(f"{given} holds no image; known endings are {_KNOWN}")
     base = _folder(out)
     if not remote.is_url(base):
         _not_itself(given, Path(base))
-        # A folder of results inside the folder of pictures is no input.
+        # A folder of results inside the folder of images is no input.
         inside = Path(base).resolve()
         found = [path for path in found if inside not in path.resolve().parents]
     return [_job(path, given, remote.joined(base, path.relative_to(given).as_posix())) for path in found], base
 
 
-_KNOWN: Final = ", ".join(sorted(images.PICTURE_SUFFIXES))
+_KNOWN: Final = ", ".join(sorted(imaging.IMAGE_SUFFIXES))
 
 
 def _folder(out: str) -> str:
@@ -411,18 +411,18 @@ def _note(manifest: str, content: dict[str, Any]) -> None:
     remote.write(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
-def _with_masks(jobs: list[Job], masks: str, pictures: str) -> list[Job]:
+def _with_masks(jobs: list[Job], masks: str, images: str) -> list[Job]:
     """The jobs with the masks that have their names, without ending."""
     by_name: dict[str, str]
     if remote.is_url(masks):
-        by_name = {_stem(name): remote.joined(masks, name) for name in remote.names(masks) if images.is_picture(name)}
+        by_name = {_stem(name): remote.joined(masks, name) for name in remote.names(masks) if imaging.is_image(name)}
     elif Path(masks).is_file():
-        if not Path(pictures).is_file():
-            raise CalcoError(f"{masks} is one mask, and {pictures} a folder; name a folder of masks")
-        by_name = {Path(pictures).stem: masks}
+        if not Path(images).is_file():
+            raise CalcoError(f"{masks} is one mask, and {images} a folder; name a folder of masks")
+        by_name = {Path(images).stem: masks}
     else:
         folder = Path(masks)
-        by_name = {_stem(path.relative_to(folder).as_posix()): str(path) for path in images.list_pictures(folder)}
+        by_name = {_stem(path.relative_to(folder).as_posix()): str(path) for path in imaging.list_images(folder)}
     return [job._replace(mask=by_name.get(_stem(job.name))) for job in jobs]
 
 
@@ -448,5 +448,5 @@ def _encoding(jobs: list[Job]) -> str:
 
 
 def _stem(name: str) -> str:
-    """A name without its ending, in composed Unicode: that of a picture and of its mask."""
+    """A name without its ending, in composed Unicode: that of an image and of its mask."""
     return unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix())

@@ -13,12 +13,19 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 import msgspec
 import numpy as np
 
-from calco import images
+from calco import imaging
+from calco.data import remote
+from calco.data.encoding import encoding_of
+from calco.data.erasing import given_region
+from calco.data.mask_survey import read_mask
+from calco.data.recipes import steps_of
+from calco.data.tars import END, member_bytes, member_name
+from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.files import digest, make_folder
-from calco.images import Image
-from calco.images.arrays import in_strips
-from calco.images.strips import is_large, open_large
+from calco.imaging import Image
+from calco.imaging.arrays import in_strips
+from calco.imaging.strips import is_large, open_large
 from calco.inference.exported import is_exported
 from calco.inference.folder import DESCRIPTION, WEIGHTS
 from calco.inference.large import Drawing, Moved, draw
@@ -29,13 +36,6 @@ from calco.inference.pumping import keep_large, pumped
 from calco.inference.results import VERB, same_inputs, stamps_of
 from calco.networks.machine import make_ready
 from calco.outputs import Outputs, Stamp
-from calco.pairs import remote
-from calco.pairs.encoding import encoding_of
-from calco.pairs.erasing import given_region
-from calco.pairs.mask_survey import read_mask
-from calco.pairs.recipes import steps_of
-from calco.pairs.tars import END, member_bytes, member_name
-from calco.pairs.types import generator
 from calco.records import to_record
 
 INDEX: Final = ".index"  # hidden: the folder holds tar files and nothing else, and is a source as it is
@@ -45,12 +45,12 @@ T = TypeVar("T")
 
 
 class Job(NamedTuple):
-    """A picture to be translated.
+    """An image to be translated.
 
     Attributes:
         source: Its file: a path, or an address that fsspec opens.
-        target: The file to write; the name of the picture in a shard.
-        name: Its path below the folder of the pictures.
+        target: The file to write; the name of the image in a shard.
+        name: Its path below the folder of the images.
         mask: Its mask; None where there is none.
     """
 
@@ -67,7 +67,7 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """The pictures of one tar file: its place without ".tar", that of its index, and the jobs."""
+    """The images of one tar file: its place without ".tar", that of its index, and the jobs."""
 
     place: str
     index: str
@@ -79,16 +79,16 @@ class Written:
     """The index of a shard: what stands in it, what it lacks and why, and how large it is."""
 
     part: str
-    pictures: tuple[str, ...]
+    images: tuple[str, ...]
     bytes: int
     sha256: str
     left_out: dict[str, str] = field(default_factory=dict)
     inputs: dict[str, list[Stamp]] = field(default_factory=dict)
-    """What told the inputs of each picture from other versions of them."""
+    """What told the inputs of each image from other versions of them."""
 
 
 class Outcome(NamedTuple):
-    """What came of a picture: what went wrong if anything did, and what tells its inputs from other versions."""
+    """What came of an image: what went wrong if anything did, and what tells its inputs from other versions."""
 
     job: Job
     error: str | None
@@ -102,7 +102,7 @@ class Work:
     Attributes:
         model: Where the model lies, or the model.
         digest: Of its weights, so that another one under the same name is not taken for it; empty for a loaded one.
-        masked: Whether each picture needs its mask.
+        masked: Whether each image needs its mask.
         mask_encoding: Which values of the masks stand for what is to be redrawn; "" lets each mask tell.
         out: The folder on this disk that is written into, by whose log its files are known; empty for another place.
         overwrite: As in `Outputs`.
@@ -143,7 +143,7 @@ class Work:
         return Worker(self, model, maker)
 
     def files(self) -> Callable[[Sequence[Job]], list[Outcome]]:
-        """What writes a file for each picture."""
+        """What writes a file for each image."""
         worker = self._elsewhere()
         return lambda jobs: list(worker.files(jobs))
 
@@ -180,9 +180,9 @@ class Worker:
         self.work = work
         self.translator = translator
         self.maker = maker
-        self.moved: Moved | None = None  # is told how much of a large picture is done
+        self.moved: Moved | None = None  # is told how much of a large image is done
         self.held = contextlib.ExitStack()  # in a process of its own, until that ends
-        self._stamps: dict[str, list[Stamp]] = {}  # by the names of pictures that are being read
+        self._stamps: dict[str, list[Stamp]] = {}  # by the names of images that are being read
         redraws = "erase" in steps_of(translator.info.recipe.recipe) and maker is None
         # What is transparent is to be redrawn.
         self.background = "channel" if redraws else translator.info.source.background
@@ -193,7 +193,7 @@ class Worker:
         return self.translator.info.palette is not None and self.translator.overlay is None
 
     def files(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
-        """Writes a file for each picture, in its format; yields what came of each, in order."""
+        """Writes a file for each image, in its format; yields what came of each, in order."""
 
         def keep(image: Image | Drawing, job: Job, source: str) -> None:
             if not remote.is_url(job.target):
@@ -201,7 +201,7 @@ class Worker:
             if isinstance(image, Drawing):
                 keep_large(image, job.target, source, exact=self.paints_classes)
             else:
-                remote.write(job.target, images.encode(image, job.target, like=source, exact=self.paints_classes))
+                remote.write(job.target, imaging.encode(image, job.target, like=source, exact=self.paints_classes))
 
         for job, _, error in self._pump(jobs, keep):
             yield Outcome(job, error, self._stamps.pop(job.name, [{} for _ in job.inputs]))
@@ -235,16 +235,16 @@ class Worker:
             append(END)
         part = shard.place.rpartition("/")[2]
         written = Written(
-            part=part, pictures=tuple(names), bytes=length, sha256=total.hexdigest(), left_out=left_out,
+            part=part, images=tuple(names), bytes=length, sha256=total.hexdigest(), left_out=left_out,
             inputs=inputs,
         )  # fmt: skip
         remote.write(shard.index, json.dumps(msgspec.to_builtins(written)) + "\n")
         return written
 
     def _read(self, job: Job, source: str) -> tuple[Image, Image | None]:
-        image, mask = images.read(source, background=self.background), self._mask(job)
+        image, mask = imaging.read(source, background=self.background), self._mask(job)
         if mask is not None:
-            mask = images.turned_with(mask if mask.ndim == 3 else mask[..., None], source, image.shape)
+            mask = imaging.turned_with(mask if mask.ndim == 3 else mask[..., None], source, image.shape)
         return image, mask
 
     def _mask(self, job: Job) -> Image | None:
@@ -261,14 +261,14 @@ class Worker:
         encoding = encoding_of(self.work.mask_encoding)
         return in_strips(lambda strip: given_region(strip, self.translator.info.recipe.erase, encoding), mask)
 
-    def _draw(self, picture: Image, mask: Image | None, name: str) -> Image:
-        """Translates a picture, or the input that is first made of it."""
+    def _draw(self, image: Image, mask: Image | None, name: str) -> Image:
+        """Translates an image, or the input that is first made of it."""
         seed = self._seed(name)
         if self.maker is None:
-            return self.translator(picture, mask=mask, noise_seed=seed, native=self.work.native)
+            return self.translator(image, mask=mask, noise_seed=seed, native=self.work.native)
         # Made at the scale of training, and so shown as it is.
-        drawn = self.translator(self.maker(picture, name), noise_seed=seed, native=True)
-        return images.resize(drawn, (picture.shape[1], picture.shape[0]))
+        drawn = self.translator(self.maker(image, name), noise_seed=seed, native=True)
+        return imaging.resize(drawn, (image.shape[1], image.shape[0]))
 
     def _seed(self, name: str) -> int | None:
         noise_seed = self.work.noise_seed
@@ -276,17 +276,17 @@ class Worker:
 
     @property
     def _takes_strips(self) -> bool:
-        """Whether large pictures are drawn in strips: what makes its input needs the whole, and exported models too."""
+        """Whether large images are drawn in strips: what makes its input needs the whole, and exported models too."""
         return self.maker is None and isinstance(self.translator, Translator)
 
     def _large(self, job: Job, keep: Callable[[Image | Drawing, Job, str], T]) -> T:
-        """Reads, translates and keeps a large picture, strip by strip."""
+        """Reads, translates and keeps a large image, strip by strip."""
         with on_disk(job.source) as source, open_large(source, background=self.background) as strips:
             if strips is None:
                 raise CalcoError(f"{job.source} has changed while it was read; call again")
             mask = self._mask(job)
             if mask is not None:
-                mask = images.turned_with(mask if mask.ndim == 3 else mask[..., None], source, strips.shape)
+                mask = imaging.turned_with(mask if mask.ndim == 3 else mask[..., None], source, strips.shape)
             drawing = draw(
                 self.translator, strips, mask=mask, noise_seed=self._seed(job.name), native=self.work.native,
                 moved=self.moved,
@@ -315,10 +315,10 @@ class Worker:
 
 
 def _members(image: Image | Drawing, job: Job, source: str) -> dict[str, bytes]:
-    """What stands in a shard of a picture: itself without loss, and which one it is."""
+    """What stands in a shard of an image: itself without loss, and which one it is."""
     image = image.whole() if isinstance(image, Drawing) else image
     kind = "png" if image.dtype != np.float32 and image.shape[2] <= 4 else "tif"
-    return {kind: images.encode(image, f".{kind}", like=source), "json": json.dumps({"name": job.name}).encode()}
+    return {kind: imaging.encode(image, f".{kind}", like=source), "json": json.dumps({"name": job.name}).encode()}
 
 
 @contextlib.contextmanager
@@ -334,7 +334,7 @@ def on_disk(place: str) -> Iterator[str]:
 
 
 def shards_of(place: str, jobs: Sequence[Job], length: int) -> list[Shard]:
-    """Pictures by tar files: a matter of their names alone."""
+    """Images by tar files: a matter of their names alone."""
     stems = Counter(PurePosixPath(job.name).with_suffix("").as_posix() for job in jobs)
 
     def key(name: str) -> str:
@@ -344,7 +344,7 @@ def shards_of(place: str, jobs: Sequence[Job], length: int) -> list[Shard]:
     keyed = [job._replace(target=key(job.name)) for job in jobs]
     shards = []
     for number, start in enumerate(range(0, len(keyed), length)):
-        part = f"pictures-{number:06d}"
+        part = f"images-{number:06d}"
         index = remote.joined(place, f"{INDEX}/{part}.json")
         shards.append(
             Shard(place=remote.joined(place, part), index=index, jobs=tuple(keyed[start : start + length]))
@@ -353,13 +353,13 @@ def shards_of(place: str, jobs: Sequence[Job], length: int) -> list[Shard]:
 
 
 def written_before(shard: Shard) -> Written | None:
-    """The index of a shard that is there, whole, and of the same pictures as they are now; None otherwise."""
+    """The index of a shard that is there, whole, and of the same images as they are now; None otherwise."""
     try:
         if not remote.exists(shard.index):
             return None
         record: dict[str, Any] = remote.read_json(shard.index)
         index = msgspec.convert(record, Written)
-        names = {*index.pictures, *index.left_out}
+        names = {*index.images, *index.left_out}
         whole = remote.size(f"{shard.place}.tar") == index.bytes and names == {job.name for job in shard.jobs}
         same = whole and all(same_inputs(job.inputs, index.inputs.get(job.name, [])) for job in shard.jobs)
         return index if same else None

@@ -19,11 +19,11 @@ class GeneratorConfig:
 
     architecture: Literal["unet", "resnet", "efficientnet-unet"] = "unet"
     """unet keeps detail by skips at every size; resnet works at a quarter of the size; efficientnet-unet has an encoder
-    that has seen ImageNet, for few pictures."""
+    that has seen ImageNet, for few images."""
     pretrained: bool = True
     """Whether efficientnet-unet begins with ImageNet's weights, where calco[backbone] is installed."""
     depth: int = 8
-    """How often the U-Net halves the size; pictures are padded to multiples of 2 ** depth."""
+    """How often the U-Net halves the size; images are padded to multiples of 2 ** depth."""
     filters: int = 64
     """Channels after the first convolution; of efficientnet-unet, in the decoder at a quarter of the size."""
     blocks: int = 9
@@ -128,7 +128,7 @@ def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int
 
 
 def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) -> Holes:
-    """How the holes of a configuration are marked in a picture of so many channels."""
+    """How the holes of a configuration are marked in an image of so many channels."""
     if composition == "plain":
         return None
     if config.hole_channel:
@@ -139,7 +139,7 @@ def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) 
 
 
 def build_discriminator(config: DiscriminatorConfig, in_channels: int) -> PatchGAN:
-    """A discriminator with fresh weights; `in_channels` counts input and picture together."""
+    """A discriminator with fresh weights; `in_channels` counts input and image together."""
     return PatchGAN(
         in_channels,
         patch=config.patch,

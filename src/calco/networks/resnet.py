@@ -38,7 +38,7 @@ class ResnetGenerator(nn.Module):
     Args:
         in_channels: Channels of the input.
         out_channels: Channels of the output.
-        blocks: Number of residual blocks (9 for 256x256 pictures, 6 for 128x128).
+        blocks: Number of residual blocks (9 for 256x256 images, 6 for 128x128).
         filters: Channels after the first convolution.
         norm: Normalisation.
         dropout: Probability of dropout inside the blocks.

@@ -17,7 +17,7 @@ Convention = Literal["pytorch", "paper", "tensorflow"]
 class UNet(nn.Module):
     """An encoder of strided convolutions and a decoder of mirrored ones, joined by skips at every size.
 
-    Without arguments it is the reference network of the PyTorch implementation for 256x256 pictures. The conventions
+    Without arguments it is the reference network of the PyTorch implementation for 256x256 images. The conventions
     differ in where dropout stands (`pytorch`: the second to fourth up block; `paper` and `tensorflow`: the first to
     third), and `tensorflow` normalises the bottleneck, applies ReLU before the skip joins, and leaks 0.3, not 0.2.
 

@@ -12,7 +12,7 @@ class LimitConfig:
     """When to stop: at the first of these that is reached (0 sets no limit)."""
 
     epochs: int = 200
-    """Passes over the training pictures."""
+    """Passes over the training images."""
     steps: int = 0
     """Updates of the weights."""
     minutes: float = 0.0
@@ -37,7 +37,7 @@ class RunKeepConfig:
     validate_steps: int = 100
     """Steps that lie between two validations at least, so that small sets train more than they validate."""
     samples: int = 8
-    """Pictures in the sheet of samples."""
+    """Images in the sheet of samples."""
     checkpoints: int = 2
     """Last checkpoints to keep."""
     checkpoint_steps: int = 1000
@@ -76,7 +76,7 @@ class ComputeConfig:
     deterministic: bool = False
     """On a GPU, the same bits each time, at some cost in speed; on a CPU they are the same anyway."""
     activation_checkpointing: bool = False
-    """Computes maps again in the backward pass instead of keeping them: less memory for large pictures, more time."""
+    """Computes maps again in the backward pass instead of keeping them: less memory for large images, more time."""
 
     def __post_init__(self) -> None:
         """Checks the counts."""

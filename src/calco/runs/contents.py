@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from calco.data.curation import MAX_COMPARED
+from calco.data.sources import Item, Source
 from calco.errors import CalcoError
 from calco.files import read_json, write_json
-from calco.pairs.curation import MAX_COMPARED
-from calco.pairs.sources import Item, Source
 
 RECORD: Final = "contents.json"
 FORMAT: Final = 1

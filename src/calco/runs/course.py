@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 import torch
 from torch import Tensor
 
-from calco import __version__, images
+from calco import __version__, imaging
 from calco.console import warn
 from calco.errors import CalcoError, UnusableError
 from calco.files import make_folder, write_json
-from calco.images import Image
+from calco.imaging import Image
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from calco.runs.compute import choose_workers
 from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
@@ -26,7 +26,7 @@ from calco.runs.data import Readable, RunData
 from calco.runs.feed import LoadsBatch, batches
 from calco.runs.journal import Journal, ProgressLine, Window
 from calco.runs.processes import ALONE, Team
-from calco.runs.sheets import write_film
+from calco.runs.sheets import write_video
 
 
 class Interrupted(KeyboardInterrupt):
@@ -85,7 +85,7 @@ class Course(ABC, Generic[B]):
     Args:
         config: The whole configuration, resolved.
         folder: The run's folder.
-        data: The pictures.
+        data: The images.
         device: Where this process computes.
         team: The processes that learn together; the first one of them validates and writes.
 
@@ -225,11 +225,11 @@ class Course(ABC, Generic[B]):
     def tell(self, journal: Journal, scores: Mapping[str, float], sheet: Image) -> None:
         """Logs the scores of a validation, and keeps the sheet of its samples: HWC `uint8`."""
         journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=scores)
-        images.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", sheet)
-        journal.picture(self.step, "samples", sheet)
+        imaging.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", sheet)
+        journal.image(self.step, "samples", sheet)
 
     def provenance(self) -> dict[str, Any]:
-        """What made a model: the versions, the pictures, the epoch."""
+        """What made a model: the versions, the images, the epoch."""
         if self._provenance is None:
             known = {} if self._trained_on is None else {"trained_on": self._trained_on}
             versions = {"calco": __version__, "torch": str(torch.__version__)}
@@ -237,7 +237,7 @@ class Course(ABC, Generic[B]):
         return {**self._provenance, "epoch": self.epoch}
 
     def finish(self) -> None:
-        """Draws the film of the samples, and lists what was left out."""
+        """Draws the video of the samples, and lists what was left out."""
         for damaged in self.team.every(self.data.train.damaged):
             self.data.train.damaged.update(damaged)
         if not self.team.first:
@@ -245,14 +245,14 @@ class Course(ABC, Generic[B]):
         sheets = sorted((self.folder / "samples").glob("step-*.png"))
         if sheets:
             try:
-                write_film(sheets, self.folder / "evolution.mp4")
+                write_video(sheets, self.folder / "evolution.mp4")
             except CalcoError as error:  # the model is there, and counts more than its video
                 warn(f"the video of the samples is missing: {error}")
         if left_out := self.data.left_out():
             listed = self.folder / "left_out.json"
             write_json(listed, left_out)
             name, reason = next(iter(left_out.items()))
-            warn(f"{len(left_out)} pictures were left out, such as {name}: {reason}; all are listed in {listed}")
+            warn(f"{len(left_out)} images were left out, such as {name}: {reason}; all are listed in {listed}")
 
     def meta(self) -> dict[str, Any]:
         """What a checkpoint says besides its tensors: the position."""
@@ -283,8 +283,8 @@ class Course(ABC, Generic[B]):
     def complete(self) -> bool:
         """Whether nothing is left to do before the limit, nor what follows it: validation, model and video."""
         there = (self.folder / "model").exists() and self.validated == self.step
-        filmed = (self.folder / "evolution.mp4").exists() or not any((self.folder / "samples").glob("step-*.png"))
-        return self.progress >= 1 and there and filmed
+        videoed = (self.folder / "evolution.mp4").exists() or not any((self.folder / "samples").glob("step-*.png"))
+        return self.progress >= 1 and there and videoed
 
     def save(self) -> None:
         """Writes a checkpoint of this moment, in the first of the processes."""

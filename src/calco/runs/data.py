@@ -1,15 +1,15 @@
-"""The pictures of a run: where they came from, how they were divided, and what could not be used."""
+"""The images of a run: where they came from, how they were divided, and what could not be used."""
 
 from collections.abc import Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from calco.pairs.sources import Item, Source, SourceConfig
+from calco.data.sources import Item, Source, SourceConfig
 
 
 class Readable(Sized, Protocol):
-    """The pictures of one split, as a run reads them."""
+    """The images of one split, as a run reads them."""
 
     damaged: dict[str, str]
     """Key and reason of every one that could not be used so far."""
@@ -22,7 +22,7 @@ D = TypeVar("D", bound=Readable)
 
 @dataclass(frozen=True, kw_only=True)
 class RunData(Generic[D]):
-    """The pictures of a run.
+    """The images of a run.
 
     Attributes:
         source: Where they are from.
@@ -39,13 +39,13 @@ class RunData(Generic[D]):
     def provenance(self) -> dict[str, Any]:
         """Where the training images came from."""
         return {
-            "pictures": self.source.root,
+            "images": self.source.root,
             "source": self.source.kind,
             "splits": {name: len(items) for name, items in self.splits.items()},
         }
 
     def left_out(self) -> dict[str, str]:
-        """Every picture that was not used, and why."""
+        """Every image that was not used, and why."""
         damaged = self.train.damaged | self.validation.damaged
         used = {item.key for items in self.splits.values() for item in items}
         unsplit = {item.key: "too near to another split, or in a group with it" for item in self.source.items}

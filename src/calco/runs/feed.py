@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 import cv2
 
-from calco.pairs.dataset import EpochSampler
+from calco.data.dataset import EpochSampler
 
 D_contra = TypeVar("D_contra", bound=Sized, contravariant=True)
 B_co = TypeVar("B_co", covariant=True)
@@ -38,7 +38,7 @@ def batches(
     """The batches of an epoch from the `skip`-th on, the same in the same order with any number of workers.
 
     Workers are threads, each with a whole batch at a time, which stay some batches ahead: they start at once, share the
-    pictures that are kept, and end with the loop. Decoding and resizing release Python's lock.
+    images that are kept, and end with the loop. Decoding and resizing release Python's lock.
 
     Args:
         load: Makes a batch.

@@ -64,7 +64,7 @@ class Journal:
         if self.board:
             self.board.row(step, row)
 
-    def picture(self, step: int, name: str, image: Any) -> None:
+    def image(self, step: int, name: str, image: Any) -> None:
         """Shows an HWC image in TensorBoard."""
         if self.board:
             self.board.image(step, name, image)
@@ -117,9 +117,9 @@ class Board:
 
     def image(self, step: int, name: str, image: Any) -> None:
         """Adds an HWC image."""
-        from tensorboardX.summary import image as picture
+        from tensorboardX.summary import image as image_summary
 
-        self._write(step=step, summary=picture(name, image, dataformats="HWC"))
+        self._write(step=step, summary=image_summary(name, image, dataformats="HWC"))
         self._flush()
 
     def _write(self, **event: Any) -> None:
@@ -163,7 +163,7 @@ class Window:
 
 
 class ProgressLine:
-    """One line: how far, step, pictures per second, losses, time left."""
+    """One line: how far, step, images per second, losses, time left."""
 
     def __init__(self, *, shown: bool) -> None:
         columns = (BarColumn(10), TaskProgressColumn(), TextColumn("{task.fields[text]}", markup=False))

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from calco.console import console
+from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.networks.shared_norm import share_batch_norm
-from calco.pairs.types import generator
 from calco.runs import one_memory
 from calco.runs.launch import Lost, cores_for_each
 

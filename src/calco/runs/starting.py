@@ -165,7 +165,7 @@ def _check_free(folder: Path) -> None:
         file = (config if foreign else log).name
         raise CalcoError(f"{folder} holds the {file} of something else than a training; choose another --out")
     if not config.exists() and (others := [name for name in _WRITTEN if (folder / name).exists()]):
-        raise CalcoError(f"{folder} holds other things, such as {others[0]}; choose a new or empty folder with --out")
+        raise CalcoError(f"{folder} holds other objects, such as {others[0]}; choose a new or empty folder with --out")
 
 
 def _new_folder(stem: str) -> Path:

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
+from calco.data.augment import AugmentConfig
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import RecipeConfig
+from calco.data.sources import SourceConfig
+from calco.data.splits import SplitConfig
 from calco.errors import CalcoError
 from calco.networks import DiscriminatorConfig, GeneratorConfig
-from calco.pairs.augment import AugmentConfig
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import RecipeConfig
-from calco.pairs.sources import SourceConfig
-from calco.pairs.splits import SplitConfig
 from calco.records import check_numbers
 from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
 
@@ -32,7 +32,7 @@ class ObjectiveConfig:
     pixel_weight: float = 100.0
     """Weight of the pixel loss (the paper's lambda)."""
     overlap_weight: float = 0.0
-    """Weight of the soft Jaccard distance of the drawn areas from the target's, for painted masks: small things count
+    """Weight of the soft Jaccard distance of the drawn areas from the target's, for painted masks: small objects count
     as much as large ones."""
     d_loss: Literal["halved", "sum"] = "halved"
     """Whether the discriminator's two losses are averaged (PyTorch) or added (TensorFlow)."""
@@ -93,10 +93,10 @@ class KeepConfig(RunKeepConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A whole training run: from pictures to a model."""
+    """A whole training run: from images to a model."""
 
-    pictures: Annotated[str, Positional, arg(metavar="PICTURES")] = ""
-    """Pictures, films or shards: a folder, a file or an address; hub:owner/name; or the built-in drawings, openmoji."""
+    images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
+    """Images, videos or shards: a folder, a file or an address; hub:owner/name; or the built-in drawings, openmoji."""
     out: str = ""
     """The run's folder; by default a new one under runs/."""
     seed: int = 0

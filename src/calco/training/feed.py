@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco.pairs.dataset import PairDataset
+from calco.data.dataset import PairDataset
 from calco.runs.feed import batches
 from calco.training.loop import Batch, signed
 
@@ -33,7 +33,7 @@ def load_batch(dataset: PairDataset, places: list[tuple[int, int]], *, pinned: b
 
 
 class _Stack:
-    """CHW one after another => NCHW, in memory NHWC as pictures are.
+    """CHW one after another => NCHW, in memory NHWC as images are.
 
     Where depths are mixed, all become `float32` in [-1, 1].
 
@@ -45,17 +45,17 @@ class _Stack:
         self.count, self.pinned, self.filled = count, pinned, 0
         self.whole = torch.empty(0)
 
-    def put(self, picture: Tensor) -> None:
-        """Copies the next picture to its place."""
+    def put(self, image: Tensor) -> None:
+        """Copies the next image to its place."""
         if not self.filled:
-            self.whole = self._room(picture.shape, picture.dtype)
-        elif picture.dtype != self.whole.dtype:
-            picture = signed(picture)
-            if self.whole.dtype != picture.dtype:
-                before, self.whole = self.whole, self._room(picture.shape, picture.dtype)
+            self.whole = self._room(image.shape, image.dtype)
+        elif image.dtype != self.whole.dtype:
+            image = signed(image)
+            if self.whole.dtype != image.dtype:
+                before, self.whole = self.whole, self._room(image.shape, image.dtype)
                 self.whole[: self.filled] = signed(before[: self.filled])
         # By NumPy: torch would call all cores for each copy, away from the networks.
-        np.copyto(self.whole.numpy()[self.filled], picture.numpy())
+        np.copyto(self.whole.numpy()[self.filled], image.numpy())
         self.filled += 1
 
     def _room(self, shape: torch.Size, dtype: torch.dtype) -> Tensor:
@@ -80,7 +80,7 @@ def throughput(
     """Pairs a second that the feed gives to a loop that does nothing with them.
 
     Args:
-        dataset: The first pass over it reads and fits the pictures, later ones find those that are kept.
+        dataset: The first pass over it reads and fits the images, later ones find those that are kept.
         batch: Pairs in a batch.
         workers: As of `calco.runs.feed.batches`.
         epoch: Which one.

@@ -36,9 +36,9 @@ class Batch:
         return x, y, self.weight.to(device, non_blocking=True)
 
 
-def signed(pictures: Tensor) -> Tensor:
+def signed(images: Tensor) -> Tensor:
     """uint8 => float32 in [-1, 1], on the same device; floats lie there already."""
-    return pictures.float().div_(127.5).sub_(1) if pictures.dtype == torch.uint8 else pictures
+    return images.float().div_(127.5).sub_(1) if images.dtype == torch.uint8 else images
 
 
 class Networks:

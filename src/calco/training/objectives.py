@@ -90,7 +90,7 @@ def pixel_loss(config: ObjectiveConfig, drawn: Tensor, target: Tensor, weight: T
 
 
 def overlap_loss(drawn: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """How little the drawn areas cover the target's: the soft Jaccard distance, mean over pictures, channels and sides.
+    """How little the drawn areas cover the target's: the soft Jaccard distance, mean over images, channels and sides.
 
     Each channel is read twice, for where it is light and for where it is dark, so that background counts as a class
     too. The sums of |a - b| make it a distance for colours between, where that of products is not at its least

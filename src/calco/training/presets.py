@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from calco.data.augment import AugmentConfig
+from calco.data.jitter import JitterConfig
+from calco.data.recipes import RecipeConfig
 from calco.errors import CalcoError
 from calco.networks import DiscriminatorConfig, GeneratorConfig
-from calco.pairs.augment import AugmentConfig
-from calco.pairs.jitter import JitterConfig
-from calco.pairs.recipes import RecipeConfig
 from calco.training.config import KeepConfig, LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
 
 
@@ -46,7 +46,7 @@ def small() -> TrainConfig:
 
 
 def segment() -> TrainConfig:
-    """Masks from a few hundred pictures, in minutes on a laptop: an encoder from ImageNet, no discriminator."""
+    """Masks from a few hundred images, in minutes on a laptop: an encoder from ImageNet, no discriminator."""
     return TrainConfig(
         preset="segment",
         recipe=RecipeConfig(recipe="segment"),

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from calco import images
+from calco import imaging
 from calco.console import say
+from calco.data.types import generator
 from calco.evaluation.metrics import METRICS
-from calco.images import Image
+from calco.imaging import Image
 from calco.inference.model import ModelInfo, Translator, save_model
-from calco.pairs.types import generator
 from calco.runs.compute import ready_device
 from calco.runs.course import Course
 from calco.runs.journal import Journal
@@ -143,8 +143,8 @@ class Run(Course[Batch]):
             chosen = generator(0, 0, "mean").permutation(len(dataset))[:512]
             total = np.zeros((side, side, self.data.out_channels))
             for index in chosen:
-                total += images.resize(
-                    images.as_dtype(dataset.pair(int(index), 0).target, np.uint8), (side, side), "area"
+                total += imaging.resize(
+                    imaging.as_dtype(dataset.pair(int(index), 0).target, np.uint8), (side, side), "area"
                 )
             self._mean_target = np.rint(total / len(chosen)).astype(np.uint8)
         return self._mean_target

@@ -1,12 +1,12 @@
-"""Pictures of how a run comes along: a grid each validation."""
+"""Images of how a run comes along: a grid each validation."""
 
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from calco import images
-from calco.images import Image
+from calco import imaging
+from calco.imaging import Image
 
 GAP = 4
 
@@ -15,7 +15,7 @@ def grid(rows: Sequence[tuple[Image, Image, Image]], caption: str, columns: int 
     """Input | output | target side by side, several of these a row, under a line of text.
 
     Args:
-        rows: Pictures of any size and depth, HWC; each row is brought to the first one's size.
+        rows: Images of any size and depth, HWC; each row is brought to the first one's size.
         caption: The line of text.
         columns: How many triples stand side by side.
 
@@ -23,7 +23,7 @@ def grid(rows: Sequence[tuple[Image, Image, Image]], caption: str, columns: int 
         HWC uint8 RGB of even height and width, as H.264 wants them.
     """
     height, width = rows[0][2].shape[:2]
-    cells = [[images.resize(_shown(p), (width, height)) for p in triple] for triple in rows]
+    cells = [[imaging.resize(_shown(p), (width, height)) for p in triple] for triple in rows]
     columns = min(columns, len(rows))
     lines = -(-len(rows) // columns)
     band = 24
@@ -37,6 +37,6 @@ def grid(rows: Sequence[tuple[Image, Image, Image]], caption: str, columns: int 
     return np.pad(sheet, ((0, sheet.shape[0] % 2), (0, sheet.shape[1] % 2), (0, 0)), constant_values=255)
 
 
-def _shown(picture: Image) -> Image:
+def _shown(image: Image) -> Image:
     """What a person is shown, HW3 uint8."""
-    return images.as_channels(images.as_dtype(images.visible(picture), np.uint8), 3)
+    return imaging.as_channels(imaging.as_dtype(imaging.visible(image), np.uint8), 3)

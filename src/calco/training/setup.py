@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from calco.data.dataset import PairDataset
+from calco.data.erasing import PER_IMAGE, fill_colour
+from calco.data.opening import open_source
+from calco.data.recipes import RecipeConfig, build_recipe, draws_classes, recipe_title, steps_of
+from calco.data.settling import settled
+from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.networks import GeneratorConfig, build_discriminator, build_generator, count_parameters
-from calco.pairs.dataset import PairDataset
-from calco.pairs.erasing import PER_PICTURE, fill_colour
-from calco.pairs.opening import open_source
-from calco.pairs.recipes import RecipeConfig, build_recipe, draws_classes, recipe_title, steps_of
-from calco.pairs.settling import settled
-from calco.pairs.splits import split_items
 from calco.runs.data import RunData, whole_path, whole_paths
 from calco.training.config import TrainConfig
 
@@ -30,22 +30,22 @@ class Data(RunData[PairDataset]):
 
 
 def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
-    """Opens the pictures, and resolves what the configuration leaves to them.
+    """Opens the images, and resolves what the configuration leaves to them.
 
     Returns:
         The data, and the configuration with a concrete recipe and composition.
 
     Raises:
-        CalcoError: When the pictures cannot be used, or do not fit the recipe.
+        CalcoError: When the images cannot be used, or do not fit the recipe.
     """
-    if not config.pictures:
-        raise CalcoError("no pictures were named; give a folder or openmoji: calco train PICTURES")
+    if not config.images:
+        raise CalcoError("no images were named; give a folder or openmoji: calco train IMAGES")
     config = _with_whole_paths(config)
-    source = open_source(config.pictures, config.source)
-    if source.kind == "film" and config.source.film_groups == "auto":
-        # The split stands, however many films are added to the folder later.
-        chosen: Literal["block", "film"] = "block" if any(item.when for item in source.items) else "film"
-        config = replace(config, source=replace(config.source, film_groups=chosen))
+    source = open_source(config.images, config.source)
+    if source.kind == "video" and config.source.video_groups == "auto":
+        # The split stands, however many videos are added to the folder later.
+        chosen: Literal["block", "video"] = "block" if any(item.when for item in source.items) else "video"
+        config = replace(config, source=replace(config.source, video_groups=chosen))
     source, recipe_config = settled(source, config.recipe)
     if config.keep.best_by == "iou" and not draws_classes(recipe_config):
         raise CalcoError(
@@ -84,8 +84,8 @@ def _with_whole_paths(config: TrainConfig) -> TrainConfig:
     pasted = config.recipe.composite
     pasted = replace(pasted, cutouts=whole_path(pasted.cutouts), cutout_masks=whole_path(pasted.cutout_masks))
     recipe = replace(config.recipe, composite=pasted)
-    pictures = whole_path(config.pictures) or ""
-    return replace(config, pictures=pictures, recipe=recipe, source=whole_paths(config.source))
+    images = whole_path(config.images) or ""
+    return replace(config, images=images, recipe=recipe, source=whole_paths(config.source))
 
 
 def choose_composition(
@@ -97,7 +97,7 @@ def choose_composition(
     """
     steps = steps_of(recipe.recipe)
     by_channel = generator.hole_channel or ("erase" in steps and recipe.erase.mask_channel)
-    by_colour = generator.hole is not None or recipe.erase.fill not in PER_PICTURE
+    by_colour = generator.hole is not None or recipe.erase.fill not in PER_IMAGE
     composition = generator.composition
     if composition == "auto":
         shown = in_channels - by_channel

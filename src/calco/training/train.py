@@ -10,12 +10,12 @@ import torch
 
 from calco.checking.quick import report_findings
 from calco.console import say, warn
+from calco.data.opening import is_elsewhere
+from calco.data.recipes import check_recorded, recipe_title
 from calco.errors import CalcoError, enough_memory
 from calco.networks import GeneratorConfig
 from calco.networks.efficientnet_lite import ABSENT
 from calco.networks.machine import NAMES
-from calco.pairs.opening import is_elsewhere
-from calco.pairs.recipes import check_recorded, recipe_title
 from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.runs.journal import duration
 from calco.runs.processes import Team
@@ -41,7 +41,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
         The run's folder: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
 
     Raises:
-        CalcoError: When pictures or configuration cannot be used, a loss is not finite, the disk is full, or one of
+        CalcoError: When images or configuration cannot be used, a loss is not finite, the disk is full, or one of
             several processes was killed.
         Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
@@ -78,7 +78,7 @@ def _train(config: TrainConfig, team: Team, held: ExitStack, *, resume: bool, pr
     say(data.source.summary())
     if team.first and not resume:
         report_findings(data.source, data.splits, config.source, recipe=config.recipe, asked=asked)
-    stem = f"{recipe_title(config.recipe.recipe)}-{Path(config.pictures).name or 'pictures'}"
+    stem = f"{recipe_title(config.recipe.recipe)}-{Path(config.images).name or 'images'}"
     folder = team.by_the_first(lambda: run_folder(config.out, stem, Run.command, held, resume=resume))
     team.go_on = f"go on from the last checkpoint with: calco train --resume {shlex.quote(str(folder))}"
     config = replace(config, out=str(folder))
@@ -92,10 +92,10 @@ def _train(config: TrainConfig, team: Team, held: ExitStack, *, resume: bool, pr
     drive(run, progress=progress)
     run.finish()
     scored = f"calco evaluate {shlex.quote(str(folder))}"
-    if is_elsewhere(config.pictures):
-        scored += f" {shlex.quote(config.pictures)}"
+    if is_elsewhere(config.images):
+        scored += f" {shlex.quote(config.images)}"
     elif not (data.splits["test"] or data.splits["val"]):
-        scored += " PICTURES"
+        scored += " IMAGES"
     say(f"the {run.kept} model is {folder / 'model'}; score it with: {scored}")
     return folder
 
@@ -108,7 +108,7 @@ def beginning(generator: GeneratorConfig, from_imagenet: bool) -> str:
         return "the encoder begins with ImageNet's weights (EfficientNet-Lite0)"
     if not generator.pretrained:
         return "the encoder begins from scratch, as --generator.no-pretrained has it"
-    return f"the encoder begins from scratch, which takes many more pictures: {ABSENT}"
+    return f"the encoder begins from scratch, which takes many more images: {ABSENT}"
 
 
 def _shared_anew(config: TrainConfig, processes: int) -> TrainConfig:

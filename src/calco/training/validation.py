@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from calco.data.dataset import PairDataset
+from calco.data.palettes import decode
 from calco.evaluation.metrics import METRICS, SSIM_MIN_SIDE, confusion, l1, mean_class_scores, psnr, ssim
-from calco.images import Image, as_channels
+from calco.imaging import Image, as_channels
 from calco.inference.model import Translator
-from calco.pairs.dataset import PairDataset
-from calco.pairs.palettes import decode
 from calco.training.config import KeepConfig
 
 SCORES: dict[str, Callable[[Image, Image], float]] = {"l1": l1, "psnr": psnr, "ssim": ssim}

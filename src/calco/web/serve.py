@@ -12,8 +12,8 @@ from typing import Final, Literal
 
 from calco.console import say, warn
 from calco.errors import CalcoError
-from calco.page.server import LOOPBACK, Handler, open_port
 from calco.records import check_numbers
+from calco.report.server import LOOPBACK, Handler, open_port
 
 _AGAIN: Final = 300.0
 """Seconds after which a database is read again that cannot be seen to have changed."""

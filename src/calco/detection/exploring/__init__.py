@@ -1,1 +1,1 @@
-"""What a set of pictures with boxes is like, before a detector learns from it."""
+"""What a set of images with boxes is like, before a detector learns from it."""

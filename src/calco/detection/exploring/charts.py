@@ -1,4 +1,4 @@
-"""The charts and tables of a set of pictures with boxes."""
+"""The charts and tables of a set of images with boxes."""
 
 from collections import Counter
 from html import escape
@@ -23,7 +23,7 @@ def classes(found: Survey) -> str:
     """A row for each class."""
     if not len(found.boxes):
         return ""
-    titles = ("Boxes", "Share", "Pictures", "Width × height", "Small", "Medium", "Large", "Train", "Val", "Test")
+    titles = ("Boxes", "Share", "Images", "Width × height", "Small", "Medium", "Large", "Train", "Val", "Test")
     head = '<th scope="col">Class</th>' + "".join(f'<th scope="col">{title}</th>' for title in titles)
     names = found.names
     rows = "".join(_row(found, name) for name in names[:_ROWS])
@@ -49,10 +49,10 @@ def _row(found: Survey, name: str) -> str:
     mine = found.classes == name
     sides, number = found.sides[mine], int(mine.sum())
     areas = sides.prod(axis=1)
-    parts = Counter(found.split[found.items[place].key] for place in found.pictures[mine].tolist())
+    parts = Counter(found.split[found.items[place].key] for place in found.images[mine].tolist())
     middle = f"{np.median(sides[:, 0]):.0f} × {np.median(sides[:, 1]):.0f}" if number else "–"
     cells = (
-        f"{number:,}", f"{number / len(found.boxes):.1%}", f"{len(np.unique(found.pictures[mine])):,}", middle,
+        f"{number:,}", f"{number / len(found.boxes):.1%}", f"{len(np.unique(found.images[mine])):,}", middle,
         f"{int((areas < 32**2).sum()):,}", f"{int(((areas >= 32**2) & (areas <= 96**2)).sum()):,}",
         f"{int((areas > 96**2).sum()):,}", *(f"{parts[part]:,}" for part in ("train", "val", "test")),
     )  # fmt: skip
@@ -67,15 +67,15 @@ def charts(found: Survey) -> str:
     sides = shares[:, 2:] - shares[:, :2]
     chosen = np.random.default_rng(0).permutation(len(sides))[:_DOTS]
     dots = [(float(w), float(h)) for w, h in np.clip(sides[chosen], 0, 1)]
-    parts = [plots.heat("Where boxes are", _map(shares), "All classes, pictures stretched to one square.")]
+    parts = [plots.heat("Where boxes are", _map(shares), "All classes, images stretched to one square.")]
     top = found.names[:MAPS] if len(np.unique(found.classes)) > 1 else []
     parts += [plots.heat(f"Where {name} is", _map(shares[found.classes == name])) for name in top]
     parts += [
-        plots.scatter("Widths and heights", dots, "width", "height", "As shares of the picture."),
+        plots.scatter("Widths and heights", dots, "width", "height", "As shares of the image."),
         _sizes(sides),
         _shapes(found),
         _numbers(found),
-        _pictures(found),
+        _images(found),
     ]
     return f'<section><h2>Sizes and places</h2><div class="charts">{"".join(parts)}</div></section>'
 
@@ -95,8 +95,8 @@ def _sizes(sides: Floats) -> str:
     share = np.sqrt(sides.prod(axis=1))
     counts, edges = np.histogram(share, _BINS, (0, 1))
     return plots.columns(
-        "Sizes", edges.tolist(), counts.tolist(), "root of the box's share of the picture",
-        "0.1 is a box of a tenth of the picture's width and height.",
+        "Sizes", edges.tolist(), counts.tolist(), "root of the box's share of the image",
+        "0.1 is a box of a tenth of the image's width and height.",
     )  # fmt: skip
 
 
@@ -111,24 +111,24 @@ def _shapes(found: Survey) -> str:
 
 
 def _numbers(found: Survey) -> str:
-    per = found.per_picture
+    per = found.per_image
     most = int(per.max(initial=0))
     if most <= 8:
         return plots.bars(
-            "Boxes a picture", {str(n): int((per == n).sum()) for n in range(most + 1)}, "Pictures with so many boxes."
+            "Boxes an image", {str(n): int((per == n).sum()) for n in range(most + 1)}, "Images with so many boxes."
         )
     counts, edges = np.histogram(per, min(_BINS, most + 1), (0, most + 1))
-    return plots.columns("Boxes a picture", edges.tolist(), counts.tolist(), "boxes")
+    return plots.columns("Boxes an image", edges.tolist(), counts.tolist(), "boxes")
 
 
-def _pictures(found: Survey) -> str:
+def _images(found: Survey) -> str:
     sizes = Counter(f"{width:.0f} × {height:.0f}" for width, height in found.sizes)
     note = f"The {8} commonest of {len(sizes):,}, in pixels." if len(sizes) > 8 else "In pixels."
-    return plots.bars("Sizes of the pictures", dict(sizes.most_common(8)), note)
+    return plots.bars("Sizes of the images", dict(sizes.most_common(8)), note)
 
 
 def seen(found: Survey) -> str:
-    """How large the boxes are to a detector that sees pictures in a square."""
+    """How large the boxes are to a detector that sees images in a square."""
     if not len(found.boxes):
         return ""
     head = '<th scope="col">Square</th>' + "".join(
@@ -143,7 +143,7 @@ def seen(found: Survey) -> str:
             f"<td>{(sides < 2 * HARD).mean():.0%}</td></tr>"
         )
     return (
-        '<section><h2>What a detector sees</h2><p class="lead">A detector brings each picture into a square. How large '
+        '<section><h2>What a detector sees</h2><p class="lead">A detector brings each image into a square. How large '
         f"the boxes are there: what is less than {HARD} pixels wide or high is hardly found.</p>"
         '<div class="scroll" tabindex="0" role="region" aria-label="What a detector sees"><table><thead><tr>'
         f"{head}</tr></thead><tbody>{rows}</tbody></table></div></section>"

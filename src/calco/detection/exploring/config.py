@@ -5,24 +5,24 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from calco.data.sources import SourceConfig
+from calco.data.splits import SplitConfig
 from calco.errors import CalcoError
-from calco.pairs.sources import SourceConfig
-from calco.pairs.splits import SplitConfig
 from calco.records import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExploreConfig:
-    """What a set of pictures with boxes is like."""
+    """What a set of images with boxes is like."""
 
-    pictures: Annotated[str, Positional, arg(metavar="PICTURES")] = ""
-    """A folder of pictures with boxes, or what else tells boxes."""
+    images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
+    """A folder of images with boxes, or what else tells boxes."""
 
     out: str = "explore"
     """The folder of explore.html and explore.json."""
 
     samples: int = 18
-    """Pictures that chance chooses to be shown."""
+    """Images that chance chooses to be shown."""
 
     double: float = 0.85
     """The overlap (IoU) from which on two boxes of one class are probably one thing that was marked twice."""

@@ -1,4 +1,4 @@
-"""`calco detect explore`: the page of a set of pictures with boxes."""
+"""`calco detect explore`: the page of a set of images with boxes."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any, Final
 
 import numpy as np
 
+from calco.data.sources import Source
+from calco.data.splits import SplitConfig, split_items
 from calco.detection.exploring.config import ExploreConfig
 from calco.detection.exploring.survey import HARD, SIZES, Oddity, Survey, alike, survey
 from calco.detection.marked import open_marked
 from calco.errors import CalcoError
 from calco.files import write_json
 from calco.outputs import writing_folder
-from calco.pairs.sources import Source
-from calco.pairs.splits import SplitConfig, split_items
 
 FORMAT: Final = 1
 
@@ -42,17 +42,17 @@ def explore(config: ExploreConfig) -> Explored:
     """Gathers the boxes of a set, and writes explore.html and explore.json into `config.out`.
 
     Args:
-        config: Which pictures, and where the page goes.
+        config: Which images, and where the page goes.
 
     Raises:
-        CalcoError: When there are no pictures with boxes, or the page cannot be written.
+        CalcoError: When there are no images with boxes, or the page cannot be written.
     """
     from calco.detection.exploring.page import write_explore_page
 
-    if not config.pictures:
-        raise CalcoError("no pictures were named; give a folder with boxes: calco detect explore PICTURES")
-    source = open_marked(config.pictures, config.source)
-    name = Path(config.pictures).resolve().name or config.pictures
+    if not config.images:
+        raise CalcoError("no images were named; give a folder with boxes: calco detect explore IMAGES")
+    source = open_marked(config.images, config.source)
+    name = Path(config.images).resolve().name or config.images
     with writing_folder(config.out, "calco detect explore") as outputs:
         folder = outputs.folder
         outputs.check(folder / each for each in ("explore.json", "explore.html"))
@@ -63,7 +63,7 @@ def explore(config: ExploreConfig) -> Explored:
 
 
 def _split(source: Source, config: SplitConfig) -> dict[str, str]:
-    """The part of each picture, as training would have it; all "train" where they are too few to be parted."""
+    """The part of each image, as training would have it; all "train" where they are too few to be parted."""
     try:
         parts = split_items(source.items, config)
     except CalcoError:
@@ -74,12 +74,12 @@ def _split(source: Source, config: SplitConfig) -> dict[str, str]:
 
 def sentences(found: Survey) -> list[str]:
     """What the set is, and what should be looked at."""
-    boxes, pictures = len(found.boxes), len(found.items)
-    empty = int((found.per_picture == 0).sum())
+    boxes, images = len(found.boxes), len(found.items)
+    empty = int((found.per_image == 0).sum())
     names = [name for name in found.names if (found.classes == name).any()]
     told = [
         f"{boxes:,} box{'' if boxes == 1 else 'es'} of {len(names):,} class{'' if len(names) == 1 else 'es'} in "
-        f"{pictures:,} picture{'' if pictures == 1 else 's'}"
+        f"{images:,} image{'' if images == 1 else 's'}"
         + (
             f", {empty:,} of which {'has' if empty == 1 else 'have'} nothing in {'it' if empty == 1 else 'them'}"
             if empty
@@ -102,7 +102,7 @@ def sentences(found: Survey) -> list[str]:
     kinds = Counter(one.kind for one in found.odd)
     words: dict[Oddity, str] = {
         "twice": "probably marked twice", "two classes": "under two classes", "tiny": "tiny", "thin": "very thin",
-        "whole picture": "over the whole picture",
+        "whole image": "over the whole image",
     }  # fmt: skip
     odd = [f"{kinds[kind]:,} {text}" for kind, text in words.items() if kinds[kind]]
     if odd:
@@ -125,25 +125,25 @@ def to_json(found: Survey) -> dict[str, Any]:
         sides = found.sides[mine]
         rows[name] = {
             "boxes": int(mine.sum()),
-            "pictures": len(np.unique(found.pictures[mine])),
+            "images": len(np.unique(found.images[mine])),
             "median_width": float(np.median(sides[:, 0])) if len(sides) else None,
             "median_height": float(np.median(sides[:, 1])) if len(sides) else None,
         }
     return {
         "format": FORMAT,
-        "pictures": found.source.root,
+        "images": found.source.root,
         "source": found.source.kind,
         "story": found.source.story,
         "splits": {name: parts[name] for name in ("train", "val", "test")},
-        "num_pictures": len(found.items),
+        "num_images": len(found.items),
         "num_boxes": len(found.boxes),
-        "num_empty": int((found.per_picture == 0).sum()),
+        "num_empty": int((found.per_image == 0).sum()),
         "classes": rows,
         "seen": {
             str(size): float((found.seen_at(size) >= HARD).mean()) if len(found.boxes) else None for size in SIZES
         },
         "crowded": found.crowded,
-        "odd": [{"kind": o.kind, "picture": o.key, "boxes": list(o.boxes), "words": o.words} for o in found.odd],
+        "odd": [{"kind": o.kind, "image": o.key, "boxes": list(o.boxes), "words": o.words} for o in found.odd],
         "faults": [{"where": p.where, "fault": p.fault, "reason": p.reason} for p in found.faults],
         "left_out": [{"name": name, "reason": reason} for name, reason in found.left_out],
     }

@@ -1,4 +1,4 @@
-"""The page of a set of pictures with boxes: what must be looked at, then what the set is like."""
+"""The page of a set of images with boxes: what must be looked at, then what the set is like."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,29 +8,29 @@ from typing import Final
 
 import numpy as np
 
+from calco.data.types import fraction
 from calco.detection.boxed import DIALOG, Look, Mark, boxed, card, cards, script, style, switches
 from calco.detection.exploring.charts import charts, classes, seen
 from calco.detection.exploring.explore import sentences
 from calco.detection.exploring.survey import Odd, Oddity, Survey
 from calco.errors import CalcoError
-from calco.page.html import write_page
-from calco.pairs.types import fraction
+from calco.report.html import write_page
 
 LISTED: Final = 200
 """Faults that the page lists; explore.json has all."""
 SHOWN: Final = 9
-"""Pictures of one kind of oddity."""
-_FEW: Final = 6  # pictures with the most boxes, the smallest ones, nothing
-_BOXES: Final = 150  # drawn in one picture
+"""Images of one kind of oddity."""
+_FEW: Final = 6  # images with the most boxes, the smallest ones, nothing
+_BOXES: Final = 150  # drawn in one image
 _LOOKS: Final[tuple[tuple[Look, str], ...]] = (
-    ("right", "boxes"), ("double", "to be looked at"), ("passed", "crowds and difficult things"),
+    ("right", "boxes"), ("double", "to be looked at"), ("passed", "crowds and difficult objects"),
 )  # fmt: skip
 _TITLES: Final[dict[Oddity, tuple[str, str]]] = {
     "twice": ("Probably marked twice", "two boxes of one class lie on each other: one of them should go"),
     "two classes": ("Two classes on one thing", "boxes of two classes lie on each other: is it both?"),
     "tiny": ("Tiny", "boxes of less than three pixels: a slip of the hand, or another unit"),
     "thin": ("Very thin", "boxes twenty times as long as wide: a slip of the hand, or exchanged numbers"),
-    "whole picture": ("Over the whole picture", "is it the thing that fills the picture, or a mark for all of it?"),
+    "whole image": ("Over the whole image", "is it the thing that fills the image, or a mark for all of it?"),
 }
 
 
@@ -50,11 +50,11 @@ def _header(found: Survey, name: str) -> str:
     split = ", ".join(f"{parts[part]:,} {text}" for part, text in words.items() if parts[part])
     facts = "".join(f"<li>{escape(fact)}</li>" for fact in (found.source.story or found.source.kind, split))
     verdict = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(found))
-    per = found.per_picture
+    per = found.per_image
     tiles = (
-        ("Pictures", f"{len(found.items):,}"), ("Boxes", f"{len(found.boxes):,}"),
+        ("Images", f"{len(found.items):,}"), ("Boxes", f"{len(found.boxes):,}"),
         ("Classes", f"{len(np.unique(found.classes)):,}"),
-        ("Boxes a picture", f"{per.mean():.1f} <small>at most {int(per.max(initial=0)):,}</small>"),
+        ("Boxes an image", f"{per.mean():.1f} <small>at most {int(per.max(initial=0)):,}</small>"),
         ("With nothing in them", f"{int((per == 0).sum()):,}"),
         ("Faults", f"{len(found.faults) + len(found.left_out):,}"),
     )  # fmt: skip
@@ -96,15 +96,15 @@ def _faults(found: Survey) -> str:
 
 
 def _odd(found: Survey) -> str:
-    """Boxes that somebody should look at, in their pictures."""
+    """Boxes that somebody should look at, in their images."""
     parts = []
     for kind, (title, note) in _TITLES.items():
         mine = [one for one in found.odd if one.kind == kind]
-        by_picture: dict[str, list[Odd]] = {}
+        by_image: dict[str, list[Odd]] = {}
         for one in mine:
-            by_picture.setdefault(one.key, []).append(one)
-        shown = list(by_picture.items())[:SHOWN]
-        left = f"; {len(by_picture) - SHOWN:,} more pictures in explore.json" if len(by_picture) > SHOWN else ""
+            by_image.setdefault(one.key, []).append(one)
+        shown = list(by_image.items())[:SHOWN]
+        left = f"; {len(by_image) - SHOWN:,} more images in explore.json" if len(by_image) > SHOWN else ""
         made = [
             made
             for key, ones in shown
@@ -118,7 +118,7 @@ def _odd(found: Survey) -> str:
 
 
 def _card(found: Survey, key: str, odd: set[int], words: str) -> str:
-    """One picture with its boxes; nothing where it cannot be read."""
+    """One image with its boxes; nothing where it cannot be read."""
     place = next(place for place, item in enumerate(found.items) if item.key == key)
     return _drawn(found, place, odd, words)
 
@@ -129,7 +129,7 @@ def _drawn(found: Survey, place: int, odd: set[int], words: str) -> str:
         image = found.source.load(item).image
     except CalcoError:
         return ""
-    mine = np.flatnonzero(found.pictures == place)
+    mine = np.flatnonzero(found.images == place)
     order = sorted(range(len(mine)), key=lambda i: i in odd)[-_BOXES:]
     marks = [
         Mark(
@@ -143,13 +143,13 @@ def _drawn(found: Survey, place: int, odd: set[int], words: str) -> str:
 
 
 def _samples(found: Survey, number: int) -> str:
-    """Some pictures by chance, then those at the ends."""
-    per = found.per_picture
+    """Some images by chance, then those at the ends."""
+    per = found.per_image
     places = range(len(found.items))
     chance = sorted(places, key=lambda place: fraction("explored", found.items[place].key))[:number]
     full = [place for place in np.argsort(-per, kind="stable")[:_FEW].tolist() if per[place] > 1]
     sides = found.sides.min(axis=1) if len(found.boxes) else np.zeros(0)
-    small = list(dict.fromkeys(found.pictures[np.argsort(sides, kind="stable")].tolist()))[:_FEW]
+    small = list(dict.fromkeys(found.images[np.argsort(sides, kind="stable")].tolist()))[:_FEW]
     empty = [place for place in places if per[place] == 0][:_FEW]
     parts = (
         ("Chosen by chance", "", chance), ("The most boxes", "", full), ("The smallest boxes", "", small),
@@ -162,7 +162,7 @@ def _samples(found: Survey, number: int) -> str:
 def _all(found: Survey, places: Sequence[int]) -> list[str]:
     made = []
     for place in places:
-        number = int(found.per_picture[place])
+        number = int(found.per_image[place])
         words = (
             f"{number:,} box{'' if number == 1 else 'es'}, {found.sizes[place][0]:.0f} × {found.sizes[place][1]:.0f}"
         )

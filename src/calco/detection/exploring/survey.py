@@ -9,20 +9,20 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Boxes, Detections
-from calco.annotations.record import COSTS_A_PICTURE, Problem
+from calco.annotations.record import COSTS_A_IMAGE, Problem
+from calco.data.annotated import record_of
+from calco.data.sources import Item, Source
 from calco.detection.matching import Bools, Floats, overlap
 from calco.errors import CalcoError
-from calco.pairs.annotated import record_of
-from calco.pairs.sources import Item, Source
 
-Oddity: TypeAlias = Literal["twice", "two classes", "tiny", "whole picture", "thin"]
+Oddity: TypeAlias = Literal["twice", "two classes", "tiny", "whole image", "thin"]
 
 SIZES: Final = (320, 416, 512, 640, 800, 1024)
 """Sides of the square that a detector sees, in pixels."""
 HARD: Final = 8
 """Pixels of a box's shorter side under which a detector hardly sees it."""
 _TINY: Final = 3  # pixels of the shorter side
-_WHOLE: Final = 0.95  # of the picture's area
+_WHOLE: Final = 0.95  # of the image's area
 _THIN: Final = 20  # times as long as it is wide
 _CLASSES_APART: Final = 0.9  # the overlap from which on two classes are said of one thing
 _SUPPRESSED: Final = 0.6  # the overlap above which most detectors drop the lesser of two boxes
@@ -34,8 +34,8 @@ class Odd:
 
     Attributes:
         kind: What it is.
-        key: The picture.
-        boxes: Their places in the picture.
+        key: The image.
+        boxes: Their places in the image.
         words: What is odd.
     """
 
@@ -51,13 +51,13 @@ class Survey:
 
     Attributes:
         source: The set.
-        items: Its P pictures.
+        items: Its P images.
         split: Key => "train", "val", "test", or "gap".
         sizes: P x 2, width and height in pixels.
         boxes: N x 4, in pixels.
         classes: N names.
-        pictures: N, the picture of each box.
-        ignored: N, crowds and difficult things.
+        images: N, the image of each box.
+        ignored: N, crowds and difficult objects.
         odd: What should be looked at.
         faults: What was wrong with the annotations, as the reader mended or left it out.
         left_out: Name and reason of what was found and does not serve.
@@ -70,7 +70,7 @@ class Survey:
     sizes: Floats
     boxes: Boxes
     classes: npt.NDArray[np.str_]
-    pictures: npt.NDArray[np.int64]
+    images: npt.NDArray[np.int64]
     ignored: Bools
     odd: Sequence[Odd]
     faults: Sequence[Problem]
@@ -90,17 +90,17 @@ class Survey:
 
     @property
     def shares(self) -> Floats:
-        """N x 4, the boxes as shares of their pictures."""
-        return self.boxes / np.tile(self.sizes[self.pictures], 2)
+        """N x 4, the boxes as shares of their images."""
+        return self.boxes / np.tile(self.sizes[self.images], 2)
 
     @property
-    def per_picture(self) -> npt.NDArray[np.int64]:
-        """P, boxes in each picture."""
-        return np.bincount(self.pictures, minlength=len(self.items)).astype(np.int64)
+    def per_image(self) -> npt.NDArray[np.int64]:
+        """P, boxes in each image."""
+        return np.bincount(self.images, minlength=len(self.items)).astype(np.int64)
 
     def seen_at(self, size: int) -> Floats:
-        """N, pixels of the shorter side of each box when its picture is fitted into a square of this side."""
-        shrunk: Floats = self.sides.min(axis=1) * (size / self.sizes.max(axis=1))[self.pictures]
+        """N, pixels of the shorter side of each box when its image is fitted into a square of this side."""
+        shrunk: Floats = self.sides.min(axis=1) * (size / self.sizes.max(axis=1))[self.images]
         return shrunk
 
 
@@ -113,37 +113,37 @@ def survey(source: Source, split: Mapping[str, str], double: float) -> Survey:
         double: The overlap from which on two boxes of one class are one thing.
 
     Raises:
-        CalcoError: When the pictures have no boxes, or none can be read.
+        CalcoError: When the images have no boxes, or none can be read.
     """
     items: list[Item] = []
     sizes: list[tuple[int, int]] = []
-    things: list[Detections] = []
+    objects: list[Detections] = []
     left_out = list(source.left_out)
     for item in source.items:
         try:
-            found, size = _things(source, item)
+            found, size = _objects(source, item)
         except CalcoError as error:
             left_out.append((item.key, str(error)))
             continue
         items.append(item)
         sizes.append(size)
-        things.append(found)
+        objects.append(found)
     if not items:
-        first = left_out[0] if left_out else (source.root, "there are no pictures")
-        raise CalcoError(f"no picture of {source.root} can be read; the first reason: {first[0]}: {first[1]}")
+        first = left_out[0] if left_out else (source.root, "there are no images")
+        raise CalcoError(f"no image of {source.root} can be read; the first reason: {first[0]}: {first[1]}")
     odd = [
         one
-        for item, size, found in zip(items, sizes, things, strict=True)
+        for item, size, found in zip(items, sizes, objects, strict=True)
         for one in _odd(item.key, size, found, double)
     ]
     return Survey(
         source=source, items=items, split=split, sizes=np.array(sizes, np.float64),
-        boxes=np.concatenate([each.boxes for each in things]),
-        classes=np.array([name for each in things for name in each.classes], np.str_),
-        pictures=np.repeat(np.arange(len(things)), [len(each) for each in things]),
-        ignored=np.concatenate([_ignored(each) for each in things]),
-        odd=odd, faults=[p for p in source.problems if p.fault not in COSTS_A_PICTURE],
-        left_out=left_out, crowded=sum(map(_crowded, things)),
+        boxes=np.concatenate([each.boxes for each in objects]),
+        classes=np.array([name for each in objects for name in each.classes], np.str_),
+        images=np.repeat(np.arange(len(objects)), [len(each) for each in objects]),
+        ignored=np.concatenate([_ignored(each) for each in objects]),
+        odd=odd, faults=[p for p in source.problems if p.fault not in COSTS_A_IMAGE],
+        left_out=left_out, crowded=sum(map(_crowded, objects)),
     )  # fmt: skip
 
 
@@ -160,52 +160,52 @@ def alike(names: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _things(source: Source, item: Item) -> tuple[Detections, tuple[int, int]]:
+def _objects(source: Source, item: Item) -> tuple[Detections, tuple[int, int]]:
     if source.kind == "annotations":
         record = record_of(source, item)
         if record.size_wh:
             return record.detections, record.size_wh
-    picture = source.load(item)
-    if picture.detections is None:
+    image = source.load(item)
+    if image.detections is None:
         raise CalcoError(
             f"{source.root} was read as {source.kind}, which tells no boxes; name their file or folder: "
             "--annotations FILE"
         )
-    return picture.detections, (picture.image.shape[1], picture.image.shape[0])
+    return image.detections, (image.image.shape[1], image.image.shape[0])
 
 
-def _ignored(things: Detections) -> Bools:
-    return np.zeros(len(things), np.bool_) if things.ignored is None else things.ignored
+def _ignored(objects: Detections) -> Bools:
+    return np.zeros(len(objects), np.bool_) if objects.ignored is None else objects.ignored
 
 
-def _pairs(things: Detections) -> tuple[Floats, Bools]:
+def _pairs(objects: Detections) -> tuple[Floats, Bools]:
     """Overlaps of each pair of boxes once (N x N), and which are of one class."""
-    names = np.array(things.classes)
-    overlaps = np.triu(overlap(things.boxes, things.boxes, np.zeros(len(things), np.bool_)), 1)
-    marked = _ignored(things)
+    names = np.array(objects.classes)
+    overlaps = np.triu(overlap(objects.boxes, objects.boxes, np.zeros(len(objects), np.bool_)), 1)
+    marked = _ignored(objects)
     overlaps[marked] = overlaps[:, marked] = 0
     return overlaps, names[:, None] == names[None]
 
 
-def _crowded(things: Detections) -> int:
-    if len(things) < 2:
+def _crowded(objects: Detections) -> int:
+    if len(objects) < 2:
         return 0
-    overlaps, same = _pairs(things)
+    overlaps, same = _pairs(objects)
     return int(((overlaps > _SUPPRESSED) & same).any(axis=0).sum())
 
 
-def _odd(key: str, size: tuple[int, int], things: Detections, double: float) -> list[Odd]:
+def _odd(key: str, size: tuple[int, int], objects: Detections, double: float) -> list[Odd]:
     found = []
-    overlaps, same = _pairs(things)
+    overlaps, same = _pairs(objects)
     limit = np.where(same, double, _CLASSES_APART)
-    for first, second in np.argwhere(overlaps >= limit).tolist() if len(things) else []:
-        share, (one, other) = overlaps[first, second], (things.classes[first], things.classes[second])
+    for first, second in np.argwhere(overlaps >= limit).tolist() if len(objects) else []:
+        share, (one, other) = overlaps[first, second], (objects.classes[first], objects.classes[second])
         if one == other:
             found.append(Odd("twice", key, (first, second), f"two boxes of {one} overlap by {share:.2f}"))
         else:
             found.append(Odd("two classes", key, (first, second), f"{one} and {other} overlap by {share:.2f}"))
     whole = float(size[0] * size[1])
-    for place, (box, name) in enumerate(zip(things.boxes, things.classes, strict=True)):
+    for place, (box, name) in enumerate(zip(objects.boxes, objects.classes, strict=True)):
         width, height = float(box[2] - box[0]), float(box[3] - box[1])
         small, large = min(width, height), max(width, height)
         if small < _TINY:
@@ -213,7 +213,5 @@ def _odd(key: str, size: tuple[int, int], things: Detections, double: float) -> 
         elif large >= _THIN * small:
             found.append(Odd("thin", key, (place,), f"{name} of {width:.0f} x {height:.0f} pixels"))
         if width * height >= _WHOLE * whole:
-            found.append(
-                Odd("whole picture", key, (place,), f"{name} over {width * height / whole:.0%} of the picture")
-            )
+            found.append(Odd("whole image", key, (place,), f"{name} over {width * height / whole:.0%} of the image"))
     return found

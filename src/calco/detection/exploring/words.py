@@ -1,4 +1,4 @@
-"""What a set of pictures with boxes is like, in the terminal."""
+"""What a set of images with boxes is like, in the terminal."""
 
 from typing import Final
 
@@ -14,14 +14,14 @@ LISTED: Final = 12
 def class_table(found: Survey) -> Table:
     """The commonest classes."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("class", "boxes", "pictures", "median width", "median height"):
+    for title in ("class", "boxes", "images", "median width", "median height"):
         made.add_column(title, justify="left" if title == "class" else "right")
     names = found.names
     for name in names[:LISTED]:
         mine = found.classes == name
         sides = found.sides[mine]
         middle = [f"{np.median(sides[:, axis]):.0f}" if len(sides) else "–" for axis in (0, 1)]
-        made.add_row(name, f"{int(mine.sum()):,}", f"{len(np.unique(found.pictures[mine])):,}", *middle)
+        made.add_row(name, f"{int(mine.sum()):,}", f"{len(np.unique(found.images[mine])):,}", *middle)
     if len(names) > LISTED:
         made.add_row(cell(f"and {len(names) - LISTED:,} more", style="dim"))
     return made

@@ -1,1 +1,1 @@
-"""`calco detect train`: from pictures with boxes to a run with a detector in it."""
+"""`calco detect train`: from images with boxes to a run with a detector in it."""

@@ -5,11 +5,11 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from calco.data.boxes_play import BoxAugmentConfig
+from calco.data.sources import SourceConfig
+from calco.data.splits import SplitConfig
 from calco.detection.limits import check_lite, check_side
 from calco.errors import CalcoError
-from calco.pairs.boxes_play import BoxAugmentConfig
-from calco.pairs.sources import SourceConfig
-from calco.pairs.splits import SplitConfig
 from calco.records import check_numbers
 from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
 
@@ -34,7 +34,7 @@ class DetectOptimiserConfig:
     """How the weights are changed."""
 
     batch: int = 8
-    """Pictures a forward pass."""
+    """Images a forward pass."""
     accumulate: int = 1
     """Forward passes whose gradients are added up before one step."""
     learning_rate: float = 1e-3
@@ -80,18 +80,18 @@ class DetectKeepConfig(RunKeepConfig):
 
     validate_steps: int = 200
     """Steps that lie between two validations at least, so that small sets train more than they validate."""
-    validation_pictures: int = 500
-    """Pictures a validation looks at, at most."""
+    validation_images: int = 500
+    """Images a validation looks at, at most."""
     best_by: Literal["map50", "map", "f1"] = "map50"
     """Validation metric by which the best model is kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectTrainConfig:
-    """The training of a detector: from pictures with boxes to a model."""
+    """The training of a detector: from images with boxes to a model."""
 
-    pictures: Annotated[str, Positional, arg(metavar="PICTURES")] = ""
-    """Pictures with boxes: a folder."""
+    images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
+    """Images with boxes: a folder."""
     model: str = "lite"
     """What learns: lite; rt-detr-v2 or d-fine; any detector of transformers by its name on the hub, or its folder."""
     weights: Literal["auto", "scratch"] = "auto"
@@ -101,11 +101,11 @@ class DetectTrainConfig:
     seed: int = 0
     """From which every chance derives."""
     size: int = 320
-    """The side of the square that pictures are brought into, in pixels; a multiple of 32."""
+    """The side of the square that images are brought into, in pixels; a multiple of 32."""
     freeze: int = 2
     """Stages of lite's backbone, of seven, that stay as ImageNet made them; 0 lets all of it learn."""
     calm: float = 0.15
-    """The last share of the run without mosaics and with little play, so that it ends on pictures as they are."""
+    """The last share of the run without mosaics and with little play, so that it ends on images as they are."""
     lite: LiteConfig = field(default_factory=LiteConfig)
     source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
     split: SplitConfig = field(default_factory=SplitConfig)

@@ -54,7 +54,7 @@ class Learning:
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
         if config.compute.compile:
             need_compiler(device)
-            # Whole, it would be compiled anew for every number of things.
+            # Whole, it would be compiled anew for every number of objects.
             self.network.compile_steady()
 
     def _adam(self, weights: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -88,10 +88,10 @@ class Learning:
         losses: dict[str, float] = {}
         share, last = 1 / len(batches), len(batches) - 1
         for number, batch in enumerate(batches):
-            pictures, things = batch.to(self.device)
+            images, objects = batch.to(self.device)
             with self.team.together(self.shared, now=number == last):
                 with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                    parts = self.shared(pictures, things)
+                    parts = self.shared(images, objects)
                 self.scaler.scale(torch.stack(list(parts.values())).sum() * share).backward()
             for name, value in parts.items():
                 losses[name] = losses.get(name, 0.0) + value.item() * share

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from calco.annotations.detections import Detections, nothing
 from calco.console import say
+from calco.data.boxes_play import BoxAugmentConfig
+from calco.data.types import Sample
 from calco.detection.choosing import Chosen
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.feed import DetectionBatch, load_batch
@@ -19,8 +21,6 @@ from calco.detection.learning.setup import DetectionData
 from calco.detection.learning.sheet import sheet
 from calco.detection.metrics import Scores, average_precision
 from calco.detection.model import BATCH, Detector, DetectorInfo, save_detector
-from calco.pairs.boxes_play import BoxAugmentConfig
-from calco.pairs.types import Picture
 from calco.runs.course import Course
 from calco.runs.journal import Journal
 from calco.runs.processes import ALONE, Team
@@ -41,10 +41,10 @@ class DetectionRun(Course[DetectionBatch]):
         team: The processes that learn together; the first one of them validates and writes.
 
     Raises:
-        CalcoError: When there are fewer training pictures than all processes take at once.
+        CalcoError: When there are fewer training images than all processes take at once.
     """
 
-    command, items, steadier = "calco detect train", "pictures", "a longer --warm-up or --precision fp32"
+    command, items, steadier = "calco detect train", "images", "a longer --warm-up or --precision fp32"
     data: DetectionData
 
     def __init__(
@@ -94,8 +94,8 @@ class DetectionRun(Course[DetectionBatch]):
         self.learning.average(self.step)
 
     def count(self, batch: DetectionBatch) -> int:
-        """Pictures in a batch."""
-        return len(batch.pictures)
+        """Images in a batch."""
+        return len(batch.images)
 
     def told(self, losses: Mapping[str, float]) -> str:
         """The parts of the loss."""
@@ -132,22 +132,22 @@ class DetectionRun(Course[DetectionBatch]):
         """The weights of the network and of its average, by name."""
         return self.learning.weights()
 
-    def _score(self, detector: Detector) -> tuple[Scores, list[Picture], list[Detections]]:
-        """The scores on the validation pictures, and some of these for the sheet."""
-        pictures, keep = self.data.validation, self.config.keep
-        count = min(keep.validation_pictures, len(pictures))
-        places = np.unique(np.linspace(0, len(pictures) - 1, count).round().astype(int))
+    def _score(self, detector: Detector) -> tuple[Scores, list[Sample], list[Detections]]:
+        """The scores on the validation images, and some of these for the sheet."""
+        images, keep = self.data.validation, self.config.keep
+        count = min(keep.validation_images, len(images))
+        places = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
         shown = {int(places[each]) for each in np.linspace(0, len(places) - 1, min(keep.samples, count)).astype(int)}
-        truth, found, seen, drawn = list[Detections](), list[Detections](), list[Picture](), list[Detections]()
+        truth, found, seen, drawn = list[Detections](), list[Detections](), list[Sample](), list[Detections]()
         for start in range(0, len(places), BATCH):
             chosen = [int(place) for place in places[start : start + BATCH]]
-            part = [pictures.picture(place) for place in chosen]
+            part = [images.image(place) for place in chosen]
             answers = detector.many([each.image for each in part], threshold=LEAST)
             truth += [each.detections or nothing() for each in part]
             found += answers
-            for place, picture, answer in zip(chosen, part, answers, strict=True):
+            for place, image, answer in zip(chosen, part, answers, strict=True):
                 if place in shown:
-                    seen.append(picture)
+                    seen.append(image)
                     drawn.append(answer)
         return average_precision(truth, found, self.data.classes), seen, drawn
 

@@ -1,24 +1,24 @@
-"""From a configuration to the pictures it speaks of, and to a summary."""
+"""From a configuration to the images it speaks of, and to a summary."""
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from calco.console import warn
+from calco.data.annotated import record_of
+from calco.data.boxes_play import no_play
+from calco.data.opening import open_source
+from calco.data.sources import Item, Source
+from calco.data.splits import split_items
 from calco.detection.learning.config import DetectTrainConfig
-from calco.detection.learning.feed import BoxedPictures
+from calco.detection.learning.feed import BoxedImages
 from calco.errors import CalcoError
-from calco.pairs.annotated import record_of
-from calco.pairs.boxes_play import no_play
-from calco.pairs.opening import open_source
-from calco.pairs.sources import Item, Source
-from calco.pairs.splits import split_items
 from calco.runs.data import RunData, whole_path, whole_paths
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectionData(RunData[BoxedPictures]):
-    """The pictures of a run.
+class DetectionData(RunData[BoxedImages]):
+    """The images of a run.
 
     Attributes:
         classes: The names of what is to be found.
@@ -28,22 +28,22 @@ class DetectionData(RunData[BoxedPictures]):
 
 
 def open_boxes(config: DetectTrainConfig) -> tuple[DetectionData, DetectTrainConfig]:
-    """Opens the pictures of a run.
+    """Opens the images of a run.
 
     Returns:
         The data, and the configuration with paths that hold from anywhere.
 
     Raises:
-        CalcoError: When the pictures cannot be used, or hold no boxes.
+        CalcoError: When the images cannot be used, or hold no boxes.
     """
-    if not config.pictures:
-        raise CalcoError("no pictures were named; give a folder with boxes: calco detect train PICTURES")
+    if not config.images:
+        raise CalcoError("no images were named; give a folder with boxes: calco detect train IMAGES")
     config = _with_whole_paths(config)
-    source = open_source(config.pictures, config.source)
+    source = open_source(config.images, config.source)
     splits = split_items(source.items, config.split)
-    classes = _classes(source, splits, config.pictures)
+    classes = _classes(source, splits, config.images)
     train, validation = (
-        BoxedPictures(source, splits[split], classes, config.size, augment, config.seed)
+        BoxedImages(source, splits[split], classes, config.size, augment, config.seed)
         for split, augment in (("train", config.augment), ("val", no_play()))
     )
     data = DetectionData(source=source, splits=splits, train=train, validation=validation, classes=classes)
@@ -71,15 +71,15 @@ def _boxes(source: Source, items: list[Item]) -> _Boxes:
     in_memory = source.kind == "annotations"
     for item in items:
         try:
-            things = record_of(source, item).things if in_memory else source.load(item).detections
+            objects = record_of(source, item).objects if in_memory else source.load(item).detections
         except CalcoError:
             continue
-        if things is None:
+        if objects is None:
             continue
         found.annotated = True
-        passed = np.zeros(len(things), np.bool_) if things.ignored is None else things.ignored
+        passed = np.zeros(len(objects), np.bool_) if objects.ignored is None else objects.ignored
         found.ignored += int(passed.sum())
-        found.classes |= set(things.select(~passed).classes)
+        found.classes |= set(objects.select(~passed).classes)
         if found.classes and source.classes and not in_memory:
             break
     return found
@@ -97,29 +97,29 @@ def _classes(source: Source, splits: dict[str, list[Item]], name: str) -> tuple[
         reason = f"; {source.problems[0]}" if source.problems else ""
         raise CalcoError(
             f"{name} holds no boxes ({source.story}){reason}, and a detector learns from boxes; put annotations beside "
-            "the pictures, or name them: --annotations FILE"
+            "the images, or name them: --annotations FILE"
         )
     if not found.classes and found.ignored:
         raise CalcoError(
-            f"all {found.ignored:,} boxes of the {len(items):,} training pictures of {name} are crowds or difficult, "
+            f"all {found.ignored:,} boxes of the {len(items):,} training images of {name} are crowds or difficult, "
             "which are not learned from; unmark some (iscrowd, difficult)"
         )
     if not found.classes:
         raise CalcoError(
-            f"none of the {len(items):,} training pictures of {name} has a box; a detector learns from boxes: check "
+            f"none of the {len(items):,} training images of {name} has a box; a detector learns from boxes: check "
             "the annotations with calco check, or the names given by --classes"
         )
     if source.kind == "annotations":
         if absent := [each for each in source.classes if each not in found.classes]:
             listed = ", ".join(absent[:6]) + (", ..." if len(absent) > 6 else "")
-            warn(f"no training picture has a box of {len(absent)} of the classes ({listed}), which cannot be learned")
+            warn(f"no training image has a box of {len(absent)} of the classes ({listed}), which cannot be learned")
         if splits["val"] and not _boxes(source, splits["val"]).classes:
-            warn("no validation picture has a box that counts, so that no validation can tell the best model")
+            warn("no validation image has a box that counts, so that no validation can tell the best model")
     return source.classes or tuple(sorted(found.classes))
 
 
 def _with_whole_paths(config: DetectTrainConfig) -> DetectTrainConfig:
     """Paths that hold from anywhere: a run is resumed, repeated and scored from other folders than its first."""
     model = whole_path(config.model) if "/" in config.model else config.model
-    pictures = whole_path(config.pictures) or ""
-    return replace(config, pictures=pictures, model=model or config.model, source=whole_paths(config.source))
+    images = whole_path(config.images) or ""
+    return replace(config, images=images, model=model or config.model, source=whole_paths(config.source))

@@ -41,7 +41,7 @@ def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress:
         The run's folder: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
 
     Raises:
-        CalcoError: When pictures, model or configuration cannot be used, a loss is not finite, the disk is full, or one
+        CalcoError: When images, model or configuration cannot be used, a loss is not finite, the disk is full, or one
             of several processes was killed.
         Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
@@ -61,7 +61,7 @@ def _member(config: DetectTrainConfig, resume: bool, progress: bool) -> str:
 
 def _train(config: DetectTrainConfig, team: Team, held: ExitStack, *, resume: bool, progress: bool) -> Path:
     if resume := resume and team.by_the_first(lambda: resumes(config.out, DetectionRun.command, held)):
-        batch = shared_batch(config.out, config.optimiser.batch, team.world, items="pictures")
+        batch = shared_batch(config.out, config.optimiser.batch, team.world, items="images")
         config = replace(config, optimiser=replace(config.optimiser, batch=batch))
     config = replace(config, compute=replace(config.compute, processes=team.world))
     data, config = open_boxes(config)
@@ -71,7 +71,7 @@ def _train(config: DetectTrainConfig, team: Team, held: ExitStack, *, resume: bo
     device = ready_device(config.compute, team)
     # A model that cannot be had is told before a folder is made.
     chosen = _as_before(config, data.classes) if resume else first_network(config, data)
-    stem = f"detect-{Path(config.pictures).name or 'pictures'}"
+    stem = f"detect-{Path(config.images).name or 'images'}"
     folder = team.by_the_first(lambda: run_folder(config.out, stem, DetectionRun.command, held, resume=resume))
     team.go_on = f"go on from the last checkpoint with: {DetectionRun.command} --resume {shlex.quote(str(folder))}"
     config = replace(config, out=str(folder))
@@ -86,7 +86,7 @@ def _train(config: DetectTrainConfig, team: Team, held: ExitStack, *, resume: bo
     _say_plan(run)
     drive(run, progress=progress)
     run.finish()
-    scored = shlex.join(["calco", "detect", "evaluate", str(folder), config.pictures])
+    scored = shlex.join(["calco", "detect", "evaluate", str(folder), config.images])
     say(f"the {run.kept} model is {folder / 'model'}; score it with: {scored}")
     return folder
 
@@ -138,7 +138,7 @@ def _say_plan(run: DetectionRun) -> None:
     if not run.step:
         say(run.chosen.origin)
     say(
-        f"{len(run.data.train)} pictures to train and {len(run.data.validation)} to validate, classes "
+        f"{len(run.data.train)} images to train and {len(run.data.validation)} to validate, classes "
         f"{', '.join(run.data.classes)}, {config.size} pixels, {run.device} in {NAMES[run.learning.dtype]} with "
         f"{torch.get_num_threads()} threads{each}, until {until(config.limit)}{left}"
     )
@@ -154,7 +154,7 @@ def summary(config: DetectTrainConfig, data: DetectionData) -> str:
     return "\n".join(
         [
             data.source.summary(),
-            "pictures: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
+            "images: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
             f"classes: {', '.join(data.classes)}",
             f"network: {chosen.architecture}, {parameters(chosen.network):,} parameters, of which {learn:,} learn",
             chosen.origin,

@@ -18,7 +18,7 @@ MODEL: Final = "the detector"
 MEAN_BOX: Final = "mean box"
 NOTHING: Final = "finds nothing"
 SYSTEMS: Final = {
-    MEAN_BOX: "The mean box of each class of the training in every picture, scored by how common the class is; at its "
+    MEAN_BOX: "The mean box of each class of the training in every image, scored by how common the class is; at its "
     "threshold that of the commonest class alone.",
     NOTHING: "No box anywhere.",
 }
@@ -47,33 +47,33 @@ MEASURES: Final = {
     "map75": Measure("mAP 75", "Mean average precision where it takes an overlap of 0.75."),
     "f1": Measure("F1", "The harmonic mean of precision and recall at the threshold."),
     "precision": Measure("Precision", "Of the boxes at the threshold, the share that is right."),
-    "recall": Measure("Recall", "Of the things, the share that is found at the threshold."),
-    "wrong": Measure("False alarms", "Boxes a picture at the threshold that are none of the things.", "lower", 2),
+    "recall": Measure("Recall", "Of the objects, the share that is found at the threshold."),
+    "wrong": Measure("False alarms", "Boxes an image at the threshold that are none of the objects.", "lower", 2),
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureCounts:
-    """What came out of one picture at the threshold.
+class ImageCounts:
+    """What came out of one image at the threshold.
 
     Attributes:
         key: Its name.
-        group: Pictures of one group are drawn together.
-        things: What is to be found in it.
+        group: Images of one group are drawn together.
+        objects: What is to be found in it.
         right: Boxes that are one of them.
         wrong: Boxes that are none.
     """
 
     key: str
     group: str
-    things: int
+    objects: int
     right: int
     wrong: int
 
     @property
     def errors(self) -> int:
-        """Boxes that are wrong and things that are missed."""
-        return self.wrong + self.things - self.right
+        """Boxes that are wrong and objects that are missed."""
+        return self.wrong + self.objects - self.right
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,25 +84,25 @@ class DetectionCard:
         name: Of the run or model.
         classes: That were counted, in the order of the matrix.
         threshold: From which on boxes were believed.
-        best_threshold: With the best F1 on these very pictures.
+        best_threshold: With the best F1 on these very images.
         systems: System, measure (those of `MEASURES`), score with its interval.
         gain: How many times the mean box's mAP 50 the detector's is, and its interval; None where that scores nothing.
         scores: Of the detector, by class and by size.
-        sizes: How many things are small, medium, large.
+        sizes: How many objects are small, medium, large.
         curves: Class => recall, precision, score, at most some hundred points.
         thresholds: Threshold, precision, recall, F1, of all classes together.
         confusion: Classes that are there in rows, said in columns, the background last.
         kinds: What the false alarms are.
-        rates: Errors a picture and an hour.
+        rates: Errors an image and an hour.
         place: Where the detector is to work.
-        pictures: Each picture's counts.
-        num_seen: Pictures that were passed over, since the detector was trained on them.
+        images: Each image's counts.
+        num_seen: Images that were passed over, since the detector was trained on them.
         only_seen: Whether it was trained on all that were counted.
         unseen: Whether it is known that it was trained on none of them.
         left_out: Name and reason of what could not be scored.
         notes: Remarks, a sentence each.
         seed: Of the intervals.
-        seconds: That the detector took for a picture.
+        seconds: That the detector took for an image.
         format: Of the file.
     """
 
@@ -120,7 +120,7 @@ class DetectionCard:
     kinds: Mapping[str, int]
     rates: Rates
     place: PlaceConfig
-    pictures: Sequence[PictureCounts]
+    images: Sequence[ImageCounts]
     num_seen: int = 0
     only_seen: bool = False
     unseen: bool = False

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, TypeAlias
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from calco.data.sources import Kind
 from calco.detection.scoring.people import PlaceConfig
 from calco.errors import CalcoError
-from calco.pairs.sources import Kind
 from calco.records import check_numbers
 
 Part: TypeAlias = Literal["auto", "unseen", "val", "test", "train", "all"]
@@ -15,18 +15,18 @@ Part: TypeAlias = Literal["auto", "unseen", "val", "test", "train", "all"]
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig:
-    """Which detector is scored, on which pictures, and for which place."""
+    """Which detector is scored, on which images, and for which place."""
 
     model: Annotated[str, Positional, arg(metavar="RUN")] = ""
     """A run of calco detect train, or a model folder."""
 
-    pictures: Annotated[str, Positional, arg(metavar="PICTURES")] = ""
-    """Pictures with boxes; without it those of the training."""
+    images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
+    """Images with boxes; without it those of the training."""
 
     part: Part = "auto"
     """Which of them: unseen leaves out what the detector was trained on (by its contents), val, test and train are the
     parts of the training's own division (val and test without what it was trained on), all takes everything; auto is
-    unseen, or test where no pictures are named."""
+    unseen, or test where no images are named."""
 
     out: str = ""
     """The folder of report.html and scores.json; without it `report` in the run, or beside the model."""
@@ -35,16 +35,16 @@ class EvaluateConfig:
     """The score from which on boxes are believed; without it the one that the training found on its validation part."""
 
     limit: int = 0
-    """Scores at most so many pictures, whole groups, always the same ones; 0 scores all."""
+    """Scores at most so many images, whole groups, always the same ones; 0 scores all."""
 
     seed: int = 0
     """Of the intervals."""
 
     resamples: int = 1000
-    """How often the pictures are drawn again for the intervals; 0 makes none."""
+    """How often the images are drawn again for the intervals; 0 makes none."""
 
     batch: int = 8
-    """Pictures that the detector is given at once."""
+    """Images that the detector is given at once."""
 
     device: str = "auto"
     """cpu, cuda, or auto for the GPU where there is one."""
@@ -55,10 +55,10 @@ class EvaluateConfig:
     place: Annotated[PlaceConfig, OmitArgPrefixes] = field(default_factory=PlaceConfig)
 
     source: Kind | None = None
-    """How the pictures are read, where not as in the training; see calco check --help."""
+    """How the images are read, where not as in the training; see calco check --help."""
 
     annotations: str | None = None
-    """The file or folder of boxes, where it does not lie beside the pictures."""
+    """The file or folder of boxes, where it does not lie beside the images."""
 
     classes: tuple[str, ...] | None = None
     """Names of classes, where not as in the training: what YOLO's numbers mean, what boxes without a class are."""

@@ -26,12 +26,12 @@ MEANINGS: Final[dict[Verdict, str]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Told:
-    """What the boxes of one picture are at a threshold.
+    """What the boxes of one image are at a threshold.
 
     Attributes:
         found: The boxes that are believed.
         verdicts: N, what each of them is.
-        missed: M `bool`, things that are counted and that no box of their class is.
+        missed: M `bool`, objects that are counted and that no box of their class is.
     """
 
     found: Detections
@@ -40,7 +40,7 @@ class Told:
 
     @property
     def num_wrong(self) -> int:
-        """Boxes that are none of the things."""
+        """Boxes that are none of the objects."""
         return sum(verdict in MEANINGS for verdict in self.verdicts)
 
 
@@ -49,17 +49,17 @@ def judged(
 ) -> tuple[list[Told], Ints]:
     """What each believed box is, and the matrix of confusions.
 
-    A thing is first matched with a box of its own class, as for every score. Boxes and things that are left over are
+    A thing is first matched with a box of its own class, as for every score. Boxes and objects that are left over are
     then matched whatever their class, the largest overlap first.
 
     Args:
-        truth: One a picture.
-        found: One a picture.
+        truth: One an image.
+        found: One an image.
         matches: Of these, with the overlap `SURE` first.
         threshold: The score from which on boxes are believed.
 
     Returns:
-        One entry a picture, and (C + 1) x (C + 1) counts: classes that are there in rows, classes that were said in
+        One entry an image, and (C + 1) x (C + 1) counts: classes that are there in rows, classes that were said in
         columns, last of both the background: what was missed, and what was said where nothing is.
     """
     number = {name: place for place, name in enumerate(matches.classes)}
@@ -67,7 +67,7 @@ def judged(
     believed = matches.scores >= threshold
     told = []
     for place, (there, said) in enumerate(zip(truth, found, strict=True)):
-        mine = np.flatnonzero(believed & (matches.pictures == place))
+        mine = np.flatnonzero(believed & (matches.images == place))
         boxes, right, passed = matches.places[mine], matches.right[0, mine], matches.passed[0, mine]
         taken = matches.partners[0, mine][right]
         one = _one(there, said.select(boxes), right, passed, taken, number, matrix)
@@ -78,7 +78,7 @@ def judged(
 def _one(
     there: Detections, said: Detections, right: Bools, passed: Bools, taken: Ints, number: dict[str, int], matrix: Ints
 ) -> Told:
-    """One picture; adds to the matrix."""
+    """One image; adds to the matrix."""
     background = len(number)
     counted = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
     their = np.array([number.get(name, -1) for name in there.classes], np.int64)
@@ -105,9 +105,9 @@ def _one(
     return Told(said, tuple(verdicts), missed)
 
 
-def _largest_first(overlaps: Floats, boxes: Bools, things: Bools) -> list[tuple[int, int]]:
+def _largest_first(overlaps: Floats, boxes: Bools, objects: Bools) -> list[tuple[int, int]]:
     """Pairs of a box and a thing that nobody has, of an overlap that is sure."""
-    pairs = np.argwhere((overlaps >= SURE) & boxes[:, None] & things[None])
+    pairs = np.argwhere((overlaps >= SURE) & boxes[:, None] & objects[None])
     order = np.argsort([-overlaps[box, thing] for box, thing in pairs], kind="stable")
     result: list[tuple[int, int]] = []
     for box, thing in pairs[order].tolist() if len(pairs) else []:

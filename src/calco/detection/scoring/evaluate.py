@@ -1,4 +1,4 @@
-"""`calco detect evaluate`: a detector's scores and its report, on pictures it was not trained on."""
+"""`calco detect evaluate`: a detector's scores and its report, on images it was not trained on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 from calco.addresses import redact_address
 from calco.annotations.detections import Detections
 from calco.console import bar
-from calco.detection.contract import FindsThings
+from calco.data.curation import limited
+from calco.data.opening import remembered
+from calco.data.sources import Item, Source, SourceConfig
+from calco.data.splits import SplitConfig, split_items
+from calco.data.types import fraction
+from calco.detection.contract import FindsObjects
 from calco.detection.marked import open_marked
 from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES, DetectionCard
 from calco.detection.scoring.config import EvaluateConfig
@@ -19,17 +24,12 @@ from calco.detection.scoring.seen import Seen, find_seen
 from calco.errors import CalcoError
 from calco.files import read_json_lines
 from calco.outputs import writing_folder
-from calco.pairs.curation import limited
-from calco.pairs.opening import remembered
-from calco.pairs.sources import Item, Source, SourceConfig
-from calco.pairs.splits import SplitConfig, split_items
-from calco.pairs.types import fraction
 
 if TYPE_CHECKING:
     from calco.detection.model import DetectorInfo
 
 LEARNT: Final = 1000
-"""Pictures of the training that the mean box is taken from, at most."""
+"""Images of the training that the mean box is taken from, at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Evaluated:
 
     Attributes:
         card: All figures.
-        source: Where the pictures come from.
+        source: Where the images come from.
         items: Those that were scored.
         truth: What is in each of them.
         told: What each box of the detector is, at the threshold.
@@ -57,10 +57,10 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
     """Scores a detector beside the baselines, and writes `scores.json` and `report.html`.
 
     Args:
-        config: Which detector, which pictures, which place.
+        config: Which detector, which images, which place.
 
     Raises:
-        CalcoError: When detector or pictures cannot be used, or no picture could be scored.
+        CalcoError: When detector or images cannot be used, or no image could be scored.
     """
     from calco.detection.model import detector_folder, load_detector
     from calco.detection.scoring.report import write_report
@@ -91,31 +91,31 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
 
 
 def evaluate_detector(
-    detector: FindsThings, source: Source, items: Sequence[Item], training: Sequence[Item], *, name: str = "detector",
+    detector: FindsObjects, source: Source, items: Sequence[Item], training: Sequence[Item], *, name: str = "detector",
     threshold: float | None = None, place: PlaceConfig | None = None, seed: int = 0, resamples: int = 1000,
     batch: int = 8,
 ) -> Evaluated:  # fmt: skip
-    """Scores any detector on any pictures with boxes.
+    """Scores any detector on any images with boxes.
 
     Args:
-        detector: What finds things.
-        source: Where the pictures come from.
+        detector: What finds objects.
+        source: Where the images come from.
         items: Those that are scored.
         training: Those that the mean box is taken from; none takes the scored ones, to that baseline's gain.
         name: Of the detector.
         threshold: From which on its boxes are believed; None for its own.
-        place: Where it is to work; None leaves errors per picture.
+        place: Where it is to work; None leaves errors per image.
         seed: Of the intervals.
         resamples: Their number.
-        batch: Pictures that the detector is given at once.
+        batch: Images that the detector is given at once.
 
     Raises:
-        CalcoError: When the pictures have no boxes, or none could be scored.
+        CalcoError: When the images have no boxes, or none could be scored.
     """
-    notes = [] if training else ["The mean box is that of the scored pictures, since none of the training are here"]
+    notes = [] if training else ["The mean box is that of the scored images, since none of the training are here"]
     first = sorted(training or items, key=lambda item: fraction("mean box", item.key))[:LEARNT]
-    systems: dict[str, FindsThings] = {MODEL: detector, **baselines(source, first)}
-    with bar("scoring", len(items), unit="pictures/s") as advance:
+    systems: dict[str, FindsObjects] = {MODEL: detector, **baselines(source, first)}
+    with bar("scoring", len(items), unit="images/s") as advance:
         looked = look(systems, source, items, batch=batch, advance=advance)
     classes, strange = counted_classes(detector, looked.truth, source.root)
     thresholds = {system: each.threshold for system, each in systems.items()}
@@ -128,14 +128,14 @@ def evaluate_detector(
     return Evaluated(card=card, source=source, items=looked.items, truth=looked.truth, told=told)
 
 
-def _odd(looked: Looked, mean: FindsThings) -> list[str]:
-    """What a reader of the scores should know of the pictures."""
+def _odd(looked: Looked, mean: FindsObjects) -> list[str]:
+    """What a reader of the scores should know of the images."""
     notes = []
-    if empty := sum(not len(things) for things in looked.truth):
-        notes.append(f"{empty:,} of the pictures have nothing in them")
+    if empty := sum(not len(objects) for objects in looked.truth):
+        notes.append(f"{empty:,} of the images have nothing in them")
     boxes = sum(map(len, looked.truth))
     if boxes and boxes == sum(0 if each.ignored is None else int(each.ignored.sum()) for each in looked.truth):
-        notes.append("All boxes of these pictures are crowds or difficult, so that nothing is to be found in them")
+        notes.append("All boxes of these images are crowds or difficult, so that nothing is to be found in them")
     if not mean.classes:
         notes.append("No box was there to take a mean of")
     return notes
@@ -150,7 +150,7 @@ class _Chosen:
         items: Those that are scored.
         training: Those that the mean box is taken from.
         notes: What is to be said of the choice.
-        num_seen: Pictures that were passed over, since the detector was trained on them.
+        num_seen: Images that were passed over, since the detector was trained on them.
         unseen: Whether it is known that it was trained on none.
     """
 
@@ -164,16 +164,16 @@ class _Chosen:
 
 def _chosen(config: EvaluateConfig, info: "DetectorInfo") -> _Chosen:
     """Choose the images that are scored, and those of the training beside them."""
-    home = str(info.provenance.get("pictures", ""))
-    root = config.pictures or remembered(info.provenance, "to score it on: calco detect evaluate MODEL PICTURES")
+    home = str(info.provenance.get("images", ""))
+    root = config.images or remembered(info.provenance, "to score it on: calco detect evaluate MODEL IMAGES")
     source = open_marked(root, _reading(config, info))
-    part = ("unseen" if config.pictures else "test") if config.part == "auto" else config.part
+    part = ("unseen" if config.images else "test") if config.part == "auto" else config.part
     parts = _parts(source, info.split)
     if part == "train":
         return _of_part(source, part, parts, Seen())
     seen = find_seen(source, info, parts["train"], at_home=_same_place(root, home))
     if part == "all":
-        note = f"The detector was trained on {len(seen.keys):,} of the {len(source.items):,} pictures of the set"
+        note = f"The detector was trained on {len(seen.keys):,} of the {len(source.items):,} images of the set"
         notes = [note] if seen.keys else []
         return _Chosen(source=source, items=source.items, training=parts["train"], notes=notes)
     return _of_part(source, part, parts, seen) if part in parts else _unseen(source, parts, seen)
@@ -188,7 +188,7 @@ def _unseen(source: Source, parts: Mapping[str, Sequence[Item]], seen: Seen) -> 
     items = [item for item in source.items if item.key not in seen.keys]
     if not items:
         raise CalcoError(
-            f"the detector was trained on all {len(source.items):,} pictures of {source.root}; name others, or score "
+            f"the detector was trained on all {len(source.items):,} images of {source.root}; name others, or score "
             "it on them all the same: --part all"
         )
     training = [item for item in source.items if item.key in seen.keys] or parts["train"]
@@ -201,12 +201,12 @@ def _unseen(source: Source, parts: Mapping[str, Sequence[Item]], seen: Seen) -> 
 
 
 def _reading(config: EvaluateConfig, info: "DetectorInfo") -> SourceConfig:
-    """How the pictures are read: as in the training, but for what was told."""
+    """How the images are read: as in the training, but for what was told."""
     given = {name: getattr(config, name) for name in ("source", "annotations", "classes")}
     told = {name: value for name, value in given.items() if value is not None}
     reading: SourceConfig = replace(info.source, **told, limit=0)
-    if config.pictures and "annotations" not in told and reading.annotations:
-        reading = replace(reading, annotations=None)  # that of the training's pictures, not of these
+    if config.images and "annotations" not in told and reading.annotations:
+        reading = replace(reading, annotations=None)  # that of the training's images, not of these
     return reading
 
 
@@ -215,17 +215,17 @@ def _of_part(source: Source, part: str, parts: Mapping[str, Sequence[Item]], see
     items, notes = parts[part], list(seen.notes)
     if part == "test" and not items:
         items = parts["val"]
-        notes.append("There is no test part; these are the pictures of the validation")
+        notes.append("There is no test part; these are the images of the validation")
     if not items:
         raise CalcoError(f"the part {part} of {source.root} is empty; choose another: --part all")
     left = [item for item in items if item.key not in seen.keys]
     if not left:
         raise CalcoError(
-            f"the detector was trained on all {len(items):,} pictures of the part {part} of {source.root}; name "
+            f"the detector was trained on all {len(items):,} images of the part {part} of {source.root}; name "
             "others, or score it on them all the same: --part all"
         )
     if part == "val":
-        notes.append("The detector's threshold and its step were chosen on these pictures")
+        notes.append("The detector's threshold and its step were chosen on these images")
     training = () if part == "train" else parts["train"]
     return _Chosen(
         source=source, items=left, training=training, notes=notes, num_seen=len(items) - len(left),
@@ -234,7 +234,7 @@ def _of_part(source: Source, part: str, parts: Mapping[str, Sequence[Item]], see
 
 
 def _parts(source: Source, split: SplitConfig) -> dict[str, list[Item]]:
-    """The training's own division; where the pictures are too few to be divided, all are the last part."""
+    """The training's own division; where the images are too few to be divided, all are the last part."""
     try:
         return split_items(source.items, split)
     except CalcoError:
@@ -248,7 +248,7 @@ def _about(info: "DetectorInfo", source: Source) -> dict[str, str]:
         "Architecture": info.architecture,
         "Classes": ", ".join(info.classes),
         "Size": f"{info.size} pixels, in a square",
-        "Trained on": f"{said.get('pictures', 'unknown')} ({said.get('splits', {}).get('train', '?')} pictures)",
+        "Trained on": f"{said.get('images', 'unknown')} ({said.get('splits', {}).get('train', '?')} images)",
         "Training": f"{info.step} steps, seed {info.seed}",
         "Began with": str(said.get("weights", said.get("began_with", "not told"))),
         "Scored on": source.summary(),

@@ -1,4 +1,4 @@
-"""The pictures of a detector's report: the worst ones, and some by chance, with what was found and what was missed."""
+"""The images of a detector's report: the worst ones, and some by chance, with what was found and what was missed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -6,33 +6,33 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from calco.annotations.detections import Detections
+from calco.data.types import fraction
 from calco.detection.boxed import Look, Mark, boxed, card, cards
-from calco.detection.scoring.card import PictureCounts
+from calco.detection.scoring.card import ImageCounts
 from calco.detection.scoring.confusion import Told, Verdict
 from calco.errors import CalcoError
-from calco.pairs.types import fraction
 
 if TYPE_CHECKING:
     from calco.detection.scoring.evaluate import Evaluated
 
 WORST: Final = 12
 CHOSEN: Final = 9
-_BOXES: Final = 100  # in one picture
+_BOXES: Final = 100  # in one image
 _LOOKS: Final[dict[Verdict, Look]] = {"right": "right", "passed": "passed"}
 
 
 def gallery(done: "Evaluated") -> str:
-    """The worst pictures first, then some that chance chose, the same ones for every detector."""
-    pictures = done.card.pictures
-    order = sorted(range(len(pictures)), key=lambda place: _badness(pictures[place], done.told[place]))
-    worst = [place for place in order if pictures[place].errors][:WORST]
-    chance = sorted(range(len(pictures)), key=lambda place: fraction("shown", pictures[place].key))[:CHOSEN]
+    """The worst images first, then some that chance chose, the same ones for every detector."""
+    images = done.card.images
+    order = sorted(range(len(images)), key=lambda place: _badness(images[place], done.told[place]))
+    worst = [place for place in order if images[place].errors][:WORST]
+    chance = sorted(range(len(images)), key=lambda place: fraction("shown", images[place].key))[:CHOSEN]
     return cards("Worst", _made(done, worst), "most errors first") + cards(
-        "Chosen by chance", _made(done, chance), "the same pictures for every detector"
+        "Chosen by chance", _made(done, chance), "the same images for every detector"
     )
 
 
-def _badness(counts: PictureCounts, told: Told) -> tuple[float, float, str]:
+def _badness(counts: ImageCounts, told: Told) -> tuple[float, float, str]:
     """More errors come first; of as many, the false alarms that were surest."""
     scores = told.found.scores
     wrong = [verdict not in ("right", "passed") for verdict in told.verdicts]
@@ -43,7 +43,7 @@ def _badness(counts: PictureCounts, told: Told) -> tuple[float, float, str]:
 def _made(done: "Evaluated", places: Sequence[int]) -> list[str]:
     made = []
     for place in places:
-        item, counts = done.items[place], done.card.pictures[place]
+        item, counts = done.items[place], done.card.images[place]
         try:
             image = done.source.load(item).image
         except CalcoError:
@@ -53,15 +53,15 @@ def _made(done: "Evaluated", places: Sequence[int]) -> list[str]:
     return made
 
 
-def _words(counts: PictureCounts) -> str:
-    missed = counts.things - counts.right
-    parts = [f"{counts.right} of {counts.things} found"] if counts.things else ["nothing to find"]
+def _words(counts: ImageCounts) -> str:
+    missed = counts.objects - counts.right
+    parts = [f"{counts.right} of {counts.objects} found"] if counts.objects else ["nothing to find"]
     parts += [f"{counts.wrong} false alarm{'' if counts.wrong == 1 else 's'}"] if counts.wrong else []
-    return ", ".join(parts) if missed or counts.wrong or not counts.things else "all found"
+    return ", ".join(parts) if missed or counts.wrong or not counts.objects else "all found"
 
 
 def marks(truth: Detections, told: Told) -> list[Mark]:
-    """The boxes of one picture: what is there, what was missed, what was found; the surest on top."""
+    """The boxes of one image: what is there, what was missed, what was found; the surest on top."""
     ignored = np.zeros(len(truth), np.bool_) if truth.ignored is None else truth.ignored
     drawn = [
         Mark(

@@ -1,4 +1,4 @@
-"""What errors mean where people pass: missed people and false alarms, per picture and per hour.
+"""What errors mean where people pass: missed people and false alarms, per image and per hour.
 
 The rates of one look are measured; how often one looks and who passes are told by whoever puts a camera up. Frames that
 follow each other are not independent, so nothing here multiplies the chances of several looks.
@@ -18,7 +18,7 @@ from calco.records import check_numbers
 SECONDS = 3600
 _RULE_OF_THREE: Final = 3
 ENOUGH_EMPTY = 20
-"""Pictures with nothing in them from which the chance of a false alarm on a person who is not sought can be told."""
+"""Images with nothing in them from which the chance of a false alarm on a person who is not sought can be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +26,10 @@ class PlaceConfig:
     """Where the detector is to work."""
 
     people_per_hour: float = 0
-    """People who pass there in an hour; 0 leaves errors per picture."""
+    """People who pass there in an hour; 0 leaves errors per image."""
 
     frames_per_second: float = 0
-    """Frames of a second that are looked at; 0 leaves errors per picture."""
+    """Frames of a second that are looked at; 0 leaves errors per image."""
 
     prevalence: float | None = None
     """Share of those people who are sought, or carry what is sought, such as 0.001; with it, the share of alarms that
@@ -53,12 +53,12 @@ class Rates:
     """The errors of one look at the chosen threshold, each with its interval.
 
     Attributes:
-        wrong: Boxes a picture that are none of the things.
-        missed: Things a picture that no box is.
-        miss_rate: Of the things, the share that is missed.
-        alarm_rate: Of the pictures, the share with a box where nothing of the kind is: of those with nothing in them
+        wrong: Boxes an image that are none of the objects.
+        missed: Objects an image that no box is.
+        miss_rate: Of the objects, the share that is missed.
+        alarm_rate: Of the images, the share with a box where nothing of the kind is: of those with nothing in them
             where there are enough.
-        of_empty: Whether the last is of pictures with nothing in them.
+        of_empty: Whether the last is of images with nothing in them.
         wrong_an_hour: False boxes an hour, each frame counted by itself; None where no frames were told.
         people: What happens in an hour, by name; empty where no people were told. Each of them is looked at once.
         right_alarms: Of the people who set off an alarm, the share who are sought; None without prevalence.
@@ -81,26 +81,26 @@ ALARMED_HOUR = "false alarms an hour"
 
 
 def rates(
-    right: Floats, wrong: Floats, nowhere: Floats, things: Floats, bootstrap: Bootstrap, place: PlaceConfig
+    right: Floats, wrong: Floats, nowhere: Floats, objects: Floats, bootstrap: Bootstrap, place: PlaceConfig
 ) -> Rates:
     """The errors of a detector at its threshold.
 
     Args:
-        right: Of each picture, the boxes that are things.
+        right: Of each image, the boxes that are objects.
         wrong: The boxes that are none.
         nowhere: Those of them that lie at nothing of their class: what somebody without such a thing could set off. A
             loose box, or a second one, is an error about somebody who has one.
-        things: The things.
-        bootstrap: Draws the pictures again.
+        objects: The objects.
+        bootstrap: Draws the images again.
         place: Where the detector is to work.
     """
-    empty = things == 0
+    empty = objects == 0
     of_empty = int(empty.sum()) >= ENOUGH_EMPTY
-    looked = np.where(empty, 1.0, 0.0) if of_empty else np.ones_like(things)
-    one = np.ones_like(things)
-    missed = things - right
+    looked = np.where(empty, 1.0, 0.0) if of_empty else np.ones_like(objects)
+    one = np.ones_like(objects)
+    missed = objects - right
     ratios = {
-        "wrong": (wrong, one), "missed": (missed, one), "miss_rate": (missed, things),
+        "wrong": (wrong, one), "missed": (missed, one), "miss_rate": (missed, objects),
         "alarm_rate": ((nowhere > 0) * looked, looked),
     }  # fmt: skip
     drawn = {name: _ratio(bootstrap, above, below) for name, (above, below) in ratios.items()}
@@ -109,8 +109,8 @@ def rates(
 
     def times(name: str, factor: float) -> Score:
         if whole[name] == 0 and (may := most[name]) is not None:
-            return Score(0.0, 0.0, factor * may, len(things))
-        return score_of(whole[name] * factor, drawn[name] * factor, len(things))
+            return Score(0.0, 0.0, factor * may, len(objects))
+        return score_of(whole[name] * factor, drawn[name] * factor, len(objects))
 
     people: dict[str, Score] = {}
     hourly = None
@@ -124,7 +124,7 @@ def rates(
         }
     return Rates(
         **{name: times(name, 1) for name in ratios}, of_empty=of_empty, wrong_an_hour=hourly, people=people,
-        right_alarms=_right(whole, drawn, most["alarm_rate"], place.prevalence, len(things)),
+        right_alarms=_right(whole, drawn, most["alarm_rate"], place.prevalence, len(objects)),
     )  # fmt: skip
 
 
@@ -151,7 +151,7 @@ def _right(whole: Mapping[str, float], drawn: Mapping[str, Floats], most: float 
 def _most(bootstrap: Bootstrap, above: Floats, below: Floats) -> float | None:
     """What a ratio may still be where it was 0 among n independent groups: 3 / n, the rule of three (95%).
 
-    Drawing again pictures on which nothing went wrong gives none on which something does.
+    Drawing again images on which nothing went wrong gives none on which something does.
     """
     groups = len(np.unique(bootstrap.places[below > 0]))
     return None if bootstrap.alone or not groups or above.any() else min(1.0, _RULE_OF_THREE / groups)

@@ -12,7 +12,7 @@ from calco.detection.scoring.card import MEASURES, MODEL, SYSTEMS, DetectionCard
 from calco.detection.scoring.gallery import gallery
 from calco.detection.scoring.words import few, percent, range_of, sentences, shown
 from calco.evaluation import curves
-from calco.page.html import definitions, write_page
+from calco.report.html import definitions, write_page
 
 if TYPE_CHECKING:
     from calco.detection.scoring.evaluate import Evaluated
@@ -39,9 +39,9 @@ def write_report(
         The path of the page.
     """
     card = done.card
-    pictures = f'<section><div class="bar"><h2>Pictures</h2>{switches(_LOOKS)}</div>{gallery(done)}</section>'
+    images = f'<section><div class="bar"><h2>Images</h2>{switches(_LOOKS)}</div>{gallery(done)}</section>'
     parts = [
-        tables.scores(card), _in_use(card), _curves(card), tables.classes(card), tables.confusion(card), pictures,
+        tables.scores(card), _in_use(card), _curves(card), tables.classes(card), tables.confusion(card), images,
         _learning(log), _about(card, about or {}),
     ]  # fmt: skip
     return write_page(
@@ -51,18 +51,18 @@ def write_report(
 
 
 def _header(card: DetectionCard) -> str:
-    things = card.scores.num_things
+    objects = card.scores.num_objects
     facts = [
         f"finds {', '.join(card.classes[:6])}"
         + (f" and {len(card.classes) - 6} more" if len(card.classes) > 6 else ""),
-        f"scored on {len(card.pictures):,} pictures with {things:,} thing{'' if things == 1 else 's'}",
-        *([f"{card.num_seen:,} pictures of the training passed over"] if card.num_seen else []),
-        f"{1000 * card.seconds:,.0f} ms a picture on this machine",
+        f"scored on {len(card.images):,} images with {objects:,} thing{'' if objects == 1 else 's'}",
+        *([f"{card.num_seen:,} images of the training passed over"] if card.num_seen else []),
+        f"{1000 * card.seconds:,.0f} ms an image on this machine",
     ]
     listed = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     verdict = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences(card))
     warning = (
-        '<p class="warn">Every picture here was part of the training. The scores say how well the detector remembers, '
+        '<p class="warn">Every image here was part of the training. The scores say how well the detector remembers, '
         "not how well it works.</p>"
         if card.only_seen
         else ""
@@ -80,8 +80,8 @@ def _tiles(card: DetectionCard) -> list[str]:
         for name in ("map50", "map", "map75", "f1")
     ]
     rates = card.rates
-    tiles.append(("Missed", percent(rates.miss_rate).split(" (")[0], "of the things, at the threshold"))
-    tiles.append(("False alarms", shown(rates.wrong.mean, 2), "boxes a picture, at the threshold"))
+    tiles.append(("Missed", percent(rates.miss_rate).split(" (")[0], "of the objects, at the threshold"))
+    tiles.append(("False alarms", shown(rates.wrong.mean, 2), "boxes an image, at the threshold"))
     return [
         f'<li class="tile"><span class="name">{escape(name)}</span><span class="value">{value}</span>'
         f'<span class="than">{escape(than)}</span></li>'
@@ -93,13 +93,13 @@ def _in_use(card: DetectionCard) -> str:
     """Errors where people pass."""
     rates, place = card.rates, card.place
     alarmed = (
-        "of the pictures with nothing in them raise a false alarm"
+        "of the images with nothing in them raise a false alarm"
         if rates.of_empty
-        else "of the pictures have a box at nothing of its class"
+        else "of the images have a box at nothing of its class"
     )
     entries = [
-        (few(rates.wrong), "false boxes a picture"), (few(rates.missed), "missed things a picture"),
-        (percent(rates.miss_rate), "of the things are missed"),
+        (few(rates.wrong), "false boxes an image"), (few(rates.missed), "missed objects an image"),
+        (percent(rates.miss_rate), "of the objects are missed"),
         (percent(rates.alarm_rate), alarmed),
     ]  # fmt: skip
     if rates.wrong_an_hour is not None:
@@ -119,12 +119,12 @@ def _in_use(card: DetectionCard) -> str:
     )
     options = "<code>--people-per-hour 200 --frames-per-second 5 --prevalence 0.001</code>." if told else ""
     assumed = (
-        f"For {place.people_per_hour:,.0f} people an hour it is assumed that each is looked at once, on pictures such "
+        f"For {place.people_per_hour:,.0f} people an hour it is assumed that each is looked at once, on images such "
         "as these. " if rates.people else ""
     )  # fmt: skip
     return (
         f'<section><h2>In use</h2><p class="lead">At the threshold {card.threshold:.2f}, with 95% intervals. '
-        f"{escape(assumed)}Frames of a film that follow each other err together: a mistake lasts, and looking twice "
+        f"{escape(assumed)}Frames of a video that follow each other err together: a mistake lasts, and looking twice "
         f"does not halve what is missed. {escape(told)}{options}</p>"
         f'<ul class="people">{items}</ul></section>'
     )
@@ -136,7 +136,7 @@ def _split(value: str) -> str:
 
 
 def _curves(card: DetectionCard) -> str:
-    order = sorted(card.curves, key=lambda name: -card.by_class[name].num_things)
+    order = sorted(card.curves, key=lambda name: -card.by_class[name].num_objects)
     charts = [
         plots.lines(
             "Precision over recall" + (f", {number // plots.COLOURS + 1}" if len(order) > plots.COLOURS else ""),
@@ -153,7 +153,7 @@ def _curves(card: DetectionCard) -> str:
                 "What a threshold does",
                 {name: [(row[0], row[place]) for row in card.thresholds] for name, place in named.items()},
                 "threshold", "share", at=card.threshold,
-                note=f"Dashed: the detector's threshold {card.threshold:.2f}. On these pictures "
+                note=f"Dashed: the detector's threshold {card.threshold:.2f}. On these images "
                 f"{card.best_threshold:.2f} has the best F1.",
             )
         )  # fmt: skip
@@ -183,7 +183,7 @@ def _about(card: DetectionCard, about: Mapping[str, str]) -> str:
     notes = "".join(f"<li>{escape(note)}.</li>" for note in card.notes)
     method = (
         "Mean average precision is counted by faster-coco-eval after COCO's protocol. Intervals hold the value with "
-        f"95% certainty: they come from pictures drawn again by chance (seed {card.seed}), where those of one group "
+        f"95% certainty: they come from images drawn again by chance (seed {card.seed}), where those of one group "
         "are drawn together, and from COCO's counting on them."
     )
     systems: dict[str, str | Sequence[str]] = {**meanings, **SYSTEMS, **left}

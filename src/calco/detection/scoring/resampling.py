@@ -1,4 +1,4 @@
-"""Average precision of resampled pictures, from one matching: what the intervals of a detector's scores come from."""
+"""Average precision of resampled images, from one matching: what the intervals of a detector's scores come from."""
 
 from typing import Final
 
@@ -11,13 +11,13 @@ RECALLS: Final = np.linspace(0, 1, 101)
 
 
 def precisions(matches: Matches, weights: Floats) -> Floats:
-    """Average precision of each class at each overlap, when each picture counts so many times.
+    """Average precision of each class at each overlap, when each image counts so many times.
 
-    With weights of 1 these are COCO's own figures; a picture that counts twice counts as two equal ones.
+    With weights of 1 these are COCO's own figures; an image that counts twice counts as two equal ones.
 
     Args:
         matches: What was found.
-        weights: R x P, how often each picture counts.
+        weights: R x P, how often each image counts.
 
     Returns:
         R x T x C, in [0, 1]; not a number where nothing of a class is to be found.
@@ -25,10 +25,10 @@ def precisions(matches: Matches, weights: Floats) -> Floats:
     result = np.full((len(weights), len(matches.ious), len(matches.classes)), np.nan)
     for label in range(len(matches.classes)):
         mine = matches.labels == label
-        pictures, right, wrong = matches.pictures[mine], matches.right[:, mine], matches.wrong[:, mine]
-        totals = weights @ matches.num_things[:, label]
+        images, right, wrong = matches.images[mine], matches.right[:, mine], matches.wrong[:, mine]
+        totals = weights @ matches.num_objects[:, label]
         for number in np.flatnonzero(totals > 0):
-            times = weights[number, pictures]
+            times = weights[number, images]
             result[number, :, label] = _areas(times * right, times * wrong, totals[number])
     return result
 
@@ -53,7 +53,7 @@ def curve(matches: Matches, believed: Bools | None = None, label: int | None = N
         label: The class; None for all together.
     """
     chosen = np.ones(len(matches.scores), np.bool_) if believed is None else believed
-    things = matches.num_things.sum() if label is None else matches.num_things[:, label].sum()
+    objects = matches.num_objects.sum() if label is None else matches.num_objects[:, label].sum()
     if label is not None:
         chosen = chosen & (matches.labels == label)
     scores = matches.scores[chosen]
@@ -61,14 +61,14 @@ def curve(matches: Matches, believed: Bools | None = None, label: int | None = N
     last = np.append(scores[1:] < scores[:-1], True) if len(scores) else np.zeros(0, np.bool_)
     right, said = right[last].astype(np.float64), (right + wrong)[last].astype(np.float64)
     precision = np.divide(right, said, out=np.ones_like(said), where=said > 0)
-    return scores[last], precision, right / max(1, int(things))
+    return scores[last], precision, right / max(1, int(objects))
 
 
 def counts(matches: Matches, threshold: float) -> tuple[Floats, Floats, Floats]:
-    """Of each picture, all classes together, at the first overlap: right boxes, wrong boxes, things."""
+    """Of each image, all classes together, at the first overlap: right boxes, wrong boxes, objects."""
     believed = matches.scores >= threshold
     right, wrong = (
-        np.bincount(matches.pictures[believed & flags[0]], minlength=matches.num_pictures).astype(np.float64)
+        np.bincount(matches.images[believed & flags[0]], minlength=matches.num_images).astype(np.float64)
         for flags in (matches.right, matches.wrong)
     )
-    return right, wrong, matches.num_things.sum(axis=1).astype(np.float64)
+    return right, wrong, matches.num_objects.sum(axis=1).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Scores a detector on pictures with boxes: any detector, any source."""
+"""Scores a detector on images with boxes: any detector, any source."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -8,18 +8,18 @@ from typing import Final
 import numpy as np
 
 from calco.annotations.detections import Detections, nothing
-from calco.detection.contract import FindsThings
+from calco.data.sources import Item, Source
+from calco.detection.contract import FindsObjects
 from calco.detection.matching import Floats, Matches, match
 from calco.detection.metrics import Scores, average_precision
 from calco.detection.scoring.baselines import FindsNothing, MeanBox
-from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING, DetectionCard, PictureCounts
+from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING, DetectionCard, ImageCounts
 from calco.detection.scoring.confusion import Told, judged, kinds
 from calco.detection.scoring.people import PlaceConfig, rates, score_of
 from calco.detection.scoring.resampling import counts, curve, precisions
 from calco.errors import CalcoError
 from calco.evaluation.intervals import Bootstrap, Score
-from calco.images import Image
-from calco.pairs.sources import Item, Source
+from calco.imaging import Image
 
 FLOOR: Final = 0.001
 """Boxes of lower scores are not asked for; the curve of precision ends there."""
@@ -29,7 +29,7 @@ _NAMED: Final = 8  # classes that a sentence names
 
 @dataclass(kw_only=True)
 class Looked:
-    """What a detector said of some pictures.
+    """What a detector said of some images.
 
     Attributes:
         items: Those that could be read.
@@ -37,7 +37,7 @@ class Looked:
         truth: What is in each.
         found: What each system found, by its name.
         left_out: Name and reason of the others.
-        seconds: That the detector took, all pictures together.
+        seconds: That the detector took, all images together.
     """
 
     items: list[Item] = field(default_factory=list)
@@ -49,24 +49,24 @@ class Looked:
 
 
 def look(
-    systems: Mapping[str, FindsThings],
+    systems: Mapping[str, FindsObjects],
     source: Source,
     items: Sequence[Item],
     *,
     batch: int = 8,
     advance: Callable[[int], None] = lambda _done: None,
 ) -> Looked:
-    """Shows pictures to detectors, some at a time; damaged ones are noted and passed over.
+    """Shows images to detectors, some at a time; damaged ones are noted and passed over.
 
     Args:
         systems: By name; the time is that of the first.
-        source: Where the pictures come from.
+        source: Where the images come from.
         items: Those that are shown.
-        batch: Pictures at once.
+        batch: Images at once.
         advance: Told how many are done.
 
     Raises:
-        CalcoError: When the pictures have no boxes.
+        CalcoError: When the images have no boxes.
     """
     looked = Looked(found={name: [] for name in systems})
     waiting: list[Image] = []
@@ -82,19 +82,19 @@ def look(
 
     for done, item in enumerate(items, 1):
         try:
-            picture = source.load(item)
+            image = source.load(item)
         except CalcoError as error:
             looked.left_out[item.key] = str(error)
             continue
-        if picture.detections is None:
+        if image.detections is None:
             raise CalcoError(
                 f"{source.root} was read as {source.kind}, which tells no boxes, and a detector is scored on boxes; "
                 "name their file or folder: --annotations FILE"
             )
-        waiting.append(picture.image)
+        waiting.append(image.image)
         looked.items.append(item)
-        looked.sizes.append((picture.image.shape[1], picture.image.shape[0]))
-        looked.truth.append(picture.detections)
+        looked.sizes.append((image.image.shape[1], image.image.shape[0]))
+        looked.truth.append(image.detections)
         if len(waiting) == batch:
             show()
             advance(done)
@@ -103,26 +103,28 @@ def look(
 
 
 def learnt(source: Source, items: Sequence[Item]) -> MeanBox:
-    """The mean box of each class in some pictures; those that cannot be read are passed over."""
+    """The mean box of each class in some images; those that cannot be read are passed over."""
     seen = []
     for item in items:
         try:
-            picture = source.load(item)
+            image = source.load(item)
         except CalcoError:
             continue
-        seen.append((picture.image.shape[1], picture.image.shape[0], picture.detections or nothing()))
+        seen.append((image.image.shape[1], image.image.shape[0], image.detections or nothing()))
     return MeanBox(seen)
 
 
-def counted_classes(detector: FindsThings, truth: Sequence[Detections], root: str) -> tuple[tuple[str, ...], list[str]]:
+def counted_classes(
+    detector: FindsObjects, truth: Sequence[Detections], root: str
+) -> tuple[tuple[str, ...], list[str]]:
     """The classes that are scored: those that the detector knows; and what is to be said of the others.
 
     Raises:
-        CalcoError: When the pictures hold none of them.
+        CalcoError: When the images hold none of them.
     """
     there: dict[str, int] = {}
-    for things in truth:
-        for name in things.classes:
+    for objects in truth:
+        for name in objects.classes:
             there[name] = there.get(name, 0) + 1
     strange = {name: number for name, number in there.items() if name not in detector.classes}
     if there and len(strange) == len(there):
@@ -150,14 +152,14 @@ def scorecard(
         resamples: Their number.
 
     Returns:
-        The card, and what each believed box of the detector is, by picture.
+        The card, and what each believed box of the detector is, by image.
 
     Raises:
         CalcoError: When nothing could be looked at.
     """
     if not looked.items:
         first = next(iter(looked.left_out.items()), ("", "there are none"))
-        raise CalcoError(f"none of the pictures could be scored; the first reason: {first[0]}: {first[1]}")
+        raise CalcoError(f"none of the images could be scored; the first reason: {first[0]}: {first[1]}")
     bootstrap = Bootstrap([item.group for item in looked.items], seed, resamples)
     systems, drawn = {}, {}
     kept: dict[str, tuple[Scores, Matches]] = {}
@@ -166,16 +168,16 @@ def scorecard(
         systems[system], drawn[system] = _measures(scores, matches, thresholds[system], bootstrap)
         kept[system] = scores, matches
     scores, matches = kept[MODEL]
-    right, wrong, things = counts(matches, thresholds[MODEL])
+    right, wrong, objects = counts(matches, thresholds[MODEL])
     told, matrix = judged(looked.truth, looked.found[MODEL], matches, thresholds[MODEL])
     card = DetectionCard(
         name=name, classes=classes, threshold=thresholds[MODEL], best_threshold=scores.threshold, systems=systems,
         gain=_gain(systems, drawn), scores=scores, sizes=_sizes(looked.truth, classes),
         curves=_curves(matches), thresholds=_thresholds(matches), confusion=matrix.tolist(), kinds=kinds(told),
-        rates=rates(right, wrong, _nowhere(told), things, bootstrap, place), place=place,
-        pictures=[
-            PictureCounts(key=item.key, group=item.group, things=int(t), right=int(r), wrong=int(w))
-            for item, t, r, w in zip(looked.items, things, right, wrong, strict=True)
+        rates=rates(right, wrong, _nowhere(told), objects, bootstrap, place), place=place,
+        images=[
+            ImageCounts(key=item.key, group=item.group, objects=int(t), right=int(r), wrong=int(w))
+            for item, t, r, w in zip(looked.items, objects, right, wrong, strict=True)
         ],
         left_out=looked.left_out, seed=seed, seconds=looked.seconds / len(looked.items),
     )  # fmt: skip
@@ -183,12 +185,12 @@ def scorecard(
 
 
 def _nowhere(told: Sequence[Told]) -> Floats:
-    """Of each picture, the believed boxes that lie at nothing of their class."""
+    """Of each image, the believed boxes that lie at nothing of their class."""
     return np.array([sum(v in ("other class", "nothing there") for v in each.verdicts) for each in told], np.float64)
 
 
-def baselines(source: Source, items: Sequence[Item]) -> dict[str, FindsThings]:
-    """Those that every detector is measured against; the mean box is that of these pictures."""
+def baselines(source: Source, items: Sequence[Item]) -> dict[str, FindsObjects]:
+    """Those that every detector is measured against; the mean box is that of these images."""
     return {MEAN_BOX: learnt(source, items), NOTHING: FindsNothing()}
 
 
@@ -196,25 +198,25 @@ def _measures(
     scores: Scores, matches: Matches, threshold: float, bootstrap: Bootstrap
 ) -> tuple[dict[str, Score], dict[str, Floats]]:
     """The measures of one system, and their resamples."""
-    right, wrong, things = counts(matches, threshold)
-    weights = np.zeros((0, len(things))) if bootstrap.alone else bootstrap.weights
+    right, wrong, objects = counts(matches, threshold)
+    weights = np.zeros((0, len(objects))) if bootstrap.alone else bootstrap.weights
     with np.errstate(invalid="ignore", divide="ignore"):
-        r, w, t = (weights @ values for values in (right, wrong, things))
+        r, w, t = (weights @ values for values in (right, wrong, objects))
         drawn = {"f1": 2 * r / (r + w + t), "precision": r / (r + w), "recall": r / t, "wrong": w / weights.sum(axis=1)}
-    r1, w1, t1 = (float(values.sum()) for values in (right, wrong, things))
+    r1, w1, t1 = (float(values.sum()) for values in (right, wrong, objects))
     value = {
         "map": scores.ap, "map50": scores.ap50, "map75": scores.ap75, "f1": _over(2 * r1, r1 + w1 + t1),
-        "precision": _over(r1, r1 + w1), "recall": _over(r1, t1), "wrong": w1 / len(things),
+        "precision": _over(r1, r1 + w1), "recall": _over(r1, t1), "wrong": w1 / len(objects),
     }  # fmt: skip
     areas = precisions(matches, weights)
-    there = matches.num_things.sum(axis=0) > 0
+    there = matches.num_objects.sum(axis=0) > 0
     if there.any():
         each = areas[:, :, there]
         present = np.isfinite(each)
         totals = np.where(present, each, 0).sum(axis=2) / np.maximum(1, present.sum(axis=2))
         drawn |= {"map": totals.mean(axis=1), "map50": totals[:, 0], "map75": totals[:, 5]}
     empty = np.zeros(0)
-    return {name: score_of(value[name], drawn.get(name, empty), len(things)) for name in value}, drawn
+    return {name: score_of(value[name], drawn.get(name, empty), len(objects)) for name in value}, drawn
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -244,16 +246,16 @@ def _sizes(truth: Sequence[Detections], classes: Sequence[str]) -> dict[str, int
     return {"small": small, "medium": len(areas) - small - large, "large": large}
 
 
-def _marked(things: Detections) -> list[tuple[str, bool]]:
-    ignored = np.zeros(len(things), np.bool_) if things.ignored is None else things.ignored
-    return list(zip(things.classes, ignored.tolist(), strict=True))
+def _marked(objects: Detections) -> list[tuple[str, bool]]:
+    ignored = np.zeros(len(objects), np.bool_) if objects.ignored is None else objects.ignored
+    return list(zip(objects.classes, ignored.tolist(), strict=True))
 
 
 def _curves(matches: Matches) -> dict[str, list[tuple[float, float, float]]]:
     """Recall, precision and score of each class that occurs; where they are many, points at even recalls."""
     result = {}
     for label, name in enumerate(matches.classes):
-        if matches.num_things[:, label].any():
+        if matches.num_objects[:, label].any():
             scores, precision, recall = curve(matches, label=label)
             result[name] = _thinned(np.stack([recall, precision, scores], axis=1))
     return result

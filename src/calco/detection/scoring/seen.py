@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from calco.checking.likeness import find_certain
 from calco.checking.survey import Wanted, look
+from calco.data.opening import open_source
+from calco.data.sources import Item, Source
+from calco.data.splits import split_items
+from calco.data.types import fraction
 from calco.errors import CalcoError
-from calco.pairs.opening import open_source
-from calco.pairs.sources import Item, Source
-from calco.pairs.splits import split_items
-from calco.pairs.types import fraction
 
 if TYPE_CHECKING:
     from calco.detection.model import DetectorInfo
@@ -48,7 +48,7 @@ def find_seen(source: Source, info: "DetectorInfo", training: Sequence[Item], *,
     if not digests:
         if at_home:  # the division tells what contents do not
             return Seen(keys={item.key for item in training}, known=True)
-        return Seen(notes=("The detector does not tell its pictures of training: some may be among these",))
+        return Seen(notes=("The detector does not tell its images of training: some may be among these",))
     keys = {item.key for item in source.items if not digests.isdisjoint(source.digests(item))}
     if at_home:
         return Seen(keys=keys, known=True)
@@ -60,7 +60,7 @@ def find_seen(source: Source, info: "DetectorInfo", training: Sequence[Item], *,
 
 def _copies(source: Source, items: Sequence[Item], info: "DetectorInfo") -> set[str]:
     """Return the keys of the images that show the same as one of the training, where that is on this disk."""
-    home = str(info.provenance.get("pictures", ""))
+    home = str(info.provenance.get("images", ""))
     if not items or not home or not Path(home).exists():
         return set()
     try:

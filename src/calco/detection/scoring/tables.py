@@ -25,7 +25,7 @@ def scores(card: DetectionCard) -> str:
         css = ' class="model"' if system == MODEL else ""
         rows.append(f'<tr{css}><th scope="row">{escape(system)}</th>{cells}</tr>')
     return (
-        '<section><h2>Scores</h2><p class="lead">Beside answers that need no learning, on the same pictures. Below '
+        '<section><h2>Scores</h2><p class="lead">Beside answers that need no learning, on the same images. Below '
         "each value, the interval that holds it with 95% certainty. ★ marks the best; ↓ lower is better, ↑ higher is "
         "better. Precision, recall, F1 and false alarms are those at each one's own threshold.</p>"
         + _table("Scores", f'<th scope="col"><span class="hidden">System</span></th>{head}', "".join(rows))
@@ -55,10 +55,10 @@ def _table(caption: str, head: str, rows: str, css: str = "") -> str:
 
 def classes(card: DetectionCard) -> str:
     """By class and by size."""
-    titles = ("Things", "mAP 50:95 ↑", "mAP 50 ↑", "mAP 75 ↑", "Found among 100 ↑")
+    titles = ("Objects", "mAP 50:95 ↑", "mAP 50 ↑", "mAP 75 ↑", "Found among 100 ↑")
     head = '<th scope="col">Class</th>' + "".join(f'<th scope="col">{title}</th>' for title in titles)
     rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td>{each.num_things:,}</td>'
+        f'<tr><th scope="row">{escape(name)}</th><td>{each.num_objects:,}</td>'
         + "".join(f"<td>{shown(value)}</td>" for value in (each.ap, each.ap50, each.ap75, each.recall))
         + "</tr>"
         for name, each in card.by_class.items()
@@ -70,10 +70,10 @@ def classes(card: DetectionCard) -> str:
         f'<tr><th scope="row">{text}</th><td>{card.sizes[size]:,}</td><td>{shown(getattr(card.scores, size))}</td></tr>'
         for size, text in words.items()
     )
-    size_head = '<th scope="col">Size</th><th scope="col">Things</th><th scope="col">mAP 50:95 ↑</th>'
+    size_head = '<th scope="col">Size</th><th scope="col">Objects</th><th scope="col">mAP 50:95 ↑</th>'
     return (
         '<section><h2>By class and by size</h2><p class="lead">A thing\'s size is that of its box, in pixels of the '
-        'picture as it is.</p><div class="two">'
+        'image as it is.</p><div class="two">'
         f"{_table('Scores by class', head, rows)}{_table('Scores by size', size_head, sizes)}</div></section>"
     )
 

@@ -69,10 +69,10 @@ def table(card: DetectionCard) -> Table:
 def class_table(card: DetectionCard) -> Table:
     """The detector's scores of each class, for the terminal."""
     made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("class", "things", "mAP 50:95 ↑", "mAP 50 ↑", "mAP 75 ↑", "found among 100 ↑"):
+    for title in ("class", "objects", "mAP 50:95 ↑", "mAP 50 ↑", "mAP 75 ↑", "found among 100 ↑"):
         made.add_column(title, justify="left" if title == "class" else "right")
     for name, each in card.by_class.items():
-        made.add_row(name, f"{each.num_things:,}", *map(shown, (each.ap, each.ap50, each.ap75, each.recall)))
+        made.add_row(name, f"{each.num_objects:,}", *map(shown, (each.ap, each.ap50, each.ap75, each.recall)))
     return made
 
 
@@ -84,13 +84,13 @@ def verdict(card: DetectionCard) -> str:
 def sentences(card: DetectionCard) -> list[str]:
     """What the scores say."""
     model = card.systems[MODEL]
-    counted = f"{len(card.pictures):,} picture{'' if len(card.pictures) == 1 else 's'}"
+    counted = f"{len(card.images):,} image{'' if len(card.images) == 1 else 's'}"
     counted += f" ({card.num_seen:,} of the training left out)" if card.num_seen else ""
     where = f"On {counted}" + (
         " that it was trained on" if card.only_seen else " that it never saw" if card.unseen else ""
     )
-    if not card.scores.num_things:
-        return [f"{where}, nothing is to be found: {few(card.rates.wrong)} false alarms a picture."]
+    if not card.scores.num_objects:
+        return [f"{where}, nothing is to be found: {few(card.rates.wrong)} false alarms an image."]
     told = [
         f"{where}, the detector's mAP 50 is {with_range(model['map50'])}, its mAP 50:95 {with_range(model['map'])}."
     ]
@@ -98,14 +98,14 @@ def sentences(card: DetectionCard) -> list[str]:
         ends = range_of(card.gain, 1)
         told.append(f"That is {card.gain.mean:,.1f} times the mean box's mAP 50{f' ({ends})' if ends else ''}.")
     elif MEAN_BOX in card.systems:
-        told.append("The mean box finds none of the things.")
+        told.append("The mean box finds none of the objects.")
     rates = card.rates
     told.append(
-        f"At the threshold {card.threshold:.2f} it misses {percent(rates.miss_rate)} of the things and raises "
-        f"{few(rates.wrong)} false alarms a picture."
+        f"At the threshold {card.threshold:.2f} it misses {percent(rates.miss_rate)} of the objects and raises "
+        f"{few(rates.wrong)} false alarms an image."
     )
     if abs(card.best_threshold - card.threshold) > 0.1:
-        told.append(f"On these pictures {card.best_threshold:.2f} would have served best.")
+        told.append(f"On these images {card.best_threshold:.2f} would have served best.")
     return told + hourly(card)
 
 
@@ -118,7 +118,7 @@ def hourly(card: DetectionCard) -> list[str]:
         told.append(f"Of {place.people_per_hour:,.0f} people an hour, each looked at once: {listed}.")
         if not rates.of_empty:
             told.append(
-                "What people set off who have none of the things is a guess: too few of these pictures have nothing in "
+                "What people set off who have none of the objects is a guess: too few of these images have nothing in "
                 "them."
             )
     if rates.right_alarms is not None and math.isfinite(rates.right_alarms.mean):

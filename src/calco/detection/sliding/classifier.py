@@ -11,7 +11,7 @@ import numpy.typing as npt
 from calco.detection.sliding.features import Describe, Vectors, describer, imagenet_probabilities
 from calco.errors import CalcoError
 from calco.files import make_folder, read_json, write_json
-from calco.images import Image
+from calco.imaging import Image
 from calco.records import from_record, to_record
 
 KIND: Final = "window classifier"
@@ -43,13 +43,13 @@ class ClassifierInfo:
         features: imagenet or hog.
         size_wh: To which windows are brought, pixels.
         window_wh: The window for which it was learnt.
-        accuracy: The share of windows that were told right, of pictures that were not learnt from; None where there
+        accuracy: The share of windows that were told right, of images that were not learnt from; None where there
             were none.
         background: What share of those windows background everywhere would be right for.
-        recall: The share of the things among those windows that were found.
+        recall: The share of the objects among those windows that were found.
         examples: How many windows it was learnt from.
         held_out: Of how many windows the accuracy is.
-        pictures: Where they come from.
+        images: Where they come from.
         seed: From which they were drawn.
         kind: That it is a classifier of windows.
         format: Of this file.
@@ -64,7 +64,7 @@ class ClassifierInfo:
     recall: float | None = None
     examples: int = 0
     held_out: int = 0
-    pictures: str = ""
+    images: str = ""
     seed: int = 0
     kind: str = KIND
     format: int = FORMAT

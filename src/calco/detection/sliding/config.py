@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from calco.data.frames import is_video
+from calco.data.sources import SourceConfig
 from calco.errors import CalcoError
-from calco.pairs.frames import is_film
-from calco.pairs.sources import SourceConfig
 from calco.records import check_numbers
 
 Suppression = Literal["nms", "soft-linear", "soft-gaussian", "matrix"]
@@ -18,53 +18,53 @@ Features = Literal["auto", "imagenet", "hog"]
 
 @dataclass(frozen=True, kw_only=True)
 class SlideConfig:
-    """Moves a window over a picture, as a film; and has a classifier look through it."""
+    """Moves a window over an image, as a video; and has a classifier look through it."""
 
-    picture: Annotated[str, Positional, arg(metavar="PICTURE")] = ""
-    """The picture that is looked at."""
+    image: Annotated[str, Positional, arg(metavar="IMAGE")] = ""
+    """The image that is looked at."""
 
     out: str = ""
-    """The film: a name that ends in .gif, .mp4 or as another film. The boxes go beside it, as JSON lines."""
+    """The video: a name that ends in .gif, .mp4 or as another video. The boxes go beside it, as JSON lines."""
 
     window: str = "128x128"
-    """Width and height of the window, pixels of the picture."""
+    """Width and height of the window, pixels of the image."""
 
     step: int = 32
     """Pixels from one window to the next, across and down."""
 
     scales: tuple[float, ...] = (1.0,)
     """Further rounds with larger or smaller windows: 1 1.5 2 adds windows one and a half times and twice as large, with
-    steps that are as much larger. Which is the same as a pyramid of the picture, made smaller each time."""
+    steps that are as much larger. Which is the same as a pyramid of the image, made smaller each time."""
 
     rate: float = 20.0
-    """Windows a second in the film."""
+    """Windows a second in the video."""
 
-    film_windows: int = 400
-    """Windows that the film shows at most; where there are more it shows every second or n-th. All are classified."""
+    video_windows: int = 400
+    """Windows that the video shows at most; where there are more it shows every second or n-th. All are classified."""
 
     side: int = 640
-    """The longer side of the picture in the film, pixels."""
+    """The longer side of the image in the video, pixels."""
 
     hold: float = 4.0
-    """Seconds for which the last picture is shown, boxes before and after suppression."""
+    """Seconds for which the last image is shown, boxes before and after suppression."""
 
     classifier: str | None = None
     """What looks through the window: the folder of a classifier that --examples left, or imagenet:NUMBER for one of the
     thousand classes of ImageNet, from 0 (763 is a revolver, 764 a rifle)."""
 
     examples: str | None = None
-    """Annotated pictures from which a classifier is learnt first, in seconds: their boxes (or the parts of their masks)
+    """Annotated images from which a classifier is learnt first, in seconds: their boxes (or the parts of their masks)
     against windows that hold none."""
 
     save: str = ""
-    """The folder for a classifier that was learnt; by default beside the film."""
+    """The folder for a classifier that was learnt; by default beside the video."""
 
     features: Features = "auto"
     """What the classifier learns on: imagenet, the maps of a network that has seen ImageNet; hog, histograms of
     oriented gradients; auto takes imagenet where its weights are installed."""
 
-    example_pictures: int = 300
-    """Pictures that are learnt from, at most, and the same number again for its accuracy; 0 for all."""
+    example_images: int = 300
+    """Images that are learnt from, at most, and the same number again for its accuracy; 0 for all."""
 
     threshold: float = 0.9
     """The probability from which on a window is a hit."""
@@ -90,13 +90,13 @@ class SlideConfig:
     def __post_init__(self) -> None:
         """Checks what would otherwise be found after the work."""
         check_numbers(self, batch=65_536)
-        if not self.picture or not self.out:
-            raise CalcoError("name the picture and the film: calco detect slide PICTURE --out window.gif")
-        if not (self.is_gif or is_film(self.out)):
-            raise CalcoError(f"--out {self.out} ends neither in .gif nor as a film does; try window.gif or window.mp4")
+        if not self.image or not self.out:
+            raise CalcoError("name the image and the video: calco detect slide IMAGE --out window.gif")
+        if not (self.is_gif or is_video(self.out)):
+            raise CalcoError(f"--out {self.out} ends neither in .gif nor as a video does; try window.gif or window.mp4")
         if not re.fullmatch(r"\d{1,5}x\d{1,5}", self.window) or min(self.window_wh) < 8:
             raise CalcoError(f"window is {self.window!r}; give width and height of 8 pixels or more, such as 128x96")
-        counts = {"step": self.step, "film_windows": self.film_windows, "batch": self.batch}
+        counts = {"step": self.step, "video_windows": self.video_windows, "batch": self.batch}
         for name, value in counts.items():
             if value < 1:
                 raise CalcoError(f"{name} is {value}; it must be at least 1")
@@ -108,14 +108,14 @@ class SlideConfig:
 
     def _check_ranges(self) -> None:
         if not 64 <= self.side <= 4096:
-            raise CalcoError(f"side is {self.side}; a film can be looked at with 64 to 4096 pixels")
+            raise CalcoError(f"side is {self.side}; a video can be looked at with 64 to 4096 pixels")
         if not self.scales or not all(0.05 <= scale <= 50 for scale in self.scales):
             raise CalcoError(f"scales are {' '.join(f'{s:g}' for s in self.scales)}; give one or more from 0.05 to 50")
         if not 0.1 <= self.rate <= 50:
-            raise CalcoError(f"rate is {self.rate:g}; a film shows from 0.1 to 50 windows a second")
-        if not 0 <= self.hold <= 60 or self.example_pictures < 0:
-            raise CalcoError(f"hold is {self.hold:g} and example pictures {self.example_pictures}; hold must be 0 to "
-                             "60 seconds, pictures 0 (all) or more")  # fmt: skip
+            raise CalcoError(f"rate is {self.rate:g}; a video shows from 0.1 to 50 windows a second")
+        if not 0 <= self.hold <= 60 or self.example_images < 0:
+            raise CalcoError(f"hold is {self.hold:g} and example images {self.example_images}; hold must be 0 to "
+                             "60 seconds, images 0 (all) or more")  # fmt: skip
         if not 0 <= self.threshold <= 1 or not 0 <= self.iou <= 1:
             raise CalcoError(f"threshold is {self.threshold:g} and iou {self.iou:g}; both lie between 0 and 1")
 
@@ -127,7 +127,7 @@ class SlideConfig:
 
     @property
     def is_gif(self) -> bool:
-        """Whether the film is a GIF."""
+        """Whether the video is a GIF."""
         return self.out.lower().endswith(".gif")
 
     @property

@@ -1,4 +1,4 @@
-"""Windows to learn from: around the things of annotated pictures, and anywhere else."""
+"""Windows to learn from: around the objects of annotated images, and anywhere else."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import Detections
+from calco.data.erasing import EraseConfig, given_region
+from calco.data.sources import Item, Source
+from calco.data.types import Sample, generator
 from calco.detection.boxes import iou
 from calco.detection.sliding.classifier import BACKGROUND
 from calco.errors import CalcoError
-from calco.images import Image
-from calco.pairs.erasing import EraseConfig, given_region
-from calco.pairs.sources import Item, Source
-from calco.pairs.types import Picture, generator
+from calco.imaging import Image
 
 Boxes = npt.NDArray[np.float64]
 
 UNNAMED: Final = "object"
 """The class of a mask's parts, which have no name."""
-_THINGS: Final = 6  # of a picture, the largest
+_OBJECTS: Final = 6  # of an image, the largest
 _VIEWS: Final = 3  # windows about each thing, a little displaced
-_OTHERS: Final = 8  # windows of each picture that hold no thing
+_OTHERS: Final = 8  # windows of each image that hold no thing
 _MARGIN: Final = 1.1  # of a window about a thing
 _APART: Final = 0.3  # IoU with every window about a thing below which a window holds none
-_LEAST_PART: Final = 0.01  # of the picture, below which a part of a mask is a splinter
+_LEAST_PART: Final = 0.01  # of the image, below which a part of a mask is a splinter
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Example:
     Attributes:
         crop: HW3 `uint8`.
         label: A class, or background.
-        key: Of its picture.
+        key: Of its image.
     """
 
     crop: Image
@@ -45,17 +45,17 @@ class Example:
     key: str
 
 
-def things_in(picture: Picture) -> Detections:
-    """The boxes of a picture: those it comes with, or around the parts of its mask.
+def objects_in(sample: Sample) -> Detections:
+    """The boxes of an image: those it comes with, or around the parts of its mask.
 
     Raises:
         CalcoError: When it has neither.
     """
-    if picture.detections is not None:
-        return picture.detections
-    if picture.mask is None:
-        raise CalcoError(f"{picture.key} has neither boxes nor a mask; --examples needs annotated pictures")
-    parts = given_region(picture.mask, EraseConfig()).astype(np.uint8)
+    if sample.detections is not None:
+        return sample.detections
+    if sample.mask is None:
+        raise CalcoError(f"{sample.key} has neither boxes nor a mask; --examples needs annotated images")
+    parts = given_region(sample.mask, EraseConfig()).astype(np.uint8)
     count, _, stats, _ = cv2.connectedComponentsWithStats(parts, connectivity=8)
     kept = [stats[place] for place in range(1, count) if stats[place][4] >= _LEAST_PART * parts.size]
     boxes = np.array([[x, y, x + w, y + h] for x, y, w, h, _ in kept], np.float32).reshape(-1, 4)
@@ -72,49 +72,49 @@ def examples_of(
     left_out: list[tuple[str, str]],
     advance: Callable[[int], None],
 ) -> Iterator[Example]:
-    """The windows of some pictures, which depend on seed and key alone.
+    """The windows of some images, which depend on seed and key alone.
 
     Args:
-        source: Annotated pictures.
+        source: Annotated images.
         items: Those that are looked at.
         window_wh: Whose proportions the windows have.
         seed: From which they are drawn.
-        others: Windows without a thing, of each picture; the first of them do not change with this number.
-        left_out: Takes name and reason of pictures that cannot be read.
-        advance: Is told how many pictures are done.
+        others: Windows without a thing, of each sample; the first of them do not change with this number.
+        left_out: Takes name and reason of images that cannot be read.
+        advance: Is told how many images are done.
     """
     for number, item in enumerate(items):
         try:
-            picture = source.load(item)
-            things = things_in(picture)
+            sample = source.load(item)
+            objects = objects_in(sample)
         except CalcoError as error:
             left_out.append((item.key, str(error)))
             continue
-        image = as_seen(picture.image)
-        yield from _of_picture(image, things, item.key, window_wh, seed, others)
+        image = as_seen(sample.image)
+        yield from _of_image(image, objects, item.key, window_wh, seed, others)
         advance(number + 1)
 
 
 def as_seen(image: Image) -> Image:
-    """A picture of any kind as a classifier sees it: HW3 `uint8`."""
-    return np.ascontiguousarray(images.as_channels(images.as_dtype(images.visible(image), np.uint8), 3))
+    """An image of any kind as a classifier sees it: HW3 `uint8`."""
+    return np.ascontiguousarray(imaging.as_channels(imaging.as_dtype(imaging.visible(image), np.uint8), 3))
 
 
 def cut(image: Image, box: Sequence[float] | npt.NDArray[np.generic]) -> Image:
-    """The pixels of a box that lies in the picture, one at least."""
+    """The pixels of a box that lies in the image, one at least."""
     left, top, right, bottom = (round(float(value)) for value in box)
     left, top = min(left, image.shape[1] - 1), min(top, image.shape[0] - 1)
     return image[top : max(bottom, top + 1), left : max(right, left + 1)]
 
 
-def _of_picture(
-    image: Image, things: Detections, key: str, window_wh: tuple[int, int], seed: int, others: int
+def _of_image(
+    image: Image, objects: Detections, key: str, window_wh: tuple[int, int], seed: int, others: int
 ) -> Iterator[Example]:
     height, width = image.shape[:2]
     ratio = window_wh[0] / window_wh[1]
-    solid = things.select(np.argsort(-things.areas(), kind="stable")).clipped(width, height)
-    rng = generator(seed, 0, key, "windows about things")
-    for place in range(min(_THINGS, len(solid))):
+    solid = objects.select(np.argsort(-objects.areas(), kind="stable")).clipped(width, height)
+    rng = generator(seed, 0, key, "windows about objects")
+    for place in range(min(_OBJECTS, len(solid))):
         for view in range(_VIEWS):
             grown, shift = (1.0, np.zeros(2)) if not view else (rng.uniform(0.85, 1.3), rng.uniform(-0.1, 0.1, 2))
             crop = cut(image, _around(solid.boxes[place], ratio, width, height, grown, shift))
@@ -134,7 +134,7 @@ def _around(
     grown: float = 1.0,
     shift: npt.NDArray[np.float64] | None = None,
 ) -> Boxes:
-    """The window about a thing: of the window's proportions and inside the picture, as far as it reaches."""
+    """The window about a thing: of the window's proportions and inside the image, as far as it reaches."""
     left, top, right, bottom = (float(value) for value in box)
     across = max(right - left, (bottom - top) * ratio) * _MARGIN * grown
     size = np.minimum([across, across / ratio], [width, height])

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.errors import CalcoError
-from calco.images import Image
+from calco.imaging import Image
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +32,7 @@ def input_size(name: str, window_wh: tuple[int, int]) -> tuple[int, int]:
 
 
 def describer(name: str, size_wh: tuple[int, int], device: str = "auto") -> Describe:
-    """What turns windows of any size (HW3 `uint8`) into vectors: N pictures => N x D.
+    """What turns windows of any size (HW3 `uint8`) into vectors: N images => N x D.
 
     Args:
         name: imagenet (1280 numbers of EfficientNet-Lite0) or hog.
@@ -58,7 +58,7 @@ def describer(name: str, size_wh: tuple[int, int], device: str = "auto") -> Desc
 
 
 def imagenet_probabilities(device: str = "auto") -> Describe:
-    """What turns windows into the probabilities of ImageNet's classes: N pictures => N x 1000.
+    """What turns windows into the probabilities of ImageNet's classes: N images => N x 1000.
 
     Raises:
         CalcoError: When the weights are not installed.
@@ -91,8 +91,8 @@ def _imagenet(
     network.eval().to(where).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def seen(crops: Sequence[Image]) -> "Tensor":
-        pictures = torch.from_numpy(_brought(crops, size_wh)).to(where)
-        return pictures.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)  # NHWC => NCHW in [-1, 1]
+        images = torch.from_numpy(_brought(crops, size_wh)).to(where)
+        return images.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)  # NHWC => NCHW in [-1, 1]
 
     dtype = choose_precision("auto", where)
     return network, seen, torch.autocast(where.type, dtype, enabled=dtype != torch.float32)
@@ -115,14 +115,14 @@ def chosen_features(name: str) -> str:
     return "hog"
 
 
-def hog(pictures: npt.NDArray[np.uint8]) -> Vectors:
+def hog(images: npt.NDArray[np.uint8]) -> Vectors:
     """Histograms of oriented gradients (Dalal and Triggs, CVPR 2005): N, H, W, 3 `uint8` => N x D.
 
     As they recommend: the colour with the strongest gradient counts at each pixel, nine directions without sign, cells
     of 8 pixels, blocks of 2 x 2 cells that overlap by a cell, each of length 1, clipped at 0.2 and brought to length 1
     again. OpenCV 5 has no descriptor of its own any more.
     """
-    seen = np.sqrt(pictures.astype(np.float32) / 255)
+    seen = np.sqrt(images.astype(np.float32) / 255)
     padded = np.pad(seen, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="edge")
     across = padded[:, 1:-1, 2:] - padded[:, 1:-1, :-2]
     down = padded[:, 2:, 1:-1] - padded[:, :-2, 1:-1]

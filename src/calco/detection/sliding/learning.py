@@ -1,4 +1,4 @@
-"""Learns a classifier of windows from annotated pictures, in seconds."""
+"""Learns a classifier of windows from annotated images, in seconds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -8,19 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.console import bar, warn
+from calco.data.opening import open_source
+from calco.data.sources import Item, Source
+from calco.data.splits import SplitConfig, split_items
+from calco.data.types import fraction
 from calco.detection.sliding.classifier import BACKGROUND, ClassifierInfo, Weights, WindowClassifier
 from calco.detection.sliding.config import SlideConfig
 from calco.detection.sliding.examples import Example, examples_of
 from calco.detection.sliding.features import Describe, Vectors, chosen_features, describer, input_size
 from calco.errors import CalcoError
-from calco.pairs.opening import open_source
-from calco.pairs.sources import Item, Source
-from calco.pairs.splits import SplitConfig, split_items
-from calco.pairs.types import fraction
 
 _DECAY: Final = 0.03  # of the squared weights, against the mean log-loss
 _STEPS: Final = 400
-_MORE: Final = 12  # windows without a thing, of each picture, among which the second round looks for hard ones
+_MORE: Final = 12  # windows without a thing, of each image, among which the second round looks for hard ones
 _HARD: Final = 0.2  # the probability of a thing from which on a window without one is a hard one
 
 Labels = npt.NDArray[np.int64]
@@ -30,10 +30,10 @@ def learn(config: SlideConfig) -> tuple[WindowClassifier, str, list[tuple[str, s
     """Learns from `config.examples`: twice, the second time with the windows that deceived the first.
 
     Returns:
-        The classifier, what the pictures were recognised as, and name and reason of those that could not be used.
+        The classifier, what the images were recognised as, and name and reason of those that could not be used.
 
     Raises:
-        CalcoError: When there are no pictures with things, or they leave too few windows.
+        CalcoError: When there are no images with objects, or they leave too few windows.
     """
     assert config.examples is not None
     source = open_source(config.examples, config.source)
@@ -46,19 +46,19 @@ def learn(config: SlideConfig) -> tuple[WindowClassifier, str, list[tuple[str, s
     vectors, names = _described(source, train, describe, config, _MORE, left_out)
     classes = tuple(sorted(set(names) - {BACKGROUND}))
     if not classes:
-        reason = f"; the first picture left out: {left_out[0][0]}, {left_out[0][1]}" if left_out else ""
-        raise CalcoError(f"no picture in {config.examples} shows a thing to learn from{reason}; name other --examples")
+        reason = f"; the first image left out: {left_out[0][0]}, {left_out[0][1]}" if left_out else ""
+        raise CalcoError(f"no image in {config.examples} shows a thing to learn from{reason}; name other --examples")
     labels = np.array([classes.index(name) + 1 if name != BACKGROUND else 0 for name in names], np.int64)
     if not (labels == 0).any():
-        raise CalcoError(f"the things fill the pictures in {config.examples} so that no window without one is left; "
-                         "give pictures with some surroundings")  # fmt: skip
+        raise CalcoError(f"the objects fill the images in {config.examples} so that no window without one is left; "
+                         "give images with some surroundings")  # fmt: skip
     first = _first_round(labels)
     weights = fit(vectors[first], labels[first], len(classes))
     hard = ~first & (1 - weights.probabilities(vectors)[:, 0] >= _HARD)
     weights = fit(vectors[first | hard], labels[first | hard], len(classes))
     info = ClassifierInfo(
         classes=classes, features=features, size_wh=size_wh, window_wh=config.window_wh,
-        examples=int((first | hard).sum()), pictures=config.examples, seed=config.seed,
+        examples=int((first | hard).sum()), images=config.examples, seed=config.seed,
     )  # fmt: skip
     if held:
         info = _scored(info, weights, *_described(source, held, describe, config, None, left_out))
@@ -104,7 +104,7 @@ def _largest_square(x: Vectors) -> float:
 
 def _some(items: Sequence[Item], config: SlideConfig) -> list[Item]:
     """As many as are wanted, always the same ones."""
-    wanted = config.example_pictures or len(items)
+    wanted = config.example_images or len(items)
     chosen = sorted(items, key=lambda item: fraction("examples", config.seed, item.key))[:wanted]
     return sorted(chosen, key=lambda item: item.key)
 
@@ -117,12 +117,12 @@ def _described(
     others: int | None,
     left_out: list[tuple[str, str]],
 ) -> tuple[Vectors, list[str]]:
-    """Features and names of the windows of some pictures."""
+    """Features and names of the windows of some images."""
     vectors: list[Vectors] = []
     names: list[str] = []
     waiting: list[Example] = []
     more = {} if others is None else {"others": others}
-    with bar("looking at examples", len(items), unit="pictures/s") as advance:
+    with bar("looking at examples", len(items), unit="images/s") as advance:
         told: Callable[[int], None] = advance
         for example in examples_of(
             source, items, config.window_wh, config.seed, left_out=left_out, advance=told, **more
@@ -138,7 +138,7 @@ def _described(
 
 
 def _first_round(labels: Labels) -> npt.NDArray[np.bool_]:
-    """All windows with things, and every second without: the rest waits to be found hard."""
+    """All windows with objects, and every second without: the rest waits to be found hard."""
     chosen: npt.NDArray[np.bool_] = labels > 0
     chosen[np.flatnonzero(labels == 0)[::2]] = True
     return chosen
@@ -151,8 +151,8 @@ def _scored(info: ClassifierInfo, weights: Weights, vectors: Vectors, names: lis
         return info
     truth = np.array([0 if names[place] == BACKGROUND else info.classes.index(names[place]) + 1 for place in known])
     said = weights.probabilities(vectors[known]).argmax(1)
-    things = truth > 0
+    objects = truth > 0
     return replace(
-        info, held_out=len(known), accuracy=float((said == truth).mean()), background=float((~things).mean()),
-        recall=float((said == truth)[things].mean()) if things.any() else None,
+        info, held_out=len(known), accuracy=float((said == truth).mean()), background=float((~objects).mean()),
+        recall=float((said == truth)[objects].mean()) if objects.any() else None,
     )  # fmt: skip

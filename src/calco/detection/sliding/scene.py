@@ -1,4 +1,4 @@
-"""What the film of the sliding window shows: the window over the dimmed picture, and what was found through it."""
+"""What the video of the sliding window shows: the window over the dimmed image, and what was found through it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from PIL import ImageDraw, ImageFont
 from calco.annotations.detections import Detections
 from calco.detection.labelling import Colour, Sizes, colour_of, draw_labels
 from calco.detection.sliding.examples import as_seen
-from calco.images import Image
+from calco.imaging import Image
 
 _DIM: Final = 0.35  # of the light, outside the window
 _SHADE: Final = 0.6  # of the light, below the heat
@@ -22,7 +22,7 @@ _PAPER, _INK = (24, 24, 28), (235, 235, 235)
 _BAR: Final = 30  # pixels of the line of words
 _GAP: Final = 8
 _COLOURS: Final = 20  # classes whose colours a GIF keeps exactly
-_LARGEST: Final = 4.0  # times that a small picture is enlarged
+_LARGEST: Final = 4.0  # times that a small image is enlarged
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Hits:
     """What the classifier said of all windows.
 
     Attributes:
-        boxes: N x 4, the windows, pixels of the picture.
+        boxes: N x 4, the windows, pixels of the image.
         scores: N, the highest probability of a class.
         labels: N names.
         threshold: From which on a window is a hit.
@@ -58,18 +58,18 @@ class Scene:
     """Draws the frames, in the order of the windows.
 
     Attributes:
-        size_wh: Of the frames, pixels: even numbers, as films want them.
+        size_wh: Of the frames, pixels: even numbers, as videos want them.
     """
 
-    def __init__(self, picture: Image, side: int, hits: Hits | None = None) -> None:
+    def __init__(self, image: Image, side: int, hits: Hits | None = None) -> None:
         """Prepares it.
 
         Args:
-            picture: HWC of any type.
-            side: The longer side of the picture in the film, pixels.
+            image: HWC of any type.
+            side: The longer side of the image in the video, pixels.
             hits: What the classifier said; None for the window alone.
         """
-        seen = as_seen(picture)
+        seen = as_seen(image)
         self.hits = hits
         self.scale = min(side / max(seen.shape[:2]), _LARGEST)
         size = [max(2, round(length * self.scale / 2) * 2) for length in seen.shape[1::-1]]
@@ -87,12 +87,12 @@ class Scene:
             self._map = (self._grey * _SHADE).astype(np.uint8)
 
     def window(self, boxes: npt.NDArray[np.int64], number: int, words: str) -> Image:
-        """The frame of one window: it over the dimmed picture, and the heat of all up to it.
+        """The frame of one window: it over the dimmed image, and the heat of all up to it.
 
         Args:
             boxes: Of all windows, N x 4.
             number: Which one; not below that of the frame before.
-            words: What stands below the picture.
+            words: What stands below the image.
         """
         frame = self._paper()
         panel = frame[: self._high, : self._wide]
@@ -115,7 +115,7 @@ class Scene:
         return self._with_words(frame, said)
 
     def last(self, kept: Detections | None, words: Sequence[str]) -> Image:
-        """The last frame: all hits, and beside them the boxes that are left of them; without a classifier the picture.
+        """The last frame: all hits, and beside them the boxes that are left of them; without a classifier the image.
 
         Args:
             kept: The boxes after suppression.
@@ -139,7 +139,7 @@ class Scene:
         return [_WINDOW, _PAPER, _INK, *(colour_of(name, classes) for name in classes[:_COLOURS])]
 
     def sample(self, frames: Sequence[Image]) -> Image:
-        """What the film will show, for a palette: bright, dimmed, warm, and some frames."""
+        """What the video will show, for a palette: bright, dimmed, warm, and some frames."""
         rows = [self._bright, self._dim]
         if self.hits is not None:
             rows.append(self._heated(self._grey, self._heat_of(len(self.hits.scores))))

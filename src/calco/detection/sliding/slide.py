@@ -1,4 +1,4 @@
-"""`calco detect slide`: the window's film, and what a classifier finds through it."""
+"""`calco detect slide`: the window's video, and what a classifier finds through it."""
 
 import json
 import os
@@ -12,21 +12,21 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from calco import images
+from calco import imaging
 from calco.annotations.detections import Detections
 from calco.console import bar, say
 from calco.detection.boxes import matrix_nms, nms, soft_nms
 from calco.detection.sliding.classifier import LooksThrough, WindowClassifier, load_classifier, save_classifier
 from calco.detection.sliding.config import SlideConfig
 from calco.detection.sliding.examples import as_seen, cut
-from calco.detection.sliding.film import write_film, write_gif
 from calco.detection.sliding.learning import learn
 from calco.detection.sliding.scene import Hits, Scene
+from calco.detection.sliding.video import write_gif, write_video
 from calco.detection.sliding.windows import Level, levels
 from calco.detection.tables import as_rows
 from calco.errors import CalcoError
 from calco.files import atomic_write
-from calco.images import Image
+from calco.imaging import Image
 from calco.outputs import writing_file, writing_folder
 
 VERB: Final = "calco detect slide"
@@ -37,19 +37,19 @@ class Slid:
     """What a window has shown.
 
     Attributes:
-        picture_wh: Width and height of the picture.
+        image_wh: Width and height of the image.
         rounds: The windows, by their size.
-        too_large: Scales at which the window was larger than the picture.
-        frames: Windows that the film shows.
+        too_large: Scales at which the window was larger than the image.
+        frames: Windows that the video shows.
         before: The hits, before suppression; None without a classifier.
         after: What is left of them.
         seconds: That the classifier took for all windows.
         classifier: What was learnt or loaded; None without one.
-        pictures: What the examples were recognised as.
+        images: What the examples were recognised as.
         left_out: Examples that could not be used: name and reason.
     """
 
-    picture_wh: tuple[int, int]
+    image_wh: tuple[int, int]
     rounds: tuple[Level, ...]
     too_large: tuple[float, ...]
     frames: int
@@ -57,7 +57,7 @@ class Slid:
     after: Detections | None = None
     seconds: float = 0.0
     classifier: LooksThrough | None = None
-    pictures: str = ""
+    images: str = ""
     left_out: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -67,15 +67,15 @@ class Slid:
 
 
 def slide(config: SlideConfig) -> Slid:
-    """Moves the window, classifies what it shows if that is asked for, and writes film, boxes and classifier.
+    """Moves the window, classifies what it shows if that is asked for, and writes video, boxes and classifier.
 
     Raises:
-        CalcoError: When the picture cannot be read, no window fits, the examples or the classifier cannot be used, or a
+        CalcoError: When the image cannot be read, no window fits, the examples or the classifier cannot be used, or a
             file cannot be written.
     """
-    picture = images.read(config.picture)
+    image = imaging.read(config.image)
     _refuse_overwriting(config)
-    size_wh = (picture.shape[1], picture.shape[0])
+    size_wh = (image.shape[1], image.shape[0])
     rounds, too_large = levels(size_wh, config.window_wh, config.step, config.scales)
     boxes = np.concatenate([level.boxes for level in rounds])
     with _held(config):
@@ -83,13 +83,13 @@ def slide(config: SlideConfig) -> Slid:
         hits, after, seconds = None, None, 0.0
         if looker is not None:
             start = time.perf_counter()
-            hits = scored(picture, boxes, looker, config.threshold, config.batch)
+            hits = scored(image, boxes, looker, config.threshold, config.batch)
             seconds = time.perf_counter() - start
             after = suppressed(hits.found, config)
-            row = {"picture": Path(config.picture).name, "width": size_wh[0], "height": size_wh[1]}
+            row = {"image": Path(config.image).name, "width": size_wh[0], "height": size_wh[1]}
             line = json.dumps(row | {"detections": as_rows(after)}, ensure_ascii=False)
             atomic_write(config.boxes_path, line + "\n")
-        shown = _film(config, picture, rounds, hits, after)
+        shown = _video(config, image, rounds, hits, after)
     return Slid(
         size_wh, tuple(rounds), tuple(too_large), shown, None if hits is None else hits.found, after, seconds, looker,
         summary, tuple(left_out),
@@ -98,7 +98,7 @@ def slide(config: SlideConfig) -> Slid:
 
 @contextmanager
 def _held(config: SlideConfig) -> Iterator[None]:
-    """Locks what is written: film, boxes and classifier."""
+    """Locks what is written: video, boxes and classifier."""
     classifies = bool(config.classifier or config.examples)
     with ExitStack() as held:
         held.enter_context(writing_file(config.out, VERB, beside=[config.boxes_path] if classifies else []))
@@ -108,19 +108,17 @@ def _held(config: SlideConfig) -> Iterator[None]:
         yield
 
 
-def scored(
-    picture: Image, boxes: npt.NDArray[np.int64], looker: LooksThrough, threshold: float, batch: int = 32
-) -> Hits:
-    """What a classifier says of each window of a picture.
+def scored(image: Image, boxes: npt.NDArray[np.int64], looker: LooksThrough, threshold: float, batch: int = 32) -> Hits:
+    """What a classifier says of each window of an image.
 
     Args:
-        picture: HWC of any type.
+        image: HWC of any type.
         boxes: N x 4, the windows.
         looker: The classifier.
         threshold: From which on a window is a hit.
         batch: Windows that it sees at once.
     """
-    seen = as_seen(picture)
+    seen = as_seen(image)
     scores = np.zeros(len(boxes), np.float32)
     places = np.zeros(len(boxes), np.int64)
     with bar("looking through the window", len(boxes), unit="windows/s") as advance:
@@ -166,19 +164,19 @@ def learnt_words(learnt: WindowClassifier) -> str:
     info = learnt.info
     text = f"learnt {', '.join(info.classes)} from {info.examples} windows by {info.features}"
     if info.accuracy is None or info.background is None:
-        return f"{text}; no pictures were left to try it on"
-    text += f"; of {info.held_out} windows of other pictures {info.accuracy:.1%} are told right"
+        return f"{text}; no images were left to try it on"
+    text += f"; of {info.held_out} windows of other images {info.accuracy:.1%} are told right"
     text += f" (background everywhere would be right for {info.background:.1%})"
     return text + (f", of those with a thing {info.recall:.1%}" if info.recall is not None else "")
 
 
-def _film(
-    config: SlideConfig, picture: Image, rounds: Sequence[Level], hits: Hits | None, after: Detections | None
+def _video(
+    config: SlideConfig, image: Image, rounds: Sequence[Level], hits: Hits | None, after: Detections | None
 ) -> int:
-    """Writes the film; returns how many windows it shows."""
-    scene = Scene(picture, config.side, hits)
+    """Writes the video; returns how many windows it shows."""
+    scene = Scene(image, config.side, hits)
     boxes = np.concatenate([level.boxes for level in rounds])
-    every = -(-len(boxes) // config.film_windows)
+    every = -(-len(boxes) // config.video_windows)
     shown = list(range(0, len(boxes), every))
     ends = np.cumsum([len(level.boxes) for level in rounds])
     last = scene.last(after, _last_words(config, len(boxes), hits, after))
@@ -197,7 +195,7 @@ def _film(
         write_gif(path, frames(), rate=config.rate, hold=config.hold, count=len(shown) + 1,
                   sample=scene.sample([last]), colours=scene.colours)  # fmt: skip
     else:
-        write_film(path, frames(), rate=config.rate, hold=config.hold)
+        write_video(path, frames(), rate=config.rate, hold=config.hold)
     return len(shown)
 
 
@@ -210,5 +208,5 @@ def _last_words(config: SlideConfig, windows: int, hits: Hits | None, after: Det
 
 
 def _refuse_overwriting(config: SlideConfig) -> None:
-    if os.path.exists(config.out) and os.path.samefile(config.out, config.picture):
-        raise CalcoError(f"--out {config.out} is the picture that is read; choose another name")
+    if os.path.exists(config.out) and os.path.samefile(config.out, config.image):
+        raise CalcoError(f"--out {config.out} is the image that is read; choose another name")

@@ -1,4 +1,4 @@
-"""Where a window stops on its way over a picture."""
+"""Where a window stops on its way over an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from calco.errors import CalcoError
 
 MOST: Final = 500_000
-"""Windows in a picture; more would take hours with any classifier."""
+"""Windows in an image; more would take hours with any classifier."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,18 +33,18 @@ class Level:
 def levels(
     size_wh: tuple[int, int], window_wh: tuple[int, int], step: int, scales: Sequence[float]
 ) -> tuple[list[Level], list[float]]:
-    """The rounds of a window over a picture, smaller windows first.
+    """The rounds of a window over an image, smaller windows first.
 
     A last window ends at the right border and at the lower one where the steps do not, so that each pixel is seen.
 
     Args:
-        size_wh: Of the picture, pixels.
+        size_wh: Of the image, pixels.
         window_wh: Of the window at scale 1, pixels.
         step: Pixels from one window to the next at scale 1.
         scales: Of the rounds.
 
     Returns:
-        The rounds, and the scales at which the window is larger than the picture.
+        The rounds, and the scales at which the window is larger than the image.
 
     Raises:
         CalcoError: When no window fits, or there would be more than `MOST`.
@@ -64,7 +64,7 @@ def levels(
         rounds.append(Level(scale, (width, height), stride, np.hstack([corners, corners + np.array([width, height])])))
     if not rounds:
         raise CalcoError(
-            f"the window of {window_wh[0]}x{window_wh[1]} pixels does not fit into the picture of "
+            f"the window of {window_wh[0]}x{window_wh[1]} pixels does not fit into the image of "
             f"{size_wh[0]}x{size_wh[1]}; give a smaller --window"
         )
     return rounds, too_large

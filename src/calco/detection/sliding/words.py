@@ -31,12 +31,12 @@ def boxes_table(done: Slid, most: int = 20) -> Table:
 
 def verdict(done: Slid) -> str:
     """Windows, hits and boxes, in a sentence."""
-    text = f"{done.windows:,} windows over {done.picture_wh[0]}x{done.picture_wh[1]} pixels"
+    text = f"{done.windows:,} windows over {done.image_wh[0]}x{done.image_wh[1]} pixels"
     if done.frames < done.windows:
-        text += f", of which the film shows {done.frames:,}"
+        text += f", of which the video shows {done.frames:,}"
     if done.too_large:
         listed = ", ".join(f"{scale:g}" for scale in done.too_large)
-        text += f"; at scale {listed} the window is larger than the picture and was left out"
+        text += f"; at scale {listed} the window is larger than the image and was left out"
     if done.before is not None and done.after is not None:
         rate = done.windows / max(done.seconds, 1e-9)
         text += f"; hits {len(done.before):,}, boxes after suppression {len(done.after):,} ({rate:,.0f} windows/s)"

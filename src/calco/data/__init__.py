@@ -1,0 +1,1 @@
+"""From images on disk to pairs of input and target."""

@@ -1,0 +1,280 @@
+"""Play for detectors: images with all their boxes placed, scaled, turned and put together, in other light.
+
+Whatever is drawn depends on the seed, the epoch and the image's key; where and by how many processes does not matter.
+The warps are OpenCV's: one image at a time on one core they take a fraction of what kornia's tensors do, and a
+detector's images move rigidly, without the bends of `augment.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from calco.annotations.detections import Detections, Outline, nothing
+from calco.annotations.geometry import extent
+from calco.data.boxes_light import damaged, erased, relit
+from calco.data.chance import check_ranges
+from calco.data.types import Sample, generator
+from calco.errors import CalcoError
+from calco.imaging import Image, as_channels, as_dtype
+from calco.records import check_numbers
+
+FILL: Final = 114  # the grey around images: what ImageNet's average comes to, so that it says nothing
+_LEAST_SIDE: Final = 2.0  # pixels; what is narrower after scaling cannot be told from noise
+_CENTRE: Final = (0.3, 0.7)  # of a mosaic, as shares of its side
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxAugmentConfig:
+    """Play with images and their boxes in the training of detectors."""
+
+    flip: float = 0.5
+    """The share of images that are mirrored; 0 where left and right mean something."""
+
+    scale: tuple[float, float] = (0.7, 1.6)
+    """How large an image is shown, from and to, as a share of the largest that fits; above 1 it is cropped."""
+
+    shift: float = 1.0
+    """How freely it is placed (or the crop is taken): 0 in the middle, 1 anywhere."""
+
+    rotate: float = 3.0
+    """Turns it by up to so many degrees, either way; boxes without outlines grow with it, so keep it small."""
+
+    mosaic: float = 0.5
+    """The share of images that are put together of four (YOLOv4, arXiv 2004.10934)."""
+
+    mosaic_scale: tuple[float, float] = (0.5, 1.2)
+    """How large the images of a mosaic are shown, from and to, as a share of the largest that fits alone."""
+
+    light: float = 0.3
+    """Changes brightness, contrast and middle tones by up to this share."""
+
+    colour: float = 0.3
+    """Changes the strength of colours by up to this share, and hues by a twentieth of the circle times it."""
+
+    damage: float = 0.15
+    """The share of images that each of blur, noise and JPEG falls on."""
+
+    blur: float = 1.5
+    """The most that images are blurred: the deviation in pixels; 0 for never."""
+
+    noise: float = 0.04
+    """The most noise: its deviation as a share of the range from black to white; 0 for none."""
+
+    jpeg: int = 40
+    """The lowest quality that images are compressed to, 1 to 100; 0 for no compression."""
+
+    erase: float = 0.15
+    """The share of images with patches of noise in them, none of which hides more than half of a thing."""
+
+    least_seen: float = 0.2
+    """Objects of whose box a smaller share stays in the image are dropped."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise CalcoError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
+        check_ranges(self, "augment", {"scale": (0.05, 20, "0.7 1.6"), "mosaic_scale": (0.05, 20, "0.5 1.2")})
+
+
+_MOST: Final = {
+    "flip": 1.0, "shift": 1.0, "rotate": 45.0, "mosaic": 1.0, "light": 1.0, "colour": 1.0, "damage": 1.0, "blur": 20.0,
+    "noise": 1.0, "jpeg": 100, "erase": 1.0, "least_seen": 1.0,
+}  # fmt: skip
+
+
+def no_play() -> BoxAugmentConfig:
+    """With everything off: images in their letterboxes."""
+    off: dict[str, Any] = dict.fromkeys(_MOST, 0)
+    return BoxAugmentConfig(**off | {"scale": (1.0, 1.0), "mosaic_scale": (1.0, 1.0), "least_seen": 0.0})
+
+
+def letterbox(image: Image, side: int, fill: int = FILL) -> tuple[Image, float, tuple[int, int]]:
+    """An image as large as it fits into the middle of a square.
+
+    Args:
+        image: HWC, of any depth and channels that become RGB.
+        side: Of the square, pixels.
+        fill: The grey around it, 0 to 255.
+
+    Returns:
+        The square, side x side x 3 `uint8`; how many times as large the image is in it; and where its left and top
+        edges lie. A box b of the image is b * scale + (left, top, left, top) in the square, to half a pixel.
+    """
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    shown = _resized(image, _sides(width, height, scale))
+    canvas = np.full((side, side, 3), fill, np.uint8)
+    left, top = (side - shown.shape[1]) // 2, (side - shown.shape[0]) // 2
+    canvas[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+    return canvas, scale, (left, top)
+
+
+def augmented(
+    load: Callable[[int], Sample], index: int, count: int, side: int, config: BoxAugmentConfig, *,
+    seed: int, epoch: int, outlines: bool = True,
+) -> tuple[Image, Detections]:  # fmt: skip
+    """An image as a detector shall see it in one epoch, and what is in it.
+
+    Args:
+        load: Reads the image at a place; for a mosaic also three others.
+        index: The place of the image.
+        count: How many places there are.
+        side: Of the square that comes out, pixels.
+        config: How much play.
+        seed: Of the run; with the epoch and the image's key it decides everything.
+        epoch: The pass over the images, from 0.
+        outlines: Whether outlines move along; without them, boxes do not follow them when images are turned.
+
+    Returns:
+        side x side x 3 `uint8`, and the objects in it, in its pixels, without scores and tracks; an image of which
+        nothing was said has nothing in it.
+
+    Raises:
+        CalcoError: When an image cannot be read.
+    """
+    first = load(index)
+    rng = generator(seed, epoch, first.key, "boxes")
+    canvas = np.full((side, side, 3), FILL, np.uint8)
+    if rng.random() < config.mosaic:
+        others = [load(int(place)) for place in rng.integers(0, count, 3)]
+        across, down = (round(side * share) for share in rng.uniform(*_CENTRE, 2))
+        corners = ((0, 0), (across, 0), (0, down), (across, down))
+        parts = []
+        for image, (left, top) in zip((first, *others), corners, strict=True):
+            window = canvas[top : side if top else down, left : side if left else across]
+            objects = _placed(window, image, side, config.mosaic_scale, config, rng, outlines)
+            parts.append(_moved_by(objects, left, top, side))
+        objects = _together(parts)
+    else:
+        objects = _placed(canvas, first, side, config.scale, config, rng, outlines)
+    canvas = erased(canvas, objects.boxes, config.erase, rng)
+    return damaged(canvas, config, rng), objects
+
+
+def _placed(
+    window: Image, sample: Sample, side: int, scales: tuple[float, float], config: BoxAugmentConfig,
+    rng: np.random.Generator, outlines: bool,
+) -> Detections:  # fmt: skip
+    """Draws an image into a window (a view of the canvas), and returns what is seen there, in the window's pixels."""
+    height, width = sample.image.shape[:2]
+    down, across = window.shape[:2]
+    low, high = np.log(scales)  # so that twice as large is as likely as half as large
+    scale = float(np.exp(rng.uniform(low, high))) * side / max(height, width)
+    mirrored = bool(rng.random() < config.flip)
+    turn = config.rotate * float(rng.uniform(-1, 1))
+    free = config.shift * rng.uniform(-0.5, 0.5, 2)
+    size_wh = _sides(width, height, scale)
+    # 0 is in the middle; half of what is left over (or too much) to either side is the farthest.
+    room_wh = across - size_wh[0], down - size_wh[1]
+    left, top = (int(np.floor(room * (0.5 + share))) for room, share in zip(room_wh, free, strict=True))
+    shown = relit(_resized(sample.image, size_wh), config.light, config.colour, rng)
+    matrix = _affine(sample.image.shape, size_wh, mirrored, turn, (left, top))
+    _draw(window, shown, mirrored, turn, (left, top))
+    if sample.detections is None:
+        return nothing()
+    bare = replace(sample.detections, scores=None, track_ids=None)
+    bare = bare if outlines else replace(bare, outlines=())
+    seen = _transformed(bare, matrix, (across, down)).cropped(0, 0, across, down, least=config.least_seen)
+    wide = (seen.boxes[:, 2:] - seen.boxes[:, :2]).min(axis=1, initial=np.inf) >= _LEAST_SIDE
+    return seen.select(wide)
+
+
+def _sides(width: int, height: int, scale: float) -> tuple[int, int]:
+    """Width and height at a scale, a pixel at least."""
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+def _resized(image: Image, size_wh: tuple[int, int]) -> Image:
+    """RGB `uint8` at a size: averaged along with shrinking, so that fine patterns do not turn into others."""
+    import cv2
+
+    rgb = as_channels(as_dtype(image, np.uint8), 3)
+    if (rgb.shape[1], rgb.shape[0]) == size_wh:
+        return rgb
+    shrinks = size_wh[0] * size_wh[1] < rgb.shape[0] * rgb.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(np.ascontiguousarray(rgb), size_wh, interpolation=how), np.uint8)
+
+
+def _draw(window: Image, shown: Image, mirrored: bool, turn: float, place: tuple[int, int]) -> None:
+    """Puts an image of its final size into the window, with its unturned corner at `place`; what is beyond is cut."""
+    import cv2
+
+    shown = cv2.flip(shown, 1) if mirrored else shown
+    height, width = shown.shape[:2]
+    down, across = window.shape[:2]
+    left, top = place
+    if turn:
+        matrix = _affine(shown.shape, (width, height), False, turn, place)
+        # Pixel i has its centre at i + 0.5; OpenCV counts from the centres.
+        matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
+        grey = (FILL, FILL, FILL)
+        window[:] = cv2.warpAffine(shown, matrix, (across, down), flags=cv2.INTER_LINEAR, borderValue=grey)
+        return
+    seen = shown[max(0, -top) : down - top, max(0, -left) : across - left]
+    window[max(0, top) :, max(0, left) :][: seen.shape[0], : seen.shape[1]] = seen
+
+
+def _affine(
+    shape: Sequence[int], size_wh: tuple[int, int], mirrored: bool, turn: float, place: tuple[int, int]
+) -> npt.NDArray[np.float64]:
+    """From the image's coordinates to the window's, 2 x 3: scaled, mirrored, turned about its middle, placed."""
+    size = np.array(size_wh, np.float64)
+    scales = size / (shape[1], shape[0])
+    straight = np.diag([-scales[0] if mirrored else scales[0], scales[1]])
+    start = np.array([size[0] if mirrored else 0.0, 0.0])
+    angle = np.radians(turn)
+    turned = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    offset = turned @ (start - size / 2) + size / 2 + place
+    return np.concatenate([turned @ straight, offset[:, None]], axis=1)
+
+
+def _transformed(objects: Detections, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Detections:
+    """The objects where the matrix takes them, not cut yet; masks are those of the window."""
+    outlines = tuple(outline and _moved_outline(outline, matrix, size_wh) for outline in objects.outlines)
+    corners = objects.boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2) @ matrix[:, :2].T + matrix[:, 2]
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
+    if matrix[0, 1]:  # a box of a turned box is too large; that of its outline is not
+        for place, outline in enumerate(outlines):
+            if outline is not None and outline.polygons and outline.mask is None:
+                boxes[place] = extent(outline.polygons)
+    return replace(objects, boxes=boxes, outlines=outlines)
+
+
+def _moved_outline(outline: Outline, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Outline:
+    polygons = tuple((ring @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32) for ring in outline.polygons)
+    if outline.mask is None:
+        return Outline(polygons)
+    import cv2
+
+    centred = matrix.copy()
+    centred[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
+    mask = cv2.warpAffine(outline.mask.astype(np.uint8), centred, size_wh, flags=cv2.INTER_NEAREST)
+    return Outline(polygons, mask.astype(np.bool_))
+
+
+def _moved_by(objects: Detections, left: int, top: int, side: int) -> Detections:
+    """A window's objects in the coordinates of the whole canvas."""
+    return objects.cropped(-left, -top, side, side) if len(objects) else nothing()
+
+
+def _together(parts: Sequence[Detections]) -> Detections:
+    """All objects of some windows."""
+    full = [part for part in parts if len(part)]
+    if not full:
+        return nothing()
+    known = any(part.outlines for part in full)
+    ignored = any(part.ignored is not None for part in full)
+    outlines = [each for part in full for each in (part.outlines or (None,) * len(part))] if known else []
+    flags = [np.zeros(len(part), np.bool_) if part.ignored is None else part.ignored for part in full]
+    return Detections(
+        boxes=np.concatenate([part.boxes for part in full]),
+        classes=tuple(name for part in full for name in part.classes),
+        ignored=np.concatenate(flags) if ignored else None,
+        outlines=tuple(outlines),
+    )

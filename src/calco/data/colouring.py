@@ -1,0 +1,52 @@
+"""What the recipe `colorize` keeps of an image in colour: its luminance, or the grey of the same lightness."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from calco.errors import CalcoError
+from calco.imaging import PEAKS, Image, as_channels
+from calco.records import check_numbers
+
+REC_709: Final = np.array([0.2126, 0.7152, 0.0722])  # Y of linear red, green and blue (IEC 61966-2-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorizeConfig:
+    """How colour is taken away, and in which space it is given back."""
+
+    space: Literal["luminance", "lab"] = "luminance"
+    """luminance takes 0.299 R + 0.587 G + 0.114 B; lab the grey of the same CIE lightness, to which a* and b* are
+    added."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if self.space not in ("luminance", "lab"):
+            raise CalcoError(f"colorize space is {self.space!r}; choose luminance or lab")
+
+
+def grey_of(image: Image, config: ColorizeConfig) -> Image:
+    """HWC => HW1 of the same dtype: what an image is without its colour."""
+    return lightness_grey(as_channels(image, 3)) if config.space == "lab" else as_channels(image, 1)
+
+
+def lightness_grey(image: Image) -> Image:
+    """The sRGB grey that has the CIE lightness L* of each pixel: a grey photograph, not a map of L*.
+
+    Lightness depends on the relative luminance Y alone, so this is Y of the linear colours, coded as sRGB is.
+
+    Args:
+        image: HW3 in sRGB, or HW1, which is returned as it is.
+
+    Returns:
+        HW1, same dtype.
+    """
+    if image.shape[2] == 1:
+        return image
+    peak = PEAKS[str(image.dtype)]
+    coded = image.astype(np.float64) / peak
+    y = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4) @ REC_709
+    grey = np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1 / 2.4) - 0.055).clip(0, 1) * peak
+    coded_grey: Image = (grey if image.dtype == np.float32 else np.rint(grey)).astype(image.dtype)
+    return coded_grey[..., None]

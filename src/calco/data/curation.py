@@ -1,0 +1,219 @@
+"""What is settled before images are used: which belong together, which are left out, how many are taken."""
+
+import csv
+import hashlib
+import io
+import os
+import unicodedata
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, TypeAlias, TypeVar
+
+from calco.data.sources import COMPARED_FILES, Item, Source, SourceConfig
+from calco.data.types import fraction
+from calco.errors import CalcoError
+from calco.files import explain
+
+T = TypeVar("T")
+_File: TypeAlias = tuple[str, tuple[str, ...]]
+
+GROUPS: Final = "groups.csv"
+DROPPED: Final = "dropped.csv"
+
+# Among more files copies are not looked for, since the look would take longer than people wait for a first image.
+MAX_COMPARED: Final = 100_000
+
+_ENDS = 4096  # bytes at either end of a file that tell most files apart
+
+
+def curated(source: Source, config: SourceConfig) -> Source:
+    """Leaves out what is to be dropped, puts copies and named groups together, and takes no more than the limit.
+
+    Raises:
+        CalcoError: When a table cannot be read, naming its line, or leaves nothing.
+    """
+    source = _dropped(source, _table(source, config.drop, DROPPED))
+    groups, notes = _Groups(), list(source.notes)
+    table = _table(source, config.groups, GROUPS)
+    if table is not None:
+        notes += _join_named(groups, source, table)
+    if len(source.items) > MAX_COMPARED and source.kind in COMPARED_FILES:
+        notes.append(f"copies are looked for among {MAX_COMPARED:,} at most; calco check --write-groups finds them")
+    else:
+        for same in equal_parts(_files(source), lambda file: _length(file[0]), lambda file: _ends(file[0]), _whole):
+            for _, others in same[1:]:
+                for group, other in zip(same[0][1], others, strict=False):
+                    groups.join(group, other)
+    items = source.items
+    if groups.above:
+        items = tuple(
+            item if (group := groups.of(item.group)) == item.group else replace(item, group=group) for item in items
+        )
+    return replace(source, items=limited(items, config.limit), notes=tuple(notes))
+
+
+class _Groups:
+    """Groups that are put together: whatever one of them is joined to, all of them are."""
+
+    def __init__(self) -> None:
+        self.above: dict[str, str] = {}
+        self.named: set[str] = set()  # by the user: these names stay
+
+    def of(self, group: str) -> str:
+        """The name of the group that it is part of by now."""
+        while (above := self.above.get(group, group)) != group:
+            self.above[group] = self.above.get(above, above)
+            group = above
+        return group
+
+    def join(self, one: str, other: str) -> None:
+        """Puts two groups together, under the user's name or else the one that sorts first."""
+        first, second = sorted((self.of(one), self.of(other)), key=lambda name: (name not in self.named, name))
+        if first != second:
+            self.above[second] = first
+
+
+def equal_parts(parts: Iterable[list[T]], *tells: Callable[[T], Hashable]) -> list[list[T]]:
+    """Divides into parts within which all are equal, cheapest tell first; what has no equal falls away.
+
+    Args:
+        parts: What may be equal among each other.
+        tells: What equals have in common; None where it cannot be told, which equals nothing.
+    """
+    found = [part for part in parts if len(part) > 1]
+    for tell in tells:
+        divided: list[list[T]] = []
+        for part in found:
+            by_tell: dict[Hashable, list[T]] = {}
+            for member in part:
+                by_tell.setdefault(tell(member), []).append(member)
+            by_tell.pop(None, None)
+            divided += [same for same in by_tell.values() if len(same) > 1]
+        found = divided
+    return found
+
+
+def _files(source: Source) -> list[list[_File]]:
+    """The files whose copies would leak, with their groups: those of the inputs, and those of the targets.
+
+    A video has several groups, in the order of its frames, and its copy the same.
+    """
+    count = COMPARED_FILES.get(source.kind, 0)
+    sides: list[dict[str, dict[str, None]]] = [{} for _ in range(count)]
+    for item in source.items:
+        for side, path in zip(sides, item.paths, strict=False):
+            side.setdefault(path, {})[item.group] = None
+    return [[(path, tuple(groups)) for path, groups in side.items()] for side in sides]
+
+
+def _length(path: str) -> int | None:
+    """Bytes of a file; an unreadable file equals none, and is reported when it is loaded."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None
+
+
+def _ends(path: str) -> bytes | None:
+    """Its first and last bytes."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_ENDS)
+            file.seek(max(len(head), os.fstat(file.fileno()).st_size - _ENDS))
+            return hashlib.blake2b(head + file.read(), digest_size=16).digest()
+    except OSError:
+        return None
+
+
+def _whole(file: _File) -> bytes | None:
+    try:
+        with open(file[0], "rb") as opened:
+            return hashlib.file_digest(opened, "blake2b").digest()
+    except OSError:
+        return None
+
+
+def _table(source: Source, given: str | None, name: str) -> Path | None:
+    """The table that was named, or the one that lies in the images' folder."""
+    if given is not None:
+        return Path(given)
+    beside = Path(source.root) / name
+    return beside if beside.is_file() else None
+
+
+def _dropped(source: Source, table: Path | None) -> Source:
+    if table is None:
+        return source
+    reasons = {key: reason for key, reason in read_table(table, "key", "reason")}  # noqa: C416 - dict() has no types
+    keys = {item.key for item in source.items} & reasons.keys()
+    items = tuple(item for item in source.items if item.key not in keys)
+    if not items:
+        raise CalcoError(f"{table} leaves out all {len(keys)} images of {source.root}; take some of its lines out")
+    left_out = (*source.left_out, *((key, f"{reasons[key]} ({table.name})") for key in sorted(keys)))
+    notes = (*source.notes, f"the table {table} leaves out {len(keys)}", *_strangers(table, reasons.keys() - keys))
+    return replace(source, items=items, left_out=left_out, notes=notes)
+
+
+def _join_named(groups: _Groups, source: Source, table: Path) -> list[str]:
+    """Joins what the table puts together, and says so."""
+    named = list(read_table(table, "key", "group"))
+    groups.named = {group for _, group in named}
+    own = {item.key: item.group for item in source.items}
+    found = [(own[key], group) for key, group in named if key in own]
+    for group, name in found:
+        groups.join(group, name)
+    together = f"the table {table} puts {len(found)} images into {len({group for _, group in found})} groups"
+    return [together, *_strangers(table, {key for key, _ in named if key not in own})]
+
+
+def _strangers(table: Path, keys: Iterable[str]) -> list[str]:
+    unknown = sorted(keys)
+    return [f"{len(unknown)} keys of {table} are no images here, such as {unknown[0]}"] if unknown else []
+
+
+def read_table(path: Path, *columns: str) -> Iterator[tuple[str, ...]]:
+    """The rows of a table with a line of names; commas or semicolons, in UTF-8.
+
+    Args:
+        path: The file.
+        columns: The columns that are wanted; others are overlooked.
+
+    Raises:
+        CalcoError: When it cannot be read, naming the line.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise explain(error, path, "read the table") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise CalcoError(f"{path}, line {line}: it is not UTF-8; save the table as UTF-8") from error
+    first = text.partition("\n")[0]
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=";" if ";" in first else ",", strict=True)
+    try:
+        header = next(rows, [])
+        if missing := [name for name in columns if name not in header]:
+            raise CalcoError(f"{path}, line 1: no column {missing[0]}; the first line must be {','.join(columns)}")
+        for row in filter(None, rows):
+            values = [row[header.index(name)] for name in columns] if len(row) == len(header) else []
+            if not values or not all(values):
+                where = f"{path}, line {rows.line_num}"
+                raise CalcoError(f"{where}: {','.join(row)!r} is no row of {','.join(header)}; mend it or take it out")
+            yield tuple(unicodedata.normalize("NFC", value) for value in values)
+    except csv.Error as error:
+        raise CalcoError(f"{path}, line {rows.line_num}: {error}; mend the line") from error
+
+
+def limited(items: tuple[Item, ...], limit: int) -> tuple[Item, ...]:
+    """At most `limit` items, whole groups in the order of their hash; one group at least."""
+    if not limit or limit >= len(items):
+        return items
+    members: dict[str, list[Item]] = {}
+    for item in items:
+        members.setdefault(item.group, []).append(item)
+    chosen: list[Item] = []
+    for group in sorted(members, key=lambda name: fraction("limit", name)):
+        if not chosen or len(chosen) + len(members[group]) <= limit:
+            chosen += members[group]
+    return tuple(sorted(chosen, key=lambda item: item.key))

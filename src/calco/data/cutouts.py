@@ -1,0 +1,258 @@
+"""Cut-outs: objects on a transparent ground (or with a mask beside them), listed by class and read when needed."""
+
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from calco import imaging
+from calco.console import warn
+from calco.data.composite_config import CompositeConfig
+from calco.data.encoding import EncodingError
+from calco.data.mask_survey import read_mask, survey_array
+from calco.data.recognising import marks_of
+from calco.data.types import fraction
+from calco.errors import CalcoError
+from calco.files import digest, list_files
+from calco.imaging import Image
+
+_LARGEST: Final = 768  # pixels of a side that are kept: no thing is pasted larger
+_LEAST: Final = 4  # pixels of a side; what is smaller shows no thing
+_CLEAR: Final = 250  # opacity up to which a pixel counts as not opaque
+_PARTED: Final = 10  # cut-outs of a class from which on validation and test have their own
+_HELD_OUT: Final = 0.1  # of the cut-outs of such a class, for each of validation and test
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """One file of the folder.
+
+    Attributes:
+        name: Its path in the folder, without ending.
+        label: Its class.
+        path: The image.
+        mask: The file of its mask; nothing where the image is transparent itself.
+        stamp: When both were changed last, so that what was read of other files is not taken for it.
+    """
+
+    name: str
+    label: str
+    path: str
+    mask: str = ""
+    stamp: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cutouts:
+    """All cut-outs of a folder, unread.
+
+    Attributes:
+        entries: Sorted by name.
+        left_out: Name and reason of what does not serve, as far as the names tell.
+    """
+
+    entries: tuple[Cutout, ...]
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Sorted."""
+        return tuple(sorted({entry.label for entry in self.entries}))
+
+    def of_class(self, label: str, split: str | None = None) -> list[Cutout]:
+        """Those of a class, for one side of a split: where a class has ten, a tenth is validation's, a tenth test's.
+
+        Args:
+            label: The class.
+            split: "train", "val" or "test"; None for all of them.
+        """
+        chosen = [entry for entry in self.entries if entry.label == label]
+        if split is None or len(chosen) < _PARTED:
+            return chosen
+        chosen.sort(key=lambda entry: fraction("cutout", entry.name))
+        num = max(1, round(len(chosen) * _HELD_OUT))
+        first, last = {"test": (0, num), "val": (num, 2 * num), "train": (2 * num, len(chosen))}[split]
+        return chosen[first:last]
+
+
+def cutouts_of(config: CompositeConfig, *, anew: bool = False) -> Cutouts:
+    """Lists the folder of cut-outs.
+
+    Args:
+        config: Names it.
+        anew: Looks again; else what was seen in this process before is taken.
+
+    Raises:
+        CalcoError: When no folder is named, one is absent, or there is no cut-out in it that has a class.
+    """
+    if not config.cutouts:
+        raise CalcoError("recipe composite pastes cut-outs on photographs; name their folder: --cutouts FOLDER")
+    if anew:
+        _listed.cache_clear()
+    return _listed(config.cutouts, config.cutout_masks or "", config.cutout_class)
+
+
+@cache
+def _listed(folder: str, masks: str, label: str) -> Cutouts:
+    listing = list_files(folder, imaging.is_image)
+    beside = _by_name(masks) if masks else {}
+    entries: list[Cutout] = []
+    left_out = [(f"{folder}: {name}", reason) for name, reason in listing.left_out]
+    for path in listing.paths:
+        place = Path(path.removeprefix(listing.root))
+        name = place.with_suffix("").as_posix()
+        said = label or _class_of(place)
+        if not said:
+            left_out.append((name, "its name tells no class; put it in a folder of that name, or give --cutout-class"))
+        elif masks and name not in beside:
+            left_out.append((name, f"there is no mask of this name in {masks}"))
+        else:
+            files = path, *filter(None, [beside.get(name)])
+            stamp = tuple(Path(file).stat().st_mtime_ns for file in files)
+            entries.append(Cutout(name, said, path, beside.get(name, ""), stamp))
+    if not entries:
+        reason = f"; the first, {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
+        raise CalcoError(f"composite cutouts: {folder} holds no image that serves{reason}")
+    return Cutouts(tuple(entries), tuple(left_out))
+
+
+def _by_name(folder: str) -> dict[str, str]:
+    listing = list_files(folder, imaging.is_image)
+    return {Path(path.removeprefix(listing.root)).with_suffix("").as_posix(): path for path in listing.paths}
+
+
+def _class_of(place: Path) -> str:
+    """The folder's name, or the begin of the file's own up to a digit, an underscore, a hyphen or a dot.
+
+    >>> _class_of(Path("dog/rex.png")), _class_of(Path("fire engine_2.png")), _class_of(Path("7.png"))
+    ('dog', 'fire engine', '')
+    """
+    if len(place.parts) > 1:
+        return place.parts[0]
+    return re.split(r"[\d_\-.]", place.stem)[0].strip()
+
+
+@lru_cache(maxsize=128)  # some hundred megabytes at the most
+def read_cutout(cutout: Cutout) -> tuple[Image, npt.NDArray[np.uint8]]:
+    """What a cut-out shows, cut to what is not transparent: RGB HW3 `uint8`, and its opacity HW `uint8`.
+
+    Raises:
+        CalcoError: When it cannot be read, has no transparency, or nothing is to be seen in it.
+    """
+    if cutout.mask:
+        colour = imaging.as_dtype(imaging.read(cutout.path, channels=3), np.uint8)
+        marked = imaging.turned_with(_marked(cutout.mask), cutout.path, colour.shape)
+        _same_shape(cutout, marked, colour)
+        soft = imaging.resize(marked, (colour.shape[1], colour.shape[0]), "bilinear")[..., 0]
+        alpha = np.where(soft > 127, 255, 0).astype(np.uint8)
+    else:
+        whole = imaging.as_dtype(imaging.read(cutout.path, channels=4, background="channel"), np.uint8)
+        colour, alpha = whole[..., :3], whole[..., 3]
+        if alpha.min() > _CLEAR:
+            raise CalcoError(f"{cutout.path} has no transparency; cut the thing out, or name its mask: --cutout-masks")
+    seen = alpha > 127
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    if not len(rows):
+        what = "its mask is black" if cutout.mask else "it is transparent everywhere"
+        raise CalcoError(f"{cutout.path}: {what}, so there is nothing to paste; leave it out")
+    box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
+    colour, alpha = colour[box], alpha[box]
+    height, width = alpha.shape
+    if min(height, width) < _LEAST:
+        raise CalcoError(f"{cutout.path} shows {width}x{height} pixels; a cut-out needs {_LEAST} each way")
+    scale = min(1.0, _LARGEST / max(height, width))
+    size_wh = max(_LEAST, round(width * scale)), max(_LEAST, round(height * scale))
+    return resized(np.ascontiguousarray(colour), np.ascontiguousarray(alpha), size_wh)
+
+
+def _marked(path: str) -> Image:
+    """What a mask marks, 255 in HW1 `uint8`: everything but its background, or what is lighter than half."""
+    mask = read_mask(path)
+    with suppress(EncodingError):
+        return marks_of(survey_array(mask)).encoding.read(mask)[0][..., None] * np.uint8(255)
+    grey = imaging.as_dtype(imaging.as_channels(mask, 1, (0, 0, 0)), np.uint8)
+    return np.where(grey > max(1, int(grey.max())) / 2, 255, 0).astype(np.uint8)
+
+
+def resized(
+    colour: Image, alpha: npt.NDArray[np.uint8], size_wh: tuple[int, int]
+) -> tuple[Image, npt.NDArray[np.uint8]]:
+    """A cut-out at a size: colours weigh as much as they are seen, so that none of what is transparent bleeds in."""
+    import cv2
+
+    if size_wh == (alpha.shape[1], alpha.shape[0]):
+        return colour, alpha
+    how = cv2.INTER_AREA if size_wh[0] < alpha.shape[1] else cv2.INTER_LINEAR
+    share = alpha[..., None].astype(np.float32) / 255
+    small = cv2.resize(np.concatenate([colour * share, share], axis=2), size_wh, interpolation=how)
+    opacity = small[..., 3]
+    shown = small[..., :3] / np.maximum(opacity, 1 / 255)[..., None]
+    return np.clip(np.rint(shown), 0, 255).astype(np.uint8), np.rint(opacity * 255).astype(np.uint8)
+
+
+def _same_shape(cutout: Cutout, mask: Image, colour: Image) -> None:
+    """Refuses a mask of other proportions: which pixels it means cannot be told."""
+    across, down = (colour.shape[1] / mask.shape[1], colour.shape[0] / mask.shape[0])
+    if abs(across / down - 1) > 0.02:
+        sizes = f"{mask.shape[1]}x{mask.shape[0]}, its image {colour.shape[1]}x{colour.shape[0]}"
+        raise CalcoError(f"{cutout.mask} has {sizes}; they need the same proportions")
+
+
+def check_cutouts(config: CompositeConfig) -> None:
+    """Reads all cut-outs, and warns of those that cannot be pasted.
+
+    Raises:
+        CalcoError: When none of them can.
+    """
+    cutouts = cutouts_of(config, anew=True)
+    reasons = unusable(cutouts)
+    usable = [entry for entry in cutouts.entries if entry.name not in reasons]
+    if not usable:
+        name, reason = next(iter(reasons.items()))
+        raise CalcoError(f"none of the {len(cutouts.entries)} cut-outs in {config.cutouts} serves; {name}: {reason}")
+    if reasons:
+        named = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:3])
+        empty = [label for label in cutouts.classes if label not in {entry.label for entry in usable}]
+        without = f"; nothing is left of the class {', '.join(empty)}" if empty else ""
+        more = ", ..." if len(reasons) > 3 else ""
+        warn(f"{len(reasons)} cut-outs are left out: {named}{more}{without}")
+
+
+@cache
+def unusable(cutouts: Cutouts) -> dict[str, str]:
+    """Name and reason of every cut-out that cannot be pasted; all of them are read for it."""
+    reasons = dict(cutouts.left_out)
+    for entry in cutouts.entries:
+        try:
+            read_cutout(entry)
+        except CalcoError as error:
+            reasons[entry.name] = str(error)
+    return reasons
+
+
+def draw_cutout(choices: Sequence[Cutout], rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
+    """One of some cut-outs by chance, as `read_cutout` gives it; where it cannot be read, the next one that can.
+
+    Raises:
+        CalcoError: When none can.
+    """
+    first = int(rng.integers(len(choices)))
+    reasons = []
+    for offset in range(len(choices)):
+        try:
+            return read_cutout(choices[(first + offset) % len(choices)])
+        except CalcoError as error:
+            reasons.append(str(error))
+    raise CalcoError(reasons[0])
+
+
+def cutouts_digest(cutouts: Cutouts) -> str:
+    """Sixteen hex digits of the names, classes and contents of all cut-outs."""
+    parts = [(entry.name, entry.label, digest(entry.path, *filter(None, [entry.mask]))) for entry in cutouts.entries]
+    return f"{int(fraction('cutouts', *parts) * (1 << 56)):016x}"

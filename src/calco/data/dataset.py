@@ -1,0 +1,199 @@
+"""Pairs for training: fitted images are kept in memory, pairs are made anew each epoch."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler, get_worker_info
+
+from calco.data.augment import AugmentConfig, moved, recoloured
+from calco.data.jitter import JitterConfig, crop_center, crop_flip, fit_image, whole_side
+from calco.data.recipes import Recipe
+from calco.data.sources import Item, Source
+from calco.data.types import Pair, Sample, generator
+from calco.errors import CalcoError, UnusableError
+from calco.imaging import Image, to_tensor
+
+GIBIBYTE = 1 << 30
+_KEEPING = threading.Lock()  # of the module, since a dataset can be sent to another process
+
+
+class TensorPair(TypedDict):
+    """What the loader hands to the loop.
+
+    Input and target are CHW: `uint8` where the image has eight bits, else `float32` in [-1, 1]. Weight is 1HW
+    `float32`, where all pixels count alike one number seen from all of them. They may share memory with what the
+    dataset keeps, so nobody writes into them.
+    """
+
+    input: torch.Tensor
+    target: torch.Tensor
+    weight: torch.Tensor
+    key: str
+
+
+class PairDataset(Dataset[TensorPair]):
+    """The pairs of some items of a source.
+
+    A pair depends on (seed, epoch, key) alone: the same comes out in any order and in any number of workers. An image
+    that cannot be read is noted in `damaged` (key: reason), and the next one that can takes its place. Several threads
+    may ask at once; they share what is kept.
+
+    Attributes:
+        damaged: Key and reason of every image that could not be used so far, in this process.
+        cached_bytes: How much memory the images take that are kept, in this process.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        items: Sequence[Item],
+        recipe: Recipe,
+        jitter: JitterConfig,
+        seed: int,
+        *,
+        train: bool,
+        cache_bytes: int = 2 * GIBIBYTE,
+        augment: AugmentConfig | None = None,
+    ) -> None:
+        """Prepares; reads nothing.
+
+        Args:
+            source: What reads the items.
+            items: The images of one split.
+            recipe: What makes a pair of an image.
+            jitter: Size, resize and flip.
+            seed: The seed of the run.
+            train: With play (crop, flip, a new chance each epoch), or always the same.
+            cache_bytes: How much memory the fitted images may take, all workers together.
+            augment: More play in training; None for none.
+        """
+        self.source = source
+        self.items = list(items)
+        self.recipe = recipe
+        self.jitter = jitter
+        self.seed = seed
+        self.train = train
+        self.cache_bytes = cache_bytes
+        self.augment = augment or AugmentConfig()
+        self.damaged: dict[str, str] = {}
+        self._cache: dict[int, Sample] = {}
+        self.cached_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def fitted(self, index: int) -> Sample:
+        """The image of an item in its own depth, at the size of the recipe's work; kept if it was read before.
+
+        Raises:
+            CalcoError: When it cannot be read.
+        """
+        if index in self._cache:
+            return self._cache[index]
+        item = self.items[index]
+        if item.key in self.damaged:
+            raise CalcoError(self.damaged[item.key])
+        side = self.jitter.resize if self.train else whole_side(self.jitter)
+        image = fit_image(self.source.load(item), side, self.jitter)
+        self._remember(index, image)
+        return image
+
+    def _remember(self, index: int, sample: Sample) -> None:
+        worker = get_worker_info()
+        arrays = (sample.image, sample.partner, sample.mask, sample.weight, sample.region)
+        size = sum(array.nbytes for array in arrays if array is not None)
+        with _KEEPING:
+            room = self.cache_bytes // (worker.num_workers if worker else 1)
+            if index not in self._cache and self.cached_bytes + size <= room:
+                self._cache[index] = sample
+                self.cached_bytes += size
+
+    def pair(self, index: int, epoch: int) -> Pair:
+        """The pair of an item in an epoch: cropped and flipped for training, else whole and the same in every epoch.
+
+        Raises:
+            CalcoError: When no image at all can be used.
+        """
+        for offset in range(len(self)):
+            place = (index + offset) % len(self)
+            try:
+                return self._make(place, epoch if self.train else 0)
+            except CalcoError as error:
+                self.damaged[self.items[place].key] = str(error)
+        reason = [*self.damaged.values(), "there are none"][0]
+        raise UnusableError(f"none of the {len(self)} images can be used; the first: {reason}")
+
+    def _make(self, index: int, epoch: int) -> Pair:
+        key = self.items[index].key
+        image = self.fitted(index)
+        if self.train:
+            if self.augment.moves:
+                image = moved(image, self.augment, generator(self.seed, epoch, key, "movement"))
+            # Cut first: what a recipe erases then lies wholly inside what the network sees.
+            image = crop_flip(image, self.jitter, generator(self.seed, epoch, key, "crop"))
+        pair = self.recipe(image, generator(self.seed, epoch, key, "recipe"))
+        if self.train and self.augment.recolours:
+            pair = recoloured(pair, self.augment, generator(self.seed, epoch, key, "light"))
+        return pair
+
+    def __getitem__(self, place: tuple[int, int]) -> TensorPair:
+        """The sample at (index, epoch), always `jitter.size` pixels high and wide."""
+        pair = self.pair(*place)
+        if not self.train:
+            # Nothing is cut off where both sides were brought to the size; other images must fit into a batch.
+            pair = crop_center(pair, self.jitter.size)
+        if pair.weight is None:
+            weight = torch.ones(1).expand(1, *pair.input.shape[:2])
+        else:
+            weight = torch.from_numpy(np.require(pair.weight, np.float32, ("C", "W")))[None]
+        return TensorPair(input=_chw(pair.input), target=_chw(pair.target), weight=weight, key=pair.key)
+
+
+def _chw(image: Image) -> torch.Tensor:
+    """HWC => CHW, in bytes where they hold it: a fourth of the memory, and of the way to the device. Not copied."""
+    if image.dtype != np.uint8:
+        return to_tensor(image)
+    return torch.from_numpy(np.require(image, requirements=("C", "W"))).permute(2, 0, 1)
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """The places (index, epoch) of one epoch in their order, which depends on seed and epoch alone.
+
+    The order is cut to whole batches, unless there is not even one; `start` leaves out the batches that an interrupted
+    epoch has already done. Of several processes each takes its own part: what they take at a time is together what one
+    process with a batch that much larger would take.
+    """
+
+    def __init__(
+        self, num_items: int, batch: int, seed: int, epoch: int, start: int = 0, *, rank: int = 0, world: int = 1
+    ) -> None:
+        """Prepares the order.
+
+        Args:
+            num_items: How many items the dataset has.
+            batch: Images in a batch.
+            seed: The seed of the run.
+            epoch: The epoch, from 0.
+            start: How many batches to leave out.
+            rank: Which of the processes this one is, from 0.
+            world: How many processes there are.
+        """
+        self.num_items, self.batch, self.seed, self.epoch, self.start = num_items, batch, seed, epoch, start
+        self.rank, self.world = rank, world
+
+    def __len__(self) -> int:
+        if self.world > 1:
+            return max(0, self.num_items // (self.batch * self.world) - self.start) * self.batch
+        whole = self.num_items // self.batch * self.batch or self.num_items
+        return max(0, whole - self.start * self.batch)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = generator(self.seed, self.epoch, "order").permutation(self.num_items)
+        first = self.start * self.batch * self.world
+        mine = order[first : first + len(self) * self.world]
+        if self.world > 1:
+            mine = mine.reshape(-1, self.world, self.batch)[:, self.rank].ravel()
+        return iter([(int(index), self.epoch) for index in mine])

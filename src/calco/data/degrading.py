@@ -1,0 +1,155 @@
+"""What the recipe `degrade` does to an image, so that its restoration can be learnt."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from calco.data.chance import check_ranges
+from calco.errors import CalcoError
+from calco.imaging import Image, as_dtype, resize
+from calco.records import check_numbers
+
+Floats: TypeAlias = npt.NDArray[np.float32]  # HWC in [0, 1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DegradeConfig:
+    """How an image is damaged. What is a range is drawn anew for every image and epoch."""
+
+    damage: str = "any"
+    """What happens to it, in this order: scratches, blur, downscale, noise, jpeg, or some of them such as blur+noise;
+    any takes one or more of them each time."""
+
+    scratched: tuple[int, int] = (1, 8)
+    """The fewest and the most scratches, light or dark."""
+
+    blur: tuple[float, float] = (0.5, 2.5)
+    """The weakest and the strongest blur, the sigma of a Gaussian in pixels."""
+
+    downscale: tuple[float, float] = (2.0, 4.0)
+    """How many times smaller the image becomes, before it is brought back to its size."""
+
+    noise: tuple[float, float] = (0.02, 0.12)
+    """The weakest and the strongest noise, its deviation in mid grey as a share of the range from black to white."""
+
+    jpeg: tuple[int, int] = (10, 60)
+    """The lowest and the highest quality of JPEG, 1 to 100."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if self.damage != "any":
+            _kinds(self.damage)
+        bounds = {
+            "scratched": (1, 100, "1 8"),
+            "blur": (0, 50, "0.5 2.5"),
+            "downscale": (1, 64, "2 4"),
+            "noise": (0, 1, "0.02 0.12"),
+            "jpeg": (1, 100, "10 60"),
+        }
+        check_ranges(self, "degrade", bounds)
+
+
+def _kinds(damage: str) -> list[str]:
+    """The damages of a chain such as "blur+noise", in the order in which they happen."""
+    names = [name.strip() for name in damage.split("+")]
+    if wrong := [name for name in names if name not in DAMAGES]:
+        raise CalcoError(f"damage {wrong[0]!r} is unknown; choose any, or of {', '.join(DAMAGES)}, joined by +")
+    return [name for name in DAMAGES if name in names]
+
+
+def degraded(image: Image, config: DegradeConfig, rng: np.random.Generator) -> Image:
+    """A damaged copy of a values: HWC of any dtype => the same size, channels and dtype; transparency stays whole.
+
+    Args:
+        image: The values.
+        config: Which damage, and its ranges.
+        rng: Draws the damages where they are `any`, how strong each is, and its own chance.
+    """
+    if config.damage == "any":
+        taken = rng.random(len(DAMAGES)) < 0.5
+        taken[int(rng.integers(len(DAMAGES)))] = True
+        names = [name for name, is_taken in zip(DAMAGES, taken, strict=True) if is_taken]
+    else:
+        names = _kinds(config.damage)
+    shown = image.shape[2] - (image.shape[2] in (2, 4))
+    values: Floats = as_dtype(image[..., :shown], np.float32)
+    for name in names:
+        values = np.clip(DAMAGES[name](values, config, rng), 0, 1).astype(np.float32)
+    return np.concatenate([as_dtype(values, image.dtype), image[..., shown:]], axis=2)
+
+
+def scratches(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
+    """Thin lines, most of them light, more or less deep: the coat is off there."""
+    import cv2
+
+    from calco.data.strokes import scratch
+
+    height, width = image.shape[:2]
+    for _ in range(int(rng.integers(config.scratched[0], config.scratched[1] + 1))):
+        start = float(rng.uniform(0, width)), float(rng.uniform(0, height))
+        thickness = max(1, round(min(height, width) * float(rng.uniform(0.003, 0.012))))
+        line = scratch(height, width, start, thickness, rng).astype(np.float32)
+        colour = rng.uniform(0.85, 1) if rng.random() < 0.7 else rng.uniform(0, 0.15)
+        cover = (cv2.GaussianBlur(line, (0, 0), 0.5) * rng.uniform(0.5, 1))[..., None]
+        image = image * (1 - cover) + np.float32(colour) * cover
+    return image
+
+
+def blur(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
+    """Out of focus: a Gaussian blur."""
+    import cv2
+
+    sigma = float(rng.uniform(*config.blur))
+    return np.atleast_3d(cv2.GaussianBlur(image, (0, 0), sigma)) if sigma else image
+
+
+def downscale(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
+    """Made small by averaging, and brought back by bicubic interpolation."""
+    height, width = image.shape[:2]
+    factor = float(rng.uniform(*config.downscale))
+    small = resize(image, (max(1, round(width / factor)), max(1, round(height / factor))), "area")
+    return resize(small, (width, height), "bicubic")
+
+
+def noise(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
+    """A sensor's noise: Poisson's of the light and Gauss's of the electronics, in a share drawn by chance."""
+    deviation, share = float(rng.uniform(*config.noise)), float(rng.uniform(0, 1))
+    if not deviation:
+        return image
+    # With N photons for white, the variance in mid grey is 0.5 / N.
+    photons = 0.5 / max(1e-6, share * deviation**2)
+    shot = rng.poisson(image * photons).astype(np.float32) / np.float32(photons)
+    grain = rng.standard_normal(image.shape, np.float32)
+    return shot + grain * np.float32(deviation * np.sqrt(1 - share))
+
+
+def jpeg(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
+    """Coded as JPEG and decoded again; what is neither grey nor colour is coded channel by channel."""
+    import cv2
+
+    quality = int(rng.integers(config.jpeg[0], config.jpeg[1] + 1))
+
+    def coded(plane: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        _, stream = cv2.imencode(".jpg", plane, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        decoded = cv2.imdecode(stream, cv2.IMREAD_UNCHANGED)
+        return np.atleast_3d(np.asarray(decoded, np.uint8))
+
+    bytes_ = np.ascontiguousarray(as_dtype(image, np.uint8))
+    if bytes_.shape[2] == 3:  # OpenCV codes BGR
+        result = coded(np.ascontiguousarray(bytes_[..., ::-1]))[..., ::-1]
+    else:
+        planes = [coded(np.ascontiguousarray(bytes_[..., c])) for c in range(bytes_.shape[2])]
+        result = np.concatenate(planes, axis=2)
+    return np.asarray(as_dtype(np.ascontiguousarray(result), np.float32), np.float32)
+
+
+DAMAGES: Final[dict[str, Callable[[Floats, DegradeConfig, np.random.Generator], Floats]]] = {
+    "scratches": scratches,
+    "blur": blur,
+    "downscale": downscale,
+    "noise": noise,
+    "jpeg": jpeg,
+}

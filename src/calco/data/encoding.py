@@ -1,0 +1,248 @@
+"""Mask encodings: which values of the pixels in mask files stand for which class."""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from calco.data.palettes import Colour, Indices, Palette
+from calco.errors import CalcoError
+from calco.imaging import Image, as_dtype
+
+Codes: TypeAlias = npt.NDArray[np.int32]  # a number for each value that a pixel of a mask can have
+Bools: TypeAlias = npt.NDArray[np.bool_]
+By: TypeAlias = Literal["number", "level", "colour", "alpha"]
+
+TRANSPARENT: Final = -1
+"""Code of pixels that are less than half opaque."""
+OPAQUE: Final = -2
+"""Code of every pixel that is not transparent, whatever its colour."""
+_WIDE: Final = 1 << 24  # numbers above 255 stand behind all colours
+_GREY: Final = 0x010101
+EXACT: Final = 0
+"""Distance in RGB within which the pixels of an area have a known colour."""
+COMPRESSED: Final = 24
+"""The same where compression moved the colours."""
+HALF: Final = 255
+"""The same where two levels are cut at half."""
+FOREIGN: Final = 0.01
+"""Share of a mask that may have unknown values where colours blend, before the mask is refused."""
+PAINTED: Final = "painted"
+"""Encoding of masks that Calco painted itself: the colours of the palette, each pixel by the nearest."""
+
+
+class EncodingError(CalcoError):
+    """The values of masks stand for no classes."""
+
+
+def grey_code(value: int) -> int:
+    """The code of a number or grey level: that of the colour of three equal channels up to 255."""
+    return value * _GREY if value <= 255 else _WIDE + value
+
+
+def colour_code(colour: Colour) -> int:
+    """The code of a colour."""
+    return colour[0] << 16 | colour[1] << 8 | colour[2]
+
+
+def grey_of_code(code: int) -> int | None:
+    """The number or grey level that a code stands for; None for colours and transparency."""
+    if code >= _WIDE:
+        return code - _WIDE
+    return code // _GREY if code >= 0 and code % _GREY == 0 else None
+
+
+def colours_of(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+    """Codes N => red, green and blue, N x 3; what is no colour lies far from every one and from each other."""
+    rgb = np.stack([codes >> 16 & 255, codes >> 8 & 255, codes & 255], axis=-1).astype(np.float32)
+    other = (codes < 0) | (codes >= _WIDE)
+    rgb[other] = (1e4 + 1e3 * (codes[other] % _WIDE).astype(np.float32))[:, None]
+    return rgb
+
+
+def codes_of(mask: Image) -> Codes:
+    """A mask as `read_mask` gives it => the code of each pixel.
+
+    Args:
+        mask: HW1 (numbers or levels), HW2 (with alpha), HW3 (colours) or HW4 (with alpha), `uint8`; HW1 also `uint16`.
+    """
+    alpha = mask[..., -1] if mask.shape[2] in (2, 4) else None
+    shown = mask if alpha is None else mask[..., :-1]
+    if shown.shape[2] == 1:
+        grey = shown[..., 0].astype(np.int32)
+        codes = np.where(grey <= 255, grey * _GREY, grey + _WIDE) if mask.dtype == np.uint16 else grey * _GREY
+    else:
+        wide = shown.astype(np.int32)
+        codes = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+    if alpha is not None:
+        codes[alpha < 128] = TRANSPARENT
+    return codes
+
+
+def solid_of(codes: Codes) -> Bools:
+    """The pixels whose four neighbours have their value: those inside an area, not on an edge that was smoothed."""
+    across, down = codes[:, 1:] == codes[:, :-1], codes[1:] == codes[:-1]
+    solid = np.ones(codes.shape, np.bool_)
+    solid[:, 1:] &= across
+    solid[:, :-1] &= across
+    solid[1:] &= down
+    solid[:-1] &= down
+    return solid
+
+
+@dataclass(frozen=True, slots=True)
+class MaskEncoding:
+    """Which values stand for which class of a palette.
+
+    Attributes:
+        by: "number": each value as it is; "level" and "colour": the nearest known one; "alpha": opaque or not.
+        classes: The codes of each class, in the order of the palette; empty for a class whose value is not known.
+        void: The codes of pixels that belong to no class.
+        within: Distance in RGB within which areas have a known level or colour.
+    """
+
+    by: By
+    classes: tuple[tuple[int, ...], ...]
+    void: tuple[int, ...] = ()
+    within: int = EXACT
+
+    def __str__(self) -> str:
+        """One line, which `encoding_of` reads, such as "number 0 1 2; void 255"."""
+        words = [" ".join([self.by, *("+".join(map(self._word, codes)) or "-" for codes in self.classes)])]
+        words += [" ".join(["void", *map(self._word, self.void)])] if self.void else []
+        return "; ".join(words + ([f"within {self.within}"] if self.within != EXACT else []))
+
+    def _word(self, code: int) -> str:
+        if code in (TRANSPARENT, OPAQUE):
+            return "transparent" if code == TRANSPARENT else "opaque"
+        grey = grey_of_code(code)
+        return f"#{code:06x}" if self.by == "colour" or grey is None else str(grey)
+
+    def known(self, codes: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.intp], Bools]:
+        """The class of each code, -1 for void, and which codes the encoding does not have.
+
+        Args:
+            codes: N codes of an area of one value each.
+        """
+        table = [(code, place) for place, each in enumerate((*self.classes, self.void)) for code in each]
+        known = np.array([code for code, _ in table], np.int64)
+        places = np.array([place if place < len(self.classes) else -1 for _, place in table], np.intp)
+        if self.by == "alpha":
+            opaque = np.where(codes == TRANSPARENT, TRANSPARENT, OPAQUE)
+            return places[(opaque[:, None] == known).argmax(axis=1)], np.zeros(len(codes), np.bool_)
+        exact = codes[:, None] == known
+        if self.by == "number":
+            return places[exact.argmax(axis=1)], ~exact.any(axis=1)
+        away = np.linalg.norm(colours_of(codes)[:, None] - colours_of(known)[None], axis=2)
+        away[exact] = 0
+        away[:, known == TRANSPARENT] = np.where(codes == TRANSPARENT, 0, np.inf)[:, None]
+        return places[away.argmin(axis=1)], away.min(axis=1) > self.within * 3**0.5
+
+    def read(self, mask: Image) -> tuple[Indices, Bools | None]:
+        """A mask => class indices HW `uint8` (0 where void) and which pixels are void, or None where none is.
+
+        Args:
+            mask: As of `codes_of`.
+
+        Raises:
+            CalcoError: When it has values that the encoding does not know.
+        """
+        codes = codes_of(mask)
+        values, where = np.unique(codes, return_inverse=True)
+        where = where.reshape(codes.shape)
+        classes, unknown = self.known(values)
+        if unknown.any():
+            foreign = unknown[where]
+            share = float((foreign if self.by == "number" else foreign & solid_of(codes)).mean())
+            if share > (0 if self.by == "number" else FOREIGN):
+                raise CalcoError(_foreign(self, values, where, foreign, share))
+        found = classes[where]
+        void = found < 0
+        return np.where(void, 0, found).astype(np.uint8), void if void.any() else None
+
+
+def _foreign(
+    encoding: MaskEncoding, values: npt.NDArray[np.integer], where: npt.NDArray[np.intp], foreign: Bools, share: float
+) -> str:
+    """The complaint about a mask with unknown values; the commonest are named."""
+    counts = np.bincount(where[foreign], minlength=len(values))
+    named = ", ".join(
+        value_name(int(values[place])) for place in np.argsort(-counts, kind="stable")[:3] if counts[place]
+    )
+    return (
+        f"{share:.2%} of the mask has values that stand for no class ({named}; classes are {encoding}); correct the "
+        "mask, or name a --palette that has them"
+    )
+
+
+def value_name(code: int) -> str:
+    """A code in words: 7, #ff0000, transparent."""
+    if code in (TRANSPARENT, OPAQUE):
+        return "transparent" if code == TRANSPARENT else "opaque"
+    grey = grey_of_code(code)
+    return f"#{code:06x}" if grey is None else str(grey)
+
+
+_WORD: Final = r"(?:\d{1,5}|#[0-9a-f]{6}|transparent|opaque)"
+_TEXT: Final = re.compile(
+    rf"(number|level|colour|alpha)((?: (?:-|{_WORD}(?:\+{_WORD})*)){{2,255}})(?:; void((?: {_WORD})+))?"
+    r"(?:; within (\d{1,3}))?"
+)
+
+
+@lru_cache(maxsize=64)
+def encoding_of(text: str) -> MaskEncoding:
+    """The encoding that a line describes.
+
+    >>> encoding_of("number 0 15; void 255").classes
+    ((0,), (986895,))
+
+    Raises:
+        CalcoError: When it describes none.
+    """
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise CalcoError(
+            f'mask encoding {text!r} is unknown; give auto, or the values of all classes such as "number 0 1 2; void '
+            '255", "level 0 255", "colour #000000 #ff0000" or "alpha transparent opaque"'
+        )
+    by, classes, void, within = found.groups()
+    parts = tuple(() if word == "-" else tuple(map(_code, word.split("+"))) for word in classes.split())
+    return MaskEncoding(by, parts, tuple(map(_code, (void or "").split())), int(within or EXACT))  # type: ignore[arg-type]
+
+
+def _code(word: str) -> int:
+    if word in ("transparent", "opaque"):
+        return TRANSPARENT if word == "transparent" else OPAQUE
+    return int(word[1:], 16) if word.startswith("#") else grey_code(int(word))
+
+
+def painted_encoding(palette: Palette, within: int = HALF) -> MaskEncoding:
+    """The colours of a palette."""
+    return MaskEncoding("colour", tuple((colour_code(colour),) for _, colour in palette), within=within)
+
+
+def stored_values(image: Image) -> Image:
+    """The pixels of a mask file in their simplest form, without any change of what they tell apart.
+
+    Three equal channels become one, alpha that is opaque everywhere goes, and 16 bits become 8 where 8 hold them.
+
+    Args:
+        image: HW1 to HW4, of any dtype.
+    """
+    if image.shape[2] in (2, 4):
+        peak = 1.0 if image.dtype == np.float32 else np.iinfo(image.dtype).max
+        if (image[..., -1] >= peak).all():
+            image = image[..., :-1]
+    if image.shape[2] >= 3 and (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all():
+        image = np.concatenate([image[..., :1], image[..., 3:]], axis=2)
+    if image.dtype == np.uint16:
+        if int(image[..., : 1 if image.shape[2] <= 2 else 3].max()) < 256:
+            alpha = as_dtype(image[..., -1:], np.uint8) if image.shape[2] in (2, 4) else image[..., :0]
+            image = np.concatenate([image[..., : image.shape[2] - alpha.shape[2]], alpha], axis=2).astype(np.uint8)
+        elif image.shape[2] == 1 and (image % 257).any():
+            return image  # numbers above 255
+    return np.ascontiguousarray(as_dtype(image, np.uint8))

@@ -1,0 +1,388 @@
+"""Videos as files: where their frames are, and exact frames in any order."""
+
+import atexit
+import contextlib
+import io
+import os
+import tempfile
+import threading
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+import numpy as np
+
+from calco import imaging
+from calco.data.colours import UNSPECIFIED, colours_of
+from calco.data.orientation import marks_of, orientation_of
+from calco.errors import CalcoError
+from calco.files import explain, make_folder
+from calco.imaging.formats import opened as open_image
+
+if TYPE_CHECKING:
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+VIDEO_SUFFIXES: Final = frozenset({
+    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".mpv",
+    ".m2p", ".vob", ".mod", ".evo", ".ts", ".m2ts", ".mts", ".m2t", ".tod", ".trp", ".wmv", ".asf", ".flv", ".f4v",
+    ".ogv", ".ogm", ".3gp", ".3g2", ".y4m", ".mxf", ".gxf", ".nut", ".ivf", ".dv", ".dif", ".rm", ".rmvb", ".mjpg",
+    ".mjpeg", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".obu", ".wtv", ".amv", ".fli", ".flc", ".apng",
+})  # fmt: skip
+_ALONE: Final = {"protocol_whitelist": "none"}
+_KEPT_OPEN: Final = 4  # videos a thread keeps open
+_MARKS: Final = {"STEREO3D": "stereo (3D)", "SPHERICAL": "spherical (360 degrees)", "A53_CC": "closed captions"}
+_REORDERED: Final = 16  # frames that a codec may hold back at most
+
+
+def is_video(name: str) -> bool:
+    """Whether the ending is that of a video, in upper or lower case."""
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
+
+
+def is_moving(name: str, out: str | None) -> bool:
+    """Whether a file is read as a video: by its ending, or an animated image whose result `out` is one video."""
+    return is_video(name) or (names_video(out) and imaging.several_in(name) == "frames")
+
+
+def names_video(out: str | None) -> bool:
+    """Whether a result's name is that of a video, and no folder has it."""
+    return out is not None and is_video(out) and not os.path.isdir(out)
+
+
+def result_folder(out: str | os.PathLike[str]) -> Path:
+    """Make the folder of results.
+
+    Raises:
+        CalcoError: If its name is that of one image or video: whoever wrote it wants no folder of that name.
+    """
+    name = os.fspath(out)
+    if not os.path.isdir(name) and not name.endswith("/") and (is_video(name) or imaging.is_image(name)):
+        kind = "video" if is_video(name) else "image"
+        raise CalcoError(f"--out {name} is the name of one {kind}, and the result here is a folder; name a folder")
+    return make_folder(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Where the frames of a video are, in the order in which they are shown.
+
+    Attributes:
+        places: `Item.place` of each: its time stamp, that of the key frame from which it is decoded, and what to ask
+            for to get there; or, in a video without time stamps, its number alone.
+        seconds: Of each, from the first.
+    """
+
+    places: list[tuple[int, ...]]
+    seconds: list[Fraction]
+
+
+class _File(io.FileIO):
+    """A file whose wrong places are answered as FFmpeg expects it; for an exception PyAV prints a traceback."""
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(offset, whence)
+        except OSError:
+            return -1
+
+
+@contextlib.contextmanager
+def telling(video: str) -> Iterator[None]:
+    """FFmpeg's errors as ours."""
+    import av
+
+    try:
+        yield
+    except (FileNotFoundError, PermissionError, IsADirectoryError) as error:
+        raise explain(error, video, "read") from error
+    except (av.FFmpegError, OSError, ValueError, LookupError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CalcoError(f"cannot read {video}: no video, or damaged ({reason}); replace or remove it") from error
+
+
+@contextlib.contextmanager
+def opened(video: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
+    """The video, and the first of its streams that is moving images.
+
+    Raises:
+        CalcoError: When it is no video, holds sound alone, or claims frames of absurd size.
+    """
+    import av
+    from av.stream import Disposition
+
+    # Opened here, so that FFmpeg takes no part of the name for a protocol; and what it reads may not name other files.
+    with (
+        telling(video),
+        _File(video) as file,
+        _readable(file) as readable,
+        av.open(readable, "r", options=_ALONE) as container,
+    ):
+        moving = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+        if video.lower().endswith((".avif", ".avifs", ".heic", ".heif")):  # whose first stream is a still image
+            moving.sort(key=lambda stream: -stream.frames)
+        streams = [s for s in moving if hasattr(s, "width")]  # which is absent where nothing here decodes it
+        if not streams:
+            held = "moving images that nothing here decodes" if moving else "no moving images, only sound"
+            raise CalcoError(f"cannot read {video}: it holds {held}; replace or remove it")
+        if streams[0].codec_context is None:
+            raise CalcoError(f"cannot read {video}: its coding is not known here, or damaged; convert or remove it")
+        if streams[0].width * streams[0].height > imaging.MAX_PIXELS:
+            size = f"{streams[0].width}x{streams[0].height}"
+            raise CalcoError(
+                f"cannot read {video}: frames of {size} are more than {imaging.MAX_PIXELS:,} pixels; scale it down"
+            )
+        yield container, streams[0]
+
+
+@contextlib.contextmanager
+def _readable(file: BinaryIO) -> Iterator[BinaryIO]:
+    """Yield the file itself; for an animated WebP, which FFmpeg does not decode, a temporary lossless video."""
+    head = file.read(21)
+    file.seek(0)
+    if not (head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20] & 2):
+        yield file
+        return
+    with tempfile.TemporaryFile() as video:
+        _write_lossless(file, video)
+        video.seek(0)
+        yield video
+
+
+def _write_lossless(file: BinaryIO, video: BinaryIO) -> None:
+    import av
+
+    with open_image(file, file.name) as animation, av.open(video, "w", format="matroska") as out:
+        stream = out.add_stream("ffv1", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = *animation.size, "bgra"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        time = 0
+        for number in range(getattr(animation, "n_frames", 1)):
+            animation.seek(number)
+            frame = av.VideoFrame.from_ndarray(np.asarray(animation.convert("RGBA")), format="rgba")
+            frame = frame.reformat(format="bgra")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            frame.duration = max(1, round(animation.info.get("duration") or 100))
+            time += frame.duration
+            for packet in stream.encode(frame):
+                packet.duration = frame.duration
+                out.mux(packet)
+        out.mux(stream.encode(None))
+
+
+def remarks_on(
+    video: str, container: "InputContainer", first: "av.VideoFrame"
+) -> list[str]:  # fmt: skip
+    """Return what of a video is not used, or is changed on the way to images: a sentence each.
+
+    Args:
+        video: Its path.
+        container: It, open.
+        first: Its first frame.
+
+    Raises:
+        CalcoError: If its colours cannot be read at all.
+    """
+    from av.stream import Disposition
+
+    notes, marks = [], marks_of(first)
+    videos = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+    if len(videos) > 1 and not video.lower().endswith((".avif", ".avifs", ".heic", ".heif")):
+        notes.append(f"{video} holds {len(videos)} video streams: the first is used")
+    if imaging.several_in(video) == "pages":
+        notes.append(f"{video} holds several pages: only the first is used")
+    colours = colours_of(first, video)
+    if colours.hdr:
+        notes.append(f"{video} is HDR ({colours.hdr}): its colours are tone-mapped to SDR (BT.709)")
+    elif "DOVI_METADATA" in marks and int(first.color_trc) == UNSPECIFIED:
+        raise CalcoError(f"cannot read {video}: its colours are coded as Dolby Vision alone, which is not converted "
+                         "here; convert it to SDR or HDR10 first")  # fmt: skip
+    if odd := orientation_of(first).odd:
+        notes.append(f"{video} asks to be shown with {odd}: its frames are turned by the nearest right angle")
+    if lost := [words for name, words in _MARKS.items() if name in marks]:
+        notes.append(f"{video} is marked as holding {', '.join(lost)}: the mark is not kept")
+    return notes
+
+
+def first_frame(video: str) -> "tuple[av.VideoFrame | None, list[str]]":
+    """The first frame that can be decoded, and the remarks on it (see `remarks_on`).
+
+    Raises:
+        CalcoError: When it is no video, or its colours cannot be read.
+    """
+    with opened(video) as (container, stream):
+        frame = next(_decodable(container, stream), None)
+        return frame, [] if frame is None else remarks_on(video, container, frame)
+
+
+@contextlib.contextmanager
+def decoding(video: str) -> "Iterator[Iterator[av.VideoFrame]]":
+    """All frames in order that can be decoded: a video that is cut short has its beginning."""
+    with opened(video) as (container, stream):
+        stream.thread_type = "AUTO"
+        yield _decodable(container, stream)
+
+
+def _decodable(container: "InputContainer", stream: "VideoStream") -> "Iterator[av.VideoFrame]":
+    import av
+
+    for packet in _packets(container, stream):
+        with contextlib.suppress(av.InvalidDataError):
+            yield from packet.decode()
+
+
+def _packets(container: "InputContainer", stream: "VideoStream") -> "Iterator[av.Packet[VideoStream]]":
+    import av
+
+    with contextlib.suppress(av.InvalidDataError, EOFError):
+        yield from container.demux(stream)
+
+
+def index_of(video: str) -> Index:
+    """Finds the frames by reading the video's packets, which are not decoded where they have time stamps.
+
+    Raises:
+        CalcoError: When it holds no frame.
+    """
+    with opened(video) as (container, stream):
+        packets = [
+            (packet.pts, packet.dts, packet.is_keyframe)
+            for packet in _packets(container, stream)
+            if packet.size and not packet.is_discard
+        ]
+        rate, base = stream.average_rate or Fraction(25), stream.time_base or Fraction(1, 1000)
+    if not packets:
+        raise CalcoError(f"cannot read {video}: it holds no frame; replace or remove it")
+    stamped = [(pts, dts, is_key) for pts, dts, is_key in packets if pts is not None]
+    if len(stamped) < len(packets):
+        with decoding(video) as frames:
+            count = sum(1 for _ in frames)
+        return Index([(number,) for number in range(count)], [number / rate for number in range(count)])
+    stamps = sorted({pts for pts, _, _ in stamped})
+    # Many formats find a key frame by its time of decoding.
+    keys = sorted((pts, pts if dts is None else dts) for pts, dts, is_key in stamped if is_key) or [(stamps[0],) * 2]
+    places = [(stamp, *keys[max(0, bisect_right(keys, (stamp, 1 << 62)) - 1)]) for stamp in stamps]
+    return Index(list(places), [(stamp - stamps[0]) * base for stamp in stamps])
+
+
+class _Reader:
+    """A video that is kept open: frames that are asked for in order are decoded once."""
+
+    def __init__(self, video: str) -> None:
+        self.video = video
+        self._begin()
+
+    def _begin(self) -> None:
+        self.held = contextlib.ExitStack()
+        self.container, self.stream = self.held.enter_context(opened(self.video))
+        self.frames: Iterator[av.VideoFrame] = self.container.decode(self.stream)
+        self.last: int | None = None  # time stamp of the last frame that was decoded
+        self.count = 0  # frames from the beginning
+
+    def close(self) -> None:
+        self.held.close()
+
+    def frame(self, place: tuple[int, ...]) -> "av.VideoFrame":
+        """The frame at a place of the index.
+
+        Raises:
+            CalcoError: When it cannot be decoded.
+        """
+        with telling(self.video):
+            found = self._counted(place[0]) if len(place) == 1 else self._stamped(*place)
+        if found is None:
+            raise CalcoError(f"cannot read the frame at {place[0]} of {self.video}: the video is damaged there")
+        return found
+
+    def _counted(self, number: int) -> "av.VideoFrame | None":
+        if number < self.count:
+            self._restart()
+        for frame in self.frames:
+            self.count += 1
+            if self.count > number:
+                return frame
+        return None
+
+    def _stamped(self, stamp: int, key: int, start: int) -> "av.VideoFrame | None":
+        if self.last is not None and key <= self.last < stamp and (frame := self._forward(stamp, self.last)):
+            return frame
+        # Some formats land behind the key frame that was asked for: then two seconds before it, then at the beginning.
+        before = start - int(2 / (self.stream.time_base or 1))
+        for target in (start, before):
+            self.last = None
+            self.container.seek(target, stream=self.stream)
+            self.frames = self.container.decode(self.stream)
+            if frame := self._forward(stamp, key):
+                return frame
+        self._restart()
+        return self._forward(stamp, None)
+
+    def _forward(self, stamp: int, after: int | None) -> "av.VideoFrame | None":
+        """Decodes until the stamp comes.
+
+        Args:
+            stamp: The time stamp of the frame.
+            after: The frame that has to come before, or was the last: without it what is decoded is not to be relied
+                upon. None relies on all, and waits to the end of the video.
+        """
+        relied, late = after in (None, self.last), 0
+        for frame in self.frames:
+            relied = relied or (frame.pts == after and frame.key_frame)
+            self.last = frame.pts if relied else None
+            if relied and frame.pts == stamp:
+                return frame
+            late += after is not None and frame.pts is not None and frame.pts > stamp
+            if late > _REORDERED:
+                break
+        self.last = None
+        return None
+
+    def _restart(self) -> None:
+        self.close()
+        self._begin()
+
+
+@dataclass
+class _Open(threading.local):
+    """The videos that a thread of a process has open; neither may use those of another."""
+
+    process: int = 0
+    readers: dict[str, _Reader] = field(default_factory=dict)
+
+
+_OPEN = _Open()
+
+
+@atexit.register
+def _close_all() -> None:
+    """While the interpreter is whole: later, closing a video would fail noisily."""
+    for reader in _OPEN.readers.values():
+        reader.close()
+
+
+def read_frame(video: str, place: tuple[int, ...]) -> "av.VideoFrame":
+    """A frame of a video that stays open for the next one, at a place of its index.
+
+    Raises:
+        CalcoError: When the video or the frame cannot be read.
+    """
+    try:
+        return _reader(video).frame(place)
+    except CalcoError:
+        if video in _OPEN.readers:
+            _OPEN.readers.pop(video).close()
+        raise
+
+
+def _reader(video: str) -> _Reader:
+    if _OPEN.process != os.getpid():
+        _OPEN.process, _OPEN.readers = os.getpid(), {}
+    reader = _OPEN.readers.pop(video, None) or _Reader(video)
+    _OPEN.readers[video] = reader
+    while len(_OPEN.readers) > _KEPT_OPEN:
+        _OPEN.readers.pop(next(iter(_OPEN.readers))).close()
+    return reader

@@ -1,0 +1,170 @@
+"""Holes drawn at random, for the recipe `erase`: which pixels of an image are taken away."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import cv2
+import numpy as np
+
+from calco import imaging
+from calco.console import warn
+from calco.data import strokes
+from calco.data.encoding import EncodingError
+from calco.data.erasing import EraseConfig
+from calco.data.mask_survey import MaskSurvey, read_mask, survey_files
+from calco.data.recognising import marks_of
+from calco.data.strokes import Bools
+from calco.errors import CalcoError
+from calco.imaging import Image
+
+_EXACT: Final = 8  # values of all strokes up to which the darker of two classes erases, however light it is
+_MOST_ERASED: Final = 0.6  # share of strokes above which black and white were probably exchanged
+MOST_SHAPES: Final = 10_000  # where a share is asked for: tiny shapes must not keep anybody waiting for ever
+
+
+def erased_region(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
+    """The pixels to erase, HW bool, drawn at random; at least one."""
+    region = np.zeros((height, width), np.bool_)
+    kinds = config.kinds
+    if config.holes == "any":
+        kinds = (kinds[int(rng.integers(len(kinds)))],)
+    if config.share:
+        _erase_share(region, kinds, config, rng)
+        return region
+    for kind in kinds:
+        low, high = getattr(config, "strokes" if kind == "masks" else kind)
+        for _ in range(int(rng.integers(low, high + 1))):
+            shape, window = _placed(kind, region, config, rng)
+            window |= shape
+    return region
+
+
+def _placed(kind: str, region: Bools, config: EraseConfig, rng: np.random.Generator) -> tuple[Bools, Bools]:
+    """One shape, and the window of the region that it lies in."""
+    height, width = region.shape
+    shape = DRAWN[kind](height, width, config, rng)
+    room = height - shape.shape[0], width - shape.shape[1]
+    top, left = (extent // 2 if config.place == "center" else int(rng.integers(0, extent + 1)) for extent in room)
+    return shape, region[top : top + shape.shape[0], left : left + shape.shape[1]]
+
+
+def _erase_share(region: Bools, kinds: tuple[str, ...], config: EraseConfig, rng: np.random.Generator) -> None:
+    """Adds shapes until the share is reached; the one that would go beyond it is made thinner."""
+    missing = max(1, round(config.share * region.size))
+    for _ in range(MOST_SHAPES):
+        shape, window = _placed(kinds[int(rng.integers(len(kinds)))], region, config, rng)
+        new = shape & ~window
+        if (count := int(np.count_nonzero(new))) >= missing:
+            depth = cv2.distanceTransform(np.pad(new, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+            deepest = np.argsort(-depth[new], kind="stable")[:missing]
+            window[tuple(indices[deepest] for indices in np.nonzero(new))] = True
+            return
+        window |= new
+        missing -= count
+
+
+def _start(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> strokes.Point:
+    """A pixel, x and y: anywhere or in the middle."""
+    if config.place == "center":
+        return width // 2, height // 2
+    return int(rng.integers(width)), int(rng.integers(height))
+
+
+def _extent(height: int, width: int, shares: tuple[float, float], rng: np.random.Generator) -> int:
+    """Between two shares of the short side, pixels, at least 1."""
+    short = min(height, width)
+    return max(1, min(short, round(short * float(rng.uniform(*shares)))))
+
+
+def _box(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
+    sides = [_extent(height, width, config.box_size, rng) for _ in range(2)]
+    return np.ones((sides[0], sides[1]), np.bool_)
+
+
+def _brush(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
+    thickness = _extent(height, width, config.brush_width, rng)
+    return strokes.brush(height, width, _start(height, width, config, rng), thickness, rng)
+
+
+def _scratch(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
+    thickness = _extent(height, width, config.scratch_width, rng)
+    return strokes.scratch(height, width, _start(height, width, config, rng), thickness, rng)
+
+
+def _stain(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
+    radius = _extent(height, width, config.stain_size, rng) / 2
+    return strokes.stain(height, width, _start(height, width, config, rng), radius, rng)
+
+
+def _stroke(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
+    """One of the masks, enlarged but never beyond the image."""
+    masks = stroke_masks(str(config.masks))
+    stroke = masks[int(rng.integers(len(masks)))]
+    largest = min(config.stroke_scale[1], height / stroke.shape[0], width / stroke.shape[1])
+    scale = float(rng.uniform(min(config.stroke_scale[0], largest), largest))
+    size_wh = max(1, int(stroke.shape[1] * scale)), max(1, int(stroke.shape[0] * scale))
+    grey = imaging.resize(stroke[..., None].astype(np.uint8) * 255, size_wh, "bilinear")[..., 0]
+    # A thin stroke that is made smaller must not break: a quarter of a pixel is enough there, its darkest always.
+    return grey >= min(128 if scale >= 1 else 64, int(grey.max()))
+
+
+@cache
+def stroke_masks(folder: str) -> tuple[Bools, ...]:
+    """The strokes of a folder, HW bool, cut to what they erase; read once per process.
+
+    What erases is decided once, over all files: what is opaque where the rest is transparent, else what is dark.
+
+    Raises:
+        CalcoError: When the folder is absent or holds no readable stroke.
+    """
+    paths = imaging.list_images(folder)
+    if not paths:
+        raise CalcoError(f"erase masks: {folder} holds no image; strokes are images, black where they erase")
+    survey = survey_files((str(path), str(path)) for path in paths)
+    reading = _stroke_reading(survey)
+    strokes, shares, useless = [], list[float](), dict(survey.unread)
+    for path in survey.files:
+        erases = reading(read_mask(path))
+        if erases.all() or not erases.any():
+            useless[path] = "everything is marked" if erases.any() else "nothing is marked"
+            continue
+        shares.append(float(erases.mean()))
+        rows, columns = np.flatnonzero(erases.any(axis=1)), np.flatnonzero(erases.any(axis=0))
+        strokes.append(erases[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    if not strokes:
+        name, reason = next(iter(useless.items()))
+        raise CalcoError(
+            f"erase masks: none of the {len(paths)} images of {folder} can be used; the first, {name}: {reason}; "
+            "strokes are black where they erase, or opaque on a transparent ground"
+        )
+    if useless:
+        named = "; ".join(f"{Path(name).name}: {reason}" for name, reason in list(useless.items())[:3])
+        warn(f"{len(useless)} of {len(paths)} strokes in {folder} are left out ({named})")
+    if (share := float(np.mean(shares))) > _MOST_ERASED:
+        warn(
+            f"the strokes of {folder} erase {share:.0%} of their pixels: black erases; if white should, invert them, "
+            "or paint them opaque on a transparent ground"
+        )
+    return tuple(strokes)
+
+
+def _stroke_reading(survey: MaskSurvey) -> Callable[[Image], Bools]:
+    """What a set of strokes erases: opaque on transparent, else the darker of two values, else what is below half."""
+    encoding = None
+    with suppress(EncodingError):
+        encoding = marks_of(survey).encoding
+    if encoding is not None and encoding.by == "alpha":
+        return lambda mask: np.asarray(encoding.read(mask)[0] > 0)
+    if encoding is not None and encoding.by in ("number", "level") and len(survey.total) <= _EXACT:
+        return lambda mask: np.asarray(encoding.read(mask)[0] == 0)
+    return lambda mask: imaging.luminance(imaging.as_dtype(mask, np.uint8))[..., 0] < 128
+
+
+Draw: TypeAlias = Callable[[int, int, EraseConfig, np.random.Generator], Bools]
+DRAWN: Final[dict[str, Draw]] = {
+    "masks": _stroke, "boxes": _box, "brush": _brush, "scratches": _scratch, "stains": _stain,
+}  # fmt: skip
+"""Height, width, config and chance => a shape, HW bool, no larger than the image."""

@@ -1,0 +1,253 @@
+"""A data set on the Hugging Face hub (or in its files on disk) as a source, through its own library."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from calco import imaging
+from calco.data.curation import MAX_COMPARED, equal_parts
+from calco.data.declared import split_named
+from calco.data.mask_survey import decode_mask
+from calco.data.names import role_of
+from calco.data.sources import Item, Source, SourceConfig
+from calco.data.types import Sample
+from calco.errors import CalcoError
+from calco.files import explain
+from calco.imaging import Image
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_PREFIX: Final = "hub:"
+_LOOKED_AT: Final = 16  # images of which the channels of all are told
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The data by split, and which of their columns is what."""
+
+    tables: dict[str, "Dataset"]
+    columns: tuple[str, ...]
+
+
+def looks_like_hub(images: str) -> bool:
+    """Whether it names a data set of the hub: "hub:owner/name"."""
+    return images.startswith(_PREFIX)
+
+
+def open_hub(name: str, config: SourceConfig) -> Source:
+    """Lists the rows of a data set.
+
+    Args:
+        name: `owner/name`, with or without "hub:" before it, `#subset` and `:split` behind it; or a folder or file
+            that the library reads.
+        config: `input` and `target` name the columns.
+
+    Raises:
+        CalcoError: When the library is not installed, the data set cannot be had, or its columns do not tell.
+    """
+    tables = _tables(name.removeprefix(_PREFIX))
+    kind, columns = _columns(name, next(iter(tables.values())), config)
+    if config.direction == "BtoA" and kind == "parallel":
+        columns = columns[::-1]
+    elif config.direction == "BtoA":
+        raise CalcoError(f"{name} has no direction BtoA, with {' and '.join(columns)} alone; leave --direction out")
+    parts = _Parts({split: _undecoded(table, columns) for split, table in tables.items()}, columns)
+    own = {split: split_named(split) for split in tables}
+    own = own if len(own) == len(tables) > 1 else {}
+    items = [
+        Item(f"{split}/{row:0{len(str(len(table)))}d}", "", (), own.get(split), (number, row))
+        for number, (split, table) in enumerate(parts.tables.items())
+        for row in range(len(table))
+    ]
+    source = Source(
+        kind, name, _grouped(parts, items, kind), load_row, direction=config.direction, background=config.background,
+        digester=digest_row, context=parts, story=f"a data set of the Hugging Face library, {_story(kind, columns)}",
+    )  # fmt: skip
+    return replace(source, channels=_channels(source))
+
+
+def _story(kind: str, columns: tuple[str, ...]) -> str:
+    return {
+        "photographs": f"photographs ({columns[0]})",
+        "masks": f"images ({columns[0]}) with masks ({columns[-1]})",
+        "parallel": f"pairs of {columns[0]} (input) and {columns[-1]} (target)",
+    }[kind]
+
+
+def _tables(name: str) -> "dict[str, Dataset]":
+    """The splits of a data set, loaded."""
+    try:
+        import datasets
+    except ModuleNotFoundError as error:
+        raise CalcoError("data sets of the hub need the library datasets; pip install 'calco[hub]'") from error
+
+    local = Path(name)
+    subset = split = None
+    if not local.exists():
+        name, _, split = name.partition(":")
+        name, _, subset = name.partition("#")
+    with _explained(name):
+        if local.is_dir() and any((local / mark).is_file() for mark in ("dataset_dict.json", "state.json")):
+            found = datasets.load_from_disk(str(local))
+        elif local.is_file():
+            kind = {".jsonl": "json", ".arrow": "arrow"}.get(local.suffix, "parquet")
+            found = datasets.load_dataset(kind, data_files=str(local.resolve()))
+        else:
+            found = datasets.load_dataset(name, subset or None)
+    tables = {"train": found} if isinstance(found, datasets.Dataset) else dict(found)
+    if split and split not in tables:
+        raise CalcoError(f"{name} has no split {split}; choose one of {', '.join(tables)}")
+    tables = {key: table for key, table in tables.items() if len(table) and (not split or key == split)}
+    if not tables:
+        raise CalcoError(f"{name} has no rows; name another data set")
+    return tables
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """The library's many errors, each with a remedy."""
+    from datasets.exceptions import DatasetNotFoundError
+
+    try:
+        yield
+    except DatasetNotFoundError as error:
+        if "gated" in str(error):
+            raise CalcoError(f"{name} is gated; ask for access on its page, then: hf auth login") from error
+        raise CalcoError(f"there is no data set {name} that you may read; check its name: owner/name") from error
+    except ConnectionError as error:
+        offline = os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "ON", "YES", "TRUE")
+        why = "HF_HUB_OFFLINE is set" if offline else "no connection"
+        raise CalcoError(
+            f"cannot fetch {name} ({why}), and no copy is kept here; fetch it once with a network"
+        ) from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        remedy = "check the name, and that the library reads it"
+        remedy = "name one: owner/name#subset" if "onfig name" in reason else remedy
+        raise CalcoError(f"cannot load the data set {name}: {reason}; {remedy}") from error
+
+
+def _columns(name: str, table: "Dataset", config: SourceConfig) -> tuple[str, tuple[str, ...]]:
+    """The kind, and the columns of input (or image) and target (or mask)."""
+    from datasets import Image as ImageFeature
+
+    found = [column for column, feature in table.features.items() if isinstance(feature, ImageFeature)]
+    listed = ", ".join(found) or "none"
+    if not found:
+        raise CalcoError(f"{name} has no column of images, only {', '.join(table.column_names)}; name another")
+    chosen = [column for column in (config.input, config.target) if column]
+    for column in chosen:
+        if column not in found:
+            raise CalcoError(f"{name} has no column {column} of images; choose of {listed} with --input and --target")
+    if not chosen and len(found) > 2:
+        raise CalcoError(f"{name} has the images {listed}; choose two with --input and --target, or one with --input")
+    if config.target and not config.input:
+        raise CalcoError(f"--target is given without --input; choose both of {listed}")
+    columns = chosen or found
+    if len(columns) == 1:
+        return "photographs", tuple(columns)
+    roles = [role_of(column) for column in columns]
+    if not chosen and (roles[0] in ("target", "mask", "label") or roles[1] == "input") and roles[0] != roles[1]:
+        columns, roles = columns[::-1], roles[::-1]
+    return ("masks" if roles[1] in ("mask", "label") else "parallel"), tuple(columns)
+
+
+def _undecoded(table: "Dataset", columns: tuple[str, ...]) -> "Dataset":
+    """The columns as files: it is Calco that reads images."""
+    from datasets import Image as ImageFeature
+
+    table = table.select_columns(list(columns))
+    for column in columns:
+        table = table.cast_column(column, ImageFeature(decode=False))
+    return table
+
+
+def _grouped(parts: _Parts, items: list[Item], kind: str) -> tuple[Item, ...]:
+    """Items in the order of their keys; those with the same bytes share a group, so that none crosses a split."""
+    groups = {item.place: item.key for item in items}
+    if len(items) <= MAX_COMPARED:
+        for column in parts.columns[:1] if kind == "masks" else parts.columns:
+            for same in _alike(parts, [item.place for item in items], column):
+                groups |= dict.fromkeys(same, min(groups[place] for place in same))
+    return tuple(sorted((replace(item, group=groups[item.place]) for item in items), key=lambda item: item.key))
+
+
+def _alike(parts: _Parts, places: list[tuple[int, ...]], column: str) -> list[list[tuple[int, ...]]]:
+    """The places that have the same image in a column."""
+    lengths = [_lengths(table, column) for table in parts.tables.values()]
+
+    def length(place: tuple[int, ...]) -> int | None:
+        return lengths[place[0]][place[1]]
+
+    def content(place: tuple[int, ...]) -> bytes:
+        return hashlib.blake2b(_file(parts, place, column)[0]).digest()
+
+    return equal_parts([places], length, content)
+
+
+def _lengths(table: "Dataset", column: str) -> list[int | None]:
+    """The bytes of each image; None where the row names a file instead."""
+    import pyarrow.compute as pc
+
+    lengths: list[int | None] = pc.binary_length(pc.struct_field(table.data.column(column), "bytes")).to_pylist()
+    return lengths
+
+
+def _file(parts: _Parts, place: tuple[int, ...], column: str) -> tuple[bytes, str]:
+    """The contents of an image's file, and its name where it has one.
+
+    Raises:
+        CalcoError: When the row has no image, or its file is gone.
+    """
+    split = list(parts.tables)[place[0]]
+    cell = parts.tables[split][place[1]][column] or {}
+    name = f"{split} {place[1]} {column}"
+    if cell.get("bytes"):
+        return cell["bytes"], name
+    if not cell.get("path"):
+        raise CalcoError(f"row {name} has no image; leave it out with a table: --drop")
+    try:
+        return Path(cell["path"]).read_bytes(), cell["path"]
+    except OSError as error:
+        raise explain(error, cell["path"], "read") from error
+
+
+def _channels(source: Source) -> tuple[int, int]:
+    """The channels of input and target, by the first images that can be read."""
+    parts: _Parts = source.context
+    found: list[int] = []
+    for column in (parts.columns[0], parts.columns[-1]):
+        seen: set[int] = set()
+        for item in source.items[:: max(1, len(source.items) // _LOOKED_AT)]:
+            with suppress(CalcoError):
+                seen.add(imaging.decode(*_file(parts, item.place, column), background=source.background).shape[2])
+        found.append(4 if {2, 3} <= seen else max(seen, default=3))
+    return found[0], found[1]
+
+
+def load_row(source: Source, item: Item) -> Sample:
+    """The image of a row, with its partner or mask where the data set has one."""
+    parts: _Parts = source.context
+    (data, name), *others = (_file(parts, item.place, column) for column in parts.columns)
+    image = imaging.decode(data, name, channels=source.channels[0], background=source.background)
+    partner: Image | None = None
+    mask: Image | None = None
+    for other, other_name in others:
+        if source.kind == "masks":
+            mask = imaging.resize(decode_mask(other, other_name), (image.shape[1], image.shape[0]), "nearest")
+        else:
+            partner = imaging.decode(other, other_name, channels=source.channels[1], background=source.background)
+    return Sample(image=image, partner=partner, mask=mask, key=item.key, group=item.group)
+
+
+def digest_row(source: Source, item: Item) -> str:
+    """Of the files of a row."""
+    total = hashlib.sha256()
+    for column in source.context.columns:
+        total.update(_file(source.context, item.place, column)[0])
+    return total.hexdigest()[:16]

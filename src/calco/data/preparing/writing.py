@@ -1,0 +1,214 @@
+"""A part of what is prepared, from pairs to files: whole under its name or not there at all, and its index last."""
+
+import csv
+import hashlib
+import io
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import IO, Final
+
+from calco.annotations.record import Record
+from calco.data import remote
+from calco.data.curation import GROUPS
+from calco.data.manifest import INDEX, Index, PairPlace, as_json, load_index
+from calco.data.preparing.annotating import IMAGES, forget, keep, remove_annotations, written_beside
+from calco.data.preparing.kept import stamp_of, stamp_place
+from calco.data.preparing.making import Made, Outcome
+from calco.data.sources import Item
+from calco.data.tars import END, member_bytes, member_name
+from calco.errors import CalcoError
+from calco.files import atomic_write, explain, make_folder
+
+_BESIDE: Final = ".calco-being-written"  # a name that a file has until it is whole
+
+
+@dataclass(frozen=True)
+class Lot:
+    """The images of one part.
+
+    Attributes:
+        part: Its name, such as "train-000000".
+        split: "train", "val" or "test".
+        items: In the order of their keys.
+    """
+
+    part: str
+    split: str
+    items: tuple[Item, ...]
+
+
+@dataclass
+class _Written:
+    """What there is of a part so far."""
+
+    total: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    bytes: int = 0
+    pairs: list[PairPlace] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    channels: tuple[int, int] = (0, 0)
+    records: list[Record] = field(default_factory=list)
+
+    def add(self, made: Made, members: dict[str, tuple[int, int] | str]) -> None:
+        """Notes a pair."""
+        checksum = hashlib.sha256(b"".join(made.files.values())).hexdigest()[:16]
+        self.pairs.append(
+            PairPlace(key=made.key, group=made.group, digest=made.digest, members=members, checksum=checksum)
+        )
+        self.channels = max(self.channels[0], made.channels[0]), max(self.channels[1], made.channels[1])
+
+
+Put = Callable[[Made], dict[str, "tuple[int, int] | str"]]
+
+
+def write_part(folder: str, lot: Lot, format: str, outcomes: Iterator[Outcome], advance: Callable[[], None]) -> Index:
+    """Writes a part of as many outcomes as the lot has items, then its index.
+
+    Args:
+        folder: Where to; for tar files also an address that fsspec opens.
+        lot: Its name and images.
+        format: What is written of a pair.
+        outcomes: Of the lot's items, in their order; others may follow.
+        advance: Called after each image.
+
+    Raises:
+        CalcoError: When the disk or the permissions do not allow it; what was whole before stays.
+    """
+    done = _Written()
+    stamp = stamp_of(lot.items)  # before they are read: what changes later is noticed
+    if format == "webdataset":
+        _write_tar(folder, lot, done, outcomes, advance)
+    else:
+        _write_files(Path(folder), lot, format, done, outcomes, advance)
+    index = Index(
+        part=lot.part, split=lot.split, bytes=done.bytes, sha256=done.total.hexdigest(), channels=done.channels,
+        pairs=tuple(done.pairs), left_out=done.left_out,
+    )  # fmt: skip
+    remote.write(stamp_place(folder, lot.part), stamp)
+    remote.write(remote.joined(folder, f"{INDEX}/{lot.part}.json"), as_json(index))
+    return index
+
+
+def _fill(lot: Lot, done: _Written, outcomes: Iterator[Outcome], advance: Callable[[], None], put: Put) -> None:
+    for key, outcome in islice(outcomes, len(lot.items)):
+        if isinstance(outcome, str):
+            done.left_out[key] = outcome
+        else:
+            for made in outcome:
+                done.add(made, put(made))
+        advance()
+
+
+def _write_tar(folder: str, lot: Lot, done: _Written, outcomes: Iterator[Outcome], advance: Callable[[], None]) -> None:
+    def append(file: IO[bytes], data: bytes) -> None:
+        file.write(data)
+        done.total.update(data)
+        done.bytes += len(data)
+
+    place = remote.joined(folder, f"{lot.part}.tar")
+    with remote.replaced(place) as path, path.open("wb") as file:
+
+        def put(made: Made) -> dict[str, tuple[int, int] | str]:
+            members: dict[str, tuple[int, int] | str] = {}
+            for kind, data in made.files.items():
+                block, skipped = member_bytes(f"{member_name(made.key)}.{kind}", data)
+                members[kind] = done.bytes + skipped, len(data)
+                append(file, block)
+            return members
+
+        _fill(lot, done, outcomes, advance, put)
+        append(file, END)
+    if not done.pairs:
+        remote.remove(place)
+
+
+def _write_files(
+    folder: Path, lot: Lot, format: str, done: _Written, outcomes: Iterator[Outcome], advance: Callable[[], None]
+) -> None:
+    def put(made: Made) -> dict[str, tuple[int, int] | str]:
+        members: dict[str, tuple[int, int] | str] = {}
+        for kind, data in made.files.items():
+            imaged = format in IMAGES and "." not in kind
+            name = file_name(lot.split, made.key, f"{IMAGES[format]}.{kind}" if imaged else kind)
+            _put(folder / name, data, lot.part)
+            digest = hashlib.sha256(data).hexdigest()[:16]
+            done.total.update(f"{name}\n{digest}\n".encode())
+            done.bytes += len(data)
+            members[name] = digest
+            if imaged and made.objects is not None:
+                place = Path(name).relative_to(IMAGES[format]).as_posix()
+                done.records.append(Record(name=place, objects=made.objects, size_wh=made.size_wh))
+        return members
+
+    _fill(lot, done, outcomes, advance, put)
+    if done.records:
+        done.total.update(keep(folder, lot.part, done.records))
+    os.sync()  # once for all of them: the index must not be on the disk before its files
+
+
+def file_name(split: str, key: str, kind: str) -> str:
+    """Where a file of a pair lies: "input/train/a.png" for the kind "input.png", "train/a.png" for "png"."""
+    side, dot, ending = kind.rpartition(".")
+    return f"{side}{'/' if dot else ''}{split}/{member_name(key)}.{ending}"
+
+
+def _put(path: Path, data: bytes, part: str) -> None:
+    make_folder(path.parent)
+    temporary = path.parent / f"{_BESIDE}-{part}{path.suffix}"
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise explain(error, path, "write") from error
+
+
+def write_groups(folder: Path, indexes: Iterable[Index]) -> None:
+    """Notes which files belong together, as whoever reads the folder will name them; nothing where none do.
+
+    Raises:
+        CalcoError: When the disk or the permissions do not allow it.
+    """
+    pairs = [(index.split, pair) for index in indexes for pair in index.pairs]
+    num = Counter(pair.group for _, pair in pairs)
+    rows = [(f"{split}/{member_name(pair.key)}", pair.group) for split, pair in pairs if num[pair.group] > 1]
+    if rows:
+        table = io.StringIO()
+        csv.writer(table).writerows([("key", "group"), *rows])
+        atomic_write(folder / GROUPS, table.getvalue())
+
+
+def clear(folder: Path, format: str) -> None:
+    """Removes what was prepared before, and nothing else.
+
+    Args:
+        folder: Where it lies.
+        format: Of what lies there.
+
+    Raises:
+        CalcoError: When the permissions do not allow it.
+    """
+    for path in sorted((folder / INDEX).glob("*.json")):
+        names = [f"{path.stem}.tar"]
+        with suppress(CalcoError):
+            index = load_index(str(folder), path.stem)
+            pairs = index.pairs if index and format != "webdataset" else ()
+            members = [name for pair in pairs for name in pair.members]
+            names += members + [written_beside(format, name) for name in members]
+        try:
+            # Names come from a file: one that leads elsewhere is not followed.
+            for name in (name for name in names if name and ".." not in Path(name).parts):
+                if not Path(name).is_absolute():
+                    (folder / name).unlink(missing_ok=True)
+            forget(folder, path.stem)
+            Path(stamp_place(str(folder), path.stem)).unlink(missing_ok=True)
+            path.unlink()
+        except OSError as error:
+            raise explain(error, path, "remove") from error
+    remove_annotations(folder)
+    (folder / GROUPS).unlink(missing_ok=True)

@@ -1,0 +1,191 @@
+"""How the recipe `sketch` draws a photograph: five styles, and the play of a hand in line, wobble and paper."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from calco.data.chance import check_ranges, cloud
+from calco.errors import CalcoError
+from calco.imaging import Image, as_dtype, luminance
+from calco.records import check_numbers
+
+Plane: TypeAlias = npt.NDArray[np.floating[Any]]  # HW `float32` in [0, 1]; of a drawing, 0 is ink and 1 is paper
+
+
+@dataclass(frozen=True, kw_only=True)
+class SketchConfig:
+    """How a photograph becomes a sketch. What is a range is drawn anew for every image and epoch."""
+
+    style: Literal["pencil", "xdog", "canny", "contour", "hatching", "any"] = "pencil"
+    """The hand: pencil shades softly, xdog inks lines and dark areas, canny draws thin lines, contour few thick ones,
+    hatching strokes in several directions; any takes another one each time."""
+
+    softness: float = 0.02
+    """Width of the blur that pencil's lines come from, as a share of the short side; larger gives broader strokes."""
+
+    line_weight: tuple[float, float] = (1.0, 1.0)
+    """The thinnest and the thickest line, as a multiple of the style's own; 0.6 2 varies it."""
+
+    wobble: tuple[float, float] = (0.0, 0.0)
+    """The steadiest and the shakiest hand: how far a line strays, as a share of the short side; 0 0.02 varies it."""
+
+    paper: tuple[float, float] = (0.0, 0.0)
+    """The smoothest and the roughest paper, 0 to 1: its grain darkens the sheet and breaks the strokes."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if self.style not in (*SKETCHES, "any"):
+            raise CalcoError(f"sketch style {self.style!r} is unknown; choose any or one of {', '.join(SKETCHES)}")
+        if not 0 < self.softness <= 0.5:
+            raise CalcoError(f"sketch softness is {self.softness}; it must lie above 0 and up to 0.5: try 0.02")
+        bounds = {"line_weight": (0.2, 10, "0.6 2"), "wobble": (0, 0.1, "0 0.02"), "paper": (0, 1, "0 0.5")}
+        check_ranges(self, "sketch", bounds)
+
+
+def draw(image: Image, config: SketchConfig, rng: np.random.Generator) -> Image:
+    """A drawing of an image: HWC => HW1 of the same dtype, dark lines on light paper.
+
+    Args:
+        image: The image.
+        config: The style, and the ranges of line, wobble and paper.
+        rng: Draws the style where it is `any`, the values of the ranges, and what a hand would do by chance.
+    """
+    style = str(rng.choice(list(SKETCHES))) if config.style == "any" else config.style
+    weight, wobble, paper = (float(rng.uniform(*each)) for each in (config.line_weight, config.wobble, config.paper))
+    grey: Plane = np.ascontiguousarray(as_dtype(luminance(image), np.float32)[..., 0])
+    share = config.softness if style == "pencil" else PEN
+    drawn = SKETCHES[style](grey, max(0.5, weight * share * min(grey.shape)), rng)
+    if wobble:
+        drawn = _shaken(drawn, wobble * min(grey.shape), rng)
+    if paper:
+        drawn = _on_paper(drawn, paper, rng)
+    return as_dtype(drawn[..., None], image.dtype)
+
+
+def pencil(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
+    """Grey divided by its own blur ("colour dodge"): paper where it is even, dark where it falls."""
+    # The constant keeps the noise of black areas from turning into strokes.
+    dodged = np.clip((grey + 0.02) / (_blurred(grey, width) + 0.02), 0, 1)
+    return np.asarray(dodged**2, np.float32)
+
+
+def xdog(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
+    """Extended difference of Gaussians: ink in lines and dark areas, as with a brush.
+
+    Winnemöller, Kyprianidis, Olsen, "XDoG: An eXtended difference-of-Gaussians compendium" (2012): with
+    S = (1 + p) G_s - p G_ks, k = 1.6, a pixel is paper where S >= e, else 1 + tanh(f (S - e)).
+    """
+    import cv2
+
+    p, epsilon, phi = 15.0, 0.46, 10.0
+    even = cv2.bilateralFilter(_toned(grey), 0, 0.15, max(1.0, 1.5 * width))
+    sharpened = (1 + p) * _blurred(even, width) - p * _blurred(even, 1.6 * width)
+    return np.asarray(np.where(sharpened >= epsilon, 1, 1 + np.tanh(phi * (sharpened - epsilon))), np.float32)
+
+
+def canny(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
+    """Canny's edges (1986) as thin lines of one width; specks are left out."""
+    return _lines(_edges(_blurred(grey, 1.0), 0.90, shortest=0.06), width)
+
+
+def contour(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
+    """The outlines of the large forms, thick as with a felt pen: detail goes in a filter that keeps edges."""
+    import cv2
+
+    forms = cv2.bilateralFilter(_toned(grey), 0, 0.15, 0.02 * min(grey.shape))
+    return _lines(_edges(_blurred(forms, 0.01 * min(grey.shape)), 0.9, shortest=0.12), 2.5 * width)
+
+
+def hatching(grey: Plane, width: float, rng: np.random.Generator) -> Plane:
+    """Strokes in four directions, one more for each darker tone, over thin outlines."""
+    height, width_px = grey.shape
+    tone = _toned(_blurred(grey, 2 * width))
+    rows, columns = np.mgrid[:height, :width_px].astype(np.float32)
+    spacing, first = 5 * width, rng.uniform(0.3, 1.2)
+    drawn = _lines(_edges(_blurred(grey, 1.0), 0.93, shortest=0.06), 0.8 * width)
+    for level, turn in ((0.65, 0.0), (0.4, 0.5), (0.22, 0.25), (0.1, 0.75)):
+        angle = first + turn * np.pi
+        across = rows * np.cos(angle) - columns * np.sin(angle)
+        bent = across + spacing * 1.2 * (cloud(grey.shape, 16 * spacing, rng) - 0.5)
+        distance = np.abs((bent / spacing) % 1 - 0.5) * spacing
+        pressure = np.clip((level - tone) / 0.15, 0, 1) * (0.3 + 0.9 * cloud(grey.shape, 2 * spacing, rng))
+        drawn = np.minimum(drawn, 1 - np.clip(pressure * width * 0.5 + 0.5 - distance, 0, 1) * (pressure > 0.05))
+    return np.asarray(drawn, np.float32)
+
+
+SKETCHES: Final[dict[str, Callable[[Plane, float, np.random.Generator], Plane]]] = {
+    "pencil": pencil,
+    "xdog": xdog,
+    "canny": canny,
+    "contour": contour,
+    "hatching": hatching,
+}
+PEN: Final = 0.0055  # the width of a pen's line, as a share of the short side
+
+
+def _blurred(plane: npt.NDArray[Any], sigma: float) -> Plane:
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
+
+
+def _toned(grey: Plane) -> Plane:
+    """The same tones over the whole range, a dark image lit up: whoever draws leaves paper free."""
+    low, high = np.quantile(grey, (0.01, 0.99))
+    tone = np.clip((grey - low) / max(0.1, high - low), 0, 1)
+    middle = float(np.clip(np.median(tone), 0.05, 0.9))
+    return np.asarray(tone ** min(1.0, max(0.4, np.log(0.6) / np.log(middle))), np.float32)
+
+
+def _edges(grey: Plane, quantile: float, shortest: float) -> npt.NDArray[np.uint8]:
+    """Canny's edges where the slope is among the steepest, without those shorter than a share of the short side."""
+    import cv2
+
+    across, down = (cv2.Sobel(grey, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
+    slope = np.hypot(across, down)
+    steep = max(0.05, float(np.quantile(slope, quantile)))
+    scale = 32767 / max(steep, float(slope.max()))  # Canny takes slopes as 16-bit integers
+    found = cv2.Canny(
+        (across * scale).astype(np.int16), (down * scale).astype(np.int16), 0.4 * steep * scale, steep * scale,
+        L2gradient=True,
+    )  # fmt: skip
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(found, connectivity=8)
+    kept = stats[:, cv2.CC_STAT_AREA] >= shortest * min(grey.shape)
+    kept[0] = False
+    return np.asarray(kept[labels], np.uint8)
+
+
+def _lines(edges: npt.NDArray[np.uint8], width: float) -> Plane:
+    """One-pixel edges as lines of a width in pixels with soft borders."""
+    import cv2
+
+    if not edges.any():
+        return np.ones(edges.shape, np.float32)
+    # Blurred, the distance forgets the steps of slanting edges; 0.8 is then its value on the edge.
+    distance = _blurred(cv2.distanceTransform(1 - edges, cv2.DIST_L2, 5), 1.0)
+    return np.asarray(1 - np.clip(2 * (width / 2 + 0.75 - distance), 0, 1), np.float32)
+
+
+def _shaken(drawn: Plane, reach: float, rng: np.random.Generator) -> Plane:
+    """Lines that stray by up to `reach` pixels, as those of an unsteady hand."""
+    import cv2
+
+    height, width = drawn.shape
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    grain = max(4.0, 0.08 * min(drawn.shape))
+    down, across = (2 * reach * (cloud((height, width), grain, rng) - 0.5) for _ in range(2))
+    return np.asarray(
+        cv2.remap(drawn, columns + across, rows + down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32
+    )
+
+
+def _on_paper(drawn: Plane, rough: float, rng: np.random.Generator) -> Plane:
+    """A drawing on paper with a grain: the sheet darkens in its hollows, and ink does not reach into them."""
+    fine, coarse = rng.random(drawn.shape, np.float32), cloud(drawn.shape, 3.0, rng)
+    grain = np.clip(0.5 + 1.6 * (0.5 * _blurred(fine, 0.7) + 0.5 * coarse - 0.5), 0, 1)
+    sheet = 1 - 0.2 * rough * grain
+    ink = (1 - drawn) * (1 - 0.8 * rough * grain)
+    return np.asarray(sheet * (1 - ink), np.float32)

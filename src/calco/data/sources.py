@@ -1,0 +1,189 @@
+"""What images come from: the entries of a set, and how one of them is read. `opening.py` makes them."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+from calco.annotations.record import Problem
+from calco.data.mask_survey import MaskDecision
+from calco.data.recipes import RecipeConfig
+from calco.data.types import Sample, size_wh
+from calco.errors import CalcoError
+from calco.files import digest as content_digest
+from calco.records import check_numbers
+
+Kind: TypeAlias = Literal[
+    "auto", "side-by-side", "parallel", "masks", "photographs", "annotations", "video", "shards", "hub", "openmoji"
+]
+
+# What a folder of image files may be read as, where it was taken for something else.
+_FOLDERS: Final = ("side-by-side", "parallel", "masks", "photographs", "annotations")
+COMPARED_FILES: Final = {"side-by-side": 2, "parallel": 2, "masks": 1, "photographs": 1, "annotations": 1, "video": 1}
+"""How many files of an item show what is in it; equal masks are no equal images."""
+_FRAMES: Final = re.compile(r"scene|0*[1-9]\d{0,8}|(?=.*[1-9])\d{1,9}(\.\d{1,9})?s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig:
+    """Which images, and which of them is the input."""
+
+    source: Kind = "auto"
+    """What the images are: side-by-side files, two parallel folders, images with masks, photographs, images with
+    boxes or outlines, the frames of videos, shards, a data set on the Hugging Face hub, the built-in drawings; auto
+    looks and says what it saw."""
+
+    input: str | None = None
+    """The folder of the inputs, inside the images' folder or anywhere else; in shards the ending of the inputs."""
+
+    target: str | None = None
+    """The folder of the targets (or masks), with the same file names as the inputs."""
+
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    """AtoB takes the left half (or the first folder) as input, BtoA the other."""
+
+    annotations: str | None = None
+    """The file or folder of boxes and outlines, where it does not lie beside the images."""
+
+    classes: tuple[str, ...] = ()
+    """Names of classes: what YOLO's numbers mean, what boxes without a class are, for all other annotations the ones
+    that are taken."""
+
+    frames: str = "10"
+    """Which frames of a video: 10 is every tenth, 2s one every two seconds, scene the first of each scene."""
+
+    video_groups: Literal["auto", "video", "block"] = "auto"
+    """What of a video stays on one side of a split: the whole video, or each block of its time, with seconds
+    left out between blocks on different sides; auto takes blocks where there are fewer than ten videos."""
+
+    background: str = "white"
+    """What transparent images are laid over (white, black, #rrggbb), or channel to keep transparency as a channel."""
+
+    groups: str | None = None
+    """A table (key,group) of images that belong together; by default groups.csv in the images' folder."""
+
+    drop: str | None = None
+    """A table (key,reason) of images to leave out; by default dropped.csv in the images' folder."""
+
+    limit: int = 0
+    """Take only so many images, whole groups, always the same ones; 0 takes all."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if self.limit < 0:
+            raise CalcoError(f"limit is {self.limit}; it must be 0 (all) or more: leave it out to take every image")
+        if not _FRAMES.fullmatch(self.frames):
+            raise CalcoError(
+                f"frames is {self.frames!r}; it must be a number above 0 (10: every tenth), seconds above 0 (2s: one "
+                "every two seconds), or scene (the first of each scene)"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One entry of a source.
+
+    Attributes:
+        key: The path relative to the root, without suffix, with forward slashes.
+        group: Items of one group stay on one side of a split.
+        paths: Its files: the input (or only) one first.
+        split: "train", "val" or "test" when the folder is laid out so, else None.
+        place: Where in its file, when the file holds several: a frame, a row, an offset.
+        when: Of a frame in a video that is divided into blocks: its second, and how many seconds must lie between it
+            and the video's frames on another side of a split.
+    """
+
+    key: str
+    group: str
+    paths: tuple[str, ...]
+    split: str | None = None
+    place: tuple[int, ...] = ()
+    when: tuple[float, ...] = ()
+
+
+Loader: TypeAlias = "Callable[[Source, Item], Sample]"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Images of one kind, listed but not yet read.
+
+    Attributes:
+        kind: One of `Kind`, but not "auto".
+        root: The folder, file or name that was given.
+        items: Sorted by key.
+        loader: What reads an item; a function of a module, so that it can be sent to another process.
+        left_out: Name and reason of what was found but does not serve.
+        direction: "AtoB" or "BtoA".
+        channels: Channels of input and target: 1 where all the images that were looked at are grey.
+        background: What transparent images are laid over, or "channel".
+        recipe: For pairs that were made before: how they were made.
+        digester: What tells the digest of an item, where the files that hold it hold others too.
+        context: What the loader needs besides; can be sent to another process.
+        story: What it was recognised as, in words.
+        classes: The names of what its annotations mark, without background.
+        notes: Remarks on how it was put in order, a sentence each without its full stop.
+        problems: What is wrong with annotations of images that are used all the same.
+        masks: What its masks were recognised as, once that was decided.
+    """
+
+    kind: str
+    root: str
+    items: tuple[Item, ...]
+    loader: Loader = field(compare=False)
+    left_out: tuple[tuple[str, str], ...] = ()
+    direction: str = "AtoB"
+    channels: tuple[int, int] = (3, 3)
+    background: str = "white"
+    recipe: RecipeConfig | None = None
+    digester: "Callable[[Source, Item], str] | None" = field(default=None, compare=False)
+    context: Any = field(default=None, compare=False, repr=False)
+    story: str = field(default="", compare=False)
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    problems: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
+    masks: MaskDecision | None = field(default=None, compare=False, repr=False)
+
+    def load(self, item: Item) -> Sample:
+        """Reads one item.
+
+        Raises:
+            CalcoError: When a file of it is damaged or its sizes do not fit; the caller notes it and goes on.
+        """
+        return self.loader(self, item)
+
+    def digest(self, item: Item) -> str:
+        """Sixteen hex digits of its contents."""
+        return self.digester(self, item) if self.digester else content_digest(*item.paths)
+
+    def digests(self, item: Item) -> tuple[str, ...]:
+        """Its digest, and those of each of its image files: an image is known again beside another mask or target."""
+        whole = self.digest(item)
+        if self.kind == "video" or (len(item.paths) == 1 and self.digester is None):
+            return (whole,)  # a video is in all its frames, and one file is the whole
+        return (whole, *(content_digest(path) for path in item.paths[: COMPARED_FILES.get(self.kind, 0)]))
+
+    def summary(self) -> str:
+        """One or two plain sentences: what was recognised, how many, how large, what was left out, how to force it."""
+        shown = [self.items[i] for i in np.linspace(0, len(self.items) - 1, min(3, len(self.items))).astype(int)]
+        sizes = sorted({size for item in shown for size in self._sizes(item)})
+        groups = len({item.group for item in self.items})
+        text = f"{self.story}: {len(self.items)} images"
+        text += f" in {groups} groups" if groups < len(self.items) else ""
+        text += f" ({', '.join(sizes)} pixels)" if sizes else ""
+        if self.left_out:
+            names = ", ".join(f"{name} ({reason})" for name, reason in self.left_out[:3])
+            text += f"; {len(self.left_out)} left out: {names}" + (", ..." if len(self.left_out) > 3 else "")
+        text += "".join(f". {note[0].upper()}{note[1:]}" for note in self.notes)
+        if self.kind not in _FOLDERS or self.digester:
+            return text + "."  # nothing else can be read so
+        others = "|".join(kind for kind in _FOLDERS if kind != self.kind)
+        return f"{text}. If that is wrong: --source {others}."
+
+    def _sizes(self, item: Item) -> set[str]:
+        try:
+            return {size_wh(self.load(item).image)}
+        except CalcoError:
+            return set()

@@ -1,0 +1,215 @@
+"""Training, validation and test: as the data set declares them, else by a hash of the group."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from calco.console import say, warn
+from calco.data.declared import SPLITS
+from calco.data.sources import Item
+from calco.data.types import fraction
+from calco.errors import CalcoError
+from calco.records import check_numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitConfig:
+    """How much is kept apart from training."""
+
+    validation: float = 0.1
+    """The share of groups that training is watched on."""
+
+    test: float = 0.1
+    """The share of groups that is kept for the final score."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        for name, share in (("validation", self.validation), ("test", self.test)):
+            if not 0 <= share < 1:
+                raise CalcoError(f"the {name} share is {share}; it must lie in [0, 1): try 0.1")
+        if self.validation + self.test >= 1:
+            total = self.validation + self.test
+            raise CalcoError(f"validation and test take {total:g} of the images; training gets none: try 0.1 each")
+
+
+def split_of(group: str, config: SplitConfig) -> str:
+    """The split ("train", "val", "test") by the group's name alone: no seed, order or other image changes it."""
+    position = fraction("split", group)
+    if position < config.test:
+        return "test"
+    return "val" if position < config.test + config.validation else "train"
+
+
+def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[Item]]:
+    """Items by split: the declared split (`Item.split`) where there is one, else by the hash of the group.
+
+    What is declared validation or test is never trained on: an item that is declared otherwise than the rest of its
+    group (a copy of a test image in the training folder) is in no split. Where no validation is declared, the hash
+    takes it from training. Both are reported in one line. Items that declare nothing beside others that do are shared
+    out among training and the splits that are not declared.
+
+    Training and validation (unless its share is 0) are never empty: where the hash leaves one so, the next group in the
+    hash's order moves. Of a video that is divided into blocks each side gets its share by itself, so that other videos
+    change nothing; frames too near to those of another side are in no split, and that is said.
+
+    Raises:
+        CalcoError: When there are fewer than two groups, or nothing is left for training or validation.
+    """
+    items = list(items)
+    groups = sorted({item.group for item in items}, key=lambda group: fraction("split", group))
+    if len(groups) < (2 if config.validation else 1):
+        raise CalcoError(
+            f"there are {len(items)} images in {len(groups)} group(s); training needs two groups, one to "
+            "learn from and one to be checked on: add images; a video of five seconds or more is "
+            "divided (--video-groups block); or train without validation (--split.validation 0)"
+        )
+    chosen = {group: split_of(group, config) for group in groups}
+    videos = _videos(items)
+    for video in videos:
+        chosen |= _of_blocks(video, config)
+    declared = _declared(items)
+    chosen = _with_declared(chosen, declared)
+    fixed = {group for group, split in declared.items() if split != "train"}
+    if config.validation > 0 and "val" not in chosen.values():
+        _move([group for group in groups if group not in fixed], chosen, ("train", "test"), "val")
+    if "train" not in chosen.values():
+        _move([group for group in groups[::-1] if group not in fixed], chosen, ("val", "test"), "train")
+    result: dict[str, list[Item]] = {"train": [], "val": [], "test": []}
+    near = {item.key for video in videos for item in _too_near(video, chosen)}
+    crossing = {item.key for item in items if _crosses(item, declared)}
+    for item in items:
+        if item.key not in near and item.key not in crossing:
+            result[chosen[item.group]].append(item)
+    _report_declared(items, declared, crossing, result)
+    if near:
+        warn(
+            f"{len(near)} frames are left out: they lie within {_seconds(videos)} s of frames on another side of the "
+            "split"
+        )
+    for split in ("train", "val") if config.validation > 0 else ("train",):
+        if not result[split]:
+            raise CalcoError(_empty(split, len(near)))
+    return result
+
+
+def _declared(items: Iterable[Item]) -> dict[str, str]:
+    """The declared split of each group; of several the one that is kept furthest from training."""
+    declared: dict[str, str] = {}
+    for item in items:
+        if item.split:
+            declared[item.group] = max(declared.get(item.group, "train"), item.split, key=SPLITS.index)
+    return declared
+
+
+def _with_declared(hashed: Mapping[str, str], declared: Mapping[str, str]) -> dict[str, str]:
+    """The split of each group: the hash fills the splits that nothing declares, and takes no test from training."""
+    named = set(declared.values())
+    chosen = {group: "train" if split in named else split for group, split in hashed.items()}
+    for group, split in declared.items():
+        validates = split == "train" and "val" not in named and hashed[group] == "val"
+        chosen[group] = "val" if validates else split
+    return chosen
+
+
+def _crosses(item: Item, declared: Mapping[str, str]) -> bool:
+    """Whether the item's group is declared validation or test, and the item itself is not."""
+    return declared.get(item.group, "train") != "train" and item.split != declared[item.group]
+
+
+def _report_declared(
+    items: Sequence[Item], declared: Mapping[str, str], crossing: Collection[str], result: Mapping[str, Sequence[Item]]
+) -> None:
+    """Reports what is declared, what was not and is split off, and what no split can hold."""
+    if not declared:
+        return
+    counts = Counter(item.split for item in items if item.split)
+    said = ", ".join(f"{counts[name]} {name}" for name in SPLITS if counts[name])
+    if "val" not in counts and result["val"]:
+        said += f"; it declares no validation: {len(result['val'])} are kept from training for it"
+    if "test" not in counts and not result["test"]:
+        said += "; it declares no test: calco evaluate scores on validation"
+    say(f"the data set declares its splits: {said}")
+    if crossing:
+        first = min(crossing)
+        group = next(item.group for item in items if item.key == first)
+        other = next(item for item in items if item.group == group and item.key not in crossing)
+        warn(
+            f"{len(crossing)} images are left out: they are copies of images that are declared {other.split}, or "
+            f"in one group with them, such as {first} ({other.key})"
+        )
+
+
+def _empty(split: str, near: int) -> str:
+    """Why a split is empty, and what to do."""
+    what = "train" if split == "train" else "validate"
+    if near:
+        return (
+            f"no frame is left to {what} on, since {near} are too near to those of another side; take more of the "
+            "frames (--frames 1), or more videos"
+        )
+    return (
+        f"the splits that the data set declares leave no image to {what} on; declare some, or name the folder of the "
+        "images that are to be split"
+    )
+
+
+def _videos(items: Iterable[Item]) -> list[list[Item]]:
+    """The frames of each video that is divided into blocks, by their time."""
+    videos: dict[str, list[Item]] = {}
+    for item in items:
+        if item.when:
+            videos.setdefault(item.paths[0], []).append(item)
+    return [sorted(videos[video], key=lambda item: item.when) for video in sorted(videos)]
+
+
+def _of_blocks(video: list[Item], config: SplitConfig) -> dict[str, str]:
+    """The sides of a video's blocks, by the order of their hashes: each side has one at least, where they suffice."""
+    blocks = sorted({item.group for item in video}, key=lambda group: fraction("split", group))
+    if len(blocks) < 3:
+        return {}
+    test, val = (max(1, round(share * len(blocks))) if share else 0 for share in (config.test, config.validation))
+    test, val = min(test, len(blocks) - 2), min(val, len(blocks) - 1 - min(test, len(blocks) - 2))
+    return {
+        block: "test" if place < test else "val" if place < test + val else "train"
+        for place, block in enumerate(blocks)
+    }
+
+
+def _too_near(video: list[Item], chosen: Mapping[str, str]) -> list[Item]:
+    """The frames to leave out: of training those near to others, between validation and test half of each."""
+    sides = np.array([chosen[item.group] for item in video])
+    seconds = np.array([item.when[0] for item in video])
+    gap = video[0].when[1]
+    out = np.zeros(len(video), np.bool_)
+    kept = np.flatnonzero(sides != "train")
+    for before, after in pairwise(kept):
+        if sides[before] != sides[after] and seconds[after] - seconds[before] < gap:
+            middle = (seconds[before] + seconds[after]) / 2
+            out[kept] |= np.abs(seconds[kept] - middle) < gap / 2
+    held = seconds[(sides != "train") & ~out]
+    if len(held):
+        place = np.searchsorted(held, seconds)
+        nearest = np.minimum(
+            np.abs(seconds - held[np.clip(place, 0, len(held) - 1)]),
+            np.abs(seconds - held[np.clip(place - 1, 0, len(held) - 1)]),
+        )
+        out |= (sides == "train") & (nearest < gap)
+    return [video[place] for place in np.flatnonzero(out)]
+
+
+def _seconds(videos: list[list[Item]]) -> str:
+    """Such as "2" or "0.75 to 5"."""
+    gaps = sorted({video[0].when[1] for video in videos})
+    return f"{gaps[0]:g}" if len(gaps) == 1 else f"{gaps[0]:g} to {gaps[-1]:g}"
+
+
+def _move(groups: list[str], chosen: dict[str, str], sources: tuple[str, ...], split: str) -> None:
+    """Moves the first group of a split that can spare one."""
+    for source in sources:
+        candidates = [group for group in groups if chosen[group] == source]
+        if len(candidates) > 1 or (candidates and source == "test"):
+            chosen[candidates[0]] = split
+            return

@@ -1,0 +1,101 @@
+"""What the stages hand on: `Sample`, `Pair`, and where their chance comes from."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from calco.annotations.detections import Detections
+from calco.errors import CalcoError
+from calco.imaging import Image
+
+
+def size_wh(image: npt.NDArray[np.generic]) -> str:
+    """Width and height for a message, such as "512x256"."""
+    return f"{image.shape[1]}x{image.shape[0]}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """What a source yields.
+
+    Attributes:
+        image: HWC.
+        key: The name within the source, without suffix.
+        group: Images of one group stay on one side of a split.
+        partner: The aligned target, HWC with the height and width of `image`, or None.
+        mask: Class indices (HW1 `uint8`) or a painted mask (HW3) with the height and width of `image`, or None.
+        detections: The objects in it, in pixels of `image`, or None where nobody said.
+        weight: HW `float32`, of a pair that was made before, or None.
+        region: HW `bool`, of a pair that was made before, or None.
+    """
+
+    image: Image
+    key: str
+    group: str
+    partner: Image | None = None
+    mask: Image | None = None
+    detections: Detections | None = None
+    weight: npt.NDArray[np.float32] | None = None
+    region: npt.NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        others = (("target", self.partner), ("mask", self.mask), ("weight map", self.weight), ("region", self.region))
+        for name, other in others:
+            if other is not None and other.shape[:2] != self.image.shape[:2]:
+                raise CalcoError(
+                    f"{self.key}: the image has {size_wh(self.image)} pixels and its {name} {size_wh(other)}; "
+                    "both need the same size: crop or resize one of them"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """An input and the target that a network shall make of it.
+
+    Attributes:
+        input: HWC.
+        target: HWC with the height and width of `input`; the number of channels may differ.
+        key: The name within the source.
+        group: Images of one group stay on one side of a split.
+        weight: HW `float32`, how much each pixel counts in the loss, or None for 1 everywhere.
+        region: HW `bool`, the pixels that were erased, or None.
+    """
+
+    input: Image
+    target: Image
+    key: str
+    group: str
+    weight: npt.NDArray[np.float32] | None = None
+    region: npt.NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        for name, other in (("target", self.target), ("weight map", self.weight), ("region", self.region)):
+            if other is not None and other.shape[:2] != self.input.shape[:2]:
+                raise CalcoError(
+                    f"{self.key}: the input has {size_wh(self.input)} pixels and the {name} {size_wh(other)}; "
+                    "both need the same size: crop or resize one of them"
+                )
+
+
+def unit(*parts: object) -> bytes:
+    """Sixteen bytes that depend on the parts and on nothing else."""
+    return hashlib.blake2b("\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def fraction(*parts: object) -> float:
+    """A number in [0, 1) that depends on the parts and on nothing else."""
+    return int.from_bytes(unit(*parts)[:7], "big") / (1 << 56)
+
+
+def generator(seed: int, epoch: int, key: str, purpose: str = "") -> np.random.Generator:
+    """The chance of one image in one epoch: never of a worker, an order or a clock.
+
+    Args:
+        seed: The seed of the run.
+        epoch: The pass over the images, from 0.
+        key: The image's key.
+        purpose: Keeps apart what must not be correlated, such as the recipe and the crop.
+    """
+    return np.random.default_rng(int.from_bytes(unit(seed, epoch, key, purpose), "big"))

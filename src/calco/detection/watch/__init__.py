@@ -1,1 +1,0 @@
-"""A film or a camera that is watched: found, painted, followed, judged by rules, reported."""

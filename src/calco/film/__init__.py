@@ -1,1 +1,0 @@
-"""Moving pictures: films as streams, cameras, and what keeps a film steady."""

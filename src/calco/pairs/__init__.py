@@ -1,1 +1,0 @@
-"""From pictures on disk to pairs of input and target."""

@@ -1,0 +1,1 @@
+"""Moving images: videos as streams, cameras, and what keeps a video steady."""

@@ -1,0 +1,222 @@
+"""A model over videos: decoded, drawn and encoded as one stream, and gone on with after an interruption."""
+
+import os
+import time as clocks
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from calco import imaging
+from calco.data.frame_image import WHITE
+from calco.errors import CalcoError
+from calco.inference.model import Translator
+from calco.inference.results import VERB
+from calco.outputs import new_file
+from calco.records import check_numbers
+from calco.video.codecs import choose_codec
+from calco.video.drawing import Drawing, Drawn, Wish
+from calco.video.journal import remove_part
+from calco.video.reading import Frame, Video
+from calco.video.report import report_files, write_report
+from calco.video.stream import Steadier, ahead, pump
+from calco.video.writing import VideoWriter, part_of
+
+_PRIMED: Final = 8  # frames before the place where it goes on, from which steadying takes its memory
+
+Progress = Callable[[int, int | None, str], None]
+"""Called after each frame with the number done, the number in all where it is known, and the video's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """How videos are translated.
+
+    Attributes:
+        codec: h264, h265, vp9 or av1; None as the container likes it.
+        quality: The encoder's constant rate factor; None for one at which little is to be seen.
+        start: Seconds from which it is translated.
+        stop: Where it ends; None for the video's end.
+        wish: How frames are drawn.
+        steadier: Makes what steadies a video, afresh for each; None for none.
+        made_by: What else another result would come from: the model's digest, its precision.
+        overwrite: Replaces videos that are there, and begins anew.
+    """
+
+    codec: str | None = None
+    quality: int | None = None
+    start: Fraction = Fraction(0)
+    stop: Fraction | None = None
+    wish: Wish = field(default_factory=Wish)
+    steadier: Callable[[], Steadier] | None = None
+    made_by: dict[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        """Checks the times."""
+        check_numbers(self)
+        if self.stop is not None and self.stop <= self.start:
+            raise CalcoError(
+                f"--to {float(self.stop):g} lies not behind --from {float(self.start):g}; give a later time"
+            )
+
+    def record(self) -> dict[str, Any]:
+        """As plain data: what a result depends on."""
+        wish = self.wish
+        mask = None if wish.mask is None else f"{wish.mask.shape} {int(wish.mask.astype('u8').sum())}"
+        told = {name: getattr(wish, name) for name in ("noise_seed", "native", "make_input", "side_by_side",
+                                                       "holes_per_frame", "recipe")}  # fmt: skip
+        times = [str(self.start), None if self.stop is None else str(self.stop)]
+        return {**self.made_by, **told, "mask": mask, "times": times, "codec": self.codec, "quality": self.quality,
+                "steady": self.steadier is not None}  # fmt: skip
+
+
+@dataclass
+class VideoDone:
+    """What came of a video.
+
+    Attributes:
+        out: The video that was written.
+        frames: Those translated now.
+        kept: Those from before an interruption.
+        seconds: Of the work.
+        notes: What is not as in the video that was given, or was damaged, a sentence each.
+        psnr: The mean over the frames in dB, where there is a truth.
+        page: The page of the report beside it, where there is one.
+    """
+
+    out: Path
+    frames: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    psnr: float | None = None
+    page: Path | None = None
+
+
+def translate_video(
+    translator: Translator,
+    source: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    options: VideoOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> VideoDone:
+    """Translates a video; size, rate, times, sound, colours and title are kept.
+
+    A call that was interrupted, by whatever, goes on where it stopped when it is repeated with the same model and
+    options. Under the name `out` there is a whole video or none.
+
+    Args:
+        translator: The model.
+        source: A video.
+        out: The video to write; its ending tells the container.
+        options: How.
+        progress: Is told of each frame.
+
+    Raises:
+        CalcoError: When the video cannot be read, `out` cannot be written, is there already, or is the video itself.
+    """
+    options = options or VideoOptions()
+    target = Path(out)
+    choose_codec(options.codec, str(target))
+    check_not_input(os.fspath(source), target)
+    with new_file(target, VERB, beside=reports_of(target, options), overwrite=options.overwrite):
+        return translated(translator, os.fspath(source), target, options, progress=progress)
+
+
+def reports_of(target: Path, options: VideoOptions) -> list[Path]:
+    """The files that are written beside a video."""
+    return list(report_files(target)) if options.wish.side_by_side else []
+
+
+def translated(
+    translator: Translator, source: str, target: Path, options: VideoOptions, *, progress: Progress | None = None
+) -> VideoDone:
+    """As `translate_video`, for a caller that holds the lock and knows that the files may be replaced."""
+    began = clocks.monotonic()
+    choose_codec(options.codec, str(target))
+    video = Video(source, background=imaging.background_colour(translator.info.source.background) or WHITE)
+    if video.duration is not None and float(options.start) >= video.duration + 1:
+        raise CalcoError(f"{source} is {video.duration:.1f} seconds long, and --from is {float(options.start):g}; "
+                         "give an earlier time")  # fmt: skip
+    steady = options.steadier() if options.steadier is not None else None
+    total = _total(video, options)
+    drawing = Drawing(translator, video, options.wish, steady, total)
+    if options.overwrite:
+        remove_part(part_of(target))
+    status = os.stat(source)
+    made_by = {"video": [os.path.basename(source), status.st_size, status.st_mtime_ns], **options.record()}
+    done = VideoDone(target)
+    with VideoWriter(
+        target, drawing.size, codec=options.codec, quality=options.quality, like=video, start=options.start,
+        stop=options.stop, made_by=made_by,
+    ) as writer:  # fmt: skip
+        done.kept = writer.done
+        if drawing.sheet is not None:
+            drawing.sheet.recall([score for score, _ in writer.noted.values()])
+
+        def keep(drawn: Drawn | None) -> None:
+            if drawn is None:
+                return
+            time = max(Fraction(0), drawn.frame.time - options.start)
+            note = None if drawn.psnr is None else [drawn.psnr, float(time)]
+            writer.write(drawn.image, time, duration=drawn.frame.duration, note=note)
+            done.frames += 1
+            if progress is not None:
+                progress(done.kept + done.frames, total, video.path)
+
+        def draw(frame: Frame) -> Drawn | None:
+            drawn = drawing(frame)
+            return None if writer.after is not None and _tick(frame, options, writer) <= _tick_of(writer) else drawn
+
+        length = ahead(3 * drawing.size[0] * drawing.size[1])
+        pump(_wanted(video, options, writer, primed=steady is not None), draw, keep, length=length)
+    done.notes = [*video.notes, *writer.notes, *(f"{source}: {what}" for what in video.damage)]
+    if writer.noted and drawing.sheet is not None:
+        scores = [(float(time), float(score)) for _, (score, time) in sorted(writer.noted.items())]
+        done.psnr = sum(score for _, score in scores) / len(scores)
+        done.page = write_report(target, source, scores, drawing.sheet)
+    done.seconds = clocks.monotonic() - began
+    return done
+
+
+def _tick(frame: Frame, options: VideoOptions, writer: VideoWriter) -> int:
+    return round(max(Fraction(0), frame.time - options.start) / writer.encoding.time_base)
+
+
+def _tick_of(writer: VideoWriter) -> int:
+    assert writer.after is not None
+    return round(writer.after / writer.encoding.time_base)
+
+
+def _wanted(video: Video, options: VideoOptions, writer: VideoWriter, *, primed: bool) -> Generator[Frame, None, None]:
+    """The frames that are not there yet; with a steadier some before them, which it needs to have seen."""
+    if writer.after is None:
+        yield from video.frames(options.start, options.stop)
+        return
+    last = _tick_of(writer)
+    back = _PRIMED / video.rate if primed else Fraction(0)
+    begin = max(options.start, options.start + writer.after - back)
+    for frame in video.frames(begin, options.stop):
+        if primed or _tick(frame, options, writer) > last:
+            yield frame
+
+
+def _total(video: Video, options: VideoOptions) -> int | None:
+    """How many frames there will be, as far as that can be told."""
+    if video.frames_hint is None or video.duration is None:
+        return video.frames_hint
+    end = video.duration if options.stop is None else min(video.duration, float(options.stop))
+    return max(1, round(video.frames_hint * (end - float(options.start)) / video.duration))
+
+
+def check_not_input(source: str, target: Path) -> None:
+    """Refuses to replace the video that is read.
+
+    Raises:
+        CalcoError: If it would be replaced.
+    """
+    if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
+        raise CalcoError(f"the result would replace {source}; choose another --out")

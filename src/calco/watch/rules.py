@@ -1,0 +1,221 @@
+"""Rules: what has to be seen, where and for how long, before an event is raised; read from a YAML file and checked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from calco.errors import CalcoError, brief, shortened
+from calco.files import explain
+from calco.records import from_record, parse_yaml
+from calco.watch.zones import Zone, checked_zone
+
+FORMAT: Final = 1
+_NAMES: Final = 300  # characters of a list of names in a message
+Place = Literal["foot", "centre", "touch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Near:
+    """Something else that has to be close.
+
+    Attributes:
+        classes: Of the other.
+        within: The gap between the two boxes, in heights of the first one's box; 0 where they must touch.
+        score: What the other has to score at least.
+    """
+
+    classes: tuple[str, ...]
+    within: float = 0.5
+    score: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """What raises an event.
+
+    Attributes:
+        name: Of the rule.
+        classes: Of what it looks at; none for everything.
+        zone: The zone in which that has to be; empty for the whole image.
+        place: What of it has to be there: foot, the middle of the lower edge; centre; touch, any part of its box.
+        seconds: For how long, without a longer break than `pause`.
+        pause: Seconds for which it may be gone from view or zone without the clock beginning anew.
+        score: What its track has to score at least, smoothed over its detections.
+        near: What else has to be close; None for nothing.
+        cool_down: Seconds in which the same track, or with `once` the whole rule, raises no further event.
+        once: The cool-down holds for the rule, not for each track.
+    """
+
+    name: str
+    classes: tuple[str, ...] = ()
+    zone: str = ""
+    place: Place = "foot"
+    seconds: float = 0.0
+    pause: float = 0.5
+    score: float = 0.0
+    near: Near | None = None
+    cool_down: float = 60.0
+    once: bool = False
+
+    @property
+    def words(self) -> str:
+        """The rule in a sentence, as for people who read the timeline."""
+        what = " or ".join(self.classes) or "anything"
+        text = f"{what} in {self.zone}" if self.zone else what
+        if self.near:
+            text += f" within {self.near.within:g} box heights of {' or '.join(self.near.classes)}"
+        text += f" for {self.seconds:g} s" if self.seconds else ""
+        return text + (f", score from {self.score:g}" if self.score else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """All rules of a watch, and their zones.
+
+    Attributes:
+        rules: In the order of the file.
+        zones: By name.
+    """
+
+    rules: tuple[Rule, ...] = ()
+    zones: dict[str, Zone] = field(default_factory=dict)
+
+    def fits(self, classes: Sequence[str], where: str) -> None:
+        """Checks the classes against those that a detector finds.
+
+        Raises:
+            CalcoError: Naming the first that it does not find.
+        """
+        for rule in self.rules:
+            for name in (*rule.classes, *(rule.near.classes if rule.near else ())):
+                if name not in classes:
+                    raise CalcoError(
+                        f"{where}: the rule {shortened(rule.name)} names the class {shortened(name)}, which the "
+                        f"detector does not find; choose from {shortened(', '.join(classes), _NAMES)}"
+                    )
+
+    def fits_image(self, width: int, height: int, where: str) -> None:
+        """Checks that zones in pixels lie within the images that come.
+
+        Raises:
+            CalcoError: Naming the first that reaches beyond.
+        """
+        for zone in self.zones.values():
+            for x, y in zone.corners if zone.unit == "pixels" else ():
+                if not (0 <= x <= width and 0 <= y <= height):
+                    raise CalcoError(
+                        f"{where}: the zone {shortened(zone.name)} has the corner [{x:g}, {y:g}], and the images are "
+                        f"{width}x{height}; move it into them, or write shares from 0 to 1"
+                    )
+
+
+def read_rules(path: str | Path) -> Rules:
+    """Reads a file of rules.
+
+    Raises:
+        CalcoError: When it cannot be read, or holds what is no rule: the file, the rule and the field are named.
+    """
+    where = str(path)
+    record = _mapping(path)
+    if unknown := sorted(map(str, set(record) - {"format", "zones", "rules"})):
+        raise CalcoError(f"{where} has the unknown field {shortened(unknown[0])}; it may hold format, zones and rules")
+    if record.get("format", FORMAT) != FORMAT:
+        raise CalcoError(f"{where} is of format {brief(record['format'])}, and this Calco reads {FORMAT}; update Calco")
+    zones = _zones(record.get("zones"), where)
+    entries = record.get("rules")
+    if not isinstance(entries, list) or not entries:
+        raise CalcoError(f"{where} holds no rules; write a list of them under rules:, each with a name")
+    rules: list[Rule] = []
+    for number, entry in enumerate(entries, 1):
+        rule = _rule(entry, number, where)
+        if any(rule.name == other.name for other in rules):
+            raise CalcoError(f"{where}: two rules have the name {shortened(rule.name)}; give each its own")
+        if rule.zone and rule.zone not in zones:
+            known = f"choose from {shortened(', '.join(zones), _NAMES)}" if zones else "write it under zones:"
+            names = f"the rule {shortened(rule.name)} names the zone {shortened(rule.zone)}"
+            raise CalcoError(f"{where}: {names}, which is not there; {known}")
+        rules.append(rule)
+    return Rules(rules=tuple(rules), zones=zones)
+
+
+def _mapping(path: str | Path) -> dict[str, Any]:
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise explain(error, path, "read the rules") from error
+    except ValueError as error:
+        raise CalcoError(f"{path} is not UTF-8 text ({error}); save it as UTF-8") from error
+    content = parse_yaml(text, path)
+    if not isinstance(content, dict):
+        raise CalcoError(f"{path} holds no rules; write a list of them under rules:, each with a name")
+    return content
+
+
+def _zones(record: Any, where: str) -> dict[str, Zone]:
+    if record is None:
+        return {}
+    if not isinstance(record, dict):
+        raise CalcoError(f"{where}: zones is no mapping; write a name, then shares: or pixels: with its corners")
+    zones: dict[str, Zone] = {}
+    for name, content in record.items():
+        label = name if isinstance(name, str) else brief(name)
+        place = f"{where}: the zone {shortened(label)}"
+        units = list(content) if isinstance(content, dict) else []
+        if len(units) != 1 or units[0] not in ("shares", "pixels"):
+            raise CalcoError(f"{place} needs one of shares: and pixels:, with a list of corners")
+        corners = content[units[0]]
+        numbers = isinstance(corners, list) and all(
+            isinstance(corner, list) and all(isinstance(n, int | float) and not isinstance(n, bool) for n in corner)
+            for corner in corners
+        )
+        if not numbers:
+            raise CalcoError(f"{place} needs a list of corners such as [0.1, 0.9]")
+        zones[label] = checked_zone(label, units[0], corners, where)
+    return zones
+
+
+def _rule(entry: Any, number: int, where: str) -> Rule:
+    if not isinstance(entry, dict):
+        raise CalcoError(f"{where}: rule {number} is no mapping; write - name: ..., then class: and the rest")
+    name = entry.get("name")
+    if not isinstance(name, str) or not name.strip():
+        raise CalcoError(f"{where}: rule {number} has no name; add name: such as name: armed")
+    place = f"{where}: rule {shortened(name)}"
+    content = {key: value for key, value in entry.items() if key not in ("class", "near")}
+    if "class" in entry:
+        content["classes"] = _classes(entry["class"], place)
+    if (near := entry.get("near")) is not None:
+        if not isinstance(near, dict) or "class" not in near:
+            raise CalcoError(f"{place}: near needs a class; write near: {{class: gun, within: 0.5}}")
+        inner = {key: value for key, value in near.items() if key != "class"}
+        inner["classes"] = _classes(near["class"], place)
+        content["near"] = from_record(Near, inner, f"{place}, near")
+    rule = from_record(Rule, {**content, "near": None}, place)
+    rule = replace(rule, near=content.get("near"))
+    _check_numbers(rule, place)
+    return rule
+
+
+def _classes(value: Any, place: str) -> list[str]:
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise CalcoError(
+            f"{place}: class is {brief(value)}; write a name or a list of names, in quotes where YAML mistakes it"
+        )
+    return names
+
+
+def _check_numbers(rule: Rule, place: str) -> None:
+    """Seconds, shares and scores that can be meant."""
+    for name in ("seconds", "pause", "cool_down"):
+        value = getattr(rule, name)
+        if not 0 <= value < math.inf:
+            raise CalcoError(f"{place}: {name} is {value:g}; it must be 0 or more seconds")
+    scores = {"score": rule.score, **({"the score of near": rule.near.score} if rule.near else {})}
+    for name, value in scores.items():
+        if not 0 <= value <= 1:
+            raise CalcoError(f"{place}: {name} is {value:g}; scores go from 0 to 1")
+    if rule.near and not 0 <= rule.near.within < math.inf:
+        raise CalcoError(f"{place}: within is {rule.near.within:g}; it must be 0 or more box heights")

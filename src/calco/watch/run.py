@@ -1,0 +1,253 @@
+"""A watch from its configuration: a video or live images, into a folder of events, crops, video and timeline."""
+
+import contextlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from calco.console import say, warn
+from calco.data.frames import result_folder
+from calco.detection.contract import FindsObjects
+from calco.errors import CalcoError
+from calco.files import read_json_lines, write_json
+from calco.inference.model import Translator
+from calco.outputs import Outputs, writing_folder
+from calco.records import to_record, write_yaml
+from calco.video.capture import Capture
+from calco.video.live import Done, stopping
+from calco.video.origins import Origin, asked, origin_of
+from calco.video.reading import Video, clock
+from calco.watch.config import WatchConfig
+from calco.watch.events import box_of
+from calco.watch.hooks import Command, Hooks, Webhook
+from calco.watch.living import Lived, LiveWatch
+from calco.watch.memory import Memory
+from calco.watch.parts import STATE, made_by, make_blur, make_painter, prepare_folder, the_detector
+from calco.watch.playing import Played, Player, video_identity
+from calco.watch.rules import Rules, read_rules
+from calco.watch.stages import memory_mb
+from calco.watch.timeline import Timeline
+from calco.watch.watcher import Parts, Watcher
+
+FORMAT: Final = 1
+VERB: Final = "calco detect watch"
+_PATIENCE: Final = 15.0  # seconds that waiting events are given at the end, beyond one try
+_LIVE_ONLY: Final[dict[str, Any]] = {"page": None, "size": None, "rate": 0.0, "seconds": 0.0, "keep_hours": 0.0}
+
+
+@dataclass
+class Watched:
+    """What came of a watch.
+
+    Attributes:
+        out: The folder.
+        frames: Watched now.
+        kept: Frames that were done before.
+        seconds: Of the work.
+        events: By rule, those from before included.
+        tracks: How many there were.
+        stages: Seconds of each stage; those "beside" run in threads of their own.
+        memory: Megabytes at the end of each pass over a video.
+        page: The timeline.
+        stopped: Where somebody stopped it, seconds; None at the end.
+        notes: What was wrong, a sentence each.
+        words: Of live images, how it went.
+    """
+
+    out: Path
+    frames: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    events: dict[str, int] = field(default_factory=dict)
+    tracks: int = 0
+    stages: dict[str, float] = field(default_factory=dict)
+    memory: list[float] = field(default_factory=list)
+    page: Path | None = None
+    stopped: float | None = None
+    notes: list[str] = field(default_factory=list)
+    words: str = ""
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+def watch(
+    config: WatchConfig,
+    *,
+    detector: FindsObjects | None = None,
+    translator: Translator | None = None,
+    progress: Callable[[int, int | None], None] = lambda _done, _of: None,
+    status: Callable[[Done], None] = lambda _done: None,
+    stop: threading.Event | None = None,
+) -> Watched:
+    """Watches a video or live images.
+
+    Args:
+        config: How.
+        detector: What finds, in place of `config.model`.
+        translator: What paints, in place of `config.paint`.
+        progress: Of a video, is told how many frames are done and of how many.
+        status: Live, is told how it goes after each frame.
+        stop: Set by others to stop; Ctrl-C and SIGTERM do so too.
+
+    Raises:
+        CalcoError: When source, models, rules or folder cannot be used, or something cannot be written.
+    """
+    if not config.source or not config.out:
+        raise CalcoError(
+            "a video or camera and --out are needed; for example calco detect watch door.mp4 --out watched"
+        )
+    origin = asked_origin(config)
+    rules = read_rules(config.rules) if config.rules else Rules()
+    video = Video(config.source) if origin is None else None
+    if video is not None:
+        rules.fits_image(*video.size, config.rules)
+    detector = detector or the_detector(config)
+    rules.fits(detector.classes, config.rules)
+    call = Command.of(config.hook) if config.hook else Webhook(config.webhook) if config.webhook else None
+    blur = make_blur(config, detector)
+    painter = make_painter(config, detector, translator)
+    identity = video_identity(config.source) if origin is None else origin.name
+    made = made_by(config, detector, identity)
+    with writing_folder(result_folder(config.out), VERB, overwrite=config.overwrite, apart=STATE) as outputs:
+        out = outputs.folder
+        prepare_folder(config, outputs)
+        memory = Memory(out / STATE, made)
+        if config.resume:
+            memory.newest()  # another source or another model is said before anything is begun
+        write_yaml(out / "config.yaml", _told(config, origin), "what calco detect watch was told, without its hook")
+        hooks = None if call is None else _hooks(call, out, config)
+        parts = Parts(config, detector, rules, painter, blur, hooks, out)
+        title = Path(config.source).name if origin is None else origin.name
+        timeline = Timeline(out, title, rules, tuple(detector.classes), config.blur_faces)
+        done = Watched(out)
+        try:
+            with contextlib.ExitStack() as held:
+                stop = stop or held.enter_context(stopping())
+                if video is not None:
+                    _play(video, parts, memory, timeline, done, stop, progress)
+                else:
+                    assert origin is not None
+                    _live(origin, outputs, parts, memory, timeline, done, stop, status)
+        finally:
+            if hooks is not None:
+                hooks.close(config.hook_seconds + _PATIENCE)
+        write_json(out / "watch.json", _record(done, config))
+    return done
+
+
+def _hooks(call: Command | Webhook, out: Path, config: WatchConfig) -> Hooks:
+    """What delivers events, with those that an interruption kept from being delivered."""
+    hooks = Hooks(call, out / "hooks.jsonl", seconds=config.hook_seconds, retries=config.hook_retries)
+    for event in read_json_lines(out / "events.jsonl"):
+        hooks.put(event)
+    return hooks
+
+
+def _told(config: WatchConfig, origin: Origin | None) -> dict[str, Any]:
+    """The configuration without what may be secret: passwords of cameras, keys in hooks."""
+    record = to_record(config)
+    return {**record, "hook": "", "webhook": "", "source": config.source if origin is None else origin.name}
+
+
+def asked_origin(config: WatchConfig) -> Origin | None:
+    """Where live images come from; None for a video in a file.
+
+    Raises:
+        CalcoError: When options do not go with the source.
+    """
+    origin = origin_of(config.source, live=config.live, watched=True)
+    if origin is None:
+        for name, default in _LIVE_ONLY.items():
+            if getattr(config, name) != default:
+                raise CalcoError(
+                    f"--{name.replace('_', '-')} is for cameras and streams, and {config.source} is a video; add --live"
+                )
+        return None
+    if config.loops != 1:
+        raise CalcoError(f"--loops is for videos, and {origin.name} is live; leave it out")
+    return asked(origin, config.size, config.rate)
+
+
+def _play(video: Video, parts: Parts, memory: Memory, timeline: Timeline, done: Watched, stop: threading.Event,
+          progress: Callable[[int, int | None], None]) -> None:  # fmt: skip
+    watcher = Watcher(parts, video.size)
+    target = parts.out / "video.mp4" if parts.config.video else None
+    player = Player(video, watcher, memory, target=target, loops=parts.config.loops)
+    played = player.play(stop, progress)
+    done.memory, done.stopped, done.notes = played.memory, played.stopped, played.notes
+    _tell(done, watcher, played)
+    done.page = timeline.write(_facts(watcher, video), watcher.raised, _open(watcher))
+
+
+def _live(origin: Origin, outputs: Outputs, parts: Parts, memory: Memory, timeline: Timeline, done: Watched,
+          stop: threading.Event, status: Callable[[Done], None]) -> None:  # fmt: skip
+    def make(size_wh: tuple[int, int]) -> Watcher:
+        parts.rules.fits_image(*size_wh, parts.config.rules)
+        return Watcher(parts, size_wh)
+
+    def write_page(watcher: Watcher) -> None:
+        done.page = timeline.write(_facts(watcher, None), watcher.raised, _open(watcher))
+
+    capture = Capture(origin, patience=parts.config.patience)
+    lived = Lived()
+    watching = LiveWatch(parts.config, capture, memory, make, write_page)
+    try:
+        watching.run(outputs, stop, lived, status)
+    finally:
+        watching.finish(lived)
+        done.words = lived.done.words()
+        if watching.watcher is not None:
+            played = Played(frames=lived.done.drawn, seconds=lived.done.seconds)
+            _tell(done, watching.watcher, played)
+            write_page(watching.watcher)
+
+
+def _tell(done: Watched, watcher: Watcher, played: Played) -> None:
+    done.frames, done.kept, done.seconds = played.frames, played.kept, played.seconds
+    done.events, done.tracks = dict(watcher.raised), watcher.tracks.count + len(_open(watcher))
+    done.stages = dict(watcher.stages.seconds)
+
+
+def _open(watcher: Watcher) -> list[dict[str, Any]]:
+    return [
+        {"track": track.id, "class": track.name, "first": track.first, "last": track.last, "box": box_of(track.box)}
+        for track in watcher.tracker.tracks
+        if track.confirmed
+    ]
+
+
+def _facts(watcher: Watcher, video: Video | None) -> list[str]:
+    size = f"{watcher.size_wh[0]}×{watcher.size_wh[1]} pixels"
+    length = [] if video is None or video.duration is None else [f"{clock(video.duration)} long"]
+    tracks = watcher.tracks.count + len(_open(watcher))
+    return [size, *length, f"{watcher.frame:,} frames watched", f"{tracks:,} tracks"]
+
+
+def _record(done: Watched, config: WatchConfig) -> dict[str, Any]:
+    """What stands in watch.json."""
+    return {
+        "format": FORMAT, "frames": done.frames, "kept": done.kept, "seconds": round(done.seconds, 3),
+        "frames_per_second": round(done.rate, 2), "events": done.events, "tracks": done.tracks,
+        "stages": {name: round(seconds, 3) for name, seconds in done.stages.items()},
+        "memory_mb": [round(mb, 1) for mb in done.memory] or [round(memory_mb(), 1)],
+        "stopped": done.stopped, "notes": done.notes, "faces_blurred": config.blur_faces,
+    }  # fmt: skip
+
+
+def tell(done: Watched) -> None:
+    """Says at the terminal what came of it."""
+    if done.words:
+        say(done.words)
+    kept = f", {done.kept} more from before" if done.kept else ""
+    say(f"{done.frames} frames watched{kept}; {done.rate:.1f} frames/s; {done.tracks} tracks, "
+        f"{sum(done.events.values())} events")  # fmt: skip
+    if done.stopped is not None:
+        say(f"stopped at {clock(done.stopped)}; the same command with --resume goes on")
+    for note in done.notes:
+        warn(note)
+    say(f"events, crops and video are in {done.out}; the timeline is {done.page}")
