@@ -21,19 +21,19 @@ import torch
 
 from calco import CalcoError, imaging
 from calco.data import remote
+from calco.data.config import JitterConfig, SourceConfig
 from calco.data.custom import pinned
-from calco.data.jitter import JitterConfig
 from calco.data.opening import open_source
 from calco.data.preparing.config import PrepareConfig
 from calco.data.preparing.prepare import prepare
 from calco.data.recipes import RecipeConfig
-from calco.data.sources import SourceConfig
 from calco.engines import Engine, results
 from calco.evaluation.evaluate import evaluate
 from calco.inference.model import ModelInfo, load, load_info, save_model
 from calco.inference.results import REMOTE_LOG
 from calco.inference.translate import translate
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 from calco.outputs import LOG
 from support import requires
 

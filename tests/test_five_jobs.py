@@ -15,13 +15,12 @@ from calco.annotations.detections import Detections
 from calco.annotations.record import Record
 from calco.annotations.voc import write_voc
 from calco.annotations.yolo import write_yolo
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig, SourceConfig
 from calco.data.preparing.config import PrepareConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
-from calco.data.sources import SourceConfig
 from calco.files import make_folder as made
 from calco.imaging import Image
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig
 from support import requires
 

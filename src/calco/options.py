@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import arg
 
-from calco.data.sources import Kind
+from calco.data.config import Kind
 from calco.engines import Name
 
 Model = Annotated[str, arg(metavar="MODEL")]

@@ -10,8 +10,8 @@ import pytest
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Problem
+from calco.data.config import SourceConfig
 from calco.data.opening import open_source
-from calco.data.sources import SourceConfig
 from calco.errors import CalcoError
 
 WIDTH, HEIGHT = 200, 120

@@ -84,7 +84,7 @@ CASES = (
         says=("10 bits",)),
     Bad("a video with a colour for each pixel", a_video("v.mkv", pixels="yuv444p"), command=VIDEO.format("v.mkv"),
         code=0, says=("4:4:4",)),
-    Bad("a transparent video", a_video("v.mov", 
+    Bad("a transparent video", a_video("v.mov",
         frames=[np.dstack([make_image(n), make_image(n)[..., :1]]) for n in (1, 2)],
         codec="png", pixels="rgba"), command=VIDEO.format("v.mov"), code=0, says=("transparent",)),
     Bad("a video whose frames become larger", a_video("video.m2ts", grown, options={"bf": "0"}),

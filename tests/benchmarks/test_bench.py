@@ -20,9 +20,10 @@ from calco.benchmarks.images import grey, scene, write_pairs
 from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
 from calco.benchmarks.timing import alternate, core_seconds, row
 from calco.benchmarks.words import BEGIN, END, times
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.detection.boxes import iou, nms
-from calco.networks import DiscriminatorConfig, GeneratorConfig, count_parameters
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
+from calco.networks.layers import count_parameters
 from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
 from calco.training.loop import Batch, Networks, training_step
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from calco import imaging
+from calco.data.config import SplitConfig
 from calco.data.opening import open_source
-from calco.data.splits import SplitConfig, split_items
+from calco.data.splits import split_items
 
 WIDTH, HEIGHT = 40, 30
 

@@ -10,9 +10,9 @@ import torch
 
 from calco import CalcoError
 from calco.annotations.detections import Detections, Outline
-from calco.data.augment import AugmentConfig, moved, recoloured
+from calco.data.augment import moved, recoloured
+from calco.data.config import AugmentConfig, JitterConfig
 from calco.data.dataset import PairDataset
-from calco.data.jitter import JitterConfig
 from calco.data.opening import open_source
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.data.types import Pair, Sample, generator

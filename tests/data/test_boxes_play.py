@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from calco import CalcoError
 from calco.annotations.detections import Detections, Outline
 from calco.data.boxes_light import erased
-from calco.data.boxes_play import BoxAugmentConfig, augmented, letterbox, no_play
+from calco.data.boxes_play import augmented, letterbox, no_play
+from calco.data.config import BoxAugmentConfig
 from calco.data.types import Sample, generator
 
 SIDE = 160

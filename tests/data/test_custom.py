@@ -12,14 +12,15 @@ import pytest
 import calco.cli
 from calco import CalcoError, imaging
 from calco.data import custom
+from calco.data.config import JitterConfig
 from calco.data.dataset import PairDataset
-from calco.data.jitter import JitterConfig
 from calco.data.opening import open_source
 from calco.data.recipes import RecipeConfig, build_recipe, recipe_here, recipe_title, resolve, steps_of
 from calco.data.types import Pair, Sample, generator
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.translate import translate
-from calco.networks import DiscriminatorConfig, GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import to_record, write_yaml
 from calco.training.config import KeepConfig, LimitConfig, TrainConfig
 from calco.training.train import load_config, train

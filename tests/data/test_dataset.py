@@ -9,11 +9,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from calco import imaging
+from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import EpochSampler, PairDataset, TensorPair
-from calco.data.jitter import JitterConfig
 from calco.data.opening import open_source
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
-from calco.data.sources import SourceConfig
 from calco.data.types import Pair, Sample
 from calco.errors import CalcoError
 from calco.training.feed import load_batch

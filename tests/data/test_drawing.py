@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from calco import CalcoError, imaging
-from calco.data.degrading import DAMAGES, DegradeConfig, degraded
+from calco.data.degrading import DAMAGES, degraded
+from calco.data.recipe_config import DegradeConfig, SketchConfig
 from calco.data.recipes import RecipeConfig, build_recipe
-from calco.data.sketching import SKETCHES, SketchConfig, draw
+from calco.data.sketching import SKETCHES, draw
 from calco.data.types import Sample, generator
 
 

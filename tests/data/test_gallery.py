@@ -9,16 +9,21 @@ from PIL import Image as Pillow
 
 import calco.cli
 from calco import CalcoError, imaging
-from calco.data.augment import AugmentConfig
-from calco.data.colouring import ColorizeConfig
-from calco.data.composite_config import CompositeConfig
-from calco.data.degrading import DAMAGES, DegradeConfig
-from calco.data.erasing import KINDS, EraseConfig
+from calco.data.config import AugmentConfig
+from calco.data.degrading import DAMAGES
 from calco.data.gallery import configured, draw_sheets
+from calco.data.recipe_config import (
+    KINDS,
+    ColorizeConfig,
+    CompositeConfig,
+    DegradeConfig,
+    EraseConfig,
+    SegmentConfig,
+    SketchConfig,
+)
 from calco.data.recipes import RECIPES
-from calco.data.segmenting import SegmentConfig
 from calco.data.sheets import SHEETS
-from calco.data.sketching import SKETCHES, SketchConfig
+from calco.data.sketching import SKETCHES
 from support import ROOT
 
 CELLS = [cell for cells in SHEETS.values() for cell in cells]

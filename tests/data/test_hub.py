@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from calco import imaging
+from calco.data.config import SourceConfig
 from calco.data.opening import open_source
-from calco.data.sources import SourceConfig
 from calco.errors import CalcoError
 from support import requires
 

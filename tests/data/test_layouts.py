@@ -13,9 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calco import imaging
+from calco.data.config import SourceConfig, SplitConfig
 from calco.data.opening import open_source
-from calco.data.sources import Source, SourceConfig
-from calco.data.splits import SplitConfig, split_items
+from calco.data.sources import Source
+from calco.data.splits import split_items
 from calco.errors import CalcoError
 
 Make = Callable[..., Path]

@@ -14,11 +14,12 @@ import calco.cli
 from calco import imaging
 from calco.data.cutouts import Cutout, read_cutout
 from calco.data.encoding import encoding_of
-from calco.data.erasing import EraseConfig, given_region
+from calco.data.erasing import given_region
 from calco.data.holes import stroke_masks
 from calco.data.mask_survey import MaskSurvey, count_file, decode_mask, read_mask
 from calco.data.opening import open_source
 from calco.data.palettes import PALETTES, Palette, named_palette
+from calco.data.recipe_config import EraseConfig
 from calco.data.recipes import RecipeConfig, SegmentConfig, build_recipe
 from calco.data.recognising import Recognised, marks_of, recognise_masks
 from calco.data.settling import settled

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from calco.data import openmoji
+from calco.data.config import SourceConfig
 from calco.data.opening import open_source
-from calco.data.sources import SourceConfig
 from calco.errors import CalcoError
 from calco.imaging import luminance
 from support import requires

@@ -20,14 +20,13 @@ from webdataset.autodecode import Decoder, imagehandler
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from calco import imaging
+from calco.data.config import SourceConfig, SplitConfig
 from calco.data.manifest import digest_of
 from calco.data.opening import open_source
 from calco.data.preparing.config import PrepareConfig
 from calco.data.preparing.prepare import Prepared, prepare
 from calco.data.preparing.words import left_out_table
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
-from calco.data.sources import SourceConfig
-from calco.data.splits import SplitConfig
 from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.locks import LOCK

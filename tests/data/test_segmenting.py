@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from calco import CalcoError, imaging
 from calco.annotations.detections import Detections, Outline
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.palettes import PALETTES, decode, named_palette, paint, palette_for, written_out
 from calco.data.recipes import RecipeConfig, SegmentConfig, build_recipe, resolve
 from calco.data.types import Pair, Sample
 from calco.evaluation.report import write_report
 from calco.evaluation.scoring import evaluate
 from calco.inference.model import ModelInfo
-from calco.networks import GeneratorConfig
+from calco.networks.config import GeneratorConfig
 from calco.records import from_record, to_record
 
 STREET = (("background", (0, 0, 0)), ("person", (255, 0, 0)), ("traffic light", (0, 128, 255)))

@@ -16,15 +16,15 @@ import numpy as np
 import pytest
 
 from calco import imaging
+from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import PairDataset
-from calco.data.jitter import JitterConfig, fit_image
+from calco.data.jitter import fit_image
 from calco.data.opening import open_source
 from calco.data.preparing.config import PrepareConfig
 from calco.data.preparing.prepare import prepare
 from calco.data.recipes import RecipeConfig, build_recipe
 from calco.data.samples import PARTS
 from calco.data.shards import looks_like_shards
-from calco.data.sources import SourceConfig
 from calco.data.tars import key_of, member_name
 from calco.data.types import Sample
 from calco.errors import CalcoError

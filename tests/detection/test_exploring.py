@@ -9,7 +9,7 @@ import pytest
 
 from calco import imaging
 from calco.cli import main
-from calco.data.sources import SourceConfig
+from calco.data.config import SourceConfig
 from calco.detection.exploring.config import ExploreConfig
 from calco.detection.exploring.explore import Explored, explore
 from calco.detection.exploring.survey import alike

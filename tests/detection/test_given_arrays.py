@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 
 from calco import imaging
 from calco.annotations.detections import nothing
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.detection.drawing import draw_detections
 from calco.detection.lite import LiteDetector
@@ -19,7 +19,8 @@ from calco.detection.model import Detector, DetectorInfo
 from calco.detection.slicing import Slices, find_in_slices
 from calco.errors import CalcoError
 from calco.inference.model import ModelInfo, Translator
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 
 BYTES = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
 UNIT = (BYTES / 255).astype(np.float32)

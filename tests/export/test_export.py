@@ -19,8 +19,8 @@ from PIL import Image as Pillow
 import calco
 from calco import CalcoError
 from calco.cli import main
-from calco.data.colouring import ColorizeConfig
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
+from calco.data.recipe_config import ColorizeConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.export.export import export_model
 from calco.export.network import portable
@@ -28,7 +28,8 @@ from calco.export.onnx_file import torch_parts
 from calco.export.parts import image_channels
 from calco.inference.exported import describe
 from calco.inference.model import ModelInfo, load, load_info, save_model
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_lite import SameConv
 from support import ROOT, requires, small_disk
 

@@ -14,13 +14,14 @@ from annotations.sets import FORMATS as SETS
 from annotations.sets import Ways
 from calco import CalcoError, imaging
 from calco.annotations.reading import read_annotations
+from calco.data.config import SourceConfig
 from calco.data.mask_survey import read_mask
 from calco.data.opening import open_source
 from calco.data.palettes import named_palette
 from calco.data.preparing.config import PrepareConfig
 from calco.data.preparing.prepare import prepare
 from calco.data.recipes import RecipeConfig
-from calco.data.sources import Source, SourceConfig
+from calco.data.sources import Source
 from fuzz.images import images
 
 
@@ -189,9 +190,10 @@ def _tables(folder: Path) -> Iterator[Subject]:
 def _model(folder: Path) -> Iterator[Subject]:
     import torch
 
-    from calco.data.jitter import JitterConfig
+    from calco.data.config import JitterConfig
     from calco.inference.model import ModelInfo, load, save_model
-    from calco.networks import GeneratorConfig, build_generator
+    from calco.networks.build import build_generator
+    from calco.networks.config import GeneratorConfig
     from calco.records import to_record, write_yaml
     from calco.training.presets import preset
     from calco.training.train import load_config

@@ -10,10 +10,12 @@ import torch
 
 import calco
 from calco import CalcoError
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, save_model
-from calco.networks import GeneratorConfig, build_generator, unet
+from calco.networks import unet
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 
 from calco import CalcoError, imaging, outputs
 from calco.benchmarks.images import scene
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.imaging import strips
 from calco.imaging.strips import Whole, open_large
@@ -23,7 +23,8 @@ from calco.inference import filling, large, pumping
 from calco.inference.large import draw
 from calco.inference.model import ModelInfo, Translator, save_model
 from calco.inference.translate import translate
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 
 SMALL = GeneratorConfig(depth=4, filters=4)
 ERASE = EraseConfig(fill="magenta")

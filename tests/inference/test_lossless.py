@@ -9,7 +9,7 @@ import torch
 from PIL import Image as Pillow
 
 from calco import CalcoError, imaging
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.palettes import decode
 from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
 from calco.imaging.lossless import exact_name, is_lossless
@@ -17,7 +17,8 @@ from calco.imaging.strips import Whole
 from calco.inference.large import draw
 from calco.inference.model import ModelInfo, Translator, save_model
 from calco.inference.translate import translate
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 
 PALETTE = "ground #101010; red #e6194b; green #3cb44b; grey #808080"
 COLOURS = {(0x10, 0x10, 0x10), (0xE6, 0x19, 0x4B), (0x3C, 0xB4, 0x4B), (0x80, 0x80, 0x80)}

@@ -5,13 +5,14 @@ import pytest
 import torch
 
 from calco import CalcoError, imaging
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import DegradeConfig, EraseConfig, RecipeConfig, SketchConfig, build_recipe
 from calco.data.types import Sample, generator
 from calco.inference.making import input_maker
 from calco.inference.model import ModelInfo, Translator, save_model
 from calco.inference.translate import translate
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 
 
 def info(recipe: RecipeConfig, in_channels: int = 3, resize: int = 32) -> ModelInfo:

@@ -8,12 +8,13 @@ import torch
 
 from calco import CalcoError, imaging
 from calco.cli import main
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.palettes import PALETTES
 from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.overlay import ACCENTS, Overlay, overlaid
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 
 VOC = PALETTES["voc"]
 

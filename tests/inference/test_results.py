@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from calco import CalcoError, imaging
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.results import REMOTE_LOG
 from calco.inference.translate import translate
 from calco.locks import LOCK, lock_name
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 from calco.outputs import LOG
 from calco.video.several import translate_videos
 from calco.video.translate import VideoOptions

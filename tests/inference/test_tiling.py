@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, Translator
 from calco.inference.tiling import Padded, blended, starts
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 
 
 def padded_image(x, multiple):

@@ -13,14 +13,15 @@ from PIL import Image as Pillow
 import calco
 from calco import CalcoError, imaging
 from calco.data.colouring import lightness_grey
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.data.types import Sample
 from calco.data.types import generator as calco_generator
 from calco.errors import DiskError
 from calco.inference.model import ModelInfo, Translator, load, save_model
 from calco.inference.translate import translate
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 from calco.training.setup import choose_composition
 from support import small_disk
 

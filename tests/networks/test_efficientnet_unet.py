@@ -5,7 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from calco import CalcoError
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 from calco.networks.depthwise import depthwise
 from calco.networks.efficientnet_lite import EfficientNetLite, SameConv, for_even_sides, load_imagenet, weight_file
 from calco.networks.efficientnet_unet import EfficientNetUNet, begin_with_imagenet

@@ -7,19 +7,14 @@ import torch
 from torch import nn
 
 from calco import CalcoError
-from calco.networks import (
-    DiscriminatorConfig,
-    GeneratorConfig,
-    PatchGAN,
-    ResnetGenerator,
-    UNet,
-    build_discriminator,
-    build_generator,
-    count_parameters,
-    receptive_field,
-)
+from calco.networks.build import build_discriminator, build_generator
 from calco.networks.colour import lab_to_rgb, lightness
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.generator import base_luminance, nearest_known
+from calco.networks.layers import count_parameters
+from calco.networks.patchgan import PatchGAN, receptive_field
+from calco.networks.resnet import ResnetGenerator
+from calco.networks.unet import UNet
 
 
 def total(network: nn.Module) -> int:

@@ -9,10 +9,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from calco import CalcoError
-from calco.networks import GeneratorConfig, PatchGAN, ResnetGenerator, UNet, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.machine import choose_device, choose_precision, keep_memory
 from calco.networks.packed import can_pack, packed
+from calco.networks.patchgan import PatchGAN
+from calco.networks.resnet import ResnetGenerator
+from calco.networks.unet import UNet
 from support import requires
 
 CPU = torch.device("cpu")

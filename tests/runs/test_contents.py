@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from calco import imaging
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig, SourceConfig, SplitConfig
 from calco.data.opening import open_source
 from calco.data.recipes import RecipeConfig
-from calco.data.sources import SourceConfig
-from calco.data.splits import SplitConfig, split_items
+from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import compare, evaluate
 from calco.files import digest
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.runs.contents import changes, contents_of, load_contents, save_contents, with_earlier
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.train import load_config, train

@@ -9,13 +9,12 @@ import pytest
 import tifffile
 
 from calco import imaging
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig, SourceConfig
 from calco.data.recipes import RecipeConfig
-from calco.data.sources import SourceConfig
 from calco.evaluation.evaluate import evaluate
 from calco.inference.model import load
 from calco.inference.translate import translate
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.train import train
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from calco import CalcoError
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.machine import has_bfloat16
 from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
 from calco.training.loop import Batch, Networks, training_step

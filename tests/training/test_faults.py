@@ -18,7 +18,7 @@ from tensorboardX.record_writer import RecordWriter
 
 from calco import CalcoError, imaging
 from calco.cli import main
-from calco.data.splits import SplitConfig
+from calco.data.config import SplitConfig
 from calco.errors import OutOfMemoryError
 from calco.files import digest
 from calco.inference.model import load
@@ -112,7 +112,7 @@ def test_an_image_that_a_metric_is_undefined_for_is_left_out_of_its_mean(tmp_pat
     """SSIM needs 11 pixels: it is the mean over the larger images, or undefined where there are none."""
     some(tmp_path / "set", 12 - small, 48, start=20)
     some(tmp_path / "set", small, 8)
-    from calco.data.jitter import JitterConfig
+    from calco.data.config import JitterConfig
 
     run = train(
         tiny(

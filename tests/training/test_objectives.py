@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from calco.networks import build_discriminator, build_generator, count_parameters
+from calco.networks.build import build_discriminator, build_generator
+from calco.networks.layers import count_parameters
 from calco.training.config import LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
 from calco.training.loop import rate_at
 from calco.training.objectives import balance, discriminator_loss, generator_gan_loss, pixel_loss

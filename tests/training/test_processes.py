@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from calco import CalcoError
+from calco.data.config import JitterConfig
 from calco.data.dataset import EpochSampler
-from calco.data.jitter import JitterConfig
 from calco.data.recipes import RecipeConfig
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import to_record, write_yaml
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.runs.processes import check_several

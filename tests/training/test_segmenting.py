@@ -15,8 +15,7 @@ from rich.table import Table
 import calco
 from calco import CalcoError, imaging
 from calco.cli import main
-from calco.data.augment import AugmentConfig
-from calco.data.jitter import JitterConfig
+from calco.data.config import AugmentConfig, JitterConfig
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.words import class_table
 from calco.files import read_json_lines

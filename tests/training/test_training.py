@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from calco import CalcoError, imaging
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import to_record, write_yaml
 from calco.runs.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import (

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from calco import imaging
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.preparing.config import PrepareConfig
 from calco.data.preparing.prepare import prepare
 from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.inference.model import load_info
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig
 from calco.training.train import train
 

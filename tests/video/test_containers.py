@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from calco.data.colours import Colours, colours_of, tone_mapped
+from calco.data.config import SourceConfig
 from calco.data.frames import is_video
-from calco.data.sources import SourceConfig
 from calco.data.video import load_frame, open_videos
 from calco.errors import CalcoError
 from calco.imaging import Image

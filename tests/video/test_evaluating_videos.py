@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig, SourceConfig
 from calco.data.opening import open_source
 from calco.data.recipes import RecipeConfig
-from calco.data.sources import SourceConfig
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import evaluate
 from calco.evaluation.scorecard import Scorecard
@@ -18,7 +17,8 @@ from calco.evaluation.steadiness import INPUT, PIECE, STEADIED, TRUTH, stretches
 from calco.evaluation.videopage import video_table
 from calco.imaging import Image
 from calco.inference.model import ModelInfo, save_model
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 
 SIZE_WH = (64, 48)
 

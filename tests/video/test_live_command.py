@@ -15,10 +15,11 @@ import pytest
 import torch
 
 from calco import CalcoError, cli, imaging
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, load, save_model
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 from calco.video import live_command
 from video.streams import HEIGHT, WIDTH, make_video, numbered
 

@@ -9,11 +9,12 @@ import av
 import numpy as np
 import torch
 
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.imaging import Image
 from calco.inference.model import ModelInfo, Translator, save_model
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 
 TENTH = Fraction(1, 10)
 

@@ -20,7 +20,7 @@ import torch
 from calco import imaging
 from calco.annotations.detections import Detections
 from calco.cli import main
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.detection.architectures import build_network
 from calco.detection.model import DetectorInfo, save_detector
@@ -28,7 +28,8 @@ from calco.errors import CalcoError
 from calco.files import read_json_lines
 from calco.inference.model import ModelInfo, Translator
 from calco.locks import LOCK
-from calco.networks import GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
 from calco.outputs import Outputs
 from calco.video.reading import Video
 from calco.watch import playing

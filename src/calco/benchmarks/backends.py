@@ -13,7 +13,7 @@ from calco.benchmarks.setting import Setting
 from calco.benchmarks.timing import Row, Skipped, alternate, per_second, row
 from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, Translator
-from calco.networks import build_generator
+from calco.networks.build import build_generator
 from calco.networks.machine import has_bfloat16
 from calco.networks.packed import can_pack
 from calco.training.presets import small

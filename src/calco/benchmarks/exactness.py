@@ -12,9 +12,9 @@ from calco.benchmarks.images import grey, scene
 from calco.benchmarks.reference import Reference
 from calco.benchmarks.setting import Setting, as_loaded
 from calco.benchmarks.timing import Row, row
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.types import generator
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig
 from calco.training.loop import Batch, Networks, training_step
 from calco.training.presets import pix2pix

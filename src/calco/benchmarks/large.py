@@ -20,7 +20,7 @@ from calco.errors import CalcoError
 from calco.imaging.writing import write_strips
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.translate import translate
-from calco.networks import build_generator
+from calco.networks.build import build_generator
 from calco.networks.machine import make_ready
 
 BOUND = 2048.0  # MiB above the model that any image may take

@@ -15,9 +15,9 @@ from calco.benchmarks.images import write_pairs, write_photographs
 from calco.benchmarks.reference import Reference
 from calco.benchmarks.timing import alternate, per_second
 from calco.console import console
-from calco.data.jitter import JitterConfig
+from calco.data.config import JitterConfig
 from calco.data.types import generator
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig
 from calco.training.loop import Batch, Networks, training_step
 from calco.training.presets import pix2pix

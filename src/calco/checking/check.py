@@ -15,13 +15,13 @@ from calco.checking.likeness import find_alike
 from calco.checking.mending import command, drop_rows, enough_left, group_rows, place_of, table_in_force, write_table
 from calco.checking.survey import Facts, survey
 from calco.console import Table, bar, cell
-from calco.data.boxes_play import BoxAugmentConfig
+from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.data.encoding import EncodingError
 from calco.data.opening import open_source
 from calco.data.recipes import AUTOMATIC, RecipeConfig, resolve
 from calco.data.settling import settled
-from calco.data.sources import Item, Source, SourceConfig
-from calco.data.splits import SplitConfig, split_items
+from calco.data.sources import Item, Source
+from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.files import write_json
 from calco.locks import locked_file

@@ -5,10 +5,8 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from calco.data.boxes_play import BoxAugmentConfig
+from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.data.recipes import RecipeConfig
-from calco.data.sources import SourceConfig
-from calco.data.splits import SplitConfig
 from calco.errors import CalcoError
 from calco.records import check_numbers
 

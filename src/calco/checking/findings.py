@@ -14,8 +14,8 @@ from calco.checking.mask_findings import mask_set_findings
 from calco.checking.survey import Facts, modes
 from calco.checking.twins import clusters
 from calco.data.declared import SPLITS
+from calco.data.recipe_config import RecipeConfig
 from calco.data.sources import Source
-from calco.data.steps import RecipeConfig
 from calco.data.types import Pair
 
 SMALL: Final = 64

@@ -11,9 +11,10 @@ from pathlib import Path
 from calco.checking.config import BESIDE, CheckConfig
 from calco.checking.finding import Finding
 from calco.checking.twins import clusters
+from calco.data.config import SourceConfig
 from calco.data.curation import DROPPED, GROUPS, read_table
-from calco.data.sources import Source, SourceConfig
-from calco.data.steps import RecipeConfig
+from calco.data.recipe_config import RecipeConfig
+from calco.data.sources import Source
 from calco.errors import CalcoError
 from calco.files import atomic_write
 

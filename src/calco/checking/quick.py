@@ -13,8 +13,9 @@ from calco.checking.mask_findings import mask_set_findings
 from calco.checking.mending import check_command
 from calco.checking.survey import Facts, Wanted, look, wanted_masks
 from calco.console import say, warn
-from calco.data.sources import Item, Source, SourceConfig
-from calco.data.steps import RecipeConfig
+from calco.data.config import SourceConfig
+from calco.data.recipe_config import RecipeConfig
+from calco.data.sources import Item, Source
 from calco.data.types import fraction
 
 SECONDS: Final = 3.0

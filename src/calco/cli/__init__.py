@@ -130,7 +130,7 @@ def train(args: list[str]) -> None:
 def evaluate(args: list[str]) -> None:
     """Scores a model beside the baselines on the same images, and writes the report."""
     from calco.console import say
-    from calco.data.sources import SourceConfig
+    from calco.data.config import SourceConfig
     from calco.evaluation.evaluate import evaluate as run
     from calco.evaluation.words import class_table, table
 

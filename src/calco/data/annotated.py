@@ -13,10 +13,11 @@ from calco.annotations.matching import Images, plain
 from calco.annotations.reading import FORMATS, holds_annotations, read_annotations, unread_labels
 from calco.annotations.record import COSTS_A_IMAGE, Annotations, Problem, Record
 from calco.data.annotated_splits import with_declared_splits
+from calco.data.config import SourceConfig
 from calco.data.layout import nothing_in
 from calco.data.names import role_of
 from calco.data.places import key_of
-from calco.data.sources import Item, Source, SourceConfig
+from calco.data.sources import Item, Source
 from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.files import digest as content_digest

@@ -4,8 +4,7 @@ NumPy draws the parameters, which kornia's functions take: its own modules draw 
 on which dropout and thereby the repetition of a run depend.
 """
 
-import importlib.util
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,79 +13,15 @@ import numpy.typing as npt
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import extent
 from calco.data.chance import cloud
+from calco.data.config import AugmentConfig
 from calco.data.types import Pair, Sample
-from calco.errors import CalcoError
 from calco.imaging import Image, as_dtype
-from calco.records import check_numbers
 
 if TYPE_CHECKING:
     import torch
 
 Floats = npt.NDArray[np.floating[Any]]
 LEAST_SEEN: Final = 0.1  # of a box; what is left of a thing at the border is none any more
-
-
-@dataclass(frozen=True, kw_only=True)
-class AugmentConfig:
-    """Play in training; everything is off at 0. Needs kornia for the first five."""
-
-    rotate: float = 0.0
-    """Turns the image by up to so many degrees, either way; input, target, mask and boxes alike."""
-
-    scale: float = 0.0
-    """Makes it larger or smaller by up to this share; 0.1 from nine to eleven tenths."""
-
-    shear: float = 0.0
-    """Slants it by up to so many degrees, across and down."""
-
-    perspective: float = 0.0
-    """Moves each corner inwards by up to this share of the sides, as if seen at an angle."""
-
-    elastic: float = 0.0
-    """Bends it: how far a point strays at most, as a share of the short side."""
-
-    brightness: float = 0.0
-    """Makes the input alone lighter or darker by up to this share."""
-
-    contrast: float = 0.0
-    """Gives the input alone more or less contrast, by up to this share."""
-
-    gamma: float = 0.0
-    """Lights or darkens the input's middle tones: the exponent goes up to 1 + gamma, and down to its inverse."""
-
-    saturation: float = 0.0
-    """Makes the input's colours stronger or weaker by up to this share."""
-
-    hue: float = 0.0
-    """Turns the input's colours by up to so many degrees, either way."""
-
-    noise: float = 0.0
-    """Adds up to so much noise to the input, its deviation as a share of the range from black to white."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        for name, most in _MOST.items():
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise CalcoError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
-        if self.moves and importlib.util.find_spec("kornia") is None:
-            raise CalcoError("augment turns and bends images through kornia; pip install 'calco[augment]'")
-
-    @property
-    def moves(self) -> bool:
-        """Whether images are turned, scaled or bent."""
-        return any((self.rotate, self.scale, self.shear, self.perspective, self.elastic))
-
-    @property
-    def recolours(self) -> bool:
-        """Whether inputs are shown in another light."""
-        return any((self.brightness, self.contrast, self.gamma, self.saturation, self.hue, self.noise))
-
-
-_MOST: Final = {
-    "rotate": 180.0, "scale": 0.9, "shear": 60.0, "perspective": 0.4, "elastic": 0.2,
-    "brightness": 1.0, "contrast": 1.0, "gamma": 4.0, "saturation": 1.0, "hue": 180.0, "noise": 1.0,
-}  # fmt: skip
 
 
 def moved(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:

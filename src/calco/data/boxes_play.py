@@ -6,7 +6,7 @@ detector's images move rigidly, without the bends of `augment.py`.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -15,81 +15,18 @@ import numpy.typing as npt
 from calco.annotations.detections import Detections, Outline, nothing
 from calco.annotations.geometry import extent
 from calco.data.boxes_light import damaged, erased, relit
-from calco.data.chance import check_ranges
+from calco.data.config import LARGEST_BOX_CHANGES, BoxAugmentConfig
 from calco.data.types import Sample, generator
-from calco.errors import CalcoError
 from calco.imaging import Image, as_channels, as_dtype
-from calco.records import check_numbers
 
 FILL: Final = 114  # the grey around images: what ImageNet's average comes to, so that it says nothing
 _LEAST_SIDE: Final = 2.0  # pixels; what is narrower after scaling cannot be told from noise
 _CENTRE: Final = (0.3, 0.7)  # of a mosaic, as shares of its side
 
 
-@dataclass(frozen=True, kw_only=True)
-class BoxAugmentConfig:
-    """Play with images and their boxes in the training of detectors."""
-
-    flip: float = 0.5
-    """The share of images that are mirrored; 0 where left and right mean something."""
-
-    scale: tuple[float, float] = (0.7, 1.6)
-    """How large an image is shown, from and to, as a share of the largest that fits; above 1 it is cropped."""
-
-    shift: float = 1.0
-    """How freely it is placed (or the crop is taken): 0 in the middle, 1 anywhere."""
-
-    rotate: float = 3.0
-    """Turns it by up to so many degrees, either way; boxes without outlines grow with it, so keep it small."""
-
-    mosaic: float = 0.5
-    """The share of images that are put together of four (YOLOv4, arXiv 2004.10934)."""
-
-    mosaic_scale: tuple[float, float] = (0.5, 1.2)
-    """How large the images of a mosaic are shown, from and to, as a share of the largest that fits alone."""
-
-    light: float = 0.3
-    """Changes brightness, contrast and middle tones by up to this share."""
-
-    colour: float = 0.3
-    """Changes the strength of colours by up to this share, and hues by a twentieth of the circle times it."""
-
-    damage: float = 0.15
-    """The share of images that each of blur, noise and JPEG falls on."""
-
-    blur: float = 1.5
-    """The most that images are blurred: the deviation in pixels; 0 for never."""
-
-    noise: float = 0.04
-    """The most noise: its deviation as a share of the range from black to white; 0 for none."""
-
-    jpeg: int = 40
-    """The lowest quality that images are compressed to, 1 to 100; 0 for no compression."""
-
-    erase: float = 0.15
-    """The share of images with patches of noise in them, none of which hides more than half of a thing."""
-
-    least_seen: float = 0.2
-    """Objects of whose box a smaller share stays in the image are dropped."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        for name, most in _MOST.items():
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise CalcoError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
-        check_ranges(self, "augment", {"scale": (0.05, 20, "0.7 1.6"), "mosaic_scale": (0.05, 20, "0.5 1.2")})
-
-
-_MOST: Final = {
-    "flip": 1.0, "shift": 1.0, "rotate": 45.0, "mosaic": 1.0, "light": 1.0, "colour": 1.0, "damage": 1.0, "blur": 20.0,
-    "noise": 1.0, "jpeg": 100, "erase": 1.0, "least_seen": 1.0,
-}  # fmt: skip
-
-
 def no_play() -> BoxAugmentConfig:
     """With everything off: images in their letterboxes."""
-    off: dict[str, Any] = dict.fromkeys(_MOST, 0)
+    off: dict[str, Any] = dict.fromkeys(LARGEST_BOX_CHANGES, 0)
     return BoxAugmentConfig(**off | {"scale": (1.0, 1.0), "mosaic_scale": (1.0, 1.0), "least_seen": 0.0})
 
 

@@ -1,29 +1,13 @@
 """What the recipe `colorize` keeps of an image in colour: its luminance, or the grey of the same lightness."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
-from calco.errors import CalcoError
+from calco.data.recipe_config import ColorizeConfig
 from calco.imaging import PEAKS, Image, as_channels
-from calco.records import check_numbers
 
 REC_709: Final = np.array([0.2126, 0.7152, 0.0722])  # Y of linear red, green and blue (IEC 61966-2-1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class ColorizeConfig:
-    """How colour is taken away, and in which space it is given back."""
-
-    space: Literal["luminance", "lab"] = "luminance"
-    """luminance takes 0.299 R + 0.587 G + 0.114 B; lab the grey of the same CIE lightness, to which a* and b* are
-    added."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        if self.space not in ("luminance", "lab"):
-            raise CalcoError(f"colorize space is {self.space!r}; choose luminance or lab")
 
 
 def grey_of(image: Image, config: ColorizeConfig) -> Image:

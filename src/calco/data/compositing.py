@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections, Outline, nothing
-from calco.data.composite_config import CompositeConfig
 from calco.data.cutouts import cutouts_of, draw_cutout
 from calco.data.pasting import Patch, cut_to_size, finish, shadow
+from calco.data.recipe_config import CompositeConfig
 from calco.data.types import size_wh
 from calco.errors import CalcoError
 from calco.imaging import Image, as_channels, as_dtype

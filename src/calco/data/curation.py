@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
-from calco.data.sources import COMPARED_FILES, Item, Source, SourceConfig
+from calco.data.config import SourceConfig
+from calco.data.sources import COMPARED_FILES, Item, Source
 from calco.data.types import fraction
 from calco.errors import CalcoError
 from calco.files import explain

@@ -6,7 +6,6 @@ the machine names it, when its digest is that of a file which that person named 
 
 import hashlib
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -19,25 +18,14 @@ from typing import Any, Final
 import numpy as np
 
 from calco.console import warn
+from calco.data.recipe_config import CODE_STEP
 from calco.data.types import Pair, Sample
 from calco.errors import CalcoError
 from calco.files import explain, make_folder, read_json, write_json
 from calco.imaging import PEAKS, Image
 
 FORMAT: Final = 1
-_CODE: Final = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)(@(?P<digest>[0-9a-f]{16}))?")
 _NAMED_HERE: set[str] = set()  # the digests that were named in this process, where the file of them cannot be written
-
-
-def is_code(step: str) -> bool:
-    """Whether a step of a recipe is a function in a file: `my.py:fade`, or `my.py:fade@` and a digest."""
-    return _CODE.fullmatch(step) is not None
-
-
-def short_name(step: str) -> str:
-    """`/home/ana/my.py:fade@0123456789abcdef` => `fade`; other steps as they are."""
-    found = _CODE.fullmatch(step)
-    return found["name"] if found else step
 
 
 def pinned(step: str) -> str:
@@ -129,7 +117,7 @@ def run(step: str, sample: Sample, rng: np.random.Generator) -> Pair:
 
 def _parts(step: str) -> tuple[Path, str, str | None]:
     """Path, name of the function, digest."""
-    found = _CODE.fullmatch(step)
+    found = CODE_STEP.fullmatch(step)
     if found is None:
         raise CalcoError(f"recipe {step!r} is no function in a file; write it as my.py:fade")
     return Path(found["path"]), found["name"], found["digest"]

@@ -13,9 +13,9 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.console import warn
-from calco.data.composite_config import CompositeConfig
 from calco.data.encoding import EncodingError
 from calco.data.mask_survey import read_mask, survey_array
+from calco.data.recipe_config import CompositeConfig
 from calco.data.recognising import marks_of
 from calco.data.types import fraction
 from calco.errors import CalcoError

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
-from calco.data.augment import AugmentConfig, moved, recoloured
-from calco.data.jitter import JitterConfig, crop_center, crop_flip, fit_image, whole_side
+from calco.data.augment import moved, recoloured
+from calco.data.config import AugmentConfig, JitterConfig
+from calco.data.jitter import crop_center, crop_flip, fit_image, whole_side
 from calco.data.recipes import Recipe
 from calco.data.sources import Item, Source
 from calco.data.types import Pair, Sample, generator

@@ -1,63 +1,15 @@
 """What the recipe `degrade` does to an image, so that its restoration can be learnt."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from calco.data.chance import check_ranges
-from calco.errors import CalcoError
+from calco.data.recipe_config import DAMAGES, DegradeConfig, damages_of
 from calco.imaging import Image, as_dtype, resize
-from calco.records import check_numbers
 
 Floats: TypeAlias = npt.NDArray[np.float32]  # HWC in [0, 1]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DegradeConfig:
-    """How an image is damaged. What is a range is drawn anew for every image and epoch."""
-
-    damage: str = "any"
-    """What happens to it, in this order: scratches, blur, downscale, noise, jpeg, or some of them such as blur+noise;
-    any takes one or more of them each time."""
-
-    scratched: tuple[int, int] = (1, 8)
-    """The fewest and the most scratches, light or dark."""
-
-    blur: tuple[float, float] = (0.5, 2.5)
-    """The weakest and the strongest blur, the sigma of a Gaussian in pixels."""
-
-    downscale: tuple[float, float] = (2.0, 4.0)
-    """How many times smaller the image becomes, before it is brought back to its size."""
-
-    noise: tuple[float, float] = (0.02, 0.12)
-    """The weakest and the strongest noise, its deviation in mid grey as a share of the range from black to white."""
-
-    jpeg: tuple[int, int] = (10, 60)
-    """The lowest and the highest quality of JPEG, 1 to 100."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        if self.damage != "any":
-            _kinds(self.damage)
-        bounds = {
-            "scratched": (1, 100, "1 8"),
-            "blur": (0, 50, "0.5 2.5"),
-            "downscale": (1, 64, "2 4"),
-            "noise": (0, 1, "0.02 0.12"),
-            "jpeg": (1, 100, "10 60"),
-        }
-        check_ranges(self, "degrade", bounds)
-
-
-def _kinds(damage: str) -> list[str]:
-    """The damages of a chain such as "blur+noise", in the order in which they happen."""
-    names = [name.strip() for name in damage.split("+")]
-    if wrong := [name for name in names if name not in DAMAGES]:
-        raise CalcoError(f"damage {wrong[0]!r} is unknown; choose any, or of {', '.join(DAMAGES)}, joined by +")
-    return [name for name in DAMAGES if name in names]
 
 
 def degraded(image: Image, config: DegradeConfig, rng: np.random.Generator) -> Image:
@@ -73,11 +25,11 @@ def degraded(image: Image, config: DegradeConfig, rng: np.random.Generator) -> I
         taken[int(rng.integers(len(DAMAGES)))] = True
         names = [name for name, is_taken in zip(DAMAGES, taken, strict=True) if is_taken]
     else:
-        names = _kinds(config.damage)
+        names = damages_of(config.damage)
     shown = image.shape[2] - (image.shape[2] in (2, 4))
     values: Floats = as_dtype(image[..., :shown], np.float32)
     for name in names:
-        values = np.clip(DAMAGES[name](values, config, rng), 0, 1).astype(np.float32)
+        values = np.clip(_FUNCTIONS[name](values, config, rng), 0, 1).astype(np.float32)
     return np.concatenate([as_dtype(values, image.dtype), image[..., shown:]], axis=2)
 
 
@@ -146,7 +98,7 @@ def jpeg(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floa
     return np.asarray(as_dtype(np.ascontiguousarray(result), np.float32), np.float32)
 
 
-DAMAGES: Final[dict[str, Callable[[Floats, DegradeConfig, np.random.Generator], Floats]]] = {
+_FUNCTIONS: Final[dict[str, Callable[[Floats, DegradeConfig, np.random.Generator], Floats]]] = {
     "scratches": scratches,
     "blur": blur,
     "downscale": downscale,

@@ -1,149 +1,15 @@
 """The options of the recipe `erase`, and what is left in the place of what it takes away."""
 
-from dataclasses import dataclass
-from typing import Final, Literal
-
 import numpy as np
 import numpy.typing as npt
-from PIL import ImageColor
 
 from calco.data.encoding import MaskEncoding, stored_values
 from calco.data.mask_survey import survey_array
+from calco.data.recipe_config import PER_IMAGE, EraseConfig, fill_colour
 from calco.data.recognising import marks_of
 from calco.data.strokes import Bools
 from calco.errors import CalcoError
 from calco.imaging import PEAKS, Image
-from calco.records import check_numbers
-
-KINDS: Final = ("masks", "boxes", "brush", "scratches", "stains")
-"""Holes that can be drawn; `holes.py` draws them."""
-
-PER_IMAGE: Final = ("mean", "noise")
-"""Fills that are no one colour, so that a hole cannot be found by it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EraseConfig:
-    """What is erased from an image."""
-
-    holes: str = "auto"
-    """What they are: masks (hand-drawn strokes), boxes, brush, scratches, stains, several such as brush+scratches, any
-    (one of them for each image) or given (the masks beside the images); auto takes masks where there is a folder
-    of them and boxes otherwise."""
-
-    share: float = 0.0
-    """About this share of each image is erased, such as 0.3, however many shapes that takes; 0 follows their
-    counts."""
-
-    masks: str | None = None
-    """A folder of hand-drawn strokes, black where they erase."""
-
-    strokes: tuple[int, int] = (1, 2)
-    """The fewest and the most strokes in an image."""
-
-    stroke_scale: tuple[float, float] = (1.0, 5.0)
-    """The smallest and the largest enlargement of a stroke; never beyond the image."""
-
-    boxes: tuple[int, int] = (1, 1)
-    """The fewest and the most rectangles in an image."""
-
-    box_size: tuple[float, float] = (0.2, 0.4)
-    """The smallest and the largest side of a rectangle, as a share of the image's short side; 0.3 0.3 fixes it."""
-
-    brush: tuple[int, int] = (1, 4)
-    """The fewest and the most brush strokes in an image."""
-
-    brush_width: tuple[float, float] = (0.03, 0.12)
-    """The thinnest and the thickest brush, as a share of the image's short side."""
-
-    scratches: tuple[int, int] = (3, 10)
-    """The fewest and the most scratches in an image."""
-
-    scratch_width: tuple[float, float] = (0.003, 0.012)
-    """The thinnest and the thickest scratch, as a share of the image's short side; never below a pixel."""
-
-    stains: tuple[int, int] = (1, 3)
-    """The fewest and the most stains in an image."""
-
-    stain_size: tuple[float, float] = (0.15, 0.5)
-    """How far the smallest and the largest stain reach across, as a share of the image's short side."""
-
-    place: Literal["random", "center"] = "random"
-    """Where they stand: anywhere inside, or in the middle."""
-
-    mask_erases: Literal["white", "black"] = "white"
-    """Where given masks erase."""
-
-    fill: str = "magenta"
-    """What is left: black, white, grey, magenta or #rrggbb, mean (the mean colour of the rest) or noise."""
-
-    mask_channel: bool = False
-    """Gives the network one more channel that tells what is erased: transparency, none where the image stands."""
-
-    weight: float = 10.0
-    """How much an erased pixel counts in the loss, where every other one counts 1."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        for name in ("strokes", "boxes", "brush", "scratches", "stains"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high or high < 1:
-                raise CalcoError(f"erase {name} is {low} to {high}; give the fewest and the most, such as 1 2")
-        if not 0 < self.stroke_scale[0] <= self.stroke_scale[1]:
-            raise CalcoError(f"erase stroke_scale is {self.stroke_scale}; give two rising numbers above 0, such as 1 5")
-        for name in ("box_size", "brush_width", "scratch_width", "stain_size"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high <= 1:
-                raise CalcoError(f"erase {name} is {low} to {high}; give two rising shares up to 1, such as 0.2 0.4")
-        for name, choices in (("place", ("random", "center")), ("mask_erases", ("white", "black"))):
-            if getattr(self, name) not in choices:
-                raise CalcoError(f"erase {name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
-        if self.weight <= 0:
-            raise CalcoError(f"erase weight is {self.weight}; it must be above 0: 1 weighs all pixels alike")
-        _check_holes(self)
-        if self.fill not in PER_IMAGE:
-            fill_colour(self.fill)
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """What `holes` means: those of `KINDS`, or "given" alone."""
-        if self.holes == "auto":
-            return ("masks",) if self.masks else ("boxes",)
-        if self.holes == "any":
-            return tuple(kind for kind in KINDS if kind != "masks" or self.masks)
-        return tuple(kind.strip() for kind in self.holes.split("+"))
-
-
-def _check_holes(config: EraseConfig) -> None:
-    """Refuses holes that do not exist or contradict another field."""
-    kinds = config.kinds
-    if unknown := [kind for kind in kinds if kind not in KINDS and kinds != ("given",)]:
-        raise CalcoError(
-            f"erase holes {config.holes!r} holds {unknown[0]!r}; choose {', '.join(KINDS)}, several such as "
-            "brush+scratches, any, or given alone"
-        )
-    if "masks" in kinds and not config.masks:
-        raise CalcoError("erase holes masks need a folder of strokes; name it with --masks FOLDER")
-    if config.masks and "masks" not in kinds:
-        raise CalcoError(
-            f"erase holes {config.holes} do not use the strokes of {config.masks}; "
-            "leave --masks out, or give --holes masks"
-        )
-    if not 0 <= config.share <= 0.9:
-        raise CalcoError(f"erase share is {config.share}; give a share up to 0.9, such as 0.3, or 0 for the counts")
-    if config.share and (config.place == "center" or kinds == ("given",)):
-        other = "place center" if config.place == "center" else "holes given"
-        raise CalcoError(f"erase share {config.share} does not go with {other}; leave one of them out")
-
-
-def fill_colour(name: str) -> tuple[int, int, int]:
-    """A colour's name or #rrggbb => red, green, blue, 0 to 255."""
-    try:
-        red, green, blue = ImageColor.getrgb(name)[:3]
-    except ValueError as error:
-        known = f"black, white, grey, magenta, #rrggbb, {' or '.join(PER_IMAGE)}"
-        raise CalcoError(f"fill colour {name!r} is unknown; try {known}") from error
-    return red, green, blue
 
 
 def given_region(mask: Image, config: EraseConfig, encoding: MaskEncoding | None = None) -> Bools:

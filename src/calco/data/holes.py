@@ -13,8 +13,8 @@ from calco import imaging
 from calco.console import warn
 from calco.data import strokes
 from calco.data.encoding import EncodingError
-from calco.data.erasing import EraseConfig
 from calco.data.mask_survey import MaskSurvey, read_mask, survey_files
+from calco.data.recipe_config import EraseConfig
 from calco.data.recognising import marks_of
 from calco.data.strokes import Bools
 from calco.errors import CalcoError

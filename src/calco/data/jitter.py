@@ -1,52 +1,15 @@
 """Fitting images to a size, cropping and mirroring: the same for everything that belongs to one image or pair."""
 
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeVar
+from dataclasses import replace
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections
+from calco.data.config import JitterConfig, Resampling
 from calco.data.types import Pair, Sample
-from calco.errors import CalcoError
-from calco.imaging import FILTERS, Image, Resampling, resize
-from calco.records import check_numbers
-
-MOST_SIDE: Final = 4096
-"""The largest side that networks are trained at, pixels."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class JitterConfig:
-    """The size that networks are trained at, and the play around it."""
-
-    size: int = 256
-    """The side of the crop that the networks see, pixels."""
-
-    resize: int = 286
-    """The side that images are first brought to, pixels; 0 crops at their native scale."""
-
-    fit: Literal["stretch", "cover"] = "stretch"
-    """stretch brings both sides to the size, cover the shorter one and keeps the aspect."""
-
-    resampling: Resampling = "auto"
-    """How images are resized; auto averages when they shrink and is bicubic when they grow."""
-
-    flip: bool = True
-    """Whether half of the pairs are mirrored."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        if not 1 <= self.size <= MOST_SIDE:
-            raise CalcoError(f"jitter size is {self.size}; it must be from 1 to {MOST_SIDE} pixels: try 256")
-        if self.resize and not self.size <= self.resize <= 2 * MOST_SIDE:
-            raise CalcoError(
-                f"jitter resize is {self.resize}; use 0 (native scale), or from the size {self.size} to {2 * MOST_SIDE}"
-            )
-        if self.fit not in ("stretch", "cover"):
-            raise CalcoError(f"jitter fit is {self.fit!r}; choose stretch or cover")
-        if self.resampling not in ("auto", *FILTERS):
-            raise CalcoError(f"jitter resampling is {self.resampling!r}; choose auto, {', '.join(FILTERS)}")
+from calco.imaging import Image, resize
 
 
 def whole_side(config: JitterConfig) -> int:

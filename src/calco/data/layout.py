@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from calco import imaging
+from calco.data.config import SourceConfig
 from calco.data.declared import LeftOut, find_lists, listed, remark, settled, split_named, split_of_list
 from calco.data.frames import is_video
 from calco.data.manifest import INDEX, MANIFEST
@@ -15,7 +16,7 @@ from calco.data.partners import Side
 from calco.data.parts import thumbnail_of
 from calco.data.places import Folder, Place, Plan, key_of, name_of, places_of
 from calco.data.sides import joined, two_endings, two_folders, two_words
-from calco.data.sources import Item, SourceConfig
+from calco.data.sources import Item
 from calco.errors import CalcoError, printable
 from calco.files import Listing, explain, list_files
 

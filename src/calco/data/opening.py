@@ -9,9 +9,10 @@ from typing import Any, Final
 from calco import imaging
 from calco.addresses import is_cut
 from calco.data import annotated, distant, hub, openmoji, remote, shards, video
+from calco.data.config import Kind, SourceConfig
 from calco.data.curation import curated
 from calco.data.folders import open_folder
-from calco.data.sources import Kind, Source, SourceConfig
+from calco.data.sources import Source
 from calco.errors import CalcoError
 
 _OPENERS: Final[dict[str, Callable[[str, SourceConfig], Source]]] = {

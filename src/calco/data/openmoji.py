@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from PIL import Image as Pillow
 
-from calco.data.sources import Item, Source, SourceConfig
+from calco.data.config import SourceConfig
+from calco.data.sources import Item, Source
 from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from calco import imaging
+from calco.data.config import SourceConfig
 from calco.data.names import role_of
 from calco.data.partners import Side
-from calco.data.sources import SourceConfig
 from calco.errors import CalcoError
 
 _RANKS: Final = {"input": 0, "label": 0, None: 1, "target": 2, "mask": 2}  # the input first

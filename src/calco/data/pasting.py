@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from calco.data.composite_config import CompositeConfig
 from calco.data.cutouts import resized
+from calco.data.recipe_config import CompositeConfig
 from calco.imaging import Image
 
 Floats = npt.NDArray[np.float32]

@@ -9,17 +9,27 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.data import custom
-from calco.data.colouring import ColorizeConfig
-from calco.data.composite_config import CompositeConfig
 from calco.data.cutouts import check_cutouts, cutouts_of
-from calco.data.degrading import DegradeConfig
 from calco.data.encoding import PAINTED
-from calco.data.erasing import EraseConfig
 from calco.data.holes import stroke_masks
 from calco.data.palettes import PALETTES, named_palette, palette_for, written_out
-from calco.data.segmenting import SegmentConfig
-from calco.data.sketching import SketchConfig
-from calco.data.steps import NEEDS, RECIPES, RecipeConfig, draws_classes, recipe_title, steps_of
+from calco.data.recipe_config import (
+    NEEDS,
+    RECIPES,
+    ColorizeConfig,
+    CompositeConfig,
+    DegradeConfig,
+    EraseConfig,
+    RecipeConfig,
+    SegmentConfig,
+    SketchConfig,
+    draws_classes,
+    is_code,
+    recipe_title,
+    short_name,
+    steps_of,
+)
+from calco.data.steps import RECIPE_STEPS
 from calco.data.types import Pair, Sample
 from calco.errors import CalcoError
 
@@ -61,7 +71,7 @@ def check_recorded(config: RecipeConfig, where: str | Path) -> None:
         CalcoError: Naming the file.
     """
     for step in [] if config.recipe == "auto" else steps_of(config.recipe):
-        if custom.is_code(step) and "@" not in step.rpartition(":")[2]:
+        if is_code(step) and "@" not in step.rpartition(":")[2]:
             raise CalcoError(
                 f"{where} names the code {step} without the digest of its file, so it is not what Calco wrote; name it "
                 f"yourself: --recipe {step}, without this file"
@@ -82,11 +92,12 @@ def recipe_here(config: RecipeConfig, given: str | None) -> RecipeConfig:
         return config
     steps = steps_of(config.recipe)
     for here in steps_of(given):
-        name = custom.short_name(here)
+        name = short_name(here)
         place = next(
-            (i for i, step in enumerate(steps) if custom.is_code(step) and custom.short_name(step) == name), -1
+            (i for i, step in enumerate(steps) if is_code(step) and short_name(step) == name),
+            -1,
         )
-        if place < 0 or not custom.is_code(here):
+        if place < 0 or not is_code(here):
             raise CalcoError(
                 f"the model's recipe is {recipe_title(config.recipe)}; --recipe {given} can only tell where the file "
                 "of a function in it lies here, such as --recipe my.py:fade"
@@ -137,7 +148,7 @@ def resolve(
             cutouts_of(config.composite, anew=True).classes if steps_of(config.recipe)[0] == "composite" else classes
         )
         config = replace(config, segment=SegmentConfig(palette=_palette(config.segment.palette, named)))
-    steps = (custom.pinned(step) if custom.is_code(step) else step for step in steps_of(config.recipe))
+    steps = (custom.pinned(step) if is_code(step) else step for step in steps_of(config.recipe))
     return replace(config, recipe="+".join(steps))
 
 
@@ -201,7 +212,7 @@ def build_recipe(
         steps[0] = "segment"
         config = replace(config, recipe="+".join(steps))
     _check_source(config, source_kind)
-    for step in filter(custom.is_code, steps):
+    for step in filter(is_code, steps):
         custom.permit(step, allow_code=allow_code)
     if steps[0] == "composite":
         check_cutouts(config.composite)
@@ -225,7 +236,7 @@ class Chain:
         return pair
 
     def _made(self, step: str, sample: Sample, rng: np.random.Generator) -> Pair:
-        return RECIPES[step](sample, self.config, rng) if step in RECIPES else custom.run(step, sample, rng)
+        return RECIPE_STEPS[step](sample, self.config, rng) if step in RECIPE_STEPS else custom.run(step, sample, rng)
 
 
 def _followed(pair: Pair, later: Pair) -> Pair:

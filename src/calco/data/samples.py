@@ -9,7 +9,8 @@ from typing import Final
 
 from calco import imaging
 from calco.data import remote
-from calco.data.sources import Item, SourceConfig
+from calco.data.config import SourceConfig
+from calco.data.sources import Item
 from calco.data.tars import Member, members, sample_of
 from calco.errors import CalcoError
 

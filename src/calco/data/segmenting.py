@@ -1,8 +1,5 @@
 """How the recipe `segment` paints what is where: masks, outlines and boxes in the colours of a palette."""
 
-from dataclasses import dataclass
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
@@ -10,26 +7,11 @@ from calco.annotations.detections import Detections, Outline, outline_mask
 from calco.data.encoding import PAINTED, MaskEncoding, encoding_of, painted_encoding
 from calco.data.mask_survey import survey_array
 from calco.data.palettes import Indices, Palette, named_palette, paint
+from calco.data.recipe_config import AUTO, SegmentConfig
 from calco.data.recognising import recognise_masks
 from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.records import check_numbers
-
-AUTO: Final = "auto"
-
-
-@dataclass(frozen=True, kw_only=True)
-class SegmentConfig:
-    """How masks are painted."""
-
-    palette: str = "auto"
-    """The colour of each class: binary, voc, facades, cityscapes, or a file with a line such as "person, #ff0000" for
-    each; auto takes the classes of the annotations, and those that the values of the masks show."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        named_palette(self.palette)
 
 
 def painted(

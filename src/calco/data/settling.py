@@ -7,9 +7,9 @@ from calco.console import bar, say
 from calco.data.encoding import encoding_of
 from calco.data.mask_survey import MaskDecision, MaskSurvey, count_values, survey_files, survey_masks
 from calco.data.palettes import PALETTES, Palette, named_palette, palette_for, written_out
+from calco.data.recipe_config import AUTO, SegmentConfig
 from calco.data.recipes import RecipeConfig, draws_classes, resolve, steps_of
 from calco.data.recognising import BACKGROUND, areas_of, marks_of, recognise_masks
-from calco.data.segmenting import AUTO, SegmentConfig
 from calco.data.sources import Item, Source
 from calco.errors import CalcoError
 

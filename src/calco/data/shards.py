@@ -20,11 +20,12 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.data import remote
+from calco.data.config import SourceConfig
 from calco.data.declared import SPLIT_NAMES
 from calco.data.manifest import INDEX, MANIFEST, SETTINGS, Index, Manifest, load_index, load_manifest
 from calco.data.recipes import draws_classes
 from calco.data.samples import PARTS, Found, Strangers, put_pair
-from calco.data.sources import Item, Source, SourceConfig
+from calco.data.sources import Item, Source
 from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image

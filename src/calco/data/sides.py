@@ -7,12 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from calco import imaging
+from calco.data.config import SourceConfig
 from calco.data.declared import SPLITS, LeftOut
 from calco.data.names import file_name, pick_sides, role_of
 from calco.data.partners import Entry, Side, commonest_addition, match
 from calco.data.parts import looks_like_masks, which_parts
 from calco.data.places import Place, Plan, name_of
-from calco.data.sources import Item, SourceConfig
+from calco.data.sources import Item
 from calco.errors import CalcoError, printable
 from calco.files import Listing
 

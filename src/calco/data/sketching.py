@@ -1,48 +1,16 @@
 """How the recipe `sketch` draws a photograph: five styles, and the play of a hand in line, wobble and paper."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from calco.data.chance import check_ranges, cloud
-from calco.errors import CalcoError
+from calco.data.chance import cloud
+from calco.data.recipe_config import SketchConfig
 from calco.imaging import Image, as_dtype, luminance
-from calco.records import check_numbers
 
 Plane: TypeAlias = npt.NDArray[np.floating[Any]]  # HW `float32` in [0, 1]; of a drawing, 0 is ink and 1 is paper
-
-
-@dataclass(frozen=True, kw_only=True)
-class SketchConfig:
-    """How a photograph becomes a sketch. What is a range is drawn anew for every image and epoch."""
-
-    style: Literal["pencil", "xdog", "canny", "contour", "hatching", "any"] = "pencil"
-    """The hand: pencil shades softly, xdog inks lines and dark areas, canny draws thin lines, contour few thick ones,
-    hatching strokes in several directions; any takes another one each time."""
-
-    softness: float = 0.02
-    """Width of the blur that pencil's lines come from, as a share of the short side; larger gives broader strokes."""
-
-    line_weight: tuple[float, float] = (1.0, 1.0)
-    """The thinnest and the thickest line, as a multiple of the style's own; 0.6 2 varies it."""
-
-    wobble: tuple[float, float] = (0.0, 0.0)
-    """The steadiest and the shakiest hand: how far a line strays, as a share of the short side; 0 0.02 varies it."""
-
-    paper: tuple[float, float] = (0.0, 0.0)
-    """The smoothest and the roughest paper, 0 to 1: its grain darkens the sheet and breaks the strokes."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        if self.style not in (*SKETCHES, "any"):
-            raise CalcoError(f"sketch style {self.style!r} is unknown; choose any or one of {', '.join(SKETCHES)}")
-        if not 0 < self.softness <= 0.5:
-            raise CalcoError(f"sketch softness is {self.softness}; it must lie above 0 and up to 0.5: try 0.02")
-        bounds = {"line_weight": (0.2, 10, "0.6 2"), "wobble": (0, 0.1, "0 0.02"), "paper": (0, 1, "0 0.5")}
-        check_ranges(self, "sketch", bounds)
 
 
 def draw(image: Image, config: SketchConfig, rng: np.random.Generator) -> Image:

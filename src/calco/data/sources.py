@@ -1,9 +1,8 @@
 """What images come from: the entries of a set, and how one of them is read. `opening.py` makes them."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 
@@ -13,72 +12,11 @@ from calco.data.recipes import RecipeConfig
 from calco.data.types import Sample, size_wh
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
-from calco.records import check_numbers
-
-Kind: TypeAlias = Literal[
-    "auto", "side-by-side", "parallel", "masks", "photographs", "annotations", "video", "shards", "hub", "openmoji"
-]
 
 # What a folder of image files may be read as, where it was taken for something else.
 _FOLDERS: Final = ("side-by-side", "parallel", "masks", "photographs", "annotations")
 COMPARED_FILES: Final = {"side-by-side": 2, "parallel": 2, "masks": 1, "photographs": 1, "annotations": 1, "video": 1}
 """How many files of an item show what is in it; equal masks are no equal images."""
-_FRAMES: Final = re.compile(r"scene|0*[1-9]\d{0,8}|(?=.*[1-9])\d{1,9}(\.\d{1,9})?s")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceConfig:
-    """Which images, and which of them is the input."""
-
-    source: Kind = "auto"
-    """What the images are: side-by-side files, two parallel folders, images with masks, photographs, images with
-    boxes or outlines, the frames of videos, shards, a data set on the Hugging Face hub, the built-in drawings; auto
-    looks and says what it saw."""
-
-    input: str | None = None
-    """The folder of the inputs, inside the images' folder or anywhere else; in shards the ending of the inputs."""
-
-    target: str | None = None
-    """The folder of the targets (or masks), with the same file names as the inputs."""
-
-    direction: Literal["AtoB", "BtoA"] = "AtoB"
-    """AtoB takes the left half (or the first folder) as input, BtoA the other."""
-
-    annotations: str | None = None
-    """The file or folder of boxes and outlines, where it does not lie beside the images."""
-
-    classes: tuple[str, ...] = ()
-    """Names of classes: what YOLO's numbers mean, what boxes without a class are, for all other annotations the ones
-    that are taken."""
-
-    frames: str = "10"
-    """Which frames of a video: 10 is every tenth, 2s one every two seconds, scene the first of each scene."""
-
-    video_groups: Literal["auto", "video", "block"] = "auto"
-    """What of a video stays on one side of a split: the whole video, or each block of its time, with seconds
-    left out between blocks on different sides; auto takes blocks where there are fewer than ten videos."""
-
-    background: str = "white"
-    """What transparent images are laid over (white, black, #rrggbb), or channel to keep transparency as a channel."""
-
-    groups: str | None = None
-    """A table (key,group) of images that belong together; by default groups.csv in the images' folder."""
-
-    drop: str | None = None
-    """A table (key,reason) of images to leave out; by default dropped.csv in the images' folder."""
-
-    limit: int = 0
-    """Take only so many images, whole groups, always the same ones; 0 takes all."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        if self.limit < 0:
-            raise CalcoError(f"limit is {self.limit}; it must be 0 (all) or more: leave it out to take every image")
-        if not _FRAMES.fullmatch(self.frames):
-            raise CalcoError(
-                f"frames is {self.frames!r}; it must be a number above 0 (10: every tenth), seconds above 0 (2s: one "
-                "every two seconds), or scene (the first of each scene)"
-            )
 
 
 @dataclass(frozen=True, slots=True)

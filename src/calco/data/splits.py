@@ -2,37 +2,16 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from calco.console import say, warn
+from calco.data.config import SplitConfig
 from calco.data.declared import SPLITS
 from calco.data.sources import Item
 from calco.data.types import fraction
 from calco.errors import CalcoError
-from calco.records import check_numbers
-
-
-@dataclass(frozen=True, kw_only=True)
-class SplitConfig:
-    """How much is kept apart from training."""
-
-    validation: float = 0.1
-    """The share of groups that training is watched on."""
-
-    test: float = 0.1
-    """The share of groups that is kept for the final score."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        for name, share in (("validation", self.validation), ("test", self.test)):
-            if not 0 <= share < 1:
-                raise CalcoError(f"the {name} share is {share}; it must lie in [0, 1): try 0.1")
-        if self.validation + self.test >= 1:
-            total = self.validation + self.test
-            raise CalcoError(f"validation and test take {total:g} of the images; training gets none: try 0.1 each")
 
 
 def split_of(group: str, config: SplitConfig) -> str:

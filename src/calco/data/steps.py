@@ -1,63 +1,25 @@
 """The recipes by name: functions from an image, its configuration and a generator to a pair, and how they chain."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import numpy as np
 
-from calco.data import custom
-from calco.data.colouring import ColorizeConfig, grey_of
-from calco.data.composite_config import CompositeConfig
+from calco.data.colouring import grey_of
 from calco.data.compositing import composed
-from calco.data.degrading import DegradeConfig, degraded
-from calco.data.encoding import PAINTED, encoding_of
-from calco.data.erasing import EraseConfig, erased, given_region
+from calco.data.degrading import degraded
+from calco.data.erasing import erased, given_region
 from calco.data.holes import erased_region
-from calco.data.segmenting import AUTO, SegmentConfig, encoding_for, painted
-from calco.data.sketching import SketchConfig, draw
+from calco.data.recipe_config import (
+    AUTO,
+    CompositeConfig,
+    RecipeConfig,
+)
+from calco.data.segmenting import encoding_for, painted
+from calco.data.sketching import draw
 from calco.data.types import Pair, Sample
 from calco.errors import CalcoError
 from calco.imaging import Image, as_channels
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecipeConfig:
-    """How an image becomes a pair."""
-
-    recipe: str = "auto"
-    """What is to be learnt: aligned, colorize, erase, sketch, degrade, segment, composite, a function in a file of
-    one's own (my.py:fade), or a chain such as colorize+erase; auto follows the kind of images."""
-
-    colorize: ColorizeConfig = field(default_factory=ColorizeConfig)
-    """How the recipe colorize takes colour away."""
-
-    erase: EraseConfig = field(default_factory=EraseConfig)
-    """What the recipe erase takes away."""
-
-    sketch: SketchConfig = field(default_factory=SketchConfig)
-    """How the recipe sketch draws."""
-
-    degrade: DegradeConfig = field(default_factory=DegradeConfig)
-    """How the recipe degrade damages."""
-
-    segment: SegmentConfig = field(default_factory=SegmentConfig)
-    """How the recipes segment and composite paint masks."""
-
-    composite: CompositeConfig = field(default_factory=CompositeConfig)
-    """What the recipe composite pastes on photographs."""
-
-    mask_encoding: str = AUTO
-    """The values of the classes in mask files, in the order of the palette, such as "number 0 1 2; void 255", "colour
-    #000000 #ff0000" or "alpha transparent opaque"; auto decides once, from the values of all masks."""
-
-    def __post_init__(self) -> None:
-        if self.mask_encoding not in (AUTO, PAINTED):
-            encoding_of(self.mask_encoding)
-        names = [] if self.recipe == "auto" else steps_of(self.recipe)
-        if self.erase.mask_channel and "erase" in names[:-1]:
-            raise CalcoError(f"recipe {self.recipe!r}: with a mask channel, erase must stand last; put it there")
-
 
 Step: TypeAlias = Callable[[Sample, RecipeConfig, np.random.Generator], Pair]
 
@@ -145,7 +107,7 @@ def composite_image(
     return Sample(image=image, key=sample.key, group=sample.group, detections=objects)
 
 
-RECIPES: Final[dict[str, Step]] = {
+RECIPE_STEPS: Final[dict[str, Step]] = {
     "aligned": aligned,
     "colorize": colorize,
     "erase": erase,
@@ -154,51 +116,3 @@ RECIPES: Final[dict[str, Step]] = {
     "segment": segment,
     "composite": composite,
 }
-
-# What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
-NEEDS: Final[dict[str, tuple[str, ...]]] = {
-    "aligned": ("side-by-side", "parallel", "openmoji", "shards"),
-    "segment": ("masks", "annotations"),
-    "composite": ("photographs", "video", "hub", "openmoji"),
-}
-
-
-def steps_of(recipe: str) -> list[str]:
-    """The steps of a chain, checked: names of recipes, and functions in files (`my.py:fade`).
-
-    Raises:
-        CalcoError: When one is unknown, or they cannot follow each other.
-    """
-    names: list[str] = []
-    open_path = ""
-    for part in recipe.split("+"):
-        # A path may hold a plus itself: it ends where the name of a function stands.
-        text = f"{open_path}+{part}" if open_path else part
-        step = text.strip()
-        known = step in RECIPES or custom.is_code(step)
-        names += [step] if known else []
-        open_path = "" if known else text
-    if open_path or not names:
-        known_names = ", ".join(RECIPES)
-        raise CalcoError(
-            f"recipe {recipe!r} is unknown; choose one of {known_names}, a function in a file such as my.py:fade, or a "
-            "chain such as colorize+erase"
-        )
-    for name in names[1:]:
-        if name in NEEDS:
-            raise CalcoError(f"recipe {recipe!r}: {name} takes its target from the source; put it first in the chain")
-    if len(set(names)) < len(names):
-        raise CalcoError(f"recipe {recipe!r} names a step twice; name each once")
-    if "degrade" in names and "erase" in names[: names.index("degrade")]:
-        raise CalcoError(f"recipe {recipe!r}: degrade would blur the marks of the holes; let erase follow it")
-    return names
-
-
-def draws_classes(config: RecipeConfig) -> bool:
-    """Whether the targets are maps of classes, whose colours may not be mixed."""
-    return config.recipe != "auto" and steps_of(config.recipe)[0] in ("segment", "composite")
-
-
-def recipe_title(recipe: str) -> str:
-    """A recipe without paths and digests, for titles: `/home/ana/my.py:fade@0123456789abcdef+erase` => fade+erase."""
-    return recipe if recipe == "auto" else "+".join(map(custom.short_name, steps_of(recipe)))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from calco import imaging
 from calco.console import bar
+from calco.data.config import SourceConfig
 from calco.data.declared import settled
 from calco.data.frame_image import has_alpha, image_of
 from calco.data.frames import Index, decoding, first_frame, index_of, is_video, read_frame
@@ -19,7 +20,7 @@ from calco.data.interlacing import deinterlaced_alone
 from calco.data.layout import nothing_in
 from calco.data.places import key_of, place_of
 from calco.data.scenes import PREVIEW_WH, scene_starts
-from calco.data.sources import Item, Source, SourceConfig
+from calco.data.sources import Item, Source
 from calco.data.types import Sample
 from calco.errors import CalcoError, printable
 from calco.files import digest, list_files

@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
+from calco.data.config import SourceConfig
 from calco.data.opening import open_source
-from calco.data.sources import Source, SourceConfig
+from calco.data.sources import Source
 
 _WITHOUT_BOXES: Final = ("photographs", "side-by-side", "parallel", "masks")
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from calco.data.recipes import steps_of
 from calco.export.flood import surroundings
 from calco.inference.model import ModelInfo
-from calco.networks import Generator
-from calco.networks.generator import HOLE_TOLERANCE
+from calco.networks.generator import HOLE_TOLERANCE, Generator
 
 LUMINANCE: Final = (0.299, 0.587, 0.114)
 REC_709: Final = (0.2126, 0.7152, 0.0722)

@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from calco.inference.tiling import Rows
-from calco.networks import Generator
-from calco.networks.generator import surroundings
+from calco.networks.generator import Generator, surroundings
 
 _PASS: Final = 512  # rows that are looked at together; a power of two
 _SIDE: Final = 512  # of the areas that are filled one by one

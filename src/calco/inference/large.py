@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from calco import imaging
-from calco.data.erasing import PER_IMAGE
 from calco.data.jitter import fitted_size, whole_side
+from calco.data.recipe_config import PER_IMAGE
 from calco.data.recipes import steps_of
 from calco.imaging import Image
 from calco.imaging.shrinking import Shrinking

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco import imaging
-from calco.data.jitter import JitterConfig, fitted_size, whole_side
+from calco.data.config import JitterConfig, SourceConfig, SplitConfig
+from calco.data.jitter import fitted_size, whole_side
 from calco.data.palettes import Indices, Palette, decode, named_palette, paint
 from calco.data.recipes import RecipeConfig, draws_classes, recipe_title
-from calco.data.sources import SourceConfig
-from calco.data.splits import SplitConfig
 from calco.errors import CalcoError, enough_memory
 from calco.imaging import Image
 from calco.imaging.strips import Whole
@@ -32,7 +31,9 @@ from calco.inference.folder import (
 )
 from calco.inference.overlay import Overlay, overlaid
 from calco.inference.tiling import Band, Padded, Rows, blended, split_tiles, whole_tiles
-from calco.networks import Generator, GeneratorConfig, build_generator
+from calco.networks.build import build_generator
+from calco.networks.config import GeneratorConfig
+from calco.networks.generator import Generator
 from calco.networks.machine import choose_device, choose_precision
 from calco.networks.packed import can_pack, packed
 from calco.networks.pieces import Split, pieces_of

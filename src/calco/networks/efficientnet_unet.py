@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
+from calco.networks.config import DEPTHS, Norm, Up
 from calco.networks.efficientnet_lite import CHANNELS, EfficientNetLite, load_imagenet, weight_file
-from calco.networks.layers import Norm, Up, has_bias, initialise, join, norm_layer, segment
+from calco.networks.layers import has_bias, initialise, join, norm_layer, segment
 from calco.networks.small_maps import DoublingConv, Dropout
 
 LEAST_FILTERS: Final = 4
@@ -37,7 +38,7 @@ class EfficientNetUNet(nn.Module):
         CalcoError: When there are fewer than four filters, or the dropout is not in [0, 1).
     """
 
-    depth = len(CHANNELS)
+    depth = DEPTHS["efficientnet-unet"]
 
     def __init__(
         self,

@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.networks.colour import lab_to_rgb, lightness
+from calco.networks.config import Composition
 from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 
-Composition = Literal["plain", "luminance", "lab", "filled"]
 LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in the recipe that takes colour away
 CHROMA = 110.0  # a* and b* for a map of 1: about the most that sRGB holds (Zhang et al., arXiv 1603.08511)
 HOLE_TOLERANCE = 8 / 127.5  # eight levels of a byte: what a mild JPEG does to a flat colour

@@ -2,15 +2,14 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-Norm = Literal["batch", "instance", "group", "none"]
-Up = Literal["transpose", "resize"]
+from calco.networks.config import Norm
 
 
 def norm_layer(norm: Norm, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> nn.Module:

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from calco.errors import CalcoError
-from calco.networks.layers import Norm, has_bias, initialise, norm_layer, segment
-from calco.networks.unet import Convention
+from calco.networks.config import Convention, Norm
+from calco.networks.layers import has_bias, initialise, norm_layer, segment
 
 # Receptive field in pixels => number of strided convolutions (arXiv 1611.07004, section 6.1.2).
 PATCH_LAYERS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}

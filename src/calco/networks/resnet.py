@@ -3,7 +3,8 @@
 from torch import Tensor, nn
 
 from calco.errors import CalcoError
-from calco.networks.layers import Norm, ResizeConv, Up, has_bias, initialise, norm_layer, segment
+from calco.networks.config import DEPTHS, Norm, Up
+from calco.networks.layers import ResizeConv, has_bias, initialise, norm_layer, segment
 from calco.networks.small_maps import Dropout
 
 
@@ -48,7 +49,7 @@ class ResnetGenerator(nn.Module):
         CalcoError: When blocks or filters are below 1.
     """
 
-    depth = 2
+    depth = DEPTHS["resnet"]
 
     def __init__(
         self,

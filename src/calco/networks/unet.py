@@ -1,17 +1,15 @@
 """The U-Net generator of pix2pix, in the conventions of its three best-known implementations."""
 
 from functools import partial
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
-from calco.networks.layers import Norm, ResizeConv, Up, has_bias, initialise, join, norm_layer, segment
+from calco.networks.config import Convention, Norm, Up
+from calco.networks.layers import ResizeConv, has_bias, initialise, join, norm_layer, segment
 from calco.networks.small_maps import DoublingConv, Dropout, HalvingConv
-
-Convention = Literal["pytorch", "paper", "tensorflow"]
 
 
 class UNet(nn.Module):

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from calco.data.sources import Item, Source, SourceConfig
+from calco.data.config import SourceConfig
+from calco.data.sources import Item, Source
 
 
 class Readable(Sized, Protocol):

@@ -5,13 +5,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
-from calco.data.augment import AugmentConfig
-from calco.data.jitter import JitterConfig
+from calco.data.config import AugmentConfig, JitterConfig, SourceConfig, SplitConfig
 from calco.data.recipes import RecipeConfig
-from calco.data.sources import SourceConfig
-from calco.data.splits import SplitConfig
 from calco.errors import CalcoError
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import check_numbers
 from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from calco.networks import Generator, PatchGAN, build_discriminator, build_generator
+from calco.networks.build import build_discriminator, build_generator
 from calco.networks.efficientnet_unet import begin_with_imagenet
+from calco.networks.generator import Generator
 from calco.networks.machine import choose_precision
+from calco.networks.patchgan import PatchGAN
 from calco.runs.checkpoint import flatten_optimiser, restore_optimiser
 from calco.runs.compute import need_compiler
 from calco.runs.one_memory import SharedAdam

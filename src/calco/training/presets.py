@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 
-from calco.data.augment import AugmentConfig
-from calco.data.jitter import JitterConfig
+from calco.data.config import AugmentConfig, JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.errors import CalcoError
-from calco.networks import DiscriminatorConfig, GeneratorConfig
+from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import KeepConfig, LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
 
 

@@ -13,7 +13,7 @@ from calco.console import say, warn
 from calco.data.opening import is_elsewhere
 from calco.data.recipes import check_recorded, recipe_title
 from calco.errors import CalcoError, enough_memory
-from calco.networks import GeneratorConfig
+from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_lite import ABSENT
 from calco.networks.machine import NAMES
 from calco.records import from_record, read_yaml, to_record, write_yaml

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.annotations.detections import Detections
-from calco.data.jitter import JitterConfig, fit_image
+from calco.data.config import JitterConfig
+from calco.data.jitter import fit_image
 from calco.data.manifest import Format
 from calco.data.recipes import Recipe, RecipeConfig
 from calco.data.segmenting import painted

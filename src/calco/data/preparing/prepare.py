@@ -13,8 +13,8 @@ from typing import Any
 from calco import __version__
 from calco.console import bar, say, warn
 from calco.data import remote
+from calco.data.config import JitterConfig
 from calco.data.cutouts import check_cutouts, cutouts_digest, cutouts_of
-from calco.data.jitter import JitterConfig
 from calco.data.manifest import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
 from calco.data.opening import open_source
 from calco.data.preparing.annotating import write_annotations

@@ -5,8 +5,7 @@ from typing import Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from calco.data.sources import SourceConfig
-from calco.data.splits import SplitConfig
+from calco.data.config import SourceConfig, SplitConfig
 from calco.errors import CalcoError
 from calco.records import check_numbers
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from calco.data.config import SplitConfig
 from calco.data.sources import Source
-from calco.data.splits import SplitConfig, split_items
+from calco.data.splits import split_items
 from calco.detection.exploring.config import ExploreConfig
 from calco.detection.exploring.survey import HARD, SIZES, Oddity, Survey, alike, survey
 from calco.detection.marked import open_marked

@@ -5,9 +5,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from calco.data.boxes_play import BoxAugmentConfig
-from calco.data.sources import SourceConfig
-from calco.data.splits import SplitConfig
+from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.detection.limits import check_lite, check_side
 from calco.errors import CalcoError
 from calco.records import check_numbers

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from calco.annotations.detections import Detections
-from calco.data.boxes_play import BoxAugmentConfig, augmented
+from calco.data.boxes_play import augmented
+from calco.data.config import BoxAugmentConfig
 from calco.data.sources import Item, Source
 from calco.data.types import Sample
 from calco.detection.network import Objects

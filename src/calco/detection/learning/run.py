@@ -11,7 +11,7 @@ from torch import Tensor
 
 from calco.annotations.detections import Detections, nothing
 from calco.console import say
-from calco.data.boxes_play import BoxAugmentConfig
+from calco.data.config import BoxAugmentConfig
 from calco.data.types import Sample
 from calco.detection.choosing import Chosen
 from calco.detection.learning.config import DetectTrainConfig

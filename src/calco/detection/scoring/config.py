@@ -5,7 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from calco.data.sources import Kind
+from calco.data.config import Kind
 from calco.detection.scoring.people import PlaceConfig
 from calco.errors import CalcoError
 from calco.records import check_numbers

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from calco.addresses import redact_address
 from calco.annotations.detections import Detections
 from calco.console import bar
+from calco.data.config import SourceConfig, SplitConfig
 from calco.data.curation import limited
 from calco.data.opening import remembered
-from calco.data.sources import Item, Source, SourceConfig
-from calco.data.splits import SplitConfig, split_items
+from calco.data.sources import Item, Source
+from calco.data.splits import split_items
 from calco.data.types import fraction
 from calco.detection.contract import FindsObjects
 from calco.detection.marked import open_marked

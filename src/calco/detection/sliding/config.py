@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from calco.data.config import SourceConfig
 from calco.data.frames import is_video
-from calco.data.sources import SourceConfig
 from calco.errors import CalcoError
 from calco.records import check_numbers
 

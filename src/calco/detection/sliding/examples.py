@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.annotations.detections import Detections
-from calco.data.erasing import EraseConfig, given_region
+from calco.data.erasing import given_region
+from calco.data.recipe_config import EraseConfig
 from calco.data.sources import Item, Source
 from calco.data.types import Sample, generator
 from calco.detection.boxes import iou

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.console import bar, warn
+from calco.data.config import SplitConfig
 from calco.data.opening import open_source
 from calco.data.sources import Item, Source
-from calco.data.splits import SplitConfig, split_items
+from calco.data.splits import split_items
 from calco.data.types import fraction
 from calco.detection.sliding.classifier import BACKGROUND, ClassifierInfo, Weights, WindowClassifier
 from calco.detection.sliding.config import SlideConfig

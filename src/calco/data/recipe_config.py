@@ -1,0 +1,432 @@
+"""How an image becomes a pair: configurations of the recipes, without heavy imports."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias, get_args
+
+from calco.data.config import check_ranges
+from calco.errors import CalcoError
+from calco.records import check_numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColorizeConfig:
+    """How colour is taken away, and in which space it is given back."""
+
+    space: Literal["luminance", "lab"] = "luminance"
+    """luminance takes 0.299 R + 0.587 G + 0.114 B; lab the grey of the same CIE lightness, to which a* and b* are
+    added."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if self.space not in ("luminance", "lab"):
+            raise CalcoError(f"colorize space is {self.space!r}; choose luminance or lab")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompositeConfig:
+    """What is pasted on photographs, and how."""
+
+    cutouts: str | None = None
+    """A folder of cut-outs: images with transparency, in subfolders named after their classes, or with names that
+    begin with them, such as dog_1.png."""
+
+    cutout_masks: str | None = None
+    """A folder of masks with the names of the images in --cutouts, white where the thing is; the images then need
+    no transparency."""
+
+    cutout_class: str = ""
+    """The class of all cut-outs; by default their subfolder's name, or the begin of their own."""
+
+    pasted: tuple[int, int] = (1, 4)
+    """The fewest and the most objects in an image; where there is no room for them, there are fewer."""
+
+    cutout_size: tuple[float, float] = (0.2, 0.6)
+    """The longer side of a thing, from and to, as a share of the photograph's short side."""
+
+    cutout_turn: float = 15.0
+    """Turns a thing by up to so many degrees, either way."""
+
+    cutout_flip: float = 0.5
+    """The share of objects that are mirrored."""
+
+    cutout_light: float = 0.25
+    """Makes a thing lighter or darker, as a whole and from one side to the other, by up to this share."""
+
+    cutout_match: float = 0.5
+    """Brings the colours of a thing nearer to those of the place where it lies, by up to this share of the way."""
+
+    cutout_blur: tuple[float, float] = (0.0, 1.0)
+    """How blurred a thing is, from and to: the deviation in pixels."""
+
+    cutout_edge: tuple[float, float] = (0.3, 1.2)
+    """How soft its edge is, from and to: the deviation in pixels."""
+
+    cutout_shadow: float = 0.4
+    """How dark the shadow of a thing is at the most; 0 for none."""
+
+    cutout_hidden: float = 0.2
+    """The share of objects behind something of the photograph, which hides a part of them."""
+
+    least_visible: float = 0.4
+    """The share of a thing that stays visible at the least, whatever lies over it or beyond the border."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        shares = ("cutout_flip", "cutout_light", "cutout_match", "cutout_shadow", "cutout_hidden", "least_visible")
+        for name in shares:
+            if not 0 <= getattr(self, name) <= 1:
+                raise CalcoError(f"composite {name} is {getattr(self, name)}; it must be a share, 0 to 1")
+        if not 0 <= self.cutout_turn <= 180:
+            raise CalcoError(f"composite cutout_turn is {self.cutout_turn}; it must lie in 0 (off) to 180 degrees")
+        bounds: dict[str, tuple[float, float, str]] = {
+            "pasted": (0, 100, "1 4"), "cutout_size": (0.01, 2, "0.2 0.6"), "cutout_blur": (0, 20, "0 1"),
+            "cutout_edge": (0, 20, "0.3 1.2"),
+        }  # fmt: skip
+        check_ranges(self, "composite", bounds)
+        if self.cutout_masks and not self.cutouts:
+            raise CalcoError(f"composite cutout_masks {self.cutout_masks} belong to images; name them with --cutouts")
+
+
+DAMAGES: Final = ("scratches", "blur", "downscale", "noise", "jpeg")
+"""Kinds of damage, in the order in which they are applied."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DegradeConfig:
+    """How an image is damaged. What is a range is drawn anew for every image and epoch."""
+
+    damage: str = "any"
+    """What happens to it, in this order: scratches, blur, downscale, noise, jpeg, or some of them such as blur+noise;
+    any takes one or more of them each time."""
+
+    scratched: tuple[int, int] = (1, 8)
+    """The fewest and the most scratches, light or dark."""
+
+    blur: tuple[float, float] = (0.5, 2.5)
+    """The weakest and the strongest blur, the sigma of a Gaussian in pixels."""
+
+    downscale: tuple[float, float] = (2.0, 4.0)
+    """How many times smaller the image becomes, before it is brought back to its size."""
+
+    noise: tuple[float, float] = (0.02, 0.12)
+    """The weakest and the strongest noise, its deviation in mid grey as a share of the range from black to white."""
+
+    jpeg: tuple[int, int] = (10, 60)
+    """The lowest and the highest quality of JPEG, 1 to 100."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if self.damage != "any":
+            damages_of(self.damage)
+        bounds = {
+            "scratched": (1, 100, "1 8"),
+            "blur": (0, 50, "0.5 2.5"),
+            "downscale": (1, 64, "2 4"),
+            "noise": (0, 1, "0.02 0.12"),
+            "jpeg": (1, 100, "10 60"),
+        }
+        check_ranges(self, "degrade", bounds)
+
+
+def damages_of(damage: str) -> list[str]:
+    """The damages of a chain such as "blur+noise", in the order in which they happen."""
+    names = [name.strip() for name in damage.split("+")]
+    if wrong := [name for name in names if name not in DAMAGES]:
+        raise CalcoError(f"damage {wrong[0]!r} is unknown; choose any, or of {', '.join(DAMAGES)}, joined by +")
+    return [name for name in DAMAGES if name in names]
+
+
+KINDS: Final = ("masks", "boxes", "brush", "scratches", "stains")
+"""Holes that can be drawn; `holes.py` draws them."""
+
+
+PER_IMAGE: Final = ("mean", "noise")
+"""Fills that are no one colour, so that a hole cannot be found by it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EraseConfig:
+    """What is erased from an image."""
+
+    holes: str = "auto"
+    """What they are: masks (hand-drawn strokes), boxes, brush, scratches, stains, several such as brush+scratches, any
+    (one of them for each image) or given (the masks beside the images); auto takes masks where there is a folder
+    of them and boxes otherwise."""
+
+    share: float = 0.0
+    """About this share of each image is erased, such as 0.3, however many shapes that takes; 0 follows their
+    counts."""
+
+    masks: str | None = None
+    """A folder of hand-drawn strokes, black where they erase."""
+
+    strokes: tuple[int, int] = (1, 2)
+    """The fewest and the most strokes in an image."""
+
+    stroke_scale: tuple[float, float] = (1.0, 5.0)
+    """The smallest and the largest enlargement of a stroke; never beyond the image."""
+
+    boxes: tuple[int, int] = (1, 1)
+    """The fewest and the most rectangles in an image."""
+
+    box_size: tuple[float, float] = (0.2, 0.4)
+    """The smallest and the largest side of a rectangle, as a share of the image's short side; 0.3 0.3 fixes it."""
+
+    brush: tuple[int, int] = (1, 4)
+    """The fewest and the most brush strokes in an image."""
+
+    brush_width: tuple[float, float] = (0.03, 0.12)
+    """The thinnest and the thickest brush, as a share of the image's short side."""
+
+    scratches: tuple[int, int] = (3, 10)
+    """The fewest and the most scratches in an image."""
+
+    scratch_width: tuple[float, float] = (0.003, 0.012)
+    """The thinnest and the thickest scratch, as a share of the image's short side; never below a pixel."""
+
+    stains: tuple[int, int] = (1, 3)
+    """The fewest and the most stains in an image."""
+
+    stain_size: tuple[float, float] = (0.15, 0.5)
+    """How far the smallest and the largest stain reach across, as a share of the image's short side."""
+
+    place: Literal["random", "center"] = "random"
+    """Where they stand: anywhere inside, or in the middle."""
+
+    mask_erases: Literal["white", "black"] = "white"
+    """Where given masks erase."""
+
+    fill: str = "magenta"
+    """What is left: black, white, grey, magenta or #rrggbb, mean (the mean colour of the rest) or noise."""
+
+    mask_channel: bool = False
+    """Gives the network one more channel that tells what is erased: transparency, none where the image stands."""
+
+    weight: float = 10.0
+    """How much an erased pixel counts in the loss, where every other one counts 1."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        for name in ("strokes", "boxes", "brush", "scratches", "stains"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high or high < 1:
+                raise CalcoError(f"erase {name} is {low} to {high}; give the fewest and the most, such as 1 2")
+        if not 0 < self.stroke_scale[0] <= self.stroke_scale[1]:
+            raise CalcoError(f"erase stroke_scale is {self.stroke_scale}; give two rising numbers above 0, such as 1 5")
+        for name in ("box_size", "brush_width", "scratch_width", "stain_size"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high <= 1:
+                raise CalcoError(f"erase {name} is {low} to {high}; give two rising shares up to 1, such as 0.2 0.4")
+        for name, choices in (("place", ("random", "center")), ("mask_erases", ("white", "black"))):
+            if getattr(self, name) not in choices:
+                raise CalcoError(f"erase {name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
+        if self.weight <= 0:
+            raise CalcoError(f"erase weight is {self.weight}; it must be above 0: 1 weighs all pixels alike")
+        _check_holes(self)
+        if self.fill not in PER_IMAGE:
+            fill_colour(self.fill)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What `holes` means: those of `KINDS`, or "given" alone."""
+        if self.holes == "auto":
+            return ("masks",) if self.masks else ("boxes",)
+        if self.holes == "any":
+            return tuple(kind for kind in KINDS if kind != "masks" or self.masks)
+        return tuple(kind.strip() for kind in self.holes.split("+"))
+
+
+def _check_holes(config: EraseConfig) -> None:
+    """Refuses holes that do not exist or contradict another field."""
+    kinds = config.kinds
+    if unknown := [kind for kind in kinds if kind not in KINDS and kinds != ("given",)]:
+        raise CalcoError(
+            f"erase holes {config.holes!r} holds {unknown[0]!r}; choose {', '.join(KINDS)}, several such as "
+            "brush+scratches, any, or given alone"
+        )
+    if "masks" in kinds and not config.masks:
+        raise CalcoError("erase holes masks need a folder of strokes; name it with --masks FOLDER")
+    if config.masks and "masks" not in kinds:
+        raise CalcoError(
+            f"erase holes {config.holes} do not use the strokes of {config.masks}; "
+            "leave --masks out, or give --holes masks"
+        )
+    if not 0 <= config.share <= 0.9:
+        raise CalcoError(f"erase share is {config.share}; give a share up to 0.9, such as 0.3, or 0 for the counts")
+    if config.share and (config.place == "center" or kinds == ("given",)):
+        other = "place center" if config.place == "center" else "holes given"
+        raise CalcoError(f"erase share {config.share} does not go with {other}; leave one of them out")
+
+
+def fill_colour(name: str) -> tuple[int, int, int]:
+    """A colour's name or #rrggbb => red, green, blue, 0 to 255."""
+    if name == "magenta":  # the default, without Pillow
+        return 255, 0, 255
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(name)[:3]
+    except ValueError as error:
+        known = f"black, white, grey, magenta, #rrggbb, {' or '.join(PER_IMAGE)}"
+        raise CalcoError(f"fill colour {name!r} is unknown; try {known}") from error
+    return red, green, blue
+
+
+AUTO: Final = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentConfig:
+    """How masks are painted."""
+
+    palette: str = "auto"
+    """The colour of each class: binary, voc, facades, cityscapes, or a file with a line such as "person, #ff0000" for
+    each; auto takes the classes of the annotations, and those that the values of the masks show."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if self.palette != AUTO:
+            from calco.data.palettes import named_palette
+
+            named_palette(self.palette)
+
+
+SketchStyle: TypeAlias = Literal["pencil", "xdog", "canny", "contour", "hatching", "any"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SketchConfig:
+    """How a photograph becomes a sketch. What is a range is drawn anew for every image and epoch."""
+
+    style: SketchStyle = "pencil"
+    """The hand: pencil shades softly, xdog inks lines and dark areas, canny draws thin lines, contour few thick ones,
+    hatching strokes in several directions; any takes another one each time."""
+
+    softness: float = 0.02
+    """Width of the blur that pencil's lines come from, as a share of the short side; larger gives broader strokes."""
+
+    line_weight: tuple[float, float] = (1.0, 1.0)
+    """The thinnest and the thickest line, as a multiple of the style's own; 0.6 2 varies it."""
+
+    wobble: tuple[float, float] = (0.0, 0.0)
+    """The steadiest and the shakiest hand: how far a line strays, as a share of the short side; 0 0.02 varies it."""
+
+    paper: tuple[float, float] = (0.0, 0.0)
+    """The smoothest and the roughest paper, 0 to 1: its grain darkens the sheet and breaks the strokes."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if self.style not in get_args(SketchStyle):
+            styles = ", ".join(get_args(SketchStyle)[:-1])
+            raise CalcoError(f"sketch style {self.style!r} is unknown; choose any or one of {styles}")
+        if not 0 < self.softness <= 0.5:
+            raise CalcoError(f"sketch softness is {self.softness}; it must lie above 0 and up to 0.5: try 0.02")
+        bounds = {"line_weight": (0.2, 10, "0.6 2"), "wobble": (0, 0.1, "0 0.02"), "paper": (0, 1, "0 0.5")}
+        check_ranges(self, "sketch", bounds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeConfig:
+    """How an image becomes a pair."""
+
+    recipe: str = "auto"
+    """What is to be learnt: aligned, colorize, erase, sketch, degrade, segment, composite, a function in a file of
+    one's own (my.py:fade), or a chain such as colorize+erase; auto follows the kind of images."""
+
+    colorize: ColorizeConfig = field(default_factory=ColorizeConfig)
+    """How the recipe colorize takes colour away."""
+
+    erase: EraseConfig = field(default_factory=EraseConfig)
+    """What the recipe erase takes away."""
+
+    sketch: SketchConfig = field(default_factory=SketchConfig)
+    """How the recipe sketch draws."""
+
+    degrade: DegradeConfig = field(default_factory=DegradeConfig)
+    """How the recipe degrade damages."""
+
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    """How the recipes segment and composite paint masks."""
+
+    composite: CompositeConfig = field(default_factory=CompositeConfig)
+    """What the recipe composite pastes on photographs."""
+
+    mask_encoding: str = AUTO
+    """The values of the classes in mask files, in the order of the palette, such as "number 0 1 2; void 255", "colour
+    #000000 #ff0000" or "alpha transparent opaque"; auto decides once, from the values of all masks."""
+
+    def __post_init__(self) -> None:
+        if self.mask_encoding != AUTO:
+            from calco.data.encoding import PAINTED, encoding_of
+
+            if self.mask_encoding != PAINTED:
+                encoding_of(self.mask_encoding)
+        names = [] if self.recipe == "auto" else steps_of(self.recipe)
+        if self.erase.mask_channel and "erase" in names[:-1]:
+            raise CalcoError(f"recipe {self.recipe!r}: with a mask channel, erase must stand last; put it there")
+
+
+# What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
+RECIPES: Final = ("aligned", "colorize", "erase", "sketch", "degrade", "segment", "composite")
+
+NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "aligned": ("side-by-side", "parallel", "openmoji", "shards"),
+    "segment": ("masks", "annotations"),
+    "composite": ("photographs", "video", "hub", "openmoji"),
+}
+
+
+def steps_of(recipe: str) -> list[str]:
+    """The steps of a chain, checked: names of recipes, and functions in files (`my.py:fade`).
+
+    Raises:
+        CalcoError: When one is unknown, or they cannot follow each other.
+    """
+    names: list[str] = []
+    open_path = ""
+    for part in recipe.split("+"):
+        # A path may hold a plus itself: it ends where the name of a function stands.
+        text = f"{open_path}+{part}" if open_path else part
+        step = text.strip()
+        known = step in RECIPES or is_code(step)
+        names += [step] if known else []
+        open_path = "" if known else text
+    if open_path or not names:
+        known_names = ", ".join(RECIPES)
+        raise CalcoError(
+            f"recipe {recipe!r} is unknown; choose one of {known_names}, a function in a file such as my.py:fade, or a "
+            "chain such as colorize+erase"
+        )
+    for name in names[1:]:
+        if name in NEEDS:
+            raise CalcoError(f"recipe {recipe!r}: {name} takes its target from the source; put it first in the chain")
+    if len(set(names)) < len(names):
+        raise CalcoError(f"recipe {recipe!r} names a step twice; name each once")
+    if "degrade" in names and "erase" in names[: names.index("degrade")]:
+        raise CalcoError(f"recipe {recipe!r}: degrade would blur the marks of the holes; let erase follow it")
+    return names
+
+
+def draws_classes(config: RecipeConfig) -> bool:
+    """Whether the targets are maps of classes, whose colours may not be mixed."""
+    return config.recipe != "auto" and steps_of(config.recipe)[0] in ("segment", "composite")
+
+
+def recipe_title(recipe: str) -> str:
+    """A recipe without paths and digests, for titles: `/home/ana/my.py:fade@0123456789abcdef+erase` => fade+erase."""
+    return recipe if recipe == "auto" else "+".join(map(short_name, steps_of(recipe)))
+
+
+CODE_STEP: Final = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)(@(?P<digest>[0-9a-f]{16}))?")
+
+
+def is_code(step: str) -> bool:
+    """Whether a step of a recipe is a function in a file: `my.py:fade`, or `my.py:fade@` and a digest."""
+    return CODE_STEP.fullmatch(step) is not None
+
+
+def short_name(step: str) -> str:
+    """`/home/ana/my.py:fade@0123456789abcdef` => `fade`; other steps as they are."""
+    found = CODE_STEP.fullmatch(step)
+    return found["name"] if found else step
