@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from calco.export.export import export_model
     from calco.inference.model import Translator, load
     from calco.inference.translate import translate
+    from calco.inference.video import VideoOptions, translate_video
     from calco.training.config import TrainConfig
     from calco.training.presets import preset
     from calco.training.train import train
-    from calco.video.translate import VideoOptions, translate_video
 
 __version__ = "0.1.0"
 
@@ -31,7 +31,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "CalcoError": "calco.errors",
     "CheckConfig": "calco.checking.config",
-    "VideoOptions": "calco.video.translate",
+    "VideoOptions": "calco.inference.video",
     "Pair": "calco.data.types",
     "Sample": "calco.data.types",
     "PrepareConfig": "calco.data.preparing.config",
@@ -48,7 +48,7 @@ _HOMES = {
     "preset": "calco.training.presets",
     "train": "calco.training.train",
     "translate": "calco.inference.translate",
-    "translate_video": "calco.video.translate",
+    "translate_video": "calco.inference.video",
 }
 __all__ = [
     "CalcoError",

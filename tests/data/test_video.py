@@ -13,13 +13,13 @@ from av.video.reformatter import VideoReformatter
 from calco import imaging
 from calco.checking.check import splits_of
 from calco.data.config import SourceConfig, SplitConfig
-from calco.data.frame_image import image_of
 from calco.data.opening import open_source
-from calco.data.scenes import scene_starts
 from calco.data.sources import Source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.imaging import Image
+from calco.video.frame_image import image_of
+from calco.video.motion import scene_starts
 
 SIZE_WH = (64, 48)
 

@@ -17,12 +17,11 @@ from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.results import REMOTE_LOG
 from calco.inference.translate import translate
+from calco.inference.video import VideoOptions, translate_videos
 from calco.locks import LOCK, lock_name
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.outputs import LOG
-from calco.video.several import translate_videos
-from calco.video.translate import VideoOptions
 from support import lock_held
 from video.videos import make_video, mirror
 
@@ -286,6 +285,6 @@ def test_a_video_at_work_is_left_alone(tmp_path: Path) -> None:
 
 
 def translate_videos_to(source: Path, out: Path, overwrite: bool) -> None:
-    from calco.video.translate import translate_video
+    from calco.inference.video import translate_video
 
     translate_video(mirror(), source, out, VideoOptions(overwrite=overwrite))

@@ -12,9 +12,9 @@ import pytest
 from calco import CalcoError, imaging
 from calco.cli import main
 from calco.imaging import Image
-from calco.video.codecs import CODECS, encoder_of
+from calco.inference.video import VideoDone, VideoOptions, translate_video
+from calco.video.encoding import CODECS, encoder_of
 from calco.video.reading import Video
-from calco.video.translate import VideoDone, VideoOptions, translate_video
 from calco.video.writing import VideoWriter, part_of
 from support import small_disk
 from video.videos import make_image, make_video, mirror, model, packet_places, silent_video
@@ -152,7 +152,7 @@ def test_a_result_never_replaces_its_video_nor_another_unasked(tmp_path: Path) -
 
 
 def main_like(folder: Path, source: Path) -> None:
-    from calco.video.several import translate_videos
+    from calco.inference.video import translate_videos
 
     translate_videos(mirror(), [str(source)], folder, VideoOptions(overwrite=True))
 

@@ -8,17 +8,16 @@ import av
 import numpy as np
 import pytest
 
-from calco.data.colours import Colours, colours_of, tone_mapped
 from calco.data.config import SourceConfig
-from calco.data.frames import is_video
 from calco.data.video import load_frame, open_videos
 from calco.errors import CalcoError
 from calco.imaging import Image
+from calco.inference.video import VideoOptions, translate_video, translate_videos
 from calco.video.capture import Capture
-from calco.video.origins import Origin
+from calco.video.colours import Colours, colours_of, tone_mapped
+from calco.video.frames import is_video
 from calco.video.reading import Video
-from calco.video.several import translate_videos
-from calco.video.translate import VideoOptions, translate_video
+from calco.video.sources import Origin
 from calco.video.writing import VideoWriter
 from video.containers import MATRICES, comb, combed, shown_by, with_matrix
 from video.videos import make_image, make_video, mirror

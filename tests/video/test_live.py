@@ -20,10 +20,9 @@ import pytest
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.video.capture import Capture
-from calco.video.live import Done, live
-from calco.video.origins import Origin, asked, origin_of
-from calco.video.piping import VideoPipe, sink_for
-from calco.video.recording import Sink, VideoFile, fitted
+from calco.video.pipeline import Done, live
+from calco.video.sinks import Sink, VideoFile, VideoPipe, fitted, sink_for
+from calco.video.sources import Origin, asked, origin_of
 from support import requires
 from video.streams import HEIGHT, RATE, WIDTH, RtspServer, Server, make_video, number_in, numbered, numbers_of, paced
 
@@ -304,7 +303,7 @@ def test_a_full_disk_is_told_with_the_place_of_what_was_recorded(tmp_path: Path,
 
 KILLED = """
 import os, signal, sys
-from calco.video.recording import VideoFile
+from calco.video.sinks import VideoFile
 from video.streams import numbered
 sink = VideoFile(sys.argv[1], lambda: 25)
 for number in range(100):
@@ -415,7 +414,7 @@ def test_words_mean_cameras_unless_there_are_images_of_that_name(
 def test_a_camera_without_permission_is_told_how_to_get_it(tmp_path: Path) -> None:
     device = tmp_path / "video0"
     device.touch(mode=0)
-    words = [sys.executable, "-c", f"from calco.video.opening import *; o = Origin(kind='camera', place='{device}')\n"
+    words = [sys.executable, "-c", f"from calco.video.sources import *; o = Origin(kind='camera', place='{device}')\n"
              "with opened(o, lambda: False): pass"]  # fmt: skip
     if os.geteuid() == 0:  # root may read everything, unless it lays that right down
         requires(shutil.which("setpriv"), "setpriv", "apt-get install util-linux")

@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from calco import CalcoError, cli, imaging
+from calco.cli import live
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, load, save_model
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
-from calco.video import live_command
 from video.streams import HEIGHT, WIDTH, make_video, numbered
 
 INFO = ModelInfo(
@@ -136,13 +136,13 @@ def test_holes_made_for_live_images_stand_still_and_a_mask_serves_for_all(tmp_pa
     info = replace(info, generator=replace(info.generator, composition="filled"))
     save_model(tmp_path / "eraser", info, build_generator(info.generator, 3, 3).state_dict(), None)
     translator = load(tmp_path / "eraser", device="cpu")
-    made = live_command.drawing(translator, options_of(make_input=True))
+    made = live.drawing(translator, options_of(make_input=True))
     first, second = made(numbered(5)), made(numbered(5))
     assert first.shape == (HEIGHT, WIDTH, 3) and np.array_equal(first, second)
     mask = np.zeros((20, 40, 1), np.uint8)
     mask[:10] = 255  # the upper half, at another size
     imaging.write(tmp_path / "mask.png", mask)
-    masked = live_command.drawing(translator, options_of(masks=str(tmp_path / "mask.png")))(numbered(5))
+    masked = live.drawing(translator, options_of(masks=str(tmp_path / "mask.png")))(numbered(5))
     assert np.array_equal(masked[60:], numbered(5)[60:]) and not np.array_equal(masked[:40], numbered(5)[:40])
     with pytest.raises(CalcoError, match="give one of them"):
-        live_command.drawing(translator, options_of(masks=str(tmp_path / "mask.png"), make_input=True))
+        live.drawing(translator, options_of(masks=str(tmp_path / "mask.png"), make_input=True))

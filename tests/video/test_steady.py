@@ -9,12 +9,10 @@ import pytest
 from skimage import data
 
 from calco import imaging
-from calco.data.scenes import CutFinder
 from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.video.flicker import Flicker, chroma_of, warping_error
-from calco.video.flow import Follower, luma
-from calco.video.steady import Steady
+from calco.inference.steady import Steady
+from calco.video.motion import CutFinder, Flicker, Follower, chroma_of, luma, warping_error
 
 FRAMES = 14
 WIDTH, HEIGHT = 160, 112

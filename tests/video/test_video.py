@@ -15,13 +15,12 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
-from calco.data.colours import Colours
 from calco.imaging import Image
-from calco.video.codecs import Encoding, new_encoder
-from calco.video.journal import remove_part
+from calco.inference.video import VideoOptions, translate_video
+from calco.video.colours import Colours
+from calco.video.encoding import Encoding, new_encoder
 from calco.video.reading import Video, seconds_of
-from calco.video.translate import VideoOptions, translate_video
-from calco.video.writing import VideoWriter, part_of
+from calco.video.writing import VideoWriter, part_of, remove_part
 from support import ROOT
 from video.videos import make_image, make_video, mirror, model, packets
 
@@ -158,7 +157,7 @@ import sys, time
 sys.path[:0] = [{tests!r}]
 from fractions import Fraction
 from video.videos import mirror
-from calco.video.translate import VideoOptions, translate_video
+from calco.inference.video import VideoOptions, translate_video
 told = mirror()
 class Slow(type(told)):
     def __call__(self, image, **_):

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from calco.imaging import Image
+from calco.inference.video import translate_video
 from calco.video.reading import Video
-from calco.video.translate import translate_video
 from video.containers import MATRICES, shown_by, with_matrix
 from video.videos import mirror
 

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from calco.errors import CalcoError
-from calco.video.recording import Gone
-from calco.video.watching import Page
+from calco.video.browser import Page
+from calco.video.sinks import Gone
 from calco.video.window import Window
 from support import requires
 from video.streams import HEIGHT, WIDTH, number_in, numbered

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calco.errors import CalcoError
-from calco.watch.rules import Rules, read_rules
-from calco.watch.zones import area, checked_zone, crossed, inside, touches
+from calco.watch.rules import Rules, area, checked_zone, crossed, inside, read_rules, touches
 
 GOOD = """
 format: 1

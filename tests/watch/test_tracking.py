@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from calco.annotations.detections import Detections, nothing
-from calco.watch import kalman
-from calco.watch.matching import matched
-from calco.watch.track import TrackConfig
-from calco.watch.tracking import MOST, Tracker
+from calco.watch import tracking
+from calco.watch.config import TrackConfig
+from calco.watch.tracking import MOST, Tracker, matched
 
 
 def found(*boxes: tuple[float, ...], names: tuple[str, ...] = (), scores: tuple[float, ...] = ()) -> Detections:
@@ -140,27 +139,27 @@ def test_the_number_of_tracks_is_bounded() -> None:
 
 
 def test_the_filter_learns_a_velocity() -> None:
-    means, covariances = kalman.begun(np.array([walker(0)]))
+    means, covariances = tracking.begun(np.array([walker(0)]))
     for n in range(1, 30):
-        means, covariances = kalman.predicted(means, covariances, 1.2)
-        means, covariances = kalman.corrected(means, covariances, np.array([walker(n)]))
+        means, covariances = tracking.predicted(means, covariances, 1.2)
+        means, covariances = tracking.corrected(means, covariances, np.array([walker(n)]))
     assert means[0, 4] * 1.2 == pytest.approx(4, rel=0.02)
     assert np.array_equal(covariances, covariances.transpose(0, 2, 1)) and np.linalg.eigvalsh(covariances).min() > 0
-    assert kalman.to_boxes(means)[0] == pytest.approx(walker(29), abs=0.5)
+    assert tracking.to_boxes(means)[0] == pytest.approx(walker(29), abs=0.5)
 
 
 def test_the_filter_is_that_of_the_textbook() -> None:
     """One step against the equations written out for a single box."""
     box, seen = np.array([[10.0, 20, 30, 80]]), np.array([[12.0, 21, 32, 82]])
-    mean, covariance = kalman.begun(box)
-    mean, covariance = kalman.predicted(mean, covariance, 1.0)
+    mean, covariance = tracking.begun(box)
+    mean, covariance = tracking.predicted(mean, covariance, 1.0)
     h = np.eye(4, 8)
     height = mean[0, 3]
     r = np.diag([(height / 20) ** 2, (height / 20) ** 2, 0.1**2, (height / 20) ** 2])
     s = h @ covariance[0] @ h.T + r
     gain = covariance[0] @ h.T @ np.linalg.inv(s)
-    expected = mean[0] + gain @ (kalman.to_state(seen)[0] - h @ mean[0])
-    updated, shrunk = kalman.corrected(mean, covariance, seen)
+    expected = mean[0] + gain @ (tracking.to_state(seen)[0] - h @ mean[0])
+    updated, shrunk = tracking.corrected(mean, covariance, seen)
     assert updated[0] == pytest.approx(expected) and shrunk[0] == pytest.approx(covariance[0] - gain @ s @ gain.T)
 
 

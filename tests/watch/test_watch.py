@@ -53,7 +53,7 @@ rules:
 
 
 @pytest.fixture(scope="module")
-def make_video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return walk(tmp_path_factory.mktemp("videos") / "walk.mp4")
 
 

@@ -174,12 +174,12 @@ def compare(args: list[str]) -> None:
 
 def translate(args: list[str]) -> None:
     """Applies a model to images, videos and cameras; names, formats, sizes, EXIF and sound are kept."""
+    from calco.cli import live as live
+    from calco.cli import video as videos
     from calco.console import bar, say, warn
     from calco.inference.model import load
     from calco.inference.translate import translate as run
     from calco.networks.machine import NAMES, make_ready
-    from calco.video import command as videos
-    from calco.video import live_command as live
 
     options = _parse(args, "translate")
     overlay = _overlay(options)

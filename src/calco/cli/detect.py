@@ -117,9 +117,8 @@ def watch(args: list[str]) -> None:
 
     from calco.console import bar, cell, console, show
     from calco.watch.config import WatchConfig
-    from calco.watch.run import asked_origin, tell
+    from calco.watch.run import asked_origin, events_table, stages_table, tell
     from calco.watch.run import watch as run
-    from calco.watch.words import events_table, stages_table
 
     config = parse(WatchConfig, args, prog="calco detect watch", description=watch.__doc__)
     with contextlib.ExitStack() as held:

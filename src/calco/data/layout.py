@@ -9,7 +9,6 @@ from pathlib import Path
 from calco import imaging
 from calco.data.config import SourceConfig
 from calco.data.declared import LeftOut, find_lists, listed, remark, settled, split_named, split_of_list
-from calco.data.frames import is_video
 from calco.data.manifest import INDEX, MANIFEST
 from calco.data.names import file_name, role_of
 from calco.data.partners import Side
@@ -19,6 +18,7 @@ from calco.data.sides import joined, two_endings, two_folders, two_words
 from calco.data.sources import Item
 from calco.errors import CalcoError, printable
 from calco.files import Listing, explain, list_files
+from calco.video.frames import is_video
 
 _TABLES = ("groups.csv", "dropped.csv")
 

@@ -14,17 +14,16 @@ from calco import imaging
 from calco.console import bar
 from calco.data.config import SourceConfig
 from calco.data.declared import settled
-from calco.data.frame_image import has_alpha, image_of
-from calco.data.frames import Index, decoding, first_frame, index_of, is_video, read_frame
-from calco.data.interlacing import deinterlaced_alone
 from calco.data.layout import nothing_in
 from calco.data.places import key_of, place_of
-from calco.data.scenes import PREVIEW_WH, scene_starts
 from calco.data.sources import Item, Source
 from calco.data.types import Sample
 from calco.errors import CalcoError, printable
 from calco.files import digest, list_files
 from calco.imaging import Image
+from calco.video.frame_image import deinterlaced_alone, has_alpha, image_of
+from calco.video.frames import Index, decoding, first_frame, index_of, is_video, read_frame
+from calco.video.motion import PREVIEW_WH, scene_starts
 
 if TYPE_CHECKING:
     import av

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 from calco import imaging
 from calco.annotations.detections import Detections
-from calco.data.frames import is_video, result_folder
 from calco.detection.contract import FindsObjects
 from calco.detection.looking import Look, Tally
 from calco.detection.predict_config import PredictConfig
@@ -23,7 +22,8 @@ from calco.files import read_json, write_json
 from calco.inference.results import same_inputs, stamps_of
 from calco.locks import locked_file
 from calco.outputs import Outputs, new_file, settings_digest, writing_folder
-from calco.video.codecs import written_as
+from calco.video.encoding import written_as
+from calco.video.frames import is_video, result_folder
 
 MANIFEST: Final = "prediction.json"
 FORMAT: Final = 2

@@ -16,7 +16,7 @@ from calco.files import make_folder, temporary_path
 from calco.imaging import Image
 from calco.inference.results import same_inputs, stamps_of
 from calco.outputs import Outputs, Stamp
-from calco.video.stream import pump
+from calco.video.pipeline import pump
 
 LINES: Final = "detections.jsonl"
 DRAWN: Final = "drawn"

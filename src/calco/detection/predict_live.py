@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from calco.console import say
-from calco.data.frames import is_video
 from calco.detection.drawing import Drawer
 from calco.detection.looking import Look, Tally
 from calco.detection.predict_config import PredictConfig
@@ -17,9 +16,9 @@ from calco.detection.tables import Lines, as_rows
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.video.capture import Capture
-from calco.video.live import Done, live, stopping
-from calco.video.live_command import origin_asked, sinks_of, status_line
-from calco.video.origins import asked
+from calco.video.frames import is_video
+from calco.video.pipeline import Done, live, origin_asked, sinks_of, status_line, stopping
+from calco.video.sources import asked
 
 _OF_FILES: Final = ("overwrite", "codec", "quality", "from_", "to")
 """The options that only images and videos in files have."""

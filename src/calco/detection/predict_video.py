@@ -19,11 +19,10 @@ from calco.errors import CalcoError
 from calco.files import short_name, sweep_files
 from calco.imaging import Image
 from calco.locks import locked_file
-from calco.video.codecs import choose_codec
-from calco.video.journal import remove_part
+from calco.video.encoding import choose_codec
+from calco.video.pipeline import ahead, pump
 from calco.video.reading import Frame, Video
-from calco.video.stream import ahead, pump
-from calco.video.writing import VideoWriter, part_of
+from calco.video.writing import VideoWriter, part_of, remove_part
 
 VERB: Final = "calco detect predict"
 _DIGITS: Final = 6  # of seconds: a millionth

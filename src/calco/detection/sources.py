@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 from calco import imaging
-from calco.data.frames import is_moving, is_video
 from calco.data.layout import nothing_in
 from calco.errors import CalcoError
 from calco.files import list_files
+from calco.video.frames import is_moving, is_video
 
 _KNOWN: Final = "images (.jpg, .png ...), videos (.mp4, .avi ...)"
 

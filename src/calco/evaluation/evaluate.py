@@ -31,9 +31,9 @@ from calco.evaluation.steadiness import measure, stretches
 from calco.files import read_json_lines
 from calco.inference.exported import is_exported
 from calco.inference.model import ModelInfo, Translator, load, model_folder
+from calco.inference.steady import Steady
 from calco.outputs import writing_file, writing_folder
 from calco.records import to_record
-from calco.video.steady import Steady
 
 HERE: Final = Engine(jobs=1)
 

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.data.recipes import Recipe
-from calco.data.scenes import CutFinder
 from calco.data.sources import Item, Source
 from calco.data.types import generator
 from calco.errors import CalcoError
@@ -18,9 +17,8 @@ from calco.evaluation import metrics
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.intervals import Bootstrap, Score, interval
 from calco.imaging import Image
-from calco.video.flicker import chroma_of, warping_error
-from calco.video.flow import Follower, Motion, luma
-from calco.video.steady import Steady
+from calco.inference.steady import Steady
+from calco.video.motion import CutFinder, Follower, Motion, chroma_of, luma, warping_error
 
 TRUTH, INPUT, STEADIED = "truth", "input", "model, steadied"
 PIECE: Final = 50

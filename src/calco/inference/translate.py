@@ -14,7 +14,6 @@ from typing import Any, Final
 from calco import imaging
 from calco.console import say, warn
 from calco.data import remote
-from calco.data.frames import result_folder
 from calco.data.mask_survey import MaskCounts, count_file, survey_masks
 from calco.data.recognising import areas_of, marks_of
 from calco.engines import Engine, results
@@ -40,6 +39,7 @@ from calco.inference.working import (
     written_before,
 )  # fmt: skip
 from calco.outputs import settings_digest
+from calco.video.frames import result_folder
 
 MANIFEST: Final = "translation.json"
 VERSION: Final = 2

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
-from calco.data.frames import opened
+from calco.video.frames import opened
 from calco.video.reading import Video
 
 if TYPE_CHECKING:

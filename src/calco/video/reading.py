@@ -9,13 +9,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from calco.data.colours import colours_of
-from calco.data.frame_image import WHITE, bits_of, has_alpha, image_of, is_opaque
-from calco.data.frames import opened, remarks_on, telling
-from calco.data.interlacing import deinterlaced
-from calco.data.orientation import orientation_of
 from calco.errors import CalcoError, printable
 from calco.imaging import Image, is_image
+from calco.video.colours import colours_of
+from calco.video.frame_image import WHITE, bits_of, deinterlaced, has_alpha, image_of, is_opaque, orientation_of
+from calco.video.frames import opened, remarks_on, telling
 
 if TYPE_CHECKING:
     import av

@@ -10,7 +10,7 @@ import numpy as np
 
 from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.watch.kalman import Floats
+from calco.watch.tracking import Floats
 
 PEOPLE: Final = ("person", "people", "human", "pedestrian", "man", "woman", "face", "head", "persona")
 """Names of classes that have a head."""

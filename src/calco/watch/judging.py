@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from calco.watch.kalman import Floats
-from calco.watch.rules import Near, Rule, Rules
-from calco.watch.track import Track
-from calco.watch.zones import inside, touches
+from calco.watch.rules import Near, Rule, Rules, inside, touches
+from calco.watch.tracking import Floats, Track
 
 
 @dataclass(frozen=True, slots=True)

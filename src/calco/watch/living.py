@@ -12,13 +12,12 @@ from typing import Any, Final
 from calco.console import say, warn
 from calco.imaging import Image
 from calco.outputs import Outputs
+from calco.video.browser import Page
 from calco.video.capture import Capture
-from calco.video.live import Done, live
-from calco.video.recording import Sink, VideoFile, fitted
-from calco.video.watching import Page
+from calco.video.pipeline import Done, live
+from calco.video.sinks import Sink, VideoFile, fitted
 from calco.watch.config import WatchConfig
-from calco.watch.memory import Memory
-from calco.watch.watcher import Watcher
+from calco.watch.watcher import Memory, Watcher
 
 _KEPT_EVERY: Final = 5.0  # seconds between two states on disk; one more after each event
 _SKIPPED: Final = 1000  # numbers of tracks that may have been given after the last state

@@ -11,8 +11,7 @@ import numpy.typing as npt
 from calco.data.palettes import Palette, decode, paint
 from calco.detection.labelling import numbered_colour
 from calco.imaging import Image, as_channels, as_dtype
-from calco.watch.kalman import Floats
-from calco.watch.track import Track
+from calco.watch.tracking import Floats, Track
 
 _FEATHER: Final = 0.08  # share of a crop's shorter side over which a drawing fades into the image
 _LEAST: Final = 8  # pixels of a crop's side below which nothing can be seen in it

@@ -12,12 +12,10 @@ from typing import Any, Final, NamedTuple
 
 from calco.errors import CalcoError
 from calco.imaging import Image
+from calco.video.pipeline import ahead, pump
 from calco.video.reading import Video
-from calco.video.stream import ahead, pump
 from calco.video.writing import VideoWriter
-from calco.watch.memory import Memory
-from calco.watch.stages import memory_mb
-from calco.watch.watcher import Watcher
+from calco.watch.watcher import Memory, Watcher, memory_mb
 
 KEPT_EVERY: Final = 100
 """Frames between two states on disk."""

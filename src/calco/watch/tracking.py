@@ -5,23 +5,179 @@ those that are left, since a thing half hidden scores low and is still there (th
 steps of any length in time, classes that never mix, overlaps that count less where colours differ, a wider round with
 grown boxes for what moved further than it is wide (Yang et al., 2023, arXiv 2211.14317), and tracks that come back:
 what was hidden for a while is known again by where it can have gone and by its colours.
+
+Boxes move by the Kalman filter of SORT, DeepSORT and ByteTrack at constant velocity, many at once. A state is centre
+x, centre y, width by height, height, and the velocity of each (Wojke et al., 2017, arXiv 1703.07402, section 2.1). The
+noise is a share of the height, so that near objects may move further. Time is counted in steps of a thirtieth of a
+second, for which the shares were found; a step may be any part or multiple of it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections
 from calco.detection.overlap import exact_iou
 from calco.imaging import Image
-from calco.watch import kalman
-from calco.watch.kalman import Floats
-from calco.watch.looks import likeness, look_of
-from calco.watch.matching import larger, matched
-from calco.watch.track import Track, TrackConfig
+from calco.watch.config import TrackConfig
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+STEPS_A_SECOND: Final = 30.0
+_PLACE, _VELOCITY = 1 / 20, 1 / 160  # standard deviations, as shares of the height; those of ByteTrack
+_SHAPE: Final = 0.01
+_SHAPE_SEEN: Final = 0.1
+_SHAPE_VELOCITY: Final = 1e-5
+_LEAST: Final = 1.0  # pixels of a height; what is smaller has no noise left to tell one place from another
+
+
+def to_state(boxes: npt.NDArray[np.floating]) -> Floats:
+    """Boxes N x 4 (left, top, right, bottom) => N x 4 (centre x, centre y, width by height, height)."""
+    corners = boxes.astype(np.float64)
+    size = np.maximum(corners[:, 2:] - corners[:, :2], 1e-3)
+    centres = (corners[:, 2:] + corners[:, :2]) / 2
+    return np.column_stack([centres, size[:, 0] / size[:, 1], size[:, 1]])
+
+
+def to_boxes(means: Floats) -> Floats:
+    """States N x 4 or N x 8 => boxes N x 4."""
+    height = np.maximum(means[:, 3], _LEAST)
+    width = np.maximum(means[:, 2], 1e-3) * height
+    half = np.column_stack([width, height]) / 2
+    return np.column_stack([means[:, :2] - half, means[:, :2] + half])
+
+
+def begun(boxes: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """States of what was just found, at rest: N x 4 => means N x 8, covariances N x 8 x 8."""
+    seen = to_state(boxes)
+    height = np.maximum(seen[:, 3], _LEAST)
+    deviations = _columns(2 * _PLACE * height, _SHAPE, 10 * _VELOCITY * height, _SHAPE_VELOCITY)
+    return np.concatenate([seen, np.zeros_like(seen)], axis=1), _diagonal(deviations**2)
+
+
+def predicted(means: Floats, covariances: Floats, steps: float) -> tuple[Floats, Floats]:
+    """Where boxes will be after some steps: means N x 8, covariances N x 8 x 8 => the same."""
+    move = np.eye(8)
+    move[np.arange(4), np.arange(4) + 4] = steps
+    height = np.maximum(means[:, 3], _LEAST)
+    noise = _columns(_PLACE * height, _SHAPE, _VELOCITY * height, _SHAPE_VELOCITY)
+    return means @ move.T, move @ covariances @ move.T + _diagonal(noise**2) * steps
+
+
+def corrected(means: Floats, covariances: Floats, boxes: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
+    """States with what was seen of them: means N x 8, covariances N x 8 x 8, boxes N x 4 => means, covariances."""
+    if not len(means):
+        return means, covariances
+    height = np.maximum(means[:, 3], _LEAST)
+    noise = np.column_stack([_PLACE * height, _PLACE * height, np.full_like(height, _SHAPE_SEEN), _PLACE * height])
+    expected = covariances[:, :4, :4] + _diagonal(noise**2)
+    gain = np.linalg.solve(expected, covariances[:, :4, :]).transpose(0, 2, 1)  # N x 8 x 4
+    difference = to_state(boxes) - means[:, :4]
+    updated = means + np.einsum("nij,nj->ni", gain, difference)
+    shrunk = covariances - gain @ expected @ gain.transpose(0, 2, 1)
+    return updated, (shrunk + shrunk.transpose(0, 2, 1)) / 2  # rounding must not make it lopsided over hours
+
+
+def _columns(place: Floats, shape: float, velocity: Floats, shape_velocity: float) -> Floats:
+    shapes, shape_velocities = np.full_like(place, shape), np.full_like(place, shape_velocity)
+    return np.column_stack([place, place, shapes, place, velocity, velocity, shape_velocities, velocity])
+
+
+def _diagonal(variances: Floats) -> Floats:
+    """N x K => N x K x K."""
+    result: Floats = variances[:, :, None] * np.eye(variances.shape[1])
+    return result
+
+
+@dataclass(slots=True)
+class Track:
+    """A thing that is followed.
+
+    Attributes:
+        id: Its number, from 1; never given twice.
+        name: Its class.
+        box: Left, top, right, bottom in pixels, where it is, or is expected while it is hidden.
+        score: Of its detections, smoothed.
+        first: Seconds at which it was first seen.
+        last: Seconds at which it was last seen.
+        hits: Detections so far.
+        best: The highest score of one detection.
+        confirmed: Whether it was seen often enough to be believed.
+        look: Its colours, 64 shares.
+        trail: Middles of its lower edge, the newest last.
+    """
+
+    id: int
+    name: str
+    box: Floats
+    score: float
+    first: float
+    last: float
+    hits: int = 1
+    best: float = 0.0
+    confirmed: bool = False
+    look: Floats | None = None
+    trail: list[tuple[float, float]] = field(default_factory=list)
+
+
+_BINS: Final = (4, 4, 4)
+_SIDE: Final = 24  # pixels to which a box is shrunk before it is counted
+
+
+def look_of(image: Image, box: npt.NDArray[np.floating]) -> Floats:
+    """The shares of 64 colours in the inner part of a box.
+
+    Args:
+        image: HWC `uint8`.
+        box: Left, top, right, bottom in pixels; it may reach beyond the image.
+
+    Returns:
+        64 shares that add up to 1; zeros where nothing of the box lies in the image.
+    """
+    height, width = image.shape[:2]
+    across, down = (box[2] - box[0]) * 0.2, (box[3] - box[1]) * 0.1  # less of the ground beside it
+    left, right = (int(np.clip(end, 0, width)) for end in (box[0] + across, box[2] - across + 1))
+    top, bottom = (int(np.clip(end, 0, height)) for end in (box[1] + down, box[3] - down + 1))
+    if right <= left or bottom <= top:
+        return np.zeros(64)
+    inner = image[top:bottom, left:right]
+    small = cv2.resize(inner, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    if small.ndim == 2:
+        small = cv2.cvtColor(small, cv2.COLOR_GRAY2RGB)
+    counts = cv2.calcHist([small[..., :3]], [0, 1, 2], None, list(_BINS), [0, 256] * 3).astype(np.float64).ravel()
+    shares: Floats = counts / max(1.0, float(counts.sum()))
+    return shares
+
+
+def likeness(one: Floats, other: Floats) -> Floats:
+    """How alike looks (... x 64) are, from 0 to 1: the Bhattacharyya coefficient of their shares."""
+    return np.asarray(np.sqrt(one * other).sum(axis=-1), np.float64)
+
+
+def larger(boxes: Floats, share: float) -> Floats:
+    """Boxes N x 4 with a share of their width and height more on each side."""
+    more = (boxes[:, 2:] - boxes[:, :2]) * share
+    return np.concatenate([boxes[:, :2] - more, boxes[:, 2:] + more], axis=1)
+
+
+def matched(cost: Floats, limit: float) -> list[tuple[int, int]]:
+    """The pairs of rows and columns that cost least together; none that alone costs more than `limit`.
+
+    The Hungarian algorithm (Kuhn, 1955) as scipy has it.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if not cost.size:
+        return []
+    allowed = cost <= limit
+    dear = 2 * (abs(limit) + 1) * (min(cost.shape) + 1)  # one more pair is always worth more than a better one
+    rows, columns = linear_sum_assignment(np.where(allowed, cost, dear))
+    return [(int(i), int(j)) for i, j in zip(rows, columns, strict=True) if allowed[i, j]]
+
 
 MOST: Final = 500
 """Tracks that are followed at once: bounds memory where a detector goes wild."""
@@ -60,12 +216,12 @@ class Tracker:
 
     def predict(self, time: float) -> None:
         """Moves all tracks to a time, seconds."""
-        steps = 0.0 if self._time is None else max(0.0, time - self._time) * kalman.STEPS_A_SECOND
+        steps = 0.0 if self._time is None else max(0.0, time - self._time) * STEPS_A_SECOND
         if steps and self.tracks:
             hidden = np.array([track.last < self._time for track in self.tracks]) if self._time is not None else None
             if hidden is not None and hidden.any():
                 self._means[hidden, 6:8] = 0.0  # a thing that is hidden neither grows nor shrinks
-            self._means, self._covariances = kalman.predicted(self._means, self._covariances, steps)
+            self._means, self._covariances = predicted(self._means, self._covariances, steps)
             self._place()
         self._time = time
         self._end([track.last < time - self.config.gap for track in self.tracks])
@@ -166,7 +322,7 @@ class Tracker:
         if not pairs or self._time is None:
             return
         rows, columns = [i for i, _ in pairs], [j for _, j in pairs]
-        self._means[rows], self._covariances[rows] = kalman.corrected(
+        self._means[rows], self._covariances[rows] = corrected(
             self._means[rows], self._covariances[rows], found.boxes[columns]
         )
         self._place()
@@ -184,7 +340,7 @@ class Tracker:
         strong = strong[: max(0, MOST - len(self.tracks))]
         if not len(strong) or self._time is None:
             return
-        means, covariances = kalman.begun(found.boxes[strong])
+        means, covariances = begun(found.boxes[strong])
         self._means = np.concatenate([self._means, means])
         self._covariances = np.concatenate([self._covariances, covariances])
         for j in strong:
@@ -205,7 +361,7 @@ class Tracker:
             self._next += 1
 
     def _place(self) -> None:
-        for track, box in zip(self.tracks, kalman.to_boxes(self._means), strict=True):
+        for track, box in zip(self.tracks, to_boxes(self._means), strict=True):
             track.box = box
 
     def _end(self, over: Sequence[bool]) -> None:

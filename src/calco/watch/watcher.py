@@ -1,27 +1,177 @@
 """One frame after the other: detect, follow, paint, judge, blur, write, draw."""
 
+import contextlib
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 
 from calco import imaging
 from calco.annotations.detections import Detections
 from calco.console import warn
 from calco.detection.contract import FindsObjects
+from calco.detection.drawing import Drawer, Sizes, draw_label, draw_labels
+from calco.detection.labelling import numbered_colour
+from calco.errors import CalcoError
+from calco.files import atomic_write, make_folder, read_json, sweep
 from calco.imaging import Image
+from calco.video.reading import clock
 from calco.watch.blurring import FaceBlur
 from calco.watch.config import WatchConfig
 from calco.watch.events import Lines, box_of, event_of
 from calco.watch.hooks import Hooks
 from calco.watch.judging import Judge, Verdict
-from calco.watch.painting import Painter, window_of
+from calco.watch.painting import Painted, Painter, outlined, put_back, window_of
 from calco.watch.rules import Rules
-from calco.watch.scene import Scene, lay_over
-from calco.watch.stages import Stages
-from calco.watch.track import Track
-from calco.watch.tracking import Tracker
+from calco.watch.tracking import Track, Tracker
+
+ALARM: Final = (230, 30, 40)
+_SHOWN: Final = 3.0  # seconds for which an event stays in the image
+_ZONE: Final = (255, 255, 255)
+_TINT: Final = 0.12
+
+
+@dataclass
+class Scene:
+    """Draws frames.
+
+    Attributes:
+        rules: Whose zones are drawn.
+        size_wh: Of the images, pixels.
+        classes: Of the detector, for the colours.
+    """
+
+    rules: Rules
+    size_wh: tuple[int, int]
+    classes: tuple[str, ...]
+    alarms: list[tuple[float, int, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._drawer = Drawer(self.classes, by="track")
+        corners = {name: zone.pixels(*self.size_wh) for name, zone in self.rules.zones.items()}
+        self._zones = {name: np.round(points).astype(np.int32) for name, points in corners.items()}
+        self._tint: tuple[Image, tuple[slice, slice]] | None = None
+
+    def alarm(self, time: float, track: int, rule: str) -> None:
+        """Notes an event, which is shown for some seconds."""
+        self.alarms.append((time, track, rule))
+
+    def __call__(self, image: Image, tracks: Sequence[Track], painted: Mapping[int, Painted],
+                 running: Mapping[int, float], time: float) -> Image:  # fmt: skip
+        """Draws a frame.
+
+        Args:
+            image: HW3 `uint8`; it is drawn on.
+            tracks: Those in view.
+            painted: What covers them, by track; it lies in the image already.
+            running: For how long a rule has held for them that waits for its seconds, by track.
+            time: Seconds.
+        """
+        self.alarms = [alarm for alarm in self.alarms if time - _SHOWN < alarm[0] <= time]
+        sizes = Sizes.of(image)
+        self._draw_zones(image, sizes)
+        alarmed = {track: rule for _, track, rule in self.alarms}
+        for track in tracks:
+            colour = ALARM if track.id in alarmed else numbered_colour(track.id)
+            if track.id in painted:
+                outlined(image, track.box, painted[track.id], colour)
+            self._draw_way(image, track, colour, sizes)
+        image = self._draw_boxes(image, tracks, alarmed, running, sizes)
+        draw_label(image, clock(time), (0, 0), (20, 20, 20), sizes)
+        if self.alarms:
+            lines = [f"{rule}: #{track}" for _, track, rule in self.alarms[-4:]]
+            for n, line in enumerate(reversed(lines)):
+                draw_label(image, line, (0, (n + 1) * round(2.1 * 22 * sizes.scale + sizes.gap)), ALARM, sizes)
+        return image
+
+    def _draw_zones(self, image: Image, sizes: Sizes) -> None:
+        for corners in self._zones.values():
+            left, top, width, height = cv2.boundingRect(corners)
+            part = image[max(0, top) : top + height, max(0, left) : left + width]
+            over = part.copy()
+            moved = corners - np.array([max(0, left), max(0, top)], np.int32)
+            cv2.fillPoly(over, [moved.astype(np.int32)], _ZONE)
+            part[:] = cv2.addWeighted(over, _TINT, part, 1 - _TINT, 0)
+            cv2.polylines(image, [corners], True, _ZONE, max(1, sizes.line), cv2.LINE_AA)
+        frames = [cv2.boundingRect(corners) for corners in self._zones.values()]
+        boxes = np.array([(x, y, x + w, y + h) for x, y, w, h in frames], np.float32).reshape(-1, 4)
+        draw_labels(image, boxes, list(self._zones), [_ZONE] * len(boxes), sizes)
+
+    def _draw_way(self, image: Image, track: Track, colour: tuple[int, int, int], sizes: Sizes) -> None:
+        if len(track.trail) > 1:
+            way = np.round(np.array(track.trail)).astype(np.int32)
+            cv2.polylines(image, [way], False, colour, max(1, sizes.line), cv2.LINE_AA)
+
+    def _draw_boxes(self, image: Image, tracks: Sequence[Track], alarmed: Mapping[int, str],
+                    running: Mapping[int, float], sizes: Sizes) -> Image:  # fmt: skip
+        if not tracks:
+            return image
+        found = detections_of(tracks).clipped(*self.size_wh)
+        labels = []
+        for number, name in zip(found.track_ids if found.track_ids is not None else (), found.classes, strict=False):
+            seconds = f" {running[int(number)]:.1f} s" if int(number) in running else ""
+            labels.append(f"{name} {number}{seconds}")
+        for track in tracks:
+            if track.id in alarmed:  # below the labels, which must stay readable
+                left, top, right, bottom = (round(float(end)) for end in track.box)
+                cv2.rectangle(image, (left, top), (right, bottom), ALARM, 4 * sizes.line + 1)
+        return self._drawer(image, found, labels)
+
+
+def detections_of(tracks: Sequence[Track]) -> Detections:
+    """Tracks as detections with ids."""
+    return Detections(
+        boxes=np.array([track.box for track in tracks], np.float32).reshape(-1, 4),
+        classes=tuple(track.name for track in tracks),
+        scores=np.array([track.score for track in tracks], np.float32),
+        track_ids=np.array([track.id for track in tracks], np.int64),
+    )
+
+
+def lay_over(scene: Image, tracks: Sequence[Track], painted: Mapping[int, Painted]) -> None:
+    """Puts what was painted back into the image, the nearest objects (those that reach lowest) last."""
+    for track in sorted(tracks, key=lambda each: float(each.box[3])):
+        if track.id in painted:
+            put_back(scene, track.box, painted[track.id])
+
+
+class Stages:
+    """Counts the seconds of each stage; threads may count at once."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Counts what is done within."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.add(name, time.perf_counter() - began)
+
+    def add(self, name: str, seconds: float) -> None:
+        """Adds to a stage."""
+        with self._lock:
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+
+
+def memory_mb() -> float:
+    """Megabytes of memory that this process holds now; 0 where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
 
 SHOWN: Final = 0.3
 """Seconds for which something that is hidden is still shown, painted and judged."""
@@ -206,3 +356,89 @@ class Watcher:
         self.tracks.recall(state["tracks"])
         if self.parts.painter is not None and state["painter"] is not None:
             self.parts.painter.recall(state["painter"])
+
+
+FORMAT: Final = 1
+_DIGITS: Final = 12
+
+
+@dataclass
+class Memory:
+    """The states in a folder.
+
+    Attributes:
+        folder: Where they lie.
+        made_by: What else the states would come from: the source, the model, the options; plain data.
+    """
+
+    folder: Path
+    made_by: dict[str, Any]
+
+    def keep(self, frame: int, state: dict[str, Any], *, safe: int) -> None:
+        """Writes a state, and removes those that nobody will need.
+
+        Args:
+            frame: How many frames it has seen.
+            state: Plain data.
+            safe: Frames that everything else (the video) has for sure: states at or before it are needed, the newest
+                of them and all later ones.
+
+        Raises:
+            CalcoError: When the disk is full.
+        """
+        make_folder(self.folder)
+        record = {"format": FORMAT, "made_by": self.made_by, "frame": frame, "state": state}
+        atomic_write(self.folder / f"{frame:0{_DIGITS}d}.json", json.dumps(record))
+        there = self._frames()
+        needed = max((each for each in there if each <= safe), default=0)
+        for each in there:
+            if each < needed:
+                self._path(each).unlink(missing_ok=True)
+
+    def newest(self, most: int | None = None) -> tuple[int, dict[str, Any]] | None:
+        """The newest state, or the newest that has seen at most so many frames; None where there is none.
+
+        Raises:
+            CalcoError: When it was made by something else, or is of a newer format.
+        """
+        frames = [frame for frame in self._frames() if most is None or frame <= most]
+        if not frames:
+            return None
+        path = self._path(max(frames))
+        record = read_json(path)
+        if record.get("format") != FORMAT:
+            raise CalcoError(f"{path} is of format {record.get('format')}, and this Calco reads {FORMAT}; update Calco")
+        self.check(record["made_by"])
+        state: dict[str, Any] = record["state"]
+        return max(frames), state
+
+    def check(self, before: dict[str, Any]) -> None:
+        """Whether a watch was begun with what goes on now.
+
+        Raises:
+            CalcoError: Naming what differs.
+        """
+        now = json.loads(json.dumps(self.made_by))
+        if differs := [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]:
+            raise CalcoError(
+                f"the watch in {self.folder.parent} was begun with another {differs[0].replace('_', '-')}; go on with "
+                "the same, or begin anew with --overwrite"
+            )
+
+    def clear(self) -> None:
+        """Removes all states."""
+        for frame in self._frames():
+            self._path(frame).unlink(missing_ok=True)
+        sweep(self.folder)
+
+    def _path(self, frame: int) -> Path:
+        return self.folder / f"{frame:0{_DIGITS}d}.json"
+
+    def _frames(self) -> list[int]:
+        names = (path.stem for path in self.folder.glob("*.json"))
+        return sorted(int(name) for name in names if name.isdecimal() and len(name) == _DIGITS)
+
+
+def digest_of(path: str) -> str:
+    """The first 16 hex digits of the SHA-256 of a text file's bytes; empty for no file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path else ""

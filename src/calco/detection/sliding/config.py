@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import SourceConfig
-from calco.data.frames import is_video
 from calco.errors import CalcoError
 from calco.records import check_numbers
+from calco.video.frames import is_video
 
 Suppression = Literal["nms", "soft-linear", "soft-gaussian", "matrix"]
 Features = Literal["auto", "imagenet", "hog"]

@@ -1,19 +1,159 @@
-"""Live translation: always the newest image, so that what is shown is never old."""
+"""The pump: one thread reads ahead, the caller draws, another one writes; what waits is bounded."""
 
 import contextlib
+import os
+import queue
 import signal
+import stat
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeVar
 
+from rich.live import Live
+
+from calco.console import cell, console, say
 from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.video.capture import Capture
-from calco.video.decoding import Newest
-from calco.video.recording import Gone, Sink, as_shown
+from calco.video.browser import Page
+from calco.video.capture import Capture, Newest
+from calco.video.frames import is_video
+from calco.video.sinks import Gone, Sink, as_shown, sink_for
+from calco.video.sources import Origin, origin_of
+from calco.video.window import Window
+
+WAITING_BYTES: Final = 256 << 20  # of the frames between two threads
+_MOST: Final = 8
+_PATIENCE: Final = 0.1  # seconds after which a thread looks whether it is still wanted
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+
+class Steadier(Protocol):
+    """What steadies a video: it is shown each frame with its drawing, in order, and finds cuts by itself."""
+
+    def __call__(self, shown: Image, drawn: Image) -> Image:
+        """The steadied drawing, HWC `uint8`.
+
+        Args:
+            shown: What the model saw, HWC `uint8`, of the drawing's size.
+            drawn: What it drew, HWC `uint8`.
+        """
+
+    def reset(self) -> None:
+        """Forgets the frames before, as at a cut."""
+
+
+def ahead(frame_bytes: int) -> int:
+    """How many frames of a size may wait between two threads."""
+    return max(1, min(_MOST, WAITING_BYTES // max(1, frame_bytes)))
+
+
+class _Stopped(Exception):
+    """Another thread has failed, or the work is over."""
+
+
+def pump(source: Iterable[T], draw: Callable[[T], U], keep: Callable[[U], None], *, length: int = _MOST) -> None:
+    """Draws everything that comes and keeps it, in order; reading, drawing and keeping overlap.
+
+    Whatever one of the three raises ends the others and is raised here; what was drawn before is kept, unless keeping
+    is what failed.
+
+    Args:
+        source: Is iterated, and closed where it can be, in a thread of its own.
+        draw: Is called in this thread.
+        keep: Is called in a third thread.
+        length: How many may wait before each of the two.
+    """
+    stop = threading.Event()
+    coming, going = _Line(length, stop), _Line(length, stop)
+    failures: list[BaseException] = []
+    reader = threading.Thread(target=_read, args=(source, coming), name="calco-video-read", daemon=True)
+    writer = threading.Thread(target=_write, args=(going, keep, failures), name="calco-video-write", daemon=True)
+    reader.start()
+    writer.start()
+    try:
+        with contextlib.suppress(_Stopped):
+            try:
+                for item in coming:
+                    going.put(draw(item))
+            finally:
+                going.put(_END)
+                writer.join()
+    finally:
+        stop.set()
+        reader.join()
+        writer.join()
+    if failures:
+        raise failures[0]
+
+
+_END: Final = object()
+
+
+class _Failure:
+    """An error on its way to another thread."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+class _Line:
+    """What waits between two threads; both are freed when the work is stopped."""
+
+    def __init__(self, length: int, stop: threading.Event) -> None:
+        self.stop = stop
+        self._queue: queue.Queue[Any] = queue.Queue(length)
+
+    def put(self, item: Any) -> None:
+        while not self.stop.is_set():
+            with contextlib.suppress(queue.Full):
+                self._queue.put(item, timeout=_PATIENCE)
+                return
+        raise _Stopped
+
+    def __iter__(self) -> Iterator[Any]:
+        while not self.stop.is_set():
+            with contextlib.suppress(queue.Empty):
+                item = self._queue.get(timeout=_PATIENCE)
+                if item is _END:
+                    return
+                if isinstance(item, _Failure):
+                    raise item.error
+                yield item
+        raise _Stopped
+
+
+def _read(source: Iterable[Any], coming: _Line) -> None:
+    try:
+        try:
+            for item in source:
+                coming.put(item)
+        finally:
+            if isinstance(source, Generator):
+                source.close()
+        coming.put(_END)
+    except _Stopped:
+        pass
+    except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
+        with contextlib.suppress(_Stopped):
+            coming.put(_Failure(error))
+
+
+def _write(going: _Line, keep: Callable[[Any], None], failures: list[BaseException]) -> None:
+    try:
+        for item in going:
+            keep(item)
+    except _Stopped:
+        pass
+    except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
+        failures.append(error)
+        going.stop.set()
+
 
 _RECENT: Final = 2.0  # seconds over which rate and delay are told
 
@@ -237,3 +377,53 @@ def stopping() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def origin_asked(images: str, options: dict[str, Any]) -> Origin | None:
+    """The live source that options mean, or None where they mean files: see `origin_of`."""
+    watched = options["window"] or options["page"] is not None
+    out = options["out"]
+    return origin_of(images, live=options["live"] or watched, watched=out is not None and _of_videos(out))
+
+
+def _of_videos(out: str) -> bool:
+    """Whether a video goes there: stdout, a pipe, a device, or a name that ends as videos do."""
+    with contextlib.suppress(OSError):
+        mode = os.stat(out).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            return True
+    return out == "-" or out.startswith("/dev/video") or is_video(out)
+
+
+def sinks_of(options: dict[str, Any], capture: Capture, done: Done, stopped: Callable[[], bool]) -> list[Sink]:
+    """Where live images go, as the options say: `out`, `page`, `window`; and `model` for their title.
+
+    Raises:
+        CalcoError: When one of them cannot be used.
+    """
+    sinks: list[Sink] = []
+    title = f"{capture.origin.name} by {Path(options['model']).name}"
+    try:
+        if options["out"] is not None:
+            sinks.append(sink_for(options["out"], lambda: capture.rate, stopped))
+        if options["page"] is not None:
+            page = Page(options["page"], title, done.line)
+            sinks.append(page)
+            say(f"the page is {page.address}")
+        if options["window"]:
+            sinks.append(Window(title))
+    except CalcoError:
+        for sink in sinks:
+            sink.close()
+        raise
+    return sinks
+
+
+@contextlib.contextmanager
+def status_line(done: Done) -> Iterator[Callable[[Done], None]]:
+    """A line at the terminal that tells how it goes."""
+    if not console.is_terminal:
+        yield lambda _done: None
+        return
+    with Live(console=console, transient=True, refresh_per_second=4, get_renderable=lambda: cell(done.line())):
+        yield lambda _done: None

@@ -106,7 +106,7 @@ class _Handler(Handler):
             return
         with contextlib.suppress(OSError):  # the browser was closed
             if place.path == "/":
-                page = asset("calco.video", "watching.html").replace("{title}", escape(self.page.title))
+                page = asset("calco.video", "browser.html").replace("{title}", escape(self.page.title))
                 self.answer("text/html; charset=utf-8", page.encode())
             elif place.path == "/image":
                 jpeg, number = self.page.newer(after)

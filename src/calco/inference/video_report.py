@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from calco.files import atomic_write
+from calco.inference.video_rendering import NAMES, Sheet
 from calco.report.html import img_tag, write_page
 from calco.video.reading import Video, clock
-from calco.video.sheet import NAMES, Sheet
 
 WIDTH: Final = 1000
 HEIGHT: Final = 260

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from calco.data.colours import Colours
-from calco.data.frames import VIDEO_SUFFIXES
 from calco.errors import CalcoError
+from calco.video.colours import Colours
+from calco.video.frames import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     import av

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import numpy as np
 
 from calco import imaging
-from calco.data.colours import UNSPECIFIED, colours_of
-from calco.data.orientation import marks_of, orientation_of
 from calco.errors import CalcoError
 from calco.files import explain, make_folder
 from calco.imaging.formats import opened as open_image
+from calco.video.colours import UNSPECIFIED, colours_of
+from calco.video.frame_image import marks_of, orientation_of
 
 if TYPE_CHECKING:
     import av

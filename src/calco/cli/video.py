@@ -6,18 +6,17 @@ from functools import partial
 from typing import Any, Final
 
 from calco.console import bar, say, warn
-from calco.data.frames import is_moving, names_video
 from calco.data.video import looks_like_video
 from calco.errors import CalcoError
 from calco.inference.adapt import marked_in
 from calco.inference.model import Translator
+from calco.inference.steady import Steady
+from calco.inference.video import VideoDone, VideoOptions, translate_video, translate_videos
+from calco.inference.video_rendering import Wish
 from calco.inference.working import weights_digest
 from calco.networks.machine import NAMES
-from calco.video.drawing import Wish
+from calco.video.frames import is_moving, names_video
 from calco.video.reading import seconds_of
-from calco.video.several import translate_videos
-from calco.video.steady import Steady
-from calco.video.translate import VideoDone, VideoOptions, translate_video
 
 OPTIONS: Final[dict[str, Any]] = {
     "codec": None, "quality": None, "from_": None, "to": None, "side_by_side": False, "holes_per_frame": False,

@@ -4,11 +4,9 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from calco.data.scenes import CutFinder
 from calco.errors import CalcoError
 from calco.imaging import PEAKS, Image, as_dtype
-from calco.video.flicker import chroma_of
-from calco.video.flow import LUMA, Bools, Floats, Follower, luma
+from calco.video.motion import LUMA, Bools, CutFinder, Floats, Follower, chroma_of, luma
 
 if TYPE_CHECKING:
     from calco.inference.model import ModelInfo

@@ -2,31 +2,25 @@
 
 import contextlib
 import os
-import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from rich.live import Live
 
 from calco import imaging
-from calco.console import cell, console, say
-from calco.data.frames import is_video
+from calco.console import say
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.adapt import marked_in
 from calco.inference.making import input_maker
 from calco.inference.model import Translator
+from calco.inference.steady import Steady
 from calco.networks.machine import NAMES
 from calco.video.capture import Capture
-from calco.video.live import Done, live, stopping
-from calco.video.origins import Origin, asked, origin_of
-from calco.video.piping import sink_for
-from calco.video.recording import Sink, as_shown
-from calco.video.steady import Steady
-from calco.video.watching import Page
-from calco.video.window import Window
+from calco.video.pipeline import Done, live, origin_asked, sinks_of, status_line, stopping
+from calco.video.sinks import as_shown
+from calco.video.sources import asked
 
 LIVE: Final[dict[str, Any]] = {
     "live": False, "window": False, "page": None, "size": None, "rate": 0.0, "patience": 60.0, "seconds": 0.0,
@@ -60,22 +54,6 @@ def wants(options: dict[str, Any]) -> bool:
 def without(options: dict[str, Any]) -> dict[str, Any]:
     """The options that are left for images."""
     return {name: value for name, value in options.items() if name not in LIVE}
-
-
-def origin_asked(images: str, options: dict[str, Any]) -> Origin | None:
-    """The live source that options mean, or None where they mean files: see `origin_of`."""
-    watched = options["window"] or options["page"] is not None
-    out = options["out"]
-    return origin_of(images, live=options["live"] or watched, watched=out is not None and _of_videos(out))
-
-
-def _of_videos(out: str) -> bool:
-    """Whether a video goes there: stdout, a pipe, a device, or a name that ends as videos do."""
-    with contextlib.suppress(OSError):
-        mode = os.stat(out).st_mode
-        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            return True
-    return out == "-" or out.startswith("/dev/video") or is_video(out)
 
 
 def run(options: dict[str, Any], translator: Translator) -> None:
@@ -181,41 +159,7 @@ def _fitting(mask: Image | None, image: Image) -> Image | None:
     return imaging.resize(mask.astype(np.uint8), (image.shape[1], image.shape[0]), "nearest").astype(np.bool_)
 
 
-def sinks_of(options: dict[str, Any], capture: Capture, done: Done, stopped: Callable[[], bool]) -> list[Sink]:
-    """Where live images go, as the options say: `out`, `page`, `window`; and `model` for their title.
-
-    Raises:
-        CalcoError: When one of them cannot be used.
-    """
-    sinks: list[Sink] = []
-    title = f"{capture.origin.name} by {Path(options['model']).name}"
-    try:
-        if options["out"] is not None:
-            sinks.append(sink_for(options["out"], lambda: capture.rate, stopped))
-        if options["page"] is not None:
-            page = Page(options["page"], title, done.line)
-            sinks.append(page)
-            say(f"the page is {page.address}")
-        if options["window"]:
-            sinks.append(Window(title))
-    except CalcoError:
-        for sink in sinks:
-            sink.close()
-        raise
-    return sinks
-
-
 def _same(one: str, other: str) -> bool:
     with contextlib.suppress(OSError):
         return os.path.samefile(one, other)
     return False
-
-
-@contextlib.contextmanager
-def status_line(done: Done) -> Iterator[Callable[[Done], None]]:
-    """A line at the terminal that tells how it goes."""
-    if not console.is_terminal:
-        yield lambda _done: None
-        return
-    with Live(console=console, transient=True, refresh_per_second=4, get_renderable=lambda: cell(done.line())):
-        yield lambda _done: None

@@ -1,0 +1,224 @@
+"""A decoded frame as an image: in RGB, on a background, upright; the same for training, videos and cameras."""
+
+import math
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from calco.imaging import Image
+from calco.video.colours import Colours, colours_of
+
+if TYPE_CHECKING:
+    import av
+
+_NEAR: Final = 0.01  # of the matrix's entries, within which an angle counts as a right one
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """One of the eight orientations: the axes are exchanged first, then the sides.
+
+    Attributes:
+        exchanged: Whether rows become columns.
+        left_right: Whether left and right are exchanged then.
+        top_bottom: Whether top and bottom are.
+        odd: What the matrix asks for beyond that, in words; empty where that is all.
+    """
+
+    exchanged: bool = False
+    left_right: bool = False
+    top_bottom: bool = False
+    odd: str = ""
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of an upright image whose coded ones are given; the way back is the same."""
+        return (height, width) if self.exchanged else (width, height)
+
+    def upright(self, image: Image) -> Image:
+        """Turn a coded image, HWC => HWC."""
+        turned = image.transpose(1, 0, 2) if self.exchanged else image
+        turned = turned[:, ::-1] if self.left_right else turned
+        turned = turned[::-1] if self.top_bottom else turned
+        return np.ascontiguousarray(turned)
+
+
+def marks_of(frame: "av.VideoFrame") -> dict[str, Any]:
+    """What a container or codec says of a frame beside its pixels (AVFrameSideData), by its name in FFmpeg."""
+    found: Any = frame.side_data  # which gives its values where a mapping would give its keys
+    return {data.type.name: data for data in found}
+
+
+def orientation_of(frame: "av.VideoFrame") -> Orientation:
+    """Read the display matrix of a frame (ISO/IEC 14496-12, 8.3.2): x' = a x + c y, y' = b x + d y, y downwards."""
+    data = marks_of(frame).get("DISPLAYMATRIX")
+    if data is None:
+        return Orientation()
+    a, b, _, c, d, *_ = (number / 65536 for number in struct.unpack("<9i", bytes(data)[:36]))
+    across, down = math.hypot(a, b), math.hypot(c, d)
+    if not across or not down:
+        return Orientation(odd="a matrix without an inverse")
+    a, b, c, d = a / across, b / across, c / down, d / down
+    exchanged = abs(b) + abs(c) > abs(a) + abs(d)
+    across_sign, down_sign = (c, b) if exchanged else (a, d)
+    rest = max(abs(a), abs(d)) if exchanged else max(abs(b), abs(c))
+    odd = f"an angle of {math.degrees(math.atan2(b, a)):.1f} degrees" if rest > _NEAR else ""
+    if not odd and not 0.99 < across / down < 1.01:
+        odd = f"pixels stretched {across / down:.2f} to 1"
+    return Orientation(exchanged, across_sign < 0, down_sign < 0, odd)
+
+
+if TYPE_CHECKING:
+    import av
+    from av.video.reformatter import VideoReformatter
+
+WHITE: Final = (255, 255, 255)
+
+
+def image_of(
+    frame: "av.VideoFrame", reformatter: "VideoReformatter", name: str, *, colours: Colours | None = None,
+    background: tuple[int, int, int] = WHITE, size_wh: tuple[int, int] | None = None, deep: bool = False,
+) -> Image:  # fmt: skip
+    """Convert a frame to an upright image.
+
+    Args:
+        frame: As it was decoded and, where it is interlaced, deinterlaced.
+        reformatter: Of the thread that asks; it keeps its tables from one frame to the next.
+        name: Of the video, for the error.
+        colours: Those of the video; None takes the frame's own.
+        background: RGB, over which transparent parts are laid.
+        size_wh: Width and height of the result, pixels; None keeps the frame's.
+        deep: Whether frames of more than 8 bits become `uint16`; HDR becomes 8 bits always.
+
+    Returns:
+        HW3 `uint8` or `uint16`.
+
+    Raises:
+        CalcoError: If its colours cannot be converted.
+    """
+    orientation = orientation_of(frame)
+    coded = (frame.width, frame.height) if size_wh is None else orientation.size(*size_wh)
+    alpha = has_alpha(frame.format.name)
+    deep = deep and bits_of(frame.format.name) > 8
+    image = (colours or colours_of(frame, name)).to_rgb(frame, reformatter, coded, alpha=alpha, deep=deep)
+    upright: Image = orientation.upright(_on(image, background) if alpha else image)
+    return upright
+
+
+def _on(image: Image, background: tuple[int, int, int]) -> Image:
+    """Lay an image with alpha, HW4 `uint8` or `uint16`, over a colour; HW3 of its type."""
+    most = np.iinfo(image.dtype).max
+    share = image[..., 3:].astype(np.uint64 if most > 255 else np.uint16)
+    ground = (np.array(background) * (most // 255)).astype(share.dtype)
+    laid: Image = ((image[..., :3] * share + ground * (most - share) + most // 2) // most).astype(image.dtype)
+    return laid
+
+
+def is_opaque(frame: "av.VideoFrame") -> bool:
+    """Whether a frame with alpha shows nothing through."""
+    return bool((frame.reformat(format="rgba").to_ndarray()[..., 3] == 255).all())
+
+
+@lru_cache(maxsize=64)
+def has_alpha(pixels: str) -> bool:
+    """Whether a pixel format of FFmpeg has alpha."""
+    import av
+
+    return any(component.is_alpha for component in av.VideoFormat(pixels).components)
+
+
+@lru_cache(maxsize=64)
+def bits_of(pixels: str) -> int:
+    """The most bits that a channel of a pixel format of FFmpeg has."""
+    import av
+
+    return max(component.bits for component in av.VideoFormat(pixels).components)
+
+
+if TYPE_CHECKING:
+    import av
+
+# bwdif looks at the frames before and after, so what rests keeps all its lines. estdif looks at one frame alone.
+_WITH_NEIGHBOURS: Final = ("bwdif", "mode=send_frame:deint=interlaced")
+_ALONE: Final = ("estdif", "mode=frame:deint=interlaced")
+
+
+def deinterlaced(frames: "Iterable[av.VideoFrame]") -> "Iterator[av.VideoFrame]":
+    """Deinterlace those frames that are marked as interlaced, by FFmpeg's bwdif; the others pass as they are.
+
+    As many frames come as are given, at the same times.
+
+    Args:
+        frames: In the order in which they are shown.
+    """
+    graph: _Graph | None = None
+    for frame in frames:
+        if graph is not None and not graph.fits(frame):
+            yield from graph.rest()
+            graph = None
+        if graph is None and not frame.interlaced_frame:  # before the first interlaced one nothing is filtered
+            yield frame
+            continue
+        graph = graph or _Graph(frame, *_WITH_NEIGHBOURS)
+        yield from graph.put(frame)
+    if graph is not None:
+        yield from graph.rest()
+
+
+def deinterlaced_alone(frame: "av.VideoFrame") -> "av.VideoFrame":
+    """Deinterlace a frame without its neighbours, by FFmpeg's estdif; one that is not interlaced is returned as it is.
+
+    The result does not depend on which frames were read before, and nothing is held back.
+    """
+    if not frame.interlaced_frame:
+        return frame
+    graph = _Graph(frame, *_ALONE)
+    return next(iter([*graph.put(frame), *graph.rest()]), frame)
+
+
+class _Graph:
+    """A filter of FFmpeg for frames of one size and format."""
+
+    def __init__(self, frame: "av.VideoFrame", name: str, options: str) -> None:
+        from av.filter import Graph
+
+        self._shape = frame.width, frame.height, frame.format.name
+        self._base = Fraction(frame.time_base or Fraction(1, 1000))
+        self._graph: Any = Graph()
+        source = self._graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=self._base
+        )
+        self._graph.link_nodes(source, self._graph.add(name, options), self._graph.add("buffersink"))
+        self._graph.configure()
+
+    def fits(self, frame: "av.VideoFrame") -> bool:
+        """Whether a frame has its size and format."""
+        return (frame.width, frame.height, frame.format.name) == self._shape
+
+    def put(self, frame: "av.VideoFrame") -> "Iterator[av.VideoFrame]":
+        """Give it a frame, and take those that are ready."""
+        self._graph.vpush(frame)
+        yield from self._ready()
+
+    def rest(self) -> "Iterator[av.VideoFrame]":
+        """Take what it holds back."""
+        self._graph.vpush(None)
+        yield from self._ready()
+
+    def _ready(self) -> "Iterator[av.VideoFrame]":
+        import av
+
+        while True:
+            try:
+                frame = self._graph.vpull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            if frame.pts is not None:  # the filter counts in halves of the unit, for two frames of each
+                frame.pts = round(frame.pts * frame.time_base / self._base)
+                frame.duration = round(frame.duration * frame.time_base / self._base)
+            frame.time_base = self._base
+            yield frame
