@@ -23,10 +23,10 @@ from calco import CalcoError, imaging
 from calco.data import remote
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.custom import pinned
-from calco.data.opening import open_source
-from calco.data.preparing.config import PrepareConfig
-from calco.data.preparing.prepare import prepare
+from calco.data.prepare import prepare
+from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
+from calco.data.sources import open_source
 from calco.engines import Engine, results
 from calco.evaluation.evaluate import evaluate
 from calco.inference.model import ModelInfo, load, load_info, save_model

@@ -14,8 +14,7 @@ from rich.console import Console
 from calco import console as terminal
 from calco.annotations.detections import Detections
 from calco.cli import main
-from calco.collecting.collect import Collection
-from calco.collecting.words import left_out_table
+from calco.collecting.collect import Collection, left_out_table
 from calco.console import Table, bar, cell, emit, say, show, warn
 from calco.detection.predict_words import found_table
 from calco.errors import CalcoError, printable

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from calco.checking.check import check
     from calco.checking.config import CheckConfig
     from calco.collecting.collect import collect
-    from calco.data.opening import open_source
-    from calco.data.preparing.config import PrepareConfig
-    from calco.data.preparing.prepare import prepare
+    from calco.data.prepare import prepare
+    from calco.data.prepare_config import PrepareConfig
     from calco.data.recipes import build_recipe
+    from calco.data.sources import open_source
     from calco.data.types import Pair, Sample
     from calco.errors import CalcoError
     from calco.evaluation.evaluate import evaluate
@@ -34,7 +34,7 @@ _HOMES = {
     "VideoOptions": "calco.inference.video",
     "Pair": "calco.data.types",
     "Sample": "calco.data.types",
-    "PrepareConfig": "calco.data.preparing.config",
+    "PrepareConfig": "calco.data.prepare_config",
     "Translator": "calco.inference.model",
     "TrainConfig": "calco.training.config",
     "build_recipe": "calco.data.recipes",
@@ -43,8 +43,8 @@ _HOMES = {
     "evaluate": "calco.evaluation.evaluate",
     "export_model": "calco.export.export",
     "load": "calco.inference.model",
-    "open_source": "calco.data.opening",
-    "prepare": "calco.data.preparing.prepare",
+    "open_source": "calco.data.sources",
+    "prepare": "calco.data.prepare",
     "preset": "calco.training.presets",
     "train": "calco.training.train",
     "translate": "calco.inference.translate",

@@ -6,7 +6,7 @@ from pathlib import Path
 from calco import imaging
 from calco.console import say, show
 from calco.data.config import SourceConfig
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import evaluate

@@ -9,7 +9,7 @@ import pytest
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.sniffing import FOREIGN, sniff_foreign
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.setup import open_boxes
 from calco.errors import CalcoError

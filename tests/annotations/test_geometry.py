@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from annotations.alike import assert_alike
 from calco.annotations.detections import Detections, Outline, outline_mask
-from calco.annotations.geometry import clip, fill, joined, rings
-from calco.annotations.runs import Runs
+from calco.annotations.geometry import Runs, clip, fill, joined, rings
 from calco.errors import CalcoError
 
 PROPERTY = settings(deadline=None, max_examples=60)

@@ -13,7 +13,7 @@ from calco import imaging
 from calco.annotations.coco import write_coco
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.errors import CalcoError
 
 BOX = "0.5 0.5 0.25 0.4"

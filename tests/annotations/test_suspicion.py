@@ -11,7 +11,7 @@ from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Problem
 from calco.data.config import SourceConfig
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.errors import CalcoError
 
 WIDTH, HEIGHT = 200, 120

@@ -8,7 +8,7 @@ import pytest
 
 from calco import imaging
 from calco.data.config import SplitConfig
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 
 WIDTH, HEIGHT = 40, 30

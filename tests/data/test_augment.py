@@ -13,8 +13,8 @@ from calco.annotations.detections import Detections, Outline
 from calco.data.augment import moved, recoloured
 from calco.data.config import AugmentConfig, JitterConfig
 from calco.data.dataset import PairDataset
-from calco.data.opening import open_source
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.sources import open_source
 from calco.data.types import Pair, Sample, generator
 from support import requires
 

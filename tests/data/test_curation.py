@@ -8,7 +8,7 @@ import pytest
 
 from calco.data import curation
 from calco.data.config import SourceConfig
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.errors import CalcoError
 
 Make = Callable[..., Path]

@@ -14,8 +14,8 @@ from calco import CalcoError, imaging
 from calco.data import custom
 from calco.data.config import JitterConfig
 from calco.data.dataset import PairDataset
-from calco.data.opening import open_source
 from calco.data.recipes import RecipeConfig, build_recipe, recipe_here, recipe_title, resolve, steps_of
+from calco.data.sources import open_source
 from calco.data.types import Pair, Sample, generator
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.translate import translate

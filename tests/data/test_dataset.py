@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 from calco import imaging
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import EpochSampler, PairDataset, TensorPair
-from calco.data.opening import open_source
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.sources import open_source
 from calco.data.types import Pair, Sample
 from calco.errors import CalcoError
 from calco.training.feed import load_batch

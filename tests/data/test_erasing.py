@@ -15,9 +15,9 @@ from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import PairDataset
 from calco.data.erasing import erased, given_region
 from calco.data.holes import DRAWN, erased_region
-from calco.data.opening import open_source
 from calco.data.recipe_config import KINDS, EraseConfig
 from calco.data.recipes import ColorizeConfig, RecipeConfig, build_recipe
+from calco.data.sources import open_source
 from calco.data.types import Pair, Sample, generator
 from calco.errors import CalcoError
 

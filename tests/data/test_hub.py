@@ -13,7 +13,7 @@ import pytest
 
 from calco import imaging
 from calco.data.config import SourceConfig
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.errors import CalcoError
 from support import requires
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_had_is_told(tmp_path: Path) -> None:
 def test_without_the_library_the_remedy_is_told() -> None:
     code = (
         "import sys; sys.modules['datasets'] = None\n"
-        "from calco.data.opening import open_source\n"
+        "from calco.data.sources import open_source\n"
         "from calco.errors import CalcoError\n"
         "try: open_source('hub:owner/name')\nexcept CalcoError as error: print(error)"
     )

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from calco import imaging
 from calco.data.config import SourceConfig, SplitConfig
-from calco.data.opening import open_source
-from calco.data.sources import Source
+from calco.data.source import Source
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
 

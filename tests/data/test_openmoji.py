@@ -5,9 +5,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from calco.data import openmoji
 from calco.data.config import SourceConfig
-from calco.data.opening import open_source
+from calco.data.sources import open_source, openmoji
 from calco.errors import CalcoError
 from calco.imaging import luminance
 from support import requires

@@ -21,12 +21,11 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from calco import imaging
 from calco.data.config import SourceConfig, SplitConfig
-from calco.data.manifest import digest_of
-from calco.data.opening import open_source
-from calco.data.preparing.config import PrepareConfig
-from calco.data.preparing.prepare import Prepared, prepare
-from calco.data.preparing.words import left_out_table
+from calco.data.prepare import Prepared, left_out_table, prepare
+from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.shards import digest_of
+from calco.data.sources import open_source
 from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.locks import LOCK
@@ -371,8 +370,8 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from calco.data.preparing.config import PrepareConfig
-from calco.data.preparing.prepare import prepare
+from calco.data.prepare_config import PrepareConfig
+from calco.data.prepare import prepare
 from calco.data.recipes import RecipeConfig
 if __name__ == "__main__":
     prepare(PrepareConfig(images={images!r}, out={out!r}, jobs={jobs}, shard_pairs=4, variants=2,

@@ -19,13 +19,12 @@ from calco import imaging
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import PairDataset
 from calco.data.jitter import fit_image
-from calco.data.opening import open_source
-from calco.data.preparing.config import PrepareConfig
-from calco.data.preparing.prepare import prepare
+from calco.data.prepare import prepare
+from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig, build_recipe
 from calco.data.samples import PARTS
-from calco.data.shards import looks_like_shards
-from calco.data.tars import key_of, member_name
+from calco.data.shards import key_of, looks_like_shards, member_name
+from calco.data.sources import open_source
 from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image

@@ -12,8 +12,8 @@ from PIL import Image as Pillow
 
 from calco import imaging
 from calco.data.config import SourceConfig
-from calco.data.names import role_of
-from calco.data.opening import open_source
+from calco.data.sources import open_source
+from calco.data.sources.names import role_of
 from calco.errors import CalcoError
 
 Make = Callable[..., Path]

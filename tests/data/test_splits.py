@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from calco.data.config import SplitConfig
 from calco.data.declared import SPLITS
-from calco.data.sources import Item
+from calco.data.source import Item
 from calco.data.splits import split_items, split_of
 from calco.errors import CalcoError
 

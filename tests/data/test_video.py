@@ -13,8 +13,8 @@ from av.video.reformatter import VideoReformatter
 from calco import imaging
 from calco.checking.check import splits_of
 from calco.data.config import SourceConfig, SplitConfig
-from calco.data.opening import open_source
-from calco.data.sources import Source
+from calco.data.source import Source
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.imaging import Image

@@ -11,7 +11,7 @@ import pytest
 from calco import imaging
 from calco.cli import main
 from calco.data.config import SplitConfig
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.detection.architectures import build_network
 from calco.detection.model import DetectorInfo, load_detector_info, save_detector

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from calco.annotations.detections import Detections, nothing
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.detection.matching import match
 from calco.detection.scoring.baselines import FindsNothing, MeanBox
 from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING

@@ -12,7 +12,7 @@ from calco import CalcoError, imaging
 from calco.annotations.coco import write_coco
 from calco.annotations.detections import Detections
 from calco.annotations.record import Record
-from calco.data.opening import open_source
+from calco.data.sources import open_source
 from calco.data.types import Sample, generator
 from calco.detection.boxes import iou
 from calco.detection.sliding.classifier import WindowClassifier, load_classifier

@@ -16,12 +16,12 @@ from calco import CalcoError, imaging
 from calco.annotations.reading import read_annotations
 from calco.data.config import SourceConfig
 from calco.data.mask_survey import read_mask
-from calco.data.opening import open_source
 from calco.data.palettes import named_palette
-from calco.data.preparing.config import PrepareConfig
-from calco.data.preparing.prepare import prepare
+from calco.data.prepare import prepare
+from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
-from calco.data.sources import Source
+from calco.data.source import Source
+from calco.data.sources import open_source
 from fuzz.images import images
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from calco import imaging
 from calco.data.config import JitterConfig, SourceConfig, SplitConfig
-from calco.data.opening import open_source
 from calco.data.recipes import RecipeConfig
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import compare, evaluate

@@ -136,7 +136,7 @@ def test_an_image_that_a_metric_is_undefined_for_is_left_out_of_its_mean(tmp_pat
 
 
 def test_validation_images_that_cannot_be_read_leave_the_last_weights(images, tmp_path, capsys):
-    from calco.data.opening import open_source
+    from calco.data.sources import open_source
     from calco.data.splits import split_items
 
     folder = Path(shutil.copytree(images, tmp_path / "set"))

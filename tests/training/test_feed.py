@@ -16,8 +16,8 @@ import torch
 from calco import imaging
 from calco.data.config import AugmentConfig, JitterConfig, SourceConfig
 from calco.data.dataset import PairDataset
-from calco.data.opening import open_source
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.sources import open_source
 from calco.errors import CalcoError
 from calco.imaging.formats import opened
 from calco.runs.compute import choose_workers

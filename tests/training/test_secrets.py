@@ -10,10 +10,10 @@ import pytest
 
 from calco import CalcoError, imaging
 from calco.cli import main
-from calco.data.opening import open_source
-from calco.data.preparing.config import PrepareConfig
-from calco.data.preparing.prepare import prepare
+from calco.data.prepare import prepare
+from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
+from calco.data.sources import open_source
 
 fsspec = pytest.importorskip("fsspec")
 

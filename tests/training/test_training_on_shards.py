@@ -6,8 +6,8 @@ import numpy as np
 
 from calco import imaging
 from calco.data.config import JitterConfig
-from calco.data.preparing.config import PrepareConfig
-from calco.data.preparing.prepare import prepare
+from calco.data.prepare import prepare
+from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.inference.model import load_info
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig

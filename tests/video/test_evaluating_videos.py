@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from calco.data.config import JitterConfig, SourceConfig
-from calco.data.opening import open_source
 from calco.data.recipes import RecipeConfig
+from calco.data.sources import open_source
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import evaluate
 from calco.evaluation.scorecard import Scorecard

@@ -15,7 +15,7 @@ import numpy as np
 
 from calco.annotations.detections import Outline
 from calco.annotations.gathering import Gathering, Thing
-from calco.annotations.geometry import Polygon
+from calco.annotations.geometry import Polygon, Runs
 from calco.annotations.parsing import (
     MALFORMED,
     class_name,
@@ -27,9 +27,7 @@ from calco.annotations.parsing import (
     plainly,
     read_text,
 )
-from calco.annotations.record import Record, Size
-from calco.annotations.runs import Runs
-from calco.annotations.writing import classes_of, size_of
+from calco.annotations.record import Record, Size, classes_of, size_of
 from calco.errors import CalcoError
 from calco.files import write_json
 

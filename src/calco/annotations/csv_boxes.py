@@ -14,10 +14,9 @@ from typing import Final
 
 from calco import imaging
 from calco.annotations.corners import UNNAMED
-from calco.annotations.gathering import Gathering, Thing
+from calco.annotations.gathering import Corners, Gathering, Order, Thing
 from calco.annotations.parsing import class_name, flag, number, read_text
 from calco.annotations.record import Size
-from calco.annotations.suspicion import Corners, Order
 from calco.errors import CalcoError
 
 _IMAGE: Final = (

@@ -9,10 +9,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from calco.annotations.gathering import Gathering, Thing
-from calco.annotations.geometry import Polygon, ellipse, rotated
+from calco.annotations.geometry import Polygon, Runs, ellipse, rotated
 from calco.annotations.parsing import MALFORMED, class_name, number, numbers, plainly
 from calco.annotations.record import Size
-from calco.annotations.runs import Runs
 from calco.annotations.voc import parse_xml
 from calco.errors import CalcoError
 

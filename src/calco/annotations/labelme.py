@@ -15,9 +15,8 @@ from PIL import Image as Pillow
 
 from calco import imaging
 from calco.annotations.gathering import Gathering, Thing
-from calco.annotations.geometry import Polygon, ellipse
+from calco.annotations.geometry import Polygon, Runs, ellipse
 from calco.annotations.parsing import MALFORMED, class_name, flag, number, numbers, parse_json, plainly, read_text
-from calco.annotations.runs import Runs
 from calco.errors import CalcoError
 
 _ROTATED: Final = ("rotation", "oriented_rectangle", "rotated_rectangle", "quadrilateral")  # four corners each

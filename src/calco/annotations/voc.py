@@ -14,8 +14,7 @@ from xml.parsers import expat
 from calco.annotations.gathering import Gathering, Thing
 from calco.annotations.geometry import Polygon, rotated
 from calco.annotations.parsing import MALFORMED, class_name, flag, number, plainly
-from calco.annotations.record import Record
-from calco.annotations.writing import classes_of, copy_images, places, size_of
+from calco.annotations.record import Record, classes_of, copy_images, places, size_of
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain
 

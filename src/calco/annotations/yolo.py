@@ -20,8 +20,7 @@ from calco.annotations.detections import Detections
 from calco.annotations.gathering import Gathering, Thing
 from calco.annotations.geometry import joined, rings
 from calco.annotations.parsing import number, read_text
-from calco.annotations.record import Record
-from calco.annotations.writing import classes_of, copy_images, places, size_of
+from calco.annotations.record import Record, classes_of, copy_images, places, size_of
 from calco.errors import CalcoError
 from calco.files import atomic_write
 

@@ -19,8 +19,8 @@ from calco.benchmarks.images import scene
 from calco.benchmarks.setting import Setting, one_thread, silent
 from calco.benchmarks.timing import Row, Skipped, alternate, core_seconds, per_second, row
 from calco.data.dataset import PairDataset
-from calco.data.preparing.config import PrepareConfig
-from calco.data.preparing.prepare import prepare
+from calco.data.prepare import prepare
+from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.types import generator
 from calco.inference.model import ModelInfo, Translator

@@ -8,7 +8,7 @@ import numpy as np
 
 from calco.checking.sides import Side
 from calco.checking.survey import Facts
-from calco.data.sources import Source
+from calco.data.source import Source
 from calco.report.html import img_tag
 
 _TOP = 8

@@ -17,10 +17,10 @@ from calco.checking.survey import Facts, survey
 from calco.console import Table, bar, cell
 from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.data.encoding import EncodingError
-from calco.data.opening import open_source
 from calco.data.recipes import AUTOMATIC, RecipeConfig, resolve
 from calco.data.settling import settled
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.files import write_json

@@ -15,7 +15,7 @@ from calco.checking.survey import Facts, modes
 from calco.checking.twins import clusters
 from calco.data.declared import SPLITS
 from calco.data.recipe_config import RecipeConfig
-from calco.data.sources import Source
+from calco.data.source import Source
 from calco.data.types import Pair
 
 SMALL: Final = 64

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco import imaging
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.files import explain
 from calco.imaging import Image
 from calco.imaging.drafts import read_draft

@@ -8,7 +8,7 @@ from calco.annotations.record import COSTS_A_IMAGE
 from calco.checking.finding import Case, Finding, counted
 from calco.checking.labels import STRETCHED, TURNED
 from calco.checking.survey import Facts
-from calco.data.sources import Source
+from calco.data.source import Source
 
 _OF_ALL: Final = ("order", "unit")  # faults of the whole set
 

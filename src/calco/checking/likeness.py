@@ -13,7 +13,7 @@ from calco.checking.glance import grey_of, sides_of
 from calco.checking.sides import THUMB
 from calco.checking.survey import Facts
 from calco.checking.twins import LIKE, Twin, find_cuts, find_twins, turned
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.errors import CalcoError
 
 Floats = npt.NDArray[np.float32]

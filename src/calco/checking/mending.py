@@ -14,7 +14,7 @@ from calco.checking.twins import clusters
 from calco.data.config import SourceConfig
 from calco.data.curation import DROPPED, GROUPS, read_table
 from calco.data.recipe_config import RecipeConfig
-from calco.data.sources import Source
+from calco.data.source import Source
 from calco.errors import CalcoError
 from calco.files import atomic_write
 

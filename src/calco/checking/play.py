@@ -9,7 +9,7 @@ import cv2
 from calco.annotations.detections import Detections
 from calco.data.boxes_play import augmented, letterbox
 from calco.data.config import BoxAugmentConfig
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.data.types import Sample, generator
 from calco.errors import CalcoError
 from calco.imaging import Image

@@ -15,7 +15,7 @@ from calco.checking.survey import Facts, Wanted, look, wanted_masks
 from calco.console import say, warn
 from calco.data.config import SourceConfig
 from calco.data.recipe_config import RecipeConfig
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.data.types import fraction
 
 SECONDS: Final = 3.0

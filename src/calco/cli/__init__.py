@@ -24,8 +24,8 @@ def demo(args: list[str]) -> None:
 def collect(args: list[str]) -> None:
     """Fetches the images that a list names, and cuts out what its boxes name."""
     from calco.collecting.collect import collect as run
+    from calco.collecting.collect import left_out_table, verdict
     from calco.collecting.download import DownloadConfig
-    from calco.collecting.words import left_out_table, verdict
     from calco.console import bar, show
 
     options = _parse(args, "collect")
@@ -41,9 +41,9 @@ def collect(args: list[str]) -> None:
 def prepare(args: list[str]) -> None:
     """Makes pairs once and writes them: shards, or files for other tools."""
     from calco.console import say, show
-    from calco.data.preparing.config import PrepareConfig
-    from calco.data.preparing.prepare import prepare as run
-    from calco.data.preparing.words import counts_table, left_out_table
+    from calco.data.prepare import counts_table, left_out_table
+    from calco.data.prepare import prepare as run
+    from calco.data.prepare_config import PrepareConfig
 
     config = parse(PrepareConfig, args, prog="calco prepare", description=prepare.__doc__)
     done = run(config)

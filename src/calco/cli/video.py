@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from calco.console import bar, say, warn
-from calco.data.video import looks_like_video
+from calco.data.sources.videos import looks_like_video
 from calco.errors import CalcoError
 from calco.inference.adapt import marked_in
 from calco.inference.model import Translator

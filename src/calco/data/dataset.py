@@ -12,7 +12,7 @@ from calco.data.augment import moved, recoloured
 from calco.data.config import AugmentConfig, JitterConfig
 from calco.data.jitter import crop_center, crop_flip, fit_image, whole_side
 from calco.data.recipes import Recipe
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.data.types import Pair, Sample, generator
 from calco.errors import CalcoError, UnusableError
 from calco.imaging import Image, to_tensor

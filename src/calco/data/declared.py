@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final, TypeAlias
 
-from calco.data.sources import Item
+from calco.data.source import Item
 from calco.errors import CalcoError, printable
 from calco.files import explain
 

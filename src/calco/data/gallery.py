@@ -13,7 +13,6 @@ from PIL import ImageDraw, ImageFont
 from calco import imaging
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import extent, rings
-from calco.data import openmoji
 from calco.data.augment import moved, recoloured
 from calco.data.config import AugmentConfig
 from calco.data.recipe_config import SketchConfig
@@ -21,6 +20,7 @@ from calco.data.recipes import RecipeConfig, build_recipe, resolve
 from calco.data.sheet_props import CUTOUTS, PROPS, write_props
 from calco.data.sheets import SHEETS, Beside, Cell
 from calco.data.sketching import draw
+from calco.data.sources import openmoji
 from calco.data.types import Pair, Sample, generator
 from calco.errors import CalcoError
 from calco.files import atomic_write

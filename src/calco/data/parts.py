@@ -10,8 +10,8 @@ import numpy as np
 
 from calco import imaging
 from calco.data.config import SourceConfig
-from calco.data.names import role_of
-from calco.data.partners import Side
+from calco.data.sources.matching import Side
+from calco.data.sources.names import role_of
 from calco.errors import CalcoError
 
 _RANKS: Final = {"input": 0, "label": 0, None: 1, "target": 2, "mask": 2}  # the input first

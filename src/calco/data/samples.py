@@ -10,8 +10,8 @@ from typing import Final
 from calco import imaging
 from calco.data import remote
 from calco.data.config import SourceConfig
-from calco.data.sources import Item
-from calco.data.tars import Member, members, sample_of
+from calco.data.shards import Member, members, sample_of
+from calco.data.source import Item
 from calco.errors import CalcoError
 
 PARTS: Final = ("input", "target", "weight", "region", "json")

@@ -10,7 +10,7 @@ from calco.data.palettes import PALETTES, Palette, named_palette, palette_for, w
 from calco.data.recipe_config import AUTO, SegmentConfig
 from calco.data.recipes import RecipeConfig, draws_classes, resolve, steps_of
 from calco.data.recognising import BACKGROUND, areas_of, marks_of, recognise_masks
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.errors import CalcoError
 
 

@@ -1,272 +1,292 @@
-"""Tar files of pairs (WebDataset) as a source: those of `calco prepare` and others, here or elsewhere.
-
-Nothing is unpacked: an index tells where in which tar file each pair stands, and a pair is one read of that part. Tar
-files without an index are listed by their headers, once.
-"""
+"""What `calco prepare` writes beside the pairs: the manifest of the whole, and the index of each part."""
 
 import hashlib
 import json
+import os
 import re
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
-from itertools import pairwise
-from pathlib import Path, PurePosixPath
-from typing import Final
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
+from urllib.parse import unquote
 
-import numpy as np
-import numpy.typing as npt
+import msgspec
 
-from calco import imaging
+from calco.addresses import redact_record
 from calco.data import remote
-from calco.data.config import SourceConfig
-from calco.data.declared import SPLIT_NAMES
-from calco.data.manifest import INDEX, MANIFEST, SETTINGS, Index, Manifest, load_index, load_manifest
-from calco.data.recipes import draws_classes
-from calco.data.samples import PARTS, Found, Strangers, put_pair
-from calco.data.sources import Item, Source
-from calco.data.types import Sample
+from calco.data.recipes import RecipeConfig, check_recorded
 from calco.errors import CalcoError
-from calco.imaging import Image
+from calco.records import from_record
 
-_TAR: Final = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
-_RANGE: Final = re.compile(r"\{(\d+)\.\.(\d+)\}")
-_MOST_TARS: Final = 1_000_000
-_AT_ONCE: Final = 8  # indexes that are fetched at a time
-_LOOKED_AT: Final = 16  # pairs of which the channels of all are told, where no manifest does
+Format: TypeAlias = Literal["webdataset", "side-by-side", "parallel", "coco", "voc", "yolo"]
+FORMATS: Final[tuple[str, ...]] = get_args(Format)
+
+VERSION: Final = 3
+MANIFEST: Final = "manifest.json"
+INDEX: Final = "index"
+SETTINGS: Final = f"{INDEX}/settings.json"
+
+T = TypeVar("T")
 
 
-def looks_like_shards(images: str) -> bool:
-    """Whether a name is that of shards: an address, a tar file (or several: a-{000..009}.tar), a folder of them."""
-    if remote.is_url(images) or _TAR.search(images):
-        return True
-    folder = Path(images)
-    if not folder.is_dir():
-        return False
-    if (folder / SETTINGS).is_file() or (folder / MANIFEST).is_file():
-        return _prepared_as(images) == "webdataset"
+@dataclass(frozen=True, kw_only=True)
+class PairPlace:
+    """A pair in the index of its part.
+
+    Attributes:
+        key: The name of the pair.
+        group: Pairs of one group stay on one side of a split.
+        digest: Sixteen hex digits of the contents of the image's own files.
+        members: What there is of it ("input.png", "json", ...): the first byte in the tar file and how many; or, for
+            other formats, its files and the first sixteen hex digits of their SHA-256.
+        checksum: The first sixteen hex digits of the SHA-256 of its members, one after the other.
+    """
+
+    key: str
+    group: str
+    digest: str
+    members: dict[str, tuple[int, int] | str]
+    checksum: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """One part: a tar file, or as many images as would stand in one.
+
+    Attributes:
+        part: Its name, such as "train-000000".
+        split: "train", "val" or "test".
+        bytes: How large it is.
+        sha256: Of the tar file; for other formats, of the names and digests of its files.
+        pairs: In the order of their keys.
+        left_out: Key and reason of the images of this part that could not be used.
+        version: Of this format.
+    """
+
+    part: str
+    split: str
+    bytes: int
+    sha256: str
+    channels: tuple[int, int]
+    pairs: tuple[PairPlace, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
+    version: int = VERSION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part as the manifest names it."""
+
+    part: str
+    split: str
+    pairs: int
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What was prepared, from what and how.
+
+    Attributes:
+        format: One of `Format`.
+        digest: Equal for two builds exactly when their pairs are; see `digest_of`.
+        recipe: How the pairs were made.
+        source: The kind of the images, where they were, and how they were read.
+        options: Seed, size, fit, variants and the shares of the splits.
+        channels: Of the inputs and of the targets: the most that occur.
+        counts: Pairs by split.
+        parts: In order.
+        left_out: Name and reason of every image that was not used.
+        calco: The version of Calco that wrote it.
+        version: Of this format.
+    """
+
+    format: Format
+    digest: str
+    recipe: RecipeConfig
+    source: dict[str, Any]
+    options: dict[str, Any]
+    channels: tuple[int, int]
+    counts: dict[str, int]
+    parts: tuple[Part, ...]
+    left_out: dict[str, str]
+    calco: str
+    version: int = VERSION
+
+
+def digest_of(format: str, options: dict[str, Any], parts: tuple[Part, ...]) -> str:
+    """SHA-256 over the format, the options and the digests of the parts; of no path, clock or number of processes."""
+    content = [format, options, [[part.part, part.sha256] for part in parts]]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def as_json(content: Any, *, indent: int | None = None) -> str:
+    """Plain data as JSON in ASCII: names that are no UTF-8 survive it, passwords and tokens of addresses do not."""
+    return json.dumps(redact_record(msgspec.to_builtins(content)), indent=indent) + "\n"
+
+
+def load_manifest(folder: str) -> Manifest | None:
+    """The manifest of a folder; None where there is none.
+
+    Raises:
+        CalcoError: When it is damaged or of a newer format, or the work that should have ended with it did not.
+    """
+    place = remote.joined(folder, MANIFEST)
+    if not remote.exists(place):
+        return None
+    manifest = _loaded(place, lambda record: from_record(Manifest, record, place))
+    check_recorded(manifest.recipe, place)
+    return manifest
+
+
+def load_index(folder: str, part: str) -> Index | None:
+    """The index of a part; None where there is none.
+
+    Raises:
+        CalcoError: When it is damaged or of a newer format.
+    """
+    place = remote.joined(folder, f"{INDEX}/{part}.json")
+    if not remote.exists(place):
+        return None
+    # A part has a thousand pairs: field by field, as for the manifest, would take long.
+    return _loaded(place, lambda record: msgspec.convert(record, Index))
+
+
+def _loaded(place: str, build: Callable[[dict[str, Any]], T]) -> T:
+    """A record of a file, its version checked."""
     try:
-        names = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError:
-        return False  # whoever lists it next tells
-    # Images often lie beside the archive that they came in.
-    return any(_TAR.search(path.name) for path in names) and not any(
-        imaging.is_image(path) or path.is_dir() for path in names
-    )
+        # Python's own reader: it alone accepts names that are no UTF-8.
+        record = json.loads(remote.read(place))
+        version = record.get("version", 0) if isinstance(record, dict) else 0
+        if isinstance(version, int) and version > VERSION:
+            raise CalcoError(f"{place} is of the newer format {version}; update Calco: pip install --upgrade calco")
+        if isinstance(version, int) and 0 < version < VERSION:
+            raise CalcoError(
+                f"{place} is of the older format {version}, and this version reads {VERSION}; prepare the pairs anew: "
+                "calco prepare ... --overwrite"
+            )
+        if not isinstance(record, dict) or version != VERSION:
+            raise CalcoError(
+                f"{place} was not written by calco prepare; remove it to have the tar files read as they are"
+            )
+        return build(record)
+    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+        raise CalcoError(f"{place} is damaged ({error}); copy it anew, or prepare the shards anew") from error
 
 
-def _prepared_as(folder: str) -> str:
-    """The format that `calco prepare` wrote into a folder, or is writing; empty where it did not."""
-    for name in (MANIFEST, SETTINGS):
-        try:
-            record = json.loads(remote.read(remote.joined(folder, name)))
-        except (CalcoError, ValueError, RecursionError):
-            continue
-        if isinstance(record, dict) and "format" in record:
-            return str(record["format"])
+END: Final = bytes(2 * tarfile.BLOCKSIZE)  # what a tar file ends with
+_LONGEST_HEADER: Final = 1 << 20  # bytes; a header that claims more is no header
+_UNSAFE: Final = re.compile(r"[%\\\x00-\x1f\x7f\udc80-\udcff]|(?<![^/])\.|(?<![^/])/|\.(?=[^/]*$)")
+
+
+def member_name(key: str) -> str:
+    r"""A key as the stem of members: what tar or WebDataset would misread stands as %XX.
+
+    That is every dot of the last part (what follows the first one is the kind of member), a dot or slash that begins a
+    part (nothing climbs out of a folder), percent signs, control characters, and bytes that are no UTF-8.
+
+    >>> member_name("cats/fig. 1"), member_name("../x")
+    ('cats/fig%2E 1', '%2E./x')
+    """
+    return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in os.fsencode(found[0])), key)
+
+
+def key_of(name: str) -> str:
+    """The key that `member_name` was given."""
+    return unquote(name, errors="surrogateescape")
+
+
+def member_bytes(name: str, data: bytes) -> tuple[bytes, int]:
+    """A member as it stands in a tar file, the same for the same arguments, and how far into it the data begins."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(data), 0o644
+    header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
+    return header + data + bytes(-len(data) % tarfile.BLOCKSIZE), len(header)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in a tar file.
+
+    Attributes:
+        name: Its path there.
+        start: The first byte of its data.
+        size: How many bytes its data has.
+    """
+
+    name: str
+    start: int
+    size: int
+
+
+class _Headers:
+    """What `tarfile` reads headers from; a damaged header cannot make it fetch more than headers have."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.tell, self.seek = file.tell, file.seek
+
+    def read(self, length: int = -1) -> bytes:
+        if not 0 <= length <= _LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {length} bytes")
+        return self.file.read(length)
+
+
+def members(file: IO[bytes], length: int | None, left_out: dict[str, str]) -> Iterator[Member]:
+    """The files in a tar file, by its headers.
+
+    Args:
+        file: Open for reading, at its beginning.
+        length: Its bytes, None where nobody knows.
+        left_out: Name and reason of each member that does not serve are added; under "" what is wrong with the file.
+    """
+    at = -1
+    try:
+        with tarfile.open(fileobj=cast("IO[bytes]", _Headers(file)), mode="r:", errorlevel=1) as tar:
+            while (info := tar.next()) is not None:
+                if info.offset <= at or info.size < 0:
+                    raise tarfile.ReadError("it leads back to its beginning")
+                at = info.offset
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                if reason := _refused(info, length):
+                    left_out[info.name] = reason
+                elif info.isreg():
+                    yield Member(info.name, info.offset_data, info.size)
+            at = tar.offset
+        file.seek(at)
+        rest = file.read(tarfile.BLOCKSIZE)
+        # `tarfile` takes a damaged header for the end.
+        if len(rest) < tarfile.BLOCKSIZE or any(rest):
+            left_out[""] = f"it is damaged or cut short at byte {at}"
+    except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError, RecursionError) as error:
+        reason = (
+            "no tar file, or a compressed one: unpack it with gunzip" if at < 0 else f"damaged or cut short ({error})"
+        )
+        left_out[""] = f"it is {reason}"
+
+
+def _refused(info: tarfile.TarInfo, length: int | None) -> str:
+    """Why a member does not serve; nothing for folders and for what does."""
+    if info.name.startswith("/") or ".." in info.name.split("/"):
+        return "its path leads out of the tar file"
+    if info.issym() or info.islnk():
+        return "it is a link"
+    if not (info.isdir() or info.isreg()) or info.issparse():
+        return "it is no plain file"
+    if length is not None and info.isreg() and info.offset_data + info.size > length:
+        return "the tar file ends before it does"
     return ""
 
 
-def open_shards(images: str, config: SourceConfig) -> Source:
-    """Lists the pairs of shards.
-
-    Args:
-        images: A folder with a manifest or tar files, one tar file, or several (a-{000000..000009}.tar): on this
-            disk, or an address that fsspec opens (https://, s3://, ...).
-        config: For tar files that others wrote: `input` and `target` name the endings of a pair's members, such as jpg
-            and png; `direction` turns them round.
+def sample_of(name: str) -> tuple[str, str]:
+    """The sample that a member belongs to, and what it is of it: everything after the first dot of the last part.
 
     Raises:
-        CalcoError: When there is none, the work that writes them has not ended, or nothing in them serves.
+        CalcoError: When there is no dot, or nothing before it.
     """
-    folder = images if not _TAR.search(images) else remote.parent(images)
-    manifest = load_manifest(folder)
-    if manifest is not None and manifest.format != "webdataset":
-        raise CalcoError(f"{images} was prepared as {manifest.format} and holds no shards; leave --source shards out")
-    if manifest is None and remote.exists(remote.joined(folder, SETTINGS)):
-        raise CalcoError(f"{images} is not finished; go on with it by the calco prepare that began it")
-    if manifest is not None and (config.input or config.target or config.direction == "BtoA"):
-        raise CalcoError(f"{images} was prepared with input and target; leave --input, --target and --direction out")
-    places = _tars(images, folder, manifest)
-    found, strangers = Found(), Strangers()
-    ours = {part.part for part in manifest.parts} if manifest else set()
-    indexed = {place: stem for place in places if (stem := PurePosixPath(place).stem) in ours}
-    with ThreadPoolExecutor(_AT_ONCE) as pool:  # elsewhere, each takes a while to come
-        for place, index in zip(indexed, pool.map(partial(load_index, folder), indexed.values()), strict=True):
-            if index is None:
-                lost = f"{INDEX}/{indexed[place]}.json"
-                raise CalcoError(f"{place} has lost its index, {lost} beside it; copy the folder as a whole")
-            _add_indexed(found, index, place)
-    for place in places:
-        if place not in indexed:
-            strangers.read(place, _split_of(place), found.left_out)
-    strangers.settle(config, found)
-    if manifest is not None and folder == images:
-        found.left_out |= manifest.left_out
-    if not found.items:
-        name, reason = next(iter(found.left_out.items()), (images, "there is no pair in it"))
-        raise CalcoError(f"nothing in {images} can be used; {name}: {reason}")
-    source = Source(
-        "shards", images, _sorted(found.items), load_pair, tuple(found.left_out.items()), config.direction,
-        background=config.background, recipe=manifest.recipe if manifest and not strangers.samples else None,
-        digester=digest_of, story=_story(manifest, len(places), strangers), notes=strangers.remarks,
-    )  # fmt: skip
-    return replace(source, channels=manifest.channels if manifest and source.recipe else _channels(source))
-
-
-def _tars(images: str, folder: str, manifest: Manifest | None) -> list[str]:
-    """The tar files that are meant, in their order."""
-    if _TAR.search(images):
-        return list(_expanded(images))
-    if manifest is not None:
-        names = [f"{part.part}.tar" for part in manifest.parts]
-        if strange := [name for name in names if "/" in name or "\\" in name]:
-            raise CalcoError(f"{folder}/{MANIFEST} names {strange[0]!r}, which is no file in this folder; prepare anew")
-        return [remote.joined(folder, name) for name in names]
-    found = remote.listed(images, ".tar")
-    if not found:
-        raise CalcoError(f"{images} holds neither {MANIFEST} nor a file that ends in .tar; name a folder of shards")
-    return found
-
-
-def _expanded(pattern: str) -> Iterator[str]:
-    """The names that a-{000..009}.tar stands for."""
-    found = _RANGE.search(pattern)
-    if found is None:
-        yield pattern
-        return
-    first, last = int(found[1]), int(found[2])
-    if not 0 <= last - first < _MOST_TARS:
-        raise CalcoError(
-            f"{found[0]} in {pattern} is no rising range; write the first number, then the last: {{000..009}}"
-        )
-    for number in range(first, last + 1):
-        yield from _expanded(f"{pattern[: found.start()]}{number:0{len(found[1])}}{pattern[found.end() :]}")
-
-
-def _split_of(place: str) -> str | None:
-    """The split that the name of a tar file, or of its folder, begins with."""
-    path = PurePosixPath(place)
-    words = (re.match("[a-zA-Z]*", name) for name in (path.name, path.parent.name))
-    return next((SPLIT_NAMES[word[0].lower()] for word in words if word and word[0].lower() in SPLIT_NAMES), None)
-
-
-def _add_indexed(found: Found, index: Index, place: str) -> None:
-    """The pairs of a tar file that `calco prepare` wrote."""
-    length = None if remote.is_url(place) else remote.size(place)  # elsewhere, reading tells
-    for pair in index.pairs:
-        if problem := put_pair(
-            found, pair.key, pair.group, place, index.split, pair.members, pair.digest, length, pair.checksum
-        ):
-            found.left_out[pair.key] = problem
-
-
-def _sorted(items: list[Item]) -> tuple[Item, ...]:
-    ordered = sorted(items, key=lambda item: item.key)
-    for first, second in pairwise(ordered):
-        if first.key == second.key:
-            places = " and ".join((first.paths[0], second.paths[0]))
-            raise CalcoError(f"the pair {first.key} stands twice, in {places}; name shards of one build")
-    return tuple(ordered)
-
-
-def _channels(source: Source) -> tuple[int, int]:
-    """1 or 3 for input and target, by some pairs: grey and colour may be mixed in tar files that others wrote."""
-    seen: tuple[set[int], set[int]] = (set(), set())
-    for item in source.items[:: max(1, len(source.items) // _LOOKED_AT)]:
-        try:
-            data = _Bytes(source, item)
-            for channels, part in zip(seen, ("input", "target"), strict=True):
-                if part in data.spans:
-                    channels.add(data.image(part).shape[2])
-        except CalcoError:
-            continue  # it will be told when it is read
-    first, second = (max(channels, default=3) for channels in seen)
-    return first, second
-
-
-def _story(manifest: Manifest | None, num_tars: int, strangers: Strangers) -> str:
-    where = f"{num_tars} tar files" if num_tars > 1 else "a tar file"
-    if strangers.roles:
-        return f"shards, {where}, {strangers.roles[0]} (input) and {strangers.roles[1]} (target)"
-    if manifest is None or strangers.samples:
-        return f"shards, {where} of single images"
-    return f"shards, {where}, made by the recipe {manifest.recipe.recipe}"
-
-
-class _Bytes:
-    """What stands of a pair in its tar file, read at once.
-
-    Args:
-        source: Tells what transparency lies over.
-        item: Which pair.
-
-    Raises:
-        CalcoError: When the tar file cannot be read, ends before the pair does, or holds other bytes than were written.
-    """
-
-    def __init__(self, source: Source, item: Item) -> None:
-        self.source, self.item = source, item
-        numbers = item.place[:-2]
-        self.spans = {part: numbers[2 * i : 2 * i + 2] for i, part in enumerate(PARTS) if numbers[2 * i + 1]}
-        self.first = min(start for start, _ in self.spans.values())
-        last = max(start + size for start, size in self.spans.values())
-        self.data = remote.read(item.paths[0], self.first, last - self.first)
-        self._check(item.place[-1])
-
-    def _check(self, checksum: int) -> None:
-        """Compares the bytes with what was written; PNG and TIFF themselves do not show every damage."""
-        members = b"".join(self[part] for part in sorted(self.spans, key=lambda part: self.spans[part]))
-        if checksum and int(hashlib.sha256(members).hexdigest()[:16], 16) != checksum:
-            raise CalcoError(
-                f"{self.item.paths[0]}: {self.item.key} is not as it was written: damaged, or replaced; copy it "
-                "anew, or let the calco prepare that wrote it run again"
-            )
-
-    def __getitem__(self, part: str) -> bytes:
-        start, size = self.spans[part]
-        return self.data[start - self.first : start - self.first + size]
-
-    def image(self, part: str) -> Image:
-        """One of its images, with all its channels where Calco wrote it."""
-        background = "channel" if self.source.recipe is not None else self.source.background
-        return imaging.decode(self[part], f"{self.item.paths[0]}: {self.item.key}.{part}", background=background)
-
-    def side(self, part: str) -> Image:
-        """Its input or target, with the channels that all have."""
-        found = self.image(part)
-        return found if self.source.recipe else imaging.as_channels(found, self.source.channels[part == "target"])
-
-    def weight(self) -> npt.NDArray[np.float32]:
-        """HW: grey levels times what the record says that one counts."""
-        try:
-            scale = float(json.loads(self["json"])["weight_scale"]) if "json" in self.spans else 1.0
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise CalcoError(f"{self.item.key}: its record tells no weight_scale; prepare the shards anew") from error
-        return (self.image("weight")[..., 0].astype(np.float64) * scale).astype(np.float32)
-
-
-def load_pair(source: Source, item: Item) -> Sample:
-    """A pair as an image with its partner, weight and region."""
-    data = _Bytes(source, item)
-    target = data.side("target") if "target" in data.spans else None
-    # As a mask it is brought to other sizes without mixing its colours.
-    classes = source.recipe is not None and draws_classes(source.recipe)
-    return Sample(
-        image=data.side("input"),
-        partner=None if classes else target,
-        mask=target if classes else None,
-        key=item.key,
-        group=item.group,
-        weight=data.weight() if "weight" in data.spans else None,
-        region=data.image("region")[..., 0] > 0 if "region" in data.spans else None,
-    )
-
-
-def digest_of(source: Source, item: Item) -> str:
-    """That of the image's own files where the index tells it, else that of the pair."""
-    if item.place[-2]:
-        return f"{item.place[-2]:016x}"
-    data = _Bytes(source, item)
-    return hashlib.sha256(b"".join(data[part] for part in ("input", "target") if part in data.spans)).hexdigest()[:16]
+    folder, slash, last = name.removeprefix("./").rpartition("/")
+    stem, dot, kind = last.partition(".")
+    if not stem or not dot:
+        raise CalcoError(f"{name} has no name, dot, and ending, as members of a shard have")
+    return f"{folder}{slash}{stem}", kind.lower()

@@ -9,7 +9,7 @@ import numpy as np
 from calco.console import say, warn
 from calco.data.config import SplitConfig
 from calco.data.declared import SPLITS
-from calco.data.sources import Item
+from calco.data.source import Item
 from calco.data.types import fraction
 from calco.errors import CalcoError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from calco import __version__, imaging
-from calco.data.opening import open_source, remembered
+from calco.data.sources import open_source, remembered
 from calco.data.splits import split_items
 from calco.detection.comparing import Compared, compare
 from calco.detection.exported import ENDINGS, EXPORT_FORMAT, Description, load_exported, opened

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Final
 
 from calco.data.config import SourceConfig
-from calco.data.opening import open_source
-from calco.data.sources import Source
+from calco.data.source import Source
+from calco.data.sources import open_source
 
 _WITHOUT_BOXES: Final = ("photographs", "side-by-side", "parallel", "masks")
 

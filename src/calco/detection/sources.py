@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from calco import imaging
-from calco.data.layout import nothing_in
+from calco.data.sources.folders import nothing_in
 from calco.errors import CalcoError
 from calco.files import list_files
 from calco.video.frames import is_moving, is_video

@@ -16,10 +16,10 @@ from calco.console import bar, say, warn
 from calco.data.config import SourceConfig
 from calco.data.curation import limited
 from calco.data.dataset import PairDataset
-from calco.data.opening import is_elsewhere, open_source, remembered
 from calco.data.recipes import build_recipe, recipe_here, recipe_title, steps_of
 from calco.data.settling import settled
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
+from calco.data.sources import is_elsewhere, open_source, remembered
 from calco.data.splits import split_items
 from calco.data.types import Pair
 from calco.engines import Engine, results

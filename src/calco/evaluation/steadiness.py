@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.data.recipes import Recipe
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.evaluation import metrics

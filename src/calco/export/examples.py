@@ -7,9 +7,9 @@ import numpy as np
 
 from calco import imaging
 from calco.data.dataset import PairDataset
-from calco.data.opening import open_source, remembered
 from calco.data.recipes import build_recipe
 from calco.data.settling import settled
+from calco.data.sources import open_source, remembered
 from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.export.parts import image_channels

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco import imaging
-from calco.data.layout import nothing_in
+from calco.data.sources.folders import nothing_in
 from calco.errors import CalcoError, DiskError
 from calco.files import list_files, read_json, sweep_files, write_json
 from calco.inference.model import Translator

@@ -19,7 +19,7 @@ from calco.data.encoding import encoding_of
 from calco.data.erasing import given_region
 from calco.data.mask_survey import read_mask
 from calco.data.recipes import steps_of
-from calco.data.tars import END, member_bytes, member_name
+from calco.data.shards import END, member_bytes, member_name
 from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.files import digest, make_folder

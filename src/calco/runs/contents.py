@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco.data.curation import MAX_COMPARED
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.errors import CalcoError
 from calco.files import read_json, write_json
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from calco.data.config import SourceConfig
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 
 
 class Readable(Sized, Protocol):

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 from calco.data.dataset import PairDataset
-from calco.data.opening import open_source
 from calco.data.recipe_config import PER_IMAGE, fill_colour
 from calco.data.recipes import RecipeConfig, build_recipe, draws_classes, recipe_title, steps_of
 from calco.data.settling import settled
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.networks.build import build_discriminator, build_generator

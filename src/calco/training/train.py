@@ -10,8 +10,8 @@ import torch
 
 from calco.checking.quick import report_findings
 from calco.console import say, warn
-from calco.data.opening import is_elsewhere
 from calco.data.recipes import check_recorded, recipe_title
+from calco.data.sources import is_elsewhere
 from calco.errors import CalcoError, enough_memory
 from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_lite import ABSENT

@@ -8,7 +8,7 @@ from pathlib import Path
 from calco.console import warn
 from calco.data.cutouts import cutouts_of, unusable
 from calco.data.recipe_config import CompositeConfig
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.data.types import fraction
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from calco.data.config import SplitConfig
-from calco.data.sources import Source
+from calco.data.source import Source
 from calco.data.splits import split_items
 from calco.detection.exploring.config import ExploreConfig
 from calco.detection.exploring.survey import HARD, SIZES, Oddity, Survey, alike, survey

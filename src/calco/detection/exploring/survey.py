@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from calco.annotations.detections import Boxes, Detections
 from calco.annotations.record import COSTS_A_IMAGE, Problem
-from calco.data.annotated import record_of
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
+from calco.data.sources.annotated import record_of
 from calco.detection.matching import Bools, Floats, overlap
 from calco.errors import CalcoError
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from calco.annotations.detections import Detections
 from calco.data.boxes_play import augmented
 from calco.data.config import BoxAugmentConfig
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.data.types import Sample
 from calco.detection.network import Objects
 from calco.errors import CalcoError, UnusableError

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from calco.console import warn
-from calco.data.annotated import record_of
 from calco.data.boxes_play import no_play
-from calco.data.opening import open_source
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
+from calco.data.sources import open_source
+from calco.data.sources.annotated import record_of
 from calco.data.splits import split_items
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.feed import BoxedImages

@@ -10,8 +10,8 @@ from calco.annotations.detections import Detections
 from calco.console import bar
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.curation import limited
-from calco.data.opening import remembered
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
+from calco.data.sources import remembered
 from calco.data.splits import split_items
 from calco.data.types import fraction
 from calco.detection.contract import FindsObjects

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from calco.annotations.detections import Detections, nothing
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.detection.contract import FindsObjects
 from calco.detection.matching import Floats, Matches, match
 from calco.detection.metrics import Scores, average_precision

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from calco.checking.likeness import find_certain
 from calco.checking.survey import Wanted, look
-from calco.data.opening import open_source
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.data.types import fraction
 from calco.errors import CalcoError

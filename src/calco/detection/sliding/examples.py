@@ -12,7 +12,7 @@ from calco import imaging
 from calco.annotations.detections import Detections
 from calco.data.erasing import given_region
 from calco.data.recipe_config import EraseConfig
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
 from calco.data.types import Sample, generator
 from calco.detection.boxes import iou
 from calco.detection.sliding.classifier import BACKGROUND

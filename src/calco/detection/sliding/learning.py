@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from calco.console import bar, warn
 from calco.data.config import SplitConfig
-from calco.data.opening import open_source
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
+from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.data.types import fraction
 from calco.detection.sliding.classifier import BACKGROUND, ClassifierInfo, Weights, WindowClassifier

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
@@ -11,22 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from calco import __version__
-from calco.console import bar, say, warn
+from calco.console import Table, bar, say, warn
 from calco.data import remote
 from calco.data.config import JitterConfig
-from calco.data.cutouts import check_cutouts, cutouts_digest, cutouts_of
-from calco.data.manifest import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
-from calco.data.opening import open_source
-from calco.data.preparing.annotating import write_annotations
-from calco.data.preparing.composing import noted, spread, tell_crowded
-from calco.data.preparing.config import PrepareConfig
-from calco.data.preparing.kept import kept_part
-from calco.data.preparing.making import Job, in_order, outcomes
-from calco.data.preparing.writing import Lot, clear, write_groups, write_part
+from calco.data.cutouts import check_cutouts, cutouts_digest, cutouts_of, unusable
+from calco.data.making import Job, in_order, outcomes
+from calco.data.prepare_config import PrepareConfig
+from calco.data.recipe_config import CompositeConfig
 from calco.data.recipes import Recipe, build_recipe, resolve
 from calco.data.settling import settled
-from calco.data.sources import Source
+from calco.data.shards import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
+from calco.data.source import Item, Source
+from calco.data.sources import open_source
 from calco.data.splits import split_items
+from calco.data.types import fraction
+from calco.data.writing import Lot, clear, kept_part, write_annotations, write_groups, write_part
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
@@ -287,7 +287,95 @@ def _manifest(config: PrepareConfig, source: Source, indexes: list[Index]) -> Ma
     options = _options(config)
     return Manifest(
         format=config.written, digest=digest_of(config.written, options, parts), recipe=config.recipe,
-        source={"kind": source.kind, "images": source.root, "read_as": to_record(config.source)}, options=options,
+        source={"kind": source.kind, "root": source.root, "read_as": to_record(config.source)}, options=options,
         channels=(max(i.channels[0] for i in indexes), max(i.channels[1] for i in indexes)), counts=counts,
         parts=parts, left_out=left_out, calco=__version__,
     )  # fmt: skip
+
+
+def spread(splits: dict[str, list[Item]], count: int) -> dict[str, list[Item]]:
+    """So many entries of the photographs, each about as often as any other; which of them more often, a hash tells.
+
+    Args:
+        splits: Items by split.
+        count: How many entries there shall be.
+
+    Returns:
+        By split; of what is there several times, each has a key of its own.
+    """
+    items = [item for some in splits.values() for item in some]
+    times, more = divmod(count, len(items))
+    order = sorted(items, key=lambda item: fraction("spread", item.key))
+    number = {item.key: times + (place < more) for place, item in enumerate(order)}
+    digits = len(str(times))
+
+    def entries(item: Item) -> list[Item]:
+        if number[item.key] == 1 and times <= 1 and count <= len(items):
+            return [item]
+        return [replace(item, key=f"{item.key}@{n:0{digits}d}") for n in range(number[item.key])]
+
+    return {split: [entry for item in some for entry in entries(item)] for split, some in splits.items()}
+
+
+def noted(source: Source, config: CompositeConfig) -> Source:
+    """The source with the cut-outs that cannot be pasted among what is left out."""
+    reasons = unusable(cutouts_of(config)).items()
+    left_out = tuple((f"cut-out {name}", reason) for name, reason in reasons)
+    return replace(source, left_out=(*source.left_out, *left_out))
+
+
+def tell_crowded(folder: Path, splits: Sequence[str], fewest: int) -> None:
+    """Warns where images have fewer objects in them than was asked for: there was no room for more.
+
+    Args:
+        folder: With COCO's files.
+        splits: Whose.
+        fewest: Objects that each image should have.
+    """
+    few = total = 0
+    for split in dict.fromkeys(splits):
+        content = json.loads((folder / "annotations" / f"{split}.json").read_text(encoding="utf-8"))
+        numbers = dict.fromkeys((entry["id"] for entry in content["images"]), 0)
+        for entry in content["annotations"]:
+            numbers[entry["image_id"]] += 1
+        few += sum(number < fewest for number in numbers.values())
+        total += len(numbers)
+    if few:
+        warn(
+            f"{few} of {total} images have fewer than {fewest} objects in them, for want of room; make them smaller "
+            "(--cutout-size), or let more of them be hidden (--least-visible)"
+        )
+
+
+_EXAMPLES = 3
+
+
+def counts_table(manifest: Manifest) -> Table:
+    """Pairs, files and megabytes by split."""
+    table = Table("split", box=None, header_style="bold")
+    for column in ("pairs", "parts", "MB"):
+        table.add_column(column, justify="right")
+    for split, count in manifest.counts.items():
+        parts = [part for part in manifest.parts if part.split == split]
+        table.add_row(split, str(count), str(len(parts)), f"{sum(part.bytes for part in parts) / 1e6:.1f}")
+    return table
+
+
+def left_out_table(left_out: Mapping[str, str]) -> Table:
+    """The reasons, how many images each has cost, and some of these."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        reasons.setdefault(_without_name(name, reason), []).append(name)
+    table = Table("left out, because", box=None, header_style="bold")
+    table.add_column("images", justify="right")
+    table.add_column("such as")
+    for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
+        shown = ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")
+        table.add_row(reason, str(len(names)), shown)
+    return table
+
+
+def _without_name(name: str, reason: str) -> str:
+    """A reason that is the same for all images that it holds for: without the image's own name or path."""
+    last = re.escape(name.rpartition("/")[2])
+    return re.sub(rf"\S*{last}\.\w+|^{re.escape(name)}\b", "...", reason) if last else reason

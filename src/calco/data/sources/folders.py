@@ -1,23 +1,28 @@
-"""What a folder of image files holds: side-by-side files, two sides in folders or names, with masks, or photographs."""
+"""Folders of image files as sources: photographs, halves side by side, parallel folders, images with masks."""
 
+import hashlib
 import os
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Final
 
 from calco import imaging
+from calco.data import remote
 from calco.data.config import SourceConfig
 from calco.data.declared import LeftOut, find_lists, listed, remark, settled, split_named, split_of_list
-from calco.data.manifest import INDEX, MANIFEST
-from calco.data.names import file_name, role_of
-from calco.data.partners import Side
-from calco.data.parts import thumbnail_of
-from calco.data.places import Folder, Place, Plan, key_of, name_of, places_of
-from calco.data.sides import joined, two_endings, two_folders, two_words
-from calco.data.sources import Item
+from calco.data.mask_survey import read_mask
+from calco.data.shards import INDEX, MANIFEST
+from calco.data.source import Item, Loader, Source
+from calco.data.sources.matching import Side
+from calco.data.sources.names import Folder, Place, file_name, key_of, name_of, places_of, role_of
+from calco.data.sources.pairs import Plan, joined, two_endings, two_folders, two_words
+from calco.data.types import Sample, size_wh
 from calco.errors import CalcoError, printable
 from calco.files import Listing, explain, list_files
+from calco.imaging import Image
 from calco.video.frames import is_video
 
 _TABLES = ("groups.csv", "dropped.csv")
@@ -228,3 +233,137 @@ def _beside(root: Path, listings: Sequence[Listing]) -> Listing:
     others = [path.name for path in root.iterdir() if path.is_file()] if root.is_dir() else []
     lists = [name for name in others if split_of_list(name)]
     return Listing(os.path.join(root, ""), [path for each in listings for path in each.paths], others=lists)
+
+
+_LOOKED_AT: Final = 64  # images of which the channels of all are told
+
+
+def open_folder(root: str, config: SourceConfig) -> Source:
+    """Recognises and lists a folder of image files (or one file).
+
+    Raises:
+        CalcoError: When the folder is absent, unreadable or empty, or nothing in it matches.
+    """
+    plan = recognise(Path(root), config)
+    sample = plan.items[:: max(1, len(plan.items) // _LOOKED_AT)]
+    first, second = ([item.paths[side] for item in sample] for side in (0, -1))
+    channels = imaging.common_channels(first, config.background), imaging.common_channels(second, config.background)
+    return Source(
+        plan.kind, root, plan.items, LOADERS[plan.kind], tuple(plan.left_out), config.direction, channels,
+        config.background, story=plan.story, notes=plan.notes,
+    )  # fmt: skip
+
+
+def _read(source: Source, path: str, side: int) -> Image:
+    return imaging.read(path, channels=source.channels[side], background=source.background)
+
+
+def load_photograph(source: Source, item: Item) -> Sample:
+    """The image alone."""
+    return Sample(image=_read(source, item.paths[0], 0), key=item.key, group=item.group)
+
+
+def load_halves(source: Source, item: Item) -> Sample:
+    """One half as the image, the other as its partner."""
+    whole = _read(source, item.paths[0], 0)
+    width = whole.shape[1]
+    if width % 2:
+        raise CalcoError(f"{item.paths[0]} is {size_wh(whole)} pixels; two halves need an even width: crop it")
+    left, right = whole[:, : width // 2], whole[:, width // 2 :]
+    if source.direction == "BtoA":
+        left, right = right, left
+    return Sample(image=left, partner=right, key=item.key, group=item.group)
+
+
+def load_parallel(source: Source, item: Item) -> Sample:
+    """The image and its partner, from two files."""
+    first, second = (_read(source, path, side) for side, path in enumerate(item.paths))
+    return Sample(image=first, partner=second, key=item.key, group=item.group)
+
+
+def load_masked(source: Source, item: Item) -> Sample:
+    """The image and its mask, which is brought to the image's size."""
+    image = _read(source, item.paths[0], 0)
+    height, width = image.shape[:2]
+    mask = imaging.turned_with(read_mask(item.paths[1]), item.paths[0], image.shape)
+    mask = imaging.resize(mask, (width, height), "nearest")
+    return Sample(image=image, mask=mask, key=item.key, group=item.group)
+
+
+LOADERS: Final[dict[str, Loader]] = {
+    "side-by-side": load_halves,
+    "parallel": load_parallel,
+    "masks": load_masked,
+    "photographs": load_photograph,
+}
+
+
+def looks_distant(place: str) -> bool:
+    """Whether an address is that of a folder of image files; tar files in it would be shards."""
+    if not remote.is_url(place) or ".tar" in place or remote.exists(remote.joined(place, MANIFEST)):
+        return False
+    try:
+        names = remote.names(place)
+    except CalcoError:
+        return False  # whoever reads it as shards tells
+    return any(map(imaging.is_image, names)) and not any(name.endswith(".tar") for name in names)
+
+
+def open_distant(place: str, config: SourceConfig) -> Source:
+    """Lists the image files in a folder elsewhere and below it.
+
+    Raises:
+        CalcoError: When it cannot be listed, or is to be read as pairs.
+    """
+    if config.input or config.target:
+        raise CalcoError(
+            f"{place} is read as photographs; pairs come from there as tar files: make some with calco prepare"
+        )
+    names = [name for name in remote.names(place) if imaging.is_image(name)]
+    stems = Counter(PurePosixPath(name).with_suffix("").as_posix() for name in names)
+    items = []
+    for name in names:
+        stem = PurePosixPath(name).with_suffix("").as_posix()
+        key = stem if stems[stem] == 1 else name
+        items.append(Item(key, key, (remote.joined(place, name),)))
+    return Source(
+        "photographs", place, tuple(sorted(items, key=lambda item: item.key)), load_distant,
+        background=config.background, digester=digest_distant, story="photographs at an address",
+    )  # fmt: skip
+
+
+def load_distant(source: Source, item: Item) -> Sample:
+    """The image alone."""
+    data = remote.read(item.paths[0])
+    image = imaging.decode(data, item.paths[0], channels=source.channels[0], background=source.background)
+    return Sample(image=image, key=item.key, group=item.group)
+
+
+def digest_distant(_source: Source, item: Item) -> str:
+    """Sixteen hex digits of the file's contents."""
+    return hashlib.sha256(remote.read(item.paths[0])).hexdigest()[:16]
+
+
+_THUMBNAIL: Final = re.compile(r"(?:thumb|thumbnail|tn|\dx\d{2,4})\Z", re.IGNORECASE)
+
+
+def thumbnail_of(path: str, by_stem: Mapping[str, str]) -> str | None:
+    """The image that a file is certainly a thumbnail of, by its name beside that image and its smaller size; else None.
+
+    Args:
+        path: The file.
+        by_stem: Paths of images without their endings => paths.
+    """
+    stem = os.path.splitext(path)[0]
+    if not _THUMBNAIL.search(stem[-12:]):
+        return None
+    found = re.fullmatch(r"(.+)[ _.-](?:thumb|thumbnail|tn|(\d{2,4})x(\d{2,4}))", stem, re.IGNORECASE | re.DOTALL)
+    original = by_stem.get(found[1]) if found else None
+    if found is None or original is None:
+        return None
+    small, large = imaging.header_size_wh(path), imaging.header_size_wh(original)
+    if small is None or large is None or small[0] >= large[0] or small[1] >= large[1]:
+        return None
+    if found[2] and small != (int(found[2]), int(found[3])):
+        return None
+    return original

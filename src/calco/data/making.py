@@ -14,10 +14,10 @@ from calco import imaging
 from calco.annotations.detections import Detections
 from calco.data.config import JitterConfig
 from calco.data.jitter import fit_image
-from calco.data.manifest import Format
 from calco.data.recipes import Recipe, RecipeConfig
 from calco.data.segmenting import painted
-from calco.data.sources import Item, Source
+from calco.data.shards import Format
+from calco.data.source import Item, Source
 from calco.data.steps import composite_image
 from calco.data.types import Pair, Sample, generator
 from calco.engines import Engine, results

@@ -13,8 +13,8 @@ from calco.data.config import SourceConfig
 from calco.data.curation import MAX_COMPARED, equal_parts
 from calco.data.declared import split_named
 from calco.data.mask_survey import decode_mask
-from calco.data.names import role_of
-from calco.data.sources import Item, Source
+from calco.data.source import Item, Source
+from calco.data.sources.names import role_of
 from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.files import explain

@@ -5,24 +5,25 @@ import hashlib
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
+from calco.annotations.coco import write_coco
+from calco.annotations.reading import read_annotations
 from calco.annotations.record import Record
+from calco.annotations.voc import write_voc
+from calco.annotations.yolo import write_yolo
 from calco.data import remote
 from calco.data.curation import GROUPS
-from calco.data.manifest import INDEX, Index, PairPlace, as_json, load_index
-from calco.data.preparing.annotating import IMAGES, forget, keep, remove_annotations, written_beside
-from calco.data.preparing.kept import stamp_of, stamp_place
-from calco.data.preparing.making import Made, Outcome
-from calco.data.sources import Item
-from calco.data.tars import END, member_bytes, member_name
+from calco.data.making import Made, Outcome
+from calco.data.shards import END, INDEX, Index, PairPlace, as_json, load_index, member_bytes, member_name
+from calco.data.source import Item, Source
 from calco.errors import CalcoError
-from calco.files import atomic_write, explain, make_folder
+from calco.files import atomic_write, digest, explain, make_folder
 
 _BESIDE: Final = ".calco-being-written"  # a name that a file has until it is whole
 
@@ -212,3 +213,156 @@ def clear(folder: Path, format: str) -> None:
             raise explain(error, path, "remove") from error
     remove_annotations(folder)
     (folder / GROUPS).unlink(missing_ok=True)
+
+
+def stamp_of(items: Iterable[Item]) -> str:
+    """Sixteen hex digits of the names, sizes and times of images: while they stay, the contents need not be read.
+
+    Of images at an address, the name alone. Empty where an image is no file of its own: its contents are compared.
+    """
+    total = hashlib.sha256()
+    for item in items:
+        here = [path for path in item.paths if not remote.is_url(path)]
+        if not item.paths or not all(map(os.path.isfile, here)):
+            return ""
+        marks = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, here)]
+        total.update(repr((item.key, item.place, marks)).encode("utf-8", "backslashreplace"))
+    return total.hexdigest()[:16]
+
+
+def stamp_place(folder: str, part: str) -> str:
+    """Where the stamp of a part's images is; hidden and outside the index, which depends on no clock."""
+    return remote.joined(folder, f"{INDEX}/.{part}.stamp")
+
+
+def kept_part(folder: str, part: str, items: tuple[Item, ...], format: str, source: Source) -> tuple[Index | None, str]:
+    """The index of a part that was written before and need not be written again.
+
+    Args:
+        folder: Where the parts are.
+        part: Its name.
+        items: The images that it is made of.
+        format: What is written of a pair.
+        source: What tells their digests.
+
+    Returns:
+        The index, or None and, where a whole part was there, the reason why it is written again.
+    """
+    try:
+        index = load_index(folder, part)
+        if index is None:
+            return None, ""
+        stamp, place = stamp_of(items), stamp_place(folder, part)
+        same = stamp and remote.exists(place) and remote.read(place) == stamp.encode()
+        if reason := ("" if same else _changed(index, items, source)) or _damaged(folder, index, format):
+            return None, reason
+        return index, ""
+    except (CalcoError, OSError) as error:
+        return None, str(error)
+
+
+def _changed(index: Index, items: tuple[Item, ...], source: Source) -> str:
+    """Which image is not the one that the part was made of; empty when all are."""
+    made = {pair.key: pair.digest for pair in index.pairs}
+    for item in items:
+        known = made.get(item.key) or made.get(f"{item.key}@0")
+        if known is None or known != source.digest(item):
+            return f"{item.key} is not the image that it was made of"
+    return ""
+
+
+def _damaged(folder: str, index: Index, format: str) -> str:
+    """Which file of a part is not as it was written, or empty. Of what lies elsewhere, only the size is compared."""
+    if not index.pairs:
+        return ""
+    if format != "webdataset":
+        return _damaged_files(Path(folder), index, format)
+    place = remote.joined(folder, f"{index.part}.tar")
+    if remote.size(place) != index.bytes or (not remote.is_url(place) and _sha256(Path(place)) != index.sha256):
+        return f"{place} is not as it was written"
+    return ""
+
+
+def _damaged_files(folder: Path, index: Index, format: str) -> str:
+    total = hashlib.sha256()
+    for pair in index.pairs:
+        for name, written in pair.members.items():
+            if not (folder / name).is_file():
+                return f"{name} is missing"
+            if (found := digest(folder / name)) != written:
+                return f"{name} is not as it was written"
+            total.update(f"{name}\n{found}\n".encode())
+    if format in IMAGES:
+        total.update(kept_records(folder, index.part))
+    return "" if total.hexdigest() == index.sha256 else "its index or its annotations are not as they were written"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+IMAGES: Final = {"coco": "images", "voc": "JPEGImages", "yolo": "images"}
+"""The folder of the images in each format; a record's name is a path in it."""
+
+_ANNOTATIONS: Final = {"coco": "", "voc": "Annotations/{}.xml", "yolo": "labels/{}.txt"}
+
+
+def keep(folder: Path, part: str, records: Sequence[Record]) -> bytes:
+    """Notes what a part's images hold, until all parts are there; returns it as it was written."""
+    write_coco(_kept(folder, part), records)
+    return _kept(folder, part).read_bytes()
+
+
+def kept_records(folder: Path, part: str) -> bytes:
+    """What was noted; nothing where nothing was."""
+    return _kept(folder, part).read_bytes() if _kept(folder, part).is_file() else b""
+
+
+def forget(folder: Path, part: str) -> None:
+    """Removes what was noted."""
+    _kept(folder, part).unlink(missing_ok=True)
+
+
+def _kept(folder: Path, part: str) -> Path:
+    # Hidden, so that nobody who reads the set takes it for a second one.
+    return folder / INDEX / f".{part}.coco.json"
+
+
+def write_annotations(folder: Path, format: str, parts: Sequence[tuple[str, str]], classes: Sequence[str]) -> None:
+    """Writes what all parts hold in the format's own files.
+
+    Args:
+        folder: Where the images lie.
+        format: "coco", "voc" or "yolo".
+        parts: Name and split of each part.
+        classes: In the order of their numbers; those that occur besides follow.
+
+    Raises:
+        CalcoError: When something cannot be written.
+    """
+    by_split: dict[str, list[Record]] = {}
+    for part, split in parts:
+        by_split.setdefault(split, []).extend(read_annotations(_kept(folder, part)).records)
+    records = [record for found in by_split.values() for record in found]
+    occurring = sorted({name for record in records for name in record.objects.classes})
+    names = tuple(dict.fromkeys([*classes, *occurring]))
+    if format == "coco":
+        make_folder(folder / "annotations")
+        for split, found in by_split.items():
+            write_coco(folder / "annotations" / f"{split}.json", found, names)
+    else:
+        {"voc": write_voc, "yolo": write_yolo}[format](folder, records, names)
+
+
+def written_beside(format: str, name: str) -> str:
+    """The file that `write_annotations` writes for an image's file; empty where all stand in one."""
+    first, _, place = name.partition("/")
+    return _ANNOTATIONS[format].format(place.rpartition(".")[0]) if first == IMAGES.get(format) else ""
+
+
+def remove_annotations(folder: Path) -> None:
+    """Removes the files that speak of the whole set."""
+    for name in ("annotations/train.json", "annotations/val.json", "annotations/test.json", "data.yaml"):
+        with suppress(FileNotFoundError):
+            (folder / name).unlink()

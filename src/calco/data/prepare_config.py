@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import SourceConfig, SplitConfig
-from calco.data.manifest import FORMATS, Format
 from calco.data.recipes import RecipeConfig, steps_of
+from calco.data.shards import FORMATS, Format
 from calco.engines import Engine, Name
 from calco.errors import CalcoError
 from calco.records import check_numbers

@@ -3,22 +3,34 @@
 import os
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from calco import imaging
 from calco.data.config import SourceConfig
 from calco.data.declared import SPLITS, LeftOut
-from calco.data.names import file_name, pick_sides, role_of
-from calco.data.partners import Entry, Side, commonest_addition, match
-from calco.data.parts import looks_like_masks, which_parts
-from calco.data.places import Place, Plan, name_of
-from calco.data.sources import Item
+from calco.data.source import Item
+from calco.data.sources.matching import Side, commonest_addition, match
+from calco.data.sources.names import Entry, Place, file_name, name_of, pick_sides, role_of
 from calco.errors import CalcoError, printable
 from calco.files import Listing
 
 _DEPTH = 3  # folders below the first in which the two sides are looked for
 _MOSTLY = 0.6  # of the images must be in pairs, where only words in their names tell that they are pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was found: kind, items sorted by key, what is left out and why, the finding in words, remarks."""
+
+    kind: str
+    items: tuple[Item, ...]
+    left_out: LeftOut
+    story: str
+    notes: tuple[str, ...] = ()
 
 
 def two_folders(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -> Plan | None:
@@ -212,3 +224,76 @@ def _further(one: Entry, other: Entry) -> str | None:
 
 def _examples(side: Side) -> str:
     return printable(", ".join(sorted(os.path.basename(entry.path) for entry in side.entries)[:3]))
+
+
+_RANKS: Final = {"input": 0, "label": 0, None: 1, "target": 2, "mask": 2}  # the input first
+_FLAT: Final = 8  # colours of masks that JPEG has blurred
+_MOST: Final = 0.95  # of the pixels have one of them
+
+
+def which_parts(first: Side, second: Side, wanted: SourceConfig, root: Path) -> tuple[str, bool]:
+    """The kind, and whether the second side is the input (or the image)."""
+    roles = role_of(first.name.split("/")[-1]), role_of(second.name.split("/")[-1])
+    named = wanted.input is not None
+    if wanted.source == "parallel" or set(roles) == {"input", "target"}:
+        if wanted.source == "masks":
+            raise CalcoError(f"{first.name} and {second.name} are no masks by their names; name them with --target")
+        if named or roles in (("input", "target"), ("input", None), (None, "target")):
+            return "parallel", False
+        if roles in (("target", "input"), ("target", None), (None, "input")):
+            return "parallel", True
+        if _RANKS[roles[0]] != _RANKS[roles[1]]:
+            return "parallel", _RANKS[roles[0]] > _RANKS[roles[1]]
+        raise CalcoError(_which(first.name, second.name, root))
+    if wanted.source == "masks" and not named and roles.count("mask") == 1:
+        return "masks", roles[0] == "mask"
+    flat = tuple(_is_mask(role, side.paths) for role, side in zip(roles, (first, second), strict=True))
+    if named:
+        return ("masks" if flat[1] or wanted.source == "masks" else "parallel"), False
+    if flat in ((False, True), (True, False)):
+        return "masks", flat[0]
+    if wanted.source != "masks" and _RANKS[roles[0]] != _RANKS[roles[1]]:
+        return "parallel", _RANKS[roles[0]] > _RANKS[roles[1]]
+    raise CalcoError(_which(first.name, second.name, root))
+
+
+def _which(first: str, second: str, root: Path) -> str:
+    return (
+        f"{root} has two folders with the same file names, {first} and {second}, and nothing tells which is the input; "
+        f"say it: --input {first} --target {second} (or the other way round, or --source photographs)"
+    )
+
+
+def _is_mask(role: str | None, paths: list[str]) -> bool:
+    """Whether one side is masks: by its few colours, unless its name says that it is something else."""
+    if role in ("input", "target"):
+        return False
+    return looks_like_masks(paths, named=role == "mask")
+
+
+def looks_like_masks(paths: list[str], *, named: bool = False) -> bool:
+    """Whether a few of the images have few colours, or black and white alone.
+
+    Args:
+        paths: Of the images.
+        named: Whether their folder is called after masks; then a few colours that JPEG has blurred suffice.
+    """
+    return all(_few_colours(path, named) for path in sorted(paths)[:: max(1, len(paths) // 5)][:6])
+
+
+def _few_colours(path: str, named: bool) -> bool:
+    """A palette file, at most 32 colours, or (as JPEG leaves them) almost nothing between black and white."""
+    try:
+        image = imaging.read(path)
+    except CalcoError:
+        return True  # a damaged file tells nothing; the others decide
+    if len(np.unique(image.reshape(-1, image.shape[2])[:: max(1, image[..., 0].size // 200_000)], axis=0)) <= 32:
+        return True
+    if named:
+        # Steps of 32 levels whose middle is 0, so that what JPEG makes of a flat colour stays in one of them.
+        coarse = (imaging.as_dtype(image, np.uint8).astype(int) + 16) // 32
+        counts = np.unique(coarse.reshape(-1, image.shape[2]), axis=0, return_counts=True)[1]
+        if np.sort(counts)[-_FLAT:].sum() > _MOST * counts.sum():
+            return True
+    grey = imaging.as_dtype(imaging.luminance(image), np.uint8).astype(int)
+    return bool(np.mean((grey < 16) | (grey > 239)) > 0.98 and np.ptp(image.astype(int), axis=2).mean() < 4)

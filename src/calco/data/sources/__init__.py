@@ -8,16 +8,17 @@ from typing import Any, Final
 
 from calco import imaging
 from calco.addresses import is_cut
-from calco.data import annotated, distant, hub, openmoji, remote, shards, video
+from calco.data import remote
 from calco.data.config import Kind, SourceConfig
 from calco.data.curation import curated
-from calco.data.folders import open_folder
-from calco.data.sources import Source
+from calco.data.source import Source
+from calco.data.sources import annotated, folders, hub, openmoji, shards, videos
+from calco.data.sources.folders import open_folder
 from calco.errors import CalcoError
 
 _OPENERS: Final[dict[str, Callable[[str, SourceConfig], Source]]] = {
     "annotations": annotated.open_annotated,
-    "video": video.open_videos,
+    "video": videos.open_videos,
     "shards": shards.open_shards,
     "hub": hub.open_hub,
     "openmoji": openmoji.open_drawings,
@@ -67,8 +68,8 @@ def open_source(images: str | Path, config: SourceConfig | None = None) -> Sourc
             f"the address {name} was written down without its password or token; give the whole address "
             "again, in place of the images (with --resume too: calco train ADDRESS --resume RUN)"
         )
-    if config.source in ("auto", "photographs") and distant.looks_distant(name):
-        return curated(distant.open_distant(name, config), config)
+    if config.source in ("auto", "photographs") and folders.looks_distant(name):
+        return curated(folders.open_distant(name, config), config)
     kind = _recognised(name, config) if config.source == "auto" else config.source
     _refuse_strangers(kind, config)
     source = _OPENERS.get(kind, open_folder)(name, config)
@@ -88,7 +89,7 @@ def _recognised(images: str, config: SourceConfig) -> Kind:
         return "shards"
     if config.annotations or annotated.looks_annotated(Path(images), config):
         return "annotations"
-    return "video" if video.looks_like_video(images) else "auto"
+    return "video" if videos.looks_like_video(images) else "auto"
 
 
 def _refuse_strangers(kind: str, config: SourceConfig) -> None:

@@ -8,44 +8,8 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from calco.data.names import file_name
+from calco.data.sources.names import Entry
 from calco.errors import printable
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An image file of one side.
-
-    Attributes:
-        path: Where it is.
-        folders: The folders in which it lies, without that of its side, in composed Unicode.
-        stem: Its name without ending, likewise; where sides are told by words in the names, without that word.
-        splits: For each folder whether it is named after a split.
-        split: The split that its folders declare, or None.
-    """
-
-    path: str
-    folders: tuple[str, ...]
-    stem: str
-    splits: tuple[bool, ...] = ()
-    split: str | None = None
-
-    @property
-    def key(self) -> str:
-        """The path without the side's folder and without ending: both sides of a pair have the same."""
-        return "/".join((*self.folders, self.stem))
-
-    @property
-    def bare(self) -> str:
-        """The stem without a word such as `_mask`."""
-        return file_name(self.stem)[0]
-
-    @property
-    def unsplit(self) -> tuple[str, ...]:
-        """The folders that are not named after splits."""
-        if not any(self.splits):
-            return self.folders
-        return tuple(folder for folder, is_split in zip(self.folders, self.splits, strict=True) if not is_split)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,402 @@
+"""Tar files of pairs (WebDataset) as a source: those of `calco prepare` and others, here or elsewhere.
+
+Nothing is unpacked: an index tells where in which tar file each pair stands, and a pair is one read of that part. Tar
+files without an index are listed by their headers, once.
+"""
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from calco import imaging
+from calco.data import remote
+from calco.data.config import SourceConfig
+from calco.data.declared import SPLIT_NAMES
+from calco.data.recipes import draws_classes
+from calco.data.shards import (
+    INDEX,
+    MANIFEST,
+    SETTINGS,
+    Index,
+    Manifest,
+    Member,
+    load_index,
+    load_manifest,
+    members,
+    sample_of,
+)
+from calco.data.source import Item, Source
+from calco.data.types import Sample
+from calco.errors import CalcoError
+from calco.imaging import Image
+
+PARTS: Final = ("input", "target", "weight", "region", "json")
+"""What a pair consists of. `Item.place` holds the first byte and the length of each in this order, 0 0 for what there
+is not, then its digest and its checksum as numbers, 0 where nobody has told them."""
+
+
+@dataclass
+class Found:
+    """What the tar files hold."""
+
+    items: list[Item] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+
+
+def put_pair(
+    found: Found, key: str, group: str, place: str, split: str | None,
+    members: dict[str, "tuple[int, int] | str"], digest: str, length: int | None, checksum: str = "",
+) -> str:  # fmt: skip
+    """Adds a pair; returns why it cannot be, or nothing."""
+    spans = {kind.partition(".")[0]: span for kind, span in members.items() if not isinstance(span, str)}
+    if "input" not in spans or any(start < 0 or size < 0 for start, size in spans.values()):
+        return "its index is damaged"
+    if hollow := [part for part, (_, size) in spans.items() if not size]:
+        return f"its {hollow[0]} is empty"
+    if length is not None and max(start + size for start, size in spans.values()) > length:
+        return f"{place} ends before it does; copy the tar file anew"
+    marks = (int(mark, 16) if re.fullmatch("[0-9a-f]{16}", mark) else 0 for mark in (digest, checksum))
+    flat = [number for part in PARTS for number in spans.get(part, (0, 0))]
+    found.items.append(Item(key, group, (place,), split, (*flat, *marks)))
+    return ""
+
+
+@dataclass
+class Strangers:
+    """Tar files that come without an index, whose members nobody has named yet."""
+
+    samples: dict[tuple[str, str], dict[str, Member]] = field(default_factory=dict)
+    splits: dict[str, str | None] = field(default_factory=dict)
+    roles: tuple[str, ...] = ()
+    unused: Counter[str] = field(default_factory=Counter)
+
+    def read(self, place: str, split: str | None, left_out: dict[str, str]) -> None:
+        """Lists a tar file by its headers; a damaged one keeps what stands before the damage."""
+        self.splits[place] = split
+        refused: dict[str, str] = {}
+        with remote.opened(place) as file:
+            for member in members(file, remote.size(place), refused):
+                try:
+                    sample, kind = sample_of(member.name)
+                except CalcoError as error:
+                    refused[member.name] = str(error)
+                    continue
+                self.samples.setdefault((place, sample), {}).setdefault(kind, member)
+        left_out |= {f"{place}: {name}" if name else place: reason for name, reason in refused.items()}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Which members of the pairs are not used, as a sentence without its full stop."""
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in self.unused.most_common(8))
+        return (f"members of other kinds are not used: {kinds}",) if kinds else ()
+
+    def settle(self, config: SourceConfig, found: Found) -> None:
+        """Decides which members are input and target, and adds the pairs."""
+        if not self.samples:
+            return
+        self.roles = _roles(self.samples.values(), config)
+        names = Counter(sample for _, sample in self.samples)
+        for (place, sample), kinds in self.samples.items():
+            # One name in several tar files is several pairs.
+            key = sample if names[sample] == 1 else f"{PurePosixPath(place).stem}/{sample}"
+            roles = self.roles or _images(kinds)
+            absent = [role for role in roles if role not in kinds]
+            if absent or not roles:
+                found.left_out[f"{place}: {sample}"] = f"it has no {absent[0] if absent else 'image'}"
+                continue
+            chosen = dict(zip(("input", "target"), roles, strict=False))
+            chosen |= {part: kind for part in ("weight", "region", "json") for kind in kinds if _part(kind) == part}
+            self.unused.update(kinds.keys() - set(chosen.values()))
+            spans: dict[str, tuple[int, int] | str] = {
+                part: (kinds[kind].start, kinds[kind].size) for part, kind in chosen.items()
+            }
+            if problem := put_pair(found, key, key, place, self.splits[place], spans, "", None):
+                found.left_out[f"{place}: {sample}"] = problem
+
+
+def _part(kind: str) -> str:
+    return kind.partition(".")[0]
+
+
+def _images(kinds: Iterable[str]) -> tuple[str, ...]:
+    """The endings that are those of images, but for the weight and the region of a pair."""
+    found = (kind for kind in kinds if imaging.is_image(f"x.{kind}") and _part(kind) not in ("weight", "region"))
+    return tuple(sorted(found))
+
+
+def _roles(samples: Collection[dict[str, Member]], config: SourceConfig) -> tuple[str, ...]:
+    """The endings of the members that are input and target; none where there are single images."""
+    endings = Counter(kind for kinds in samples for kind in kinds if imaging.is_image(f"x.{kind}"))
+    if config.input or config.target:
+        if not (config.input and config.target):
+            raise CalcoError(
+                "of --input and --target one is missing; name the endings of both members, such as jpg and png"
+            )
+        roles = tuple(name.lower().lstrip(".") for name in (config.input, config.target))
+    else:
+        if config.direction == "AtoB" and max(len(_images(kinds)) for kinds in samples) == 1:
+            return ()
+        own = tuple(kind for part in ("input", "target") for kind in _images(endings) if _part(kind) == part)
+        roles = own if len(own) == 2 else _images(endings)
+        if len(roles) != 2:
+            seen = ", ".join(f"{kind} ({count})" for kind, count in endings.most_common(8)) or "none"
+            raise CalcoError(
+                f"a pair has two images, and the endings of images in these tar files are: {seen}; name those of "
+                "input and target, such as --input jpg --target png"
+            )
+    if unknown := [role for role in roles if role not in endings]:
+        raise CalcoError(f"no image in these tar files ends in {unknown[0]}, only in {', '.join(sorted(endings))}")
+    return roles if config.direction == "AtoB" else roles[::-1]
+
+
+_TAR: Final = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE)
+_RANGE: Final = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_MOST_TARS: Final = 1_000_000
+_AT_ONCE: Final = 8  # indexes that are fetched at a time
+_LOOKED_AT: Final = 16  # pairs of which the channels of all are told, where no manifest does
+
+
+def looks_like_shards(images: str) -> bool:
+    """Whether a name is that of shards: an address, a tar file (or several: a-{000..009}.tar), a folder of them."""
+    if remote.is_url(images) or _TAR.search(images):
+        return True
+    folder = Path(images)
+    if not folder.is_dir():
+        return False
+    if (folder / SETTINGS).is_file() or (folder / MANIFEST).is_file():
+        return _prepared_as(images) == "webdataset"
+    try:
+        names = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return False  # whoever lists it next tells
+    # Images often lie beside the archive that they came in.
+    return any(_TAR.search(path.name) for path in names) and not any(
+        imaging.is_image(path) or path.is_dir() for path in names
+    )
+
+
+def _prepared_as(folder: str) -> str:
+    """The format that `calco prepare` wrote into a folder, or is writing; empty where it did not."""
+    for name in (MANIFEST, SETTINGS):
+        try:
+            record = json.loads(remote.read(remote.joined(folder, name)))
+        except (CalcoError, ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and "format" in record:
+            return str(record["format"])
+    return ""
+
+
+def open_shards(images: str, config: SourceConfig) -> Source:
+    """Lists the pairs of shards.
+
+    Args:
+        images: A folder with a manifest or tar files, one tar file, or several (a-{000000..000009}.tar): on this
+            disk, or an address that fsspec opens (https://, s3://, ...).
+        config: For tar files that others wrote: `input` and `target` name the endings of a pair's members, such as jpg
+            and png; `direction` turns them round.
+
+    Raises:
+        CalcoError: When there is none, the work that writes them has not ended, or nothing in them serves.
+    """
+    folder = images if not _TAR.search(images) else remote.parent(images)
+    manifest = load_manifest(folder)
+    if manifest is not None and manifest.format != "webdataset":
+        raise CalcoError(f"{images} was prepared as {manifest.format} and holds no shards; leave --source shards out")
+    if manifest is None and remote.exists(remote.joined(folder, SETTINGS)):
+        raise CalcoError(f"{images} is not finished; go on with it by the calco prepare that began it")
+    if manifest is not None and (config.input or config.target or config.direction == "BtoA"):
+        raise CalcoError(f"{images} was prepared with input and target; leave --input, --target and --direction out")
+    places = _tars(images, folder, manifest)
+    found, strangers = Found(), Strangers()
+    ours = {part.part for part in manifest.parts} if manifest else set()
+    indexed = {place: stem for place in places if (stem := PurePosixPath(place).stem) in ours}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # elsewhere, each takes a while to come
+        for place, index in zip(indexed, pool.map(partial(load_index, folder), indexed.values()), strict=True):
+            if index is None:
+                lost = f"{INDEX}/{indexed[place]}.json"
+                raise CalcoError(f"{place} has lost its index, {lost} beside it; copy the folder as a whole")
+            _add_indexed(found, index, place)
+    for place in places:
+        if place not in indexed:
+            strangers.read(place, _split_of(place), found.left_out)
+    strangers.settle(config, found)
+    if manifest is not None and folder == images:
+        found.left_out |= manifest.left_out
+    if not found.items:
+        name, reason = next(iter(found.left_out.items()), (images, "there is no pair in it"))
+        raise CalcoError(f"nothing in {images} can be used; {name}: {reason}")
+    source = Source(
+        "shards", images, _sorted(found.items), load_pair, tuple(found.left_out.items()), config.direction,
+        background=config.background, recipe=manifest.recipe if manifest and not strangers.samples else None,
+        digester=digest_of, story=_story(manifest, len(places), strangers), notes=strangers.remarks,
+    )  # fmt: skip
+    return replace(source, channels=manifest.channels if manifest and source.recipe else _channels(source))
+
+
+def _tars(images: str, folder: str, manifest: Manifest | None) -> list[str]:
+    """The tar files that are meant, in their order."""
+    if _TAR.search(images):
+        return list(_expanded(images))
+    if manifest is not None:
+        names = [f"{part.part}.tar" for part in manifest.parts]
+        if strange := [name for name in names if "/" in name or "\\" in name]:
+            raise CalcoError(f"{folder}/{MANIFEST} names {strange[0]!r}, which is no file in this folder; prepare anew")
+        return [remote.joined(folder, name) for name in names]
+    found = remote.listed(images, ".tar")
+    if not found:
+        raise CalcoError(f"{images} holds neither {MANIFEST} nor a file that ends in .tar; name a folder of shards")
+    return found
+
+
+def _expanded(pattern: str) -> Iterator[str]:
+    """The names that a-{000..009}.tar stands for."""
+    found = _RANGE.search(pattern)
+    if found is None:
+        yield pattern
+        return
+    first, last = int(found[1]), int(found[2])
+    if not 0 <= last - first < _MOST_TARS:
+        raise CalcoError(
+            f"{found[0]} in {pattern} is no rising range; write the first number, then the last: {{000..009}}"
+        )
+    for number in range(first, last + 1):
+        yield from _expanded(f"{pattern[: found.start()]}{number:0{len(found[1])}}{pattern[found.end() :]}")
+
+
+def _split_of(place: str) -> str | None:
+    """The split that the name of a tar file, or of its folder, begins with."""
+    path = PurePosixPath(place)
+    words = (re.match("[a-zA-Z]*", name) for name in (path.name, path.parent.name))
+    return next((SPLIT_NAMES[word[0].lower()] for word in words if word and word[0].lower() in SPLIT_NAMES), None)
+
+
+def _add_indexed(found: Found, index: Index, place: str) -> None:
+    """The pairs of a tar file that `calco prepare` wrote."""
+    length = None if remote.is_url(place) else remote.size(place)  # elsewhere, reading tells
+    for pair in index.pairs:
+        if problem := put_pair(
+            found, pair.key, pair.group, place, index.split, pair.members, pair.digest, length, pair.checksum
+        ):
+            found.left_out[pair.key] = problem
+
+
+def _sorted(items: list[Item]) -> tuple[Item, ...]:
+    ordered = sorted(items, key=lambda item: item.key)
+    for first, second in pairwise(ordered):
+        if first.key == second.key:
+            places = " and ".join((first.paths[0], second.paths[0]))
+            raise CalcoError(f"the pair {first.key} stands twice, in {places}; name shards of one build")
+    return tuple(ordered)
+
+
+def _channels(source: Source) -> tuple[int, int]:
+    """1 or 3 for input and target, by some pairs: grey and colour may be mixed in tar files that others wrote."""
+    seen: tuple[set[int], set[int]] = (set(), set())
+    for item in source.items[:: max(1, len(source.items) // _LOOKED_AT)]:
+        try:
+            data = _Bytes(source, item)
+            for channels, part in zip(seen, ("input", "target"), strict=True):
+                if part in data.spans:
+                    channels.add(data.image(part).shape[2])
+        except CalcoError:
+            continue  # it will be told when it is read
+    first, second = (max(channels, default=3) for channels in seen)
+    return first, second
+
+
+def _story(manifest: Manifest | None, num_tars: int, strangers: Strangers) -> str:
+    where = f"{num_tars} tar files" if num_tars > 1 else "a tar file"
+    if strangers.roles:
+        return f"shards, {where}, {strangers.roles[0]} (input) and {strangers.roles[1]} (target)"
+    if manifest is None or strangers.samples:
+        return f"shards, {where} of single images"
+    return f"shards, {where}, made by the recipe {manifest.recipe.recipe}"
+
+
+class _Bytes:
+    """What stands of a pair in its tar file, read at once.
+
+    Args:
+        source: Tells what transparency lies over.
+        item: Which pair.
+
+    Raises:
+        CalcoError: When the tar file cannot be read, ends before the pair does, or holds other bytes than were written.
+    """
+
+    def __init__(self, source: Source, item: Item) -> None:
+        self.source, self.item = source, item
+        numbers = item.place[:-2]
+        self.spans = {part: numbers[2 * i : 2 * i + 2] for i, part in enumerate(PARTS) if numbers[2 * i + 1]}
+        self.first = min(start for start, _ in self.spans.values())
+        last = max(start + size for start, size in self.spans.values())
+        self.data = remote.read(item.paths[0], self.first, last - self.first)
+        self._check(item.place[-1])
+
+    def _check(self, checksum: int) -> None:
+        """Compares the bytes with what was written; PNG and TIFF themselves do not show every damage."""
+        members = b"".join(self[part] for part in sorted(self.spans, key=lambda part: self.spans[part]))
+        if checksum and int(hashlib.sha256(members).hexdigest()[:16], 16) != checksum:
+            raise CalcoError(
+                f"{self.item.paths[0]}: {self.item.key} is not as it was written: damaged, or replaced; copy it "
+                "anew, or let the calco prepare that wrote it run again"
+            )
+
+    def __getitem__(self, part: str) -> bytes:
+        start, size = self.spans[part]
+        return self.data[start - self.first : start - self.first + size]
+
+    def image(self, part: str) -> Image:
+        """One of its images, with all its channels where Calco wrote it."""
+        background = "channel" if self.source.recipe is not None else self.source.background
+        return imaging.decode(self[part], f"{self.item.paths[0]}: {self.item.key}.{part}", background=background)
+
+    def side(self, part: str) -> Image:
+        """Its input or target, with the channels that all have."""
+        found = self.image(part)
+        return found if self.source.recipe else imaging.as_channels(found, self.source.channels[part == "target"])
+
+    def weight(self) -> npt.NDArray[np.float32]:
+        """HW: grey levels times what the record says that one counts."""
+        try:
+            scale = float(json.loads(self["json"])["weight_scale"]) if "json" in self.spans else 1.0
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise CalcoError(f"{self.item.key}: its record tells no weight_scale; prepare the shards anew") from error
+        return (self.image("weight")[..., 0].astype(np.float64) * scale).astype(np.float32)
+
+
+def load_pair(source: Source, item: Item) -> Sample:
+    """A pair as an image with its partner, weight and region."""
+    data = _Bytes(source, item)
+    target = data.side("target") if "target" in data.spans else None
+    # As a mask it is brought to other sizes without mixing its colours.
+    classes = source.recipe is not None and draws_classes(source.recipe)
+    return Sample(
+        image=data.side("input"),
+        partner=None if classes else target,
+        mask=target if classes else None,
+        key=item.key,
+        group=item.group,
+        weight=data.weight() if "weight" in data.spans else None,
+        region=data.image("region")[..., 0] > 0 if "region" in data.spans else None,
+    )
+
+
+def digest_of(source: Source, item: Item) -> str:
+    """That of the image's own files where the index tells it, else that of the pair."""
+    if item.place[-2]:
+        return f"{item.place[-2]:016x}"
+    data = _Bytes(source, item)
+    return hashlib.sha256(b"".join(data[part] for part in ("input", "target") if part in data.spans)).hexdigest()[:16]
