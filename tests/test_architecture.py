@@ -38,7 +38,6 @@ LAYERS = (
     "detection",
     "watch",
     "crime",
-    "web",
     "lessons",
     "benchmarks",
     "demo",
@@ -47,7 +46,7 @@ LAYERS = (
     "top",
 )
 APART = {"detection": {"crime", "training"}, "crime": {"detection", "training"}}
-MAY_LOOK_DOWN_IN_FUNCTIONS = {"cli", "web"}
+MAY_LOOK_DOWN_IN_FUNCTIONS = {"cli"}
 HEAVY = {"av", "cv2", "skimage", "scipy", "tensorboardX", "torch", "torchmetrics"}
 FORBIDDEN = {"dill", "joblib", "lpips", "marshal", "pickle", "shelve", "timm", "torchvision"}
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from calco.crime import clean, dates, persons
+from calco.crime import clean, dates
 from calco.crime.clean import Unusable
 
 TODAY = date(2026, 1, 1)
@@ -132,7 +132,7 @@ def test_a_day_that_the_next_month_does_not_have_is_told() -> None:
     ],
 )
 def test_age_and_gender(told: str | None, kept: str) -> None:
-    assert persons.gender(told) == kept
+    assert clean.gender(told) == kept
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_age_and_gender(told: str | None, kept: str) -> None:
     ],
 )
 def test_ages(told: clean.Cell, kept: str) -> None:
-    assert persons.age(told) == kept
+    assert clean.age(told) == kept
 
 
 @pytest.mark.parametrize(
@@ -185,20 +185,20 @@ def test_ages(told: clean.Cell, kept: str) -> None:
 )
 def test_ages_that_cannot_be_are_told(told: clean.Cell, reason: str) -> None:
     with pytest.raises(Unusable, match=reason):
-        persons.age(told)
+        clean.age(told)
 
 
 def test_genders_have_one_spelling() -> None:
-    assert [persons.gender(told) for told in ("HOMBRE", "hombres (2)", "MUJERES(3)", "varios")] == [
+    assert [clean.gender(told) for told in ("HOMBRE", "hombres (2)", "MUJERES(3)", "varios")] == [
         "Hombre", "Hombre (2)", "Mujer (3)", "Varios",
     ]  # fmt: skip
     with pytest.raises(Unusable, match="a date, not a gender"):
-        persons.gender(datetime(2017, 1, 1))
+        clean.gender(datetime(2017, 1, 1))
 
 
 def test_several_groups_in_one_cell_are_told() -> None:
     with pytest.raises(Unusable, match="several groups of persons in one cell"):
-        persons.gender("Hombre / Mujer")
+        clean.gender("Hombre / Mujer")
 
 
 @pytest.mark.parametrize(

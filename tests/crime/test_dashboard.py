@@ -12,10 +12,8 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
-from calco.crime.charts import CHARTS
-from calco.crime.cubes import Cube
-from calco.crime.dashboard import DashboardConfig, dashboard, page, read
-from calco.crime.drawing import ChartConfig, csv_of, draw
+from calco.crime.cubes import CHARTS, Cube
+from calco.crime.dashboard import ChartConfig, DashboardConfig, csv_of, dashboard, draw, page, read
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, load
 from crime.test_robberies import written

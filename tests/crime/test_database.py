@@ -9,9 +9,9 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
-from calco.crime.answers import QueryConfig, answers
 from calco.crime.database import connect
 from calco.crime.load import load
+from calco.crime.queries import QueryConfig, answers
 from crime.loading import config, contents
 from crime.servers import MariaDB, PostgreSQL
 

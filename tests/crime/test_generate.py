@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from calco import CalcoError
-from calco.crime.batches import COLUMNS
+from calco.crime.datacrim import COLUMNS
 from calco.crime.generate import BLOCK, GenerateConfig, generate
 
 pq = pytest.importorskip("pyarrow.parquet")

@@ -11,8 +11,8 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
-from calco.crime.batches import COLUMNS
 from calco.crime.database import connect, duckdb_path
+from calco.crime.datacrim import COLUMNS
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, Loaded, load
 from calco.locks import lock_name

@@ -10,11 +10,10 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
-from calco.crime.answers import Answer, QueryConfig, answers
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, load
 from calco.crime.published import PUBLISHED, beside, rebuild
-from calco.crime.queries import QUESTIONS, TIED_ROWS
+from calco.crime.queries import QUESTIONS, TIED_ROWS, Answer, QueryConfig, answers
 from crime.servers import MariaDB, PostgreSQL
 
 pytest.importorskip("ibis")

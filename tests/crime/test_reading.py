@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calco import CalcoError
-from calco.crime.csv_records import split_record
-from calco.crime.reading import Columns, Row, csv_rows, guess_encoding
+from calco.crime.reading import Columns, Row, csv_rows, guess_encoding, split_record
 
 NAMES = Columns(names={"Año": ("Anio",), "Distrito": ()})
 

@@ -12,9 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from calco.crime.batches import COLUMNS as DATACRIM
-from calco.crime.batches import batches
-from calco.crime.datacrim import Cleaner
+from calco.crime.datacrim import COLUMNS as DATACRIM
+from calco.crime.datacrim import Cleaner, batches
 from calco.crime.gazetteer import gazetteer
 from calco.crime.robberies import COLUMNS as ROBBERIES
 from calco.crime.robberies import KIND_COLUMNS, Cleaned, clean_robberies, read_kinds, robbery_rows

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from calco.detection.assignment import TOP, assign, corners, dense_losses, inside, overlap
+from calco.detection.lite import TOP, assign, corners, dense_losses, inside, overlap
 from calco.detection.network import Objects
 
 NONE = torch.zeros(0, 4)

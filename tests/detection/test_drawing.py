@@ -13,10 +13,10 @@ from calco.detection.drawing import (
     draw_detections,
     draw_labels,
     enlarged,
+    fitting,
     labels_of,
     numbered_colour,
 )
-from calco.detection.labelling import fitting
 from calco.imaging import Image
 
 CLASSES = ("knife", "pistol")

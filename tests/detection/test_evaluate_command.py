@@ -13,8 +13,7 @@ from calco.cli import main
 from calco.data.config import SplitConfig
 from calco.data.sources import open_source
 from calco.data.splits import split_items
-from calco.detection.architectures import build_network
-from calco.detection.model import DetectorInfo, load_detector_info, save_detector
+from calco.detection.model import DetectorInfo, build_network, load_detector_info, save_detector
 from calco.detection.scoring.config import EvaluateConfig
 from calco.detection.scoring.evaluate import evaluate
 from calco.detection.scoring.words import sentences

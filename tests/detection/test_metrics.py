@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from calco.annotations.detections import nothing
-from calco.detection.matching import match
-from calco.detection.metrics import at_threshold, average_precision, best_threshold
+from calco.detection.metrics import at_threshold, average_precision, best_threshold, match
 from calco.errors import CalcoError
 from detection.scenes import by_chance, found, objects
 from support import requires

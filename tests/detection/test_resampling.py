@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from calco.detection.matching import match
-from calco.detection.metrics import average_precision, best_threshold
+from calco.detection.metrics import average_precision, best_threshold, match
 from calco.detection.scoring.resampling import counts, curve, precisions
 from detection.scenes import by_chance
 

@@ -11,7 +11,7 @@ import pytest
 
 from calco.annotations.detections import Detections, nothing
 from calco.data.sources import open_source
-from calco.detection.matching import match
+from calco.detection.metrics import match
 from calco.detection.scoring.baselines import FindsNothing, MeanBox
 from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING
 from calco.detection.scoring.confusion import judged, kinds

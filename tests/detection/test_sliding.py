@@ -15,12 +15,10 @@ from calco.annotations.record import Record
 from calco.data.sources import open_source
 from calco.data.types import Sample, generator
 from calco.detection.boxes import iou
-from calco.detection.sliding.classifier import WindowClassifier, load_classifier
+from calco.detection.sliding.classifier import WindowClassifier, hog, load_classifier
 from calco.detection.sliding.config import SlideConfig
 from calco.detection.sliding.examples import objects_in
-from calco.detection.sliding.features import hog
-from calco.detection.sliding.slide import Slid, scored, slide, suppressed
-from calco.detection.sliding.windows import levels
+from calco.detection.sliding.slide import Slid, levels, scored, slide, suppressed
 from calco.networks.efficientnet_lite import weight_file
 from calco.outputs import LOG
 from calco.video.reading import Video

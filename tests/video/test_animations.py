@@ -9,8 +9,7 @@ from PIL import Image as Pillow
 from calco import imaging
 from calco.cli import main
 from calco.data.sources import open_source
-from calco.detection.architectures import build_network
-from calco.detection.model import DetectorInfo, save_detector
+from calco.detection.model import DetectorInfo, build_network, save_detector
 from calco.video.reading import Video
 from video.videos import make_image, make_video, model
 

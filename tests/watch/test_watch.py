@@ -22,8 +22,7 @@ from calco.annotations.detections import Detections
 from calco.cli import main
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
-from calco.detection.architectures import build_network
-from calco.detection.model import DetectorInfo, save_detector
+from calco.detection.model import DetectorInfo, build_network, save_detector
 from calco.errors import CalcoError
 from calco.files import read_json_lines
 from calco.inference.model import ModelInfo, Translator
@@ -130,7 +129,7 @@ import os, signal, sys
 sys.path.insert(0, {here!r})
 from watch.finders import Colours
 from calco.cli import main
-from calco.detection.architectures import build_network
+from calco.detection.model import build_network
 from calco.detection.model import DetectorInfo, save_detector
 from calco.watch import playing
 from calco.watch.config import WatchConfig

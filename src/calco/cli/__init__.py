@@ -232,8 +232,8 @@ def crime(args: list[str]) -> None:
 
 def serve(args: list[str]) -> None:
     """Shows the charts of crime in browsers, from this machine."""
-    from calco.web.serve import ServeConfig
-    from calco.web.serve import serve as run
+    from calco.crime.serve import ServeConfig
+    from calco.crime.serve import serve as run
 
     run(parse(ServeConfig, args, prog="calco serve", description=serve.__doc__))
 

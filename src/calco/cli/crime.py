@@ -61,7 +61,8 @@ def generate(args: list[str]) -> None:
 def query(args: list[str]) -> None:
     """Asks the ten questions, with the published answers beside ours."""
     from calco.console import emit, say, show
-    from calco.crime.answers import (
+    from calco.crime.queries import (
+        QUESTIONS,
         QueryConfig,
         answer_table,
         answers,
@@ -72,7 +73,6 @@ def query(args: list[str]) -> None:
         why,
         write,
     )
-    from calco.crime.queries import QUESTIONS
 
     names = f"all, a number from 1 to 10, or {', '.join(QUESTIONS)}"
     name, config = _named(QueryConfig, "query", query.__doc__, names, args)
@@ -107,8 +107,8 @@ def dashboard(args: list[str]) -> None:
 def chart(args: list[str]) -> None:
     """Writes the charts as PNG and CSV."""
     from calco.console import say
-    from calco.crime.charts import CHARTS
-    from calco.crime.drawing import ChartConfig, draw
+    from calco.crime.cubes import CHARTS
+    from calco.crime.dashboard import ChartConfig, draw
 
     name, config = _named(ChartConfig, "chart", chart.__doc__, f"all, or {', '.join(CHARTS)}", args)
     files = draw(name, config)
@@ -118,9 +118,9 @@ def chart(args: list[str]) -> None:
 def forecast(args: list[str]) -> None:
     """Foretells robberies by month or quarter, and scores itself on what is known."""
     from calco.console import Table, say, show, warn
-    from calco.crime.csv_output import csv_lines
     from calco.crime.forecast import ForecastConfig, rows, score_rows
     from calco.crime.forecast import forecast as run
+    from calco.crime.reading import csv_lines
     from calco.files import atomic_write
     from calco.outputs import writing_file
 

@@ -35,7 +35,7 @@ def train(args: list[str]) -> None:
 def explore(args: list[str]) -> None:
     """What a set of images with boxes is like: counts, sizes, places, doubles, faults; on one page."""
     from calco.console import say, show
-    from calco.detection.exploring.config import ExploreConfig
+    from calco.detection.exploring.explore import ExploreConfig
     from calco.detection.exploring.explore import explore as run
     from calco.detection.exploring.words import class_table, fault_table
 

@@ -5,19 +5,13 @@ import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
-from functools import lru_cache
 from typing import Final
 
-from calco.crime.clean import Cell, Unusable, fold, stated, whole_number
+from calco.crime.clean import Cell, Unusable, fold, month_named, stated, whole_number
 
 FIRST_YEAR: Final = 1990  # nothing in either source is older
 # The two slips of the year that the robberies hold.
 _YEARS: Final = {217: 2017, 2107: 2017}
-_MONTHS: Final = (
-    ("ENERO", "JANUARY"), ("FEBRERO", "FEBRUARY"), ("MARZO", "MARCH"), ("ABRIL", "APRIL"), ("MAYO", "MAY"),
-    ("JUNIO", "JUNE"), ("JULIO", "JULY"), ("AGOSTO", "AUGUST"), ("SETIEMBRE", "SEPTIEMBRE", "SEPTEMBER"),
-    ("OCTUBRE", "OCTOBER"), ("NOVIEMBRE", "NOVEMBER"), ("DICIEMBRE", "DECEMBER"),
-)  # fmt: skip
 _WEEKDAYS: Final = ("LUNES", "MARTES", "MIERCOLES", "JUEVES", "VIERNES", "SABADO", "DOMINGO")
 _BETWEEN: Final = frozenset({"DE", "DEL", "EL", "DIA", "A", "ANO"})
 _PERU: Final = timezone(timedelta(hours=-5))
@@ -27,19 +21,6 @@ _TIME: Final = re.compile(
     r" ?(?:[ap]\.? ?m\.?|hrs?\.?|h\.?|horas)? ?(?P<zone>Z|UTC|[+-]\d{2}:?\d{2})?$",
     re.IGNORECASE,
 )
-
-
-@lru_cache(maxsize=1 << 10)
-def month_named(word: str) -> int:
-    """The number of a month, of which three letters or more are written; 0 where it is none.
-
-    >>> month_named("dic"), month_named("Setiembre"), month_named("Sept"), month_named("Jan"), month_named("martes")
-    (12, 9, 9, 1, 0)
-    """
-    folded = fold(word)
-    if len(folded) < 3:
-        return 0
-    return next((n for n, names in enumerate(_MONTHS, 1) if any(name.startswith(folded) for name in names)), 0)
 
 
 def year(cell: Cell, *, today: date) -> int:

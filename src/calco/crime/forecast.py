@@ -16,8 +16,7 @@ import numpy.typing as npt
 from tyro.conf import arg
 
 from calco.addresses import redact_address
-from calco.crime.database import DEFAULT, connect, database_errors
-from calco.crime.extra import needs
+from calco.crime.database import DEFAULT, connect, database_errors, needs
 from calco.crime.queries import Held, fetched
 from calco.errors import CalcoError
 from calco.records import check_numbers

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from calco.crime.batches import COLUMNS
 from calco.crime.clean import fold
-from calco.crime.extra import needs
+from calco.crime.database import needs
+from calco.crime.datacrim import COLUMNS
 from calco.crime.gazetteer import METROPOLIS, gazetteer
 from calco.errors import CalcoError
 from calco.files import replacing

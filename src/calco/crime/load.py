@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from calco.addresses import redact_address
-from calco.crime.batches import COLUMNS as DATACRIM_COLUMNS
 from calco.crime.clean import fold
-from calco.crime.csv_output import csv_lines
-from calco.crime.database import DEFAULT, duckdb_path
-from calco.crime.extra import needs
+from calco.crime.database import DEFAULT, Store, arrow, duckdb_path, needs, open_store
+from calco.crime.datacrim import COLUMNS as DATACRIM_COLUMNS
 from calco.crime.gazetteer import gazetteer
+from calco.crime.reading import csv_lines
 from calco.crime.robberies import COLUMNS as ROBBERY_COLUMNS
 from calco.crime.robberies import Cleaned, Reject, clean_robberies, read_kinds, robbery_rows
 from calco.crime.schema import DATACRIM, PLACES, REJECTS, ROBBERIES, TABLES, quoting
-from calco.crime.stores import Store, arrow, open_store
 from calco.crime.workbook import is_workbook
 from calco.errors import CalcoError
 from calco.files import replacing
@@ -290,8 +288,7 @@ class _Loading:
         file.write(csv_lines(rows))
 
     def _write_datacrim(self, store: Store, file: Any) -> None:
-        from calco.crime.batches import batches
-        from calco.crime.datacrim import Cleaner
+        from calco.crime.datacrim import Cleaner, batches
 
         config = self.config
         begun, self.rejected = time.perf_counter(), 0

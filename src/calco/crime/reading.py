@@ -5,22 +5,136 @@ around the rows and is not used, such as a title, becomes a remark.
 """
 
 import codecs
+import csv
+import io
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from calco.crime.clean import Cell, fold, shown, spelling
-from calco.crime.csv_records import LONGEST_LINE, records, split_record
 from calco.crime.guard import MOST_COLUMNS
 from calco.crime.workbook import Sheet
 from calco.errors import CalcoError, printable
 from calco.files import explain
+
+LONGEST: Final = 50  # lines that one record may span
+LONGEST_LINE: Final = 1 << 20  # characters of a line, and of the lines of one record
+
+
+def misfit(text: str) -> bool:
+    """Whether there are bytes in it that did not fit the encoding."""
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return "\ufffd" in text
+
+
+def records(
+    lines: Iterator[str], separator: str, header: Sequence[str], encoding: str, *, first: int = 1
+) -> Iterator[tuple[int, list[str], str]]:
+    """Cuts lines into records: yields line, fields, and what is wrong with them, or "".
+
+    Where a quote is opened and not closed, the line that opens it is lost, and no line after it. Records of empty
+    fields alone are nobody's. Separators behind the last column, in the records or in the header, do no harm.
+
+    Args:
+        lines: With their ends.
+        separator: Between fields.
+        header: The names of the columns, of which the last may be empty.
+        encoding: The file's, for the words.
+        first: The number of the first line.
+    """
+    ahead: deque[str] = deque()
+    number = first
+    names = [name.strip() for name in header]
+    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
+        taken, fields = 1, None
+        if '"' not in line:
+            fields = _fitted(line.rstrip("\n").split(separator), names)
+        else:
+            fields, taken = _quoted(line, lines, ahead, separator, names)
+        if fields is None:
+            yield number, [line.rstrip("\n")], "a quote is opened and not closed"
+        elif not any(field and not field.isspace() for field in fields):
+            pass
+        elif len(fields) != len(names):
+            yield number, fields, f"{len(fields)} fields, where the header has {len(names)}"
+        elif misfit("".join(fields)):
+            yield number, fields, f"bytes that are not {encoding}"
+        elif fields[0].strip() == names[0] and [field.strip() for field in fields] == names:
+            yield number, fields, "the names of the columns again"
+        else:
+            yield number, fields, ""
+        number += taken
+
+
+def _fitted(fields: list[str], names: Sequence[str]) -> list[str]:
+    """Fields without empty ones behind the last column, or with empty ones for columns that have no name."""
+    while len(fields) > len(names) and (not fields[-1] or fields[-1].isspace()):
+        fields.pop()
+    if len(fields) < len(names) and not any(names[len(fields) :]):
+        fields += [""] * (len(names) - len(fields))
+    return fields
+
+
+def _quoted(
+    line: str, lines: Iterator[str], ahead: deque[str], separator: str, names: Sequence[str]
+) -> tuple[list[str] | None, int]:
+    """The fields of a record with quotes, and how many lines it spans; no fields where it has no end."""
+    block, length = [line], len(line)
+    while (fields := split_record("".join(block).removesuffix("\n"), separator, strict=len(block) > 1)) is None:
+        following = ahead.popleft() if ahead and len(block) < LONGEST else next(lines, None)
+        length += len(following or "")
+        if following is None or len(block) >= LONGEST or length > LONGEST_LINE:
+            ahead.extendleft(reversed([*block[1:], *([] if following is None else [following])]))
+            return None, 1
+        block.append(following)
+    fields = _fitted(fields, names)
+    if len(block) > 1 and len(fields) != len(names):
+        ahead.extendleft(reversed(block[1:]))
+        return None, 1
+    return fields, len(block)
+
+
+_CLOSED: Final = re.compile(r'"([^"]*(?:""[^"]*)*)"(?!")')
+
+
+def split_record(text: str, separator: str, *, strict: bool = False) -> list[str] | None:
+    """The fields of a record; None where a quote is not closed.
+
+    Args:
+        text: Without the end of its last line.
+        separator: One sign.
+        strict: After a closed quote nothing but a separator may come; otherwise what comes belongs to the field.
+    """
+    fields: list[str] = []
+    place = 0
+    while True:
+        value = ""
+        if text.startswith('"', place):
+            quoted = _CLOSED.match(text, place)
+            if quoted is None:
+                return None
+            value, place = quoted[1].replace('""', '"'), quoted.end()
+        end = text.find(separator, place)
+        end = len(text) if end < 0 else end
+        rest = text[place:end]
+        if strict and value and rest.strip():
+            return None
+        fields.append(value + rest)
+        if end >= len(text):
+            return fields
+        place = end + 1
+
 
 SEPARATORS: Final = ";,\t|"
 SAMPLE: Final = 16 << 20  # bytes from which the encoding is guessed
@@ -340,3 +454,26 @@ def _around(sheet: Sheet, at: int) -> Iterator[str]:
         yield f"merged cells give their value to each of their rows (ranges: {merged})"
     if above := sum(number < at for number in sheet.rows):
         yield f"rows above the names of the columns are not used ({above})"
+
+
+# "=1+1", "+1 (2)", "@SUM(A1)", in letters of full width too; but "-5" and "+5,5" are numbers, and "-" is a sign.
+_FORMULA: Final = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].")
+_NUMBER: Final = re.compile(r"[-+]?\d+(?:[.,]\d+)*")
+
+
+def plain(value: Any) -> Any:
+    """A value that a spreadsheet takes for text or for a number, never for a formula.
+
+    >>> [plain(value) for value in ("=1+1", "-5", -5, "-", "@x", "Ate")]
+    ["'=1+1", '-5', -5, '-', "'@x", 'Ate']
+    """
+    if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value):
+        return f"'{value}"
+    return value
+
+
+def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as CSV with commas, without formulas."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([plain(value) for value in row] for row in rows)
+    return text.getvalue()

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from calco.crime import clean, dates, persons
+from calco.crime import clean, dates
 from calco.crime.clean import Cell, Unusable, fold, shown, spelling, squeezed, stated
 from calco.crime.gazetteer import METROPOLIS, Gazetteer
 from calco.crime.reading import Columns, Remarks, Row, csv_rows, header_row, sheet_rows
@@ -270,7 +270,7 @@ def _understood(row: Row, values: Sequence[Any], places: Gazetteer) -> Iterator[
     if dates.is_serial(row.cells["FECHA"]):
         yield f"FECHA: the number of days since {1904 if row.date1904 else 1900} was taken for a date"
     for column, value in zip(("EDAD VICTIMA", "EDAD DELINCUENTE"), values[5:7], strict=True):
-        if persons.taken_for_date(row.cells[column]):
+        if clean.taken_for_date(row.cells[column]):
             yield f"{column}: {shown(row.cells[column])}, which Excel made of a range, was taken for {value}"
 
 
@@ -329,7 +329,7 @@ def _rules(
         def kept(cell: Cell) -> str:
             try:
                 return rule(cell)
-            except persons.SeveralGroups:
+            except clean.SeveralGroups:
                 if keep_several:
                     return stated(cell)
                 raise
@@ -341,10 +341,10 @@ def _rules(
         ("MODALIDAD DE ROBO", kind_of),
         ("TIPO DE ARMA", clean.weapon),
         ("FECHA", date_of),
-        ("EDAD VICTIMA", several(persons.age)),
-        ("EDAD DELINCUENTE", several(persons.age)),
-        ("GENERO VICTIMA", several(persons.gender)),
-        ("GENERO DELINCUENTE", several(persons.gender)),
+        ("EDAD VICTIMA", several(clean.age)),
+        ("EDAD DELINCUENTE", several(clean.age)),
+        ("GENERO VICTIMA", several(clean.gender)),
+        ("GENERO DELINCUENTE", several(clean.gender)),
         ("MUERTOS", clean.count),
         ("HERIDOS", clean.count),
         ("OCUPACIÓN", clean.occupation),

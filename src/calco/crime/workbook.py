@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Final
 from xml.parsers import expat
 
 from calco.crime.clean import BadCell, Cell
-from calco.crime.extra import needs
+from calco.crime.database import needs
 from calco.crime.guard import MOST_COLUMNS, MOST_ROWS, GuardedArchive, Part, Refused, too_large
 from calco.errors import CalcoError
 from calco.files import explain

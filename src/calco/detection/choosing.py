@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from torch import nn
 
-from calco.detection.architectures import LITE, build_network
 from calco.detection.limits import check_colours
+from calco.detection.model import LITE, build_network
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError
 from calco.files import read_json

@@ -1,6 +1,6 @@
 """The model folder of a detector, and the Detector that is loaded from it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -13,7 +13,6 @@ from calco import imaging
 from calco.annotations.detections import Detections
 from calco.data.boxes_play import letterbox
 from calco.data.config import SourceConfig, SplitConfig
-from calco.detection.architectures import LITE, build_network
 from calco.detection.boxes import nms
 from calco.detection.limits import MOST_BOXES, MULTIPLE, check_classes, check_shares, check_side
 from calco.detection.network import DetectionNetwork
@@ -22,6 +21,33 @@ from calco.imaging import Image
 from calco.inference.folder import DESCRIPTION, find_folder, fitting, read_description, save_folder
 from calco.networks.machine import choose_device, choose_precision
 from calco.records import from_record, to_record
+
+LITE: Final = "lite"
+
+
+def build_network(architecture: str, settings: Mapping[str, Any], num_classes: int) -> DetectionNetwork:
+    """A network with the first weights that chance gives it.
+
+    Args:
+        architecture: "lite", or the name that transformers has for a kind of model, such as "rt_detr_v2".
+        settings: What it is built from: `width` and `depth` of "lite", or what `transformer.settings_of` gives.
+        num_classes: How many classes it tells apart.
+
+    Raises:
+        CalcoError: When there is no such architecture, or the settings do not fit it.
+    """
+    if architecture == LITE:
+        from calco.detection.lite import LiteDetector
+
+        try:
+            return LiteDetector(num_classes, **settings)
+        except (TypeError, ValueError) as error:
+            given = str(dict(settings))[:200]
+            raise CalcoError(f"{given} are not settings of lite ({error}); it has width and depth") from error
+    from calco.detection.transformer import TransformerDetector
+
+    return TransformerDetector(architecture, settings, num_classes)
+
 
 FORMAT: Final = 2
 KIND: Final = "detector"

@@ -5,7 +5,7 @@ from html import escape
 
 import numpy as np
 
-from calco.detection.matching import Floats
+from calco.detection.metrics import Floats
 from calco.evaluation.curves import short, ticks
 
 WIDTH, HEIGHT = 320.0, 220.0

@@ -9,14 +9,12 @@ from typing import Any, Final
 
 from calco import imaging
 from calco.annotations.detections import Detections
-from calco.detection.contract import FindsObjects
-from calco.detection.looking import Look, Tally
+from calco.detection.contract import DetectorProtocol, Look, Tally
 from calco.detection.predict_config import PredictConfig
-from calco.detection.predict_images import LINES, Places, predict_images
+from calco.detection.predict_images import LINES, Given, Places, listed, predict_images
 from calco.detection.predict_live import is_live, predict_live
 from calco.detection.predict_video import VERB, VideoDone, VideoWish, predict_video, predicted_video
 from calco.detection.slicing import Slices
-from calco.detection.sources import Given, listed
 from calco.errors import CalcoError, DiskError
 from calco.files import read_json, write_json
 from calco.inference.results import same_inputs, stamps_of
@@ -62,7 +60,7 @@ Progress = Callable[[str, float, int | None], None]
 
 def predict(
     config: PredictConfig,
-    detector: FindsObjects | None = None,
+    detector: DetectorProtocol | None = None,
     *,
     made_by: str = "",
     progress: Progress = lambda _what, _done, _of: None,

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 
 from calco.console import say
+from calco.detection.contract import Look, Tally
 from calco.detection.drawing import Drawer
-from calco.detection.looking import Look, Tally
 from calco.detection.predict_config import PredictConfig
 from calco.detection.tables import Lines, as_rows
 from calco.errors import CalcoError

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco.annotations.detections import Detections
+from calco.detection.contract import Look, Tally
 from calco.detection.drawing import Drawer
-from calco.detection.looking import Look, Tally
 from calco.detection.predict_images import lots
 from calco.detection.tables import Lines, as_rows, from_rows, remove_part_lines, write_csv
 from calco.errors import CalcoError

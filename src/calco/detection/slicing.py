@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections
-from calco.detection.contract import FindsObjects
+from calco.detection.contract import DetectorProtocol
 from calco.errors import CalcoError
 from calco.imaging import Image, as_image
 from calco.records import check_numbers
@@ -71,7 +71,7 @@ class Slices:
 
 
 def find_in_slices(
-    detector: FindsObjects,
+    detector: DetectorProtocol,
     image: Image,
     slices: Slices,
     *,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.data.palettes import Palette, decode, paint
-from calco.detection.labelling import numbered_colour
+from calco.detection.drawing import numbered_colour
 from calco.imaging import Image, as_channels, as_dtype
 from calco.watch.tracking import Floats, Track
 

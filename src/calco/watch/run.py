@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco.console import Table, cell, say, warn
-from calco.detection.contract import FindsObjects
+from calco.detection.contract import DetectorProtocol
 from calco.errors import CalcoError
 from calco.files import make_folder, read_json_lines, sweep, write_json
 from calco.inference.model import Translator
@@ -80,7 +80,7 @@ class Watched:
 def watch(
     config: WatchConfig,
     *,
-    detector: FindsObjects | None = None,
+    detector: DetectorProtocol | None = None,
     translator: Translator | None = None,
     progress: Callable[[int, int | None], None] = lambda _done, _of: None,
     status: Callable[[Done], None] = lambda _done: None,
@@ -267,7 +267,7 @@ _FREE: Final = frozenset({
 })  # fmt: skip
 
 
-def the_detector(config: WatchConfig) -> FindsObjects:
+def the_detector(config: WatchConfig) -> DetectorProtocol:
     """The detector that the configuration names.
 
     Raises:
@@ -280,7 +280,7 @@ def the_detector(config: WatchConfig) -> FindsObjects:
     return open_detector(config.model, runtime=config.runtime, device=config.device, precision=config.precision)
 
 
-def make_blur(config: WatchConfig, detector: FindsObjects) -> FaceBlur | None:
+def make_blur(config: WatchConfig, detector: DetectorProtocol) -> FaceBlur | None:
     """What blurs faces.
 
     Raises:
@@ -301,7 +301,7 @@ def make_blur(config: WatchConfig, detector: FindsObjects) -> FaceBlur | None:
     return FaceBlur(people, config.face_model)
 
 
-def make_painter(config: WatchConfig, detector: FindsObjects, translator: Translator | None) -> Painter | None:
+def make_painter(config: WatchConfig, detector: DetectorProtocol, translator: Translator | None) -> Painter | None:
     """What paints; None where nothing is painted.
 
     Raises:
@@ -368,7 +368,7 @@ def _is_filled(folder: Path) -> bool:
     return not folder.is_dir() or any(folder.iterdir())
 
 
-def made_by(config: WatchConfig, detector: FindsObjects, source: Any) -> dict[str, Any]:
+def made_by(config: WatchConfig, detector: DetectorProtocol, source: Any) -> dict[str, Any]:
     """What the course of a watch depends on, plain data.
 
     Args:

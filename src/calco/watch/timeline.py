@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco import imaging
-from calco.detection.labelling import colour_of
+from calco.detection.drawing import colour_of
 from calco.errors import CalcoError
 from calco.report.html import asset, write_page
 from calco.video.reading import clock

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections
-from calco.detection.overlap import exact_iou
+from calco.detection.boxes import exact_iou
 from calco.imaging import Image
 from calco.watch.config import TrackConfig
 

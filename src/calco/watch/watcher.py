@@ -16,9 +16,8 @@ import numpy as np
 from calco import imaging
 from calco.annotations.detections import Detections
 from calco.console import warn
-from calco.detection.contract import FindsObjects
-from calco.detection.drawing import Drawer, Sizes, draw_label, draw_labels
-from calco.detection.labelling import numbered_colour
+from calco.detection.contract import DetectorProtocol
+from calco.detection.drawing import Drawer, Sizes, draw_label, draw_labels, numbered_colour
 from calco.errors import CalcoError
 from calco.files import atomic_write, make_folder, read_json, sweep
 from calco.imaging import Image
@@ -194,7 +193,7 @@ class Parts:
     """
 
     config: WatchConfig
-    detector: FindsObjects
+    detector: DetectorProtocol
     rules: Rules
     painter: Painter | None
     blur: FaceBlur | None

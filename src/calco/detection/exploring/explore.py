@@ -1,21 +1,50 @@
 """`calco detect explore`: the page of a set of images with boxes."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from calco.data.config import SplitConfig
+from calco.data.config import SourceConfig, SplitConfig
 from calco.data.source import Source
 from calco.data.splits import split_items
-from calco.detection.exploring.config import ExploreConfig
-from calco.detection.exploring.survey import HARD, SIZES, Oddity, Survey, alike, survey
+from calco.detection.exploring.survey import HARD, SIZES, Survey, sentences, survey
 from calco.detection.marked import open_marked
 from calco.errors import CalcoError
 from calco.files import write_json
 from calco.outputs import writing_folder
+from calco.records import check_numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreConfig:
+    """What a set of images with boxes is like."""
+
+    images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
+    """A folder of images with boxes, or what else tells boxes."""
+
+    out: str = "explore"
+    """The folder of explore.html and explore.json."""
+
+    samples: int = 18
+    """Images that chance chooses to be shown."""
+
+    double: float = 0.85
+    """The overlap (IoU) from which on two boxes of one class are probably one thing that was marked twice."""
+
+    source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if not 0 < self.double <= 1:
+            raise CalcoError(f"--double is {self.double:g}; an overlap lies above 0, up to 1: try 0.85")
+        if self.samples < 0:
+            raise CalcoError(f"--samples is {self.samples}; it must be 0 or more")
+
 
 FORMAT: Final = 1
 
@@ -71,50 +100,6 @@ def _split(source: Source, config: SplitConfig) -> dict[str, str]:
         return {item.key: "train" for item in source.items}
     named = {item.key: part for part, items in parts.items() for item in items}
     return {item.key: named.get(item.key, "gap") for item in source.items}
-
-
-def sentences(found: Survey) -> list[str]:
-    """What the set is, and what should be looked at."""
-    boxes, images = len(found.boxes), len(found.items)
-    empty = int((found.per_image == 0).sum())
-    names = [name for name in found.names if (found.classes == name).any()]
-    told = [
-        f"{boxes:,} box{'' if boxes == 1 else 'es'} of {len(names):,} class{'' if len(names) == 1 else 'es'} in "
-        f"{images:,} image{'' if images == 1 else 's'}"
-        + (
-            f", {empty:,} of which {'has' if empty == 1 else 'have'} nothing in {'it' if empty == 1 else 'them'}"
-            if empty
-            else ""
-        )
-        + "."
-    ]
-    if not boxes:
-        return [*told, "A detector has nothing to learn from here."]
-    if found.ignored.all():
-        told.append("All of them are crowds or difficult, which a detector neither learns from nor is scored on.")
-    hard = {size: float((found.seen_at(size) < HARD).mean()) for size in SIZES}
-    enough = next((size for size, share in hard.items() if share <= 0.05), None)
-    told.append(
-        f"In a square of {enough} pixels, {1 - hard[enough]:.0%} of the boxes are {HARD} pixels wide and high or more."
-        if enough
-        else f"Even in a square of {SIZES[-1]} pixels, {hard[SIZES[-1]]:.0%} of the boxes are less than {HARD} pixels "
-        "wide or high."
-    )
-    kinds = Counter(one.kind for one in found.odd)
-    words: dict[Oddity, str] = {
-        "twice": "probably marked twice", "two classes": "under two classes", "tiny": "tiny", "thin": "very thin",
-        "whole image": "over the whole image",
-    }  # fmt: skip
-    odd = [f"{kinds[kind]:,} {text}" for kind, text in words.items() if kinds[kind]]
-    if odd:
-        told.append(f"To be looked at: {', '.join(odd)}.")
-    if found.faults:
-        what = "fault was" if len(found.faults) == 1 else "faults were"
-        told.append(f"{len(found.faults):,} {what} found in the annotations, and mended or left out.")
-    if found.left_out:
-        told.append(f"{len(found.left_out):,} file{' is' if len(found.left_out) == 1 else 's are'} there and not used.")
-    told += [f"The classes {one!r} and {other!r} may be one." for one, other in alike(names)]
-    return told
 
 
 def to_json(found: Survey) -> dict[str, Any]:

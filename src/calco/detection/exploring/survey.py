@@ -12,7 +12,7 @@ from calco.annotations.detections import Boxes, Detections
 from calco.annotations.record import COSTS_A_IMAGE, Problem
 from calco.data.source import Item, Source
 from calco.data.sources.annotated import record_of
-from calco.detection.matching import Bools, Floats, overlap
+from calco.detection.metrics import Bools, Floats, overlap
 from calco.errors import CalcoError
 
 Oddity: TypeAlias = Literal["twice", "two classes", "tiny", "whole image", "thin"]
@@ -215,3 +215,47 @@ def _odd(key: str, size: tuple[int, int], objects: Detections, double: float) ->
         if width * height >= _WHOLE * whole:
             found.append(Odd("whole image", key, (place,), f"{name} over {width * height / whole:.0%} of the image"))
     return found
+
+
+def sentences(found: Survey) -> list[str]:
+    """What the set is, and what should be looked at."""
+    boxes, images = len(found.boxes), len(found.items)
+    empty = int((found.per_image == 0).sum())
+    names = [name for name in found.names if (found.classes == name).any()]
+    told = [
+        f"{boxes:,} box{'' if boxes == 1 else 'es'} of {len(names):,} class{'' if len(names) == 1 else 'es'} in "
+        f"{images:,} image{'' if images == 1 else 's'}"
+        + (
+            f", {empty:,} of which {'has' if empty == 1 else 'have'} nothing in {'it' if empty == 1 else 'them'}"
+            if empty
+            else ""
+        )
+        + "."
+    ]
+    if not boxes:
+        return [*told, "A detector has nothing to learn from here."]
+    if found.ignored.all():
+        told.append("All of them are crowds or difficult, which a detector neither learns from nor is scored on.")
+    hard = {size: float((found.seen_at(size) < HARD).mean()) for size in SIZES}
+    enough = next((size for size, share in hard.items() if share <= 0.05), None)
+    told.append(
+        f"In a square of {enough} pixels, {1 - hard[enough]:.0%} of the boxes are {HARD} pixels wide and high or more."
+        if enough
+        else f"Even in a square of {SIZES[-1]} pixels, {hard[SIZES[-1]]:.0%} of the boxes are less than {HARD} pixels "
+        "wide or high."
+    )
+    kinds = Counter(one.kind for one in found.odd)
+    words: dict[Oddity, str] = {
+        "twice": "probably marked twice", "two classes": "under two classes", "tiny": "tiny", "thin": "very thin",
+        "whole image": "over the whole image",
+    }  # fmt: skip
+    odd = [f"{kinds[kind]:,} {text}" for kind, text in words.items() if kinds[kind]]
+    if odd:
+        told.append(f"To be looked at: {', '.join(odd)}.")
+    if found.faults:
+        what = "fault was" if len(found.faults) == 1 else "faults were"
+        told.append(f"{len(found.faults):,} {what} found in the annotations, and mended or left out.")
+    if found.left_out:
+        told.append(f"{len(found.left_out):,} file{' is' if len(found.left_out) == 1 else 's are'} there and not used.")
+    told += [f"The classes {one!r} and {other!r} may be one." for one, other in alike(names)]
+    return told

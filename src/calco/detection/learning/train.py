@@ -11,12 +11,12 @@ import torch
 
 from calco.checking.quick import report_findings
 from calco.console import say
-from calco.detection.architectures import build_network
 from calco.detection.choosing import Chosen, choose, parameters
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.run import DetectionRun
 from calco.detection.learning.setup import DetectionData, open_boxes
 from calco.detection.lite import LiteDetector
+from calco.detection.model import build_network
 from calco.errors import CalcoError, enough_memory
 from calco.networks.machine import NAMES
 from calco.records import from_record, read_yaml, to_record, write_yaml

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 
 from calco.annotations.detections import Detections
-from calco.detection.matching import Bools, Floats, Ints, Matches, overlap
+from calco.detection.metrics import Bools, Floats, Ints, Matches, overlap
 
 Verdict: TypeAlias = Literal["right", "other class", "second box", "loose", "nothing there", "passed"]
 

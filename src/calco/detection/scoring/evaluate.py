@@ -14,7 +14,7 @@ from calco.data.source import Item, Source
 from calco.data.sources import remembered
 from calco.data.splits import split_items
 from calco.data.types import fraction
-from calco.detection.contract import FindsObjects
+from calco.detection.contract import DetectorProtocol
 from calco.detection.marked import open_marked
 from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES, DetectionCard
 from calco.detection.scoring.config import EvaluateConfig
@@ -92,7 +92,8 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
 
 
 def evaluate_detector(
-    detector: FindsObjects, source: Source, items: Sequence[Item], training: Sequence[Item], *, name: str = "detector",
+    detector: DetectorProtocol, source: Source, items: Sequence[Item], training: Sequence[Item], *,
+    name: str = "detector",
     threshold: float | None = None, place: PlaceConfig | None = None, seed: int = 0, resamples: int = 1000,
     batch: int = 8,
 ) -> Evaluated:  # fmt: skip
@@ -115,7 +116,7 @@ def evaluate_detector(
     """
     notes = [] if training else ["The mean box is that of the scored images, since none of the training are here"]
     first = sorted(training or items, key=lambda item: fraction("mean box", item.key))[:LEARNT]
-    systems: dict[str, FindsObjects] = {MODEL: detector, **baselines(source, first)}
+    systems: dict[str, DetectorProtocol] = {MODEL: detector, **baselines(source, first)}
     with bar("scoring", len(items), unit="images/s") as advance:
         looked = look(systems, source, items, batch=batch, advance=advance)
     classes, strange = counted_classes(detector, looked.truth, source.root)
@@ -129,7 +130,7 @@ def evaluate_detector(
     return Evaluated(card=card, source=source, items=looked.items, truth=looked.truth, told=told)
 
 
-def _odd(looked: Looked, mean: FindsObjects) -> list[str]:
+def _odd(looked: Looked, mean: DetectorProtocol) -> list[str]:
     """What a reader of the scores should know of the images."""
     notes = []
     if empty := sum(not len(objects) for objects in looked.truth):

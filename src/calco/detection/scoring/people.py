@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from calco.detection.matching import Floats
+from calco.detection.metrics import Floats
 from calco.errors import CalcoError
 from calco.evaluation.intervals import Bootstrap, Score, interval
 from calco.records import check_numbers

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from calco.detection.matching import Bools, Floats, Matches
+from calco.detection.metrics import Bools, Floats, Matches
 
 RECALLS: Final = np.linspace(0, 1, 101)
 """Where COCO reads the curve of precision."""

@@ -9,9 +9,8 @@ import numpy as np
 
 from calco.annotations.detections import Detections, nothing
 from calco.data.source import Item, Source
-from calco.detection.contract import FindsObjects
-from calco.detection.matching import Floats, Matches, match
-from calco.detection.metrics import Scores, average_precision
+from calco.detection.contract import DetectorProtocol
+from calco.detection.metrics import Floats, Matches, Scores, average_precision, match
 from calco.detection.scoring.baselines import FindsNothing, MeanBox
 from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING, DetectionCard, ImageCounts
 from calco.detection.scoring.confusion import Told, judged, kinds
@@ -49,7 +48,7 @@ class Looked:
 
 
 def look(
-    systems: Mapping[str, FindsObjects],
+    systems: Mapping[str, DetectorProtocol],
     source: Source,
     items: Sequence[Item],
     *,
@@ -115,7 +114,7 @@ def learnt(source: Source, items: Sequence[Item]) -> MeanBox:
 
 
 def counted_classes(
-    detector: FindsObjects, truth: Sequence[Detections], root: str
+    detector: DetectorProtocol, truth: Sequence[Detections], root: str
 ) -> tuple[tuple[str, ...], list[str]]:
     """The classes that are scored: those that the detector knows; and what is to be said of the others.
 
@@ -189,7 +188,7 @@ def _nowhere(told: Sequence[Told]) -> Floats:
     return np.array([sum(v in ("other class", "nothing there") for v in each.verdicts) for each in told], np.float64)
 
 
-def baselines(source: Source, items: Sequence[Item]) -> dict[str, FindsObjects]:
+def baselines(source: Source, items: Sequence[Item]) -> dict[str, DetectorProtocol]:
     """Those that every detector is measured against; the mean box is that of these images."""
     return {MEAN_BOX: learnt(source, items), NOTHING: FindsNothing()}
 

@@ -13,10 +13,19 @@ from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.data.types import fraction
-from calco.detection.sliding.classifier import BACKGROUND, ClassifierInfo, Weights, WindowClassifier
+from calco.detection.sliding.classifier import (
+    BACKGROUND,
+    ClassifierInfo,
+    Describe,
+    Vectors,
+    Weights,
+    WindowClassifier,
+    chosen_features,
+    describer,
+    input_size,
+)
 from calco.detection.sliding.config import SlideConfig
 from calco.detection.sliding.examples import Example, examples_of
-from calco.detection.sliding.features import Describe, Vectors, chosen_features, describer, input_size
 from calco.errors import CalcoError
 
 _DECAY: Final = 0.03  # of the squared weights, against the mean log-loss
