@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from calco.inference.model import Translator, load
     from calco.inference.translate import translate
     from calco.inference.video import VideoOptions, translate_video
-    from calco.training.config import TrainConfig
-    from calco.training.presets import preset
-    from calco.training.train import train
+    from calco.training.config import TrainConfig, preset
+    from calco.training.translation import train
 
 __version__ = "0.1.0"
 
@@ -45,8 +44,8 @@ _HOMES = {
     "load": "calco.inference.model",
     "open_source": "calco.data.sources",
     "prepare": "calco.data.prepare",
-    "preset": "calco.training.presets",
-    "train": "calco.training.train",
+    "preset": "calco.training.config",
+    "train": "calco.training.translation",
     "translate": "calco.inference.translate",
     "translate_video": "calco.inference.video",
 }

@@ -13,9 +13,8 @@ from calco.evaluation.evaluate import evaluate
 from calco.files import make_folder
 from calco.inference.model import load
 from calco.inference.translate import translate
-from calco.training.config import LimitConfig, TrainConfig
-from calco.training.presets import small
-from calco.training.train import train
+from calco.training.config import LimitConfig, TrainConfig, small
+from calco.training.translation import train
 
 
 def demo_config(out: str, minutes: float, drawings: int, seed: int) -> TrainConfig:

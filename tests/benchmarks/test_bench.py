@@ -25,7 +25,8 @@ from calco.detection.boxes import iou, nms
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.layers import count_parameters
 from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
-from calco.training.loop import Batch, Networks, training_step
+from calco.training.pairs import Batch
+from calco.training.step import Networks, training_step
 
 TINY = Sizes(
     size=32, depth=5, filters=4, batches=(2,), large=64, drawn=8, pairs=24, together=(2,), steps=4, photographs=4,

@@ -23,7 +23,7 @@ from calco.networks.build import build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import to_record, write_yaml
 from calco.training.config import KeepConfig, LimitConfig, TrainConfig
-from calco.training.train import load_config, train
+from calco.training.translation import load_config, train
 
 Make = Callable[..., Path]
 

@@ -15,7 +15,7 @@ from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.data.sources import open_source
 from calco.data.types import Pair, Sample
 from calco.errors import CalcoError
-from calco.training.feed import load_batch
+from calco.training.pairs import load_batch
 
 Make = Callable[..., Path]
 

@@ -18,20 +18,19 @@ from calco.data.boxes_play import no_play
 from calco.data.config import BoxAugmentConfig, SplitConfig
 from calco.detection.choosing import choose
 from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
-from calco.detection.learning.feed import BoxedImages, load_batch
 from calco.detection.learning.run import DetectionRun
-from calco.detection.learning.setup import open_boxes
+from calco.detection.learning.setup import BoxedImages, load_batch, open_boxes
 from calco.detection.learning.train import load_detect_config, train_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, load_detector_info, save_detector
 from calco.detection.network import Objects
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
 from calco.errors import CalcoError, OutOfMemoryError
 from calco.networks.efficientnet_lite import weight_file
-from calco.runs.checkpoint import list_checkpoints, load_checkpoint
-from calco.runs.config import ComputeConfig, LimitConfig
-from calco.runs.contents import Contents, changes, contents_of, load_contents
-from calco.runs.course import Interrupted
-from calco.runs.feed import batches
+from calco.training.batching import batches
+from calco.training.checkpoint import list_checkpoints, load_checkpoint
+from calco.training.run_folder import Contents, changes, contents_of, load_contents
+from calco.training.shared_config import ComputeConfig, LimitConfig
+from calco.training.trainer import Interrupted
 from detection.shapes import CLASSES, draw_shapes
 
 TINY = {

@@ -195,8 +195,8 @@ def _model(folder: Path) -> Iterator[Subject]:
     from calco.networks.build import build_generator
     from calco.networks.config import GeneratorConfig
     from calco.records import to_record, write_yaml
-    from calco.training.presets import preset
-    from calco.training.train import load_config
+    from calco.training.config import preset
+    from calco.training.translation import load_config
 
     torch.set_num_threads(1)
     info = ModelInfo(

@@ -22,7 +22,7 @@ from calco.inference.model import ModelInfo, Translator, load, save_model
 from calco.inference.translate import translate
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
-from calco.training.setup import choose_composition
+from calco.training.pairs import choose_composition
 from support import small_disk
 
 INFO = ModelInfo(

@@ -16,7 +16,7 @@ from calco.inference.model import load
 from calco.inference.translate import translate
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
-from calco.training.train import train
+from calco.training.translation import train
 
 
 def waves(number: int, channels: int, dtype: type) -> imaging.Image:

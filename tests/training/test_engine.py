@@ -9,7 +9,8 @@ from calco import CalcoError
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.machine import has_bfloat16
 from calco.training.config import ComputeConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
-from calco.training.loop import Batch, Networks, training_step
+from calco.training.pairs import Batch
+from calco.training.step import Networks, training_step
 from support import BEYOND
 
 CPU = torch.device("cpu")

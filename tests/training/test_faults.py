@@ -23,10 +23,9 @@ from calco.errors import OutOfMemoryError
 from calco.files import digest
 from calco.inference.model import load
 from calco.records import to_record, write_yaml
-from calco.runs.checkpoint import list_checkpoints, load_checkpoint
+from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import KeepConfig, LimitConfig, OptimiserConfig
-from calco.training.run import Run
-from calco.training.train import load_config, train
+from calco.training.translation import Run, load_config, train
 from training.tiny import same, tiny, weights
 
 KEEP = {"log_steps": 2, "samples": 2, "validate_steps": 4, "checkpoint_steps": 4, "validation_pairs": 4}

@@ -20,11 +20,10 @@ from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.data.sources import open_source
 from calco.errors import CalcoError
 from calco.imaging.formats import opened
-from calco.runs.compute import choose_workers
-from calco.runs.feed import batches
+from calco.training.batching import batches
 from calco.training.config import ComputeConfig
-from calco.training.feed import load_batch, throughput
-from calco.training.loop import Batch
+from calco.training.pairs import Batch, load_batch, throughput
+from calco.training.processes import choose_workers
 
 
 @pytest.fixture

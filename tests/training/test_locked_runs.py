@@ -8,9 +8,9 @@ import pytest
 
 from calco import CalcoError
 from calco.locks import LOCK
-from calco.runs.starting import run_folder
 from calco.training.config import ComputeConfig, LimitConfig
-from calco.training.train import load_config, train
+from calco.training.run_folder import run_folder
+from calco.training.translation import load_config, train
 from support import lock_held, requires
 from training.tiny import tiny
 

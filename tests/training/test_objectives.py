@@ -7,10 +7,9 @@ import torch
 
 from calco.networks.build import build_discriminator, build_generator
 from calco.networks.layers import count_parameters
-from calco.training.config import LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig
-from calco.training.loop import rate_at
+from calco.training.config import LimitConfig, ObjectiveConfig, OptimiserConfig, TrainConfig, pix2pix, small, tutorial
 from calco.training.objectives import balance, discriminator_loss, generator_gan_loss, pixel_loss
-from calco.training.presets import pix2pix, small, tutorial
+from calco.training.step import rate_at
 
 ZERO, ONE, TWO = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), 2 * torch.ones(1, 1, 2, 2)
 

@@ -19,10 +19,10 @@ from calco.data.dataset import EpochSampler
 from calco.data.recipes import RecipeConfig
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import to_record, write_yaml
-from calco.runs.checkpoint import list_checkpoints, load_checkpoint
-from calco.runs.processes import check_several
+from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
-from calco.training.train import _shared_anew, load_config, train
+from calco.training.processes import check_several
+from calco.training.translation import _shared_anew, load_config, train
 
 
 def tiny(images: Path, out: Path | str, *, batch: int, processes: int = 1, steps: int = 6, **changes) -> TrainConfig:
@@ -90,9 +90,9 @@ import os
 from dataclasses import replace
 from calco import CalcoError
 from calco.training.config import LimitConfig
-from calco.runs.launch import launch
-from calco.runs.processes import check_several
-from calco.training.train import _shared_anew, load_config, train
+from calco.training.processes import launch
+from calco.training.processes import check_several
+from calco.training.translation import _shared_anew, load_config, train
 folder = {str(folder)!r}
 for name in {list(jobs)}:
     train(load_config(f"{{folder}}/{{name}}.yaml"), progress=False)
@@ -231,7 +231,7 @@ def test_a_signal_stops_all_after_one_step_with_one_checkpoint(images, tmp_path)
 def test_the_processes_end_with_the_one_that_started_them(tmp_path):
     code = """
 import functools, time
-from calco.runs.launch import launch
+from calco.training.processes import launch
 if __name__ == "__main__":
     launch(functools.partial(time.sleep, 60), 2)
 """
@@ -250,7 +250,7 @@ if __name__ == "__main__":
 def test_what_all_processes_refuse_is_said_once(tmp_path):
     code = """
 from calco import CalcoError
-from calco.runs.launch import launch
+from calco.training.processes import launch
 def refuse():
     raise CalcoError("there is no paper; buy some")
 if __name__ == "__main__":

@@ -21,12 +21,10 @@ from calco.evaluation.words import class_table
 from calco.files import read_json_lines
 from calco.inference.model import load, load_info
 from calco.networks.efficientnet_lite import weight_file
-from calco.runs.checkpoint import list_checkpoints, load_checkpoint
-from calco.runs.course import Interrupted
-from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig
-from calco.training.presets import preset
-from calco.training.run import Run
-from calco.training.train import load_config, train
+from calco.training.checkpoint import list_checkpoints, load_checkpoint
+from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig, preset
+from calco.training.trainer import Interrupted
+from calco.training.translation import Run, load_config, train
 from support import requires
 
 
@@ -130,7 +128,7 @@ def test_resumed_it_has_the_weights_of_an_uninterrupted_run(
         limit=LimitConfig(epochs=0, steps=6),
     )
     whole = train(config, progress=False)
-    monkeypatch.setattr("calco.training.train.Run", Cut)
+    monkeypatch.setattr("calco.training.translation.Run", Cut)
     with pytest.raises(Interrupted):
         train(replace(config, out=str(tmp_path / "part")), progress=False)
     monkeypatch.undo()

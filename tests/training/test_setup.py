@@ -6,7 +6,7 @@ from calco.data.recipes import ColorizeConfig, EraseConfig, RecipeConfig
 from calco.errors import CalcoError
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
-from calco.training.setup import choose_composition
+from calco.training.pairs import choose_composition
 
 MAGENTA, BLACK = (255, 0, 255), (0, 0, 0)
 MEAN = {"fill": "mean"}

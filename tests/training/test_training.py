@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from calco import CalcoError, imaging
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import to_record, write_yaml
-from calco.runs.checkpoint import list_checkpoints, load_checkpoint
+from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import (
     ComputeConfig,
     KeepConfig,
@@ -27,8 +27,7 @@ from calco.training.config import (
     ObjectiveConfig,
     OptimiserConfig,
 )
-from calco.training.run import Run
-from calco.training.train import load_config, train
+from calco.training.translation import Run, load_config, train
 from support import requires
 from training.tiny import same, tiny, weights
 
@@ -85,7 +84,7 @@ def test_resumed_in_python_equals_uninterrupted(images, tmp_path, order):
     config = tiny(images, tmp_path / "parts", objective=objective)
     # The rate falls with the share of the run that is done: the interrupted run has the same limit, and is cut short.
     code = f"""
-import calco.training.run as r, calco.training.train as t
+import calco.training.translation as r, calco.training.translation as t
 class Cut(r.Run):
     def _update(self, *a):
         super()._update(*a)
@@ -205,7 +204,8 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(images, tmp_path, si
 
 def test_accumulated_gradients_equal_the_larger_batch(images, tmp_path):
     """Without batch statistics and dropout, two batches of 2 give the step of one batch of 4."""
-    from calco.training.loop import Batch, Networks, training_step
+    from calco.training.pairs import Batch
+    from calco.training.step import Networks, training_step
 
     config = tiny(
         images,

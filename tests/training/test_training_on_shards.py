@@ -12,7 +12,7 @@ from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.inference.model import load_info
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig
-from calco.training.train import train
+from calco.training.translation import train
 
 
 def test_the_model_carries_the_recipe_that_made_the_shards(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.runs.checkpoint import list_checkpoints, load_checkpoint
+from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 
 

@@ -16,7 +16,7 @@ from calco.inference.model import ModelInfo, Translator
 from calco.networks.build import build_generator
 from calco.networks.machine import has_bfloat16
 from calco.networks.packed import can_pack
-from calco.training.presets import small
+from calco.training.config import small
 
 LIBRARIES: Final = {"onnxruntime": ("onnx", "onnxscript", "onnxruntime"), "openvino": ("openvino",)}
 _CALLS: Final = 4  # in one measurement

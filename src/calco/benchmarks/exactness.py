@@ -15,9 +15,9 @@ from calco.benchmarks.timing import Row, row
 from calco.data.config import JitterConfig
 from calco.data.types import generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig
-from calco.training.loop import Batch, Networks, training_step
-from calco.training.presets import pix2pix
+from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
+from calco.training.pairs import Batch
+from calco.training.step import Networks, training_step
 
 BATCH, PAIRS, LAST = 4, 64, 0.25
 Step = Callable[[Batch], float]

@@ -24,10 +24,9 @@ from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.types import generator
 from calco.inference.model import ModelInfo, Translator
-from calco.runs.feed import batches
-from calco.training.feed import load_batch
-from calco.training.loop import Batch, Networks, training_step
-from calco.training.setup import open_data
+from calco.training.batching import batches
+from calco.training.pairs import Batch, load_batch, open_data
+from calco.training.step import Networks, training_step
 
 
 def training(setting: Setting) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from calco.benchmarks.timing import Row, alternate, per_second, row
 from calco.data.recipes import RecipeConfig
 from calco.inference.model import ModelInfo, Translator
 from calco.inference.video import VideoOptions, translate_video
-from calco.training.loop import Networks
+from calco.training.step import Networks
 from calco.video.reading import Video
 from calco.video.writing import VideoWriter
 

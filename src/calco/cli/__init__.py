@@ -108,9 +108,9 @@ def recipes(args: list[str]) -> None:
 def train(args: list[str]) -> None:
     """From images to a run with a trained model in it."""
     from calco.cli.words import Training
-    from calco.training.presets import PRESETS, preset
-    from calco.training.train import load_config
-    from calco.training.train import train as run
+    from calco.training.config import PRESETS, preset
+    from calco.training.translation import load_config
+    from calco.training.translation import train as run
 
     told = Training.of(
         args, train.__doc__, prog="calco train", load=load_config, fresh=lambda name: preset(name or "pix2pix"),
@@ -118,7 +118,7 @@ def train(args: list[str]) -> None:
     )  # fmt: skip
     if told.dry_run:
         from calco.checking.quick import report_findings
-        from calco.training.setup import open_data, summary
+        from calco.training.pairs import open_data, summary
 
         data, config = open_data(told.config)
         report_findings(data.source, data.splits, config.source, recipe=config.recipe, asked=told.config.recipe)

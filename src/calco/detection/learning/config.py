@@ -9,7 +9,7 @@ from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.detection.limits import check_lite, check_side
 from calco.errors import CalcoError
 from calco.records import check_numbers
-from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
+from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig
 
 
 @dataclass(frozen=True, kw_only=True)

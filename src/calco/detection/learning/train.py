@@ -20,11 +20,11 @@ from calco.detection.model import build_network
 from calco.errors import CalcoError, enough_memory
 from calco.networks.machine import NAMES
 from calco.records import from_record, read_yaml, to_record, write_yaml
-from calco.runs.checkpoint import latest_checkpoint, load_position
-from calco.runs.compute import ready_device
-from calco.runs.journal import duration
-from calco.runs.processes import Team
-from calco.runs.starting import drive, foresee_disk, in_processes, resumes, run_folder, shared_batch, take_up, until
+from calco.training.checkpoint import latest_checkpoint, load_position
+from calco.training.log import duration
+from calco.training.processes import Team, ready_device
+from calco.training.run_folder import foresee_disk, resumes, run_folder, shared_batch
+from calco.training.trainer import drive, in_processes, take_up, until
 
 FORMAT = 1
 

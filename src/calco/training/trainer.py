@@ -4,29 +4,124 @@ import contextlib
 import itertools
 import math
 import shlex
+import shutil
+import signal
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Sized
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
+import av
+import numpy as np
 import torch
 from torch import Tensor
 
 from calco import __version__, imaging
-from calco.console import warn
-from calco.errors import CalcoError, UnusableError
-from calco.files import make_folder, write_json
+from calco.console import say, warn
+from calco.data.config import SourceConfig
+from calco.data.source import Item, Source
+from calco.errors import CalcoError, UnusableError, WriteError
+from calco.files import make_folder, replacing, write_json
 from calco.imaging import Image
-from calco.runs.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from calco.runs.compute import choose_workers
-from calco.runs.config import ComputeConfig, LimitConfig, RunKeepConfig
-from calco.runs.contents import changes, contents_of, load_contents, save_contents, with_earlier
-from calco.runs.data import Readable, RunData
-from calco.runs.feed import LoadsBatch, batches
-from calco.runs.journal import Journal, ProgressLine, Window
-from calco.runs.processes import ALONE, Team
-from calco.runs.sheets import write_video
+from calco.networks.machine import choose_device
+from calco.training.batching import LoadsBatch, batches
+from calco.training.checkpoint import (
+    latest_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
+from calco.training.log import Journal, ProgressLine, Window
+from calco.training.processes import ALONE, Team, check_several, choose_workers, is_started, joined, launch
+from calco.training.run_folder import changes, contents_of, load_contents, save_contents, with_earlier
+from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig
+
+
+class Readable(Sized, Protocol):
+    """The images of one split, as a run reads them."""
+
+    damaged: dict[str, str]
+    """Key and reason of every one that could not be used so far."""
+    cache_bytes: int
+    """How much memory those take at most that are kept."""
+
+
+D = TypeVar("D", bound=Readable)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData(Generic[D]):
+    """The images of a run.
+
+    Attributes:
+        source: Where they are from.
+        splits: Items by split.
+        train: Those that are learned from.
+        validation: Those that are checked on.
+    """
+
+    source: Source
+    splits: dict[str, list[Item]]
+    train: D
+    validation: D
+
+    def provenance(self) -> dict[str, Any]:
+        """Where the training images came from."""
+        return {
+            "images": self.source.root,
+            "source": self.source.kind,
+            "splits": {name: len(items) for name, items in self.splits.items()},
+        }
+
+    def left_out(self) -> dict[str, str]:
+        """Every image that was not used, and why."""
+        damaged = self.train.damaged | self.validation.damaged
+        used = {item.key for items in self.splits.values() for item in items}
+        unsplit = {item.key: "too near to another split, or in a group with it" for item in self.source.items}
+        unsplit = {key: reason for key, reason in unsplit.items() if key not in used}
+        return dict(self.source.left_out) | unsplit | {key: damaged[key] for key in sorted(damaged)}
+
+
+def whole_path(path: str | None) -> str | None:
+    """A path that holds from anywhere, where something stands at it; other words as they are."""
+    return str(Path(path).resolve()) if path and Path(path).exists() else path
+
+
+def whole_paths(named: SourceConfig) -> SourceConfig:
+    """The same with paths that hold from anywhere: a run is resumed and scored from other folders than its first."""
+    return replace(
+        named,
+        annotations=whole_path(named.annotations),
+        groups=whole_path(named.groups),
+        drop=whole_path(named.drop),
+    )
+
+
+def write_video(images: Sequence[Path], path: Path, *, seconds: float = 10.0) -> None:
+    """A video (H.264 in MP4) of the images in their order; all have the first one's size.
+
+    Args:
+        images: Files, at least one.
+        path: Ends in .mp4.
+        seconds: How long it should take, within 2 to 24 frames a second; the last image stays for two seconds.
+    """
+    rate = int(np.clip(round(len(images) / seconds), 2, 24))
+    first = imaging.read(images[0], channels=3)
+    height, width = first.shape[:2]
+    with replacing(path) as temporary, av.open(str(temporary), "w") as video:
+        stream = video.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for source in [*images, *[images[-1]] * (2 * rate)]:
+            frame = imaging.read(source, channels=3)
+            if frame.shape != first.shape:
+                frame = imaging.resize(frame, (width, height))
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        video.mux(stream.encode())
 
 
 class Interrupted(KeyboardInterrupt):
@@ -74,7 +169,6 @@ class RunConfig(Protocol):
 
 
 B = TypeVar("B")
-D = TypeVar("D", bound=Readable)
 
 
 class Course(ABC, Generic[B]):
@@ -202,7 +296,7 @@ class Course(ABC, Generic[B]):
         """Puts back what `state` gave."""
 
     def batches(self, load: LoadsBatch[D, B], items: D, skip: int) -> Generator[B, None, None]:
-        """The batches of the present epoch from the `skip`-th on, of this process, as `calco.runs.feed.batches`."""
+        """The batches of the present epoch from the `skip`-th on, of this process, see `batches`."""
         return batches(
             load,
             items,
@@ -432,3 +526,135 @@ class Course(ABC, Generic[B]):
             f"{reason}; {good}; train anew with another --out and a lower --learning-rate "
             f"(now {self.options.learning_rate:g}), {self.steadier}"
         )
+
+
+def take_up(course: Course[Any]) -> None:
+    """Goes on where the last checkpoint stands.
+
+    Raises:
+        CalcoError: When there is none, or the run has reached its limit.
+    """
+    course.restore(latest_checkpoint(course.folder / "checkpoints"))
+    if course.complete:
+        raise CalcoError(
+            f"{course.folder} has reached its limit at step {course.step}; to train on, give a higher one: "
+            f"{course.resume_command} {_higher(course)}"
+        )
+
+
+def _higher(course: Course[Any]) -> str:
+    """Options for a limit twice as far as the run has come."""
+    limit, options = course.limit, []
+    if limit.steps:
+        options.append(f"--steps {2 * course.step}")
+    if limit.epochs:
+        options.append(f"--epochs {2 * max(1, course.epoch)}")
+    if limit.minutes:
+        options.append(f"--minutes {max(1, math.ceil(course.seconds / 60)) * 2}")
+    return " ".join(options)
+
+
+def until(limit: LimitConfig) -> str:
+    """A limit in words, such as "200 epochs or 10 minutes"."""
+    parts = [f"{limit.epochs} epochs" if limit.epochs else "", f"{limit.steps} steps" if limit.steps else ""]
+    parts.append(f"{limit.minutes:g} minutes" if limit.minutes else "")
+    return " or ".join(part for part in parts if part)
+
+
+def drive(course: Course[Any], *, progress: bool) -> None:
+    """Trains from the present position to the limit.
+
+    Args:
+        course: The run.
+        progress: Whether the line of progress is shown.
+
+    Raises:
+        Interrupted: After a signal, with a checkpoint written.
+        CalcoError: When a loss is not finite, or the disk is full.
+    """
+    first = course.team.first
+    if first:
+        _tidy(course)
+    try:
+        if first:
+            course.record_contents()
+        journal = Journal(
+            course.folder, tensorboard=course.keep.tensorboard, from_step=course.step, validated=course.validated,
+            silent=not first,
+        )  # fmt: skip
+        with (
+            contextlib.closing(journal),
+            _stopped_by_signals(course),
+            ProgressLine(shown=progress and first) as line,
+        ):
+            if course.step == 0:
+                course.save()
+            course.train(journal, line)
+    except Interrupted:
+        say(f"stopped at step {course.step} with a checkpoint; go on with: {course.resume_command}")
+        raise
+    except WriteError as error:
+        raise type(error)(f"{error}; then go on with: {course.resume_command}") from error
+
+
+def _tidy(course: Course[Any]) -> None:
+    """Removes what a kill left behind: files half written, samples of steps that come again, a model half replaced."""
+    folder = course.folder
+    old, model = folder / ".model.old", folder / "model"
+    if old.exists() and not model.exists():
+        old.rename(model)
+    for left in (*folder.glob(".model.*.tmp"), *folder.glob(".*.tmp.*")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+    for sheet in (folder / "samples").glob("step-*.png"):
+        if sheet.stem.removeprefix("step-").isdigit() and int(sheet.stem.removeprefix("step-")) > course.step:
+            sheet.unlink(missing_ok=True)
+
+
+@contextmanager
+def _stopped_by_signals(course: Course[Any]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM end the run after its step, with a checkpoint; asked twice, at once."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        if course.stop_signal is not None:
+            raise KeyboardInterrupt
+        course.stop_signal = number
+
+    # Python lets the main thread alone handle signals; a run in another thread is stopped by its owner.
+    main = threading.current_thread() is threading.main_thread()
+    # What is ignored stays so: of several processes, the one that started them hears Ctrl-C, and passes it on.
+    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if main and signal.getsignal(n) is not signal.SIG_IGN]
+    previous = {number: signal.signal(number, stop) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def in_processes(work: Callable[[Team, ExitStack], Path], member: Callable[[], str], compute: ComputeConfig) -> Path:
+    """Does the work of a run in this process, or starts as many as the configuration asks for.
+
+    Args:
+        work: What one of the processes does, given the team and what is to be closed after it.
+        member: The whole call again, as each process that is started here makes it; it can be sent there.
+        compute: How many processes, and where they compute.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        CalcoError: As the work, or when one of several processes was killed.
+        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
+    """
+    device, processes = choose_device(compute.device), compute.processes
+    if processes > 1 and not is_started():
+        check_several(processes, device)
+        try:
+            return Path(launch(member, processes))
+        except KeyboardInterrupt as error:
+            raise Interrupted from error
+    with joined(device) as team, ExitStack() as held:
+        return work(team, held)

@@ -1,68 +1,139 @@
 """How a run begins, is driven, and ends: whatever it trains."""
 
-import contextlib
-import math
+import os
 import shlex
 import shutil
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final
 
 from torch import Tensor
 
 from calco.console import say
-from calco.errors import CalcoError, WriteError, printable
-from calco.files import explain, make_folder, sweep
+from calco.data.curation import MAX_COMPARED
+from calco.data.source import Item, Source
+from calco.errors import CalcoError, printable
+from calco.files import explain, make_folder, read_json, sweep, write_json
 from calco.locks import locked_folder
-from calco.networks.machine import choose_device
 from calco.records import read_yaml
-from calco.runs.checkpoint import (
+from calco.training.checkpoint import (
     checkpoint_path,
     latest_checkpoint,
     list_checkpoints,
     load_position,
     set_damaged_aside,
 )
-from calco.runs.config import ComputeConfig, LimitConfig
-from calco.runs.course import Course, Interrupted
-from calco.runs.journal import Journal, ProgressLine
-from calco.runs.launch import launch
-from calco.runs.processes import Team, check_several, is_started, joined
+
+RECORD: Final = "contents.json"
+FORMAT: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """The images of training and validation.
+
+    Attributes:
+        by_digest: Whether the marks are digests; else they are sizes and times, of more images than are read for that.
+        splits: Split => key => marks of its files; none of what cannot be read.
+        earlier: Digests of images that this run was trained on and that are no longer there.
+    """
+
+    by_digest: bool
+    splits: dict[str, dict[str, list[str]]]
+    earlier: list[str] = field(default_factory=list)
+
+    @property
+    def trained_on(self) -> list[str] | None:
+        """The digests of all images that the run was trained on; None where they are not known."""
+        if not self.by_digest:
+            return None
+        return sorted({mark for marks in self.splits["train"].values() for mark in marks}.union(self.earlier))
+
+
+def contents_of(source: Source, splits: Mapping[str, Sequence[Item]]) -> Contents:
+    """The contents as they are now; reads all files, unless there are more than `MAX_COMPARED`."""
+    chosen = {name: splits.get(name, ()) for name in ("train", "val")}
+    by_digest = len(chosen["train"]) <= MAX_COMPARED
+    marks = {
+        name: {item.key: _marks(source, item, by_digest=by_digest) for item in items} for name, items in chosen.items()
+    }
+    return Contents(by_digest=by_digest, splits=marks)
+
+
+def _marks(source: Source, item: Item, *, by_digest: bool) -> list[str]:
+    try:
+        if by_digest:
+            return list(source.digests(item))
+        found = (os.stat(path) for path in item.paths if os.path.exists(path))
+        return [f"{status.st_size} {status.st_mtime_ns}" for status in found]
+    except (CalcoError, OSError):
+        return []  # what cannot be read is reported when it is loaded
+
+
+def changes(before: Contents, now: Contents) -> str:
+    """Describe how the images of training and validation differ from those of before; empty when they are the same."""
+    parts = []
+    for split, words in (("train", "training"), ("val", "validation")):
+        old, new = before.splits.get(split, {}), now.splits[split]
+        same_kind = before.by_digest == now.by_digest
+        differ = sorted(key for key in old.keys() & new.keys() if same_kind and old[key] != new[key])
+        # The first mark is that of the image and of what is said about it, the others are those of its files.
+        said = [key for key in differ if now.by_digest and len(new[key]) > 1 and old[key][1:] == new[key][1:]]
+        replaced = [key for key in differ if key not in said]
+        found = (
+            ("replaced", replaced),
+            ("annotated anew", said),
+            ("new", sorted(new.keys() - old)),
+            ("gone", sorted(old.keys() - new.keys())),
+        )
+        parts += [f"{len(keys)} {words} images are {what}, such as {keys[0]}" for what, keys in found if keys]
+    return "; ".join(parts)
+
+
+def with_earlier(now: Contents, before: Contents) -> Contents:
+    """The contents with the digests of what was trained on before and is no longer there."""
+    seen = before.trained_on or []
+    there = set(now.trained_on or ())
+    return Contents(
+        by_digest=now.by_digest, splits=now.splits, earlier=[digest for digest in seen if digest not in there]
+    )
+
+
+def save_contents(folder: Path, contents: Contents) -> None:
+    """Writes the record of a run."""
+    record: dict[str, Any] = {
+        "format": FORMAT, "by_digest": contents.by_digest, "earlier": contents.earlier, "splits": contents.splits,
+    }  # fmt: skip
+    write_json(folder / RECORD, record)
+
+
+def load_contents(folder: Path) -> Contents | None:
+    """The record of a run; None where there is none.
+
+    Raises:
+        CalcoError: When it is damaged or of a newer format.
+    """
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    record = read_json(path)
+    try:
+        if record["format"] != FORMAT:
+            raise CalcoError(f"{path} is of the format {record['format']!r}; update Calco, or remove the file")
+        splits = {str(name): {str(k): list(map(str, m)) for k, m in s.items()} for name, s in record["splits"].items()}
+        return Contents(
+            by_digest=bool(record["by_digest"]), splits={"train": {}, **splits}, earlier=list(record["earlier"])
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CalcoError(f"{path} is damaged ({error}); restore it from a copy, or remove it") from error
+
 
 _RUN: Final = {"seed", "limit", "keep", "optimiser", "compute"}
 """Fields that every training's configuration has."""
 _WRITTEN: Final = ("samples", "checkpoints", "tensorboard", "evolution.mp4", "left_out.json", "report")
 """What a run writes beside its configuration, log and model."""
-
-
-def in_processes(work: Callable[[Team, ExitStack], Path], member: Callable[[], str], compute: ComputeConfig) -> Path:
-    """Does the work of a run in this process, or starts as many as the configuration asks for.
-
-    Args:
-        work: What one of the processes does, given the team and what is to be closed after it.
-        member: The whole call again, as each process that is started here makes it; it can be sent there.
-        compute: How many processes, and where they compute.
-
-    Returns:
-        The run's folder.
-
-    Raises:
-        CalcoError: As the work, or when one of several processes was killed.
-        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
-    """
-    device, processes = choose_device(compute.device), compute.processes
-    if processes > 1 and not is_started():
-        check_several(processes, device)
-        try:
-            return Path(launch(member, processes))
-        except KeyboardInterrupt as error:
-            raise Interrupted from error
-    with joined(device) as team, ExitStack() as held:
-        return work(team, held)
 
 
 def shared_batch(out: str, batch: int, processes: int, *, items: str) -> int:
@@ -200,109 +271,3 @@ def foresee_disk(folder: Path, state: dict[str, Tensor], checkpoints: int) -> No
             f"the run needs about {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB left; free some "
             "space, choose another --out, or keep fewer --checkpoints"
         )
-
-
-def take_up(course: Course[Any]) -> None:
-    """Goes on where the last checkpoint stands.
-
-    Raises:
-        CalcoError: When there is none, or the run has reached its limit.
-    """
-    course.restore(latest_checkpoint(course.folder / "checkpoints"))
-    if course.complete:
-        raise CalcoError(
-            f"{course.folder} has reached its limit at step {course.step}; to train on, give a higher one: "
-            f"{course.resume_command} {_higher(course)}"
-        )
-
-
-def _higher(course: Course[Any]) -> str:
-    """Options for a limit twice as far as the run has come."""
-    limit, options = course.limit, []
-    if limit.steps:
-        options.append(f"--steps {2 * course.step}")
-    if limit.epochs:
-        options.append(f"--epochs {2 * max(1, course.epoch)}")
-    if limit.minutes:
-        options.append(f"--minutes {max(1, math.ceil(course.seconds / 60)) * 2}")
-    return " ".join(options)
-
-
-def until(limit: LimitConfig) -> str:
-    """A limit in words, such as "200 epochs or 10 minutes"."""
-    parts = [f"{limit.epochs} epochs" if limit.epochs else "", f"{limit.steps} steps" if limit.steps else ""]
-    parts.append(f"{limit.minutes:g} minutes" if limit.minutes else "")
-    return " or ".join(part for part in parts if part)
-
-
-def drive(course: Course[Any], *, progress: bool) -> None:
-    """Trains from the present position to the limit.
-
-    Args:
-        course: The run.
-        progress: Whether the line of progress is shown.
-
-    Raises:
-        Interrupted: After a signal, with a checkpoint written.
-        CalcoError: When a loss is not finite, or the disk is full.
-    """
-    first = course.team.first
-    if first:
-        _tidy(course)
-    try:
-        if first:
-            course.record_contents()
-        journal = Journal(
-            course.folder, tensorboard=course.keep.tensorboard, from_step=course.step, validated=course.validated,
-            silent=not first,
-        )  # fmt: skip
-        with (
-            contextlib.closing(journal),
-            _stopped_by_signals(course),
-            ProgressLine(shown=progress and first) as line,
-        ):
-            if course.step == 0:
-                course.save()
-            course.train(journal, line)
-    except Interrupted:
-        say(f"stopped at step {course.step} with a checkpoint; go on with: {course.resume_command}")
-        raise
-    except WriteError as error:
-        raise type(error)(f"{error}; then go on with: {course.resume_command}") from error
-
-
-def _tidy(course: Course[Any]) -> None:
-    """Removes what a kill left behind: files half written, samples of steps that come again, a model half replaced."""
-    folder = course.folder
-    old, model = folder / ".model.old", folder / "model"
-    if old.exists() and not model.exists():
-        old.rename(model)
-    for left in (*folder.glob(".model.*.tmp"), *folder.glob(".*.tmp.*")):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-    for sheet in (folder / "samples").glob("step-*.png"):
-        if sheet.stem.removeprefix("step-").isdigit() and int(sheet.stem.removeprefix("step-")) > course.step:
-            sheet.unlink(missing_ok=True)
-
-
-@contextmanager
-def _stopped_by_signals(course: Course[Any]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after its step, with a checkpoint; asked twice, at once."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if course.stop_signal is not None:
-            raise KeyboardInterrupt
-        course.stop_signal = number
-
-    # Python lets the main thread alone handle signals; a run in another thread is stopped by its owner.
-    main = threading.current_thread() is threading.main_thread()
-    # What is ignored stays so: of several processes, the one that started them hears Ctrl-C, and passes it on.
-    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if main and signal.getsignal(n) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, stop) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

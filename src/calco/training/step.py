@@ -3,7 +3,6 @@
 import contextlib
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -13,34 +12,11 @@ from calco.networks.efficientnet_unet import begin_with_imagenet
 from calco.networks.generator import Generator
 from calco.networks.machine import choose_precision
 from calco.networks.patchgan import PatchGAN
-from calco.runs.checkpoint import flatten_optimiser, restore_optimiser
-from calco.runs.compute import need_compiler
-from calco.runs.one_memory import SharedAdam
-from calco.runs.processes import ALONE, Team
+from calco.training.checkpoint import flatten_optimiser, restore_optimiser
 from calco.training.config import TrainConfig
 from calco.training.objectives import generator_gan_loss, judging_loss, overlap_loss, pixel_loss
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Pairs on their way into the networks."""
-
-    input: Tensor  # N, in, H, W, uint8, or float32 in [-1, 1]
-    target: Tensor  # N, out, H, W, the same
-    weight: Tensor  # N, 1, H, W, float32
-
-    def to(self, device: torch.device, memory_format: torch.memory_format) -> tuple[Tensor, Tensor, Tensor]:
-        """Input and target as float32 in [-1, 1] on the device; the weight as it is."""
-        x, y = (
-            signed(t.to(device, non_blocking=True)).contiguous(memory_format=memory_format)
-            for t in (self.input, self.target)
-        )
-        return x, y, self.weight.to(device, non_blocking=True)
-
-
-def signed(images: Tensor) -> Tensor:
-    """uint8 => float32 in [-1, 1], on the same device; floats lie there already."""
-    return images.float().div_(127.5).sub_(1) if images.dtype == torch.uint8 else images
+from calco.training.pairs import Batch
+from calco.training.processes import ALONE, Team, need_compiler
 
 
 class Networks:
@@ -98,10 +74,6 @@ class Networks:
 
     def _adam(self, network: nn.Module) -> torch.optim.Adam:
         options = self.config.optimiser
-        if self.team.one_memory:
-            # Gradients of bfloat16 were no more than that before autocast made them float32.
-            sent = torch.bfloat16 if self.dtype == torch.bfloat16 else torch.float32
-            return SharedAdam(network.parameters(), self.team, sent, lr=options.learning_rate, betas=options.betas)
         return torch.optim.Adam(network.parameters(), lr=options.learning_rate, betas=options.betas, fused=True)
 
     @property
@@ -124,17 +96,14 @@ class Networks:
         """Changes each weight of the generator as soon as its gradient is there, and lets that go.
 
         So there are never gradients of all weights at once; the result is the same to the bit. It is not done where
-        gradients are added up over batches, nor scaled, nor on a GPU, where one large kernel is faster. Of processes
-        with one memory, each hands its gradients over likewise; others exchange them all.
+        gradients are added up over batches, nor scaled, nor on a GPU, where one large kernel is faster, nor by several
+        processes, which exchange their gradients first.
         """
         alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-        as_one = self.g_optimiser.hand_over if isinstance(self.g_optimiser, SharedAdam) else None
-        if as_one is None and alone and type(self.g_optimiser) is torch.optim.Adam:
-            as_one = self._step_one
-        if self.device.type != "cpu" or num_batches > 1 or as_one is None:
+        if self.device.type != "cpu" or num_batches > 1 or not alone:
             yield
             return
-        hooks = [p.register_post_accumulate_grad_hook(as_one) for p in self.generator.parameters()]
+        hooks = [p.register_post_accumulate_grad_hook(self._step_one) for p in self.generator.parameters()]
         try:
             yield
         finally:

@@ -18,9 +18,9 @@ from calco.errors import CalcoError
 from calco.evaluation.evaluate import compare, evaluate
 from calco.files import digest
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.runs.contents import changes, contents_of, load_contents, save_contents, with_earlier
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
-from calco.training.train import load_config, train
+from calco.training.run_folder import changes, contents_of, load_contents, save_contents, with_earlier
+from calco.training.translation import load_config, train
 
 
 def image(path: Path, seed: int) -> Path:
@@ -165,7 +165,7 @@ def test_the_record_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     second = contents_of(source, splits)
     assert changes(first, second) == f"1 training images are replaced, such as {key}"
     assert with_earlier(second, first).earlier == old
-    monkeypatch.setattr("calco.runs.contents.MAX_COMPARED", 1)
+    monkeypatch.setattr("calco.training.run_folder.MAX_COMPARED", 1)
     by_time = contents_of(source, splits)
     assert by_time.trained_on is None
     assert changes(first, by_time) == ""

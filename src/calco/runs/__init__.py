@@ -1,1 +1,0 @@
-"""What every training run has in common: its folder, position, log, checkpoints, limits, and processes."""
