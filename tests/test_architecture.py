@@ -109,7 +109,7 @@ def test_no_import_runs_upward() -> None:
 @pytest.mark.parametrize(
     ("path", "line", "complaint"),
     [
-        ("data/types.py", "from calco.training.loop import train", "data stands above training"),
+        ("data/types.py", "from calco.training.step import train", "data stands above training"),
         ("imaging/reading.py", "def f():\n    from calco import data", "imaging stands above data"),
         ("crime/tables.py", "import calco.detection", "crime knows nothing of detection"),
         ("errors.py", "import torchvision.ops", "which Calco does not use"),
