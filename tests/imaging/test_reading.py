@@ -213,7 +213,7 @@ def test_a_file_that_claims_too_many_pixels_is_refused_before_it_is_unpacked(
 ) -> None:
     path = claim(tmp_path / name, side, deep=deep)
     code = (
-        "import resource\nfrom calco import images, CalcoError\nimport cv2, tifffile, PIL.Image\n"
+        "import resource\nfrom calco import imaging, CalcoError\nimport cv2, tifffile, PIL.Image\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"try:\n    imaging.read({str(path)!r})\nexcept CalcoError as error:\n    print(error)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
