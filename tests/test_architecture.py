@@ -19,6 +19,7 @@ LAYERS = (
     "files",
     "console",
     "locks",
+    "journal",
     "outputs",
     "engines",
     "records",

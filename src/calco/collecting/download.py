@@ -1,7 +1,6 @@
 """Downloads images: several at once, within limits of time and size, tried again where that may help, and checked."""
 
 import contextlib
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +14,8 @@ from urllib.request import getproxies
 from calco import imaging
 from calco.data.types import fraction
 from calco.errors import CalcoError
-from calco.files import atomic_write, explain, make_folder, put_in_place, read_json_lines, short_name
+from calco.files import explain, make_folder, put_in_place, short_name
+from calco.journal import Journal
 from calco.records import check_numbers
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Fetcher:
 
     def __init__(self, folder: Path, config: DownloadConfig, progress: Progress) -> None:
         self.folder, self.config, self.progress = folder, config, progress
-        self.done = Fetched()
+        self.journal, self.done = Journal(folder / JOURNAL), Fetched()
         self.broken: CalcoError | None = None
         self.mute: Counter[str] = Counter()
         self.total = 0
@@ -143,10 +143,8 @@ class _Fetcher:
         """Takes over what the journal tells and the folder holds; what is left is missing."""
         for one in wanted:
             self._part(one).unlink(missing_ok=True)
-        rows = {row.get("name"): row for row in read_json_lines(self.folder / JOURNAL)}
+        rows = {row.get("name"): row for row in self.journal.rows()}
         kept = [row for one in wanted if (row := rows.get(one.name)) and self._holds(row, one)]
-        # Written anew: a line that a kill cut off must not swallow the next one.
-        atomic_write(self.folder / JOURNAL, "".join(_line(row) for row in kept))
         self.done.files = {row["name"]: self.folder / row["file"] for row in kept}
         self.done.kept, self.total = len(kept), len(wanted)
         return [one for one in wanted if one.name not in self.done.files]
@@ -287,8 +285,7 @@ class _Fetcher:
         with self._disk():
             row = {"name": one.name, "address": _public(one.address), "file": file.name, "bytes": part.stat().st_size}
             put_in_place(part, file)
-            with (self.folder / JOURNAL).open("a", encoding="utf-8") as journal:
-                journal.write(_line(row))
+            self.journal.add(row)
         self.done.files[one.name] = file
 
 
@@ -301,10 +298,6 @@ def _checked(path: Path) -> str:
         raise _Failed(
             str(error).removeprefix(f"cannot read {path}: ").removesuffix("; replace or remove it")
         ) from error
-
-
-def _line(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False) + "\n"
 
 
 def _host(url: "httpx.URL") -> str:

@@ -1,0 +1,219 @@
+"""Journals: files of JSON lines that only grow, so that interrupted work resumes after the last whole line.
+
+Each row is with the operating system when `add` returns, so a killed process loses none; with `sync` it is on the disk,
+so a power cut loses none either.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from calco.errors import CalcoError
+from calco.files import explain, make_folder, replacing
+
+_MADE_BY: Final = b'{"made_by": '
+_NOT_OURS: Final = "is in the way and was not written by Calco; move it away, or choose another --out"
+_OF_OTHERS: Final = (
+    "holds the results of an interrupted call with another model, other options or another input; repeat that call, "
+    "start anew with --overwrite, or choose another --out"
+)
+
+logger = logging.getLogger(__name__)
+
+
+def encode(row: Mapping[str, Any], *, sort_keys: bool = False) -> bytes:
+    """Return a row as one line of UTF-8; bytes of file names that are not UTF-8 are escaped."""
+    text = json.dumps(row, ensure_ascii=False, sort_keys=sort_keys)
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any] | None:
+    """Return the row of a line; None if the line is cut off or holds something else."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def read(path: str | Path) -> list[dict[str, Any]]:
+    """Return the rows of a journal; none if there is no such file. A last line that a kill cut off is left out.
+
+    Raises:
+        CalcoError: If it cannot be read, or a line before the last one is damaged.
+    """
+    rows, _, damaged = _scan(Path(path))
+    if damaged:
+        raise CalcoError(f"{path}, line {damaged}: not a JSON object; remove the line, or move the file away")
+    return rows
+
+
+def write(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a journal, whole or not at all.
+
+    Raises:
+        CalcoError: If the disk or the permissions do not allow it.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines(map(encode, rows))
+
+
+class Journal:
+    """A journal that is being written.
+
+    Attributes:
+        path: The file; it is made by the first row.
+        size: Bytes of its whole lines.
+        count: Rows that it holds, without the line of what made them.
+    """
+
+    def __init__(self, path: str | Path, made_by: Mapping[str, Any] | None = None, *, sync: bool = False) -> None:
+        """Open it after its last whole line, or begin it.
+
+        A damaged line and all rows after it are dropped, which is logged: they are written again.
+
+        Args:
+            path: The file.
+            made_by: Settings that made the rows, for the first line; None for a file of rows alone.
+            sync: Whether each row is forced onto the disk.
+
+        Raises:
+            CalcoError: If it cannot be read or written, or holds rows that something else made.
+        """
+        self.path, self.sync, self.size, self.count = Path(path), sync, 0, 0
+        self._head = b"" if made_by is None else encode({"made_by": made_by}, sort_keys=True)
+        make_folder(self.path.parent)
+        try:
+            if self.path.exists():
+                self._recover()
+            if self._head and not self.size:
+                self.path.write_bytes(self._head)
+                self.size = len(self._head)
+        except OSError as error:
+            raise explain(error, path, "write") from error
+
+    def _recover(self) -> None:
+        """Find the end of the last whole line, and cut off what comes after it."""
+        begun = self._begins_alike()
+        rows, ends, damaged = _scan(self.path) if begun else ([], [0], 0)
+        if damaged:
+            logger.warning("%s, line %d is damaged; it and the rows after it are written again", self.path, damaged)
+        self.size, self.count = ends[-1], len(rows) - bool(self._head and begun)
+        if self.path.stat().st_size > self.size:
+            os.truncate(self.path, self.size)
+
+    def _begins_alike(self) -> bool:
+        """Whether the file begins with this journal's first line; False for one without rows, which may begin anew."""
+        with self.path.open("rb") as file:
+            if (first := file.read(len(self._head))) == self._head:
+                return True
+            if self._head.startswith(first):  # nothing, or cut off by a kill
+                return False
+            if not first.startswith(_MADE_BY[: len(first)]):
+                raise CalcoError(f"{self.path} {_NOT_OURS}")
+            file.seek(0)
+            if sum(1 for _ in file) > 1:
+                raise CalcoError(f"{self.path} {_OF_OTHERS}")
+            return False
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Append a row.
+
+        Raises:
+            CalcoError: If the disk is full, or the folder is gone; the journal then ends with the row before.
+        """
+        line = encode(row)
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                try:
+                    file.write(line)
+                    if self.sync:
+                        os.fsync(file.fileno())
+                except OSError:
+                    file.truncate(self.size)
+                    raise
+        except OSError as error:
+            raise explain(error, self.path, "write") from error
+        self.size, self.count = self.size + len(line), self.count + 1
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield all rows, in order.
+
+        Raises:
+            CalcoError: If it cannot be read.
+        """
+        yield from read(self.path)[bool(self._head) :]
+
+    def state(self) -> list[int]:
+        """Return bytes and rows so far, for `recall`."""
+        return [self.size, self.count]
+
+    def recall(self, state: list[int]) -> None:
+        """Cut off the rows that were written after `state` was taken: they are written again.
+
+        Raises:
+            CalcoError: If the file is shorter than it was then.
+        """
+        size, count = state
+        try:
+            there = self.path.stat().st_size if self.path.exists() else 0
+            if there < size:
+                raise CalcoError(
+                    f"{self.path} has {there} bytes and had {size}; restore it, or begin anew with --overwrite"
+                )
+            if there > size:
+                os.truncate(self.path, size)
+        except OSError as error:
+            raise explain(error, self.path, "write") from error
+        self.size, self.count = size, count
+
+    def finish(self, path: str | Path) -> None:
+        """Write the rows to another file, without the line of what made them, and remove this one.
+
+        Raises:
+            CalcoError: If the disk or the permissions do not allow it.
+        """
+        write(path, self.rows())
+        self.path.unlink(missing_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Remove a journal with a first line of what made it, if there is one.
+
+    Raises:
+        CalcoError: If Calco did not write the file, or the permissions do not allow it.
+    """
+    try:
+        if os.path.lexists(path):
+            with path.open("rb") as file:
+                first = file.read(len(_MADE_BY))
+            if not _MADE_BY.startswith(first):
+                raise CalcoError(f"{path} {_NOT_OURS}")
+            path.unlink()
+    except OSError as error:
+        raise explain(error, path, "remove") from error
+
+
+def _scan(path: Path) -> tuple[list[dict[str, Any]], list[int], int]:
+    """Return the rows before any damage, the byte at which each ends (from 0), and the number of a damaged line or 0.
+
+    A last line without its end is not damage: a kill cuts lines off.
+    """
+    rows: list[dict[str, Any]] = []
+    ends = [0]
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                row = decode(line) if line.endswith(b"\n") else None
+                if row is None:
+                    return rows, ends, number if line.endswith(b"\n") else 0
+                rows.append(row)
+                ends.append(ends[-1] + len(line))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    return rows, ends, 0
