@@ -10,7 +10,8 @@ import pytest
 from calco import imaging
 from calco.cli import main
 from calco.data.config import SourceConfig
-from calco.detection.exploring.explore import ExploreConfig, Explored, explore
+from calco.detection.config import ExploreConfig
+from calco.detection.exploring.explore import Explored, explore
 from calco.detection.exploring.survey import alike
 from calco.errors import CalcoError
 from detection.bright import draw

@@ -15,8 +15,8 @@ import pytest
 
 from calco import imaging
 from calco.annotations.reading import read_annotations
+from calco.detection.config import PredictConfig
 from calco.detection.predict import Prediction, predict
-from calco.detection.predict_config import PredictConfig
 from calco.detection.tables import Lines, from_rows
 from calco.errors import CalcoError, DiskError
 from detection.spots import Spots, folder_of, matched, scene
@@ -307,7 +307,7 @@ def test_a_video_goes_on_where_it_stopped(clip: Path, tmp_path: Path, formats: t
 _KILLED = """
 import sys, time
 from calco.detection.predict import predict
-from calco.detection.predict_config import PredictConfig
+from calco.detection.config import PredictConfig
 from detection.spots import Spots
 
 class Steady(Spots):

@@ -35,7 +35,7 @@ def train(args: list[str]) -> None:
 def explore(args: list[str]) -> None:
     """What a set of images with boxes is like: counts, sizes, places, doubles, faults; on one page."""
     from calco.console import say, show
-    from calco.detection.exploring.explore import ExploreConfig
+    from calco.detection.config import ExploreConfig
     from calco.detection.exploring.explore import explore as run
     from calco.detection.exploring.words import class_table, fault_table
 
@@ -67,8 +67,8 @@ def evaluate(args: list[str]) -> None:
 def predict(args: list[str]) -> None:
     """Finds objects in images, videos and what cameras see: drawn, and as tables."""
     from calco.console import show
+    from calco.detection.config import PredictConfig
     from calco.detection.predict import predict as run
-    from calco.detection.predict_config import PredictConfig
     from calco.detection.predict_words import Bars, found_table, tell
 
     config = parse(PredictConfig, args, prog="calco detect predict", description=predict.__doc__)
@@ -81,25 +81,50 @@ def predict(args: list[str]) -> None:
 
 def slide(args: list[str]) -> None:
     """Makes the video of a sliding window, and looks through it with a classifier."""
-    from calco.console import say, show
-    from calco.detection.sliding.config import SlideConfig
-    from calco.detection.sliding.slide import slide as run
-    from calco.detection.sliding.words import boxes_table, rounds_table, verdict
+    import numpy as np
+
+    from calco.console import Table, say, show, warn
+    from calco.detection.config import SlideConfig
+    from calco.detection.predict_words import Bars, found_table
+    from calco.detection.slide import slide as run
 
     config = parse(SlideConfig, args, prog="calco detect slide", description=slide.__doc__)
-    done = run(config)
-    show(rounds_table(done))
-    if done.after is not None and len(done.after):
-        show(boxes_table(done))
-    show(verdict(done))
-    say(f"{config.out} is written" + (f", and {config.boxes_path}" if done.after is not None else ""))
+    with Bars() as bars:
+        done = run(config, progress=bars.progress)
+    for note in done.notes[:3]:
+        warn(f"left out {note}")
+    if made := done.classifier:
+        say(
+            f"learned {', '.join(made.classes)} from {made.examples} windows; accuracy on {made.held_out} windows of "
+            f"other images: {made.accuracy:.1%} (always answering background: {made.background:.1%})"
+        )
+    table = Table("scale", "window", "step", "windows", *(["hits"] if done.hits is not None else []), box=None)
+    for level in done.levels:
+        cells = [f"{level.scale:g}", "x".join(map(str, level.size_wh)), str(level.step), f"{len(level.boxes):,}"]
+        if done.hits is not None:
+            sizes = done.hits.boxes[:, 2:] - done.hits.boxes[:, :2]
+            cells.append(f"{int((np.round(sizes) == level.size_wh).all(1).sum()):,}")
+        table.add_row(*cells)
+    show(table)
+    if done.boxes is not None and len(done.boxes):
+        show(found_table(done.boxes.select(np.arange(min(20, len(done.boxes))))))
+    text = f"{done.windows:,} windows over {done.image_wh[0]}x{done.image_wh[1]} pixels"
+    if done.frames < done.windows:
+        text += f", of which the video shows {done.frames:,}"
+    if done.hits is not None and done.boxes is not None:
+        text += f"; {len(done.hits):,} hits, {len(done.boxes):,} boxes after suppression"
+    show(text)
+    if done.too_large:
+        scales = ", ".join(f"{scale:g}" for scale in done.too_large)
+        warn(f"scale {scales}: the window is larger than the image, and was left out")
+    say(f"{config.out} is written" + (f", and {config.boxes_path}" if done.boxes is not None else ""))
 
 
 def export(args: list[str]) -> None:
     """Writes a detector as one file for other programs."""
     from calco.console import say
+    from calco.detection.config import ExportConfig
     from calco.detection.export import export_detector
-    from calco.detection.predict_config import ExportConfig
 
     config = parse(ExportConfig, args, prog="calco detect export", description=export.__doc__)
     done = export_detector(

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from calco import imaging
 from calco.annotations.detections import Detections
-from calco.detection.contract import DetectorProtocol, Look, Tally
-from calco.detection.predict_config import PredictConfig
+from calco.detection.config import PredictConfig
+from calco.detection.contract import DetectorProtocol
 from calco.detection.predict_images import LINES, Given, Places, listed, predict_images
 from calco.detection.predict_live import is_live, predict_live
 from calco.detection.predict_video import VERB, VideoDone, VideoWish, predict_video, predicted_video
-from calco.detection.slicing import Slices
+from calco.detection.slicing import Look, Slices, Tally
 from calco.errors import CalcoError, DiskError
 from calco.files import read_json, write_json
 from calco.inference.results import same_inputs, stamps_of

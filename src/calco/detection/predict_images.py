@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, TypeVar
 from calco import imaging
 from calco.annotations.detections import Detections
 from calco.data.sources.folders import nothing_in
-from calco.detection.contract import Look, Tally
 from calco.detection.drawing import Drawer, enlarged
+from calco.detection.slicing import Look, Tally
 from calco.detection.tables import Lines, as_rows, from_rows, write_csv, write_found_coco, write_lines
 from calco.errors import CalcoError, DiskError
 from calco.files import list_files, make_folder, temporary_path

@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 
 from calco.console import say
-from calco.detection.contract import Look, Tally
+from calco.detection.config import PredictConfig
 from calco.detection.drawing import Drawer
-from calco.detection.predict_config import PredictConfig
+from calco.detection.slicing import Look, Tally
 from calco.detection.tables import Lines, as_rows
 from calco.errors import CalcoError
 from calco.imaging import Image

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco.annotations.detections import Detections
-from calco.detection.contract import Look, Tally
 from calco.detection.drawing import Drawer
 from calco.detection.predict_images import lots
+from calco.detection.slicing import Look, Tally
 from calco.detection.tables import Lines, as_rows, from_rows, remove_part_lines, write_csv
 from calco.errors import CalcoError
 from calco.files import short_name, sweep_files

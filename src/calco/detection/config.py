@@ -1,13 +1,17 @@
-"""Everything that `calco detect predict` can be told."""
+"""Options of the verbs `calco detect explore`, `predict`, `export` and `slide`."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from calco.data.config import SourceConfig, SplitConfig
 from calco.errors import CalcoError
 from calco.records import check_numbers
+from calco.video.frames import is_video
 from calco.video.reading import seconds_of
 
 Format = Literal["drawn", "jsonl", "coco", "csv"]
@@ -155,3 +159,108 @@ class ExportConfig:
         """Checks that a model is named."""
         if not self.model:
             raise CalcoError("no MODEL is named; name a run of calco detect train, or a model folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreConfig:
+    """What a set of images with boxes is like."""
+
+    images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
+    """A folder of images with boxes, or what else tells boxes."""
+
+    out: str = "explore"
+    """The folder of explore.html and explore.json."""
+
+    samples: int = 18
+    """Images that chance chooses to be shown."""
+
+    double: float = 0.85
+    """The overlap (IoU) from which on two boxes of one class are probably one thing that was marked twice."""
+
+    source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if not 0 < self.double <= 1:
+            raise CalcoError(f"--double is {self.double:g}; an overlap lies above 0, up to 1: try 0.85")
+        if self.samples < 0:
+            raise CalcoError(f"--samples is {self.samples}; it must be 0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlideConfig:
+    """Makes the video of a window that moves over an image, and looks through it with a classifier."""
+
+    image: Annotated[str, Positional, arg(metavar="IMAGE")] = ""
+    """The image."""
+
+    out: str = ""
+    """The video: a name that ends in .gif, .mp4 or as another video. The boxes go beside it, as JSON lines."""
+
+    window: str = "128x128"
+    """Width and height of the window, in pixels of the image."""
+
+    step: int = 32
+    """Pixels from one window to the next, across and down."""
+
+    scales: tuple[float, ...] = (1.0,)
+    """Sizes of the window: 1 1.5 2 adds windows one and a half times and twice as large, with steps as much larger.
+    This equals a pyramid of smaller and smaller images."""
+
+    rate: float = 20.0
+    """Windows per second in the video. Of more than 400 windows the video shows every n-th."""
+
+    examples: str | None = None
+    """Images with boxes from which a classifier is learned first, in seconds: their objects against windows that
+    hold none."""
+
+    threshold: float = 0.9
+    """Probability of an object from which a window is a hit."""
+
+    suppression: Literal["nms", "soft-linear", "soft-gaussian", "matrix"] = "nms"
+    """How overlapping hits become boxes: keep the best (nms), lower the scores of the others (soft-linear,
+    soft-gaussian), or lower all at once (matrix)."""
+
+    iou: float = 0.3
+    """Overlap with a better hit above which nms drops a hit and soft-linear lowers it."""
+
+    seed: int = 0
+    """Seed of the random windows that the classifier learns from."""
+
+    source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        if not self.image or not self.out:
+            raise CalcoError("no image or no --out is named; such as calco detect slide IMAGE --out window.gif")
+        if not (self.is_gif or is_video(self.out)):
+            raise CalcoError(f"--out {self.out}: it must end in .gif or as a video; such as window.gif or window.mp4")
+        if not re.fullmatch(r"\d{1,5}x\d{1,5}", self.window) or min(self.window_wh) < 8:
+            raise CalcoError(f"--window {self.window!r}: give width and height of 8 pixels or more, such as 128x96")
+        if self.step < 1:
+            raise CalcoError(f"--step {self.step}: it must be at least 1")
+        if not self.scales or not all(0.05 <= scale <= 50 for scale in self.scales):
+            scales = " ".join(f"{scale:g}" for scale in self.scales)
+            raise CalcoError(f"--scales {scales}: give one or more numbers from 0.05 to 50")
+        if not 0.1 <= self.rate <= 50:
+            raise CalcoError(f"--rate {self.rate:g}: it must be from 0.1 to 50 windows per second")
+        for name in ("threshold", "iou"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise CalcoError(f"--{name} {getattr(self, name):g}: it must be from 0 to 1")
+
+    @property
+    def window_wh(self) -> tuple[int, int]:
+        """Width and height of the window, pixels."""
+        width, _, height = self.window.partition("x")
+        return int(width), int(height)
+
+    @property
+    def is_gif(self) -> bool:
+        """Whether the video is a GIF."""
+        return self.out.lower().endswith(".gif")
+
+    @property
+    def boxes_path(self) -> Path:
+        """File of the boxes."""
+        return Path(self.out).with_suffix(".jsonl")
