@@ -52,7 +52,7 @@ FORBIDDEN = {"dill", "joblib", "lpips", "marshal", "pickle", "shelve", "timm", "
 
 
 def layer_of(module: str) -> str:
-    """The layer of a dotted name inside calco: `calco.data.types` => pairs, `calco` => top."""
+    """The layer of a dotted name inside calco: `calco.data.sample` => pairs, `calco` => top."""
     parts = module.split(".")
     return "top" if len(parts) == 1 or parts[1] in {"__init__", "__main__"} else parts[1]
 

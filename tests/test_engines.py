@@ -22,10 +22,10 @@ import torch
 from calco import CalcoError, imaging
 from calco.data import remote
 from calco.data.config import JitterConfig, SourceConfig
-from calco.data.custom import pinned
 from calco.data.prepare import prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
+from calco.data.recipes.custom import pinned
 from calco.data.sources import open_source
 from calco.engines import Engine, results
 from calco.evaluation.evaluate import evaluate

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from calco.data.prepare import prepare
     from calco.data.prepare_config import PrepareConfig
     from calco.data.recipes import build_recipe
+    from calco.data.sample import Pair, Sample
     from calco.data.sources import open_source
-    from calco.data.types import Pair, Sample
     from calco.errors import CalcoError
     from calco.evaluation.evaluate import evaluate
     from calco.export.export import export_model
@@ -31,8 +31,8 @@ _HOMES = {
     "CalcoError": "calco.errors",
     "CheckConfig": "calco.checking.config",
     "VideoOptions": "calco.inference.video",
-    "Pair": "calco.data.types",
-    "Sample": "calco.data.types",
+    "Pair": "calco.data.sample",
+    "Sample": "calco.data.sample",
     "PrepareConfig": "calco.data.prepare_config",
     "Translator": "calco.inference.model",
     "TrainConfig": "calco.training.config",

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_type_hints
@@ -185,3 +186,22 @@ def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
         parts = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
         known[id(node)] = 1 + sum(_unfolded(part, known) for part in parts)
     return known[id(node)]
+
+
+def check_ranges(owner: object, what: str, bounds: Mapping[str, tuple[float, float, str]]) -> None:
+    """Checks fields that hold (lowest, highest).
+
+    Args:
+        owner: The configuration.
+        what: Its name, for the message.
+        bounds: For each field the least and the most that make sense, and an example.
+
+    Raises:
+        CalcoError: When a range falls, or leaves its bounds.
+    """
+    for name, (least, most, example) in bounds.items():
+        low, high = getattr(owner, name)
+        if not least <= low <= high <= most:
+            raise CalcoError(
+                f"{what} {name} is {low} to {high}; give two rising numbers from {least} to {most}, such as {example}"
+            )

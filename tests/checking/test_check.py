@@ -22,10 +22,10 @@ from calco.checking.quick import quick_findings, report_findings
 from calco.checking.survey import survey
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
+from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.splits import split_items
-from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image
 from checking.conftest import Write, drawing, photo

@@ -12,7 +12,7 @@ from calco.annotations.detections import Detections, nothing
 from calco.annotations.record import Record
 from calco.checking.check import check
 from calco.checking.config import CheckConfig
-from calco.data.boxes_play import no_play
+from calco.data.box_augmentation import no_play
 from calco.data.config import BoxAugmentConfig
 from checking.conftest import Write, photo
 

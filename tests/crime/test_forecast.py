@@ -9,7 +9,7 @@ from calco import CalcoError
 from calco.cli import main
 from calco.crime.forecast import ForecastConfig, backtest, ets, forecast, mean, seasonal_naive
 from calco.crime.load import LoadConfig, load
-from calco.data.types import generator
+from calco.data.sample import generator
 from crime.test_robberies import written
 
 pytest.importorskip("statsmodels")

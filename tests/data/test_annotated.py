@@ -14,9 +14,9 @@ from calco.annotations.voc import write_voc
 from calco.annotations.yolo import write_yolo
 from calco.data.config import SourceConfig
 from calco.data.recipes import RecipeConfig, build_recipe, resolve
+from calco.data.sample import generator
 from calco.data.sources import open_source
 from calco.data.sources.annotated import looks_annotated, open_annotated
-from calco.data.types import generator
 from calco.errors import CalcoError
 
 Make = Callable[..., Path]

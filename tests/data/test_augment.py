@@ -10,12 +10,12 @@ import torch
 
 from calco import CalcoError
 from calco.annotations.detections import Detections, Outline
-from calco.data.augment import moved, recoloured
+from calco.data.augmentation import moved, recoloured
 from calco.data.config import AugmentConfig, JitterConfig
 from calco.data.dataset import PairDataset
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.sample import Pair, Sample, generator
 from calco.data.sources import open_source
-from calco.data.types import Pair, Sample, generator
 from support import requires
 
 Make = Callable[..., Path]

@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 
 from calco import CalcoError
 from calco.annotations.detections import Detections, Outline
-from calco.data.boxes_light import erased
-from calco.data.boxes_play import augmented, letterbox, no_play
+from calco.data.box_augmentation import augmented, erased, letterbox, no_play
 from calco.data.config import BoxAugmentConfig
-from calco.data.types import Sample, generator
+from calco.data.sample import Sample, generator
 
 SIDE = 160
 COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0))

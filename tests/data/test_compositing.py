@@ -11,16 +11,16 @@ import pytest
 
 from calco import CalcoError, imaging
 from calco.annotations.detections import Detections
-from calco.data.compositing import composed
 from calco.data.config import SplitConfig
-from calco.data.cutouts import check_cutouts, cutouts_digest, cutouts_of, unusable
 from calco.data.palettes import decode, named_palette
 from calco.data.prepare import Prepared, prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipe_config import CompositeConfig
 from calco.data.recipes import RecipeConfig, build_recipe, resolve
+from calco.data.recipes.composite import check_cutouts, composed, cutouts_of
+from calco.data.recipes.cutouts import cutouts_digest, unusable
+from calco.data.sample import Sample, generator
 from calco.data.sources import open_source
-from calco.data.types import Sample, generator
 
 Make = Callable[..., Path]
 PLAIN: dict[str, Any] = {

@@ -11,12 +11,11 @@ import pytest
 
 import calco.cli
 from calco import CalcoError, imaging
-from calco.data import custom
 from calco.data.config import JitterConfig
 from calco.data.dataset import PairDataset
-from calco.data.recipes import RecipeConfig, build_recipe, recipe_here, recipe_title, resolve, steps_of
+from calco.data.recipes import RecipeConfig, build_recipe, custom, recipe_here, recipe_title, resolve, steps_of
+from calco.data.sample import Pair, Sample, generator
 from calco.data.sources import open_source
-from calco.data.types import Pair, Sample, generator
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.translate import translate
 from calco.networks.build import build_generator
@@ -241,7 +240,7 @@ def test_a_file_that_is_gone_changed_or_another_is_refused(model: Path, make: Ma
     assert "not the recipe that the model was trained with" in refused(
         tmp_path, *call, "--recipe", f"{code(tmp_path / 'other', FADE + 'f = fade')}:f"
     )
-    assert "can only tell where" in refused(tmp_path, *call, "--recipe", "erase")
+    assert "can only say where" in refused(tmp_path, *call, "--recipe", "erase")
     calco.cli.VERBS["evaluate"]([*call[1:-1], "--recipe", f"{moved}:f", "--out", str(tmp_path / "report")])
     assert recipe_here(load(model).info.recipe, f"{moved}:f").recipe.startswith(f"{moved}:f@")
 

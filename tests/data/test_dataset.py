@@ -12,8 +12,8 @@ from calco import imaging
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import EpochSampler, PairDataset, TensorPair
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.sample import Pair, Sample
 from calco.data.sources import open_source
-from calco.data.types import Pair, Sample
 from calco.errors import CalcoError
 from calco.training.pairs import load_batch
 

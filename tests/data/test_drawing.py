@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from calco import CalcoError, imaging
-from calco.data.degrading import DAMAGES, degraded
 from calco.data.recipe_config import DegradeConfig, SketchConfig
 from calco.data.recipes import RecipeConfig, build_recipe
-from calco.data.sketching import SKETCHES, draw
-from calco.data.types import Sample, generator
+from calco.data.recipes.degrade import DAMAGES, degraded
+from calco.data.recipes.sketch import SKETCHES, draw
+from calco.data.sample import Sample, generator
 
 
 def scene(height: int = 96, width: int = 128, channels: int = 3, dtype: type = np.uint8) -> np.ndarray:
@@ -183,7 +183,7 @@ def test_any_damage_is_at_least_one() -> None:
         (lambda: DegradeConfig(jpeg=(0, 50)), "10 60"),
         (lambda: DegradeConfig(downscale=(0.5, 2)), "2 4"),
         (lambda: DegradeConfig(blur=(float("nan"), 2)), "blur is nan; it must be a finite number"),
-        (lambda: RecipeConfig(recipe="erase+degrade"), "let erase follow"),
+        (lambda: RecipeConfig(recipe="erase+degrade"), "put erase after it"),
     ],
 )
 def test_wrong_options_are_one_line_with_the_remedy(build, says: str) -> None:

@@ -13,12 +13,11 @@ from hypothesis import strategies as st
 from calco import imaging
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import PairDataset
-from calco.data.erasing import erased, given_region
-from calco.data.holes import DRAWN, erased_region
 from calco.data.recipe_config import KINDS, EraseConfig
 from calco.data.recipes import ColorizeConfig, RecipeConfig, build_recipe
+from calco.data.recipes.erase import DRAWN, erased, erased_region, given_region
+from calco.data.sample import Pair, Sample, generator
 from calco.data.sources import open_source
-from calco.data.types import Pair, Sample, generator
 from calco.errors import CalcoError
 
 DRAWN_FREELY = ("boxes", "brush", "scratches", "stains")
@@ -125,7 +124,7 @@ def test_the_mask_channel_is_transparent_where_something_is_erased(channels: int
 
 
 def test_a_mask_channel_must_come_last() -> None:
-    with pytest.raises(CalcoError, match="erase must stand last"):
+    with pytest.raises(CalcoError, match="erase must come last"):
         RecipeConfig(recipe="erase+sketch", erase=EraseConfig(mask_channel=True))
     RecipeConfig(recipe="colorize+erase", erase=EraseConfig(mask_channel=True))
 

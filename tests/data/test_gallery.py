@@ -10,8 +10,7 @@ from PIL import Image as Pillow
 import calco.cli
 from calco import CalcoError, imaging
 from calco.data.config import AugmentConfig
-from calco.data.degrading import DAMAGES
-from calco.data.gallery import configured, draw_sheets
+from calco.data.gallery import SHEETS, configured, draw_sheets
 from calco.data.recipe_config import (
     KINDS,
     ColorizeConfig,
@@ -22,8 +21,8 @@ from calco.data.recipe_config import (
     SketchConfig,
 )
 from calco.data.recipes import RECIPES
-from calco.data.sheets import SHEETS
-from calco.data.sketching import SKETCHES
+from calco.data.recipes.degrade import DAMAGES
+from calco.data.recipes.sketch import SKETCHES
 from support import ROOT
 
 CELLS = [cell for cells in SHEETS.values() for cell in cells]

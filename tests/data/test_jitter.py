@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calco.annotations.detections import Detections, Outline, outline_mask
+from calco.data.augmentation import crop_center, crop_flip, fit_image
 from calco.data.config import JitterConfig
-from calco.data.jitter import crop_center, crop_flip, fit_image
-from calco.data.types import Pair, Sample
+from calco.data.sample import Pair, Sample
 from calco.errors import CalcoError
 
 

@@ -12,18 +12,16 @@ from PIL import ImageCms
 
 import calco.cli
 from calco import imaging
-from calco.data.cutouts import Cutout, read_cutout
-from calco.data.encoding import encoding_of
-from calco.data.erasing import given_region
-from calco.data.holes import stroke_masks
-from calco.data.mask_survey import MaskSurvey, count_file, decode_mask, read_mask
+from calco.data.mask_encoding import MaskSurvey, count_file, decode_mask, encoding_of, read_mask
+from calco.data.mask_recognition import Recognised, marks_of, recognise_masks
 from calco.data.palettes import PALETTES, Palette, named_palette
 from calco.data.recipe_config import EraseConfig
 from calco.data.recipes import RecipeConfig, SegmentConfig, build_recipe
-from calco.data.recognising import Recognised, marks_of, recognise_masks
-from calco.data.settling import settled
+from calco.data.recipes.cutouts import Cutout, read_cutout
+from calco.data.recipes.erase import given_region, stroke_masks
+from calco.data.resolving import settled
+from calco.data.sample import generator
 from calco.data.sources import open_source
-from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.imaging.labels import decode_labels
 

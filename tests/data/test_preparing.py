@@ -24,9 +24,9 @@ from calco.data.config import SourceConfig, SplitConfig
 from calco.data.prepare import Prepared, left_out_table, prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
+from calco.data.sample import generator
 from calco.data.shards import digest_of
 from calco.data.sources import open_source
-from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.locks import LOCK
 from support import lock_held

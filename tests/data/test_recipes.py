@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calco import imaging
-from calco.data.holes import erased_region, stroke_masks
 from calco.data.palettes import PALETTES, decode, named_palette, paint
 from calco.data.recipe_config import EraseConfig
 from calco.data.recipes import RECIPES, RecipeConfig, SegmentConfig, SketchConfig, build_recipe, resolve
-from calco.data.types import Pair, Sample, generator
+from calco.data.recipes.erase import erased_region, stroke_masks
+from calco.data.sample import Pair, Sample, generator
 from calco.errors import CalcoError
 
 Make = Callable[..., Path]

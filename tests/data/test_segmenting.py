@@ -14,7 +14,7 @@ from calco.annotations.detections import Detections, Outline
 from calco.data.config import JitterConfig
 from calco.data.palettes import PALETTES, decode, named_palette, paint, palette_for, written_out
 from calco.data.recipes import RecipeConfig, SegmentConfig, build_recipe, resolve
-from calco.data.types import Pair, Sample
+from calco.data.sample import Pair, Sample
 from calco.evaluation.report import write_report
 from calco.evaluation.scoring import evaluate
 from calco.inference.model import ModelInfo

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from calco import imaging
 from calco.cli import main
-from calco.data.boxes_play import no_play
+from calco.data.box_augmentation import no_play
 from calco.data.config import BoxAugmentConfig, SplitConfig
 from calco.detection.choosing import choose
 from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig

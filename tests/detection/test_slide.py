@@ -13,7 +13,7 @@ from calco import imaging
 from calco.annotations.coco import write_coco
 from calco.annotations.detections import Detections
 from calco.annotations.record import Record
-from calco.data.types import generator
+from calco.data.sample import generator
 from calco.detection.boxes import iou
 from calco.detection.config import SlideConfig
 from calco.detection.slide import SlideResult, levels, slide, suppress

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from calco.data.types import Pair
+from calco.data.sample import Pair
 from calco.imaging import Image
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
-from calco.data.types import Pair, Sample, generator
+from calco.data.sample import Pair, Sample, generator
 from calco.evaluation import metrics
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, NAVIER_STOKES, TELEA, baselines_for
 from evaluation.formula_images import pairs, wave

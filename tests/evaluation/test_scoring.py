@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from calco.data.palettes import named_palette, paint
-from calco.data.types import Pair
+from calco.data.sample import Pair
 from calco.errors import CalcoError
 from calco.evaluation import metrics, perceptual
 from calco.evaluation.baselines import INPUT_COPIED, MEAN_TARGET, MODEL, NAVIER_STOKES, TELEA

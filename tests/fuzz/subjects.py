@@ -15,7 +15,7 @@ from annotations.sets import Ways
 from calco import CalcoError, imaging
 from calco.annotations.reading import read_annotations
 from calco.data.config import SourceConfig
-from calco.data.mask_survey import read_mask
+from calco.data.mask_encoding import read_mask
 from calco.data.palettes import named_palette
 from calco.data.prepare import prepare
 from calco.data.prepare_config import PrepareConfig

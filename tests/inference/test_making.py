@@ -7,7 +7,7 @@ import torch
 from calco import CalcoError, imaging
 from calco.data.config import JitterConfig
 from calco.data.recipes import DegradeConfig, EraseConfig, RecipeConfig, SketchConfig, build_recipe
-from calco.data.types import Sample, generator
+from calco.data.sample import Sample, generator
 from calco.inference.making import input_maker
 from calco.inference.model import ModelInfo, Translator, save_model
 from calco.inference.translate import translate
@@ -80,7 +80,7 @@ def test_what_cannot_be_made_is_told(tmp_path) -> None:
     for options, says in (
         ({"make_input": True, "masks": tmp_path}, "give one of them"),
         ({"recipe": "my.py:fade"}, "serve --make-input"),
-        ({"make_input": True, "recipe": "my.py:fade"}, "can only tell where"),
+        ({"make_input": True, "recipe": "my.py:fade"}, "can only say where"),
     ):
         with pytest.raises(CalcoError, match=says):
             translate(translator, tmp_path / "a.png", tmp_path / "b.png", **options)

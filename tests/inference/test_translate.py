@@ -12,11 +12,11 @@ from PIL import Image as Pillow
 
 import calco
 from calco import CalcoError, imaging
-from calco.data.colouring import lightness_grey
 from calco.data.config import JitterConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
-from calco.data.types import Sample
-from calco.data.types import generator as calco_generator
+from calco.data.recipes.colorize import lightness_grey
+from calco.data.sample import Sample
+from calco.data.sample import generator as calco_generator
 from calco.errors import DiskError
 from calco.inference.model import ModelInfo, Translator, load, save_model
 from calco.inference.translate import translate

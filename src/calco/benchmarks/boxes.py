@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from calco.benchmarks.setting import Setting
 from calco.benchmarks.timing import Row, alternate, per_second, row
-from calco.data.types import generator
+from calco.data.sample import generator
 from calco.detection.boxes import iou, nms
 
 Floats = npt.NDArray[np.float64]

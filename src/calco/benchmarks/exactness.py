@@ -13,7 +13,7 @@ from calco.benchmarks.reference import Reference
 from calco.benchmarks.setting import Setting, as_loaded
 from calco.benchmarks.timing import Row, row
 from calco.data.config import JitterConfig
-from calco.data.types import generator
+from calco.data.sample import generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
 from calco.training.pairs import Batch

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from calco import imaging
-from calco.data.types import generator
+from calco.data.sample import generator
 from calco.imaging import Image
 
 

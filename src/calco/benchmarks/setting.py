@@ -16,7 +16,7 @@ from calco.benchmarks.reference import Reference
 from calco.benchmarks.timing import alternate, per_second
 from calco.console import console
 from calco.data.config import JitterConfig
-from calco.data.types import generator
+from calco.data.sample import generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
 from calco.training.pairs import Batch

@@ -22,7 +22,7 @@ from calco.data.dataset import PairDataset
 from calco.data.prepare import prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
-from calco.data.types import generator
+from calco.data.sample import generator
 from calco.inference.model import ModelInfo, Translator
 from calco.training.batching import batches
 from calco.training.pairs import Batch, load_batch, open_data

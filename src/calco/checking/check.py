@@ -16,9 +16,9 @@ from calco.checking.mending import command, drop_rows, enough_left, group_rows, 
 from calco.checking.survey import Facts, survey
 from calco.console import Table, bar, cell
 from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
-from calco.data.encoding import EncodingError
+from calco.data.mask_encoding import EncodingError
 from calco.data.recipes import AUTOMATIC, RecipeConfig, resolve
-from calco.data.settling import settled
+from calco.data.resolving import settled
 from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.splits import split_items

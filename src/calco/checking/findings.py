@@ -15,8 +15,8 @@ from calco.checking.survey import Facts, modes
 from calco.checking.twins import clusters
 from calco.data.declared import SPLITS
 from calco.data.recipe_config import RecipeConfig
+from calco.data.sample import Pair
 from calco.data.source import Source
-from calco.data.types import Pair
 
 SMALL: Final = 64
 """Pixels of the shorter side under which an image is small."""

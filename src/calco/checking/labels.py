@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from calco.annotations.detections import Detections
-from calco.data.encoding import MaskEncoding, codes_of
+from calco.data.mask_encoding import MaskEncoding, codes_of
 from calco.imaging import Image
 
 TURNED: Final = "the mask is turned"

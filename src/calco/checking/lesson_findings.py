@@ -11,8 +11,8 @@ from calco.checking.finding import Case, Finding, Mend, Severity, counted
 from calco.checking.survey import Facts
 from calco.data.recipe_config import RecipeConfig, steps_of
 from calco.data.recipes import build_recipe
+from calco.data.sample import Pair, generator
 from calco.data.source import Source
-from calco.data.types import Pair, generator
 from calco.errors import CalcoError
 from calco.imaging import as_channels, converts
 

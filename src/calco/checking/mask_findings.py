@@ -5,9 +5,8 @@ from typing import Final
 import numpy as np
 
 from calco.checking.finding import Case, Finding, counted
-from calco.data.encoding import MaskEncoding, value_name
-from calco.data.mask_survey import MaskDecision, MaskSurvey
-from calco.data.recognising import areas_of
+from calco.data.mask_encoding import MaskDecision, MaskEncoding, MaskSurvey, value_name
+from calco.data.mask_recognition import areas_of
 
 _VOID: Final = -1
 

@@ -15,8 +15,8 @@ from calco.checking.finding import Case, Finding
 from calco.checking.glance import grey_of, reduced, sides_of
 from calco.checking.play import play_section
 from calco.data.palettes import paint, palette_for
+from calco.data.sample import generator
 from calco.data.source import Item, Source
-from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.imaging import Image, as_channels, as_dtype, visible
 from calco.report.html import asset, img_tag, write_page

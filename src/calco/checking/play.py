@@ -7,10 +7,10 @@ from typing import Final
 import cv2
 
 from calco.annotations.detections import Detections
-from calco.data.boxes_play import augmented, letterbox
+from calco.data.box_augmentation import augmented, letterbox
 from calco.data.config import BoxAugmentConfig
+from calco.data.sample import Sample, generator
 from calco.data.source import Item, Source
-from calco.data.types import Sample, generator
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.report.html import img_tag

@@ -15,8 +15,8 @@ from calco.checking.survey import Facts, Wanted, look, wanted_masks
 from calco.console import say, warn
 from calco.data.config import SourceConfig
 from calco.data.recipe_config import RecipeConfig
+from calco.data.sample import fraction
 from calco.data.source import Item, Source
-from calco.data.types import fraction
 
 SECONDS: Final = 3.0
 """How long entries are looked at, once `LEAST` of them were."""

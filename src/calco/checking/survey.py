@@ -16,9 +16,9 @@ from calco.checking.alignment import Alignment, align
 from calco.checking.glance import Glance, glance_at, glance_of
 from calco.checking.labels import Labels, of_boxes, of_mask
 from calco.checking.sides import Side, side_of
-from calco.data.mask_survey import MaskDecision, MaskSurvey, read_mask
+from calco.data.mask_encoding import MaskDecision, MaskSurvey, read_mask
+from calco.data.sample import Sample
 from calco.data.source import Item, Source
-from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image
 

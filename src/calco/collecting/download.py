@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies
 
 from calco import imaging
-from calco.data.types import fraction
+from calco.data.sample import fraction
 from calco.errors import CalcoError
 from calco.files import explain, make_folder, put_in_place, short_name
 from calco.journal import Journal

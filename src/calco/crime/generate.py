@@ -119,7 +119,7 @@ def blocks(config: GenerateConfig) -> "Iterator[pa.Table]":
     """The rows as Arrow tables with DataCrim's columns, texts as dictionaries."""
     import pyarrow as pa
 
-    from calco.data.types import generator
+    from calco.data.sample import generator
 
     crimes, row_shares, means = _crimes()
     districts, district_shares, sizes = _districts()

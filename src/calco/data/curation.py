@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
 from calco.data.config import SourceConfig
+from calco.data.sample import fraction
 from calco.data.source import COMPARED_FILES, Item, Source
-from calco.data.types import fraction
 from calco.errors import CalcoError
 from calco.files import explain
 

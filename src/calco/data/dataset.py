@@ -8,12 +8,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
-from calco.data.augment import moved, recoloured
+from calco.data.augmentation import crop_center, crop_flip, fit_image, moved, recoloured, whole_side
 from calco.data.config import AugmentConfig, JitterConfig
-from calco.data.jitter import crop_center, crop_flip, fit_image, whole_side
 from calco.data.recipes import Recipe
+from calco.data.sample import Pair, Sample, generator
 from calco.data.source import Item, Source
-from calco.data.types import Pair, Sample, generator
 from calco.errors import CalcoError, UnusableError
 from calco.imaging import Image, to_tensor
 

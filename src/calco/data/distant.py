@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 from calco import imaging
 from calco.data import remote
 from calco.data.config import SourceConfig
+from calco.data.sample import Sample
 from calco.data.shards import MANIFEST
 from calco.data.source import Item, Source
-from calco.data.types import Sample
 from calco.errors import CalcoError
 
 

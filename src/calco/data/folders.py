@@ -5,10 +5,10 @@ from typing import Final
 
 from calco import imaging
 from calco.data.config import SourceConfig
-from calco.data.mask_survey import read_mask
+from calco.data.mask_encoding import read_mask
+from calco.data.sample import Sample, size_wh
 from calco.data.source import Item, Loader, Source
 from calco.data.sources.folders import recognise
-from calco.data.types import Sample, size_wh
 from calco.errors import CalcoError
 from calco.imaging import Image
 

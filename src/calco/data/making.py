@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.annotations.detections import Detections
+from calco.data.augmentation import fit_image
 from calco.data.config import JitterConfig
-from calco.data.jitter import fit_image
+from calco.data.palettes import named_palette
 from calco.data.recipes import Recipe, RecipeConfig
-from calco.data.segmenting import painted
+from calco.data.recipes.composite import composite_image
+from calco.data.recipes.segment import painted
+from calco.data.sample import Pair, Sample, generator
 from calco.data.shards import Format
 from calco.data.source import Item, Source
-from calco.data.steps import composite_image
-from calco.data.types import Pair, Sample, generator
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.imaging import Image
@@ -102,7 +103,7 @@ def _annotated(
     masks = {}
     if scenes is not None:
         sample = composite_image(sample, scenes.composite, rng, split=item.split)
-        masks = {f"{MASKS}.png": imaging.encode(painted(sample, scenes.segment)[0], ".png")}
+        masks = {f"{MASKS}.png": imaging.encode(painted(sample, named_palette(scenes.segment.palette))[0], ".png")}
     if sample.detections is None:
         raise CalcoError(f"{sample.key} has neither boxes nor outlines; name them with --annotations")
     ending, data = _without_loss(sample.image)

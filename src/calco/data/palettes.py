@@ -85,6 +85,11 @@ def written_out(palette: Palette) -> str:
     return "; ".join(f"{name} #{red:02x}{green:02x}{blue:02x}" for name, (red, green, blue) in palette)
 
 
+def palette_name(palette: Palette) -> str:
+    """Return the name of a built-in palette, and any other written out."""
+    return next((name for name, known in PALETTES.items() if known == palette), written_out(palette))
+
+
 def palette_for(classes: Sequence[str]) -> Palette:
     """Background in black, then the classes in colours that are far from each other and from it."""
     steps = (0, 36, 73, 109, 146, 182, 219, 255)

@@ -15,17 +15,18 @@ from calco import __version__
 from calco.console import Table, bar, say, warn
 from calco.data import remote
 from calco.data.config import JitterConfig
-from calco.data.cutouts import check_cutouts, cutouts_digest, cutouts_of, unusable
 from calco.data.making import Job, in_order, outcomes
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipe_config import CompositeConfig
 from calco.data.recipes import Recipe, build_recipe, resolve
-from calco.data.settling import settled
+from calco.data.recipes.composite import check_cutouts, cutouts_of
+from calco.data.recipes.cutouts import cutouts_digest, unusable
+from calco.data.resolving import settled
+from calco.data.sample import fraction
 from calco.data.shards import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
 from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.splits import split_items
-from calco.data.types import fraction
 from calco.data.writing import Lot, clear, kept_part, write_annotations, write_groups, write_part
 from calco.engines import Engine, results
 from calco.errors import CalcoError

@@ -358,17 +358,17 @@ class RecipeConfig:
 
     def __post_init__(self) -> None:
         if self.mask_encoding != AUTO:
-            from calco.data.encoding import PAINTED, encoding_of
+            from calco.data.mask_encoding import PAINTED, encoding_of
 
             if self.mask_encoding != PAINTED:
                 encoding_of(self.mask_encoding)
         names = [] if self.recipe == "auto" else steps_of(self.recipe)
         if self.erase.mask_channel and "erase" in names[:-1]:
-            raise CalcoError(f"recipe {self.recipe!r}: with a mask channel, erase must stand last; put it there")
+            raise CalcoError(f"recipe {self.recipe!r}: with a mask channel, erase must come last; put it there")
 
 
 # What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
-RECIPES: Final = ("aligned", "colorize", "erase", "sketch", "degrade", "segment", "composite")
+RECIPE_NAMES: Final = ("aligned", "colorize", "erase", "sketch", "degrade", "segment", "composite")
 
 NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "aligned": ("side-by-side", "parallel", "openmoji", "shards"),
@@ -389,11 +389,11 @@ def steps_of(recipe: str) -> list[str]:
         # A path may hold a plus itself: it ends where the name of a function stands.
         text = f"{open_path}+{part}" if open_path else part
         step = text.strip()
-        known = step in RECIPES or is_code(step)
+        known = step in RECIPE_NAMES or is_code(step)
         names += [step] if known else []
         open_path = "" if known else text
     if open_path or not names:
-        known_names = ", ".join(RECIPES)
+        known_names = ", ".join(RECIPE_NAMES)
         raise CalcoError(
             f"recipe {recipe!r} is unknown; choose one of {known_names}, a function in a file such as my.py:fade, or a "
             "chain such as colorize+erase"
@@ -404,11 +404,11 @@ def steps_of(recipe: str) -> list[str]:
     if len(set(names)) < len(names):
         raise CalcoError(f"recipe {recipe!r} names a step twice; name each once")
     if "degrade" in names and "erase" in names[: names.index("degrade")]:
-        raise CalcoError(f"recipe {recipe!r}: degrade would blur the marks of the holes; let erase follow it")
+        raise CalcoError(f"recipe {recipe!r}: degrade would blur the marks of the holes; put erase after it")
     return names
 
 
-def draws_classes(config: RecipeConfig) -> bool:
+def has_class_targets(config: RecipeConfig) -> bool:
     """Whether the targets are maps of classes, whose colours may not be mixed."""
     return config.recipe != "auto" and steps_of(config.recipe)[0] in ("segment", "composite")
 

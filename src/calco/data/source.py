@@ -7,9 +7,9 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 
 from calco.annotations.record import Problem
-from calco.data.mask_survey import MaskDecision
+from calco.data.mask_encoding import MaskDecision
 from calco.data.recipes import RecipeConfig
-from calco.data.types import Sample, size_wh
+from calco.data.sample import Sample, size_wh
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
 

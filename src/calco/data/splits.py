@@ -9,8 +9,8 @@ import numpy as np
 from calco.console import say, warn
 from calco.data.config import SplitConfig
 from calco.data.declared import SPLITS
+from calco.data.sample import fraction
 from calco.data.source import Item
-from calco.data.types import fraction
 from calco.errors import CalcoError
 
 

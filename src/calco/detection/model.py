@@ -11,7 +11,7 @@ from torch import Tensor
 
 from calco import imaging
 from calco.annotations.detections import Detections
-from calco.data.boxes_play import letterbox
+from calco.data.box_augmentation import letterbox
 from calco.data.config import SourceConfig, SplitConfig
 from calco.detection.boxes import nms
 from calco.detection.limits import MOST_BOXES, MULTIPLE, check_classes, check_shares, check_side

@@ -11,10 +11,10 @@ import numpy.typing as npt
 from calco import imaging
 from calco.annotations.detections import Detections
 from calco.data.config import SourceConfig, SplitConfig
+from calco.data.sample import fraction, generator
 from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.splits import split_items
-from calco.data.types import fraction, generator
 from calco.detection.boxes import iou
 from calco.errors import CalcoError
 from calco.imaging import Image

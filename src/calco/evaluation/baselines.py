@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco import imaging
-from calco.data.types import Pair
+from calco.data.sample import Pair
 from calco.imaging import Image
 
 MODEL = "model"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from calco import imaging
-from calco.data.types import Pair, fraction
+from calco.data.sample import Pair, fraction
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.metrics import METRICS
 from calco.evaluation.scorecard import Case, ImageScores

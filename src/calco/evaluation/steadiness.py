@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.data.recipes import Recipe
+from calco.data.sample import generator
 from calco.data.source import Item, Source
-from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.evaluation import metrics
 from calco.evaluation.baselines import MODEL

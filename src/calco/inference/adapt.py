@@ -2,14 +2,13 @@
 
 import numpy as np
 
-from calco.data.colouring import grey_of
-from calco.data.encoding import stored_values
-from calco.data.erasing import erased, given_region
-from calco.data.mask_survey import read_mask, survey_array
+from calco.data.mask_encoding import read_mask, stored_values, survey_array
+from calco.data.mask_recognition import marks_of
 from calco.data.recipes import RecipeConfig, steps_of
-from calco.data.recognising import marks_of
-from calco.data.strokes import Bools
-from calco.data.types import generator
+from calco.data.recipes.colorize import grey_of
+from calco.data.recipes.erase import erased, given_region
+from calco.data.recipes.strokes import Bools
+from calco.data.sample import generator
 from calco.errors import CalcoError
 from calco.imaging import PEAKS, Image, as_channels, as_image
 from calco.imaging.arrays import in_strips

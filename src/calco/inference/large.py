@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from calco import imaging
-from calco.data.jitter import fitted_size, whole_side
+from calco.data.augmentation import fitted_size, whole_side
 from calco.data.recipe_config import PER_IMAGE
 from calco.data.recipes import steps_of
 from calco.imaging import Image

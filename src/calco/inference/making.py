@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from calco import imaging
-from calco.data.jitter import fit_image, whole_side
+from calco.data.augmentation import fit_image, whole_side
 from calco.data.recipes import NEEDS, build_recipe, recipe_here, recipe_title, steps_of
-from calco.data.types import Sample, generator
+from calco.data.sample import Sample, generator
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.model import ModelInfo

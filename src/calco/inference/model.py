@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco import imaging
+from calco.data.augmentation import fitted_size, whole_side
 from calco.data.config import JitterConfig, SourceConfig, SplitConfig
-from calco.data.jitter import fitted_size, whole_side
 from calco.data.palettes import Indices, Palette, decode, named_palette, paint
-from calco.data.recipes import RecipeConfig, draws_classes, recipe_title
+from calco.data.recipes import RecipeConfig, has_class_targets, recipe_title
 from calco.errors import CalcoError, enough_memory
 from calco.imaging import Image
 from calco.imaging.strips import Whole
@@ -70,7 +70,7 @@ class ModelInfo:
     @property
     def palette(self) -> Palette | None:
         """The colours that the model paints with, when its recipe ends in `segment`."""
-        return named_palette(self.recipe.segment.palette) if draws_classes(self.recipe) else None
+        return named_palette(self.recipe.segment.palette) if has_class_targets(self.recipe) else None
 
 
 class _View(NamedTuple):

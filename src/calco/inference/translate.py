@@ -14,8 +14,8 @@ from typing import Any, Final
 from calco import imaging
 from calco.console import say, warn
 from calco.data import remote
-from calco.data.mask_survey import MaskCounts, count_file, survey_masks
-from calco.data.recognising import areas_of, marks_of
+from calco.data.mask_encoding import MaskCounts, count_file, survey_masks
+from calco.data.mask_recognition import areas_of, marks_of
 from calco.engines import Engine, results
 from calco.errors import CalcoError, DiskError
 from calco.files import make_folder

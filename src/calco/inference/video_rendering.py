@@ -8,11 +8,11 @@ import cv2
 import numpy as np
 
 from calco import imaging
-from calco.data.colouring import grey_of
-from calco.data.jitter import fit_image, whole_side
+from calco.data.augmentation import fit_image, whole_side
 from calco.data.recipes import NEEDS, build_recipe, recipe_here, recipe_title, steps_of
-from calco.data.strokes import Bools
-from calco.data.types import Sample, generator
+from calco.data.recipes.colorize import grey_of
+from calco.data.recipes.strokes import Bools
+from calco.data.sample import Sample, generator
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.adapt import adapted

@@ -15,12 +15,11 @@ import numpy as np
 
 from calco import imaging
 from calco.data import remote
-from calco.data.encoding import encoding_of
-from calco.data.erasing import given_region
-from calco.data.mask_survey import read_mask
+from calco.data.mask_encoding import encoding_of, read_mask
 from calco.data.recipes import steps_of
+from calco.data.recipes.erase import given_region
+from calco.data.sample import generator
 from calco.data.shards import END, member_bytes, member_name
-from calco.data.types import generator
 from calco.errors import CalcoError
 from calco.files import digest, make_folder
 from calco.imaging import Image

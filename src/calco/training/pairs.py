@@ -13,8 +13,8 @@ from torch import Tensor
 
 from calco.data.dataset import PairDataset
 from calco.data.recipe_config import PER_IMAGE, fill_colour
-from calco.data.recipes import RecipeConfig, build_recipe, draws_classes, recipe_title, steps_of
-from calco.data.settling import settled
+from calco.data.recipes import RecipeConfig, build_recipe, has_class_targets, recipe_title, steps_of
+from calco.data.resolving import settled
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
@@ -57,7 +57,7 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
         chosen: Literal["block", "video"] = "block" if any(item.when for item in source.items) else "video"
         config = replace(config, source=replace(config.source, video_groups=chosen))
     source, recipe_config = settled(source, config.recipe)
-    if config.keep.best_by == "iou" and not draws_classes(recipe_config):
+    if config.keep.best_by == "iou" and not has_class_targets(recipe_config):
         raise CalcoError(
             f"--best-by iou counts the pixels of classes, and the recipe {recipe_title(recipe_config.recipe)} paints "
             "none; choose l1, psnr or ssim"

@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from calco.console import console
-from calco.data.types import generator
+from calco.data.sample import generator
 from calco.errors import CalcoError
 from calco.networks.machine import choose_device, make_ready
 from calco.networks.shared_norm import share_batch_norm

@@ -15,8 +15,8 @@ from calco import imaging
 from calco.checking.quick import report_findings
 from calco.console import say, warn
 from calco.data.recipes import check_recorded, recipe_title
+from calco.data.sample import generator
 from calco.data.sources import is_elsewhere
-from calco.data.types import generator
 from calco.errors import CalcoError, enough_memory
 from calco.evaluation.metrics import METRICS
 from calco.imaging import Image

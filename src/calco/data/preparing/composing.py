@@ -6,10 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from calco.console import warn
-from calco.data.cutouts import cutouts_of, unusable
 from calco.data.recipe_config import CompositeConfig
+from calco.data.recipes.composite import cutouts_of
+from calco.data.recipes.cutouts import unusable
+from calco.data.sample import fraction
 from calco.data.source import Item, Source
-from calco.data.types import fraction
 
 
 def spread(splits: dict[str, list[Item]], count: int) -> dict[str, list[Item]]:

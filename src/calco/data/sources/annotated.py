@@ -29,10 +29,10 @@ from calco.data.declared import (
     split_named,
     split_of_list,
 )
+from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.data.sources.folders import nothing_in
 from calco.data.sources.names import key_of, role_of
-from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.files import list_files

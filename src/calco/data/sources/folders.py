@@ -13,13 +13,13 @@ from calco import imaging
 from calco.data import remote
 from calco.data.config import SourceConfig
 from calco.data.declared import LeftOut, find_lists, listed, remark, settled, split_named, split_of_list
-from calco.data.mask_survey import read_mask
+from calco.data.mask_encoding import read_mask
+from calco.data.sample import Sample, size_wh
 from calco.data.shards import INDEX, MANIFEST
 from calco.data.source import Item, Loader, Source
 from calco.data.sources.matching import Side
 from calco.data.sources.names import Folder, Place, file_name, key_of, name_of, places_of, role_of
 from calco.data.sources.pairs import Plan, joined, two_endings, two_folders, two_words
-from calco.data.types import Sample, size_wh
 from calco.errors import CalcoError, printable
 from calco.files import Listing, explain, list_files
 from calco.imaging import Image

@@ -12,10 +12,10 @@ from calco import imaging
 from calco.data.config import SourceConfig
 from calco.data.curation import MAX_COMPARED, equal_parts
 from calco.data.declared import split_named
-from calco.data.mask_survey import decode_mask
+from calco.data.mask_encoding import decode_mask
+from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.data.sources.names import role_of
-from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.files import explain
 from calco.imaging import Image

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from calco.data.config import SourceConfig
+from calco.data.sample import Sample
 from calco.data.source import Item, Source
-from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image
 

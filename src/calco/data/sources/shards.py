@@ -23,7 +23,8 @@ from calco import imaging
 from calco.data import remote
 from calco.data.config import SourceConfig
 from calco.data.declared import SPLIT_NAMES
-from calco.data.recipes import draws_classes
+from calco.data.recipes import has_class_targets
+from calco.data.sample import Sample
 from calco.data.shards import (
     INDEX,
     MANIFEST,
@@ -37,7 +38,6 @@ from calco.data.shards import (
     sample_of,
 )
 from calco.data.source import Item, Source
-from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image
 
@@ -382,7 +382,7 @@ def load_pair(source: Source, item: Item) -> Sample:
     data = _Bytes(source, item)
     target = data.side("target") if "target" in data.spans else None
     # As a mask it is brought to other sizes without mixing its colours.
-    classes = source.recipe is not None and draws_classes(source.recipe)
+    classes = source.recipe is not None and has_class_targets(source.recipe)
     return Sample(
         image=data.side("input"),
         partner=None if classes else target,

@@ -14,10 +14,10 @@ from calco import imaging
 from calco.console import bar
 from calco.data.config import SourceConfig
 from calco.data.declared import settled
+from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.data.sources.folders import nothing_in
 from calco.data.sources.names import key_of, place_of
-from calco.data.types import Sample
 from calco.errors import CalcoError, printable
 from calco.files import digest, list_files
 from calco.imaging import Image

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from calco.data.types import fraction
+from calco.data.sample import fraction
 from calco.detection import plots
 from calco.detection.boxed import DIALOG, Look, Mark, boxed, card, cards, script, style, switches
 from calco.detection.exploring.survey import HARD, SIZES, Odd, Oddity, Survey, sentences

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from calco.annotations.detections import Detections, nothing
 from calco.console import say
-from calco.data.boxes_play import letterbox
+from calco.data.box_augmentation import letterbox
 from calco.data.config import BoxAugmentConfig
-from calco.data.types import Sample
+from calco.data.sample import Sample
 from calco.detection.choosing import Chosen
 from calco.detection.drawing import draw_detections
 from calco.detection.learning.config import DetectTrainConfig

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from calco.annotations.detections import Detections
 from calco.console import warn
-from calco.data.boxes_play import augmented, no_play
+from calco.data.box_augmentation import augmented, no_play
 from calco.data.config import BoxAugmentConfig
+from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.sources.annotated import record_of
 from calco.data.splits import split_items
-from calco.data.types import Sample
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.network import Objects
 from calco.errors import CalcoError, UnusableError

@@ -10,10 +10,10 @@ from calco.annotations.detections import Detections
 from calco.console import bar
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.curation import limited
+from calco.data.sample import fraction
 from calco.data.source import Item, Source
 from calco.data.sources import remembered
 from calco.data.splits import split_items
-from calco.data.types import fraction
 from calco.detection.contract import DetectorProtocol
 from calco.detection.marked import open_marked
 from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES, DetectionCard

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from calco.annotations.detections import Detections
-from calco.data.types import fraction
+from calco.data.sample import fraction
 from calco.detection.boxed import Look, Mark, boxed, card, cards
 from calco.detection.scoring.card import ImageCounts
 from calco.detection.scoring.confusion import Told, Verdict

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from calco.checking.likeness import find_certain
 from calco.checking.survey import Wanted, look
+from calco.data.sample import fraction
 from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.splits import split_items
-from calco.data.types import fraction
 from calco.errors import CalcoError
 
 if TYPE_CHECKING:

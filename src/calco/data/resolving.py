@@ -4,12 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from calco.console import bar, say
-from calco.data.encoding import encoding_of
-from calco.data.mask_survey import MaskDecision, MaskSurvey, count_values, survey_files, survey_masks
-from calco.data.palettes import PALETTES, Palette, named_palette, palette_for, written_out
-from calco.data.recipe_config import AUTO, SegmentConfig
-from calco.data.recipes import RecipeConfig, draws_classes, resolve, steps_of
-from calco.data.recognising import BACKGROUND, areas_of, marks_of, recognise_masks
+from calco.data.mask_encoding import (
+    AUTO,
+    MaskDecision,
+    MaskSurvey,
+    count_values,
+    encoding_of,
+    survey_files,
+    survey_masks,
+)
+from calco.data.mask_recognition import BACKGROUND, areas_of, marks_of, recognise_masks
+from calco.data.palettes import PALETTES, Palette, named_palette, palette_for, palette_name
+from calco.data.recipe_config import SegmentConfig
+from calco.data.recipes import RecipeConfig, has_class_targets, resolve, steps_of
 from calco.data.source import Item, Source
 from calco.errors import CalcoError
 
@@ -34,7 +41,7 @@ def settled(
     asked = config.segment.palette
     if not resolved:
         config = resolve(config, source.kind, source.recipe, source.classes)
-    classes = draws_classes(config)
+    classes = has_class_targets(config)
     if source.kind != "masks" or not (classes or _erases_given(config)):
         return source, config
     survey = _survey(source, source.items if items is None else items)
@@ -45,8 +52,7 @@ def settled(
     palette = None if asked == AUTO else named_palette(asked)
     decision, palette = _classes(survey, config, palette, asked)
     say(f"masks: {decision.story}")
-    name = next((name for name, known in PALETTES.items() if known == palette), written_out(palette))
-    config = replace(config, segment=SegmentConfig(palette=name), mask_encoding=str(decision.encoding))
+    config = replace(config, segment=SegmentConfig(palette=palette_name(palette)), mask_encoding=str(decision.encoding))
     return replace(source, masks=decision), config
 
 

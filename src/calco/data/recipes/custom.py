@@ -19,7 +19,7 @@ import numpy as np
 
 from calco.console import warn
 from calco.data.recipe_config import CODE_STEP
-from calco.data.types import Pair, Sample
+from calco.data.sample import Pair, Sample
 from calco.errors import CalcoError
 from calco.files import explain, make_folder, read_json, write_json
 from calco.imaging import PEAKS, Image
@@ -28,7 +28,12 @@ FORMAT: Final = 1
 _NAMED_HERE: set[str] = set()  # the digests that were named in this process, where the file of them cannot be written
 
 
-def pinned(step: str) -> str:
+def is_pinned(step: str) -> bool:
+    """Return whether a function in a file is named with the digest of its file."""
+    return _parts(step)[2] is not None
+
+
+def pin_code(step: str) -> str:
     """A step as it goes into a model: with the whole path and the digest of the file.
 
     A step without a digest was named by the person at this machine, who thereby allows that file, as it is now, to run
@@ -46,11 +51,11 @@ def pinned(step: str) -> str:
     return f"{path}:{name}@{digest}"
 
 
-def moved(step: str, here: str) -> str:
+def move_code(step: str, here: str) -> str:
     """The step of a model, with the place that its file has on this machine, as the person here names it.
 
     Args:
-        step: As `pinned` gave it.
+        step: As `pin_code` gave it.
         here: `my.py:fade`.
 
     Raises:
@@ -64,10 +69,10 @@ def moved(step: str, here: str) -> str:
             f"{here} (digest {found}) is not the recipe that the model was trained with, {name} of a file with digest "
             f"{digest}; name that file, unchanged"
         )
-    return pinned(here)
+    return pin_code(here)
 
 
-def permit(step: str, *, allow_code: bool = False) -> None:
+def permit_code(step: str, *, allow_code: bool = False) -> None:
     """Makes sure that a pinned step may run here, and that it can.
 
     Raises:
@@ -94,7 +99,7 @@ def permit(step: str, *, allow_code: bool = False) -> None:
     _function(str(path), name, digest)
 
 
-def run(step: str, sample: Sample, rng: np.random.Generator) -> Pair:
+def run_code(step: str, sample: Sample, rng: np.random.Generator) -> Pair:
     """Makes the pair; what the function makes of an image alone is the input, the whole image is the target.
 
     Raises:

@@ -5,6 +5,7 @@ from typing import Final
 import numpy as np
 
 from calco.data.recipe_config import ColorizeConfig
+from calco.data.sample import Pair, Sample
 from calco.imaging import PEAKS, Image, as_channels
 
 REC_709: Final = np.array([0.2126, 0.7152, 0.0722])  # Y of linear red, green and blue (IEC 61966-2-1)
@@ -34,3 +35,9 @@ def lightness_grey(image: Image) -> Image:
     grey = np.where(y <= 0.0031308, 12.92 * y, 1.055 * y ** (1 / 2.4) - 0.055).clip(0, 1) * peak
     coded_grey: Image = (grey if image.dtype == np.float32 else np.rint(grey)).astype(image.dtype)
     return coded_grey[..., None]
+
+
+def colorize_pair(sample: Sample, _rng: np.random.Generator, config: ColorizeConfig) -> Pair:
+    """Return the image in grey (HW1) as the input and in colour (HW3) as the target."""
+    colour = as_channels(sample.whole, 3)
+    return Pair(input=grey_of(colour, config), target=colour, key=sample.key, group=sample.group)

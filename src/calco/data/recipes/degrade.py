@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.data.recipe_config import DAMAGES, DegradeConfig, damages_of
+from calco.data.sample import Pair, Sample
 from calco.imaging import Image, as_dtype, resize
 
 Floats: TypeAlias = npt.NDArray[np.float32]  # HWC in [0, 1]
@@ -37,7 +38,7 @@ def scratches(image: Floats, config: DegradeConfig, rng: np.random.Generator) ->
     """Thin lines, most of them light, more or less deep: the coat is off there."""
     import cv2
 
-    from calco.data.strokes import scratch
+    from calco.data.recipes.strokes import scratch
 
     height, width = image.shape[:2]
     for _ in range(int(rng.integers(config.scratched[0], config.scratched[1] + 1))):
@@ -105,3 +106,9 @@ _FUNCTIONS: Final[dict[str, Callable[[Floats, DegradeConfig, np.random.Generator
     "noise": noise,
     "jpeg": jpeg,
 }
+
+
+def degrade_pair(sample: Sample, rng: np.random.Generator, config: DegradeConfig) -> Pair:
+    """Return the damaged image as the input and the image as the target."""
+    whole = sample.whole
+    return Pair(input=degraded(whole, config, rng), target=whole, key=sample.key, group=sample.group)

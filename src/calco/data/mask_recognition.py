@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from PIL import ImageColor
 
-from calco.data.encoding import (
+from calco.data.mask_encoding import (
     COMPRESSED,
     EXACT,
     HALF,
@@ -17,6 +17,7 @@ from calco.data.encoding import (
     By,
     EncodingError,
     MaskEncoding,
+    MaskSurvey,
     colour_code,
     colours_of,
     grey_code,
@@ -24,7 +25,6 @@ from calco.data.encoding import (
     painted_encoding,
     value_name,
 )
-from calco.data.mask_survey import MaskSurvey
 from calco.data.palettes import PALETTES, UNLABELLED, Colour, Palette, palette_for
 
 _FEW: Final = 8  # values of a whole set up to which similar ones are no sign of compression

@@ -4,37 +4,37 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections, Outline, outline_mask
-from calco.data.encoding import PAINTED, MaskEncoding, encoding_of, painted_encoding
-from calco.data.mask_survey import survey_array
-from calco.data.palettes import Indices, Palette, named_palette, paint
-from calco.data.recipe_config import AUTO, SegmentConfig
-from calco.data.recognising import recognise_masks
-from calco.data.types import Sample
+from calco.data.mask_encoding import MaskEncoding, survey_array
+from calco.data.mask_recognition import recognise_masks
+from calco.data.palettes import Indices, Palette, paint, palette_name
+from calco.data.sample import Pair, Sample
 from calco.errors import CalcoError
 from calco.imaging import Image
 
 
 def painted(
-    sample: Sample, config: SegmentConfig, mask_encoding: str = AUTO
+    sample: Sample, palette: Palette, encoding: MaskEncoding | None = None
 ) -> tuple[Image, npt.NDArray[np.float32] | None]:
-    """The image's mask, or else its outlines and boxes, in the palette's colours: HW3 `uint8`.
+    """Paint the mask of a sample, or else its outlines and boxes, in the colours of a palette.
 
     Args:
         sample: With a mask as its file has it, or with objects.
-        config: Names the palette.
-        mask_encoding: Of the mask, as of `RecipeConfig`; "auto" recognises this mask alone.
+        palette: Classes and their colours.
+        encoding: Encoding of the mask; None recognises this mask alone.
 
     Returns:
-        The painted classes, and the weight of each pixel, HW `float32`: 0 where the mask is void; None without void.
+        The painted classes, HW3 `uint8`, and the weight of each pixel, HW `float32`: 0 where the mask is void; None
+        without void pixels.
 
     Raises:
-        CalcoError: When it has neither, or a class or value that the palette or the encoding does not have.
+        CalcoError: If it has neither, or a class or value that the palette or the encoding does not have.
     """
-    palette = named_palette(config.palette)
     height, width = sample.image.shape[:2]
     try:
         if sample.mask is not None:
-            indices, void = encoding_for(sample.mask, mask_encoding, config.palette).read(sample.mask)
+            if encoding is None:
+                encoding = recognise_masks(survey_array(sample.mask), palette, palette_name(palette)).encoding
+            indices, void = encoding.read(sample.mask)
             if void is not None and "unlabelled" in (names := [name for name, _ in palette]):
                 indices[void], void = names.index("unlabelled"), None
             return paint(indices, palette), None if void is None else np.where(void, np.float32(0), np.float32(1))
@@ -43,19 +43,6 @@ def painted(
     except CalcoError as error:
         raise CalcoError(f"{sample.key}: {error}") from error
     raise CalcoError(f"{sample.key} has no mask, which the recipe segment needs; choose another --recipe")
-
-
-def encoding_for(mask: Image, mask_encoding: str, palette: str) -> MaskEncoding:
-    """The encoding of a mask: the one that was decided for its data set, or what the mask alone shows.
-
-    Raises:
-        CalcoError: When nothing was decided and the mask alone shows no classes.
-    """
-    if mask_encoding == PAINTED:
-        return painted_encoding(named_palette(palette))
-    if mask_encoding != AUTO:
-        return encoding_of(mask_encoding)
-    return recognise_masks(survey_array(mask), named_palette(palette), palette).encoding
 
 
 def class_indices(objects: Detections, height: int, width: int, palette: Palette) -> Indices:
@@ -80,3 +67,25 @@ def class_indices(objects: Detections, height: int, width: int, palette: Palette
             outline = Outline((objects.boxes[place][[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2),))
         indices[outline_mask(outline, height, width)] = names.index(objects.classes[place])
     return indices
+
+
+def segment_pair(
+    sample: Sample, _rng: np.random.Generator, palette: Palette, encoding: MaskEncoding | None = None
+) -> Pair:
+    """Return the image as the input and its painted mask (HW3 `uint8`) as the target; void pixels have weight 0.
+
+    Args:
+        sample: With a mask, outlines or boxes.
+        palette: Classes and their colours.
+        encoding: Encoding of the mask, as decided for the whole data set; None recognises this mask alone.
+
+    Raises:
+        CalcoError: As `painted`.
+    """
+    target, weight = painted(sample, palette, encoding)
+    if weight is not None and sample.weight is not None:
+        weight = weight * sample.weight
+    return Pair(
+        input=sample.image, target=target, key=sample.key, group=sample.group,
+        weight=sample.weight if weight is None else weight, region=sample.region,
+    )  # fmt: skip

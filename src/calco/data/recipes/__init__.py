@@ -1,21 +1,18 @@
-"""Recipes: pure functions from an image and a generator to a pair, as a configuration describes them."""
+"""Recipes: functions from a sample and a random generator to a pair, by name, as a configuration describes them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from calco.data import custom
-from calco.data.cutouts import check_cutouts, cutouts_of
-from calco.data.encoding import PAINTED
-from calco.data.holes import stroke_masks
-from calco.data.palettes import PALETTES, named_palette, palette_for, written_out
+from calco.data.mask_encoding import AUTO, PAINTED, MaskEncoding, encoding_of, painted_encoding
+from calco.data.palettes import PALETTES, Palette, named_palette, palette_for, written_out
 from calco.data.recipe_config import (
     NEEDS,
-    RECIPES,
     ColorizeConfig,
     CompositeConfig,
     DegradeConfig,
@@ -23,14 +20,21 @@ from calco.data.recipe_config import (
     RecipeConfig,
     SegmentConfig,
     SketchConfig,
-    draws_classes,
+    has_class_targets,
     is_code,
     recipe_title,
     short_name,
     steps_of,
 )
-from calco.data.steps import RECIPE_STEPS
-from calco.data.types import Pair, Sample
+from calco.data.recipes.aligned import aligned_pair
+from calco.data.recipes.colorize import colorize_pair
+from calco.data.recipes.composite import check_cutouts, composite_pair, cutouts_of
+from calco.data.recipes.custom import is_pinned, move_code, permit_code, pin_code, run_code
+from calco.data.recipes.degrade import degrade_pair
+from calco.data.recipes.erase import erase_pair, stroke_masks
+from calco.data.recipes.segment import segment_pair
+from calco.data.recipes.sketch import sketch_pair
+from calco.data.sample import Pair, Sample
 from calco.errors import CalcoError
 
 __all__ = [
@@ -46,7 +50,7 @@ __all__ = [
     "SketchConfig",
     "build_recipe",
     "check_recorded",
-    "draws_classes",
+    "has_class_targets",
     "recipe_here",
     "recipe_title",
     "resolve",
@@ -55,110 +59,132 @@ __all__ = [
 
 Recipe: TypeAlias = Callable[[Sample, np.random.Generator], Pair]
 
+
+def _palette_of(config: RecipeConfig) -> Palette:
+    return named_palette(config.segment.palette)
+
+
+def _encoding(config: RecipeConfig, palette: Palette) -> MaskEncoding | None:
+    """Return the encoding of the masks; None where each mask is recognised alone."""
+    if config.mask_encoding == PAINTED:
+        return painted_encoding(palette)
+    return None if config.mask_encoding == AUTO else encoding_of(config.mask_encoding)
+
+
+RECIPES: Final[dict[str, Callable[[RecipeConfig], Recipe]]] = {
+    "aligned": lambda _: aligned_pair,
+    "colorize": lambda config: partial(colorize_pair, config=config.colorize),
+    "erase": lambda config: partial(erase_pair, config=config.erase, encoding=_encoding(config, PALETTES["binary"])),
+    "sketch": lambda config: partial(sketch_pair, config=config.sketch),
+    "degrade": lambda config: partial(degrade_pair, config=config.degrade),
+    "segment": lambda config: partial(
+        segment_pair, palette=_palette_of(config), encoding=_encoding(config, _palette_of(config))
+    ),
+    "composite": lambda config: partial(composite_pair, config=config.composite, palette=_palette_of(config)),
+}
+"""Each recipe by its name: from a resolved configuration to the function that makes pairs, with its settings bound."""
+
+
 AUTOMATIC: Final[dict[str, str]] = {
     "side-by-side": "aligned", "parallel": "aligned", "openmoji": "aligned", "shards": "aligned",
     "masks": "segment", "annotations": "segment",
 }  # fmt: skip
-
+"""Recipe that "auto" stands for, by the kind of the source."""
 
 _FORCED: Final = {"aligned": "parallel", "segment": "masks", "composite": "photographs"}
 
 
 def check_recorded(config: RecipeConfig, where: str | Path) -> None:
-    """Makes sure that a recipe from a file names code only with its digest: without it, a person names code.
+    """Check that a recipe from a file names code only with its digest: without one, a person names code.
 
     Raises:
         CalcoError: Naming the file.
     """
     for step in [] if config.recipe == "auto" else steps_of(config.recipe):
-        if is_code(step) and "@" not in step.rpartition(":")[2]:
+        if is_code(step) and not is_pinned(step):
             raise CalcoError(
-                f"{where} names the code {step} without the digest of its file, so it is not what Calco wrote; name it "
+                f"{where} names the code {step} without the digest of its file, so Calco did not write it; name it "
                 f"yourself: --recipe {step}, without this file"
             )
 
 
 def recipe_here(config: RecipeConfig, given: str | None) -> RecipeConfig:
-    """The recipe of a model, with its functions in the files that the person at this machine names.
+    """Return the recipe of a model, with its functions in the files that the person at this machine names.
 
     Args:
         config: Of the model.
-        given: "my.py:fade", or several such joined by +; None leaves the recipe as it is.
+        given: "my.py:fade", or several joined by +; None leaves the recipe as it is.
 
     Raises:
-        CalcoError: When a file is not the one of the training, or the model's recipe has no such function.
+        CalcoError: If a file is not the one of the training, or the model's recipe has no such function.
     """
     if given is None:
         return config
     steps = steps_of(config.recipe)
+    places = {short_name(step): place for place, step in enumerate(steps) if is_code(step)}
     for here in steps_of(given):
-        name = short_name(here)
-        place = next(
-            (i for i, step in enumerate(steps) if is_code(step) and short_name(step) == name),
-            -1,
-        )
-        if place < 0 or not is_code(here):
+        place = places.get(short_name(here))
+        if place is None or not is_code(here):
             raise CalcoError(
-                f"the model's recipe is {recipe_title(config.recipe)}; --recipe {given} can only tell where the file "
-                "of a function in it lies here, such as --recipe my.py:fade"
+                f"the model's recipe is {recipe_title(config.recipe)}; --recipe {given} can only say where the file "
+                "of a function in it is on this machine, such as --recipe my.py:fade"
             )
-        steps[place] = custom.moved(steps[place], here)
+        steps[place] = move_code(steps[place], here)
     return replace(config, recipe="+".join(steps))
 
 
 def resolve(
     config: RecipeConfig, source_kind: str, made: RecipeConfig | None = None, classes: Sequence[str] = ()
 ) -> RecipeConfig:
-    """Writes out what a configuration leaves open, so that it means the same anywhere.
+    """Return the configuration with everything that it leaves open, so that it means the same anywhere.
 
-    The recipe's name takes the place of "auto", classes and colours that of a palette file, and a function in a file
-    gets the digest of that file; by naming it, the person here allows it to run here.
+    The recipe's name replaces "auto", classes and colours the name of a palette file, and a function in a file gets
+    the digest of that file; by naming it, the person here allows it to run here.
 
     Args:
-        config: What is asked for.
-        source_kind: The kind of the source.
-        made: For pairs that were made before (shards): the recipe that made them, which is then the answer.
+        config: As given.
+        source_kind: Kind of the source.
+        made: Of pairs that were made before (shards): the recipe that made them, which is then the answer.
         classes: Of the source's annotations.
 
     Raises:
-        CalcoError: When photographs leave the choice open, or the source lacks what the recipe needs.
+        CalcoError: If photographs leave the choice open, or the source lacks what the recipe needs.
     """
     if made is not None:
         if config.recipe not in ("auto", made.recipe):
             raise CalcoError(
                 f"these pairs were made by the recipe {made.recipe}, not {config.recipe}; leave --recipe out, or "
-                f"prepare them anew with --recipe {config.recipe}"
+                f"prepare them again with --recipe {config.recipe}"
             )
         return made
     if config.recipe == "auto":
         if source_kind not in AUTOMATIC:
             raise CalcoError(
-                f"a source of {source_kind} does not tell what is to be learnt; choose it with --recipe colorize, "
+                f"a source of {source_kind} does not say what is to be learned; choose it with --recipe colorize, "
                 "erase, sketch or a chain such as colorize+erase; if these are pairs: --source side-by-side, or two "
                 "folders with --input and --target"
             )
         config = replace(config, recipe=AUTOMATIC[source_kind])
     _check_source(config, source_kind)
-    if config.composite.cutouts and steps_of(config.recipe)[0] != "composite":
+    composes = steps_of(config.recipe)[0] == "composite"
+    if config.composite.cutouts and not composes:
         raise CalcoError(
             f"--cutouts {config.composite.cutouts} goes with --recipe composite, not {config.recipe}; leave one out"
         )
-    if draws_classes(config):
-        named = (
-            cutouts_of(config.composite, anew=True).classes if steps_of(config.recipe)[0] == "composite" else classes
-        )
+    if has_class_targets(config):
+        named = cutouts_of(config.composite, anew=True).classes if composes else classes
         config = replace(config, segment=SegmentConfig(palette=_palette(config.segment.palette, named)))
-    steps = (custom.pinned(step) if is_code(step) else step for step in steps_of(config.recipe))
+    steps = (pin_code(step) if is_code(step) else step for step in steps_of(config.recipe))
     return replace(config, recipe="+".join(steps))
 
 
 def _check_source(config: RecipeConfig, source_kind: str) -> None:
-    """Refuses a recipe that needs what the source does not have."""
+    """Refuse a recipe that needs what the source does not have."""
     names = steps_of(config.recipe)
     if "erase" in names and config.erase.kinds == ("given",) and source_kind != "masks":
         raise CalcoError(
             f"--holes given takes the masks beside the images, and this is a source of {source_kind}; "
-            "name them: --source masks --input IMAGES --target MASKS, or draw holes: --holes any"
+            "name them: --source masks --input IMAGES --target MASKS, or generate holes: --holes any"
         )
     first = names[0]
     if first in NEEDS and source_kind not in NEEDS[first]:
@@ -171,7 +197,7 @@ def _check_source(config: RecipeConfig, source_kind: str) -> None:
 
 
 def _palette(name: str, classes: Sequence[str]) -> str:
-    """A built-in palette by its name, any other written out."""
+    """Return a built-in palette by its name, any other written out."""
     if name == "auto" and classes:
         return written_out(palette_for(classes))
     palette = named_palette(name)
@@ -187,60 +213,59 @@ def _palette(name: str, classes: Sequence[str]) -> str:
 def build_recipe(
     config: RecipeConfig, source_kind: str, made: RecipeConfig | None = None, *, allow_code: bool = False
 ) -> Recipe:
-    """The function that a configuration describes, as `resolve` gave it.
+    """Return the function that a configuration describes; it needs the configuration no longer.
 
     Each further step of a chain works on the input that the step before it made; the target stays that of the first.
 
     Args:
         config: With a concrete recipe; "auto" and palettes are resolved here too, files of code are not.
-        source_kind: The kind of the source.
-        made: For pairs that were made before: the recipe that made them.
+        source_kind: Kind of the source.
+        made: Of pairs that were made before: the recipe that made them.
         allow_code: Runs functions in files that nobody has named on this machine.
 
+    Returns:
+        A function from a `Sample` and a generator to a `Pair`, which can be sent to another process.
+
     Raises:
-        CalcoError: As `resolve`, when the folder of stroke masks or cut-outs holds none, and when code may not or
-            cannot run.
+        CalcoError: As `resolve`; if the folder of stroke masks or cut-outs has none; and if code may not or cannot run.
     """
     if made is not None:
-        name = "segment" if draws_classes(made) else "aligned"
-        return Chain(replace(resolve(config, source_kind, made), recipe=name, mask_encoding=PAINTED))
+        name = "segment" if has_class_targets(made) else "aligned"
+        return RECIPES[name](replace(resolve(config, source_kind, made), mask_encoding=PAINTED))
     if config.recipe == "auto":
         config = resolve(config, source_kind)
     steps = steps_of(config.recipe)
     if steps[0] == "composite" and source_kind in NEEDS["segment"]:
-        # What was learnt from composites is judged on images whose truth somebody drew.
+        # A model of composites is evaluated on images that somebody annotated.
         steps[0] = "segment"
         config = replace(config, recipe="+".join(steps))
     _check_source(config, source_kind)
     for step in filter(is_code, steps):
-        custom.permit(step, allow_code=allow_code)
+        permit_code(step, allow_code=allow_code)
     if steps[0] == "composite":
         check_cutouts(config.composite)
     if config.erase.masks and "erase" in steps:
-        stroke_masks(config.erase.masks)  # a wrong folder is told now, not as the damage of every image
-    return Chain(config)
+        stroke_masks(config.erase.masks)  # reports a wrong folder now, not as the damage of every image
+    return Chain(tuple(RECIPES[step](config) if step in RECIPES else partial(run_code, step) for step in steps))
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The steps of a resolved configuration; an object, not a closure, so that it can be sent to another process."""
+    """Recipes in a row; an object, not a closure, so that it can be sent to another process."""
 
-    config: RecipeConfig
+    steps: tuple[Recipe, ...]
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Pair:
-        """Makes the pair; the same generator serves all steps, in their order."""
-        first, *others = steps_of(self.config.recipe)
-        pair = self._made(first, sample, rng)
+        """Make the pair; the same generator serves all steps, in their order."""
+        first, *others = self.steps
+        pair = first(sample, rng)
         for step in others:
-            pair = _followed(pair, self._made(step, replace(sample, image=pair.input, partner=None), rng))
+            pair = _followed(pair, step(replace(sample, image=pair.input, partner=None), rng))
         return pair
-
-    def _made(self, step: str, sample: Sample, rng: np.random.Generator) -> Pair:
-        return RECIPE_STEPS[step](sample, self.config, rng) if step in RECIPE_STEPS else custom.run(step, sample, rng)
 
 
 def _followed(pair: Pair, later: Pair) -> Pair:
-    """The later input before the earlier target; the larger weight counts, regions unite."""
+    """Return the later input with the earlier target; the larger weight counts, regions unite."""
     weight: npt.NDArray[np.float32] | None = pair.weight if later.weight is None else later.weight
     if pair.weight is not None and later.weight is not None:
         weight = np.maximum(pair.weight, later.weight)

@@ -12,12 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from calco import imaging
-from calco.console import warn
-from calco.data.encoding import EncodingError
-from calco.data.mask_survey import read_mask, survey_array
-from calco.data.recipe_config import CompositeConfig
-from calco.data.recognising import marks_of
-from calco.data.types import fraction
+from calco.data.mask_encoding import EncodingError, read_mask, survey_array
+from calco.data.mask_recognition import marks_of
+from calco.data.sample import fraction
 from calco.errors import CalcoError
 from calco.files import digest, list_files
 from calco.imaging import Image
@@ -81,25 +78,18 @@ class Cutouts:
         return chosen[first:last]
 
 
-def cutouts_of(config: CompositeConfig, *, anew: bool = False) -> Cutouts:
-    """Lists the folder of cut-outs.
+@cache
+def list_cutouts(folder: str, masks: str, label: str) -> Cutouts:
+    """List a folder of cut-outs, once per process.
 
     Args:
-        config: Names it.
-        anew: Looks again; else what was seen in this process before is taken.
+        folder: Of the images.
+        masks: Folder of their masks, or "".
+        label: Class of all of them; "" takes it from their names.
 
     Raises:
-        CalcoError: When no folder is named, one is absent, or there is no cut-out in it that has a class.
+        CalcoError: If a folder is absent, or has no cut-out with a class.
     """
-    if not config.cutouts:
-        raise CalcoError("recipe composite pastes cut-outs on photographs; name their folder: --cutouts FOLDER")
-    if anew:
-        _listed.cache_clear()
-    return _listed(config.cutouts, config.cutout_masks or "", config.cutout_class)
-
-
-@cache
-def _listed(folder: str, masks: str, label: str) -> Cutouts:
     listing = list_files(folder, imaging.is_image)
     beside = _by_name(masks) if masks else {}
     entries: list[Cutout] = []
@@ -202,26 +192,6 @@ def _same_shape(cutout: Cutout, mask: Image, colour: Image) -> None:
     if abs(across / down - 1) > 0.02:
         sizes = f"{mask.shape[1]}x{mask.shape[0]}, its image {colour.shape[1]}x{colour.shape[0]}"
         raise CalcoError(f"{cutout.mask} has {sizes}; they need the same proportions")
-
-
-def check_cutouts(config: CompositeConfig) -> None:
-    """Reads all cut-outs, and warns of those that cannot be pasted.
-
-    Raises:
-        CalcoError: When none of them can.
-    """
-    cutouts = cutouts_of(config, anew=True)
-    reasons = unusable(cutouts)
-    usable = [entry for entry in cutouts.entries if entry.name not in reasons]
-    if not usable:
-        name, reason = next(iter(reasons.items()))
-        raise CalcoError(f"none of the {len(cutouts.entries)} cut-outs in {config.cutouts} serves; {name}: {reason}")
-    if reasons:
-        named = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:3])
-        empty = [label for label in cutouts.classes if label not in {entry.label for entry in usable}]
-        without = f"; nothing is left of the class {', '.join(empty)}" if empty else ""
-        more = ", ..." if len(reasons) > 3 else ""
-        warn(f"{len(reasons)} cut-outs are left out: {named}{more}{without}")
 
 
 @cache

@@ -6,8 +6,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from calco.data.chance import cloud
 from calco.data.recipe_config import SketchConfig
+from calco.data.sample import Pair, Sample, smooth_noise
 from calco.imaging import Image, as_dtype, luminance
 
 Plane: TypeAlias = npt.NDArray[np.floating[Any]]  # HW `float32` in [0, 1]; of a drawing, 0 is ink and 1 is paper
@@ -77,9 +77,9 @@ def hatching(grey: Plane, width: float, rng: np.random.Generator) -> Plane:
     for level, turn in ((0.65, 0.0), (0.4, 0.5), (0.22, 0.25), (0.1, 0.75)):
         angle = first + turn * np.pi
         across = rows * np.cos(angle) - columns * np.sin(angle)
-        bent = across + spacing * 1.2 * (cloud(grey.shape, 16 * spacing, rng) - 0.5)
+        bent = across + spacing * 1.2 * (smooth_noise(grey.shape, 16 * spacing, rng) - 0.5)
         distance = np.abs((bent / spacing) % 1 - 0.5) * spacing
-        pressure = np.clip((level - tone) / 0.15, 0, 1) * (0.3 + 0.9 * cloud(grey.shape, 2 * spacing, rng))
+        pressure = np.clip((level - tone) / 0.15, 0, 1) * (0.3 + 0.9 * smooth_noise(grey.shape, 2 * spacing, rng))
         drawn = np.minimum(drawn, 1 - np.clip(pressure * width * 0.5 + 0.5 - distance, 0, 1) * (pressure > 0.05))
     return np.asarray(drawn, np.float32)
 
@@ -144,7 +144,7 @@ def _shaken(drawn: Plane, reach: float, rng: np.random.Generator) -> Plane:
     height, width = drawn.shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     grain = max(4.0, 0.08 * min(drawn.shape))
-    down, across = (2 * reach * (cloud((height, width), grain, rng) - 0.5) for _ in range(2))
+    down, across = (2 * reach * (smooth_noise((height, width), grain, rng) - 0.5) for _ in range(2))
     return np.asarray(
         cv2.remap(drawn, columns + across, rows + down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32
     )
@@ -152,8 +152,14 @@ def _shaken(drawn: Plane, reach: float, rng: np.random.Generator) -> Plane:
 
 def _on_paper(drawn: Plane, rough: float, rng: np.random.Generator) -> Plane:
     """A drawing on paper with a grain: the sheet darkens in its hollows, and ink does not reach into them."""
-    fine, coarse = rng.random(drawn.shape, np.float32), cloud(drawn.shape, 3.0, rng)
+    fine, coarse = rng.random(drawn.shape, np.float32), smooth_noise(drawn.shape, 3.0, rng)
     grain = np.clip(0.5 + 1.6 * (0.5 * _blurred(fine, 0.7) + 0.5 * coarse - 0.5), 0, 1)
     sheet = 1 - 0.2 * rough * grain
     ink = (1 - drawn) * (1 - 0.8 * rough * grain)
     return np.asarray(sheet * (1 - ink), np.float32)
+
+
+def sketch_pair(sample: Sample, rng: np.random.Generator, config: SketchConfig) -> Pair:
+    """Return a drawing of the image (HW1) as the input and the image as the target."""
+    whole = sample.whole
+    return Pair(input=draw(whole, config, rng), target=whole, key=sample.key, group=sample.group)

@@ -1,4 +1,4 @@
-"""What the stages hand on: `Sample`, `Pair`, and where their chance comes from."""
+"""`Sample` and `Pair`, which the stages pass on, and the random generators behind them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -48,6 +48,11 @@ class Sample:
                     f"{self.key}: the image has {size_wh(self.image)} pixels and its {name} {size_wh(other)}; "
                     "both need the same size: crop or resize one of them"
                 )
+
+    @property
+    def whole(self) -> Image:
+        """Image that a recipe with an input of its own making starts from: the partner, or the only image, HWC."""
+        return self.image if self.partner is None else self.partner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,3 +104,11 @@ def generator(seed: int, epoch: int, key: str, purpose: str = "") -> np.random.G
         purpose: Keeps apart what must not be correlated, such as the recipe and the crop.
     """
     return np.random.default_rng(int.from_bytes(unit(seed, epoch, key, purpose), "big"))
+
+
+def smooth_noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """Smooth chance in [0, 1], HW, whose lumps are about `grain` pixels wide."""
+    import cv2
+
+    coarse = rng.random([max(2, round(extent / grain) + 1) for extent in shape], np.float32)
+    return np.asarray(np.clip(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), 0, 1), np.float32)
