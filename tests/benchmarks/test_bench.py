@@ -12,14 +12,11 @@ import torch
 import calco.cli
 from calco import CalcoError, imaging
 from calco.benchmarks import bench as benches
-from calco.benchmarks.bench import Bench, bench
-from calco.benchmarks.boxes import crowd, plain_ious, plain_nms, row_nms
+from calco.benchmarks.bench import BEGIN, END, Bench, bench, times
 from calco.benchmarks.config import GROUPS, BenchConfig, Sizes
-from calco.benchmarks.exactness import take_weights
-from calco.benchmarks.images import grey, scene, write_pairs
 from calco.benchmarks.reference import Reference, batches, build, patchgan, unet
-from calco.benchmarks.timing import alternate, core_seconds, row
-from calco.benchmarks.words import BEGIN, END, times
+from calco.benchmarks.setting import alternate, core_seconds, grey, row, scene, write_pairs
+from calco.benchmarks.speed import crowd, plain_ious, plain_nms, row_nms, take_weights
 from calco.data.config import JitterConfig
 from calco.detection.boxes import iou, nms
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig

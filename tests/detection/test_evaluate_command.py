@@ -16,7 +16,7 @@ from calco.data.splits import split_items
 from calco.detection.model import DetectorInfo, build_network, load_detector_info, save_detector
 from calco.detection.scoring.config import EvaluateConfig
 from calco.detection.scoring.evaluate import evaluate
-from calco.detection.scoring.words import sentences
+from calco.detection.scoring.report import sentences
 from calco.errors import CalcoError
 from detection.bright import draw
 

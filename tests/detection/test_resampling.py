@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from calco.detection.metrics import average_precision, best_threshold, match
-from calco.detection.scoring.resampling import counts, curve, precisions
+from calco.detection.metrics import average_precision, best_threshold, counts, curve, match, precisions
 from detection.scenes import by_chance
 
 CLASSES = ["cat", "dog", "owl"]

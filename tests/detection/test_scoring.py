@@ -11,16 +11,14 @@ import pytest
 
 from calco.annotations.detections import Detections, nothing
 from calco.data.sources import open_source
-from calco.detection.metrics import match
-from calco.detection.scoring.baselines import FindsNothing, MeanBox
-from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING
-from calco.detection.scoring.confusion import judged, kinds
-from calco.detection.scoring.evaluate import Evaluated, evaluate_detector
-from calco.detection.scoring.people import ALARMED, ALARMED_HOUR, MISSED, MISSED_HOUR, PlaceConfig, rates
-from calco.detection.scoring.report import write_report
-from calco.detection.scoring.words import verdict
+from calco.detection.metrics import error_kinds, judge_boxes, match
+from calco.detection.scoring.card import ALARMED, ALARMED_HOUR, MEAN_BOX, MISSED, MISSED_HOUR, MODEL, NOTHING, rates
+from calco.detection.scoring.config import PlaceConfig
+from calco.detection.scoring.evaluate import evaluate_detector
+from calco.detection.scoring.report import verdict, write_report
+from calco.detection.scoring.score import EvaluationResult, FindsNothing, MeanBox
 from calco.errors import CalcoError
-from calco.evaluation.intervals import Bootstrap
+from calco.evaluation.metrics import Bootstrap
 from detection.bright import Bright, draw
 from detection.scenes import found, objects
 
@@ -28,7 +26,7 @@ PLACE = PlaceConfig(people_per_hour=300, frames_per_second=2, prevalence=0.01)
 
 
 @pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
+def scored(tmp_path_factory: pytest.TempPathFactory) -> EvaluationResult:
     folder = draw(tmp_path_factory.mktemp("bright"))
     source = open_source(folder)
     return evaluate_detector(
@@ -36,7 +34,7 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Evaluated:
     )
 
 
-def test_the_counts_add_up(scored: Evaluated) -> None:
+def test_the_counts_add_up(scored: EvaluationResult) -> None:
     card = scored.card
     right, wrong = (sum(getattr(each, name) for each in card.images) for name in ("right", "wrong"))
     objects_there = sum(each.objects for each in card.images)
@@ -50,7 +48,7 @@ def test_the_counts_add_up(scored: Evaluated) -> None:
     assert card.rates.wrong.mean == pytest.approx(wrong / 18)
 
 
-def test_the_detector_is_ahead_of_what_learns_nothing(scored: Evaluated) -> None:
+def test_the_detector_is_ahead_of_what_learns_nothing(scored: EvaluationResult) -> None:
     systems = scored.card.systems
     assert list(systems) == [MODEL, MEAN_BOX, NOTHING]
     ours = systems[MODEL]["map50"]
@@ -60,7 +58,7 @@ def test_the_detector_is_ahead_of_what_learns_nothing(scored: Evaluated) -> None
     assert (systems[NOTHING]["map"].mean, systems[NOTHING]["wrong"].mean) == (0, 0)
 
 
-def test_the_same_seed_gives_the_same_intervals(scored: Evaluated) -> None:
+def test_the_same_seed_gives_the_same_intervals(scored: EvaluationResult) -> None:
     again = evaluate_detector(
         Bright(), scored.source, scored.items, scored.source.items[18:], name="bright", place=PLACE, resamples=200
     )
@@ -68,19 +66,19 @@ def test_the_same_seed_gives_the_same_intervals(scored: Evaluated) -> None:
     assert again.card.rates == scored.card.rates
 
 
-def test_a_disc_that_nobody_marked_and_a_wrong_class_are_told_apart(scored: Evaluated) -> None:
+def test_a_disc_that_nobody_marked_and_a_wrong_class_are_told_apart(scored: EvaluationResult) -> None:
     assert scored.card.kinds["nothing there"] == 3  # the discs of images 2, 9 and 16
     assert scored.card.kinds["other class"] == 1  # image 4
 
 
-def test_scores_are_written_as_plain_json(scored: Evaluated, tmp_path: Path) -> None:
+def test_scores_are_written_as_plain_json(scored: EvaluationResult, tmp_path: Path) -> None:
     content = json.loads(scored.card.save(tmp_path).read_text(encoding="utf-8"))
     assert (content["kind"], content["format"], content["name"]) == ("detection", 1, "bright")
     assert content["systems"][MODEL]["map50"]["mean"] == scored.card.scores.ap50
     assert content["systems"][NOTHING]["precision"]["mean"] is None  # nothing was said, so no share of it is right
 
 
-def test_the_words_tell_errors_by_the_hour(scored: Evaluated) -> None:
+def test_the_words_tell_errors_by_the_hour(scored: EvaluationResult) -> None:
     told = verdict(scored.card)
     assert "On 18 images, the detector's mAP 50 is" in told
     assert "Of 300 people an hour, each looked at once:" in told
@@ -180,12 +178,12 @@ def test_what_was_taken_for_what() -> None:
         ),
         found((0, 0, 40, 40, "dog", 0.9)),
     ]  # fmt: skip
-    told, matrix = judged(there, said, match(there, said, ["cat", "dog"]), 0.4)
+    told, matrix = judge_boxes(there, said, match(there, said, ["cat", "dog"]), 0.4)
     assert told[0].verdicts == ("right", "second box", "other class", "loose", "nothing there")
     assert told[0].missed.tolist() == [False, True, True]  # nothing said dog
     assert told[1].verdicts == ("passed",)
     assert matrix.tolist() == [[1, 0, 1], [1, 0, 0], [2, 1, 0]]
-    assert kinds(told) == {"other class": 1, "second box": 1, "loose": 1, "nothing there": 1}
+    assert error_kinds(told) == {"other class": 1, "second box": 1, "loose": 1, "nothing there": 1}
 
 
 def test_the_mean_box_fits_each_image() -> None:
@@ -205,7 +203,7 @@ def test_the_mean_box_fits_each_image() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_report_opens_in_a_browser(scored: Evaluated, tmp_path: Path, browser: Any, scheme: str) -> None:
+def test_the_report_opens_in_a_browser(scored: EvaluationResult, tmp_path: Path, browser: Any, scheme: str) -> None:
     path = write_report(scored, tmp_path)
     page = browser.new_page(color_scheme=scheme)
     said: list[str] = []

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from calco.errors import CalcoError
-from calco.evaluation import fid, inception
+from calco.evaluation import inception
 from calco.evaluation.inception import Inception
 from evaluation.formula_images import wave
 
@@ -54,7 +54,7 @@ def test_gives_features_and_class_scores(weights: dict[str, torch.Tensor]) -> No
 def test_loads_safetensors(weights: dict[str, torch.Tensor], tmp_path: Path) -> None:
     extra = {"Conv2d_1a_3x3.bn.num_batches_tracked": torch.tensor(0)}
     save_file(weights | extra, tmp_path / "inception.safetensors")
-    loaded = fid.open_inception(tmp_path / "inception.safetensors")
+    loaded = inception.open_inception(tmp_path / "inception.safetensors")
     assert set(loaded.weights) == set(inception.shapes())
     assert torch.equal(loaded.weights["fc.weight"], weights["fc.weight"])
 
@@ -71,14 +71,14 @@ def test_what_does_not_serve_is_one_clear_line(
     torch.save({"fc.weight": torch.zeros(2)}, tmp_path / "short.pth")
     (tmp_path / "text.safetensors").write_text("no weights")
     with pytest.raises(CalcoError, match=r"evil\.pth cannot be read as tensors by name"):
-        fid.open_inception(tmp_path / "evil.pth")
+        inception.open_inception(tmp_path / "evil.pth")
     assert "must not run" not in capsys.readouterr().out
     with pytest.raises(CalcoError, match=r"short\.pth lacks Conv2d_1a_3x3\.conv\.weight"):
-        fid.open_inception(tmp_path / "short.pth")
+        inception.open_inception(tmp_path / "short.pth")
     with pytest.raises(CalcoError, match=r"text\.safetensors cannot be read"):
-        fid.open_inception(tmp_path / "text.safetensors")
+        inception.open_inception(tmp_path / "text.safetensors")
     with pytest.raises(CalcoError, match=r"absent\.pth is not a file"):
-        fid.open_inception(tmp_path / "absent.pth")
+        inception.open_inception(tmp_path / "absent.pth")
     with pytest.raises(CalcoError, match=r"fc\.weight has shape \(1000, 2048\), not \(1008, 2048\)"):
         inception.from_tensors(weights | {"fc.weight": torch.zeros(1000, 2048)}, "x")
 
@@ -93,8 +93,8 @@ class Flat:
 
 
 @pytest.fixture(scope="module")
-def sets() -> fid.SetScores:
-    gathered = fid.SetScores(Flat())
+def sets() -> inception.SetScores:
+    gathered = inception.SetScores(Flat())
     rng = np.random.default_rng(0)
     for level in rng.integers(40, 200, 12):
         target = np.full((8, 8, 3), level, np.uint8)
@@ -102,7 +102,7 @@ def sets() -> fid.SetScores:
     return gathered
 
 
-def test_set_scores_rank_systems(sets: fid.SetScores) -> None:
+def test_set_scores_rank_systems(sets: inception.SetScores) -> None:
     state = torch.random.get_rng_state()
     found = sets.compute(range(12))
     assert found["same"]["fid"] == pytest.approx(0, abs=1e-3)
@@ -113,7 +113,7 @@ def test_set_scores_rank_systems(sets: fid.SetScores) -> None:
     assert torch.equal(torch.random.get_rng_state(), state), "nor disturb anybody else's"
 
 
-def test_fid_equals_the_formula(sets: fid.SetScores) -> None:
+def test_fid_equals_the_formula(sets: inception.SetScores) -> None:
     """|m1 - m2|^2 + tr(C1 + C2 - 2 sqrt(C1 C2)), the trace of the root by eigenvalues."""
     real = torch.stack([row[0] for row in sets._targets]).double()
     fake = torch.stack([row[0] for row in sets._outputs["far"]]).double()
@@ -127,5 +127,5 @@ def test_fid_equals_the_formula(sets: fid.SetScores) -> None:
 
 def test_pixels_run_from_0_to_255() -> None:
     image = wave(5, 7, 0.5, 0.4)
-    assert torch.allclose(fid._pixels(image), torch.from_numpy(image).permute(2, 0, 1).float(), atol=1e-3)
-    assert fid._pixels(image[..., :1]).shape == (3, 5, 7)
+    assert torch.allclose(inception._pixels(image), torch.from_numpy(image).permute(2, 0, 1).float(), atol=1e-3)
+    assert inception._pixels(image[..., :1]).shape == (3, 5, 7)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from calco.evaluation.intervals import Bootstrap, interval
-from calco.evaluation.metrics import class_scores, mean_class_scores
+from calco.evaluation.metrics import Bootstrap, class_scores, interval, mean_class_scores
 
 
 def test_about_95_of_100_intervals_hold_the_true_mean() -> None:

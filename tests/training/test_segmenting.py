@@ -16,8 +16,7 @@ import calco
 from calco import CalcoError, imaging
 from calco.cli import main
 from calco.data.config import AugmentConfig, JitterConfig
-from calco.evaluation.scorecard import Scorecard
-from calco.evaluation.words import class_table
+from calco.evaluation.scorecard import Scorecard, class_table
 from calco.files import read_json_lines
 from calco.inference.model import load, load_info
 from calco.networks.efficientnet_lite import weight_file

@@ -12,9 +12,9 @@ from calco.data.recipes import RecipeConfig
 from calco.data.sources import open_source
 from calco.errors import CalcoError
 from calco.evaluation.evaluate import evaluate
+from calco.evaluation.report import video_table
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.steadiness import INPUT, PIECE, STEADIED, TRUTH, stretches
-from calco.evaluation.videopage import video_table
 from calco.imaging import Image
 from calco.inference.model import ModelInfo, save_model
 from calco.networks.build import build_generator

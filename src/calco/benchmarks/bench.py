@@ -1,27 +1,101 @@
 """`calco bench`: the rows, one after another, beside the reference loop."""
 
+import math
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
 
-from calco.benchmarks import boxes, crime, exactness, large, machine, memory, processes, speed, video
-from calco.benchmarks.chart import draw_chart
+from calco import imaging
+from calco.benchmarks import speed
 from calco.benchmarks.config import BenchConfig, Sizes
-from calco.benchmarks.machine import Machine
-from calco.benchmarks.setting import Setting
-from calco.benchmarks.timing import Row, Skipped
-from calco.benchmarks.words import check_page, told, write_page
-from calco.console import say
-from calco.files import explain, write_json
+from calco.benchmarks.setting import Machine, Row, Setting, Skipped, describe, load_now
+from calco.console import Table, say
+from calco.errors import CalcoError
+from calco.files import atomic_write, explain, write_json
 from calco.locks import locked_file
 from calco.networks.machine import choose_device, make_ready
 from calco.outputs import writing_file
+
+BEGIN: Final = "<!-- calco bench: begin -->"
+END: Final = "<!-- calco bench: end -->"
+# Lines of their own: prose may name the markers too.
+_PLACE: Final = re.compile(rf"^{BEGIN}$.*?^{END}$", re.MULTILINE | re.DOTALL)
+_HEAD: Final = ("measured", "ours", "reference", "ratio", "lowest to highest", "the reference is")
+
+
+def number(value: float) -> str:
+    """Three digits that count: 1,234, 56.7, 0.089."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def times(ratio: float, sign: str = "×") -> str:
+    """Such as "6.2×" or "0.0041×"."""
+    return f"{ratio:.3g}{sign}" if ratio < 0.1 else f"{ratio:.2f}{sign}" if ratio < 10 else f"{ratio:.0f}{sign}"
+
+
+def told(row: Row | Skipped) -> str:
+    """A row in one line."""
+    if isinstance(row, Skipped):
+        return f"{row.group} is not measured: {row.reason}"
+    return (
+        f"{row.name}: {number(row.ours)} {row.unit} against {number(row.reference)} ({row.against}), {times(row.ratio)}"
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    spread = f"{times(row.low)} to {times(row.high)}" if row.high > row.low else "–"
+    values = (f"{number(row.ours)} {row.unit}", f"{number(row.reference)} {row.unit}", times(row.ratio))
+    return (row.name, *values, spread, row.against)
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The table for the terminal."""
+    drawn = Table(box=None, header_style="bold")
+    for place, head in enumerate(_HEAD):
+        drawn.add_column(head, justify="right" if 0 < place < 5 else "left", no_wrap=True)
+    for row in rows:
+        drawn.add_row(*_cells(row))
+    return drawn
+
+
+def markdown(rows: Sequence[Row], head: Sequence[str]) -> str:
+    """The head as a list, and the table."""
+    lines = [*(f"- {line}" for line in head), "", f"| {' | '.join(_HEAD)} |", "|---|--:|--:|--:|--:|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(_cells(row))} |" for row in rows)])
+
+
+def check_page(path: str | Path) -> str:
+    """The text of a page that has a place for the table.
+
+    Raises:
+        CalcoError: When it cannot be read, or has no place for it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    except UnicodeDecodeError as error:
+        raise CalcoError(f"{path} is no text in UTF-8; name a page of Markdown") from error
+    if not _PLACE.search(text):
+        raise CalcoError(f"{path} has no place for the table; put the lines {BEGIN} and {END} where it shall stand")
+    return text
+
+
+def write_page(path: str | Path, rows: Sequence[Row], head: Sequence[str]) -> None:
+    """Puts head and table between the two markers of a page."""
+    table = f"{BEGIN}\n\n{markdown(rows, head)}\n\n{END}"
+    atomic_write(path, _PLACE.sub(lambda _: table, check_page(path), count=1))
+
 
 FORMAT = 1
 
@@ -29,16 +103,16 @@ FORMAT = 1
 ROWS: Final[dict[str, Callable[[Setting], Iterator[Row | Skipped]]]] = {
     "training": speed.training,
     "inference": speed.inference,
-    "video": video.video,
+    "video": speed.video,
     "data": speed.data,
     "build": speed.build,
-    "memory": memory.peaks,
-    "large": large.images,
-    "processes": processes.two_against_one,
-    "boxes": boxes.boxes,
-    "crime": crime.questions,
+    "memory": speed.peaks,
+    "large": speed.images,
+    "processes": speed.two_against_one,
+    "boxes": speed.boxes,
+    "crime": speed.questions,
     "start": speed.start,
-    "exact": exactness.curves,
+    "exact": speed.curves,
 }
 
 
@@ -89,7 +163,7 @@ def _measured(config: BenchConfig, sizes: Sizes | None) -> Bench:
 
 
 def _bench(config: BenchConfig, sizes: Sizes | None) -> Bench:
-    load_before = machine.load_now()
+    load_before = load_now()
     device = choose_device(config.device)
     make_ready(device)
     threads_before = torch.get_num_threads()
@@ -106,7 +180,7 @@ def _bench(config: BenchConfig, sizes: Sizes | None) -> Bench:
                         skipped[row.group] = row.reason
                     else:
                         rows.append(row)
-            done = Bench(machine.describe(setting.compute, device, load_before), rows, skipped)
+            done = Bench(describe(setting.compute, device, load_before), rows, skipped)
     except BrokenPipeError:
         raise  # whoever read what is said has left
     except OSError as error:
@@ -118,3 +192,47 @@ def _bench(config: BenchConfig, sizes: Sizes | None) -> Bench:
     if config.plot is not None:
         draw_chart(config.plot, rows, done.head())
     return done
+
+
+_WIDTH, _LEFT, _RIGHT, _BAR, _GAP, _TOP = 1200, 380, 290, 26, 16, 28
+_INK, _SOFT, _PAPER = (32, 32, 32), (120, 120, 120), (255, 255, 255)
+_COLOURS: Final = {
+    "training": (47, 111, 171), "inference": (70, 140, 90), "data": (196, 120, 40), "build": (150, 90, 160),
+    "memory": (180, 70, 70), "processes": (40, 90, 130), "start": (90, 90, 90), "exact": (60, 140, 150),
+    "video": (170, 90, 120), "large": (110, 130, 50), "boxes": (200, 150, 60), "crime": (120, 100, 80),
+}  # fmt: skip
+
+
+def draw_chart(path: str | Path, rows: Sequence[Row], head: Sequence[str]) -> None:
+    """Writes an image with one bar for each row, from 1 to its ratio on a scale of doublings.
+
+    Raises:
+        CalcoError: When it cannot be written.
+    """
+    speed, small = ImageFont.load_default(18), ImageFont.load_default(15)
+    low = min([-1, *(math.floor(math.log2(row.low)) for row in rows)])
+    high = max([1, *(math.ceil(math.log2(row.high)) for row in rows)])
+    bottom = _TOP + len(rows) * (_BAR + _GAP)
+    image = Pillow.new("RGB", (_WIDTH, bottom + 40 + 22 * len(head)), _PAPER)
+    pen = ImageDraw.Draw(image)
+
+    def across(ratio: float) -> float:
+        return _LEFT + (math.log2(ratio) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
+
+    step = 1 + (high - low) // 12
+    for power in range(low // step * step, high + 1, step):
+        x = across(2.0**power)
+        pen.line((x, _TOP - 8, x, bottom), fill=_INK if power == 0 else (222, 222, 222), width=2 if power == 0 else 1)
+        pen.text((x, bottom + 6), f"{2.0**power:g}x", fill=_SOFT, font=small, anchor="ma")
+    for place, row in enumerate(rows):
+        top = _TOP + place * (_BAR + _GAP)
+        middle = top + _BAR / 2
+        ends = sorted((across(1), across(row.ratio)))
+        pen.rectangle((ends[0], top, max(ends[1], ends[0] + 1), top + _BAR), fill=_COLOURS[row.group])
+        pen.line((across(row.low), middle, across(row.high), middle), fill=_INK, width=2)
+        pen.text((_LEFT - 14, middle), row.name, fill=_INK, font=speed, anchor="rm")
+        said = f"{times(row.ratio, 'x')}  {number(row.ours)} / {number(row.reference)} {row.unit}"
+        pen.text((_WIDTH - _RIGHT + 14, middle), said, fill=_INK, font=speed, anchor="lm")
+    for place, line in enumerate(head):
+        pen.text((20, bottom + 36 + 22 * place), line, fill=_SOFT, font=small)
+    imaging.write(path, np.array(image))

@@ -132,7 +132,7 @@ def evaluate(args: list[str]) -> None:
     from calco.console import say
     from calco.data.config import SourceConfig
     from calco.evaluation.evaluate import evaluate as run
-    from calco.evaluation.words import class_table, table
+    from calco.evaluation.scorecard import class_table, table
 
     options = _parse(args, "evaluate")
     engine = _engine(options)
@@ -152,7 +152,7 @@ def evaluate(args: list[str]) -> None:
     for reason in card.left_out_metrics.values():
         say(f"left out: {reason}")
     if card.video is not None:
-        from calco.evaluation.videopage import video_table
+        from calco.evaluation.report import video_table
 
         _print_scores(video_table(card.video), " ".join(card.video.notes))
 
@@ -162,7 +162,7 @@ def compare(args: list[str]) -> None:
     from calco.console import warn
     from calco.evaluation.comparison import differences
     from calco.evaluation.evaluate import compare as run
-    from calco.evaluation.words import comparison_table
+    from calco.evaluation.scorecard import comparison_table
 
     options = _parse(args, "compare")
     cards, page = run(options["runs"], options["out"])
@@ -241,8 +241,8 @@ def serve(args: list[str]) -> None:
 def bench(args: list[str]) -> None:
     """Measures speed and memory on this machine, beside a plain reference loop."""
     from calco.benchmarks.bench import bench as run
+    from calco.benchmarks.bench import table
     from calco.benchmarks.config import BenchConfig
-    from calco.benchmarks.words import table
     from calco.console import say, show
 
     config = parse(BenchConfig, args, prog="calco bench", description=bench.__doc__)

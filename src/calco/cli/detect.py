@@ -53,7 +53,7 @@ def evaluate(args: list[str]) -> None:
     from calco.console import say, show
     from calco.detection.scoring.config import EvaluateConfig
     from calco.detection.scoring.evaluate import evaluate as run
-    from calco.detection.scoring.words import class_table, table, verdict
+    from calco.detection.scoring.report import class_table, table, verdict
 
     config = parse(EvaluateConfig, args, prog="calco detect evaluate", description=evaluate.__doc__)
     done = run(config)

@@ -6,9 +6,10 @@ over ten overlaps from 0.5 to 0.95 (Lin et al., arXiv 1405.0312).
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -372,3 +373,183 @@ def _entries(images: Sequence[Detections], number: Mapping[str, int]) -> list[di
                 }  # fmt: skip
                 entries.append(entry | ({} if objects.scores is None else {"score": float(objects.scores[i])}))
     return entries
+
+
+Verdict: TypeAlias = Literal["right", "other class", "second box", "loose", "nothing there", "passed"]
+
+SURE: Final = 0.5
+"""The overlap from which on a box is a thing's."""
+NEAR: Final = 0.1
+"""The overlap from which on a box is near a thing's."""
+MEANINGS: Final[dict[Verdict, str]] = {
+    "other class": "the box is right, the class is that of something else",
+    "second box": "a second box on a thing that was found already",
+    "loose": f"near a thing of its class, with an overlap from {NEAR:g} to {SURE:g}",
+    "nothing there": "near nothing of its class",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageJudgement:
+    """What the boxes of one image are at a threshold.
+
+    Attributes:
+        found: The boxes that are believed.
+        verdicts: N, what each of them is.
+        missed: M `bool`, objects that are counted and that no box of their class is.
+    """
+
+    found: Detections
+    verdicts: tuple[Verdict, ...]
+    missed: Bools
+
+    @property
+    def num_wrong(self) -> int:
+        """Boxes that are none of the objects."""
+        return sum(verdict in MEANINGS for verdict in self.verdicts)
+
+
+def judge_boxes(
+    truth: Sequence[Detections], found: Sequence[Detections], matches: Matches, threshold: float
+) -> tuple[list[ImageJudgement], Ints]:
+    """What each believed box is, and the matrix of confusions.
+
+    A thing is first matched with a box of its own class, as for every score. Boxes and objects that are left over are
+    then matched whatever their class, the largest overlap first.
+
+    Args:
+        truth: One an image.
+        found: One an image.
+        matches: Of these, with the overlap `SURE` first.
+        threshold: The score from which on boxes are believed.
+
+    Returns:
+        One entry an image, and (C + 1) x (C + 1) counts: classes that are there in rows, classes that were said in
+        columns, last of both the background: what was missed, and what was said where nothing is.
+    """
+    number = {name: place for place, name in enumerate(matches.classes)}
+    matrix = np.zeros((len(number) + 1, len(number) + 1), np.int64)
+    believed = matches.scores >= threshold
+    told = []
+    for place, (there, said) in enumerate(zip(truth, found, strict=True)):
+        mine = np.flatnonzero(believed & (matches.images == place))
+        boxes, right, passed = matches.places[mine], matches.right[0, mine], matches.passed[0, mine]
+        taken = matches.partners[0, mine][right]
+        one = _one(there, said.select(boxes), right, passed, taken, number, matrix)
+        told.append(one)
+    return told, matrix
+
+
+def _one(
+    there: Detections, said: Detections, right: Bools, passed: Bools, taken: Ints, number: dict[str, int], matrix: Ints
+) -> ImageJudgement:
+    """One image; adds to the matrix."""
+    background = len(number)
+    counted = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
+    their = np.array([number.get(name, -1) for name in there.classes], np.int64)
+    our = np.array([number[name] for name in said.classes], np.int64)
+    counted &= their >= 0
+    free = counted.copy()
+    free[taken] = False
+    np.add.at(matrix, (our[right], our[right]), 1)
+    verdicts: list[Verdict] = [
+        "right" if r else "passed" if p else "nothing there" for r, p in zip(right, passed, strict=True)
+    ]
+    overlaps = overlap(said.boxes, there.boxes, np.zeros(len(there), np.bool_))
+    left = ~(right | passed)
+    missed = free.copy()
+    for box, thing in _largest_first(overlaps, left, free):
+        matrix[their[thing], our[box]] += 1
+        verdicts[box] = "other class"
+        left[box] = free[thing] = False
+    np.add.at(matrix, (their[free], np.full(int(free.sum()), background)), 1)
+    for box in np.flatnonzero(left).tolist():
+        matrix[background, our[box]] += 1
+        own = overlaps[box][counted & (their == our[box])].max(initial=0.0)
+        verdicts[box] = "second box" if own >= SURE else "loose" if own >= NEAR else "nothing there"
+    return ImageJudgement(said, tuple(verdicts), missed)
+
+
+def _largest_first(overlaps: Floats, boxes: Bools, objects: Bools) -> list[tuple[int, int]]:
+    """Pairs of a box and a thing that nobody has, of an overlap that is sure."""
+    pairs = np.argwhere((overlaps >= SURE) & boxes[:, None] & objects[None])
+    order = np.argsort([-overlaps[box, thing] for box, thing in pairs], kind="stable")
+    result: list[tuple[int, int]] = []
+    for box, thing in pairs[order].tolist() if len(pairs) else []:
+        if not any(box == other or thing == one for other, one in result):
+            result.append((box, thing))
+    return result
+
+
+def error_kinds(told: Sequence[ImageJudgement]) -> dict[str, int]:
+    """How many false alarms are of which kind."""
+    number = Counter(verdict for each in told for verdict in each.verdicts)
+    return {kind: number[kind] for kind in MEANINGS}
+
+
+RECALLS: Final = np.linspace(0, 1, 101)
+"""Where COCO reads the curve of precision."""
+
+
+def precisions(matches: Matches, weights: Floats) -> Floats:
+    """Average precision of each class at each overlap, when each image counts so many times.
+
+    With weights of 1 these are COCO's own figures; an image that counts twice counts as two equal ones.
+
+    Args:
+        matches: What was found.
+        weights: R x P, how often each image counts.
+
+    Returns:
+        R x T x C, in [0, 1]; not a number where nothing of a class is to be found.
+    """
+    result = np.full((len(weights), len(matches.ious), len(matches.classes)), np.nan)
+    for label in range(len(matches.classes)):
+        mine = matches.labels == label
+        images, right, wrong = matches.images[mine], matches.right[:, mine], matches.wrong[:, mine]
+        totals = weights @ matches.num_objects[:, label]
+        for number in np.flatnonzero(totals > 0):
+            times = weights[number, images]
+            result[number, :, label] = _areas(times * right, times * wrong, totals[number])
+    return result
+
+
+def _areas(right: Floats, wrong: Floats, total: float) -> Floats:
+    """The areas under T curves. Boxes by falling score, T x D, how much each counts."""
+    found, strange = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
+    said = found + strange
+    precision = np.divide(found, said, out=np.zeros_like(said), where=said > 0)
+    falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    falling = np.hstack([falling, np.zeros((len(falling), 1))])  # recalls that are not reached
+    places = [np.searchsorted(row, RECALLS, side="left") for row in found / total]
+    return np.array([row[place].mean() for row, place in zip(falling, places, strict=True)])
+
+
+def curve(matches: Matches, believed: Bools | None = None, label: int | None = None) -> tuple[Floats, Floats, Floats]:
+    """Threshold, precision and recall at the first overlap, one point for each score that occurs, by falling score.
+
+    Args:
+        matches: What was found.
+        believed: D, the boxes that are looked at; None for all.
+        label: The class; None for all together.
+    """
+    chosen = np.ones(len(matches.scores), np.bool_) if believed is None else believed
+    objects = matches.num_objects.sum() if label is None else matches.num_objects[:, label].sum()
+    if label is not None:
+        chosen = chosen & (matches.labels == label)
+    scores = matches.scores[chosen]
+    right, wrong = np.cumsum(matches.right[0, chosen]), np.cumsum(matches.wrong[0, chosen])
+    last = np.append(scores[1:] < scores[:-1], True) if len(scores) else np.zeros(0, np.bool_)
+    right, said = right[last].astype(np.float64), (right + wrong)[last].astype(np.float64)
+    precision = np.divide(right, said, out=np.ones_like(said), where=said > 0)
+    return scores[last], precision, right / max(1, int(objects))
+
+
+def counts(matches: Matches, threshold: float) -> tuple[Floats, Floats, Floats]:
+    """Of each image, all classes together, at the first overlap: right boxes, wrong boxes, objects."""
+    believed = matches.scores >= threshold
+    right, wrong = (
+        np.bincount(matches.images[believed & flags[0]], minlength=matches.num_images).astype(np.float64)
+        for flags in (matches.right, matches.wrong)
+    )
+    return right, wrong, matches.num_objects.sum(axis=1).astype(np.float64)

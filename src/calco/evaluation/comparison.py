@@ -6,11 +6,9 @@ from pathlib import Path
 
 from calco.errors import CalcoError
 from calco.evaluation.baselines import MODEL
-from calco.evaluation.intervals import Score
-from calco.evaluation.metrics import METRICS
-from calco.evaluation.page import score_table, write_report_page
-from calco.evaluation.scorecard import Case, Scorecard
-from calco.evaluation.words import count, number
+from calco.evaluation.metrics import METRICS, Score
+from calco.evaluation.report import score_table, write_report_page
+from calco.evaluation.scorecard import Case, Scorecard, count, number
 from calco.report.html import img_tag
 
 NUM_IMAGES = 24

@@ -15,7 +15,7 @@ from calco.data.source import Item, Source
 from calco.errors import CalcoError
 from calco.evaluation import metrics
 from calco.evaluation.baselines import MODEL
-from calco.evaluation.intervals import Bootstrap, Score, interval
+from calco.evaluation.metrics import Bootstrap, Score, interval
 from calco.imaging import Image
 from calco.inference.steady import Steady
 from calco.video.motion import CutFinder, Follower, Motion, chroma_of, luma, warping_error

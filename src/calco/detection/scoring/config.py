@@ -6,11 +6,37 @@ from typing import Annotated, Literal, TypeAlias
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import Kind
-from calco.detection.scoring.people import PlaceConfig
 from calco.errors import CalcoError
 from calco.records import check_numbers
 
 Part: TypeAlias = Literal["auto", "unseen", "val", "test", "train", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceConfig:
+    """Where the detector is to work."""
+
+    people_per_hour: float = 0
+    """People who pass there in an hour; 0 leaves errors per image."""
+
+    frames_per_second: float = 0
+    """Frames of a second that are looked at; 0 leaves errors per image."""
+
+    prevalence: float | None = None
+    """Share of those people who are sought, or carry what is sought, such as 0.001; with it, the share of alarms that
+    are right is told."""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
+        for name in ("people_per_hour", "frames_per_second"):
+            value = getattr(self, name)
+            if not 0 <= value < 1e9:
+                option = "--" + name.replace("_", "-")
+                raise CalcoError(f"{option} is {value:g}; it must be 0 (not told) or more: try 200 people, 5 frames")
+        if self.prevalence is not None and not 0 <= self.prevalence <= 1:
+            raise CalcoError(f"--prevalence is {self.prevalence:g}; it is a share, in [0, 1]: 1 in 1,000 is 0.001")
+        if self.prevalence is not None and not self.people_per_hour:
+            raise CalcoError("--prevalence is the share of people who pass; tell how many: --people-per-hour 200")
 
 
 @dataclass(frozen=True, kw_only=True)

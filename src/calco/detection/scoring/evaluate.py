@@ -1,27 +1,32 @@
 """`calco detect evaluate`: a detector's scores and its report, on images it was not trained on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from calco.addresses import redact_address
-from calco.annotations.detections import Detections
+from calco.checking.likeness import find_certain
+from calco.checking.survey import Wanted, look
 from calco.console import bar
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.curation import limited
 from calco.data.sample import fraction
 from calco.data.source import Item, Source
-from calco.data.sources import remembered
+from calco.data.sources import open_source, remembered
 from calco.data.splits import split_items
 from calco.detection.contract import DetectorProtocol
 from calco.detection.marked import open_marked
-from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES, DetectionCard
-from calco.detection.scoring.config import EvaluateConfig
-from calco.detection.scoring.confusion import Told
-from calco.detection.scoring.people import PlaceConfig
-from calco.detection.scoring.score import Looked, baselines, counted_classes, look, scorecard
-from calco.detection.scoring.seen import Seen, find_seen
+from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES
+from calco.detection.scoring.config import EvaluateConfig, PlaceConfig
+from calco.detection.scoring.score import (
+    DetectorOutputs,
+    EvaluationResult,
+    baselines,
+    counted_classes,
+    run_detectors,
+    scorecard,
+)
 from calco.errors import CalcoError
 from calco.files import read_json_lines
 from calco.outputs import writing_folder
@@ -34,27 +39,21 @@ LEARNT: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """What scoring gives.
+class Seen:
+    """The images of a set that a detector was trained on.
 
     Attributes:
-        card: All figures.
-        source: Where the images come from.
-        items: Those that were scored.
-        truth: What is in each of them.
-        told: What each box of the detector is, at the threshold.
-        page: The report, where it was written.
+        keys: Their keys.
+        known: Whether it is known of all others that it was not.
+        notes: Remarks on how that is known, a sentence each without its full stop.
     """
 
-    card: DetectionCard
-    source: Source
-    items: Sequence[Item]
-    truth: Sequence[Detections]
-    told: Sequence[Told]
-    page: Path | None = None
+    keys: Collection[str] = frozenset()
+    known: bool = False
+    notes: tuple[str, ...] = ()
 
 
-def evaluate(config: EvaluateConfig) -> Evaluated:
+def evaluate(config: EvaluateConfig) -> EvaluationResult:
     """Scores a detector beside the baselines, and writes `scores.json` and `report.html`.
 
     Args:
@@ -92,11 +91,10 @@ def evaluate(config: EvaluateConfig) -> Evaluated:
 
 
 def evaluate_detector(
-    detector: DetectorProtocol, source: Source, items: Sequence[Item], training: Sequence[Item], *,
-    name: str = "detector",
+    detector: DetectorProtocol, source: Source, items: Sequence[Item], training: Sequence[Item], *, name: str = "detector",
     threshold: float | None = None, place: PlaceConfig | None = None, seed: int = 0, resamples: int = 1000,
     batch: int = 8,
-) -> Evaluated:  # fmt: skip
+) -> EvaluationResult:  # fmt: skip
     """Scores any detector on any images with boxes.
 
     Args:
@@ -118,7 +116,7 @@ def evaluate_detector(
     first = sorted(training or items, key=lambda item: fraction("mean box", item.key))[:LEARNT]
     systems: dict[str, DetectorProtocol] = {MODEL: detector, **baselines(source, first)}
     with bar("scoring", len(items), unit="images/s") as advance:
-        looked = look(systems, source, items, batch=batch, advance=advance)
+        looked = run_detectors(systems, source, items, batch=batch, advance=advance)
     classes, strange = counted_classes(detector, looked.truth, source.root)
     thresholds = {system: each.threshold for system, each in systems.items()}
     if threshold is not None:
@@ -127,10 +125,10 @@ def evaluate_detector(
         looked, classes, thresholds, name=name, place=place or PlaceConfig(), seed=seed, resamples=resamples
     )
     card = replace(card, notes=(*notes, *strange, *_odd(looked, systems[MEAN_BOX])))
-    return Evaluated(card=card, source=source, items=looked.items, truth=looked.truth, told=told)
+    return EvaluationResult(card=card, source=source, items=looked.items, truth=looked.truth, told=told)
 
 
-def _odd(looked: Looked, mean: DetectorProtocol) -> list[str]:
+def _odd(looked: DetectorOutputs, mean: DetectorProtocol) -> list[str]:
     """What a reader of the scores should know of the images."""
     notes = []
     if empty := sum(not len(objects) for objects in looked.truth):
@@ -256,3 +254,54 @@ def _about(info: "DetectorInfo", source: Source) -> dict[str, str]:
         "Scored on": source.summary(),
         "Made with": f"Calco {said.get('calco', '?')}, torch {said.get('torch', '?')}",
     }
+
+
+if TYPE_CHECKING:
+    from calco.detection.model import DetectorInfo
+
+MOST_COMPARED: Final = 2000
+"""Images of the training, and as many others, whose thumbnails are compared at most."""
+
+
+def find_seen(source: Source, info: "DetectorInfo", training: Sequence[Item], *, at_home: bool) -> Seen:
+    """Find the images that a detector was trained on.
+
+    Args:
+        source: The set.
+        info: What the detector says of its training.
+        training: The images of the set that the training's own division would train on.
+        at_home: Whether the set is the one that the detector was trained on.
+    """
+    digests = set(info.provenance.get("trained_on", ()))
+    if not digests:
+        if at_home:  # the division tells what contents do not
+            return Seen(keys={item.key for item in training}, known=True)
+        return Seen(notes=("The detector does not tell its images of training: some may be among these",))
+    keys = {item.key for item in source.items if not digests.isdisjoint(source.digests(item))}
+    if at_home:
+        return Seen(keys=keys, known=True)
+    others = [item for item in source.items if item.key not in keys]
+    copies = _copies(source, others, info)
+    note = f"{len(copies):,} of them are copies of images of the training, saved anew or resized"
+    return Seen(keys=keys | copies, known=True, notes=(note,) if copies else ())
+
+
+def _copies(source: Source, items: Sequence[Item], info: "DetectorInfo") -> set[str]:
+    """Return the keys of the images that show the same as one of the training, where that is on this disk."""
+    home = str(info.provenance.get("images", ""))
+    if not items or not home or not Path(home).exists():
+        return set()
+    try:
+        trained = open_source(home, info.source)
+        training = split_items(trained.items, info.split)["train"]
+    except CalcoError:
+        return set()  # it is not what it was
+    wanted = Wanted()
+    facts = [
+        replace(look(each, wanted, item), key=f"{side}{item.key}")
+        for side, each, chosen in (("t", trained, training), ("s", source, items))
+        for item in sorted(chosen, key=lambda item: fraction("seen", item.key))[:MOST_COMPARED]
+    ]
+    pairs = [alike for alike in find_certain(facts) if alike.how != "variant"]
+    crossing = [{alike.first, alike.second} for alike in pairs if alike.first[0] != alike.second[0]]
+    return {key[1:] for pair in crossing for key in pair if key[0] == "s"}

@@ -1,24 +1,86 @@
 """Scores a detector on images with boxes: any detector, any source."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 
-from calco.annotations.detections import Detections, nothing
+from calco.annotations.detections import Boxes, Detections, nothing
 from calco.data.source import Item, Source
 from calco.detection.contract import DetectorProtocol
-from calco.detection.metrics import Floats, Matches, Scores, average_precision, match
-from calco.detection.scoring.baselines import FindsNothing, MeanBox
-from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING, DetectionCard, ImageCounts
-from calco.detection.scoring.confusion import Told, judged, kinds
-from calco.detection.scoring.people import PlaceConfig, rates, score_of
-from calco.detection.scoring.resampling import counts, curve, precisions
+from calco.detection.metrics import (
+    Floats,
+    ImageJudgement,
+    Matches,
+    Scores,
+    average_precision,
+    counts,
+    curve,
+    error_kinds,
+    judge_boxes,
+    match,
+    precisions,
+)
+from calco.detection.scoring.card import MEAN_BOX, MODEL, NOTHING, DetectionCard, ImageCounts, rates, score_of
+from calco.detection.scoring.config import PlaceConfig
 from calco.errors import CalcoError
-from calco.evaluation.intervals import Bootstrap, Score
+from calco.evaluation.metrics import Bootstrap, Score
 from calco.imaging import Image
+
+
+class MeanBox:
+    """Answers every image with the mean box of each class, scored by how much of the training it was.
+
+    At its own threshold it answers the box of the commonest class alone.
+
+    Args:
+        learnt: Width, height and objects of each image of the training.
+    """
+
+    def __init__(self, mean_box_of: Iterable[tuple[int, int, Detections]]) -> None:
+        sums: dict[str, Boxes] = {}
+        number: Counter[str] = Counter()
+        for width, height, objects in mean_box_of:
+            kept = objects if objects.ignored is None else objects.select(~objects.ignored)
+            for box, name in zip(kept.boxes / np.array([width, height] * 2, np.float32), kept.classes, strict=True):
+                sums[name] = sums.get(name, np.zeros(4, np.float32)) + box
+                number[name] += 1
+        order = [name for name, _ in number.most_common()]
+        self.classes = tuple(order)
+        self._boxes = np.array([sums[name] / number[name] for name in order], np.float32).reshape(-1, 4)
+        self._scores = np.array([number[name] / number.total() for name in order], np.float32)
+        self.threshold = float(self._scores.max(initial=0.0)) or 1.0
+
+    def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
+        """As every detector."""
+        least = self.threshold if threshold is None else threshold
+        kept = np.flatnonzero(self._scores >= least)
+        names = tuple(self.classes[place] for place in kept)
+        return [
+            Detections(
+                boxes=self._boxes[kept] * np.array([each.shape[1], each.shape[0]] * 2, np.float32),
+                classes=names,
+                scores=self._scores[kept],
+            )
+            for each in images
+        ]
+
+
+class FindsNothing:
+    """Sees nothing anywhere: no false alarm, and everything missed."""
+
+    classes: tuple[str, ...] = ()
+    threshold = 1.0
+
+    def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
+        """As every detector."""
+        del threshold
+        return [nothing() for _ in images]
+
 
 FLOOR: Final = 0.001
 """Boxes of lower scores are not asked for; the curve of precision ends there."""
@@ -27,7 +89,7 @@ _NAMED: Final = 8  # classes that a sentence names
 
 
 @dataclass(kw_only=True)
-class Looked:
+class DetectorOutputs:
     """What a detector said of some images.
 
     Attributes:
@@ -47,14 +109,14 @@ class Looked:
     seconds: float = 0.0
 
 
-def look(
+def run_detectors(
     systems: Mapping[str, DetectorProtocol],
     source: Source,
     items: Sequence[Item],
     *,
     batch: int = 8,
     advance: Callable[[int], None] = lambda _done: None,
-) -> Looked:
+) -> DetectorOutputs:
     """Shows images to detectors, some at a time; damaged ones are noted and passed over.
 
     Args:
@@ -67,7 +129,7 @@ def look(
     Raises:
         CalcoError: When the images have no boxes.
     """
-    looked = Looked(found={name: [] for name in systems})
+    looked = DetectorOutputs(found={name: [] for name in systems})
     waiting: list[Image] = []
 
     def show() -> None:
@@ -101,7 +163,7 @@ def look(
     return looked
 
 
-def learnt(source: Source, items: Sequence[Item]) -> MeanBox:
+def mean_box_of(source: Source, items: Sequence[Item]) -> MeanBox:
     """The mean box of each class in some images; those that cannot be read are passed over."""
     seen = []
     for item in items:
@@ -136,9 +198,9 @@ def counted_classes(
 
 
 def scorecard(
-    looked: Looked, classes: tuple[str, ...], thresholds: Mapping[str, float], *, name: str, place: PlaceConfig,
-    seed: int = 0, resamples: int = 1000,
-) -> tuple[DetectionCard, list[Told]]:  # fmt: skip
+    looked: DetectorOutputs, classes: tuple[str, ...], thresholds: Mapping[str, float], *, name: str,
+    place: PlaceConfig, seed: int = 0, resamples: int = 1000,
+) -> tuple[DetectionCard, list[ImageJudgement]]:  # fmt: skip
     """All figures of what was found.
 
     Args:
@@ -168,11 +230,11 @@ def scorecard(
         kept[system] = scores, matches
     scores, matches = kept[MODEL]
     right, wrong, objects = counts(matches, thresholds[MODEL])
-    told, matrix = judged(looked.truth, looked.found[MODEL], matches, thresholds[MODEL])
+    told, matrix = judge_boxes(looked.truth, looked.found[MODEL], matches, thresholds[MODEL])
     card = DetectionCard(
         name=name, classes=classes, threshold=thresholds[MODEL], best_threshold=scores.threshold, systems=systems,
         gain=_gain(systems, drawn), scores=scores, sizes=_sizes(looked.truth, classes),
-        curves=_curves(matches), thresholds=_thresholds(matches), confusion=matrix.tolist(), kinds=kinds(told),
+        curves=_curves(matches), thresholds=_thresholds(matches), confusion=matrix.tolist(), kinds=error_kinds(told),
         rates=rates(right, wrong, _nowhere(told), objects, bootstrap, place), place=place,
         images=[
             ImageCounts(key=item.key, group=item.group, objects=int(t), right=int(r), wrong=int(w))
@@ -183,14 +245,14 @@ def scorecard(
     return card, told
 
 
-def _nowhere(told: Sequence[Told]) -> Floats:
+def _nowhere(told: Sequence[ImageJudgement]) -> Floats:
     """Of each image, the believed boxes that lie at nothing of their class."""
     return np.array([sum(v in ("other class", "nothing there") for v in each.verdicts) for each in told], np.float64)
 
 
 def baselines(source: Source, items: Sequence[Item]) -> dict[str, DetectorProtocol]:
     """Those that every detector is measured against; the mean box is that of these images."""
-    return {MEAN_BOX: learnt(source, items), NOTHING: FindsNothing()}
+    return {MEAN_BOX: mean_box_of(source, items), NOTHING: FindsNothing()}
 
 
 def _measures(
@@ -275,3 +337,24 @@ def _thresholds(matches: Matches) -> list[tuple[float, float, float, float]]:
 def _thinned(points: Floats) -> list[tuple[float, float, float]]:
     places = np.unique(np.linspace(0, max(0, len(points) - 1), min(len(points), _POINTS)).astype(int))
     return [(float(a), float(b), float(c)) for a, b, c in points[places]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """What scoring gives.
+
+    Attributes:
+        card: All figures.
+        source: Where the images come from.
+        items: Those that were scored.
+        truth: What is in each of them.
+        told: What each box of the detector is, at the threshold.
+        page: The report, where it was written.
+    """
+
+    card: DetectionCard
+    source: Source
+    items: Sequence[Item]
+    truth: Sequence[Detections]
+    told: Sequence[ImageJudgement]
+    page: Path | None = None
