@@ -23,13 +23,13 @@ from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.reference import Reference
 from calco.console import console
 from calco.data.config import JitterConfig
-from calco.data.types import generator
+from calco.data.sample import generator
 from calco.imaging import Image
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.machine import choose_precision
-from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig
-from calco.training.loop import Batch, Networks, training_step
-from calco.training.presets import pix2pix
+from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
+from calco.training.pairs import Batch
+from calco.training.step import Networks, training_step
 
 
 def scene(seed: int, key: str, size_wh: tuple[int, int]) -> Image:

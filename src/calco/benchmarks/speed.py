@@ -49,7 +49,7 @@ from calco.data.dataset import PairDataset
 from calco.data.prepare import prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
-from calco.data.types import generator
+from calco.data.sample import generator
 from calco.detection.boxes import iou, nms
 from calco.errors import CalcoError
 from calco.files import read_json_lines
@@ -62,12 +62,10 @@ from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.machine import has_bfloat16, make_ready
 from calco.networks.packed import can_pack
 from calco.records import from_record, to_record, write_yaml
-from calco.runs.feed import batches
-from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
-from calco.training.feed import load_batch
-from calco.training.loop import Batch, Networks, training_step
-from calco.training.presets import pix2pix, small
-from calco.training.setup import open_data
+from calco.training.batching import batches
+from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig, pix2pix, small
+from calco.training.pairs import Batch, load_batch, open_data
+from calco.training.step import Networks, training_step
 from calco.video.reading import Video
 from calco.video.writing import VideoWriter
 

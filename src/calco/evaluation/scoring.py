@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.data.palettes import Palette, decode, named_palette
-from calco.data.types import Pair, fraction
+from calco.data.sample import Pair, fraction
 from calco.errors import CalcoError
 from calco.evaluation import metrics
 from calco.evaluation.baselines import MODEL, baselines_for, can_be_copied

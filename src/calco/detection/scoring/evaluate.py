@@ -91,9 +91,9 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
 
 
 def evaluate_detector(
-    detector: DetectorProtocol, source: Source, items: Sequence[Item], training: Sequence[Item], *, name: str = "detector",
-    threshold: float | None = None, place: PlaceConfig | None = None, seed: int = 0, resamples: int = 1000,
-    batch: int = 8,
+    detector: DetectorProtocol, source: Source, items: Sequence[Item], training: Sequence[Item], *,
+    name: str = "detector", threshold: float | None = None, place: PlaceConfig | None = None, seed: int = 0,
+    resamples: int = 1000, batch: int = 8,
 ) -> EvaluationResult:  # fmt: skip
     """Scores any detector on any images with boxes.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from calco.annotations.detections import Detections
 from calco.console import Table, cell
-from calco.data.types import fraction
+from calco.data.sample import fraction
 from calco.detection import plots
 from calco.detection.boxed import DIALOG, Look, Mark, boxed, card, cards, script, style, switches
 from calco.detection.metrics import ImageJudgement, Verdict
