@@ -14,6 +14,7 @@ SOURCE = ROOT / "src" / "calco"
 
 # The order of ARCHITECTURE.md. `top` is calco/__init__.py and calco/__main__.py.
 LAYERS = (
+    "version",
     "addresses",
     "errors",
     "files",
@@ -40,8 +41,6 @@ LAYERS = (
     "crime",
     "lessons",
     "benchmarks",
-    "demo",
-    "options",
     "cli",
     "top",
 )
@@ -70,8 +69,7 @@ def imports_of(tree: ast.AST, *, inside: bool = False) -> Iterator[tuple[str, in
         elif isinstance(node, ast.ImportFrom):
             if node.module == "calco":  # `from calco import images` names a module
                 for alias in node.names:
-                    if alias.name != "__version__":  # the one name that calco/__init__.py holds itself
-                        yield f"calco.{alias.name}", node.lineno, inside
+                    yield f"calco.{alias.name}", node.lineno, inside
             else:
                 yield node.module or "", node.lineno, inside
         else:

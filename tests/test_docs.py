@@ -64,7 +64,7 @@ GROUPS = {"crime": CRIME, "detect": DETECT}
 def help_of(verb: str) -> str:
     told = io.StringIO()
     with contextlib.redirect_stdout(told), contextlib.suppress(SystemExit):
-        calco.cli.main([*verb.split(), "--help"])
+        calco.cli.main([*verb.split(), "--help" if verb in GROUPS else "--help-all"])
     return told.getvalue()
 
 

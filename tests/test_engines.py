@@ -28,10 +28,11 @@ from calco.data.recipes import RecipeConfig
 from calco.data.recipes.custom import pinned
 from calco.data.sources import open_source
 from calco.engines import Engine, results
+from calco.evaluation.config import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
+from calco.inference.images import translate_images
 from calco.inference.model import ModelInfo, load, load_info, save_model
 from calco.inference.results import REMOTE_LOG
-from calco.inference.translate import translate
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.outputs import LOG
@@ -184,15 +185,15 @@ def test_translation_is_the_same_by_any_engine(
     save_model(model, info, load(model).generator.state_dict(), None)
     options: dict[str, Any] = {"format": format, "shard_images": 6, "make_input": True}
     note.touch()
-    translate(model, images, tmp_path / "here", **options)
+    translate_images(model, images, tmp_path / "here", **options)
     if engine is RAY:
         note.unlink()
-    done = translate(model, images, tmp_path / "there", **options, engine=engine)
+    done = translate_images(model, images, tmp_path / "there", **options, engine=engine)
     assert (done.written, list(done.left_out)) == (14, ["bad.png"])
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
     if engine is RAY:
         assert int(note.read_text()) != os.getpid()  # it was killed in the midst of it
-    again = translate(model, images, tmp_path / "there", **options)
+    again = translate_images(model, images, tmp_path / "there", **options)
     assert (again.written, again.kept) == (0, 14)
 
 
@@ -218,8 +219,8 @@ def test_scores_are_the_same_by_any_engine(ray: None, model: Path, images: Path,
         imaging.write(path, np.concatenate([imaging.read(path), 255 - imaging.read(path)], axis=1))
     (images / "pic 4.png").write_bytes(b"no image")
     halves = SourceConfig(source="side-by-side")
-    here = evaluate(model, images, source=halves, out=tmp_path / "here")
-    there = evaluate(model, images, source=halves, out=tmp_path / "ray", engine=RAY)
+    here = evaluate(EvaluateConfig(model=model, images=images, source=halves, out=tmp_path / "here"))
+    there = evaluate(EvaluateConfig(model=model, images=images, source=halves, out=tmp_path / "ray", engine=RAY))
     assert here.num_images == 13
     said = [json.loads((tmp_path / place / "scores.json").read_text(encoding="utf-8")) for place in ("ray", "here")]
     assert shape_of(said[0]) == shape_of(said[1])
@@ -233,8 +234,8 @@ def test_shards_of_results_hold_each_image_once(model: Path, images: Path, tmp_p
     imaging.write(images / "pic 0.jpg", imaging.read(images / "pic 0.png"))
     out = tmp_path / "out"
     shards: dict[str, Any] = {"format": "webdataset", "shard_images": 4}
-    translate(model, images, out, **shards)
-    translate(model, images, tmp_path / "files")
+    translate_images(model, images, out, **shards)
+    translate_images(model, images, tmp_path / "files")
     names = {}
     for tar in sorted(out.glob("*.tar")):
         with tarfile.open(tar) as file:
@@ -251,20 +252,20 @@ def test_shards_of_results_hold_each_image_once(model: Path, images: Path, tmp_p
 
     for path in list(images.glob("sub/*"))[:5]:
         path.unlink()
-    fewer = translate(model, images, out, **shards)
+    fewer = translate_images(model, images, out, **shards)
     assert fewer.written + fewer.kept == 10
     assert len(open_source(out).items) == 10
     with pytest.raises(CalcoError, match="another model or other options"):
-        translate(model, images, out)
+        translate_images(model, images, out)
 
 
 def test_images_and_results_may_lie_elsewhere(model: Path, images: Path, tmp_path: Path) -> None:
-    translate(model, images, tmp_path / "here")
+    translate_images(model, images, tmp_path / "here")
     there = f"file://{tmp_path}/there"
-    done = translate(model, f"file://{images}", there)
+    done = translate_images(model, f"file://{images}", there)
     assert (done.written, done.out) == (14, there)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
-    assert translate(model, f"file://{images}", there).kept == 14
+    assert translate_images(model, f"file://{images}", there).kept == 14
 
 
 @pytest.mark.parametrize("scheme", ["", "ray://"])

@@ -11,6 +11,7 @@ import pytest
 import calco
 from calco import CalcoError, imaging
 from calco.cli import main
+from calco.evaluation.config import CompareConfig
 from calco.evaluation.evaluate import compare
 
 SMALL = ["--preset", "small", "--size", "32", "--resize", "36", "--generator.depth", "3", "--generator.filters", "4"]
@@ -66,7 +67,7 @@ def test_images_of_the_training_are_marked_even_under_another_name(run, images, 
     for path in imaging.list_images(images):
         (copies / f"renamed {path.name}").write_bytes(path.read_bytes())
     imaging.write(copies / "new.png", np.full((40, 50, 3), 90, np.uint8))
-    card = calco.evaluate(run, copies, out=tmp_path / "report")
+    card = calco.evaluate(calco.EvaluateConfig(model=run, images=copies, out=tmp_path / "report"))
     splits = json.loads((run / "model" / "model.json").read_text())["provenance"]["splits"]
     assert card.num_images == 21
     assert card.num_seen == splits["train"]
@@ -79,7 +80,7 @@ def test_a_damaged_image_is_named_and_not_counted(run, tmp_path):
     for number in range(3):
         imaging.write(folder / f"{number}.png", np.full((40, 50, 3), 40 * number, np.uint8))
     (folder / "text.jpg").write_text("no image")
-    card = calco.evaluate(run, folder, out=tmp_path / "report")
+    card = calco.evaluate(calco.EvaluateConfig(model=run, images=folder, out=tmp_path / "report"))
     assert card.num_images == 3
     assert "text" in (tmp_path / "report" / "report.html").read_text()
 
@@ -99,7 +100,7 @@ def test_compare_needs_scores_and_makes_one_page(run, images, tmp_path, capsys):
     assert "other" in printed
     assert (tmp_path / "both.html").stat().st_size > 1000
     with pytest.raises(CalcoError, match="two or more"):
-        compare([run], tmp_path / "one.html")
+        compare(CompareConfig(runs=(run,), out=tmp_path / "one.html"))
 
 
 def test_translate_by_the_command_line(run, images, tmp_path, capsys):

@@ -7,13 +7,24 @@ module makes a console, a table or styled text of Rich.
 
 import contextlib
 import io
+import logging
 import os
 import sys
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Protocol
 
 from rich.console import Console, JustifyMethod, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column
 from rich.table import Table as _RichTable
 from rich.text import Text
@@ -143,20 +154,72 @@ class _Rate(ProgressColumn):
 
 
 @contextlib.contextmanager
-def bar(doing: str, total: int | None = None, *, unit: str = "") -> Iterator[Advance]:
-    """Show a progress bar; yields a function that takes how much is done, and of how much.
+def bars(*, unit: str = "") -> Iterator[Callable[[str, float, int | None], None]]:
+    """Show a progress bar; yields a function that takes what is done, how much of it, and of how much.
 
     Args:
-        doing: What is done.
-        total: Of how much, where that is known.
         unit: Of the speed, such as "frames/s"; empty shows none.
     """
     columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn(24)]
     columns += [MofNCompleteColumn(), *([_Rate(unit)] if unit else []), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(redact_addresses(printable(doing)), total=total)
+        tasks: dict[str, TaskID] = {}
 
-        def update(done: float, of: int | None = None) -> None:
-            progress.update(task, completed=done, total=of)
+        def update(doing: str, done: float, of: int | None = None) -> None:
+            if doing not in tasks:
+                for task in tasks.values():
+                    progress.update(task, visible=False)
+                tasks[doing] = progress.add_task(redact_addresses(printable(doing)), total=of)
+            progress.update(tasks[doing], completed=done, total=of)
 
         yield update
+
+
+@contextlib.contextmanager
+def bar(doing: str, total: int | None = None, *, unit: str = "") -> Iterator[Advance]:
+    """Show a progress bar of one stage; yields a function that takes how much is done, and of how much.
+
+    Args:
+        doing: What is done.
+        total: Of how much, if that is known.
+        unit: As in `bars`.
+    """
+    with bars(unit=unit) as update:
+        if total is not None:
+            update(doing, 0, total)
+        yield lambda done, of=None: update(doing, done, total if of is None else of)
+
+
+class HasLine(Protocol):
+    """Something that describes its progress in one line."""
+
+    def line(self) -> str:
+        """Return the line."""
+
+
+@contextlib.contextmanager
+def status_line() -> Iterator[Callable[[HasLine], None]]:
+    """Show one line that is replaced; yields a function that takes what describes itself in one."""
+    if not console.is_terminal:
+        yield lambda _status: None
+        return
+    with Live(console=console, transient=True, refresh_per_second=4) as shown:
+        yield lambda status: shown.update(cell(status.line()))
+
+
+class _NotesHandler(logging.Handler):
+    """Prints what the library logs as remarks."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record: as `warn` from WARNING on, else as `say`."""
+        (warn if record.levelno >= logging.WARNING else say)(record.getMessage())
+
+
+_NOTES: Final = _NotesHandler()
+
+
+def print_notes() -> None:
+    """Print what Calco's modules log, from INFO on, as remarks on stderr; further calls change nothing."""
+    logger = logging.getLogger("calco")
+    logger.setLevel(logging.INFO)
+    logger.addHandler(_NOTES)

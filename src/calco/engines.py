@@ -65,6 +65,12 @@ class Engine:
         if self.address and self.name != "ray":
             raise CalcoError(f"--address {self.address} is a Ray cluster's; add --engine ray, or leave it out")
 
+    @classmethod
+    def of(cls, name: Name, jobs: int | None, address: str) -> "Engine":
+        """Return the engine of a command; without a number of jobs one process, or with Ray one per core."""
+        # One process with all cores is the fastest that one machine can do with a model: more only when asked for.
+        return cls(name=name, jobs=(1 if name == "local" else 0) if jobs is None else jobs, address=address)
+
 
 def results(
     engine: Engine, begin: Begin[Chunk, Result], chunks: Sequence[Chunk], *, on_gpu: bool = False

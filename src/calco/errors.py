@@ -1,4 +1,4 @@
-"""The one error that a user can cause, its kinds that callers tell apart, and text that a terminal can show."""
+"""Errors that a user can cause, and text that a terminal can show."""
 
 import re
 import reprlib
@@ -47,16 +47,32 @@ class CalcoError(Exception):
         super().__init__(text)
 
 
+class UsageError(CalcoError):
+    """An option, an argument or a field of a configuration is invalid, or two of them contradict each other."""
+
+
+class DataError(CalcoError):
+    """Images, videos, annotations or tables cannot be read, or do not fit what they are used for."""
+
+
+class UnusableError(DataError):
+    """None of the images of a split can be used."""
+
+
+class ModelError(CalcoError):
+    """A model is missing, damaged, or does not fit what it is used for."""
+
+
+class MissingExtraError(CalcoError):
+    """An optional library is not installed; the message holds the `pip install` that brings it."""
+
+
 class WriteError(CalcoError):
     """A file or folder could not be written."""
 
 
 class DiskError(WriteError):
     """The disk takes nothing more: it is full, over a quota, read-only or failing, so further files fail too."""
-
-
-class UnusableError(CalcoError):
-    """None of the images of a split can be used."""
 
 
 class OutOfMemoryError(CalcoError):

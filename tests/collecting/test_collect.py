@@ -15,7 +15,8 @@ import calco
 from calco import CalcoError, imaging
 from calco.cli import main
 from calco.collecting.collect import Collection
-from calco.collecting.crops import CropConfig, window
+from calco.collecting.config import CropConfig
+from calco.collecting.crops import window
 from collecting.test_download import encoded
 from collecting.web import Web, serving, status, whole
 
@@ -62,7 +63,9 @@ def crops(
     there: Path, out: Path, *boxes: tuple[str, tuple[float, float, float, float]], **options: object
 ) -> Collection:
     lines = [line(f"http://nowhere.example/{number}.jpg", *(boxes or (FACE,))) for number in range(11)]
-    return calco.collect(listed(out.parent, *lines), out, images=there, crop=["Face"], **options)
+    return calco.collect(
+        calco.CollectConfig(annotations=listed(out.parent, *lines), out=out, images=there, crop=("Face",), **options)
+    )
 
 
 def groups(folder: Path) -> dict[str, str]:
@@ -113,9 +116,16 @@ def test_all_labels_or_an_unknown_one(there: Path, tmp_path: Path) -> None:
     lines = listed(
         tmp_path, line("http://nowhere.example/0", FACE, ("Hat", (0, 0, 0.5, 0.5))), line("", FACE), line("", FACE)
     )
-    assert len(calco.collect(lines, tmp_path / "all", images=there, crop=["all"], min_size=9).crops) == 3
+    assert (
+        len(
+            calco.collect(
+                calco.CollectConfig(annotations=lines, out=tmp_path / "all", images=there, crop=("all",), min_size=9)
+            ).crops
+        )
+        == 3
+    )
     with pytest.raises(CalcoError, match="no box has the label face; the labels are Face, Hat"):
-        calco.collect(lines, tmp_path / "none", images=there, crop=["face"])
+        calco.collect(calco.CollectConfig(annotations=lines, out=tmp_path / "none", images=there, crop=("face",)))
 
 
 def test_the_whole_way_from_a_server(web: Web, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -211,7 +221,14 @@ def test_boxes_of_other_formats_are_cut_too(tmp_path: Path) -> None:
     Pillow.effect_noise((100, 80), 50).convert("RGB").save(tmp_path / "Images" / "7.jpeg")
     (tmp_path / "Labels" / "7.txt").write_text("1\n10 20 50 60\n")
     done = calco.collect(
-        tmp_path / "Labels", tmp_path / "out", images=tmp_path / "Images", crop=["all"], margin=0, min_size=30
+        calco.CollectConfig(
+            annotations=tmp_path / "Labels",
+            out=tmp_path / "out",
+            images=tmp_path / "Images",
+            crop=("all",),
+            margin=0,
+            min_size=30,
+        )
     )
     assert list(done.crops.values()) == ["7"]
     assert imaging.read(tmp_path / "out" / "7_0.png").shape == (40, 40, 3)
@@ -245,9 +262,13 @@ def test_a_window_lies_within_the_image_and_holds_the_box(
 
 def test_the_real_photographs(real_data: Path, tmp_path: Path) -> None:
     done = calco.collect(
-        real_data / "retouch" / "face_detection.json", tmp_path / "faces",
-        images=real_data / "retouch" / "raw_face_images", crop=["Face"],
-    )  # fmt: skip
+        calco.CollectConfig(
+            annotations=real_data / "retouch" / "face_detection.json",
+            out=tmp_path / "faces",
+            images=real_data / "retouch" / "raw_face_images",
+            crop=("Face",),
+        )
+    )
     assert len(done.photographs) + len(done.left_out) == done.listed
     assert len(done.crops) > 2 * len(set(done.crops.values())) > 0
     assert all(min(imaging.read(path).shape[:2]) >= 64 for path in (tmp_path / "faces").glob("*.png"))

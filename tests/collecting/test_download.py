@@ -11,7 +11,8 @@ import pytest
 from PIL import Image as Pillow
 
 from calco import imaging
-from calco.collecting.download import DownloadConfig, Fetched, Wanted, download
+from calco.collecting.config import DownloadConfig
+from calco.collecting.download import Fetched, Wanted, download
 from calco.errors import CalcoError
 from collecting.web import (
     Visit,

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from calco.addresses import is_public
-from calco.collecting.download import DownloadConfig, Wanted, download
+from calco.collecting.config import DownloadConfig
+from calco.collecting.download import Wanted, download
 from collecting.test_download import JPEG
 from collecting.web import Web, serving, status, whole
 

@@ -9,8 +9,8 @@ from PIL import Image as Pillow
 
 import calco.cli
 from calco import CalcoError, imaging
-from calco.data.config import AugmentConfig
-from calco.data.gallery import SHEETS, configured, draw_sheets
+from calco.data.config import AugmentConfig, RecipesConfig
+from calco.data.gallery import SHEETS, configured, recipes
 from calco.data.recipe_config import (
     KINDS,
     ColorizeConfig,
@@ -51,9 +51,9 @@ def test_every_setting_has_its_image(config: type) -> None:
 def test_the_sheets_of_any_image(tmp_path: Path) -> None:
     image = tmp_path / "tall.png"
     imaging.write(image, np.random.default_rng(0).integers(0, 255, (90, 40, 3), dtype=np.uint8))
-    written = draw_sheets(image, tmp_path / "sheets")
+    written = recipes(RecipesConfig(image=image, out=tmp_path / "sheets"))
     assert [path.stem for path in written] == list(SHEETS)
-    again = draw_sheets(image, tmp_path / "again", only="erase")
+    again = recipes(RecipesConfig(image=image, out=tmp_path / "again", only="erase"))
     assert again[0].read_bytes() == (tmp_path / "sheets" / "erase.png").read_bytes()
 
 
@@ -82,8 +82,8 @@ def test_labels_are_the_options_as_they_are_typed() -> None:
 
 def test_what_is_wrong_is_told(tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match="choose one of aligned"):
-        draw_sheets(None, tmp_path, only="oil")
+        recipes(RecipesConfig(out=tmp_path, only="oil"))
     with pytest.raises(CalcoError, match=r"no\.png"):
-        draw_sheets(tmp_path / "no.png", tmp_path)
+        recipes(RecipesConfig(image=tmp_path / "no.png", out=tmp_path))
     with pytest.raises(CalcoError, match="no recipe has the option colour"):
         configured("sketch", {"colour": 3})

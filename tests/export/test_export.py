@@ -22,6 +22,7 @@ from calco.cli import main
 from calco.data.config import JitterConfig
 from calco.data.recipe_config import ColorizeConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
+from calco.export.config import ExportConfig
 from calco.export.export import export_model
 from calco.export.network import portable
 from calco.export.onnx_file import torch_parts
@@ -113,7 +114,9 @@ def onnx(room: Path) -> Path:
     """A model of holes, whose graph has a loop, as ONNX."""
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name)
-    return export_model(saved(HOLES, room / "holes"), "onnx", room / "holes.onnx", images=room / "photos").path
+    return export_model(
+        ExportConfig(model=saved(HOLES, room / "holes"), to="onnx", out=room / "holes.onnx", images=room / "photos")
+    ).path
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +125,9 @@ def colours(room: Path) -> Path:
     for name in ("onnx", "onnxscript", "onnxruntime"):
         pytest.importorskip(name)
     model = saved(KINDS["lab"], room / "lab")
-    return export_model(model, "onnx", room / "lab.onnx", images=room / "photos", licence="CC0").path
+    return export_model(
+        ExportConfig(model=model, to="onnx", out=room / "lab.onnx", images=room / "photos", licence="CC0")
+    ).path
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -214,7 +219,7 @@ def test_the_onnx_file_serves_without_calco(onnx: Path, room: Path) -> None:
 def test_translate_and_evaluate_take_a_file(colours: Path, room: Path, tmp_path: Path) -> None:
     main(["translate", str(colours), str(room / "photos"), "--out", str(tmp_path / "drawn"), "--precision", "auto"])
     assert sorted(path.name for path in (tmp_path / "drawn").glob("*.png")) == ["0.png", "1.png", "2.png"]
-    card = calco.evaluate(colours, room / "photos", out=tmp_path / "report")
+    card = calco.evaluate(calco.EvaluateConfig(model=colours, images=room / "photos", out=tmp_path / "report"))
     assert (tmp_path / "report" / "report.html").is_file()
     assert len(card.images) == 3
     with pytest.raises(CalcoError, match="another model"):
@@ -222,7 +227,9 @@ def test_translate_and_evaluate_take_a_file(colours: Path, room: Path, tmp_path:
 
 
 def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Path, tmp_path: Path) -> None:
-    done = export_model(room / "lab", "onnx", tmp_path / "lab.onnx", precision="bf16", images=room / "photos")
+    done = export_model(
+        ExportConfig(model=room / "lab", to="onnx", out=tmp_path / "lab.onnx", precision="bf16", images=room / "photos")
+    )
     cost = done.description.compared["bf16"]
     assert 35 < cost["psnr_to_fp32"] < 100
     assert cost["gain"] > 0
@@ -247,7 +254,11 @@ def test_an_export_that_differs_gets_no_file(room: Path, tmp_path: Path, monkeyp
 
     monkeypatch.setattr(comparing, "TOLERANCE", -1)
     with pytest.raises(CalcoError, match="differs from its model, so no file is written"):
-        export_model(saved(KINDS["lab"], tmp_path / "m"), "onnx", tmp_path / "m.onnx", images=room / "photos")
+        export_model(
+            ExportConfig(
+                model=saved(KINDS["lab"], tmp_path / "m"), to="onnx", out=tmp_path / "m.onnx", images=room / "photos"
+            )
+        )
     assert not list(tmp_path.glob("*.onnx"))
 
 
@@ -298,13 +309,13 @@ def test_what_an_exported_model_cannot_do_is_said(colours: Path, onnx: Path, roo
     with pytest.raises(CalcoError, match="computed on the CPU"):
         calco.load(onnx, device="cuda")
     with pytest.raises(CalcoError, match="an exported model already"):
-        export_model(onnx, "onnx", tmp_path / "again.onnx")
+        export_model(ExportConfig(model=onnx, to="onnx", out=tmp_path / "again.onnx"))
     with pytest.raises(CalcoError, match=r"name it .*m\.onnx"):
-        export_model(room / "lab", "onnx", tmp_path / "m.zip", images=room / "photos")
+        export_model(ExportConfig(model=room / "lab", to="onnx", out=tmp_path / "m.zip", images=room / "photos"))
     with pytest.raises(CalcoError, match="--images FOLDER"):
-        export_model(room / "lab", "onnx", tmp_path / "m.onnx")
+        export_model(ExportConfig(model=room / "lab", to="onnx", out=tmp_path / "m.onnx"))
     with pytest.raises(CalcoError, match="no export to torchscript; choose onnx or openvino"):
-        export_model(room / "lab", "torchscript", tmp_path / "m.pt", images=room / "photos")
+        export_model(ExportConfig(model=room / "lab", to="torchscript", out=tmp_path / "m.pt", images=room / "photos"))
 
 
 def test_a_missing_library_is_named_with_what_brings_it(onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +330,7 @@ def test_a_missing_library_is_named_with_what_brings_it(onnx: Path, monkeypatch:
 def test_a_full_disk_is_told(colours: Path, room: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", 16) as small:
         with pytest.raises(CalcoError, match="No space left on device"):
-            export_model(room / "lab", "onnx", small / "m.onnx", images=room / "photos")
+            export_model(ExportConfig(model=room / "lab", to="onnx", out=small / "m.onnx", images=room / "photos"))
         assert list(small.iterdir()) == []
 
 

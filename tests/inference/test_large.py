@@ -20,9 +20,9 @@ from calco.imaging import strips
 from calco.imaging.strips import Whole, open_large
 from calco.imaging.writing import write_strips
 from calco.inference import filling, large, pumping
+from calco.inference.images import translate_images
 from calco.inference.large import draw
 from calco.inference.model import ModelInfo, Translator, save_model
-from calco.inference.translate import translate
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 
@@ -162,12 +162,12 @@ def test_a_folder_with_large_images(model, tmp_path, ending, dtype, monkeypatch)
     images.mkdir()
     for number, size in enumerate([(60, 40), (300, 200), (50, 40), (200, 300), (40, 40)]):
         imaging.write(images / f"{number}{ending}", make_image(size, dtype))
-    done = translate(model, images, tmp_path / "out")
+    done = translate_images(model, images, tmp_path / "out")
     assert done.written == 5
     assert done.left_out == {}
     monkeypatch.setattr(pumping, "write_strips", None)  # now whole
     monkeypatch.setattr(strips, "LARGE", 10**9)
-    translate(model, images, tmp_path / "whole")
+    translate_images(model, images, tmp_path / "whole")
     for path in sorted(images.iterdir()):
         one, other = (imaging.read(tmp_path / name / path.name).astype(float) for name in ("out", "whole"))
         peak = 257 if (ending != ".jpg" and dtype == np.uint16) else 1
@@ -178,7 +178,9 @@ def test_a_folder_with_large_images(model, tmp_path, ending, dtype, monkeypatch)
 def test_progress_moves_within_a_large_image(model, tmp_path):
     imaging.write(tmp_path / "a.tif", make_image((300, 200), np.uint16))
     told = []
-    translate(model, tmp_path / "a.tif", tmp_path / "out.tif", progress=lambda count, total, _name: told.append(count))
+    translate_images(
+        model, tmp_path / "a.tif", tmp_path / "out.tif", progress=lambda count, total, _name: told.append(count)
+    )
     assert len(told) > 3
     assert told == sorted(told)
     assert told[-1] == 1
@@ -189,7 +191,7 @@ def test_what_a_tiff_says_of_itself_stays(model, tmp_path):
         tmp_path / "a.tif", make_image((300, 200), np.uint16), photometric="rgb", resolution=(300, 300),
         resolutionunit="inch", extratags=[(315, 2, 0, "Ana", True)],
     )  # fmt: skip
-    translate(model, tmp_path / "a.tif", tmp_path / "out.tif")
+    translate_images(model, tmp_path / "a.tif", tmp_path / "out.tif")
     with tifffile.TiffFile(tmp_path / "out.tif") as file:
         tags = file.pages.first.tags
         assert tags[315].value == "Ana"
@@ -228,7 +230,7 @@ def test_damaged_large_images_are_named_and_leave_nothing(model, tmp_path, spoil
     tifffile.imwrite(images / "a.tif", make_image((300, 200), np.uint16), photometric="rgb", compression="zlib")
     imaging.write(images / "b.tif", make_image((300, 200), np.uint16))
     spoil(images / "a.tif")
-    done = translate(model, images, tmp_path / "out")
+    done = translate_images(model, images, tmp_path / "out")
     assert done.written == 1
     assert reason in done.left_out["a.tif"]
     names = sorted(path.name for path in (tmp_path / "out").iterdir() if path.name != outputs.LOG)
@@ -239,7 +241,7 @@ def test_a_jpeg_that_is_cut_short(model, tmp_path):
     imaging.write(tmp_path / "a.jpg", make_image((400, 300)))
     cut_short(tmp_path / "a.jpg")
     with pytest.raises(CalcoError, match="damaged or cut short"):
-        translate(model, tmp_path / "a.jpg", tmp_path / "out.jpg")
+        translate_images(model, tmp_path / "a.jpg", tmp_path / "out.jpg")
 
 
 def test_a_disk_that_fills_leaves_nothing(model, tmp_path):
@@ -263,8 +265,8 @@ def test_more_pixels_than_other_formats_take_are_for_tiff(model, tmp_path, monke
     imaging.write(tmp_path / "a.tif", make_image((300, 200), np.uint16))
     monkeypatch.setattr(imaging, "MAX_PIXELS", 50_000)
     with pytest.raises(CalcoError, match="300x200 pixels are too many for JPEG; choose the ending .tif"):
-        translate(model, tmp_path / "a.tif", tmp_path / "out.jpg")
-    translate(model, tmp_path / "a.tif", tmp_path / "out.tif")
+        translate_images(model, tmp_path / "a.tif", tmp_path / "out.jpg")
+    translate_images(model, tmp_path / "a.tif", tmp_path / "out.tif")
 
 
 def test_colour_profiles_and_transparency(tmp_path, narrow):

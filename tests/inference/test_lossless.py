@@ -14,9 +14,9 @@ from calco.data.palettes import decode
 from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
 from calco.imaging.lossless import exact_name, is_lossless
 from calco.imaging.strips import Whole
+from calco.inference.images import translate_images
 from calco.inference.large import draw
 from calco.inference.model import ModelInfo, Translator, save_model
-from calco.inference.translate import translate
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 
@@ -64,7 +64,7 @@ def test_class_maps_keep_their_colours_whatever_comes_in(tmp_path: Path, capsys:
     endings = ("jpg", "png", "webp", "avif", "jp2", "gif", "bmp", "tif")
     for number, ending in enumerate(endings):
         photo(number).save(album / f"{number}.{ending}")
-    done = translate(saved(tmp_path / "model", CLASSES), album, tmp_path / "out")
+    done = translate_images(saved(tmp_path / "model", CLASSES), album, tmp_path / "out")
     assert done.written == len(endings)
     written = results(tmp_path / "out")
     assert written == ["0.png", "1.png", "2.webp", "3.png", "4.jp2", "5.png", "6.bmp", "7.tif"]
@@ -73,7 +73,7 @@ def test_class_maps_keep_their_colours_whatever_comes_in(tmp_path: Path, capsys:
             tuple(map(int, c)) for c in np.unique(pixels(tmp_path / "out" / name).reshape(-1, 3), axis=0)
         } <= COLOURS
     assert "3 class maps are written as PNG, which keeps every value: 0.jpg as 0.png" in capsys.readouterr().err
-    again = translate(tmp_path / "model", album, tmp_path / "out")
+    again = translate_images(tmp_path / "model", album, tmp_path / "out")
     assert (again.written, again.kept) == (0, len(endings))
 
 
@@ -82,7 +82,7 @@ def test_images_of_one_name_keep_both_results(tmp_path: Path) -> None:
     album.mkdir()
     for name in ("a.jpg", "a.png", "b.jpg", "b.avif"):
         photo().save(album / name)
-    translate(saved(tmp_path / "model", CLASSES), album, tmp_path / "out")
+    translate_images(saved(tmp_path / "model", CLASSES), album, tmp_path / "out")
     written = results(tmp_path / "out")
     assert written == ["a.jpg.png", "a.png", "b.avif.png", "b.jpg.png"]
 
@@ -90,8 +90,8 @@ def test_images_of_one_name_keep_both_results(tmp_path: Path) -> None:
 def test_a_class_map_cannot_be_named_jpeg(tmp_path: Path) -> None:
     photo().save(tmp_path / "a.png")
     with pytest.raises(CalcoError, match=r"map.jpg: the colours of classes must be kept.*\.png"):
-        translate(saved(tmp_path / "model", CLASSES), tmp_path / "a.png", tmp_path / "map.jpg")
-    translate(tmp_path / "model", tmp_path / "a.png", tmp_path / "map.png")
+        translate_images(saved(tmp_path / "model", CLASSES), tmp_path / "a.png", tmp_path / "map.jpg")
+    translate_images(tmp_path / "model", tmp_path / "a.png", tmp_path / "map.png")
 
 
 def test_only_holes_change_in_lossless_files(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_only_holes_change_in_lossless_files(tmp_path: Path) -> None:
     photo().save(album / "e.webp", quality=80)
     for name in "abcde":
         imaging.write(masks / f"{name}.png", mask)
-    translate(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
+    translate_images(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
     written = results(tmp_path / "out")
     assert written == ["a.webp", "b.jp2", "c.png", "d.png", "e.webp"]
     for name, before in (("a.webp", "a.webp"), ("b.jp2", "b.jp2"), ("c.png", "c.gif"), ("d.png", "d.jpg")):
@@ -178,7 +178,7 @@ def test_masks_are_understood_over_all_of_them(tmp_path: Path, capsys: pytest.Ca
     for name, place in (("a", marked), ("b", np.zeros_like(marked))):
         layer = np.dstack([np.zeros((48, 64, 3), np.uint8), place * np.uint8(255)])
         Pillow.fromarray(layer).save(masks / f"{name}.png")
-    translate(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
+    translate_images(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
     assert "masks: background transparent, object opaque; object is redrawn" in capsys.readouterr().err
     for name, place in (("a", marked), ("b", np.zeros_like(marked))):
         changed = (pixels(tmp_path / f"out/{name}.png") != pixels(album / f"{name}.png")).any(axis=2)
@@ -196,7 +196,7 @@ def test_a_mask_turns_with_its_photograph(tmp_path: Path) -> None:
     stored[4:20, 8:24] = 255
     photo().save(album / "a.png", exif=exif)
     Pillow.fromarray(stored).save(masks / "a.png")
-    done = translate(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
+    done = translate_images(saved(tmp_path / "model", ERASE), album, tmp_path / "out", masks=masks)
     assert done.written == 1
     changed = (imaging.read(tmp_path / "out/a.png") != imaging.read(album / "a.png")).any(axis=2)
     upright = np.rot90(stored, -1) > 0

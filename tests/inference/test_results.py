@@ -14,9 +14,9 @@ import torch
 from calco import CalcoError, imaging
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
+from calco.inference.images import translate_images
 from calco.inference.model import ModelInfo, load, save_model
 from calco.inference.results import REMOTE_LOG
-from calco.inference.translate import translate
 from calco.inference.video import VideoOptions, translate_videos
 from calco.locks import LOCK, lock_name
 from calco.networks.build import build_generator
@@ -74,7 +74,7 @@ def test_a_file_of_somebody_else_is_refused_before_anything_is_written(
     theirs.parent.mkdir(parents=True)
     theirs.write_text("mine")
     with pytest.raises(CalcoError, match=f"{name} is there already and was not written by Calco"):
-        translate(model, source, tmp_path / "out", overwrite=overwrite)
+        translate_images(model, source, tmp_path / "out", overwrite=overwrite)
     assert contents(tmp_path / "out") == {name: b"mine"}
 
 
@@ -83,7 +83,7 @@ def test_a_link_under_the_name_of_a_result_is_refused(model: Path, source: Path,
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.png").symlink_to("../in/a.png")
     with pytest.raises(CalcoError, match="a.png is there already"):
-        translate(model, source, tmp_path / "out", overwrite=True)
+        translate_images(model, source, tmp_path / "out", overwrite=True)
     assert contents(source) == before
     assert (tmp_path / "out" / "a.png").is_symlink()
 
@@ -92,58 +92,58 @@ def test_an_input_that_was_replaced_is_translated_again(model: Path, tmp_path: P
     given = tmp_path / "in" / "a.bmp"
     write(given, 0)
     before = os.stat(given)
-    translate(model, given.parent, tmp_path / "out")
+    translate_images(model, given.parent, tmp_path / "out")
     first = (tmp_path / "out" / "a.bmp").read_bytes()
     write(given, 5)  # as many bytes, and the time of the one before
     os.utime(given, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert os.stat(given).st_size == before.st_size
-    done = translate(model, given.parent, tmp_path / "out")
+    done = translate_images(model, given.parent, tmp_path / "out")
     assert (done.written, done.kept) == (1, 0)
     assert (tmp_path / "out" / "a.bmp").read_bytes() != first
     assert np.array_equal(imaging.read(tmp_path / "out" / "a.bmp"), load(model)(imaging.read(given)))
     os.utime(given)  # another time and the same bytes
-    done = translate(model, given.parent, tmp_path / "out")
+    done = translate_images(model, given.parent, tmp_path / "out")
     assert (done.written, done.kept) == (0, 1)
 
 
 def test_a_copy_of_a_folder_of_results_still_counts(model: Path, source: Path, tmp_path: Path) -> None:
-    translate(model, source, tmp_path / "out")
+    translate_images(model, source, tmp_path / "out")
     shutil.copytree(tmp_path / "out", tmp_path / "copy", copy_function=shutil.copyfile)  # with other times
-    assert translate(model, source, tmp_path / "copy").kept == 3
+    assert translate_images(model, source, tmp_path / "copy").kept == 3
 
 
 def test_a_result_that_somebody_has_changed_is_kept_until_overwrite(model: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    translate(model, source, out)
+    translate_images(model, source, out)
     made = (out / "b.png").read_bytes()
     (out / "b.png").write_bytes(b"retouched")
     with pytest.raises(CalcoError, match="b.png is there already and has been changed since Calco wrote it"):
-        translate(model, source, out)
+        translate_images(model, source, out)
     assert (out / "b.png").read_bytes() == b"retouched"
-    assert translate(model, source, out, overwrite=True).written == 3
+    assert translate_images(model, source, out, overwrite=True).written == 3
     assert (out / "b.png").read_bytes() == made
 
 
 def test_a_name_that_somebody_takes_after_a_kill_is_theirs(model: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    translate(model, source, out)
+    translate_images(model, source, out)
     (out / "b.png").unlink()
     (out / "b.png").write_bytes(b"mine")
     with pytest.raises(CalcoError, match="b.png is there already"):
-        translate(model, source, out)
+        translate_images(model, source, out)
     assert (out / "b.png").read_bytes() == b"mine"
 
 
 def test_a_result_that_was_not_noted_as_done_is_made_again(model: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    translate(model, source, out)
+    translate_images(model, source, out)
     lines = (out / LOG).read_text().splitlines()
     kept = [line for line in lines if '"done": "b.png"' not in line]  # as a kill right after the rename leaves it
     assert len(kept) == len(lines) - 1
     (out / LOG).write_text("\n".join(kept) + '\n{"file": "su')
-    done = translate(model, source, out)
+    done = translate_images(model, source, out)
     assert (done.written, done.kept) == (1, 2)
-    assert translate(model, source, out).kept == 3
+    assert translate_images(model, source, out).kept == 3
 
 
 def test_another_mask_is_another_input(tmp_path: Path) -> None:
@@ -159,41 +159,41 @@ def test_another_mask_is_another_input(tmp_path: Path) -> None:
     for top in (2, 6):
         mask[top : top + 3, 4:8] = 255
         imaging.write(tmp_path / "masks" / "a.png", mask) if (tmp_path / "masks").mkdir(exist_ok=True) is None else None
-        done = translate(tmp_path / "m", tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks")
+        done = translate_images(tmp_path / "m", tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks")
         assert (done.written, done.kept) == (1, 0)
-    assert translate(tmp_path / "m", tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks").kept == 1
+    assert translate_images(tmp_path / "m", tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks").kept == 1
 
 
 def test_loaded_models_are_told_apart(model: Path, source: Path, tmp_path: Path) -> None:
     other = load(saved(tmp_path / "other", 1))
-    translate(load(model), source, tmp_path / "out")
+    translate_images(load(model), source, tmp_path / "out")
     with pytest.raises(CalcoError, match="what another model or other options made"):
-        translate(other, source, tmp_path / "out")
-    assert translate(load(model), source, tmp_path / "out").kept == 3
+        translate_images(other, source, tmp_path / "out")
+    assert translate_images(load(model), source, tmp_path / "out").kept == 3
 
 
 def test_one_file_is_replaced_with_overwrite_alone(model: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "result.png"
     out.write_text("mine")
     with pytest.raises(CalcoError, match="result.png is there already; choose another --out, or --overwrite"):
-        translate(model, source / "a.png", out)
+        translate_images(model, source / "a.png", out)
     assert out.read_text() == "mine"
-    assert translate(model, source / "a.png", out, overwrite=True).written == 1
+    assert translate_images(model, source / "a.png", out, overwrite=True).written == 1
 
 
 def test_tar_files_follow_their_inputs_and_spare_others(model: Path, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    translate(model, source, out, format="webdataset", shard_images=1)
-    assert translate(model, source, out, format="webdataset", shard_images=1).kept == 3
+    translate_images(model, source, out, format="webdataset", shard_images=1)
+    assert translate_images(model, source, out, format="webdataset", shard_images=1).kept == 3
     before = (out / "images-000001.tar").read_bytes()
     write(source / "b.png", 9)
-    done = translate(model, source, out, format="webdataset", shard_images=1)
+    done = translate_images(model, source, out, format="webdataset", shard_images=1)
     assert (done.written, done.kept) == (1, 2)
     assert (out / "images-000001.tar").read_bytes() != before
     shutil.rmtree(source / "sub")  # one tar file fewer is needed, and that name is somebody's now
     (out / "images-000002.tar").write_bytes(b"mine")
     with pytest.raises(CalcoError, match="images-000002.tar is there already and has been changed since"):
-        translate(model, source, out, format="webdataset", shard_images=1)
+        translate_images(model, source, out, format="webdataset", shard_images=1)
     assert (out / "images-000002.tar").read_bytes() == b"mine"
 
 
@@ -202,18 +202,18 @@ def test_results_at_an_address_follow_the_same_rules(model: Path, source: Path, 
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.png").write_bytes(b"mine")
     with pytest.raises(CalcoError, match="out/a.png is there already and was not written by Calco"):
-        translate(model, given, out)
+        translate_images(model, given, out)
     assert contents(tmp_path / "out") == {"a.png": b"mine"}
     (tmp_path / "out" / "a.png").unlink()
-    assert translate(model, given, out).written == 3
-    assert translate(model, given, out).kept == 3
+    assert translate_images(model, given, out).written == 3
+    assert translate_images(model, given, out).kept == 3
     write(source / "b.png", 9)
-    done = translate(model, given, out)
+    done = translate_images(model, given, out)
     assert (done.written, done.kept) == (1, 2)
     log = json.loads((tmp_path / "out" / REMOTE_LOG).read_text())
     del log["done"]["a.png"]  # as a kill before the last version of the log leaves it
     (tmp_path / "out" / REMOTE_LOG).write_text(json.dumps(log))
-    done = translate(model, given, out)
+    done = translate_images(model, given, out)
     assert (done.written, done.kept) == (1, 2)
 
 
@@ -224,7 +224,7 @@ def test_what_killed_calls_left_is_swept_and_nothing_else(model: Path, source: P
     (out / "sub").mkdir(parents=True)
     for path in (*halves, *theirs):
         path.write_text("half")
-    translate(model, source, out)
+    translate_images(model, source, out)
     assert not any(path.exists() for path in halves)
     assert all(path.exists() for path in theirs)
 
@@ -234,10 +234,10 @@ def test_a_call_at_work_is_left_alone(model: Path, source: Path, tmp_path: Path,
     out = tmp_path / "out"
     out.mkdir()
     with lock_held(out / LOCK, "calco translate"), pytest.raises(CalcoError, match="calco translate .* is at work on"):
-        translate(model, source, out, overwrite=overwrite)
+        translate_images(model, source, out, overwrite=overwrite)
     assert [path.name for path in out.iterdir()] == [LOCK]
     with lock_held(tmp_path / lock_name("a.png"), "calco translate"), pytest.raises(CalcoError, match="at work"):
-        translate(model, source / "a.png", tmp_path / "a.png", overwrite=overwrite)
+        translate_images(model, source / "a.png", tmp_path / "a.png", overwrite=overwrite)
     assert not (tmp_path / "a.png").exists()
 
 
@@ -250,7 +250,7 @@ def test_of_two_commands_at_once_one_is_whole_and_the_other_refused_or_done(
     assert sorted(process.returncode for process in two) in ([0, 2], [0, 0]), told
     for process, lines in zip(two, told, strict=True):
         assert process.returncode == 0 or (len(lines) == 1 and "is at work on out" in lines[0])
-    translate(model, source, tmp_path / "alone")
+    translate_images(model, source, tmp_path / "alone")
     assert all((tmp_path / "out" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
                for name in ("a.png", "b.png", "sub/c.png"))  # fmt: skip
 

@@ -18,8 +18,8 @@ from calco.data.recipes.colorize import lightness_grey
 from calco.data.sample import Sample
 from calco.data.sample import generator as calco_generator
 from calco.errors import DiskError
+from calco.inference.images import translate_images
 from calco.inference.model import ModelInfo, Translator, load, save_model
-from calco.inference.translate import translate
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.training.pairs import choose_composition
@@ -220,7 +220,7 @@ def test_masks_of_the_same_names_beside_the_images(tmp_path):
         mask[5:9, 10 * number : 10 * number + 8] = 255
         if name != "alone.png":
             imaging.write((tmp_path / "masks" / name).with_suffix(".bmp"), mask)
-    done = translate(translator, tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks")
+    done = translate_images(translator, tmp_path / "in", tmp_path / "out", masks=tmp_path / "masks")
     assert done.written == 2
     assert "there is no mask for alone.png" in done.left_out["alone.png"]
     kept = np.ones((40, 50), bool)
@@ -228,10 +228,10 @@ def test_masks_of_the_same_names_beside_the_images(tmp_path):
     out = imaging.read(tmp_path / "out" / "deep er" / "ñandú.png")
     assert np.array_equal(out[kept], make_image(seed=1)[kept])
     assert not np.array_equal(out[~kept], make_image(seed=1)[~kept])
-    one = translate(translator, tmp_path / "in/a.png", tmp_path / "one", masks=tmp_path / "masks" / "a.bmp")
+    one = translate_images(translator, tmp_path / "in/a.png", tmp_path / "one", masks=tmp_path / "masks" / "a.bmp")
     assert one.written == 1
     with pytest.raises(CalcoError, match="is one mask"):
-        translate(translator, tmp_path / "in", tmp_path / "no", masks=tmp_path / "masks" / "a.bmp")
+        translate_images(translator, tmp_path / "in", tmp_path / "no", masks=tmp_path / "masks" / "a.bmp")
 
 
 def test_large_native_images_are_tiled_without_a_seam(monkeypatch, model):
@@ -256,7 +256,7 @@ def test_a_folder_keeps_names_formats_subfolders_and_exif(model, tmp_path):
     exif[0x010F] = "Kamera"
     exif[0x0112] = 6  # stored lying on its side
     Pillow.fromarray(make_image(20, 30)).save(source / "b.jpg", exif=exif)
-    done = translate(model, source, tmp_path / "out")
+    done = translate_images(model, source, tmp_path / "out")
     assert done.written == 3
     out = tmp_path / "out"
     assert {p.relative_to(out).as_posix() for p in imaging.list_images(out)} == {"a.png", "b.jpg", "deep er/ñandú.PNG"}
@@ -270,7 +270,7 @@ def test_a_folder_keeps_names_formats_subfolders_and_exif(model, tmp_path):
 
 def test_sixteen_bits_stay_sixteen(model, tmp_path):
     imaging.write(tmp_path / "deep.tif", make_image(dtype=np.uint16))
-    translate(model, tmp_path / "deep.tif", tmp_path / "out.tif")
+    translate_images(model, tmp_path / "deep.tif", tmp_path / "out.tif")
     assert imaging.read(tmp_path / "out.tif").dtype == np.uint16
 
 
@@ -279,20 +279,20 @@ def test_it_goes_on_where_it_stopped(model, tmp_path):
     source.mkdir()
     for number in range(4):
         imaging.write(source / f"{number}.png", make_image(seed=number))
-    assert translate(model, source, out).written == 4
+    assert translate_images(model, source, out).written == 4
     before = (out / "1.png").stat().st_mtime_ns
     (out / "2.png").unlink()
-    done = translate(model, source, out)
+    done = translate_images(model, source, out)
     assert (done.written, done.kept) == (1, 3)
     assert (out / "1.png").stat().st_mtime_ns == before
-    assert translate(model, source, out, overwrite=True).written == 4
+    assert translate_images(model, source, out, overwrite=True).written == 4
 
 
 def test_two_models_are_not_mixed_in_one_folder(model, tmp_path):
     imaging.write(tmp_path / "a.png", make_image())
-    translate(model, tmp_path / "a.png", tmp_path / "out")
+    translate_images(model, tmp_path / "a.png", tmp_path / "out")
     with pytest.raises(CalcoError, match="other options made; choose another --out, or --overwrite"):
-        translate(model, tmp_path / "a.png", tmp_path / "out", noise_seed=1)
+        translate_images(model, tmp_path / "a.png", tmp_path / "out", noise_seed=1)
 
 
 def test_one_damaged_image_is_noted_and_the_others_are_translated(model, tmp_path):
@@ -300,21 +300,21 @@ def test_one_damaged_image_is_noted_and_the_others_are_translated(model, tmp_pat
     source.mkdir()
     imaging.write(source / "good.png", make_image())
     (source / "bad.jpg").write_text("no image")
-    done = translate(model, source, out)
+    done = translate_images(model, source, out)
     assert done.written == 1
     assert "bad.jpg" in done.left_out
     assert "bad.jpg" in json.loads((out / "translation.json").read_text())["left_out"]
     (source / "good.png").write_bytes(b"")
     with pytest.raises(CalcoError, match="none of the 2 images could be translated"):
-        translate(model, source, tmp_path / "other")
+        translate_images(model, source, tmp_path / "other")
 
 
 def test_the_input_is_never_overwritten(model, tmp_path):
     imaging.write(tmp_path / "a.png", make_image())
     with pytest.raises(CalcoError, match="would replace"):
-        translate(model, tmp_path / "a.png", tmp_path / "a.png")
+        translate_images(model, tmp_path / "a.png", tmp_path / "a.png")
     with pytest.raises(CalcoError, match="would replace"):
-        translate(model, tmp_path, tmp_path)
+        translate_images(model, tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -345,10 +345,10 @@ def test_what_is_no_model_or_image_is_said(model, tmp_path):
     with pytest.raises(CalcoError, match="there is no"):
         load(tmp_path / "nowhere")
     with pytest.raises(CalcoError, match="there is no"):
-        translate(model, tmp_path / "nowhere", tmp_path / "out")
+        translate_images(model, tmp_path / "nowhere", tmp_path / "out")
     (tmp_path / "empty").mkdir()
     with pytest.raises(CalcoError, match="holds no image"):
-        translate(model, tmp_path / "empty", tmp_path / "out")
+        translate_images(model, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(CalcoError, match="7 channels cannot become one of 3"):
         load(model)(np.zeros((4, 4, 7), np.uint8))
     with pytest.raises(CalcoError, match="4 x 4 x 0, and must be height x width x channels, each at least 1"):
@@ -388,12 +388,12 @@ def test_a_full_disk_ends_the_call_early_and_the_same_call_goes_on(model, tmp_pa
     monkeypatch.setattr(Translator, "__call__", lambda self, *a, **k: (given.append(""), old(self, *a, **k))[1])
     with small_disk(tmp_path / "disk", 64) as disk:
         with pytest.raises(DiskError, match=r"cannot write \S+: No space left on device; .* of 20 images are"):
-            translate(model, source, disk / "out", shard_images=5, format=format)
+            translate_images(model, source, disk / "out", shard_images=5, format=format)
         there = len(list((disk / "out").glob("*.png")))
         assert len(given) < 20
         assert not list((disk / "out").rglob(".*.tmp.*"))
         subprocess.run(["mount", "-o", "remount,size=10m", str(disk)], check=True)
-        done = translate(model, source, disk / "out", shard_images=5, format=format)
+        done = translate_images(model, source, disk / "out", shard_images=5, format=format)
         assert done.written + done.kept == 20
         assert done.kept >= there
 
@@ -410,7 +410,7 @@ def test_one_image_that_needs_too_much_memory_is_left_out(model, tmp_path, monke
         return torch.empty(1 << 50) if seen.shape[2] == seen.shape[3] else old(self, seen)
 
     monkeypatch.setattr(Translator, "maps", maps)
-    done = translate(load(model, device="cpu"), source, tmp_path / "out", native=True)
+    done = translate_images(load(model, device="cpu"), source, tmp_path / "out", native=True)
     assert done.written == 1
     assert done.left_out["b.png"].startswith("there is not enough memory for another 4,503")
     assert "60x60 pixels" in done.left_out["b.png"]
@@ -433,7 +433,7 @@ def test_names_of_255_bytes_in_any_script_are_kept(model, tmp_path, stem):
     names = sorted({f"{LONG[stem]}.png", f"{LONG[stem][:-1]}b.png"})
     for number, name in enumerate(names):
         imaging.write(source / name, make_image(seed=number))
-    done = translate(model, source, tmp_path / "out")
+    done = translate_images(model, source, tmp_path / "out")
     assert done.written == 2
     assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == names
     translator = load(model)

@@ -15,6 +15,7 @@ from calco.data.recipes import RecipeConfig
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
+from calco.evaluation.config import CompareConfig, EvaluateConfig
 from calco.evaluation.evaluate import compare, evaluate
 from calco.files import digest
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
@@ -83,7 +84,7 @@ def test_an_evaluation_leaves_out_what_was_trained_on_under_any_name_and_beside_
     for number, name in enumerate(["train/01.png", "train/02.png", "test/10.png"]):
         (tmp_path / "other").mkdir(exist_ok=True)
         shutil.copy(run.parent / "set" / name, tmp_path / "other" / f"renamed {number}.png")
-    card = evaluate(run, tmp_path / "other", out=tmp_path / "report")
+    card = evaluate(EvaluateConfig(model=run, images=tmp_path / "other", out=tmp_path / "report"))
     assert {row.key: row.seen for row in card.images} == {
         "renamed 0": True, "renamed 1": True, "renamed 2": False,
     }  # fmt: skip
@@ -95,7 +96,7 @@ def test_a_model_that_does_not_name_its_images_claims_nothing(run: Path, tmp_pat
     record = json.loads((tmp_path / "model" / "model.json").read_text())
     del record["provenance"]["trained_on"]
     (tmp_path / "model" / "model.json").write_text(json.dumps(record))
-    card = evaluate(tmp_path / "model", run.parent / "set", out=tmp_path / "report")
+    card = evaluate(EvaluateConfig(model=tmp_path / "model", images=run.parent / "set", out=tmp_path / "report"))
     assert "never saw" not in card.verdict()
     assert "may have been trained on" in card.verdict()
     page = (tmp_path / "report" / "report.html").read_text()
@@ -113,8 +114,8 @@ def test_runs_that_were_scored_on_other_images_of_the_same_names_are_not_compare
         image(tmp_path / "two" / f"{number}.png", 200 + number)
     shutil.copy(tmp_path / "one" / "2.png", tmp_path / "two" / "other name.png")
     for name in ("one", "two"):
-        evaluate(run, tmp_path / name, out=tmp_path / f"report-{name}")
-    evaluate(run, tmp_path / "one", out=tmp_path / "again")
+        evaluate(EvaluateConfig(model=run, images=tmp_path / name, out=tmp_path / f"report-{name}"))
+    evaluate(EvaluateConfig(model=run, images=tmp_path / "one", out=tmp_path / "again"))
     names = [str(tmp_path / f"report-{name}") for name in ("one", "two")]
     main(["compare", *names, "--out", str(tmp_path / "page.html")])
     said = " ".join(capsys.readouterr().err.split())
@@ -125,7 +126,15 @@ def test_runs_that_were_scored_on_other_images_of_the_same_names_are_not_compare
         assert "the best in bold" not in text
     assert "The same images" not in page
     assert 'class="best"' not in page
-    compare([names[0], str(tmp_path / "again")], tmp_path / "same.html")
+    compare(
+        CompareConfig(
+            runs=(
+                names[0],
+                str(tmp_path / "again"),
+            ),
+            out=tmp_path / "same.html",
+        )
+    )
     assert "different images" not in (tmp_path / "same.html").read_text()
     assert "The same images" in (tmp_path / "same.html").read_text()
 
@@ -136,15 +145,31 @@ def test_runs_of_other_jobs_are_not_compared(run: Path, tmp_path: Path) -> None:
     record["recipe"]["recipe"] = "sketch"
     (tmp_path / "model" / "model.json").write_text(json.dumps(record))
     test = run.parent / "set" / "test"
-    evaluate(run, test, out=tmp_path / "colours")
-    evaluate(tmp_path / "model", test, out=tmp_path / "sketches")
-    evaluate(run, test, out=tmp_path / "seed", seed=3)
-    compare([tmp_path / "colours", tmp_path / "sketches"], tmp_path / "page.html")
+    evaluate(EvaluateConfig(model=run, images=test, out=tmp_path / "colours"))
+    evaluate(EvaluateConfig(model=tmp_path / "model", images=test, out=tmp_path / "sketches"))
+    evaluate(EvaluateConfig(model=run, images=test, out=tmp_path / "seed", seed=3))
+    compare(
+        CompareConfig(
+            runs=(
+                tmp_path / "colours",
+                tmp_path / "sketches",
+            ),
+            out=tmp_path / "page.html",
+        )
+    )
     page = (tmp_path / "page.html").read_text()
     assert "a different recipe (colours: colorize; sketches: sketch)" in page
     assert "is best on" not in page
     assert "The same images" not in page
-    compare([tmp_path / "colours", tmp_path / "seed"], tmp_path / "page.html")
+    compare(
+        CompareConfig(
+            runs=(
+                tmp_path / "colours",
+                tmp_path / "seed",
+            ),
+            out=tmp_path / "page.html",
+        )
+    )
     assert "a different seed (colours: 0; seed: 3)" in (tmp_path / "page.html").read_text()
 
 

@@ -11,9 +11,10 @@ import tifffile
 from calco import imaging
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.recipes import RecipeConfig
+from calco.evaluation.config import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
+from calco.inference.images import translate_images
 from calco.inference.model import load
-from calco.inference.translate import translate
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.translation import train
@@ -70,7 +71,7 @@ def test_depth_and_channels_come_out_again(tmp_path: Path, kind: str) -> None:
     new = tmp_path / "new"
     new.mkdir()
     imaging.write(new / f"a{ending}", waves(99, ins, dtype))
-    translate(run, new, tmp_path / "out")
+    translate_images(run, new, tmp_path / "out")
     made = imaging.read(tmp_path / "out" / f"a{ending}", background="channel")
     assert made.shape == (24, 28, outs)
     assert made.dtype == dtype
@@ -78,7 +79,7 @@ def test_depth_and_channels_come_out_again(tmp_path: Path, kind: str) -> None:
         assert not np.array_equal(imaging.as_dtype(imaging.as_dtype(made, np.uint8), dtype), made)
     assert np.array_equal(made, translator(waves(99, ins, dtype)))
 
-    card = evaluate(run)
+    card = evaluate(EvaluateConfig(model=run))
     assert {"l1", "psnr", "ssim"} <= set(card.systems["model"])
     assert ("input copied" in card.systems) == imaging.converts(ins, outs)
     assert card.num_images > 0
@@ -94,7 +95,7 @@ def test_a_grey_sixteen_bit_tiff_gives_one(tmp_path: Path) -> None:
             plane = waves(number + shift, 1, np.uint16)[..., 0]
             tifffile.imwrite(tmp_path / "images" / side / f"{number}.tif", plane, photometric="minisblack")
     run = learn(tmp_path / "images", tmp_path / "run")
-    translate(run, tmp_path / "images" / "input" / "3.tif", tmp_path / "out.tif")
+    translate_images(run, tmp_path / "images" / "input" / "3.tif", tmp_path / "out.tif")
     with tifffile.TiffFile(tmp_path / "out.tif") as file:
         page = file.pages.first
         assert (page.shape, page.dtype, page.samplesperpixel) == ((24, 28), np.uint16, 1)
@@ -113,7 +114,7 @@ def test_transparency_lies_over_the_background_of_the_training(tmp_path: Path) -
     paper = np.full((24, 28, 3), (0x10, 0x20, 0x30), np.uint8)
     assert np.array_equal(load(run)(see_through), load(run)(paper))
     imaging.write(tmp_path / "a.png", see_through)
-    translate(run, tmp_path / "a.png", tmp_path / "out.png")
+    translate_images(run, tmp_path / "a.png", tmp_path / "out.png")
     assert np.array_equal(imaging.read(tmp_path / "out.png"), load(run)(paper))
 
 
@@ -126,7 +127,7 @@ def test_names_that_are_no_utf_8_go_the_whole_way(tmp_path: Path) -> None:
             imaging.write(folder / name, waves(number, 1, np.uint8))
     (folder.parent / "input" / names[-1]).write_bytes(b"damaged")
     run = learn(folder.parent, tmp_path / "run")
-    assert evaluate(run).num_images > 0
-    translate(run, folder.parent / "input", tmp_path / "out")
+    assert evaluate(EvaluateConfig(model=run)).num_images > 0
+    translate_images(run, folder.parent / "input", tmp_path / "out")
     assert [path.name for path in imaging.list_images(tmp_path / "out")] == names[:-1]
     assert list(json.loads((tmp_path / "out" / "translation.json").read_text())["left_out"]) == [names[-1]]

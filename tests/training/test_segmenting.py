@@ -172,7 +172,7 @@ def test_several_classes_from_boxes(tmp_path: Path) -> None:
     (tmp_path / "set" / "annotations.json").write_text(json.dumps(coco))
     config = small(tmp_path / "set", tmp_path / "run", jitter=JitterConfig(size=32, resize=32))
     run = train(replace(config, limit=LimitConfig(epochs=0, steps=2)), progress=False)
-    card = calco.evaluate(run, tmp_path / "set")
+    card = calco.evaluate(calco.EvaluateConfig(model=run, images=tmp_path / "set"))
     assert list(card.classes["model"]) == ["background", "cup", "crate"]
     shown = [row.split()[1] for row in printed(class_table(card)).splitlines() if "0." in row]
     assert set(shown) >= {"background", "crate", "cup"}

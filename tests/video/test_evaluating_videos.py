@@ -11,6 +11,7 @@ from calco.data.config import JitterConfig, SourceConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.sources import open_source
 from calco.errors import CalcoError
+from calco.evaluation.config import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
 from calco.evaluation.report import video_table
 from calco.evaluation.scorecard import Scorecard
@@ -62,7 +63,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_flicker_beside_the_truth_and_the_input_and_steadied(run: Path, tmp_path: Path) -> None:
     video = write_video(tmp_path / "sea.mp4", 24)
-    card = evaluate(run, video, out=tmp_path / "report", steady=True)
+    card = evaluate(EvaluateConfig(model=run, images=video, out=tmp_path / "report", steady=True))
     assert card.video is not None
     systems = card.video.systems
     assert list(systems) == [TRUTH, INPUT, "model", STEADIED]
@@ -88,16 +89,16 @@ def test_flicker_beside_the_truth_and_the_input_and_steadied(run: Path, tmp_path
 
 
 def test_without_steady_it_is_left_out_and_images_have_none(run: Path, tmp_path: Path, real_data: Path) -> None:
-    card = evaluate(run, write_video(tmp_path / "sea.mp4", 4), out=tmp_path / "report")
+    card = evaluate(EvaluateConfig(model=run, images=write_video(tmp_path / "sea.mp4", 4), out=tmp_path / "report"))
     assert card.video is not None
     assert STEADIED not in card.video.systems
     with pytest.raises(CalcoError, match="--steady goes with videos"):
-        evaluate(run, real_data / "nature", out=tmp_path / "report", steady=True)
+        evaluate(EvaluateConfig(model=run, images=real_data / "nature", out=tmp_path / "report", steady=True))
 
 
 def test_one_frame_alone_cannot_be_measured(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match="two frames of a scene"):
-        evaluate(run, write_video(tmp_path / "one.mkv", 1), out=tmp_path / "report")
+        evaluate(EvaluateConfig(model=run, images=write_video(tmp_path / "one.mkv", 1), out=tmp_path / "report"))
 
 
 def test_long_videos_are_measured_in_stretches_and_splits_within_their_blocks(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import av
 import numpy as np
@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from calco import CalcoError, cli, imaging
-from calco.cli import live
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
+from calco.inference import live
+from calco.inference.config import TranslateConfig
 from calco.inference.model import ModelInfo, load, save_model
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
@@ -104,7 +105,7 @@ def test_a_reader_of_stdout_that_leaves_ends_it_quietly(model: Path, clip: Path)
     ("words", "answer"),
     [
         (["camera:71", "--page", "0"], "there is no camera /dev/video71"),
-        (["{clip}", "--live"], "nobody would see it; add --window, --page 8000, or --out FILE"),
+        (["{clip}", "--live"], "no output was chosen; add --window, --page 8000, or --out FILE"),
         (["{clip}", "--live", "--out", "{clip}"], "is the video that is read; choose another name"),
         (["{clip}", "--live", "--page", "0", "--jobs", "2"], "--jobs is for images and videos in files"),
         (["{clip}", "--live", "--page", "0", "--seconds", "-1"], "--seconds is -1; give seconds, or 0 for no limit"),
@@ -126,9 +127,8 @@ def test_calls_that_cannot_be(
     assert answer in capsys.readouterr().err
 
 
-def options_of(**given: object) -> dict[str, object]:
-    base = {"noise_seed": None, "native": False, "masks": None, "make_input": False, "recipe": None}
-    return {**base, "allow_code": False, **given}
+def config_of(**given: Any) -> TranslateConfig:
+    return TranslateConfig(model="eraser", images="camera", **given)
 
 
 def test_holes_made_for_live_images_stand_still_and_a_mask_serves_for_all(tmp_path: Path) -> None:
@@ -136,13 +136,13 @@ def test_holes_made_for_live_images_stand_still_and_a_mask_serves_for_all(tmp_pa
     info = replace(info, generator=replace(info.generator, composition="filled"))
     save_model(tmp_path / "eraser", info, build_generator(info.generator, 3, 3).state_dict(), None)
     translator = load(tmp_path / "eraser", device="cpu")
-    made = live.drawing(translator, options_of(make_input=True))
+    made = live.generator(translator, config_of(make_input=True))
     first, second = made(numbered(5)), made(numbered(5))
     assert first.shape == (HEIGHT, WIDTH, 3) and np.array_equal(first, second)
     mask = np.zeros((20, 40, 1), np.uint8)
     mask[:10] = 255  # the upper half, at another size
     imaging.write(tmp_path / "mask.png", mask)
-    masked = live.drawing(translator, options_of(masks=str(tmp_path / "mask.png")))(numbered(5))
+    masked = live.generator(translator, config_of(masks=str(tmp_path / "mask.png")))(numbered(5))
     assert np.array_equal(masked[60:], numbered(5)[60:]) and not np.array_equal(masked[:40], numbered(5)[:40])
     with pytest.raises(CalcoError, match="give one of them"):
-        live.drawing(translator, options_of(masks=str(tmp_path / "mask.png"), make_input=True))
+        live.generator(translator, config_of(masks=str(tmp_path / "mask.png"), make_input=True))

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco import __version__, imaging
+from calco import imaging
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.reference import Reference
 from calco.console import console
@@ -30,6 +30,7 @@ from calco.networks.machine import choose_precision
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
 from calco.training.pairs import Batch
 from calco.training.step import Networks, training_step
+from calco.version import __version__
 
 
 def scene(seed: int, key: str, size_wh: tuple[int, int]) -> Image:

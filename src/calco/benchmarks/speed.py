@@ -54,8 +54,8 @@ from calco.detection.boxes import iou, nms
 from calco.errors import CalcoError
 from calco.files import read_json_lines
 from calco.imaging.writing import write_strips
+from calco.inference.images import translate_images
 from calco.inference.model import ModelInfo, Translator, load, save_model
-from calco.inference.translate import translate
 from calco.inference.video import VideoOptions, translate_video
 from calco.networks.build import build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
@@ -772,7 +772,7 @@ def _strip_work(job: dict[str, Any]) -> tuple[float, float]:
     make_ready(translator.device, exact=job["precision"] == "fp32")
     translator(np.zeros((256, 256, 3), np.uint8))
     before, start = held(), time.perf_counter()
-    translate(translator, image, image.with_name(f"drawn{image.suffix}"), native=job["native"], overwrite=True)
+    translate_images(translator, image, image.with_name(f"drawn{image.suffix}"), native=job["native"], overwrite=True)
     return peak() - before, time.perf_counter() - start
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from calco.cli.words import parse
+from calco.cli.parsing import parse
 
 
 def collect(args: list[str]) -> None:
@@ -12,7 +12,7 @@ def collect(args: list[str]) -> None:
     from calco.crime.collect import CollectConfig
     from calco.crime.collect import collect as run
 
-    config = parse(CollectConfig, args, prog="calco crime collect", description=collect.__doc__)
+    config = parse(CollectConfig, args, "crime collect", collect.__doc__)
     with bar("pages") as advance:
         done = run(config, progress=advance)
     for name, reason in done.left_out.items():
@@ -32,7 +32,7 @@ def load(args: list[str]) -> None:
     from calco.crime.load import load as run
     from calco.crime.words import counts_table, reasons_table, tables_line
 
-    config = parse(LoadConfig, args, prog="calco crime load", description=load.__doc__)
+    config = parse(LoadConfig, args, "crime load", load.__doc__)
     with bar("rows of DataCrim") as advance:
         done = run(config, progress=advance)
     show(counts_table(done), width=120)
@@ -52,7 +52,7 @@ def generate(args: list[str]) -> None:
     from calco.crime.generate import GenerateConfig
     from calco.crime.generate import generate as run
 
-    config = parse(GenerateConfig, args, prog="calco crime generate", description=generate.__doc__)
+    config = parse(GenerateConfig, args, "crime generate", generate.__doc__)
     with bar("rows") as advance:
         out = run(config, progress=advance)
     say(f"{out} holds {config.rows:,} rows, none of them true ({out.stat().st_size / 1e6:.1f} MB)")
@@ -99,7 +99,7 @@ def dashboard(args: list[str]) -> None:
     from calco.crime.dashboard import DashboardConfig
     from calco.crime.dashboard import dashboard as run
 
-    config = parse(DashboardConfig, args, prog="calco crime dashboard", description=dashboard.__doc__)
+    config = parse(DashboardConfig, args, "crime dashboard", dashboard.__doc__)
     out = run(config)
     say(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB): open it in a browser")
 
@@ -124,7 +124,7 @@ def forecast(args: list[str]) -> None:
     from calco.files import atomic_write
     from calco.outputs import writing_file
 
-    config = parse(ForecastConfig, args, prog="calco crime forecast", description=forecast.__doc__)
+    config = parse(ForecastConfig, args, "crime forecast", forecast.__doc__)
     done = run(config)
     titles = (f"known: {done.first} to {done.last}; interval of {config.level:.0%}", "on what is known")
     for title, (heads, *lines) in zip(titles, (rows(done), score_rows(done.scores)), strict=True):
@@ -151,7 +151,8 @@ def _named(kind: type[Any], verb: str, text: str | None, names: str, args: list[
     def given(name: what, config: Annotated[kind, tyro.conf.arg(name="")]) -> tuple[str, Any]:  # type: ignore[valid-type]
         return name, config
 
-    named: tuple[str, Any] = parse(given, args, prog=f"calco crime {verb}", description=text)
+    both: Any = given
+    named: tuple[str, Any] = parse(both, args, f"crime {verb}", text)
     return named
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from calco.cli.words import parse
+from calco.cli.parsing import parse
 
 
 def train(args: list[str]) -> None:
     """From images with boxes to a run with a detector in it."""
-    from calco.cli.words import Training
+    from calco.cli.parsing import TrainingArguments
     from calco.detection.learning.config import DetectTrainConfig
 
     def load(path: str) -> Any:
@@ -16,7 +16,7 @@ def train(args: list[str]) -> None:
 
         return load_detect_config(path)
 
-    told = Training.of(args, train.__doc__, prog="calco detect train", load=load, size="network's size",
+    told = TrainingArguments.of(args, train.__doc__, verb="detect train", load=load, size="network's size",
                        fresh=lambda _preset: DetectTrainConfig())  # fmt: skip
     if told.dry_run:
         from calco.checking.quick import report_findings
@@ -25,7 +25,7 @@ def train(args: list[str]) -> None:
 
         data, config = open_boxes(told.config)
         report_findings(data.source, data.splits, config.source)
-        told.plan(config, summary(config, data))
+        told.print_plan(config, summary(config, data))
         return
     from calco.detection.learning.train import train_detector
 
@@ -39,7 +39,7 @@ def explore(args: list[str]) -> None:
     from calco.detection.exploring.explore import explore as run
     from calco.detection.exploring.words import class_table, fault_table
 
-    config = parse(ExploreConfig, args, prog="calco detect explore", description=explore.__doc__)
+    config = parse(ExploreConfig, args, "detect explore", explore.__doc__)
     done = run(config)
     show(class_table(done.found))
     if done.found.faults or done.found.left_out:
@@ -55,7 +55,7 @@ def evaluate(args: list[str]) -> None:
     from calco.detection.scoring.evaluate import evaluate as run
     from calco.detection.scoring.report import class_table, table, verdict
 
-    config = parse(EvaluateConfig, args, prog="calco detect evaluate", description=evaluate.__doc__)
+    config = parse(EvaluateConfig, args, "detect evaluate", evaluate.__doc__)
     done = run(config)
     show(table(done.card), width=140)  # figures are not cut off where they go to a file or a narrow window
     if len(done.card.classes) > 1:
@@ -71,7 +71,7 @@ def predict(args: list[str]) -> None:
     from calco.detection.predict import predict as run
     from calco.detection.predict_words import Bars, found_table, tell
 
-    config = parse(PredictConfig, args, prog="calco detect predict", description=predict.__doc__)
+    config = parse(PredictConfig, args, "detect predict", predict.__doc__)
     with Bars() as bars:
         done = run(config, progress=bars.progress)
     if done.only is not None:
@@ -88,7 +88,7 @@ def slide(args: list[str]) -> None:
     from calco.detection.predict_words import Bars, found_table
     from calco.detection.slide import slide as run
 
-    config = parse(SlideConfig, args, prog="calco detect slide", description=slide.__doc__)
+    config = parse(SlideConfig, args, "detect slide", slide.__doc__)
     with Bars() as bars:
         done = run(config, progress=bars.progress)
     for note in done.notes[:3]:
@@ -126,7 +126,7 @@ def export(args: list[str]) -> None:
     from calco.detection.config import ExportConfig
     from calco.detection.export import export_detector
 
-    config = parse(ExportConfig, args, prog="calco detect export", description=export.__doc__)
+    config = parse(ExportConfig, args, "detect export", export.__doc__)
     done = export_detector(
         config.model, config.to, config.out or None, images=config.images or None, licence=config.licence
     )
@@ -145,7 +145,7 @@ def watch(args: list[str]) -> None:
     from calco.watch.run import asked_origin, events_table, stages_table, tell
     from calco.watch.run import watch as run
 
-    config = parse(WatchConfig, args, prog="calco detect watch", description=watch.__doc__)
+    config = parse(WatchConfig, args, "detect watch", watch.__doc__)
     with contextlib.ExitStack() as held:
         if config.source and asked_origin(config) is None:
             advance = held.enter_context(bar("watching", unit="frames/s"))

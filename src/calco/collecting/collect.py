@@ -1,7 +1,7 @@
 """`calco collect`: from a list of annotations to a folder of photographs, or of what their boxes name."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -9,8 +9,9 @@ from typing import Final
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations, Record
-from calco.collecting.crops import CropConfig, Photograph, check_labels, cut
-from calco.collecting.download import JOURNAL, DownloadConfig, Wanted, download
+from calco.collecting.config import CollectConfig, DownloadConfig
+from calco.collecting.crops import Photograph, check_labels, cut
+from calco.collecting.download import JOURNAL, Wanted, download
 from calco.console import Table
 from calco.errors import CalcoError
 from calco.files import digest, list_files, read_json, write_json
@@ -51,41 +52,25 @@ class Collection:
     remarks: list[str] = field(default_factory=list)
 
 
-def collect(
-    annotations: str | Path,
-    out: str | Path,
-    *,
-    images: str | Path | None = None,
-    crop: Sequence[str] = (),
-    margin: float = 0.25,
-    min_size: int = 64,
-    square: bool = False,
-    fetch: DownloadConfig | None = None,
-    progress: Progress | None = None,
-) -> Collection:
-    """Fetches the images that a list names, and cuts out what its boxes name.
+def collect(config: CollectConfig, *, progress: Progress | None = None) -> Collection:
+    """Download the images that a list names, and cut out what its boxes name.
 
-    A call that was interrupted, or missed some images, is repeated to fetch what is missing. `collected.json` in
-    `out` tells what was left out and why.
+    A call that was interrupted, or missed some images, is repeated to download what is missing. `collected.json` in
+    the folder describes what was left out and why.
 
     Args:
-        annotations: JSON lines whose `content` is an address; with `images`, annotations of any kind.
-        out: The folder to write into.
-        images: The folder of the images, where they are there already; nothing is fetched then.
-        crop: The labels to cut out, `all` for every box; none leaves it at the photographs.
-        margin: What is added on each side of a box, as a share of its width and height.
-        min_size: Pixels that the shorter side of a crop must have.
-        square: Whether the shorter side is widened, as far as the photograph reaches.
-        fetch: How patiently images are fetched.
-        progress: Called with what is being done, how many are done, and of how many.
+        config: List, folder, what to cut out, and how patiently images are downloaded.
+        progress: Called with the name of a stage, the number of images done, and their number in all.
+
+    Returns:
+        What is in the folder, and what was left out.
 
     Raises:
-        CalcoError: When the list cannot be read, `out` holds something else, or nothing at all could be had.
+        CalcoError: When the list cannot be read, the folder holds something else, or no image or crop was made.
     """
-    cropping = CropConfig(labels=tuple(crop), margin=margin, min_size=min_size, square=square) if crop else None
-    if images and not cropping:
-        raise CalcoError(f"the images are in {images} already; say what to cut out of them: --crop LABEL, or all")
-    fetch, told = fetch or DownloadConfig(), progress or (lambda _doing, _done, _of: None)
+    annotations, images, out = config.annotations, config.images, config.out
+    cropping, fetch = config.cropping(), config.download()
+    told = progress or (lambda _doing, _done, _of: None)
     listed = read_annotations(annotations, images)
     if cropping:
         check_labels(listed.records, cropping.labels)
@@ -95,10 +80,12 @@ def collect(
         done = Collection(outputs.folder, len(listed.records))
         made_by: dict[str, object] = {"format": FORMAT, "annotations": str(annotations), "crop": None}
         if cropping:
-            made_by["crop"] = {"list": _digest(annotations), **to_record(cropping), "labels": [*crop]}
+            made_by["crop"] = {"list": _digest(annotations), **to_record(cropping), "labels": [*cropping.labels]}
         _claim(outputs, made_by)
         _note_problems(listed, annotations, done)
-        records = _there(listed, Path(images), done) if images else _fetched(listed, done, fetch, bool(crop), told)
+        records = (
+            _there(listed, Path(images), done) if images else _fetched(listed, done, fetch, cropping is not None, told)
+        )
         if cropping and records:
             photographs = [Photograph(name, done.photographs[name], record) for name, record in records.items()]
             cuts = cut(photographs, done.out, cropping, fetch.jobs, lambda count, of: told("cutting", count, of))

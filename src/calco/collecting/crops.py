@@ -2,7 +2,6 @@
 
 import csv
 import io
-import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,35 +13,11 @@ import numpy.typing as npt
 
 from calco import imaging
 from calco.annotations.record import Record
+from calco.collecting.config import CropConfig
 from calco.errors import CalcoError
 from calco.files import atomic_write, digest, make_folder
-from calco.records import check_numbers
 
 Progress: TypeAlias = Callable[[int, int], None]  # how many are done, and of how many
-
-
-@dataclass(frozen=True, kw_only=True)
-class CropConfig:
-    """Which boxes are cut out, and how."""
-
-    labels: tuple[str, ...]
-    """The classes to cut out; `all` takes every box."""
-
-    margin: float = 0.25
-    """What is added on each side, as a share of the box's width and height."""
-
-    min_size: int = 64
-    """Pixels that the shorter side of a crop must have."""
-
-    square: bool = False
-    """Whether the shorter side is widened until the crop is a square, as far as the photograph reaches."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self)
-        if not 0 <= self.margin < math.inf:
-            raise CalcoError(f"margin is {self.margin}; it must be 0 or more, as a share of the box's side: 0.25")
-        if self.min_size < 1:
-            raise CalcoError(f"min-size is {self.min_size}; it must be 1 pixel or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Downloads images: several at once, within limits of time and size, tried again where that may help, and checked."""
 
 import contextlib
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.request import getproxies
 
 from calco import imaging
+from calco.collecting.config import DownloadConfig
 from calco.data.sample import fraction
 from calco.errors import CalcoError
 from calco.files import explain, make_folder, put_in_place, short_name
 from calco.journal import Journal
-from calco.records import check_numbers
 
 if TYPE_CHECKING:
     import httpx
@@ -28,44 +27,6 @@ MAX_REDIRECTS: Final = 5
 MUTE_AFTER: Final = 3  # files that a host did not answer for, after which it is left alone
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DownloadConfig:
-    """How patiently images are fetched."""
-
-    jobs: int = 8
-    """How many are fetched at once."""
-
-    timeout: float = 10.0
-    """Seconds of silence after which an attempt is given up."""
-
-    patience: float = 120.0
-    """Seconds that one attempt may take in all."""
-
-    retries: int = 3
-    """How often an attempt is repeated after silence, a broken connection or an error of the server."""
-
-    largest: float = 100.0
-    """Megabytes above which a file is refused."""
-
-    pause: float = 0.5
-    """Seconds before the first repetition, about doubled with each further one; chance comes from the seed."""
-
-    private: bool = False
-    """Whether addresses of this machine's network may be asked that the list itself names."""
-
-    seed: int = 0
-    """From which the chance in the pauses derives."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self, jobs=1024)
-        for name in ("jobs", "timeout", "patience", "largest"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise CalcoError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("retries", "pause"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise CalcoError(f"{name} is {getattr(self, name)}; it must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from urllib.parse import quote
 
 from tyro.conf import arg
 
-from calco import __version__
 from calco.addresses import redact_address
 from calco.crime.cubes import CHARTS, Cube, chart_names, cubes
 from calco.crime.database import DEFAULT, connect, needs
@@ -27,6 +26,7 @@ from calco.files import atomic_write
 from calco.outputs import writing_file, writing_folder
 from calco.records import check_numbers
 from calco.report.html import asset
+from calco.version import __version__
 
 Language = Literal["es", "en"]
 _POLICY: Final = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"

@@ -4,7 +4,10 @@ import importlib.util
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias, get_args
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias, get_args
+
+from tyro.conf import Positional, arg
 
 from calco.errors import CalcoError
 from calco.records import check_numbers
@@ -274,3 +277,17 @@ LARGEST_BOX_CHANGES: Final = {
     "flip": 1.0, "shift": 1.0, "rotate": 45.0, "mosaic": 1.0, "light": 1.0, "colour": 1.0, "damage": 1.0, "blur": 20.0,
     "noise": 1.0, "jpeg": 100, "erase": 1.0, "least_seen": 1.0,
 }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipesConfig:
+    """Write a sheet for each recipe: what it makes of an image, with each of its settings."""
+
+    image: Annotated[str | Path | None, Positional, arg(metavar="IMAGE")] = None
+    """Any image; by default a drawing of the built-in set."""
+
+    out: Annotated[str | Path, arg(metavar="FOLDER")] = "recipes"
+    """Folder to write into, one sheet per recipe."""
+
+    only: Annotated[str | None, arg(metavar="SHEET")] = None
+    """One sheet alone: aligned, colorize, erase, sketch, degrade, segment, composite or augment."""

@@ -15,7 +15,7 @@ from calco import imaging
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import extent, rings
 from calco.data.augmentation import moved, recoloured
-from calco.data.config import AugmentConfig
+from calco.data.config import AugmentConfig, RecipesConfig
 from calco.data.recipe_config import SketchConfig
 from calco.data.recipes import RecipeConfig, build_recipe, resolve
 from calco.data.recipes.sketch import draw
@@ -229,20 +229,19 @@ LINE_HEIGHT: Final = 14
 COLOURS: Final = 160  # of a sheet: a third of the size, and nobody misses the others
 
 
-def draw_sheets(image: str | Path | None, out: str | Path, *, only: str | None = None) -> list[Path]:
-    """Draws a sheet for each recipe.
+def recipes(config: RecipesConfig) -> list[Path]:
+    """Write a sheet for each recipe: what it makes of an image, with each of its settings.
 
     Args:
-        image: Any image; None takes a drawing of the built-in set.
-        out: The folder to write into, one PNG a recipe.
-        only: One of `SHEETS`; None draws all.
+        config: Image, folder, and which sheet.
 
     Returns:
-        The files that were written.
+        The files that were written, one PNG per recipe.
 
     Raises:
         CalcoError: When the image cannot be read, or there is no such sheet.
     """
+    image, out, only = config.image, config.out, config.only
     if only is not None and only not in SHEETS:
         raise CalcoError(f"there is no sheet {only!r}; choose one of {', '.join(SHEETS)}")
     photo = _photo(image)

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from calco import __version__
 from calco.console import Table, bar, say, warn
 from calco.data import remote
 from calco.data.config import JitterConfig
@@ -33,6 +32,7 @@ from calco.errors import CalcoError
 from calco.files import make_folder, sweep
 from calco.locks import is_lock
 from calco.records import to_record
+from calco.version import __version__
 
 
 @dataclass(frozen=True)

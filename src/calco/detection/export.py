@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from calco import __version__, imaging
+from calco import imaging
 from calco.data.sources import open_source, remembered
 from calco.data.splits import split_items
 from calco.detection.comparing import Compared, compare
@@ -23,6 +23,7 @@ from calco.imaging import Image
 from calco.inference.graph_files import KEY, needs
 from calco.outputs import writing_file
 from calco.records import to_record
+from calco.version import __version__
 
 if TYPE_CHECKING:
     import onnx

@@ -1,5 +1,6 @@
 """`calco evaluate` and `calco compare`: a model's scores and its report, on images it was not trained on."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -12,7 +13,6 @@ import numpy as np
 
 from calco.addresses import redact_address
 from calco.checking.quick import report_masks
-from calco.console import bar, say, warn
 from calco.data.config import SourceConfig
 from calco.data.curation import limited
 from calco.data.dataset import PairDataset
@@ -23,8 +23,9 @@ from calco.data.source import Item, Source
 from calco.data.sources import is_elsewhere, open_source, remembered
 from calco.data.splits import split_items
 from calco.engines import Engine, results
-from calco.errors import CalcoError
+from calco.errors import CalcoError, UsageError
 from calco.evaluation import scoring
+from calco.evaluation.config import CompareConfig, EvaluateConfig
 from calco.evaluation.scorecard import SCORES, Scorecard
 from calco.evaluation.scoring import Examiner, Found
 from calco.evaluation.steadiness import measure, stretches
@@ -36,40 +37,16 @@ from calco.outputs import writing_file, writing_folder
 from calco.records import to_record
 
 HERE: Final = Engine(jobs=1)
+_OF_SOURCE: Final = ("source", "input", "target", "direction")
+_log = logging.getLogger(__name__)
 
 
-def evaluate(
-    model: str | Path,
-    images: str | Path | None = None,
-    *,
-    source: SourceConfig | None = None,
-    masks: str | None = None,
-    limit: int = 0,
-    out: str | Path | None = None,
-    inception: str | Path | None = None,
-    seed: int = 0,
-    recipe: str | None = None,
-    allow_code: bool = False,
-    engine: Engine = HERE,
-    steady: bool = False,
-    video_frames: int = 500,
-) -> Scorecard:
-    """Scores a model beside the baselines, and writes `scores.json` and `report.html`.
+def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], None] | None = None) -> Scorecard:
+    """Score a model beside the baselines, and write `scores.json` and `report.html`.
 
     Args:
-        model: A run, a model folder, or a file that `calco export` wrote.
-        images: What to score on; None takes the images that the run kept apart for testing.
-        source: How to read the images; None reads them as the training did.
-        masks: A folder of stroke masks for `erase`, when the one of the training is not here.
-        limit: Scores at most this many images, chosen by hash; 0 takes all.
-        out: The folder of the report; None takes `report` in the run, or beside the model.
-        inception: Weight file for FID, KID and the Inception score, or "download".
-        seed: Of the holes that `erase` makes and of the bootstrap.
-        recipe: Where the file of a function lies that the model's recipe names, such as "my.py:fade".
-        allow_code: Runs functions in files that nobody has named on this machine.
-        engine: Who scores the single images; other processes load the model from its folder.
-        steady: Of videos: measures the model with steadying too.
-        video_frames: Of videos: how many consecutive frames are measured for steadiness, at most; 0 takes all.
+        config: Model, images and options.
+        progress: Called with the name of a stage, the number of images or frames done, and their number in all.
 
     Returns:
         The scorecard; its cases hold the images of the report.
@@ -79,24 +56,26 @@ def evaluate(
     """
     from calco.evaluation.report import write_report
 
+    report = progress or (lambda _stage, _done, _total: None)
+    model, images, seed, engine = config.model, config.images, config.seed, config.workers()
     translator = load(model)
-    info = replace(translator.info, recipe=recipe_here(translator.info.recipe, recipe))
-    if masks is not None:
+    info = replace(translator.info, recipe=recipe_here(translator.info.recipe, config.recipe))
+    if config.masks is not None:
         trained = info.recipe.erase
-        erase = replace(trained, masks=masks, holes=trained.holes if trained.masks else "masks")
+        erase = replace(trained, masks=config.masks, holes=trained.holes if trained.masks else "masks")
         info = replace(info, recipe=replace(info.recipe, erase=erase))
-    config = source or info.source
-    found, items = _items(info, images, config, limit)
-    say(found.summary())
-    if steady and found.kind != "video":
-        raise CalcoError(f"--steady goes with videos, and these are {found.kind}; leave it out")
+    source = _source_of(config, info)
+    found, items = _items(info, images, source, config.limit)
+    _log.info(found.summary())
+    if config.steady and found.kind != "video":
+        raise UsageError(f"--steady goes with videos, and these are {found.kind}; leave it out")
     found, recipe_config = settled(found, info.recipe, items, resolved=True)
     info = replace(info, recipe=recipe_config)
     report_masks(found)
-    make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=allow_code)
+    make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=config.allow_code)
     dataset = PairDataset(found, items, make, info.jitter, seed, train=False)
     home = _home(model)
-    folder = Path(out if out is not None else home / (f"{Path(model).stem}-report" if is_exported(model) else "report"))
+    folder = Path(config.out or home / (f"{Path(model).stem}-report" if is_exported(model) else "report"))
     with writing_folder(folder, "calco evaluate") as outputs:
         outputs.check(folder / name for name in (SCORES, "report.html"))
         spread = None
@@ -104,36 +83,29 @@ def evaluate(
             bare = PairDataset(replace(found, items=(), masks=None), [], make, info.jitter, seed, train=False)
             one = _One(model=str(model), dataset=bare)
             spread = partial(_spread, engine, one, dataset)
-        with bar("scoring", len(items)) as advance:
-            card = scoring.evaluate(
-                lambda image: translator(image, native=True),
-                _pairs(dataset),
-                name=Path(model).resolve().name,
-                recipe=recipe_title(info.recipe.recipe),
-                palette=info.recipe.segment.palette if info.palette is not None else None,
-                seen=_seen(found, items, info),
-                digest=_digest(found, items),
-                setting=_setting(info, seed),
-                mean_target=_mean(translator),
-                inception=inception,
-                seed=seed,
-                progress=lambda done, _key: advance(done),
-                out=folder,
-                spread=spread,
-            )
+        card = scoring.evaluate(
+            lambda image: translator(image, native=True),
+            _pairs(dataset),
+            name=Path(model).resolve().name,
+            recipe=recipe_title(info.recipe.recipe),
+            palette=info.recipe.segment.palette if info.palette is not None else None,
+            seen=_seen(found, items, info),
+            digest=_digest(found, items),
+            setting=_setting(info, seed),
+            mean_target=_mean(translator),
+            inception=config.inception,
+            seed=seed,
+            progress=lambda done, _key: report("scoring", done, len(items)),
+            out=folder,
+            spread=spread,
+        )
         if found.kind == "video":
-            again = open_source(found.root, replace(config, frames="1", limit=0))
-            runs = stretches(again.items, items if images is None else None, video_frames)
-            with bar("following frames", sum(map(len, runs))) as advance:
-                video = measure(
-                    runs,
-                    again,
-                    make,
-                    translator,
-                    steady=Steady.of(info) if steady else None,
-                    seed=seed,
-                    progress=advance,
-                )
+            again = open_source(found.root, replace(source, frames="1", limit=0))
+            runs = stretches(again.items, items if images is None else None, config.video_frames)
+            steadier = Steady.of(info) if config.steady else None
+            total = sum(map(len, runs))
+            video = measure(runs, again, make, translator, steady=steadier, seed=seed,
+                            progress=lambda done: report("following frames", done, total))  # fmt: skip
             card = replace(card, video=video)
             card.save(folder)
         log = [] if is_exported(model) else read_json_lines(home / "log.jsonl")
@@ -141,17 +113,22 @@ def evaluate(
     return card
 
 
+def _source_of(config: EvaluateConfig, info: ModelInfo) -> SourceConfig:
+    """Return how the images are read: as in training, but for what the configuration names."""
+    given = {name: value for name in _OF_SOURCE if (value := getattr(config, name)) is not None}
+    return replace(info.source, **given)
+
+
 def _home(model: str | Path) -> Path:
     """The folder of a run, or the one in which a model folder or an exported file lies."""
     return (Path(model) if is_exported(model) else model_folder(model)).parent
 
 
-def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> tuple[dict[str, Scorecard], Path]:
-    """Puts the scores and images of evaluated runs side by side, on one page.
+def compare(config: CompareConfig) -> tuple[dict[str, Scorecard], Path]:
+    """Put the scores and images of evaluated runs side by side, on one page.
 
     Args:
-        runs: Two or more runs (or folders with `scores.json`) that `evaluate` has scored.
-        out: The page to write.
+        config: Runs (or folders with `scores.json`), and the page to write.
 
     Returns:
         The scorecards by the runs' shortest names that tell them apart, and the page.
@@ -162,13 +139,14 @@ def compare(runs: Sequence[str | Path], out: str | Path = "comparison.html") -> 
     from calco.evaluation.comparison import compare_report
 
     cards: dict[str, Scorecard] = {}
-    for run in map(Path, runs):
+    for run in map(Path, config.runs):
         report = next((f for f in (run / "report", run) if (f / "scores.json").is_file()), None)
         if report is None:
             raise CalcoError(f"{run} has no scores yet; make them with: calco evaluate {run}")
         name = run.resolve().name
         cards[name if name not in cards else str(run)] = Scorecard.load(report)
-    page = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
+    out = Path(config.out)
+    page = out / "report.html" if out.is_dir() else out
     with writing_file(page, "calco compare"):
         return cards, compare_report(cards, page)
 
@@ -198,7 +176,7 @@ def _items(
         )
     if not splits["test"]:
         note = "there is no test split: scored on validation, by which the best step was chosen"
-        warn(note)
+        _log.warning(note)
         source = replace(source, notes=(*source.notes, note))
     return source, limited(tuple(kept_apart), limit)
 

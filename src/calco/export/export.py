@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
 
-from calco import __version__, imaging
-from calco.console import say
+from calco import imaging
 from calco.export.comparing import Loss, check, compare, loss
+from calco.export.config import ExportConfig, Kind
 from calco.export.examples import Examples, examples
 from calco.export.target import Exported, target
 from calco.files import explain, replacing
@@ -29,54 +29,42 @@ from calco.inference.model import Translator, load, model_folder
 from calco.inference.tiling import Padded
 from calco.outputs import writing_file
 from calco.records import to_record
+from calco.version import __version__
 
-Kind = Literal["onnx", "openvino"]
-Precision = Literal["fp32", "bf16", "int8"]
 LIBRARIES: Final = {
     "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
     "openvino": ("export,openvino", ("onnx", "onnxscript", "onnxruntime", "openvino")),
 }
 
 
-def export_model(
-    model: str | Path,
-    to: Kind = "onnx",
-    out: str | Path | None = None,
-    *,
-    precision: Precision = "fp32",
-    images: str | Path | None = None,
-    licence: str = "",
-) -> Exported[Description]:
-    """Writes a model as one file, with all that stands before and behind the network, and with what it is.
+def export_model(config: ExportConfig) -> Exported[Description]:
+    """Write a model as one file, with all that stands before and behind the network, and with its description.
 
-    The file is tried on real images beside the model, and gets its name only when both draw the same.
+    File and model are compared on real images; the file gets its name only when both give the same.
 
     Args:
-        model: A run or a model folder.
-        to: What reads it: ONNX Runtime or OpenVINO.
-        out: The file; None names it after the model, in the present folder.
-        precision: What the network computes in; int8 is calibrated on images of the training.
-        images: What it is tried on; None takes the images of the training.
-        licence: Under which the model may be used, in words or by name; stands in the file.
+        config: Model, format and options.
+
+    Returns:
+        The file, its description, and how far both lie apart.
 
     Raises:
         CalcoError: When the model or the images cannot be used, a library is missing, the file cannot be written, or
             the two differ by more than the tolerance.
     """
-    path = target(model, to, out, ENDINGS, model_folder)
-    extra, libraries = LIBRARIES[to]
+    path = target(config.model, config.to, config.out, ENDINGS, model_folder)
+    extra, libraries = LIBRARIES[config.to]
     needs(*libraries, extra=extra)
     with writing_file(path, "calco export"):
-        return _export(load(model, device="cpu"), to, path, precision, images, licence)
+        return _export(load(config.model, device="cpu"), path, config)
 
 
-def _export(
-    translator: Translator, to: Kind, path: Path, precision: Precision, images: str | Path | None, licence: str
-) -> Exported[Description]:
-    found = examples(translator.info, images)
+def _export(translator: Translator, path: Path, config: ExportConfig) -> Exported[Description]:
+    to, precision = config.to, config.precision
+    found = examples(translator.info, config.images)
     described = Description(
         format=EXPORT_FORMAT, calco=__version__, model=to_record(translator.info), kind=to, precision="fp32",
-        licence=licence, mean_target=_mean(translator),
+        licence=config.licence, mean_target=_mean(translator),
     )  # fmt: skip
     writer = _Writer(translator, to, found)
     try:
@@ -103,8 +91,6 @@ def _export(
             raise explain(known, path, "write") from error
         raise
     said.append(f"{path} is written")
-    for sentence in said:
-        say(sentence)
     return Exported(path, described, tuple(said))
 
 

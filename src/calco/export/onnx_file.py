@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor, nn
 
-from calco import __version__
 from calco.export.network import portable
 from calco.export.parts import After, Before, image_channels
 from calco.inference.graph_files import KEY, needs
 from calco.inference.model import Translator
 from calco.inference.runtimes import INPUT, MAPS, OUTPUT, PREPARED, SEEN
 from calco.networks.generator import maps_drawn
+from calco.version import __version__
 
 if TYPE_CHECKING:
     import onnx

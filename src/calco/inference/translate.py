@@ -1,452 +1,165 @@
-"""A model over a folder of images: reading, computing and writing overlap, and nothing is done twice."""
+"""`calco translate`: a model over images, videos or live images, whichever the arguments name."""
 
-import hashlib
-import json
-import re
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path, PurePosixPath
-from typing import Any, Final
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict, fields
+from functools import partial
+from typing import Final
 
-from calco import imaging
-from calco.console import say, warn
-from calco.data import remote
-from calco.data.mask_encoding import MaskCounts, count_file, survey_masks
-from calco.data.mask_recognition import areas_of, marks_of
-from calco.engines import Engine, results
-from calco.errors import CalcoError, DiskError
-from calco.files import make_folder
-from calco.imaging.labels import read_labels
-from calco.imaging.lossless import exact_name
-from calco.inference.model import Translator
+from calco.data.sources.videos import looks_like_video
+from calco.errors import UsageError
+from calco.inference.adapt import marked_in
+from calco.inference.config import TranslateConfig
+from calco.inference.images import Translation, translate_images
+from calco.inference.live import live_origin, translate_live
+from calco.inference.model import Translator, load
 from calco.inference.overlay import Overlay
-from calco.inference.results import Results, results_in
-from calco.inference.working import (
-    INDEX,
-    Format,
-    Job,
-    Outcome,
-    Shard,
-    Work,
-    Worker,
-    Written,
-    on_disk,
-    shards_of,
-    weights_digest,
-    written_before,
-)  # fmt: skip
-from calco.outputs import settings_digest
-from calco.video.frames import result_folder
+from calco.inference.steady import Steady
+from calco.inference.video import VideoOptions, VideosDone, translate_video, translate_videos
+from calco.inference.video_rendering import Wish
+from calco.inference.working import weights_digest
+from calco.networks.machine import NAMES, make_ready
+from calco.video.frames import is_moving, names_video
+from calco.video.pipeline import Done
+from calco.video.reading import seconds_of
 
-MANIFEST: Final = "translation.json"
-VERSION: Final = 2
-HERE: Final = Engine(jobs=1)
-_LOT: Final = 64  # images that another process is given at once
-_INDEX: Final = re.compile(r"images-\d{6}\.json")
+_log = logging.getLogger(__name__)
 
-
-@dataclass
-class Translation:
-    """What came of a call.
-
-    Attributes:
-        out: The folder or file that was written; a string when that is the address of a place elsewhere.
-        written: Images written now.
-        kept: Images that an earlier call with the same model had written.
-        left_out: Name and reason of every image that could not be translated.
-        notes: What of the images is not used, a sentence each.
-    """
-
-    out: Path | str
-    written: int = 0
-    kept: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+_OF_IMAGES: Final = ("format", "shard_images", "engine", "address", "jobs")
+_OF_VIDEOS: Final = ("codec", "quality", "from_", "to", "side_by_side", "holes_per_frame")
+_OF_LIVE: Final = ("live", "window", "page", "size", "rate", "patience", "seconds")
+_DEFAULTS: Final = {each.name: each.default for each in fields(TranslateConfig)}
 
 
 def translate(
-    model: str | Path | Translator,
-    images: str | Path,
-    out: str | Path,
+    config: TranslateConfig,
     *,
-    masks: str | Path | None = None,
-    noise_seed: int | None = None,
-    native: bool = False,
-    overwrite: bool = False,
-    make_input: bool = False,
-    recipe: str | None = None,
-    allow_code: bool = False,
-    precision: str = "fp32",
-    device: str = "auto",
-    overlay: Overlay | None = None,
-    format: Format = "folder",
-    shard_images: int = 1000,
-    engine: Engine = HERE,
-    progress: Callable[[float, int, str], None] | None = None,
-) -> Translation:
-    """Translates an image or a folder of images; names, sub-folders, formats and EXIF are kept.
-
-    Nothing is lost by the format: class maps, and what is made of lossless files, become PNG where the format of the
-    image cannot keep every value.
-
-    Images and results may also lie elsewhere, where fsspec reads and writes: "s3://bucket/images".
-
-    A call that was interrupted goes on where it stopped: what `out` holds from the same model and options is kept.
+    progress: Callable[[float, int | None], None] | None = None,
+    status: Callable[[Done], None] | None = None,
+) -> Translation | VideosDone | Done:
+    """Apply a model to images, videos or live images; names, formats, sizes, EXIF and sound are kept.
 
     Args:
-        model: A run, a model folder, or a loaded Translator.
-        images: A file, or a folder that is read with its sub-folders.
-        out: The folder to write into; for one file also the file to write.
-        masks: A folder of masks with the names of the images (for one image also its mask): what is to be redrawn.
-        noise_seed: As in `Translator`; each image draws its own chance from this seed and its name.
-        native: As in `Translator`.
-        overwrite: Translates again what stands in `out`.
-        make_input: Makes the input of each image by the model's recipe, with the chance of `noise_seed` (or 0).
-        recipe: As in `input_maker`.
-        allow_code: As in `input_maker`.
-        precision: As in `load`; of a loaded Translator its own counts.
-        device: As in `load`.
-        overlay: Lays what a model paints over each image, and how; None writes the painted masks alone. A loaded
-            Translator keeps it.
-        format: "folder" for a file for each image, "webdataset" for tar files of them, without loss.
-        shard_images: Images in a tar file, at most.
-        engine: Who works; other processes load the model from its folder.
-        progress: Called after each image with the number done, the number in all and the name; while a large one is
-            drawn also in between, with a fraction.
+        config: Model, images and options.
+        progress: Called with the number of images or frames done, and their number in all if that is known.
+        status: Live, called after each frame with what has been done.
+
+    Returns:
+        What was written and what was left out: a `Translation` for images, `VideosDone` for videos, `Done` for live
+        images.
 
     Raises:
-        CalcoError: When model or images cannot be used, `out` holds what another model wrote, or nothing was written.
+        CalcoError: When model or images cannot be used, options contradict each other, or nothing was written.
     """
-    jobs, base = _jobs(str(images), str(out), format)
-    if make_input and masks is not None:
-        raise CalcoError("--masks tells what to redraw, and --make-input erases by itself; give one of them")
-    if not make_input and (recipe is not None or allow_code):
-        raise CalcoError("--recipe and --allow-code serve --make-input; give that too, or leave them out")
-    if shard_images < 1:
-        raise CalcoError(f"shard_images is {shard_images}; a tar file holds one image at least")
-    if isinstance(model, Translator) and engine != HERE:
-        raise CalcoError("other processes cannot be given a loaded model; name its folder")
-    if masks is not None:
-        jobs = _with_masks(jobs, str(masks), str(images))
-    work = Work(
-        model=model if isinstance(model, Translator) else str(model), digest=weights_digest(model),
-        masked=masks is not None, noise_seed=noise_seed, native=native, make_input=make_input, recipe=recipe,
-        allow_code=allow_code, precision=precision, device=device, overlay=overlay, overwrite=overwrite,
-        out="" if base is None or remote.is_url(base) else base,
+    report = progress or (lambda _done, _total: None)
+    if live_origin(config) is not None:
+        _refuse(
+            config, (*_OF_IMAGES, *_OF_VIDEOS, "overwrite"), "images and videos in files; leave it out for live ones"
+        )
+        return translate_live(config, _translator(config), status=status or (lambda _done: None))
+    _refuse(
+        config, _OF_LIVE, f"cameras, streams and videos that are played, and {config.images} is not one; leave it out"
+    )
+    if config.out is None:
+        raise UsageError("--out is missing; name the folder to write into")
+    if all(_is_video(name, str(config.out)) for name in config.inputs):
+        _refuse(config, _OF_IMAGES, f"images, and {config.images} is a video; leave it out")
+        return _translate_videos(config, _translator(config), report)
+    _refuse(config, (*_OF_VIDEOS, "steady"), f"videos, and {config.images} is not one; leave it out")
+    if config.more:
+        raise UsageError(
+            f"{config.more[0]}: unexpected argument; name one image or one folder, or the folder that holds both"
+        )
+    translator = _translator(config)  # a wrong model is reported before the images are listed
+    done = translate_images(
+        str(config.model), config.images, config.out, masks=config.masks, noise_seed=config.noise_seed,
+        native=config.native, overwrite=config.overwrite, make_input=config.make_input, recipe=config.recipe,
+        allow_code=config.allow_code, precision=config.precision, device=config.device, overlay=_overlay(config),
+        format=config.format, shard_images=config.shard_images, engine=config.workers(), loaded=translator,
+        progress=lambda done, total, _name: report(done, total),
     )  # fmt: skip
-    worker = work.loaded()
-    done = Translation(out if base is not None and remote.is_url(base) else Path(out))
-    if note := _note_on_several(jobs):
-        done.notes.append(note)
-    made_by = _told(work, worker.translator)
-    if masks is not None:
-        made_by["masks"] = str(masks)
-        work = replace(work, mask_encoding=_encoding(jobs))
-        worker.work = work
-        made_by["mask_encoding"] = work.mask_encoding
-    if format == "folder":
-        jobs = _kept_exact(jobs, named=base is None, classes=worker.paints_classes)
-    else:
-        made_by |= {"format": format, "shard_images": shard_images}
-    with results_in(base, jobs[0].target, overwrite=overwrite) as results:
-        call = _Call(
-            done=done, base=base, jobs=jobs, worker=worker, engine=engine, overwrite=overwrite, progress=progress,
-            results=results, settings=settings_digest(made_by),
-            # What may run here may run where the work is done.
-            elsewhere=None if engine == HERE else replace(work, allow_code=make_input),
-        )  # fmt: skip
-        call.run(made_by, shard_images if format == "webdataset" else 0)
-    if not done.written and not done.kept:
-        name, reason = next(iter(done.left_out.items()))
-        raise CalcoError(f"none of the {len(jobs)} images could be translated; the first, {name}: {reason}")
+    done.computed_on = _computed_on(translator)
     return done
 
 
-def _note_on_several(jobs: list[Job]) -> str:
-    """What of animations and files of several pages is not translated."""
-    here = [job.source for job in jobs if not remote.is_url(job.source)]
-    return imaging.note_on_several(here, "--out NAME.mp4 translates all frames of one animation" if here else "")
-
-
-def _told(work: Work, translator: Translator) -> dict[str, Any]:
-    """What another result would come from, for the manifest."""
-    told: dict[str, Any] = {"version": VERSION, "model": work.digest, "noise_seed": work.noise_seed}
-    told["native"] = work.native
-    told["precision"] = str(translator.precision).removeprefix("torch.")
-    if translator.overlay is not None:
-        told["overlay"] = asdict(translator.overlay)
-    if work.make_input:
-        told |= {"make_input": True, "recipe": work.recipe}
-    return told
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Call:
-    """One call at work."""
-
-    done: Translation
-    base: str | None
-    jobs: list[Job]
-    worker: Worker
-    elsewhere: Work | None
-    engine: Engine
-    overwrite: bool
-    results: Results
-    settings: str
-    progress: Callable[[float, int, str], None] | None
-
-    def run(self, made_by: dict[str, Any], length: int) -> None:
-        """All of the call: files, or tar files of at most `length` images.
-
-        Raises:
-            DiskError: When the disk takes nothing more.
-        """
-        try:
-            if self.base is None:
-                self.files()
-            else:
-                self._into(self.base, made_by, length)
-        except DiskError as error:
-            if self.base is None:
-                raise
-            command = "the same command without --overwrite" if self.overwrite else "the same command"
-            there = f"{self.done.written + self.done.kept} of {len(self.jobs)} images are there"
-            raise DiskError(f"{error}; {there}, and {command} goes on from them") from error
-
-    def _into(self, base: str, made_by: dict[str, Any], length: int) -> None:
-        """Results and manifest in a folder."""
-        manifest = remote.joined(base, MANIFEST)
-        shards = shards_of(base, self.jobs, length) if length else []
-        places = [place for shard in shards for place in (f"{shard.place}.tar", shard.index)]
-        # Nothing is written before it is clear that all of it may be.
-        self.results.check([manifest, *(places or [job.target for job in self.jobs])])
-        self._claim(manifest, made_by)
-        if length:
-            made_by |= self.shards(base, shards)
-        else:
-            self.files()
-        _note(manifest, {**made_by, "left_out": self.done.left_out})
-
-    def _claim(self, manifest: str, made_by: dict[str, Any]) -> None:
-        """Notes which model writes into the folder, and refuses to mix two."""
-        if remote.exists(manifest) and not self.overwrite:
-            results_of = ("left_out", "digest", "parts")
-            before = {name: value for name, value in remote.read_json(manifest).items() if name not in results_of}
-            if before != made_by:
-                raise CalcoError(
-                    f"{self.base} holds what another model or other options made; choose another --out, or --overwrite"
-                )
-        _note(manifest, made_by)
-
-    def files(self) -> None:
-        """A file for each image whose result is not there yet."""
-        targets = [job.target for job in self.jobs]
-        self.results.sweep(targets)
-        anew = self.overwrite or self.base is None
-        waiting = [job for job in self.jobs if anew or not self._is_done(job)]
-        self.done.kept = count = len(self.jobs) - len(waiting)
-        if (progress := self.progress) is not None:
-            self.worker.moved = lambda share: progress(count + min(share, 0.999), len(self.jobs), "")
-        for job, error, stamps in self._outcomes(waiting):
-            count += 1
-            if error is None:
-                self.done.written += 1
-                self.results.note_done(job.target, self.settings, stamps)
-            else:
-                self.done.left_out[job.name] = error
-            if self.progress is not None:
-                self.progress(count, len(self.jobs), job.name)
-        self.results.sweep(targets)  # what dead workers left
-
-    def _is_done(self, job: Job) -> bool:
-        return self.results.is_done(job.target, self.settings, job.inputs)
-
-    def _outcomes(self, jobs: list[Job]) -> Iterator[Outcome]:
-        if self.elsewhere is None:
-            yield from self.worker.files(jobs)
-            return
-        # Small sets keep all busy too; large ones lose little when a process dies.
-        length = max(1, min(_LOT, len(jobs) // (4 * (self.engine.jobs or 2))))
-        lots = [tuple(jobs[start : start + length]) for start in range(0, len(jobs), length)]
-        with closing(results(self.engine, self.elsewhere.files, lots, on_gpu=True)) as outcomes:
-            for _, some in outcomes:
-                yield from some
-
-    def shards(self, base: str, shards: list[Shard]) -> dict[str, Any]:
-        """The tar files that are not there yet; returns what the manifest tells of all of them."""
-        if not remote.is_url(base):
-            make_folder(Path(base, INDEX))
-        self._forget(base, 0 if self.overwrite else len(shards))
-        parts = {number: there for number, shard in enumerate(shards) if (there := self._whole(shard)) is not None}
-        self.done.kept = count = sum(len(part.images) for part in parts.values())
-        waiting = [number for number in range(len(shards)) if number not in parts]
-        lots = [shards[number] for number in waiting]
-        names = [name for shard in lots for name in (f"{shard.place}.tar", shard.index)]
-        self.results.sweep(names)
-        begin = self._here if self.elsewhere is None else self.elsewhere.shards
-        with closing(results(self.engine, begin, lots, on_gpu=True)) as written:
-            for place, part in written:
-                parts[waiting[place]] = part
-                self.done.written += len(part.images)
-                count += len(lots[place].jobs)
-                if self.progress is not None:
-                    self.progress(count, len(self.jobs), part.part)
-        self.results.sweep(names)
-        ordered = [parts[number] for number in range(len(shards))]
-        for part in ordered:
-            self.done.left_out |= part.left_out
-        told = [{"part": p.part, "images": len(p.images), "bytes": p.bytes, "sha256": p.sha256} for p in ordered]
-        total = hashlib.sha256(json.dumps([[p.part, p.sha256] for p in ordered]).encode()).hexdigest()
-        return {"digest": total, "parts": told}
-
-    def _here(self) -> Callable[[Shard], Written]:
-        return self.worker.shard
-
-    def _whole(self, shard: Shard) -> Written | None:
-        """The index of a shard of the same images that is as it was written."""
-        return written_before(shard) if self.results.owns(f"{shard.place}.tar") else None
-
-    def _forget(self, base: str, first: int) -> None:
-        """Removes the shards of an earlier call from a number on: fewer are needed now, or all are made anew."""
-        index = remote.joined(base, INDEX)
-        if remote.is_url(base) and not remote.exists(index):
-            return
-        for place in remote.listed(index, ".json"):
-            name = place.rpartition("/")[2]
-            if _INDEX.fullmatch(name) and int(name[9:15]) >= first:
-                self.results.remove(remote.joined(base, f"{name.removesuffix('.json')}.tar"))
-                self.results.remove(place)
-
-
-def _kept_exact(jobs: list[Job], *, named: bool, classes: bool) -> list[Job]:
-    """The jobs with names under which nothing is lost: of class maps, and of what is made of lossless files.
-
-    Args:
-        jobs: What is to be done.
-        named: Whether the user named the file to write.
-        classes: Whether class maps are written.
+def _refuse(config: TranslateConfig, names: tuple[str, ...], reason: str) -> None:
+    """Refuse options that only inputs of another kind have.
 
     Raises:
-        CalcoError: When the file that was named cannot keep the colours of classes.
+        UsageError: Naming the first such option that is given.
     """
-    names = [exact_name(job.target, None if classes or remote.is_url(job.source) else job.source) for job in jobs]
-    if not classes:
-        names = [job.target if remote.is_url(job.source) else name for job, name in zip(jobs, names, strict=True)]
-    others = [(job, name) for job, name in zip(jobs, names, strict=True) if name != job.target]
-    if named and others and classes:
-        raise CalcoError(
-            f"{jobs[0].target}: the colours of classes must be kept, and this format changes them; give the file the "
-            "ending .png"
+    for name in names:
+        if getattr(config, name) != _DEFAULTS[name]:
+            raise UsageError(f"--{name.strip('_').replace('_', '-')} is for {reason}")
+
+
+def _translator(config: TranslateConfig) -> Translator:
+    translator = load(config.model, device=config.device, precision=config.precision)
+    make_ready(translator.device, exact=config.precision == "fp32")
+    translator.lay_over(_overlay(config))
+    return translator
+
+
+def _overlay(config: TranslateConfig) -> Overlay | None:
+    given = {name: value for name in ("alpha", "contour") if (value := getattr(config, name)) is not None}
+    return Overlay(**given) if config.overlay else None
+
+
+def _is_video(name: str, out: str) -> bool:
+    """Return whether a name ends as a video's, is a folder of videos, or an animation whose result is a video."""
+    return is_moving(name, out) or (os.path.isdir(name) and looks_like_video(name))
+
+
+def _translate_videos(
+    config: TranslateConfig, translator: Translator, report: Callable[[float, int | None], None]
+) -> VideosDone:
+    options = _video_options(config, translator)
+    if translator.info.palette is not None and translator.overlay is None:
+        _log.warning("video codecs change the colours of classes; to keep them exact, translate the frames as images")
+    inputs, out = [*config.inputs], str(config.out)
+
+    def progress(done: int, total: int | None, _name: str) -> None:
+        report(done, total)
+
+    if len(inputs) == 1 and is_moving(inputs[0], out) and not os.path.isdir(inputs[0]) and names_video(out):
+        done = translate_video(translator, inputs[0], out, options, progress=progress)
+        return VideosDone(done.out, [done], computed_on=_computed_on(translator))
+    result = translate_videos(translator, inputs, out, options, progress=progress)
+    result.computed_on = _computed_on(translator)
+    return result
+
+
+def _computed_on(translator: Translator) -> str:
+    return f"{translator.device} in {NAMES[translator.precision]}"
+
+
+def _video_options(config: TranslateConfig, translator: Translator) -> VideoOptions:
+    """Return the options of videos.
+
+    Raises:
+        UsageError: When they contradict each other.
+    """
+    masks = None if config.masks is None else str(config.masks)
+    makes = config.make_input or config.side_by_side
+    if masks is not None and makes:
+        raise UsageError("--masks marks what to redraw, and the recipe erases by itself; give one of them")
+    if masks is not None and not os.path.isfile(masks):
+        raise UsageError(f"--masks {masks} must be one image, which serves for all frames of a video; name its file")
+    if not makes and (config.recipe is not None or config.allow_code or config.holes_per_frame):
+        raise UsageError(
+            "--recipe, --allow-code and --holes-per-frame serve --side-by-side and --make-input; give one of these too"
         )
-    if named or not others:
-        return jobs
-    # Two images that differ in their ending alone keep both of them.
-    taken = Counter(names)
-    changed = {job.name: name if taken[name] == 1 else f"{job.target}.png" for job, name in others}
-    first = others[0][0]
-    reason = "class maps" if classes else "images made of lossless files"
-    say(
-        f"{len(others)} {reason} are written as PNG, which keeps every value: {first.name} as "
-        f"{PurePosixPath(changed[first.name]).name}"
-    )
-    return [job._replace(target=changed.get(job.name, job.target)) for job in jobs]
-
-
-def _jobs(images: str, out: str, format: Format) -> tuple[list[Job], str | None]:
-    """What is to be done, and the folder that keeps the manifest (None when one file is written by name)."""
-    if remote.is_url(images):
-        names = [name for name in remote.names(images) if imaging.is_image(name)]
-        if not names:
-            raise CalcoError(f"{images} holds no image; known endings are {_KNOWN}")
-        if remote.joined(out, "") == remote.joined(images, ""):
-            raise CalcoError(f"the results would replace {images}; choose another --out")
-        base = _folder(out)
-        return [Job(remote.joined(images, name), remote.joined(base, name), name) for name in names], base
-    given = Path(images)
-    if not given.exists():
-        raise CalcoError(f"there is no {given}; name an image or a folder of images")
-    if given.is_file():
-        if not imaging.is_image(given):
-            raise CalcoError(f"{given} is no image by its ending; known are {_KNOWN}")
-        if format == "folder" and not remote.is_url(out) and imaging.is_image(Path(out)):
-            _not_itself(given, Path(out))
-            make_folder(Path(out).parent)
-            return [_job(given, given.parent, str(Path(out)))], None
-        base = _folder(out)
-        if not remote.is_url(base):
-            _not_itself(given, Path(base) / given.name)
-        return [_job(given, given.parent, remote.joined(base, given.name))], base
-    found = imaging.list_images(given)
-    if not found:
-        raise CalcoError(f"{given} holds no image; known endings are {_KNOWN}")
-    base = _folder(out)
-    if not remote.is_url(base):
-        _not_itself(given, Path(base))
-        # A folder of results inside the folder of images is no input.
-        inside = Path(base).resolve()
-        found = [path for path in found if inside not in path.resolve().parents]
-    return [_job(path, given, remote.joined(base, path.relative_to(given).as_posix())) for path in found], base
-
-
-_KNOWN: Final = ", ".join(sorted(imaging.IMAGE_SUFFIXES))
-
-
-def _folder(out: str) -> str:
-    return out if remote.is_url(out) else str(result_folder(out))
-
-
-def _job(path: Path, folder: Path, target: str) -> Job:
-    return Job(str(path), target, path.relative_to(folder).as_posix())
-
-
-def _not_itself(source: Path, target: Path) -> None:
-    if source.resolve() == target.resolve():
-        raise CalcoError(f"the result would replace {source}; choose another --out")
-
-
-def _note(manifest: str, content: dict[str, Any]) -> None:
-    remote.write(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-
-
-def _with_masks(jobs: list[Job], masks: str, images: str) -> list[Job]:
-    """The jobs with the masks that have their names, without ending."""
-    by_name: dict[str, str]
-    if remote.is_url(masks):
-        by_name = {_stem(name): remote.joined(masks, name) for name in remote.names(masks) if imaging.is_image(name)}
-    elif Path(masks).is_file():
-        if not Path(images).is_file():
-            raise CalcoError(f"{masks} is one mask, and {images} a folder; name a folder of masks")
-        by_name = {Path(images).stem: masks}
-    else:
-        folder = Path(masks)
-        by_name = {_stem(path.relative_to(folder).as_posix()): str(path) for path in imaging.list_images(folder)}
-    return [job._replace(mask=by_name.get(_stem(job.name))) for job in jobs]
-
-
-def _encoding(jobs: list[Job]) -> str:
-    """Which values of the masks stand for what is to be redrawn, decided once over all of them.
-
-    Raises:
-        CalcoError: When their values are not understood.
-    """
-
-    def count(place: str) -> MaskCounts:
-        with on_disk(place) as path:
-            return count_file(read_labels(path))
-
-    survey = survey_masks([job.mask for job in jobs if job.mask], str, count, lambda _done: None)
-    if not survey.files:
-        return ""  # each job says what is wrong with its mask
-    found = marks_of(survey)
-    say(f"masks: {found.story}; {found.palette[-1][0]} is redrawn")
-    if not areas_of(survey, found.encoding)[1]:
-        warn("no mask marks anything, so nothing is redrawn; a mask is white, or opaque, where the image is redrawn")
-    return str(found.encoding)
-
-
-def _stem(name: str) -> str:
-    """A name without its ending, in composed Unicode: that of an image and of its mask."""
-    return unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix())
+    wish = Wish(
+        mask=None if masks is None else marked_in(masks, translator.info.recipe), noise_seed=config.noise_seed,
+        native=config.native, make_input=config.make_input, side_by_side=config.side_by_side,
+        holes_per_frame=config.holes_per_frame, recipe=config.recipe, allow_code=config.allow_code,
+    )  # fmt: skip
+    return VideoOptions(
+        codec=config.codec, quality=config.quality, wish=wish, overwrite=config.overwrite,
+        start=seconds_of(config.from_ or "0"), stop=None if config.to is None else seconds_of(config.to),
+        steadier=partial(Steady.of, translator.info) if config.steady else None,
+        made_by={"model": weights_digest(config.model),
+                 "precision": str(translator.precision).removeprefix("torch."),
+                 **({} if translator.overlay is None else {"overlay": asdict(translator.overlay)})},
+    )  # fmt: skip

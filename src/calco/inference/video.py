@@ -12,9 +12,9 @@ from calco import imaging
 from calco.data.sources.folders import nothing_in
 from calco.errors import CalcoError, DiskError
 from calco.files import list_files, read_json, sweep_files, write_json
+from calco.inference.images import MANIFEST, VERSION
 from calco.inference.model import Translator
 from calco.inference.results import VERB, same_inputs, stamps_of
-from calco.inference.translate import MANIFEST, VERSION
 from calco.inference.video_rendering import Drawing, Drawn, Wish
 from calco.inference.video_report import report_files, write_report
 from calco.locks import locked_file
@@ -235,12 +235,14 @@ class VideosDone:
         done: What came of each that was translated now.
         kept: Videos that an earlier call with the same model had written.
         left_out: Name and reason of every video that could not be translated.
+        computed_on: Device and precision, such as "cpu in bf16".
     """
 
     out: Path
     done: list[VideoDone] = field(default_factory=list)
     kept: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
+    computed_on: str = ""
 
 
 def list_videos(sources: list[str], out: Path) -> list[tuple[str, str]]:

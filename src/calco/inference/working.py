@@ -123,13 +123,16 @@ class Work:
     device: str = "auto"
     overlay: Overlay | None = None
 
-    def loaded(self) -> "Worker":
+    def loaded(self, translator: Translator | None = None) -> "Worker":
         """The worker.
+
+        Args:
+            translator: The model at the path in `model`, if it is loaded already.
 
         Raises:
             CalcoError: When the model is not there, or another one; when the recipe's code may not run.
         """
-        model = self.model
+        model = translator or self.model
         if not isinstance(model, Translator):
             model = load(model, device=self.device, precision=self.precision)
         if not isinstance(self.model, Translator) and weights_digest(self.model) != self.digest:

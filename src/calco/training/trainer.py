@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from calco import __version__, imaging
+from calco import imaging
 from calco.console import say, warn
 from calco.data.config import SourceConfig
 from calco.data.source import Item, Source
@@ -40,6 +40,7 @@ from calco.training.log import Journal, ProgressLine, Window
 from calco.training.processes import ALONE, Team, check_several, choose_workers, is_started, joined, launch
 from calco.training.run_folder import changes, contents_of, load_contents, save_contents, with_earlier
 from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig
+from calco.version import __version__
 
 
 class Readable(Sized, Protocol):

@@ -1,0 +1,114 @@
+"""`calco demo`: the whole journey on real drawings, in minutes on a laptop."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calco.console import say, show
+from calco.errors import UsageError
+from calco.files import make_folder
+from calco.records import check_numbers
+
+if TYPE_CHECKING:
+    from calco.training.config import TrainConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """Train sketch to colour on OpenMoji drawings, score it on unseen drawings, write report and video."""
+
+    out: str = "demo"
+    """Folder to write into."""
+
+    minutes: float = 3.0
+    """Minutes of training."""
+
+    drawings: int = 900
+    """Number of drawings to learn from."""
+
+    seed: int = 0
+    """Seed of all random number generators."""
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_numbers(self)
+
+
+def demo(config: DemoConfig) -> Path:
+    """Train on drawings, score on unseen ones, translate some of these, and print where everything is.
+
+    Args:
+        config: Folder, minutes, number of drawings, seed.
+
+    Returns:
+        The folder; where an earlier demo is, the next free name.
+
+    Raises:
+        CalcoError: When the drawings are not installed or the folder cannot be written.
+    """
+    from calco.evaluation.config import EvaluateConfig
+    from calco.evaluation.evaluate import evaluate
+    from calco.inference.config import TranslateConfig
+    from calco.inference.translate import translate
+    from calco.training.translation import train
+
+    folder = _free(Path(config.out))
+    training = demo_config(config, folder / "run")
+    say(f"1/3  training sketch -> colour on {config.drawings} drawings for {config.minutes:g} minutes")
+    run = train(training)
+    say("2/3  scoring on unseen drawings")
+    card = evaluate(EvaluateConfig(model=run))
+    say("3/3  colouring unseen sketches")
+    sketches = _write_sketches(training, folder / "sketches")
+    translate(TranslateConfig(model=run, images=sketches, out=folder / "coloured", precision="fp32"))
+    show(card.table())
+    show(card.verdict())
+    places = {"report": run / "report" / "report.html", "how it learned": run / "evolution.mp4", "model": run / "model"}
+    for name, path in (*places.items(), ("sketches", sketches), ("coloured", folder / "coloured")):
+        show(f"{name:>15}: {path.resolve()}")
+    show("your own images: calco train FOLDER --preset small --minutes 10")
+    return folder
+
+
+def demo_config(config: DemoConfig, run: Path) -> "TrainConfig":
+    """Return the training of sketch to colour on OpenMoji drawings, at a size that minutes suffice for."""
+    from calco.data.config import SourceConfig
+    from calco.training.config import LimitConfig, small
+
+    base = small()
+    return replace(
+        base,
+        images="openmoji",
+        out=str(run),
+        seed=config.seed,
+        source=SourceConfig(limit=config.drawings),
+        jitter=replace(base.jitter, size=96, resize=104),
+        generator=replace(base.generator, depth=5),
+        limit=LimitConfig(epochs=0, minutes=config.minutes),
+    )
+
+
+def _free(folder: Path) -> Path:
+    """Return the folder, or the next free name: an earlier demo is never lost."""
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder with --out")
+    if not folder.exists() or not any(folder.iterdir()):
+        return folder
+    return next(
+        path for number in range(2, 10_000) if not (path := folder.with_name(f"{folder.name}-{number}")).exists()
+    )
+
+
+def _write_sketches(config: "TrainConfig", folder: Path, count: int = 12) -> Path:
+    """Write a few sketches of the test split, as a user would hand them in."""
+    from calco import imaging
+    from calco.data.sources import open_source
+    from calco.data.splits import split_items
+
+    source = open_source(config.images, config.source)
+    make_folder(folder)
+    unseen = split_items(source.items, config.split)["test"]
+    # Spread over the list: neighbours are variants of one drawing.
+    for item in unseen[:: max(1, len(unseen) // count)][:count]:
+        imaging.write(folder / f"{Path(item.key).name}.png", source.load(item).image)
+    return folder

@@ -1,0 +1,201 @@
+"""Arguments of a verb to its configuration: one frozen dataclass, parsed by tyro."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, fields, is_dataclass, make_dataclass, replace
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
+
+from calco.errors import UsageError, printable
+
+Config = TypeVar("Config")
+
+COMMON: Final[dict[str, str]] = {
+    "train": "images out seed source input target direction limit recipe size flip generator.architecture batch "
+    "learning-rate ema epochs minutes validate-every best-by device precision processes",
+}
+"""Options that `--help` shows of verbs with many; `--help-all` shows all of them."""
+
+_EPILOGUE: Final = (
+    "--config FILE: repeats the run of a config.yaml. --resume RUN: resumes a run as if it had not been interrupted. "
+    "--dry-run: prints the whole configuration, a summary of the images and the {size}, then exits."
+)
+
+
+def parse(
+    kind: type[Config], args: list[str], verb: str, about: str | None, *, default: Config | None = None
+) -> Config:
+    """Parse the arguments of a verb.
+
+    tyro's complaints repeat the arguments, so they reach the terminal as printable text.
+
+    Args:
+        kind: Dataclass that the arguments fill.
+        args: Arguments.
+        verb: Such as "train" or "detect train".
+        about: Docstring of the verb, shown by `--help`.
+        default: Configuration to start from, for kinds whose fields all have defaults.
+    """
+    import tyro
+
+    shown: Any = kind
+    about = (about or "").strip()
+    if "--help-all" in args:
+        args = ["--help"]
+    elif verb in COMMON and {"-h", "--help"} & set(args):
+        all_of_them = default if default is not None else kind()
+        shown, default, hidden = _abridged(all_of_them, COMMON[verb].replace("-", "_").split())
+        about += f"\n\ncalco {verb} --help-all shows {hidden} more options."
+        args = ["--help"]
+    options: dict[str, Any] = {} if default is None else {"default": default}
+    complaints = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            parsed: Config = tyro.cli(shown, args=args, prog=f"calco {verb}", description=about, **options)
+            return parsed
+    finally:
+        for line in complaints.getvalue().splitlines():
+            print(printable(line), file=sys.stderr)
+
+
+def _abridged(config: Any, shown: Collection[str], prefix: str = "") -> tuple[Any, Any, int]:
+    """Hide all but some options of a configuration from tyro.
+
+    Args:
+        config: Configuration whose values are the defaults.
+        shown: Names of options, with underscores, such as "generator.depth".
+        prefix: Of the names of its fields.
+
+    Returns:
+        A subclass of the configuration's class, an instance with the same values, and the number of hidden options.
+    """
+    from tyro.conf import OmitArgPrefixes, Suppress
+
+    kind = type(config)
+    hints = get_type_hints(kind, include_extras=True)
+    members: list[tuple[str, Any, Any]] = []
+    num_hidden = 0
+    for each in fields(kind):
+        hint, value = hints[each.name], getattr(config, each.name)
+        if is_dataclass(value):
+            markers = getattr(hint, "__metadata__", ())
+            inner = prefix if OmitArgPrefixes in markers else f"{prefix}{each.name}."
+            part, value, hidden_inside = _abridged(value, shown, inner)
+            hint = Annotated[(part, *markers)] if markers else part
+            num_hidden += hidden_inside
+        elif prefix + each.name not in shown and Suppress not in getattr(hint, "__metadata__", ()):
+            hint = Annotated[hint, Suppress]
+            num_hidden += 1
+        members.append((each.name, hint, field(default=value)))
+    part = make_dataclass(
+        kind.__name__, members, bases=(kind,), frozen=True, kw_only=True, namespace={"__doc__": kind.__doc__}
+    )
+    return part, part(), num_hidden
+
+
+def with_value(args: list[str], name: str, value: str) -> list[str]:
+    """Return the arguments with a value after an option that may stand without its CSV file."""
+    full: list[str] = []
+    for place, word in enumerate(args):
+        full.append(word)
+        following = args[place + 1] if place + 1 < len(args) else "--"
+        if word == name and not following.lower().endswith(".csv"):
+            full.append(value)
+    return full
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingArguments:
+    """Arguments of a verb that trains.
+
+    Attributes:
+        config: Whole configuration.
+        resume: Whether to resume the run in `config.out`.
+        dry_run: Whether to print the plan only.
+    """
+
+    config: Any
+    resume: bool
+    dry_run: bool
+
+    @classmethod
+    def of(
+        cls, args: list[str], about: str | None, *, verb: str, load: Callable[[str], Any],
+        fresh: Callable[[str | None], Any], size: str, presets: str = "",
+    ) -> "TrainingArguments":  # fmt: skip
+        """Parse the arguments.
+
+        Args:
+            args: Arguments.
+            about: Docstring of the verb.
+            verb: Such as "train".
+            load: Reads a config.yaml.
+            fresh: Returns the configuration to start from, given the name of a preset or None.
+            size: What a dry run reports of the networks.
+            presets: Help text of --preset; empty where there are none.
+
+        Raises:
+            UsageError: If options contradict each other, or more than the limits of a resumed run would change.
+        """
+        names = ["--preset"] if presets else []
+        chosen, rest = take(args, *names, "--config", "--resume")
+        if len(chosen) > 1:
+            each = ", ".join([*names, "--config"])
+            raise UsageError(f"{each} and --resume each bring a whole configuration; give one of them")
+        dry_run = "--dry-run" in rest
+        rest = [word for word in rest if word != "--dry-run"]
+        resume = chosen.get("--resume")
+        if resume or "--config" in chosen:
+            # A run is repeated beside the first one, not into it.
+            default = replace(load(f"{resume}/config.yaml" if resume else chosen["--config"]), out=resume or "")
+        else:
+            default = fresh(chosen.get("--preset"))
+        description = f"{(about or '').strip()}\n\n{presets}{_EPILOGUE.format(size=size)}"
+        config = parse(type(default), rest, verb, description, default=default)
+        if resume:
+            same_but_limits(default, config, resume)
+        return cls(config=config, resume=bool(resume), dry_run=dry_run)
+
+    def print_plan(self, config: Any, summary: str) -> None:
+        """Print the configuration and a summary."""
+        import yaml
+
+        from calco.console import emit
+        from calco.records import to_record
+
+        emit(yaml.safe_dump(to_record(config), sort_keys=False, allow_unicode=True) + f"\n{summary}\n")
+
+
+def take(args: list[str], *names: str) -> tuple[dict[str, str], list[str]]:
+    """Split off the options that decide the defaults of the others, before those are parsed."""
+    chosen: dict[str, str] = {}
+    rest: list[str] = []
+    words = iter(args)
+    for word in words:
+        name, has_value, value = word.partition("=")
+        if name not in names:
+            rest.append(word)
+            continue
+        value = value if has_value else next(words, "")
+        if not value or value.startswith("--"):
+            raise UsageError(
+                f"{name} needs a value; for example {name} {'small' if name == '--preset' else 'runs/faces'}"
+            )
+        chosen[name] = value
+    return chosen, rest
+
+
+def same_but_limits(before: Any, after: Any, run: str) -> None:
+    """Make sure that a resumed run changes only its limits, what it keeps, its device and the place of its images.
+
+    Raises:
+        UsageError: If another part of the configuration differs.
+    """
+    free = {"images", "limit", "keep", "compute"}
+    for name in vars(before):
+        if name not in free and getattr(before, name) != getattr(after, name):
+            raise UsageError(
+                f"{run} goes on with the configuration it began with, and {name} differs; only the limits, what is "
+                "kept, the device and the place of the images may change: train anew for the rest"
+            )

@@ -1,0 +1,31 @@
+"""`calco serve` and `calco bench`."""
+
+from calco.cli.parsing import parse
+
+
+def serve(args: list[str]) -> None:
+    """Serve the charts of crime to browsers, from this machine."""
+    from calco.crime.serve import ServeConfig
+
+    config = parse(ServeConfig, args, "serve", serve.__doc__)
+    from calco.crime.serve import serve as run
+
+    run(config)
+
+
+def bench(args: list[str]) -> None:
+    """Measure speed and memory on this machine, beside a plain reference loop."""
+    from calco.benchmarks.config import BenchConfig
+
+    config = parse(BenchConfig, args, "bench", bench.__doc__)
+    from calco.benchmarks.bench import bench as run
+    from calco.benchmarks.bench import table
+    from calco.console import say, show
+
+    done = run(config)
+    for line in done.head():
+        show(line)
+    if done.rows:
+        show(table(done.rows), width=140)  # figures are not cut off where they go to a file or a narrow window
+    for path in filter(None, (config.json, config.plot, config.markdown)):
+        say(f"{path} is written")
