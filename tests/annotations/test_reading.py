@@ -248,8 +248,8 @@ def test_the_folders_around_tell_images_of_one_name_apart(tmp_path: Path) -> Non
      ((50, 2, 60, 9), [], "outside", "the box 50 2 60 9 lies outside the image of 40x30; left out"),
      ((5, 5, 5, 9), [], "empty", "the box 5 5 5 9 encloses nothing; left out"),
      ((9, 8, 2, 3), [[2, 3, 9, 8]], "inverted", "the box 9 8 2 3 has its corners exchanged; put in order"),
-     (("nan", 8, 2, 3), [], "damaged", "'nan 8 2 3' is no box (xmin ymin xmax ymax); left out"),
-     ((1e300, 8, 2, 3), [], "damaged", "'1e+300 8 2 3' is no box (xmin ymin xmax ymax); left out")],
+     (("nan", 8, 2, 3), [], "damaged", "'nan 8 2 3' is not a box (xmin ymin xmax ymax); left out"),
+     ((1e300, 8, 2, 3), [], "damaged", "'1e+300 8 2 3' is not a box (xmin ymin xmax ymax); left out")],
 )  # fmt: skip
 def test_bad_boxes(folder: Path, sides: tuple, boxes: list, fault: str, says: str) -> None:
     found = read_annotations(put(folder, "a.txt", f"2\n{' '.join(map(str, sides))}\n0 0 4 4"), folder)

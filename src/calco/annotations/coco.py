@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from calco.annotations.detections import Outline
-from calco.annotations.gathering import Gathering, Thing
+from calco.annotations.gathering import Gathering, WrittenObject
 from calco.annotations.geometry import Polygon, Runs
 from calco.annotations.parsing import (
     MALFORMED,
@@ -39,7 +39,7 @@ class _Image:
     name: str
     size_wh: Size
     split: str = ""
-    objects: list[Thing] = field(default_factory=list)
+    objects: list[WrittenObject] = field(default_factory=list)
     lost: int = 0
 
 
@@ -80,7 +80,7 @@ def read(path: Path, into: Gathering) -> tuple[str, ...]:
                 reason = f"no single category has the id {category}; left out"
                 into.note(f"{path}{where}", "unknown class", reason, image.name)
                 continue
-            image.objects.append(_thing(entry, names[category], where, partial(_note, into, path, where, image.name)))
+            image.objects.append(_object(entry, names[category], where, partial(_note, into, path, where, image.name)))
         except MALFORMED as error:
             into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", image.name if image else "")
             if image:
@@ -145,8 +145,8 @@ def _categories(content: dict[str, Any], path: Path, into: Gathering) -> dict[st
     return {key: found[key] for key in order}
 
 
-def _thing(entry: dict[str, Any], label: str, where: str, note: Callable[[str], None]) -> Thing:
-    thing = Thing(
+def _object(entry: dict[str, Any], label: str, where: str, note: Callable[[str], None]) -> WrittenObject:
+    obj = WrittenObject(
         where=where,
         label=label,
         order="sized",
@@ -156,22 +156,22 @@ def _thing(entry: dict[str, Any], label: str, where: str, note: Callable[[str], 
     )
     box = entry.get("bbox")
     try:
-        thing.polygons, thing.runs = _outline(entry.get("segmentation"))
+        obj.polygons, obj.runs = _outline(entry.get("segmentation"))
     except MALFORMED as error:
         if not box:
             raise
         note(f"its segmentation cannot be used ({plainly(error)}); the box alone is kept")
     if box and len(box) == 4:
         left, top, width, height = map(number, box)
-        thing.corners = left, top, left + width, top + height
+        obj.corners = left, top, left + width, top + height
     elif box and len(box) == 8:
-        thing.polygons = thing.polygons or (_polygon(box),)
-    elif box and not (thing.polygons or thing.runs):
+        obj.polygons = obj.polygons or (_polygon(box),)
+    elif box and not (obj.polygons or obj.runs):
         raise CalcoError(
             f"its bbox has {len(box)} numbers; it needs left, top, width, height, or a rotated box's corners in "
             "segmentation"
         )
-    return thing
+    return obj
 
 
 def _outline(outline: Any) -> tuple[tuple[Polygon, ...], Runs | None]:
@@ -233,7 +233,7 @@ def write_coco(path: str | Path, records: Sequence[Record], classes: Sequence[st
 
 
 def _drawn(outline: Outline | None, box: Any) -> dict[str, Any]:
-    """What COCO says of the pixels of a thing, and their number."""
+    """What COCO says of the pixels of an object, and their number."""
     if outline is not None and outline.mask is not None:
         height, width = outline.mask.shape
         packed = {"size": [height, width], "counts": Runs.of_mask(outline.mask).string()}

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from calco import imaging
-from calco.annotations.corners import UNNAMED
-from calco.annotations.gathering import Corners, Gathering, Order, Thing
+from calco.annotations.gathering import UNNAMED, Corners, Gathering, Order, WrittenObject
 from calco.annotations.parsing import class_name, flag, number, read_text
 from calco.annotations.record import Size
 from calco.errors import CalcoError
@@ -70,7 +69,7 @@ class Columns:
 class _Image:
     """The rows of one image."""
 
-    objects: list[Thing] = field(default_factory=list)
+    objects: list[WrittenObject] = field(default_factory=list)
     said: Size | None = None
     split: str = ""
     lost: int = 0
@@ -149,7 +148,7 @@ def read(path: Path, into: Gathering) -> set[str]:
         into.add(
             name, image.objects, file=path, said=image.said, shares=columns.shares, lost=image.lost, split=image.split
         )
-    return {thing.label for image in found.values() for thing in image.objects}
+    return {obj.label for image in found.values() for obj in image.objects}
 
 
 def _take(row: list[str], columns: Columns, where: str, into: Gathering, found: dict[str, _Image]) -> None:
@@ -168,7 +167,7 @@ def _take(row: list[str], columns: Columns, where: str, into: Gathering, found: 
         decimal = columns.delimiter != ","
         a, b, c, d = (number(cell.replace(",", ".") if decimal else cell) for cell in cells)
         label = row[columns.label] if columns.label is not None and columns.label < len(row) else None
-        thing = Thing(
+        obj = WrittenObject(
             where=where.removeprefix(where.partition(", line")[0]),
             label=class_name(label) if label is not None else (into.classes or (UNNAMED,))[0],
             corners=_corners(a, b, c, d, columns.order),
@@ -183,7 +182,7 @@ def _take(row: list[str], columns: Columns, where: str, into: Gathering, found: 
         reason = str(error) if isinstance(error, CalcoError) else "it has too few cells"
         into.note(where, "damaged", f"{reason}; left out", name)
     else:
-        image.objects.append(thing)
+        image.objects.append(obj)
 
 
 def _corners(a: float, b: float, c: float, d: float, order: Order) -> Corners:

@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from calco.annotations.gathering import Gathering, Thing
+from calco.annotations.gathering import Gathering, WrittenObject
 from calco.annotations.geometry import Polygon, Runs, ellipse, rotated
-from calco.annotations.parsing import MALFORMED, class_name, number, numbers, plainly
+from calco.annotations.parsing import class_name, number, numbers
 from calco.annotations.record import Size
 from calco.annotations.voc import parse_xml
 from calco.errors import CalcoError
@@ -34,44 +34,41 @@ def read(path: Path, into: Gathering) -> set[str]:
             said = int(number(entry.get("width") or 0)), int(number(entry.get("height") or 0))
         except CalcoError:
             said = (0, 0)
-        objects, lost = [], 0
-        for i, shape in enumerate((each for each in entry if each.tag != "tag"), 1):
-            where = f", image {name}, shape {i}"
-            try:
-                if shape.tag == "mask":
-                    into.check_claim(name, path, said)
-                objects.append(_thing(shape, where, said))
-            except MALFORMED as error:
-                lost += 1
-                into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", name)
-        into.add(name, objects, file=path, said=said, lost=lost, split=entry.get("subset") or "")
-        labels |= {thing.label for thing in objects}
+        shapes = [shape for shape in entry if shape.tag != "tag"]
+        entries = [(f", image {name}, shape {i}", shape) for i, shape in enumerate(shapes, 1)]
+
+        def parse(shape: ElementTree.Element, where: str, name: str = name, said: Size = said) -> list[WrittenObject]:
+            if shape.tag == "mask":
+                into.check_claim(name, path, said)
+            return [_object(shape, where, said)]
+
+        labels |= into.add_parsed(path, name, entries, parse, said=said, split=entry.get("subset") or "")
     return labels
 
 
-def _thing(shape: ElementTree.Element, where: str, size_wh: Size) -> Thing:
-    thing = Thing(where=where, label=class_name(shape.get("label") or ""))
+def _object(shape: ElementTree.Element, where: str, size_wh: Size) -> WrittenObject:
+    obj = WrittenObject(where=where, label=class_name(shape.get("label") or ""))
     angle = np.radians(number(shape.get("rotation") or 0))
     if shape.tag == "box":
         left, top, right, bottom = (_attribute(shape, name) for name in ("xtl", "ytl", "xbr", "ybr"))
         if angle:
             centre = (left + right) / 2, (top + bottom) / 2
-            thing.polygons = (rotated((left, top, right, bottom), angle, centre),)
+            obj.polygons = (rotated((left, top, right, bottom), angle, centre),)
         else:
-            thing.corners = left, top, right, bottom
+            obj.corners = left, top, right, bottom
     elif shape.tag == "polygon":
         pairs = [pair.split(",") for pair in (shape.get("points") or "").split(";") if pair]
         corners: Polygon = numbers([[number(x), number(y)] for x, y in pairs]).astype(np.float32)
-        thing.polygons = (corners,)
+        obj.polygons = (corners,)
     elif shape.tag == "ellipse":
         x, y, across, down = (_attribute(shape, name) for name in ("cx", "cy", "rx", "ry"))
-        thing.polygons = (ellipse((x, y), (across, down), angle),)
+        obj.polygons = (ellipse((x, y), (across, down), angle),)
     elif shape.tag == "mask":
-        thing.runs = _runs(shape, size_wh)
+        obj.runs = _runs(shape, size_wh)
     else:
         rule = "encloses nothing" if shape.tag in ("points", "polyline") else "is not a shape that is read"
         raise CalcoError(f"a {shape.tag[:40]} {rule}")
-    return thing
+    return obj
 
 
 def _attribute(shape: ElementTree.Element, name: str) -> float:

@@ -18,10 +18,10 @@ Boxes: TypeAlias = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
-    """The pixels of one thing, as one or more polygons or as an exact mask.
+    """The pixels of one object, as one or more polygons or as an exact mask.
 
     Attributes:
-        polygons: Outer rings, each K x 2 `float32`; a thing that is cut in two has two.
+        polygons: Outer rings, each K x 2 `float32`; an object that is cut in two has two.
         mask: HW `bool` over the whole image, or None; it counts where both are given.
     """
 
@@ -58,7 +58,7 @@ class Outline:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Detections:
-    """The objects in one image; all parts have one entry a thing, in the same order.
+    """The objects in one image; all parts have one entry a object, in the same order.
 
     Attributes:
         boxes: N x 4 `float32`, left, top, right, bottom in pixels; right and bottom are exclusive.

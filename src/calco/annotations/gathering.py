@@ -1,9 +1,9 @@
 """The rules for what people write: which boxes are mended, which are left out, and what is said about it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from calco import imaging
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import Polygon, Runs, clip, extent
 from calco.annotations.matching import Closeness, Images
-from calco.annotations.parsing import class_name
+from calco.annotations.parsing import MALFORMED, class_name, plainly
 from calco.annotations.record import Fault, Problem, Record, Size
 from calco.errors import CalcoError, printable
 
@@ -30,6 +30,9 @@ _WORDS: Final[dict[Order, str]] = {
     "centred": "centre x, centre y, width, height",
     "crossed": "top, left, bottom, right",
 }
+UNNAMED: Final = "object"
+"""Class of boxes whose format names none."""
+_Entry = TypeVar("_Entry")
 _MISFIT: Final = 0.02  # of a side, by which a box may leave its image and still fit
 _SHARE: Final = 0.05  # of the boxes that do not fit, from which on the order is doubted
 _LEAST: Final = 3
@@ -132,8 +135,8 @@ _SLACK: Final = 1e-5  # of a side: what rounding to six digits puts outside is n
 
 
 @dataclass(slots=True, kw_only=True)
-class Thing:
-    """One thing as it was written, with coordinates in pixels or in shares of the image.
+class WrittenObject:
+    """One object as it was written, with coordinates in pixels or in shares of the image.
 
     Attributes:
         where: The line, entry or object in its file.
@@ -182,8 +185,8 @@ class Gathering:
         self.problems.append(Problem(where[:_LONGEST], fault, reason, image))
 
     def add(
-        self, name: str, objects: Sequence[Thing], *, file: Path, said: Size | None = None, shares: bool = False,
-        number: int | None = None, by_number: bool = False, address: str = "", lost: int = 0,
+        self, name: str, objects: Sequence[WrittenObject], *, file: Path, said: Size | None = None,
+        shares: bool = False, number: int | None = None, by_number: bool = False, address: str = "", lost: int = 0,
         split: str = "",
     ) -> None:  # fmt: skip
         """Take what was written about an image, correct what can be corrected, and leave out the rest.
@@ -234,6 +237,34 @@ class Gathering:
         rank = self.images.closeness(image, written, file) if self.images and image else (0, 0, 0, 0)
         self._keep(record, rank)
 
+    def add_parsed(
+        self, file: Path, name: str, entries: Iterable[tuple[str, _Entry]],
+        parse: Callable[[_Entry, str], Sequence[WrittenObject]], *, lost: int = 0, **about: Any,
+    ) -> set[str]:  # fmt: skip
+        """Parse the entries of one image, note those that cannot be understood, add the rest, and return their classes.
+
+        Args:
+            file: File that holds them.
+            name: Name of the image.
+            entries: Place in the file and entry of each object.
+            parse: Entry and place => its objects, none for one that is not used and counts as lost; raises one of
+                `MALFORMED` for what it cannot read.
+            lost: As in `add`, for entries that were left out before.
+            about: What else `add` takes.
+        """
+        objects: list[WrittenObject] = []
+        for where, entry in entries:
+            try:
+                found = parse(entry, where)
+            except MALFORMED as error:
+                lost += 1
+                self.note(f"{file}{where}", "damaged", f"{plainly(error)}; left out", name)
+            else:
+                objects += found
+                lost += not found
+        self.add(name, objects, file=file, lost=lost, **about)
+        return {obj.label for obj in objects}
+
     def check_claim(self, name: str, file: Path, said: Size) -> None:
         """Refuse a size at which a mask is to be unpacked, if the image is far smaller.
 
@@ -264,63 +295,63 @@ class Gathering:
             unused = f"its {len(other.objects)} boxes here are not used"
             self.note(other.where, "duplicate", f"{reason}; {unused}", other.name)
 
-    def _record(self, name: str, objects: Sequence[Thing], frame: Size | None, where: str) -> tuple[Record, int]:
+    def _record(
+        self, name: str, objects: Sequence[WrittenObject], frame: Size | None, where: str
+    ) -> tuple[Record, int]:
         """Return what can be used of the objects, and the number of those that were dropped for an error."""
-        kept: list[tuple[Thing, Corners, Outline | None]] = []
+        kept: list[tuple[WrittenObject, Corners, Outline | None]] = []
         seen: set[object] = set()
         unwanted = 0
-        for thing in objects:
-            thing.where = f"{where}{thing.where}"
-            if self.classes and thing.label not in self.classes:
+        for obj in objects:
+            obj.where = f"{where}{obj.where}"
+            if self.classes and obj.label not in self.classes:
                 unwanted += 1
                 known = ", ".join(self.classes[:8]) + (", ..." if len(self.classes) > 8 else "")
-                self.note(
-                    thing.where, "unknown class", f"{thing.label!r} is none of the classes {known}; left out", name
-                )
-            elif box := self._mended(thing, frame, name):
-                identity = _identity(thing, box)
+                self.note(obj.where, "unknown class", f"{obj.label!r} is none of the classes {known}; left out", name)
+            elif box := self._mended(obj, frame, name):
+                identity = _identity(obj, box)
                 if identity in seen:
-                    self.note(thing.where, "duplicate", "the same object is given twice; it is taken once", name)
+                    self.note(obj.where, "duplicate", "the same object is given twice; it is taken once", name)
                     unwanted += 1
                     continue
                 seen.add(identity)
-                kept.append((thing, box, self._outline(thing, frame, name)))
+                kept.append((obj, box, self._outline(obj, frame, name)))
         outlines = tuple(outline for _, _, outline in kept)
-        scores, tracks = ([getattr(thing, part) for thing, _, _ in kept] for part in ("score", "track_id"))
+        scores, tracks = ([getattr(obj, part) for obj, _, _ in kept] for part in ("score", "track_id"))
         record = Record(
             name=name,
             objects=Detections(
                 boxes=np.array([box for _, box, _ in kept], np.float32).reshape(-1, 4),
-                classes=tuple(thing.label for thing, _, _ in kept),
+                classes=tuple(obj.label for obj, _, _ in kept),
                 scores=None if not kept or None in scores else np.array(scores, np.float32),
                 track_ids=None if not kept or None in tracks else np.array(tracks, np.int64),
                 ignored=np.array([t.ignored for t, _, _ in kept]) if any(t.ignored for t, _, _ in kept) else None,
                 outlines=outlines if any(outlines) else (),
             ),
             size_wh=frame,
-            runs={i: thing.runs for i, (thing, _, _) in enumerate(kept) if thing.runs},
+            runs={i: obj.runs for i, (obj, _, _) in enumerate(kept) if obj.runs},
         )
         return record, len(objects) - unwanted - len(kept)
 
-    def _mended(self, thing: Thing, frame: Size | None, name: str) -> Corners | None:
+    def _mended(self, obj: WrittenObject, frame: Size | None, name: str) -> Corners | None:
         """The box within the image, its corners in order; None when nothing is left of it."""
-        rings = tuple(ring for ring in thing.polygons if len(ring) >= 3)
-        if len(rings) < len(thing.polygons):
-            self.note(thing.where, "damaged", "a polygon of fewer than three corners; the polygon is left out", name)
-            thing.polygons = rings
-        corners = thing.corners or (thing.runs and thing.runs.extent()) or (extent(rings) if rings else None)
+        rings = tuple(ring for ring in obj.polygons if len(ring) >= 3)
+        if len(rings) < len(obj.polygons):
+            self.note(obj.where, "damaged", "a polygon of fewer than three corners; the polygon is left out", name)
+            obj.polygons = rings
+        corners = obj.corners or (obj.runs and obj.runs.extent()) or (extent(rings) if rings else None)
         if corners is None:
-            self.note(thing.where, "empty", "it has neither box nor outline; left out", name)
+            self.note(obj.where, "empty", "it has neither box nor outline; left out", name)
             return None
-        if thing.corners and frame:
-            self.suspicion.see(thing.corners, thing.order, frame, thing.where, name)
+        if obj.corners and frame:
+            self.suspicion.see(obj.corners, obj.order, frame, obj.where, name)
         left, top, right, bottom = corners
         said = f"the box {left:g} {top:g} {right:g} {bottom:g}"
         if left == right or top == bottom:
-            self.note(thing.where, "empty", f"{said} encloses nothing; left out", name)
+            self.note(obj.where, "empty", f"{said} encloses nothing; left out", name)
             return None
         if left > right or top > bottom:
-            self.note(thing.where, "inverted", f"{said} has its corners exchanged; put in order", name)
+            self.note(obj.where, "inverted", f"{said} has its corners exchanged; put in order", name)
             left, top, right, bottom = min(left, right), min(top, bottom), max(left, right), max(top, bottom)
         if frame is None:
             return left, top, right, bottom
@@ -328,31 +359,31 @@ class Gathering:
         within = max(left, 0.0), max(top, 0.0), min(right, float(width)), min(bottom, float(height))
         size = "the image" if frame == (1, 1) else f"the image of {width}x{height}"
         if within[0] >= within[2] or within[1] >= within[3]:
-            self.note(thing.where, "outside", f"{said} lies outside {size}; left out", name)
+            self.note(obj.where, "outside", f"{said} lies outside {size}; left out", name)
             return None
         if max(-left / width, -top / height, right / width - 1, bottom / height - 1) > _SLACK:
-            self.note(thing.where, "outside", f"{said} reaches outside {size}; clipped", name)
+            self.note(obj.where, "outside", f"{said} reaches outside {size}; clipped", name)
         return within
 
-    def _outline(self, thing: Thing, frame: Size | None, name: str) -> Outline | None:
+    def _outline(self, obj: WrittenObject, frame: Size | None, name: str) -> Outline | None:
         """The polygons within the image; a packed mask must have the image's size."""
-        if thing.runs and frame and (thing.runs.width, thing.runs.height) != frame:
-            said = f"{thing.runs.width}x{thing.runs.height}"
+        if obj.runs and frame and (obj.runs.width, obj.runs.height) != frame:
+            said = f"{obj.runs.width}x{obj.runs.height}"
             reason = f"its mask of {said} lies on an image of {frame[0]}x{frame[1]}; the box alone is kept"
-            self.note(thing.where, "damaged", reason, name)
-            thing.runs = None
-        rings = [clip(ring, *frame) if frame else ring for ring in thing.polygons]
+            self.note(obj.where, "damaged", reason, name)
+            obj.runs = None
+        rings = [clip(ring, *frame) if frame else ring for ring in obj.polygons]
         rings = [ring for ring in rings if len(ring)]
-        if thing.polygons and not rings:
-            self.note(thing.where, "empty", "its outline encloses nothing in the image; the box alone is kept", name)
+        if obj.polygons and not rings:
+            self.note(obj.where, "empty", "its outline encloses nothing in the image; the box alone is kept", name)
         return Outline(tuple(rings)) if rings else None
 
 
-def _identity(thing: Thing, box: Corners) -> object:
+def _identity(obj: WrittenObject, box: Corners) -> object:
     """Equal for two objects of which the same is written."""
-    rings = tuple(ring.tobytes() for ring in thing.polygons)
-    runs = thing.runs and thing.runs.counts.tobytes()
-    return thing.label, box, rings, runs, thing.score, thing.track_id
+    rings = tuple(ring.tobytes() for ring in obj.polygons)
+    runs = obj.runs and obj.runs.counts.tobytes()
+    return obj.label, box, rings, runs, obj.score, obj.track_id
 
 
 def _same(one: Record, other: Record) -> bool:

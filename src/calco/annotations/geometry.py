@@ -117,7 +117,7 @@ class Runs:
     """A mask that is not yet unpacked.
 
     Attributes:
-        counts: Lengths of the runs, `int64`, in turns background and thing; they add up to all pixels.
+        counts: Lengths of the runs, `int64`, in turns background and object; they add up to all pixels.
         height: Of the image, pixels.
         width: Of the image, pixels.
     """
@@ -182,11 +182,11 @@ class Runs:
 
     def mask(self) -> Mask:
         """HW `bool`."""
-        thing = np.arange(len(self.counts)) % 2 == 1
-        return np.ascontiguousarray(np.repeat(thing, self.counts).reshape(self.width, self.height).T)
+        obj = np.arange(len(self.counts)) % 2 == 1
+        return np.ascontiguousarray(np.repeat(obj, self.counts).reshape(self.width, self.height).T)
 
     def extent(self) -> tuple[int, int, int, int] | None:
-        """Left, top, right and bottom of the thing, found without unpacking; None when no pixel belongs to it."""
+        """Left, top, right and bottom of the object, found without unpacking; None when no pixel belongs to it."""
         ends = np.cumsum(self.counts)
         drawn = (np.arange(len(ends)) % 2 == 1) & (self.counts > 0)
         if not drawn.any():

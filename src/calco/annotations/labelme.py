@@ -1,8 +1,10 @@
-"""LabelMe's JSON: one file an image, shapes with labels.
+"""Formats of one JSON file an image: LabelMe and Supervisely.
 
-As the program of Kentaro Wada writes it. Polygons, rectangles, circles and masks are objects, and so are the
-rotated rectangles of its derivatives; points and lines enclose nothing. Shapes of one label that share a `group_id` are
-parts of one object.
+LabelMe, as the program of Kentaro Wada writes it: shapes with labels. Polygons, rectangles, circles and masks are
+objects, and so are the rotated rectangles of its derivatives; points and lines enclose nothing. Shapes of one label
+that share a `group_id` are parts of one object.
+
+Supervisely: files are named after the image with `.json` after its ending; rectangles and polygons.
 """
 
 import base64
@@ -14,8 +16,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from calco import imaging
-from calco.annotations.gathering import Gathering, Thing
-from calco.annotations.geometry import Polygon, Runs, ellipse
+from calco.annotations.gathering import Gathering, WrittenObject
+from calco.annotations.geometry import Polygon, Runs, ellipse, joined
 from calco.annotations.parsing import MALFORMED, class_name, flag, number, numbers, parse_json, plainly, read_text
 from calco.errors import CalcoError
 
@@ -39,46 +41,46 @@ def read(path: Path, into: Gathering) -> set[str]:
     named = str(content.get("imagePath") or "")
     own = into.images and into.images.find(path.stem, path)[0]
     name = path.stem if own or not named else named
-    objects: dict[object, Thing] = {}
+    objects: dict[object, WrittenObject] = {}
     lost = 0
     for i, shape in enumerate(content["shapes"]):
         try:
             if size and shape.get("shape_type") == "mask":
                 into.check_claim(name, path, size)
-            thing = _thing(shape, f", shapes[{i}]", size)
+            obj = _object(shape, f", shapes[{i}]", size)
             group = shape.get("group_id")
-            key = i if group is None else (thing.label, str(group))
+            key = i if group is None else (obj.label, str(group))
         except MALFORMED as error:
             lost += 1
             into.note(f"{path}, shapes[{i}]", "damaged", f"{plainly(error)}; left out", path.stem)
             continue
-        whole = objects.setdefault(key, thing)
-        if whole is not thing:
-            if not (whole.polygons and thing.polygons):
-                objects[i] = thing  # only polygons can be parts
-            whole.polygons += thing.polygons
+        whole = objects.setdefault(key, obj)
+        if whole is not obj:
+            if not (whole.polygons and obj.polygons):
+                objects[i] = obj  # only polygons can be parts
+            whole.polygons += obj.polygons
     into.add(name, list(objects.values()), file=path, said=size, lost=lost)
-    return {thing.label for thing in objects.values()}
+    return {obj.label for obj in objects.values()}
 
 
-def _thing(shape: dict[str, Any], where: str, size: tuple[int, int] | None) -> Thing:
+def _object(shape: dict[str, Any], where: str, size: tuple[int, int] | None) -> WrittenObject:
     kind = shape.get("shape_type") or "polygon"
     points: Polygon = numbers(shape["points"]).astype(np.float32).reshape(-1, 2)
-    thing = Thing(where=where, label=class_name(shape["label"]), ignored=flag(shape.get("difficult")))
+    obj = WrittenObject(where=where, label=class_name(shape["label"]), ignored=flag(shape.get("difficult")))
     if (kind in _ROTATED and len(points) == 4) or kind == "polygon":
-        thing.polygons = (points,)
+        obj.polygons = (points,)
     elif kind == "rectangle":
         (left, top), (right, bottom) = (points[0], points[1]) if len(points) == 2 else (points.min(0), points.max(0))
-        thing.corners = (float(left), float(top), float(right), float(bottom))
+        obj.corners = (float(left), float(top), float(right), float(bottom))
     elif kind == "circle":
         (x, y), radius = points[0].tolist(), float(np.linalg.norm(points[1] - points[0]))
-        thing.polygons = (ellipse((x, y), (radius, radius)),)
+        obj.polygons = (ellipse((x, y), (radius, radius)),)
     elif kind == "mask":
-        thing.runs = _runs(shape["mask"], points, size)
+        obj.runs = _runs(shape["mask"], points, size)
     else:
         rule = "encloses nothing" if kind in _OPEN else "is not a shape that is read; export it as a polygon"
         raise CalcoError(f"a {str(kind)[:40]} {rule}")
-    return thing
+    return obj
 
 
 def _runs(packed: str, points: Polygon, size: tuple[int, int] | None) -> Runs:
@@ -101,3 +103,36 @@ def _runs(packed: str, points: Polygon, size: tuple[int, int] | None) -> Runs:
     whole = np.zeros((size[1], size[0]), np.bool_)
     whole[top : top + height, left : left + width] = part > 0
     return Runs.of_mask(whole)
+
+
+def read_supervisely(path: Path, into: Gathering) -> set[str]:
+    """Read a file of Supervisely, and return the classes that occur.
+
+    Raises:
+        CalcoError: If it cannot be read as a whole.
+    """
+    content = parse_json(read_text(path), str(path))
+    if not isinstance(content, dict) or not isinstance(content.get("objects"), list):
+        raise CalcoError(f"{path} has no list of objects; Supervisely needs one: export it again")
+    try:
+        said = int(number(content["size"]["width"])), int(number(content["size"]["height"]))
+    except MALFORMED:
+        said = None
+    entries = [(f", objects[{i}]", entry) for i, entry in enumerate(content["objects"])]
+    return into.add_parsed(path, path.stem, entries, _figure, said=said)
+
+
+def _figure(entry: dict[str, Any], where: str) -> list[WrittenObject]:
+    kind = entry["geometryType"]
+    if kind not in ("rectangle", "polygon"):
+        rule = "encloses nothing" if kind in ("point", "line", "polyline") else "is not read; export it as COCO"
+        raise CalcoError(f"a {str(kind)[:40]} {rule}")
+    points = numbers(entry["points"]["exterior"]).astype(np.float32).reshape(-1, 2)
+    obj = WrittenObject(where=where, label=class_name(entry["classTitle"]))
+    if kind == "polygon":
+        holes = [numbers(hole).astype(np.float32).reshape(-1, 2) for hole in entry["points"].get("interior") or []]
+        obj.polygons = (joined((points, *holes)),)
+        return [obj]
+    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+    obj.corners = left, top, right, bottom
+    return [obj]

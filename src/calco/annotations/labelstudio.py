@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from calco.annotations.gathering import Gathering, Thing
+from calco.annotations.gathering import Gathering, WrittenObject
 from calco.annotations.geometry import ellipse, rotated
 from calco.annotations.parsing import MALFORMED, class_name, number, numbers, parse_json, plainly, read_text
 from calco.annotations.record import Size
@@ -51,10 +51,10 @@ def read(path: Path, into: Gathering) -> set[str]:
             except MALFORMED as error:
                 lost += 1
                 into.note(f"{where}, region {j}", "damaged", f"{plainly(error)}; left out", name)
-        for thing in objects:
-            thing.where = f", [{i}]{thing.where}"
+        for obj in objects:
+            obj.where = f", [{i}]{obj.where}"
         into.add(name, objects, file=path, said=said, shares=said is None, lost=lost)
-        labels |= {thing.label for thing in objects}
+        labels |= {obj.label for obj in objects}
     return labels
 
 
@@ -100,7 +100,7 @@ def _size(region: dict[str, Any]) -> Size | None:
     return (int(number(width)), int(number(height))) if width and height else None
 
 
-def _objects(region: dict[str, Any], where: str, said: Size | None) -> list[Thing]:
+def _objects(region: dict[str, Any], where: str, said: Size | None) -> list[WrittenObject]:
     """Return one object for each label of a region."""
     value = region["value"] if isinstance(region.get("value"), dict) else region
     key = next((key for key in KEYS if key in value), None)
@@ -116,15 +116,15 @@ def _objects(region: dict[str, Any], where: str, said: Size | None) -> list[Thin
         raise CalcoError("it is rotated, and original_width and original_height are missing")
     if "points" in value:
         corners = numbers(value["points"]).reshape(-1, 2) * (across, down)
-        return [Thing(where=where, label=name, polygons=(corners.astype(np.float32),)) for name in names]
+        return [WrittenObject(where=where, label=name, polygons=(corners.astype(np.float32),)) for name in names]
     if "radiusX" in value:
         x, y, wide, high = (number(value[part]) for part in ("x", "y", "radiusX", "radiusY"))
         ring = ellipse((x * across, y * down), (wide * across, high * down), angle)
-        return [Thing(where=where, label=name, polygons=(ring,)) for name in names]
+        return [WrittenObject(where=where, label=name, polygons=(ring,)) for name in names]
     if key in ("brushlabels", "keypointlabels"):
         raise CalcoError(f"{key} are not read; export brushes as COCO or PNG masks")
     left, top, width, height = (number(value[part]) for part in ("x", "y", "width", "height"))
     box = left * across, top * down, (left + width) * across, (top + height) * down
     if angle:
-        return [Thing(where=where, label=name, polygons=(rotated(box, angle, box[:2]),)) for name in names]
-    return [Thing(where=where, label=name, corners=box, order="sized") for name in names]
+        return [WrittenObject(where=where, label=name, polygons=(rotated(box, angle, box[:2]),)) for name in names]
+    return [WrittenObject(where=where, label=name, corners=box, order="sized") for name in names]

@@ -11,23 +11,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from calco import imaging
-from calco.annotations import (
-    bdd,
-    coco,
-    corners,
-    createml,
-    csv_boxes,
-    cvat,
-    dota,
-    jsonlines,
-    kitti,
-    labelme,
-    labelstudio,
-    supervisely,
-    via,
-    voc,
-    yolo,
-)
+from calco.annotations import coco, csv_boxes, cvat, labelme, labelstudio, lists, texts, voc, yolo
 from calco.annotations.data_yaml import DataYaml, find_data_yaml
 from calco.annotations.gathering import Gathering
 from calco.annotations.matching import Images
@@ -60,9 +44,10 @@ FORMATS: Final[dict[str, str]] = {
 """Names of the formats that are read; of several that speak of as many images, the first of these counts."""
 
 _READERS: Final[dict[str, Reader]] = {
-    "coco": coco.read, "voc": voc.read, "labelme": labelme.read, "jsonlines": jsonlines.read, "cvat": cvat.read,
-    "createml": createml.read, "via": via.read, "labelstudio": labelstudio.read, "supervisely": supervisely.read,
-    "bdd": bdd.read, "csv": csv_boxes.read, "dota": dota.read, "kitti": kitti.read, "corners": corners.read,
+    "coco": coco.read, "voc": voc.read, "labelme": labelme.read, "jsonlines": lists.read_jsonlines, "cvat": cvat.read,
+    "createml": lists.read_createml, "via": lists.read_via, "labelstudio": labelstudio.read,
+    "supervisely": labelme.read_supervisely, "bdd": lists.read_bdd, "csv": csv_boxes.read, "dota": texts.read_dota,
+    "kitti": texts.read_kitti, "corners": texts.read_corners,
 }  # fmt: skip
 _NO_LABELS: Final = frozenset({
     "classes.txt", "labels.txt", "notes.txt", "predefined_classes.txt", "readme.txt",

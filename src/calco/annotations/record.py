@@ -52,7 +52,7 @@ class Record:
         objects: What is in it; the masks that stand in `runs` are not unpacked yet: see `detections`.
         size_wh: Width and height that the coordinates refer to; (1, 1) where they are shares of an image that is not
             known; None where nobody told.
-        runs: The packed masks, by their thing's place.
+        runs: The packed masks, by their object's place.
         image: The file, where it is known.
         where: The file that said it.
         also: Other files that said something of it, which is not used.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from calco import imaging
-from calco.annotations import csv_boxes, dota, kitti, labelstudio
+from calco.annotations import csv_boxes, labelstudio, texts
 from calco.annotations.parsing import encoding_of, number
 from calco.errors import CalcoError
 
@@ -170,7 +170,7 @@ def _whole_lines(head: str) -> str:
 
 def _sniff_text(head: str) -> str | None:
     lines = [line.split() for line in head.splitlines()[:_LINES] if line.strip()]
-    while lines and dota.is_head(lines[0]):
+    while lines and texts.is_dota_head(lines[0]):
         lines.pop(0)
     if not lines:
         return None
@@ -180,7 +180,7 @@ def _sniff_text(head: str) -> str | None:
         return "corners" if counted and (first[0] == "0" or len(lines) > 1) else None
     if len(first) in (9, 10) and _are_numbers(first[:8]) and not _are_numbers(first[8:9]):
         return "dota"
-    if len(first) in kitti.NUM_WORDS and _are_numbers(first[1:]) and not _are_numbers(first[:1]):
+    if len(first) in texts.NUM_KITTI_WORDS and _are_numbers(first[1:]) and not _are_numbers(first[:1]):
         return "kitti"
     # A slip in the first line must not hide the format of the others.
     return "yolo" if any(_is_yolo(words) for words in lines) else None

@@ -11,9 +11,9 @@ from typing import Any, Final
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from calco.annotations.gathering import Gathering, Thing
+from calco.annotations.gathering import Gathering, WrittenObject
 from calco.annotations.geometry import Polygon, rotated
-from calco.annotations.parsing import MALFORMED, class_name, flag, number, plainly
+from calco.annotations.parsing import class_name, flag, number
 from calco.annotations.record import Record, classes_of, copy_images, places, size_of
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain
@@ -30,13 +30,7 @@ def read(path: Path, into: Gathering) -> set[str]:
     root = parse_xml(path)
     if root.tag != "annotation":
         raise CalcoError(f"{path} is a {root.tag!r}; VOC's files are an 'annotation': export it again")
-    objects, lost = [], 0
-    for i, entry in enumerate(root.findall("object"), 1):
-        try:
-            objects.append(_thing(entry, f", object {i}"))
-        except MALFORMED as error:
-            lost += 1
-            into.note(f"{path}, object {i}", "damaged", f"{plainly(error)}; left out", path.stem)
+    entries = [(f", object {i}", entry) for i, entry in enumerate(root.findall("object"), 1)]
     try:
         said = int(number(root.findtext("size/width"))), int(number(root.findtext("size/height")))
     except CalcoError:
@@ -44,16 +38,16 @@ def read(path: Path, into: Gathering) -> set[str]:
     # Files are renamed more often than what stands in them: the file's own name comes first.
     named = (root.findtext("filename") or "").strip()
     own = into.images and into.images.find(path.stem, path)[0]
-    into.add(path.stem if own or not named else named, objects, file=path, said=said, lost=lost)
-    return {thing.label for thing in objects}
+    name = path.stem if own or not named else named
+    return into.add_parsed(path, name, entries, _object, said=said)
 
 
-def _thing(entry: ElementTree.Element, where: str) -> Thing:
-    thing = Thing(where=where, label=class_name(entry.findtext("name") or ""))
-    thing.ignored = flag(entry.findtext("difficult"))
+def _object(entry: ElementTree.Element, where: str) -> list[WrittenObject]:
+    obj = WrittenObject(where=where, label=class_name(entry.findtext("name") or ""))
+    obj.ignored = flag(entry.findtext("difficult"))
     if entry.find("bndbox") is None and entry.find("robndbox") is not None:
-        thing.polygons = (_rotated(entry),)
-        return thing
+        obj.polygons = (_rotated(entry),)
+        return [obj]
     left, top, right, bottom = (number(_text(entry, f"bndbox/{side}")) for side in _SIDES)
     turned = entry.findtext("bndbox/rotation") or entry.findtext("bndbox/angle") or "0"
     if number(turned):
@@ -61,8 +55,8 @@ def _thing(entry: ElementTree.Element, where: str) -> Thing:
     # The last pixel belongs to the box, whichever way round it is written.
     left, right = (left - 1, right) if left <= right else (left, right - 1)
     top, bottom = (top - 1, bottom) if top <= bottom else (top, bottom - 1)
-    thing.corners = left, top, right, bottom
-    return thing
+    obj.corners = left, top, right, bottom
+    return [obj]
 
 
 def _rotated(entry: ElementTree.Element) -> Polygon:

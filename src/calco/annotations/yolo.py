@@ -17,7 +17,7 @@ import yaml
 
 from calco.annotations.data_yaml import DataYaml
 from calco.annotations.detections import Detections
-from calco.annotations.gathering import Gathering, Thing
+from calco.annotations.gathering import Gathering, WrittenObject
 from calco.annotations.geometry import joined, rings
 from calco.annotations.parsing import number, read_text
 from calco.annotations.record import Record, classes_of, copy_images, places, size_of
@@ -200,7 +200,7 @@ def read(path: Path, into: Gathering, layout: Layout) -> set[str]:
             continue
         where = f", line {i}"
         try:
-            objects.append(_thing(line.split(), layout, where))
+            objects.append(_object(line.split(), layout, where))
         except IndexError:
             lost += 1
             reason = f"class {line.split()[0]} has no name; there are {len(layout.names)}, from 0: left out"
@@ -209,29 +209,29 @@ def read(path: Path, into: Gathering, layout: Layout) -> set[str]:
             lost += 1
             into.note(f"{path}{where}", "damaged", f"{error}; left out", path.stem)
     into.add(path.stem, objects, file=path, shares=True, lost=lost)
-    return {thing.label for thing in objects}
+    return {obj.label for obj in objects}
 
 
-def _thing(words: list[str], layout: Layout, where: str) -> Thing:
+def _object(words: list[str], layout: Layout, where: str) -> WrittenObject:
     index = int(number(words[0]))
     if index < 0 or index != number(words[0]):
         raise CalcoError(f"{words[0]!r} is not the number of a class")
     label = layout.names[index] if layout.names else str(index)
     values = [number(word) for word in words[1:]]
-    thing = Thing(where=where, label=label)
+    obj = WrittenObject(where=where, label=label)
     body, tail = _parted(values, layout)
     if len(tail) == 2:
-        thing.score, thing.track_id = tail[0], int(tail[1])
+        obj.score, obj.track_id = tail[0], int(tail[1])
     elif tail and layout.trailing == "track":
-        thing.track_id = int(tail[0])
+        obj.track_id = int(tail[0])
     elif tail and layout.trailing == "score":
-        thing.score = tail[0]
+        obj.score = tail[0]
     if len(body) == 4:
         x, y, width, height = body
-        thing.corners, thing.order = (x - width / 2, y - height / 2, x + width / 2, y + height / 2), "centred"
+        obj.corners, obj.order = (x - width / 2, y - height / 2, x + width / 2, y + height / 2), "centred"
     else:
-        thing.polygons = (np.array(body, np.float32).reshape(-1, 2),)
-    return thing
+        obj.polygons = (np.array(body, np.float32).reshape(-1, 2),)
+    return obj
 
 
 def _parted(values: list[float], layout: Layout) -> tuple[list[float], list[float]]:
