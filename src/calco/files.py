@@ -225,15 +225,6 @@ def parse_json(data: bytes, path: str | Path) -> dict[str, Any]:
     return content
 
 
-def parse_json_line(line: bytes) -> dict[str, Any] | None:
-    """Return the object of a line of JSON; None where it is cut off or holds something else."""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return row if isinstance(row, dict) else None
-
-
 def digest(*paths: str | Path) -> str:
     """The first 16 hex digits of the SHA-256 over the contents of the files, in order."""
     total = hashlib.sha256()
@@ -245,16 +236,6 @@ def digest(*paths: str | Path) -> str:
         except OSError as error:
             raise explain(error, path, "read") from error
     return total.hexdigest()[:16]
-
-
-def read_json_lines(path: str | Path) -> list[dict[str, Any]]:
-    """The rows of a JSON-lines file; none when it is absent, and a line cut off by a kill is left out."""
-    rows: list[dict[str, Any]] = []
-    with contextlib.suppress(OSError):
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(ValueError, RecursionError):
-                rows.append(json.loads(line))
-    return rows
 
 
 @dataclass(slots=True)

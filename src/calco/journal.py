@@ -145,7 +145,16 @@ class Journal:
         Raises:
             CalcoError: If it cannot be read.
         """
-        yield from read(self.path)[bool(self._head) :]
+        if not self.size:
+            return
+        try:
+            with self.path.open("rb") as file:
+                file.seek(len(self._head))
+                for line in file:
+                    if (row := decode(line)) is not None:
+                        yield row
+        except OSError as error:
+            raise explain(error, self.path, "read") from error
 
     def state(self) -> list[int]:
         """Return bytes and rows so far, for `recall`."""

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco.errors import CalcoError
-from calco.files import atomic_write, before_rename, explain, parse_json_line, sweep_files
+from calco.files import atomic_write, before_rename, explain, sweep_files
+from calco.journal import decode
 from calco.locks import locked_file, locked_folder
 
 LOG: Final = ".calco-outputs.jsonl"
@@ -160,7 +161,7 @@ class Outputs:
             return
         except OSError as error:
             raise explain(error, self._log, "read") from error
-        rows = [row for line in lines if (row := parse_json_line(line)) is not None]
+        rows = [row for line in lines if (row := decode(line)) is not None]
         if lines and (not rows or not isinstance(rows[0].get("format"), int)):
             raise CalcoError(f"{self._log} is not a log of Calco's outputs; move it away, or choose another --out")
         if rows and rows[0]["format"] > FORMAT:

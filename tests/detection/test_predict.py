@@ -17,8 +17,9 @@ from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.detection.config import PredictConfig
 from calco.detection.predict import Prediction, predict
-from calco.detection.tables import Lines, from_rows
+from calco.detection.tables import from_rows
 from calco.errors import CalcoError, DiskError
+from calco.journal import Journal
 from detection.spots import Spots, folder_of, matched, scene
 from support import small_disk
 from video.videos import make_video, packets
@@ -390,17 +391,15 @@ def test_a_full_disk_is_one_line_and_the_same_call_goes_on(tmp_path: Path, forma
 
 def test_lines_go_on_behind_the_last_whole_one(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
-    lines = Lines(path, {"model": 1})
+    lines = Journal(path, {"model": 1})
     for number in range(5):
         lines.add({"n": number})
-    lines.close()
     with path.open("ab") as file:
         file.write(b'{"n": 5')
-    again = Lines(path, {"model": 1})
+    again = Journal(path, {"model": 1})
     assert again.count == 5
     again.add({"n": "new"})
     again.finish(tmp_path / "b.jsonl")
     assert [row["n"] for row in lines_of(tmp_path / "b.jsonl")] == [0, 1, 2, 3, 4, "new"]
-    other = Lines(path, {"model": 2})
+    other = Journal(path, {"model": 2})
     assert other.count == 0
-    other.close()

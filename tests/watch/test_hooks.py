@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from calco import journal
 from calco.errors import CalcoError
-from calco.files import read_json_lines
 from calco.watch.hooks import Command, Failed, Hooks, Webhook
 
 
@@ -46,7 +46,7 @@ def test_a_command_gets_the_event_and_is_called_once(tmp_path: Path, capsys: pyt
     assert hooks.delivered == 3 and len((tmp_path / "got").read_text().splitlines()) == 5
     again = delivered(call, tmp_path / "hooks.jsonl", 3)  # as after an interruption: the third alone is new
     assert again.delivered == 1 and len((tmp_path / "got").read_text().splitlines()) == 6
-    rows = read_json_lines(tmp_path / "hooks.jsonl")
+    rows = journal.read(tmp_path / "hooks.jsonl")
     assert [(row["event"], row["delivered"], row["tries"]) for row in rows] == [
         (1, True, 1),
         (2, True, 1),
@@ -61,7 +61,7 @@ def test_a_failing_command_costs_one_line(tmp_path: Path, capsys: pytest.Capture
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 2 and "ended with 3 (no line to the guard); event 1 is in events.jsonl" in said[0]
     assert "3 of 3 events were not delivered; hooks.jsonl tells why" in said[1]
-    rows = read_json_lines(tmp_path / "hooks.jsonl")
+    rows = journal.read(tmp_path / "hooks.jsonl")
     assert [(row["delivered"], row["tries"]) for row in rows] == [(False, 2)] * 3
 
 

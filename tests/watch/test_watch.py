@@ -17,14 +17,13 @@ import numpy as np
 import pytest
 import torch
 
-from calco import imaging
+from calco import imaging, journal
 from calco.annotations.detections import Detections
 from calco.cli import main
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.detection.model import DetectorInfo, build_network, save_detector
 from calco.errors import CalcoError
-from calco.files import read_json_lines
 from calco.inference.model import ModelInfo, Translator
 from calco.locks import LOCK
 from calco.networks.build import build_generator
@@ -83,7 +82,7 @@ def whole(video: Path, rules: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def test_events_tracks_crops_and_video(whole: Path) -> None:
-    events = read_json_lines(whole / "events.jsonl")
+    events = journal.read(whole / "events.jsonl")
     assert [(e["rule"], e["track"], e["class"]) for e in events][:2] == [
         ("enters", 1, "person"),
         ("armed", 1, "person"),
@@ -95,7 +94,7 @@ def test_events_tracks_crops_and_video(whole: Path) -> None:
     assert armed["near"][0]["class"] == "gun" and armed["near"][0]["distance"] <= 0.6 and armed["held"] >= 0.5
     crop = imaging.read(whole / armed["crop"])
     assert (crop[..., 0] > 180).any() and (crop[..., 2] > 180).any()  # both are on it
-    tracks = read_json_lines(whole / "tracks.jsonl")
+    tracks = journal.read(whole / "tracks.jsonl")
     assert [(t["class"], t["first"]) for t in tracks] == [("person", 0.0), ("gun", 3.0)]
     assert tracks[0]["last"] == 5.9 and tracks[0]["seen"] == 60
     shown = Video(whole / "video.mp4")
@@ -109,7 +108,7 @@ def test_a_track_lasts_while_not_every_frame_is_looked_at(video: Path, rules: Pa
     detector = Colours()
     done = watch(config(video, tmp_path / "w", rules, every=3, video=False), detector=detector)
     assert len(detector.seen) == 20 and done.frames == 60
-    events = read_json_lines(tmp_path / "w" / "events.jsonl")
+    events = journal.read(tmp_path / "w" / "events.jsonl")
     assert events[0]["rule"] == "enters" and events[0]["frame"] in (33, 34, 35) and events[0]["track"] == 1
     assert not (tmp_path / "w" / "video.mp4").exists()
 
@@ -192,7 +191,7 @@ def test_stopped_and_gone_on(whole: Path, video: Path, rules: Path, tmp_path: Pa
 def test_loops_go_on_in_time_and_hold_no_more_memory(video: Path, tmp_path: Path) -> None:
     done = watch(config(video, tmp_path / "w", loops=4, video=False), detector=Colours())
     assert done.frames == 240 and len(done.memory) == 4
-    tracks = read_json_lines(tmp_path / "w" / "tracks.jsonl")
+    tracks = journal.read(tmp_path / "w" / "tracks.jsonl")
     assert len({t["track"] for t in tracks}) == len(tracks) >= 8 and tracks[-1]["last"] == pytest.approx(23.9)
     assert done.memory[3] - done.memory[1] < 8
 
@@ -221,7 +220,7 @@ def test_heads_are_blurred_in_everything_that_leaves(video: Path, rules: Path, t
     got = tmp_path / "got.json"
     hook = f"{sys.executable} -c \"import sys; open('{got}', 'a').write(sys.stdin.read())\""
     watch(config(video, tmp_path / "w", rules, blur_faces=True, hook=hook), detector=Colours())
-    events = read_json_lines(tmp_path / "w" / "events.jsonl")
+    events = journal.read(tmp_path / "w" / "events.jsonl")
     crop = imaging.read(tmp_path / "w" / events[0]["crop"]).astype(int)
     # The head's edge against the ground is the sharpest line above the shoulders: it is gone.
     sharp = np.abs(np.diff(crop[:12, :, 0], axis=0)).max()
@@ -307,14 +306,14 @@ def test_a_stream_is_watched_and_gone_on_with(video: Path, rules: Path, tmp_path
     told = {"source": str(video), "out": str(out), "rules": str(rules), "live": True}
     began = time.time()
     done = watch(WatchConfig(**told, seconds=4.5), detector=Colours())
-    events = read_json_lines(out / "events.jsonl")
+    events = journal.read(out / "events.jsonl")
     assert events[0]["rule"] == "enters" and events[0]["clock"].startswith("20")
     assert done.frames > 20 and "frames in" in done.words and time.time() - began < 30
     first = sorted(out.glob("video-*.mp4"))
     assert len(first) == 1 and sum(1 for _ in Video(first[0]).frames()) > 10
     state = json.loads(max((out / "state").glob("*.json")).read_text())["state"]
     watch(WatchConfig(**told, resume=True), detector=Colours())
-    again = read_json_lines(out / "events.jsonl")
+    again = journal.read(out / "events.jsonl")
     assert again[: len(events)] == events and len(again) > len(events)
     assert again[-1]["event"] == len(again) and again[-1]["track"] > 1000  # no number is given twice
     assert again[-1]["time"] > state["time"]
@@ -383,7 +382,7 @@ def test_a_watch_at_work_is_left_alone(whole: Path, video: Path, rules: Path, tm
 def test_a_video_on_the_clock(video: Path, tmp_path: Path) -> None:
     done = watch(WatchConfig(source=str(video), out=str(tmp_path / "w"), video=False, every=2), detector=Colours())
     assert done.frames == 60
-    assert read_json_lines(tmp_path / "w" / "events.jsonl") == []
+    assert journal.read(tmp_path / "w" / "events.jsonl") == []
     assert "There were none" in (tmp_path / "w" / "timeline.html").read_text()
 
 
@@ -439,7 +438,7 @@ def events_of(out: Path, where: dict[int, tuple[int, ...]], *, every: int = 1, c
         watcher(np.zeros((48, 64, 3), np.uint8), number / rate)
     watcher.finish()
     path = out / "events.jsonl"
-    return [event["frame"] for event in read_json_lines(path)] if path.exists() else []
+    return [event["frame"] for event in journal.read(path)] if path.exists() else []
 
 
 BOX = (10, 10, 30, 40)

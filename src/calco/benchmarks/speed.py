@@ -26,7 +26,7 @@ import torch
 from PIL import Image as Pillow
 from torch import Tensor
 
-from calco import imaging
+from calco import imaging, journal
 from calco.benchmarks import reference
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.reference import Reference
@@ -52,7 +52,6 @@ from calco.data.recipes import RecipeConfig
 from calco.data.sample import generator
 from calco.detection.boxes import iou, nms
 from calco.errors import CalcoError
-from calco.files import read_json_lines
 from calco.imaging.writing import write_strips
 from calco.inference.images import translate_images
 from calco.inference.model import ModelInfo, Translator, load, save_model
@@ -631,7 +630,7 @@ def _rate(setting: Setting, folder: Path, processes: int, batch: int, steps: int
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
         raise CalcoError(f"the training in {processes} processes failed ({reason}); leave processes out with --only")
-    times = [float(line["time"]) for line in read_json_lines(folder / "log.jsonl") if "train" in line]
+    times = [float(line["time"]) for line in journal.read(folder / "log.jsonl") if "train" in line]
     return processes * batch * (len(times) - WARM) / max(times[-1] - times[WARM - 1], 0.01)
 
 

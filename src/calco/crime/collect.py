@@ -28,7 +28,8 @@ from calco.crime.reading import (
     split_record,
 )
 from calco.errors import CalcoError, printable
-from calco.files import atomic_write, explain, make_folder, put_in_place, read_json_lines, replacing, sweep
+from calco.files import atomic_write, explain, make_folder, put_in_place, replacing, sweep
+from calco.journal import Journal
 from calco.outputs import Outputs, writing_folder
 
 _BLOCK: Final = 1 << 16  # characters that are taken at once
@@ -283,10 +284,8 @@ class _Journal:
     """Which page lies in which file; a line for each, so that a kill loses none."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows = {str(row.get("page")): row for row in read_json_lines(path)}
-        # Written anew: a line that a kill cut off must not swallow the next one.
-        atomic_write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows.values()))
+        self._lines = Journal(path)
+        self.rows = {str(row.get("page")): row for row in self._lines.rows()}
 
     def holds(self, page: _Page, file: Path) -> bool:
         row = self.rows.get(page.name, {})
@@ -306,8 +305,7 @@ class _Journal:
             "sha256": digest.hexdigest(),
         }
         self.rows[page.name] = row
-        with self.path.open("a", encoding="utf-8") as journal:
-            journal.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._lines.add(row)
 
 
 def _have(page: _Page, raw: Path, fetcher: Fetcher, journal: _Journal, config: CollectConfig) -> bool:

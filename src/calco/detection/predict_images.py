@@ -6,16 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from calco import imaging
+from calco import imaging, journal
 from calco.annotations.detections import Detections
 from calco.data.sources.folders import nothing_in
 from calco.detection.drawing import Drawer, enlarged
 from calco.detection.slicing import Look, Tally
-from calco.detection.tables import Lines, as_rows, from_rows, write_csv, write_found_coco, write_lines
+from calco.detection.tables import as_rows, from_rows, write_csv, write_found_coco
 from calco.errors import CalcoError, DiskError
 from calco.files import list_files, make_folder, temporary_path
 from calco.imaging import Image
 from calco.inference.results import same_inputs, stamps_of
+from calco.journal import Journal
 from calco.outputs import Outputs, Stamp
 from calco.video.frames import is_moving, is_video
 from calco.video.pipeline import pump
@@ -160,7 +161,7 @@ class _Call:
     """One call at work; `_look` runs in the caller's thread, `_read` and `_keep` each in one of their own."""
 
     def __init__(
-        self, look: Look, places: Places, drawer: Drawer | None, lines: Lines, done: ImagesDone,
+        self, look: Look, places: Places, drawer: Drawer | None, lines: Journal, done: ImagesDone,
         note: Callable[[str, list[Stamp]], None],
     ) -> None:  # fmt: skip
         self.look, self.places, self.drawer, self.lines, self.done = look, places, drawer, lines, done
@@ -265,7 +266,7 @@ def predict_images(
     drawer = Drawer(look.detector.classes, share=scale, fit=True) if places.drawn is not None else None
     if outputs is not None:
         outputs.record(places.lines, grows=True)
-    lines = Lines(places.lines)
+    lines = Journal(places.lines)
 
     def note(name: str, stamps: list[Stamp]) -> None:
         if outputs is not None:
@@ -282,10 +283,7 @@ def predict_images(
         done.tally.add(found)
     done.kept = len(call.known)
     call.progress = lambda count: progress(count, len(images))
-    try:
-        pump(lots(map(call.read, waiting), look.batch), call.find, call.keep, length=_AHEAD)
-    finally:
-        lines.close()
+    pump(lots(map(call.read, waiting), look.batch), call.find, call.keep, length=_AHEAD)
     _finish(lines, places, images, look.detector.classes)
     return done
 
@@ -312,14 +310,14 @@ def lots(items: Iterable[T], length: int) -> Iterator[list[T]]:
         yield lot
 
 
-def _finish(lines: Lines, places: Places, images: Sequence[Given], classes: tuple[str, ...]) -> None:
+def _finish(lines: Journal, places: Places, images: Sequence[Given], classes: tuple[str, ...]) -> None:
     """Puts the lines into the order of the images, and makes the other tables of them."""
     order = {given.name: number for number, given in enumerate(images)}
     rows: list[dict[str, Any]] = list(lines.rows())
     newest = {row["image"]: row for row in rows if "image" in row}
     ordered = sorted(newest.values(), key=lambda row: order.get(row["image"], len(order)))
     if ordered != rows:
-        write_lines(lines.path, ordered)
+        journal.write(lines.path, ordered)
     # What other images are in the lines is from other calls, and stays.
     if "csv" in places.formats:
         write_csv(places.table(".csv"), ordered)

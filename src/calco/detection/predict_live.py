@@ -12,9 +12,10 @@ from calco.console import say
 from calco.detection.config import PredictConfig
 from calco.detection.drawing import Drawer
 from calco.detection.slicing import Look, Tally
-from calco.detection.tables import Lines, as_rows
+from calco.detection.tables import as_rows
 from calco.errors import CalcoError
 from calco.imaging import Image
+from calco.journal import Journal
 from calco.video.capture import Capture
 from calco.video.frames import is_video
 from calco.video.pipeline import Done, live, origin_asked, sinks_of, status_line, stopping
@@ -68,22 +69,18 @@ def predict_live(look: Look, config: PredictConfig) -> Tally:
     origin = origin_asked(config.sources[0], options)
     assert origin is not None
     origin = asked(origin, config.size, config.rate)
-    lines = Lines(lines_at) if lines_at is not None else None
+    lines = Journal(lines_at) if lines_at is not None else None
     tally = Tally()
     draw = _drawing(look, Drawer(look.detector.classes, share=config.scale), tally, lines)
     look.many([np.zeros((64, 64, 3), np.uint8)])  # the first call makes ready, for which no image shall wait
     capture, done = Capture(origin, patience=config.patience), Done()
-    try:
-        with stopping() as stop, status_line(done) as progress:
-            sinks = sinks_of(options, capture, done, stop.is_set)
-            try:
-                live(draw, capture, sinks, seconds=config.seconds, progress=progress, done=done, stop=stop)
-            finally:
-                if done.drawn:
-                    say(done.words())
-    finally:
-        if lines is not None:
-            lines.close()
+    with stopping() as stop, status_line(done) as progress:
+        sinks = sinks_of(options, capture, done, stop.is_set)
+        try:
+            live(draw, capture, sinks, seconds=config.seconds, progress=progress, done=done, stop=stop)
+        finally:
+            if done.drawn:
+                say(done.words())
     for path in (options["out"], lines_at):
         if path is not None and Path(path).is_file():
             say(f"{path} is written")
@@ -107,7 +104,7 @@ def _targets(config: PredictConfig) -> tuple[str | None, Path | None]:
     return (str(folder / f"{stem}.mp4") if drawn else None), (folder / f"{stem}.jsonl" if noted else None)
 
 
-def _drawing(look: Look, drawer: Drawer, tally: Tally, lines: Lines | None) -> Callable[[Image], Image]:
+def _drawing(look: Look, drawer: Drawer, tally: Tally, lines: Journal | None) -> Callable[[Image], Image]:
     """What is done with each image: those in which something is are noted with the time of day."""
 
     def draw(image: Image) -> Image:

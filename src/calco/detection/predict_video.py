@@ -10,14 +10,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from calco import journal
 from calco.annotations.detections import Detections
 from calco.detection.drawing import Drawer
 from calco.detection.predict_images import lots
 from calco.detection.slicing import Look, Tally
-from calco.detection.tables import Lines, as_rows, from_rows, remove_part_lines, write_csv
+from calco.detection.tables import as_rows, from_rows, write_csv
 from calco.errors import CalcoError
 from calco.files import short_name, sweep_files
 from calco.imaging import Image
+from calco.journal import Journal
 from calco.locks import locked_file
 from calco.video.encoding import choose_codec
 from calco.video.pipeline import ahead, pump
@@ -142,15 +144,14 @@ def predicted_video(
     }  # fmt: skip
     part = wish.lines.with_name(short_name(f".{wish.lines.name}", ".part"))
     if wish.overwrite:
-        remove_part_lines(part)
-    lines = Lines(part, made_by)
+        journal.remove(part)
+    lines = Journal(part, made_by)
     done = VideoDone(wish.results())
     try:
         _work(look, video, wish, made_by, lines, done, progress)
         if "csv" in wish.formats:
             write_csv(wish.table, lines.rows())
     finally:
-        lines.close()
         if not lines.count:
             part.unlink(missing_ok=True)
     if "jsonl" in wish.formats:
@@ -166,7 +167,7 @@ def _work(
     video: Video,
     wish: VideoWish,
     made_by: dict[str, Any],
-    lines: Lines,
+    lines: Journal,
     done: VideoDone,
     progress: Callable[[float, int | None], None],
 ) -> None:
@@ -214,7 +215,7 @@ def _work(
     done.notes += [] if writer is None else writer.notes
 
 
-def _writer(video: Video, wish: VideoWish, made_by: dict[str, Any], lines: Lines) -> VideoWriter | None:
+def _writer(video: Video, wish: VideoWish, made_by: dict[str, Any], lines: Journal) -> VideoWriter | None:
     """What writes the video, behind what is there of it."""
     if wish.drawn is None:
         return None

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from calco import journal
 from calco.addresses import redact_address
 from calco.checking.quick import report_masks
 from calco.data.config import SourceConfig
@@ -29,7 +30,6 @@ from calco.evaluation.config import CompareConfig, EvaluateConfig
 from calco.evaluation.scorecard import SCORES, Scorecard
 from calco.evaluation.scoring import Examiner, Found
 from calco.evaluation.steadiness import measure, stretches
-from calco.files import read_json_lines
 from calco.inference.exported import is_exported
 from calco.inference.model import ModelInfo, Translator, load, model_folder
 from calco.inference.steady import Steady
@@ -108,7 +108,7 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
                             progress=lambda done: report("following frames", done, total))  # fmt: skip
             card = replace(card, video=video)
             card.save(folder)
-        log = [] if is_exported(model) else read_json_lines(home / "log.jsonl")
+        log = [] if is_exported(model) else journal.read(home / "log.jsonl")
         write_report(card, folder / "report.html", log=log, about=about(info, found, dataset.damaged))
     return card
 

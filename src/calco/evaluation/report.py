@@ -35,7 +35,7 @@ def write_report(
     Args:
         card: With its cases, as `evaluate` or `Scorecard.load` gives it.
         out: The file, or a folder to put `report.html` in.
-        log: Rows of the training log for the learning curves, as `calco.files.read_json_lines` gives them.
+        log: Rows of the training log for the learning curves, as `calco.journal.read` gives them.
         about: What the model was trained on and how, name and text in the order to be shown; a list of names is folded.
 
     Returns:

@@ -1,7 +1,6 @@
 """What a run logs while it trains: JSON lines, TensorBoard and one line of progress."""
 
 import contextlib
-import json
 import math
 import os
 import socket
@@ -12,11 +11,13 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from calco import journal
 from calco.console import console
-from calco.files import atomic_write, explain, make_folder, read_json_lines
+from calco.files import explain, make_folder
+from calco.journal import Journal
 
 
-class Journal:
+class RunLog:
     """Writes the log of a run, a row at a time.
 
     Args:
@@ -37,10 +38,11 @@ class Journal:
         self.board: Board | None = None
         if silent:
             return
-        before = read_json_lines(self.path) if from_step else []
+        before = journal.read(self.path) if from_step else []
         last = from_step if validated is None else validated
         rows = [row for row in before if row.get("step", 0) <= (last if "validation" in row else from_step)]
-        atomic_write(self.path, "".join(json.dumps(row) + "\n" for row in rows))
+        journal.write(self.path, rows)
+        self._journal = Journal(self.path)
         if tensorboard:
             # A checkpoint may stand between the two rows of its step: both go, and the one to keep is written again.
             again = [row for row in rows if row.get("step") == from_step] if last < from_step else []
@@ -56,11 +58,7 @@ class Journal:
         """
         if self.silent:
             return
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **row}) + "\n")
-        except OSError as error:
-            raise explain(error, self.path, "write") from error
+        self._journal.add({"step": step, **row})
         if self.board:
             self.board.row(step, row)
 

@@ -36,7 +36,7 @@ from calco.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from calco.training.log import Journal, ProgressLine, Window
+from calco.training.log import ProgressLine, RunLog, Window
 from calco.training.processes import ALONE, Team, check_several, choose_workers, is_started, joined, launch
 from calco.training.run_folder import changes, contents_of, load_contents, save_contents, with_earlier
 from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig
@@ -277,7 +277,7 @@ class Course(ABC, Generic[B]):
         """Losses as the line of progress shows them."""
 
     @abstractmethod
-    def validate(self, journal: Journal) -> None:
+    def validate(self, journal: RunLog) -> None:
         """Scores the network, logs the samples, and keeps the model when it is the best yet."""
 
     @abstractmethod
@@ -317,7 +317,7 @@ class Course(ABC, Generic[B]):
             self._noted.add(text)
             warn(text)
 
-    def tell(self, journal: Journal, scores: Mapping[str, float], sheet: Image) -> None:
+    def tell(self, journal: RunLog, scores: Mapping[str, float], sheet: Image) -> None:
         """Logs the scores of a validation, and keeps the sheet of its samples: HWC `uint8`."""
         journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=scores)
         imaging.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", sheet)
@@ -423,7 +423,7 @@ class Course(ABC, Generic[B]):
         save_contents(self.folder, now)
         self._trained_on = now.trained_on
 
-    def train(self, journal: Journal, line: ProgressLine) -> None:
+    def train(self, journal: RunLog, line: ProgressLine) -> None:
         """Trains until a limit is reached.
 
         Raises:
@@ -439,7 +439,7 @@ class Course(ABC, Generic[B]):
         if self.validated < self.step or not (self.folder / "model").exists():
             self._validate(journal)
 
-    def _validate(self, journal: Journal) -> None:
+    def _validate(self, journal: RunLog) -> None:
         """Scores the network and keeps the model, or keeps the last one where there is nothing to validate on."""
         self.validated = self.step
         if self.team.first:
@@ -454,7 +454,7 @@ class Course(ABC, Generic[B]):
                 self.keep_model({})
         self.save()
 
-    def _train_epoch(self, journal: Journal, line: ProgressLine) -> None:
+    def _train_epoch(self, journal: RunLog, line: ProgressLine) -> None:
         accumulate = self.options.accumulate
         feed = self.feed(self.batch_in_epoch * accumulate)
         self._last_update = time.monotonic()
@@ -467,7 +467,7 @@ class Course(ABC, Generic[B]):
         if self.batch_in_epoch >= self.batches_per_epoch:
             self.epoch, self.batch_in_epoch = self.epoch + 1, 0
 
-    def _update(self, group: list[B], journal: Journal, line: ProgressLine) -> None:
+    def _update(self, group: list[B], journal: RunLog, line: ProgressLine) -> None:
         rate = self.set_rate()
         own = self.learn(group)
         asked = self.stop_signal is not None
@@ -579,7 +579,7 @@ def drive(course: Course[Any], *, progress: bool) -> None:
     try:
         if first:
             course.record_contents()
-        journal = Journal(
+        journal = RunLog(
             course.folder, tensorboard=course.keep.tensorboard, from_step=course.step, validated=course.validated,
             silent=not first,
         )  # fmt: skip

@@ -26,7 +26,7 @@ from calco.networks.efficientnet_lite import ABSENT
 from calco.networks.machine import NAMES
 from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.training.config import TrainConfig
-from calco.training.log import Journal, duration
+from calco.training.log import RunLog, duration
 from calco.training.objectives import balance
 from calco.training.pairs import Batch, Data, load_batch, open_data
 from calco.training.processes import ALONE, Team, ready_device
@@ -97,7 +97,7 @@ class Run(Course[Batch]):
         pixel, gan, real, drawn = (losses[name] for name in ("g_pixel", "g_gan", "d_real", "d_fake"))
         return f"pixel {pixel:.3f}  gan {gan:.2f}  D {real:.2f}/{drawn:.2f}"
 
-    def validate(self, journal: Journal) -> None:
+    def validate(self, journal: RunLog) -> None:
         """Scores the generator, draws the samples, and keeps the model when it is the best yet."""
         keep = self.config.keep
         translator = Translator(self.info(None), self.networks.shown, device=self.device)

@@ -54,7 +54,7 @@ class Piece(NamedTuple):
 
 
 @dataclass
-class Journal:
+class VideoJournal:
     """A part at work.
 
     Attributes:
@@ -74,7 +74,7 @@ class Journal:
     _end: int = 0  # of what is kept
 
     @classmethod
-    def open(cls, path: Path, record: dict[str, Any]) -> "Journal":
+    def open(cls, path: Path, record: dict[str, Any]) -> "VideoJournal":
         """Goes on with a part that the same record began, up to its last finished group of images; or begins one.
 
         Args:
@@ -296,7 +296,7 @@ class VideoWriter:
         # The caller may hold the lock already, under the name of its command.
         with contextlib.ExitStack() as held, self._explained():
             held.enter_context(locked_file(self.path, "calco"))
-            self._journal = Journal.open(part_of(self.path), record)
+            self._journal = VideoJournal.open(part_of(self.path), record)
             self._held = held.pop_all()
         self.done, self._last = self._journal.done, self._journal.last
         self.after = None if self._last is None else self._last * self.encoding.time_base

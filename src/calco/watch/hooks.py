@@ -22,8 +22,7 @@ from urllib.parse import urlsplit
 
 from calco.console import say, warn
 from calco.errors import CalcoError, printable
-from calco.files import read_json_lines
-from calco.watch.events import Lines
+from calco.journal import Journal
 
 WAITING: Final = 1000
 """Events that may wait for a hook; those beyond are given up, and told."""
@@ -253,8 +252,8 @@ class Hooks(threading.Thread):
         super().__init__(name="calco-hook", daemon=True)
         self.call, self.seconds, self.retries = call, seconds, retries
         self.delivered = self.failed = 0
-        self._lines = Lines(log)
-        self._known = {row.get("event") for row in read_json_lines(log)}
+        self._lines = Journal(log, sync=True)
+        self._known = {row.get("event") for row in self._lines.rows()}
         self._last = 0  # numbers grow, but what a video raises again after an interruption begins with old ones
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
         self._over = threading.Event()

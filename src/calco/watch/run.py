@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from calco import journal
 from calco.console import Table, cell, say, warn
 from calco.detection.contract import DetectorProtocol
 from calco.errors import CalcoError
-from calco.files import make_folder, read_json_lines, sweep, write_json
+from calco.files import make_folder, sweep, write_json
 from calco.inference.model import Translator
 from calco.inference.working import weights_digest
 from calco.outputs import Outputs, writing_folder
@@ -145,7 +146,7 @@ def watch(
 def _hooks(call: Command | Webhook, out: Path, config: WatchConfig) -> Hooks:
     """What delivers events, with those that an interruption kept from being delivered."""
     hooks = Hooks(call, out / "hooks.jsonl", seconds=config.hook_seconds, retries=config.hook_retries)
-    for event in read_json_lines(out / "events.jsonl"):
+    for event in journal.read(out / "events.jsonl"):
         hooks.put(event)
     return hooks
 

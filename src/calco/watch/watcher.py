@@ -21,10 +21,11 @@ from calco.detection.drawing import Drawer, Sizes, draw_label, draw_labels, numb
 from calco.errors import CalcoError
 from calco.files import atomic_write, make_folder, read_json, sweep
 from calco.imaging import Image
+from calco.journal import Journal
 from calco.video.reading import clock
 from calco.watch.blurring import FaceBlur
 from calco.watch.config import WatchConfig
-from calco.watch.events import Lines, box_of, event_of
+from calco.watch.events import box_of, event_of
 from calco.watch.hooks import Hooks
 from calco.watch.judging import Judge, Verdict
 from calco.watch.painting import Painted, Painter, outlined, put_back, window_of
@@ -225,7 +226,7 @@ class Watcher:
         self.tracker = Tracker(config.score or parts.detector.threshold, config.track)
         self.judge = Judge(parts.rules, self.size_wh)
         self.scene = Scene(parts.rules, self.size_wh, tuple(parts.detector.classes))
-        self.events, self.tracks = Lines(parts.out / "events.jsonl"), Lines(parts.out / "tracks.jsonl")
+        self.events, self.tracks = (Journal(parts.out / name, sync=True) for name in ("events.jsonl", "tracks.jsonl"))
         self.busy = False  # whether the last frame raised an event
 
     def __call__(self, image: Image, time: float, clock: str | None = None) -> Image:

@@ -27,7 +27,7 @@ from calco.detection.network import DetectionNetwork, Learner
 from calco.imaging import Image
 from calco.networks.machine import choose_precision
 from calco.training.checkpoint import flatten_optimiser, restore_optimiser
-from calco.training.log import Journal
+from calco.training.log import RunLog
 from calco.training.processes import ALONE, Team, need_compiler
 from calco.training.trainer import Course
 
@@ -288,7 +288,7 @@ class DetectionRun(Course[DetectionBatch]):
         """The parts of the loss."""
         return "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
 
-    def validate(self, journal: Journal) -> None:
+    def validate(self, journal: RunLog) -> None:
         """Scores the network, draws the samples, and keeps the model when it is the best yet."""
         keep = self.config.keep
         detector = Detector(self.info(None), self.learning.shown, device=self.device, precision=self.learning.dtype)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from calco import journal
 from calco.addresses import redact_address
 from calco.checking.likeness import find_certain
 from calco.checking.survey import Wanted, look
@@ -28,7 +29,6 @@ from calco.detection.scoring.score import (
     scorecard,
 )
 from calco.errors import CalcoError
-from calco.files import read_json_lines
 from calco.outputs import writing_folder
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
         )  # fmt: skip
         done = replace(done, card=card)
         card.save(folder)
-        page = write_report(done, folder, log=read_json_lines(home / "log.jsonl"), about=_about(info, source))
+        page = write_report(done, folder, log=journal.read(home / "log.jsonl"), about=_about(info, source))
     return replace(done, page=page)
 
 
