@@ -1,4 +1,4 @@
-"""Each kind of fault is planted, found, and mended where it can be; a clean set is left in peace."""
+"""Each kind of fault is planted, found, and fixed where it can be; a clean set is left in peace."""
 
 import csv
 import json
@@ -15,10 +15,10 @@ import pytest
 import calco.cli
 from calco import imaging
 from calco.annotations.detections import Detections
-from calco.checking.check import CheckReport, check
+from calco.checking.check import check, quick_findings, report_findings
 from calco.checking.config import BESIDE, CheckConfig
 from calco.checking.findings import Inspection, find
-from calco.checking.quick import quick_findings, report_findings
+from calco.checking.result import CheckReport
 from calco.checking.survey import survey
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
@@ -79,9 +79,9 @@ def test_damaged_constant_and_misfitting_entries(write: Write, pairs: Pairs, run
     assert cases(report, "sizes-differ") == [("wide",)]
     assert len(cases(report, "left-out")) == 1
     assert list(report.commands) == ["drop"]
-    mended = run(write_drop=BESIDE)
-    assert mended.ok
-    with (Path(mended.config.images) / "dropped.csv").open() as file:
+    fixed = run(write_drop=BESIDE)
+    assert fixed.ok
+    with (Path(fixed.config.images) / "dropped.csv").open() as file:
         rows = {row["key"]: row["reason"] for row in csv.DictReader(file)}
     assert rows == {"torn": "unreadable", "blank": "constant", "wide": "sizes-differ"}
     after = run()
@@ -123,7 +123,7 @@ def on_both_sides(tmp_path: Path) -> tuple[str, str]:
     return parts["train"][0].key, parts["test"][0].key
 
 
-def test_twins_across_the_split_are_grouped(
+def test_duplicates_across_the_split_are_grouped(
     write: Write, run: Callable[..., CheckReport], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learnt, tested = on_both_sides(tmp_path)
@@ -134,13 +134,13 @@ def test_twins_across_the_split_are_grouped(
     (tmp_path / "set" / f"{tested}.png").unlink()
     write(f"{tested}.jpg", small)
     report = run()
-    assert cases(report, "twins-across") == [tuple(sorted((learnt, tested), key=lambda key: report.split[key]))]
-    words = next(f for f in report.findings if f.kind == "twins-across").cases[0].words
+    assert cases(report, "duplicates-across") == [tuple(sorted((learnt, tested), key=lambda key: report.split[key]))]
+    words = next(f for f in report.findings if f.kind == "duplicates-across").cases[0].words
     assert "turned by" in words and "64x64" in words
     assert report.commands == {"groups": f"calco check {tmp_path / 'set'} --write-groups"}
     table = tmp_path / "groups.csv"
-    mended = run(write_groups=str(table))
-    assert mended.ok
+    fixed = run(write_groups=str(table))
+    assert fixed.ok
     assert not run().ok
     again = run(source=SourceConfig(groups=str(table)))
     assert again.ok
@@ -166,7 +166,7 @@ def test_one_image_in_two_declared_splits_is_dropped_from_the_one_nearer_to_trai
     assert cases(report, "declared-across") == [("train/3",), ("train/small",), ("val/twice",)]
     words = [case.words for finding in report.findings if finding.kind == "declared-across" for case in finding.cases]
     assert words[0].startswith("also test/copy, which is declared test")
-    assert cases(report, "twins-across") == []
+    assert cases(report, "duplicates-across") == []
     dropped = run(write_drop=str(tmp_path / "dropped.csv"))
     assert dropped.ok
     again = run(source=SourceConfig(drop=str(tmp_path / "dropped.csv")))
@@ -186,7 +186,7 @@ def test_variants_are_found_by_their_landmarks(write: Write, run: Callable[..., 
     report = run(split=SplitConfig(validation=0.4, test=0.3))
     found = {
         key
-        for kind in ("variants-across", "twins-across", "twins-within")
+        for kind in ("variants-across", "duplicates-across", "duplicates-within")
         for keys in cases(report, kind)
         for key in keys
     }
@@ -231,7 +231,7 @@ def test_masks_that_mark_nothing(write: Write, run: Callable[..., CheckReport]) 
         write(f"images/{n}.png", photo(n))
         write(f"masks/{n}.png", np.zeros((96, 96, 1), np.uint8))
     report = run()
-    assert [(f.kind, f.severity, f.mend) for f in report.findings] == [("masks-empty", "must", "")]
+    assert [(f.kind, f.severity, f.fix) for f in report.findings] == [("masks-empty", "must", "")]
     assert "no mask marks an object" in report.findings[0].title
     write("masks/0.png", np.pad(np.full((20, 20, 1), 255, np.uint8), ((30, 46), (30, 46), (0, 0))))
     report = run(recipe=RecipeConfig(segment=SegmentConfig(palette="voc")))
@@ -291,7 +291,7 @@ def test_the_command_line(write: Write, tmp_path: Path, capsys: pytest.CaptureFi
     assert end.value.code == 1
     told = capsys.readouterr().out
     assert "1 entry with nothing to see" in told
-    assert f"mend it with: calco check {folder} --drop" in told
+    assert f"fix it with: calco check {folder} --drop" in told
     table = str(tmp_path / "left out.csv")
     calco.cli.main(["check", folder, "--drop", table, "--out", out])
     calco.cli.main(["check", folder, "--out", out, f"--drop={table}"])
@@ -354,7 +354,7 @@ def test_the_check_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
-def test_the_twins_of_the_faces(real_data: Path, tmp_path: Path) -> None:
+def test_the_duplicates_of_the_faces(real_data: Path, tmp_path: Path) -> None:
     table = tmp_path / "groups.csv"
     report = check(
         CheckConfig(

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco.checking.glance import grey_of
+from calco.checking.image_statistics import grey_of
 from calco.imaging import Image
 
 Floats = npt.NDArray[np.float32]

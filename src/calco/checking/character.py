@@ -6,7 +6,7 @@ from html import escape
 
 import numpy as np
 
-from calco.checking.sides import Side
+from calco.checking.image_statistics import ImageStatistics
 from calco.checking.survey import Facts
 from calco.data.source import Source
 from calco.report.html import img_tag
@@ -37,27 +37,27 @@ def character(source: Source, facts: Sequence[Facts], split: Mapping[str, str]) 
     )
 
 
-def _sizes(shown: Sequence[Side]) -> tuple[str, str]:
+def _sizes(shown: Sequence[ImageStatistics]) -> tuple[str, str]:
     sizes = Counter("{}x{}".format(*each.size_wh) for each in shown)
     return "Sizes{}", _bars(dict(sizes.most_common(_TOP)), len(sizes))
 
 
-def _shapes(shown: Sequence[Side]) -> tuple[str, str]:
+def _shapes(shown: Sequence[ImageStatistics]) -> tuple[str, str]:
     shapes = [float(np.log2(each.size_wh[0] / each.size_wh[1])) for each in shown]
     differ = max(shapes) - min(shapes) > 0.01
     return "Shapes{}", _histogram(shapes, ("high", "square", "wide"), (-2, 2)) if differ else ""
 
 
-def _modes(shown: Sequence[Side]) -> tuple[str, str]:
+def _modes(shown: Sequence[ImageStatistics]) -> tuple[str, str]:
     return "Channels and bits{}", _bars(dict(Counter(each.mode for each in shown).most_common(_TOP)))
 
 
-def _lightness(shown: Sequence[Side]) -> tuple[str, str]:
+def _lightness(shown: Sequence[ImageStatistics]) -> tuple[str, str]:
     light = [float(np.dot(each.colour, (0.299, 0.587, 0.114))) for each in shown]
     return "Lightness{}", _histogram(light, ("dark", "", "light"), (0, 255))
 
 
-def _colours(shown: Sequence[Side]) -> tuple[str, str]:
+def _colours(shown: Sequence[ImageStatistics]) -> tuple[str, str]:
     return "Colours{}, a stripe an image", _swatches([each.colour for each in shown])
 
 

@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 
 from calco.checking.character import character
-from calco.checking.check import CheckReport
-from calco.checking.finding import Case, Finding
-from calco.checking.glance import grey_of, reduced, sides_of
+from calco.checking.image_statistics import entry_images, grey_of, reduced
 from calco.checking.play import play_section
+from calco.checking.result import Case, CheckReport, Finding
 from calco.data.palettes import paint, palette_for
 from calco.data.sample import generator
 from calco.data.source import Item, Source
@@ -138,7 +137,7 @@ def shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
         CalcoError: When it cannot be read.
     """
     whole = report.source.load(item)
-    shown = sides_of(report.source, item, SIDE)
+    shown = entry_images(report.source, item, SIDE)
     if whole.mask is not None:
         shown["mask"] = reduced(visible_mask(report.source, whole.mask), SIDE)
     if whole.detections is not None:

@@ -12,15 +12,78 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from calco.annotations.detections import Detections
 from calco.checking.alignment import Alignment, align
-from calco.checking.glance import Glance, glance_at, glance_of
-from calco.checking.labels import Labels, of_boxes, of_mask
-from calco.checking.sides import Side, side_of
-from calco.data.mask_encoding import MaskDecision, MaskSurvey, read_mask
+from calco.checking.image_statistics import ImageStatistics, Thumbnail, read_thumbnail, statistics_of, thumbnail_of
+from calco.data.mask_encoding import MaskDecision, MaskEncoding, MaskSurvey, codes_of, read_mask
 from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.errors import CalcoError
 from calco.imaging import Image
+
+TURNED: Final = "the mask is turned"
+STRETCHED: Final = "the stretched mask"
+_LARGEST: Final = 384
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The classes of one entry.
+
+    Attributes:
+        classes: Name and number of boxes, or name and share of the mask's pixels.
+        faults: What must be mended, in words.
+        remarks: What is odd, in words.
+    """
+
+    classes: dict[str, float]
+    faults: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def mask_labels(mask: Image, encoding: MaskEncoding | None, names: Sequence[str], size_wh: tuple[int, int]) -> Labels:
+    """The classes of a mask.
+
+    Args:
+        mask: As `read_mask` gives it.
+        encoding: Of the masks of its set; None where it is not known.
+        names: Of the classes.
+        size_wh: Of the image that it belongs to.
+    """
+    remarks = []
+    width, height = mask.shape[1], mask.shape[0]
+    sizes = f"of {width}x{height} pixels"
+    if (height, width) == size_wh != (width, height):
+        remarks.append(f"{TURNED}: {sizes}, its image upright has {size_wh[0]}x{size_wh[1]}")
+    elif abs(width / height - size_wh[0] / size_wh[1]) > 0.02 * size_wh[0] / size_wh[1]:
+        remarks.append(f"{STRETCHED} {sizes} has other proportions than its image of {size_wh[0]}x{size_wh[1]}")
+    if encoding is None:
+        return Labels({}, remarks=tuple(remarks))
+    step = max(1, max(height, width) // _LARGEST)
+    codes, counts = np.unique(codes_of(np.ascontiguousarray(mask[::step, ::step])), return_counts=True)
+    places, unknown = encoding.known(codes)
+    known = ~unknown & (places >= 0)
+    shares = np.bincount(places[known], counts[known], len(names)) / counts.sum()
+    return Labels(
+        {name: float(share) for name, share in zip(names, shares, strict=True) if share}, remarks=tuple(remarks)
+    )
+
+
+def box_labels(detections: Detections, size_wh: tuple[int, int]) -> Labels:
+    """What the boxes of an image hold, and which lie outside it."""
+    width, height = size_wh
+    faults, remarks = [], []
+    for box, name in zip(detections.boxes, detections.classes, strict=True):
+        left, top, right, bottom = (float(end) for end in box)
+        said = f"{name} {left:g},{top:g},{right:g},{bottom:g}"
+        if right <= left or bottom <= top:
+            faults.append(f"the box {said} is empty")
+        elif right <= 0 or bottom <= 0 or left >= width or top >= height:
+            faults.append(f"the box {said} lies outside the image of {width}x{height}")
+        elif min(left, top) < -1 or right > width + 1 or bottom > height + 1:
+            remarks.append(f"the box {said} reaches beyond the image of {width}x{height}")
+    return Labels(dict(Counter(detections.classes)), tuple(faults), tuple(remarks))
+
 
 MOST_CUT: Final = 20_000
 """Entries of a set in which parts of images are compared, at most."""
@@ -44,7 +107,7 @@ class Wanted:
         """The classes of a mask."""
         known = self.masks
         encoding, names = (None, ()) if known is None else (known.encoding, known.names)
-        return of_mask(mask, encoding, names, size_wh)
+        return mask_labels(mask, encoding, names, size_wh)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +126,7 @@ class Facts:
     key: str
     error: str = ""
     misfit: str = ""
-    sides: dict[str, Side] = field(default_factory=dict)
+    sides: dict[str, ImageStatistics] = field(default_factory=dict)
     alignment: Alignment | None = None
     labels: Labels | None = None
 
@@ -98,7 +161,7 @@ def survey(source: Source, jobs: int, progress: Callable[[int], None] = lambda _
 def _surveyed(source: Source, wanted: Wanted, jobs: int) -> Iterator[list[Facts]]:
     chunks = [source.items[start : start + _CHUNK] for start in range(0, len(source.items), _CHUNK)]
     if jobs == 1 or len(chunks) <= 4:
-        yield from (look_at_all(source, wanted, chunk) for chunk in chunks)
+        yield from (facts_of_all(source, wanted, chunk) for chunk in chunks)
         return
     # Nothing of the parent's threads may be copied into the processes, so they start afresh.
     context = multiprocessing.get_context("spawn")
@@ -128,15 +191,15 @@ def _begin(source: Source, wanted: Wanted) -> None:
 
 
 def _work(items: Sequence[Item]) -> list[Facts]:
-    return look_at_all(_state["source"], _state["wanted"], items)
+    return facts_of_all(_state["source"], _state["wanted"], items)
 
 
-def look_at_all(source: Source, wanted: Wanted, items: Sequence[Item]) -> list[Facts]:
+def facts_of_all(source: Source, wanted: Wanted, items: Sequence[Item]) -> list[Facts]:
     """The facts of some items, in this process."""
-    return [look(source, wanted, item) for item in items]
+    return [facts_of(source, wanted, item) for item in items]
 
 
-def look(source: Source, wanted: Wanted, item: Item) -> Facts:
+def facts_of(source: Source, wanted: Wanted, item: Item) -> Facts:
     """The facts of one item; what cannot be read is told, not raised."""
     try:
         if source.kind in _BY_FILE and item.paths:  # rows of a data set have none
@@ -148,29 +211,29 @@ def look(source: Source, wanted: Wanted, item: Item) -> Facts:
 
 def _look_at_files(source: Source, wanted: Wanted, item: Item) -> Facts:
     if source.kind == "side-by-side":
-        return _halves(glance_at(item.paths[0], halves=True), item, source.direction, wanted)
-    first = glance_at(item.paths[0])
+        return _halves(read_thumbnail(item.paths[0], halves=True), item, source.direction, wanted)
+    first = read_thumbnail(item.paths[0])
     if source.kind == "photographs":
-        return Facts(item.key, sides={"image": side_of(first, cuts=wanted.cuts)})
+        return Facts(item.key, sides={"image": statistics_of(first, cuts=wanted.cuts)})
     if source.kind == "masks":
         labels = wanted.labels(read_mask(item.paths[1]), first.size_wh)
-        return Facts(item.key, sides={"image": side_of(first, cuts=wanted.cuts)}, labels=labels)
-    return _pair(item.key, first, glance_at(item.paths[1]), wanted)
+        return Facts(item.key, sides={"image": statistics_of(first, cuts=wanted.cuts)}, labels=labels)
+    return _pair(item.key, first, read_thumbnail(item.paths[1]), wanted)
 
 
 def _look_at_image(sample: Sample, wanted: Wanted) -> Facts:
-    first = glance_of(sample.image)
+    first = thumbnail_of(sample.image)
     if sample.partner is not None:
-        return _pair(sample.key, first, glance_of(sample.partner), wanted)
+        return _pair(sample.key, first, thumbnail_of(sample.partner), wanted)
     labels = None
     if sample.detections is not None:
-        labels = of_boxes(sample.detections, first.size_wh)
+        labels = box_labels(sample.detections, first.size_wh)
     elif sample.mask is not None:
         labels = wanted.labels(sample.mask, first.size_wh)
-    return Facts(sample.key, sides={"image": side_of(first, cuts=wanted.cuts)}, labels=labels)
+    return Facts(sample.key, sides={"image": statistics_of(first, cuts=wanted.cuts)}, labels=labels)
 
 
-def _halves(whole: Glance, item: Item, direction: str, wanted: Wanted) -> Facts:
+def _halves(whole: Thumbnail, item: Item, direction: str, wanted: Wanted) -> Facts:
     width, height = whole.size_wh
     misfit = f"{width}x{height} pixels do not part into two halves of one width" if width % 2 else ""
     middle = whole.image.shape[1] // 2
@@ -182,9 +245,9 @@ def _halves(whole: Glance, item: Item, direction: str, wanted: Wanted) -> Facts:
     return replace(_pair(item.key, first, second, wanted), misfit=misfit)
 
 
-def _pair(key: str, first: Glance, second: Glance, wanted: Wanted) -> Facts:
+def _pair(key: str, first: Thumbnail, second: Thumbnail, wanted: Wanted) -> Facts:
     misfit, alignment = "", None
-    sides = {"input": side_of(first, cuts=wanted.cuts), "target": side_of(second, cuts=wanted.cuts)}
+    sides = {"input": statistics_of(first, cuts=wanted.cuts), "target": statistics_of(second, cuts=wanted.cuts)}
     if first.size_wh != second.size_wh:
         sizes = ["{}x{}".format(*glance.size_wh) for glance in (first, second)]
         misfit = f"the input has {sizes[0]} pixels, the target {sizes[1]}"

@@ -19,7 +19,7 @@ def train(args: list[str]) -> None:
     told = TrainingArguments.of(args, train.__doc__, verb="detect train", load=load, size="network's size",
                        fresh=lambda _preset: DetectTrainConfig())  # fmt: skip
     if told.dry_run:
-        from calco.checking.quick import report_findings
+        from calco.checking.check import report_findings
         from calco.detection.learning.setup import open_boxes
         from calco.detection.learning.train import summary
 

@@ -15,7 +15,7 @@ def train(args: list[str]) -> None:
         presets=f"--preset {'|'.join(PRESETS)}: the configuration to start from (pix2pix). ",
     )  # fmt: skip
     if arguments.dry_run:
-        from calco.checking.quick import report_findings
+        from calco.checking.check import report_findings
         from calco.training.pairs import open_data, summary
 
         data, config = open_data(arguments.config)

@@ -13,7 +13,7 @@ import numpy as np
 
 from calco import journal
 from calco.addresses import redact_address
-from calco.checking.quick import report_masks
+from calco.checking.check import report_masks
 from calco.data.config import SourceConfig
 from calco.data.curation import limited
 from calco.data.dataset import PairDataset

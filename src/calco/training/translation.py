@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from calco import imaging
-from calco.checking.quick import report_findings
+from calco.checking.check import report_findings
 from calco.console import say, warn
 from calco.data.recipes import check_recorded, recipe_title
 from calco.data.sample import generator

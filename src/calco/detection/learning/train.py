@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from calco.checking.quick import report_findings
+from calco.checking.check import report_findings
 from calco.console import say
 from calco.detection.choosing import Chosen, choose, parameters
 from calco.detection.learning.config import DetectTrainConfig

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from calco import journal
 from calco.addresses import redact_address
-from calco.checking.likeness import find_certain
-from calco.checking.survey import Wanted, look
+from calco.checking.duplicates import find_certain_duplicates
+from calco.checking.survey import Wanted, facts_of
 from calco.console import bar
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.curation import limited
@@ -298,10 +298,10 @@ def _copies(source: Source, items: Sequence[Item], info: "DetectorInfo") -> set[
         return set()  # it is not what it was
     wanted = Wanted()
     facts = [
-        replace(look(each, wanted, item), key=f"{side}{item.key}")
+        replace(facts_of(each, wanted, item), key=f"{side}{item.key}")
         for side, each, chosen in (("t", trained, training), ("s", source, items))
         for item in sorted(chosen, key=lambda item: fraction("seen", item.key))[:MOST_COMPARED]
     ]
-    pairs = [alike for alike in find_certain(facts) if alike.how != "variant"]
+    pairs = [alike for alike in find_certain_duplicates(facts) if alike.how != "variant"]
     crossing = [{alike.first, alike.second} for alike in pairs if alike.first[0] != alike.second[0]]
     return {key[1:] for pair in crossing for key in pair if key[0] == "s"}

@@ -1,4 +1,4 @@
-"""A glance tells the truth about a file that it reads small."""
+"""A thumbnail is true to the file that it is decoded from at a reduced size."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image as Pillow
 
 from calco import imaging
-from calco.checking.glance import SIDE, glance_at
+from calco.checking.image_statistics import SIDE, read_thumbnail
 from calco.errors import CalcoError
 from checking.conftest import photo
 
@@ -18,7 +18,7 @@ def test_a_large_jpeg_is_decoded_small_and_upright(tmp_path: Path, orientation: 
     exif = Pillow.Exif()
     exif[0x0112] = orientation
     Pillow.fromarray(photo(1, 900, 600)).save(path, exif=exif, quality=95)
-    seen, whole = glance_at(str(path)), imaging.read(path)
+    seen, whole = read_thumbnail(str(path)), imaging.read(path)
     assert seen.size_wh == (whole.shape[1], whole.shape[0])
     assert max(seen.image.shape) == SIDE
     small = imaging.resize(whole, (seen.image.shape[1], seen.image.shape[0]))
@@ -33,9 +33,9 @@ def test_channels_and_bits_are_those_of_the_file(tmp_path: Path) -> None:
         "alpha": Pillow.fromarray(np.dstack([photo(1), photo(2)[..., 0]])),
     }.items():
         image.save(tmp_path / f"{name}.png")
-        told[name] = glance_at(str(tmp_path / f"{name}.png")).mode
+        told[name] = read_thumbnail(str(tmp_path / f"{name}.png")).mode
     imaging.write(tmp_path / "deep.png", photo(1).astype(np.uint16) * 257)
-    told["deep"] = glance_at(str(tmp_path / "deep.png")).mode
+    told["deep"] = read_thumbnail(str(tmp_path / "deep.png")).mode
     assert told == {
         "grey": "grey, 8 bits",
         "palette": "palette, 8 bits",
@@ -49,4 +49,4 @@ def test_a_torn_jpeg_is_refused(tmp_path: Path) -> None:
     imaging.write(path, photo(1, 900, 600))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(CalcoError, match="damaged or cut short"):
-        glance_at(str(path))
+        read_thumbnail(str(path))

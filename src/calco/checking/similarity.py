@@ -1,9 +1,9 @@
-"""Images that are alike: turned, mirrored, rescaled and recompressed ones, without comparing each with each.
+"""Similar thumbnails: turned, mirrored, rescaled and recompressed images, without comparing each with each.
 
-A perceptual hash (Zauner 2010) tells which low frequencies of a thumbnail lie above their medians over the set. Turning
-and mirroring only change signs and order of frequencies, so all eight positions come from one transform. Hashes within
-seven bits of each other agree within one bit in one of four bands, by which they are looked up (multi-index hashing,
-Norouzi et al. 2012). What is found so is compared in its details.
+A perceptual hash (Zauner 2010) records which low frequencies of a thumbnail lie above their medians over the set.
+Turning and mirroring only change signs and order of frequencies, so all eight positions come from one transform. Hashes
+within seven bits of each other agree within one bit in one of four bands, by which they are looked up (multi-index
+hashing, Norouzi et al. 2012). The candidates are compared in their details.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +17,7 @@ Thumbs = npt.NDArray[np.uint8]  # N x 32 x 32, grey
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-LIKE: Final = 0.9
+SIMILAR: Final = 0.9
 """Correlation of the details of two thumbnails from which on they are one image."""
 PLAIN: Final = 1.0
 """Grey levels of detail under which a thumbnail is plain."""
@@ -35,42 +35,42 @@ _MOST: Final = 1 << 32
 # The eight positions: exchanged axes, then mirrored left to right, then turned upside down.
 POSITIONS: Final = tuple((swap, left, up) for swap in (False, True) for left in (False, True) for up in (False, True))
 _MIRRORED: Final = 2
-_WORDS: Final = (
+_POSITION_NAMES: Final = (
     "", "mirrored upside down", "mirrored", "turned by 180°",
     "turned and mirrored", "turned by 270°", "turned by 90°", "turned and mirrored",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """Two places in a list of images, and how the second lies to the first.
+class SimilarPair:
+    """Two images of a list, and the position of the second relative to the first.
 
     Attributes:
         first: A place.
         second: Another place.
-        position: Which of `POSITIONS` of the first is like the second; 0 is upright.
-        likeness: Correlation of their details, in [-1, 1].
+        position: Index into `POSITIONS` at which the first is similar to the second; 0 is upright.
+        similarity: Correlation of their details, in [-1, 1].
     """
 
     first: int
     second: int
     position: int
-    likeness: float
+    similarity: float
 
     @property
-    def words(self) -> str:
-        """How it is turned; "" when it is not."""
-        return _WORDS[self.position]
+    def position_name(self) -> str:
+        """How the second is turned; "" if it is not."""
+        return _POSITION_NAMES[self.position]
 
 
-def find_twins(thumbs: Thumbs, like: float = LIKE) -> list[Twin]:
-    """All pairs of images that are alike in one of the eight positions.
+def find_similar(thumbs: Thumbs, threshold: float = SIMILAR) -> list[SimilarPair]:
+    """Return all pairs of images that are similar in one of the eight positions.
 
-    Of a pile of many equal images each is paired with the first only.
+    Of many equal images each is paired with the first only.
 
     Args:
         thumbs: N x 32 x 32 `uint8`.
-        like: Correlation of details from which on two are alike.
+        threshold: Correlation of details from which on two images are similar.
     """
     if len(thumbs) < 2:
         return []
@@ -83,11 +83,11 @@ def find_twins(thumbs: Thumbs, like: float = LIKE) -> list[Twin]:
     for part in _neighbours(np.ascontiguousarray(hashes[:, first])):
         once = part[part[:, 0] < part[:, 1]]  # each pair turns up from both sides
         found.append(np.stack([first[once[:, 0]], first[once[:, 1]], once[:, 2]], axis=1))
-    return list(_confirmed(thumbs, np.unique(np.concatenate(found), axis=0), like))
+    return list(_confirmed(thumbs, np.unique(np.concatenate(found), axis=0), threshold))
 
 
 def find_cuts(thumbs: Thumbs, cuts: npt.NDArray[np.float16]) -> list[tuple[int, int]]:
-    """Pairs of which the second may be cut out of the first, mirrored or not; the likeliest first, none is certain.
+    """Return pairs whose second may be cut out of the first, mirrored or not; the likeliest first, none is certain.
 
     Args:
         thumbs: N x 32 x 32 `uint8`.
@@ -114,7 +114,7 @@ def _hashes(views: Sequence[Floats], thresholds: Floats) -> npt.NDArray[np.uint6
 
 
 def frequencies(thumbs: Thumbs) -> Floats:
-    """The lowest frequencies of the cosine transform, whatever light and contrast. N x 32 x 32 => N x 8 x 8, norm 1."""
+    """Return the lowest frequencies of the cosine transform without the mean: N x 32 x 32 => N x 8 x 8 of norm 1."""
     side = thumbs.shape[1]
     places = (np.arange(side) + 0.5) * np.pi / side
     basis = np.cos(np.outer(np.arange(_NUM), places)).astype(np.float32)
@@ -132,8 +132,8 @@ def _in_position(frequencies: Floats, position: tuple[bool, bool, bool]) -> Floa
     return moved * signs[:, None] if up else moved
 
 
-def turned(thumb: npt.NDArray[np.generic], position: int) -> npt.NDArray[np.generic]:
-    """Images (... x H x W) in one of the eight positions."""
+def oriented(thumb: npt.NDArray[np.generic], position: int) -> npt.NDArray[np.generic]:
+    """Return images (... x H x W) in one of the eight positions."""
     swap, left, up = POSITIONS[position]
     thumb = thumb.swapaxes(-1, -2) if swap else thumb
     thumb = thumb[..., ::-1] if left else thumb
@@ -149,7 +149,7 @@ def _packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
 
 
 def _neighbours(hashes: npt.NDArray[np.uint64]) -> Iterator[Ints]:
-    """Pairs of places whose hashes are near, the first one's in some view. P x N => K x 3: place, place, view."""
+    """Yield pairs of places whose hashes are near, the first one's in some view. P x N => K x 3: place, place, view."""
     bands = hashes.view(np.uint16).reshape(len(hashes), -1, _BANDS)
     flips = np.array([0, *(1 << bit for bit in range(16))], np.uint16)
     for band in range(_BANDS):
@@ -166,7 +166,7 @@ def _neighbours(hashes: npt.NDArray[np.uint64]) -> Iterator[Ints]:
 def _looked_up(
     hashes: npt.NDArray[np.uint64], wanted: npt.NDArray[np.uint16], order: Ints, starts: Ints, view: int
 ) -> Iterator[Ints]:
-    """The pairs that one probe of one band finds, in batches."""
+    """Yield the pairs that one probe of one band finds, in batches."""
     counts = starts[wanted.astype(np.int64) + 1] - starts[wanted]
     ends = np.cumsum(counts)
     begin = 0
@@ -184,33 +184,33 @@ def _looked_up(
         begin = end
 
 
-def _confirmed(thumbs: Thumbs, candidates: Ints, like: float) -> Iterator[Twin]:
-    """Those candidates that are alike in their details; of several positions the best."""
-    best: dict[tuple[int, int], Twin] = {}
+def _confirmed(thumbs: Thumbs, candidates: Ints, threshold: float) -> Iterator[SimilarPair]:
+    """Yield the candidates whose details are similar; of several positions the best."""
+    best: dict[tuple[int, int], SimilarPair] = {}
     for part in np.array_split(candidates, len(candidates) // 8192 + 1):
         for position in np.unique(part[:, 2]) if len(part) else ():
             pairs = part[part[:, 2] == position]
-            likeness = _likeness(turned(thumbs[pairs[:, 0]], int(position)), thumbs[pairs[:, 1]], like)
-            for (first, second, _), value in zip(pairs.tolist(), likeness.tolist(), strict=True):
+            similarity = _similarity(oriented(thumbs[pairs[:, 0]], int(position)), thumbs[pairs[:, 1]], threshold)
+            for (first, second, _), value in zip(pairs.tolist(), similarity.tolist(), strict=True):
                 key = first, second
-                if value >= like and (key not in best or value > best[key].likeness):
-                    best[key] = Twin(first, second, int(position), value)
+                if value >= threshold and (key not in best or value > best[key].similarity):
+                    best[key] = SimilarPair(first, second, int(position), value)
     yield from (best[key] for key in sorted(best))
 
 
-def _likeness(first: npt.NDArray[np.generic], second: npt.NDArray[np.generic], like: float) -> Floats:
-    """Correlation of the details of thumbnails; where they have next to none, the grey levels themselves must agree."""
+def _similarity(first: npt.NDArray[np.generic], second: npt.NDArray[np.generic], threshold: float) -> Floats:
+    """Return the correlation of the details of thumbnails; where they have few, the grey levels must agree."""
     (a, a_plain), (b, b_plain) = _details(first), _details(second)
     detailed = np.einsum("nij,nij->n", a, b)
     plain = a_plain | b_plain
     if plain.any():
         apart = np.abs(np.asarray(first[plain], np.float32) - np.asarray(second[plain], np.float32)).mean(axis=(1, 2))
-        detailed[plain] = np.where(apart <= PLAIN_APART, np.maximum(detailed[plain], like), -1)
+        detailed[plain] = np.where(apart <= PLAIN_APART, np.maximum(detailed[plain], threshold), -1)
     return np.asarray(detailed, np.float32)
 
 
 def _details(thumbs: npt.NDArray[np.generic]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Thumbnails less their blurred selves, with mean 0 and norm 1, and which have them in a few places alone."""
+    """Return thumbnails minus their blurs, with mean 0 and norm 1, and which have hardly any detail."""
     exact = np.asarray(thumbs, np.float32)
     blur = _blur(thumbs.shape[1])
     raw = exact - blur @ exact @ blur.T
@@ -222,14 +222,14 @@ def _details(thumbs: npt.NDArray[np.generic]) -> tuple[Floats, npt.NDArray[np.bo
 
 
 def _blur(side: int, sigma: float = 2.0) -> Floats:
-    """A Gaussian blur along one axis as a matrix, with weights that sum to 1 at the borders too."""
+    """Return a Gaussian blur along one axis as a matrix, whose weights sum to 1 at the borders too."""
     places = np.arange(side)
     weights = np.exp(-((places[:, None] - places) ** 2) / (2 * sigma**2))
     return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 def clusters(links: Iterable[tuple[str, str]]) -> list[list[str]]:
-    """Names that are linked, directly or by others, each list sorted; by their first names."""
+    """Return lists of names that are linked, directly or through others, each sorted; ordered by their first names."""
     parent: dict[str, str] = {}
 
     def root(name: str) -> str:

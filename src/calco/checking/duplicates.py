@@ -1,4 +1,4 @@
-"""Which entries of a set show one image: the same bytes, twins, variants; by what they show and by their names."""
+"""Entries of a data set that show one image: the same bytes, near-duplicates, variants; by content and by name."""
 
 import re
 from collections.abc import Sequence
@@ -9,24 +9,23 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco.checking.glance import grey_of, sides_of
-from calco.checking.sides import THUMB
+from calco.checking.image_statistics import THUMB, entry_images, grey_of
+from calco.checking.similarity import SIMILAR, SimilarPair, find_cuts, find_similar, oriented
 from calco.checking.survey import Facts
-from calco.checking.twins import LIKE, Twin, find_cuts, find_twins, turned
 from calco.data.source import Item, Source
 from calco.errors import CalcoError
 
 Floats = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]  # HW
-How = Literal["identical", "twin", "variant"]
+How = Literal["identical", "duplicate", "variant"]
 SAME_TONES: Final = 8.0
-"""Levels between the tones of two images, on the average, up to which they are twins."""
+"""Levels between the tones of two images, on the average, up to which they are duplicates."""
 OTHER_TONES: Final = 14.0
 """Levels that may remain after one change of colours for all pixels, so that two images are variants."""
 DOUBTFUL: Final = 0.55
-"""Likeness from which on two images are looked at more closely."""
+"""Similarity from which on two images are compared more closely."""
 MOST_DOUBTFUL: Final = 400
-"""Pairs that are looked at more closely, at most: those of one name first, then the most alike."""
+"""Pairs that are compared more closely, at most: those of one name first, then the most similar."""
 _SUFFIX: Final = re.compile(
     r"[\s_\-.]*(?:\(\d+\)|copy|copia|flip(?:ped)?|flop|mirror(?:ed)?|hflip|vflip|rot(?:ated?)?[_\-]?\d*|crop(?:ped)?\d*|"
     r"gr[ae]y(?:scale)?|bw|aug(?:mented)?\d*|bright(?:er)?|dark(?:er)?|edit(?:ed)?|resized?|small|large|thumb|scaled|"
@@ -36,7 +35,7 @@ _SUFFIX: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Alike:
+class Duplicate:
     """Two entries that show one image.
 
     Attributes:
@@ -53,7 +52,7 @@ class Alike:
 
 
 def stem_of(key: str) -> str:
-    """A key without what programs add to the name of a variant.
+    """Return a key without the suffixes that programs add to the name of a variant.
 
     >>> [stem_of(key) for key in ("lake_flip", "lake (2)", "a/lake-crop_rot90", "0012")]
     ['lake', 'lake', 'a/lake', '0012']
@@ -63,40 +62,40 @@ def stem_of(key: str) -> str:
     return key
 
 
-def find_alike(source: Source, facts: Sequence[Facts]) -> list[Alike]:
-    """All pairs of entries that show one image; of a pile of equal ones each is paired with one."""
+def find_duplicates(source: Source, facts: Sequence[Facts]) -> list[Duplicate]:
+    """Return all pairs of entries that show one image; of several equal ones each is paired with the first."""
     shown, side = comparable(facts)
-    twins = find_twins(_thumbs(shown, side), DOUBTFUL)
-    found: dict[tuple[int, int], Alike] = {}
-    for twin in twins:
-        if twin.likeness >= LIKE and (alike := _judged(shown, side, twin)):
-            found[twin.first, twin.second] = alike
-    nearly = [(twin.first, twin.second) for twin in sorted(twins, key=_most_alike_first)]
+    similar = find_similar(_thumbs(shown, side), DOUBTFUL)
+    found: dict[tuple[int, int], Duplicate] = {}
+    for pair in similar:
+        if pair.similarity >= SIMILAR and (found_pair := _classified(shown, side, pair)):
+            found[pair.first, pair.second] = found_pair
+    nearly = [(pair.first, pair.second) for pair in sorted(similar, key=_most_similar_first)]
     doubtful = [*_of_one_name(shown), *nearly, *find_cuts(_thumbs(shown, side), _cuts(shown, side))]
-    doubtful = [pair for pair in dict.fromkeys(doubtful) if pair not in found and pair[::-1] not in found]
+    doubtful = [both for both in dict.fromkeys(doubtful) if both not in found and both[::-1] not in found]
     items = {item.key: item for item in source.items}
     entries = [(items[shown[one].key], items[shown[other].key]) for one, other in doubtful]
     # The frames of one video are alike anyway.
     parted = [(a, b) for a, b in entries if a.group != b.group and not (a.when and a.paths == b.paths)]
     variants = [
-        Alike(a.key, b.key, "variant", words)
+        Duplicate(a.key, b.key, "variant", words)
         for a, b in parted[:MOST_DOUBTFUL]
         if (words := _variant(source, a, b, side))
     ]
-    return sorted([*found.values(), *variants], key=lambda alike: (alike.first, alike.second))
+    return sorted([*found.values(), *variants], key=lambda each: (each.first, each.second))
 
 
-def find_certain(facts: Sequence[Facts]) -> list[Alike]:
-    """Those pairs that thumbnails alone can tell."""
+def find_certain_duplicates(facts: Sequence[Facts]) -> list[Duplicate]:
+    """Return the pairs of entries that thumbnails alone show to be one image."""
     shown, side = comparable(facts)
-    judged = (_judged(shown, side, twin) for twin in find_twins(_thumbs(shown, side)))
-    return [alike for alike in judged if alike]
+    classified = (_classified(shown, side, pair) for pair in find_similar(_thumbs(shown, side)))
+    return [each for each in classified if each]
 
 
 def comparable(facts: Sequence[Facts]) -> tuple[list[Facts], str]:
-    """The entries that can be compared, and by which side: the one that tells more.
+    """Return the entries that can be compared, and the pair side to compare: the one with more information.
 
-    Two line drawings are soon alike, two photographs are not.
+    Two line drawings are easily similar, two photographs are not.
     """
     seen = [fact for fact in facts if fact.sides]
     side = richer_side(seen)
@@ -111,12 +110,12 @@ def _cuts(shown: Sequence[Facts], side: str) -> npt.NDArray[np.float16]:
     return np.stack([fact.sides[side].cuts for fact in shown]) if shown else np.zeros((0, 0, 8, 8), np.float16)
 
 
-def _most_alike_first(twin: Twin) -> float:
-    return -twin.likeness
+def _most_similar_first(pair: SimilarPair) -> float:
+    return -pair.similarity
 
 
 def richer_side(facts: Sequence[Facts]) -> str:
-    """The name of the side whose images hold more: more colours, more grey levels."""
+    """Return the name of the side whose images have more colours and grey levels."""
     names = {name for fact in facts for name in fact.sides}
 
     def richness(name: str) -> float:
@@ -127,33 +126,33 @@ def richer_side(facts: Sequence[Facts]) -> str:
     return max(sorted(names), key=richness) if names else ""
 
 
-def _judged(shown: Sequence[Facts], side: str, twin: Twin) -> Alike | None:
-    """What two images with the same details are to each other; None when their tones say that they are not."""
-    first, second = shown[twin.first], shown[twin.second]
+def _classified(shown: Sequence[Facts], side: str, pair: SimilarPair) -> Duplicate | None:
+    """Classify two images with the same details; None if their tones show that they are different images."""
+    first, second = shown[pair.first], shown[pair.second]
     a, b = first.sides[side], second.sides[side]
     if a.digest == b.digest:
-        return Alike(first.key, second.key, "identical", "the same bytes")
-    words = [twin.words] if twin.words else []
+        return Duplicate(first.key, second.key, "identical", "the same bytes")
+    words = [pair.position_name] if pair.position_name else []
     if sorted(a.size_wh) != sorted(b.size_wh):
         words.append("{}x{} and {}x{}".format(*a.size_wh, *b.size_wh))
-    laid = turned(a.tones.transpose(2, 0, 1), twin.position).reshape(3, -1).T.astype(np.float32)
+    laid = oriented(a.tones.transpose(2, 0, 1), pair.position).reshape(3, -1).T.astype(np.float32)
     tones = b.tones.reshape(-1, 3).astype(np.float32)
     if np.abs(laid - tones).mean() <= SAME_TONES:
-        return Alike(first.key, second.key, "twin", ", ".join(words) or "saved anew")
+        return Duplicate(first.key, second.key, "duplicate", ", ".join(words) or "saved anew")
     if min(_unexplained(laid, tones), _unexplained(tones, laid)) <= OTHER_TONES:
-        return Alike(first.key, second.key, "variant", ", ".join([*words, "other colours"]))
+        return Duplicate(first.key, second.key, "variant", ", ".join([*words, "other colours"]))
     return None
 
 
 def _unexplained(tones: Floats, others: Floats) -> float:
-    """Levels that remain, on the average, after the best affine map of the colours of one (N x 3) to the other's."""
+    """Return the mean residual levels after the best affine map of the colours of one (N x 3) to the other's."""
     known = np.c_[tones, np.ones(len(tones), np.float32)]
     best, *_ = np.linalg.lstsq(known, others, rcond=None)
     return float(np.sqrt(np.mean((known @ best - others) ** 2)))
 
 
 def _of_one_name(shown: Sequence[Facts]) -> list[tuple[int, int]]:
-    """Pairs of places whose names differ only in what programs add; each with the first of its name."""
+    """Return pairs of places whose names differ only in such suffixes; each with the first of its name."""
     first: dict[str, int] = {}
     keys = {fact.key for fact in shown}
     pairs = []
@@ -168,9 +167,9 @@ def _of_one_name(shown: Sequence[Facts]) -> list[tuple[int, int]]:
 
 
 def _variant(source: Source, first: Item, second: Item, side: str) -> str:
-    """How the second is a cut or another version of the first; "" when it is not, or cannot be told."""
+    """Describe how the second is a cut or another version of the first; "" if it is not, or cannot be read."""
     try:
-        a, b = (grey_of(sides_of(source, item, 480)[side]) for item in (first, second))
+        a, b = (grey_of(entry_images(source, item, 480)[side]) for item in (first, second))
     except CalcoError:
         return ""
     for words, other in (("", b), ("mirrored", np.ascontiguousarray(b[:, ::-1]))):
@@ -181,7 +180,7 @@ def _variant(source: Source, first: Item, second: Item, side: str) -> str:
 
 
 def _overlap(a: Grey, b: Grey) -> str:
-    """Words for how two grey images show one thing, by landmarks (SIFT) that one move, turn and scale explains."""
+    """Describe how two grey images overlap, by landmarks (SIFT) that one shift, turn and scale explains; or ""."""
     sift = cv2.SIFT.create(400)
     (points_a, marks_a), (points_b, marks_b) = (sift.detectAndCompute(image, None) for image in (a, b))
     if min(len(points_a), len(points_b)) < 8:

@@ -1,0 +1,263 @@
+"""What a check found: findings, the report of all of them, and the tables and commands that fix them."""
+
+import csv
+import io
+import os
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from calco.checking.config import BESIDE, CheckConfig
+from calco.checking.similarity import clusters
+from calco.checking.survey import Facts
+from calco.data.config import SourceConfig
+from calco.data.curation import DROPPED, GROUPS, read_table
+from calco.data.recipe_config import RecipeConfig
+from calco.data.source import Source
+from calco.errors import CalcoError
+from calco.files import atomic_write
+
+FORMAT: Final = 2
+Severity = Literal["must", "should", "note"]
+Fix = Literal["", "groups", "drop", "palette"]
+SEVERITIES: Final[tuple[Severity, ...]] = ("must", "should", "note")
+SHOWN: Final = 3
+"""Cases that one line names."""
+NAMES: Final = {"groups": GROUPS, "drop": DROPPED}
+COLUMNS: Final = {"groups": "group", "drop": "reason"}
+OPTIONS: Final = {"groups": "--write-groups", "drop": "--drop"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One instance of a finding: the entries that it concerns, and a remark on them."""
+
+    keys: tuple[str, ...]
+    words: str = ""
+
+    def __str__(self) -> str:
+        """Return the entries and the remark, such as "a = b: turned by 90 degrees"."""
+        return ": ".join(filter(None, (" = ".join(self.keys), self.words)))
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One kind of fault, with every place where it was found.
+
+    Attributes:
+        kind: A short name, such as "duplicates-across".
+        severity: "must" be fixed before training, "should" be looked at, or a "note".
+        title: The fault, with the number of its cases.
+        text: Why it matters, and the remedy.
+        cases: Where it was found.
+        fix: Which option of the check fixes it, or "".
+    """
+
+    kind: str
+    severity: Severity
+    title: str
+    text: str
+    cases: tuple[Case, ...] = field(repr=False)
+    fix: Fix = ""
+
+    def line(self) -> str:
+        """Return title, some of the cases and the remedy in one line."""
+        named = [str(case) for case in self.cases if case.keys or case.words]
+        more = f"; and {len(named) - SHOWN:,} more" if len(named) > SHOWN else ""
+        where = f" ({'; '.join(named[:SHOWN])}{more})" if named else ""
+        return f"{self.title}{where}. {self.text}"
+
+
+def counted(cases: Sequence[Case], one: str, many: str = "") -> str:
+    """Return the number of cases with its noun.
+
+    >>> counted((), "image")
+    '0 images'
+    """
+    return f"{len(cases):,} {one if len(cases) == 1 else many or one + 's'}"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What the check found.
+
+    Attributes:
+        config: As given.
+        source: The data set.
+        facts: Of each entry, in the order of the source.
+        split: Key => "train", "val" or "test", as training would split them, or "gap".
+        findings: What must be fixed first.
+        written: Tables that were written, by what they fix: "groups", "drop".
+        page: The HTML page.
+    """
+
+    config: CheckConfig
+    source: Source
+    facts: Sequence[Facts]
+    split: dict[str, str]
+    findings: Sequence[Finding]
+    written: dict[str, Path]
+    page: Path
+
+    @property
+    def open(self) -> list[Finding]:
+        """Findings that must be fixed and that no written table fixes."""
+        return [f for f in self.findings if f.severity == "must" and f.fix not in self.written]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing (more) must be fixed."""
+        return not self.open
+
+    @property
+    def commands(self) -> dict[str, str]:
+        """Commands that fix what is open, by "groups" or "drop"."""
+        fixes = dict.fromkeys(finding.fix for finding in self.open if finding.fix)
+        return {fix: _command(self.config, fix) for fix in fixes if fix != "drop" or self.can_drop}
+
+    @property
+    def can_drop(self) -> bool:
+        """Whether enough to train on is left without the entries that would be left out."""
+        return enough_left(self.source, self.findings)
+
+    def verdict(self) -> str:
+        """Return the result in one or two sentences."""
+        count = f"{len(self.facts):,} {'entry' if len(self.facts) == 1 else 'entries'}"
+        if self.open:
+            left = ""
+            if not self.can_drop:
+                dropped = drop_rows(self.findings).keys()
+                num_left = sum(item.key not in dropped for item in self.source.items)
+                rest = f"{num_left:,} of {len(self.source.items):,}"
+                left = f" Without these entries too few are left to train on ({rest}): correct them."
+            return f"Of {count}, something must be fixed before training: {_listed(self.open)}.{left}"
+        should = [finding for finding in self.findings if finding.severity == "should"]
+        if should:
+            return f"{count} can be trained on; something should be looked at: {_listed(should)}."
+        return f"{count} can be trained on; nothing was found that would spoil it."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything that was found as plain data."""
+        parts = Counter(self.split.values())
+        return {
+            "format": FORMAT,
+            "images": self.source.root,
+            "source": self.source.kind,
+            "ok": self.ok,
+            "entries": len(self.facts),
+            "splits": {name: parts[name] for name in ("train", "val", "test")},
+            "written": {fix: str(path) for fix, path in self.written.items()},
+            "findings": [
+                {
+                    "kind": f.kind,
+                    "severity": f.severity,
+                    "title": f.title,
+                    "command": self.commands.get(f.fix),
+                    "cases": [{"keys": list(case.keys), "remark": case.words} for case in f.cases],
+                }
+                for f in self.findings
+            ],
+        }
+
+
+def _listed(findings: Sequence[Finding]) -> str:
+    return "; ".join(finding.title[0].lower() + finding.title[1:] for finding in findings)
+
+
+def group_rows(source: Source, findings: Sequence[Finding]) -> dict[str, str]:
+    """Return key => group for every entry that a finding wants in one group with others."""
+    group = {item.key: item.group for item in source.items}
+    piles = [case.keys for finding in findings if finding.fix == "groups" for case in finding.cases]
+    links = [(group[pile[0]], group[key]) for pile in piles for key in pile[1:]]
+    joined = {name: cluster[0] for cluster in clusters(links) for name in cluster}
+    return {key: joined[name] for key, name in group.items() if name in joined}
+
+
+def drop_rows(findings: Sequence[Finding]) -> dict[str, str]:
+    """Return key => reason for every entry that a finding wants left out."""
+    rows: dict[str, str] = {}
+    for finding in findings:
+        if finding.fix == "drop":
+            rows |= {key: rows.get(key, finding.kind) for case in finding.cases for key in case.keys}
+    return rows
+
+
+def enough_left(source: Source, findings: Sequence[Finding]) -> bool:
+    """Return whether two groups are left to train and to validate on without the entries to leave out."""
+    dropped = drop_rows(findings).keys()
+    return not dropped or len({item.group for item in source.items if item.key not in dropped}) >= 2
+
+
+def place_of(given: str, images: str, fix: str) -> Path:
+    """Return the file that a table is written to.
+
+    Raises:
+        CalcoError: If it is to lie beside the images, and they have no folder that can be written to.
+    """
+    if given != BESIDE:
+        return Path(given)
+    if not _writable(images):
+        raise CalcoError(
+            f"{NAMES[fix]} cannot be written beside {images}; name a file: {OPTIONS[fix]} {NAMES[fix]}, and "
+            f"give it to the training: --{fix} {NAMES[fix]}"
+        )
+    return Path(images) / NAMES[fix]
+
+
+def _writable(folder: str) -> bool:
+    return os.path.isdir(folder) and os.access(folder, os.W_OK)
+
+
+def table_in_force(config: CheckConfig, fix: str) -> Path | None:
+    """Return the table that the set was opened with: the one that was named, or the one beside the images."""
+    named = getattr(config.source, fix)
+    beside = Path(config.images) / NAMES[fix]
+    return Path(named) if named is not None else beside if beside.is_file() else None
+
+
+def write_table(path: Path, fix: str, rows: Mapping[str, str], before: Path | None) -> None:
+    """Write a table of two columns; other rows of the table that was in force before stay.
+
+    Raises:
+        CalcoError: If the older table cannot be read, or this one not be written.
+    """
+    if path.is_file() and (more := set(_header(path)) - {"key", COLUMNS[fix]}):
+        raise CalcoError(
+            f"{path} has the column {min(more)} too, which would be lost; name another file with {OPTIONS[fix]}"
+        )
+    kept = {} if before is None else {row[0]: row[1] for row in read_table(before, "key", COLUMNS[fix])}
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("key", COLUMNS[fix]))
+    table.writerows(sorted({**kept, **rows}.items()))
+    atomic_write(path, text.getvalue())
+
+
+def _header(path: Path) -> list[str]:
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        first = file.readline()
+        return next(csv.reader([first], delimiter=";" if ";" in first else ","), [])
+
+
+def _command(config: CheckConfig, fix: str) -> str:
+    """Return the command that writes a table; it names a file where nothing can be written beside the images."""
+    source = replace(config.source, drop=None) if fix == "drop" else config.source
+    options = [OPTIONS[fix], *([] if _writable(config.images) else [NAMES[fix]])]
+    return check_command(config.images, source, *options, recipe=config.recipe)
+
+
+def check_command(images: str, source: SourceConfig, *options: str, recipe: RecipeConfig | None = None) -> str:
+    """Return the command that checks a data set, quoted for a shell."""
+    usual, words = SourceConfig(), ["calco", "check", images]
+    for each in fields(SourceConfig):
+        value = getattr(source, each.name)
+        if value != getattr(usual, each.name):
+            several = value if isinstance(value, tuple) else (value,)
+            words += [f"--{each.name.replace('_', '-')}", *map(str, several)]
+    recipe = recipe or RecipeConfig()
+    words += ["--recipe", recipe.recipe] if recipe.recipe != "auto" else []
+    words += ["--palette", recipe.segment.palette] if recipe.segment.palette != "auto" else []
+    return shlex.join([*words, *options])
