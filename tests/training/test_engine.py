@@ -70,6 +70,7 @@ def test_checkpointing_trains_to_the_same_bits():
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
+@pytest.mark.slow
 def test_the_loss_in_bfloat16_stays_within_the_noise_of_the_seed():
     """Over 200 steps, the two precisions differ by no more than two seeds do."""
     if not has_bfloat16(CPU):

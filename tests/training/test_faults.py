@@ -25,7 +25,9 @@ from calco.inference.model import load
 from calco.records import to_record, write_yaml
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import KeepConfig, LimitConfig, OptimiserConfig
-from calco.training.translation import Run, load_config, train
+from calco.training.step import Networks
+from calco.training.trainer import Trainer
+from calco.training.translation import Translation, load_config, train
 from training.tiny import same, tiny, weights
 
 KEEP = {"log_steps": 2, "samples": 2, "validate_steps": 4, "checkpoint_steps": 4, "validation_pairs": 4}
@@ -152,15 +154,15 @@ def test_killed_around_a_validation_the_log_is_that_of_an_undisturbed_run(images
     """The checkpoint of step 4 is written before the validation of that step, and again after it."""
     config = tiny(images, tmp_path / "run", keep=KeepConfig(**KEEP))
     if point == "validate":
-        old = Run.validate
+        old = Trainer._score
 
-        def validate(self, journal):
-            old(self, journal)
+        def score(self, log):
+            old(self, log)
             killed()
 
-        monkeypatch.setattr(Run, "validate", validate)
+        monkeypatch.setattr(Trainer, "_score", score)
     else:
-        old_save, saved = Run.save, list[int]()
+        old_save, saved = Trainer.save, list[int]()
 
         def save(self):
             old_save(self)
@@ -168,7 +170,7 @@ def test_killed_around_a_validation_the_log_is_that_of_an_undisturbed_run(images
             if saved.count(8) == 1:
                 killed()
 
-        monkeypatch.setattr(Run, "save", save)
+        monkeypatch.setattr(Trainer, "save", save)
     with pytest.raises(Killed):
         train(config, progress=False)
     monkeypatch.undo()
@@ -199,7 +201,7 @@ def board(run: Path) -> list[tuple[int, str]]:
 def test_killed_before_the_last_validation_a_run_is_completed(images, whole, tmp_path, monkeypatch):
     """Its last checkpoint stands at the limit, and there is no model yet."""
     keep = KeepConfig(**{**KEEP, "validate_steps": 100})
-    monkeypatch.setattr(Run, "validate", killed)
+    monkeypatch.setattr(Trainer, "_score", killed)
     with pytest.raises(Killed):
         train(tiny(images, tmp_path / "run", keep=keep), progress=False)
     monkeypatch.undo()
@@ -250,7 +252,7 @@ def test_from_a_damaged_checkpoint_the_run_goes_back_to_the_one_before(copied, w
     DAMAGES[damage](newest)
     resume(copied)
     assert "is damaged" in (said := capsys.readouterr().err)
-    assert f"the run goes on from {before.name}" in said
+    assert f"the run resumes from {before.name}" in said
     assert same(weights(copied), weights(whole))
     assert rows(copied) == rows(whole)
     assert newest.with_name(f"{newest.name}.damaged").exists()
@@ -281,15 +283,15 @@ def test_a_model_with_other_weights_than_were_written_is_refused(copied, damage)
 
 def test_weights_that_are_not_finite_are_never_kept(images, tmp_path, monkeypatch):
     """A step from finite losses can lead to infinite weights: they are neither a checkpoint nor a model."""
-    old = Run.average
+    old = Networks.average
 
-    def average(self):
-        if self.step == 5:
+    def average(self, step):
+        if step == 5:
             with torch.no_grad():
-                next(self.networks.generator.parameters())[0] = float("inf")
-        old(self)
+                next(self.generator.parameters())[0] = float("inf")
+        old(self, step)
 
-    monkeypatch.setattr(Run, "average", average)
+    monkeypatch.setattr(Networks, "average", average)
     keep = KeepConfig(**{**KEEP, "checkpoint_steps": 5})
     with pytest.raises(CalcoError, match=r"step 5: the weights generator\S+ are not finite numbers; the last good"):
         train(tiny(images, tmp_path / "run", keep=keep), progress=False)
@@ -311,14 +313,14 @@ def test_what_a_full_disk_refuses_is_one_line_and_the_way_on_works(images, whole
         if refused and (run / part) in (Path(path), *Path(path).parents, Path(path).parent / "model"):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    old_learn, old_replace = Run.learn, os.replace
+    old_learn, old_replace = Translation.learn, os.replace
 
     def learn(self, group):
-        if self.step == 8:
+        if (run / "log.jsonl").read_text().splitlines()[-1:] and rows(run)[-1]["step"] == 8:
             refused.append(part)
         return old_learn(self, group)
 
-    monkeypatch.setattr(Run, "learn", learn)
+    monkeypatch.setattr(Translation, "learn", learn)
     monkeypatch.setattr(os, "replace", lambda one, two: (full(two), old_replace(one, two))[1])
     old_append = Path.open
 
@@ -331,12 +333,12 @@ def test_what_a_full_disk_refuses_is_one_line_and_the_way_on_works(images, whole
     old_flush = RecordWriter.flush
     monkeypatch.setattr(RecordWriter, "flush", lambda self: (full(self.path), old_flush(self))[1])
     with pytest.raises(
-        CalcoError, match=r"cannot write .*No space left.*free some space.*; then go on with: (.*)"
+        CalcoError, match=r"cannot write .*No space left.*free some space.*; then resume with: (.*)"
     ) as met:
         train(tiny(images, run, keep=KeepConfig(**KEEP)), progress=False)
     assert "\n" not in str(met.value)
     monkeypatch.undo()
-    command = shlex.split(str(met.value).rpartition("go on with: ")[2])
+    command = shlex.split(str(met.value).rpartition("resume with: ")[2])
     assert command[0] == "calco"
     main(command[1:])
     assert rows(run) == rows(whole)
@@ -345,6 +347,7 @@ def test_what_a_full_disk_refuses_is_one_line_and_the_way_on_works(images, whole
     assert not list(run.rglob("*.tmp*"))
 
 
+@pytest.mark.slow
 def test_a_file_size_limit_is_one_line(images, tmp_path):
     """A quota that free space does not show: the limit of a file's size, which safetensors meets by itself."""
     write_yaml(tmp_path / "c.yaml", to_record(tiny(images, "")), "test")
@@ -352,18 +355,18 @@ def test_a_file_size_limit_is_one_line(images, tmp_path):
     done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
-    assert re.search(r"calco: cannot write .*: File too large; raise the limit .*; then go on with: calco train", last)
+    assert re.search(r"calco: cannot write .*: File too large; raise the limit .*; then resume with: calco train", last)
     assert "Traceback" not in done.stderr
 
 
 def test_a_video_that_cannot_be_written_is_noted_and_the_model_stays(images, tmp_path, capsys, monkeypatch):
-    finish = Run.finish
+    finish = Trainer.finish
 
-    def blocked(self: Run) -> None:
+    def blocked(self: Trainer) -> None:
         (self.folder / "evolution.mp4").mkdir()
         finish(self)
 
-    monkeypatch.setattr(Run, "finish", blocked)
+    monkeypatch.setattr(Trainer, "finish", blocked)
     run = train(tiny(images, tmp_path / "run"), progress=False)
     assert "the video of the samples is missing: cannot write" in capsys.readouterr().err
     assert load(run, device="cpu").info.scores
@@ -376,7 +379,7 @@ def test_too_little_memory_is_one_line_with_the_options_that_need_less(
 ):
     if resumed:
         copied = Path(shutil.copytree(whole, tmp_path / "run"))
-    monkeypatch.setattr(Run, "learn", lambda *_: allocate())
+    monkeypatch.setattr(Translation, "learn", lambda *_: allocate())
     config = replace(tiny(images, tmp_path / "run"), limit=LimitConfig(epochs=0, steps=13))
     with pytest.raises(OutOfMemoryError, match=r"not enough memory for another 1,125,899\.\d GB; ") as met:
         train(config, resume=resumed, progress=False)

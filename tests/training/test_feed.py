@@ -53,7 +53,7 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 
 
 def workers_alive() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("calco-feed")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("calco-batches")]
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 3 * 28 * 28 * 3, 1 << 30])
@@ -134,7 +134,7 @@ def test_workers_are_chosen_and_checked() -> None:
     assert 1 <= choose_workers("auto", torch.device("cpu")) <= choose_workers("auto", torch.device("cuda")) <= 8
     assert choose_workers(3, torch.device("cpu")) == 3
     assert choose_workers(0, torch.device("cuda")) == 0
-    with pytest.raises(CalcoError, match="workers is -1; it must be 0 .* or more, or auto"):
+    with pytest.raises(CalcoError, match="workers is -1; it must be 0 .*, more, or auto"):
         ComputeConfig(workers=-1)
 
 

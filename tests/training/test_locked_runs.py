@@ -37,6 +37,7 @@ def test_a_folder_in_which_a_training_is_at_work_is_left_alone(images: Path, tmp
     assert not (run / LOCK).exists()
 
 
+@pytest.mark.slow
 def test_of_several_processes_the_first_holds_the_lock(images: Path, tmp_path: Path) -> None:
     requires(_has_accelerate(), "accelerate", "pip install 'calco[processes]'")
     config = tiny(images, tmp_path / "run", limit=LimitConfig(epochs=0, steps=1))
@@ -60,7 +61,7 @@ def _has_accelerate() -> bool:
 def test_files_of_others_under_the_names_of_a_run_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
-    with ExitStack() as held, pytest.raises(CalcoError, match="holds other objects, such as .*; choose a new or empty"):
+    with ExitStack() as held, pytest.raises(CalcoError, match="holds other files, such as .*; choose a new or empty"):
         run_folder(str(tmp_path), "x", "calco train", held, resume=False)
     assert contents(tmp_path) == {name: b"mine"}
 

@@ -15,7 +15,8 @@ ZERO, ONE, TWO = torch.zeros(1, 1, 2, 2), torch.ones(1, 1, 2, 2), 2 * torch.ones
 
 
 def total(config: ObjectiveConfig, real: torch.Tensor, fake: torch.Tensor) -> float:
-    return float(sum(discriminator_loss(config, real, fake, torch.ones(1, 1, 8, 8))))
+    weight = torch.ones(1, 1, 8, 8)
+    return float(discriminator_loss(config, real, True, weight) + discriminator_loss(config, fake, False, weight))
 
 
 def test_an_undecided_discriminator_pays_two_ln_2_or_ln_2_when_halved():
@@ -51,15 +52,15 @@ def test_patches_count_as_much_as_their_pixels():
     config = ObjectiveConfig(gan="least-squares", d_loss="sum")
     logits = torch.tensor([[[[0.0, 1.0]]]])
     left = torch.cat([torch.ones(1, 1, 4, 4) * 3, torch.ones(1, 1, 4, 4)], 3)
-    real, fake = discriminator_loss(config, logits, logits, left)
+    real, fake = (discriminator_loss(config, logits, target, left) for target in (True, False))
     assert float(real) == pytest.approx(3 / 4)  # the left patch, which is wrong, counts three times
     assert float(fake) == pytest.approx(1 / 4)
 
 
 def test_the_balance_is_read_against_the_right_constant():
     halved, summed = ObjectiveConfig(), ObjectiveConfig(d_loss="sum")
-    assert "0.693 (ln 2)" in balance(halved, 0.3, 0.3)
-    assert "1.386 (2 ln 2)" in balance(summed, 0.3, 0.3)
+    assert "Discriminator loss 0.600 (0.693 = cannot tell real from generated)" in balance(halved, 0.3, 0.3)
+    assert "(1.386 = cannot tell real from generated)" in balance(summed, 0.3, 0.3)
     assert "hardly" in balance(halved, 0.34, 0.34)
     assert "healthy" in balance(summed, 0.34, 0.34)  # the same numbers mean something else when they are not halved
     assert "nearly all" in balance(halved, 0.02, 0.02)

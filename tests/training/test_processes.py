@@ -22,7 +22,8 @@ from calco.records import to_record, write_yaml
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.processes import check_several
-from calco.training.translation import _shared_anew, load_config, train
+from calco.training.trainer import with_shared_batch
+from calco.training.translation import load_config, train
 
 
 def tiny(images: Path, out: Path | str, *, batch: int, processes: int = 1, steps: int = 6, **changes) -> TrainConfig:
@@ -92,7 +93,8 @@ from calco import CalcoError
 from calco.training.config import LimitConfig
 from calco.training.processes import launch
 from calco.training.processes import check_several
-from calco.training.translation import _shared_anew, load_config, train
+from calco.training.trainer import with_shared_batch
+from calco.training.translation import load_config, train
 folder = {str(folder)!r}
 for name in {list(jobs)}:
     train(load_config(f"{{folder}}/{{name}}.yaml"), progress=False)
@@ -118,6 +120,7 @@ except CalcoError as error:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("run", ["together", "two-machines"])
 def test_two_processes_learn_what_one_with_the_doubled_batch_learns(runs, run):
     alike(runs / "alone", runs / run)
@@ -125,10 +128,12 @@ def test_two_processes_learn_what_one_with_the_doubled_batch_learns(runs, run):
         assert one == pytest.approx(two, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_accumulated_gradients_are_averaged_over_the_processes_too(runs):
     alike(runs / "accumulated", runs / "accumulated-together")
 
 
+@pytest.mark.slow
 def test_one_process_writes_and_speaks(runs):
     rows = [json.loads(line) for line in (runs / "together" / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "train" in row] == [1, 2, 3, 4, 5, 6]
@@ -139,29 +144,33 @@ def test_one_process_writes_and_speaks(runs):
     assert (runs / "said").read_text().count(f"the run is {runs / 'together'}\n") == 1
 
 
+@pytest.mark.slow
 def test_two_processes_go_on_with_what_one_began(runs):
     """In mid-epoch, with the batch shared anew: they learn what the uninterrupted run did."""
     assert load_config(runs / "one-two" / "config.yaml").optimiser.batch == 2
     alike(runs / "alone", runs / "one-two")
 
 
+@pytest.mark.slow
 def test_one_process_goes_on_with_what_two_began(runs):
     config, position = load_config(runs / "two-one" / "config.yaml"), last(runs / "two-one")[1]
-    assert position["pairs_in_epoch"] == 12
+    assert position["items_in_epoch"] == 12
     one = replace(config, limit=LimitConfig(epochs=0, steps=6), compute=replace(config.compute, processes=1))
     train(one, resume=True, progress=False)
     assert load_config(runs / "two-one" / "config.yaml").optimiser.batch == 4
     alike(runs / "alone", runs / "two-one")
 
 
+@pytest.mark.slow
 def test_two_processes_with_dropout_resumed_equal_two_uninterrupted_bit_for_bit(runs):
     whole, parts = (
-        {n: t for n, t in last(runs / run)[0].items() if not n.startswith("chance")} for run in ("dropping", "in-parts")
+        {n: t for n, t in last(runs / run)[0].items() if not n.startswith("rng")} for run in ("dropping", "in-parts")
     )
     assert whole.keys() == parts.keys()
     assert [name for name in whole if not torch.equal(whole[name], parts[name])] == []
 
 
+@pytest.mark.slow
 def test_more_processes_than_images_are_refused_in_one_line(runs):
     refused = [line for line in (runs / "said").read_text().splitlines() if line.startswith("refused: ")]
     assert len(refused) == 2  # by each of them
@@ -199,6 +208,7 @@ def gone(pids: list[int], seconds: float = 20.0) -> bool:
     return not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_all_with_one_line_and_a_checkpoint_to_go_on_from(images, tmp_path):
     process, out, team = started(images, tmp_path)
     os.kill(team[1], signal.SIGKILL)
@@ -206,7 +216,7 @@ def test_a_killed_process_ends_all_with_one_line_and_a_checkpoint_to_go_on_from(
     assert process.returncode == 2
     line = said.strip().splitlines()[-1]
     assert re.fullmatch(
-        rf"calco: process \d of 2 was ended by SIGKILL, as when memory runs out; go on from the last checkpoint with: "
+        rf"calco: process \d of 2 was ended by SIGKILL, as when memory runs out; resume from the last checkpoint with: "
         rf"calco train --resume {out}",
         line,
     ), said
@@ -217,17 +227,19 @@ def test_a_killed_process_ends_all_with_one_line_and_a_checkpoint_to_go_on_from(
     train(replace(config, limit=LimitConfig(epochs=0, steps=2)), resume=True, progress=False)
 
 
+@pytest.mark.slow
 def test_a_signal_stops_all_after_one_step_with_one_checkpoint(images, tmp_path):
     process, out, team = started(images, tmp_path)
     process.send_signal(signal.SIGTERM)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
-    assert said.count(f"go on with: calco train --resume {out}") == 1
+    assert said.count(f"resume with: calco train --resume {out}") == 1
     assert "Traceback" not in said
     assert gone(team)
     assert last(out)[1]["step"] > 0
 
 
+@pytest.mark.slow
 def test_the_processes_end_with_the_one_that_started_them(tmp_path):
     code = """
 import functools, time
@@ -247,6 +259,7 @@ if __name__ == "__main__":
     assert gone(team)
 
 
+@pytest.mark.slow
 def test_what_all_processes_refuse_is_said_once(tmp_path):
     code = """
 from calco import CalcoError
@@ -264,11 +277,12 @@ if __name__ == "__main__":
     assert (done.stdout, done.stderr) == ("there is no paper; buy some\n", "")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_shared_evenly_is_refused(runs):
     config = load_config(runs / "alone" / "config.yaml")
     more = replace(config, limit=LimitConfig(epochs=9), compute=replace(config.compute, processes=3))
-    with pytest.raises(CalcoError, match="takes 4 pairs at once, which 3 processes cannot share evenly; go on with"):
-        _shared_anew(more, 3)
+    with pytest.raises(CalcoError, match="takes 4 pairs at once, which 3 processes cannot share evenly; resume with"):
+        with_shared_batch(more, 3, "pairs")
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])
@@ -283,7 +297,7 @@ def test_the_processes_share_each_batch_without_overlap(world):
 
 def test_what_the_machine_lacks_for_several_processes_is_said(monkeypatch):
     gpus = torch.cuda.device_count()
-    with pytest.raises(CalcoError, match=f"want a GPU each, and this machine has {gpus}; give fewer --processes"):
+    with pytest.raises(CalcoError, match=f"need a GPU each, and this machine has {gpus}; give fewer --processes"):
         check_several(gpus + 1, torch.device("cuda"))
     with pytest.raises(CalcoError, match="compute on cpu or cuda, not on meta"):
         check_several(2, torch.device("meta"))

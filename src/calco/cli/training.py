@@ -16,7 +16,8 @@ def train(args: list[str]) -> None:
     )  # fmt: skip
     if arguments.dry_run:
         from calco.checking.check import report_findings
-        from calco.training.pairs import open_data, summary
+        from calco.training.pairs import open_data
+        from calco.training.translation import summary
 
         data, config = open_data(arguments.config)
         asked = arguments.config.recipe

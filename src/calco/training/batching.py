@@ -1,4 +1,4 @@
-"""Batches in an order that derives from the seed alone, prepared while the networks compute."""
+"""Batches in an order that depends on the seed alone, prepared while the networks compute."""
 
 from collections import deque
 from collections.abc import Generator, Sized
@@ -15,10 +15,10 @@ B_co = TypeVar("B_co", covariant=True)
 
 
 class LoadsBatch(Protocol[D_contra, B_co]):
-    """Makes a batch of the items at some places (index, epoch)."""
+    """Function that loads the items at places (index, epoch) as one batch."""
 
     def __call__(self, data: D_contra, places: list[tuple[int, int]], /, *, pinned: bool) -> B_co:
-        """The batch; `pinned` puts it where a GPU can fetch it by itself."""
+        """Load a batch; `pinned` keeps it in page-locked memory for a GPU."""
         ...
 
 
@@ -33,34 +33,42 @@ def batches(
     workers: int = 1,
     pinned: bool = False,
     rank: int = 0,
-    world: int = 1,
+    world_size: int = 1,
 ) -> Generator[B_co, None, None]:
-    """The batches of an epoch from the `skip`-th on, the same in the same order with any number of workers.
+    """Yield the batches of an epoch, the same in the same order with any number of workers.
 
-    Workers are threads, each with a whole batch at a time, which stay some batches ahead: they start at once, share the
-    images that are kept, and end with the loop. Decoding and resizing release Python's lock.
+    Workers are threads that load whole batches a few ahead: they start at once, share the cached images, and end with
+    the loop. Decoding and resizing release the interpreter's lock.
 
     Args:
-        load: Makes a batch.
-        data: Of these items.
-        seed: The seed of the run.
-        epoch: The pass over the items, from 0.
-        batch: Items in a batch.
-        skip: Batches of the epoch that an interrupted run has seen already.
-        workers: Threads; 0 makes each batch when it is asked for.
-        pinned: As of `LoadsBatch`.
-        rank: Which of several processes this one is; it gets the batches that are its own.
-        world: How many processes there are.
+        load: Function that loads a batch.
+        data: Items to load.
+        seed: Seed of the run.
+        epoch: Number of the epoch, from 0.
+        batch: Number of items in a batch.
+        skip: Number of batches that an interrupted run has seen already.
+        workers: Number of threads; 0 loads each batch when it is needed.
+        pinned: Passed to `load`.
+        rank: Number of this process, which gets its own part of the batches.
+        world_size: Number of processes.
     """
-    order = list(EpochSampler(len(data), batch, seed, epoch, start=skip, rank=rank, world=world))
+    order = list(EpochSampler(len(data), batch, seed, epoch, start=skip, rank=rank, world=world_size))
     parts = [order[start : start + batch] for start in range(0, len(order), batch)]
-    cv2.setNumThreads(1)  # the cores belong to the networks, and threads that wait for work turn in circles
     make = partial(load, data, pinned=pinned)
-    if not workers:
-        yield from map(make, parts)
-        return
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the cores belong to the networks, and OpenCV's idle threads keep them busy
+    try:
+        if workers:
+            yield from _ahead(make, parts, workers)
+        else:
+            yield from map(make, parts)
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _ahead(make: partial[B_co], parts: list[list[tuple[int, int]]], workers: int) -> Generator[B_co, None, None]:
     waiting: deque[Future[B_co]] = deque()
-    with ThreadPoolExecutor(workers, "calco-feed") as pool:
+    with ThreadPoolExecutor(workers, "calco-batches") as pool:
         try:
             for part in parts:
                 waiting.append(pool.submit(make, part))

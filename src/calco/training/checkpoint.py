@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file with everything that a run needs to go on, and nothing unpickled."""
+"""Networks that are trained, and their checkpoints: one safetensors file with all that a run needs to resume."""
 
 import json
 import shutil
@@ -9,25 +9,112 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from calco.console import warn
 from calco.errors import CalcoError, DiskError
 from calco.files import explain, sweep
+from calco.networks.machine import choose_precision
 from calco.networks.tensor_files import as_os_error, contents_digest, on_cpu, write_tensors
+from calco.training.shared_config import ComputeConfig
 
-FORMAT = 2
+FORMAT = 3
 SUFFIX = ".safetensors"
 
 
-def flatten_optimiser(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """The state of an optimiser as named tensors: `prefix.<parameter's number>.<name>`."""
+class TrainableNetworks:
+    """Networks with their optimisers, the moving average of one, and the gradient scaler.
+
+    Subclasses fill `modules` and `optimisers`; the parameter groups of an optimiser may have a `rate_scale`.
+
+    Args:
+        compute: Precision of the convolutions.
+        device: Device of the networks.
+        ema: Decay of the exponential moving average; 0 for none.
+
+    Attributes:
+        modules: Networks by name, the average ("averaged") included.
+        optimisers: Optimisers by name.
+        dtype: Precision of the convolutions.
+        live: Network that is averaged.
+        averaged: Its exponential moving average, or None.
+    """
+
+    live: nn.Module
+    averaged: nn.Module | None
+
+    def __init__(self, compute: ComputeConfig, device: torch.device, ema: float) -> None:
+        self.device, self.ema = device, ema
+        self.dtype = choose_precision(compute.precision, device)
+        # fp16 underflows below 6e-5: gradients are scaled up, and steps whose gradients overflow are skipped.
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.dtype == torch.float16)
+        self.modules: dict[str, nn.Module] = {}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+
+    def autocast(self) -> torch.autocast:
+        """Context in which the networks compute."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
+
+    def set_rate(self, rate: float) -> None:
+        """Set the learning rate."""
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = rate * group.get("rate_scale", 1.0)
+
+    @torch.no_grad()
+    def average(self, step: int) -> None:
+        """Move the average towards the current weights; faster in the first steps."""
+        if self.averaged is None:
+            return
+        decay = min(self.ema, (1 + step) / (10 + step))
+        ours, theirs = self.averaged.state_dict(), self.live.state_dict()
+        floats = [name for name, tensor in ours.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([ours[n] for n in floats], [theirs[n] for n in floats], 1 - decay)
+        for name in ours.keys() - set(floats):
+            ours[name].copy_(theirs[name])
+
+    def weights(self) -> dict[str, Tensor]:
+        """Weights of all networks, by name."""
+        return {f"{name}.{key}": t for name, part in self.modules.items() for key, t in part.state_dict().items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint must hold: weights, optimisers, scaler, random number generators."""
+        tensors = self.weights()
+        for name, optimiser in self.optimisers.items():
+            tensors |= _flatten_optimiser(optimiser, name)
+        if self.scaler.is_enabled():
+            tensors |= {f"scaler.{name}": torch.tensor(value) for name, value in self.scaler.state_dict().items()}
+        tensors["rng.cpu"] = torch.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Restore what `state` returned.
+
+        Raises:
+            RuntimeError: If it belongs to other networks (also KeyError, ValueError, IndexError).
+        """
+        for name, part in self.modules.items():
+            prefix = f"{name}."
+            part.load_state_dict({k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)})
+        for name, optimiser in self.optimisers.items():
+            _restore_optimiser(optimiser, tensors, name)
+        if self.scaler.is_enabled() and "scaler.scale" in tensors:
+            self.scaler.load_state_dict({name: tensors[f"scaler.{name}"].item() for name in self.scaler.state_dict()})
+        torch.set_rng_state(tensors["rng.cpu"])
+        if self.device.type == "cuda" and "rng.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
+
+
+def _flatten_optimiser(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """Name the state of an optimiser `prefix.<number of the parameter>.<name>`."""
     state = optimiser.state_dict()["state"]
     return {f"{prefix}.{i}.{name}": torch.as_tensor(v) for i, entry in state.items() for name, v in entry.items()}
 
 
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Puts back what `flatten_optimiser` took; learning rates stay the caller's matter."""
+def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
+    """Restore what `_flatten_optimiser` returned; the learning rate stays as it is."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
@@ -42,27 +129,27 @@ def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tenso
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """Where the checkpoint of a step stands."""
+    """Path of the checkpoint of a step."""
     return folder / f"step-{step:09d}{SUFFIX}"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
+    """Complete checkpoints, oldest first."""
     return sorted(folder.glob(f"step-*{SUFFIX}"))
 
 
-def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], meta: dict[str, Any], keep: int) -> Path:
-    """Writes a checkpoint whole and removes all but the last `keep`.
+def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], position: dict[str, Any], keep: int) -> Path:
+    """Write a checkpoint atomically and delete all but the last `keep`.
 
     Args:
-        folder: The run's folder of checkpoints.
-        step: The step it stands for.
+        folder: Folder of the run's checkpoints.
+        step: Step of the checkpoint.
         tensors: Networks, optimisers and states of random number generators, by name.
-        meta: Position, best score and the like: what JSON can hold.
-        keep: How many to keep.
+        position: Position, best score and the like, as JSON can hold them.
+        keep: Number of checkpoints to keep.
 
     Raises:
-        WriteError: When there is no room or no permission; the earlier ones still stand.
+        WriteError: If there is no room or no permission; earlier checkpoints are still there.
     """
     size = sum(t.numel() * t.element_size() for t in tensors.values())
     free = shutil.disk_usage(folder).free
@@ -72,8 +159,8 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], meta: d
         )
     path = checkpoint_path(folder, step)
     owned = on_cpu(tensors)
-    position = json.dumps({"step": step, **meta})
-    metadata = {"format": str(FORMAT), "position": position, "digest": contents_digest(owned, position)}
+    text = json.dumps({"step": step, **position})
+    metadata = {"format": str(FORMAT), "position": text, "digest": contents_digest(owned, text)}
     write_tensors(path, owned, metadata)
     for old in list_checkpoints(folder)[:-keep]:
         old.unlink(missing_ok=True)
@@ -82,30 +169,30 @@ def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], meta: d
 
 
 class DamagedError(CalcoError):
-    """A checkpoint is cut short, or its contents are not those that were written."""
+    """A checkpoint is truncated, or its contents have changed."""
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Reads a checkpoint: its tensors and its position.
+    """Read the tensors and the position of a checkpoint.
 
     Raises:
-        DamagedError: When its contents are not those that were written.
-        CalcoError: When it is of another format, or cannot be read.
+        DamagedError: If its contents have changed.
+        CalcoError: If it has another format, or cannot be read.
     """
     with _opened(path) as (file, metadata):
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a mapping)
         position = metadata["position"]
         if contents_digest(tensors, position) != metadata["digest"]:
-            raise _damaged(path, "its contents are not those that were written")
+            raise _damaged(path, "its contents have changed since it was written")
         return tensors, json.loads(position)
 
 
 def load_position(path: Path) -> dict[str, Any]:
-    """Reads where a checkpoint stands, without its tensors and without comparing the digest.
+    """Read the position of a checkpoint, without its tensors and without checking the digest.
 
     Raises:
-        DamagedError: When it cannot be understood.
-        CalcoError: When it is of another format, or cannot be read.
+        DamagedError: If it cannot be parsed.
+        CalcoError: If it has another format, or cannot be read.
     """
     with _opened(path) as (_, metadata):
         position: dict[str, Any] = json.loads(metadata["position"])
@@ -114,14 +201,13 @@ def load_position(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[Any, dict[str, str]]]:
-    """The open file, and what its header says."""
+    """Open a checkpoint; yield the file and the metadata of its header."""
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            # The first format had all in one field.
             if "calco" in metadata or metadata.get("format", str(FORMAT)) != str(FORMAT):
                 raise CalcoError(
-                    f"the checkpoint {path} is of another format than {FORMAT}, which this Calco reads; resume with "
+                    f"the checkpoint {path} does not have the format {FORMAT}, which this Calco reads; resume with "
                     "the Calco that wrote it, or train anew with another --out"
                 )
             yield file, metadata
@@ -140,10 +226,10 @@ def _damaged(path: Path, reason: str) -> DamagedError:
 
 
 def set_damaged_aside(folder: Path) -> None:
-    """Renames the checkpoints that are damaged to `.damaged`, from the newest to the first sound one, with a note.
+    """Rename damaged checkpoints to `.damaged`, from the newest to the first sound one, with a warning.
 
     Raises:
-        CalcoError: When none is sound; nothing is renamed then.
+        CalcoError: If none is sound; nothing is renamed then.
     """
     damaged: list[tuple[Path, DamagedError]] = []
     for path in reversed(list_checkpoints(folder)):
@@ -154,7 +240,7 @@ def set_damaged_aside(folder: Path) -> None:
             continue
         for bad, met in damaged:
             bad.replace(bad.with_name(f"{bad.name}.damaged"))
-            warn(f"{str(met).partition('; ')[0]}; the run goes on from {path.name}")
+            warn(f"{str(met).partition('; ')[0]}; the run resumes from {path.name}")
         return
     if damaged:
         reason = str(damaged[0][1]).partition("; ")[0]
@@ -162,11 +248,11 @@ def set_damaged_aside(folder: Path) -> None:
 
 
 def latest_checkpoint(folder: Path) -> Path:
-    """The newest checkpoint of a run's folder of checkpoints.
+    """Path of the newest checkpoint.
 
     Raises:
-        CalcoError: When there is none.
+        CalcoError: If there is none.
     """
     if not (found := list_checkpoints(folder)):
-        raise CalcoError(f"{folder} holds no checkpoint to go on from; train anew with another --out")
+        raise CalcoError(f"{folder} holds no checkpoint to resume from; train anew with another --out")
     return found[-1]

@@ -1,4 +1,4 @@
-"""Everything that a training run can be told."""
+"""Configuration of the training of a translator, and its presets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,31 +11,31 @@ from calco.data.recipes import RecipeConfig
 from calco.errors import CalcoError
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import check_numbers
-from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig
+from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig, SharedOptimiserConfig
 
 __all__ = ["ComputeConfig", "KeepConfig", "LimitConfig", "ObjectiveConfig", "OptimiserConfig", "TrainConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectiveConfig:
-    """What the two networks are asked to do."""
+    """Losses of the two networks."""
 
     gan: Literal["cross-entropy", "least-squares", "hinge", "none"] = "cross-entropy"
-    """Adversarial loss; none trains the generator by the pixel loss alone."""
+    """Adversarial loss; none trains the generator with the pixel loss alone."""
     gan_weight: float = 1.0
-    """Weight of the adversarial loss in the generator's sum."""
+    """Weight of the adversarial loss in the generator's loss."""
     pixel: Literal["l1", "l2", "charbonnier", "cross-entropy"] = "l1"
-    """Loss between drawing and target, under the recipe's weight map; cross-entropy takes each channel for the
+    """Loss between output and target, under the recipe's weight map; cross-entropy reads each channel as the
     probability of white, which suits painted masks."""
     pixel_weight: float = 100.0
     """Weight of the pixel loss (the paper's lambda)."""
     overlap_weight: float = 0.0
-    """Weight of the soft Jaccard distance of the drawn areas from the target's, for painted masks: small objects count
-    as much as large ones."""
+    """Weight of the soft Jaccard distance of the output's areas from the target's, for painted masks: small objects
+    count as much as large ones."""
     d_loss: Literal["halved", "sum"] = "halved"
-    """Whether the discriminator's two losses are averaged (PyTorch) or added (TensorFlow)."""
+    """Average the discriminator's two losses (halved, PyTorch) or add them (sum, TensorFlow)."""
     order: Literal["d-then-g", "together"] = "d-then-g"
-    """The generator learns from the discriminator after its update, or both from one forward pass."""
+    """Update the generator after the discriminator, or both from one forward pass."""
 
     def __post_init__(self) -> None:
         """Checks the weights."""
@@ -50,57 +50,41 @@ class ObjectiveConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimiserConfig:
-    """How the weights are changed."""
+class OptimiserConfig(SharedOptimiserConfig):
+    """How the weights are updated."""
 
-    batch: int = 1
-    """Pairs a forward pass."""
-    accumulate: int = 1
-    """Forward passes whose gradients are added up before one step."""
-    learning_rate: float = 2e-4
-    """Adam's step size."""
-    betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's two decay rates."""
     decay_from: float = 1.0
     """Share of the run after which the rate falls linearly to 0; 1 keeps it constant, the PyTorch reference has 0.5."""
-    ema: float = 0.0
-    """Decay of the averaged generator that is validated and kept; 0 keeps the last weights."""
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        check_numbers(self, batch=65_536, accumulate=65_536)
-        if self.batch < 1 or self.accumulate < 1:
-            raise CalcoError(f"batch {self.batch} and accumulate {self.accumulate} must both be at least 1")
-        if not self.learning_rate > 0:
-            raise CalcoError(f"learning rate {self.learning_rate} must be above 0; the paper has 0.0002")
-        if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
-            raise CalcoError(f"betas {self.betas} must lie in [0, 1); the paper has 0.5 0.999")
-        if not 0 <= self.decay_from <= 1 or not 0 <= self.ema < 1:
-            raise CalcoError(f"decay from {self.decay_from} must lie in [0, 1] and ema {self.ema} in [0, 1)")
+        super().__post_init__()
+        if not 0 <= self.decay_from <= 1:
+            raise CalcoError(f"decay from {self.decay_from} must lie in [0, 1]; 1 keeps the rate constant")
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeepConfig(RunKeepConfig):
-    """What is measured, shown and kept while training."""
+    """What is measured, logged and kept during training."""
 
     validation_pairs: int = 32
-    """Pairs a validation looks at, at most."""
+    """Largest number of pairs in a validation."""
     best_by: Literal["l1", "psnr", "ssim", "iou"] = "l1"
-    """Validation metric by which the best model is kept; iou is for recipes that paint classes."""
+    """Validation metric that selects the best model; iou is for recipes that paint classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A whole training run: from images to a model."""
+    """Whole configuration of the training of a translator."""
 
     images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
     """Images, videos or shards: a folder, a file or an address; hub:owner/name; or the built-in drawings, openmoji."""
     out: str = ""
-    """The run's folder; by default a new one under runs/."""
+    """Folder of the run; by default a new one under runs/."""
     seed: int = 0
-    """From which every chance derives."""
+    """Seed of all random number generators."""
     preset: Annotated[str, Suppress] = "pix2pix"
-    """The named configuration that this one started from."""
+    """Preset that this configuration started from."""
     source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
     recipe: Annotated[RecipeConfig, OmitArgPrefixes] = field(default_factory=RecipeConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
@@ -115,7 +99,7 @@ class TrainConfig:
     compute: Annotated[ComputeConfig, OmitArgPrefixes] = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
-        """Checks what only the parts together can tell."""
+        """Checks the parts against each other."""
         check_numbers(self)
         multiple = self.generator.multiple
         if self.jitter.size % multiple:
@@ -187,10 +171,10 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
 
 
 def preset(name: str) -> TrainConfig:
-    """The configuration of that name.
+    """Return the configuration of a preset.
 
     Raises:
-        CalcoError: When there is none.
+        CalcoError: If there is none of this name.
     """
     if name not in PRESETS:
         raise CalcoError(f"there is no preset {name}; choose one of {', '.join(PRESETS)}")

@@ -1,4 +1,4 @@
-"""What a run logs while it trains: JSON lines, TensorBoard and one line of progress."""
+"""Log of a run: JSON lines, TensorBoard and a progress line."""
 
 import contextlib
 import math
@@ -18,24 +18,24 @@ from calco.journal import Journal
 
 
 class RunLog:
-    """Writes the log of a run, a row at a time.
+    """Log of a run, written row by row to `log.jsonl` and `tensorboard/`.
 
     Args:
-        folder: The run's folder; rows go to `log.jsonl` and, if asked, to `tensorboard/`.
-        tensorboard: Whether TensorBoard's events are written too.
-        from_step: Rows of later steps are dropped first: a run that goes on from a checkpoint writes them again.
-        validated: The step of the last validation that the checkpoint knows of; rows of later ones are dropped too.
-        silent: Writes nothing at all: of several processes, one writes.
+        folder: Folder of the run.
+        tensorboard: Write TensorBoard events too.
+        from_step: Step of the checkpoint; rows of later steps are dropped, as the resumed run writes them again.
+        validated: Step of the last validation known to the checkpoint; rows of later validations are dropped.
+        silent: Write nothing: only one of several processes writes.
 
     Raises:
-        WriteError: When the log cannot be written.
+        WriteError: If the log cannot be written.
     """
 
     def __init__(
         self, folder: Path, *, tensorboard: bool, from_step: int = 0, validated: int | None = None, silent: bool = False
     ) -> None:
         self.path, self.silent = folder / "log.jsonl", silent
-        self.board: Board | None = None
+        self.board: TensorBoardFile | None = None
         if silent:
             return
         before = journal.read(self.path) if from_step else []
@@ -46,15 +46,17 @@ class RunLog:
         if tensorboard:
             # A checkpoint may stand between the two rows of its step: both go, and the one to keep is written again.
             again = [row for row in rows if row.get("step") == from_step] if last < from_step else []
-            self.board = Board(folder / "tensorboard", purge_from=from_step if last < from_step else from_step + 1)
+            self.board = TensorBoardFile(
+                folder / "tensorboard", purge_from=from_step if last < from_step else from_step + 1
+            )
             for row in again:
                 self.board.row(row["step"], row)
 
     def write(self, step: int, **row: Any) -> None:
-        """Adds a row; its numbers, one level deep, become TensorBoard's curves.
+        """Append a row; its numbers, one level deep, become TensorBoard's curves.
 
         Raises:
-            WriteError: When it cannot be written.
+            WriteError: If it cannot be written.
         """
         if self.silent:
             return
@@ -63,28 +65,28 @@ class RunLog:
             self.board.row(step, row)
 
     def image(self, step: int, name: str, image: Any) -> None:
-        """Shows an HWC image in TensorBoard."""
+        """Add an HWC image to TensorBoard."""
         if self.board:
             self.board.image(step, name, image)
 
     def close(self) -> None:
-        """Closes TensorBoard's file."""
+        """Close TensorBoard's file."""
         if self.board:
             self.board.close()
 
 
-class Board:
-    """A file of TensorBoard's events.
+class TensorBoardFile:
+    """File of TensorBoard events.
 
-    tensorboardX's own `SummaryWriter` writes in a thread, which dies silently when the disk is full; the run would wait
+    tensorboardX's `SummaryWriter` writes in a thread, which dies silently when the disk is full, and the run would wait
     for it without end. Here each event is written at once, and an error is raised where it happens.
 
     Args:
-        folder: The folder of the event files.
-        purge_from: TensorBoard forgets what earlier files hold of this step and later ones.
+        folder: Folder of the event files.
+        purge_from: First step that TensorBoard drops from earlier files.
 
     Raises:
-        WriteError: When it cannot be written.
+        WriteError: If it cannot be written.
     """
 
     def __init__(self, folder: Path, *, purge_from: int) -> None:
@@ -104,7 +106,7 @@ class Board:
         self._write(step=purge_from, session_log=SessionLog(status=SessionLog.START))
 
     def row(self, step: int, row: dict[str, Any]) -> None:
-        """Adds the numbers of a row of the log, one level deep."""
+        """Add the numbers of a row of the log, one level deep."""
         from tensorboardX.summary import scalar
 
         for name, value in row.items():
@@ -114,7 +116,7 @@ class Board:
         self._flush()
 
     def image(self, step: int, name: str, image: Any) -> None:
-        """Adds an HWC image."""
+        """Add an HWC image."""
         from tensorboardX.summary import image as image_summary
 
         self._write(step=step, summary=image_summary(name, image, dataformats="HWC"))
@@ -133,35 +135,35 @@ class Board:
             raise explain(error, self.path, "write") from error
 
     def close(self) -> None:
-        """Closes the file; all is written already."""
+        """Close the file; everything is written already."""
         with contextlib.suppress(OSError):
             self._file.close()
 
 
-class Window:
-    """Means of the losses since the last row of the log."""
+class MeanLosses:
+    """Mean losses since the last row of the log."""
 
     def __init__(self, state: dict[str, Any] | None = None) -> None:
         self.sums: dict[str, float] = dict((state or {}).get("sums", {}))
         self.count = int((state or {}).get("count", 0))
 
     def add(self, losses: dict[str, float]) -> None:
-        """Counts one step in."""
+        """Add the losses of one step."""
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.count += 1
 
     def means(self) -> dict[str, float]:
-        """The means so far."""
+        """Return the means so far."""
         return {name: value / max(1, self.count) for name, value in self.sums.items()}
 
     def state(self) -> dict[str, Any]:
-        """For the checkpoint."""
+        """Return the sums, as a checkpoint holds them."""
         return {"sums": self.sums, "count": self.count}
 
 
 class ProgressLine:
-    """One line: how far, step, images per second, losses, time left."""
+    """Progress line: share, step, time left, images per second, losses."""
 
     def __init__(self, *, shown: bool) -> None:
         columns = (BarColumn(10), TaskProgressColumn(), TextColumn("{task.fields[text]}", markup=False))
@@ -176,14 +178,14 @@ class ProgressLine:
         self.progress.stop()
 
     def update(self, share: float, step: int, images_per_s: float, losses: str, seconds_left: float) -> None:
-        """Redraws the line; `losses` as words."""
+        """Update the line."""
         left = f"  {duration(seconds_left)} left" if math.isfinite(seconds_left) else ""
         text = f"step {step}{left}  {images_per_s:.1f} images/s" + (f"  {losses}" if losses else "")
         self.progress.update(self.task, completed=min(1.0, share), text=text)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as 45s, 3:20 or 1:02:03."""
+    """Format seconds as 45s, 3:20 or 1:02:03."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole}s"

@@ -18,12 +18,10 @@ from calco.data.resolving import settled
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
-from calco.networks.build import build_discriminator, build_generator
 from calco.networks.config import GeneratorConfig
-from calco.networks.layers import count_parameters
 from calco.training.batching import batches
 from calco.training.config import TrainConfig
-from calco.training.trainer import RunData, whole_path, whole_paths
+from calco.training.task import RunData, absolute_path, absolute_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +48,7 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
     """
     if not config.images:
         raise CalcoError("no images were named; give a folder or openmoji: calco train IMAGES")
-    config = _with_whole_paths(config)
+    config = _with_absolute_paths(config)
     source = open_source(config.images, config.source)
     if source.kind == "video" and config.source.video_groups == "auto":
         # The split stands, however many videos are added to the folder later.
@@ -85,17 +83,17 @@ def open_data(config: TrainConfig) -> tuple[Data, TrainConfig]:
     return data, config
 
 
-def _with_whole_paths(config: TrainConfig) -> TrainConfig:
+def _with_absolute_paths(config: TrainConfig) -> TrainConfig:
     """Paths that hold from anywhere: a run is resumed, repeated and scored from other folders than its first."""
     masks = config.recipe.erase.masks
     if masks is not None:
         erase = replace(config.recipe.erase, masks=str(Path(masks).resolve()))
         config = replace(config, recipe=replace(config.recipe, erase=erase))
     pasted = config.recipe.composite
-    pasted = replace(pasted, cutouts=whole_path(pasted.cutouts), cutout_masks=whole_path(pasted.cutout_masks))
+    pasted = replace(pasted, cutouts=absolute_path(pasted.cutouts), cutout_masks=absolute_path(pasted.cutout_masks))
     recipe = replace(config.recipe, composite=pasted)
-    images = whole_path(config.images) or ""
-    return replace(config, images=images, recipe=recipe, source=whole_paths(config.source))
+    images = absolute_path(config.images) or ""
+    return replace(config, images=images, recipe=recipe, source=absolute_paths(config.source))
 
 
 def choose_composition(
@@ -125,23 +123,6 @@ def choose_composition(
         )
     hole = None if by_channel else generator.hole or fill_colour(recipe.erase.fill)
     return replace(generator, composition=composition, hole=hole, hole_channel=by_channel)
-
-
-def summary(config: TrainConfig, data: Data) -> str:
-    """The data set and the sizes of the networks, in words."""
-    generator = build_generator(config.generator, data.in_channels, data.out_channels)
-    lines = [
-        data.source.summary(),
-        "pairs: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
-        f"generator: {config.generator.architecture}, {count_parameters(generator):,} parameters, "
-        f"{data.in_channels} channels in, {data.out_channels} out",
-    ]
-    if config.objective.gan != "none":
-        judge = build_discriminator(config.discriminator, data.in_channels + data.out_channels)
-        lines.append(f"discriminator: PatchGAN {config.discriminator.patch}, {count_parameters(judge):,} parameters")
-    else:
-        lines.append("discriminator: none")
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)

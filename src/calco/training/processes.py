@@ -1,4 +1,4 @@
-"""The processes of a run that learn together: one network, each with its own part of every batch."""
+"""Several processes that train together: starting them, their communication, and the device of each."""
 
 import atexit
 import multiprocessing
@@ -28,317 +28,152 @@ from calco.networks.machine import choose_device, make_ready
 from calco.networks.shared_norm import share_batch_norm
 from calco.training.shared_config import ComputeConfig
 
-_GRACE = 10.0  # seconds that the others have to end by themselves when one is lost
-
-
-class Lost(CalcoError):
-    """Another process of the run has ended; what this one does has no sense any more."""
-
-
-def cores_for_each(processes: int) -> int:
-    """How many cores each of several processes on this machine may use."""
-    return max(1, len(os.sched_getaffinity(0)) // processes)
-
-
-@dataclass(frozen=True)
-class _Said:
-    """What a process says when it ends: "done", "error", "lost" or "stopped", and the words for it."""
-
-    kind: str
-    words: str = ""
-
-
-def launch(work: Callable[[], str], processes: int) -> str:
-    """Does the work in several processes at once, which find each other as those of torchrun do.
-
-    Args:
-        work: What each of them does; it can be sent to another process.
-        processes: How many.
-
-    Returns:
-        What the work gave in the first of them.
-
-    Raises:
-        CalcoError: When one of them met it, or was killed.
-        KeyboardInterrupt: When they were asked to stop.
-    """
-    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
-    pipes = [context.Pipe(duplex=False) for _ in range(processes)]
-    team = [
-        context.Process(target=_member, args=(work, sends), name=f"calco-{rank}")
-        for rank, (_, sends) in enumerate(pipes)
-    ]
-    with _signals_passed_on(team) as asked:
-        _start(team)
-        for _, sends in pipes:
-            sends.close()
-        _wait(team)
-    said = [_said(receives) for receives, _ in pipes]
-    if all(one is not None and one.kind == "done" for one in said):
-        return said[0].words if said[0] else ""
-    if asked or any(one is not None and one.kind == "stopped" for one in said):
-        raise KeyboardInterrupt
-    raise CalcoError(_reason(team, said))
-
-
-def _start(team: list[SpawnProcess]) -> None:
-    """Starts the processes with what torchrun would tell them in their environment."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    told = {
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-        "WORLD_SIZE": str(len(team)),
-        "LOCAL_WORLD_SIZE": str(len(team)),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(cores_for_each(len(team)))),
-        "RANK": "",
-        "LOCAL_RANK": "",
-    }
-    if os.path.isdir("/sys/class/net/lo"):
-        # The name of a machine may lead nowhere, or through a firewall.
-        told["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
-    before = {name: os.environ.get(name) for name in told}
-    try:
-        for rank, process in enumerate(team):
-            os.environ.update(told, RANK=str(rank), LOCAL_RANK=str(rank))
-            process.start()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({name: value} if value is not None else {})
-
-
-def _wait(team: list[SpawnProcess]) -> None:
-    """Waits until all have ended; when one fails, the others get a moment to end too, and are then killed."""
-    deadline: float | None = None
-    while running := [process for process in team if process.is_alive()]:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        connection.wait([process.sentinel for process in running], timeout=left)
-        if deadline is None and any(process.exitcode for process in team):
-            deadline = time.monotonic() + _GRACE
-        elif deadline is not None and time.monotonic() >= deadline:
-            for process in running:
-                process.kill()
-            deadline = time.monotonic() + _GRACE
-    for process in team:
-        process.join()
-
-
-def _said(receives: connection.Connection) -> _Said | None:
-    try:
-        said: _Said = receives.recv()
-    except EOFError:  # it ended without a word
-        return None
-    return said
-
-
-def _reason(team: list[SpawnProcess], said: list[_Said | None]) -> str:
-    """The one line for what went wrong: what a process met by itself comes before what it met for want of another."""
-    for one in said:
-        if one is not None and one.kind == "error":
-            return one.words
-    lost = next((one.words for one in said if one is not None and one.kind == "lost"), "start it again")
-    for rank, (process, one) in enumerate(zip(team, said, strict=True)):
-        if one is None:
-            code = process.exitcode or 0
-            ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            hint = ", as when memory runs out" if code == -signal.SIGKILL else ""
-            return f"process {rank + 1} of {len(team)} {ended}{hint}; {lost.rpartition('; ')[2]}"
-    return lost
-
-
-@contextmanager
-def _signals_passed_on(team: list[SpawnProcess]) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM go to the processes, as SIGTERM; yields the signals that came so far."""
-    asked: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        asked.append(number)
-        for process in team:
-            if process.pid is not None and process.is_alive():
-                os.kill(process.pid, signal.SIGTERM)
-
-    # Python lets the main thread alone handle signals.
-    main = threading.current_thread() is threading.main_thread()
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if main}
-    try:
-        yield asked
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _member(work: Callable[[], str], sends: connection.Connection) -> None:
-    """What each process does: the work, and a word about how it ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of them; the one above passes it on
-    threading.Thread(target=_follow, daemon=True).start()
-    try:
-        sends.send(_Said("done", work()))
-    except Lost as error:
-        sends.send(_Said("lost", str(error)))
-        os._exit(2)
-    except CalcoError as error:
-        sends.send(_Said("error", str(error)))
-        os._exit(2)
-    except KeyboardInterrupt:
-        sends.send(_Said("stopped"))
-        os._exit(130)
-
-
-def _follow() -> None:
-    """Ends this process with the one that started it: with a checkpoint if it can, and in any case."""
-    above = multiprocessing.parent_process()
-    assert above is not None
-    connection.wait([above.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(60)
-    os._exit(1)
-
-
 T = TypeVar("T")
 
-# One process validates and writes while the others wait; one that dies is noticed at once, by its closed connection.
-_PATIENCE = timedelta(days=7)
-_LOST = ("gloo", "nccl", "connection", "peer", "socket", "broken pipe")
+_GRACE: Final = 10.0  # seconds for the others to end by themselves when one is lost
+# One process validates and writes while the others wait; a lost one is noticed at once, by its closed connection.
+_TIMEOUT: Final = timedelta(days=7)
+_LOST: Final = ("gloo", "nccl", "connection", "peer", "socket", "broken pipe")
+_MOST_WORKERS: Final = 8
 
 
-class Team:
-    """The processes that learn together, as one of them sees them.
+class LostProcessError(CalcoError):
+    """Another process of the run has ended, so that this one cannot go on."""
+
+
+class ProcessGroup:
+    """The processes that train together, as one of them sees them.
 
     Args:
-        accelerator: The library's view of them; None where this process is alone.
+        accelerator: accelerate's view of them; None for a single process.
 
     Attributes:
-        rank: Which of them this process is, from 0.
-        world: How many there are.
-        here: How many of them are on this machine.
-        first: Whether this process is the one that writes and speaks.
-        device: Where this process computes; None leaves it to the configuration.
-        go_on: What a person can do when one of them is lost.
+        rank: Number of this process, from 0; rank 0 validates, writes and prints.
+        world_size: Number of processes.
+        local_size: Number of them on this machine.
+        device: Device of this process; None leaves it to the configuration.
+        remedy: What a person can do when a process is lost.
     """
 
     def __init__(self, accelerator: Any = None) -> None:
         self._accelerator = accelerator
         self.rank: int = accelerator.process_index if accelerator else 0
-        self.world: int = accelerator.num_processes if accelerator else 1
-        self.here = int(os.environ.get("LOCAL_WORLD_SIZE", self.world)) if accelerator else 1
-        self.first = self.rank == 0
+        self.world_size: int = accelerator.num_processes if accelerator else 1
+        self.local_size = int(os.environ.get("LOCAL_WORLD_SIZE", self.world_size)) if accelerator else 1
+        self.is_rank0 = self.rank == 0
         self.device: torch.device | None = None
         if accelerator:
-            on_cpu = accelerator.device.type == "cpu"
-            self.device = torch.device("cpu") if on_cpu else accelerator.device
-        self.go_on = "start it again"
-        # Norms wait for each other; in a group of their own they do not queue behind the gradients.
-        self._norms = torch.distributed.new_group(timeout=_PATIENCE) if accelerator else None
+            self.device = torch.device("cpu") if accelerator.device.type == "cpu" else accelerator.device
+        self.remedy = "start it again"
+        # Batch norms wait for each other; in a group of their own they do not queue behind the gradients.
+        self._norms = torch.distributed.new_group(timeout=_TIMEOUT) if accelerator else None
 
-    def share(self, network: nn.Module) -> nn.Module:
-        """The network whose batch norms are those of all processes together, and its gradients become their mean."""
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """Make batch norms use the statistics of all processes, and backward passes average the gradients."""
         if self._accelerator is None:
             return network
         share_batch_norm(network, self._norms)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`broadcast_buffers`")  # accelerate knows the newer name not yet
-            shared: nn.Module = self._accelerator.prepare_model(network)
-        return shared
+            warnings.filterwarnings("ignore", "`broadcast_buffers`")  # accelerate does not know the newer name yet
+            wrapped: nn.Module = self._accelerator.prepare_model(network)
+        return wrapped
 
-    def together(self, network: nn.Module, *, now: bool) -> AbstractContextManager[Any]:
-        """Within it a backward pass of a shared network averages the gradients over the processes now, or not yet."""
+    def averaging(self, network: nn.Module, *, now: bool) -> AbstractContextManager[Any]:
+        """Context whose backward pass averages the gradients of a wrapped network now, or leaves them to the next."""
         if self._accelerator is None or now:
             return nullcontext()
         waiting: AbstractContextManager[Any] = self._accelerator.no_sync(network)
         return waiting
 
-    def own_chance(self, seed: int, step: int) -> None:
-        """Gives dropout a chance of its own in each process, the same again when the step is done again."""
-        if self.world > 1:
-            chance = generator(seed, step, "dropout", str(self.rank))
-            torch.manual_seed(int(chance.integers(1 << 62)))
+    def seed_rank(self, seed: int, step: int) -> None:
+        """Seed dropout differently in each process, and identically when a step is repeated."""
+        if self.world_size > 1:
+            torch.manual_seed(int(generator(seed, step, "dropout", str(self.rank)).integers(1 << 62)))
 
     def agree(self, losses: dict[str, float], *, stop: bool, seconds: float) -> tuple[dict[str, float], bool, float]:
-        """The mean losses, whether any process was asked to stop, and the first one's clock: the same for all."""
-        if self.world == 1:
+        """Return the mean losses, whether any process must stop, and rank 0's clock: the same in all processes."""
+        if self.world_size == 1:
             return losses, stop, seconds
-        own = [*losses.values(), float(stop), seconds if self.first else 0.0]
+        own = [*losses.values(), float(stop), seconds if self.is_rank0 else 0.0]
         sums = torch.tensor(own, dtype=torch.float64, device=self.device)
         torch.distributed.all_reduce(sums)
         *total, asked, clock = sums.tolist()
-        return dict(zip(losses, (value / self.world for value in total), strict=True)), asked > 0, clock
+        return dict(zip(losses, (value / self.world_size for value in total), strict=True)), asked > 0, clock
 
-    def by_the_first(self, make: Callable[[], T]) -> T:
-        """What the first process makes, told to all; so is the error that it meets.
+    def run_on_rank0(self, make: Callable[[], T]) -> T:
+        """Call a function in rank 0 and return its result in all processes.
 
         Raises:
-            CalcoError: What `make` raised.
+            CalcoError: In all processes, if the function raises it.
         """
-        if self.world == 1:
+        if self.world_size == 1:
             return make()
         from accelerate.utils import broadcast_object_list
 
-        told: list[Any] = [None, None]
-        if self.first:
+        answer: list[Any] = [None, None]
+        if self.is_rank0:
             try:
-                told[0] = make()
+                answer[0] = make()
             except CalcoError as error:
-                told[1] = str(error)
-        broadcast_object_list(told)
-        if told[1] is not None:
-            raise CalcoError(told[1])
-        made: T = told[0]
+                answer[1] = str(error)
+        broadcast_object_list(answer)
+        if answer[1] is not None:
+            raise CalcoError(answer[1])
+        made: T = answer[0]
         return made
 
-    def every(self, value: T) -> list[T]:
-        """The value of every process, in their order; waits for all of them."""
-        if self.world == 1:
+    def gather(self, value: T) -> list[T]:
+        """Return the values of all processes in order of rank; wait for all of them."""
+        if self.world_size == 1:
             return [value]
-        found: list[T | None] = [None] * self.world
+        found: list[T | None] = [None] * self.world_size
         torch.distributed.all_gather_object(found, value)
         return [one for one in found if one is not None]
 
 
-ALONE = Team()
+SINGLE = ProcessGroup()
 
 
 def is_started() -> bool:
-    """Whether this process is one of several that `torchrun` or Calco has started."""
+    """Whether torchrun or Calco has started this process as one of several."""
     return {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Team]:
-    """This process as one of those that learn together; alone unless several were started.
+def joined(device: torch.device) -> Iterator[ProcessGroup]:
+    """Join the processes that train together; yield a group of one unless several were started.
 
     Args:
-        device: Where the run shall compute. On a GPU each process gets one of its own.
+        device: Device of the run; with GPUs, each process gets one of its own.
 
     Raises:
-        CalcoError: When the library is missing, or the machine has fewer GPUs than processes.
-        Lost: When another of the processes ended.
+        CalcoError: If accelerate is missing, or the machine has fewer GPUs than processes.
+        LostProcessError: If another process ended.
     """
     if not is_started() or int(os.environ["WORLD_SIZE"]) == 1:
-        yield ALONE
+        yield SINGLE
         return
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
-    check_several(here, device)
-    os.environ.setdefault("OMP_NUM_THREADS", str(cores_for_each(here)))
+    local_size = int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"]))
+    check_several(local_size, device)
+    os.environ.setdefault("OMP_NUM_THREADS", str(_cores_each(local_size)))
     from accelerate import Accelerator
     from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs
 
-    # Norms agree by themselves; gradients that are views of what is sent are not copied once more.
-    shared = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+    # Batch norms synchronise by themselves; gradients as views of the buckets save a copy.
+    options = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
     accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no",  # the step has its own autocast
-        kwargs_handlers=[shared, InitProcessGroupKwargs(timeout=_PATIENCE)],
+        kwargs_handlers=[options, InitProcessGroupKwargs(timeout=_TIMEOUT)],
     )
-    atexit.register(_leave)  # and not before: a second run in these processes finds them joined
-    team = Team(accelerator)
-    quiet, console.quiet = console.quiet, not team.first
+    atexit.register(_leave)  # not earlier: a second run in these processes stays joined
+    group = ProcessGroup(accelerator)
+    quiet, console.quiet = console.quiet, not group.is_rank0
     try:
-        yield team
+        yield group
     except RuntimeError as error:
         if any(word in str(error).lower() for word in _LOST):
-            raise Lost(f"another process of the run has ended; {team.go_on}") from error
+            raise LostProcessError(f"another process of the run has ended; {group.remedy}") from error
         raise
     finally:
         console.quiet = quiet
@@ -350,10 +185,10 @@ def _leave() -> None:
 
 
 def check_several(processes: int, device: torch.device) -> None:
-    """Whether so many processes can work on this machine.
+    """Check that this machine can run several processes.
 
     Raises:
-        CalcoError: When the library is missing, or the machine has fewer GPUs than processes.
+        CalcoError: If accelerate is missing, or the machine has fewer GPUs than processes.
     """
     try:
         import accelerate  # noqa: F401
@@ -363,41 +198,196 @@ def check_several(processes: int, device: torch.device) -> None:
         ) from error
     if device.type == "cuda" and processes > torch.cuda.device_count():
         raise CalcoError(
-            f"{processes} processes want a GPU each, and this machine has {torch.cuda.device_count()}; "
+            f"{processes} processes need a GPU each, and this machine has {torch.cuda.device_count()}; "
             "give fewer --processes, or --device cpu"
         )
     if device.type not in ("cpu", "cuda"):
         raise CalcoError(f"several processes compute on cpu or cuda, not on {device}; choose one of these as --device")
 
 
-_MOST: Final = 8
+@dataclass(frozen=True)
+class _Ending:
+    """How a process ended: kind is "done", "error", "lost" or "stopped"; text is its result or its error."""
+
+    kind: str
+    text: str = ""
 
 
-def ready_device(compute: ComputeConfig, team: Team) -> torch.device:
-    """The device of a process, with threads and memory set as the configuration wants them.
+def launch(work: Callable[[], str], processes: int) -> str:
+    """Run a function in several new processes, which find each other as those of torchrun do.
+
+    Args:
+        work: Function to run; it must be picklable.
+        processes: Number of processes.
+
+    Returns:
+        The result of rank 0.
 
     Raises:
-        CalcoError: When it does not exist here.
+        CalcoError: If a process raised it, or was killed.
+        KeyboardInterrupt: If they were interrupted.
     """
-    device = team.device or choose_device(compute.device)
-    torch.set_num_threads(compute.threads or cores_for_each(team.here))
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    pipes = [context.Pipe(duplex=False) for _ in range(processes)]
+    members = [
+        context.Process(target=_member, args=(work, sends), name=f"calco-{rank}")
+        for rank, (_, sends) in enumerate(pipes)
+    ]
+    with _forwarded_signals(members) as signals:
+        _start(members)
+        for _, sends in pipes:
+            sends.close()
+        _wait(members)
+    endings = [_receive(receives) for receives, _ in pipes]
+    if all(one is not None and one.kind == "done" for one in endings):
+        return endings[0].text if endings[0] else ""
+    if signals or any(one is not None and one.kind == "stopped" for one in endings):
+        raise KeyboardInterrupt
+    raise CalcoError(_reason(members, endings))
+
+
+def _start(members: list[SpawnProcess]) -> None:
+    """Start the processes with the environment that torchrun gives."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    size = str(len(members))
+    given = {
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size,
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_cores_each(len(members)))),
+        "RANK": "", "LOCAL_RANK": "",
+    }  # fmt: skip
+    if os.path.isdir("/sys/class/net/lo"):
+        # The name of a machine may lead nowhere, or through a firewall.
+        given["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
+    before = {name: os.environ.get(name) for name in given}
+    try:
+        for rank, process in enumerate(members):
+            os.environ.update(given, RANK=str(rank), LOCAL_RANK=str(rank))
+            process.start()
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({name: value} if value is not None else {})
+
+
+def _wait(members: list[SpawnProcess]) -> None:
+    """Wait for all processes; when one fails, give the others a moment, then kill them."""
+    deadline: float | None = None
+    while running := [process for process in members if process.is_alive()]:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        connection.wait([process.sentinel for process in running], timeout=left)
+        if deadline is None and any(process.exitcode for process in members):
+            deadline = time.monotonic() + _GRACE
+        elif deadline is not None and time.monotonic() >= deadline:
+            for process in running:
+                process.kill()
+            deadline = time.monotonic() + _GRACE
+    for process in members:
+        process.join()
+
+
+def _receive(receives: connection.Connection) -> _Ending | None:
+    """Read how a process ended; None if it was killed before it could report."""
+    try:
+        ending: _Ending = receives.recv()
+    except EOFError:
+        return None
+    return ending
+
+
+def _reason(members: list[SpawnProcess], endings: list[_Ending | None]) -> str:
+    """Choose the one line that explains the failure: a process's own error comes before a lost connection."""
+    for one in endings:
+        if one is not None and one.kind == "error":
+            return one.text
+    lost = next((one.text for one in endings if one is not None and one.kind == "lost"), "start it again")
+    for rank, (process, ending) in enumerate(zip(members, endings, strict=True)):
+        if ending is None:
+            code = process.exitcode or 0
+            ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            hint = ", as when memory runs out" if code == -signal.SIGKILL else ""
+            return f"process {rank + 1} of {len(members)} {ended}{hint}; {lost.rpartition('; ')[2]}"
+    return lost
+
+
+@contextmanager
+def _forwarded_signals(members: list[SpawnProcess]) -> Iterator[list[int]]:
+    """Forward Ctrl-C and SIGTERM to the processes as SIGTERM; yield the list of signals received."""
+    received: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        for process in members:
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, signal.SIGTERM)
+
+    # Only the main thread can handle signals.
+    main = threading.current_thread() is threading.main_thread()
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if main}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _member(work: Callable[[], str], sends: connection.Connection) -> None:
+    """Do the work of one process and report how it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent forwards it
+    threading.Thread(target=_follow, daemon=True).start()
+    try:
+        sends.send(_Ending("done", work()))
+    except LostProcessError as error:
+        sends.send(_Ending("lost", str(error)))
+        os._exit(2)
+    except CalcoError as error:
+        sends.send(_Ending("error", str(error)))
+        os._exit(2)
+    except KeyboardInterrupt:
+        sends.send(_Ending("stopped"))
+        os._exit(130)
+
+
+def _follow() -> None:
+    """End this process when its parent ends: with a checkpoint if possible, and in any case."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+    os._exit(1)
+
+
+def _cores_each(processes: int) -> int:
+    return max(1, len(os.sched_getaffinity(0)) // processes)
+
+
+def ready_device(compute: ComputeConfig, group: ProcessGroup = SINGLE) -> torch.device:
+    """Choose the device of this process; set its threads and memory as configured.
+
+    Raises:
+        CalcoError: If the device does not exist.
+    """
+    device = group.device or choose_device(compute.device)
+    torch.set_num_threads(compute.threads or _cores_each(group.local_size))
     make_ready(device, exact=compute.precision == "fp32", deterministic=compute.deterministic)
     return device
 
 
-def choose_workers(asked: int | Literal["auto"], device: torch.device) -> int:
-    """The threads that make batches; "auto" takes one for each core beside a GPU, else one for four; eight at most."""
-    if asked != "auto":
-        return asked
+def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
+    """Resolve "auto": one thread for each core beside a GPU, one for four cores on a CPU, eight at most."""
+    if workers != "auto":
+        return workers
     cores = len(os.sched_getaffinity(0))
-    return max(1, min(_MOST, cores // 4 if device.type == "cpu" else cores))
+    return max(1, min(_MOST_WORKERS, cores // 4 if device.type == "cpu" else cores))
 
 
 def need_compiler(device: torch.device) -> None:
-    """Makes sure that what torch.compile writes for a CPU can be compiled.
+    """Check that torch.compile can compile for a device.
 
     Raises:
-        CalcoError: When there is no C++ compiler.
+        CalcoError: If there is no C++ compiler.
     """
     if device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
         raise CalcoError("--compile needs a C++ compiler and there is none; install g++, or leave --compile out")

@@ -1,13 +1,13 @@
-"""How a run begins, is driven, and ends: whatever it trains."""
+"""Folder of a run: made or found, locked, with room on the disk, and with a record of the images it was trained on."""
 
 import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from calco.data.source import Item, Source
 from calco.errors import CalcoError, printable
 from calco.files import explain, make_folder, read_json, sweep, write_json
 from calco.locks import locked_folder
-from calco.records import read_yaml
+from calco.records import from_record, read_yaml
 from calco.training.checkpoint import (
     checkpoint_path,
     latest_checkpoint,
@@ -26,138 +26,64 @@ from calco.training.checkpoint import (
     set_damaged_aside,
 )
 
-RECORD: Final = "contents.json"
-FORMAT: Final = 1
+T = TypeVar("T")
+
+CONFIG_FORMAT: Final = 2
+_SHARED: Final = {"seed", "limit", "keep", "optimiser", "compute"}
+"""Fields of every training's configuration."""
+_WRITTEN: Final = ("samples", "checkpoints", "tensorboard", "evolution.mp4", "left_out.json", "report")
+"""Files that a run writes besides its configuration, log and model."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contents:
-    """The images of training and validation.
+def read_config(kind: type[T], path: str | Path, product: str) -> T:
+    """Read the configuration of a run from its config.yaml.
 
-    Attributes:
-        by_digest: Whether the marks are digests; else they are sizes and times, of more images than are read for that.
-        splits: Split => key => marks of its files; none of what cannot be read.
-        earlier: Digests of images that this run was trained on and that are no longer there.
-    """
-
-    by_digest: bool
-    splits: dict[str, dict[str, list[str]]]
-    earlier: list[str] = field(default_factory=list)
-
-    @property
-    def trained_on(self) -> list[str] | None:
-        """The digests of all images that the run was trained on; None where they are not known."""
-        if not self.by_digest:
-            return None
-        return sorted({mark for marks in self.splits["train"].values() for mark in marks}.union(self.earlier))
-
-
-def contents_of(source: Source, splits: Mapping[str, Sequence[Item]]) -> Contents:
-    """The contents as they are now; reads all files, unless there are more than `MAX_COMPARED`."""
-    chosen = {name: splits.get(name, ()) for name in ("train", "val")}
-    by_digest = len(chosen["train"]) <= MAX_COMPARED
-    marks = {
-        name: {item.key: _marks(source, item, by_digest=by_digest) for item in items} for name, items in chosen.items()
-    }
-    return Contents(by_digest=by_digest, splits=marks)
-
-
-def _marks(source: Source, item: Item, *, by_digest: bool) -> list[str]:
-    try:
-        if by_digest:
-            return list(source.digests(item))
-        found = (os.stat(path) for path in item.paths if os.path.exists(path))
-        return [f"{status.st_size} {status.st_mtime_ns}" for status in found]
-    except (CalcoError, OSError):
-        return []  # what cannot be read is reported when it is loaded
-
-
-def changes(before: Contents, now: Contents) -> str:
-    """Describe how the images of training and validation differ from those of before; empty when they are the same."""
-    parts = []
-    for split, words in (("train", "training"), ("val", "validation")):
-        old, new = before.splits.get(split, {}), now.splits[split]
-        same_kind = before.by_digest == now.by_digest
-        differ = sorted(key for key in old.keys() & new.keys() if same_kind and old[key] != new[key])
-        # The first mark is that of the image and of what is said about it, the others are those of its files.
-        said = [key for key in differ if now.by_digest and len(new[key]) > 1 and old[key][1:] == new[key][1:]]
-        replaced = [key for key in differ if key not in said]
-        found = (
-            ("replaced", replaced),
-            ("annotated anew", said),
-            ("new", sorted(new.keys() - old)),
-            ("gone", sorted(old.keys() - new.keys())),
-        )
-        parts += [f"{len(keys)} {words} images are {what}, such as {keys[0]}" for what, keys in found if keys]
-    return "; ".join(parts)
-
-
-def with_earlier(now: Contents, before: Contents) -> Contents:
-    """The contents with the digests of what was trained on before and is no longer there."""
-    seen = before.trained_on or []
-    there = set(now.trained_on or ())
-    return Contents(
-        by_digest=now.by_digest, splits=now.splits, earlier=[digest for digest in seen if digest not in there]
-    )
-
-
-def save_contents(folder: Path, contents: Contents) -> None:
-    """Writes the record of a run."""
-    record: dict[str, Any] = {
-        "format": FORMAT, "by_digest": contents.by_digest, "earlier": contents.earlier, "splits": contents.splits,
-    }  # fmt: skip
-    write_json(folder / RECORD, record)
-
-
-def load_contents(folder: Path) -> Contents | None:
-    """The record of a run; None where there is none.
+    Args:
+        kind: Class of the configuration.
+        path: The file.
+        product: What the run trains: "translator" or "detector".
 
     Raises:
-        CalcoError: When it is damaged or of a newer format.
+        CalcoError: If the file is absent, of another format or product, or has unknown fields.
     """
-    path = folder / RECORD
-    if not path.is_file():
-        return None
-    record = read_json(path)
-    try:
-        if record["format"] != FORMAT:
-            raise CalcoError(f"{path} is of the format {record['format']!r}; update Calco, or remove the file")
-        splits = {str(name): {str(k): list(map(str, m)) for k, m in s.items()} for name, s in record["splits"].items()}
-        return Contents(
-            by_digest=bool(record["by_digest"]), splits={"train": {}, **splits}, earlier=list(record["earlier"])
+    record = read_yaml(path)
+    product_there, version = record.pop("trains", "translator"), record.pop("format", CONFIG_FORMAT)
+    if product_there != product:
+        verb = "calco detect train" if product_there == "detector" else "calco train"
+        raise CalcoError(f"{path} is the configuration of a {product_there}, not of a {product}; use it with {verb}")
+    if not isinstance(version, int):
+        raise CalcoError(f"{path} has the format {version!r}, which is not a number; restore it from a copy")
+    if version > CONFIG_FORMAT:
+        raise CalcoError(f"{path} has a newer format than {CONFIG_FORMAT}; update Calco: pip install --upgrade calco")
+    if version < CONFIG_FORMAT:
+        raise CalcoError(
+            f"{path} has the format {version}, and this Calco reads {CONFIG_FORMAT}; use the Calco that wrote it, or "
+            "train anew with another --out"
         )
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CalcoError(f"{path} is damaged ({error}); restore it from a copy, or remove it") from error
-
-
-_RUN: Final = {"seed", "limit", "keep", "optimiser", "compute"}
-"""Fields that every training's configuration has."""
-_WRITTEN: Final = ("samples", "checkpoints", "tensorboard", "evolution.mp4", "left_out.json", "report")
-"""What a run writes beside its configuration, log and model."""
+    return from_record(kind, record, path)
 
 
 def shared_batch(out: str, batch: int, processes: int, *, items: str) -> int:
-    """The batch of each process for a run that goes on with so many: they share what was taken at once before.
+    """Batch of each process when a run is resumed with another number of processes.
 
     Args:
-        out: The run's folder.
-        batch: What the configuration says.
-        processes: How many there are now.
-        items: What the run learns from, such as "pairs".
+        out: Folder of the run.
+        batch: Batch in the configuration.
+        processes: Number of processes now.
+        items: Plural noun for the training items.
 
     Raises:
-        CalcoError: When it cannot be shared evenly.
+        CalcoError: If the items of one step cannot be divided evenly.
     """
     position = load_position(latest_checkpoint(Path(out) / "checkpoints"))
-    before = position.get("processes", 1)
-    batch = position.get("batch", batch)
-    if batch * before % processes:
-        fit = [str(number) for number in range(1, batch * before + 1) if batch * before % number == 0]
+    at_once = position.get("processes", 1) * position.get("batch", batch)
+    if at_once % processes:
+        fit = [str(number) for number in range(1, at_once + 1) if at_once % number == 0]
         raise CalcoError(
-            f"{out} takes {batch * before} {items} at once, which {processes} processes cannot share evenly; "
-            f"go on with --processes {' or '.join(fit)}"
+            f"{out} takes {at_once} {items} at once, which {processes} processes cannot share evenly; "
+            f"resume with --processes {' or '.join(fit)}"
         )
-    return int(batch * before // processes)
+    return int(at_once // processes)
 
 
 def has_progress(folder: Path) -> bool:
@@ -173,12 +99,12 @@ def resumes(out: str, verb: str, held: ExitStack) -> bool:
     """Whether there is anything to resume; a run that was killed before its first checkpoint starts at step 0.
 
     Args:
-        out: The run's folder.
-        verb: The command.
-        held: Takes the folder's lock.
+        out: Folder of the run.
+        verb: Command that asks.
+        held: Receives the lock of the folder.
 
     Raises:
-        CalcoError: When the folder holds no run, or a training is at work there.
+        CalcoError: If the folder holds no run, or a training is at work there.
     """
     folder = Path(out)
     if not out or not ((folder / "config.yaml").is_file() or has_progress(folder)):
@@ -191,26 +117,26 @@ def resumes(out: str, verb: str, held: ExitStack) -> bool:
     return True
 
 
-def run_folder(out: str, stem: str, verb: str, held: ExitStack, *, resume: bool) -> Path:
-    """The run's folder, made if need be, and locked.
+def run_folder(out: str, default_name: str, verb: str, held: ExitStack, *, resume: bool) -> Path:
+    """Make the folder of a run if necessary, and lock it.
 
     A folder with a configuration and no results yet, as a kill before the first checkpoint leaves it, is used again.
 
     Args:
-        out: Its name, or empty for a new one under runs/.
-        stem: What a new one is called.
-        verb: The command.
-        held: Takes the folder's lock.
+        out: Its name; empty for a new one under runs/.
+        default_name: Name of a new one.
+        verb: Command that asks.
+        held: Receives the lock of the folder.
         resume: Whether a run is expected there.
 
     Raises:
-        CalcoError: When a run is there that was not expected, a training is at work there, or the folder cannot serve.
+        CalcoError: If an unexpected run is there, a training is at work there, or the folder cannot be used.
     """
-    if printable(out) != out:  # safetensors takes names in UTF-8 alone
+    if printable(out) != out:  # safetensors accepts only names in UTF-8
         raise CalcoError(
             f"the folder {out} has a name that is not UTF-8, so its model could not be read; choose another --out"
         )
-    folder = held.enter_context(locked_folder(Path(out) if out else _new_folder(stem), verb))
+    folder = held.enter_context(locked_folder(Path(out) if out else _new_folder(default_name), verb))
     for place in (folder, folder / "samples", folder / "checkpoints"):
         sweep(place)
     if not resume:
@@ -221,29 +147,25 @@ def run_folder(out: str, stem: str, verb: str, held: ExitStack, *, resume: bool)
 
 
 def _check_free(folder: Path) -> None:
-    """Refuses to train where results are that the training would replace.
-
-    Raises:
-        CalcoError: When there are such.
-    """
+    """Refuse a folder whose results the training would overwrite."""
     if has_progress(folder):
         kept = list_checkpoints(folder / "checkpoints")
-        going_on = f"go on with it by --resume {shlex.quote(str(folder))}, or " if kept else ""
-        raise CalcoError(f"{folder} holds a run already; {going_on}choose another --out")
+        resume = f"resume it with --resume {shlex.quote(str(folder))}, or " if kept else ""
+        raise CalcoError(f"{folder} holds a run already; {resume}choose another --out")
     config, log = folder / "config.yaml", folder / "log.jsonl"
-    foreign = config.exists() and _RUN - read_yaml(config).keys()
+    foreign = config.exists() and _SHARED - read_yaml(config).keys()
     if foreign or (not config.exists() and log.exists()):
         file = (config if foreign else log).name
-        raise CalcoError(f"{folder} holds the {file} of something else than a training; choose another --out")
+        raise CalcoError(f"{folder} holds a {file} that is not of a training; choose another --out")
     if not config.exists() and (others := [name for name in _WRITTEN if (folder / name).exists()]):
-        raise CalcoError(f"{folder} holds other objects, such as {others[0]}; choose a new or empty folder with --out")
+        raise CalcoError(f"{folder} holds other files, such as {others[0]}; choose a new or empty folder with --out")
 
 
-def _new_folder(stem: str) -> Path:
-    """A folder that was not there; of two trainings that begin at once each gets its own."""
+def _new_folder(name: str) -> Path:
+    """Make a folder that did not exist; two trainings that start at the same time get one each."""
     runs = make_folder("runs")
     for number in range(1, 10_000):
-        folder = runs / (stem if number == 1 else f"{stem}-{number}")
+        folder = runs / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir()
         except FileExistsError:
@@ -251,16 +173,19 @@ def _new_folder(stem: str) -> Path:
         except OSError as error:
             raise explain(error, folder, "make the folder") from error
         return folder
-    raise CalcoError(f"runs/{stem} exists ten thousand times over; name another folder with --out")
+    raise CalcoError(f"runs/{name} exists ten thousand times; name another folder with --out")
 
 
-def foresee_disk(folder: Path, state: dict[str, Tensor], checkpoints: int) -> None:
-    """Refuses to begin what the disk cannot hold.
+def check_disk_space(folder: Path, state: dict[str, Tensor], checkpoints: int) -> None:
+    """Refuse to start a run that the disk cannot hold.
 
     Args:
-        folder: The run's.
-        state: What a checkpoint holds before the first step.
-        checkpoints: How many are kept.
+        folder: Folder of the run.
+        state: Tensors of a checkpoint before the first step.
+        checkpoints: Number of checkpoints to keep.
+
+    Raises:
+        CalcoError: If there is not enough room.
     """
     # Adam's two moments come with the first step, and are as large as the weights.
     checkpoint = sum(t.numel() * t.element_size() for t in state.values()) * 3
@@ -271,3 +196,112 @@ def foresee_disk(folder: Path, state: dict[str, Tensor], checkpoints: int) -> No
             f"the run needs about {needed / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB left; free some "
             "space, choose another --out, or keep fewer --checkpoints"
         )
+
+
+def tidy(folder: Path, step: int) -> None:
+    """Remove what a kill left behind: half-written files, samples of steps to be repeated, a model half replaced."""
+    old, model = folder / ".model.old", folder / "model"
+    if old.exists() and not model.exists():
+        old.rename(model)
+    for left in (*folder.glob(".model.*.tmp"), *folder.glob(".*.tmp.*")):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
+    for sheet in (folder / "samples").glob("step-*.png"):
+        number = sheet.stem.removeprefix("step-")
+        if number.isdigit() and int(number) > step:
+            sheet.unlink(missing_ok=True)
+
+
+CONTENTS: Final = "contents.json"
+CONTENTS_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Contents of the images of training and validation.
+
+    Attributes:
+        by_digest: Whether the marks are digests; very many images are marked by size and time instead.
+        splits: Split => key => marks of its files; none for unreadable files.
+        earlier: Digests of images that this run was trained on and that have been removed since.
+    """
+
+    by_digest: bool
+    splits: dict[str, dict[str, list[str]]]
+    earlier: list[str] = field(default_factory=list)
+
+    @property
+    def trained_on(self) -> list[str] | None:
+        """Digests of all images that the run was trained on; None if they are unknown."""
+        if not self.by_digest:
+            return None
+        return sorted({mark for marks in self.splits["train"].values() for mark in marks}.union(self.earlier))
+
+
+def contents_of(source: Source, splits: Mapping[str, Sequence[Item]]) -> Contents:
+    """Mark the present images; this reads all files unless there are more than `MAX_COMPARED`."""
+    chosen = {name: splits.get(name, ()) for name in ("train", "val")}
+    by_digest = len(chosen["train"]) <= MAX_COMPARED
+    marks = {name: {item.key: _marks(source, item, by_digest) for item in items} for name, items in chosen.items()}
+    return Contents(by_digest=by_digest, splits=marks)
+
+
+def _marks(source: Source, item: Item, by_digest: bool) -> list[str]:
+    try:
+        if by_digest:
+            return list(source.digests(item))
+        found = (os.stat(path) for path in item.paths if os.path.exists(path))
+        return [f"{status.st_size} {status.st_mtime_ns}" for status in found]
+    except (CalcoError, OSError):
+        return []  # unreadable files are reported when they are loaded
+
+
+def changes(before: Contents, now: Contents) -> str:
+    """Describe how the images of training and validation have changed; empty if they have not."""
+    parts = []
+    for split, noun in (("train", "training"), ("val", "validation")):
+        old, new = before.splits.get(split, {}), now.splits[split]
+        same_kind = before.by_digest == now.by_digest
+        differ = sorted(key for key in old.keys() & new.keys() if same_kind and old[key] != new[key])
+        # The first mark is that of the image with its annotations, the others are those of its files.
+        annotated = [key for key in differ if now.by_digest and len(new[key]) > 1 and old[key][1:] == new[key][1:]]
+        found = (
+            ("replaced", [key for key in differ if key not in annotated]),
+            ("annotated anew", annotated),
+            ("new", sorted(new.keys() - old)),
+            ("gone", sorted(old.keys() - new.keys())),
+        )
+        parts += [f"{len(keys)} {noun} images are {change}, such as {keys[0]}" for change, keys in found if keys]
+    return "; ".join(parts)
+
+
+def with_earlier(now: Contents, before: Contents) -> Contents:
+    """Add the digests of images that were trained on before and have been removed since."""
+    present = set(now.trained_on or ())
+    earlier = [digest for digest in before.trained_on or [] if digest not in present]
+    return Contents(by_digest=now.by_digest, splits=now.splits, earlier=earlier)
+
+
+def save_contents(folder: Path, contents: Contents) -> None:
+    """Write the contents record of a run."""
+    write_json(folder / CONTENTS, {"format": CONTENTS_FORMAT, **asdict(contents)})
+
+
+def load_contents(folder: Path) -> Contents | None:
+    """Read the contents record of a run; None if there is none.
+
+    Raises:
+        CalcoError: If it is damaged or has another format.
+    """
+    path = folder / CONTENTS
+    if not path.is_file():
+        return None
+    record = read_json(path)
+    if (version := record.pop("format", None)) != CONTENTS_FORMAT:
+        raise CalcoError(f"{path} has the format {version!r}, and this Calco reads {CONTENTS_FORMAT}; remove the file")
+    try:
+        return from_record(Contents, record, path)
+    except CalcoError as error:
+        raise CalcoError(f"{path} is damaged ({error}); restore it from a copy, or remove it") from error

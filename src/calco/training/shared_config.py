@@ -1,4 +1,4 @@
-"""What every training run can be told, whatever it trains."""
+"""Configuration that all training runs share: limits, what is kept, optimiser, device."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,14 +9,14 @@ from calco.records import check_numbers
 
 @dataclass(frozen=True, kw_only=True)
 class LimitConfig:
-    """When to stop: at the first of these that is reached (0 sets no limit)."""
+    """When to stop: at the first limit that is reached (0 sets none)."""
 
     epochs: int = 200
-    """Passes over the training images."""
+    """Number of passes over the training images."""
     steps: int = 0
-    """Updates of the weights."""
+    """Number of updates of the weights."""
     minutes: float = 0.0
-    """Minutes of training, validation included."""
+    """Minutes of training, including validation."""
 
     def __post_init__(self) -> None:
         """Checks that there is a limit."""
@@ -30,22 +30,22 @@ class LimitConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunKeepConfig:
-    """What is measured, shown and kept while training."""
+    """What is measured, logged and kept during training."""
 
     validate_every: int = 1
-    """Epochs between two validations, each with a sheet of samples."""
+    """Number of epochs between validations, each with a sheet of samples."""
     validate_steps: int = 100
-    """Steps that lie between two validations at least, so that small sets train more than they validate."""
+    """Smallest number of steps between validations, so that small sets train more than they validate."""
     samples: int = 8
-    """Images in the sheet of samples."""
+    """Number of images in the sheet of samples."""
     checkpoints: int = 2
-    """Last checkpoints to keep."""
+    """Number of checkpoints to keep; older ones are deleted."""
     checkpoint_steps: int = 1000
-    """Steps between two checkpoints within an epoch; one more is written after each validation."""
+    """Number of steps between checkpoints within an epoch; each validation writes one too."""
     log_steps: int = 20
-    """Steps between two rows of the log."""
+    """Number of steps between rows of the log."""
     tensorboard: bool = True
-    """Whether the log is written for TensorBoard too."""
+    """Write the log for TensorBoard too."""
 
     def __post_init__(self) -> None:
         """Checks the counts."""
@@ -56,33 +56,61 @@ class RunKeepConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedOptimiserConfig:
+    """How the weights are updated."""
+
+    batch: int = 1
+    """Number of items in a forward pass."""
+    accumulate: int = 1
+    """Number of forward passes whose gradients are averaged before one update."""
+    learning_rate: float = 2e-4
+    """Adam's step size."""
+    betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's two decay rates."""
+    ema: float = 0.0
+    """Decay of the exponential moving average of the weights, which is validated and kept; 0 keeps the last weights."""
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        check_numbers(self, batch=65_536, accumulate=65_536)
+        if self.batch < 1 or self.accumulate < 1:
+            raise CalcoError(f"batch {self.batch} and accumulate {self.accumulate} must both be at least 1")
+        if not self.learning_rate > 0:
+            raise CalcoError(f"learning rate {self.learning_rate} must be above 0; for example 0.001")
+        if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
+            raise CalcoError(f"betas {self.betas} must lie in [0, 1); for example 0.9 0.999")
+        if not 0 <= self.ema < 1:
+            raise CalcoError(f"ema {self.ema} must lie in [0, 1); for example 0.995")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComputeConfig:
-    """Where and how it is computed."""
+    """Device, precision and processes."""
 
     device: str = "auto"
-    """cpu, cuda, or auto for the GPU where there is one."""
+    """cpu, cuda, or auto: the GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """What convolutions compute in; auto takes bf16 where the machine has the instructions; fp16 is for GPUs."""
+    """Precision of convolutions; auto takes bf16 if the hardware has it; fp16 is for GPUs."""
     channels_last: bool = True
-    """Keeps the maps in NHWC order, which the fast kernels want."""
+    """Keep feature maps in NHWC order, which the fast kernels need."""
     threads: int = 0
-    """Threads of the CPU for each process; 0 for as many as there are cores, divided among the processes."""
+    """Number of CPU threads per process; 0 divides all cores among the processes."""
     processes: int = 1
-    """Processes on this machine that learn together, each with its own batch; torchrun sets this by itself."""
+    """Number of processes on this machine that train together, each with its own batch; torchrun sets this itself."""
     workers: int | Literal["auto"] = "auto"
-    """Threads that make batches ahead of the networks; 0 makes them in between; auto goes by the number of cores."""
+    """Number of threads that prepare batches; 0 prepares them between the steps; auto follows the number of cores."""
     compile: bool = False
-    """Compiles the networks before the first step (torch.compile); on a CPU it needs a C++ compiler."""
+    """Compile the networks before the first step (torch.compile); a CPU needs a C++ compiler for it."""
     deterministic: bool = False
-    """On a GPU, the same bits each time, at some cost in speed; on a CPU they are the same anyway."""
+    """Compute identical bits each time on a GPU too, a little slower; a CPU always does."""
     activation_checkpointing: bool = False
-    """Computes maps again in the backward pass instead of keeping them: less memory for large images, more time."""
+    """Recompute feature maps in the backward pass instead of keeping them: less memory, more time."""
 
     def __post_init__(self) -> None:
         """Checks the counts."""
         check_numbers(self, threads=1024, processes=256, workers=1024)
         if self.workers != "auto" and self.workers < 0:
-            raise CalcoError(f"workers is {self.workers}; it must be 0 (no thread of their own) or more, or auto")
+            raise CalcoError(f"workers is {self.workers}; it must be 0 (no threads), more, or auto")
         if self.activation_checkpointing and self.processes > 1:
             raise CalcoError(
                 f"--activation-checkpointing in {self.processes} processes would count each batch twice in batch norm; "

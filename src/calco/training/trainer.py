@@ -1,116 +1,508 @@
-"""A run on its way: its position, and the loop that moves it."""
+"""The Trainer: the loop that moves a task from its folder's last checkpoint to a limit."""
 
 import contextlib
+import functools
 import itertools
 import math
 import shlex
-import shutil
 import signal
 import threading
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence, Sized
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
-from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import av
 import numpy as np
 import torch
-from torch import Tensor
 
 from calco import imaging
 from calco.console import say, warn
-from calco.data.config import SourceConfig
-from calco.data.source import Item, Source
-from calco.errors import CalcoError, UnusableError, WriteError
+from calco.errors import CalcoError, UnusableError, WriteError, enough_memory
 from calco.files import make_folder, replacing, write_json
-from calco.imaging import Image
 from calco.networks.machine import choose_device
-from calco.training.batching import LoadsBatch, batches
-from calco.training.checkpoint import (
-    latest_checkpoint,
-    list_checkpoints,
-    load_checkpoint,
-    save_checkpoint,
+from calco.records import to_record, write_yaml
+from calco.training.batching import batches
+from calco.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
+from calco.training.log import MeanLosses, ProgressLine, RunLog, duration
+from calco.training.processes import ProcessGroup, check_several, choose_workers, is_started, joined, launch
+from calco.training.run_folder import (
+    CONFIG_FORMAT,
+    changes,
+    check_disk_space,
+    contents_of,
+    load_contents,
+    resumes,
+    run_folder,
+    save_contents,
+    shared_batch,
+    tidy,
+    with_earlier,
 )
-from calco.training.log import ProgressLine, RunLog, Window
-from calco.training.processes import ALONE, Team, check_several, choose_workers, is_started, joined, launch
-from calco.training.run_folder import changes, contents_of, load_contents, save_contents, with_earlier
-from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig
+from calco.training.shared_config import LimitConfig
+from calco.training.task import RunConfig, Task
 from calco.version import __version__
 
-
-class Readable(Sized, Protocol):
-    """The images of one split, as a run reads them."""
-
-    damaged: dict[str, str]
-    """Key and reason of every one that could not be used so far."""
-    cache_bytes: int
-    """How much memory those take at most that are kept."""
+B = TypeVar("B")
 
 
-D = TypeVar("D", bound=Readable)
+class Interrupted(KeyboardInterrupt):
+    """The user or the system stopped the run; a checkpoint has been written."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunData(Generic[D]):
-    """The images of a run.
-
-    Attributes:
-        source: Where they are from.
-        splits: Items by split.
-        train: Those that are learned from.
-        validation: Those that are checked on.
-    """
-
-    source: Source
-    splits: dict[str, list[Item]]
-    train: D
-    validation: D
-
-    def provenance(self) -> dict[str, Any]:
-        """Where the training images came from."""
-        return {
-            "images": self.source.root,
-            "source": self.source.kind,
-            "splits": {name: len(items) for name, items in self.splits.items()},
-        }
-
-    def left_out(self) -> dict[str, str]:
-        """Every image that was not used, and why."""
-        damaged = self.train.damaged | self.validation.damaged
-        used = {item.key for items in self.splits.values() for item in items}
-        unsplit = {item.key: "too near to another split, or in a group with it" for item in self.source.items}
-        unsplit = {key: reason for key, reason in unsplit.items() if key not in used}
-        return dict(self.source.left_out) | unsplit | {key: damaged[key] for key in sorted(damaged)}
-
-
-def whole_path(path: str | None) -> str | None:
-    """A path that holds from anywhere, where something stands at it; other words as they are."""
-    return str(Path(path).resolve()) if path and Path(path).exists() else path
-
-
-def whole_paths(named: SourceConfig) -> SourceConfig:
-    """The same with paths that hold from anywhere: a run is resumed and scored from other folders than its first."""
-    return replace(
-        named,
-        annotations=whole_path(named.annotations),
-        groups=whole_path(named.groups),
-        drop=whole_path(named.drop),
-    )
-
-
-def write_video(images: Sequence[Path], path: Path, *, seconds: float = 10.0) -> None:
-    """A video (H.264 in MP4) of the images in their order; all have the first one's size.
+def run_task(kind: type[Task[Any]], config: Any, *, resume: bool, progress: bool) -> Path:
+    """Train a task in this process, or in as many as the configuration asks for.
 
     Args:
-        images: Files, at least one.
-        path: Ends in .mp4.
-        seconds: How long it should take, within 2 to 24 frames a second; the last image stays for two seconds.
+        kind: Class of the task.
+        config: Whole configuration; `out` names the folder of the run.
+        resume: Resume the run in `out` from its last checkpoint, as if it had not been interrupted.
+        progress: Show the progress line.
+
+    Returns:
+        Folder of the run.
+
+    Raises:
+        CalcoError: If the configuration cannot be used, a loss is not finite, the disk is full, or a process dies.
+        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
+    with enough_memory(kind.less_memory(config, resume=resume)):
+        device, processes = choose_device(config.compute.device), config.compute.processes
+        if processes > 1 and not is_started():
+            check_several(processes, device)
+            try:
+                return Path(launch(functools.partial(_member, kind, config, resume, progress), processes))
+            except KeyboardInterrupt as error:
+                raise Interrupted from error
+        with joined(device) as group, ExitStack() as held:
+            return _run_task(kind, config, group, held, resume=resume, progress=progress)
+
+
+def _member(kind: type[Task[Any]], config: Any, resume: bool, progress: bool) -> str:
+    """Do the work of one process."""
+    return str(run_task(kind, config, resume=resume, progress=progress))
+
+
+def _run_task(
+    kind: type[Task[Any]], config: Any, group: ProcessGroup, held: ExitStack, *, resume: bool, progress: bool
+) -> Path:
+    if resume := resume and group.run_on_rank0(lambda: resumes(config.out, kind.command, held)):
+        config = with_shared_batch(config, group.world_size, kind.items)
+    config = replace(config, compute=replace(config.compute, processes=group.world_size))
+    task = kind(config, group, resume=resume)
+    folder = group.run_on_rank0(lambda: run_folder(config.out, task.default_name, kind.command, held, resume=resume))
+    group.remedy = f"resume from the last checkpoint with: {kind.command} --resume {shlex.quote(str(folder))}"
+    task.config = replace(task.config, out=str(folder))
+    trainer = Trainer(task, folder)
+    group.run_on_rank0(lambda: check_disk_space(folder, task.networks.state(), trainer.keep.checkpoints))
+    if resume:
+        trainer.resume()
+    record = {"trains": kind.product, "format": CONFIG_FORMAT, **to_record(task.config)}
+    comment = f"{kind.command} --config THIS repeats the run"
+    group.run_on_rank0(lambda: write_yaml(folder / "config.yaml", record, comment))
+    trainer.describe()
+    trainer.run(progress=progress)
+    say(f"the {trainer.kept} model is {folder / 'model'}; score it with: {task.evaluate_command(folder)}")
+    return folder
+
+
+def with_shared_batch(config: Any, processes: int, items: str) -> Any:
+    """Divide the items of one step among another number of processes.
+
+    Raises:
+        CalcoError: If they cannot be divided evenly.
+    """
+    batch = shared_batch(config.out, config.optimiser.batch, processes, items=items)
+    return replace(config, optimiser=replace(config.optimiser, batch=batch))
+
+
+def describe_limits(limit: LimitConfig) -> str:
+    """Format limits as "200 epochs or 10 minutes"."""
+    parts = [f"{limit.epochs} epochs" if limit.epochs else "", f"{limit.steps} steps" if limit.steps else ""]
+    parts.append(f"{limit.minutes:g} minutes" if limit.minutes else "")
+    return " or ".join(part for part in parts if part)
+
+
+class Trainer(Generic[B]):
+    """Position of a run, and the loop that moves it until a limit is reached.
+
+    Args:
+        task: What is trained.
+        folder: Folder of the run.
+
+    Raises:
+        CalcoError: If there are fewer training items than all processes take at once.
+    """
+
+    def __init__(self, task: Task[B], folder: Path) -> None:
+        config: RunConfig = task.config
+        self.task, self.folder, self.data, self.group = task, folder, task.data, task.group
+        self.seed, self.compute = config.seed, config.compute
+        self.limit, self.keep, self.options = config.limit, config.keep, config.optimiser
+        self.num_items = len(self.data.train)
+        self.data.train.cache_bytes //= self.group.local_size  # the processes of a machine share its memory
+        self.provenance: dict[str, Any] = {
+            "calco": __version__, "torch": str(torch.__version__), **self.data.provenance(),
+        }  # fmt: skip
+        at_once = self.group.world_size * self.options.batch
+        if self.group.world_size > 1 and at_once > self.num_items:
+            raise CalcoError(
+                f"{self.group.world_size} processes with --batch {self.options.batch} take {at_once} {task.items} at "
+                f"once, and there are {self.num_items} to train on; give fewer --processes or a smaller --batch"
+            )
+        self.step = self.epoch = self.batch_in_epoch = 0
+        self.seconds_before, self.started = 0.0, time.monotonic()
+        self._clock = 0.0  # seconds after the last step, agreed on by all processes
+        self.best: float | None = None
+        self.validated = 0  # step of the last validation
+        self._last_update, self._speed = 0.0, 0.0
+        self.losses, self.last_losses = MeanLosses(), MeanLosses()
+        self.stop_signal: int | None = None
+        self._noted: set[str] = set()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, including those before an interruption."""
+        return self.seconds_before + time.monotonic() - self.started
+
+    @property
+    def items_per_update(self) -> int:
+        """Number of items that all processes together take for one update."""
+        return self.options.batch * self.group.world_size * self.options.accumulate
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Number of updates in one pass over the training items."""
+        options = self.options
+        return max(1, self.num_items // (options.batch * self.group.world_size) // options.accumulate)
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, by the limit that will be reached first."""
+        limit = self.limit
+        shares = [0.0]
+        if limit.steps:
+            shares.append(self.step / limit.steps)
+        if limit.epochs:
+            shares.append((self.epoch + self.batch_in_epoch / self.batches_per_epoch) / limit.epochs)
+        if limit.minutes:
+            # All processes must reach the same rate and the same end.
+            seconds = self.seconds if self.group.world_size == 1 else self._clock
+            shares.append(seconds / (60 * limit.minutes))
+        return max(shares)
+
+    @property
+    def resume_command(self) -> str:
+        """Command that resumes the run."""
+        return f"{self.task.command} --resume {shlex.quote(str(self.folder))}"
+
+    @property
+    def kept(self) -> str:
+        """Weights of the model: the "best" of a validation, or the "last"."""
+        return "last" if self.best is None else "best"
+
+    @property
+    def complete(self) -> bool:
+        """Whether the limit is reached, and so are the validation, the model and the video that follow it."""
+        there = (self.folder / "model").exists() and self.validated == self.step
+        video = (self.folder / "evolution.mp4").exists() or not any((self.folder / "samples").glob("step-*.png"))
+        return self.progress >= 1 and there and video
+
+    def describe(self) -> None:
+        """Print the plan of the run."""
+        left = f", resumed at step {self.step} after {duration(self.seconds)}" if self.step else ""
+        each = f" in each of {self.group.world_size} processes" if self.group.world_size > 1 else ""
+        num_validation = len(self.data.validation)
+        validated = f"{num_validation} to validate" if num_validation else "none to validate"
+        first, last = self.task.plan(self.step)
+        say(
+            f"{first}{self.num_items} {self.task.items} to train and {validated}, {last} with "
+            f"{torch.get_num_threads()} threads{each}, until {describe_limits(self.limit)}{left}"
+        )
+        say(f"the run is {self.folder}")
+        if not num_validation:
+            say(f"there is no validation: the last weights are kept{self.task.without_validation}")
+
+    def resume(self) -> None:
+        """Restore the last checkpoint.
+
+        Raises:
+            CalcoError: If there is none, or the run has reached its limit.
+        """
+        self.restore(latest_checkpoint(self.folder / "checkpoints"))
+        if self.complete:
+            limit, options = self.limit, []
+            if limit.steps:
+                options.append(f"--steps {2 * self.step}")
+            if limit.epochs:
+                options.append(f"--epochs {2 * max(1, self.epoch)}")
+            if limit.minutes:
+                options.append(f"--minutes {max(1, math.ceil(self.seconds / 60)) * 2}")
+            raise CalcoError(
+                f"{self.folder} has reached its limit at step {self.step}; to train on, give a higher one: "
+                f"{self.resume_command} {' '.join(options)}"
+            )
+
+    def run(self, *, progress: bool) -> None:
+        """Train from the present position to the limit; then write the video and the list of omitted images.
+
+        Args:
+            progress: Show the progress line.
+
+        Raises:
+            Interrupted: After a signal, with a checkpoint written.
+            CalcoError: If a loss is not finite, or the disk is full.
+        """
+        rank0 = self.group.is_rank0
+        if rank0:
+            tidy(self.folder, self.step)
+        try:
+            if rank0:
+                self._record_contents()
+            log = RunLog(
+                self.folder, tensorboard=self.keep.tensorboard, from_step=self.step, validated=self.validated,
+                silent=not rank0,
+            )  # fmt: skip
+            with (
+                contextlib.closing(log),
+                self._stopped_by_signals(),
+                ProgressLine(shown=progress and rank0) as line,
+            ):
+                if self.step == 0:
+                    self.save()
+                self._train(log, line)
+        except Interrupted:
+            say(f"stopped at step {self.step} with a checkpoint; resume with: {self.resume_command}")
+            raise
+        except WriteError as error:
+            raise type(error)(f"{error}; then resume with: {self.resume_command}") from error
+        self.finish()
+
+    def _train(self, log: RunLog, line: ProgressLine) -> None:
+        while self.progress < 1 or not self.step:  # however short the time is, one step is made
+            self._train_epoch(log, line)
+            keep = self.keep
+            if self.epoch % keep.validate_every == 0 and self.step - self.validated >= keep.validate_steps:
+                self.validate(log)
+        # The end; a run that was killed between its last step and this validation starts here.
+        if self.validated < self.step or not (self.folder / "model").exists():
+            self.validate(log)
+
+    def _train_epoch(self, log: RunLog, line: ProgressLine) -> None:
+        accumulate = self.options.accumulate
+        if not self.batch_in_epoch:
+            self.task.begin_epoch(self.progress)
+        feed = batches(
+            self.task.load_batch, self.data.train, seed=self.seed, epoch=self.epoch, batch=self.options.batch,
+            skip=self.batch_in_epoch * accumulate, workers=choose_workers(self.compute.workers, self.task.device),
+            pinned=self.task.device.type == "cuda", rank=self.group.rank, world_size=self.group.world_size,
+        )  # fmt: skip
+        self._last_update = time.monotonic()
+        with contextlib.closing(feed):
+            while self.batch_in_epoch < self.batches_per_epoch:
+                self._update(list(itertools.islice(feed, accumulate)), log, line)
+                if self.progress >= 1:
+                    break
+        # An epoch that a limit cut short does not end, so that nothing is trained twice on resume.
+        if self.batch_in_epoch >= self.batches_per_epoch:
+            self.epoch, self.batch_in_epoch = self.epoch + 1, 0
+
+    def _update(self, group: Sequence[B], log: RunLog, line: ProgressLine) -> None:
+        task = self.task
+        rate = task.rate(self.step, self.progress)
+        task.networks.set_rate(rate)
+        self.group.seed_rank(self.seed, self.step)
+        own = task.learn(group)
+        stop = self.stop_signal is not None
+        losses, stop, self._clock = self.group.agree(own, stop=stop, seconds=self.seconds)
+        if not all(math.isfinite(value) for value in losses.values()):
+            bad = ", ".join(f"{name} {value}" for name, value in losses.items() if not math.isfinite(value))
+            self._fail(f"step {self.step + 1}: {bad}; losses must be finite")
+        self.step += 1
+        self.batch_in_epoch += 1
+        task.networks.average(self.step)
+        self.losses.add(losses)
+        speed = self._measure_speed(sum(task.batch_size(batch) for batch in group) * self.group.world_size)
+        left = self.seconds * (1 - self.progress) / max(1e-9, self.progress)
+        line.update(self.progress, self.step, speed, task.describe_losses(self.losses.means()), left)
+        if self.step % self.keep.log_steps == 0:
+            log.write(
+                self.step, epoch=self.epoch, time=round(self.seconds, 2), train=self.losses.means(), rate=rate,
+                images_per_s=round(speed, 2),
+            )  # fmt: skip
+            self.last_losses, self.losses = self.losses, MeanLosses()
+        # A single process heeds a signal until the last moment; several must stop after the same step.
+        if stop if self.group.world_size > 1 else self.stop_signal is not None:
+            self.save()
+            raise Interrupted
+        if self.step % self.keep.checkpoint_steps == 0:
+            self.save()
+
+    def _measure_speed(self, num_items: int) -> float:
+        """Items per second, including the wait for data, smoothed over some ten steps."""
+        now = time.monotonic()
+        current = num_items / max(1e-9, now - self._last_update)
+        self._last_update = now
+        self._speed = current if not self._speed else 0.9 * self._speed + 0.1 * current
+        return self._speed
+
+    def validate(self, log: RunLog) -> None:
+        """Score the networks and keep the best model; without validation images, keep the last one."""
+        self.validated = self.step
+        if self.group.is_rank0:
+            self._check_weights()
+            if len(self.data.validation):
+                try:
+                    self._score(log)
+                except UnusableError as error:
+                    self._note(f"there is no validation: {error}; the last weights are kept")
+                    self._save_model({})
+            else:
+                self._save_model({})
+        self.save()
+
+    def _score(self, log: RunLog) -> None:
+        result, metric = self.task.validate(self.step, self.epoch), self.task.config.keep.best_by
+        score = result.scores.get(metric)
+        better = score is not None and (
+            self.best is None or (score < self.best if self.task.lower_is_better else score > self.best)
+        )
+        for text in result.notes:
+            self._note(text)
+        log.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=result.scores)
+        imaging.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", result.sheet)
+        log.image(self.step, "samples", result.sheet)
+        say(result.summary + ("  * best yet, kept" if better else ""))
+        if better:
+            self.best = score
+        if better or (score is None and self.best is None):
+            self._save_model(result.scores)
+
+    def _save_model(self, scores: dict[str, float]) -> None:
+        self.task.save_model(self.folder / "model", self.step, scores, {**self.provenance, "epoch": self.epoch})
+
+    def _note(self, text: str) -> None:
+        """Print a remark once, however often its reason recurs."""
+        if text not in self._noted:
+            self._noted.add(text)
+            warn(text)
+
+    def save(self) -> None:
+        """Write a checkpoint, in rank 0."""
+        if self.group.is_rank0:
+            self._check_weights()
+            folder, state = make_folder(self.folder / "checkpoints"), self.task.networks.state()
+            save_checkpoint(folder, self.step, state, self.position(), self.keep.checkpoints)
+
+    def position(self) -> dict[str, Any]:
+        """Position of the run, as a checkpoint holds it."""
+        return {
+            "processes": self.group.world_size,
+            "batch": self.options.batch,
+            "items_in_epoch": self.batch_in_epoch * self.items_per_update,
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+            "best": self.best,
+            "validated": self.validated,
+            "losses": self.losses.state(),
+            "last_losses": self.last_losses.state(),
+            **self.task.position(),
+        }
+
+    def restore(self, path: Path) -> None:
+        """Return to the position of a checkpoint.
+
+        Raises:
+            CalcoError: If it is damaged, or belongs to another network than the configuration describes.
+        """
+        tensors, position = load_checkpoint(path)
+        try:
+            self.task.networks.load_state(tensors)
+        except (RuntimeError, KeyError, ValueError, IndexError) as error:
+            reason = str(error).splitlines()[-1].strip()
+            raise CalcoError(
+                f"{path} does not fit {self.folder / 'config.yaml'} ({reason}); restore the configuration that the run "
+                "began with, or train anew with another --out"
+            ) from error
+        self.task.load_position(position)
+        self.step, self.epoch = position["step"], position["epoch"]
+        self.batch_in_epoch = position["items_in_epoch"] // self.items_per_update  # the processes may be others now
+        self.seconds_before, self.started = position["seconds"], time.monotonic()
+        self._clock = self.seconds_before
+        self.best, self.validated = position["best"], position["validated"]
+        self.losses, self.last_losses = MeanLosses(position["losses"]), MeanLosses(position["last_losses"])
+
+    def _record_contents(self) -> None:
+        """Record the contents of the images; warn if a resumed run finds others than before."""
+        now = contents_of(self.data.source, self.data.splits)
+        if self.step and (before := load_contents(self.folder)) is not None:
+            if changed := changes(before, now):
+                warn(f"{changed}: the images are not those that the run began with; it continues with the present ones")
+            now = with_earlier(now, before)
+        save_contents(self.folder, now)
+        if now.trained_on is not None:
+            self.provenance["trained_on"] = now.trained_on
+
+    def finish(self) -> None:
+        """Write the video of the samples and the list of omitted images; print a closing remark."""
+        for damaged in self.group.gather(self.data.train.damaged):
+            self.data.train.damaged.update(damaged)
+        if not self.group.is_rank0:
+            return
+        sheets = sorted((self.folder / "samples").glob("step-*.png"))
+        if sheets:
+            try:
+                _write_video(sheets, self.folder / "evolution.mp4")
+            except CalcoError as error:  # the model is there, and counts more than its video
+                warn(f"the video of the samples is missing: {error}")
+        if left_out := self.data.left_out():
+            listed = self.folder / "left_out.json"
+            write_json(listed, left_out)
+            name, reason = next(iter(left_out.items()))
+            warn(f"{len(left_out)} images were left out, such as {name}: {reason}; all are listed in {listed}")
+        if remark := self.task.closing_remark((self.losses if self.losses.count else self.last_losses).means()):
+            say(remark)
+
+    def _check_weights(self) -> None:
+        """Refuse to keep weights that cannot be loaded: a step from finite losses may lead to infinite weights."""
+        for name, tensor in self.task.networks.weights().items():
+            if not bool(torch.isfinite(tensor).all()):
+                self._fail(f"step {self.step}: the weights {name} are not finite numbers")
+
+    def _fail(self, reason: str) -> NoReturn:
+        kept = list_checkpoints(self.folder / "checkpoints")
+        good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
+        raise CalcoError(
+            f"{reason}; {good}; train anew with another --out and a lower --learning-rate "
+            f"(now {self.options.learning_rate:g}), {self.task.steadier}"
+        )
+
+    @contextmanager
+    def _stopped_by_signals(self) -> Iterator[None]:
+        """Make Ctrl-C and SIGTERM end the run after its step, with a checkpoint; a second one ends it at once."""
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            if self.stop_signal is not None:
+                raise KeyboardInterrupt
+            self.stop_signal = number
+
+        # Only the main thread can handle signals; a run in another thread is stopped by its owner.
+        main = threading.current_thread() is threading.main_thread()
+        # Ignored signals stay ignored: of several processes, the one that started them forwards Ctrl-C.
+        heard = [n for n in (signal.SIGINT, signal.SIGTERM) if main and signal.getsignal(n) is not signal.SIG_IGN]
+        previous = {number: signal.signal(number, stop) for number in heard}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+
+def _write_video(images: Sequence[Path], path: Path, *, seconds: float = 10.0) -> None:
+    """Write a video (H.264 in MP4) of images, 2 to 24 a second; the last one stays for two seconds."""
     rate = int(np.clip(round(len(images) / seconds), 2, 24))
     first = imaging.read(images[0], channels=3)
     height, width = first.shape[:2]
@@ -123,539 +515,3 @@ def write_video(images: Sequence[Path], path: Path, *, seconds: float = 10.0) ->
                 frame = imaging.resize(frame, (width, height))
             video.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         video.mux(stream.encode())
-
-
-class Interrupted(KeyboardInterrupt):
-    """The person or the system asked the run to stop; a checkpoint has been written."""
-
-
-class TakesBatches(Protocol):
-    """How much a run takes at once."""
-
-    @property
-    def batch(self) -> int:
-        """Items a forward pass."""
-
-    @property
-    def accumulate(self) -> int:
-        """Forward passes before one step."""
-
-    @property
-    def learning_rate(self) -> float:
-        """The step size."""
-
-
-class RunConfig(Protocol):
-    """What every run's configuration says."""
-
-    @property
-    def seed(self) -> int:
-        """From which every chance derives."""
-
-    @property
-    def limit(self) -> LimitConfig:
-        """When to stop."""
-
-    @property
-    def keep(self) -> RunKeepConfig:
-        """What is measured and kept."""
-
-    @property
-    def optimiser(self) -> TakesBatches:
-        """How much is taken at once."""
-
-    @property
-    def compute(self) -> ComputeConfig:
-        """Where and how it is computed."""
-
-
-B = TypeVar("B")
-
-
-class Course(ABC, Generic[B]):
-    """A run's position, and the loop that moves it until a limit is reached.
-
-    What is learned, from what, and how it is validated, is the subclass's matter.
-
-    Args:
-        config: The whole configuration, resolved.
-        folder: The run's folder.
-        data: The images.
-        device: Where this process computes.
-        team: The processes that learn together; the first one of them validates and writes.
-
-    Raises:
-        CalcoError: When there are fewer items to train on than all processes take at once.
-    """
-
-    command: ClassVar[str]
-    """The verb that trains, as a person writes it."""
-    items: ClassVar[str]
-    """What the items are called."""
-    steadier: ClassVar[str]
-    """Options that make a run steadier, beside a lower rate."""
-    data: RunData[Any]
-
-    def __init__(
-        self, config: RunConfig, folder: Path, data: RunData[Any], device: torch.device, team: Team = ALONE
-    ) -> None:
-        self._config, self.folder, self.data, self.device, self.team = config, folder, data, device, team
-        self.limit, self.keep, self.options = config.limit, config.keep, config.optimiser
-        self.num_items = num_items = len(data.train)
-        data.train.cache_bytes //= team.here  # memory is one, however many share it
-        self._provenance: dict[str, Any] | None = None
-        self._trained_on: list[str] | None = None  # digests
-        at_once = team.world * self.options.batch
-        if team.world > 1 and at_once > num_items:
-            raise CalcoError(
-                f"{team.world} processes with --batch {self.options.batch} take {at_once} {self.items} at once, and "
-                f"there are {num_items} to train on; give fewer --processes or a smaller --batch"
-            )
-        self.step = self.epoch = self.batch_in_epoch = 0
-        self.seconds_before, self.started = 0.0, time.monotonic()
-        self._clock = 0.0  # seconds after the last step, as all processes know them
-        self.best: float | None = None
-        self.validated = 0  # the step of the last validation
-        self._last_update, self._speed = 0.0, 0.0
-        self.window, self.last_window = Window(), Window()
-        self.stop_signal: int | None = None
-        self._noted: set[str] = set()
-
-    @property
-    def seconds(self) -> float:
-        """Seconds of training so far, those before an interruption included."""
-        return self.seconds_before + time.monotonic() - self.started
-
-    @property
-    def pairs_per_update(self) -> int:
-        """Items that all processes together take for one update."""
-        return self.options.batch * self.team.world * self.options.accumulate
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Updates in one pass over the training items."""
-        options = self.options
-        return max(1, self.num_items // (options.batch * self.team.world) // options.accumulate)
-
-    @property
-    def progress(self) -> float:
-        """The share of the run that is done, by the limit that will be reached first."""
-        limit = self.limit
-        shares = [0.0]
-        if limit.steps:
-            shares.append(self.step / limit.steps)
-        if limit.epochs:
-            shares.append((self.epoch + self.batch_in_epoch / self.batches_per_epoch) / limit.epochs)
-        if limit.minutes:
-            # All processes must come to the same rate, and to the same end.
-            seconds = self.seconds if self.team.world == 1 else self._clock
-            shares.append(seconds / (60 * limit.minutes))
-        return max(shares)
-
-    @abstractmethod
-    def feed(self, skip: int) -> Generator[B, None, None]:
-        """The batches of the present epoch from the `skip`-th on, of this process."""
-
-    @abstractmethod
-    def set_rate(self) -> float:
-        """Sets the learning rate for the present progress, and returns it."""
-
-    @abstractmethod
-    def learn(self, group: list[B]) -> dict[str, float]:
-        """One update from some batches; returns the mean losses of this process."""
-
-    @abstractmethod
-    def average(self) -> None:
-        """Moves averaged weights towards the current ones, after a step."""
-
-    @abstractmethod
-    def count(self, batch: B) -> int:
-        """How many items a batch holds."""
-
-    @abstractmethod
-    def told(self, losses: Mapping[str, float]) -> str:
-        """Losses as the line of progress shows them."""
-
-    @abstractmethod
-    def validate(self, journal: RunLog) -> None:
-        """Scores the network, logs the samples, and keeps the model when it is the best yet."""
-
-    @abstractmethod
-    def keep_model(self, scores: Mapping[str, float]) -> None:
-        """Writes the model folder from the present weights."""
-
-    @abstractmethod
-    def weights(self) -> dict[str, Tensor]:
-        """The weights that are validated and kept, by name."""
-
-    @abstractmethod
-    def state(self) -> dict[str, Tensor]:
-        """Everything that a checkpoint must hold of networks and optimisers, chance included."""
-
-    @abstractmethod
-    def put_back(self, tensors: dict[str, Tensor]) -> None:
-        """Puts back what `state` gave."""
-
-    def batches(self, load: LoadsBatch[D, B], items: D, skip: int) -> Generator[B, None, None]:
-        """The batches of the present epoch from the `skip`-th on, of this process, see `batches`."""
-        return batches(
-            load,
-            items,
-            seed=self._config.seed,
-            epoch=self.epoch,
-            batch=self.options.batch,
-            skip=skip,
-            workers=choose_workers(self._config.compute.workers, self.device),
-            pinned=self.device.type == "cuda",
-            rank=self.team.rank,
-            world=self.team.world,
-        )
-
-    def note(self, text: str) -> None:
-        """Prints a remark once, however often its reason comes back."""
-        if text not in self._noted:
-            self._noted.add(text)
-            warn(text)
-
-    def tell(self, journal: RunLog, scores: Mapping[str, float], sheet: Image) -> None:
-        """Logs the scores of a validation, and keeps the sheet of its samples: HWC `uint8`."""
-        journal.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=scores)
-        imaging.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", sheet)
-        journal.image(self.step, "samples", sheet)
-
-    def provenance(self) -> dict[str, Any]:
-        """What made a model: the versions, the images, the epoch."""
-        if self._provenance is None:
-            known = {} if self._trained_on is None else {"trained_on": self._trained_on}
-            versions = {"calco": __version__, "torch": str(torch.__version__)}
-            self._provenance = {**versions, **self.data.provenance(), **known}
-        return {**self._provenance, "epoch": self.epoch}
-
-    def finish(self) -> None:
-        """Draws the video of the samples, and lists what was left out."""
-        for damaged in self.team.every(self.data.train.damaged):
-            self.data.train.damaged.update(damaged)
-        if not self.team.first:
-            return
-        sheets = sorted((self.folder / "samples").glob("step-*.png"))
-        if sheets:
-            try:
-                write_video(sheets, self.folder / "evolution.mp4")
-            except CalcoError as error:  # the model is there, and counts more than its video
-                warn(f"the video of the samples is missing: {error}")
-        if left_out := self.data.left_out():
-            listed = self.folder / "left_out.json"
-            write_json(listed, left_out)
-            name, reason = next(iter(left_out.items()))
-            warn(f"{len(left_out)} images were left out, such as {name}: {reason}; all are listed in {listed}")
-
-    def meta(self) -> dict[str, Any]:
-        """What a checkpoint says besides its tensors: the position."""
-        return {
-            "processes": self.team.world,
-            "batch": self.options.batch,
-            "pairs_in_epoch": self.batch_in_epoch * self.pairs_per_update,
-            "epoch": self.epoch,
-            "batch_in_epoch": self.batch_in_epoch,
-            "seconds": self.seconds,
-            "best": self.best,
-            "validated": self.validated,
-            "window": self.window.state(),
-            "last_window": self.last_window.state(),
-        }
-
-    @property
-    def resume_command(self) -> str:
-        """The command that goes on with the run."""
-        return f"{self.command} --resume {shlex.quote(str(self.folder))}"
-
-    @property
-    def kept(self) -> str:
-        """Which weights the model has: the "best" by a validation, or the "last"."""
-        return "last" if self.best is None else "best"
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left to do before the limit, nor what follows it: validation, model and video."""
-        there = (self.folder / "model").exists() and self.validated == self.step
-        videoed = (self.folder / "evolution.mp4").exists() or not any((self.folder / "samples").glob("step-*.png"))
-        return self.progress >= 1 and there and videoed
-
-    def save(self) -> None:
-        """Writes a checkpoint of this moment, in the first of the processes."""
-        if self.team.first:
-            self._check_weights()
-            folder = make_folder(self.folder / "checkpoints")
-            save_checkpoint(folder, self.step, self.state(), self.meta(), self.keep.checkpoints)
-
-    def restore(self, path: Path) -> None:
-        """Goes back to the moment of a checkpoint.
-
-        Raises:
-            CalcoError: When it is damaged, or that of another network than the configuration describes.
-        """
-        tensors, meta = load_checkpoint(path)
-        try:
-            self.put_back(tensors)
-        except (RuntimeError, KeyError, ValueError, IndexError) as error:
-            reason = str(error).splitlines()[-1].strip()
-            raise CalcoError(
-                f"{path} does not fit {self.folder / 'config.yaml'} ({reason}); restore the configuration that the run "
-                "began with, or train anew with another --out"
-            ) from error
-        self.step, self.epoch, self.batch_in_epoch = meta["step"], meta["epoch"], meta["batch_in_epoch"]
-        if "pairs_in_epoch" in meta:  # the number of processes may be another one now
-            self.batch_in_epoch = meta["pairs_in_epoch"] // self.pairs_per_update
-        self.seconds_before, self.started = meta["seconds"], time.monotonic()
-        self._clock = self.seconds_before
-        self.best, self.validated = meta["best"], meta["validated"]
-        self.window, self.last_window = Window(meta["window"]), Window(meta["last_window"])
-
-    def record_contents(self) -> None:
-        """Records the images of the run by their contents; of a resumed run, reports which are no longer the same."""
-        now, before = contents_of(self.data.source, self.data.splits), None
-        if self.step:
-            before = load_contents(self.folder)
-        if before is not None:
-            if differ := changes(before, now):
-                warn(f"{differ}: they are not those that the run began with; it goes on with what is there now")
-            now = with_earlier(now, before)
-        save_contents(self.folder, now)
-        self._trained_on = now.trained_on
-
-    def train(self, journal: RunLog, line: ProgressLine) -> None:
-        """Trains until a limit is reached.
-
-        Raises:
-            Interrupted: After a signal, with a checkpoint written.
-            CalcoError: When a loss is not finite, or the disk is full.
-        """
-        while self.progress < 1 or not self.step:  # however short the time is, one step is made
-            self._train_epoch(journal, line)
-            keep = self.keep
-            if self.epoch % keep.validate_every == 0 and self.step - self.validated >= keep.validate_steps:
-                self._validate(journal)
-        # The end; a run that was killed between its last step and this validation comes here at once.
-        if self.validated < self.step or not (self.folder / "model").exists():
-            self._validate(journal)
-
-    def _validate(self, journal: RunLog) -> None:
-        """Scores the network and keeps the model, or keeps the last one where there is nothing to validate on."""
-        self.validated = self.step
-        if self.team.first:
-            self._check_weights()
-            if len(self.data.validation):
-                try:
-                    self.validate(journal)
-                except UnusableError as error:
-                    self.note(f"there is no validation: {error}; the last weights are kept")
-                    self.keep_model({})
-            else:
-                self.keep_model({})
-        self.save()
-
-    def _train_epoch(self, journal: RunLog, line: ProgressLine) -> None:
-        accumulate = self.options.accumulate
-        feed = self.feed(self.batch_in_epoch * accumulate)
-        self._last_update = time.monotonic()
-        with contextlib.closing(feed):
-            while self.batch_in_epoch < self.batches_per_epoch:
-                self._update(list(itertools.islice(feed, accumulate)), journal, line)
-                if self.progress >= 1:
-                    break
-        # An epoch that a limit cut short still counts as the one it is, so that nothing is trained twice on resume.
-        if self.batch_in_epoch >= self.batches_per_epoch:
-            self.epoch, self.batch_in_epoch = self.epoch + 1, 0
-
-    def _update(self, group: list[B], journal: RunLog, line: ProgressLine) -> None:
-        rate = self.set_rate()
-        own = self.learn(group)
-        asked = self.stop_signal is not None
-        losses, asked, self._clock = self.team.agree(own, stop=asked, seconds=self.seconds)
-        if not all(math.isfinite(value) for value in losses.values()):
-            self._not_finite(losses)
-        self.step += 1
-        self.batch_in_epoch += 1
-        self.average()
-        self.window.add(losses)
-        speed = self._measure_speed(sum(self.count(batch) for batch in group) * self.team.world)
-        left = self.seconds * (1 - self.progress) / max(1e-9, self.progress)
-        line.update(self.progress, self.step, speed, self.told(self.window.means()), left)
-        if self.step % self.keep.log_steps == 0:
-            journal.write(
-                self.step,
-                epoch=self.epoch,
-                time=round(self.seconds, 2),
-                train=self.window.means(),
-                rate=rate,
-                images_per_s=round(speed, 2),
-            )
-            self.last_window, self.window = self.window, Window()
-        # Alone, a signal counts until the last moment; together, all must stop after the same step.
-        if asked if self.team.world > 1 else self.stop_signal is not None:
-            self.save()
-            raise Interrupted
-        if self.step % self.keep.checkpoint_steps == 0:
-            self.save()
-
-    def _measure_speed(self, num_pairs: int) -> float:
-        """Items per second with the waiting for data, smoothed over some ten steps."""
-        now = time.monotonic()
-        current = num_pairs / max(1e-9, now - self._last_update)
-        self._last_update = now
-        self._speed = current if not self._speed else 0.9 * self._speed + 0.1 * current
-        return self._speed
-
-    def _check_weights(self) -> None:
-        """Makes sure that what is kept can be loaded again: a step from finite losses may lead to weights that are not.
-
-        Raises:
-            CalcoError: When a weight is NaN or infinite.
-        """
-        for name, tensor in self.weights().items():
-            if not bool(torch.isfinite(tensor).all()):
-                self._stop(f"step {self.step}: the weights {name} are not finite numbers")
-
-    def _not_finite(self, losses: dict[str, float]) -> None:
-        bad = ", ".join(f"{name} {value}" for name, value in losses.items() if not math.isfinite(value))
-        self._stop(f"step {self.step + 1}: {bad}; losses must be finite")
-
-    def _stop(self, reason: str) -> NoReturn:
-        kept = list_checkpoints(self.folder / "checkpoints")
-        good = f"the last good checkpoint is {kept[-1]}" if kept else "no checkpoint was written yet"
-        raise CalcoError(
-            f"{reason}; {good}; train anew with another --out and a lower --learning-rate "
-            f"(now {self.options.learning_rate:g}), {self.steadier}"
-        )
-
-
-def take_up(course: Course[Any]) -> None:
-    """Goes on where the last checkpoint stands.
-
-    Raises:
-        CalcoError: When there is none, or the run has reached its limit.
-    """
-    course.restore(latest_checkpoint(course.folder / "checkpoints"))
-    if course.complete:
-        raise CalcoError(
-            f"{course.folder} has reached its limit at step {course.step}; to train on, give a higher one: "
-            f"{course.resume_command} {_higher(course)}"
-        )
-
-
-def _higher(course: Course[Any]) -> str:
-    """Options for a limit twice as far as the run has come."""
-    limit, options = course.limit, []
-    if limit.steps:
-        options.append(f"--steps {2 * course.step}")
-    if limit.epochs:
-        options.append(f"--epochs {2 * max(1, course.epoch)}")
-    if limit.minutes:
-        options.append(f"--minutes {max(1, math.ceil(course.seconds / 60)) * 2}")
-    return " ".join(options)
-
-
-def until(limit: LimitConfig) -> str:
-    """A limit in words, such as "200 epochs or 10 minutes"."""
-    parts = [f"{limit.epochs} epochs" if limit.epochs else "", f"{limit.steps} steps" if limit.steps else ""]
-    parts.append(f"{limit.minutes:g} minutes" if limit.minutes else "")
-    return " or ".join(part for part in parts if part)
-
-
-def drive(course: Course[Any], *, progress: bool) -> None:
-    """Trains from the present position to the limit.
-
-    Args:
-        course: The run.
-        progress: Whether the line of progress is shown.
-
-    Raises:
-        Interrupted: After a signal, with a checkpoint written.
-        CalcoError: When a loss is not finite, or the disk is full.
-    """
-    first = course.team.first
-    if first:
-        _tidy(course)
-    try:
-        if first:
-            course.record_contents()
-        journal = RunLog(
-            course.folder, tensorboard=course.keep.tensorboard, from_step=course.step, validated=course.validated,
-            silent=not first,
-        )  # fmt: skip
-        with (
-            contextlib.closing(journal),
-            _stopped_by_signals(course),
-            ProgressLine(shown=progress and first) as line,
-        ):
-            if course.step == 0:
-                course.save()
-            course.train(journal, line)
-    except Interrupted:
-        say(f"stopped at step {course.step} with a checkpoint; go on with: {course.resume_command}")
-        raise
-    except WriteError as error:
-        raise type(error)(f"{error}; then go on with: {course.resume_command}") from error
-
-
-def _tidy(course: Course[Any]) -> None:
-    """Removes what a kill left behind: files half written, samples of steps that come again, a model half replaced."""
-    folder = course.folder
-    old, model = folder / ".model.old", folder / "model"
-    if old.exists() and not model.exists():
-        old.rename(model)
-    for left in (*folder.glob(".model.*.tmp"), *folder.glob(".*.tmp.*")):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-    for sheet in (folder / "samples").glob("step-*.png"):
-        if sheet.stem.removeprefix("step-").isdigit() and int(sheet.stem.removeprefix("step-")) > course.step:
-            sheet.unlink(missing_ok=True)
-
-
-@contextmanager
-def _stopped_by_signals(course: Course[Any]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM end the run after its step, with a checkpoint; asked twice, at once."""
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        if course.stop_signal is not None:
-            raise KeyboardInterrupt
-        course.stop_signal = number
-
-    # Python lets the main thread alone handle signals; a run in another thread is stopped by its owner.
-    main = threading.current_thread() is threading.main_thread()
-    # What is ignored stays so: of several processes, the one that started them hears Ctrl-C, and passes it on.
-    heard = [n for n in (signal.SIGINT, signal.SIGTERM) if main and signal.getsignal(n) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, stop) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def in_processes(work: Callable[[Team, ExitStack], Path], member: Callable[[], str], compute: ComputeConfig) -> Path:
-    """Does the work of a run in this process, or starts as many as the configuration asks for.
-
-    Args:
-        work: What one of the processes does, given the team and what is to be closed after it.
-        member: The whole call again, as each process that is started here makes it; it can be sent there.
-        compute: How many processes, and where they compute.
-
-    Returns:
-        The run's folder.
-
-    Raises:
-        CalcoError: As the work, or when one of several processes was killed.
-        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
-    """
-    device, processes = choose_device(compute.device), compute.processes
-    if processes > 1 and not is_started():
-        check_several(processes, device)
-        try:
-            return Path(launch(member, processes))
-        except KeyboardInterrupt as error:
-            raise Interrupted from error
-    with joined(device) as team, ExitStack() as held:
-        return work(team, held)

@@ -1,137 +1,207 @@
-"""`calco train`: a run from its configuration to a folder with a model in it."""
+"""`calco train`: the training of a translator, from its configuration to a folder with a model in it."""
 
-import functools
+import math
 import shlex
-from collections.abc import Generator, Mapping
-from contextlib import ExitStack
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from calco import imaging
 from calco.checking.check import report_findings
 from calco.console import say, warn
+from calco.data.palettes import decode
 from calco.data.recipes import check_recorded, recipe_title
 from calco.data.sample import generator
 from calco.data.sources import is_elsewhere
-from calco.errors import CalcoError, enough_memory
-from calco.evaluation.metrics import METRICS
-from calco.imaging import Image
+from calco.evaluation.metrics import METRICS, SSIM_MIN_SIDE, confusion, l1, mean_class_scores, psnr, ssim
+from calco.imaging import Image, as_channels
 from calco.inference.model import ModelInfo, Translator, save_model
+from calco.networks.build import build_discriminator, build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_lite import ABSENT
+from calco.networks.layers import count_parameters
 from calco.networks.machine import NAMES
-from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.training.config import TrainConfig
-from calco.training.log import RunLog, duration
 from calco.training.objectives import balance
 from calco.training.pairs import Batch, Data, load_batch, open_data
-from calco.training.processes import ALONE, Team, ready_device
-from calco.training.run_folder import foresee_disk, resumes, run_folder, shared_batch
+from calco.training.processes import ProcessGroup, ready_device
+from calco.training.run_folder import read_config
 from calco.training.step import Networks, rate_at, training_step
-from calco.training.trainer import Course, drive, in_processes, take_up, until
-from calco.training.validation import grid, is_better, reason, shown, validate
+from calco.training.task import Task, Validation
+from calco.training.trainer import run_task
+
+SCORES: dict[str, Callable[[Image, Image], float]] = {"l1": l1, "psnr": psnr, "ssim": ssim}
+
+Triple = tuple[Image, Image, Image]  # input, output, target
 
 
-class Run(Course[Batch]):
-    """One run: its folder, data, networks and position.
+def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> Path:
+    """Train a translator, in one process or in several.
+
+    Several processes train together if torchrun started them, or if the configuration asks for them.
 
     Args:
-        config: The whole configuration, resolved.
-        folder: The run's folder.
-        data: What `open_data` gave for the configuration.
-        team: The processes that learn together; the first one of them validates and writes.
+        config: Whole configuration; `out` names the folder of the run.
+        resume: Resume the run in `out` from its last checkpoint, as if it had not been interrupted.
+        progress: Show the progress line.
+
+    Returns:
+        Folder of the run: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
 
     Raises:
-        CalcoError: When there are fewer training pairs than all processes take at once.
+        CalcoError: If images or configuration cannot be used, a loss is not finite, the disk is full, or one of several
+            processes was killed.
+        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
+    return run_task(Translation, config, resume=resume, progress=progress)
 
-    command, items = "calco train", "pairs"
+
+def load_config(path: str | Path) -> TrainConfig:
+    """Read the configuration of a run from its config.yaml.
+
+    Raises:
+        CalcoError: If the file is absent, of another format or kind, or has unknown fields.
+    """
+    config = read_config(TrainConfig, path, Translation.product)
+    check_recorded(config.recipe, path)
+    return config
+
+
+class Translation(Task[Batch]):
+    """Training of a translator."""
+
+    command, items, product = "calco train", "pairs", "translator"
     steadier = "--precision fp32 or --objective.gan least-squares"
+    config: TrainConfig
     data: Data
+    networks: Networks
+    load_batch = staticmethod(load_batch)
 
-    def __init__(self, config: TrainConfig, folder: Path, data: Data, team: Team = ALONE) -> None:
-        super().__init__(config, folder, data, ready_device(config.compute, team), team)
-        self.config = config
-        self.networks = Networks(config, data.in_channels, data.out_channels, self.device, team)
+    def __init__(self, config: TrainConfig, group: ProcessGroup, *, resume: bool) -> None:
+        asked = config.recipe
+        self.group = group
+        self.data, self.config = open_data(config)
+        say(self.data.source.summary())
+        if group.is_rank0 and not resume:
+            config = self.config
+            report_findings(self.data.source, self.data.splits, config.source, recipe=config.recipe, asked=asked)
+        self.device = ready_device(config.compute, group)
+        channels = self.data.in_channels, self.data.out_channels
+        self.networks = Networks(self.config, *channels, self.device, group)
+        self.lower_is_better = METRICS[self.config.keep.best_by].better == "lower"
         self._mean_target: Image | None = None
 
-    def state(self) -> dict[str, Tensor]:
-        """Networks, optimisers and chance."""
-        return self.networks.state()
+    @staticmethod
+    def less_memory(config: TrainConfig, *, resume: bool) -> str:
+        """Name the options that need less memory."""
+        batch, recompute = config.optimiser.batch, config.compute.activation_checkpointing
+        smaller = f"a smaller --batch (now {batch}) or --size" if batch > 1 else "a smaller --size"
+        smaller += f" (now {config.jitter.size})"
+        if resume:  # only the device, its precision and the like may change
+            anew = f"train anew with another --out and {smaller}"
+            return anew if recompute else f"resume with --activation-checkpointing, or {anew}"
+        return f"give {smaller}" + ("" if recompute else ", or --activation-checkpointing")
 
-    def put_back(self, tensors: dict[str, Tensor]) -> None:
-        """Puts back what `state` gave."""
-        self.networks.restore(tensors)
+    @property
+    def default_name(self) -> str:
+        """Name of a new run's folder."""
+        return f"{recipe_title(self.config.recipe.recipe)}-{Path(self.config.images).name or 'images'}"
 
-    def feed(self, skip: int) -> Generator[Batch, None, None]:
-        """The batches of the present epoch from the `skip`-th on."""
-        return self.batches(load_batch, self.data.train, skip)
+    def plan(self, step: int) -> tuple[str, str]:
+        """Recipe, device and precision."""
+        config = self.config
+        if (begins := describe_start(config.generator, self.networks.from_imagenet)) and not step:
+            (say if self.networks.from_imagenet or not config.generator.pretrained else warn)(begins)
+        return f"recipe {config.recipe.recipe}, ", f"{self.device} in {NAMES[self.networks.dtype]}"
 
-    def set_rate(self) -> float:
-        """Sets the rate of the present progress."""
-        rate = rate_at(self.config, self.progress)
-        self.networks.set_rate(rate)
-        return rate
+    def rate(self, step: int, progress: float) -> float:  # noqa: ARG002
+        """Learning rate at a share of the run."""
+        return rate_at(self.config, progress)
 
-    def learn(self, group: list[Batch]) -> dict[str, float]:
-        """One update of both networks."""
-        self.team.own_chance(self.config.seed, self.step)
-        return training_step(self.networks, group)
+    def learn(self, batches: Sequence[Batch]) -> dict[str, float]:
+        """Update both networks once."""
+        return training_step(self.networks, batches)
 
-    def average(self) -> None:
-        """Moves the averaged generator."""
-        self.networks.average(self.step)
-
-    def count(self, batch: Batch) -> int:
-        """Pairs in a batch."""
+    @staticmethod
+    def batch_size(batch: Batch) -> int:
+        """Number of pairs in a batch."""
         return len(batch.input)
 
-    def told(self, losses: Mapping[str, float]) -> str:
-        """The losses of both networks."""
+    def describe_losses(self, losses: Mapping[str, float]) -> str:
+        """Losses of both networks."""
         if not losses:
             return ""
-        pixel, gan, real, drawn = (losses[name] for name in ("g_pixel", "g_gan", "d_real", "d_fake"))
-        return f"pixel {pixel:.3f}  gan {gan:.2f}  D {real:.2f}/{drawn:.2f}"
+        pixel, gan, real, fake = (losses[name] for name in ("g_pixel", "g_gan", "d_real", "d_fake"))
+        return f"pixel {pixel:.3f}  gan {gan:.2f}  D {real:.2f}/{fake:.2f}"
 
-    def validate(self, journal: RunLog) -> None:
-        """Scores the generator, draws the samples, and keeps the model when it is the best yet."""
-        keep = self.config.keep
-        translator = Translator(self.info(None), self.networks.shown, device=self.device)
-        scores, triples, undefined = validate(translator, self.data.validation, keep)
-        self.networks.shown.train()
+    def validate(self, step: int, epoch: int) -> Validation:
+        """Score the generator on whole validation pairs, the same ones each time."""
+        keep, notes = self.config.keep, []
+        translator = Translator(self.info(step, None), self.networks.kept, device=self.device)
+        scores, triples, undefined = self._score(translator)
+        self.networks.kept.train()
         for name, keys in undefined.items():
-            self.note(
+            small = f"the image is smaller than {SSIM_MIN_SIDE} pixels"
+            notes.append(
                 f"{METRICS[name].label} is undefined for {len(keys)} of {keep.validation_pairs} validation pairs at "
-                f"most, such as {keys[0]}: {reason(name)}; the mean leaves them out"
+                f"most, such as {keys[0]}: {small if name == 'ssim' else 'its value is not a finite number'}; the mean "
+                "leaves them out"
             )
-        caption = f"epoch {self.epoch}  step {self.step}  L1 {shown('l1', scores)}  "
-        caption += f"IoU {shown('iou', scores)}" if "iou" in scores else f"PSNR {shown('psnr', scores)} dB"
-        self.tell(journal, scores, grid(triples, caption))
-        score = scores.get(keep.best_by)
-        better = is_better(keep.best_by, score, self.best)
-        if score is None:
-            self.note(f"{METRICS[keep.best_by].label} is undefined for all validation pairs: the last weights are kept")
-        say(f"{caption}  SSIM {shown('ssim', scores)}" + ("  * best yet, kept" if better else ""))
-        if better:
-            self.best = score
-        if better or (score is None and self.best is None):
-            self.keep_model(scores)
+        if keep.best_by not in scores:
+            notes.append(
+                f"{METRICS[keep.best_by].label} is undefined for all validation pairs: the last weights are kept"
+            )
+        caption = f"epoch {epoch}  step {step}  L1 {_shown('l1', scores)}  "
+        caption += f"IoU {_shown('iou', scores)}" if "iou" in scores else f"PSNR {_shown('psnr', scores)} dB"
+        summary = f"{caption}  SSIM {_shown('ssim', scores)}"
+        return Validation(scores=scores, sheet=sample_sheet(triples, caption), summary=summary, notes=notes)
 
-    def keep_model(self, scores: Mapping[str, float]) -> None:
-        """Writes the model folder from the present weights."""
-        weights = self.networks.shown.state_dict()
-        save_model(self.folder / "model", self.info(scores), weights, self.mean_target())
+    def _score(self, translator: Translator) -> tuple[dict[str, float], list[Triple], dict[str, list[str]]]:
+        """Return the mean scores, the sample pairs with their outputs, and by metric the keys that have no score.
 
-    def weights(self) -> dict[str, Tensor]:
-        """The weights of the networks, by name."""
-        return self.networks.weights()
+        A model that paints classes is scored by IoU and Dice too, over all pixels.
+        """
+        dataset, keep = self.data.validation, self.config.keep
+        values: dict[str, list[float]] = {name: [] for name in SCORES}
+        undefined: dict[str, list[str]] = {}
+        triples, palette = list[Triple](), translator.info.palette
+        counts = np.zeros((len(palette),) * 2, np.int64) if palette else None
+        count = min(keep.validation_pairs, len(dataset))
+        sampled = set(range(0, count, -(-count // keep.samples)))
+        # Spread over the whole split: neighbours in the list are often alike.
+        for number, index in enumerate(np.linspace(0, len(dataset) - 1, count).round()):
+            pair = dataset.pair(int(index), 0)
+            output = translator(pair.input, native=True)
+            for name, metric in SCORES.items():
+                value = metric(output, pair.target)
+                if math.isfinite(value):
+                    values[name].append(value)
+                else:
+                    undefined.setdefault(name, []).append(pair.key)
+            if palette and counts is not None:
+                counted = np.ones(pair.target.shape[:2], np.bool_) if pair.weight is None else pair.weight > 0
+                ours, theirs = (decode(as_channels(image, 3), palette)[counted] for image in (output, pair.target))
+                counts += confusion(ours, theirs, len(palette))
+            if number in sampled:
+                triples.append((pair.input, output, pair.target))
+        scores = {name: sum(each) / len(each) for name, each in values.items() if each}
+        if counts is not None:
+            means = {name: float(mean_class_scores(counts)[name]) for name in ("iou", "dice")}
+            scores |= {name: mean for name, mean in means.items() if math.isfinite(mean)}
+        return scores, triples, undefined
 
-    def info(self, scores: Mapping[str, float] | None) -> ModelInfo:
-        """What `model.json` says of the model as it is now; without scores (None) also without its provenance."""
+    def save_model(self, folder: Path, step: int, scores: Mapping[str, float], provenance: dict[str, Any]) -> None:
+        """Write the model folder from the present weights."""
+        info = self.info(step, scores, provenance)
+        save_model(folder, info, self.networks.kept.state_dict(), self.mean_target())
+
+    def info(
+        self, step: int, scores: Mapping[str, float] | None, provenance: dict[str, Any] | None = None
+    ) -> ModelInfo:
+        """Description of the present model, as `model.json` holds it."""
         config = self.config
         return ModelInfo(
             generator=config.generator,
@@ -142,159 +212,92 @@ class Run(Course[Batch]):
             source=config.source,
             split=config.split,
             seed=config.seed,
-            step=self.step,
+            step=step,
             scores=dict(scores or {}),
-            provenance=self.provenance() if scores is not None else {},
+            provenance=provenance or {},
         )
 
     def mean_target(self) -> Image:
-        """The mean of the training targets, brought to one size: HWC uint8."""
+        """Mean of the training targets, resized to one size: HWC uint8."""
         if self._mean_target is None:
             side, dataset = self.config.jitter.size, self.data.train
             chosen = generator(0, 0, "mean").permutation(len(dataset))[:512]
             total = np.zeros((side, side, self.data.out_channels))
             for index in chosen:
-                total += imaging.resize(
-                    imaging.as_dtype(dataset.pair(int(index), 0).target, np.uint8), (side, side), "area"
-                )
+                target = imaging.as_dtype(dataset.pair(int(index), 0).target, np.uint8)
+                total += imaging.resize(target, (side, side), "area")
             self._mean_target = np.rint(total / len(chosen)).astype(np.uint8)
         return self._mean_target
 
-    def finish(self) -> None:
-        """Says at the end how the networks stand too."""
-        super().finish()
-        if not self.team.first:
-            return
-        losses = (self.window if self.window.count else self.last_window).means()
-        if self.config.objective.gan != "none" and losses:
-            say(balance(self.config.objective, losses["d_real"], losses["d_fake"]))
+    def closing_remark(self, losses: Mapping[str, float]) -> str:
+        """Balance of the two networks."""
+        if self.config.objective.gan == "none" or not losses:
+            return ""
+        return balance(self.config.objective, losses["d_real"], losses["d_fake"])
+
+    def evaluate_command(self, folder: Path) -> str:
+        """Command that evaluates the trained model."""
+        command = f"calco evaluate {shlex.quote(str(folder))}"
+        if is_elsewhere(self.config.images):
+            return f"{command} {shlex.quote(self.config.images)}"
+        return command if self.data.splits["test"] or self.data.splits["val"] else f"{command} IMAGES"
 
 
-FORMAT = 1
+def _shown(metric: str, scores: Mapping[str, float]) -> str:
+    decimals = 3 if metric == "ssim" else METRICS[metric].decimals
+    return f"{scores[metric]:.{decimals}f}" if metric in scores else "undefined"
 
 
-def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -> Path:
-    """Trains a translator, in one process or in several.
-
-    Several learn together where torchrun started them, or where the configuration asks for them and this starts them.
-
-    Args:
-        config: The whole configuration; `out` names the folder of the run.
-        resume: Goes on with the run in `out` from its last checkpoint, as if it had not been interrupted.
-        progress: Whether the line of progress is shown.
-
-    Returns:
-        The run's folder: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
-
-    Raises:
-        CalcoError: When images or configuration cannot be used, a loss is not finite, the disk is full, or one of
-            several processes was killed.
-        Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
-    """
-    with enough_memory(_less_memory(config, resume=resume)):
-        return in_processes(
-            lambda team, held: _train(config, team, held, resume=resume, progress=progress),
-            functools.partial(_member, config, resume, progress),
-            config.compute,
-        )
-
-
-def _less_memory(config: TrainConfig, *, resume: bool) -> str:
-    """What a person can do when the memory does not suffice."""
-    batch = config.optimiser.batch
-    smaller = f"a smaller --batch (now {batch}) or --size" if batch > 1 else "a smaller --size"
-    smaller += f" (now {config.jitter.size})"
-    if resume:  # what the run began with stays, but for where and how it is computed
-        anew = f"train anew with another --out and {smaller}"
-        return anew if config.compute.activation_checkpointing else f"resume with --activation-checkpointing, or {anew}"
-    return f"give {smaller}" + ("" if config.compute.activation_checkpointing else ", or --activation-checkpointing")
-
-
-def _member(config: TrainConfig, resume: bool, progress: bool) -> str:
-    """What each process does that was started here."""
-    return str(train(config, resume=resume, progress=progress))
-
-
-def _train(config: TrainConfig, team: Team, held: ExitStack, *, resume: bool, progress: bool) -> Path:
-    if resume := resume and team.by_the_first(lambda: resumes(config.out, Run.command, held)):
-        config = _shared_anew(config, team.world)
-    config = replace(config, compute=replace(config.compute, processes=team.world))
-    asked = config.recipe
-    data, config = open_data(config)
-    say(data.source.summary())
-    if team.first and not resume:
-        report_findings(data.source, data.splits, config.source, recipe=config.recipe, asked=asked)
-    stem = f"{recipe_title(config.recipe.recipe)}-{Path(config.images).name or 'images'}"
-    folder = team.by_the_first(lambda: run_folder(config.out, stem, Run.command, held, resume=resume))
-    team.go_on = f"go on from the last checkpoint with: calco train --resume {shlex.quote(str(folder))}"
-    config = replace(config, out=str(folder))
-    run = Run(config, folder, data, team)
-    team.by_the_first(lambda: foresee_disk(folder, run.state(), config.keep.checkpoints))
-    if resume:
-        take_up(run)
-    record = {"format": FORMAT, **to_record(config)}
-    team.by_the_first(lambda: write_yaml(folder / "config.yaml", record, "calco train --config THIS repeats the run"))
-    _say_plan(run)
-    drive(run, progress=progress)
-    run.finish()
-    scored = f"calco evaluate {shlex.quote(str(folder))}"
-    if is_elsewhere(config.images):
-        scored += f" {shlex.quote(config.images)}"
-    elif not (data.splits["test"] or data.splits["val"]):
-        scored += " IMAGES"
-    say(f"the {run.kept} model is {folder / 'model'}; score it with: {scored}")
-    return folder
-
-
-def beginning(generator: GeneratorConfig, from_imagenet: bool) -> str:
-    """Where the first weights of a generator come from, in words; empty where there is but one way."""
+def describe_start(generator: GeneratorConfig, from_imagenet: bool) -> str:
+    """Describe the first weights of a generator; empty if there is only one kind."""
     if generator.architecture != "efficientnet-unet":
         return ""
     if from_imagenet:
-        return "the encoder begins with ImageNet's weights (EfficientNet-Lite0)"
+        return "encoder pretrained on ImageNet (EfficientNet-Lite0)"
     if not generator.pretrained:
-        return "the encoder begins from scratch, as --generator.no-pretrained has it"
-    return f"the encoder begins from scratch, which takes many more images: {ABSENT}"
+        return "encoder initialised randomly (--generator.no-pretrained)"
+    return f"encoder initialised randomly, so that many more images are needed: {ABSENT}"
 
 
-def _shared_anew(config: TrainConfig, processes: int) -> TrainConfig:
-    """The configuration of a run that goes on with so many processes: they share what was taken at once before."""
-    batch = shared_batch(config.out, config.optimiser.batch, processes, items="pairs")
-    return replace(config, optimiser=replace(config.optimiser, batch=batch))
+def summary(config: TrainConfig, data: Data) -> str:
+    """Describe the data set and the sizes of the networks, one line each."""
+    network = build_generator(config.generator, data.in_channels, data.out_channels)
+    lines = [
+        data.source.summary(),
+        "pairs: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
+        f"generator: {config.generator.architecture}, {count_parameters(network):,} parameters, "
+        f"{data.in_channels} channels in, {data.out_channels} out",
+    ]
+    if config.objective.gan == "none":
+        return "\n".join([*lines, "discriminator: none"])
+    parameters = count_parameters(build_discriminator(config.discriminator, data.in_channels + data.out_channels))
+    return "\n".join([*lines, f"discriminator: PatchGAN {config.discriminator.patch}, {parameters:,} parameters"])
 
 
-def load_config(path: str | Path) -> TrainConfig:
-    """The configuration of a run, from its config.yaml.
+_GAP, _BAND = 4, 24
 
-    Raises:
-        CalcoError: When the file is absent, of a newer format, or has fields that do not exist.
+
+def sample_sheet(rows: Sequence[Triple], caption: str, columns: int = 2) -> Image:
+    """Lay out input | output | target, several such triples a row, under a line of text.
+
+    Args:
+        rows: Images of any size and depth, HWC; each row is resized to the first target.
+        caption: Line of text.
+        columns: Number of triples side by side.
+
+    Returns:
+        HWC uint8 RGB of even height and width, as H.264 needs them.
     """
-    record = read_yaml(path)
-    if record.get("kind") == "detector":
-        raise CalcoError(f"{path} is the configuration of a detector; use it by calco detect train")
-    made = record.pop("format", FORMAT)
-    if not isinstance(made, int):
-        raise CalcoError(f"{path} is of the format {made!r}, which is no number; restore it from a copy")
-    if made > FORMAT:
-        raise CalcoError(f"{path} is of a newer format than {FORMAT}; update Calco: pip install --upgrade calco")
-    config = from_record(TrainConfig, record, path)
-    check_recorded(config.recipe, path)
-    return config
-
-
-def _say_plan(run: Run) -> None:
-    config = run.config
-    precision = NAMES[run.networks.dtype]
-    left = f", on from step {run.step} after {duration(run.seconds)}" if run.step else ""
-    each = f" in each of {run.team.world} processes" if run.team.world > 1 else ""
-    validated = f"{len(run.data.validation)} to validate" if len(run.data.validation) else "none to validate"
-    say(
-        f"recipe {config.recipe.recipe}, {len(run.data.train)} pairs to train and {validated}, "
-        f"{run.device} in {precision} with {torch.get_num_threads()} threads{each}, "
-        f"until {until(config.limit)}{left}"
-    )
-    if (begins := beginning(config.generator, run.networks.from_imagenet)) and not run.step:
-        (say if run.networks.from_imagenet or not config.generator.pretrained else warn)(begins)
-    say(f"the run is {run.folder}")
-    if not len(run.data.validation):
-        say("there is no validation: the last weights are kept")
+    height, width = rows[0][2].shape[:2]
+    columns = min(columns, len(rows))
+    lines = -(-len(rows) // columns)
+    shape = (_BAND + lines * (height + _GAP), columns * (3 * width + 3 * _GAP) + _GAP, 3)
+    sheet = np.full(shape, 255, np.uint8)
+    for number, triple in enumerate(rows):
+        top = _BAND + number // columns * (height + _GAP)
+        for place, image in enumerate(triple):
+            cell = imaging.as_channels(imaging.as_dtype(imaging.visible(image), np.uint8), 3)
+            left = _GAP + number % columns * (3 * width + 3 * _GAP) + place * (width + _GAP // 2)
+            sheet[top : top + height, left : left + width] = imaging.resize(cell, (width, height))
+    cv2.putText(sheet, caption, (_GAP, _BAND - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (60, 60, 60), 1, cv2.LINE_AA)
+    return np.pad(sheet, ((0, sheet.shape[0] % 2), (0, sheet.shape[1] % 2), (0, 0)), constant_values=255)

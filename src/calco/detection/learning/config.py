@@ -1,4 +1,4 @@
-"""Everything that the training of a detector can be told."""
+"""Configuration of the training of a detector."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -9,17 +9,17 @@ from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.detection.limits import check_lite, check_side
 from calco.errors import CalcoError
 from calco.records import check_numbers
-from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig
+from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig, SharedOptimiserConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class LiteConfig:
-    """The compact detector."""
+    """Compact detector."""
 
     width: int = 96
-    """Channels of its pyramid and head, a multiple of 16."""
+    """Number of channels in the pyramid and the head, a multiple of 16."""
     depth: int = 2
-    """Convolutions of each of its head's two towers."""
+    """Number of convolutions in each of the head's two towers."""
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
@@ -28,44 +28,35 @@ class LiteConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectOptimiserConfig:
-    """How the weights are changed."""
+class DetectOptimiserConfig(SharedOptimiserConfig):
+    """How the weights are updated."""
 
     batch: int = 8
-    """Images a forward pass."""
-    accumulate: int = 1
-    """Forward passes whose gradients are added up before one step."""
+    """Number of images in a forward pass."""
     learning_rate: float = 1e-3
-    """AdamW's largest step size for what is new."""
+    """AdamW's highest step size."""
     backbone_rate: float = 0.3
-    """The backbone's step size as a share of that: it has learned elsewhere and is changed with care."""
+    """Learning rate of the pretrained backbone, as a share of the rest's."""
     betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's two decay rates."""
     weight_decay: float = 0.01
-    """AdamW's pull towards 0."""
+    """AdamW's weight decay."""
     warm_up: int = 60
-    """Steps over which the rate rises from 0."""
+    """Number of steps over which the learning rate rises from 0."""
     final: float = 0.02
-    """The share of the largest rate at the end; in between it falls like a cosine."""
+    """Learning rate at the end as a share of the highest; it falls like a cosine."""
     clip: float = 10.0
-    """The longest gradient that is followed in full; 0 follows any."""
+    """Largest norm of the gradient; 0 does not clip."""
     ema: float = 0.998
-    """Decay of the averaged weights that are validated and kept; 0 keeps the last weights."""
+    """Decay of the exponential moving average of the weights, which is validated and kept; 0 keeps the last weights."""
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
-        check_numbers(self, batch=65_536, accumulate=65_536)
-        if self.batch < 1 or self.accumulate < 1:
-            raise CalcoError(f"batch {self.batch} and accumulate {self.accumulate} must both be at least 1")
-        if not self.learning_rate > 0 or not 0 <= self.backbone_rate <= 10:
-            raise CalcoError(
-                f"learning rate {self.learning_rate} must be above 0, backbone rate {self.backbone_rate} in [0, 10]: "
-                "for example 0.001 and 0.3"
-            )
-        if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
-            raise CalcoError(f"betas {self.betas} must lie in [0, 1); for example 0.9 0.999")
-        if not 0 <= self.final <= 1 or not 0 <= self.ema < 1:
-            raise CalcoError(f"final {self.final} must lie in [0, 1] and ema {self.ema} in [0, 1)")
+        super().__post_init__()
+        if not 0 <= self.backbone_rate <= 10:
+            raise CalcoError(f"backbone rate {self.backbone_rate} must lie in [0, 10]; for example 0.3")
+        if not 0 <= self.final <= 1:
+            raise CalcoError(f"final {self.final} must lie in [0, 1]; for example 0.02")
         if self.weight_decay < 0 or self.warm_up < 0 or self.clip < 0:
             raise CalcoError(
                 f"weight decay {self.weight_decay}, warm up {self.warm_up} and clip {self.clip} must be at least 0"
@@ -74,36 +65,36 @@ class DetectOptimiserConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectKeepConfig(RunKeepConfig):
-    """What is measured, shown and kept while training."""
+    """What is measured, logged and kept during training."""
 
     validate_steps: int = 200
-    """Steps that lie between two validations at least, so that small sets train more than they validate."""
+    """Smallest number of steps between validations, so that small sets train more than they validate."""
     validation_images: int = 500
-    """Images a validation looks at, at most."""
+    """Largest number of images in a validation."""
     best_by: Literal["map50", "map", "f1"] = "map50"
-    """Validation metric by which the best model is kept."""
+    """Validation metric that selects the best model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectTrainConfig:
-    """The training of a detector: from images with boxes to a model."""
+    """Whole configuration of the training of a detector."""
 
     images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
-    """Images with boxes: a folder."""
+    """Folder of images with boxes."""
     model: str = "lite"
-    """What learns: lite; rt-detr-v2 or d-fine; any detector of transformers by its name on the hub, or its folder."""
+    """Detector to train: lite, rt-detr-v2, d-fine, or a detector of transformers by its hub name or its folder."""
     weights: Literal["auto", "scratch"] = "auto"
-    """The first weights: those that learned elsewhere, as far as they can be had (auto), or of chance (scratch)."""
+    """First weights: pretrained where they are available (auto), or random (scratch)."""
     out: str = ""
-    """The run's folder; by default a new one under runs/."""
+    """Folder of the run; by default a new one under runs/."""
     seed: int = 0
-    """From which every chance derives."""
+    """Seed of all random number generators."""
     size: int = 320
-    """The side of the square that images are brought into, in pixels; a multiple of 32."""
+    """Side of the square that images are fitted into, in pixels; a multiple of 32."""
     freeze: int = 2
-    """Stages of lite's backbone, of seven, that stay as ImageNet made them; 0 lets all of it learn."""
+    """Number of stages of lite's backbone, of seven, that keep their ImageNet weights; 0 trains all of it."""
     calm: float = 0.15
-    """The last share of the run without mosaics and with little play, so that it ends on images as they are."""
+    """Last share of the run, with weak augmentation and without mosaics, so that it ends on realistic images."""
     lite: LiteConfig = field(default_factory=LiteConfig)
     source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
     split: SplitConfig = field(default_factory=SplitConfig)

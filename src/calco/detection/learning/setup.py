@@ -22,7 +22,7 @@ from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.network import Objects
 from calco.errors import CalcoError, UnusableError
 from calco.imaging import Image
-from calco.training.trainer import RunData, whole_path, whole_paths
+from calco.training.task import RunData, absolute_path, absolute_paths
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def open_boxes(config: DetectTrainConfig) -> tuple[DetectionData, DetectTrainCon
     """
     if not config.images:
         raise CalcoError("no images were named; give a folder with boxes: calco detect train IMAGES")
-    config = _with_whole_paths(config)
+    config = _with_absolute_paths(config)
     source = open_source(config.images, config.source)
     splits = split_items(source.items, config.split)
     classes = _classes(source, splits, config.images)
@@ -245,8 +245,8 @@ def _classes(source: Source, splits: dict[str, list[Item]], name: str) -> tuple[
     return source.classes or tuple(sorted(found.classes))
 
 
-def _with_whole_paths(config: DetectTrainConfig) -> DetectTrainConfig:
+def _with_absolute_paths(config: DetectTrainConfig) -> DetectTrainConfig:
     """Paths that hold from anywhere: a run is resumed, repeated and scored from other folders than its first."""
-    model = whole_path(config.model) if "/" in config.model else config.model
-    images = whole_path(config.images) or ""
-    return replace(config, images=images, model=model or config.model, source=whole_paths(config.source))
+    model = absolute_path(config.model) if "/" in config.model else config.model
+    images = absolute_path(config.images) or ""
+    return replace(config, images=images, model=model or config.model, source=absolute_paths(config.source))

@@ -1,162 +1,385 @@
-"""`calco detect train`: a run from its configuration to a folder with a detector in it."""
+"""`calco detect train`: the training of a detector, from its configuration to a folder with a model in it."""
 
-import functools
+import copy
+import math
 import shlex
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, Final
 
+import cv2
+import numpy as np
 import torch
+from torch import Tensor, nn
 
+from calco.annotations.detections import Detections, nothing
 from calco.checking.check import report_findings
 from calco.console import say
+from calco.data.box_augmentation import letterbox
+from calco.data.config import BoxAugmentConfig
+from calco.data.sample import Sample
 from calco.detection.choosing import Chosen, choose, parameters
+from calco.detection.drawing import draw_detections
 from calco.detection.learning.config import DetectTrainConfig
-from calco.detection.learning.run import DetectionRun
-from calco.detection.learning.setup import DetectionData, open_boxes
+from calco.detection.learning.setup import DetectionBatch, DetectionData, load_batch, open_boxes
 from calco.detection.lite import LiteDetector
-from calco.detection.model import build_network
-from calco.errors import CalcoError, enough_memory
+from calco.detection.metrics import Scores, average_precision
+from calco.detection.model import BATCH, Detector, DetectorInfo, build_network, save_detector
+from calco.detection.network import DetectionNetwork, Learner
+from calco.errors import CalcoError
+from calco.imaging import Image
 from calco.networks.machine import NAMES
-from calco.records import from_record, read_yaml, to_record, write_yaml
-from calco.training.checkpoint import latest_checkpoint, load_position
-from calco.training.log import duration
-from calco.training.processes import Team, ready_device
-from calco.training.run_folder import foresee_disk, resumes, run_folder, shared_batch
-from calco.training.trainer import drive, in_processes, take_up, until
+from calco.training.checkpoint import TrainableNetworks, latest_checkpoint, load_position
+from calco.training.processes import SINGLE, ProcessGroup, need_compiler, ready_device
+from calco.training.run_folder import read_config
+from calco.training.task import Task, Validation
+from calco.training.trainer import run_task
 
-FORMAT = 1
+LOWEST_SCORE: Final = 0.01
+"""Lowest score of the boxes in a validation: the precision-recall curve needs the doubtful ones too."""
+CELL: Final = 256
+"""Side of an image in the sheet of samples, pixels."""
+_GAP, _BAND = 4, 24
 
 
 def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress: bool = True) -> Path:
-    """Trains a detector, in one process or in several.
+    """Train a detector, in one process or in several.
 
     Args:
-        config: The whole configuration; `out` names the folder of the run.
-        resume: Goes on with the run in `out` from its last checkpoint, as if it had not been interrupted.
-        progress: Whether the line of progress is shown.
+        config: Whole configuration; `out` names the folder of the run.
+        resume: Resume the run in `out` from its last checkpoint, as if it had not been interrupted.
+        progress: Show the progress line.
 
     Returns:
-        The run's folder: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
+        Folder of the run: config.yaml, log.jsonl, samples, checkpoints, model, evolution.mp4.
 
     Raises:
-        CalcoError: When images, model or configuration cannot be used, a loss is not finite, the disk is full, or one
-            of several processes was killed.
+        CalcoError: If images, model or configuration cannot be used, a loss is not finite, the disk is full, or one of
+            several processes was killed.
         Interrupted: After Ctrl-C or SIGTERM, with a checkpoint written.
     """
-    smaller = f"a smaller --batch (now {config.optimiser.batch}) or --size (now {config.size})"
-    with enough_memory(f"train anew with another --out and {smaller}" if resume else f"give {smaller}"):
-        return in_processes(
-            lambda team, held: _train(config, team, held, resume=resume, progress=progress),
-            functools.partial(_member, config, resume, progress),
-            config.compute,
-        )
+    return run_task(DetectionTask, config, resume=resume, progress=progress)
 
 
-def _member(config: DetectTrainConfig, resume: bool, progress: bool) -> str:
-    """What each process does that was started here."""
-    return str(train_detector(config, resume=resume, progress=progress))
+def load_detect_config(path: str | Path) -> DetectTrainConfig:
+    """Read the configuration of a run from its config.yaml.
 
-
-def _train(config: DetectTrainConfig, team: Team, held: ExitStack, *, resume: bool, progress: bool) -> Path:
-    if resume := resume and team.by_the_first(lambda: resumes(config.out, DetectionRun.command, held)):
-        batch = shared_batch(config.out, config.optimiser.batch, team.world, items="images")
-        config = replace(config, optimiser=replace(config.optimiser, batch=batch))
-    config = replace(config, compute=replace(config.compute, processes=team.world))
-    data, config = open_boxes(config)
-    say(data.source.summary())
-    if team.first and not resume:
-        report_findings(data.source, data.splits, config.source)
-    device = ready_device(config.compute, team)
-    # A model that cannot be had is told before a folder is made.
-    chosen = _as_before(config, data.classes) if resume else first_network(config, data)
-    stem = f"detect-{Path(config.images).name or 'images'}"
-    folder = team.by_the_first(lambda: run_folder(config.out, stem, DetectionRun.command, held, resume=resume))
-    team.go_on = f"go on from the last checkpoint with: {DetectionRun.command} --resume {shlex.quote(str(folder))}"
-    config = replace(config, out=str(folder))
-    run = DetectionRun(config, folder, data, chosen, device, team)
-    team.by_the_first(lambda: foresee_disk(folder, run.state(), config.keep.checkpoints))
-    if resume:
-        take_up(run)
-        run.calm = bool(load_position(latest_checkpoint(folder / "checkpoints")).get("calm", False))
-    record = {"kind": "detector", "format": FORMAT, **to_record(config)}
-    comment = "calco detect train --config THIS repeats the run"
-    team.by_the_first(lambda: write_yaml(folder / "config.yaml", record, comment))
-    _say_plan(run)
-    drive(run, progress=progress)
-    run.finish()
-    scored = shlex.join(["calco", "detect", "evaluate", str(folder), config.images])
-    say(f"the {run.kept} model is {folder / 'model'}; score it with: {scored}")
-    return folder
+    Raises:
+        CalcoError: If the file is absent, of another format or kind, or has unknown fields.
+    """
+    return read_config(DetectTrainConfig, path, DetectionTask.product)
 
 
 def first_network(config: DetectTrainConfig, data: DetectionData) -> Chosen:
-    """The network of a new run, with its first weights.
+    """Build the network of a new run with its first weights.
 
     Raises:
-        CalcoError: When there is no such model, it cannot be had, or it is no detector.
+        CalcoError: If the model does not exist, is unavailable, or is not a detector.
     """
     torch.manual_seed(config.seed)
     lite = {"width": config.lite.width, "depth": config.lite.depth}
     return choose(config.model, data.classes, scratch=config.weights == "scratch", lite=lite, freeze=config.freeze)
 
 
-def _as_before(config: DetectTrainConfig, classes: Sequence[str]) -> Chosen:
-    """The network of a run that goes on; its weights are those of the checkpoint."""
+def _resumed_network(config: DetectTrainConfig, classes: Sequence[str]) -> Chosen:
+    """Build the network of a resumed run; its weights are those of the checkpoint."""
     position = load_position(latest_checkpoint(Path(config.out) / "checkpoints"))
     built = position.get("built")
     if not isinstance(built, dict):
-        raise CalcoError(f"{config.out} is no run of calco detect train; go on with it by calco train --resume")
+        raise CalcoError(f"{config.out} is not a run of calco detect train; resume it with calco train --resume")
     network = build_network(built["architecture"], built["settings"], len(classes))
     if isinstance(network, LiteDetector):
         network.freeze(int(built.get("frozen", 0)))
     return Chosen(network, built["architecture"], built["settings"], built["origin"])
 
 
-def load_detect_config(path: str | Path) -> DetectTrainConfig:
-    """The configuration of a run, from its config.yaml.
+class DetectorNetworks(TrainableNetworks):
+    """A detector that is trained, its optimiser and its average.
 
-    Raises:
-        CalcoError: When the file is absent, of a newer format, of another kind, or has fields that do not exist.
+    Args:
+        config: Configuration of the run.
+        network: Network with its first weights.
+        device: Device of the network.
+        group: Processes that train together; one by default.
+
+    Attributes:
+        network: Network itself.
+        losses_of: Module to call for losses whose gradients all processes share.
     """
-    record = read_yaml(path)
-    made, kind = record.pop("format", FORMAT), record.pop("kind", None)
-    if kind != "detector":
-        raise CalcoError(f"{path} is not the configuration of a detector; for a translator there is calco train")
-    if not isinstance(made, int):
-        raise CalcoError(f"{path} is of the format {made!r}, which is no number; restore it from a copy")
-    if made > FORMAT:
-        raise CalcoError(f"{path} is of a newer format than {FORMAT}; update Calco: pip install --upgrade calco")
-    return from_record(DetectTrainConfig, record, path)
+
+    averaged: DetectionNetwork | None
+
+    def __init__(
+        self, config: DetectTrainConfig, network: DetectionNetwork, device: torch.device, group: ProcessGroup = SINGLE
+    ) -> None:
+        super().__init__(config.compute, device, config.optimiser.ema)
+        self.options, self.group = config.optimiser, group
+        self.network = network.to(device).train()
+        if config.compute.channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.live, self.averaged = self.network, copy.deepcopy(self.network) if self.ema else None
+        self.modules = {"network": self.network}
+        if self.averaged is not None:
+            self.modules["averaged"] = self.averaged
+        self.losses_of: nn.Module = group.wrap(Learner(self.network))
+        self.optimiser = self._adamw()
+        self.optimisers = {"optimiser": self.optimiser}
+        if config.compute.compile:
+            need_compiler(device)
+            # As a whole it would be compiled anew for every number of objects.
+            self.network.compile_steady()
+
+    def _adamw(self) -> torch.optim.AdamW:
+        options = self.options
+        in_backbone = {id(weight) for weight in self.network.backbone_parameters()}
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+        parts = (
+            ([weight for weight in trained if id(weight) not in in_backbone], 1.0),
+            ([weight for weight in trained if id(weight) in in_backbone], options.backbone_rate),
+        )
+        groups = [{"params": weights, "rate_scale": scale} for weights, scale in parts if weights and scale]
+        return torch.optim.AdamW(
+            groups, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay, fused=True
+        )
+
+    @property
+    def kept(self) -> DetectionNetwork:
+        """Network that is validated and kept."""
+        return self.averaged if self.averaged is not None else self.network
+
+    def step(self, batches: Sequence[DetectionBatch]) -> dict[str, float]:
+        """Update the weights once from one or more batches (of each process), whose gradients are averaged.
+
+        Returns:
+            Mean parts of the loss in this process.
+        """
+        losses: dict[str, float] = {}
+        share, last = 1 / len(batches), len(batches) - 1
+        for number, batch in enumerate(batches):
+            images, objects = batch.to(self.device)
+            with self.group.averaging(self.losses_of, now=number == last):
+                with self.autocast():
+                    parts = self.losses_of(images, objects)
+                self.scaler.scale(torch.stack(list(parts.values())).sum() * share).backward()
+            for name, value in parts.items():
+                losses[name] = losses.get(name, 0.0) + value.item() * share
+        if not all(math.isfinite(value) for value in losses.values()) and self.group.world_size == 1:
+            return losses  # the run ends with the weights of the step before
+        self.scaler.unscale_(self.optimiser)
+        if self.options.clip:
+            weights = [weight for group in self.optimiser.param_groups for weight in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.options.clip)
+        self.scaler.step(self.optimiser)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.update()
+        return losses
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a checkpoint must hold."""
+        # Copies: weights that a network uses twice may not share memory in the file.
+        return {name: tensor.clone() for name, tensor in super().state().items()}
 
 
-def _say_plan(run: DetectionRun) -> None:
-    config = run.config
-    left = f", on from step {run.step} after {duration(run.seconds)}" if run.step else ""
-    each = f" in each of {run.team.world} processes" if run.team.world > 1 else ""
-    if not run.step:
-        say(run.chosen.origin)
-    say(
-        f"{len(run.data.train)} images to train and {len(run.data.validation)} to validate, classes "
-        f"{', '.join(run.data.classes)}, {config.size} pixels, {run.device} in {NAMES[run.learning.dtype]} with "
-        f"{torch.get_num_threads()} threads{each}, until {until(config.limit)}{left}"
-    )
-    say(f"the run is {run.folder}")
-    if not len(run.data.validation):
-        say("there is no validation: the last weights are kept, with the threshold 0.5")
+def rate_at(config: DetectTrainConfig, step: int, progress: float) -> float:
+    """Learning rate of a step: rising over the first ones, then falling like a cosine over the run."""
+    options = config.optimiser
+    risen = min(1.0, (step + 1) / options.warm_up) if options.warm_up else 1.0
+    fallen = options.final + (1 - options.final) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
+    return options.learning_rate * risen * fallen
+
+
+class DetectionTask(Task[DetectionBatch]):
+    """Training of a detector."""
+
+    command, items, product = "calco detect train", "images", "detector"
+    steadier = "a longer --warm-up or --precision fp32"
+    without_validation = ", with the threshold 0.5"
+    config: DetectTrainConfig
+    data: DetectionData
+    networks: DetectorNetworks
+    load_batch = staticmethod(load_batch)
+
+    def __init__(self, config: DetectTrainConfig, group: ProcessGroup, *, resume: bool) -> None:
+        self.group, self.calm = group, False
+        self.data, self.config = open_boxes(config)
+        say(self.data.source.summary())
+        if group.is_rank0 and not resume:
+            report_findings(self.data.source, self.data.splits, self.config.source)
+        self.device = ready_device(config.compute, group)
+        classes = self.data.classes
+        self.chosen = _resumed_network(self.config, classes) if resume else first_network(self.config, self.data)
+        self.networks = DetectorNetworks(self.config, self.chosen.network, self.device, group)
+
+    @staticmethod
+    def less_memory(config: DetectTrainConfig, *, resume: bool) -> str:
+        """Name the options that need less memory."""
+        smaller = f"a smaller --batch (now {config.optimiser.batch}) or --size (now {config.size})"
+        return f"train anew with another --out and {smaller}" if resume else f"give {smaller}"
+
+    @property
+    def default_name(self) -> str:
+        """Name of a new run's folder."""
+        return f"detect-{Path(self.config.images).name or 'images'}"
+
+    def plan(self, step: int) -> tuple[str, str]:
+        """Classes, size, device and precision."""
+        if not step:
+            say(self.chosen.origin)
+        classes, dtype = ", ".join(self.data.classes), NAMES[self.networks.dtype]
+        return "", f"classes {classes}, {self.config.size} pixels, {self.device} in {dtype}"
+
+    def begin_epoch(self, progress: float) -> None:
+        """Reduce augmentation for the last share of the run; an epoch is of one kind, also when it is resumed."""
+        self._set_calm(progress >= 1 - self.config.calm)
+
+    def _set_calm(self, calm: bool) -> None:
+        self.calm = calm
+        self.data.train.augment = calmed(self.config.augment) if calm else self.config.augment
+
+    def position(self) -> dict[str, Any]:
+        """Augmentation of the epoch, and the network's settings."""
+        built = {"architecture": self.chosen.architecture, "settings": self.chosen.settings}
+        frozen = getattr(self.networks.network, "frozen", 0)
+        return {"calm": self.calm, "built": {**built, "origin": self.chosen.origin, "frozen": frozen}}
+
+    def load_position(self, position: Mapping[str, Any]) -> None:
+        """Restore the augmentation of the epoch."""
+        self._set_calm(bool(position["calm"]))
+
+    def rate(self, step: int, progress: float) -> float:
+        """Learning rate of a step."""
+        return rate_at(self.config, step, progress)
+
+    def learn(self, batches: Sequence[DetectionBatch]) -> dict[str, float]:
+        """Update the network once."""
+        return self.networks.step(batches)
+
+    @staticmethod
+    def batch_size(batch: DetectionBatch) -> int:
+        """Number of images in a batch."""
+        return len(batch.images)
+
+    def describe_losses(self, losses: Mapping[str, float]) -> str:
+        """Parts of the loss."""
+        return "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+
+    def validate(self, step: int, epoch: int) -> Validation:
+        """Score the network on validation images, the same ones each time."""
+        best_by = self.config.keep.best_by
+        networks = self.networks
+        detector = Detector(self.info(step, None), networks.kept, device=self.device, precision=networks.dtype)
+        scores, samples, found = self._score(detector)
+        networks.kept.train()
+        numbers = scores.numbers()
+        threshold = numbers.get("threshold", 0.5)
+        caption = f"epoch {epoch}  step {step}  " + "  ".join(
+            f"{label} {numbers[name]:.3f}" if name in numbers else f"{label} undefined"
+            for name, label in (("map50", "mAP50"), ("map", "mAP"), ("f1", "F1"))
+        )
+        undefined = f"{best_by} is undefined: no validation image has an object; the last weights are kept"
+        return Validation(
+            scores=numbers,
+            sheet=sample_sheet(samples, found, self.data.classes, threshold, caption),
+            summary=f"{caption} at {threshold:.2f}",
+            notes=[] if best_by in numbers else [undefined],
+        )
+
+    def _score(self, detector: Detector) -> tuple[Scores, list[Sample], list[Detections]]:
+        """Return the scores on the validation images, and some of these with their detections for the sheet."""
+        images, keep = self.data.validation, self.config.keep
+        count = min(keep.validation_images, len(images))
+        places = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
+        sampled = {int(places[each]) for each in np.linspace(0, len(places) - 1, min(keep.samples, count)).astype(int)}
+        truth, found = list[Detections](), list[Detections]()
+        samples, shown = list[Sample](), list[Detections]()
+        for start in range(0, len(places), BATCH):
+            chosen = [int(place) for place in places[start : start + BATCH]]
+            part = [images.image(place) for place in chosen]
+            answers = detector.many([each.image for each in part], threshold=LOWEST_SCORE)
+            truth += [each.detections or nothing() for each in part]
+            found += answers
+            for place, image, answer in zip(chosen, part, answers, strict=True):
+                if place in sampled:
+                    samples.append(image)
+                    shown.append(answer)
+        return average_precision(truth, found, self.data.classes), samples, shown
+
+    def save_model(self, folder: Path, step: int, scores: Mapping[str, float], provenance: dict[str, Any]) -> None:
+        """Write the model folder from the present weights."""
+        save_detector(folder, self.info(step, scores, provenance), self.networks.kept)
+
+    def info(
+        self, step: int, scores: Mapping[str, float] | None, provenance: dict[str, Any] | None = None
+    ) -> DetectorInfo:
+        """Description of the present model, as `model.json` holds it."""
+        config = self.config
+        return DetectorInfo(
+            architecture=self.chosen.architecture,
+            settings=self.chosen.settings,
+            classes=self.data.classes,
+            size=config.size,
+            threshold=(scores or {}).get("threshold", 0.5),
+            source=config.source,
+            split=config.split,
+            seed=config.seed,
+            step=step,
+            scores=dict(scores or {}),
+            provenance={**provenance, "weights": self.chosen.origin} if provenance is not None else {},
+        )
+
+    def evaluate_command(self, folder: Path) -> str:
+        """Command that evaluates the trained model."""
+        return shlex.join(["calco", "detect", "evaluate", str(folder), self.config.images])
+
+
+def calmed(augment: BoxAugmentConfig) -> BoxAugmentConfig:
+    """Weak augmentation for the end of a run (YOLOX, arXiv 2107.08430, section 2.1, stops its mosaics so)."""
+    low, high = (min(max(value, 0.85), 1.25) for value in augment.scale)
+    return replace(augment, mosaic=0.0, erase=0.0, rotate=0.0, damage=augment.damage / 3, scale=(low, high))
 
 
 def summary(config: DetectTrainConfig, data: DetectionData) -> str:
-    """The data set and the size of the network, in words."""
+    """Describe the data set and the size of the network, one line each."""
     chosen = first_network(config, data)
-    learn = sum(weight.numel() for weight in chosen.network.parameters() if weight.requires_grad)
+    trained = sum(weight.numel() for weight in chosen.network.parameters() if weight.requires_grad)
     return "\n".join(
         [
             data.source.summary(),
             "images: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
             f"classes: {', '.join(data.classes)}",
-            f"network: {chosen.architecture}, {parameters(chosen.network):,} parameters, of which {learn:,} learn",
+            f"network: {chosen.architecture}, {parameters(chosen.network):,} parameters, {trained:,} of them trained",
             chosen.origin,
         ]
     )
+
+
+def sample_sheet(
+    images: Sequence[Sample], found: Sequence[Detections], classes: Sequence[str], threshold: float, caption: str
+) -> Image:
+    """Lay out truth | detections, two such pairs a row, under a line of text.
+
+    Args:
+        images: Images with their objects.
+        found: Detections in each, of any scores.
+        classes: Names of all classes.
+        threshold: Lowest score to draw.
+        caption: Line of text.
+
+    Returns:
+        HWC uint8 RGB of even height and width, as H.264 needs them.
+    """
+    columns = min(2, len(images))
+    rows = -(-len(images) // columns)
+    wide = 2 * CELL + _GAP // 2
+    out = np.full((_BAND + rows * (CELL + _GAP), columns * (wide + _GAP) + _GAP, 3), 255, np.uint8)
+    for number, (image, answer) in enumerate(zip(images, found, strict=True)):
+        sure = answer if answer.scores is None else answer.select(answer.scores >= threshold)
+        top, left = _BAND + number // columns * (CELL + _GAP), _GAP + number % columns * (wide + _GAP)
+        square, scale, (x, y) = letterbox(image.image, CELL, 255)
+        for place, objects in enumerate((image.detections or nothing(), sure)):
+            moved = objects.scaled(scale, scale).cropped(-x, -y, CELL, CELL)
+            start = left + place * (CELL + _GAP // 2)
+            out[top : top + CELL, start : start + CELL] = draw_detections(square, moved, classes)
+    cv2.putText(out, caption, (_GAP, _BAND - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (60, 60, 60), 1, cv2.LINE_AA)
+    return np.pad(out, ((0, out.shape[0] % 2), (0, out.shape[1] % 2), (0, 0)), constant_values=255)
