@@ -8,7 +8,6 @@ import pytest
 
 from calco.checking.check import check
 from calco.checking.config import CheckConfig
-from calco.report.html import definitions
 from checking.conftest import Write, photo
 
 HOSTILE = "a<img src=x>&b"
@@ -49,7 +48,3 @@ def test_opens_offline_and_fits_a_telephone(browser: object, page: Path) -> None
     )
     assert problems == []
     context.close()
-
-
-def test_definitions_fold_long_lists() -> None:
-    assert "2 names" in definitions({"Names": ["<a>", "b"]}) and "&lt;a&gt;" in definitions({"Names": ["<a>", "b"]})

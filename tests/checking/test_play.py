@@ -30,7 +30,9 @@ def boxed(write: Write, tmp_path: Path) -> Path:
 
 def section(images: Path, out: Path, config: BoxAugmentConfig | None = None) -> str:
     report = check(CheckConfig(images=str(images), out=str(out), jobs=1, augment=config or BoxAugmentConfig()))
-    return report.page.read_text(encoding="utf-8").partition('<section id="play">')[2].partition("</section>")[0]
+    return (
+        report.page.read_text(encoding="utf-8").partition('<section id="augmentation">')[2].partition("</section>")[0]
+    )
 
 
 def test_some_images_in_some_epochs_with_the_classes_named(boxed: Path, tmp_path: Path) -> None:

@@ -215,7 +215,7 @@ def test_the_report_opens_in_a_browser(scored: EvaluationResult, tmp_path: Path,
     page.goto(path.as_uri())
     assert page.locator("h1").inner_text() == "bright"
     assert page.locator("section h2").all_inner_texts() == [
-        "Scores", "In use", "Curves", "By class and by size", "What was taken for what", "Images",
+        "Scores", "In use", "Curves", "By class and by size", "Confusions", "Images",
         "What it was trained on", "How it was measured",
     ]  # fmt: skip
     first = page.locator(".case").first

@@ -14,7 +14,7 @@ from calco.evaluation.report import write_report
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.scoring import evaluate
 from calco.imaging import Image
-from calco.report.html import MAX_SIDE, data_uri
+from calco.report.page import MAX_SIDE, data_uri
 from evaluation.formula_images import pairs, wave
 
 LOG = [{"step": step, "train": {"g_l1": 1 / step}, "validation": {"ssim": 1 - 1 / step}} for step in range(1, 60)]

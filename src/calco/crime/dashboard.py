@@ -8,12 +8,12 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
+from markupsafe import Markup
 from tyro.conf import arg
 
 from calco.addresses import redact_address
@@ -25,11 +25,9 @@ from calco.errors import CalcoError
 from calco.files import atomic_write
 from calco.outputs import writing_file, writing_folder
 from calco.records import check_numbers
-from calco.report.html import asset
-from calco.version import __version__
+from calco.report.page import render
 
 Language = Literal["es", "en"]
-_POLICY: Final = "default-src 'none'; img-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 _WIDE: Final = frozenset({"crimes-by-year", "modalities", "crimes-by-district"})
 _TALL: Final = frozenset(
     {
@@ -111,61 +109,15 @@ def page(found: Cube, *, language: Language = "es") -> str:
     data["crime_years"] = sorted(set(found["crimes"][2]))
     data["outlines"] = json.loads((files("calco.crime.outlines") / "departments.json").read_text(encoding="utf-8"))
     data["all_departments"] = gazetteer().departments
-    held = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    style = asset("calco.report", "page.css") + asset("calco.crime", "dashboard.css")
-    plotly = asset("calco.crime.plotly", "plotly.min.js")
-    scripts = "\n".join(
-        asset("calco.crime", name) for name in ("dashboard_words.js", "dashboard.js", "dashboard_page.js")
-    )
-    return (
-        f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Calco</title>\n<style>\n{style}</style>\n</head>\n<body>\n{_top()}\n"
-        f'<main id="charts"><div class="charts">{"".join(map(_figure, CHARTS))}</div></main>\n'
-        f'<footer><span data-t="made"></span> Calco {escape(__version__)}.</footer>\n'
-        f'<script type="application/json" id="data">{held}</script>\n<script>{plotly}</script>\n'
-        f'<script>\n"use strict";\n{{\n{scripts}}}\n</script>\n</body>\n</html>\n'
-    )
-
-
-def _top() -> str:
-    def select(name: str) -> str:
-        return f'<div><label for="{name}" data-t="{name}"></label><select id="{name}"></select></div>'
-
-    return (
-        '<a class="skip" href="#charts" data-t="skip"></a><header class="top">'
-        '<div class="head"><div class="brand">Calco</div>'
-        '<div class="languages" role="group" aria-label="Idioma / Language">'
-        '<button type="button" data-lang="es" lang="es">Español</button> '
-        '<button type="button" data-lang="en" lang="en">English</button></div></div>'
-        '<h1 data-t="title"></h1><p class="lead" data-t="lead"></p>'
-        '<form class="filters" onsubmit="return false"><fieldset><legend data-t="years"></legend>'
-        f'<div class="years" id="years"></div></fieldset>{"".join(map(select, ("department", "kind", "weapon")))}'
-        '<button type="button" id="reset" data-t="reset"></button></form>'
-        '<p class="told" id="told" role="status" aria-live="polite"></p></header>'
-    )
-
-
-def _figure(name: str) -> str:
-    tools = {
-        "modalities": '<div class="tools" role="group" id="levels">'
-        + "".join(
-            f'<button type="button" data-level="{level}"></button>' for level in ("modality", "specific", "generic")
-        )
-        + "</div>",
-        "generics-by-year": '<div class="tools"><button type="button" id="play"></button>'
-        '<input type="range" id="slide" min="0" step="1"></div>',
-    }.get(name, "")
-    wide, tall = " wide" if name in _WIDE else "", " tall" if name in _TALL else ""
-    return (
-        f'<figure class="chart{wide}" id="{name}" role="group" aria-labelledby="title-{name}">'
-        f'<h2 id="title-{name}"></h2><p id="about-{name}"></p>'
-        f'<p class="note" id="note-{name}"></p>{tools}<div class="plot{tall}" id="plot-{name}"></div>'
-        f'<details id="table-{name}"><summary></summary><div class="tools"><button type="button" class="csv"></button>'
-        '<button type="button" class="png"></button></div>'
-        f'<div class="scroll rows" tabindex="0" role="region" aria-labelledby="title-{name}"></div><p class="more"></p>'
-        "</details></figure>"
+    return render(
+        "dashboard",
+        title="Calco",
+        language=language,
+        charts=list(CHARTS),
+        wide=_WIDE,
+        tall=_TALL,
+        data=Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")),
+        plotly=Markup((files("calco.crime.plotly") / "plotly.min.js").read_text(encoding="utf-8")),
     )
 
 

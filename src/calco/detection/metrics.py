@@ -430,14 +430,14 @@ def judge_boxes(
     number = {name: place for place, name in enumerate(matches.classes)}
     matrix = np.zeros((len(number) + 1, len(number) + 1), np.int64)
     believed = matches.scores >= threshold
-    told = []
+    judgements = []
     for place, (there, said) in enumerate(zip(truth, found, strict=True)):
         mine = np.flatnonzero(believed & (matches.images == place))
         boxes, right, passed = matches.places[mine], matches.right[0, mine], matches.passed[0, mine]
         taken = matches.partners[0, mine][right]
         one = _one(there, said.select(boxes), right, passed, taken, number, matrix)
-        told.append(one)
-    return told, matrix
+        judgements.append(one)
+    return judgements, matrix
 
 
 def _one(
@@ -481,9 +481,9 @@ def _largest_first(overlaps: Floats, boxes: Bools, objects: Bools) -> list[tuple
     return result
 
 
-def error_kinds(told: Sequence[ImageJudgement]) -> dict[str, int]:
+def error_kinds(judgements: Sequence[ImageJudgement]) -> dict[str, int]:
     """How many false alarms are of which kind."""
-    number = Counter(verdict for each in told for verdict in each.verdicts)
+    number = Counter(verdict for each in judgements for verdict in each.verdicts)
     return {kind: number[kind] for kind in MEANINGS}
 
 

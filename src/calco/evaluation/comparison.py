@@ -1,15 +1,16 @@
 """Several runs side by side: a single HTML file that opens from disk without a network."""
 
 from collections.abc import Mapping
-from html import escape
 from pathlib import Path
 
 from calco.errors import CalcoError
 from calco.evaluation.baselines import MODEL
 from calco.evaluation.metrics import METRICS, Score
-from calco.evaluation.report import score_table, write_report_page
-from calco.evaluation.scorecard import Case, Scorecard, count, number
-from calco.report.html import img_tag
+from calco.evaluation.report import score_table
+from calco.evaluation.scorecard import Case, Scorecard, number
+from calco.imaging import Image
+from calco.report.page import count, write_page
+from calco.report.tables import Table
 
 NUM_IMAGES = 24
 
@@ -28,16 +29,18 @@ def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
         raise CalcoError(
             f"{count(len(cards), 'run')} to compare; two or more are needed: name them one after the other"
         )
-    names = " · ".join(cards)
     differ = differences(cards)
-    verdict = "" if differ else f'<div class="verdict"><p>{escape(_winners(cards))}</p></div>'
-    warnings = "".join(f'<p class="warn">{escape(sentence)}</p>' for sentence in differ)
-    header = (
-        f"<h1>{count(len(cards), 'run')} side by side</h1>"
-        f'<ul class="facts"><li>{escape(names)}</li></ul>{verdict}{warnings}'
+    return write_page(
+        out,
+        "comparison",
+        title=f"{' · '.join(cards)} · Calco",
+        runs=list(cards),
+        verdict="" if differ else _winners(cards),
+        warnings=differ,
+        scores=_compared_scores(cards, comparable=not differ),
+        numbers="; ".join(f"{name}: {count(card.num_counted)}" for name, card in cards.items()) + ".",
+        images=_compared_images(cards),
     )
-    body = _compared_scores(cards, comparable=not differ) + _compared_images(cards)
-    return write_report_page(out, f"{names} · Calco", header, body)
 
 
 def differences(cards: Mapping[str, Scorecard]) -> list[str]:
@@ -92,49 +95,33 @@ def _winners(cards: Mapping[str, Scorecard]) -> str:
     return "; ".join(parts) + "."
 
 
-def _compared_scores(cards: Mapping[str, Scorecard], *, comparable: bool) -> str:
+def _compared_scores(cards: Mapping[str, Scorecard], *, comparable: bool) -> Table:
     systems: dict[str, Mapping[str, Score]] = {name: card.systems[MODEL] for name, card in cards.items()}
     first = next(iter(cards.values()))
     if comparable:
         systems |= {name: first.systems[name] for name in first.baselines if name not in systems}
     metrics = [metric for metric in METRICS if any(metric in scores for scores in systems.values())]
-    numbers = "; ".join(f"{name}: {count(card.num_counted)}" for name, card in cards.items())
-    table = score_table(systems, metrics, "Scores of the runs", highlight=list(cards) if comparable else [])
-    best = "★ marks the best; " if comparable else ""
-    return (
-        '<section><h2>Scores</h2><p class="lead">'
-        "Means with the interval that holds them with 95% certainty, drawn on the "
-        f"column's own scale. {best}↓ lower is better, ↑ higher is better.</p>{table}"
-        f'<ul class="notes"><li>{escape(numbers)}.</li></ul></section>'
-    )
+    return score_table(systems, metrics, "Scores of the runs", highlight=list(cards) if comparable else [])
 
 
-def _compared_images(cards: Mapping[str, Scorecard]) -> str:
-    """The same images in rows: those whose names, contents and inputs are equal in all runs."""
+def _compared_images(cards: Mapping[str, Scorecard]) -> list[tuple[str, list[tuple[str, Image, str]]]]:
+    """Key and figures of the images whose names, contents and inputs are equal in all runs."""
     by_run: dict[str, dict[str, Case]] = {name: {case.key: case for case in card.cases} for name, card in cards.items()}
     images = [frozenset((row.key, row.digest) for row in card.images) for card in cards.values()]
     same = {key for key, _ in frozenset.intersection(*images)}
     if len({tuple(sorted(card.setting.items())) for card in cards.values()}) > 1:
-        same = set()  # what one run was given is not what the other was
+        same = set()  # the inputs of one run are not those of the other
     common = set.intersection(same, *(set(cases) for cases in by_run.values()))
     rows = []
     for key in sorted(common)[:NUM_IMAGES]:
         case = next(iter(by_run.values()))[key]
-        figures = [(case.input, "input"), (case.target, "target")]
-        figures += [(cases[key].output, _run_caption(name, cases[key], cards[name])) for name, cases in by_run.items()]
-        shown = "".join(
-            f"<figure>{img_tag(image, f'{text}, {key}')}<figcaption>{escape(text)}</figcaption></figure>"
-            for image, text in figures
-        )
-        rows.append(f'<li><p class="row-label">{escape(key)}</p><div class="lineup">{shown}</div></li>')
-    if not rows:
-        return '<section><h2>Images</h2><p class="soft">The runs have no image in common.</p></section>'
-    return f'<section><h2>The same images</h2><ul class="lineups">{"".join(rows)}</ul></section>'
+        figures = [("input", case.input), ("target", case.target)]
+        figures += [(_run_caption(name, cases[key], cards[name]), cases[key].output) for name, cases in by_run.items()]
+        rows.append((key, [(text, image, f"{text}, {key}") for text, image in figures]))
+    return rows
 
 
 def _run_caption(name: str, case: Case, card: Scorecard) -> str:
     value = case.scores[MODEL].get(card.rank_by)
-    seen = ", from training" if case.seen else ""
-    return (
-        name + (f" · {METRICS[card.rank_by].label} {number(card.rank_by, value)}" if value is not None else "") + seen
-    )
+    score = "" if value is None else f" · {METRICS[card.rank_by].label} {number(card.rank_by, value)}"
+    return f"{name}{score}{', from training' if case.seen else ''}"

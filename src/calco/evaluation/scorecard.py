@@ -17,6 +17,7 @@ from calco.evaluation.metrics import METRICS, Metric, Score
 from calco.evaluation.steadiness import VideoScores
 from calco.files import make_folder, read_json, write_json
 from calco.imaging import Image
+from calco.report.page import count
 
 if TYPE_CHECKING:
     from calco.console import Table
@@ -348,11 +349,6 @@ SYSTEM_NAMES = {
 def number(metric: str, value: float) -> str:
     """A value with the digits that suit its metric; an en dash for what is not a number."""
     return "–" if math.isnan(value) else f"{value:.{METRICS[metric].decimals}f}"
-
-
-def count(num: int, noun: str = "image") -> str:
-    """Such as "1 image" or "1,200 images"."""
-    return f"{num:,} {noun}" + ("" if num == 1 else "s")
 
 
 def _listed(parts: list[str]) -> str:

@@ -4,13 +4,12 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable
-from html import escape
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 from calco import imaging
 from calco.imaging import Image
-from calco.report.html import asset
+from calco.report.page import render
 from calco.report.server import Handler, open_port
 
 _WAITS: Final = 5.0  # seconds that a browser waits for a newer image
@@ -106,7 +105,7 @@ class _Handler(Handler):
             return
         with contextlib.suppress(OSError):  # the browser was closed
             if place.path == "/":
-                page = asset("calco.video", "browser.html").replace("{title}", escape(self.page.title))
+                page = render("live", title=self.page.title)
                 self.answer("text/html; charset=utf-8", page.encode())
             elif place.path == "/image":
                 jpeg, number = self.page.newer(after)

@@ -121,11 +121,11 @@ def evaluate_detector(
     thresholds = {system: each.threshold for system, each in systems.items()}
     if threshold is not None:
         thresholds[MODEL] = threshold
-    card, told = scorecard(
+    card, judgements = scorecard(
         looked, classes, thresholds, name=name, place=place or PlaceConfig(), seed=seed, resamples=resamples
     )
     card = replace(card, notes=(*notes, *strange, *_odd(looked, systems[MEAN_BOX])))
-    return EvaluationResult(card=card, source=source, items=looked.items, truth=looked.truth, told=told)
+    return EvaluationResult(card=card, source=source, items=looked.items, truth=looked.truth, judgements=judgements)
 
 
 def _odd(looked: DetectorOutputs, mean: DetectorProtocol) -> list[str]:
@@ -201,11 +201,11 @@ def _unseen(source: Source, parts: Mapping[str, Sequence[Item]], seen: Seen) -> 
 
 
 def _reading(config: EvaluateConfig, info: "DetectorInfo") -> SourceConfig:
-    """How the images are read: as in the training, but for what was told."""
+    """Configuration of the source: as in the training, but for what is given."""
     given = {name: getattr(config, name) for name in ("source", "annotations", "classes")}
-    told = {name: value for name, value in given.items() if value is not None}
-    reading: SourceConfig = replace(info.source, **told, limit=0)
-    if config.images and "annotations" not in told and reading.annotations:
+    given = {name: value for name, value in given.items() if value is not None}
+    reading: SourceConfig = replace(info.source, **given, limit=0)
+    if config.images and "annotations" not in given and reading.annotations:
         reading = replace(reading, annotations=None)  # that of the training's images, not of these
     return reading
 

@@ -230,24 +230,27 @@ def scorecard(
         kept[system] = scores, matches
     scores, matches = kept[MODEL]
     right, wrong, objects = counts(matches, thresholds[MODEL])
-    told, matrix = judge_boxes(looked.truth, looked.found[MODEL], matches, thresholds[MODEL])
+    judgements, matrix = judge_boxes(looked.truth, looked.found[MODEL], matches, thresholds[MODEL])
     card = DetectionCard(
         name=name, classes=classes, threshold=thresholds[MODEL], best_threshold=scores.threshold, systems=systems,
         gain=_gain(systems, drawn), scores=scores, sizes=_sizes(looked.truth, classes),
-        curves=_curves(matches), thresholds=_thresholds(matches), confusion=matrix.tolist(), kinds=error_kinds(told),
-        rates=rates(right, wrong, _nowhere(told), objects, bootstrap, place), place=place,
+        curves=_curves(matches), thresholds=_thresholds(matches), confusion=matrix.tolist(),
+        kinds=error_kinds(judgements),
+        rates=rates(right, wrong, _nowhere(judgements), objects, bootstrap, place), place=place,
         images=[
             ImageCounts(key=item.key, group=item.group, objects=int(t), right=int(r), wrong=int(w))
             for item, t, r, w in zip(looked.items, objects, right, wrong, strict=True)
         ],
         left_out=looked.left_out, seed=seed, seconds=looked.seconds / len(looked.items),
     )  # fmt: skip
-    return card, told
+    return card, judgements
 
 
-def _nowhere(told: Sequence[ImageJudgement]) -> Floats:
+def _nowhere(judgements: Sequence[ImageJudgement]) -> Floats:
     """Of each image, the believed boxes that lie at nothing of their class."""
-    return np.array([sum(v in ("other class", "nothing there") for v in each.verdicts) for each in told], np.float64)
+    return np.array(
+        [sum(v in ("other class", "nothing there") for v in each.verdicts) for each in judgements], np.float64
+    )
 
 
 def baselines(source: Source, items: Sequence[Item]) -> dict[str, DetectorProtocol]:
@@ -348,7 +351,7 @@ class EvaluationResult:
         source: Where the images come from.
         items: Those that were scored.
         truth: What is in each of them.
-        told: What each box of the detector is, at the threshold.
+        judgements: Verdict on each box of the detector, at the threshold.
         page: The report, where it was written.
     """
 
@@ -356,5 +359,5 @@ class EvaluationResult:
     source: Source
     items: Sequence[Item]
     truth: Sequence[Detections]
-    told: Sequence[ImageJudgement]
+    judgements: Sequence[ImageJudgement]
     page: Path | None = None

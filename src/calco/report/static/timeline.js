@@ -1,6 +1,6 @@
 "use strict";
 const { events, tracks, rules, colours } = JSON.parse(document.getElementById("watched").textContent);
-const chart = document.getElementById("chart"), told = document.getElementById("told"), dialog = document.getElementById("crop");
+const chart = document.getElementById("chart"), pointed = document.getElementById("pointed"), dialog = document.getElementById("crop");
 const LANE = 24, BAR = 9, GAP = 3, TOP = 26, MOST_ROWS = 60;
 const first = Math.min(...tracks.map(t => t[2]), ...events.map(e => e.time), Infinity);
 const start = Number.isFinite(first) ? first : 0;
@@ -49,7 +49,7 @@ function draw() {
     const x = Math.max(at(from), left), bar = make("rect", {
       class: "track", x, width: Math.max(2, Math.min(at(to), width) - x), rx: 2,
       y: TOP + lanes + row * (BAR + GAP) + 4, height: BAR, fill: colours[name] || "#888", "data-track": number }, chart);
-    bar.addEventListener("pointerenter", () => { told.textContent = `${name} ${number}: ${clock(from)} to ${clock(to)}`; });
+    bar.addEventListener("pointerenter", () => { pointed.textContent = `${name} ${number}: ${clock(from)} to ${clock(to)}`; });
     bar.addEventListener("click", () => choose(number, true));
   });
   rules.forEach((rule, lane) => {
@@ -62,7 +62,7 @@ function draw() {
     const dot = make("circle", { class: "dot", cx: at(event.time), cy: TOP + Math.max(0, rules.indexOf(event.rule)) * LANE + LANE / 2,
       r: 6, tabindex: 0, role: "button", "aria-label": `${event.rule} at ${clock(event.time)}, ${event.class} ${event.track}`,
       "data-event": event.event }, chart);
-    const tell = () => { told.textContent = `${event.rule}: ${event.class} ${event.track} at ${clock(event.time)}`; };
+    const tell = () => { pointed.textContent = `${event.rule}: ${event.class} ${event.track} at ${clock(event.time)}`; };
     dot.addEventListener("pointerenter", tell);
     dot.addEventListener("focus", tell);
     dot.addEventListener("click", () => enlarge(event.event));
@@ -85,7 +85,7 @@ function enlarge(number) {
   const crop = card.querySelector("img"), shown = dialog.querySelector("img");
   shown.hidden = !crop;
   if (crop) { shown.src = crop.src; shown.alt = crop.alt; }
-  dialog.querySelector("figcaption").replaceChildren(...[...card.querySelector(".told").childNodes].map(node => node.cloneNode(true)));
+  dialog.querySelector("figcaption").replaceChildren(...[...card.querySelector(".about").childNodes].map(node => node.cloneNode(true)));
   choose(card.dataset.track, false);
   dialog.showModal();
 }

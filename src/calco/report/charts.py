@@ -1,0 +1,328 @@
+"""Charts of reports as small SVGs that take their colours from the page, in light and in dark."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 320.0, 200.0
+LEFT, RIGHT, TOP, BOTTOM = 42.0, 10.0, 8.0, 34.0
+COLOURS: Final = 4
+"""Lines that can be told apart in one chart."""
+MAX_POINTS: Final = 300
+"""Points of one line; of longer ones neighbours are averaged."""
+MIN_SMOOTHED: Final = 40
+"""Points; a shorter line is drawn as it is."""
+SMOOTHING_SHARE: Final = 0.04
+"""Share of a line's points over which it is smoothed (time constant of the moving average)."""
+
+Points = Sequence[tuple[float, float]]
+Ends = tuple[float, float]
+
+
+class _Axes(NamedTuple):
+    """Ends of both axes, in the units of the data."""
+
+    x_ends: Ends
+    y_ends: Ends
+
+    def x(self, value: float) -> float:
+        low, high = self.x_ends
+        return LEFT + (value - low) / (high - low) * (WIDTH - LEFT - RIGHT)
+
+    def y(self, value: float) -> float:
+        low, high = self.y_ends
+        return TOP + (high - min(max(value, low), high)) / (high - low) * (HEIGHT - TOP - BOTTOM)
+
+    def drawn(self, x_label: str, y_label: str, *, x_ticks: bool = True, whole: bool = False) -> str:
+        """Grid, ticks and labels."""
+        rows = [v for v in ticks(*self.y_ends) if not whole or v == int(v)]
+        parts = [
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{self.y(v):.1f}" y2="{self.y(v):.1f}"/>'
+            f'<text x="{LEFT - 6}" y="{self.y(v) + 4:.1f}" text-anchor="end">{short(round(v, 6))}</text>'
+            for v in rows
+        ]
+        parts += [_text(self.x(v), HEIGHT - BOTTOM + 15, short(round(v, 6))) for v in ticks(*self.x_ends) if x_ticks]
+        parts.append(
+            f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}" text-anchor="middle">{_(x_label)}</text>'
+        )
+        if y_label:
+            middle = (TOP + HEIGHT - BOTTOM) / 2
+            turned = f'transform="rotate(-90 9 {middle})"'
+            parts.append(f'<text x="9" y="{middle}" text-anchor="middle" {turned}>{_(y_label)}</text>')
+        return "".join(parts)
+
+
+def _(text: str) -> str:
+    return str(escape(text))
+
+
+def _text(x: float, y: float, text: str) -> str:
+    anchor = "end" if x > WIDTH - RIGHT - 14 else "middle"
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{_(text)}</text>'
+
+
+def figure(title: str, inner: str, note: str = "", keys: str = "") -> Markup:
+    """A chart in its frame; `inner` and `keys` are HTML."""
+    words = f"<p>{_(note)}</p>" if note else ""
+    head = f"<figcaption><span>{_(title)}</span><span>{keys}</span></figcaption>"
+    return Markup(f'<figure class="chart">{head}{inner}{words}</figure>')
+
+
+def _svg(inner: str, described: str, height: float = HEIGHT) -> str:
+    return f'<svg viewBox="0 0 {WIDTH:.0f} {height:.0f}" role="img" aria-label="{_(described)}">{inner}</svg>'
+
+
+def lines(
+    title: str, curves: Mapping[str, Points], x_label: str, y_label: str = "", *, unit: bool = False,
+    at: float | None = None, note: str = "", values: Mapping[str, str] | None = None, steps: bool = False,
+) -> Markup:  # fmt: skip
+    """Lines over each other, with their smoothed last values beside their names.
+
+    Args:
+        title: Of the chart.
+        curves: Name and points, at least one; of more than `COLOURS`, the first.
+        x_label: Of the axis to the right.
+        y_label: Of the axis upward.
+        unit: Whether both axes run from 0 to 1; otherwise they fit the points, and the lines are smoothed.
+        at: Where a dashed upright stands.
+        note: Text below.
+        values: Text beside the name of a curve, instead of its last value.
+        steps: Whether a value holds until the next point.
+    """
+    shown = {name: _thinned(points) if not unit else list(points) for name, points in list(curves.items())[:COLOURS]}
+    xs = [x for points in shown.values() for x, _y in points]
+    axes = _Axes((0.0, 1.0), (0.0, 1.0))
+    if not unit:
+        axes = _Axes((min(xs), max(*xs, min(xs) + 1)), _limits([y for p in shown.values() for _x, y in p]))
+    parts, keys, described = [axes.drawn(x_label, y_label)], [], []
+    if at is not None:
+        x = f"{axes.x(at):.1f}"
+        parts.append(f'<line class="at" x1="{x}" x2="{x}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
+    for number, (name, points) in enumerate(shown.items()):
+        smooth = points if unit else _smoothed(points)
+        parts.append(_line(axes, points, smooth, f"c{number}", steps=steps))
+        value = (values or {}).get(name, "" if unit or not smooth else short(round(smooth[-1][1], 5)))
+        label = f"{name} {value}".strip() if unit or len(curves) > 1 else value
+        keys.append(f'<span class="key"><i class="c{number}"></i>{_(label)}</span>')
+        if points:
+            described.append(f"{name} goes from {short(points[0][1])} to {short(points[-1][1])}")
+    first, last = axes.x_ends
+    over = f"{title} from {x_label} {short(first)} to {short(last)}: {'; '.join(described)}."
+    return figure(title, _svg("".join(parts), over), note, " ".join(keys))
+
+
+def _line(axes: _Axes, points: Points, smooth: Points, colour: str, *, steps: bool) -> str:
+    if not points:
+        return ""
+    if len(points) == 1 and not steps:
+        return f'<circle class="{colour}" cx="{axes.x(points[0][0]):.1f}" cy="{axes.y(points[0][1]):.1f}" r="3"/>'
+    if steps:
+        path = f"M{axes.x(0):.1f} {axes.y(points[0][1]):.1f}"
+        path += "".join(f"H{axes.x(x):.1f}V{axes.y(y):.1f}" for x, y in points)
+        return f'<path class="smooth {colour}" d="{path}"/>'
+    drawn = (("raw", points), ("smooth", smooth)) if smooth is not points else (("smooth", points),)
+    return "".join(
+        f'<path class="{css} {colour}" d="M{"L".join(f"{axes.x(x):.1f} {axes.y(y):.1f}" for x, y in line)}"/>'
+        for css, line in drawn
+    )
+
+
+def _thinned(points: Points) -> list[tuple[float, float]]:
+    """At most `MAX_POINTS`, each the mean of its neighbours, so that nothing depends on which ones are sampled."""
+    size = math.ceil(len(points) / MAX_POINTS) or 1
+    bins = [points[start : start + size] for start in range(0, len(points), size)]
+    return [(sum(p[0] for p in part) / len(part), sum(p[1] for p in part) / len(part)) for part in bins]
+
+
+def _smoothed(points: Points) -> list[tuple[float, float]]:
+    """An exponential moving average, corrected at the start; the points themselves where they are few."""
+    if len(points) < MIN_SMOOTHED:
+        return list(points)
+    keep = math.exp(-1 / max(1.0, SMOOTHING_SHARE * len(points)))
+    total = weight = 0.0
+    result = []
+    for x, value in points:
+        total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
+        result.append((x, total / weight))
+    return result
+
+
+def _limits(values: Sequence[float]) -> Ends:
+    """A range that outliers cannot blow up: all but the highest and lowest hundredth, with a margin."""
+    ordered = sorted(values)
+    cut = len(ordered) // 100
+    low, high = ordered[cut], ordered[len(ordered) - 1 - cut]
+    margin = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
+    return (0.0 if 0 <= low < (high - low) * 0.5 else low - margin), high + margin
+
+
+def ticks(low: float, high: float, num: int = 4) -> list[float]:
+    """About `num` round numbers between `low` and `high`."""
+    if high <= low:
+        return [low]
+    rough = (high - low) / num
+    unit = 10.0 ** math.floor(math.log10(rough))
+    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= rough * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    return [index * step for index in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def short(value: float) -> str:
+    """Such as 0.05, 12.5, 40k."""
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:.3g}M"
+    return f"{value / 1e3:.3g}k" if abs(value) >= 1e4 else f"{value:.4g}"
+
+
+_PARTS: Final = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2", "gan": "adversarial", "psnr": "PSNR"}
+
+
+def learning_curves(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> list[Markup]:
+    """One chart for the discriminator's losses, one for each other loss, one for each validation score.
+
+    Args:
+        rows: Lines of a training log, with "step" and mappings of numbers, of any name, under "train" and "validation".
+        labels: Names of validation scores as they are shown.
+    """
+    found: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row in rows:
+        step = row.get("step")
+        for kind in ("train", "validation"):
+            values = row.get(kind)
+            for name, value in values.items() if isinstance(values, Mapping) else ():
+                if step is not None and _is_number(step) and _is_number(value):
+                    title, label = _family(kind, str(name), labels)
+                    found.setdefault(title, {}).setdefault(label, []).append((float(step), float(value)))
+    order = sorted(found, key=lambda title: (title.startswith("Validation"), title.startswith("Discriminator"), title))
+    return [lines(title, {name: sorted(p) for name, p in found[title].items()}, "step") for title in order]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _family(kind: str, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
+    """The chart that a curve belongs to, and its name there."""
+    words = [_PARTS.get(part, part) for part in name.split("_")]
+    if kind == "validation":
+        return f"Validation {labels.get(name, ' '.join(words))}", "validation"
+    if name.startswith("d_"):
+        return "Discriminator", " ".join(words[1:])
+    return " ".join(words), "training"
+
+
+def histogram(
+    title: str, counts: Sequence[int], edges: Sequence[float], x_label: str, note: str = "",
+    names: Sequence[str] = (),
+) -> Markup:  # fmt: skip
+    """Columns; the edges are one more than the counts, and are named at both ends and in the middle.
+
+    Args:
+        title: Of the chart.
+        counts: Height of each column.
+        edges: Where the columns begin, and where the last one ends.
+        x_label: Of the axis.
+        note: Text below.
+        names: What stands at the left, in the middle and at the right instead of the edges.
+    """
+    most = max(1, *counts) if len(counts) else 1
+    axes = _Axes((0.0, float(len(counts) or 1)), (0.0, float(most)))
+    parts = [axes.drawn(x_label, "", x_ticks=False, whole=True)]
+    for place, number in enumerate(counts):
+        left, right, top = axes.x(place), axes.x(place + 1), axes.y(number)
+        parts.append(
+            f'<rect class="fill" x="{left + 0.6:.1f}" y="{top:.1f}" width="{max(0.8, right - left - 1.2):.1f}" '
+            f'height="{HEIGHT - BOTTOM - top:.1f}"><title>{short(edges[place])} to {short(edges[place + 1])}: '
+            f"{number:,}</title></rect>"
+        )
+    places = [0, len(counts) // 2, len(counts)]
+    shown = names or [short(round(edges[place], 4)) for place in places]
+    for place, name, anchor in zip(places, shown, ("start", "middle", "end"), strict=True):
+        parts.append(
+            f'<text x="{axes.x(place):.1f}" y="{HEIGHT - BOTTOM + 15}" text-anchor="{anchor}">{_(name)}</text>'
+        )
+    described = f"{title}: a histogram, {x_label or ' to '.join(filter(None, names))}."
+    return figure(title, _svg("".join(parts), described), note)
+
+
+def scatter(title: str, points: Points, x_label: str, y_label: str, note: str = "") -> Markup:
+    """Dots over [0, 1] in both directions."""
+    axes = _Axes((0.0, 1.0), (0.0, 1.0))
+    dots = "".join(f'<circle class="dot" cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="2.2"/>' for x, y in points)
+    described = f"{title}: {len(points):,} dots, {y_label} over {x_label}."
+    return figure(title, _svg(axes.drawn(x_label, y_label) + dots, described), note)
+
+
+def heat_map(title: str, grid: npt.NDArray[np.float64], note: str = "") -> Markup:
+    """Places of an image, rows x columns: the fuller, the more often something is there."""
+    rows, across = grid.shape
+    most = float(grid.max(initial=0.0)) or 1.0
+    size, height = WIDTH / across, WIDTH / across * rows
+    cells = "".join(
+        f'<rect class="fill" x="{column * size:.2f}" y="{row * size:.2f}" width="{size + 0.15:.2f}" '
+        f'height="{size + 0.15:.2f}" fill-opacity="{grid[row, column] / most:.3f}"/>'
+        for row, column in np.argwhere(grid > 0.004 * most).tolist()
+    )
+    frame = f'<rect class="frame" x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1:.1f}"/>'
+    return figure(title, _svg(cells + frame, f"{title}: where in the image.", height), note)
+
+
+def bars(title: str, numbers: Mapping[str, float], note: str = "", shown: Mapping[str, str] | None = None) -> Markup:
+    """Names, bars and numbers below each other."""
+    most = max(numbers.values(), default=0) or 1
+    rows = "".join(
+        f'<li><span>{_(name)}</span><i style="width:{100 * number / most:.1f}%"></i>'
+        f"<b>{_((shown or {}).get(name, f'{number:,.0f}'))}</b></li>"
+        for name, number in numbers.items()
+    )
+    return figure(title, f'<ul class="bars">{rows}</ul>', note)
+
+
+def stripes(title: str, colours: Sequence[tuple[float, float, float]]) -> Markup:
+    """Colours (red, green, blue, 0..255) beside each other."""
+    drawn = "".join('<i style="background:rgb({:.0f},{:.0f},{:.0f})"></i>'.format(*colour) for colour in colours)
+    return figure(title, f'<div class="swatches" role="img" aria-label="{_(title)}">{drawn}</div>')
+
+
+def ratios(rows: Sequence[tuple[str, float, float, float, str]], head: Sequence[str]) -> str:
+    """An SVG file of its own: bars from 1 to a ratio on a scale of doublings, with their intervals.
+
+    Args:
+        rows: Name, ratio, lowest, highest, and the text behind the bar.
+        head: Lines below.
+    """
+    width, left, right, step, top = 1200, 380, 290, 42, 28
+    low = min([-1, *(math.floor(math.log2(row[2])) for row in rows)])
+    high = max([1, *(math.ceil(math.log2(row[3])) for row in rows)])
+    bottom = top + len(rows) * step
+
+    def x(ratio: float) -> float:
+        return left + (math.log2(ratio) - low) / (high - low) * (width - left - right)
+
+    parts = []
+    stride = 1 + (high - low) // 12
+    for power in range(low // stride * stride, high + 1, stride):
+        at, css = x(2.0**power), "one" if power == 0 else "grid"
+        parts.append(f'<line class="{css}" x1="{at:.1f}" x2="{at:.1f}" y1="{top - 8}" y2="{bottom}"/>')
+        parts.append(f'<text class="soft" x="{at:.1f}" y="{bottom + 20}" text-anchor="middle">{2.0**power:g}×</text>')
+    for place, (name, ratio, lowest, highest, text) in enumerate(rows):
+        y = top + place * step
+        start, end = sorted((x(1), x(ratio)))
+        parts.append(f'<rect x="{start:.1f}" y="{y}" width="{max(1, end - start):.1f}" height="26"/>')
+        parts.append(f'<line class="one" x1="{x(lowest):.1f}" x2="{x(highest):.1f}" y1="{y + 13}" y2="{y + 13}"/>')
+        parts.append(f'<text x="{left - 14}" y="{y + 19}" text-anchor="end">{_(name)}</text>')
+        parts.append(f'<text x="{width - right + 14}" y="{y + 19}">{_(text)}</text>')
+    parts += [f'<text class="soft" x="20" y="{bottom + 52 + 22 * n}">{_(line)}</text>' for n, line in enumerate(head)]
+    style = (
+        "svg{background:#fff}text{font:16px sans-serif;fill:#202020}.soft{font-size:14px;fill:#787878}"
+        "rect{fill:#2f6fab}.grid{stroke:#dedede}.one{stroke:#202020;stroke-width:2}"
+    )
+    height = bottom + 60 + 22 * len(head)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'role="img" aria-label="Ratios of calco bench"><style>{style}</style>{"".join(parts)}</svg>\n'
+    )

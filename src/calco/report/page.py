@@ -1,0 +1,104 @@
+"""Pages that hold everything they show: Jinja2 templates with escaping on, images inside, one stylesheet."""
+
+import base64
+import functools
+import io
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+from PIL import Image as Pillow
+
+from calco import __version__, imaging
+from calco.addresses import redact_record
+from calco.files import atomic_write, make_folder
+from calco.imaging import Image
+
+MAX_SIDE = 640
+"""Pixels; larger images are shrunk in a page."""
+
+About = Mapping[str, str | Sequence[str]]
+"""Names and their texts, in the order to be shown; a list of names is folded."""
+
+
+def asset(name: str) -> Markup:
+    """A stylesheet or script of `report/static`."""
+    return Markup((files("calco.report") / "static" / name).read_text(encoding="utf-8"))
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("calco.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["count"] = count
+    environment.filters["redacted"] = lambda entries: redact_record(dict(entries))
+    environment.globals |= {"asset": asset, "img": img_tag, "version": __version__}
+    return environment
+
+
+def render(template: str, **values: Any) -> str:
+    """The text of `templates/{template}.html.j2`; every value that is not `Markup` is escaped."""
+    return _environment().get_template(f"{template}.html.j2").render(values)
+
+
+def write_page(out: str | Path, template: str, *, name: str = "report.html", **values: Any) -> Path:
+    """Write a whole HTML page that needs no other file and may load none: its policy forbids it.
+
+    Args:
+        out: The file, or a folder to put it in.
+        template: A template that extends `base.html.j2`.
+        name: Name of the file where `out` is a folder.
+        values: Variables of the template; `title` is that of the browser's tab.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        CalcoError: If it cannot be written.
+    """
+    path = Path(out)
+    path = path if path.suffix.lower() in (".html", ".htm") else path / name
+    make_folder(path.parent)
+    atomic_write(path, render(template, **values))
+    return path
+
+
+def count(num: int, noun: str = "image") -> str:
+    """Such as "1 image" or "1,200 images"."""
+    plural = noun if num == 1 else f"{noun}es" if noun.endswith(("x", "ch", "ss")) else f"{noun}s"
+    return f"{num:,} {plural}"
+
+
+def data_uri(image: Image) -> str:
+    """Image as a data URI: PNG where that is about as small as JPEG, which drawings and class maps are."""
+    shown = fitted(image, MAX_SIDE)
+    opened = Pillow.fromarray(shown[..., 0] if shown.shape[2] == 1 else shown)
+    exact, small = io.BytesIO(), io.BytesIO()
+    opened.save(exact, "PNG")
+    opened.save(small, "JPEG", quality=92, subsampling=0)
+    kind, data = ("jpeg", small) if small.tell() * 1.5 < exact.tell() else ("png", exact)
+    return f"data:image/{kind};base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+def fitted(image: Image, side: int) -> Image:
+    """Image as it is shown, HW1 or HW3 uint8, shrunk so that no side is longer than `side` pixels."""
+    shown = imaging.as_dtype(imaging.visible(image), np.uint8)
+    height, width = shown.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    return shown if scale == 1 else imaging.resize(shown, (max(1, round(width * scale)), max(1, round(height * scale))))
+
+
+def img_tag(image: Image, alt: str, css: str = "") -> Markup:
+    """An `img` with its size, so that the page does not jump while it is laid out."""
+    height, width = image.shape[:2]
+    tag = '<img class="{}" width="{}" height="{}" alt="{}" src="{}">'
+    return Markup(tag).format(css, width, height, escape(alt), data_uri(image))
