@@ -1,9 +1,12 @@
 """Scores against independent formulas, other libraries and known values."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from calco.errors import CalcoError
@@ -96,3 +99,25 @@ def test_dice_follows_from_iou() -> None:
 def test_sizes_that_differ_are_an_error_with_both() -> None:
     with pytest.raises(CalcoError, match=r"40x48 .* 40x47; resize"):
         metrics.l1(A, B[:47])
+
+
+def test_similarities_equal_torchmetrics() -> None:
+    from torchmetrics.functional import image as theirs
+
+    rng = np.random.default_rng(0)
+    for shape in ((200, 230, 3), (180, 177, 1)):
+        a = rng.random(shape, dtype=np.float32)
+        b = np.clip(a + rng.normal(0, 0.2, shape), 0, 1).astype(np.float32)
+        tensors = [torch.from_numpy(side.transpose(2, 0, 1)[None].copy()) for side in (a, b)]
+        _, whole = theirs.structural_similarity_index_measure(*tensors, data_range=1.0, return_full_image=True)
+        assert metrics.ssim(a, b) == pytest.approx(float(whole[..., 5:-5, 5:-5].mean()), abs=1e-6)
+        multiscale = theirs.multiscale_structural_similarity_index_measure(*tensors, data_range=1.0, normalize="relu")
+        assert metrics.ms_ssim(a, b) == pytest.approx(float(multiscale), abs=1e-6)
+
+
+def test_scoring_starts_without_the_libraries_of_set_scores() -> None:
+    code = (
+        "import sys, calco.evaluation.evaluate, calco.evaluation.scoring, calco.evaluation.report; "
+        "assert not {'torchmetrics', 'transformers'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

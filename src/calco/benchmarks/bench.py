@@ -1,6 +1,5 @@
 """`calco bench`: the rows, one after another, beside the reference loop."""
 
-import math
 import os
 import re
 import tempfile
@@ -10,12 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
-from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
-from calco import imaging
 from calco.benchmarks import speed
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.setting import Machine, Row, Setting, Skipped, describe, load_now
@@ -25,6 +20,7 @@ from calco.files import atomic_write, explain, write_json
 from calco.locks import locked_file
 from calco.networks.machine import choose_device, make_ready
 from calco.outputs import writing_file
+from calco.report.charts import ratios
 
 BEGIN: Final = "<!-- calco bench: begin -->"
 END: Final = "<!-- calco bench: end -->"
@@ -43,13 +39,17 @@ def times(ratio: float, sign: str = "×") -> str:
     return f"{ratio:.3g}{sign}" if ratio < 0.1 else f"{ratio:.2f}{sign}" if ratio < 10 else f"{ratio:.0f}{sign}"
 
 
-def told(row: Row | Skipped) -> str:
+def sentence(row: Row | Skipped) -> str:
     """A row in one line."""
     if isinstance(row, Skipped):
         return f"{row.group} is not measured: {row.reason}"
     return (
         f"{row.name}: {number(row.ours)} {row.unit} against {number(row.reference)} ({row.against}), {times(row.ratio)}"
     )
+
+
+def _beside(row: Row) -> str:
+    return f"{times(row.ratio)}  {number(row.ours)} / {number(row.reference)} {row.unit}"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -85,9 +85,9 @@ def check_page(path: str | Path) -> str:
     except OSError as error:
         raise explain(error, path, "read") from error
     except UnicodeDecodeError as error:
-        raise CalcoError(f"{path} is no text in UTF-8; name a page of Markdown") from error
+        raise CalcoError(f"{path} is not UTF-8 text; name a Markdown page") from error
     if not _PLACE.search(text):
-        raise CalcoError(f"{path} has no place for the table; put the lines {BEGIN} and {END} where it shall stand")
+        raise CalcoError(f"{path} has no place for the table; put the lines {BEGIN} and {END} into it")
     return text
 
 
@@ -175,7 +175,7 @@ def _bench(config: BenchConfig, sizes: Sizes | None) -> Bench:
             setting = Setting(config, sizes or Sizes(), device, Path(folder))
             for group in config.groups:
                 for row in ROWS[group](setting):
-                    say(told(row))
+                    say(sentence(row))
                     if isinstance(row, Skipped):
                         skipped[row.group] = row.reason
                     else:
@@ -190,49 +190,6 @@ def _bench(config: BenchConfig, sizes: Sizes | None) -> Bench:
     if config.json is not None:
         write_json(config.json, done.record())
     if config.plot is not None:
-        draw_chart(config.plot, rows, done.head())
+        bars = [(row.name, row.ratio, row.low, row.high, _beside(row)) for row in rows]
+        atomic_write(config.plot, ratios(bars, done.head()))
     return done
-
-
-_WIDTH, _LEFT, _RIGHT, _BAR, _GAP, _TOP = 1200, 380, 290, 26, 16, 28
-_INK, _SOFT, _PAPER = (32, 32, 32), (120, 120, 120), (255, 255, 255)
-_COLOURS: Final = {
-    "training": (47, 111, 171), "inference": (70, 140, 90), "data": (196, 120, 40), "build": (150, 90, 160),
-    "memory": (180, 70, 70), "processes": (40, 90, 130), "start": (90, 90, 90), "exact": (60, 140, 150),
-    "video": (170, 90, 120), "large": (110, 130, 50), "boxes": (200, 150, 60), "crime": (120, 100, 80),
-}  # fmt: skip
-
-
-def draw_chart(path: str | Path, rows: Sequence[Row], head: Sequence[str]) -> None:
-    """Writes an image with one bar for each row, from 1 to its ratio on a scale of doublings.
-
-    Raises:
-        CalcoError: When it cannot be written.
-    """
-    speed, small = ImageFont.load_default(18), ImageFont.load_default(15)
-    low = min([-1, *(math.floor(math.log2(row.low)) for row in rows)])
-    high = max([1, *(math.ceil(math.log2(row.high)) for row in rows)])
-    bottom = _TOP + len(rows) * (_BAR + _GAP)
-    image = Pillow.new("RGB", (_WIDTH, bottom + 40 + 22 * len(head)), _PAPER)
-    pen = ImageDraw.Draw(image)
-
-    def across(ratio: float) -> float:
-        return _LEFT + (math.log2(ratio) - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT)
-
-    step = 1 + (high - low) // 12
-    for power in range(low // step * step, high + 1, step):
-        x = across(2.0**power)
-        pen.line((x, _TOP - 8, x, bottom), fill=_INK if power == 0 else (222, 222, 222), width=2 if power == 0 else 1)
-        pen.text((x, bottom + 6), f"{2.0**power:g}x", fill=_SOFT, font=small, anchor="ma")
-    for place, row in enumerate(rows):
-        top = _TOP + place * (_BAR + _GAP)
-        middle = top + _BAR / 2
-        ends = sorted((across(1), across(row.ratio)))
-        pen.rectangle((ends[0], top, max(ends[1], ends[0] + 1), top + _BAR), fill=_COLOURS[row.group])
-        pen.line((across(row.low), middle, across(row.high), middle), fill=_INK, width=2)
-        pen.text((_LEFT - 14, middle), row.name, fill=_INK, font=speed, anchor="rm")
-        said = f"{times(row.ratio, 'x')}  {number(row.ours)} / {number(row.reference)} {row.unit}"
-        pen.text((_WIDTH - _RIGHT + 14, middle), said, fill=_INK, font=speed, anchor="lm")
-    for place, line in enumerate(head):
-        pen.text((20, bottom + 36 + 22 * place), line, fill=_SOFT, font=small)
-    imaging.write(path, np.array(image))

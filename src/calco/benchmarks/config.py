@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from calco.errors import CalcoError
-from calco.imaging import is_image
 from calco.records import check_numbers
 
 GROUPS: Final = (
@@ -52,7 +51,7 @@ class BenchConfig:
     """The file for all figures."""
 
     plot: str | None = None
-    """The image for a bar chart of the ratios, such as bench.png."""
+    """SVG file for a bar chart of the ratios, such as bench.svg."""
 
     markdown: str | None = None
     """A page whose table, between the two markers of `calco bench`, is replaced by this one."""
@@ -69,8 +68,8 @@ class BenchConfig:
                 f"repeats {self.repeats}, threads {self.threads}, seed {self.seed}: repeats must be 1 or more, threads "
                 f"0 to the {cores} cores there are, the seed 0 or more (63 bits); leave them out for 5, 0 and 0"
             )
-        if self.plot is not None and not is_image(self.plot):
-            raise CalcoError(f"the chart {self.plot} ends in no known image format; name it with .png at its end")
+        if self.plot is not None and not self.plot.lower().endswith(".svg"):
+            raise CalcoError(f"--plot {self.plot}: the chart must be an SVG file; name it such as bench.svg")
 
     @property
     def groups(self) -> tuple[str, ...]:

@@ -11,11 +11,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -29,7 +29,7 @@ from torch import Tensor
 from calco import imaging, journal
 from calco.benchmarks import reference
 from calco.benchmarks.config import BenchConfig, Sizes
-from calco.benchmarks.reference import Reference
+from calco.benchmarks.reference import EDGE, Reference, plain_answers, plain_ious, plain_nms, row_nms
 from calco.benchmarks.setting import (
     Row,
     Setting,
@@ -205,12 +205,21 @@ def build(setting: Setting) -> Iterator[Row]:
     yield row("build", "building a data set", "pairs/s", rates[0], rates[1], "plain loop, one process")
 
 
+STARTED: Final = ("--help", "train --help", "evaluate --help", "translate --help", "detect train --help")
+"""Commands whose start is measured."""
+
+
 def start(setting: Setting) -> Iterator[Row]:
-    """From the command to its help."""
-    seconds = alternate(
-        lambda: _run("-m", "calco", "--help"), lambda: _run("-c", "pass"), max(setting.config.repeats, 5)
-    )
-    yield row("start", "start of calco --help", "s", *seconds, against="Python alone")
+    """From the command to its help, and to the first translated image."""
+    for words in STARTED:
+        ours = partial(_run, "-m", "calco", *words.split())
+        seconds = alternate(ours, partial(_run, "-c", "pass"), setting.config.repeats)
+        yield row("start", f"start of calco {words}", "s", *seconds, against="Python alone")
+    model, image, out = _model(setting), setting.folder / "start.png", setting.folder / "started.png"
+    imaging.write(image, scene(setting.config.seed, "start", (setting.sizes.size, setting.sizes.size)))
+    command = ("-m", "calco", "translate", str(model), str(image), "--out", str(out), "--overwrite")
+    seconds = alternate(partial(_run, *command), partial(_run, "-c", "import torch"), setting.config.repeats)
+    yield row("start", "calco translate of one image", "s", *seconds, against="import of torch")
 
 
 def _run(*words: str) -> None:
@@ -358,7 +367,6 @@ def video(setting: Setting) -> Iterator[Row]:
 
 Floats = npt.NDArray[np.float64]
 
-_EDGE = 0.5
 # As a detector of dense heads gives them: each thing found again and again, a little displaced.
 _BOXES_A_THING, _SPREAD = 25, 0.12
 
@@ -373,7 +381,7 @@ def boxes(setting: Setting) -> Iterator[Row]:
         "each kept box against all that are left": lambda: row_nms(found, scores),
     }
     for against, loop in loops.items():
-        seconds = alternate(lambda: nms(found, scores, _EDGE), loop, repeats)
+        seconds = alternate(lambda: nms(found, scores, EDGE), loop, repeats)
         rates = [per_second(count, each) for each in seconds]
         yield row("boxes", name, "boxes/s", rates[0], rates[1], against)
         name = "… beside NumPy, box by box"
@@ -394,58 +402,6 @@ def crowd(seed: int, count: int) -> tuple[Floats, Floats]:
     centre = centres[which] + rng.normal(0, _SPREAD, (count, 2)) * sides[which]
     half = sides[which] * np.exp(rng.normal(0, _SPREAD, (count, 2))) / 2
     return np.hstack([centre - half, centre + half]), rng.uniform(0, 1, count)
-
-
-def plain_nms(rows: Sequence[Sequence[float]], scores: Sequence[float]) -> list[int]:
-    """Non-maximum suppression without NumPy: each box, the best first, beside those that are kept."""
-    kept: list[int] = []
-    for i in sorted(range(len(rows)), key=lambda place: -scores[place]):
-        left, top, right, bottom = rows[i]
-        area = (right - left) * (bottom - top)
-        for j in kept:
-            other = rows[j]
-            width = min(right, other[2]) - max(left, other[0])
-            height = min(bottom, other[3]) - max(top, other[1])
-            if width > 0 and height > 0:
-                inner = width * height
-                if inner / (area + (other[2] - other[0]) * (other[3] - other[1]) - inner) > _EDGE:
-                    break
-        else:
-            kept.append(i)
-    return kept
-
-
-def row_nms(found: Floats, scores: Floats) -> list[int]:
-    """The loop that is often published: each kept box beside all that are left, in NumPy."""
-    left, top, right, bottom = found.T
-    areas = (right - left) * (bottom - top)
-    order = np.argsort(-scores, kind="stable")
-    kept: list[int] = []
-    while len(order):
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        width = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest])
-        height = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest])
-        inner = np.maximum(width, 0) * np.maximum(height, 0)
-        order = rest[inner / (areas[best] + areas[rest] - inner) <= _EDGE]
-    return kept
-
-
-def plain_ious(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """The IoU of each box with each, without NumPy."""
-    return [[_plain_iou(a, b) for b in rows] for a in rows]
-
-
-def _plain_iou(a: Sequence[float], b: Sequence[float]) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    inner = width * height
-    return inner / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inner)
-
-
-Numbers = Sequence[tuple[int, int, int, int, int]]  # id, district, modality, occurrences, year
 
 
 def questions(setting: Setting) -> Iterator[Row | Skipped]:
@@ -482,32 +438,6 @@ def questions(setting: Setting) -> Iterator[Row | Skipped]:
         backend.disconnect()
     rates = [per_second(count, each) for each in seconds]
     yield row("crime", f"five questions to {count:,} rows", "rows/s", rates[0], rates[1], "plain Python over lists")
-
-
-def plain_answers(rows: Numbers, generic: dict[int, int]) -> dict[str, Any]:
-    """The five questions to DataCrim by loops, without the names."""
-    most = max((row[3] for row in rows if row[4] == 2019), default=0)
-    fewest = min((row[3] for row in rows if row[4] == 2017), default=0)
-    sums: dict[int, int] = defaultdict(int)
-    districts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    generics: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for _, district, modality, number, year in rows:
-        if year == 2019:
-            sums[district] += number
-        for counted in (districts[district], generics[generic[modality]]):
-            counted[0] += number
-            counted[1] += 1
-    return {
-        "most-2019": [row for row in rows if row[4] == 2019 and row[3] == most],
-        "fewest-2017": [row for row in rows if row[4] == 2017 and row[3] == fewest],
-        "crimes-2019": sorted(sums.items(), key=lambda item: (-item[1], item[0])),
-        "means-by-district": sorted(
-            ((key, total / count) for key, (total, count) in districts.items()), key=lambda item: (-item[1], item[0])
-        ),
-        "means-by-generic": sorted(
-            ((key, total / count) for key, (total, count) in generics.items()), key=lambda item: (item[1], item[0])
-        ),
-    }
 
 
 BATCH, PAIRS, LAST = 4, 64, 0.25
@@ -733,7 +663,7 @@ def _model(setting: Setting) -> Path:
         out_channels=3,
     )  # fmt: skip
     torch.manual_seed(setting.config.seed)
-    folder = setting.folder / "large model"
+    folder = setting.folder / "model"
     save_model(folder, info, build_generator(config.generator, 3, 3).state_dict(), None)
     return folder
 

@@ -12,10 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from torchmetrics.functional.image import (
-    multiscale_structural_similarity_index_measure,
-    structural_similarity_index_measure,
-)
+from torch.nn import functional as F
 
 from calco import imaging
 from calco.errors import CalcoError
@@ -28,6 +25,9 @@ PSNR_LIMIT = 100.0
 """dB given to identical images, whose true value is infinite, so that means stay finite."""
 SSIM_MIN_SIDE = 11
 """Pixels: the side of SSIM's Gaussian window (sigma 1.5)."""
+_BORDER = SSIM_MIN_SIDE // 2
+_C1, _C2 = 0.01**2, 0.03**2  # keep flat windows from dividing by zero; of values in [0, 1]
+_SCALE_POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_SSIM_MIN_SIDE = 176
 """Pixels: the fifth scale is a sixteenth of the image and must hold the window of 11."""
 
@@ -119,20 +119,40 @@ def ssim(output: Image, target: Image) -> float:
     """Structural similarity (Wang et al. 2004: Gaussian window, sigma 1.5, mean over channels); NaN below 11 pixels."""
     if min(target.shape[:2]) < SSIM_MIN_SIDE:
         return math.nan
-    a, b = _tensors(output, target)
-    _, everywhere = structural_similarity_index_measure(a, b, data_range=1.0, return_full_image=True)
-    # As published, only windows that lie wholly inside count; torchmetrics' own mean counts mirrored borders too.
-    border = SSIM_MIN_SIDE // 2
-    return float(everywhere[..., border:-border, border:-border].mean())
+    everywhere, _contrast = _similarity(*_tensors(output, target))
+    # As published, only windows that lie wholly inside count.
+    return float(everywhere[..., _BORDER:-_BORDER, _BORDER:-_BORDER].mean())
 
 
 def ms_ssim(output: Image, target: Image) -> float:
-    """Multi-scale structural similarity (Wang et al. 2003, five scales); NaN below 176 pixels."""
+    """Multi-scale structural similarity (Wang et al. 2003, five scales); NaN below 176 pixels.
+
+    As torchmetrics computes it: negative similarities count as 0, since they have no real power, and the luminance of
+    the last scale is taken over mirrored borders too.
+    """
     if min(target.shape[:2]) < MS_SSIM_MIN_SIDE:
         return math.nan
     a, b = _tensors(output, target)
-    # Clipped at 0 as negative similarities have no real power.
-    return float(multiscale_structural_similarity_index_measure(a, b, data_range=1.0, normalize="relu"))
+    scales = []
+    for _scale in _SCALE_POWERS:
+        everywhere, contrast = _similarity(a, b)
+        scales.append(contrast[..., _BORDER:-_BORDER, _BORDER:-_BORDER].mean())
+        a, b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+    scales[-1] = everywhere.mean()
+    return float(torch.prod(torch.stack(scales).relu() ** torch.tensor(_SCALE_POWERS)))
+
+
+def _similarity(a: torch.Tensor, b: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """SSIM and its contrast term in the window about each pixel, borders mirrored. NCHW in [0, 1] => NCHW each."""
+    line = torch.exp(-((torch.arange(-_BORDER, _BORDER + 1, dtype=a.dtype) / 1.5) ** 2) / 2)
+    line = (line / line.sum())[None]
+    window = (line.T @ line).expand(a.shape[1], 1, SSIM_MIN_SIDE, SSIM_MIN_SIDE)
+    a, b = (F.pad(side, (_BORDER,) * 4, mode="reflect") for side in (a, b))
+    moments = F.conv2d(torch.cat((a, b, a * a, b * b, a * b)), window, groups=a.shape[1])
+    mean_a, mean_b, square_a, square_b, product = moments.split(len(a))
+    variances = (square_a - mean_a**2).clamp(min=0) + (square_b - mean_b**2).clamp(min=0)
+    upper, lower = 2 * (product - mean_a * mean_b) + _C2, variances + _C2
+    return ((2 * mean_a * mean_b + _C1) * upper) / ((mean_a**2 + mean_b**2 + _C1) * lower), upper / lower
 
 
 def _tensors(output: Image, target: Image) -> tuple[torch.Tensor, torch.Tensor]:
