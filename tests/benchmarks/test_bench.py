@@ -30,6 +30,7 @@ TINY = Sizes(
     size=32, depth=5, filters=4, batches=(2,), large=64, drawn=8, pairs=24, together=(2,), steps=4, photographs=4,
     photograph_wh=(48, 40), video_wh=(64, 48), video_frames=6, large_wh=(90, 60), boxes=100, crime_rows=500,
     exact_size=32, exact_filters=4, exact_steps=4, exact_seeds=2,
+    started=("--help",),
 )  # fmt: skip
 
 

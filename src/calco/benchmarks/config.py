@@ -104,6 +104,7 @@ class Sizes:
         exact_filters: Of both networks there.
         exact_steps: Steps of each curve.
         exact_seeds: Curves of each kind.
+        started: Commands whose start is measured.
     """
 
     size: int = 256
@@ -126,3 +127,4 @@ class Sizes:
     exact_filters: int = 16
     exact_steps: int = 300
     exact_seeds: int = 3
+    started: tuple[str, ...] = ("--help", "train --help", "evaluate --help", "translate --help", "detect train --help")

@@ -205,13 +205,9 @@ def build(setting: Setting) -> Iterator[Row]:
     yield row("build", "building a data set", "pairs/s", rates[0], rates[1], "plain loop, one process")
 
 
-STARTED: Final = ("--help", "train --help", "evaluate --help", "translate --help", "detect train --help")
-"""Commands whose start is measured."""
-
-
 def start(setting: Setting) -> Iterator[Row]:
     """From the command to its help, and to the first translated image."""
-    for words in STARTED:
+    for words in setting.sizes.started:
         ours = partial(_run, "-m", "calco", *words.split())
         seconds = alternate(ours, partial(_run, "-c", "pass"), setting.config.repeats)
         yield row("start", f"start of calco {words}", "s", *seconds, against="Python alone")
