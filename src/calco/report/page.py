@@ -13,10 +13,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image as Pillow
 
-from calco import __version__, imaging
+from calco import imaging
 from calco.addresses import redact_record
 from calco.files import atomic_write, make_folder
 from calco.imaging import Image
+from calco.version import __version__
 
 MAX_SIDE = 640
 """Pixels; larger images are shrunk in a page."""
