@@ -12,7 +12,7 @@ from calco.annotations.detections import Detections, nothing
 from calco.annotations.record import Record
 from calco.checking.check import check
 from calco.checking.config import CheckConfig
-from calco.data.box_augmentation import no_play
+from calco.data.box_augmentation import no_augmentation
 from calco.data.config import BoxAugmentConfig
 from checking.conftest import Write, photo
 
@@ -46,7 +46,7 @@ def test_some_images_in_some_epochs_with_the_classes_named(boxed: Path, tmp_path
 
 
 def test_it_shows_the_settings_that_are_given(boxed: Path, tmp_path: Path) -> None:
-    rows = section(boxed, tmp_path / "out", no_play()).split('<div class="row">')[1:]
+    rows = section(boxed, tmp_path / "out", no_augmentation()).split('<div class="row">')[1:]
     for row in rows:
         assert len(set(re.findall(r'src="([^"]+)"', row))) == 1  # every epoch is the image as it is
 
@@ -61,7 +61,7 @@ def test_without_boxes_there_is_nothing_to_show(write: Write, tmp_path: Path) ->
         write(f"{n}.png", photo(n))
     assert section(tmp_path / "set", tmp_path / "out") == ""
     with pytest.raises(CalcoError, match="this is a source of photographs; leave it out"):
-        section(tmp_path / "set", tmp_path / "out", no_play())
+        section(tmp_path / "set", tmp_path / "out", no_augmentation())
 
 
 def test_opens_in_a_browser_without_complaint(browser: object, boxed: Path, tmp_path: Path) -> None:

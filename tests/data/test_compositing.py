@@ -189,7 +189,7 @@ def test_as_a_recipe_the_target_is_the_painted_truth(folder: Path) -> None:
     indices = decode(pair.target, palette)
     for number, label in ((1, "cup"), (2, "pen")):
         assert ((indices == number) ^ coloured(pair.input)[label]).mean() < 0.002
-    # What was learnt so is judged on images whose truth somebody drew.
+    # A model of composites is evaluated on annotated images.
     drawn = Sample(image=grey(), key="k", group="g", mask=np.ones((120, 160, 1), np.uint8))
     judged = build_recipe(config, "masks")(drawn, generator(0, 0, "k"))
     assert np.array_equal(judged.input, drawn.image)
@@ -295,10 +295,10 @@ def test_cutouts_that_cannot_be_pasted_are_named(
     imaging.write(folder / "7.png", grey(20, 20, 4))
     done = made(photographs, folder, tmp_path / "out")
     reasons = done.manifest.left_out
-    assert "has no transparency; cut the thing out" in reasons["cut-out cup/opaque"]
+    assert "has no transparency; cut the object out" in reasons["cut-out cup/opaque"]
     assert "transparent everywhere" in reasons["cut-out cup/empty"]
     assert "cut-out cup/broken" in reasons
-    assert "its name tells no class" in reasons["cut-out 7"]
+    assert "its name gives no class" in reasons["cut-out 7"]
     assert "4 cut-outs are left out: " in capsys.readouterr().err
     source = open_source(tmp_path / "out")
     assert all(len(source.load(item).detections or ()) for item in source.items)

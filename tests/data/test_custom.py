@@ -122,7 +122,7 @@ def test_what_may_be_returned(tmp_path: Path, body: str, shape: tuple[int, ...],
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        ("1 / 0", r"^k: .*my\.py:2: ZeroDivisionError: division by zero; mend the recipe f$"),
+        ("1 / 0", r"^k: .*my\.py:2: ZeroDivisionError: division by zero; correct the recipe f$"),
         ("helper()", r"^k: .*my\.py:4: KeyError: 'a b'"),
         ("np.zeros(3) @ np.zeros(4)", r"^k: .*my\.py:2: NameError"),
         ("None", r"^k: recipe f returned NoneType"),
@@ -170,7 +170,7 @@ def test_a_image_on_which_it_fails_is_noted_and_the_others_go_on(make: Make, tmp
     recipe = build_recipe(resolve(RecipeConfig(recipe=f"{path}:f"), source.kind), source.kind)
     data = PairDataset(source, source.items, recipe, JitterConfig(size=16, resize=16), 0, train=False)
     assert data.pair(0, 0).key == "b"
-    assert data.damaged == {"a": f"a: {path}:2: AssertionError: not this one; mend the recipe f"}
+    assert data.damaged == {"a": f"a: {path}:2: AssertionError: not this one; correct the recipe f"}
 
 
 def test_a_image_that_is_changed_in_place_stays_as_it_was(tmp_path: Path) -> None:

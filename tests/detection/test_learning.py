@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from calco import imaging
 from calco.cli import main
-from calco.data.box_augmentation import no_play
+from calco.data.box_augmentation import no_augmentation
 from calco.data.config import BoxAugmentConfig, SplitConfig
 from calco.detection.choosing import choose
 from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
@@ -375,7 +375,7 @@ def test_a_resumed_run_reports_other_images_and_other_annotations(images: Path, 
 
 def test_a_damaged_image_is_left_out(images: Path, tmp_path: Path) -> None:
     data, _ = open_boxes(tiny(images, tmp_path))
-    broken = BoxedImages(data.source, data.splits["train"], CLASSES, 64, no_play(), 0)
+    broken = BoxedImages(data.source, data.splits["train"], CLASSES, 64, no_augmentation(), 0)
     path = tmp_path / "broken.png"
     path.write_bytes(b"no image")
     broken.items = [replace(broken.items[0], paths=(str(path),)), *broken.items[1:]]

@@ -1,1 +1,1 @@
-"""What would spoil training, told before it."""
+"""Faults of a data set that would spoil training."""

@@ -1,4 +1,4 @@
-"""How the two sides of a pair lie on each other: shifted, mirrored, swapped; judged against the rest of the set."""
+"""Alignment of the two sides of a pair: shifted, mirrored, swapped; compared with the rest of the data set."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -13,13 +13,15 @@ from calco.imaging import Image
 Floats = npt.NDArray[np.float32]
 SIDE: Final = 128
 _PEAK: Final = 5  # pixels around the best place that belong to it
-_APART: Final = 7.0  # squared, in standard deviations: how far the two sides of a set must lie apart to be told
+_APART: Final = (
+    7.0  # squared, in standard deviations: least distance of the two sides of a data set for them to be distinguished
+)
 TURNS: Final = ("mirrored left to right", "upside down", "turned half round")
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Where the outlines of the target fit best on those of the input.
+    """Best fit of the outlines of the target on those of the input.
 
     Attributes:
         fit: Correlation of the outlines there, in [-1, 1].
@@ -37,7 +39,7 @@ class Alignment:
 
 
 def align(first: Image, second: Image) -> Alignment:
-    """Correlates the outlines of two images of one shape (HWC `uint8`) at every shift, by the Fourier transform."""
+    """Correlate the outlines of two images of one shape (HWC `uint8`) at every shift, by the Fourier transform."""
     a, b = _outlines(first), _outlines(second)
     spectrum, other = np.fft.rfft2(a), np.fft.rfft2(b)
     # Turned half round is the complex conjugate; the mirrored images are turned versions of each other.
@@ -59,7 +61,7 @@ def align(first: Image, second: Image) -> Alignment:
 
 
 def _outlines(image: Image) -> Floats:
-    """The steepness of the grey image, under a window, with mean 0 and norm 1."""
+    """Return the steepness of the grey image, under a window, with mean 0 and norm 1."""
     small = cv2.resize(grey_of(image), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.GaussianBlur(small.astype(np.float32), (0, 0), 1.0)
     steep = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
@@ -111,7 +113,7 @@ def _direction(shift: tuple[float, float]) -> str:
 
 
 def _spread(values: npt.NDArray[np.float64]) -> float:
-    """The standard deviation, as the median of the distances from the median tells it."""
+    """Return the standard deviation, estimated by the median of the distances from the median."""
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
@@ -130,7 +132,7 @@ def mirrored(alignments: dict[str, Alignment]) -> dict[str, str]:
 
 
 def swapped(traits: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]) -> list[str]:
-    """The keys of pairs whose input looks as the targets do, and whose target as the inputs.
+    """Return the keys of pairs whose input looks as the targets do, and whose target as the inputs.
 
     Args:
         traits: By key, those of input and target. Sides that do not differ, such as two photographs, tell nothing.

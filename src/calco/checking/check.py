@@ -180,11 +180,11 @@ def _where(finding: Finding) -> list[str]:
 
 
 SECONDS: Final = 3.0
-"""How long entries are looked at, once `LEAST` of them were."""
+"""Time for which entries are read, after the first `LEAST`."""
 LEAST: Final = 64
-"""Entries that are looked at, however long it takes."""
+"""Entries that are read in any case."""
 MOST: Final = 3000
-"""Entries that are looked at, at most."""
+"""Entries that are read, at most."""
 
 
 def report_findings(
@@ -248,7 +248,7 @@ def quick_findings(
 
 
 def _looked_at(source: Source, splits: Mapping[str, Sequence[Item]], seconds: float) -> list[Facts]:
-    """The facts of as many entries as time allows, from both sides of the split."""
+    """Return the facts of as many entries as time allows, from both sides of the split."""
     apart = [item for name, items in splits.items() if name != "train" for item in items]
     train = sorted(splits.get("train", ()), key=lambda item: fraction("quick", item.key))
     apart = sorted(apart, key=lambda item: fraction("quick", item.key))[: MOST // 2]

@@ -1,4 +1,4 @@
-"""What the check can be told."""
+"""Configuration of the check."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -16,32 +16,32 @@ BESIDE = "beside"
 
 @dataclass(frozen=True, kw_only=True)
 class CheckConfig:
-    """What is wrong with a set of images, before anyone trains on it."""
+    """Find the faults of a data set before training on it."""
 
     images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
-    """A folder of images, or what else `calco train` takes."""
+    """Folder of images, or anything else that `calco train` takes."""
 
     out: str = "check"
-    """The folder of check.html and check.json."""
+    """Folder of check.html and check.json."""
 
     write_groups: str = ""
-    """The table to write of twins and variants as groups; `beside` is groups.csv in the images' folder."""
+    """Table of duplicates and variants as groups to write; `beside` is groups.csv in the images' folder."""
 
     write_drop: str = ""
-    """The table to write of the images to leave out; `beside` is dropped.csv in the images' folder."""
+    """Table of entries to leave out to write; `beside` is dropped.csv in the images' folder."""
 
     jobs: int = 0
-    """Processes that look at images; 0 for as many as there are cores."""
+    """Processes that read images; 0 for one per core."""
 
     source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
     recipe: Annotated[RecipeConfig, OmitArgPrefixes] = field(default_factory=RecipeConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
 
     augment: BoxAugmentConfig = field(default_factory=BoxAugmentConfig)
-    """How images with boxes are played with, as the page shows them."""
+    """Augmentation of images with boxes, as the page shows it."""
 
     def __post_init__(self) -> None:
-        """Checks the counts."""
+        """Check the counts."""
         check_numbers(self, jobs=1024)
         if self.jobs < 0:
             raise CalcoError(f"jobs is {self.jobs}; it must be 0 (all cores) or more")

@@ -223,7 +223,7 @@ def lesson_findings(facts: Sequence[Facts], recipe: RecipeConfig, pairs: Sequenc
 
 
 def sampled_pairs(source: Source, recipe: RecipeConfig) -> list[Pair]:
-    """Some pairs of a source as its recipe makes them, always the same; those that cannot be made are left out."""
+    """Return some pairs as the recipe makes them, always the same; those that cannot be made are left out."""
     if recipe.recipe == "auto" or source.kind == "shards":
         return []
     pairs = []
@@ -313,7 +313,7 @@ def _sampled(pairs: Sequence[Pair], recipe: RecipeConfig) -> list[Finding]:
 
 
 def _equal(pair: Pair) -> bool:
-    """Whether the input is the target, in any number of channels."""
+    """Return whether the input is the target, in any number of channels."""
     channels = pair.target.shape[2]
     if pair.input.dtype != pair.target.dtype or not converts(pair.input.shape[2], channels):
         return False

@@ -1,4 +1,4 @@
-"""An image at a glance: all of its bytes are read, and no more of its pixels are made than the check needs."""
+"""Thumbnail and statistics of an image: all of its bytes are read, and as few pixels decoded as the check needs."""
 
 import hashlib
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _BITS: Final = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """What one look at an image gives.
+    """Reduced image, with the facts of its file.
 
     Attributes:
         image: HWC `uint8`, grey or RGB, upright, reduced.
@@ -40,14 +40,14 @@ class Thumbnail:
 
 
 def read_thumbnail(path: str, *, halves: bool = False) -> Thumbnail:
-    """Looks at a file.
+    """Read at a file.
 
     Args:
         path: The file.
         halves: Whether two images lie in it side by side: the reduced width is then even, and twice as large.
 
     Raises:
-        CalcoError: When the file cannot be read.
+        CalcoError: If the file cannot be read.
     """
     try:
         data = Path(path).read_bytes()
@@ -59,16 +59,16 @@ def read_thumbnail(path: str, *, halves: bool = False) -> Thumbnail:
 
 
 def thumbnail_of(image: Image) -> Thumbnail:
-    """Looks at an image that has been read already."""
+    """Read at an image that has been read already."""
     mode = f"{_CHANNELS.get(image.shape[2], f'{image.shape[2]} bands')}, {_BITS[str(image.dtype)]}"
     return Thumbnail(reduced(image, SIDE), (image.shape[1], image.shape[0]), mode, _digest(image.tobytes()))
 
 
 def entry_images(source: Source, item: Item, side: int) -> dict[str, Image]:
-    """The images of an entry, to be shown: grey or RGB `uint8`, at most `side` pixels long.
+    """Return the images of an entry, to be shown: grey or RGB `uint8`, at most `side` pixels long.
 
     Raises:
-        CalcoError: When they cannot be read, or do not fit together.
+        CalcoError: If they cannot be read, or do not fit together.
     """
     image = source.load(item)
     if image.partner is None:
@@ -117,7 +117,7 @@ CONSTANT: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ImageStatistics:
-    """One image of an entry, as it was seen.
+    """Statistics of one image of an entry.
 
     Attributes:
         size_wh: Upright, in pixels.
@@ -127,7 +127,7 @@ class ImageStatistics:
         tones: 16 x 16 x 3 `uint8`, in colour, stretched.
         cuts: K x 8 x 8, the frequencies of parts of it, or K = 0.
         colour: Mean red, green and blue in [0, 255].
-        traits: What tells a drawing from a photograph: see `_traits`.
+        traits: Numbers that distinguish a drawing from a photograph: see `_traits`.
         constant: Whether it shows nothing.
         hues: Whether it has colours, one tint, or none.
         shown: A digest of its reduced pixels: the same for two files of one image.
@@ -168,7 +168,7 @@ def statistics_of(seen: Thumbnail, *, cuts: bool) -> ImageStatistics:
 
 
 def hues_of(image: Image, grey: Bytes) -> Hues:
-    """Whether an image has colours: "grey" without any, "tinted" where every grey level has one colour alone.
+    """Return whether an image has colours: "grey" without any, "tinted" where every grey level has one colour alone.
 
     Args:
         image: HW1 or HW3 `uint8`, reduced, so that noise and compression are averaged away.
@@ -189,7 +189,7 @@ def hues_of(image: Image, grey: Bytes) -> Hues:
 
 
 def _cuts(grey: Bytes) -> npt.NDArray[np.float16]:
-    """The frequencies of `CUTS` of an image."""
+    """Return the frequencies of `CUTS` of an image."""
     height, width = grey.shape
     parts = []
     for share, x, y in CUTS:

@@ -1,4 +1,4 @@
-"""Findings on what marks the objects of an image: masks and boxes."""
+"""Findings on masks and boxes."""
 
 import os
 from collections.abc import Sequence
@@ -181,7 +181,7 @@ def _of_one_value(decision: MaskDecision, held: list[int]) -> list[Finding]:
 
 
 def _void(decision: MaskDecision, pixels: int) -> list[Finding]:
-    """The share of pixels that belong to no class."""
+    """Return the share of pixels that belong to no class."""
     if not pixels:
         return []
     share = pixels / decision.survey.pixels

@@ -1,4 +1,4 @@
-"""What a check found: findings, the report of all of them, and the tables and commands that fix them."""
+"""Findings of a check, the report of all of them, and the tables and commands that fix them."""
 
 import csv
 import io
@@ -82,7 +82,7 @@ def counted(cases: Sequence[Case], one: str, many: str = "") -> str:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What the check found.
+    """Report of a check.
 
     Attributes:
         config: As given.
@@ -109,7 +109,7 @@ class CheckReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing (more) must be fixed."""
+        """True if nothing (more) must be fixed."""
         return not self.open
 
     @property
@@ -120,7 +120,7 @@ class CheckReport:
 
     @property
     def can_drop(self) -> bool:
-        """Whether enough to train on is left without the entries that would be left out."""
+        """True if enough to train on is left without the entries that would be left out."""
         return enough_left(self.source, self.findings)
 
     def verdict(self) -> str:

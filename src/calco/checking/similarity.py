@@ -30,7 +30,7 @@ _BANDS: Final = 4
 _RADIUS: Final = 10  # bits; seven are found for certain, most of the further ones too
 _BATCH: Final = 1 << 21
 _MOST: Final = 1 << 32
-"""Candidates beyond which only equal bands are looked up: images so alike that their hashes tell little."""
+"""Candidates beyond which only equal bands are looked up: images so similar that their hashes say little."""
 
 # The eight positions: exchanged axes, then mirrored left to right, then turned upside down.
 POSITIONS: Final = tuple((swap, left, up) for swap in (False, True) for left in (False, True) for up in (False, True))

@@ -1,4 +1,4 @@
-"""One pass over the images, on all cores: what is kept of each is a few numbers and a thumbnail."""
+"""One pass over the images of a data set, on all cores; a few numbers and thumbnails are kept of each."""
 
 import multiprocessing
 from collections import Counter
@@ -32,7 +32,7 @@ class Labels:
 
     Attributes:
         classes: Name and number of boxes, or name and share of the mask's pixels.
-        faults: What must be mended, in words.
+        faults: Faults that must be fixed, in words.
         remarks: What is odd, in words.
     """
 
@@ -42,7 +42,7 @@ class Labels:
 
 
 def mask_labels(mask: Image, encoding: MaskEncoding | None, names: Sequence[str], size_wh: tuple[int, int]) -> Labels:
-    """The classes of a mask.
+    """Return the classes of a mask.
 
     Args:
         mask: As `read_mask` gives it.
@@ -86,14 +86,14 @@ def box_labels(detections: Detections, size_wh: tuple[int, int]) -> Labels:
 
 
 MOST_CUT: Final = 20_000
-"""Entries of a set in which parts of images are compared, at most."""
+"""Largest number of entries of a data set for which parts of images are compared."""
 _BY_FILE: Final = ("photographs", "side-by-side", "parallel", "masks")
 _CHUNK: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be looked for.
+    """Scope of a survey.
 
     Attributes:
         masks: What the masks were recognised as, or None.
@@ -104,7 +104,7 @@ class Wanted:
     cuts: bool = False
 
     def labels(self, mask: Image, size_wh: tuple[int, int]) -> Labels:
-        """The classes of a mask."""
+        """Return the classes of a mask."""
         known = self.masks
         encoding, names = (None, ()) if known is None else (known.encoding, known.names)
         return mask_labels(mask, encoding, names, size_wh)
@@ -112,7 +112,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of one entry after it was looked at.
+    """Everything that is known of one entry.
 
     Attributes:
         key: Its name.
@@ -137,18 +137,18 @@ def wanted_masks(source: Source) -> MaskDecision | None:
 
 
 def survey(source: Source, jobs: int, progress: Callable[[int], None] = lambda _done: None) -> list[Facts]:
-    """Looks at every entry of a source.
+    """Read at every entry of a source.
 
     Args:
         source: What is to be looked at.
         jobs: Processes; 1 works in this one.
-        progress: Is told how many are done.
+        progress: Called with the number done.
 
     Returns:
         The facts in the order of the source's items, whatever the number of processes.
 
     Raises:
-        CalcoError: When a process was ended from outside, as for want of memory.
+        CalcoError: If a process was ended from outside, as for want of memory.
     """
     facts: list[Facts] = []
     wanted = Wanted(wanted_masks(source), cuts=len(source.items) <= MOST_CUT)
@@ -195,12 +195,12 @@ def _work(items: Sequence[Item]) -> list[Facts]:
 
 
 def facts_of_all(source: Source, wanted: Wanted, items: Sequence[Item]) -> list[Facts]:
-    """The facts of some items, in this process."""
+    """Return the facts of some items, in this process."""
     return [facts_of(source, wanted, item) for item in items]
 
 
 def facts_of(source: Source, wanted: Wanted, item: Item) -> Facts:
-    """The facts of one item; what cannot be read is told, not raised."""
+    """Return the facts of one item; if it cannot be read, they hold the reason."""
     try:
         if source.kind in _BY_FILE and item.paths:  # rows of a data set have none
             return _look_at_files(source, wanted, item)

@@ -1,4 +1,4 @@
-"""More play in training: images turned and bent with all that belongs to them, inputs in another light.
+"""Augmentation of pairs: fitting, cropping and mirroring; turning and bending; inputs in another light.
 
 NumPy draws the parameters, which kornia's functions take: its own modules draw from torch's global generator,
 on which dropout and thereby the repetition of a run depend.
@@ -18,7 +18,7 @@ from calco.imaging import Image, as_dtype, resize
 
 
 def whole_side(config: JitterConfig) -> int:
-    """The side that whole images are brought to, in validation, evaluation and translation; 0 for their own scale.
+    """Return the side of whole images in validation, evaluation and translation; 0 for their own scale.
 
     Stretched images fill the crop, as in pix2pix; covering ones are seen at the scale that the crops were cut from.
     """
@@ -37,7 +37,7 @@ def fitted_size(size_wh: tuple[int, int], side: int, config: JitterConfig) -> tu
 
 
 def fit_image(sample: Sample, side: int, config: JitterConfig) -> Sample:
-    """Brings an image with its partner and mask to a side; nothing in it is left to chance.
+    """Resize an image with its partner and mask to a side, without random choices.
 
     Args:
         sample: Of any size.
@@ -61,7 +61,7 @@ def fit_image(sample: Sample, side: int, config: JitterConfig) -> Sample:
 
 
 def _resized(image: Image, region: npt.NDArray[np.bool_] | None, size_wh: tuple[int, int], how: Resampling) -> Image:
-    """An image at another size; what marks its holes does not bleed into their surroundings, nor these into it."""
+    """Return an image at another size; the marks of holes do not bleed into their surroundings, nor these into them."""
     fitted = resize(image, size_wh, how)
     if region is None or fitted is image:
         return fitted
@@ -82,17 +82,17 @@ def _nearest(plane: npt.NDArray[Any], size_wh: tuple[int, int]) -> npt.NDArray[A
 
 
 Cut = TypeVar("Cut", Pair, Sample)
-_SEEN: Final = 0.1  # the share of its box from which on a thing counts as seen in a crop
+_SEEN: Final = 0.1  # share of its box from which on an object counts as visible in a crop
 ARRAYS: Final = ("input", "target", "weight", "region", "image", "partner", "mask")
 
 
 def crop_flip(whole: Cut, config: JitterConfig, rng: np.random.Generator) -> Cut:
-    """A random square of `config.size`, mirrored half of the time when `config.flip` says so.
+    """Return a random square of `config.size`, mirrored half of the time when `config.flip` says so.
 
     Args:
         whole: A pair, or an image of which a recipe will make one; all its arrays are cut and mirrored alike.
         config: Tells `size` and `flip`.
-        rng: Draws the place, then the side.
+        rng: Chooses the place, then the side.
     """
     height, width = _extent(whole)
     top = int(rng.integers(0, max(0, height - config.size) + 1))
@@ -102,7 +102,7 @@ def crop_flip(whole: Cut, config: JitterConfig, rng: np.random.Generator) -> Cut
 
 
 def crop_center(whole: Cut, size: int) -> Cut:
-    """The square in the middle, padded by reflection where there is less."""
+    """Return the square in the middle, padded by reflection where there is less."""
     height, width = _extent(whole)
     return _cut(whole, size, max(0, height - size) // 2, max(0, width - size) // 2, mirrored=False)
 
@@ -140,7 +140,7 @@ def _mirrored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _padded(array: Image, size: int) -> Image:
-    """Reflects an array that is smaller than the size, evenly on both ends."""
+    """Reflect an array that is smaller than the size, evenly on both ends."""
     missing = [max(0, size - extent) for extent in array.shape[:2]]
     if not any(missing):
         return array
@@ -152,11 +152,11 @@ if TYPE_CHECKING:
     import torch
 
 Floats = npt.NDArray[np.floating[Any]]
-LEAST_SEEN: Final = 0.1  # of a box; what is left of a thing at the border is none any more
+LEAST_SEEN: Final = 0.1  # of a box; a smaller rest of an object at the border is dropped
 
 
 def moved(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
-    """The image turned, scaled, slanted and bent, with partner, mask, weight, region and detections.
+    """Return the image turned, scaled, slanted and bent, with partner, mask, weight, region and detections.
 
     What comes in at the borders is the image mirrored. Labels and weights keep their values: each pixel takes the
     nearest. Objects of which hardly anything is left in the image are dropped.
@@ -164,7 +164,7 @@ def moved(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sa
     Args:
         sample: Any.
         config: How much; unchanged when nothing of it moves.
-        rng: Draws by how much.
+        rng: Chooses by how much.
     """
     if not config.moves:
         return sample
@@ -241,7 +241,7 @@ class _Bend:
         return found
 
     def detections(self, objects: Detections) -> Detections:
-        """The boxes around what was in the boxes (or, closer, in the outlines), cut at the image's borders."""
+        """Return the boxes around what was in the boxes (or, closer, in the outlines), cut at the image's borders."""
         height, width = self.size
         outlines = tuple(outline and self._outline(outline) for outline in objects.outlines)
         boxes = [self._box(box, outlines[i] if outlines else None) for i, box in enumerate(objects.boxes)]
@@ -267,21 +267,21 @@ def _projected(points: Floats, matrix: Floats) -> Floats:
 
 
 def _finer(polygon: Floats) -> Floats:
-    """The same ring with points on its sides, K x 2 => 4K x 2: when it is bent, they do not stay straight."""
+    """Return the same ring with points on its sides, K x 2 => 4K x 2: when it is bent, they do not stay straight."""
     along = np.arange(4)[:, None] / 4
     following = np.roll(polygon, -1, axis=0)
     return (polygon[:, None] + (following - polygon)[:, None] * along).reshape(-1, 2)
 
 
 def recoloured(pair: Pair, config: AugmentConfig, rng: np.random.Generator) -> Pair:
-    """The pair with its input, and nothing else, in another light.
+    """Return the pair with its input, and nothing else, in another light.
 
     Transparency and the channel that marks holes stay as they are, and so does what was erased: its colour is its mark.
 
     Args:
         pair: Any.
         config: How much; unchanged when nothing of it recolours.
-        rng: Draws by how much, and the noise.
+        rng: Chooses by how much, and the noise.
     """
     if not config.recolours:
         return pair

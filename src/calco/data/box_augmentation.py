@@ -1,4 +1,4 @@
-"""Play for detectors: images with all their boxes placed, scaled, turned and put together, in other light.
+"""Augmentation for detectors: images with their boxes placed, scaled, turned and combined, in another light.
 
 Whatever is drawn depends on the seed, the epoch and the image's key; where and by how many processes does not matter.
 The warps are OpenCV's: one image at a time on one core they take a fraction of what kornia's tensors do, and a
@@ -21,18 +21,18 @@ from calco.data.sample import Sample, generator
 from calco.imaging import Image, as_channels, as_dtype
 
 FILL: Final = 114  # the grey around images: what ImageNet's average comes to, so that it says nothing
-_LEAST_SIDE: Final = 2.0  # pixels; what is narrower after scaling cannot be told from noise
+_LEAST_SIDE: Final = 2.0  # pixels; a narrower object cannot be distinguished from noise
 _CENTRE: Final = (0.3, 0.7)  # of a mosaic, as shares of its side
 
 
-def no_play() -> BoxAugmentConfig:
+def no_augmentation() -> BoxAugmentConfig:
     """With everything off: images in their letterboxes."""
     off: dict[str, Any] = dict.fromkeys(LARGEST_BOX_CHANGES, 0)
     return BoxAugmentConfig(**off | {"scale": (1.0, 1.0), "mosaic_scale": (1.0, 1.0), "least_seen": 0.0})
 
 
 def letterbox(image: Image, side: int, fill: int = FILL) -> tuple[Image, float, tuple[int, int]]:
-    """An image as large as it fits into the middle of a square.
+    """Return an image as large as it fits into the middle of a square.
 
     Args:
         image: HWC, of any depth and channels that become RGB.
@@ -56,14 +56,14 @@ def augmented(
     load: Callable[[int], Sample], index: int, count: int, side: int, config: BoxAugmentConfig, *,
     seed: int, epoch: int, outlines: bool = True,
 ) -> tuple[Image, Detections]:  # fmt: skip
-    """An image as a detector shall see it in one epoch, and what is in it.
+    """Return an image as a detector shall see it in one epoch, and what is in it.
 
     Args:
         load: Reads the image at a place; for a mosaic also three others.
         index: The place of the image.
         count: How many places there are.
         side: Of the square that comes out, pixels.
-        config: How much play.
+        config: Strength of the augmentation.
         seed: Of the run; with the epoch and the image's key it decides everything.
         epoch: The pass over the images, from 0.
         outlines: Whether outlines move along; without them, boxes do not follow them when images are turned.
@@ -73,7 +73,7 @@ def augmented(
         nothing was said has nothing in it.
 
     Raises:
-        CalcoError: When an image cannot be read.
+        CalcoError: If an image cannot be read.
     """
     first = load(index)
     rng = generator(seed, epoch, first.key, "boxes")
@@ -98,7 +98,7 @@ def _placed(
     window: Image, sample: Sample, side: int, scales: tuple[float, float], config: BoxAugmentConfig,
     rng: np.random.Generator, outlines: bool,
 ) -> Detections:  # fmt: skip
-    """Draws an image into a window (a view of the canvas), and returns what is seen there, in the window's pixels."""
+    """Draw an image into a window (a view of the canvas), and returns what is seen there, in the window's pixels."""
     height, width = sample.image.shape[:2]
     down, across = window.shape[:2]
     low, high = np.log(scales)  # so that twice as large is as likely as half as large
@@ -140,7 +140,7 @@ def _resized(image: Image, size_wh: tuple[int, int]) -> Image:
 
 
 def _draw(window: Image, shown: Image, mirrored: bool, turn: float, place: tuple[int, int]) -> None:
-    """Puts an image of its final size into the window, with its unturned corner at `place`; what is beyond is cut."""
+    """Put an image of its final size into the window, with its unturned corner at `place`; what is beyond is cut."""
     import cv2
 
     shown = cv2.flip(shown, 1) if mirrored else shown
@@ -173,7 +173,7 @@ def _affine(
 
 
 def _transformed(objects: Detections, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Detections:
-    """The objects where the matrix takes them, not cut yet; masks are those of the window."""
+    """Return the objects where the matrix takes them, not cut yet; masks are those of the window."""
     outlines = tuple(outline and _moved_outline(outline, matrix, size_wh) for outline in objects.outlines)
     corners = objects.boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2) @ matrix[:, :2].T + matrix[:, 2]
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
@@ -197,12 +197,12 @@ def _moved_outline(outline: Outline, matrix: npt.NDArray[np.float64], size_wh: t
 
 
 def _moved_by(objects: Detections, left: int, top: int, side: int) -> Detections:
-    """A window's objects in the coordinates of the whole canvas."""
+    """Return a window's objects in the coordinates of the whole canvas."""
     return objects.cropped(-left, -top, side, side) if len(objects) else nothing()
 
 
 def _together(parts: Sequence[Detections]) -> Detections:
-    """All objects of some windows."""
+    """Return all objects of some windows."""
     full = [part for part in parts if len(part)]
     if not full:
         return nothing()
@@ -219,13 +219,13 @@ def _together(parts: Sequence[Detections]) -> Detections:
 
 
 _HUE = 0.05  # of the circle, at full strength
-_LEAST_SHOWN = 0.5  # of a thing's box that no patch may hide
+_LEAST_SHOWN = 0.5  # of an object's box that no patch may hide
 _PATCH = (0.04, 0.2)  # sides of patches, as shares of the image's side
 _MOST_PATCHES = 3
 
 
 class Damage(Protocol):
-    """How much damage is done; `BoxAugmentConfig` tells it."""
+    """Strength of the damage, as in `BoxAugmentConfig`."""
 
     @property
     def damage(self) -> float:
@@ -251,7 +251,7 @@ def relit(image: Image, light: float, colour: float, rng: np.random.Generator) -
         image: RGB.
         light: The most that brightness, contrast and the exponent of the middle tones change by, as a share.
         colour: The most that saturation changes by, as a share; hues turn by up to 0.05 of the circle times it.
-        rng: Draws by how much; as many numbers whatever is off.
+        rng: Chooses by how much; as many numbers whatever is off.
     """
     import cv2
 
@@ -306,13 +306,13 @@ def _quantiles() -> npt.NDArray[np.float64]:
 
 
 def erased(image: Image, boxes: npt.NDArray[np.float32], share: float, rng: np.random.Generator) -> Image:
-    """Patches of noise on some images (random erasing, arXiv 1708.04896), none of which hides a thing.
+    """Patches of noise on some images (random erasing, arXiv 1708.04896), none of which hides an object.
 
     Args:
         image: HW3 `uint8`; it is not changed.
         boxes: N x 4 of the objects in it.
         share: Of images that get patches.
-        rng: Draws whether, how many, where.
+        rng: Chooses whether, how many, where.
     """
     if rng.random() >= share:
         return image
@@ -330,7 +330,7 @@ def erased(image: Image, boxes: npt.NDArray[np.float32], share: float, rng: np.r
 
 
 def _hides(boxes: npt.NDArray[np.float32], patch: tuple[int, int, int, int]) -> bool:
-    """Whether a patch covers too much of any box."""
+    """Return whether a patch covers too much of any box."""
     shared = np.minimum(boxes[:, 2:], patch[2:]) - np.maximum(boxes[:, :2], patch[:2])
     covered = np.clip(shared, 0, None).prod(axis=1)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)

@@ -1,4 +1,4 @@
-"""Pairs for training: fitted images are kept in memory, pairs are made anew each epoch."""
+"""Pairs for training: fitted images are kept in memory, pairs are made again in each epoch."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ _KEEPING = threading.Lock()  # of the module, since a dataset can be sent to ano
 
 
 class TensorPair(TypedDict):
-    """What the loader hands to the loop.
+    """Pair as tensors, as the loader passes it to the training loop.
 
     Input and target are CHW: `uint8` where the image has eight bits, else `float32` in [-1, 1]. Weight is 1HW
     `float32`, where all pixels count alike one number seen from all of them. They may share memory with what the
@@ -35,7 +35,7 @@ class TensorPair(TypedDict):
 
 
 class PairDataset(Dataset[TensorPair]):
-    """The pairs of some items of a source.
+    """Pairs of some items of a source.
 
     A pair depends on (seed, epoch, key) alone: the same comes out in any order and in any number of workers. An image
     that cannot be read is noted in `damaged` (key: reason), and the next one that can takes its place. Several threads
@@ -66,9 +66,9 @@ class PairDataset(Dataset[TensorPair]):
             recipe: What makes a pair of an image.
             jitter: Size, resize and flip.
             seed: The seed of the run.
-            train: With play (crop, flip, a new chance each epoch), or always the same.
+            train: With random crops, flips and recipes, new ones in each epoch; else always the same.
             cache_bytes: How much memory the fitted images may take, all workers together.
-            augment: More play in training; None for none.
+            augment: Further augmentation; None for none.
         """
         self.source = source
         self.items = list(items)
@@ -86,10 +86,10 @@ class PairDataset(Dataset[TensorPair]):
         return len(self.items)
 
     def fitted(self, index: int) -> Sample:
-        """The image of an item in its own depth, at the size of the recipe's work; kept if it was read before.
+        """Return the image of an item in its own depth, at the size of the recipe's work; kept if it was read before.
 
         Raises:
-            CalcoError: When it cannot be read.
+            CalcoError: If it cannot be read.
         """
         if index in self._cache:
             return self._cache[index]
@@ -112,10 +112,10 @@ class PairDataset(Dataset[TensorPair]):
                 self.cached_bytes += size
 
     def pair(self, index: int, epoch: int) -> Pair:
-        """The pair of an item in an epoch: cropped and flipped for training, else whole and the same in every epoch.
+        """Return the pair of an item in an epoch: cropped and flipped for training, else whole and always the same.
 
         Raises:
-            CalcoError: When no image at all can be used.
+            CalcoError: If no image at all can be used.
         """
         for offset in range(len(self)):
             place = (index + offset) % len(self)
@@ -140,7 +140,7 @@ class PairDataset(Dataset[TensorPair]):
         return pair
 
     def __getitem__(self, place: tuple[int, int]) -> TensorPair:
-        """The sample at (index, epoch), always `jitter.size` pixels high and wide."""
+        """Return the sample at (index, epoch), always `jitter.size` pixels high and wide."""
         pair = self.pair(*place)
         if not self.train:
             # Nothing is cut off where both sides were brought to the size; other images must fit into a batch.
@@ -160,7 +160,7 @@ def _chw(image: Image) -> torch.Tensor:
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
-    """The places (index, epoch) of one epoch in their order, which depends on seed and epoch alone.
+    """Order of one epoch: places (index, epoch), from seed and epoch alone.
 
     The order is cut to whole batches, unless there is not even one; `start` leaves out the batches that an interrupted
     epoch has already done. Of several processes each takes its own part: what they take at a time is together what one
@@ -170,7 +170,7 @@ class EpochSampler(Sampler[tuple[int, int]]):
     def __init__(
         self, num_items: int, batch: int, seed: int, epoch: int, start: int = 0, *, rank: int = 0, world: int = 1
     ) -> None:
-        """Prepares the order.
+        """Prepare the order.
 
         Args:
             num_items: How many items the dataset has.

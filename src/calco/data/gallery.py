@@ -37,7 +37,7 @@ _SIDE: Final = 96
 
 
 def write_props(folder: Path) -> None:
-    """Makes the folders of `PROPS`."""
+    """Make the folders of `PROPS`."""
     for name in PROPS:
         make_folder(folder / name)
     for number in range(2):
@@ -56,7 +56,7 @@ def _grid() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
 
 
 def _ball() -> tuple[Image, npt.NDArray[np.bool_]]:
-    """A beach ball in red and white, lit from above on the left."""
+    """Return a beach ball in red and white, lit from above on the left."""
     x, y = _grid()
     mask = x**2 + y**2 < 0.95
     stripes = (np.floor((np.arctan2(y + 0.2, x) + np.pi) / (np.pi / 4)) % 2)[..., None]
@@ -66,7 +66,7 @@ def _ball() -> tuple[Image, npt.NDArray[np.bool_]]:
 
 
 def _star() -> tuple[Image, npt.NDArray[np.bool_]]:
-    """A star of five points in yellow."""
+    """Return a star of five points in yellow."""
     x, y = _grid()
     angle = np.mod(np.arctan2(x, -y), 2 * np.pi / 5)
     angle = np.minimum(angle, 2 * np.pi / 5 - angle)
@@ -86,7 +86,7 @@ class Cell:
     """One image of a sheet: a recipe with some options, as the command line names them.
 
     Attributes:
-        recipe: The recipe or chain; "" for play alone.
+        recipe: The recipe or chain; "" for augmentation alone.
         options: Field and value; the field belongs to whichever part of the configuration has it.
         beside: What comes with the image; "painted" shows the target of a recipe that makes both.
     """
@@ -222,7 +222,7 @@ def _typed(value: Any) -> str:
     return f' "{text}"' if (" " in text and isinstance(value, str)) or text.startswith("#") else f" {text}"
 
 
-SEED: Final = 1281  # one with which the play is easy to see
+SEED: Final = 1281  # one with which random changes are easy to see
 CELL_WH: Final = 168, 112
 COLUMNS: Final = 5
 LINE_HEIGHT: Final = 14
@@ -239,7 +239,7 @@ def recipes(config: RecipesConfig) -> list[Path]:
         The files that were written, one PNG per recipe.
 
     Raises:
-        CalcoError: When the image cannot be read, or there is no such sheet.
+        CalcoError: If the image cannot be read, or there is no such sheet.
     """
     image, out, only = config.image, config.out, config.only
     if only is not None and only not in SHEETS:
@@ -258,7 +258,7 @@ def recipes(config: RecipesConfig) -> list[Path]:
 
 
 def _photo(path: str | Path | None) -> Image:
-    """The image in colour, cut to the shape of a cell, HW3 `uint8`."""
+    """Return the image in colour, cut to the shape of a cell, HW3 `uint8`."""
     if path is None:
         drawing = openmoji.sketch_and_drawing(openmoji.drawings_folder() / "1F98A.svg")[1]
         beside = (drawing.shape[0] * CELL_WH[0] // CELL_WH[1] - drawing.shape[1]) // 2
@@ -296,10 +296,10 @@ def _drawn(cell: Cell, photo: Image, props: str) -> Image:
 
 
 def configured(recipe: str, options: dict[str, Any]) -> RecipeConfig:
-    """A recipe's configuration with some options, each of them a field of one of its parts.
+    """Return a recipe's configuration with some options, each of them a field of one of its parts.
 
     Raises:
-        CalcoError: When no part has such a field.
+        CalcoError: If no part has such a field.
     """
     config = RecipeConfig(recipe=recipe)
     for part in fields(config):
@@ -315,7 +315,7 @@ def configured(recipe: str, options: dict[str, Any]) -> RecipeConfig:
 
 
 def _with(sample: Sample, beside: Beside) -> Sample:
-    """The image with what a source would bring: made of its own tones, so that any image serves."""
+    """Return the image with what a source would bring: made of its own tones, so that any image serves."""
     import cv2
 
     if beside == "partner":
@@ -372,7 +372,7 @@ def _sheet(drawn: list[tuple[str, Image]]) -> bytes:
 
 
 def _wrapped(label: str, font: Any, width: int) -> list[str]:
-    """A label in lines that fit under a cell."""
+    """Return a label in lines that fit under a cell."""
     lines = [""]
     for word in label.split():
         longer = f"{lines[-1]} {word}".strip()

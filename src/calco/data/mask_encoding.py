@@ -45,21 +45,21 @@ PAINTED: Final = "painted"
 
 
 class EncodingError(CalcoError):
-    """The values of masks stand for no classes."""
+    """Raised if the values of masks stand for no classes."""
 
 
 def grey_code(value: int) -> int:
-    """The code of a number or grey level: that of the colour of three equal channels up to 255."""
+    """Return the code of a number or grey level: that of the colour of three equal channels up to 255."""
     return value * _GREY if value <= 255 else _WIDE + value
 
 
 def colour_code(colour: Colour) -> int:
-    """The code of a colour."""
+    """Return the code of a colour."""
     return colour[0] << 16 | colour[1] << 8 | colour[2]
 
 
 def grey_of_code(code: int) -> int | None:
-    """The number or grey level that a code stands for; None for colours and transparency."""
+    """Return the number or grey level that a code stands for; None for colours and transparency."""
     if code >= _WIDE:
         return code - _WIDE
     return code // _GREY if code >= 0 and code % _GREY == 0 else None
@@ -74,7 +74,7 @@ def colours_of(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
 
 
 def codes_of(mask: Image) -> Codes:
-    """A mask as `read_mask` gives it => the code of each pixel.
+    """Return a mask as `read_mask` gives it => the code of each pixel.
 
     Args:
         mask: HW1 (numbers or levels), HW2 (with alpha), HW3 (colours) or HW4 (with alpha), `uint8`; HW1 also `uint16`.
@@ -93,7 +93,7 @@ def codes_of(mask: Image) -> Codes:
 
 
 def solid_of(codes: Codes) -> Bools:
-    """The pixels whose four neighbours have their value: those inside an area, not on an edge that was smoothed."""
+    """Return the pixels whose four neighbours have the same value: those inside an area, not on a smoothed edge."""
     across, down = codes[:, 1:] == codes[:, :-1], codes[1:] == codes[:-1]
     solid = np.ones(codes.shape, np.bool_)
     solid[:, 1:] &= across
@@ -105,7 +105,7 @@ def solid_of(codes: Codes) -> Bools:
 
 @dataclass(frozen=True, slots=True)
 class MaskEncoding:
-    """Which values stand for which class of a palette.
+    """Values of the pixels that stand for each class of a palette.
 
     Attributes:
         by: "number": each value as it is; "level" and "colour": the nearest known one; "alpha": opaque or not.
@@ -132,7 +132,7 @@ class MaskEncoding:
         return f"#{code:06x}" if self.by == "colour" or grey is None else str(grey)
 
     def known(self, codes: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.intp], Bools]:
-        """The class of each code, -1 for void, and which codes the encoding does not have.
+        """Return the class of each code, -1 for void, and which codes the encoding does not have.
 
         Args:
             codes: N codes of an area of one value each.
@@ -152,13 +152,13 @@ class MaskEncoding:
         return places[away.argmin(axis=1)], away.min(axis=1) > self.within * 3**0.5
 
     def read(self, mask: Image) -> tuple[Indices, Bools | None]:
-        """A mask => class indices HW `uint8` (0 where void) and which pixels are void, or None where none is.
+        """Return a mask => class indices HW `uint8` (0 where void) and which pixels are void, or None where none is.
 
         Args:
             mask: As of `codes_of`.
 
         Raises:
-            CalcoError: When it has values that the encoding does not know.
+            CalcoError: If it has values that the encoding does not know.
         """
         codes = codes_of(mask)
         values, where = np.unique(codes, return_inverse=True)
@@ -177,7 +177,7 @@ class MaskEncoding:
 def _foreign(
     encoding: MaskEncoding, values: npt.NDArray[np.integer], where: npt.NDArray[np.intp], foreign: Bools, share: float
 ) -> str:
-    """The complaint about a mask with unknown values; the commonest are named."""
+    """Return the complaint about a mask with unknown values; the commonest are named."""
     counts = np.bincount(where[foreign], minlength=len(values))
     named = ", ".join(
         value_name(int(values[place])) for place in np.argsort(-counts, kind="stable")[:3] if counts[place]
@@ -189,7 +189,7 @@ def _foreign(
 
 
 def value_name(code: int) -> str:
-    """A code in words: 7, #ff0000, transparent."""
+    """Return a code in words: 7, #ff0000, transparent."""
     if code in (TRANSPARENT, OPAQUE):
         return "transparent" if code == TRANSPARENT else "opaque"
     grey = grey_of_code(code)
@@ -205,13 +205,13 @@ _TEXT: Final = re.compile(
 
 @lru_cache(maxsize=64)
 def encoding_of(text: str) -> MaskEncoding:
-    """The encoding that a line describes.
+    """Return the encoding that a line describes.
 
     >>> encoding_of("number 0 15; void 255").classes
     ((0,), (986895,))
 
     Raises:
-        CalcoError: When it describes none.
+        CalcoError: If it describes none.
     """
     found = _TEXT.fullmatch(text)
     if found is None:
@@ -231,12 +231,12 @@ def _code(word: str) -> int:
 
 
 def painted_encoding(palette: Palette, within: int = HALF) -> MaskEncoding:
-    """The colours of a palette."""
+    """Return the colours of a palette."""
     return MaskEncoding("colour", tuple((colour_code(colour),) for _, colour in palette), within=within)
 
 
 def stored_values(image: Image) -> Image:
-    """The pixels of a mask file in their simplest form, without any change of what they tell apart.
+    """Return the pixels of a mask file in their simplest form, without any change of what they tell apart.
 
     Three equal channels become one, alpha that is opaque everywhere goes, and 16 bits become 8 where 8 hold them.
 
@@ -272,19 +272,19 @@ def read_mask(path: str | Path) -> Image:
     `uint8`, or `uint16` for numbers above 255. A palette file gives its colours, or its numbers where colours repeat.
 
     Raises:
-        CalcoError: When it cannot be read.
+        CalcoError: If it cannot be read.
     """
     return stored_values(read_labels(path).image)
 
 
 def decode_mask(data: bytes, name: str) -> Image:
-    """The same of a file's bytes, which messages call `name`."""
+    """Return the same of a file's bytes, which messages call `name`."""
     return stored_values(decode_labels(data, name).image)
 
 
 @dataclass
 class MaskSurvey:
-    """The values of a set of masks.
+    """Values of a set of masks, counted.
 
     Attributes:
         files: Key of each mask => its values, sorted by their codes; None where they are too many to be classes.
@@ -308,7 +308,7 @@ class MaskSurvey:
     _signatures: dict[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict, repr=False)
 
     def add(self, key: str, counted: "MaskCounts") -> None:
-        """Adds the values of one mask."""
+        """Add the values of one mask."""
         values = tuple(sorted(counted.total))
         areas = [value for value, count in counted.solid.items() if count]
         self.files[key] = (
@@ -328,7 +328,7 @@ class MaskSurvey:
 
 @dataclass(frozen=True, slots=True)
 class MaskDecision:
-    """What the masks of a set were recognised as.
+    """Encoding that was recognised for the masks of a data set.
 
     Attributes:
         survey: The values of all of them.
@@ -387,13 +387,13 @@ def _counts(codes: Codes) -> dict[int, int]:
 
 
 def count_file(labels: StoredLabels) -> MaskCounts:
-    """The values of a mask file."""
+    """Return the values of a mask file."""
     numbers = {_palette_code(colour): number for colour, number in labels.numbers.items()}
     return count_values(stored_values(labels.image), numbers, lossy=labels.lossy)
 
 
 def _palette_code(colour: tuple[int, ...]) -> int:
-    """The code of a palette file's colour, with alpha or without."""
+    """Return the code of a palette file's colour, with alpha or without."""
     pixel = np.array(colour, np.uint8).reshape(1, 1, -1)
     return int(codes_of(pixel)[0, 0]) if len(set(colour[:3])) > 1 or len(colour) == 4 else grey_code(colour[0])
 
@@ -437,7 +437,7 @@ def survey_files(paths: Iterable[tuple[str, str]], progress: Callable[[int], Non
 
 
 def survey_array(mask: Image) -> MaskSurvey:
-    """The survey of one mask that has been read."""
+    """Return the survey of one mask that has been read."""
     survey = MaskSurvey()
     survey.add("", count_values(stored_values(imaging.as_dtype(mask, np.uint8) if mask.dtype == np.bool_ else mask)))
     return survey

@@ -43,7 +43,7 @@ BACKGROUND: Final = "background"
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What a set of masks was recognised as.
+    """Result of the recognition of a set of masks.
 
     Attributes:
         encoding: Which values stand for which class.
@@ -65,7 +65,7 @@ def recognise_masks(survey: MaskSurvey, palette: Palette | None = None, name: st
         name: Of the palette, for messages.
 
     Raises:
-        CalcoError: When the values are no classes, or not those of the palette.
+        CalcoError: If the values are no classes, or not those of the palette.
     """
     if not survey.files:
         reason = next(iter(survey.unread.values()), "there is none")
@@ -74,7 +74,7 @@ def recognise_masks(survey: MaskSurvey, palette: Palette | None = None, name: st
 
 
 def _by_values(survey: MaskSurvey) -> Recognised:
-    """The classes that the values themselves show."""
+    """Return the classes that the values themselves show."""
     numbers = _as_numbers(survey)
     if numbers is not None:
         return numbers
@@ -150,7 +150,7 @@ def _listed(numbers: Sequence[int]) -> str:
 
 
 def _classes(survey: MaskSurvey) -> list[int] | None:
-    """The values of classes, without what smoothing and compression made of them; None where there are no classes.
+    """Return the values of classes, without mixtures from smoothing and compression; None if there are no classes.
 
     The order is that of their numbers in palette files, else by value.
     """
@@ -167,14 +167,14 @@ def _classes(survey: MaskSurvey) -> list[int] | None:
 
 
 def _ordered(survey: MaskSurvey, values: Sequence[int]) -> bool:
-    """Whether palette files put the values in order: one number each, and black first where there is black."""
+    """Return whether palette files put the values in order: one number each, and black first where there is black."""
     if any(len(survey.numbers.get(value, ())) != 1 for value in values):
         return False
     return _BLACK not in values or survey.numbers[_BLACK] == {0}
 
 
 def _even(survey: MaskSurvey) -> list[int]:
-    """The values that fill areas, the commonest first, and those of thin lines that are no mixture of two others."""
+    """Return the values that fill areas, the commonest first, and those of thin lines that are not mixtures."""
     order = sorted(survey.total, key=lambda value: (-survey.solid[value], -survey.total[value], value))
     even = [value for value in order if survey.solid[value] >= _THIN * survey.total[value] and survey.solid[value]]
     if len(order) > _LINES or survey.lossy:
@@ -184,7 +184,7 @@ def _even(survey: MaskSurvey) -> list[int]:
 
 
 def _mixture(value: int, others: Sequence[int]) -> bool:
-    """Whether a colour lies on the line between two others, as smoothing makes it."""
+    """Return whether a colour lies on the line between two others, as smoothing makes it."""
     colours = colours_of(np.array([other for other in others if other != TRANSPARENT] or [TRANSPARENT], np.int64))
     here = colours_of(np.array([value], np.int64))[0]
     first, last = colours[:, None], colours[None]
@@ -209,14 +209,14 @@ def _merged(ordered: Sequence[int]) -> list[int]:
 
 
 def _nearly_two(values: Sequence[int]) -> bool:
-    """Whether grey values gather at both ends alone, where an editor left a level more or less."""
+    """Return whether grey values gather at both ends alone, where an editor left a level more or less."""
     greys = [grey for value in values if (grey := grey_of_code(value)) is not None]
     ends = [grey for grey in greys if grey <= _NEAR_GREY or grey >= 255 - _NEAR_GREY]
     return len(greys) == len(values) > 2 and ends == greys and min(greys) == 0 and max(greys) == 255
 
 
 def _covered(survey: MaskSurvey, values: Sequence[int]) -> bool:
-    """Whether nearly all pixels lie close to one of the values: a gradient or a photograph does not."""
+    """Return whether nearly all pixels lie close to one of the values: a gradient or a photograph does not."""
     known = colours_of(np.array([value for value in values if value != TRANSPARENT], np.int64))
     codes = np.array(list(survey.total), np.int64)
     counts = np.array(list(survey.total.values()), np.float64)
@@ -239,8 +239,8 @@ def _cut_at_half(survey: MaskSurvey) -> Recognised:
     )
 
 
-def _of_two(background: int, thing: int, story: str, within: int) -> Recognised:
-    encoding = MaskEncoding("level", ((background,), (thing,)), within=within)
+def _of_two(background: int, obj: int, story: str, within: int) -> Recognised:
+    encoding = MaskEncoding("level", ((background,), (obj,)), within=within)
     return Recognised(encoding, PALETTES["binary"], story)
 
 
@@ -307,12 +307,12 @@ def _colours(survey: MaskSurvey, values: list[int], transparent: bool) -> Recogn
 
 
 def _pure(code: int) -> int:
-    """A colour with what compression took from black and from full channels given back."""
+    """Return a colour with what compression took from black and from full channels given back."""
     return colour_code(tuple(0 if part <= 4 else 255 if part >= 251 else part for part in _colour(code)))  # type: ignore[arg-type]
 
 
 def _is_void(survey: MaskSurvey, value: int, values: Sequence[int]) -> bool:
-    """Whether a colour stands where nobody labelled: number 255 of palette files, or the border of VOC."""
+    """Return whether a colour stands where nobody labelled: number 255 of palette files, or the border of VOC."""
     others = [number for other in values if other != value for number in survey.numbers.get(other, ())]
     if survey.numbers.get(value) == {UNLABELLED}:
         return bool(others) and max(others) <= 2 * len(values) + 32
@@ -320,7 +320,7 @@ def _is_void(survey: MaskSurvey, value: int, values: Sequence[int]) -> bool:
 
 
 def _known_palette(values: Sequence[int]) -> dict[int, str]:
-    """The names of colours in a built-in palette that has all of them, and more than black and white."""
+    """Return the names of colours in a built-in palette that has all of them, and more than black and white."""
     for name, palette in PALETTES.items():
         names = {colour_code(colour): each for each, colour in palette}
         if name != "binary" and set(values) <= names.keys() and set(values) - {_BLACK, _WHITE}:
@@ -336,7 +336,7 @@ def _colour(code: int) -> Colour:
 
 
 def _colour_name(code: int) -> str:
-    """The name of a colour, such as "red" or "colour 12ab34"."""
+    """Return the name of a colour, such as "red" or "colour 12ab34"."""
     # Pillow replaces the entries of its table as it reads them, so their form cannot be relied upon.
     names = {ImageColor.getrgb(name): name for name in sorted(ImageColor.colormap)}
     return names.get(_colour(code), f"colour {code:06x}")
@@ -414,10 +414,10 @@ def _two_of(survey: MaskSurvey, palette: Palette) -> Recognised | None:
 
 
 def marks_of(survey: MaskSurvey) -> Recognised:
-    """What masks mark that tell one thing from its surroundings: every class but the background.
+    """Recognise masks that mark one object: every class but the background.
 
     Raises:
-        CalcoError: When the values are no classes, or none of them is background.
+        CalcoError: If the values are no classes, or none of them is background.
     """
     found = _by_values(survey)
     (first, _), *others = found.palette

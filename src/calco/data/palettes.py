@@ -50,7 +50,7 @@ PALETTES: Final[dict[str, Palette]] = {
 
 
 def named_palette(name: str, *, files: bool = True) -> Palette:
-    """A palette by its name, from its file, or as `written_out` gives it.
+    """Return a palette by its name, from its file, or as `written_out` gives it.
 
     A file has one class a line, `name, #rrggbb` or `name, r, g, b` (spaces and tabs serve as well, # begins a remark),
     or is a JSON object from names to `"#rrggbb"` or `[r, g, b]`. The order of the classes is that of their indices.
@@ -61,7 +61,7 @@ def named_palette(name: str, *, files: bool = True) -> Palette:
         files: Whether a path is read; not so where the name comes from a model.
 
     Raises:
-        CalcoError: When there is none of that name, or the file holds no palette.
+        CalcoError: If there is none of that name, or the file holds no palette.
     """
     if name == "auto":
         return PALETTES["binary"]
@@ -77,7 +77,7 @@ def named_palette(name: str, *, files: bool = True) -> Palette:
 
 
 def written_out(palette: Palette) -> str:
-    """A palette as one line, which `named_palette` reads: so it travels with a model, without its file.
+    """Return a palette as one line, which `named_palette` reads: so it travels with a model, without its file.
 
     >>> written_out((("background", (0, 0, 0)), ("person", (255, 0, 0))))
     'background #000000; person #ff0000'
@@ -170,7 +170,7 @@ def paint(indices: npt.NDArray[np.integer], palette: Palette) -> Image:
     """Class indices HW => colours HW3 `uint8`.
 
     Raises:
-        CalcoError: When an index has no colour.
+        CalcoError: If an index has no colour.
     """
     if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < len(palette):
         worst = int(indices.max() if indices.max() >= len(palette) else indices.min())

@@ -1,4 +1,4 @@
-"""How an image becomes a pair: configurations of the recipes, without heavy imports."""
+"""Configurations of the recipes, without heavy imports."""
 
 import re
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from calco.records import check_numbers
 
 @dataclass(frozen=True, kw_only=True)
 class ColorizeConfig:
-    """How colour is taken away, and in which space it is given back."""
+    """Conversion to grey, and the space in which colour is added."""
 
     space: Literal["luminance", "lab"] = "luminance"
     """luminance takes 0.299 R + 0.587 G + 0.114 B; lab the grey of the same CIE lightness, to which a* and b* are
@@ -25,51 +25,51 @@ class ColorizeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompositeConfig:
-    """What is pasted on photographs, and how."""
+    """Objects to paste on photographs, and their look."""
 
     cutouts: str | None = None
-    """A folder of cut-outs: images with transparency, in subfolders named after their classes, or with names that
+    """Folder of cut-outs: images with transparency, in subfolders named after their classes, or with names that
     begin with them, such as dog_1.png."""
 
     cutout_masks: str | None = None
-    """A folder of masks with the names of the images in --cutouts, white where the thing is; the images then need
+    """Folder of masks with the names of the images in --cutouts, white where the object is; the images then need
     no transparency."""
 
     cutout_class: str = ""
-    """The class of all cut-outs; by default their subfolder's name, or the begin of their own."""
+    """Class of all cut-outs; by default the name of their subfolder, or the beginning of their own."""
 
     pasted: tuple[int, int] = (1, 4)
-    """The fewest and the most objects in an image; where there is no room for them, there are fewer."""
+    """Fewest and most objects in an image; fewer where there is no room."""
 
     cutout_size: tuple[float, float] = (0.2, 0.6)
-    """The longer side of a thing, from and to, as a share of the photograph's short side."""
+    """Longer side of an object, from and to, as a share of the photograph's short side."""
 
     cutout_turn: float = 15.0
-    """Turns a thing by up to so many degrees, either way."""
+    """Turn objects by up to this many degrees, either way."""
 
     cutout_flip: float = 0.5
-    """The share of objects that are mirrored."""
+    """Share of objects that are mirrored."""
 
     cutout_light: float = 0.25
-    """Makes a thing lighter or darker, as a whole and from one side to the other, by up to this share."""
+    """Make objects lighter or darker, as a whole and from one side to the other, by up to this share."""
 
     cutout_match: float = 0.5
-    """Brings the colours of a thing nearer to those of the place where it lies, by up to this share of the way."""
+    """Move the colours of an object towards those of its place, by up to this share of the way."""
 
     cutout_blur: tuple[float, float] = (0.0, 1.0)
-    """How blurred a thing is, from and to: the deviation in pixels."""
+    """Blur of an object, from and to: the deviation in pixels."""
 
     cutout_edge: tuple[float, float] = (0.3, 1.2)
-    """How soft its edge is, from and to: the deviation in pixels."""
+    """Softness of its edge, from and to: the deviation in pixels."""
 
     cutout_shadow: float = 0.4
-    """How dark the shadow of a thing is at the most; 0 for none."""
+    """Darkest shadow of an object; 0 for none."""
 
     cutout_hidden: float = 0.2
-    """The share of objects behind something of the photograph, which hides a part of them."""
+    """Share of objects that something in the photograph partly hides."""
 
     least_visible: float = 0.4
-    """The share of a thing that stays visible at the least, whatever lies over it or beyond the border."""
+    """Smallest visible share of an object, whatever lies over it or beyond the border."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -94,26 +94,26 @@ DAMAGES: Final = ("scratches", "blur", "downscale", "noise", "jpeg")
 
 @dataclass(frozen=True, kw_only=True)
 class DegradeConfig:
-    """How an image is damaged. What is a range is drawn anew for every image and epoch."""
+    """Damage to an image; each range gives a new random value for every image and epoch."""
 
     damage: str = "any"
-    """What happens to it, in this order: scratches, blur, downscale, noise, jpeg, or some of them such as blur+noise;
-    any takes one or more of them each time."""
+    """Kinds of damage, in this order: scratches, blur, downscale, noise, jpeg, or some of them such as blur+noise;
+    any applies one or more of them each time."""
 
     scratched: tuple[int, int] = (1, 8)
-    """The fewest and the most scratches, light or dark."""
+    """Fewest and most scratches, light or dark."""
 
     blur: tuple[float, float] = (0.5, 2.5)
-    """The weakest and the strongest blur, the sigma of a Gaussian in pixels."""
+    """Weakest and strongest blur, the sigma of a Gaussian in pixels."""
 
     downscale: tuple[float, float] = (2.0, 4.0)
-    """How many times smaller the image becomes, before it is brought back to its size."""
+    """Factor by which the image is reduced, before it is enlarged to its size again."""
 
     noise: tuple[float, float] = (0.02, 0.12)
-    """The weakest and the strongest noise, its deviation in mid grey as a share of the range from black to white."""
+    """Weakest and strongest noise, its deviation in mid grey as a share of the range from black to white."""
 
     jpeg: tuple[int, int] = (10, 60)
-    """The lowest and the highest quality of JPEG, 1 to 100."""
+    """Lowest and highest quality of JPEG, 1 to 100."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -130,7 +130,7 @@ class DegradeConfig:
 
 
 def damages_of(damage: str) -> list[str]:
-    """The damages of a chain such as "blur+noise", in the order in which they happen."""
+    """Return the damages of a chain such as "blur+noise", in the order in which they happen."""
     names = [name.strip() for name in damage.split("+")]
     if wrong := [name for name in names if name not in DAMAGES]:
         raise CalcoError(f"damage {wrong[0]!r} is unknown; choose any, or of {', '.join(DAMAGES)}, joined by +")
@@ -138,73 +138,73 @@ def damages_of(damage: str) -> list[str]:
 
 
 KINDS: Final = ("masks", "boxes", "brush", "scratches", "stains")
-"""Holes that can be drawn; `holes.py` draws them."""
+"""Kinds of holes that can be generated."""
 
 
 PER_IMAGE: Final = ("mean", "noise")
-"""Fills that are no one colour, so that a hole cannot be found by it."""
+"""Fills without a single colour, by which a hole could be found."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EraseConfig:
-    """What is erased from an image."""
+    """Holes in an image, and their fill."""
 
     holes: str = "auto"
-    """What they are: masks (hand-drawn strokes), boxes, brush, scratches, stains, several such as brush+scratches, any
+    """Kind of holes: masks (hand-drawn strokes), boxes, brush, scratches, stains, several such as brush+scratches, any
     (one of them for each image) or given (the masks beside the images); auto takes masks where there is a folder
     of them and boxes otherwise."""
 
     share: float = 0.0
-    """About this share of each image is erased, such as 0.3, however many shapes that takes; 0 follows their
+    """Erase about this share of each image, such as 0.3, with any number of shapes; 0 follows their
     counts."""
 
     masks: str | None = None
-    """A folder of hand-drawn strokes, black where they erase."""
+    """Folder of hand-drawn strokes, black where they erase."""
 
     strokes: tuple[int, int] = (1, 2)
-    """The fewest and the most strokes in an image."""
+    """Fewest and most strokes in an image."""
 
     stroke_scale: tuple[float, float] = (1.0, 5.0)
-    """The smallest and the largest enlargement of a stroke; never beyond the image."""
+    """Smallest and largest enlargement of a stroke; never beyond the image."""
 
     boxes: tuple[int, int] = (1, 1)
-    """The fewest and the most rectangles in an image."""
+    """Fewest and most rectangles in an image."""
 
     box_size: tuple[float, float] = (0.2, 0.4)
-    """The smallest and the largest side of a rectangle, as a share of the image's short side; 0.3 0.3 fixes it."""
+    """Smallest and largest side of a rectangle, as a share of the image's short side; 0.3 0.3 fixes it."""
 
     brush: tuple[int, int] = (1, 4)
-    """The fewest and the most brush strokes in an image."""
+    """Fewest and most brush strokes in an image."""
 
     brush_width: tuple[float, float] = (0.03, 0.12)
-    """The thinnest and the thickest brush, as a share of the image's short side."""
+    """Thinnest and thickest brush, as a share of the image's short side."""
 
     scratches: tuple[int, int] = (3, 10)
-    """The fewest and the most scratches in an image."""
+    """Fewest and most scratches in an image."""
 
     scratch_width: tuple[float, float] = (0.003, 0.012)
-    """The thinnest and the thickest scratch, as a share of the image's short side; never below a pixel."""
+    """Thinnest and thickest scratch, as a share of the image's short side; never below a pixel."""
 
     stains: tuple[int, int] = (1, 3)
-    """The fewest and the most stains in an image."""
+    """Fewest and most stains in an image."""
 
     stain_size: tuple[float, float] = (0.15, 0.5)
-    """How far the smallest and the largest stain reach across, as a share of the image's short side."""
+    """Diameter of the smallest and of the largest stain, as a share of the image's short side."""
 
     place: Literal["random", "center"] = "random"
-    """Where they stand: anywhere inside, or in the middle."""
+    """Place of the holes: anywhere inside, or in the middle."""
 
     mask_erases: Literal["white", "black"] = "white"
-    """Where given masks erase."""
+    """Colour of given masks that erases."""
 
     fill: str = "magenta"
-    """What is left: black, white, grey, magenta or #rrggbb, mean (the mean colour of the rest) or noise."""
+    """Fill of the holes: black, white, grey, magenta or #rrggbb, mean (the mean colour of the rest) or noise."""
 
     mask_channel: bool = False
-    """Gives the network one more channel that tells what is erased: transparency, none where the image stands."""
+    """Give the network one more channel that marks what is erased: 0 there, opaque elsewhere."""
 
     weight: float = 10.0
-    """How much an erased pixel counts in the loss, where every other one counts 1."""
+    """Weight of an erased pixel in the loss, where every other one has 1."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -238,7 +238,7 @@ class EraseConfig:
 
 
 def _check_holes(config: EraseConfig) -> None:
-    """Refuses holes that do not exist or contradict another field."""
+    """Refuse holes that do not exist or contradict another field."""
     kinds = config.kinds
     if unknown := [kind for kind in kinds if kind not in KINDS and kinds != ("given",)]:
         raise CalcoError(
@@ -260,7 +260,7 @@ def _check_holes(config: EraseConfig) -> None:
 
 
 def fill_colour(name: str) -> tuple[int, int, int]:
-    """A colour's name or #rrggbb => red, green, blue, 0 to 255."""
+    """Return a colour's name or #rrggbb => red, green, blue, 0 to 255."""
     if name == "magenta":  # the default, without Pillow
         return 255, 0, 255
     from PIL import ImageColor
@@ -278,11 +278,11 @@ AUTO: Final = "auto"
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentConfig:
-    """How masks are painted."""
+    """Colours in which masks are painted."""
 
     palette: str = "auto"
-    """The colour of each class: binary, voc, facades, cityscapes, or a file with a line such as "person, #ff0000" for
-    each; auto takes the classes of the annotations, and those that the values of the masks show."""
+    """Colour of each class: binary, voc, facades, cityscapes, or a file with a line such as "person, #ff0000" for
+    each; auto takes the classes of the annotations, or those that the values of the masks show."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -297,23 +297,23 @@ SketchStyle: TypeAlias = Literal["pencil", "xdog", "canny", "contour", "hatching
 
 @dataclass(frozen=True, kw_only=True)
 class SketchConfig:
-    """How a photograph becomes a sketch. What is a range is drawn anew for every image and epoch."""
+    """Conversion of a photograph to a sketch; each range gives a new random value for every image and epoch."""
 
     style: SketchStyle = "pencil"
-    """The hand: pencil shades softly, xdog inks lines and dark areas, canny draws thin lines, contour few thick ones,
-    hatching strokes in several directions; any takes another one each time."""
+    """Style: pencil shades softly, xdog inks lines and dark areas, canny draws thin lines, contour few thick ones,
+    hatching strokes in several directions; any chooses another one each time."""
 
     softness: float = 0.02
     """Width of the blur that pencil's lines come from, as a share of the short side; larger gives broader strokes."""
 
     line_weight: tuple[float, float] = (1.0, 1.0)
-    """The thinnest and the thickest line, as a multiple of the style's own; 0.6 2 varies it."""
+    """Thinnest and thickest line, as a multiple of the style's own; 0.6 2 varies it."""
 
     wobble: tuple[float, float] = (0.0, 0.0)
-    """The steadiest and the shakiest hand: how far a line strays, as a share of the short side; 0 0.02 varies it."""
+    """Steadiest and shakiest hand: the deviation of a line, as a share of the short side; 0 0.02 varies it."""
 
     paper: tuple[float, float] = (0.0, 0.0)
-    """The smoothest and the roughest paper, 0 to 1: its grain darkens the sheet and breaks the strokes."""
+    """Smoothest and roughest paper, 0 to 1: its grain darkens the sheet and breaks the strokes."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -328,32 +328,32 @@ class SketchConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeConfig:
-    """How an image becomes a pair."""
+    """Recipe that makes a pair of an image."""
 
     recipe: str = "auto"
-    """What is to be learnt: aligned, colorize, erase, sketch, degrade, segment, composite, a function in a file of
-    one's own (my.py:fade), or a chain such as colorize+erase; auto follows the kind of images."""
+    """What is to be learned: aligned, colorize, erase, sketch, degrade, segment, composite, a function in a file of
+    your own (my.py:fade), or a chain such as colorize+erase; auto follows the kind of images."""
 
     colorize: ColorizeConfig = field(default_factory=ColorizeConfig)
-    """How the recipe colorize takes colour away."""
+    """Options of the recipe colorize."""
 
     erase: EraseConfig = field(default_factory=EraseConfig)
-    """What the recipe erase takes away."""
+    """Options of the recipe erase."""
 
     sketch: SketchConfig = field(default_factory=SketchConfig)
-    """How the recipe sketch draws."""
+    """Options of the recipe sketch."""
 
     degrade: DegradeConfig = field(default_factory=DegradeConfig)
-    """How the recipe degrade damages."""
+    """Options of the recipe degrade."""
 
     segment: SegmentConfig = field(default_factory=SegmentConfig)
-    """How the recipes segment and composite paint masks."""
+    """Options of the recipes segment and composite for masks."""
 
     composite: CompositeConfig = field(default_factory=CompositeConfig)
-    """What the recipe composite pastes on photographs."""
+    """Options of the recipe composite."""
 
     mask_encoding: str = AUTO
-    """The values of the classes in mask files, in the order of the palette, such as "number 0 1 2; void 255", "colour
+    """Values of the classes in mask files, in the order of the palette, such as "number 0 1 2; void 255", "colour
     #000000 #ff0000" or "alpha transparent opaque"; auto decides once, from the values of all masks."""
 
     def __post_init__(self) -> None:
@@ -378,10 +378,10 @@ NEEDS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def steps_of(recipe: str) -> list[str]:
-    """The steps of a chain, checked: names of recipes, and functions in files (`my.py:fade`).
+    """Return the steps of a chain, checked: names of recipes, and functions in files (`my.py:fade`).
 
     Raises:
-        CalcoError: When one is unknown, or they cannot follow each other.
+        CalcoError: If one is unknown, or they cannot follow each other.
     """
     names: list[str] = []
     open_path = ""
@@ -409,12 +409,12 @@ def steps_of(recipe: str) -> list[str]:
 
 
 def has_class_targets(config: RecipeConfig) -> bool:
-    """Whether the targets are maps of classes, whose colours may not be mixed."""
+    """Return whether the targets are maps of classes, whose colours may not be mixed."""
     return config.recipe != "auto" and steps_of(config.recipe)[0] in ("segment", "composite")
 
 
 def recipe_title(recipe: str) -> str:
-    """A recipe without paths and digests, for titles: `/home/ana/my.py:fade@0123456789abcdef+erase` => fade+erase."""
+    """Return a recipe without paths and digests, for titles: `/home/ana/my.py:fade@0123456789abcdef` => `fade`."""
     return recipe if recipe == "auto" else "+".join(map(short_name, steps_of(recipe)))
 
 
@@ -422,7 +422,7 @@ CODE_STEP: Final = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)(@(?P<dig
 
 
 def is_code(step: str) -> bool:
-    """Whether a step of a recipe is a function in a file: `my.py:fade`, or `my.py:fade@` and a digest."""
+    """Return whether a step of a recipe is a function in a file: `my.py:fade`, or `my.py:fade@` and a digest."""
     return CODE_STEP.fullmatch(step) is not None
 
 

@@ -1,4 +1,4 @@
-"""Recipe and source together: what a configuration leaves to the data set is decided once, over all of its masks."""
+"""Resolution of a recipe for a data set: the encoding of its masks is decided once, from all of them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +24,7 @@ from calco.errors import CalcoError
 def settled(
     source: Source, config: RecipeConfig, items: Sequence[Item] | None = None, *, resolved: bool = False
 ) -> tuple[Source, RecipeConfig]:
-    """Resolves a recipe for a source, and decides what the values of its masks mean.
+    """Resolve a recipe for a source, and decides what the values of its masks mean.
 
     Args:
         source: The data set.
@@ -61,7 +61,7 @@ def _erases_given(config: RecipeConfig) -> bool:
 
 
 def _survey(source: Source, items: Sequence[Item]) -> MaskSurvey:
-    """The values of the masks of some items."""
+    """Return the values of the masks of some items."""
     with bar("counting the values of masks", len(items)) as advance:
         if all(len(item.paths) == 2 for item in items):
             return survey_files(((item.key, item.paths[1]) for item in items), advance)
@@ -109,6 +109,6 @@ def _numbered(count: int) -> Palette:
 
 
 def _fits(survey: MaskSurvey, encoding: str) -> bool:
-    """Whether an encoding knows the values of a set, but for a few."""
+    """Return whether an encoding knows the values of a set, but for a few."""
     areas = areas_of(survey, encoding_of(encoding))
     return areas[-2] <= 0.01 * survey.pixels

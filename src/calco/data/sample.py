@@ -18,7 +18,7 @@ def size_wh(image: npt.NDArray[np.generic]) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """What a source yields.
+    """Image of a source, with everything that belongs to it.
 
     Attributes:
         image: HWC.
@@ -57,7 +57,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """An input and the target that a network shall make of it.
+    """Input of a network, and the target that it learns to generate.
 
     Attributes:
         input: HWC.
@@ -90,12 +90,12 @@ def unit(*parts: object) -> bytes:
 
 
 def fraction(*parts: object) -> float:
-    """A number in [0, 1) that depends on the parts and on nothing else."""
+    """Return a number in [0, 1) that depends on the parts and on nothing else."""
     return int.from_bytes(unit(*parts)[:7], "big") / (1 << 56)
 
 
 def generator(seed: int, epoch: int, key: str, purpose: str = "") -> np.random.Generator:
-    """The chance of one image in one epoch: never of a worker, an order or a clock.
+    """Return the random generator of one image in one epoch, whatever the worker, the order or the time.
 
     Args:
         seed: The seed of the run.
@@ -107,7 +107,7 @@ def generator(seed: int, epoch: int, key: str, purpose: str = "") -> np.random.G
 
 
 def smooth_noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Smooth chance in [0, 1], HW, whose lumps are about `grain` pixels wide."""
+    """Return smooth noise in [0, 1], HW, whose blobs are about `grain` pixels wide."""
     import cv2
 
     coarse = rng.random([max(2, round(extent / grain) + 1) for extent in shape], np.float32)

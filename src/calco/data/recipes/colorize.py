@@ -1,4 +1,4 @@
-"""What the recipe `colorize` keeps of an image in colour: its luminance, or the grey of the same lightness."""
+"""Recipe `colorize`: images in grey, by luminance or by CIE lightness."""
 
 from typing import Final
 
@@ -17,7 +17,7 @@ def grey_of(image: Image, config: ColorizeConfig) -> Image:
 
 
 def lightness_grey(image: Image) -> Image:
-    """The sRGB grey that has the CIE lightness L* of each pixel: a grey photograph, not a map of L*.
+    """Return the sRGB grey that has the CIE lightness L* of each pixel: a grey photograph, not a map of L*.
 
     Lightness depends on the relative luminance Y alone, so this is Y of the linear colours, coded as sRGB is.
 

@@ -1,4 +1,4 @@
-"""Images with exact truth: cut-outs pasted on a photograph, and for each of them the pixels that stay visible."""
+"""Recipe `composite`: cut-outs pasted on a photograph, with the visible pixels of each as ground truth."""
 
 from dataclasses import dataclass
 
@@ -9,28 +9,28 @@ from calco.annotations.detections import Detections, Outline, nothing
 from calco.console import warn
 from calco.data.palettes import Palette
 from calco.data.recipe_config import CompositeConfig
-from calco.data.recipes.cutouts import Cutouts, draw_cutout, list_cutouts, resized, unusable
+from calco.data.recipes.cutouts import Cutouts, list_cutouts, random_cutout, resized, unusable
 from calco.data.recipes.segment import painted
 from calco.data.sample import Pair, Sample, size_wh
 from calco.errors import CalcoError
 from calco.imaging import Image, as_channels, as_dtype
 
 Floats = npt.NDArray[np.float32]
-_MARGIN = 4  # pixels around a thing, in which blur and soft edges run out
-_SHADOW = 0.06  # of a thing's longer side: how far its shadow falls, and half of it the deviation of its blur
+_MARGIN = 4  # pixels around an object, in which blur and soft edges run out
+_SHADOW = 0.06  # of an object's longer side: reach of its shadow; half of it is the deviation of the blur
 _MOST_ENLARGED = 2.0  # times; larger shows nothing but how small the file was
 _STRONGEST = 1.6  # times that contrast changes, when colours are matched
 
 
 @dataclass(frozen=True)
 class Patch:
-    """A thing that is ready to be pasted.
+    """Cut-out that is ready to be pasted.
 
     Attributes:
         colour: HW3 `uint8`.
         alpha: HW `float32`, 0 to 1: how much of each pixel it covers.
         full: HW `float32`: the same before a part of it was hidden.
-        margin: Pixels around the thing, where there is at most its shadow.
+        margin: Pixels around the object, with at most its shadow.
     """
 
     colour: Image
@@ -42,14 +42,14 @@ class Patch:
 def cut_to_size(
     colour: Image, alpha: npt.NDArray[np.uint8], longer: float, config: CompositeConfig, rng: np.random.Generator
 ) -> Patch:
-    """A cut-out at its size, mirrored and turned, cut to what there is of it.
+    """Return a cut-out at its size, mirrored and turned, cut to what there is of it.
 
     Args:
         colour: HW3 `uint8`.
         alpha: HW `uint8`.
         longer: Pixels of the longer side that are wanted; no more than twice its own are given.
         config: How much it turns.
-        rng: Draws by how much, and whether it is mirrored.
+        rng: Chooses by how much, and whether it is mirrored.
     """
     import cv2
 
@@ -82,7 +82,7 @@ def _unweighted(weighted: Floats) -> Image:
 
 
 def finish(patch: Patch, ground: Image, config: CompositeConfig, rng: np.random.Generator) -> Patch:
-    """The thing as it looks where it lies: in other light, nearer in colour, blurred, with a soft edge, in part hidden.
+    """Return the object as it looks in its place: lit, with matched colours, blurred, with a soft edge, partly hidden.
 
     How objects are put in differs from one to the next, so that no network learns to find the seam: Dwibedi, Misra and
     Hebert, "Cut, Paste and Learn" (arXiv 1708.01642).
@@ -91,7 +91,7 @@ def finish(patch: Patch, ground: Image, config: CompositeConfig, rng: np.random.
         patch: Of `cut_to_size`.
         ground: HW3 `uint8`, what it will cover, as far as that lies in the image.
         config: How much.
-        rng: Draws the rest; as many numbers whatever is off.
+        rng: Chooses the rest; as many numbers whatever is off.
     """
     import cv2
 
@@ -108,7 +108,7 @@ def finish(patch: Patch, ground: Image, config: CompositeConfig, rng: np.random.
         weighted = np.asarray(cv2.GaussianBlur(weighted, (0, 0), blur), np.float32)
         colour, alpha = _unweighted(weighted), np.clip(weighted[..., 3], 0, 1)
     if edge > 0.1:
-        # Inwards alone: what lay around the thing in its own photograph does not come along.
+        # Inwards only: the surroundings of the object in its own photograph are not pasted.
         soft = np.clip(2 * cv2.GaussianBlur(alpha, (0, 0), edge) - 1, 0, 1)
         alpha = np.minimum(alpha, soft).astype(np.float32)
     kept = alpha * _hidden(alpha, share * (1 - config.least_visible), float(side)) if hides else alpha
@@ -133,7 +133,7 @@ def _matched(colour: Image, alpha: Floats, ground: Image, share: float) -> Image
 
 
 def _light(shape: tuple[int, ...], most: float, drawn: tuple[float, float, float]) -> Floats:
-    """How many times as light each pixel becomes, HW1: all of it, and from one side to the other."""
+    """Return a factor of lightness for each pixel, HW1: of the whole, and from one side to the other."""
     brightness, slope, towards = drawn
     rows, columns = (np.linspace(-1, 1, extent, dtype=np.float32) for extent in shape[:2])
     angle = 2 * np.pi * towards
@@ -142,7 +142,7 @@ def _light(shape: tuple[int, ...], most: float, drawn: tuple[float, float, float
 
 
 def _hidden(alpha: Floats, share: float, side: float) -> Floats:
-    """HW, 0 beyond a straight line behind which about that share of the thing lies: what something hides."""
+    """Return HW, 0 beyond a straight line that hides about this share of the object."""
     rows, columns = np.nonzero(alpha > 0.5)
     if not len(rows):
         return np.ones_like(alpha)
@@ -154,7 +154,7 @@ def _hidden(alpha: Floats, share: float, side: float) -> Floats:
 
 
 def shadow(patch: Patch, darkness: float, rng: np.random.Generator) -> Floats:
-    """How much light stays around a thing, HW in [0, 1]: its outline, blurred and shifted within the patch."""
+    """Return the light that a shadow leaves, HW in [0, 1]: the outline, blurred and shifted within the patch."""
     import cv2
 
     across, down, depth, width = rng.random(4)
@@ -170,15 +170,15 @@ def shadow(patch: Patch, darkness: float, rng: np.random.Generator) -> Floats:
     return np.asarray(1 - darkness * float(depth) * np.clip(soft, 0, 1), np.float32)
 
 
-_PLACES = 12  # that are tried for each thing
+_PLACES = 12  # that are tried for each object
 _LEAST_SIDE = 32  # pixels of a photograph
-_LEAST_PIXELS = 16  # of a thing that is visible
-_BEYOND = 0.25  # of a thing's width and height that may lie beyond the border
+_LEAST_PIXELS = 16  # of an object that are visible
+_BEYOND = 0.25  # of an object's width and height that may lie beyond the border
 
 
 @dataclass
-class _Laid:
-    """A thing that lies in the image.
+class _Placed:
+    """Object that lies in the image.
 
     Attributes:
         label: Its class.
@@ -198,7 +198,7 @@ class _Laid:
 def composed(
     photograph: Image, config: CompositeConfig, rng: np.random.Generator, *, split: str | None = None
 ) -> tuple[Image, Detections]:
-    """Pastes cut-outs on a photograph.
+    """Paste cut-outs on a photograph.
 
     Later objects lie over earlier ones. A pixel belongs to the one that makes at least half of it; the boxes are those
     of the visible pixels.
@@ -206,7 +206,7 @@ def composed(
     Args:
         photograph: HWC of any depth, grey or colour, with or without transparency.
         config: Which cut-outs, how many, how.
-        rng: Draws everything.
+        rng: Chooses everyobj.
         split: "train", "val" or "test" takes the cut-outs of that side alone; None takes all.
 
     Returns:
@@ -214,23 +214,23 @@ def composed(
         exact mask, in the order in which they were laid.
 
     Raises:
-        CalcoError: When no cut-out can be used, or the photograph is too small.
+        CalcoError: If no cut-out can be used, or the photograph is too small.
     """
     height, width = photograph.shape[:2]
     if min(height, width) < _LEAST_SIDE:
         raise CalcoError(
-            f"the photograph has {size_wh(photograph)} pixels, where no thing could be recognised; take one of at "
+            f"the photograph has {size_wh(photograph)} pixels, too few to recognise an object; take one of at "
             f"least {_LEAST_SIDE} each way"
         )
     cutouts = cutouts_of(config)
     canvas = as_channels(as_dtype(photograph, np.uint8), 3).astype(np.float32)
-    laid: list[_Laid] = []
+    laid: list[_Placed] = []
     unusable: dict[str, str] = {}
     num = int(rng.integers(config.pasted[0], config.pasted[1] + 1))
     for _ in range(num):
         label = cutouts.classes[int(rng.integers(len(cutouts.classes)))]
         try:
-            cutout = draw_cutout(cutouts.of_class(label, split), rng)
+            cutout = random_cutout(cutouts.of_class(label, split), rng)
         except CalcoError as error:
             unusable[label] = str(error)
             continue
@@ -243,9 +243,9 @@ def composed(
 
 
 def _lay(
-    canvas: Floats, laid: list[_Laid], label: str, plain: Patch, config: CompositeConfig, rng: np.random.Generator
+    canvas: Floats, laid: list[_Placed], label: str, plain: Patch, config: CompositeConfig, rng: np.random.Generator
 ) -> None:
-    """Lays a thing where there is room for it; nowhere, where all places that are tried would hide too much."""
+    """Lay an object at a place with room for it; nowhere if all places that are tried would hide too much."""
     import cv2
 
     for _ in range(_PLACES):
@@ -264,12 +264,12 @@ def _lay(
         for other in laid:
             rows, columns = _shared(other, cover.shape, at)
             other.cover[rows[0], columns[0]] *= 1 - cover[rows[1], columns[1]]
-        laid.append(_Laid(label, cover.copy(), *at, int((patch.full >= 0.5).sum())))
+        laid.append(_Placed(label, cover.copy(), *at, int((patch.full >= 0.5).sum())))
         return
 
 
-def _fits(patch: Patch, cover: Floats, at: tuple[int, int], laid: list[_Laid], least: float) -> bool:
-    """Whether enough of a thing would be visible, and enough of each one under it."""
+def _fits(patch: Patch, cover: Floats, at: tuple[int, int], laid: list[_Placed], least: float) -> bool:
+    """Return whether enough of an object would be visible, and enough of each one under it."""
     if _too_little(cover, int((patch.full >= 0.5).sum()), least):
         return False
     for other in laid:
@@ -286,9 +286,9 @@ def _too_little(cover: Floats, full: int, least: float) -> bool:
 
 
 def _shared(
-    other: _Laid, shape: tuple[int, ...], at: tuple[int, int]
+    other: _Placed, shape: tuple[int, ...], at: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The rows and the columns that a window shares with a thing's, each as they count in the thing's and in it."""
+    """Return the rows and the columns that a window shares with an object, in coordinates of the object and of it."""
     bounds = []
     for axis, (first, own) in enumerate(((other.top, at[1]), (other.left, at[0]))):
         start, end = max(first, own), min(first + other.cover.shape[axis], own + shape[axis])
@@ -298,7 +298,7 @@ def _shared(
 
 
 def _place(patch: Patch, size: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int]:
-    """Left and top of a patch; a part of the thing may lie beyond the border."""
+    """Return left and top of a patch; a part of the object may lie beyond the border."""
     ends = []
     for extent, whole in zip(patch.alpha.shape, size, strict=True):
         own = extent - 2 * patch.margin
@@ -311,7 +311,7 @@ def _place(patch: Patch, size: tuple[int, ...], rng: np.random.Generator) -> tup
 def _cut(
     shape: tuple[int, ...], left: int, top: int, size: tuple[int, ...]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The rows and columns of the canvas that a patch covers, and those of the patch that cover them."""
+    """Return the rows and columns of the canvas that a patch covers, and those of the patch that cover them."""
     bounds = []
     for first, extent, whole in ((top, shape[0], size[0]), (left, shape[1], size[1])):
         start, end = max(0, first), min(whole, first + extent)
@@ -320,32 +320,32 @@ def _cut(
     return (rows, columns), (own_rows, own_columns)
 
 
-def _objects(laid: list[_Laid], height: int, width: int) -> Detections:
-    """The boxes and masks of what is visible."""
+def _objects(laid: list[_Placed], height: int, width: int) -> Detections:
+    """Return the boxes and masks of what is visible."""
     if not laid:
         return nothing()
     masks, boxes = [], []
-    for thing in laid:
+    for obj in laid:
         mask = np.zeros((height, width), np.bool_)
-        seen = thing.cover >= 0.5
-        mask[thing.top : thing.top + seen.shape[0], thing.left : thing.left + seen.shape[1]] = seen
+        seen = obj.cover >= 0.5
+        mask[obj.top : obj.top + seen.shape[0], obj.left : obj.left + seen.shape[1]] = seen
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
         masks.append(Outline(mask=mask))
     return Detections(
-        boxes=np.array(boxes, np.float32), classes=tuple(thing.label for thing in laid), outlines=tuple(masks)
+        boxes=np.array(boxes, np.float32), classes=tuple(obj.label for obj in laid), outlines=tuple(masks)
     )
 
 
 def cutouts_of(config: CompositeConfig, *, anew: bool = False) -> Cutouts:
-    """Lists the folder of cut-outs.
+    """List the folder of cut-outs.
 
     Args:
         config: Names it.
         anew: Looks again; else what was seen in this process before is taken.
 
     Raises:
-        CalcoError: When no folder is named, one is absent, or there is no cut-out in it that has a class.
+        CalcoError: If no folder is named, one is absent, or there is no cut-out in it that has a class.
     """
     if not config.cutouts:
         raise CalcoError("recipe composite pastes cut-outs on photographs; name their folder: --cutouts FOLDER")
@@ -355,10 +355,10 @@ def cutouts_of(config: CompositeConfig, *, anew: bool = False) -> Cutouts:
 
 
 def check_cutouts(config: CompositeConfig) -> None:
-    """Reads all cut-outs, and warns of those that cannot be pasted.
+    """Read all cut-outs, and warns of those that cannot be pasted.
 
     Raises:
-        CalcoError: When none of them can.
+        CalcoError: If none of them can.
     """
     cutouts = cutouts_of(config, anew=True)
     reasons = unusable(cutouts)
@@ -377,10 +377,10 @@ def check_cutouts(config: CompositeConfig) -> None:
 def composite_image(
     sample: Sample, config: CompositeConfig, rng: np.random.Generator, *, split: str | None = None
 ) -> Sample:
-    """The photograph with cut-outs pasted on it, and what is where; `split` as in `composed`.
+    """Return the photograph with cut-outs pasted on it, and what is where; `split` as in `composed`.
 
     Raises:
-        CalcoError: When no cut-out can be used, or the photograph is too small.
+        CalcoError: If no cut-out can be used, or the photograph is too small.
     """
     try:
         image, objects = composed(sample.whole, config, rng, split=split)

@@ -1,4 +1,4 @@
-"""Recipes of one's own: a function in a Python file, `my.py:fade`, and whether it may run here.
+"""Custom recipes: functions in Python files, `my.py:fade`, and the permission to run them.
 
 A model only names such a recipe, with the digest of its file: loading one never runs code. Code runs when the person at
 the machine names it, when its digest is that of a file which that person named before, or when it is allowed by hand.
@@ -34,13 +34,13 @@ def is_pinned(step: str) -> bool:
 
 
 def pin_code(step: str) -> str:
-    """A step as it goes into a model: with the whole path and the digest of the file.
+    """Return a step as it goes into a model: with the whole path and the digest of the file.
 
     A step without a digest was named by the person at this machine, who thereby allows that file, as it is now, to run
     here; the digest is noted in `trusted.json` in the user's folder of settings.
 
     Raises:
-        CalcoError: When the file cannot be read.
+        CalcoError: If the file cannot be read.
     """
     path, name, digest = _parts(step)
     if digest:
@@ -52,14 +52,14 @@ def pin_code(step: str) -> str:
 
 
 def move_code(step: str, here: str) -> str:
-    """The step of a model, with the place that its file has on this machine, as the person here names it.
+    """Return the step of a model, with the place that its file has on this machine, as the person here names it.
 
     Args:
         step: As `pin_code` gave it.
         here: `my.py:fade`.
 
     Raises:
-        CalcoError: When it is another function, or the file is not the one that the model was trained with.
+        CalcoError: If it is another function, or the file is not the one that the model was trained with.
     """
     _, name, digest = _parts(step)
     path, name_here, _ = _parts(here)
@@ -73,10 +73,10 @@ def move_code(step: str, here: str) -> str:
 
 
 def permit_code(step: str, *, allow_code: bool = False) -> None:
-    """Makes sure that a pinned step may run here, and that it can.
+    """Make sure that a pinned step may run here, and that it can.
 
     Raises:
-        CalcoError: When its file is absent or another one than it was, nobody here has named it, or it does not load.
+        CalcoError: If its file is absent or another one than it was, nobody here has named it, or it does not load.
     """
     path, name, digest = _parts(step)
     if digest is None:
@@ -100,10 +100,10 @@ def permit_code(step: str, *, allow_code: bool = False) -> None:
 
 
 def run_code(step: str, sample: Sample, rng: np.random.Generator) -> Pair:
-    """Makes the pair; what the function makes of an image alone is the input, the whole image is the target.
+    """Make the pair; an image that the function returns is the input, the whole image the target.
 
     Raises:
-        CalcoError: When the function fails (with its file and line), or returns neither an image nor a pair.
+        CalcoError: If the function fails (with its file and line), or returns neither an image nor a pair.
     """
     path, name, digest = _parts(step)
     function = _function(str(path), name, str(digest))
@@ -112,7 +112,7 @@ def run_code(step: str, sample: Sample, rng: np.random.Generator) -> Pair:
         # Copies: what is kept in memory must not change, whatever the function does with its image.
         made = function(_copied(sample), rng)
     except Exception as error:
-        raise CalcoError(f"{sample.key}: {_told(error, path)}; mend the recipe {name}") from error
+        raise CalcoError(f"{sample.key}: {_described(error, path)}; correct the recipe {name}") from error
     if isinstance(made, Pair):
         where = f"{sample.key}: recipe {name}"
         sides = {"input": _image(made.input, where), "target": _image(made.target, where)}
@@ -124,7 +124,7 @@ def _parts(step: str) -> tuple[Path, str, str | None]:
     """Path, name of the function, digest."""
     found = CODE_STEP.fullmatch(step)
     if found is None:
-        raise CalcoError(f"recipe {step!r} is no function in a file; write it as my.py:fade")
+        raise CalcoError(f"recipe {step!r} is not a function in a file; write it as my.py:fade")
     return Path(found["path"]), found["name"], found["digest"]
 
 
@@ -141,17 +141,17 @@ def _digest(code: bytes) -> str:
 
 @cache
 def _function(path: str, name: str, digest: str) -> Callable[[Sample, np.random.Generator], Any]:
-    """The function, loaded once a process from the very bytes that have this digest."""
+    """Return the function, loaded once a process from the very bytes that have this digest."""
     code = _read(Path(path))
     if _digest(code) != digest:
-        raise CalcoError(f"recipe {name}: {path} was changed meanwhile; begin anew with the file as it shall stay")
+        raise CalcoError(f"recipe {name}: {path} was changed in the meantime; start again with the final file")
     module = ModuleType(f"calco_recipe_{digest}")
     module.__file__ = path
     sys.modules[module.__name__] = module  # dataclasses in the file look their module up
     try:
         exec(compile(code, path, "exec"), module.__dict__)
     except Exception as error:
-        raise CalcoError(f"{_told(error, Path(path))}; mend the recipe {name}") from error
+        raise CalcoError(f"{_described(error, Path(path))}; correct the recipe {name}") from error
     function = getattr(module, name, None)
     if not callable(function):
         known = ", ".join(key for key, value in vars(module).items() if callable(value) and not key.startswith("_"))
@@ -159,15 +159,15 @@ def _function(path: str, name: str, digest: str) -> Callable[[Sample, np.random.
     return function  # type: ignore[no-any-return]
 
 
-def _told(error: Exception, path: Path) -> str:
+def _described(error: Exception, path: Path) -> str:
     """File, line and message of what went wrong in somebody's code, in one line."""
-    said, line = str(error), None
+    text, line = str(error), None
     if isinstance(error, SyntaxError):
-        said, line = error.msg, error.lineno
+        text, line = error.msg, error.lineno
     else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
         line = frames[-1].lineno if frames else None
-    message = " ".join(said.split()) or "no message"
+    message = " ".join(text.split()) or "no message"
     return f"{path}{f':{line}' if line else ''}: {type(error).__name__}: {message}"
 
 
@@ -177,7 +177,7 @@ def _copied(sample: Sample) -> Sample:
 
 
 def _image(made: Any, where: str) -> Image:
-    """What somebody's code returned, as HWC of one of Calco's types."""
+    """Return the result of custom code as HWC of one of Calco's types."""
     if not isinstance(made, np.ndarray):
         raise CalcoError(
             f"{where} returned {type(made).__name__}; return an array height x width x channels, or a Pair"

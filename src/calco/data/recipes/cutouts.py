@@ -19,8 +19,8 @@ from calco.errors import CalcoError
 from calco.files import digest, list_files
 from calco.imaging import Image
 
-_LARGEST: Final = 768  # pixels of a side that are kept: no thing is pasted larger
-_LEAST: Final = 4  # pixels of a side; what is smaller shows no thing
+_LARGEST: Final = 768  # pixels of a side that are kept: no object is pasted larger
+_LEAST: Final = 4  # pixels of a side; a smaller object cannot be recognised
 _CLEAR: Final = 250  # opacity up to which a pixel counts as not opaque
 _PARTED: Final = 10  # cut-outs of a class from which on validation and test have their own
 _HELD_OUT: Final = 0.1  # of the cut-outs of such a class, for each of validation and test
@@ -31,7 +31,7 @@ class Cutout:
     """One file of the folder.
 
     Attributes:
-        name: Its path in the folder, without ending.
+        name: Its path in the folder, without suffix.
         label: Its class.
         path: The image.
         mask: The file of its mask; nothing where the image is transparent itself.
@@ -47,7 +47,7 @@ class Cutout:
 
 @dataclass(frozen=True)
 class Cutouts:
-    """All cut-outs of a folder, unread.
+    """All cut-outs of a folder, not read yet.
 
     Attributes:
         entries: Sorted by name.
@@ -63,7 +63,7 @@ class Cutouts:
         return tuple(sorted({entry.label for entry in self.entries}))
 
     def of_class(self, label: str, split: str | None = None) -> list[Cutout]:
-        """Those of a class, for one side of a split: where a class has ten, a tenth is validation's, a tenth test's.
+        """Return the cut-outs of a class for one split; of ten or more, validation and test get a tenth each.
 
         Args:
             label: The class.
@@ -99,7 +99,7 @@ def list_cutouts(folder: str, masks: str, label: str) -> Cutouts:
         name = place.with_suffix("").as_posix()
         said = label or _class_of(place)
         if not said:
-            left_out.append((name, "its name tells no class; put it in a folder of that name, or give --cutout-class"))
+            left_out.append((name, "its name gives no class; put it in a folder of that name, or give --cutout-class"))
         elif masks and name not in beside:
             left_out.append((name, f"there is no mask of this name in {masks}"))
         else:
@@ -118,7 +118,7 @@ def _by_name(folder: str) -> dict[str, str]:
 
 
 def _class_of(place: Path) -> str:
-    """The folder's name, or the begin of the file's own up to a digit, an underscore, a hyphen or a dot.
+    """Return the folder's name, or the beginning of the file's up to a digit, an underscore, a hyphen or a dot.
 
     >>> _class_of(Path("dog/rex.png")), _class_of(Path("fire engine_2.png")), _class_of(Path("7.png"))
     ('dog', 'fire engine', '')
@@ -130,10 +130,10 @@ def _class_of(place: Path) -> str:
 
 @lru_cache(maxsize=128)  # some hundred megabytes at the most
 def read_cutout(cutout: Cutout) -> tuple[Image, npt.NDArray[np.uint8]]:
-    """What a cut-out shows, cut to what is not transparent: RGB HW3 `uint8`, and its opacity HW `uint8`.
+    """Return a cut-out without its transparent borders: RGB HW3 `uint8`, and its opacity HW `uint8`.
 
     Raises:
-        CalcoError: When it cannot be read, has no transparency, or nothing is to be seen in it.
+        CalcoError: If it cannot be read, has no transparency, or nothing is to be seen in it.
     """
     if cutout.mask:
         colour = imaging.as_dtype(imaging.read(cutout.path, channels=3), np.uint8)
@@ -145,7 +145,7 @@ def read_cutout(cutout: Cutout) -> tuple[Image, npt.NDArray[np.uint8]]:
         whole = imaging.as_dtype(imaging.read(cutout.path, channels=4, background="channel"), np.uint8)
         colour, alpha = whole[..., :3], whole[..., 3]
         if alpha.min() > _CLEAR:
-            raise CalcoError(f"{cutout.path} has no transparency; cut the thing out, or name its mask: --cutout-masks")
+            raise CalcoError(f"{cutout.path} has no transparency; cut the object out, or name its mask: --cutout-masks")
     seen = alpha > 127
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     if not len(rows):
@@ -162,7 +162,7 @@ def read_cutout(cutout: Cutout) -> tuple[Image, npt.NDArray[np.uint8]]:
 
 
 def _marked(path: str) -> Image:
-    """What a mask marks, 255 in HW1 `uint8`: everything but its background, or what is lighter than half."""
+    """Return the marked pixels of a mask as 255 in HW1 `uint8`: all but its background, or all above half."""
     mask = read_mask(path)
     with suppress(EncodingError):
         return marks_of(survey_array(mask)).encoding.read(mask)[0][..., None] * np.uint8(255)
@@ -173,7 +173,7 @@ def _marked(path: str) -> Image:
 def resized(
     colour: Image, alpha: npt.NDArray[np.uint8], size_wh: tuple[int, int]
 ) -> tuple[Image, npt.NDArray[np.uint8]]:
-    """A cut-out at a size: colours weigh as much as they are seen, so that none of what is transparent bleeds in."""
+    """Return a cut-out at a size; colours are weighted by opacity, so that no transparent pixel bleeds in."""
     import cv2
 
     if size_wh == (alpha.shape[1], alpha.shape[0]):
@@ -187,7 +187,7 @@ def resized(
 
 
 def _same_shape(cutout: Cutout, mask: Image, colour: Image) -> None:
-    """Refuses a mask of other proportions: which pixels it means cannot be told."""
+    """Refuse a mask of other proportions, whose pixels match none of the image."""
     across, down = (colour.shape[1] / mask.shape[1], colour.shape[0] / mask.shape[0])
     if abs(across / down - 1) > 0.02:
         sizes = f"{mask.shape[1]}x{mask.shape[0]}, its image {colour.shape[1]}x{colour.shape[0]}"
@@ -206,11 +206,11 @@ def unusable(cutouts: Cutouts) -> dict[str, str]:
     return reasons
 
 
-def draw_cutout(choices: Sequence[Cutout], rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
-    """One of some cut-outs by chance, as `read_cutout` gives it; where it cannot be read, the next one that can.
+def random_cutout(choices: Sequence[Cutout], rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
+    """Return a random cut-out as `read_cutout` gives it; if it cannot be read, the next one that can.
 
     Raises:
-        CalcoError: When none can.
+        CalcoError: If none can.
     """
     first = int(rng.integers(len(choices)))
     reasons = []

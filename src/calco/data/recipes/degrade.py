@@ -1,4 +1,4 @@
-"""What the recipe `degrade` does to an image, so that its restoration can be learnt."""
+"""Recipe `degrade`: damaged images, whose restoration is to be learned."""
 
 from collections.abc import Callable
 from typing import Final, TypeAlias
@@ -14,12 +14,12 @@ Floats: TypeAlias = npt.NDArray[np.float32]  # HWC in [0, 1]
 
 
 def degraded(image: Image, config: DegradeConfig, rng: np.random.Generator) -> Image:
-    """A damaged copy of a values: HWC of any dtype => the same size, channels and dtype; transparency stays whole.
+    """Return a damaged copy of an image, HWC of any dtype, of the same size, channels and dtype; alpha is kept.
 
     Args:
-        image: The values.
+        image: The image.
         config: Which damage, and its ranges.
-        rng: Draws the damages where they are `any`, how strong each is, and its own chance.
+        rng: Chooses the damages where they are `any`, how strong each is, and its pattern.
     """
     if config.damage == "any":
         taken = rng.random(len(DAMAGES)) < 0.5
@@ -68,7 +68,7 @@ def downscale(image: Floats, config: DegradeConfig, rng: np.random.Generator) ->
 
 
 def noise(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
-    """A sensor's noise: Poisson's of the light and Gauss's of the electronics, in a share drawn by chance."""
+    """Return the image with the noise of a sensor: Poisson (light) and Gaussian (electronics) in a random ratio."""
     deviation, share = float(rng.uniform(*config.noise)), float(rng.uniform(0, 1))
     if not deviation:
         return image

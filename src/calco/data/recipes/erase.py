@@ -1,4 +1,4 @@
-"""The options of the recipe `erase`, and what is left in the place of what it takes away."""
+"""Recipe `erase`: images with holes, drawn at random or given, and the fill of the holes."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -31,7 +31,7 @@ from calco.imaging import PEAKS, Image
 
 
 def given_region(mask: Image, config: EraseConfig, encoding: MaskEncoding | None = None) -> Bools:
-    """The pixels to erase that a mask marks, HW bool.
+    """Return the pixels to erase that a mask marks, HW bool.
 
     Args:
         mask: As `read_mask` gives it, or HW1 or HW3 `uint8`.
@@ -40,7 +40,7 @@ def given_region(mask: Image, config: EraseConfig, encoding: MaskEncoding | None
         encoding: That was decided for all masks; None takes what this mask alone shows.
 
     Raises:
-        CalcoError: When the mask has values that mark nothing known.
+        CalcoError: If the mask has values that mark nothing known.
     """
     mask = stored_values(mask)
     encoding = encoding or marks_of(survey_array(mask)).encoding
@@ -50,7 +50,7 @@ def given_region(mask: Image, config: EraseConfig, encoding: MaskEncoding | None
 
 
 def erased(image: Image, region: Bools, config: EraseConfig, rng: np.random.Generator) -> Image:
-    """The image with the region filled, as the network sees it.
+    """Return the image with the region filled, as the network sees it.
 
     A grey image with a coloured fill becomes a colour image. Transparency that the image has is opaque in the
     region.
@@ -59,13 +59,13 @@ def erased(image: Image, region: Bools, config: EraseConfig, rng: np.random.Gene
         image: HWC.
         region: HW, what is erased.
         config: Tells `fill` and `mask_channel`.
-        rng: Draws noise.
+        rng: Chooses noise.
 
     Returns:
         HWC of the same dtype; with `mask_channel` one channel more, 0 in the region and the dtype's peak elsewhere.
 
     Raises:
-        CalcoError: When a colour shall fill an image that has neither one channel nor three, but for transparency.
+        CalcoError: If a colour shall fill an image that has neither one channel nor three, but for transparency.
     """
     peak = PEAKS[str(image.dtype)]
     holed = _coloured(image, config).copy()
@@ -89,7 +89,7 @@ def _coloured(image: Image, config: EraseConfig) -> Image:
 
 
 def _filling(holed: Image, region: Bools, config: EraseConfig, rng: np.random.Generator) -> npt.NDArray[np.float64]:
-    """What stands in the region: N x C or C, in the range of the image's dtype."""
+    """Return the values of the region: N x C or C, in the range of the image's dtype."""
     peak = PEAKS[str(holed.dtype)]
     channels = holed.shape[2]
     if config.fill == "mean":
@@ -111,7 +111,7 @@ MOST_SHAPES: Final = 10_000  # where a share is asked for: tiny shapes must not 
 
 
 def erased_region(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    """The pixels to erase, HW bool, drawn at random; at least one."""
+    """Return the pixels to erase, HW bool, chosen at random; at least one."""
     region = np.zeros((height, width), np.bool_)
     kinds = config.kinds
     if config.holes == "any":
@@ -137,7 +137,7 @@ def _placed(kind: str, region: Bools, config: EraseConfig, rng: np.random.Genera
 
 
 def _erase_share(region: Bools, kinds: tuple[str, ...], config: EraseConfig, rng: np.random.Generator) -> None:
-    """Adds shapes until the share is reached; the one that would go beyond it is made thinner."""
+    """Add shapes until the share is reached; the one that would go beyond it is made thinner."""
     missing = max(1, round(config.share * region.size))
     for _ in range(MOST_SHAPES):
         shape, window = _placed(kinds[int(rng.integers(len(kinds)))], region, config, rng)
@@ -152,7 +152,7 @@ def _erase_share(region: Bools, kinds: tuple[str, ...], config: EraseConfig, rng
 
 
 def _start(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> strokes.Point:
-    """A pixel, x and y: anywhere or in the middle."""
+    """Return a pixel, x and y: anywhere or in the middle."""
     if config.place == "center":
         return width // 2, height // 2
     return int(rng.integers(width)), int(rng.integers(height))
@@ -198,12 +198,12 @@ def _stroke(height: int, width: int, config: EraseConfig, rng: np.random.Generat
 
 @cache
 def stroke_masks(folder: str) -> tuple[Bools, ...]:
-    """The strokes of a folder, HW bool, cut to what they erase; read once per process.
+    """Return the strokes of a folder, HW bool, cut to what they erase; read once per process.
 
     What erases is decided once, over all files: what is opaque where the rest is transparent, else what is dark.
 
     Raises:
-        CalcoError: When the folder is absent or holds no readable stroke.
+        CalcoError: If the folder is absent or holds no readable stroke.
     """
     paths = imaging.list_images(folder)
     if not paths:
@@ -237,7 +237,7 @@ def stroke_masks(folder: str) -> tuple[Bools, ...]:
 
 
 def _stroke_reading(survey: MaskSurvey) -> Callable[[Image], Bools]:
-    """What a set of strokes erases: opaque on transparent, else the darker of two values, else what is below half."""
+    """Return the reader of a set of strokes: opaque on transparent, else the darker of two values, else below half."""
     encoding = None
     with suppress(EncodingError):
         encoding = marks_of(survey).encoding
@@ -252,7 +252,7 @@ Draw: TypeAlias = Callable[[int, int, EraseConfig, np.random.Generator], Bools]
 DRAWN: Final[dict[str, Draw]] = {
     "masks": _stroke, "boxes": _box, "brush": _brush, "scratches": _scratch, "stains": _stain,
 }  # fmt: skip
-"""Height, width, config and chance => a shape, HW bool, no larger than the image."""
+"""Functions from height, width, config and generator to a shape, HW bool, no larger than the image."""
 
 
 def erase_pair(

@@ -1,4 +1,4 @@
-"""How the recipe `segment` paints what is where: masks, outlines and boxes in the colours of a palette."""
+"""Recipe `segment`: masks, outlines and boxes painted in the colours of a palette."""
 
 import numpy as np
 import numpy.typing as npt
@@ -46,12 +46,12 @@ def painted(
 
 
 def class_indices(objects: Detections, height: int, width: int, palette: Palette) -> Indices:
-    """The class of each pixel, HW: what has an outline by its outline, the rest by its box, small over large.
+    """Return the class of each pixel, HW: from outlines, or else boxes, small objects over large ones.
 
-    What no thing covers is background (or unlabelled, or the first class, where the palette has no such name).
+    Pixels that no object covers are background (or unlabelled, or the first class, where the palette has no such name).
 
     Raises:
-        CalcoError: When a thing's class is not in the palette.
+        CalcoError: If the class of an object is not in the palette.
     """
     names = [name for name, _ in palette]
     if unknown := sorted(set(objects.classes) - set(names)):

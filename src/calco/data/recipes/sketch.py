@@ -1,4 +1,4 @@
-"""How the recipe `sketch` draws a photograph: five styles, and the play of a hand in line, wobble and paper."""
+"""Recipe `sketch`: drawings of photographs in five styles, with random lines, wobble and paper."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -14,12 +14,12 @@ Plane: TypeAlias = npt.NDArray[np.floating[Any]]  # HW `float32` in [0, 1]; of a
 
 
 def draw(image: Image, config: SketchConfig, rng: np.random.Generator) -> Image:
-    """A drawing of an image: HWC => HW1 of the same dtype, dark lines on light paper.
+    """Return a drawing of an image: HWC => HW1 of the same dtype, dark lines on light paper.
 
     Args:
         image: The image.
         config: The style, and the ranges of line, wobble and paper.
-        rng: Draws the style where it is `any`, the values of the ranges, and what a hand would do by chance.
+        rng: Chooses the style where it is `any`, the values of the ranges, and the deviations of a hand.
     """
     style = str(rng.choice(list(SKETCHES))) if config.style == "any" else config.style
     weight, wobble, paper = (float(rng.uniform(*each)) for each in (config.line_weight, config.wobble, config.paper))
@@ -60,7 +60,7 @@ def canny(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
 
 
 def contour(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
-    """The outlines of the large forms, thick as with a felt pen: detail goes in a filter that keeps edges."""
+    """Return the outlines of the large forms, thick as with a felt pen: detail goes in a filter that keeps edges."""
     import cv2
 
     forms = cv2.bilateralFilter(_toned(grey), 0, 0.15, 0.02 * min(grey.shape))
@@ -101,7 +101,7 @@ def _blurred(plane: npt.NDArray[Any], sigma: float) -> Plane:
 
 
 def _toned(grey: Plane) -> Plane:
-    """The same tones over the whole range, a dark image lit up: whoever draws leaves paper free."""
+    """Return the same tones over the whole range, with dark images made lighter, so that paper stays free."""
     low, high = np.quantile(grey, (0.01, 0.99))
     tone = np.clip((grey - low) / max(0.1, high - low), 0, 1)
     middle = float(np.clip(np.median(tone), 0.05, 0.9))
@@ -151,7 +151,7 @@ def _shaken(drawn: Plane, reach: float, rng: np.random.Generator) -> Plane:
 
 
 def _on_paper(drawn: Plane, rough: float, rng: np.random.Generator) -> Plane:
-    """A drawing on paper with a grain: the sheet darkens in its hollows, and ink does not reach into them."""
+    """Return a drawing on paper with a grain: the sheet darkens in its hollows, and ink does not reach into them."""
     fine, coarse = rng.random(drawn.shape, np.float32), smooth_noise(drawn.shape, 3.0, rng)
     grain = np.clip(0.5 + 1.6 * (0.5 * _blurred(fine, 0.7) + 0.5 * coarse - 0.5), 0, 1)
     sheet = 1 - 0.2 * rough * grain

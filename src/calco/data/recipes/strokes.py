@@ -1,4 +1,4 @@
-"""Damage that is drawn: free brush strokes, scratches as on old photographs, stains as of water. All HW bool."""
+"""Random strokes of a brush, scratches as on old photographs, and stains as of water. All HW bool."""
 
 import cv2
 import numpy as np
@@ -23,7 +23,7 @@ def brush(height: int, width: int, start: Point, thickness: int, rng: np.random.
         width: Of the image.
         start: Where the stroke begins.
         thickness: Of the brush, pixels.
-        rng: Draws the way.
+        rng: Chooses the way.
     """
     reach = min(height, width) * float(rng.uniform(0.1, 0.35))
     steps = int(rng.integers(3, 10))
@@ -46,7 +46,7 @@ def scratch(height: int, width: int, start: Point, thickness: int, rng: np.rando
         width: Of the image.
         start: A point that it runs through.
         thickness: Where it is thickest, pixels.
-        rng: Draws the way, the gaps and the thickness.
+        rng: Chooses the way, the gaps and the thickness.
     """
     length = float(np.hypot(height, width)) * float(rng.uniform(0.15, 0.8))
     count = max(8, int(length / 6))
@@ -56,7 +56,7 @@ def scratch(height: int, width: int, start: Point, thickness: int, rng: np.rando
     heading = float(rng.uniform(0, np.pi))
     forward, aside = np.array([np.cos(heading), np.sin(heading)]), np.array([-np.sin(heading), np.cos(heading)])
     points = np.array(start) + np.outer(along * length, forward) + np.outer(bend + shake, aside)
-    # A slow wave tells where the needle presses: it lifts off where the wave is low.
+    # A slow wave is the pressure of the needle, which lifts off where the wave is low.
     pressure = np.convolve(rng.normal(0, 1, count + 8), np.ones(9) / 3, "valid")
     canvas = np.zeros((height, width), np.uint8)
     for index in np.flatnonzero(pressure[:-1] > -1):
@@ -75,7 +75,7 @@ def stain(height: int, width: int, start: Point, radius: float, rng: np.random.G
         width: Of the image.
         start: Its middle.
         radius: About how far it reaches, pixels.
-        rng: Draws the outline.
+        rng: Chooses the outline.
     """
     rows, columns = np.mgrid[:height, :width]
     angle = float(rng.uniform(0, np.pi))
@@ -101,7 +101,7 @@ def _smooth_noise(height: int, width: int, cell: float, rng: np.random.Generator
 
 
 def _inside(points: Points, height: int, width: int) -> Points:
-    """A way that would leave the image comes back from its border, as light from a mirror."""
+    """Return a way that would leave the image comes back from its border, as light from a mirror."""
     last = np.maximum([width - 1, height - 1], 1)
     back: Points = last - np.abs(points % (2 * last) - last)
     return np.minimum(back, [width - 1, height - 1])
@@ -117,7 +117,7 @@ def _rounded(points: Points) -> Points:
 
 
 def _line(canvas: npt.NDArray[np.uint8], points: Points, thickness: int) -> npt.NDArray[np.uint8]:
-    """Draws a line with round ends and joints into the canvas."""
+    """Draw a line with round ends and joints into the canvas."""
     fixed = np.rint(points * (1 << SHIFT)).astype(np.int32)
     cv2.polylines(canvas, [fixed], False, 1, thickness, cv2.LINE_8, SHIFT)
     return canvas

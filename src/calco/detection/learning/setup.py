@@ -11,7 +11,7 @@ from torch import Tensor
 
 from calco.annotations.detections import Detections
 from calco.console import warn
-from calco.data.box_augmentation import augmented, no_play
+from calco.data.box_augmentation import augmented, no_augmentation
 from calco.data.config import BoxAugmentConfig
 from calco.data.sample import Sample
 from calco.data.source import Item, Source
@@ -171,7 +171,7 @@ def open_boxes(config: DetectTrainConfig) -> tuple[DetectionData, DetectTrainCon
     classes = _classes(source, splits, config.images)
     train, validation = (
         BoxedImages(source, splits[split], classes, config.size, augment, config.seed)
-        for split, augment in (("train", config.augment), ("val", no_play()))
+        for split, augment in (("train", config.augment), ("val", no_augmentation()))
     )
     data = DetectionData(source=source, splits=splits, train=train, validation=validation, classes=classes)
     return data, config

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from calco import CalcoError
 from calco.annotations.detections import Detections, Outline
-from calco.data.box_augmentation import augmented, erased, letterbox, no_play
+from calco.data.box_augmentation import augmented, erased, letterbox, no_augmentation
 from calco.data.config import BoxAugmentConfig
 from calco.data.sample import Sample, generator
 
@@ -120,7 +120,7 @@ def test_any_image_comes_out_with_boxes_inside(
 def test_everything_off_is_the_letterbox() -> None:
     for size in ((200, 120), (33, 150), (SIDE, SIDE), (700, 500)):
         sample = drawn(0, *size, (5, 6, 25, 30))
-        image, objects = augmented(lambda _, one=sample: one, 0, 1, SIDE, no_play(), seed=1, epoch=2)
+        image, objects = augmented(lambda _, one=sample: one, 0, 1, SIDE, no_augmentation(), seed=1, epoch=2)
         square, scale, (left, top) = letterbox(sample.image, SIDE)
         assert np.array_equal(image, square)
         assert sample.detections is not None
@@ -153,7 +153,7 @@ def test_the_same_chance_gives_the_same_image_and_no_other_does() -> None:
 
 def test_what_is_hardly_left_is_dropped() -> None:
     load = partial(drawn, width=160, height=160, box=(0, 0, 160, 20))
-    always, never = (replace(no_play(), scale=(4, 4), shift=1.0, least_seen=share) for share in (0.0, 0.5))
+    always, never = (replace(no_augmentation(), scale=(4, 4), shift=1.0, least_seen=share) for share in (0.0, 0.5))
     dropped = 0
     for seed in range(30):
         _, kept = augmented(load, 0, 1, SIDE, always, seed=seed, epoch=0)
@@ -183,7 +183,7 @@ def test_crowds_stay_crowds_and_images_without_words_have_nothing() -> None:
 
 def test_half_of_the_images_are_mirrored() -> None:
     load = partial(drawn, box=(0, 0, 40, 60))
-    config = replace(no_play(), flip=0.5)
+    config = replace(no_augmentation(), flip=0.5)
     lefts = [augmented(load, 0, 1, SIDE, config, seed=seed, epoch=0)[1].boxes[0, 0] for seed in range(60)]
     assert 15 < sum(left == 0 for left in lefts) < 45
 
@@ -191,8 +191,8 @@ def test_half_of_the_images_are_mirrored() -> None:
 @pytest.mark.parametrize("name", ["light", "colour", "blur", "noise", "jpeg"])
 def test_each_change_of_light_changes_pixels_and_leaves_boxes(name: str) -> None:
     strength = {"light": 0.5, "colour": 0.8, "blur": 3, "noise": 0.1, "jpeg": 5}[name]
-    config = replace(no_play(), damage=1, **{name: strength})
-    plain, plain_objects = played(no_play())
+    config = replace(no_augmentation(), damage=1, **{name: strength})
+    plain, plain_objects = played(no_augmentation())
     changed, objects = played(config)
     assert not np.array_equal(plain, changed)
     assert np.array_equal(plain_objects.boxes, objects.boxes)
@@ -200,8 +200,8 @@ def test_each_change_of_light_changes_pixels_and_leaves_boxes(name: str) -> None
 
 
 def test_compression_keeps_colours() -> None:
-    plain, _ = played(no_play())
-    pressed, _ = played(replace(no_play(), damage=1, jpeg=90))
+    plain, _ = played(no_augmentation())
+    pressed, _ = played(replace(no_augmentation(), damage=1, jpeg=90))
     assert np.abs(plain.astype(int) - pressed).mean() < 3
 
 
