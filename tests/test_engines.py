@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from calco import CalcoError, imaging
-from calco.data import remote
+from calco.data import storage
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.prepare import prepare
 from calco.data.prepare_config import PrepareConfig
@@ -316,4 +316,4 @@ def test_a_storage_that_wants_credentials_is_told(monkeypatch: pytest.MonkeyPatc
     for error in (PermissionError, NoCredentialsError):
         monkeypatch.setattr(Locked, "error", error)
         with pytest.raises(CalcoError, match="cannot read s3a://bucket/x: Access Denied; set AWS_ACCESS_KEY_ID"):
-            remote.read("s3a://bucket/x")
+            storage.read("s3a://bucket/x")

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 HIDDEN: Final = "***"
 _ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://\S+")
+_URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _WHOLE: Final = re.compile(r"(?:hub:)?[a-zA-Z][a-zA-Z0-9+.-]{0,30}://\S+\Z")
 _EXAMPLE: Final = ":PASSWORD@"
 _HUB_TOKEN: Final = re.compile(r"\bhf_[A-Za-z0-9]{16,}")
@@ -82,6 +83,11 @@ def redact_record(record: Any) -> Any:
 def is_cut(address: str) -> bool:
     """Return whether an address was written down without its password or token."""
     return bool(_WHOLE.match(address)) and HIDDEN in address
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is an address, such as "s3://bucket/shards", and not a path on this disk."""
+    return _URL.match(place) is not None
 
 
 def is_public(address: str) -> bool:

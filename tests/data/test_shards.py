@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 
 from calco import imaging
-from calco.data.augmentation import fit_image
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import PairDataset
+from calco.data.jitter import fit_image
 from calco.data.prepare import prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig, build_recipe
-from calco.data.sample import Sample
-from calco.data.samples import PARTS
-from calco.data.shards import key_of, looks_like_shards, member_name
+from calco.data.shards import key_of, member_name
 from calco.data.sources import open_source
+from calco.data.sources.shards import PARTS, matches
+from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image
 from support import requires
@@ -301,8 +301,8 @@ def test_a_shard_that_was_removed_is_told(shards: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ({"version": 3}, "newer format 3; update Calco"),
-        ({"version": 1}, "older format 1.*--overwrite"),
+        ({"version": 4}, "newer format 4; update Calco"),
+        ({"version": 2}, "older format 2.*--overwrite"),
         ({"version": "x"}, "not written by calco prepare"),
         ({"channels": "three"}, "channels"),
         (None, "is damaged"),
@@ -341,10 +341,12 @@ def test_names_of_members_are_safe_and_lead_back_to_the_key(key: str) -> None:
 def test_what_looks_like_shards(shards: Path, tmp_path: Path) -> None:
     write_tar(tmp_path / "t" / "x.tar", pairs_of(1))
     yes = [shards, tmp_path / "t", tmp_path / "t" / "x.tar", "s3://bucket/x", f"{tmp_path}/t/x-{{0..9}}.tar"]
-    assert [looks_like_shards(str(place)) for place in yes] == [True] * len(yes)
+    assert [matches(str(place), SourceConfig()) for place in yes] == [True] * len(yes)
     # A folder of images with the archive that they came in is a folder of images.
     write_tar(tmp_path / "p" / "all.tar", {})
-    assert [looks_like_shards(str(place)) for place in (tmp_path / "p", tmp_path / "none", "openmoji")] == [False] * 3
+    assert [matches(str(place), SourceConfig()) for place in (tmp_path / "p", tmp_path / "none", "openmoji")] == [
+        False
+    ] * 3
 
 
 def test_a_range_of_tar_files_must_rise(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_preparing_and_checking_keep_no_password(stored: str, tmp_path: Path) ->
      f"http://127.0.0.1:9/x?sig={SECRET}", f"nofs://ana:{SECRET}@h/x"],
 )  # fmt: skip
 def test_an_address_that_fails_is_named_without_its_secret(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("calco.data.remote._PAUSE", 0.001)
+    monkeypatch.setattr("calco.data.storage._PAUSE", 0.001)
     with pytest.raises(CalcoError) as caught:
         open_source(address)
     assert SECRET not in str(caught.value)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from calco.data.config import SourceConfig
-from calco.data.sources.videos import load_frame, open_videos
+from calco.data.sources.videos import load_frame
+from calco.data.sources.videos import open as open_videos
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.video import VideoOptions, translate_video, translate_videos

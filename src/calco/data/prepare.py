@@ -11,28 +11,27 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from calco import __version__, addresses
 from calco.console import Table, bar, say, warn
-from calco.data import remote
+from calco.data import storage
 from calco.data.config import JitterConfig
+from calco.data.cutouts import check_cutouts, cutouts_digest, cutouts_of, unusable
 from calco.data.making import Job, in_order, outcomes
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipe_config import CompositeConfig
 from calco.data.recipes import Recipe, build_recipe, resolve
-from calco.data.recipes.composite import check_cutouts, cutouts_of
-from calco.data.recipes.cutouts import cutouts_digest, unusable
-from calco.data.resolving import settled
-from calco.data.sample import fraction
+from calco.data.settling import settled
 from calco.data.shards import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
 from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.splits import split_items
+from calco.data.types import fraction
 from calco.data.writing import Lot, clear, kept_part, write_annotations, write_groups, write_part
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
 from calco.locks import is_lock
 from calco.records import to_record
-from calco.version import __version__
 
 
 @dataclass(frozen=True)
@@ -75,8 +74,8 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         scenes=config.recipe if config.composes else None, fit=side, side=config.size, variants=config.variants,
         seed=config.seed, format=config.written,
     )  # fmt: skip
-    place = config.out if remote.is_url(config.out) else str(make_folder(config.out))
-    with remote.locked(place, "calco prepare"):
+    place = config.out if addresses.is_url(config.out) else str(make_folder(config.out))
+    with storage.locked(place, "calco prepare"):
         _begin(place, config, _settings(config, source))
         parts = _kept(place, lots, config.written, source)
         kept = sum(len(index.pairs) for index in parts.values())
@@ -92,8 +91,8 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
                 tell_crowded(Path(place), [split for _, split in named], config.recipe.composite.pasted[0])
         elif config.written != "webdataset":
             write_groups(Path(place), indexes)
-        remote.write(remote.joined(place, MANIFEST), as_json(manifest, indent=2))
-    return Prepared(place if remote.is_url(place) else Path(place), manifest, kept)
+        storage.write(storage.joined(place, MANIFEST), as_json(manifest, indent=2))
+    return Prepared(place if addresses.is_url(place) else Path(place), manifest, kept)
 
 
 def _kept(place: str, lots: list[Lot], format: str, source: Source) -> dict[str, Index]:
@@ -116,7 +115,7 @@ def _open(config: PrepareConfig) -> Source:
     if not config.images or not config.out:
         missing = "images" if not config.images else "folder to write into"
         raise CalcoError(f"no {missing} was named; for example: calco prepare IMAGES --out shards")
-    if remote.is_url(config.out):
+    if addresses.is_url(config.out):
         if config.written != "webdataset":
             raise CalcoError(
                 f"{config.out} is an address, where {config.written} cannot be written; take --format webdataset, or a "
@@ -191,11 +190,11 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
     Raises:
         CalcoError: When it holds other objects, or pairs that were prepared otherwise.
     """
-    there = remote.joined(place, SETTINGS)
-    away = remote.is_url(place)
+    there = storage.joined(place, SETTINGS)
+    away = addresses.is_url(place)
     _sweep(place)
-    if remote.exists(there):
-        before = remote.read_json(there)
+    if storage.exists(there):
+        before = storage.read_json(there)
         if not config.overwrite and before != settings:
             differ = ", ".join(name for name in {**before, **settings} if before.get(name) != settings.get(name))
             raise CalcoError(
@@ -211,22 +210,22 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
         raise CalcoError(f"{place} holds other objects, such as {others[0]}; choose a new or empty folder with --out")
     if not away:
         make_folder(Path(place, INDEX))
-    manifest = remote.joined(place, MANIFEST)
-    if remote.exists(manifest):
-        remote.remove(manifest)
-    remote.write(there, as_json(settings, indent=2))
+    manifest = storage.joined(place, MANIFEST)
+    if storage.exists(manifest):
+        storage.remove(manifest)
+    storage.write(there, as_json(settings, indent=2))
 
 
 def _sweep(place: str) -> None:
-    if not remote.is_url(place):
+    if not addresses.is_url(place):
         sweep(place)
         sweep(Path(place, INDEX))
 
 
 def _others(place: str) -> list[str]:
     """What lies where shards shall be written."""
-    if remote.is_url(place):
-        return remote.listed(place, "") if remote.exists(place) else []
+    if addresses.is_url(place):
+        return storage.listed(place, "") if storage.exists(place) else []
     found = [path for path in Path(place).iterdir() if not is_lock(path.name)]
     return sorted(path.name for path in found if path.name != INDEX or not path.is_dir() or any(path.iterdir()))
 
@@ -255,7 +254,7 @@ def _parts_elsewhere(
     place: str, job: Job, lots: list[Lot], engine: Engine, advance: Callable[[], None]
 ) -> dict[str, Index]:
     """Has each part made and written as a whole by one worker, so that no image travels."""
-    place = place if remote.is_url(place) else str(Path(place).resolve())
+    place = place if addresses.is_url(place) else str(Path(place).resolve())
     parts: dict[str, Index] = {}
     with closing(results(engine, partial(partial, _part, place, job), lots)) as indexes:
         for number, index in indexes:

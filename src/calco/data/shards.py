@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from calco.addresses import redact_record
-from calco.data import remote
+from calco.data import storage
 from calco.data.recipes import RecipeConfig, check_recorded
 from calco.errors import CalcoError
 from calco.records import from_record
@@ -132,8 +132,8 @@ def load_manifest(folder: str) -> Manifest | None:
     Raises:
         CalcoError: When it is damaged or of a newer format, or the work that should have ended with it did not.
     """
-    place = remote.joined(folder, MANIFEST)
-    if not remote.exists(place):
+    place = storage.joined(folder, MANIFEST)
+    if not storage.exists(place):
         return None
     manifest = _loaded(place, lambda record: from_record(Manifest, record, place))
     check_recorded(manifest.recipe, place)
@@ -146,8 +146,8 @@ def load_index(folder: str, part: str) -> Index | None:
     Raises:
         CalcoError: When it is damaged or of a newer format.
     """
-    place = remote.joined(folder, f"{INDEX}/{part}.json")
-    if not remote.exists(place):
+    place = storage.joined(folder, f"{INDEX}/{part}.json")
+    if not storage.exists(place):
         return None
     # A part has a thousand pairs: field by field, as for the manifest, would take long.
     return _loaded(place, lambda record: msgspec.convert(record, Index))
@@ -157,7 +157,7 @@ def _loaded(place: str, build: Callable[[dict[str, Any]], T]) -> T:
     """A record of a file, its version checked."""
     try:
         # Python's own reader: it alone accepts names that are no UTF-8.
-        record = json.loads(remote.read(place))
+        record = json.loads(storage.read(place))
         version = record.get("version", 0) if isinstance(record, dict) else 0
         if isinstance(version, int) and version > VERSION:
             raise CalcoError(f"{place} is of the newer format {version}; update Calco: pip install --upgrade calco")

@@ -12,12 +12,13 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
+from calco import addresses
 from calco.annotations.coco import write_coco
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Record
 from calco.annotations.voc import write_voc
 from calco.annotations.yolo import write_yolo
-from calco.data import remote
+from calco.data import storage
 from calco.data.curation import GROUPS
 from calco.data.making import Made, Outcome
 from calco.data.shards import END, INDEX, Index, PairPlace, as_json, load_index, member_bytes, member_name
@@ -89,8 +90,8 @@ def write_part(folder: str, lot: Lot, format: str, outcomes: Iterator[Outcome], 
         part=lot.part, split=lot.split, bytes=done.bytes, sha256=done.total.hexdigest(), channels=done.channels,
         pairs=tuple(done.pairs), left_out=done.left_out,
     )  # fmt: skip
-    remote.write(stamp_place(folder, lot.part), stamp)
-    remote.write(remote.joined(folder, f"{INDEX}/{lot.part}.json"), as_json(index))
+    storage.write(stamp_place(folder, lot.part), stamp)
+    storage.write(storage.joined(folder, f"{INDEX}/{lot.part}.json"), as_json(index))
     return index
 
 
@@ -110,8 +111,8 @@ def _write_tar(folder: str, lot: Lot, done: _Written, outcomes: Iterator[Outcome
         done.total.update(data)
         done.bytes += len(data)
 
-    place = remote.joined(folder, f"{lot.part}.tar")
-    with remote.replaced(place) as path, path.open("wb") as file:
+    place = storage.joined(folder, f"{lot.part}.tar")
+    with storage.replaced(place) as path, path.open("wb") as file:
 
         def put(made: Made) -> dict[str, tuple[int, int] | str]:
             members: dict[str, tuple[int, int] | str] = {}
@@ -124,7 +125,7 @@ def _write_tar(folder: str, lot: Lot, done: _Written, outcomes: Iterator[Outcome
         _fill(lot, done, outcomes, advance, put)
         append(file, END)
     if not done.pairs:
-        remote.remove(place)
+        storage.remove(place)
 
 
 def _write_files(
@@ -222,7 +223,7 @@ def stamp_of(items: Iterable[Item]) -> str:
     """
     total = hashlib.sha256()
     for item in items:
-        here = [path for path in item.paths if not remote.is_url(path)]
+        here = [path for path in item.paths if not addresses.is_url(path)]
         if not item.paths or not all(map(os.path.isfile, here)):
             return ""
         marks = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, here)]
@@ -232,7 +233,7 @@ def stamp_of(items: Iterable[Item]) -> str:
 
 def stamp_place(folder: str, part: str) -> str:
     """Where the stamp of a part's images is; hidden and outside the index, which depends on no clock."""
-    return remote.joined(folder, f"{INDEX}/.{part}.stamp")
+    return storage.joined(folder, f"{INDEX}/.{part}.stamp")
 
 
 def kept_part(folder: str, part: str, items: tuple[Item, ...], format: str, source: Source) -> tuple[Index | None, str]:
@@ -253,7 +254,7 @@ def kept_part(folder: str, part: str, items: tuple[Item, ...], format: str, sour
         if index is None:
             return None, ""
         stamp, place = stamp_of(items), stamp_place(folder, part)
-        same = stamp and remote.exists(place) and remote.read(place) == stamp.encode()
+        same = stamp and storage.exists(place) and storage.read(place) == stamp.encode()
         if reason := ("" if same else _changed(index, items, source)) or _damaged(folder, index, format):
             return None, reason
         return index, ""
@@ -277,8 +278,8 @@ def _damaged(folder: str, index: Index, format: str) -> str:
         return ""
     if format != "webdataset":
         return _damaged_files(Path(folder), index, format)
-    place = remote.joined(folder, f"{index.part}.tar")
-    if remote.size(place) != index.bytes or (not remote.is_url(place) and _sha256(Path(place)) != index.sha256):
+    place = storage.joined(folder, f"{index.part}.tar")
+    if storage.size(place) != index.bytes or (not addresses.is_url(place) and _sha256(Path(place)) != index.sha256):
         return f"{place} is not as it was written"
     return ""
 

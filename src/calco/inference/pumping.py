@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 
 from calco import imaging
-from calco.data import remote
+from calco.data import storage
 from calco.errors import CalcoError, DiskError, enough_memory, is_out_of_memory, out_of_memory
 from calco.imaging import Image
 from calco.imaging.writing import write_strips
@@ -135,7 +135,7 @@ def keep_large(drawing: Drawing, target: str, source: str, *, exact: bool = Fals
     kind = imaging.FORMATS.get(PurePosixPath(target).suffix.lower())
     height, width, channels = drawing.shape
     if kind == "TIFF":
-        with remote.replaced(target) as path:
+        with storage.replaced(target) as path:
             write_strips(path, drawing.strips, drawing.shape, drawing.dtype, like=source)
         return
     if height * width * max(1, channels / 4) > imaging.MAX_PIXELS:
@@ -145,4 +145,4 @@ def keep_large(drawing: Drawing, target: str, source: str, *, exact: bool = Fals
         )
     deep = kind == "PNG" and drawing.dtype != np.uint8
     whole = drawing.whole(np.dtype(np.uint16 if deep else np.uint8))
-    remote.write(target, imaging.encode(whole, target, like=source, exact=exact))
+    storage.write(target, imaging.encode(whole, target, like=source, exact=exact))

@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
-from calco.data import remote
+from calco import addresses
+from calco.data import storage
 from calco.errors import CalcoError
 from calco.files import sweep_files
 from calco.outputs import Outputs, Stamp, is_unchanged, new_file, stamp_of, writing_folder
@@ -61,7 +62,7 @@ def results_in(base: str | None, target: str, *, overwrite: bool) -> Iterator[Re
     if base is None:
         with new_file(target, VERB, overwrite=overwrite):
             yield OneFile()
-    elif remote.is_url(base):
+    elif addresses.is_url(base):
         there = RemoteResults(base, overwrite=overwrite)
         try:
             yield there
@@ -142,13 +143,13 @@ class RemoteResults:
 
     def __init__(self, base: str, *, overwrite: bool) -> None:
         self.base, self.overwrite = base, overwrite
-        self._log = remote.joined(base, REMOTE_LOG)
+        self._log = storage.joined(base, REMOTE_LOG)
         self._claimed: set[str] = set()
         self._done: dict[str, dict[str, Any]] = {}
         self._there: set[str] | None = None
         self._waiting = 0
-        if remote.exists(self._log):
-            record = remote.read_json(self._log)
+        if storage.exists(self._log):
+            record = storage.read_json(self._log)
             if record.get("format") != _FORMAT:
                 raise CalcoError(f"{self._log} is not a log of this Calco's outputs; choose another --out")
             self._claimed, self._done = set(record["claimed"]), dict(record["done"])
@@ -167,7 +168,7 @@ class RemoteResults:
         row = self._done.get(self._name(place))
         if row is None or self.overwrite:
             return self._name(place) in self._claimed
-        return bool(row["version"] == remote.version(place))
+        return bool(row["version"] == storage.version(place))
 
     def owns(self, place: str) -> bool:
         """As `Results.owns`."""
@@ -178,11 +179,11 @@ class RemoteResults:
         row = self._done.get(self._name(place))
         if row is None or row["settings"] != settings or self._name(place) not in self._names():
             return False
-        return same_inputs(inputs, row["inputs"]) and row["version"] == remote.version(place)
+        return same_inputs(inputs, row["inputs"]) and row["version"] == storage.version(place)
 
     def note_done(self, place: str, settings: str, stamps: Sequence[Stamp]) -> None:
         """As `Results.note_done`."""
-        row = {"settings": settings, "inputs": list(stamps), "version": remote.version(place)}
+        row = {"settings": settings, "inputs": list(stamps), "version": storage.version(place)}
         self._done[self._name(place)] = row
         self._waiting += 1
         if self._waiting >= _EVERY:
@@ -192,7 +193,7 @@ class RemoteResults:
         """As `Results.remove`."""
         self.check([place])
         if self._name(place) in self._names():
-            remote.remove(place)
+            storage.remove(place)
 
     def sweep(self, places: Sequence[str]) -> None:
         """Nothing is half written at an address."""
@@ -210,15 +211,15 @@ class RemoteResults:
         """
         self._waiting = 0
         record = {"format": _FORMAT, "claimed": sorted(self._claimed), "done": self._done}
-        remote.write(self._log, json.dumps(record, ensure_ascii=False) + "\n")
+        storage.write(self._log, json.dumps(record, ensure_ascii=False) + "\n")
 
     def _name(self, place: str) -> str:
-        return place.removeprefix(remote.joined(self.base, ""))
+        return place.removeprefix(storage.joined(self.base, ""))
 
     def _names(self) -> set[str]:
         """What is there when the call begins."""
         if self._there is None:
-            self._there = set(remote.names(self.base, hidden=True)) if remote.exists(self.base) else set()
+            self._there = set(storage.names(self.base, hidden=True)) if storage.exists(self.base) else set()
         return self._there
 
 
@@ -227,7 +228,7 @@ def stamps_of(places: Sequence[str]) -> list[Stamp]:
     stamps: list[Stamp] = []
     for place in places:
         try:
-            stamps.append({"version": remote.version(place)} if remote.is_url(place) else stamp_of(place))
+            stamps.append({"version": storage.version(place)} if addresses.is_url(place) else stamp_of(place))
         except CalcoError:
             stamps.append({})
     return stamps
@@ -242,6 +243,6 @@ def _is_same(place: str, stamp: Stamp) -> bool:
     if not stamp:  # it could not be read then
         return not stamps_of([place])[0]
     try:
-        return remote.version(place) == stamp.get("version") if remote.is_url(place) else is_unchanged(place, stamp)
+        return storage.version(place) == stamp.get("version") if addresses.is_url(place) else is_unchanged(place, stamp)
     except CalcoError:
         return False

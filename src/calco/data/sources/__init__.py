@@ -1,33 +1,38 @@
-"""`open_source`: what was named is recognised, listed, and put in order."""
+"""Sources: `open_source` recognises what was named, lists it, and puts it in order.
+
+Each kind is one module with two functions: `matches(path, config)` and `open(path, config)`.
+"""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from calco import imaging
-from calco.addresses import is_cut
-from calco.data import remote
-from calco.data.config import Kind, SourceConfig
+from calco.addresses import is_cut, is_url
+from calco.data.config import SourceConfig
 from calco.data.curation import curated
 from calco.data.source import Source
-from calco.data.sources import annotated, folders, hub, openmoji, shards, videos
-from calco.data.sources.folders import open_folder
+from calco.data.sources import annotated, folders, hub, openmoji, remote, shards, videos
 from calco.errors import CalcoError
 
-_OPENERS: Final[dict[str, Callable[[str, SourceConfig], Source]]] = {
-    "annotations": annotated.open_annotated,
-    "video": videos.open_videos,
-    "shards": shards.open_shards,
-    "hub": hub.open_hub,
-    "openmoji": openmoji.open_drawings,
+# The first kind that matches counts; "files" matches everything.
+_KINDS: Final[dict[str, ModuleType]] = {
+    "openmoji": openmoji,
+    "hub": hub,
+    "address": remote,
+    "shards": shards,
+    "annotations": annotated,
+    "video": videos,
+    "files": folders,
 }
 
 
 def is_elsewhere(images: str) -> bool:
     """Whether images are named by an address or a name on the hub, so that opening them contacts a network."""
-    return remote.is_url(images) or images.startswith("hub:")
+    return is_url(images) or images.startswith("hub:")
 
 
 def remembered(provenance: Mapping[str, Any], purpose: str) -> str:
@@ -38,7 +43,7 @@ def remembered(provenance: Mapping[str, Any], purpose: str) -> str:
         purpose: What the images are named for, such as "to try it on: --images FOLDER".
 
     Raises:
-        CalcoError: When it does not say, or names something that is not on this machine.
+        CalcoError: If it does not say, or names something that is not on this machine.
     """
     root = provenance.get("images")
     if not root or not isinstance(root, str):
@@ -52,48 +57,42 @@ def remembered(provenance: Mapping[str, Any], purpose: str) -> str:
 
 
 def open_source(images: str | Path, config: SourceConfig | None = None) -> Source:
-    """Recognises what a folder (or file, or name) holds, and lists it.
+    """Recognise what a folder (or file, or name) holds, and list it.
 
     Args:
         images: A folder, an image or video, shards, a data set of the hub ("hub:owner/name"), or "openmoji".
-        config: What is to be forced; None recognises everything.
+        config: What is forced; None recognises everything.
 
     Raises:
-        CalcoError: When the folder is absent, unreadable or empty, or nothing in it matches.
+        CalcoError: If the folder is absent, unreadable or empty, or nothing in it matches.
     """
-    config = config or SourceConfig()
-    name = os.fspath(images)
-    if is_cut(name):
+    config, path = config or SourceConfig(), os.fspath(images)
+    if is_cut(path):
         raise CalcoError(
-            f"the address {name} was written down without its password or token; give the whole address "
+            f"the address {path} was written down without its password or token; give the whole address "
             "again, in place of the images (with --resume too: calco train ADDRESS --resume RUN)"
         )
-    if config.source in ("auto", "photographs") and folders.looks_distant(name):
-        return curated(folders.open_distant(name, config), config)
-    kind = _recognised(name, config) if config.source == "auto" else config.source
-    _refuse_strangers(kind, config)
-    source = _OPENERS.get(kind, open_folder)(name, config)
-    source = annotated.doubted(source) if kind == "auto" else source
-    if note := imaging.note_on_several(dict.fromkeys(path for item in source.items for path in item.paths)):
+    kind = _kind_of(path, config)
+    _refuse_strangers(kind if config.source == "auto" else config.source, config)
+    source: Source = _KINDS[kind].open(path, config)
+    if kind == "files" and config.source == "auto":
+        source = annotated.doubted(source)
+    if kind != "address" and (note := imaging.note_on_several({p: None for item in source.items for p in item.paths})):
         source = replace(source, notes=(*source.notes, note))
     return curated(source, config)
 
 
-def _recognised(images: str, config: SourceConfig) -> Kind:
-    """The kind, or "auto" for those that `open_folder` tells apart."""
-    if images == "openmoji":
-        return "openmoji"
-    if hub.looks_like_hub(images):
-        return "hub"
-    if shards.looks_like_shards(images):
-        return "shards"
-    if config.annotations or annotated.looks_annotated(Path(images), config):
-        return "annotations"
-    return "video" if videos.looks_like_video(images) else "auto"
+def _kind_of(path: str, config: SourceConfig) -> str:
+    """Return the key of the kind in `_KINDS`."""
+    if config.source == "auto":
+        return next(kind for kind, module in _KINDS.items() if module.matches(path, config))
+    if config.source == "photographs" and remote.matches(path, config):
+        return "address"
+    return config.source if config.source in _KINDS else "files"
 
 
 def _refuse_strangers(kind: str, config: SourceConfig) -> None:
-    """Options that a kind has no use for are told, not overlooked."""
+    """Refuse options that a kind has no use for."""
     if config.annotations and kind != "annotations":
         raise CalcoError(f"--annotations {config.annotations} does not go with --source {kind}; leave one of them out")
     if config.classes and kind != "annotations":

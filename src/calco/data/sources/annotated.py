@@ -41,9 +41,11 @@ _UNMARKED: Final = "nothing is said about it"
 _ELSEWHERE: Final = "only annotations of another format, which are not read, speak of it"
 
 
-def looks_annotated(root: Path, config: SourceConfig) -> bool:
-    """Whether a folder holds annotations in a known format; a few files are looked into."""
-    return not (config.input or config.target) and root.is_dir() and holds_annotations(root)
+def matches(path: str, config: SourceConfig) -> bool:
+    """Whether annotations are named, or a folder holds some in a known format; a few files are looked into."""
+    if config.annotations:
+        return True
+    return not (config.input or config.target) and os.path.isdir(path) and holds_annotations(path)
 
 
 def doubted(source: Source) -> Source:
@@ -57,7 +59,7 @@ def doubted(source: Source) -> Source:
     return replace(source, problems=(problem,), notes=(*source.notes, f"labels are not read: {problem}"))
 
 
-def open_annotated(root: str, config: SourceConfig) -> Source:
+def open(path: str, config: SourceConfig) -> Source:
     """Lists the images of a folder about which something is said, there or in `config.annotations`.
 
     Images of which nothing is said are left out; beside YOLO's labels, an image without any has nothing in it.
@@ -65,7 +67,7 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
     Raises:
         CalcoError: When there are no images or no annotations, or they do not belong together.
     """
-    folder = Path(root)
+    folder = Path(path)
     listing = list_files(folder, imaging.is_image)
     if not listing.paths:
         raise CalcoError(nothing_in(folder, listing.left_out))
@@ -74,28 +76,28 @@ def open_annotated(root: str, config: SourceConfig) -> Source:
     if config.annotations:
         where = folder / config.annotations if (folder / config.annotations).exists() else Path(config.annotations)
     if not where.exists():
-        raise CalcoError(f"there is no {config.annotations}, neither in {root} nor here; check --annotations")
+        raise CalcoError(f"there is no {config.annotations}, neither in {path} nor here; check --annotations")
     images = Images(map(Path, paths), folder)
     found = read_annotations(where, images, classes=config.classes)
     records = {str(record.image): record for record in found.records}
     if not records:
         problems = sorted(found.problems, key=lambda problem: problem.fault == "unused")
         reason = f"; the first reason: {problems[0]}" if problems else ""
-        raise CalcoError(f"no image in {root} is annotated by {where}{reason}; name the file with --annotations")
+        raise CalcoError(f"no image in {path} is annotated by {where}{reason}; name the file with --annotations")
     if found.format == FORMATS["yolo"]:
         records |= {str(record.image): record for record in _backgrounds(images, found, where)}
     left_out = [(_name(p, listing.root), p.reason) for p in found.problems if p.fault in COSTS_A_IMAGE]
     left_out += [
-        (images.name(path), _ELSEWHERE if path in found.passed else _UNMARKED)
-        for path in images.paths
-        if str(path) not in records and path not in found.lost
+        (images.name(image), _ELSEWHERE if image in found.passed else _UNMARKED)
+        for image in images.paths
+        if str(image) not in records and image not in found.lost
     ]
     items, chosen = _items(records, listing.root)
     items, undeclared, remarks = with_declared_splits(items, chosen, found, listing.root)
     classes = tuple(name for name in found.classes if name != "background")
     paths = list(records)
     return Source(
-        "annotations", root, items, load_annotated, (*listing.left_out, *left_out, *undeclared),
+        "annotations", path, items, load_annotated, (*listing.left_out, *left_out, *undeclared),
         channels=(imaging.common_channels(paths, config.background), 3), background=config.background,
         digester=_digest, context=chosen, classes=classes, notes=(*remarks, *_notes(found, chosen)),
         problems=tuple(found.problems),

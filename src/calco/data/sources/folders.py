@@ -1,16 +1,14 @@
 """Folders of image files as sources: photographs, halves side by side, parallel folders, images with masks."""
 
-import hashlib
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 from calco import imaging
-from calco.data import remote
 from calco.data.config import SourceConfig
 from calco.data.declared import LeftOut, find_lists, listed, remark, settled, split_named, split_of_list
 from calco.data.mask_encoding import read_mask
@@ -25,10 +23,11 @@ from calco.files import Listing, explain, list_files
 from calco.imaging import Image
 from calco.video.frames import is_video
 
+_THUMBNAIL: Final = re.compile(r"(?:thumb|thumbnail|tn|\dx\d{2,4})\Z", re.IGNORECASE)
 _TABLES = ("groups.csv", "dropped.csv")
 
 
-def recognise(root: Path, wanted: SourceConfig) -> Plan:
+def _recognise(root: Path, wanted: SourceConfig) -> Plan:
     """Lists the files of a source.
 
     Raises:
@@ -95,11 +94,33 @@ def _without_thumbnails(listing: Listing) -> list[str]:
     by_stem = {os.path.splitext(path)[0]: path for path in listing.paths}
     kept = []
     for path in listing.paths:
-        if original := thumbnail_of(path, by_stem):
+        if original := _thumbnail_of(path, by_stem):
             listing.leave_out(path, printable(f"a thumbnail of {os.path.basename(original)}"))
         else:
             kept.append(path)
     return kept
+
+
+def _thumbnail_of(path: str, by_stem: Mapping[str, str]) -> str | None:
+    """The image that a file is certainly a thumbnail of, by its name beside that image and its smaller size; else None.
+
+    Args:
+        path: The file.
+        by_stem: Paths of images without their endings => paths.
+    """
+    stem = os.path.splitext(path)[0]
+    if not _THUMBNAIL.search(stem[-12:]):
+        return None
+    found = re.fullmatch(r"(.+)[ _.-](?:thumb|thumbnail|tn|(\d{2,4})x(\d{2,4}))", stem, re.IGNORECASE | re.DOTALL)
+    original = by_stem.get(found[1]) if found else None
+    if found is None or original is None:
+        return None
+    small, large = imaging.header_size_wh(path), imaging.header_size_wh(original)
+    if small is None or large is None or small[0] >= large[0] or small[1] >= large[1]:
+        return None
+    if found[2] and small != (int(found[2]), int(found[3])):
+        return None
+    return original
 
 
 def nothing_in(root: Path, left_out: LeftOut, what: str = "image") -> str:
@@ -238,18 +259,23 @@ def _beside(root: Path, listings: Sequence[Listing]) -> Listing:
 _LOOKED_AT: Final = 64  # images of which the channels of all are told
 
 
-def open_folder(root: str, config: SourceConfig) -> Source:
-    """Recognises and lists a folder of image files (or one file).
+def matches(_path: str, _config: SourceConfig) -> bool:
+    """Whether it may be image files: anything that no other kind has recognised, which `open` explains."""
+    return True
+
+
+def open(path: str, config: SourceConfig) -> Source:
+    """Recognise and list a folder of image files (or one file).
 
     Raises:
         CalcoError: When the folder is absent, unreadable or empty, or nothing in it matches.
     """
-    plan = recognise(Path(root), config)
+    plan = _recognise(Path(path), config)
     sample = plan.items[:: max(1, len(plan.items) // _LOOKED_AT)]
     first, second = ([item.paths[side] for item in sample] for side in (0, -1))
     channels = imaging.common_channels(first, config.background), imaging.common_channels(second, config.background)
     return Source(
-        plan.kind, root, plan.items, LOADERS[plan.kind], tuple(plan.left_out), config.direction, channels,
+        plan.kind, path, plan.items, LOADERS[plan.kind], tuple(plan.left_out), config.direction, channels,
         config.background, story=plan.story, notes=plan.notes,
     )  # fmt: skip
 
@@ -296,74 +322,3 @@ LOADERS: Final[dict[str, Loader]] = {
     "masks": load_masked,
     "photographs": load_photograph,
 }
-
-
-def looks_distant(place: str) -> bool:
-    """Whether an address is that of a folder of image files; tar files in it would be shards."""
-    if not remote.is_url(place) or ".tar" in place or remote.exists(remote.joined(place, MANIFEST)):
-        return False
-    try:
-        names = remote.names(place)
-    except CalcoError:
-        return False  # whoever reads it as shards tells
-    return any(map(imaging.is_image, names)) and not any(name.endswith(".tar") for name in names)
-
-
-def open_distant(place: str, config: SourceConfig) -> Source:
-    """Lists the image files in a folder elsewhere and below it.
-
-    Raises:
-        CalcoError: When it cannot be listed, or is to be read as pairs.
-    """
-    if config.input or config.target:
-        raise CalcoError(
-            f"{place} is read as photographs; pairs come from there as tar files: make some with calco prepare"
-        )
-    names = [name for name in remote.names(place) if imaging.is_image(name)]
-    stems = Counter(PurePosixPath(name).with_suffix("").as_posix() for name in names)
-    items = []
-    for name in names:
-        stem = PurePosixPath(name).with_suffix("").as_posix()
-        key = stem if stems[stem] == 1 else name
-        items.append(Item(key, key, (remote.joined(place, name),)))
-    return Source(
-        "photographs", place, tuple(sorted(items, key=lambda item: item.key)), load_distant,
-        background=config.background, digester=digest_distant, story="photographs at an address",
-    )  # fmt: skip
-
-
-def load_distant(source: Source, item: Item) -> Sample:
-    """The image alone."""
-    data = remote.read(item.paths[0])
-    image = imaging.decode(data, item.paths[0], channels=source.channels[0], background=source.background)
-    return Sample(image=image, key=item.key, group=item.group)
-
-
-def digest_distant(_source: Source, item: Item) -> str:
-    """Sixteen hex digits of the file's contents."""
-    return hashlib.sha256(remote.read(item.paths[0])).hexdigest()[:16]
-
-
-_THUMBNAIL: Final = re.compile(r"(?:thumb|thumbnail|tn|\dx\d{2,4})\Z", re.IGNORECASE)
-
-
-def thumbnail_of(path: str, by_stem: Mapping[str, str]) -> str | None:
-    """The image that a file is certainly a thumbnail of, by its name beside that image and its smaller size; else None.
-
-    Args:
-        path: The file.
-        by_stem: Paths of images without their endings => paths.
-    """
-    stem = os.path.splitext(path)[0]
-    if not _THUMBNAIL.search(stem[-12:]):
-        return None
-    found = re.fullmatch(r"(.+)[ _.-](?:thumb|thumbnail|tn|(\d{2,4})x(\d{2,4}))", stem, re.IGNORECASE | re.DOTALL)
-    original = by_stem.get(found[1]) if found else None
-    if found is None or original is None:
-        return None
-    small, large = imaging.header_size_wh(path), imaging.header_size_wh(original)
-    if small is None or large is None or small[0] >= large[0] or small[1] >= large[1]:
-        return None
-    if found[2] and small != (int(found[2]), int(found[3])):
-        return None
-    return original

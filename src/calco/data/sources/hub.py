@@ -35,22 +35,23 @@ class _Parts:
     columns: tuple[str, ...]
 
 
-def looks_like_hub(images: str) -> bool:
+def matches(path: str, _config: SourceConfig) -> bool:
     """Whether it names a data set of the hub: "hub:owner/name"."""
-    return images.startswith(_PREFIX)
+    return path.startswith(_PREFIX)
 
 
-def open_hub(name: str, config: SourceConfig) -> Source:
+def open(path: str, config: SourceConfig) -> Source:
     """Lists the rows of a data set.
 
     Args:
-        name: `owner/name`, with or without "hub:" before it, `#subset` and `:split` behind it; or a folder or file
+        path: `owner/name`, with or without "hub:" before it, `#subset` and `:split` behind it; or a folder or file
             that the library reads.
         config: `input` and `target` name the columns.
 
     Raises:
         CalcoError: When the library is not installed, the data set cannot be had, or its columns do not tell.
     """
+    name = path
     tables = _tables(name.removeprefix(_PREFIX))
     kind, columns = _columns(name, next(iter(tables.values())), config)
     if config.direction == "BtoA" and kind == "parallel":

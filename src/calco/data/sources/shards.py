@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from calco import imaging
-from calco.data import remote
+from calco import addresses, imaging
+from calco.data import storage
 from calco.data.config import SourceConfig
 from calco.data.declared import SPLIT_NAMES
 from calco.data.recipes import has_class_targets
@@ -85,8 +85,8 @@ class Strangers:
         """Lists a tar file by its headers; a damaged one keeps what stands before the damage."""
         self.splits[place] = split
         refused: dict[str, str] = {}
-        with remote.opened(place) as file:
-            for member in members(file, remote.size(place), refused):
+        with storage.opened(place) as file:
+            for member in members(file, storage.size(place), refused):
                 try:
                     sample, kind = sample_of(member.name)
                 except CalcoError as error:
@@ -167,22 +167,22 @@ _AT_ONCE: Final = 8  # indexes that are fetched at a time
 _LOOKED_AT: Final = 16  # pairs of which the channels of all are told, where no manifest does
 
 
-def looks_like_shards(images: str) -> bool:
+def matches(path: str, _config: SourceConfig) -> bool:
     """Whether a name is that of shards: an address, a tar file (or several: a-{000..009}.tar), a folder of them."""
-    if remote.is_url(images) or _TAR.search(images):
+    if addresses.is_url(path) or _TAR.search(path):
         return True
-    folder = Path(images)
+    folder = Path(path)
     if not folder.is_dir():
         return False
     if (folder / SETTINGS).is_file() or (folder / MANIFEST).is_file():
-        return _prepared_as(images) == "webdataset"
+        return _prepared_as(path) == "webdataset"
     try:
-        names = [path for path in folder.iterdir() if not path.name.startswith(".")]
+        names = [file for file in folder.iterdir() if not file.name.startswith(".")]
     except OSError:
         return False  # whoever lists it next tells
     # Images often lie beside the archive that they came in.
-    return any(_TAR.search(path.name) for path in names) and not any(
-        imaging.is_image(path) or path.is_dir() for path in names
+    return any(_TAR.search(file.name) for file in names) and not any(
+        imaging.is_image(file) or file.is_dir() for file in names
     )
 
 
@@ -190,7 +190,7 @@ def _prepared_as(folder: str) -> str:
     """The format that `calco prepare` wrote into a folder, or is writing; empty where it did not."""
     for name in (MANIFEST, SETTINGS):
         try:
-            record = json.loads(remote.read(remote.joined(folder, name)))
+            record = json.loads(storage.read(storage.joined(folder, name)))
         except (CalcoError, ValueError, RecursionError):
             continue
         if isinstance(record, dict) and "format" in record:
@@ -198,11 +198,11 @@ def _prepared_as(folder: str) -> str:
     return ""
 
 
-def open_shards(images: str, config: SourceConfig) -> Source:
+def open(path: str, config: SourceConfig) -> Source:
     """Lists the pairs of shards.
 
     Args:
-        images: A folder with a manifest or tar files, one tar file, or several (a-{000000..000009}.tar): on this
+        path: A folder with a manifest or tar files, one tar file, or several (a-{000000..000009}.tar): on this
             disk, or an address that fsspec opens (https://, s3://, ...).
         config: For tar files that others wrote: `input` and `target` name the endings of a pair's members, such as jpg
             and png; `direction` turns them round.
@@ -210,15 +210,15 @@ def open_shards(images: str, config: SourceConfig) -> Source:
     Raises:
         CalcoError: When there is none, the work that writes them has not ended, or nothing in them serves.
     """
-    folder = images if not _TAR.search(images) else remote.parent(images)
+    folder = path if not _TAR.search(path) else storage.parent(path)
     manifest = load_manifest(folder)
     if manifest is not None and manifest.format != "webdataset":
-        raise CalcoError(f"{images} was prepared as {manifest.format} and holds no shards; leave --source shards out")
-    if manifest is None and remote.exists(remote.joined(folder, SETTINGS)):
-        raise CalcoError(f"{images} is not finished; go on with it by the calco prepare that began it")
+        raise CalcoError(f"{path} was prepared as {manifest.format} and holds no shards; leave --source shards out")
+    if manifest is None and storage.exists(storage.joined(folder, SETTINGS)):
+        raise CalcoError(f"{path} is not finished; go on with it by the calco prepare that began it")
     if manifest is not None and (config.input or config.target or config.direction == "BtoA"):
-        raise CalcoError(f"{images} was prepared with input and target; leave --input, --target and --direction out")
-    places = _tars(images, folder, manifest)
+        raise CalcoError(f"{path} was prepared with input and target; leave --input, --target and --direction out")
+    places = _tars(path, folder, manifest)
     found, strangers = Found(), Strangers()
     ours = {part.part for part in manifest.parts} if manifest else set()
     indexed = {place: stem for place in places if (stem := PurePosixPath(place).stem) in ours}
@@ -232,13 +232,13 @@ def open_shards(images: str, config: SourceConfig) -> Source:
         if place not in indexed:
             strangers.read(place, _split_of(place), found.left_out)
     strangers.settle(config, found)
-    if manifest is not None and folder == images:
+    if manifest is not None and folder == path:
         found.left_out |= manifest.left_out
     if not found.items:
-        name, reason = next(iter(found.left_out.items()), (images, "there is no pair in it"))
-        raise CalcoError(f"nothing in {images} can be used; {name}: {reason}")
+        name, reason = next(iter(found.left_out.items()), (path, "there is no pair in it"))
+        raise CalcoError(f"nothing in {path} can be used; {name}: {reason}")
     source = Source(
-        "shards", images, _sorted(found.items), load_pair, tuple(found.left_out.items()), config.direction,
+        "shards", path, _sorted(found.items), load_pair, tuple(found.left_out.items()), config.direction,
         background=config.background, recipe=manifest.recipe if manifest and not strangers.samples else None,
         digester=digest_of, story=_story(manifest, len(places), strangers), notes=strangers.remarks,
     )  # fmt: skip
@@ -253,8 +253,8 @@ def _tars(images: str, folder: str, manifest: Manifest | None) -> list[str]:
         names = [f"{part.part}.tar" for part in manifest.parts]
         if strange := [name for name in names if "/" in name or "\\" in name]:
             raise CalcoError(f"{folder}/{MANIFEST} names {strange[0]!r}, which is no file in this folder; prepare anew")
-        return [remote.joined(folder, name) for name in names]
-    found = remote.listed(images, ".tar")
+        return [storage.joined(folder, name) for name in names]
+    found = storage.listed(images, ".tar")
     if not found:
         raise CalcoError(f"{images} holds neither {MANIFEST} nor a file that ends in .tar; name a folder of shards")
     return found
@@ -284,7 +284,7 @@ def _split_of(place: str) -> str | None:
 
 def _add_indexed(found: Found, index: Index, place: str) -> None:
     """The pairs of a tar file that `calco prepare` wrote."""
-    length = None if remote.is_url(place) else remote.size(place)  # elsewhere, reading tells
+    length = None if addresses.is_url(place) else storage.size(place)  # elsewhere, reading tells
     for pair in index.pairs:
         if problem := put_pair(
             found, pair.key, pair.group, place, index.split, pair.members, pair.digest, length, pair.checksum
@@ -342,7 +342,7 @@ class _Bytes:
         self.spans = {part: numbers[2 * i : 2 * i + 2] for i, part in enumerate(PARTS) if numbers[2 * i + 1]}
         self.first = min(start for start, _ in self.spans.values())
         last = max(start + size for start, size in self.spans.values())
-        self.data = remote.read(item.paths[0], self.first, last - self.first)
+        self.data = storage.read(item.paths[0], self.first, last - self.first)
         self._check(item.place[-1])
 
     def _check(self, checksum: int) -> None:

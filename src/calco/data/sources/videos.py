@@ -38,11 +38,11 @@ _MOST_GAP: Final = 5.0  # seconds
 _SAID: Final = 5  # remarks on single videos
 
 
-def looks_like_video(images: str) -> bool:
+def matches(path: str, _config: SourceConfig | None = None) -> bool:
     """Whether it is a video by its ending, or a folder that holds videos and no image."""
-    if os.path.isfile(images):
-        return is_video(images)
-    folders, found = [images], False
+    if os.path.isfile(path):
+        return is_video(path)
+    folders, found = [path], False
     while folders:
         with contextlib.suppress(OSError), os.scandir(folders.pop()) as entries:
             for entry in entries:
@@ -56,24 +56,24 @@ def looks_like_video(images: str) -> bool:
     return found
 
 
-def open_videos(root: str, config: SourceConfig) -> Source:
+def open(path: str, config: SourceConfig) -> Source:
     """Lists the frames that `config.frames` asks for, of one video or of all videos in a folder and below it.
 
     Raises:
         CalcoError: When there is no video, or none of them can be read.
     """
-    path = Path(root)
-    if not path.exists():
-        raise CalcoError(f"there is no {root}; name a video, or a folder of videos")
-    videos, left_out = [str(path)], []
+    folder = Path(path)
+    if not folder.exists():
+        raise CalcoError(f"there is no {path}; name a video, or a folder of videos")
+    videos, left_out = [str(folder)], []
     passed: tuple[str, ...] = ()
-    start = len(os.path.join(path.parent, ""))
-    if path.is_dir():
-        listing = list_files(path, is_video)
+    start = len(os.path.join(folder.parent, ""))
+    if folder.is_dir():
+        listing = list_files(folder, is_video)
         videos, left_out, start = listing.paths, listing.left_out, len(listing.root)
         passed = listing.remarks("videos", "groups.csv", "dropped.csv")
         if not videos:
-            raise CalcoError(nothing_in(path, left_out, "video"))
+            raise CalcoError(nothing_in(folder, left_out, "video"))
     items: dict[str, list[Item]] = {}
     remarks: list[str] = []
     with bar("looking at the videos", len(videos)) as advance:
@@ -85,12 +85,12 @@ def open_videos(root: str, config: SourceConfig) -> Source:
                 items[name] = _frames(video, name, place_of(video, video[:start]).folder.split, config.frames)
                 remarks += _remarks_on(video)
             except CalcoError as error:
-                if not path.is_dir():
+                if not folder.is_dir():
                     raise
                 left_out.append((printable(video[start:]), str(error)))
             advance(done + 1)
     if not items:
-        raise CalcoError(f"none of the {len(videos)} videos in {root} can be read; the first: {left_out[-1][1]}")
+        raise CalcoError(f"none of the {len(videos)} videos in {path} can be read; the first: {left_out[-1][1]}")
     kept, unsplit = settled((replace(f[0], key=name) for name, f in items.items()), "in no folder of a split")
     items = {item.key: [replace(frame, split=item.split) for frame in items[item.key]] for item in kept}
     left_out += unsplit
@@ -102,7 +102,7 @@ def open_videos(root: str, config: SourceConfig) -> Source:
     notes = (*(("blocks of their time are groups (--video-groups)",) if blocks else ()), *passed, *remarks[:_SAID])
     notes += (f"{len(remarks) - _SAID} more remarks on videos",) if len(remarks) > _SAID else ()
     return Source(
-        "video", root, tuple(item for name in sorted(items) for item in items[name]), load_frame, tuple(left_out),
+        "video", path, tuple(item for name in sorted(items) for item in items[name]), load_frame, tuple(left_out),
         digester=_digest, story=f"frames of {videos_in_words}, {_which(config.frames)} (--frames)", notes=notes,
     )  # fmt: skip
 

@@ -2,29 +2,22 @@
 
 import contextlib
 import os
-import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar, cast
 
-from calco.addresses import redact_address, redact_text
+from calco.addresses import is_url, redact_address, redact_text
 from calco.errors import CalcoError
 from calco.files import explain, parse_json, replacing
 from calco.locks import locked_folder
 
 T = TypeVar("T")
 
-_URL: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 _TRIES: Final = 3
 _PAUSE: Final = 0.5  # seconds before the second try, twice as long before the third
 _BLOCK: Final = 1 << 20  # what is fetched at once while a file is read from its beginning
-
-
-def is_url(place: str) -> bool:
-    """Whether a place is the address of something elsewhere, such as "s3://bucket/shards"."""
-    return _URL.match(place) is not None
 
 
 def locked(place: str, verb: str) -> contextlib.AbstractContextManager[Any]:

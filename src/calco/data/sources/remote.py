@@ -1,0 +1,56 @@
+"""Image files in an object store or on a server, as photographs; each is fetched when it is read."""
+
+import hashlib
+from collections import Counter
+from pathlib import PurePosixPath
+
+from calco import imaging
+from calco.addresses import is_url
+from calco.data import storage
+from calco.data.config import SourceConfig
+from calco.data.shards import MANIFEST
+from calco.data.source import Item, Source
+from calco.data.types import Sample
+from calco.errors import CalcoError
+
+
+def matches(path: str, _config: SourceConfig) -> bool:
+    """Whether a path is the address of a folder of image files; with tar files in it, it would be shards."""
+    if not is_url(path) or ".tar" in path or storage.exists(storage.joined(path, MANIFEST)):
+        return False
+    names = storage.names(path)
+    return any(map(imaging.is_image, names)) and not any(name.endswith(".tar") for name in names)
+
+
+def open(path: str, config: SourceConfig) -> Source:
+    """List the image files in a folder elsewhere and below it.
+
+    Raises:
+        CalcoError: If it cannot be listed, or is to be read as pairs.
+    """
+    if config.input or config.target:
+        raise CalcoError(
+            f"{path} is read as photographs; pairs come from there as tar files: make some with calco prepare"
+        )
+    names = [name for name in storage.names(path) if imaging.is_image(name)]
+    stems = Counter(PurePosixPath(name).with_suffix("").as_posix() for name in names)
+    items = []
+    for name in names:
+        stem = PurePosixPath(name).with_suffix("").as_posix()
+        key = stem if stems[stem] == 1 else name
+        items.append(Item(key, key, (storage.joined(path, name),)))
+    return Source(
+        "photographs", path, tuple(sorted(items, key=lambda item: item.key)), load_remote,
+        background=config.background, digester=_digest, story="photographs at an address",
+    )  # fmt: skip
+
+
+def load_remote(source: Source, item: Item) -> Sample:
+    """Return the image alone."""
+    data = storage.read(item.paths[0])
+    image = imaging.decode(data, item.paths[0], channels=source.channels[0], background=source.background)
+    return Sample(image=image, key=item.key, group=item.group)
+
+
+def _digest(_source: Source, item: Item) -> str:
+    return hashlib.sha256(storage.read(item.paths[0])).hexdigest()[:16]
