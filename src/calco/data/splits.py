@@ -32,15 +32,42 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
 
     Training and validation (unless its share is 0) are never empty: where the hash leaves one so, the next group in the
     hash's order moves. Of a video that is divided into blocks each side gets its share by itself, so that other videos
-    change nothing; frames too near to those of another side are in no split, and that is said.
+    change nothing; frames too near to those of another side are in no split, and that is reported.
 
     Raises:
-        CalcoError: When there are fewer than two groups, or nothing is left for training or validation.
+        CalcoError: If there are fewer than two groups, or nothing is left for training or validation.
     """
     items = list(items)
+    result, problem = _split(items, config)
+    if problem:
+        raise CalcoError(problem)
+    return result
+
+
+def try_split(items: Iterable[Item], config: SplitConfig) -> dict[str, list[Item]] | None:
+    """Return what `split_items` returns; None where the items are too few to be divided."""
+    result, problem = _split(list(items), config)
+    return None if problem else result
+
+
+def split_names(items: Iterable[Item], config: SplitConfig) -> dict[str, str]:
+    """Return the split of each item by its key, as `split_items` divides them.
+
+    An item that no split holds has the split that it is declared, or "gap". Where the items are too few to be divided,
+    those that declare nothing are for training.
+    """
+    items = list(items)
+    result, problem = _split(items, config)
+    named = {item.key: name for name, part in result.items() for item in part}
+    return {item.key: named.get(item.key, item.split or ("train" if problem else "gap")) for item in items}
+
+
+def _split(items: list[Item], config: SplitConfig) -> tuple[dict[str, list[Item]], str]:
+    """Return the items by split, and why they cannot be divided; no item is in a split then."""
+    result: dict[str, list[Item]] = {"train": [], "val": [], "test": []}
     groups = sorted({item.group for item in items}, key=lambda group: fraction("split", group))
     if len(groups) < (2 if config.validation else 1):
-        raise CalcoError(
+        return result, (
             f"there are {len(items)} images in {len(groups)} group(s); training needs two groups, one to "
             "learn from and one to be checked on: add images; a video of five seconds or more is "
             "divided (--video-groups block); or train without validation (--split.validation 0)"
@@ -56,22 +83,21 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
         _move([group for group in groups if group not in fixed], chosen, ("train", "test"), "val")
     if "train" not in chosen.values():
         _move([group for group in groups[::-1] if group not in fixed], chosen, ("val", "test"), "train")
-    result: dict[str, list[Item]] = {"train": [], "val": [], "test": []}
     near = {item.key for video in videos for item in _too_near(video, chosen)}
     crossing = {item.key for item in items if _crosses(item, declared)}
     for item in items:
         if item.key not in near and item.key not in crossing:
             result[chosen[item.group]].append(item)
+    for split in ("train", "val") if config.validation > 0 else ("train",):
+        if not result[split]:
+            return {name: [] for name in result}, _empty(split, len(near))
     _report_declared(items, declared, crossing, result)
     if near:
         warn(
             f"{len(near)} frames are left out: they lie within {_seconds(videos)} s of frames on another side of the "
             "split"
         )
-    for split in ("train", "val") if config.validation > 0 else ("train",):
-        if not result[split]:
-            raise CalcoError(_empty(split, len(near)))
-    return result
+    return result, ""
 
 
 def _declared(items: Iterable[Item]) -> dict[str, str]:

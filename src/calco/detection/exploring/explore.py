@@ -9,7 +9,7 @@ import numpy as np
 
 from calco.data.config import SplitConfig
 from calco.data.source import Source
-from calco.data.splits import split_items
+from calco.data.splits import split_names
 from calco.detection.config import ExploreConfig
 from calco.detection.exploring.survey import HARD, SIZES, Survey, sentences, survey
 from calco.detection.marked import open_marked
@@ -57,20 +57,10 @@ def explore(config: ExploreConfig) -> Explored:
     with writing_folder(config.out, "calco detect explore") as outputs:
         folder = outputs.folder
         outputs.check(folder / each for each in ("explore.json", "explore.html"))
-        found = survey(source, _split(source, config.split), config.double)
+        found = survey(source, split_names(source.items, config.split), config.double)
         write_json(folder / "explore.json", to_json(found))
         page = write_explore_page(found, name, folder, config.samples)
     return Explored(name=name, found=found, page=page)
-
-
-def _split(source: Source, config: SplitConfig) -> dict[str, str]:
-    """The part of each image, as training would have it; all "train" where they are too few to be parted."""
-    try:
-        parts = split_items(source.items, config)
-    except CalcoError:
-        return {item.key: "train" for item in source.items}
-    named = {item.key: part for part, items in parts.items() for item in items}
-    return {item.key: named.get(item.key, "gap") for item in source.items}
 
 
 def to_json(found: Survey) -> dict[str, Any]:
