@@ -16,7 +16,8 @@ from calco.data.config import SourceConfig
 from calco.data.recipes import RecipeConfig, build_recipe, resolve
 from calco.data.sample import generator
 from calco.data.sources import open_source
-from calco.data.sources.annotated import looks_annotated, open_annotated
+from calco.data.sources.annotated import matches
+from calco.data.sources.annotated import open as open_annotated
 from calco.errors import CalcoError
 
 Make = Callable[..., Path]
@@ -34,7 +35,7 @@ def two(make: Make, tmp_path: Path) -> list[Record]:
 
 
 def check(root: Path, keys: list[str], splits: list[str | None]) -> None:
-    assert looks_annotated(root, SourceConfig())
+    assert matches(str(root), SourceConfig())
     source = open_source(root)
     assert (source.kind, sorted(source.classes)) == ("annotations", ["cat", "dog"])
     assert ([item.key for item in source.items], [item.split for item in source.items]) == (keys, splits)
@@ -131,7 +132,7 @@ def test_an_annotated_set_has_no_other_side(two: list[Record], tmp_path: Path) -
 
 @pytest.mark.parametrize("name", ["facades", "faces", "humans", "nature", "retouch/raw_face_images", "guns/Images"])
 def test_what_is_not_annotated(real_data: Path, name: str) -> None:
-    assert not looks_annotated(real_data / name, SourceConfig())
+    assert not matches(str(real_data / name), SourceConfig())
 
 
 def test_guns_and_retouch(real_data: Path) -> None:

@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 
 from calco import imaging
+from calco.data.augmentation import fit_image
 from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import PairDataset
-from calco.data.jitter import fit_image
 from calco.data.prepare import prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig, build_recipe
+from calco.data.sample import Sample
 from calco.data.shards import key_of, member_name
 from calco.data.sources import open_source
 from calco.data.sources.shards import PARTS, matches
-from calco.data.types import Sample
 from calco.errors import CalcoError
 from calco.imaging import Image
 from support import requires

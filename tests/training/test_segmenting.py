@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 import calco
-from calco import CalcoError, imaging
+from calco import CalcoError, imaging, journal
 from calco.cli import main
 from calco.data.config import AugmentConfig, JitterConfig
 from calco.evaluation.scorecard import Scorecard, class_table
-from calco.files import read_json_lines
 from calco.inference.model import load, load_info
 from calco.networks.efficientnet_lite import weight_file
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
@@ -87,14 +86,14 @@ def test_the_preset_learns_discs_from_few_images_and_says_how_well(
     card = Scorecard.load(run / "report")
     assert card.systems["model"]["iou"].mean > 0.8
     assert card.classes["model"]["object"]["iou"] > 0.65
-    rows = [row["validation"] for row in read_json_lines(run / "log.jsonl") if "validation" in row]
+    rows = [row["validation"] for row in journal.read(run / "log.jsonl") if "validation" in row]
     assert load_info(run).scores["iou"] == max(row["iou"] for row in rows)
     assert all(row["dice"] > row["iou"] for row in rows)
 
 
 @pytest.mark.slow
 def test_both_losses_are_written_down(run: Path) -> None:
-    rows = [row["train"] for row in read_json_lines(run / "log.jsonl") if "train" in row]
+    rows = [row["train"] for row in journal.read(run / "log.jsonl") if "train" in row]
     assert rows[-1]["g_overlap"] < rows[0]["g_overlap"] < 1
     assert rows[-1]["g_pixel"] < rows[0]["g_pixel"]
 

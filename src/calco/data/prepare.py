@@ -11,27 +11,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from calco import __version__, addresses
+from calco.addresses import is_url
 from calco.console import Table, bar, say, warn
 from calco.data import storage
 from calco.data.config import JitterConfig
-from calco.data.cutouts import check_cutouts, cutouts_digest, cutouts_of, unusable
 from calco.data.making import Job, in_order, outcomes
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipe_config import CompositeConfig
 from calco.data.recipes import Recipe, build_recipe, resolve
-from calco.data.settling import settled
+from calco.data.recipes.composite import check_cutouts, cutouts_of
+from calco.data.recipes.cutouts import cutouts_digest, unusable
+from calco.data.resolving import settled
+from calco.data.sample import fraction
 from calco.data.shards import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
 from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.splits import split_items
-from calco.data.types import fraction
 from calco.data.writing import Lot, clear, kept_part, write_annotations, write_groups, write_part
 from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
 from calco.locks import is_lock
 from calco.records import to_record
+from calco.version import __version__
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         scenes=config.recipe if config.composes else None, fit=side, side=config.size, variants=config.variants,
         seed=config.seed, format=config.written,
     )  # fmt: skip
-    place = config.out if addresses.is_url(config.out) else str(make_folder(config.out))
+    place = config.out if is_url(config.out) else str(make_folder(config.out))
     with storage.locked(place, "calco prepare"):
         _begin(place, config, _settings(config, source))
         parts = _kept(place, lots, config.written, source)
@@ -92,7 +94,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         elif config.written != "webdataset":
             write_groups(Path(place), indexes)
         storage.write(storage.joined(place, MANIFEST), as_json(manifest, indent=2))
-    return Prepared(place if addresses.is_url(place) else Path(place), manifest, kept)
+    return Prepared(place if is_url(place) else Path(place), manifest, kept)
 
 
 def _kept(place: str, lots: list[Lot], format: str, source: Source) -> dict[str, Index]:
@@ -115,7 +117,7 @@ def _open(config: PrepareConfig) -> Source:
     if not config.images or not config.out:
         missing = "images" if not config.images else "folder to write into"
         raise CalcoError(f"no {missing} was named; for example: calco prepare IMAGES --out shards")
-    if addresses.is_url(config.out):
+    if is_url(config.out):
         if config.written != "webdataset":
             raise CalcoError(
                 f"{config.out} is an address, where {config.written} cannot be written; take --format webdataset, or a "
@@ -191,7 +193,7 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
         CalcoError: When it holds other objects, or pairs that were prepared otherwise.
     """
     there = storage.joined(place, SETTINGS)
-    away = addresses.is_url(place)
+    away = is_url(place)
     _sweep(place)
     if storage.exists(there):
         before = storage.read_json(there)
@@ -217,14 +219,14 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
 
 
 def _sweep(place: str) -> None:
-    if not addresses.is_url(place):
+    if not is_url(place):
         sweep(place)
         sweep(Path(place, INDEX))
 
 
 def _others(place: str) -> list[str]:
     """What lies where shards shall be written."""
-    if addresses.is_url(place):
+    if is_url(place):
         return storage.listed(place, "") if storage.exists(place) else []
     found = [path for path in Path(place).iterdir() if not is_lock(path.name)]
     return sorted(path.name for path in found if path.name != INDEX or not path.is_dir() or any(path.iterdir()))
@@ -254,7 +256,7 @@ def _parts_elsewhere(
     place: str, job: Job, lots: list[Lot], engine: Engine, advance: Callable[[], None]
 ) -> dict[str, Index]:
     """Has each part made and written as a whole by one worker, so that no image travels."""
-    place = place if addresses.is_url(place) else str(Path(place).resolve())
+    place = place if is_url(place) else str(Path(place).resolve())
     parts: dict[str, Index] = {}
     with closing(results(engine, partial(partial, _part, place, job), lots)) as indexes:
         for number, index in indexes:

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Final
 
-from calco import addresses
+from calco.addresses import is_url
 from calco.annotations.coco import write_coco
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Record
@@ -223,7 +223,7 @@ def stamp_of(items: Iterable[Item]) -> str:
     """
     total = hashlib.sha256()
     for item in items:
-        here = [path for path in item.paths if not addresses.is_url(path)]
+        here = [path for path in item.paths if not is_url(path)]
         if not item.paths or not all(map(os.path.isfile, here)):
             return ""
         marks = [(stat.st_size, stat.st_mtime_ns) for stat in map(os.stat, here)]
@@ -279,7 +279,7 @@ def _damaged(folder: str, index: Index, format: str) -> str:
     if format != "webdataset":
         return _damaged_files(Path(folder), index, format)
     place = storage.joined(folder, f"{index.part}.tar")
-    if storage.size(place) != index.bytes or (not addresses.is_url(place) and _sha256(Path(place)) != index.sha256):
+    if storage.size(place) != index.bytes or (not is_url(place) and _sha256(Path(place)) != index.sha256):
         return f"{place} is not as it was written"
     return ""
 

@@ -13,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from calco import imaging
-from calco.data import remote
+from calco.addresses import is_url
+from calco.data import storage
 from calco.data.mask_encoding import MaskCounts, count_file, survey_masks
 from calco.data.mask_recognition import areas_of, marks_of
 from calco.engines import Engine, results
@@ -141,10 +142,10 @@ def translate_images(
         model=model if isinstance(model, Translator) else str(model), digest=weights_digest(model),
         masked=masks is not None, noise_seed=noise_seed, native=native, make_input=make_input, recipe=recipe,
         allow_code=allow_code, precision=precision, device=device, overlay=overlay, overwrite=overwrite,
-        out="" if base is None or remote.is_url(base) else base,
+        out="" if base is None or is_url(base) else base,
     )  # fmt: skip
     worker = work.loaded(loaded)
-    done = Translation(out if base is not None and remote.is_url(base) else Path(out))
+    done = Translation(out if base is not None and is_url(base) else Path(out))
     if note := _note_on_several(jobs):
         done.notes.append(note)
     made_by = _told(work, worker.translator)
@@ -173,7 +174,7 @@ def translate_images(
 
 def _note_on_several(jobs: list[Job]) -> str:
     """What of animations and files of several pages is not translated."""
-    here = [job.source for job in jobs if not remote.is_url(job.source)]
+    here = [job.source for job in jobs if not is_url(job.source)]
     return imaging.note_on_several(here, "--out NAME.mp4 translates all frames of one animation" if here else "")
 
 
@@ -224,7 +225,7 @@ class _Call:
 
     def _into(self, base: str, made_by: dict[str, Any], length: int) -> None:
         """Results and manifest in a folder."""
-        manifest = remote.joined(base, MANIFEST)
+        manifest = storage.joined(base, MANIFEST)
         shards = shards_of(base, self.jobs, length) if length else []
         places = [place for shard in shards for place in (f"{shard.place}.tar", shard.index)]
         # Nothing is written before it is clear that all of it may be.
@@ -238,9 +239,9 @@ class _Call:
 
     def _claim(self, manifest: str, made_by: dict[str, Any]) -> None:
         """Notes which model writes into the folder, and refuses to mix two."""
-        if remote.exists(manifest) and not self.overwrite:
+        if storage.exists(manifest) and not self.overwrite:
             results_of = ("left_out", "digest", "parts")
-            before = {name: value for name, value in remote.read_json(manifest).items() if name not in results_of}
+            before = {name: value for name, value in storage.read_json(manifest).items() if name not in results_of}
             if before != made_by:
                 raise CalcoError(
                     f"{self.base} holds what another model or other options made; choose another --out, or --overwrite"
@@ -283,7 +284,7 @@ class _Call:
 
     def shards(self, base: str, shards: list[Shard]) -> dict[str, Any]:
         """The tar files that are not there yet; returns what the manifest tells of all of them."""
-        if not remote.is_url(base):
+        if not is_url(base):
             make_folder(Path(base, INDEX))
         self._forget(base, 0 if self.overwrite else len(shards))
         parts = {number: there for number, shard in enumerate(shards) if (there := self._whole(shard)) is not None}
@@ -317,13 +318,13 @@ class _Call:
 
     def _forget(self, base: str, first: int) -> None:
         """Removes the shards of an earlier call from a number on: fewer are needed now, or all are made anew."""
-        index = remote.joined(base, INDEX)
-        if remote.is_url(base) and not remote.exists(index):
+        index = storage.joined(base, INDEX)
+        if is_url(base) and not storage.exists(index):
             return
-        for place in remote.listed(index, ".json"):
+        for place in storage.listed(index, ".json"):
             name = place.rpartition("/")[2]
             if _INDEX.fullmatch(name) and int(name[9:15]) >= first:
-                self.results.remove(remote.joined(base, f"{name.removesuffix('.json')}.tar"))
+                self.results.remove(storage.joined(base, f"{name.removesuffix('.json')}.tar"))
                 self.results.remove(place)
 
 
@@ -338,9 +339,9 @@ def _kept_exact(jobs: list[Job], *, named: bool, classes: bool) -> list[Job]:
     Raises:
         CalcoError: When the file that was named cannot keep the colours of classes.
     """
-    names = [exact_name(job.target, None if classes or remote.is_url(job.source) else job.source) for job in jobs]
+    names = [exact_name(job.target, None if classes or is_url(job.source) else job.source) for job in jobs]
     if not classes:
-        names = [job.target if remote.is_url(job.source) else name for job, name in zip(jobs, names, strict=True)]
+        names = [job.target if is_url(job.source) else name for job, name in zip(jobs, names, strict=True)]
     others = [(job, name) for job, name in zip(jobs, names, strict=True) if name != job.target]
     if named and others and classes:
         raise CalcoError(
@@ -363,45 +364,45 @@ def _kept_exact(jobs: list[Job], *, named: bool, classes: bool) -> list[Job]:
 
 def _jobs(images: str, out: str, format: Format) -> tuple[list[Job], str | None]:
     """What is to be done, and the folder that keeps the manifest (None when one file is written by name)."""
-    if remote.is_url(images):
-        names = [name for name in remote.names(images) if imaging.is_image(name)]
+    if is_url(images):
+        names = [name for name in storage.names(images) if imaging.is_image(name)]
         if not names:
             raise CalcoError(f"{images} holds no image; known endings are {_KNOWN}")
-        if remote.joined(out, "") == remote.joined(images, ""):
+        if storage.joined(out, "") == storage.joined(images, ""):
             raise CalcoError(f"the results would replace {images}; choose another --out")
         base = _folder(out)
-        return [Job(remote.joined(images, name), remote.joined(base, name), name) for name in names], base
+        return [Job(storage.joined(images, name), storage.joined(base, name), name) for name in names], base
     given = Path(images)
     if not given.exists():
         raise CalcoError(f"there is no {given}; name an image or a folder of images")
     if given.is_file():
         if not imaging.is_image(given):
             raise CalcoError(f"{given} is no image by its ending; known are {_KNOWN}")
-        if format == "folder" and not remote.is_url(out) and imaging.is_image(Path(out)):
+        if format == "folder" and not is_url(out) and imaging.is_image(Path(out)):
             _not_itself(given, Path(out))
             make_folder(Path(out).parent)
             return [_job(given, given.parent, str(Path(out)))], None
         base = _folder(out)
-        if not remote.is_url(base):
+        if not is_url(base):
             _not_itself(given, Path(base) / given.name)
-        return [_job(given, given.parent, remote.joined(base, given.name))], base
+        return [_job(given, given.parent, storage.joined(base, given.name))], base
     found = imaging.list_images(given)
     if not found:
         raise CalcoError(f"{given} holds no image; known endings are {_KNOWN}")
     base = _folder(out)
-    if not remote.is_url(base):
+    if not is_url(base):
         _not_itself(given, Path(base))
         # A folder of results inside the folder of images is no input.
         inside = Path(base).resolve()
         found = [path for path in found if inside not in path.resolve().parents]
-    return [_job(path, given, remote.joined(base, path.relative_to(given).as_posix())) for path in found], base
+    return [_job(path, given, storage.joined(base, path.relative_to(given).as_posix())) for path in found], base
 
 
 _KNOWN: Final = ", ".join(sorted(imaging.IMAGE_SUFFIXES))
 
 
 def _folder(out: str) -> str:
-    return out if remote.is_url(out) else str(result_folder(out))
+    return out if is_url(out) else str(result_folder(out))
 
 
 def _job(path: Path, folder: Path, target: str) -> Job:
@@ -414,14 +415,14 @@ def _not_itself(source: Path, target: Path) -> None:
 
 
 def _note(manifest: str, content: dict[str, Any]) -> None:
-    remote.write(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    storage.write(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _with_masks(jobs: list[Job], masks: str, images: str) -> list[Job]:
     """The jobs with the masks that have their names, without ending."""
     by_name: dict[str, str]
-    if remote.is_url(masks):
-        by_name = {_stem(name): remote.joined(masks, name) for name in remote.names(masks) if imaging.is_image(name)}
+    if is_url(masks):
+        by_name = {_stem(name): storage.joined(masks, name) for name in storage.names(masks) if imaging.is_image(name)}
     elif Path(masks).is_file():
         if not Path(images).is_file():
             raise CalcoError(f"{masks} is one mask, and {images} a folder; name a folder of masks")

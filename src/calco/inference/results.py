@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
 
-from calco import addresses
+from calco.addresses import is_url
 from calco.data import storage
 from calco.errors import CalcoError
 from calco.files import sweep_files
@@ -62,7 +62,7 @@ def results_in(base: str | None, target: str, *, overwrite: bool) -> Iterator[Re
     if base is None:
         with new_file(target, VERB, overwrite=overwrite):
             yield OneFile()
-    elif addresses.is_url(base):
+    elif is_url(base):
         there = RemoteResults(base, overwrite=overwrite)
         try:
             yield there
@@ -228,7 +228,7 @@ def stamps_of(places: Sequence[str]) -> list[Stamp]:
     stamps: list[Stamp] = []
     for place in places:
         try:
-            stamps.append({"version": storage.version(place)} if addresses.is_url(place) else stamp_of(place))
+            stamps.append({"version": storage.version(place)} if is_url(place) else stamp_of(place))
         except CalcoError:
             stamps.append({})
     return stamps
@@ -243,6 +243,6 @@ def _is_same(place: str, stamp: Stamp) -> bool:
     if not stamp:  # it could not be read then
         return not stamps_of([place])[0]
     try:
-        return storage.version(place) == stamp.get("version") if addresses.is_url(place) else is_unchanged(place, stamp)
+        return storage.version(place) == stamp.get("version") if is_url(place) else is_unchanged(place, stamp)
     except CalcoError:
         return False

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from functools import partial
 from typing import Final
 
-from calco.data.sources.videos import looks_like_video
+from calco.data.sources import videos
 from calco.errors import UsageError
 from calco.inference.adapt import marked_in
 from calco.inference.config import TranslateConfig
@@ -108,7 +108,7 @@ def _overlay(config: TranslateConfig) -> Overlay | None:
 
 def _is_video(name: str, out: str) -> bool:
     """Return whether a name ends as a video's, is a folder of videos, or an animation whose result is a video."""
-    return is_moving(name, out) or (os.path.isdir(name) and looks_like_video(name))
+    return is_moving(name, out) or (os.path.isdir(name) and videos.matches(name))
 
 
 def _translate_videos(

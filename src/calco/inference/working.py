@@ -14,7 +14,8 @@ import msgspec
 import numpy as np
 
 from calco import imaging
-from calco.data import remote
+from calco.addresses import is_url
+from calco.data import storage
 from calco.data.mask_encoding import encoding_of, read_mask
 from calco.data.recipes import steps_of
 from calco.data.recipes.erase import given_region
@@ -198,12 +199,12 @@ class Worker:
         """Writes a file for each image, in its format; yields what came of each, in order."""
 
         def keep(image: Image | Drawing, job: Job, source: str) -> None:
-            if not remote.is_url(job.target):
+            if not is_url(job.target):
                 make_folder(Path(job.target).parent)
             if isinstance(image, Drawing):
                 keep_large(image, job.target, source, exact=self.paints_classes)
             else:
-                remote.write(job.target, imaging.encode(image, job.target, like=source, exact=self.paints_classes))
+                storage.write(job.target, imaging.encode(image, job.target, like=source, exact=self.paints_classes))
 
         for job, _, error in self._pump(jobs, keep):
             yield Outcome(job, error, self._stamps.pop(job.name, [{} for _ in job.inputs]))
@@ -218,7 +219,7 @@ class Worker:
             return there
         total, names, left_out, inputs = hashlib.sha256(), list[str](), dict[str, str](), dict[str, list[Stamp]]()
         length = 0
-        with remote.replaced(f"{shard.place}.tar") as path, path.open("wb") as file:
+        with storage.replaced(f"{shard.place}.tar") as path, path.open("wb") as file:
 
             def append(block: bytes) -> None:
                 nonlocal length
@@ -240,7 +241,7 @@ class Worker:
             part=part, images=tuple(names), bytes=length, sha256=total.hexdigest(), left_out=left_out,
             inputs=inputs,
         )  # fmt: skip
-        remote.write(shard.index, json.dumps(msgspec.to_builtins(written)) + "\n")
+        storage.write(shard.index, json.dumps(msgspec.to_builtins(written)) + "\n")
         return written
 
     def _read(self, job: Job, source: str) -> tuple[Image, Image | None]:
@@ -326,11 +327,11 @@ def _members(image: Image | Drawing, job: Job, source: str) -> dict[str, bytes]:
 @contextlib.contextmanager
 def on_disk(place: str) -> Iterator[str]:
     """A file that lies elsewhere, on this disk."""
-    if not remote.is_url(place):
+    if not is_url(place):
         yield place
         return
     with tempfile.NamedTemporaryFile(prefix="calco-", suffix=PurePosixPath(place).suffix) as file:
-        file.write(remote.read(place))
+        file.write(storage.read(place))
         file.flush()
         yield file.name
 
@@ -347,9 +348,9 @@ def shards_of(place: str, jobs: Sequence[Job], length: int) -> list[Shard]:
     shards = []
     for number, start in enumerate(range(0, len(keyed), length)):
         part = f"images-{number:06d}"
-        index = remote.joined(place, f"{INDEX}/{part}.json")
+        index = storage.joined(place, f"{INDEX}/{part}.json")
         shards.append(
-            Shard(place=remote.joined(place, part), index=index, jobs=tuple(keyed[start : start + length]))
+            Shard(place=storage.joined(place, part), index=index, jobs=tuple(keyed[start : start + length]))
         )  # fmt: skip
     return shards
 
@@ -357,12 +358,12 @@ def shards_of(place: str, jobs: Sequence[Job], length: int) -> list[Shard]:
 def written_before(shard: Shard) -> Written | None:
     """The index of a shard that is there, whole, and of the same images as they are now; None otherwise."""
     try:
-        if not remote.exists(shard.index):
+        if not storage.exists(shard.index):
             return None
-        record: dict[str, Any] = remote.read_json(shard.index)
+        record: dict[str, Any] = storage.read_json(shard.index)
         index = msgspec.convert(record, Written)
         names = {*index.images, *index.left_out}
-        whole = remote.size(f"{shard.place}.tar") == index.bytes and names == {job.name for job in shard.jobs}
+        whole = storage.size(f"{shard.place}.tar") == index.bytes and names == {job.name for job in shard.jobs}
         same = whole and all(same_inputs(job.inputs, index.inputs.get(job.name, [])) for job in shard.jobs)
         return index if same else None
     except (CalcoError, msgspec.ValidationError):

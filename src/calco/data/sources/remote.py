@@ -8,9 +8,9 @@ from calco import imaging
 from calco.addresses import is_url
 from calco.data import storage
 from calco.data.config import SourceConfig
+from calco.data.sample import Sample
 from calco.data.shards import MANIFEST
 from calco.data.source import Item, Source
-from calco.data.types import Sample
 from calco.errors import CalcoError
 
 

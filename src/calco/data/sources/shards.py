@@ -19,7 +19,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from calco import addresses, imaging
+from calco import imaging
+from calco.addresses import is_url
 from calco.data import storage
 from calco.data.config import SourceConfig
 from calco.data.declared import SPLIT_NAMES
@@ -169,7 +170,7 @@ _LOOKED_AT: Final = 16  # pairs of which the channels of all are told, where no 
 
 def matches(path: str, _config: SourceConfig) -> bool:
     """Whether a name is that of shards: an address, a tar file (or several: a-{000..009}.tar), a folder of them."""
-    if addresses.is_url(path) or _TAR.search(path):
+    if is_url(path) or _TAR.search(path):
         return True
     folder = Path(path)
     if not folder.is_dir():
@@ -284,7 +285,7 @@ def _split_of(place: str) -> str | None:
 
 def _add_indexed(found: Found, index: Index, place: str) -> None:
     """The pairs of a tar file that `calco prepare` wrote."""
-    length = None if addresses.is_url(place) else storage.size(place)  # elsewhere, reading tells
+    length = None if is_url(place) else storage.size(place)  # elsewhere, reading tells
     for pair in index.pairs:
         if problem := put_pair(
             found, pair.key, pair.group, place, index.split, pair.members, pair.digest, length, pair.checksum

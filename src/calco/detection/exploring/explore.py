@@ -7,8 +7,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from calco.data.config import SplitConfig
-from calco.data.source import Source
 from calco.data.splits import split_names
 from calco.detection.config import ExploreConfig
 from calco.detection.exploring.survey import HARD, SIZES, Survey, sentences, survey

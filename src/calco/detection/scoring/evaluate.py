@@ -15,7 +15,7 @@ from calco.data.curation import limited
 from calco.data.sample import fraction
 from calco.data.source import Item, Source
 from calco.data.sources import open_source, remembered
-from calco.data.splits import split_items
+from calco.data.splits import try_split
 from calco.detection.contract import DetectorProtocol
 from calco.detection.marked import open_marked
 from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES
@@ -235,10 +235,7 @@ def _of_part(source: Source, part: str, parts: Mapping[str, Sequence[Item]], see
 
 def _parts(source: Source, split: SplitConfig) -> dict[str, list[Item]]:
     """The training's own division; where the images are too few to be divided, all are the last part."""
-    try:
-        return split_items(source.items, split)
-    except CalcoError:
-        return {"train": [], "val": [], "test": list(source.items)}
+    return try_split(source.items, split) or {"train": [], "val": [], "test": list(source.items)}
 
 
 def _about(info: "DetectorInfo", source: Source) -> dict[str, str]:
@@ -293,9 +290,9 @@ def _copies(source: Source, items: Sequence[Item], info: "DetectorInfo") -> set[
         return set()
     try:
         trained = open_source(home, info.source)
-        training = split_items(trained.items, info.split)["train"]
     except CalcoError:
         return set()  # it is not what it was
+    training = (try_split(trained.items, info.split) or {"train": []})["train"]
     wanted = Wanted()
     facts = [
         replace(facts_of(each, wanted, item), key=f"{side}{item.key}")
