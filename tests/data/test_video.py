@@ -11,11 +11,10 @@ import pytest
 from av.video.reformatter import VideoReformatter
 
 from calco import imaging
-from calco.checking.check import splits_of
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.source import Source
 from calco.data.sources import open_source
-from calco.data.splits import split_items
+from calco.data.splits import split_items, split_names
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.video.frame_image import image_of
@@ -166,7 +165,7 @@ def test_no_near_frames_on_two_sides_of_one_video(
     said = capfd.readouterr().err
     assert f"{len(source.items) - len(side)} frames are left out" in said
     assert "within 1.19 s" in said
-    checked = splits_of(source.items, SplitConfig(validation=shares[0], test=shares[1]))
+    checked = split_names(source.items, SplitConfig(validation=shares[0], test=shares[1]))
     assert {key for key, name in checked.items() if name == "gap"} == {item.key for item in source.items} - side.keys()
 
 
