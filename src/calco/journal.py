@@ -106,7 +106,7 @@ class Journal:
             os.truncate(self.path, self.size)
 
     def _begins_alike(self) -> bool:
-        """Whether the file begins with this journal's first line; False for one without rows, which may begin anew."""
+        """Return whether the file begins with this journal's first line; one without rows may begin anew."""
         with self.path.open("rb") as file:
             if (first := file.read(len(self._head))) == self._head:
                 return True

@@ -197,7 +197,7 @@ def _runs(outline: dict[str, Any]) -> Runs:
 
 
 def write_coco(path: str | Path, records: Sequence[Record], classes: Sequence[str] = ()) -> None:
-    """Writes a COCO file, whole or not at all.
+    """Write a COCO file, whole or not at all.
 
     Polygons stay polygons; masks become packed run lengths.
 
@@ -207,7 +207,7 @@ def write_coco(path: str | Path, records: Sequence[Record], classes: Sequence[st
         classes: The names of the classes in the order of their numbers, from 1; by default those that occur, sorted.
 
     Raises:
-        CalcoError: When a size is missing, a class is not among the classes, or the file cannot be written.
+        CalcoError: If a size is missing, a class is not among the classes, or the file cannot be written.
     """
     ids = {name: i + 1 for i, name in enumerate(classes_of(records, classes))}
     images: list[dict[str, Any]] = []
@@ -233,7 +233,7 @@ def write_coco(path: str | Path, records: Sequence[Record], classes: Sequence[st
 
 
 def _drawn(outline: Outline | None, box: Any) -> dict[str, Any]:
-    """What COCO says of the pixels of an object, and their number."""
+    """Return COCO's segmentation and area of an object."""
     if outline is not None and outline.mask is not None:
         height, width = outline.mask.shape
         packed = {"size": [height, width], "counts": Runs.of_mask(outline.mask).string()}

@@ -38,7 +38,7 @@ _RETINANET: Final = ("path", "x1", "y1", "x2", "y2", "class")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Columns:
-    """Which column holds what.
+    """Meaning of the columns.
 
     Attributes:
         image: Column of the image's name.

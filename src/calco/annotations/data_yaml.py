@@ -1,4 +1,4 @@
-"""What stands beside YOLO's labels: names of the classes, keypoints, and which images are for training.
+"""Files beside YOLO's labels: names of the classes, keypoints, and which images are for training.
 
 `data.yaml` is read with every scalar as text: a class called `no` or `012` keeps its name. Nothing in it is expanded or
 followed, so that a small file cannot become a large one.
@@ -23,7 +23,7 @@ _SPLITS: Final = {"train": "train", "val": "val", "valid": "val", "validation": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataYaml:
-    """What a file beside YOLO's labels says.
+    """Content of a file beside YOLO's labels.
 
     Attributes:
         path: The file.

@@ -1,4 +1,4 @@
-"""What is where in an image: boxes, classes, scores, tracks, and outlines where they are known.
+"""Objects in an image: boxes, classes, scores, tracks, and outlines where they are known.
 
 Coordinates are continuous: pixel i covers [i, i + 1), so a box over the whole of an image is (0, 0, width, height).
 """
@@ -37,7 +37,7 @@ class Outline:
         return Outline(polygons, None if self.mask is None else _resampled(self.mask, across, down))
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "Outline":
-        """What of it lies in a window, counted from the window's corner; the window may reach beyond the image."""
+        """Return its part in a window, counted from the window's corner; the window may reach beyond the image."""
         corner = np.array([left, top], np.float32)
         moved = (clip(polygon - corner, width, height) for polygon in self.polygons)
         mask = None
@@ -112,7 +112,7 @@ class Detections:
         return replace(self, boxes=boxes, outlines=tuple(o and o.scaled(across, down) for o in self.outlines))
 
     def cropped(self, left: int, top: int, width: int, height: int, *, least: float = 0.0) -> "Detections":
-        """What is seen through a window, counted from the window's corner.
+        """Return the objects that a window shows, counted from the window's corner.
 
         Args:
             left: Of the window, pixels; it may reach beyond the image.
@@ -150,7 +150,7 @@ def outline_mask(outline: Outline, height: int, width: int) -> Mask:
     """The pixels of an outline: those whose centre lies in one of its polygons, or its mask. => HW `bool`.
 
     Raises:
-        CalcoError: When the mask is that of an image of another size.
+        CalcoError: If the mask is that of an image of another size.
     """
     if outline.mask is None:
         parts = [fill(polygon, height, width) for polygon in outline.polygons]

@@ -52,7 +52,7 @@ class Suspicion:
         self._strange, self._largest = 0, 0.0
 
     def see(self, corners: Corners, order: Order, frame: Size, where: str, image: str) -> None:
-        """Takes one box.
+        """Take one box.
 
         Args:
             corners: As it is read.
@@ -76,7 +76,7 @@ class Suspicion:
             self._far = self._far if self._far[0] else (where, image)
 
     def problems(self) -> Iterator[Problem]:
-        """What is odd, with the first box that shows it."""
+        """Yield each oddity, with the first box that shows it."""
         if self._strange >= max(_LEAST, self._num / 2):
             yield Problem(
                 self._far[0], "unit", f"{self._strange:,} of {self._num:,} boxes {self._unit()}", self._far[1]
@@ -96,7 +96,7 @@ class Suspicion:
             )
 
     def _unit(self) -> str:
-        """What the numbers look like, and what mends it."""
+        """Describe the unit that the numbers look like, and the remedy."""
         if self._largest <= 1:
             return (
                 "lie in the first pixel of their images, this one first: they look like shares where pixels are "
@@ -387,7 +387,7 @@ def _identity(obj: WrittenObject, box: Corners) -> object:
 
 
 def _same(one: Record, other: Record) -> bool:
-    """Whether two records of an image have the same boxes."""
+    """Return whether two records of an image have the same boxes."""
     first, second = (
         sorted(zip(each.objects.classes, each.objects.boxes.tolist(), strict=True)) for each in (one, other)
     )

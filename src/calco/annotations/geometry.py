@@ -39,7 +39,7 @@ def fill(polygon: Polygon, height: int, width: int) -> Mask:
 
 
 def clip(polygon: Polygon, width: float, height: float) -> Polygon:
-    """What of a polygon lies within the image; no corner is left when nothing does (Sutherland and Hodgman, 1974)."""
+    """Return the part of a polygon within the image; no corner if it is outside (Sutherland and Hodgman, 1974)."""
     corners = polygon.astype(np.float64)
     low, high = corners.min(axis=0), corners.max(axis=0)
     if low.min() >= 0 and high[0] <= width and high[1] <= height and (low < high).all():
@@ -150,7 +150,7 @@ class Runs:
         """The packed string => run lengths.
 
         Raises:
-            CalcoError: When it is none, or does not cover the image.
+            CalcoError: If it is none, or does not cover the image.
         """
         codes = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
         ends = np.flatnonzero((codes & 32) == 0)

@@ -26,10 +26,10 @@ _OPEN: Final = ("point", "points", "line", "linestrip")
 
 
 def read(path: Path, into: Gathering) -> set[str]:
-    """Reads a file, and returns the classes that occur.
+    """Read a file, and return the classes that occur.
 
     Raises:
-        CalcoError: When it cannot be read as a whole.
+        CalcoError: If it cannot be read as a whole.
     """
     content = parse_json(read_text(path), str(path))
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):

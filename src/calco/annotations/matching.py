@@ -1,4 +1,4 @@
-"""Which image an annotation speaks of: by its name and the folders around it, or by its number."""
+"""Images that annotations name: by the name and the folders around it, or by a number."""
 
 import re
 import unicodedata
@@ -82,7 +82,7 @@ class Images:
 def match_by_number(
     records: Iterable[Record], images: Iterable[Path]
 ) -> tuple[list[tuple[Record, Path]], list[tuple[str, str]]]:
-    """Gives the records of JSON lines the images that are named after their lines: line 7, from 0, is "img7.png".
+    """Give the records of JSON lines the images that are named after their lines: line 7, from 0, is "img7.png".
 
     Args:
         records: With their numbers.

@@ -156,7 +156,7 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Images | None, cl
 
 
 def holds_annotations(folder: str | Path) -> bool:
-    """Whether a folder, or one not far below it, holds annotations; some files of each ending are looked into."""
+    """Return whether a folder, or one not far below it, holds annotations; a few files of each ending are read."""
     return any(map(sniff, _tried(folder)))
 
 

@@ -1,4 +1,4 @@
-"""What reading gives: the records of the images, and everything that was wrong with them."""
+"""Result of reading annotations: the records of the images, and the problems with them."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What somebody said about one image.
+    """Annotations of one image.
 
     Attributes:
         name: The image's path relative to the images' folder, with forward slashes; as it was written where the
@@ -74,7 +74,7 @@ class Record:
 
     @property
     def detections(self) -> Detections:
-        """What is in it, with all masks."""
+        """Objects in it, with all masks."""
         if not self.runs:
             return self.objects
         known = self.objects.outlines or (None,) * len(self.objects)
@@ -85,7 +85,7 @@ class Record:
         """For the image at this size, which may be larger or smaller than the annotated one.
 
         Raises:
-            CalcoError: When it has other proportions.
+            CalcoError: If it has other proportions.
         """
         if self.size_wh in (None, (width, height)):
             return replace(self, size_wh=(width, height))
@@ -127,7 +127,7 @@ def classes_of(records: Sequence[Record], classes: Sequence[str]) -> tuple[str, 
     """The classes that are given, or those that occur, sorted.
 
     Raises:
-        CalcoError: When one occurs that is not given.
+        CalcoError: If one occurs that is not given.
     """
     found = {name for record in records for name in record.objects.classes}
     if classes and (strange := sorted(found - set(classes))):
@@ -139,7 +139,7 @@ def size_of(record: Record) -> Size:
     """Width and height of a record's image.
 
     Raises:
-        CalcoError: When nobody told.
+        CalcoError: If nobody told.
     """
     if record.size_wh is None or record.size_wh == (1, 1):
         raise CalcoError(f"{record.name}: the size of the image is not known; read it together with its image")
@@ -150,7 +150,7 @@ def places(folder: Path, records: Sequence[Record], suffix: str) -> list[Path]:
     """One file a record in a folder, named after its image; the folders are made.
 
     Raises:
-        CalcoError: When a name leads out of the folder, or two names differ in their ending only.
+        CalcoError: If a name leads out of the folder, or two names differ in their ending only.
     """
     found: dict[Path, str] = {}
     for record in records:
@@ -167,10 +167,10 @@ def places(folder: Path, records: Sequence[Record], suffix: str) -> list[Path]:
 
 
 def copy_images(folder: Path, records: Sequence[Record]) -> None:
-    """Copies the images of the records into a folder, under the records' names.
+    """Copy the images of the records into a folder, under the records' names.
 
     Raises:
-        CalcoError: When a record has no image, or it cannot be copied.
+        CalcoError: If a record has no image, or it cannot be copied.
     """
     for record in records:
         if record.image is None:

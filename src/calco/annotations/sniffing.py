@@ -1,4 +1,4 @@
-"""Which format a file of annotations is in, by its ending and its first bytes, also where that is not read."""
+"""Recognition of the format of annotations, also of formats that are not read, by ending and first bytes."""
 
 import os
 import re
@@ -101,7 +101,7 @@ def sniff_foreign(path: str | Path) -> Foreign | None:
 
 
 def may_hold_annotations(name: str) -> bool:
-    """Whether a file's ending is that of a format that is read, or of one that is recognised to be named."""
+    """Return whether a file's ending is that of a format that is read, or of one that is recognised to be named."""
     return os.path.splitext(name)[1].lower() in (*SUFFIXES, *_FOREIGN_SUFFIXES)
 
 
@@ -201,7 +201,7 @@ def _are_numbers(words: list[str]) -> bool:
 
 
 def is_box(words: list[str]) -> bool:
-    """Whether words begin with four numbers."""
+    """Return whether words begin with four numbers."""
     return len(words) >= 4 and _are_numbers(words[:4])
 
 

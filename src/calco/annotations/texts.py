@@ -26,7 +26,7 @@ NUM_KITTI_WORDS: Final = (15, 16)
 
 
 def is_dota_head(words: list[str]) -> bool:
-    """Whether a line describes the whole image."""
+    """Return whether a line describes the whole image."""
     return words[0].lower().startswith(("imagesource:", "gsd:"))
 
 

@@ -76,7 +76,7 @@ def parse_xml(path: Path) -> ElementTree.Element:
     """An XML file without a document type: none of its entities, which bombs are built of, is ever expanded.
 
     Raises:
-        CalcoError: When it cannot be read, is broken (names line and column), or has a document type.
+        CalcoError: If it cannot be read, is broken (names line and column), or has a document type.
     """
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
@@ -116,7 +116,7 @@ def _is_utf8(path: Path) -> bool:
 def write_voc(
     folder: str | Path, records: Sequence[Record], classes: Sequence[str] = (), *, images: bool = False
 ) -> None:
-    """Writes one XML file an image into `Annotations`, each whole or not at all.
+    """Write one XML file an image into `Annotations`, each whole or not at all.
 
     VOC holds boxes in whole pixels: others are rounded, to one pixel at least. It has no place for outlines, scores and
     tracks.
@@ -128,7 +128,7 @@ def write_voc(
         images: Whether their images are copied, into `JPEGImages`.
 
     Raises:
-        CalcoError: When a size is missing, a class is not among the classes, or something cannot be written.
+        CalcoError: If a size is missing, a class is not among the classes, or something cannot be written.
     """
     classes_of(records, classes)
     for path, record in zip(places(Path(folder) / "Annotations", records, ".xml"), records, strict=True):

@@ -33,7 +33,7 @@ _LOOKED_AT: Final = 1000  # lines of a set that are looked at as a whole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """What the numbers of the lines mean, for all files of a set.
+    """Meaning of the numbers of a line, for all files of a set.
 
     Attributes:
         names: Names of the classes; none leaves their numbers.
@@ -114,7 +114,7 @@ def _names(described: Sequence[DataYaml], classes: Sequence[str]) -> tuple[tuple
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What is looked at of a line before any is read: its file, class, count of numbers after it, and some of these."""
+    """Line before it is read: its file, class, count of numbers after the class, and some of these."""
 
     file: Path
     label: float
@@ -124,12 +124,12 @@ class _Line:
 
     @property
     def looks_tracked(self) -> bool:
-        """Whether the last two numbers can be a score and a track id."""
+        """Return whether the last two numbers can be a score and a track id."""
         return 0 <= self.last[0] <= 1 and _is_track(self.last[1])
 
     @property
     def boxed(self) -> bool:
-        """Whether the first four numbers are a box in the image."""
+        """Return whether the first four numbers are a box in the image."""
         (x, y, width, height), slack = self.first[:4], 0.01
         inside = all(-slack <= low and high <= 1 + slack for low, high in _ends((x, width), (y, height)))
         return inside and width > 0 and height > 0
@@ -265,7 +265,7 @@ def _parted(values: list[float], layout: Layout) -> tuple[list[float], list[floa
 def write_yolo(
     folder: str | Path, records: Sequence[Record], classes: Sequence[str] = (), *, images: bool = False
 ) -> None:
-    """Writes data.yaml and one text an image into `labels`, each whole or not at all.
+    """Write data.yaml and one text an image into `labels`, each whole or not at all.
 
     A line is a box, or one ring where an outline is known: parts and holes are joined by ways that enclose nothing.
     Ignored objects are left out, as YOLO has no word for them; scores and tracks have no place.
@@ -277,7 +277,7 @@ def write_yolo(
         images: Whether their images are copied, into `images`.
 
     Raises:
-        CalcoError: When a size is missing, a class is not among the classes, or something cannot be written.
+        CalcoError: If a size is missing, a class is not among the classes, or something cannot be written.
     """
     names = classes_of(records, classes)
     for path, record in zip(places(Path(folder) / "labels", records, ".txt"), records, strict=True):

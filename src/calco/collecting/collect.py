@@ -29,7 +29,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Collection:
-    """What came of a list.
+    """Result of collecting a list.
 
     Attributes:
         out: The folder.
@@ -66,7 +66,7 @@ def collect(config: CollectConfig, *, progress: Progress | None = None) -> Colle
         What is in the folder, and what was left out.
 
     Raises:
-        CalcoError: When the list cannot be read, the folder holds something else, or no image or crop was made.
+        CalcoError: If the list cannot be read, the folder holds something else, or no image or crop was made.
     """
     annotations, images, out = config.annotations, config.images, config.out
     cropping, fetch = config.cropping(), config.download()
@@ -100,7 +100,7 @@ def collect(config: CollectConfig, *, progress: Progress | None = None) -> Colle
 
 
 def _claim(outputs: Outputs, made_by: dict[str, object]) -> None:
-    """Makes sure that the folder holds nothing but what a call like this one left there."""
+    """Make sure that the folder holds nothing but what a call like this one left there."""
     out = outputs.folder
     if outputs.owns(out / REPORT):
         before = read_json(out / REPORT)
@@ -120,7 +120,7 @@ def _digest(annotations: str | Path) -> str:
 
 
 def _note_problems(listed: Annotations, annotations: str | Path, done: Collection) -> None:
-    """What is wrong with the list: it costs a whole image, or is a remark."""
+    """Note the problems of the list: images that are left out, or remarks."""
     for problem in listed.problems:
         if problem.fault in WHOLE:
             done.listed += 1
@@ -188,7 +188,7 @@ def verdict(done: Collection) -> str:
 
 
 def left_out_table(done: Collection) -> Table:
-    """How many images and boxes were left out, by reason, each with an example."""
+    """Return a table of the images and boxes that were left out, by reason, each with an example."""
     table = Table(title="left out", title_justify="left")
     for heading in ("what", "how many", "why", "for example"):
         table.add_column(heading, justify="right" if heading == "how many" else "left", overflow="fold")

@@ -13,10 +13,10 @@ from calco.records import check_numbers
 
 @dataclass(frozen=True, kw_only=True)
 class DownloadConfig:
-    """How patiently images are fetched."""
+    """Limits and repetitions of downloads."""
 
     jobs: int = 8
-    """How many are fetched at once."""
+    """Number of images that are fetched at once."""
 
     timeout: float = 10.0
     """Seconds of silence after which an attempt is given up."""
@@ -25,7 +25,7 @@ class DownloadConfig:
     """Seconds that one attempt may take in all."""
 
     retries: int = 3
-    """How often an attempt is repeated after silence, a broken connection or an error of the server."""
+    """Number of repetitions after silence, a broken connection or an error of the server."""
 
     largest: float = 100.0
     """Megabytes above which a file is refused."""
@@ -34,7 +34,7 @@ class DownloadConfig:
     """Seconds before the first repetition, about doubled with each further one; chance comes from the seed."""
 
     private: bool = False
-    """Whether addresses of this machine's network may be asked that the list itself names."""
+    """Return whether addresses of this machine's network may be asked that the list itself names."""
 
     seed: int = 0
     """From which the chance in the pauses derives."""
@@ -51,19 +51,19 @@ class DownloadConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CropConfig:
-    """Which boxes are cut out, and how."""
+    """Boxes that are cut out, and their margin."""
 
     labels: tuple[str, ...]
     """The classes to cut out; `all` takes every box."""
 
     margin: float = 0.25
-    """What is added on each side, as a share of the box's width and height."""
+    """Margin on each side, as a share of the box's width and height."""
 
     min_size: int = 64
     """Pixels that the shorter side of a crop must have."""
 
     square: bool = False
-    """Whether the shorter side is widened until the crop is a square, as far as the photograph reaches."""
+    """Return whether the shorter side is widened until the crop is a square, as far as the photograph reaches."""
 
     def __post_init__(self) -> None:
         check_numbers(self)

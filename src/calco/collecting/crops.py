@@ -31,7 +31,7 @@ class Photograph:
 
 @dataclass
 class Cut:
-    """What came of the boxes.
+    """Crops of the boxes.
 
     Attributes:
         groups: The group of each crop that was written.
@@ -45,7 +45,7 @@ class Cut:
 
 
 def check_labels(records: Sequence[Record], labels: Sequence[str]) -> None:
-    """Refuses a label that no box has, before anything is fetched or cut.
+    """Refuse a label that no box has, before anything is fetched or cut.
 
     Raises:
         CalcoError: Naming the labels that there are.
@@ -65,7 +65,7 @@ def window(box: npt.NDArray[Any], size_wh: tuple[int, int], config: CropConfig) 
         config: Margin and shape.
 
     Raises:
-        CalcoError: When the box is empty, inverted or outside the image, or the crop too small.
+        CalcoError: If the box is empty, inverted or outside the image, or the crop too small.
 
     >>> window(np.array([10, 10, 30, 50]), (100, 100), CropConfig(labels=("all",), margin=0.5, min_size=9))
     (0, 0, 40, 70)
@@ -97,7 +97,7 @@ def cut(
     jobs: int,
     progress: Callable[[int, int], None],
 ) -> Cut:
-    """Writes a crop of each box, as `NAME_BOX.png`, and `groups.csv`, which keeps those of one photograph together.
+    """Write a crop of each box, as `NAME_BOX.png`, and `groups.csv`, which keeps those of one photograph together.
 
     Photographs with the same bytes are one group, whatever their names.
 
@@ -109,7 +109,7 @@ def cut(
         progress: Called with the number of photographs done and in all.
 
     Raises:
-        CalcoError: When the folder cannot be written.
+        CalcoError: If the folder cannot be written.
     """
     folder, done = make_folder(out), Cut()
     first_with: dict[str, str] = {}
@@ -129,7 +129,7 @@ def cut(
 
 
 def _crops_of(photograph: Photograph, out: Path, config: CropConfig) -> tuple[str, Cut]:
-    """Writes the crops of one photograph: the digest of its bytes, and what came of its boxes."""
+    """Write the crops of one photograph: the digest of its bytes, and what came of its boxes."""
     cuts = Cut()
     try:
         image = imaging.read(photograph.path, background="channel")
@@ -156,5 +156,5 @@ def _crops_of(photograph: Photograph, out: Path, config: CropConfig) -> tuple[st
 
 
 def _ending(image: imaging.Image) -> str:
-    """What keeps the image as it is: PNG, which knows no floats and no more than four channels."""
+    """Return the ending of a format without loss: PNG, or TIFF for floats and more than four channels."""
     return ".tif" if image.dtype == np.float32 or image.shape[2] > 4 else ".png"

@@ -13,7 +13,7 @@ from urllib.request import getproxies
 from calco import imaging
 from calco.collecting.config import DownloadConfig
 from calco.data.sample import fraction
-from calco.errors import CalcoError
+from calco.errors import CalcoError, printable
 from calco.files import explain, make_folder, put_in_place, short_name
 from calco.journal import Journal
 
@@ -39,7 +39,7 @@ class Wanted:
 
 @dataclass
 class Fetched:
-    """What came of the addresses.
+    """Result of a download.
 
     Attributes:
         files: The file of each name that is there now.
@@ -52,18 +52,18 @@ class Fetched:
     failed: dict[str, str] = field(default_factory=dict)
 
 
-class _Failed(Exception):
-    """An attempt that failed; `wait` tells the seconds until another one makes sense, None that none does."""
+class Failed(Exception):
+    """An attempt that failed; `wait` is the seconds until another one makes sense, None if none does."""
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(reason)
+        super().__init__(printable(reason))
         self.wait = wait
 
 
 def download(
     wanted: Sequence[Wanted], folder: str | Path, config: DownloadConfig, progress: Progress | None = None
 ) -> Fetched:
-    """Fetches images into a folder; each gets the ending of the format that it really has.
+    """Fetch images into a folder; each gets the ending of the format that it really has.
 
     What an earlier call has fetched from the same address is kept. A journal tells file, address and size of each.
 
@@ -74,7 +74,7 @@ def download(
         progress: Called with the number settled and the number in all.
 
     Raises:
-        CalcoError: When httpx is not installed or the folder cannot be written.
+        CalcoError: If httpx is not installed or the folder cannot be written.
     """
     try:
         from anyio.from_thread import start_blocking_portal
@@ -101,7 +101,7 @@ class _Fetcher:
         self.total = 0
 
     def resume(self, wanted: Sequence[Wanted]) -> list[Wanted]:
-        """Takes over what the journal tells and the folder holds; what is left is missing."""
+        """Take over what the journal tells and the folder holds; what is left is missing."""
         for one in wanted:
             self._part(one).unlink(missing_ok=True)
         rows = {row.get("name"): row for row in self.journal.rows()}
@@ -154,7 +154,7 @@ class _Fetcher:
                 group.start_soon(work)
 
     async def _fetch(self, client: "httpx.AsyncClient", one: Wanted) -> None:
-        """Tries until the image is there, or no further attempt makes sense."""
+        """Try until the image is there, or no further attempt makes sense."""
         import anyio
 
         part = self._part(one)
@@ -164,7 +164,7 @@ class _Fetcher:
                     await self._attempt(client, one.address, part, attempt)
                     self._keep(one, part, await anyio.to_thread.run_sync(_checked, part))
                     return
-                except _Failed as failure:
+                except Failed as failure:
                     if failure.wait is None or attempt == self.config.retries:
                         again = f", tried {attempt + 1} times" if attempt else ""
                         self.done.failed[one.name] = f"{failure}{again} ({_public(one.address)})"
@@ -184,45 +184,30 @@ class _Fetcher:
         try:
             host = _host(httpx.URL(address))
             if self.mute[host] >= MUTE_AFTER:
-                raise _Failed(f"{host} answered for none of the files before")
+                raise Failed(f"{host} answered for none of the files before")
             with anyio.fail_after(self.config.patience):
                 async with client.stream("GET", address) as answer:
                     self.mute[host] = 0
                     self._judge(answer, pause)
                     await self._receive(answer, part)
         except InsideError as error:
-            raise _Failed(str(error)) from error
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            self.mute[host] += attempt == self.config.retries
-            raise _Failed(f"{host} cannot be reached: {_told(error)}", pause) from error
-        except httpx.TimeoutException as error:
-            raise _Failed(f"the server was silent for {self.config.timeout:g} seconds", pause) from error
+            raise Failed(str(error)) from error
         except TimeoutError as error:
-            raise _Failed(f"it took more than {self.config.patience:g} seconds", pause) from error
-        except httpx.TooManyRedirects as error:
-            raise _Failed(f"it is redirected more than {MAX_REDIRECTS} times") from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError, ValueError, ExceptionGroup) as error:
-            raise _Failed(f"it cannot be asked for: {_told(error)}") from error
-        except httpx.HTTPError as error:
-            raise _Failed(f"the connection broke: {_told(error)}", pause) from error
+            raise Failed(f"it took more than {self.config.patience:g} seconds", pause) from error
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, ExceptionGroup) as error:
+            unreachable = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
+            self.mute[host] += unreachable and attempt == self.config.retries
+            raise failure_of(error, self.config.timeout, pause, host) from error
 
     def _judge(self, answer: "httpx.Response", pause: float) -> None:
-        """Refuses an answer by its head."""
-        status = answer.status_code
-        if not answer.is_success:
-            reason = f"the server answered {status} {answer.reason_phrase}".rstrip()
-            if status not in WORTH_ANOTHER_TRY and status < 500:
-                raise _Failed(reason)
-            asked = seconds_asked(answer.headers.get("Retry-After", ""))
-            if asked > self.config.patience:
-                raise _Failed(f"{reason} and asks to come back in {asked:.0f} seconds")
-            raise _Failed(reason, max(pause, asked))
+        """Refuse an answer by its head."""
+        refuse_status(answer, self.config.patience, pause)
         packed = answer.headers.get("Content-Encoding", "identity").strip().lower()
         if packed not in ("", "identity", "gzip", "deflate"):  # a few bytes of others may unpack to gigabytes at once
-            raise _Failed(f"it is packed ({packed[:40]}), which was not asked for")
+            raise Failed(f"it is packed ({packed[:40]}), which was not asked for")
         length = answer.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > self.config.largest * MEGABYTE:
-            raise _Failed(f"it has {int(length) / MEGABYTE:.1f} MB, more than {self.config.largest:g}")
+            raise Failed(f"it has {int(length) / MEGABYTE:.1f} MB, more than {self.config.largest:g}")
 
     async def _receive(self, answer: "httpx.Response", part: Path) -> None:
         """The body into a file; httpx itself raises when less comes than was announced."""
@@ -231,7 +216,7 @@ class _Fetcher:
             async for block in answer.aiter_bytes():
                 size += len(block)
                 if size > self.config.largest * MEGABYTE:
-                    raise _Failed(f"it has more than {self.config.largest:g} MB")
+                    raise Failed(f"it has more than {self.config.largest:g} MB")
                 file.write(block)
 
     @contextlib.contextmanager
@@ -250,15 +235,57 @@ class _Fetcher:
         self.done.files[one.name] = file
 
 
+def refuse_status(answer: "httpx.Response", patience: float, pause: float = 0.0) -> None:
+    """Refuse an answer that is not a success.
+
+    Args:
+        answer: Its head suffices.
+        patience: Seconds that the server may ask to wait.
+        pause: Seconds to wait at least before another attempt.
+
+    Raises:
+        Failed: With the reason, and the seconds until another attempt makes sense.
+    """
+    if answer.is_success:
+        return
+    reason = f"the server answered {answer.status_code} {answer.reason_phrase}".rstrip()
+    if answer.status_code not in WORTH_ANOTHER_TRY and answer.status_code < 500:
+        raise Failed(reason)
+    asked = seconds_asked(answer.headers.get("Retry-After", ""))
+    if asked > patience:
+        raise Failed(f"{reason} and asks to come back in {asked:.0f} seconds")
+    raise Failed(reason, max(pause, asked))
+
+
+def failure_of(error: Exception, timeout: float, pause: float = 0.0, server: str = "the server") -> Failed:
+    """Return the reason why an address could not be fetched, for an error of httpx or of the address itself.
+
+    Args:
+        error: What was raised.
+        timeout: Seconds of silence that were allowed.
+        pause: Seconds until another attempt makes sense, where one does.
+        server: Name of the server in the message.
+    """
+    import httpx
+
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return Failed(f"{server} cannot be reached: {_described(error)}", pause)
+    if isinstance(error, httpx.TimeoutException):
+        return Failed(f"the server was silent for {timeout:g} seconds", pause)
+    if isinstance(error, httpx.TooManyRedirects):
+        return Failed(f"it is redirected more than {MAX_REDIRECTS} times")
+    if isinstance(error, httpx.UnsupportedProtocol | httpx.DecodingError) or not isinstance(error, httpx.HTTPError):
+        return Failed(f"it cannot be asked for: {_described(error)}")
+    return Failed(f"the connection broke: {_described(error)}", pause)
+
+
 def _checked(path: Path) -> str:
-    """Reads all pixels, and gives the ending of the format that the file really has."""
+    """Read all pixels, and gives the ending of the format that the file really has."""
     try:
         imaging.read(path)
         return imaging.true_ending(path)
     except CalcoError as error:
-        raise _Failed(
-            str(error).removeprefix(f"cannot read {path}: ").removesuffix("; replace or remove it")
-        ) from error
+        raise Failed(str(error).removeprefix(f"cannot read {path}: ").removesuffix("; replace or remove it")) from error
 
 
 def _host(url: "httpx.URL") -> str:
@@ -274,14 +301,14 @@ def _public(address: str) -> str:
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     while isinstance(error, ExceptionGroup):  # what anyio makes of an address that the system cannot take
         error = error.exceptions[0]
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def seconds_asked(retry_after: str) -> float:
-    """What `Retry-After` asks for, as seconds or as a date; 0 when it asks for nothing that can be understood."""
+    """Return the seconds that `Retry-After` asks for, as a number or a date; 0 if it cannot be understood."""
     if retry_after.isdecimal():
         return float(retry_after)
     try:

@@ -23,7 +23,7 @@ class InsideError(Exception):
 
 
 class Gate:
-    """Which addresses may be asked.
+    """Addresses that may be contacted.
 
     Args:
         named: The addresses that the list itself names.
@@ -39,7 +39,7 @@ class Gate:
         """Check an IP address that stands for a host.
 
         Raises:
-            InsideError: When it is not public, and was not allowed.
+            InsideError: If it is not public, and was not allowed.
         """
         if is_public(address):
             return
@@ -70,7 +70,7 @@ class Gate:
 
 
 def _is_own(host: str) -> bool:
-    """Whether a host is written as this machine itself: by an address or as localhost, not by any other name."""
+    """Return whether a host is written as this machine itself: by an address or as localhost, not by any other name."""
     if host.lower() == "localhost":
         return True
     try:
@@ -100,8 +100,8 @@ class Backend(httpcore.AsyncNetworkBackend):
         """Connect to a host.
 
         Raises:
-            InsideError: When it is not on the public internet.
-            httpcore.ConnectError: When there is no such host, or none of its addresses answers.
+            InsideError: If it is not on the public internet.
+            httpcore.ConnectError: If there is no such host, or none of its addresses answers.
         """
         if not 0 < port < 65536:
             raise ValueError(f"port must be 0-65535, and is {port}")

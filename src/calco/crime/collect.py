@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco.addresses import redact_address
+from calco.collecting.download import Failed
 from calco.crime.clean import squeezed
 from calco.crime.database import needs
 from calco.crime.datacrim import COLUMNS
-from calco.crime.fetch import Failed, FetchConfig, Fetcher
+from calco.crime.fetch import FetchConfig, Fetcher
 from calco.crime.reading import (
     LONGEST_LINE,
     Columns,

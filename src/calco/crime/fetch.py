@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calco.collecting.download import MEGABYTE, WORTH_ANOTHER_TRY, seconds_asked
-from calco.errors import CalcoError, printable
+from calco.collecting.download import MAX_REDIRECTS, MEGABYTE, Failed, failure_of, refuse_status
+from calco.errors import CalcoError
 from calco.files import explain
 from calco.records import check_numbers
 
@@ -45,14 +45,6 @@ class FetchConfig:
                 raise CalcoError(f"{name} is {getattr(self, name)}; it must be 0 or more")
 
 
-class Failed(Exception):
-    """An address that could not be had, with the reason; `wait` tells the seconds until another try makes sense."""
-
-    def __init__(self, reason: str, wait: float | None = None) -> None:
-        super().__init__(printable(reason))
-        self.wait = wait
-
-
 class Fetcher:
     """Fetches one address after the other over one connection."""
 
@@ -64,7 +56,7 @@ class Fetcher:
         self.client = httpx.Client(
             timeout=config.timeout,
             follow_redirects=True,
-            max_redirects=5,
+            max_redirects=MAX_REDIRECTS,
             headers={"User-Agent": "calco", "Accept": "text/csv,text/html,*/*;q=0.5", "Accept-Encoding": "identity"},
         )
         self.last = -math.inf
@@ -112,7 +104,7 @@ class Fetcher:
             had = part.stat().st_size if part.is_file() and mark.is_file() else 0
             asked = {"Range": f"bytes={had}-", "If-Range": mark.read_text("latin-1")} if had else {}
             with self.client.stream("GET", address, headers=asked) as answer:
-                self._judge(answer)
+                refuse_status(answer, self.config.patience)
                 goes_on = answer.status_code == 206 and answer.headers.get("Content-Range", "").startswith(
                     f"bytes {had}-"
                 )
@@ -123,30 +115,10 @@ class Fetcher:
                 mark.write_text(sign, "latin-1") if sign and not sign.startswith("W/") else mark.unlink(missing_ok=True)
                 self._receive(answer, part, had if goes_on else 0)
             mark.unlink(missing_ok=True)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Failed(f"the server cannot be reached: {_told(error)}", 0.0) from error
-        except httpx.TimeoutException as error:
-            raise Failed(f"the server was silent for {self.config.timeout:g} seconds", 0.0) from error
-        except httpx.TooManyRedirects as error:
-            raise Failed("it is redirected more than 5 times") from error
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL, httpx.DecodingError, UnicodeError) as error:
-            raise Failed(f"it cannot be asked for: {_told(error)}") from error
-        except httpx.HTTPError as error:
-            raise Failed(f"the connection broke: {_told(error)}", 0.0) from error
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+            raise failure_of(error, self.config.timeout) from error
         except OSError as error:
             raise explain(error, part, "write") from error
-
-    def _judge(self, answer: "httpx.Response") -> None:
-        status = answer.status_code
-        if answer.is_success:
-            return
-        reason = f"the server answered {status} {answer.reason_phrase}".rstrip()
-        if status not in WORTH_ANOTHER_TRY and status < 500:
-            raise Failed(reason)
-        asked = seconds_asked(answer.headers.get("Retry-After", ""))
-        if asked > self.config.patience:
-            raise Failed(f"{reason} and asks to come back in {asked:.0f} seconds")
-        raise Failed(reason, asked)
 
     def _receive(self, answer: "httpx.Response", part: Path, had: int) -> None:
         until = time.monotonic() + self.config.patience
@@ -158,7 +130,3 @@ class Fetcher:
                     raise Failed(f"it has more than {self.config.largest:g} MB")
                 if time.monotonic() > until:
                     raise Failed(f"it took more than {self.config.patience:g} seconds", 0.0)
-
-
-def _told(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

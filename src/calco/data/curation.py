@@ -1,4 +1,4 @@
-"""What is settled before images are used: which belong together, which are left out, how many are taken."""
+"""Curation of a source: images that belong together, that are left out, and the number that is taken."""
 
 import csv
 import hashlib
@@ -29,10 +29,10 @@ _ENDS = 4096  # bytes at either end of a file that tell most files apart
 
 
 def curated(source: Source, config: SourceConfig) -> Source:
-    """Leaves out what is to be dropped, puts copies and named groups together, and takes no more than the limit.
+    """Leave out what is to be dropped, puts copies and named groups together, and takes no more than the limit.
 
     Raises:
-        CalcoError: When a table cannot be read, naming its line, or leaves nothing.
+        CalcoError: If a table cannot be read, naming its line, or leaves nothing.
     """
     source = _dropped(source, _table(source, config.drop, DROPPED))
     groups, notes = _Groups(), list(source.notes)
@@ -69,14 +69,14 @@ class _Groups:
         return group
 
     def join(self, one: str, other: str) -> None:
-        """Puts two groups together, under the user's name or else the one that sorts first."""
+        """Put two groups together, under the user's name or else the one that sorts first."""
         first, second = sorted((self.of(one), self.of(other)), key=lambda name: (name not in self.named, name))
         if first != second:
             self.above[second] = first
 
 
 def equal_parts(parts: Iterable[list[T]], *tells: Callable[[T], Hashable]) -> list[list[T]]:
-    """Divides into parts within which all are equal, cheapest tell first; what has no equal falls away.
+    """Divide into parts within which all are equal, cheapest tell first; what has no equal falls away.
 
     Args:
         parts: What may be equal among each other.
@@ -157,7 +157,7 @@ def _dropped(source: Source, table: Path | None) -> Source:
 
 
 def _join_named(groups: _Groups, source: Source, table: Path) -> list[str]:
-    """Joins what the table puts together, and says so."""
+    """Join what the table puts together, and says so."""
     named = list(read_table(table, "key", "group"))
     groups.named = {group for _, group in named}
     own = {item.key: item.group for item in source.items}
@@ -181,7 +181,7 @@ def read_table(path: Path, *columns: str) -> Iterator[tuple[str, ...]]:
         columns: The columns that are wanted; others are overlooked.
 
     Raises:
-        CalcoError: When it cannot be read, naming the line.
+        CalcoError: If it cannot be read, naming the line.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -58,7 +58,7 @@ def split_of_list(name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SplitLists:
-    """What lists of files say.
+    """Splits that lists of files declare.
 
     Attributes:
         split: Path of a file => the split that it is listed for; of several the one kept furthest from training.
@@ -72,7 +72,7 @@ class SplitLists:
 
 
 def find_lists(root: str, paths: Sequence[str], lists: Iterable[str]) -> SplitLists | None:
-    """Reads the lists of a data set; of lists in several folders those of the folder that name the most files.
+    """Read the lists of a data set; of lists in several folders those of the folder that name the most files.
 
     Args:
         root: The folder of the data set.
@@ -83,7 +83,7 @@ def find_lists(root: str, paths: Sequence[str], lists: Iterable[str]) -> SplitLi
         None where no list names any of the files.
 
     Raises:
-        CalcoError: When a list cannot be read.
+        CalcoError: If a list cannot be read.
     """
     folders: dict[str, list[str]] = {}
     for path in sorted(lists):
@@ -101,7 +101,7 @@ def find_lists(root: str, paths: Sequence[str], lists: Iterable[str]) -> SplitLi
 
 
 def read_lists(root: str, paths: Sequence[str], lists: dict[str, str]) -> SplitLists:
-    """Reads lists whose splits are known.
+    """Read lists whose splits are known.
 
     Args:
         root: The folder of the data set.
@@ -109,7 +109,7 @@ def read_lists(root: str, paths: Sequence[str], lists: dict[str, str]) -> SplitL
         lists: Path of a list => its split.
 
     Raises:
-        CalcoError: When a list cannot be read.
+        CalcoError: If a list cannot be read.
     """
     return _Named(root, paths).read(lists)
 
@@ -185,7 +185,7 @@ def listed(items: Iterable[Item], lists: SplitLists) -> tuple[tuple[Item, ...], 
     """Items with the splits of lists; see `settled`. Of two declarations the one further from training counts.
 
     Raises:
-        CalcoError: When no item is listed.
+        CalcoError: If no item is listed.
     """
     found: list[Item] = []
     for item in items:
@@ -199,7 +199,7 @@ def listed(items: Iterable[Item], lists: SplitLists) -> tuple[tuple[Item, ...], 
 
 
 def settled(items: Iterable[Item], reason: str, *, complete: bool = False) -> tuple[tuple[Item, ...], LeftOut]:
-    """What the splits of items declare, once all of them are known.
+    """Return the items with the splits that count, once all declared splits are known.
 
     Where training is declared as well as validation or test, an item without a split is left out. Where it is not, such
     an item is for training. Training alone declares nothing: all items are split by their hash.
@@ -235,7 +235,7 @@ def by_folders(items: Iterable[Item]) -> tuple[tuple[Item, ...], LeftOut]:
 
 
 def remark(lists: SplitLists) -> str:
-    """What the lists were taken for, and which of their lines name nothing."""
+    """Return a remark on the lists, and on lines that name nothing."""
     text = f"the splits are those of {', '.join(lists.names)}"
     if lists.strangers:
         text += f"; {len(lists.strangers)} lines name no image here, such as {lists.strangers[0]}"

@@ -34,7 +34,7 @@ _SCALES: Final = (1.0, 0.5, 0.25, 0.1, 0.01, 0.001)
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a process must know to make pairs: sent to it once.
+    """Settings that a process needs to make pairs: sent to it once.
 
     Attributes:
         source: Without its items.
@@ -78,7 +78,7 @@ def make(job: Job, item: Item) -> list[Made]:
     """All pairs of an image; the chance of the n-th is that of the n-th pass of a training over the image.
 
     Raises:
-        CalcoError: When it cannot be read, or the recipe cannot use it.
+        CalcoError: If it cannot be read, or the recipe cannot use it.
     """
     image = fit_image(job.source.load(item), job.side, job.fit)
     digest = job.source.digest(item)
@@ -115,7 +115,7 @@ def _annotated(
 
 
 def _everything(pair: Pair, key: str, variant: int, digest: str) -> dict[str, bytes]:
-    """What stands in a tar file of a pair, in this order."""
+    """Return the files of a pair in a tar file, in this order."""
     height, width = pair.input.shape[:2]
     record: dict[str, Any] = {
         "key": key, "group": pair.group, "variant": variant, "source_digest": digest, "width": width, "height": height,
@@ -178,7 +178,7 @@ _FILES: Final[dict[str, Callable[[Pair, str, int, str], dict[str, bytes]]]] = {
 
 
 def outcomes(job: Job, items: Iterable[Item]) -> list[Outcome]:
-    """What becomes of some images; one that cannot be used costs no other."""
+    """Return the pairs of some images, or why there are none; one that cannot be used costs no other."""
     result: list[Outcome] = []
     for item in items:
         try:
@@ -191,10 +191,10 @@ def outcomes(job: Job, items: Iterable[Item]) -> list[Outcome]:
 
 
 def in_order(job: Job, items: list[Item], engine: Engine) -> Generator[Outcome, None, None]:
-    """What becomes of the images, in their order, by any number of processes of this machine.
+    """Yield the pairs of the images, in their order, made by any number of processes of this machine.
 
     Raises:
-        CalcoError: When a process ends before its work.
+        CalcoError: If a process ends before its work.
     """
     length = _CHUNK if engine.jobs != 1 and len(items) > _CHUNK else 1
     chunks = [items[start : start + length] for start in range(0, len(items), length)]

@@ -38,7 +38,7 @@ from calco.version import __version__
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `prepare` has done.
+    """Result of `prepare`.
 
     Attributes:
         folder: Where it lies; a string when that is the address of a place elsewhere.
@@ -52,7 +52,7 @@ class Prepared:
 
 
 def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
-    """Makes all pairs of a set once, and writes them.
+    """Make all pairs of a set once, and writes them.
 
     The same images, configuration and seed give the same bytes with any number of processes. What a work that was
     interrupted has left is kept, and gone on with.
@@ -62,7 +62,7 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         progress: Whether the bar of progress is shown.
 
     Raises:
-        CalcoError: When images or configuration cannot be used, the folder holds something else, the disk is full, or
+        CalcoError: If images or configuration cannot be used, the folder holds something else, the disk is full, or
             no image at all could be used.
     """
     source = _open(config)
@@ -143,7 +143,7 @@ def _recipe(config: PrepareConfig, source: Source) -> tuple[Source, PrepareConfi
 
 
 def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
-    """Which images stand in which part: a matter of their keys and splits alone."""
+    """Return the images of each part, which depend on their keys and splits alone."""
     if len({item.group for item in source.items}) > 1:
         splits = split_items(source.items, config.split)
     else:
@@ -162,7 +162,7 @@ def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
 
 
 def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:
-    """What decides the pairs, but not where anything lies; two works of the same settings may be one.
+    """Return the settings that decide the pairs, without any path; calls with equal settings continue each other.
 
     What the images hold is compared part by part: see `kept_part`.
     """
@@ -178,7 +178,7 @@ def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:
 
 
 def _options(config: PrepareConfig) -> dict[str, Any]:
-    """What besides the recipe decides the pairs, for the manifest and its digest."""
+    """Return the options besides the recipe that decide the pairs, for the manifest and its digest."""
     options = {
         "seed": config.seed, "size": config.size, "fit": config.fit, "variants": config.variants,
         "split": to_record(config.split),
@@ -187,10 +187,10 @@ def _options(config: PrepareConfig) -> dict[str, Any]:
 
 
 def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
-    """Settles whether the folder is gone on with, begun anew, or left alone.
+    """Settle whether the folder is gone on with, begun anew, or left alone.
 
     Raises:
-        CalcoError: When it holds other objects, or pairs that were prepared otherwise.
+        CalcoError: If it holds other objects, or pairs that were prepared otherwise.
     """
     there = storage.joined(place, SETTINGS)
     away = is_url(place)
@@ -225,7 +225,7 @@ def _sweep(place: str) -> None:
 
 
 def _others(place: str) -> list[str]:
-    """What lies where shards shall be written."""
+    """Return the names of other files where shards are to be written."""
     if is_url(place):
         return storage.listed(place, "") if storage.exists(place) else []
     found = [path for path in Path(place).iterdir() if not is_lock(path.name)]
@@ -233,7 +233,7 @@ def _others(place: str) -> list[str]:
 
 
 def _make(place: str, job: Job, lots: list[Lot], config: PrepareConfig, *, progress: bool) -> dict[str, Index]:
-    """Writes the parts that are missing."""
+    """Write the parts that are missing."""
     items = [item for lot in lots for item in lot.items]
     engine = config.workers()
     shown = bar("preparing", len(items)) if progress and items else nullcontext(lambda _done: None)
@@ -255,7 +255,7 @@ def _make(place: str, job: Job, lots: list[Lot], config: PrepareConfig, *, progr
 def _parts_elsewhere(
     place: str, job: Job, lots: list[Lot], engine: Engine, advance: Callable[[], None]
 ) -> dict[str, Index]:
-    """Has each part made and written as a whole by one worker, so that no image travels."""
+    """Have each part made and written as a whole by one worker, so that no image travels."""
     place = place if is_url(place) else str(Path(place).resolve())
     parts: dict[str, Index] = {}
     with closing(results(engine, partial(partial, _part, place, job), lots)) as indexes:
@@ -327,7 +327,7 @@ def noted(source: Source, config: CompositeConfig) -> Source:
 
 
 def tell_crowded(folder: Path, splits: Sequence[str], fewest: int) -> None:
-    """Warns where images have fewer objects in them than was asked for: there was no room for more.
+    """Warn where images have fewer objects in them than was asked for: there was no room for more.
 
     Args:
         folder: With COCO's files.

@@ -35,10 +35,10 @@ class PrepareConfig:
     """stretch brings both sides to the size, cover the shorter one and keeps the aspect."""
 
     variants: int = 1
-    """How many differently made pairs of each image; they stay in one group."""
+    """Number of differently made pairs of each image; they stay in one group."""
 
     count: int = 0
-    """How many images the recipe composite makes, spread over the photographs; 0 makes one (or `variants`) of
+    """Number of images that the recipe composite makes, spread over the photographs; 0 makes one (or `variants`) of
     each."""
 
     shard_pairs: int = 1000
@@ -84,7 +84,7 @@ class PrepareConfig:
             raise CalcoError(f"{self.format} keeps images as they are, in one variant; leave --variants out")
 
     def workers(self) -> Engine:
-        """Who does the work."""
+        """Return the engine that makes the pairs."""
         return Engine(name=self.engine, jobs=self.jobs, address=self.address)
 
     @property
@@ -96,10 +96,10 @@ class PrepareConfig:
 
     @property
     def composes(self) -> bool:
-        """Whether cut-outs are pasted on photographs."""
+        """Return whether cut-outs are pasted on photographs."""
         return self.recipe.recipe != "auto" and steps_of(self.recipe.recipe)[0] == "composite"
 
     @property
     def annotated(self) -> bool:
-        """Whether images with boxes are written, not pairs."""
+        """Return whether images with boxes are written, not pairs."""
         return self.written in ("coco", "voc", "yolo")

@@ -1,4 +1,4 @@
-"""What `calco prepare` writes beside the pairs: the manifest of the whole, and the index of each part."""
+"""Shards: tar files without unpacking, the manifest of the whole, and the index of each part."""
 
 import hashlib
 import json
@@ -86,7 +86,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What was prepared, from what and how.
+    """Prepared pairs: their source, recipe and parts.
 
     Attributes:
         format: One of `Format`.
@@ -130,7 +130,7 @@ def load_manifest(folder: str) -> Manifest | None:
     """The manifest of a folder; None where there is none.
 
     Raises:
-        CalcoError: When it is damaged or of a newer format, or the work that should have ended with it did not.
+        CalcoError: If it is damaged or of a newer format, or the work that should have ended with it did not.
     """
     place = storage.joined(folder, MANIFEST)
     if not storage.exists(place):
@@ -144,7 +144,7 @@ def load_index(folder: str, part: str) -> Index | None:
     """The index of a part; None where there is none.
 
     Raises:
-        CalcoError: When it is damaged or of a newer format.
+        CalcoError: If it is damaged or of a newer format.
     """
     place = storage.joined(folder, f"{INDEX}/{part}.json")
     if not storage.exists(place):
@@ -221,7 +221,7 @@ class Member:
 
 
 class _Headers:
-    """What `tarfile` reads headers from; a damaged header cannot make it fetch more than headers have."""
+    """File from which `tarfile` reads headers; a damaged header cannot make it fetch more than headers have."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -283,7 +283,7 @@ def sample_of(name: str) -> tuple[str, str]:
     """The sample that a member belongs to, and what it is of it: everything after the first dot of the last part.
 
     Raises:
-        CalcoError: When there is no dot, or nothing before it.
+        CalcoError: If there is no dot, or nothing before it.
     """
     folder, slash, last = name.removeprefix("./").rpartition("/")
     stem, dot, kind = last.partition(".")

@@ -1,4 +1,4 @@
-"""What images come from: the entries of a set, and how one of them is read. `opening.py` makes them."""
+"""A source of images: its entries, and how one of them is read. `sources` opens them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from calco.files import digest as content_digest
 # What a folder of image files may be read as, where it was taken for something else.
 _FOLDERS: Final = ("side-by-side", "parallel", "masks", "photographs", "annotations")
 COMPARED_FILES: Final = {"side-by-side": 2, "parallel": 2, "masks": 1, "photographs": 1, "annotations": 1, "video": 1}
-"""How many files of an item show what is in it; equal masks are no equal images."""
+"""Number of files of an item that show its content; equal masks are not equal images."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +85,10 @@ class Source:
     masks: MaskDecision | None = field(default=None, compare=False, repr=False)
 
     def load(self, item: Item) -> Sample:
-        """Reads one item.
+        """Read one item.
 
         Raises:
-            CalcoError: When a file of it is damaged or its sizes do not fit; the caller notes it and goes on.
+            CalcoError: If a file of it is damaged or its sizes do not fit; the caller notes it and goes on.
         """
         return self.loader(self, item)
 

@@ -120,14 +120,14 @@ def _with_declared(hashed: Mapping[str, str], declared: Mapping[str, str]) -> di
 
 
 def _crosses(item: Item, declared: Mapping[str, str]) -> bool:
-    """Whether the item's group is declared validation or test, and the item itself is not."""
+    """Return whether the item's group is declared validation or test, and the item itself is not."""
     return declared.get(item.group, "train") != "train" and item.split != declared[item.group]
 
 
 def _report_declared(
     items: Sequence[Item], declared: Mapping[str, str], crossing: Collection[str], result: Mapping[str, Sequence[Item]]
 ) -> None:
-    """Reports what is declared, what was not and is split off, and what no split can hold."""
+    """Report what is declared, what was not and is split off, and what no split can hold."""
     if not declared:
         return
     counts = Counter(item.split for item in items if item.split)
@@ -212,7 +212,7 @@ def _seconds(videos: list[list[Item]]) -> str:
 
 
 def _move(groups: list[str], chosen: dict[str, str], sources: tuple[str, ...], split: str) -> None:
-    """Moves the first group of a split that can spare one."""
+    """Move the first group of a split that can spare one."""
     for source in sources:
         candidates = [group for group in groups if chosen[group] == source]
         if len(candidates) > 1 or (candidates and source == "test"):

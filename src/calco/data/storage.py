@@ -36,7 +36,7 @@ def parent(place: str) -> str:
 
 
 def exists(place: str) -> bool:
-    """Whether there is a file at a place."""
+    """Return whether there is a file at a place."""
     return bool(_asked(place, lambda files, path: files.exists(path))) if is_url(place) else Path(place).is_file()
 
 
@@ -44,7 +44,7 @@ def size(place: str) -> int | None:
     """The bytes of a file; None where nobody tells.
 
     Raises:
-        CalcoError: When it is absent, or the place cannot be asked.
+        CalcoError: If it is absent, or the place cannot be asked.
     """
     if is_url(place):
         return _asked(place, lambda files, path: cast("int | None", files.size(path)))
@@ -55,10 +55,10 @@ def size(place: str) -> int | None:
 
 
 def version(place: str) -> str:
-    """What tells a version of a file elsewhere from others, as its server has it: size, time of change, entity tag.
+    """Return a text that identifies the version of a file elsewhere: size, time of change, entity tag.
 
     Raises:
-        CalcoError: When it is absent, or the place cannot be asked.
+        CalcoError: If it is absent, or the place cannot be asked.
     """
     return _asked(place, lambda files, path: str(files.ukey(path)))
 
@@ -67,7 +67,7 @@ def read(place: str, start: int = 0, length: int | None = None) -> bytes:
     """A part of a file, or all of it; nothing stays open, so that any number of processes and threads may read.
 
     Raises:
-        CalcoError: When it cannot be read, or ends before the part does.
+        CalcoError: If it cannot be read, or ends before the part does.
     """
     if is_url(place):
         end = None if length is None else start + length
@@ -92,10 +92,10 @@ def read(place: str, start: int = 0, length: int | None = None) -> bytes:
 
 @contextlib.contextmanager
 def replaced(place: str) -> Iterator[Path]:
-    """Yields a path on this disk to be written; what stands there at the end takes the place, whole or not at all.
+    """Yield a path on this disk to be written; what stands there at the end takes the place, whole or not at all.
 
     Raises:
-        CalcoError: When the disk, the permissions or the server do not allow it.
+        CalcoError: If the disk, the permissions or the server do not allow it.
     """
     if not is_url(place):
         with replacing(place) as path:
@@ -111,29 +111,29 @@ def replaced(place: str) -> Iterator[Path]:
 
 
 def write(place: str, data: bytes | str) -> None:
-    """Writes a whole file, or leaves what was there.
+    """Write a whole file, or leaves what was there.
 
     Raises:
-        CalcoError: When it cannot be written.
+        CalcoError: If it cannot be written.
     """
     with replaced(place) as path:
         path.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
 
 
 def read_json(place: str) -> dict[str, Any]:
-    """Reads a JSON object.
+    """Read a JSON object.
 
     Raises:
-        CalcoError: When the file is absent, unreadable or holds no JSON object.
+        CalcoError: If the file is absent, unreadable or holds no JSON object.
     """
     return parse_json(read(place), place)
 
 
 def remove(place: str) -> None:
-    """Removes a file.
+    """Remove a file.
 
     Raises:
-        CalcoError: When it is not there, or the permissions do not allow it.
+        CalcoError: If it is not there, or the permissions do not allow it.
     """
     if is_url(place):
         _asked(place, lambda files, path: files.rm_file(path), "remove")
@@ -155,7 +155,7 @@ def opened(place: str) -> Iterator[IO[bytes]]:
     """A file to be read from its beginning.
 
     Raises:
-        CalcoError: When it cannot be opened.
+        CalcoError: If it cannot be opened.
     """
 
     def ask(files: Any, path: str) -> IO[bytes]:
@@ -172,7 +172,7 @@ def listed(folder: str, ending: str) -> list[str]:
     """The files with an ending in a folder and below it, sorted; hidden ones are passed over.
 
     Raises:
-        CalcoError: When the folder cannot be listed.
+        CalcoError: If the folder cannot be listed.
     """
     if is_url(folder):
         scheme = folder.partition("://")[0]
@@ -197,7 +197,7 @@ def names(folder: str, *, hidden: bool = False) -> list[str]:
         hidden: Whether hidden ones are listed too.
 
     Raises:
-        CalcoError: When the folder is not there or cannot be listed.
+        CalcoError: If the folder is not there or cannot be listed.
     """
 
     def ask(files: Any, path: str) -> list[str]:
@@ -209,7 +209,7 @@ def names(folder: str, *, hidden: bool = False) -> list[str]:
 
 
 def _asked(place: str, ask: Callable[[Any, str], T], doing: str = "read") -> T:
-    """Asks what fsspec brings for a place; a connection that fails is tried again, a refusal is not."""
+    """Ask what fsspec brings for a place; a connection that fails is tried again, a refusal is not."""
     import fsspec
 
     shown = redact_address(place)
@@ -240,7 +240,7 @@ def _told(error: Exception, place: str) -> str:
 
 
 def _rights(place: str) -> str:
-    """What lets somebody in, in the variables that the storages' own libraries read."""
+    """Name the environment variables of credentials that the storages' own libraries read."""
     scheme = place.partition("://")[0].lower()
     variables = {
         "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)",

@@ -46,7 +46,7 @@ class Lot:
 
 @dataclass
 class _Written:
-    """What there is of a part so far."""
+    """Part that is being written."""
 
     total: "hashlib._Hash" = field(default_factory=hashlib.sha256)
     bytes: int = 0
@@ -56,7 +56,7 @@ class _Written:
     records: list[Record] = field(default_factory=list)
 
     def add(self, made: Made, members: dict[str, tuple[int, int] | str]) -> None:
-        """Notes a pair."""
+        """Note a pair."""
         checksum = hashlib.sha256(b"".join(made.files.values())).hexdigest()[:16]
         self.pairs.append(
             PairPlace(key=made.key, group=made.group, digest=made.digest, members=members, checksum=checksum)
@@ -68,7 +68,7 @@ Put = Callable[[Made], dict[str, "tuple[int, int] | str"]]
 
 
 def write_part(folder: str, lot: Lot, format: str, outcomes: Iterator[Outcome], advance: Callable[[], None]) -> Index:
-    """Writes a part of as many outcomes as the lot has items, then its index.
+    """Write a part of as many outcomes as the lot has items, then its index.
 
     Args:
         folder: Where to; for tar files also an address that fsspec opens.
@@ -78,7 +78,7 @@ def write_part(folder: str, lot: Lot, format: str, outcomes: Iterator[Outcome], 
         advance: Called after each image.
 
     Raises:
-        CalcoError: When the disk or the permissions do not allow it; what was whole before stays.
+        CalcoError: If the disk or the permissions do not allow it; what was whole before stays.
     """
     done = _Written()
     stamp = stamp_of(lot.items)  # before they are read: what changes later is noticed
@@ -171,10 +171,10 @@ def _put(path: Path, data: bytes, part: str) -> None:
 
 
 def write_groups(folder: Path, indexes: Iterable[Index]) -> None:
-    """Notes which files belong together, as whoever reads the folder will name them; nothing where none do.
+    """Note which files belong together, as whoever reads the folder will name them; nothing where none do.
 
     Raises:
-        CalcoError: When the disk or the permissions do not allow it.
+        CalcoError: If the disk or the permissions do not allow it.
     """
     pairs = [(index.split, pair) for index in indexes for pair in index.pairs]
     num = Counter(pair.group for _, pair in pairs)
@@ -186,14 +186,14 @@ def write_groups(folder: Path, indexes: Iterable[Index]) -> None:
 
 
 def clear(folder: Path, format: str) -> None:
-    """Removes what was prepared before, and nothing else.
+    """Remove what was prepared before, and nothing else.
 
     Args:
         folder: Where it lies.
         format: Of what lies there.
 
     Raises:
-        CalcoError: When the permissions do not allow it.
+        CalcoError: If the permissions do not allow it.
     """
     for path in sorted((folder / INDEX).glob("*.json")):
         names = [f"{path.stem}.tar"]
@@ -263,7 +263,7 @@ def kept_part(folder: str, part: str, items: tuple[Item, ...], format: str, sour
 
 
 def _changed(index: Index, items: tuple[Item, ...], source: Source) -> str:
-    """Which image is not the one that the part was made of; empty when all are."""
+    """Describe the first image that is not the one that the part was made of; empty if all are."""
     made = {pair.key: pair.digest for pair in index.pairs}
     for item in items:
         known = made.get(item.key) or made.get(f"{item.key}@0")
@@ -273,7 +273,7 @@ def _changed(index: Index, items: tuple[Item, ...], source: Source) -> str:
 
 
 def _damaged(folder: str, index: Index, format: str) -> str:
-    """Which file of a part is not as it was written, or empty. Of what lies elsewhere, only the size is compared."""
+    """Describe the first file of a part that is not as it was written. Elsewhere only the size is compared."""
     if not index.pairs:
         return ""
     if format != "webdataset":
@@ -310,18 +310,18 @@ _ANNOTATIONS: Final = {"coco": "", "voc": "Annotations/{}.xml", "yolo": "labels/
 
 
 def keep(folder: Path, part: str, records: Sequence[Record]) -> bytes:
-    """Notes what a part's images hold, until all parts are there; returns it as it was written."""
+    """Note what a part's images hold, until all parts are there; returns it as it was written."""
     write_coco(_kept(folder, part), records)
     return _kept(folder, part).read_bytes()
 
 
 def kept_records(folder: Path, part: str) -> bytes:
-    """What was noted; nothing where nothing was."""
+    """Return what was noted; empty if nothing was."""
     return _kept(folder, part).read_bytes() if _kept(folder, part).is_file() else b""
 
 
 def forget(folder: Path, part: str) -> None:
-    """Removes what was noted."""
+    """Remove what was noted."""
     _kept(folder, part).unlink(missing_ok=True)
 
 
@@ -331,7 +331,7 @@ def _kept(folder: Path, part: str) -> Path:
 
 
 def write_annotations(folder: Path, format: str, parts: Sequence[tuple[str, str]], classes: Sequence[str]) -> None:
-    """Writes what all parts hold in the format's own files.
+    """Write what all parts hold in the format's own files.
 
     Args:
         folder: Where the images lie.
@@ -340,7 +340,7 @@ def write_annotations(folder: Path, format: str, parts: Sequence[tuple[str, str]
         classes: In the order of their numbers; those that occur besides follow.
 
     Raises:
-        CalcoError: When something cannot be written.
+        CalcoError: If something cannot be written.
     """
     by_split: dict[str, list[Record]] = {}
     for part, split in parts:
@@ -363,7 +363,7 @@ def written_beside(format: str, name: str) -> str:
 
 
 def remove_annotations(folder: Path) -> None:
-    """Removes the files that speak of the whole set."""
+    """Remove the files that speak of the whole set."""
     for name in ("annotations/train.json", "annotations/val.json", "annotations/test.json", "data.yaml"):
         with suppress(FileNotFoundError):
             (folder / name).unlink()

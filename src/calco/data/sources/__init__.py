@@ -31,7 +31,7 @@ _KINDS: Final[dict[str, ModuleType]] = {
 
 
 def is_elsewhere(images: str) -> bool:
-    """Whether images are named by an address or a name on the hub, so that opening them contacts a network."""
+    """Return whether images are named by an address or a name on the hub, so that opening them contacts a network."""
     return is_url(images) or images.startswith("hub:")
 
 

@@ -42,7 +42,7 @@ _ELSEWHERE: Final = "only annotations of another format, which are not read, spe
 
 
 def matches(path: str, config: SourceConfig) -> bool:
-    """Whether annotations are named, or a folder holds some in a known format; a few files are looked into."""
+    """Return whether annotations are named, or a folder holds some in a known format; a few files are looked into."""
     if config.annotations:
         return True
     return not (config.input or config.target) and os.path.isdir(path) and holds_annotations(path)
@@ -60,12 +60,12 @@ def doubted(source: Source) -> Source:
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """Lists the images of a folder about which something is said, there or in `config.annotations`.
+    """List the images of a folder about which something is said, there or in `config.annotations`.
 
     Images of which nothing is said are left out; beside YOLO's labels, an image without any has nothing in it.
 
     Raises:
-        CalcoError: When there are no images or no annotations, or they do not belong together.
+        CalcoError: If there are no images or no annotations, or they do not belong together.
     """
     folder = Path(path)
     listing = list_files(folder, imaging.is_image)
@@ -127,7 +127,7 @@ def load_annotated(source: Source, item: Item) -> Sample:
 
 
 def record_of(source: Source, item: Item) -> Record:
-    """What is said about an image, without reading its pixels."""
+    """Return the annotations of an image, without reading its pixels."""
     record: Record = source.context[item.place[0]]
     return record
 
@@ -175,7 +175,7 @@ def _backgrounds(images: Images, found: Annotations, labels: Path) -> Iterator[R
 
 
 def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
-    """How many boxes were mended or left out, and how many images have nothing in them."""
+    """Return remarks: the number of boxes that were fixed or left out, and of images without objects."""
     faults = Counter(problem.fault for problem in found.problems if problem.fault not in COSTS_A_IMAGE)
     notes = []
     if faults:

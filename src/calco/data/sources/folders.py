@@ -28,10 +28,10 @@ _TABLES = ("groups.csv", "dropped.csv")
 
 
 def _recognise(root: Path, wanted: SourceConfig) -> Plan:
-    """Lists the files of a source.
+    """List the files of a source.
 
     Raises:
-        CalcoError: When the path is absent, unreadable or empty, or the two folders share no name.
+        CalcoError: If the path is absent, unreadable or empty, or the two folders share no name.
     """
     if wanted.input or wanted.target:
         return _named_folders(root, wanted)
@@ -124,7 +124,7 @@ def _thumbnail_of(path: str, by_stem: Mapping[str, str]) -> str | None:
 
 
 def nothing_in(root: Path, left_out: LeftOut, what: str = "image") -> str:
-    """Says what a folder holds in place of what was looked for."""
+    """Say what a folder holds in place of what was looked for."""
     found = list_files(root, lambda _name: True)
     endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in found.paths)
     known = "images end in .jpg, .png, .webp, .tif, .bmp or the like"
@@ -188,13 +188,13 @@ def _side_by_side(places: Sequence[Place], listing: Listing, direction: str) -> 
 
 
 def _all_double(images: Sequence[str]) -> bool:
-    """Whether several files are exactly twice as wide as high; one file alone may be a panorama."""
+    """Return whether several files are exactly twice as wide as high; one file alone may be a panorama."""
     double, looked_at = _num_double(images)
     return looked_at > 1 and double == looked_at
 
 
 def _num_double(images: Sequence[str]) -> tuple[int, int]:
-    """How many of some files are exactly twice as wide as high, and how many were looked at."""
+    """Return the number of files that are exactly twice as wide as high, and of those that were looked at."""
     sample = images[:: max(1, len(images) // 64)]
     sizes = [size for path in sample if (size := imaging.header_size_wh(path))]
     return sum(width == 2 * height for width, height in sizes), len(sizes)
@@ -250,7 +250,7 @@ def _named_folders(root: Path, wanted: SourceConfig) -> Plan:
 
 
 def _beside(root: Path, listings: Sequence[Listing]) -> Listing:
-    """What lies in the root itself: lists of splits may name the files of both folders."""
+    """Return the files in the root itself: lists of splits may name the files of both folders."""
     others = [path.name for path in root.iterdir() if path.is_file()] if root.is_dir() else []
     lists = [name for name in others if split_of_list(name)]
     return Listing(os.path.join(root, ""), [path for each in listings for path in each.paths], others=lists)
@@ -260,7 +260,7 @@ _LOOKED_AT: Final = 64  # images of which the channels of all are told
 
 
 def matches(_path: str, _config: SourceConfig) -> bool:
-    """Whether it may be image files: anything that no other kind has recognised, which `open` explains."""
+    """Return whether it may be image files: anything that no other kind has recognised, which `open` explains."""
     return True
 
 
@@ -268,7 +268,7 @@ def open(path: str, config: SourceConfig) -> Source:
     """Recognise and list a folder of image files (or one file).
 
     Raises:
-        CalcoError: When the folder is absent, unreadable or empty, or nothing in it matches.
+        CalcoError: If the folder is absent, unreadable or empty, or nothing in it matches.
     """
     plan = _recognise(Path(path), config)
     sample = plan.items[:: max(1, len(plan.items) // _LOOKED_AT)]

@@ -36,12 +36,12 @@ class _Parts:
 
 
 def matches(path: str, _config: SourceConfig) -> bool:
-    """Whether it names a data set of the hub: "hub:owner/name"."""
+    """Return whether it names a data set of the hub: "hub:owner/name"."""
     return path.startswith(_PREFIX)
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """Lists the rows of a data set.
+    """List the rows of a data set.
 
     Args:
         path: `owner/name`, with or without "hub:" before it, `#subset` and `:split` behind it; or a folder or file
@@ -49,7 +49,7 @@ def open(path: str, config: SourceConfig) -> Source:
         config: `input` and `target` name the columns.
 
     Raises:
-        CalcoError: When the library is not installed, the data set cannot be had, or its columns do not tell.
+        CalcoError: If the library is not installed, the data set cannot be had, or its columns do not tell.
     """
     name = path
     tables = _tables(name.removeprefix(_PREFIX))
@@ -204,7 +204,7 @@ def _file(parts: _Parts, place: tuple[int, ...], column: str) -> tuple[bytes, st
     """The contents of an image's file, and its name where it has one.
 
     Raises:
-        CalcoError: When the row has no image, or its file is gone.
+        CalcoError: If the row has no image, or its file is gone.
     """
     split = list(parts.tables)[place[0]]
     cell = parts.tables[split][place[1]][column] or {}

@@ -1,4 +1,4 @@
-"""Which file of one side belongs to which of the other: by equal names, then by names without what differs."""
+"""Pairs of files of two sides: by equal names, then by names without what differs."""
 
 import os
 import re
@@ -69,7 +69,7 @@ class Matching:
 
 
 def match(first: Side, second: Side) -> Matching:
-    """Finds the partner of each file.
+    """Find the partner of each file.
 
     Of several files with one name and different endings the one whose whole name equals its partner's is taken. Names
     that are not equal are compared without case, words such as `_mask`, and folders of splits, and taken where only one
@@ -175,7 +175,7 @@ def _trims(stems: list[str]) -> list[str]:
 
 
 def _beginning(texts: list[str]) -> str:
-    """What all texts begin with."""
+    """Return the beginning that all texts share."""
     first, last = min(texts), max(texts)
     length = next(
         (place for place, pair in enumerate(zip(first, last, strict=False)) if len(set(pair)) > 1), len(first)

@@ -93,7 +93,7 @@ def folder_names(name: str, rests: Collection[str] = ()) -> tuple[tuple[str, str
 
 
 def shared_rests(names: Iterable[str]) -> set[str]:
-    """What stands beside two different splits in the names of folders, in lower case.
+    """Return the words that stand beside two different splits in the names of folders, in lower case.
 
     >>> shared_rests(["places_train", "places_val", "train_station", "trainers", "testers"])
     {'places'}
@@ -140,7 +140,7 @@ def _without_ending(stem: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _tells(word: str) -> bool:
-    """Whether a word is known, as a whole."""
+    """Return whether a word is known, as a whole."""
     return "".join(words_of(word)) in _KNOWN and (len(word) > 1 or word in "abAB")
 
 

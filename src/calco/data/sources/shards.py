@@ -43,13 +43,13 @@ from calco.errors import CalcoError
 from calco.imaging import Image
 
 PARTS: Final = ("input", "target", "weight", "region", "json")
-"""What a pair consists of. `Item.place` holds the first byte and the length of each in this order, 0 0 for what there
+"""Parts of a pair. `Item.place` holds the first byte and the length of each in this order, 0 0 for what there
 is not, then its digest and its checksum as numbers, 0 where nobody has told them."""
 
 
 @dataclass
 class Found:
-    """What the tar files hold."""
+    """Pairs in the tar files, and what is left out."""
 
     items: list[Item] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -59,7 +59,7 @@ def put_pair(
     found: Found, key: str, group: str, place: str, split: str | None,
     members: dict[str, "tuple[int, int] | str"], digest: str, length: int | None, checksum: str = "",
 ) -> str:  # fmt: skip
-    """Adds a pair; returns why it cannot be, or nothing."""
+    """Add a pair; returns why it cannot be, or nothing."""
     spans = {kind.partition(".")[0]: span for kind, span in members.items() if not isinstance(span, str)}
     if "input" not in spans or any(start < 0 or size < 0 for start, size in spans.values()):
         return "its index is damaged"
@@ -83,7 +83,7 @@ class Strangers:
     unused: Counter[str] = field(default_factory=Counter)
 
     def read(self, place: str, split: str | None, left_out: dict[str, str]) -> None:
-        """Lists a tar file by its headers; a damaged one keeps what stands before the damage."""
+        """List a tar file by its headers; a damaged one keeps what stands before the damage."""
         self.splits[place] = split
         refused: dict[str, str] = {}
         with storage.opened(place) as file:
@@ -98,12 +98,12 @@ class Strangers:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Which members of the pairs are not used, as a sentence without its full stop."""
+        """Remark on the members of pairs that are not used, without its full stop."""
         kinds = ", ".join(f"{kind} ({count})" for kind, count in self.unused.most_common(8))
         return (f"members of other kinds are not used: {kinds}",) if kinds else ()
 
     def settle(self, config: SourceConfig, found: Found) -> None:
-        """Decides which members are input and target, and adds the pairs."""
+        """Decide which members are input and target, and adds the pairs."""
         if not self.samples:
             return
         self.roles = _roles(self.samples.values(), config)
@@ -169,7 +169,7 @@ _LOOKED_AT: Final = 16  # pairs of which the channels of all are told, where no 
 
 
 def matches(path: str, _config: SourceConfig) -> bool:
-    """Whether a name is that of shards: an address, a tar file (or several: a-{000..009}.tar), a folder of them."""
+    """Return whether it names shards: an address, a tar file (or several: a-{000..009}.tar), a folder of them."""
     if is_url(path) or _TAR.search(path):
         return True
     folder = Path(path)
@@ -200,7 +200,7 @@ def _prepared_as(folder: str) -> str:
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """Lists the pairs of shards.
+    """List the pairs of shards.
 
     Args:
         path: A folder with a manifest or tar files, one tar file, or several (a-{000000..000009}.tar): on this
@@ -209,7 +209,7 @@ def open(path: str, config: SourceConfig) -> Source:
             and png; `direction` turns them round.
 
     Raises:
-        CalcoError: When there is none, the work that writes them has not ended, or nothing in them serves.
+        CalcoError: If there is none, the work that writes them has not ended, or nothing in them serves.
     """
     folder = path if not _TAR.search(path) else storage.parent(path)
     manifest = load_manifest(folder)
@@ -327,14 +327,14 @@ def _story(manifest: Manifest | None, num_tars: int, strangers: Strangers) -> st
 
 
 class _Bytes:
-    """What stands of a pair in its tar file, read at once.
+    """Bytes of a pair in its tar file, read at once.
 
     Args:
         source: Tells what transparency lies over.
         item: Which pair.
 
     Raises:
-        CalcoError: When the tar file cannot be read, ends before the pair does, or holds other bytes than were written.
+        CalcoError: If the tar file cannot be read, ends before the pair does, or holds other bytes than were written.
     """
 
     def __init__(self, source: Source, item: Item) -> None:
@@ -347,7 +347,7 @@ class _Bytes:
         self._check(item.place[-1])
 
     def _check(self, checksum: int) -> None:
-        """Compares the bytes with what was written; PNG and TIFF themselves do not show every damage."""
+        """Compare the bytes with what was written; PNG and TIFF themselves do not show every damage."""
         members = b"".join(self[part] for part in sorted(self.spans, key=lambda part: self.spans[part]))
         if checksum and int(hashlib.sha256(members).hexdigest()[:16], 16) != checksum:
             raise CalcoError(

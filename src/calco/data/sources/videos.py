@@ -39,7 +39,7 @@ _SAID: Final = 5  # remarks on single videos
 
 
 def matches(path: str, _config: SourceConfig | None = None) -> bool:
-    """Whether it is a video by its ending, or a folder that holds videos and no image."""
+    """Return whether it is a video by its ending, or a folder that holds videos and no image."""
     if os.path.isfile(path):
         return is_video(path)
     folders, found = [path], False
@@ -57,10 +57,10 @@ def matches(path: str, _config: SourceConfig | None = None) -> bool:
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """Lists the frames that `config.frames` asks for, of one video or of all videos in a folder and below it.
+    """List the frames that `config.frames` asks for, of one video or of all videos in a folder and below it.
 
     Raises:
-        CalcoError: When there is no video, or none of them can be read.
+        CalcoError: If there is no video, or none of them can be read.
     """
     folder = Path(path)
     if not folder.exists():
@@ -115,7 +115,7 @@ def _which(wanted: str) -> str:
 
 
 def _remarks_on(video: str) -> list[str]:
-    """What of a video training does not see as it is, by its first frame."""
+    """Return remarks on how training sees a video, by its first frame."""
     frame, remarks = first_frame(video)
     if frame is not None and frame.interlaced_frame:
         remarks.append(f"{video} is interlaced: each frame is deinterlaced by itself")
