@@ -27,7 +27,7 @@ from calco.checking.result import (
 )
 from calco.checking.survey import Facts, Wanted, facts_of, survey, wanted_masks
 from calco.console import Table, bar, cell, say, warn
-from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
+from calco.data.config import BoxAugmentConfig, SourceConfig
 from calco.data.mask_encoding import EncodingError
 from calco.data.recipe_config import RecipeConfig
 from calco.data.recipes import AUTOMATIC, resolve
@@ -35,7 +35,7 @@ from calco.data.resolving import settled
 from calco.data.sample import fraction
 from calco.data.source import Item, Source
 from calco.data.sources import open_source
-from calco.data.splits import split_items
+from calco.data.splits import split_names
 from calco.errors import CalcoError
 from calco.files import write_json
 from calco.locks import locked_file
@@ -87,7 +87,7 @@ def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> C
     source, recipe, problem = _settled(config.recipe, source)
     with bar("looking at images", len(source.items)) as advance:
         facts = survey(source, config.jobs or os.cpu_count() or 1, advance)
-    split = splits_of(source.items, config.split)
+    split = split_names(source.items, config.split)
     duplicates = find_duplicates(source, facts)
     findings = find(
         Inspection(
@@ -130,19 +130,6 @@ def _settled(config: RecipeConfig, source: Source) -> tuple[Source, RecipeConfig
         return *settled(source, config), ""
     except EncodingError as error:
         return source, resolve(config, source.kind, source.recipe, source.classes), str(error)
-
-
-def splits_of(items: Sequence[Item], config: SplitConfig) -> dict[str, str]:
-    """Return key => split as in training; "train" for all of a set that is too small, "gap" for frames in between.
-
-    A copy that training leaves out, since its equal is declared otherwise, has the split that it is declared.
-    """
-    try:
-        parts = split_items(items, config)
-    except CalcoError:
-        return {item.key: item.split or "train" for item in items}
-    parted = {item.key: name for name, part in parts.items() for item in part}
-    return {item.key: parted.get(item.key, item.split or "gap") for item in items}
 
 
 def findings_table(report: CheckReport) -> Table:
