@@ -13,8 +13,9 @@ from PIL import Image as Pillow
 from calco import imaging
 from calco.annotations.detections import outline_mask
 from calco.annotations.matching import match_by_number
-from calco.annotations.reading import FORMATS, holds_annotations, read_annotations, sniff
+from calco.annotations.reading import FORMATS, read_annotations
 from calco.annotations.record import Annotations, Record
+from calco.annotations.sniffing import holds_annotations, sniff
 from calco.errors import CalcoError
 
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -17,7 +17,7 @@ from calco.annotations.gathering import Gathering
 from calco.annotations.matching import Images
 from calco.annotations.parsing import parse_json, read_text
 from calco.annotations.record import Annotations, Problem
-from calco.annotations.sniffing import SUFFIXES, is_box, may_hold_annotations, sniff, sniff_foreign
+from calco.annotations.sniffing import NO_LABELS, SUFFIXES, TRIED, is_box, sniff, sniff_foreign, some_files
 from calco.errors import CalcoError
 from calco.files import list_files
 
@@ -49,15 +49,9 @@ _READERS: Final[dict[str, Reader]] = {
     "supervisely": labelme.read_supervisely, "bdd": lists.read_bdd, "csv": csv_boxes.read, "dota": texts.read_dota,
     "kitti": texts.read_kitti, "corners": texts.read_corners,
 }  # fmt: skip
-_NO_LABELS: Final = frozenset({
-    "classes.txt", "labels.txt", "notes.txt", "predefined_classes.txt", "readme.txt",
-    "class_names.txt", "names.txt", "obj_names.txt",
-})  # fmt: skip
 _SPLIT_LIST: Final = re.compile(r"(?i)(train|val|valid|validation|test|trainval)[0-9]*\.txt")  # files, not labels
 _TEXTS: Final = ("dota", "kitti", "corners", "yolo")  # formats whose files look alike from outside
 _AN_IMAGE: Final = (*_TEXTS, "voc", "labelme", "supervisely")  # formats with one file an image
-_TRIED: Final = 50  # files of one ending in one folder that are looked into
-_DEPTH: Final = 3  # folders below the first that are looked into, to see whether there are annotations at all
 
 
 def read_annotations(
@@ -100,7 +94,7 @@ def read_annotations(
 def _foreign_in(folder: Path, forms: dict[str, list[Path]]) -> tuple[Problem, ...]:
     """Name the first file in a format that is known and not read, which lies among those that are read."""
     read = {str(file) for files in forms.values() for file in files}
-    others = (Path(path) for path in _tried(folder) if path not in read)
+    others = (Path(path) for path in some_files(folder) if path not in read)
     found = next(filter(None, map(_unread, others)), None)
     return (found,) if found else ()
 
@@ -155,11 +149,6 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Images | None, cl
     )
 
 
-def holds_annotations(folder: str | Path) -> bool:
-    """Return whether a folder, or one not far below it, holds annotations; a few files of each ending are read."""
-    return any(map(sniff, _tried(folder)))
-
-
 def unread_labels(folder: str | Path, stems: Collection[str]) -> Problem | None:
     """Name the first file of labels that is not read, and why: a format that is known, or numbers in another unit.
 
@@ -167,12 +156,12 @@ def unread_labels(folder: str | Path, stems: Collection[str]) -> Problem | None:
         folder: Folder of images in which nothing was recognised as annotations.
         stems: Names of the images without their endings.
     """
-    for path in map(Path, _tried(folder)):
+    for path in map(Path, some_files(folder)):
         with suppress(CalcoError):
             if found := _unread(path):
                 return found
     texts = map(Path, list_files(folder, lambda name: name.lower().endswith(".txt")).paths)
-    for path in islice((path for path in texts if path.stem in stems), _TRIED):
+    for path in islice((path for path in texts if path.stem in stems), TRIED):
         with suppress(CalcoError):
             if found := _in_pixels(path):
                 return found
@@ -185,25 +174,6 @@ def _unread(path: Path) -> Problem | None:
     if foreign is None:
         return None
     return Problem(str(path), "unused", f"it holds {foreign.words}, which is not read; {foreign.remedy}")
-
-
-def _tried(folder: str | Path) -> Iterator[str]:
-    """Yield some files of each ending that may hold annotations, in a folder and those not far below it."""
-    folders = [(Path(folder), 0)]
-    while folders:
-        parent, depth = folders.pop(0)
-        tried: dict[str, int] = {}
-        with suppress(OSError), os.scandir(parent) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                suffix = os.path.splitext(entry.name)[1].lower()
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    folders += [(Path(entry.path), depth + 1)] if depth < _DEPTH else []
-                elif _may_hold(entry.name) and entry.is_file() and entry.stat().st_size:
-                    tried[suffix] = tried.get(suffix, 0) + 1
-                    if tried[suffix] <= _TRIED:
-                        yield entry.path
 
 
 def _in_pixels(path: Path) -> Problem | None:
@@ -225,12 +195,8 @@ def _in_pixels(path: Path) -> Problem | None:
     return None
 
 
-def _may_hold(name: str) -> bool:
-    return may_hold_annotations(name) and name.lower() not in _NO_LABELS
-
-
 def _is_candidate(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and name.lower() not in _NO_LABELS
+    return name.lower().endswith(SUFFIXES) and name.lower() not in NO_LABELS
 
 
 def _files(path: Path) -> dict[str, list[Path]]:
@@ -248,7 +214,7 @@ def _files(path: Path) -> dict[str, list[Path]]:
         forms |= _forms_of(files)
     if not forms:
         known = ", ".join(FORMATS.values())
-        hints = (_unread(file) or _in_pixels(file) for files in groups.values() for file in files[:_TRIED])
+        hints = (_unread(file) or _in_pixels(file) for files in groups.values() for file in files[:TRIED])
         hint = next(filter(None, hints), None)
         raise CalcoError(str(hint or f"{path} holds no annotations that are known; the formats are {known}"))
     # Labels without a single box are empty files, which show no format: they lie beside those that do.
@@ -280,7 +246,7 @@ def _forms_of(files: Sequence[Path]) -> dict[Path, str]:
     with one file an image. A file for a whole set is in its own format, or in none.
     """
     if files[0].suffix.lower() == ".txt":
-        shown = (form for file in islice((f for f in files if f.stat().st_size), _TRIED) if (form := sniff(file)))
+        shown = (form for file in islice((f for f in files if f.stat().st_size), TRIED) if (form := sniff(file)))
         form = next(shown, None)
         return dict.fromkeys(files, form) if form else {}
     forms = {file: form for file in files if (form := sniff(file))}

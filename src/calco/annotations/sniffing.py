@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,12 @@ SUFFIXES: Final = (".json", ".jsonl", ".xml", ".txt", ".csv")
 _FOREIGN_SUFFIXES: Final = (".ndjson", ".manifest", ".tfrecord", ".tfrecords", ".mat", ".parquet", ".lif")
 _HEAD: Final = 1 << 16  # bytes of a file that tell its format
 _LINES: Final = 50
+NO_LABELS: Final = frozenset({
+    "classes.txt", "labels.txt", "notes.txt", "predefined_classes.txt", "readme.txt",
+    "class_names.txt", "names.txt", "obj_names.txt",
+})  # fmt: skip
+TRIED: Final = 50  # files of one ending in one folder that are looked into
+_DEPTH: Final = 3  # folders below the first that are looked into, to see whether there are annotations at all
 _LABEL_ME: Final = ({"shapes", "imagePath"}, {"shapes", "shape_type"})
 
 
@@ -98,6 +105,34 @@ def sniff_foreign(path: str | Path) -> Foreign | None:
     elif suffix in (".txt", ".csv"):
         key = _foreign_lines(path, [line for line in head.splitlines()[:_LINES] if line.strip()])
     return FOREIGN[key] if key else None
+
+
+def holds_annotations(folder: str | Path) -> bool:
+    """Return whether a folder, or one not far below it, holds annotations; a few files of each ending are read."""
+    return any(map(sniff, some_files(folder)))
+
+
+def some_files(folder: str | Path) -> Iterator[str]:
+    """Yield some files of each ending that may hold annotations, in a folder and those not far below it."""
+    folders = [(Path(folder), 0)]
+    while folders:
+        parent, depth = folders.pop(0)
+        tried: dict[str, int] = {}
+        with suppress(OSError), os.scandir(parent) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                suffix = os.path.splitext(entry.name)[1].lower()
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    folders += [(Path(entry.path), depth + 1)] if depth < _DEPTH else []
+                elif _is_wanted(entry.name) and entry.is_file() and entry.stat().st_size:
+                    tried[suffix] = tried.get(suffix, 0) + 1
+                    if tried[suffix] <= TRIED:
+                        yield entry.path
+
+
+def _is_wanted(name: str) -> bool:
+    return may_hold_annotations(name) and name.lower() not in NO_LABELS
 
 
 def may_hold_annotations(name: str) -> bool:

@@ -18,7 +18,7 @@ from calco.data.source import Source
 from calco.data.sources import annotated, folders, hub, openmoji, remote, shards, videos
 from calco.errors import CalcoError
 
-# The first kind that matches counts; "files" matches everything.
+# The first kind that matches counts; "files" matches everything. The first three are names, never paths on this disk.
 _KINDS: Final[dict[str, ModuleType]] = {
     "openmoji": openmoji,
     "hub": hub,
@@ -28,6 +28,7 @@ _KINDS: Final[dict[str, ModuleType]] = {
     "video": videos,
     "files": folders,
 }
+_NAMES: Final = ("openmoji", "hub", "address")
 
 
 def is_elsewhere(images: str) -> bool:
@@ -85,7 +86,9 @@ def open_source(images: str | Path, config: SourceConfig | None = None) -> Sourc
 def _kind_of(path: str, config: SourceConfig) -> str:
     """Return the key of the kind in `_KINDS`."""
     if config.source == "auto":
-        return next(kind for kind, module in _KINDS.items() if module.matches(path, config))
+        named = path == "openmoji" or not os.path.exists(path)
+        kinds = {kind: module for kind, module in _KINDS.items() if named or kind not in _NAMES}
+        return next(kind for kind, module in kinds.items() if module.matches(path, config))
     if config.source == "photographs" and remote.matches(path, config):
         return "address"
     return config.source if config.source in _KINDS else "files"

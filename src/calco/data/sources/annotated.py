@@ -13,8 +13,9 @@ from calco import imaging
 from calco.annotations.data_yaml import DataYaml
 from calco.annotations.detections import nothing
 from calco.annotations.matching import Images, plain
-from calco.annotations.reading import FORMATS, holds_annotations, read_annotations, unread_labels
+from calco.annotations.reading import FORMATS, read_annotations, unread_labels
 from calco.annotations.record import COSTS_A_IMAGE, Annotations, Problem, Record
+from calco.annotations.sniffing import holds_annotations
 from calco.data.config import SourceConfig
 from calco.data.declared import (
     SPLITS,
