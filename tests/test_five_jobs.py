@@ -187,9 +187,9 @@ def test_a_job_from_a_source(job: str, tmp_path: Path, monkeypatch: pytest.Monke
     )
     run = calco.train(config, progress=False)
     # What is named on the hub is fetched only when the person names it, never because a model does.
-    card = calco.evaluate(
-        calco.EvaluateConfig(model=run, images=images if images.startswith("hub:") else None, source=source, limit=1)
-    )
+    named = images if images.startswith("hub:") else None
+    read_as = {name: getattr(source, name) for name in ("source", "input", "target", "direction")}
+    card = calco.evaluate(calco.EvaluateConfig(model=run, images=named, limit=1, **read_as))
     assert len(card.cases) >= 1
     translator = calco.load(run)
     image = imaging.as_channels(scene(99), translator.info.in_channels)
