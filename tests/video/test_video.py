@@ -19,7 +19,8 @@ from calco.imaging import Image
 from calco.inference.video import VideoOptions, translate_video
 from calco.video.colours import Colours
 from calco.video.encoding import Encoding, new_encoder
-from calco.video.reading import Video, seconds_of
+from calco.video.names import seconds_of
+from calco.video.reading import Video
 from calco.video.writing import VideoWriter, part_of, remove_part
 from support import ROOT
 from video.videos import make_image, make_video, mirror, model, packets

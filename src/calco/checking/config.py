@@ -6,7 +6,7 @@ from typing import Annotated
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
-from calco.data.recipes import RecipeConfig
+from calco.data.recipe_config import RecipeConfig
 from calco.errors import CalcoError
 from calco.records import check_numbers
 

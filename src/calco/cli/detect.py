@@ -7,7 +7,7 @@ from calco.cli.parsing import parse
 
 
 def train(args: list[str]) -> None:
-    """From images with boxes to a run with a detector in it."""
+    """Train a detector on images with boxes."""
     from calco.cli.parsing import TrainingArguments
     from calco.detection.learning.config import DetectTrainConfig
 
@@ -33,13 +33,14 @@ def train(args: list[str]) -> None:
 
 
 def explore(args: list[str]) -> None:
-    """What a set of images with boxes is like: counts, sizes, places, doubles, faults; on one page."""
-    from calco.console import say, show
+    """Describe a set of images with boxes on one page: counts, sizes, places, duplicates, faults."""
     from calco.detection.config import ExploreConfig
+
+    config = parse(ExploreConfig, args, "detect explore", explore.__doc__)
+    from calco.console import say, show
     from calco.detection.exploring.explore import explore as run
     from calco.detection.exploring.words import class_table, fault_table
 
-    config = parse(ExploreConfig, args, "detect explore", explore.__doc__)
     done = run(config)
     show(class_table(done.found))
     if done.found.faults or done.found.left_out:
@@ -49,13 +50,14 @@ def explore(args: list[str]) -> None:
 
 
 def evaluate(args: list[str]) -> None:
-    """Scores a detector beside baselines: mAP, curves, confusions, errors in people per hour; with a report."""
-    from calco.console import say, show
+    """Score a detector beside baselines: mAP, curves, confusions, errors in people per hour; with a report."""
     from calco.detection.scoring.config import EvaluateConfig
+
+    config = parse(EvaluateConfig, args, "detect evaluate", evaluate.__doc__)
+    from calco.console import say, show
     from calco.detection.scoring.evaluate import evaluate as run
     from calco.detection.scoring.report import class_table, table, verdict
 
-    config = parse(EvaluateConfig, args, "detect evaluate", evaluate.__doc__)
     done = run(config)
     show(table(done.card), width=140)  # figures are not cut off where they go to a file or a narrow window
     if len(done.card.classes) > 1:
@@ -65,13 +67,14 @@ def evaluate(args: list[str]) -> None:
 
 
 def predict(args: list[str]) -> None:
-    """Finds objects in images, videos and what cameras see: drawn, and as tables."""
-    from calco.console import show
+    """Find objects in images, videos and cameras: drawn, and as tables."""
     from calco.detection.config import PredictConfig
+
+    config = parse(PredictConfig, args, "detect predict", predict.__doc__)
+    from calco.console import show
     from calco.detection.predict import predict as run
     from calco.detection.predict_words import Bars, found_table, tell
 
-    config = parse(PredictConfig, args, "detect predict", predict.__doc__)
     with Bars() as bars:
         done = run(config, progress=bars.progress)
     if done.only is not None:
@@ -80,15 +83,16 @@ def predict(args: list[str]) -> None:
 
 
 def slide(args: list[str]) -> None:
-    """Makes the video of a sliding window, and looks through it with a classifier."""
+    """Show a sliding window as a video, with a classifier that looks through it."""
+    from calco.detection.config import SlideConfig
+
+    config = parse(SlideConfig, args, "detect slide", slide.__doc__)
     import numpy as np
 
     from calco.console import Table, say, show, warn
-    from calco.detection.config import SlideConfig
     from calco.detection.predict_words import Bars, found_table
     from calco.detection.slide import slide as run
 
-    config = parse(SlideConfig, args, "detect slide", slide.__doc__)
     with Bars() as bars:
         done = run(config, progress=bars.progress)
     for note in done.notes[:3]:
@@ -121,12 +125,13 @@ def slide(args: list[str]) -> None:
 
 
 def export(args: list[str]) -> None:
-    """Writes a detector as one file for other programs."""
-    from calco.console import say
+    """Write a detector as one file for other programs."""
     from calco.detection.config import ExportConfig
-    from calco.detection.export import export_detector
 
     config = parse(ExportConfig, args, "detect export", export.__doc__)
+    from calco.console import say
+    from calco.detection.export import export_detector
+
     done = export_detector(
         config.model, config.to, config.out or None, images=config.images or None, licence=config.licence
     )
@@ -135,17 +140,18 @@ def export(args: list[str]) -> None:
 
 
 def watch(args: list[str]) -> None:
-    """Watches a video or a camera: follows, paints, judges by rules, and reports events."""
+    """Watch a video or a camera: track objects, apply rules, report events."""
+    from calco.watch.config import WatchConfig
+
+    config = parse(WatchConfig, args, "detect watch", watch.__doc__)
     import contextlib
 
     from rich.live import Live
 
     from calco.console import bar, cell, console, show
-    from calco.watch.config import WatchConfig
     from calco.watch.run import asked_origin, events_table, stages_table, tell
     from calco.watch.run import watch as run
 
-    config = parse(WatchConfig, args, "detect watch", watch.__doc__)
     with contextlib.ExitStack() as held:
         if config.source and asked_origin(config) is None:
             advance = held.enter_context(bar("watching", unit="frames/s"))

@@ -15,11 +15,11 @@ from calco.annotations.detections import Detections
 from calco.data.augmentation import fit_image
 from calco.data.config import JitterConfig
 from calco.data.palettes import named_palette
+from calco.data.prepare_config import Format
 from calco.data.recipes import Recipe, RecipeConfig
 from calco.data.recipes.composite import composite_image
 from calco.data.recipes.segment import painted
 from calco.data.sample import Pair, Sample, generator
-from calco.data.shards import Format
 from calco.data.source import Item, Source
 from calco.engines import Engine, results
 from calco.errors import CalcoError

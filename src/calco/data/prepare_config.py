@@ -1,16 +1,20 @@
 """Everything that `calco prepare` can be told."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import SourceConfig, SplitConfig
-from calco.data.recipes import RecipeConfig, steps_of
-from calco.data.shards import FORMATS, Format
+from calco.data.recipe_config import RecipeConfig, steps_of
 from calco.engines import Engine, Name
 from calco.errors import CalcoError
 from calco.records import check_numbers
+
+Format: TypeAlias = Literal["webdataset", "side-by-side", "parallel", "coco", "voc", "yolo"]
+
+
+FORMATS: Final[tuple[str, ...]] = get_args(Format)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,8 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from calco.data.config import SourceConfig, SplitConfig
 from calco.errors import CalcoError
 from calco.records import check_numbers
-from calco.video.frames import is_video
-from calco.video.reading import seconds_of
+from calco.video.names import is_video, seconds_of
 
 Format = Literal["drawn", "jsonl", "coco", "csv"]
 Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]

@@ -18,7 +18,8 @@ from calco.imaging import Image
 from calco.inference.results import same_inputs, stamps_of
 from calco.journal import Journal
 from calco.outputs import Outputs, Stamp
-from calco.video.frames import is_moving, is_video
+from calco.video.frames import is_moving
+from calco.video.names import is_video
 from calco.video.pipeline import pump
 
 _KNOWN: Final = "images (.jpg, .png ...), videos (.mp4, .avi ...)"

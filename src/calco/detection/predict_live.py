@@ -17,7 +17,7 @@ from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.journal import Journal
 from calco.video.capture import Capture
-from calco.video.frames import is_video
+from calco.video.names import is_video
 from calco.video.pipeline import Done, live, origin_asked, sinks_of, status_line, stopping
 from calco.video.sources import asked
 

@@ -21,8 +21,8 @@ from calco.inference.video_rendering import Wish
 from calco.inference.working import weights_digest
 from calco.networks.machine import NAMES, make_ready
 from calco.video.frames import is_moving, names_video
+from calco.video.names import seconds_of
 from calco.video.pipeline import Done
-from calco.video.reading import seconds_of
 
 _log = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ from calco.outputs import Outputs, new_file, settings_digest, writing_folder
 from calco.records import check_numbers
 from calco.video.encoding import choose_codec, written_as
 from calco.video.frame_image import WHITE
-from calco.video.frames import is_video, result_folder
+from calco.video.frames import result_folder
+from calco.video.names import is_video
 from calco.video.pipeline import Steadier, ahead, pump
 from calco.video.reading import Frame, Video
 from calco.video.writing import VideoWriter, part_of, remove_part

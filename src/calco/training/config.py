@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from calco.data.config import AugmentConfig, JitterConfig, SourceConfig, SplitConfig
-from calco.data.recipes import RecipeConfig
+from calco.data.recipe_config import RecipeConfig
 from calco.errors import CalcoError
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import check_numbers

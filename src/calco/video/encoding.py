@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from calco.errors import CalcoError
 from calco.video.colours import Colours
-from calco.video.frames import VIDEO_SUFFIXES
+from calco.video.names import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     import av

@@ -21,27 +21,17 @@ from calco.files import explain, make_folder
 from calco.imaging.formats import opened as open_image
 from calco.video.colours import UNSPECIFIED, colours_of
 from calco.video.frame_image import marks_of, orientation_of
+from calco.video.names import is_video
 
 if TYPE_CHECKING:
     import av
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-VIDEO_SUFFIXES: Final = frozenset({
-    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".mpv",
-    ".m2p", ".vob", ".mod", ".evo", ".ts", ".m2ts", ".mts", ".m2t", ".tod", ".trp", ".wmv", ".asf", ".flv", ".f4v",
-    ".ogv", ".ogm", ".3gp", ".3g2", ".y4m", ".mxf", ".gxf", ".nut", ".ivf", ".dv", ".dif", ".rm", ".rmvb", ".mjpg",
-    ".mjpeg", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".obu", ".wtv", ".amv", ".fli", ".flc", ".apng",
-})  # fmt: skip
 _ALONE: Final = {"protocol_whitelist": "none"}
 _KEPT_OPEN: Final = 4  # videos a thread keeps open
 _MARKS: Final = {"STEREO3D": "stereo (3D)", "SPHERICAL": "spherical (360 degrees)", "A53_CC": "closed captions"}
 _REORDERED: Final = 16  # frames that a codec may hold back at most
-
-
-def is_video(name: str) -> bool:
-    """Whether the ending is that of a video, in upper or lower case."""
-    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES
 
 
 def is_moving(name: str, out: str | None) -> bool:

@@ -20,7 +20,7 @@ from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.video.browser import Page
 from calco.video.capture import Capture, Newest
-from calco.video.frames import is_video
+from calco.video.names import is_video
 from calco.video.sinks import Gone, Sink, as_shown, sink_for
 from calco.video.sources import Origin, origin_of
 from calco.video.window import Window

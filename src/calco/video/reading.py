@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Final
 
-from calco.errors import CalcoError, printable
+from calco.errors import CalcoError
 from calco.imaging import Image, is_image
 from calco.video.colours import colours_of
 from calco.video.frame_image import WHITE, bits_of, deinterlaced, has_alpha, image_of, is_opaque, orientation_of
@@ -347,25 +347,6 @@ def _decoder(stream: "VideoStream") -> "av.VideoCodecContext":
     decoder = av.CodecContext.create(name, "r")
     assert isinstance(decoder, av.VideoCodecContext)
     return decoder
-
-
-def seconds_of(text: str) -> Fraction:
-    """A time that a person gives: seconds, mm:ss or hh:mm:ss, with decimals.
-
-    Raises:
-        CalcoError: When it is none.
-
-    >>> seconds_of("1:02:03.5")
-    Fraction(7447, 2)
-    """
-    parts = text.strip().split(":")
-    try:
-        numbers = [Fraction(part) for part in parts]
-    except (ValueError, ZeroDivisionError):
-        numbers = [Fraction(-1)]
-    if len(parts) > 3 or min(numbers) < 0 or any(number >= 60 for number in numbers[1:]):
-        raise CalcoError(f"{printable(text)!r} is no time; give seconds (90), mm:ss (1:30) or hh:mm:ss (0:01:30)")
-    return Fraction(sum(number * 60**place for place, number in enumerate(reversed(numbers))))
 
 
 def clock(seconds: float) -> str:

@@ -21,7 +21,7 @@ from calco.data.sources.pairs import Plan, joined, two_endings, two_folders, two
 from calco.errors import CalcoError, printable
 from calco.files import Listing, explain, list_files
 from calco.imaging import Image
-from calco.video.frames import is_video
+from calco.video.names import is_video
 
 _THUMBNAIL: Final = re.compile(r"(?:thumb|thumbnail|tn|\dx\d{2,4})\Z", re.IGNORECASE)
 _TABLES = ("groups.csv", "dropped.csv")

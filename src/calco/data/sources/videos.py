@@ -22,8 +22,9 @@ from calco.errors import CalcoError, printable
 from calco.files import digest, list_files
 from calco.imaging import Image
 from calco.video.frame_image import deinterlaced_alone, has_alpha, image_of
-from calco.video.frames import Index, decoding, first_frame, index_of, is_video, read_frame
+from calco.video.frames import Index, decoding, first_frame, index_of, read_frame
 from calco.video.motion import PREVIEW_WH, scene_starts
+from calco.video.names import is_video
 
 if TYPE_CHECKING:
     import av
