@@ -19,7 +19,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "PredictConfig": {"model": "m", "sources": ("s",)}, "ServeConfig": {"crime": "crime.duckdb"},
     "Slices": {"side": 64}, "SlideConfig": {"image": "p.png", "out": "o.gif", "window": "60x40"},
 }  # fmt: skip
-NO_NUMBERS = {"DashboardConfig", "ExportConfig", "LoadConfig"}
+NO_NUMBERS = {"DashboardConfig", "ExportConfig", "DetectExportConfig", "CompareConfig", "RecipesConfig", "LoadConfig"}
 OTHERS = {"Engine", "VideoOptions", "Overlay", "Slices"}
 FOREIGN = {"LiteBackboneConfig"}  # a class of transformers, built from a model's description alone
 WRONG = (math.nan, math.inf, -math.inf, 10**12, -(10**12), 2**64, -(2**64))

@@ -4,8 +4,9 @@ The names here are public, and so are those of `calco.detection`, `calco.watch`,
 `calco.crime`. Everything else may change between versions.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from calco.lazy import lazy_names
 
 if TYPE_CHECKING:
     from calco.benchmarks.bench import bench
@@ -43,47 +44,47 @@ if TYPE_CHECKING:
     from calco.training.translation import train
     from calco.version import __version__
 
-# Public name => module; imported when first used, so that `calco --help` answers at once.
+# Public name => module and name; imported when first used, so that `calco --help` answers at once.
 _HOMES = {
-    "BenchConfig": "calco.benchmarks.config",
-    "CalcoError": "calco.errors",
-    "CheckConfig": "calco.checking.config",
-    "CollectConfig": "calco.collecting.config",
-    "CompareConfig": "calco.evaluation.config",
-    "DataError": "calco.errors",
-    "DemoConfig": "calco.cli.demo",
-    "EvaluateConfig": "calco.evaluation.config",
-    "ExportConfig": "calco.export.config",
-    "MissingExtraError": "calco.errors",
-    "ModelError": "calco.errors",
-    "OutOfMemoryError": "calco.errors",
-    "Pair": "calco.data.sample",
-    "PrepareConfig": "calco.data.prepare_config",
-    "RecipeConfig": "calco.data.recipe_config",
-    "RecipesConfig": "calco.data.config",
-    "Sample": "calco.data.sample",
-    "SourceConfig": "calco.data.config",
-    "TrainConfig": "calco.training.config",
-    "TranslateConfig": "calco.inference.config",
-    "Translator": "calco.inference.model",
-    "UsageError": "calco.errors",
-    "WriteError": "calco.errors",
-    "bench": "calco.benchmarks.bench",
-    "build_recipe": "calco.data.recipes",
-    "check": "calco.checking.check",
-    "collect": "calco.collecting.collect",
-    "compare": "calco.evaluation.evaluate",
-    "demo": "calco.cli.demo",
-    "evaluate": "calco.evaluation.evaluate",
-    "export_model": "calco.export.export",
-    "load": "calco.inference.model",
-    "open_source": "calco.data.sources",
-    "prepare": "calco.data.prepare",
-    "preset": "calco.training.config",
-    "recipes": "calco.data.gallery",
-    "train": "calco.training.translation",
-    "translate": "calco.inference.translate",
-    "__version__": "calco.version",
+    "BenchConfig": "calco.benchmarks.config:BenchConfig",
+    "CalcoError": "calco.errors:CalcoError",
+    "CheckConfig": "calco.checking.config:CheckConfig",
+    "CollectConfig": "calco.collecting.config:CollectConfig",
+    "CompareConfig": "calco.evaluation.config:CompareConfig",
+    "DataError": "calco.errors:DataError",
+    "DemoConfig": "calco.cli.demo:DemoConfig",
+    "EvaluateConfig": "calco.evaluation.config:EvaluateConfig",
+    "ExportConfig": "calco.export.config:ExportConfig",
+    "MissingExtraError": "calco.errors:MissingExtraError",
+    "ModelError": "calco.errors:ModelError",
+    "OutOfMemoryError": "calco.errors:OutOfMemoryError",
+    "Pair": "calco.data.sample:Pair",
+    "PrepareConfig": "calco.data.prepare_config:PrepareConfig",
+    "RecipeConfig": "calco.data.recipe_config:RecipeConfig",
+    "RecipesConfig": "calco.data.config:RecipesConfig",
+    "Sample": "calco.data.sample:Sample",
+    "SourceConfig": "calco.data.config:SourceConfig",
+    "TrainConfig": "calco.training.config:TrainConfig",
+    "TranslateConfig": "calco.inference.config:TranslateConfig",
+    "Translator": "calco.inference.model:Translator",
+    "UsageError": "calco.errors:UsageError",
+    "WriteError": "calco.errors:WriteError",
+    "bench": "calco.benchmarks.bench:bench",
+    "build_recipe": "calco.data.recipes:build_recipe",
+    "check": "calco.checking.check:check",
+    "collect": "calco.collecting.collect:collect",
+    "compare": "calco.evaluation.evaluate:compare",
+    "demo": "calco.cli.demo:demo",
+    "evaluate": "calco.evaluation.evaluate:evaluate",
+    "export_model": "calco.export.export:export_model",
+    "load": "calco.inference.model:load",
+    "open_source": "calco.data.sources:open_source",
+    "prepare": "calco.data.prepare:prepare",
+    "preset": "calco.training.config:preset",
+    "recipes": "calco.data.gallery:recipes",
+    "train": "calco.training.translation:train",
+    "translate": "calco.inference.translate:translate",
+    "__version__": "calco.version:__version__",
 }
 __all__ = [
     "BenchConfig",
@@ -126,13 +127,4 @@ __all__ = [
     "train",
     "translate",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

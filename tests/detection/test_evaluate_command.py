@@ -14,7 +14,7 @@ from calco.data.config import SplitConfig
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.detection.model import DetectorInfo, build_network, load_detector_info, save_detector
-from calco.detection.scoring.config import EvaluateConfig
+from calco.detection.scoring.config import DetectEvaluateConfig
 from calco.detection.scoring.evaluate import evaluate
 from calco.detection.scoring.report import sentences
 from calco.errors import CalcoError
@@ -36,8 +36,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def config(run: Path, **given: object) -> EvaluateConfig:
-    return EvaluateConfig(model=str(run), resamples=20, device="cpu", precision="fp32", **given)
+def config(run: Path, **given: object) -> DetectEvaluateConfig:
+    return DetectEvaluateConfig(model=str(run), resamples=20, device="cpu", precision="fp32", **given)
 
 
 def test_the_command_scores_what_was_kept_apart(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +111,7 @@ def test_renamed_copies_of_the_training_are_never_called_unseen(
 
 def test_what_cannot_be_scored_is_said(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match="no detector was named"):
-        evaluate(EvaluateConfig())
+        evaluate(DetectEvaluateConfig())
     with pytest.raises(CalcoError, match="there is no "):
         evaluate(config(tmp_path / "nowhere"))
     for number in range(3):
@@ -120,9 +120,9 @@ def test_what_cannot_be_scored_is_said(run: Path, tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match="holds no annotations that are known"):
         evaluate(config(run, images=str(tmp_path / "plain"), out=str(tmp_path)))
     with pytest.raises(CalcoError, match="--threshold is 3; scores lie in"):
-        EvaluateConfig(threshold=3)
+        DetectEvaluateConfig(threshold=3)
     with pytest.raises(CalcoError, match="--batch is 0; it must be 1 or more"):
-        EvaluateConfig(batch=0)
+        DetectEvaluateConfig(batch=0)
 
 
 def test_a_detector_that_was_trained_on_everything(run: Path, tmp_path: Path) -> None:

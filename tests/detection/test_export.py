@@ -17,6 +17,7 @@ from calco import imaging
 from calco.cli import main
 from calco.detection import export
 from calco.detection.comparing import compare
+from calco.detection.config import DetectExportConfig
 from calco.detection.export import export_detector, export_loaded
 from calco.detection.exported import describe
 from calco.detection.lite import LiteDetector
@@ -234,7 +235,9 @@ def test_exports_that_cannot_be(saved: Path, images: Path, tmp_path: Path, optio
     if chosen["images"] == "EMPTY":
         chosen["images"] = str(tmp_path / "empty")
     with pytest.raises(CalcoError, match=said):
-        export_detector(str(chosen["model"]), "onnx", chosen["out"], images=chosen["images"])
+        export_detector(
+            DetectExportConfig(model=str(chosen["model"]), out=chosen["out"] or "", images=chosen["images"] or "")
+        )
 
 
 def test_what_cannot_be_opened_is_one_line(saved: Path, onnx_file: Path, tmp_path: Path) -> None:

@@ -51,9 +51,9 @@ def explore(args: list[str]) -> None:
 
 def evaluate(args: list[str]) -> None:
     """Score a detector beside baselines: mAP, curves, confusions, errors in people per hour; with a report."""
-    from calco.detection.scoring.config import EvaluateConfig
+    from calco.detection.scoring.config import DetectEvaluateConfig
 
-    config = parse(EvaluateConfig, args, "detect evaluate", evaluate.__doc__)
+    config = parse(DetectEvaluateConfig, args, "detect evaluate", evaluate.__doc__)
     from calco.console import say, show
     from calco.detection.scoring.evaluate import evaluate as run
     from calco.detection.scoring.report import class_table, table, verdict
@@ -126,15 +126,13 @@ def slide(args: list[str]) -> None:
 
 def export(args: list[str]) -> None:
     """Write a detector as one file for other programs."""
-    from calco.detection.config import ExportConfig
+    from calco.detection.config import DetectExportConfig
 
-    config = parse(ExportConfig, args, "detect export", export.__doc__)
+    config = parse(DetectExportConfig, args, "detect export", export.__doc__)
     from calco.console import say
     from calco.detection.export import export_detector
 
-    done = export_detector(
-        config.model, config.to, config.out or None, images=config.images or None, licence=config.licence
-    )
+    done = export_detector(config)
     for sentence in done.said:
         say(sentence)
 

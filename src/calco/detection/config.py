@@ -136,7 +136,7 @@ class PredictConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExportConfig:
+class DetectExportConfig:
     """Writes a detector as one file for other programs, tried on real images before it gets its name."""
 
     model: Annotated[str, Positional, arg(metavar="MODEL")] = ""

@@ -12,6 +12,7 @@ from calco import imaging
 from calco.data.sources import open_source, remembered
 from calco.data.splits import split_items
 from calco.detection.comparing import Compared, compare
+from calco.detection.config import DetectExportConfig
 from calco.detection.exported import ENDINGS, EXPORT_FORMAT, Description, load_exported, opened
 from calco.detection.graph import onnx_of
 from calco.detection.model import Detector, detector_folder, load_detector
@@ -33,34 +34,28 @@ COMPARED: Final = 8
 """Images that an export is tried on."""
 
 
-def export_detector(
-    model: str | Path,
-    to: Kind = "onnx",
-    out: str | Path | None = None,
-    *,
-    images: str | Path | None = None,
-    licence: str = "",
-) -> Exported[Description]:
-    """Writes a detector as one file, from bytes to boxes and scores, with what it is.
+def export_detector(config: DetectExportConfig) -> Exported[Description]:
+    """Write a detector as one file, from bytes to boxes and scores, with its description.
 
-    The file is tried on real images beside the model, and gets its name only when both find the same.
+    File and detector are compared on real images; the file gets its name only when both find the same.
 
     Args:
-        model: A run or a model folder.
-        to: What reads it: ONNX Runtime or OpenVINO.
-        out: The file; None names it after the model, in the present folder.
-        images: What it is tried on; None takes images of the training's source that were kept apart.
-        licence: Under which the model may be used, in words or by name; stands in the file.
+        config: Detector, format and options.
+
+    Returns:
+        The file, its description, and how far both lie apart.
 
     Raises:
         CalcoError: When the model or the images cannot be used, a library is missing, the file cannot be written, or
             the two find other objects.
     """
-    path = target(model, to, out, ENDINGS, detector_folder)
+    to = config.to
+    path = target(config.model, to, config.out or None, ENDINGS, detector_folder)
     libraries = ("onnx", "onnxscript", "onnxruntime") + (("openvino",) if to == "openvino" else ())
     needs(*libraries, extra="export,openvino" if to == "openvino" else "export")
     with writing_file(path, "calco detect export"):
-        return export_loaded(load_detector(model, device="cpu", precision="fp32"), to, path, images, licence)
+        detector = load_detector(config.model, device="cpu", precision="fp32")
+        return export_loaded(detector, to, path, config.images or None, config.licence)
 
 
 def export_loaded(

@@ -1,1 +1,37 @@
-"""Moving images: videos as streams, cameras, and what keeps a video steady."""
+"""Videos and cameras as streams: reading, writing, motion."""
+
+from typing import TYPE_CHECKING
+
+from calco.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from calco.video.motion import Follower as Follower
+    from calco.video.motion import Motion as Motion
+    from calco.video.motion import chroma_of as chroma_of
+    from calco.video.motion import luma as luma
+    from calco.video.motion import warping_error as warping_error
+    from calco.video.reading import Frame as Frame
+    from calco.video.reading import Video as Video
+    from calco.video.writing import VideoWriter as VideoWriter
+
+_HOMES = {
+    "Follower": "calco.video.motion:Follower",
+    "Frame": "calco.video.reading:Frame",
+    "Motion": "calco.video.motion:Motion",
+    "Video": "calco.video.reading:Video",
+    "VideoWriter": "calco.video.writing:VideoWriter",
+    "chroma_of": "calco.video.motion:chroma_of",
+    "luma": "calco.video.motion:luma",
+    "warping_error": "calco.video.motion:warping_error",
+}
+__all__ = [
+    "Follower",
+    "Frame",
+    "Motion",
+    "Video",
+    "VideoWriter",
+    "chroma_of",
+    "luma",
+    "warping_error",
+]
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -40,7 +40,7 @@ class PlaceConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class DetectEvaluateConfig:
     """Which detector is scored, on which images, and for which place."""
 
     model: Annotated[str, Positional, arg(metavar="RUN")] = ""
