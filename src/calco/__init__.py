@@ -35,10 +35,17 @@ if TYPE_CHECKING:
     )
     from calco.evaluation.config import CompareConfig, EvaluateConfig
     from calco.evaluation.evaluate import compare, evaluate
+    from calco.evaluation.metrics import psnr as psnr
+    from calco.evaluation.metrics import psnr_inside as psnr_inside
+    from calco.evaluation.report import write_report as write_report
+    from calco.evaluation.scoring import evaluate as score
     from calco.export.config import ExportConfig
     from calco.export.export import export_model
+    from calco.imaging import read as read_image
+    from calco.imaging import write as write_image
     from calco.inference.config import TranslateConfig
     from calco.inference.model import Translator, load
+    from calco.inference.steady import Steady as Steady
     from calco.inference.translate import translate
     from calco.training.config import TrainConfig, preset
     from calco.training.translation import train
@@ -84,6 +91,13 @@ _HOMES = {
     "recipes": "calco.data.gallery:recipes",
     "train": "calco.training.translation:train",
     "translate": "calco.inference.translate:translate",
+    "score": "calco.evaluation.scoring:evaluate",
+    "write_report": "calco.evaluation.report:write_report",
+    "psnr": "calco.evaluation.metrics:psnr",
+    "psnr_inside": "calco.evaluation.metrics:psnr_inside",
+    "Steady": "calco.inference.steady:Steady",
+    "read_image": "calco.imaging:read",
+    "write_image": "calco.imaging:write",
     "__version__": "calco.version:__version__",
 }
 __all__ = [
@@ -105,6 +119,7 @@ __all__ = [
     "RecipesConfig",
     "Sample",
     "SourceConfig",
+    "Steady",
     "TrainConfig",
     "TranslateConfig",
     "Translator",
@@ -123,8 +138,14 @@ __all__ = [
     "open_source",
     "prepare",
     "preset",
+    "psnr",
+    "psnr_inside",
+    "read_image",
     "recipes",
+    "score",
     "train",
     "translate",
+    "write_image",
+    "write_report",
 ]
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

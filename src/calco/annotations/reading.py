@@ -74,6 +74,9 @@ def read_annotations(
         classes: Names of classes: those that YOLO's numbers mean, that of boxes which have none (the first), and for
             all other formats the only ones that are taken.
 
+    Returns:
+        Records, classes and problems.
+
     Raises:
         CalcoError: If no annotations are there, or the only file cannot be read.
     """

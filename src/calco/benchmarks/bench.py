@@ -141,6 +141,9 @@ def bench(config: BenchConfig, sizes: Sizes | None = None) -> Bench:
         config: What to measure, how often, and where to write.
         sizes: How large the work is; by default that of the published pix2pix.
 
+    Returns:
+        The rows, and what this machine is.
+
     Raises:
         CalcoError: When the device is not there, a page or folder for the results is not (before anything is measured),
             or the disk for temporary files is full.

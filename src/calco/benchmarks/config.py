@@ -26,7 +26,7 @@ GROUPS: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
-    """How fast this machine trains, draws, reads and builds, beside a plain reference loop in the same process."""
+    """Measure how fast this machine trains, translates, reads and builds, beside a plain reference loop."""
 
     only: str = ""
     """Groups of rows, with commas between them: training, inference, video, data, build, memory, large, processes,

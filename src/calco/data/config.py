@@ -259,7 +259,7 @@ class BoxAugmentConfig:
     """The lowest quality that images are compressed to, 1 to 100; 0 for no compression."""
 
     erase: float = 0.15
-    """The share of images with patches of noise in them, none of which hides more than half of a thing."""
+    """The share of images with patches of noise in them, none of which hides more than half of an object."""
 
     least_seen: float = 0.2
     """Objects of whose box a smaller share stays in the image are dropped."""

@@ -61,6 +61,9 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         config: The whole configuration; `images` and `out` must be named.
         progress: Whether the bar of progress is shown.
 
+    Returns:
+        Folder, manifest, and how many pairs were kept from before.
+
     Raises:
         CalcoError: If images or configuration cannot be used, the folder holds something else, the disk is full, or
             no image at all could be used.

@@ -61,7 +61,7 @@ class PrepareConfig:
     """Begins anew where something was prepared before."""
 
     seed: int = 0
-    """From which every chance derives."""
+    """Seed of all random number generators."""
 
     source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
     recipe: Annotated[RecipeConfig, OmitArgPrefixes] = field(default_factory=RecipeConfig)

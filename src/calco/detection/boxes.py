@@ -18,6 +18,13 @@ Indices: TypeAlias = npt.NDArray[np.int64]
 def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
     """Intersection over union of each box of `a` with each of `b`. N x 4, M x 4 => N x M, in [0, 1].
 
+    Args:
+        a: N x 4 boxes, `xyxy` in pixels.
+        b: M x 4 boxes, `xyxy` in pixels.
+
+    Returns:
+        N x M `float64` in [0, 1].
+
     Raises:
         CalcoError: When boxes are not rows of four finite numbers.
     """
@@ -29,6 +36,13 @@ def giou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
 
     N x 4, M x 4 => N x M, in (-1, 1]; apart boxes are the lower the further apart they are (Rezatofighi and others,
     arXiv 1902.09630, algorithm 1). Two empty boxes in one place have 0.
+
+    Args:
+        a: N x 4 boxes, `xyxy` in pixels.
+        b: M x 4 boxes, `xyxy` in pixels.
+
+    Returns:
+        N x M `float64` in [-1, 1].
 
     Raises:
         CalcoError: When boxes are not rows of four finite numbers.

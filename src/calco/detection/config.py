@@ -35,7 +35,7 @@ class PredictConfig:
 
     format: tuple[Format, ...] = ("drawn", "jsonl")
     """drawn: images and videos with boxes; jsonl: a line for each image or frame; coco: one file for all images;
-    csv: a row for each thing."""
+    csv: a row for each object."""
 
     threshold: float | None = None
     """Only what scores as much is told, from 0 to 1; by default the model's own, the best one on its validation
@@ -162,7 +162,7 @@ class DetectExportConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ExploreConfig:
-    """What a set of images with boxes is like."""
+    """Describe a set of images with boxes."""
 
     images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
     """A folder of images with boxes, or what else tells boxes."""
@@ -174,7 +174,7 @@ class ExploreConfig:
     """Images that chance chooses to be shown."""
 
     double: float = 0.85
-    """The overlap (IoU) from which on two boxes of one class are probably one thing that was marked twice."""
+    """The overlap (IoU) from which on two boxes of one class are probably one object that was marked twice."""
 
     source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
     split: SplitConfig = field(default_factory=SplitConfig)

@@ -279,6 +279,9 @@ def load_detector(path: str | Path, *, device: str = "auto", precision: str = "a
         device: "cpu", "cuda", or "auto" for the GPU where there is one.
         precision: fp32, bf16 (on a GPU fp16 too), or auto for bf16 where the machine has instructions for it.
 
+    Returns:
+        The detector.
+
     Raises:
         CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description; when the device
             does not exist or lacks the precision.

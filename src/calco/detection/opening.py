@@ -20,6 +20,9 @@ def open_detector(
         device: As of `load_detector`; exported files are computed on the CPU.
         precision: As of `load_detector` or `load_exported`.
 
+    Returns:
+        The detector.
+
     Raises:
         CalcoError: When it cannot be loaded, or what computes it is not there or does not fit.
     """

@@ -74,6 +74,9 @@ def predict(
         made_by: What tells the detector from another one; by default the digest of its weights.
         progress: Is told how far it is.
 
+    Returns:
+        What was found, written and left out.
+
     Raises:
         CalcoError: When model or sources cannot be used, `out` holds what another model found, or nothing was done.
     """

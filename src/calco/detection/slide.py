@@ -97,6 +97,9 @@ def slide(config: SlideConfig, progress: Progress = lambda _what, _done, _of: No
         progress: Called with what is being done ("examples", "windows" or "frames"), how many are done, and of how
             many.
 
+    Returns:
+        Windows, boxes, and the video that was written.
+
     Raises:
         CalcoError: The image cannot be read, no window fits, the examples cannot be used, or a file cannot be written.
     """

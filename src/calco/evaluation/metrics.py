@@ -98,7 +98,15 @@ def l1(output: Image, target: Image) -> float:
 
 
 def psnr(output: Image, target: Image) -> float:
-    """Peak signal-to-noise ratio in dB with peak 1, at most `PSNR_LIMIT`."""
+    """Peak signal-to-noise ratio in dB with peak 1, at most `PSNR_LIMIT`.
+
+    Args:
+        output: HWC `float32` in [0, 1].
+        target: The same shape and type.
+
+    Returns:
+        Decibels.
+    """
     a, b = _both(output, target)
     return _decibels(float(np.square(a - b).mean()))
 

@@ -116,6 +116,9 @@ def evaluate(
         out: Folder for `scores.json` and the images; None writes nothing.
         spread: Has other processes examine the images; neither translator nor pairs are used then.
 
+    Returns:
+        The scorecard; its cases hold the images of the report.
+
     Raises:
         CalcoError: When no pair could be scored, or an option is wrong.
     """

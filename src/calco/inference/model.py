@@ -384,6 +384,9 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> 
         precision: fp32; or bf16 (on a GPU fp16 too), where speed counts more than half a level of a byte; or auto for
             bf16 where the machine has instructions for it.
 
+    Returns:
+        The model.
+
     Raises:
         CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description; when the device
             does not exist or lacks the precision.

@@ -173,6 +173,12 @@ PRESETS: dict[str, Callable[[], TrainConfig]] = {
 def preset(name: str) -> TrainConfig:
     """Return the configuration of a preset.
 
+    Args:
+        name: pix2pix, tutorial or small.
+
+    Returns:
+        The configuration.
+
     Raises:
         CalcoError: If there is none of this name.
     """

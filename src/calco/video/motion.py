@@ -90,7 +90,14 @@ _BORDER: Final = (0.01, 0.002)  # and at the borders of what moves, where the fl
 
 
 def luma(image: Image) -> npt.NDArray[np.uint8]:
-    """HWC of any dtype and channels => HW `uint8`, the brightness that flow is found by."""
+    """HWC of any dtype and channels => HW `uint8`, the brightness that flow is found by.
+
+    Args:
+        image: HWC in any dtype, any channels.
+
+    Returns:
+        HW `uint8`.
+    """
     import cv2
 
     shown = imaging.as_dtype(imaging.visible(image), np.uint8)
@@ -101,7 +108,7 @@ def luma(image: Image) -> npt.NDArray[np.uint8]:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """How one frame came out of the one before.
+    """Motion between two frames.
 
     Attributes:
         field: HW2 `float32`: what has to be added to a pixel's place (x, y) to find it in the frame before, in pixels.
@@ -225,7 +232,14 @@ def warping_error(before: Image, now: Image, motion: Motion) -> float:
 
 
 def chroma_of(image: Image) -> Floats:
-    """HW3 in any dtype => HW2: red and blue less brightness, in [-1, 1]."""
+    """HW3 in any dtype => HW2: red and blue less brightness, in [-1, 1].
+
+    Args:
+        image: HW3 in any dtype.
+
+    Returns:
+        HW2 `float32` in [-1, 1].
+    """
     import cv2
 
     red, green, blue = LUMA

@@ -14,7 +14,7 @@ _POSITIVE: Final = ("hook_seconds", "video_minutes")
 
 @dataclass(frozen=True, kw_only=True)
 class TrackConfig:
-    """How objects are followed."""
+    """Settings of the tracker."""
 
     gap: float = 2.0
     """Seconds for which something may be hidden and keep its number."""
@@ -66,7 +66,7 @@ class WatchConfig:
     """The classes that are painted; by default all."""
 
     paint_every: int = 8
-    """Frames after which a thing is painted anew; in between what was painted moves with it."""
+    """Frames after which an object is painted anew; in between what was painted moves with it."""
 
     paint_most: int = 2
     """How many objects are painted anew in one frame at most."""

@@ -254,6 +254,12 @@ class Rules:
 def read_rules(path: str | Path) -> Rules:
     """Reads a file of rules.
 
+    Args:
+        path: YAML file.
+
+    Returns:
+        The rules with their zones.
+
     Raises:
         CalcoError: When it cannot be read, or holds what is no rule: the file, the rule and the field are named.
     """

@@ -97,6 +97,9 @@ def watch(
         status: Live, is told how it goes after each frame.
         stop: Set by others to stop; Ctrl-C and SIGTERM do so too.
 
+    Returns:
+        Counts, events, notes, and the page of the timeline.
+
     Raises:
         CalcoError: When source, models, rules or folder cannot be used, or something cannot be written.
     """

@@ -95,7 +95,7 @@ def _diagonal(variances: Floats) -> Floats:
 
 @dataclass(slots=True)
 class Track:
-    """A thing that is followed.
+    """A object that is followed.
 
     Attributes:
         id: Its number, from 1; never given twice.

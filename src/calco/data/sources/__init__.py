@@ -64,6 +64,9 @@ def open_source(images: str | Path, config: SourceConfig | None = None) -> Sourc
         images: A folder, an image or video, shards, a data set of the hub ("hub:owner/name"), or "openmoji".
         config: What is forced; None recognises everything.
 
+    Returns:
+        The source with its items, not yet read.
+
     Raises:
         CalcoError: If the folder is absent, unreadable or empty, or nothing in it matches.
     """

@@ -43,6 +43,9 @@ def explore(config: ExploreConfig) -> Explored:
     Args:
         config: Which images, and where the page goes.
 
+    Returns:
+        Counts, faults, and the page.
+
     Raises:
         CalcoError: When there are no images with boxes, or the page cannot be written.
     """

@@ -59,6 +59,9 @@ def evaluate(config: EvaluateConfig) -> EvaluationResult:
     Args:
         config: Which detector, which images, which place.
 
+    Returns:
+        The card of scores, and the page.
+
     Raises:
         CalcoError: When detector or images cannot be used, or no image could be scored.
     """
