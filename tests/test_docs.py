@@ -16,6 +16,7 @@ import calco.cli
 from calco.cli import VERBS
 from calco.cli.crime import CRIME
 from calco.cli.detect import DETECT
+from calco.cli.parsing import COMMON
 from support import ROOT
 
 READMES = [ROOT / "README.md", ROOT / "README.es.md"]
@@ -187,3 +188,17 @@ def test_every_module_of_the_architecture_exists() -> None:
     named = re.findall(r"`([\w/]+(?:\.py|/))`", prose(ROOT / "ARCHITECTURE.md"))
     package = Path(calco.__path__[0])
     assert {name for name in named if not (package / name).exists() and not (ROOT / name).exists()} == set()
+
+
+@pytest.mark.parametrize("verb", COMMON)
+def test_the_short_help_shows_options_that_exist_and_names_the_long_one(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        calco.cli.main([*verb.split(), "--help"])
+    short = capsys.readouterr().out
+    assert f"calco {verb} --help-all" in short
+    for name in COMMON[verb].split():
+        shown = rf"--{name}(?![\w.-])"
+        assert re.search(shown, short) or not re.search(shown, help_of(verb)), name
+    assert len(set(re.findall(r"--[a-z][\w.-]*", short))) <= 40 < len(set(re.findall(r"--[a-z][\w.-]*", help_of(verb))))

@@ -14,6 +14,14 @@ Config = TypeVar("Config")
 COMMON: Final[dict[str, str]] = {
     "train": "images out seed source input target direction limit recipe size flip generator.architecture batch "
     "learning-rate ema epochs minutes validate-every best-by device precision processes",
+    "detect train": "images model weights out seed size source annotations classes limit batch learning-rate epochs "
+    "minutes validate-every best-by device precision processes",
+    "prepare": "images out format size fit variants count jobs overwrite seed source input target annotations classes "
+    "limit recipe holes style damage palette cutouts",
+    "check": "images out write-groups write-drop jobs source input target annotations classes groups drop limit recipe "
+    "holes palette cutouts",
+    "detect watch": "source model out rules paint score every blur-faces people hook webhook video resume overwrite "
+    "live page device",
 }
 """Options that `--help` shows of verbs with many; `--help-all` shows all of them."""
 
@@ -59,13 +67,14 @@ def parse(
             print(printable(line), file=sys.stderr)
 
 
-def _abridged(config: Any, shown: Collection[str], prefix: str = "") -> tuple[Any, Any, int]:
+def _abridged(config: Any, shown: Collection[str], prefix: str = "", *, bare: bool = False) -> tuple[Any, Any, int]:
     """Hide all but some options of a configuration from tyro.
 
     Args:
         config: Configuration whose values are the defaults.
         shown: Names of options, with underscores, such as "generator.depth".
         prefix: Of the names of its fields.
+        bare: Whether the names of parts are left out of those of options, there and below.
 
     Returns:
         A subclass of the configuration's class, an instance with the same values, and the number of hidden options.
@@ -80,8 +89,9 @@ def _abridged(config: Any, shown: Collection[str], prefix: str = "") -> tuple[An
         hint, value = hints[each.name], getattr(config, each.name)
         if is_dataclass(value):
             markers = getattr(hint, "__metadata__", ())
-            inner = prefix if OmitArgPrefixes in markers else f"{prefix}{each.name}."
-            part, value, hidden_inside = _abridged(value, shown, inner)
+            without = bare or OmitArgPrefixes in markers
+            inner = prefix if without else f"{prefix}{each.name}."
+            part, value, hidden_inside = _abridged(value, shown, inner, bare=without)
             hint = Annotated[(part, *markers)] if markers else part
             num_hidden += hidden_inside
         elif prefix + each.name not in shown and Suppress not in getattr(hint, "__metadata__", ()):
