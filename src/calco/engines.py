@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from multiprocessing import connection
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
-from calco.errors import CalcoError
+from calco.errors import CalcoError, MissingExtraError
 
 Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
@@ -257,7 +257,9 @@ def _connected(engine: Engine) -> Iterator[Any]:
         import ray.cloudpickle
         import ray.data
     except ImportError as error:
-        raise CalcoError("--engine ray needs another library; pip install 'calco[ray]', or leave it out") from error
+        raise MissingExtraError(
+            "--engine ray needs another library; pip install 'calco[ray]', or leave it out"
+        ) from error
     if engine.address:
         _knock(engine.address)
     began = not ray.is_initialized()

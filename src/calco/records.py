@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from calco.addresses import redact_record
-from calco.errors import CalcoError, shortened
+from calco.errors import CalcoError, UsageError, shortened
 from calco.files import atomic_write, explain
 
 MOST_VALUES: Final = 1_000_000
@@ -55,14 +55,14 @@ def check_number(name: str, number: float, allowed: tuple[float, float] | None =
     """
     shown = name.rstrip("_").replace("_", " ")
     if not math.isfinite(number):
-        raise CalcoError(f"{shown} is {number}; it must be a finite number")
+        raise UsageError(f"{shown} is {number}; it must be a finite number")
     if allowed is None:
         allowed = _SEEDS if name == "seed" else (-_LARGEST, _LARGEST) if isinstance(number, int) else None
     if allowed is not None and not allowed[0] <= number <= allowed[1]:
         rule = f"lie between {allowed[0]} and {allowed[1]}"
         if allowed[0] == -_LARGEST:
             rule = f"be at most {allowed[1]}" if number > 0 else f"be at least {allowed[0]}"
-        raise CalcoError(f"{shown} is {number}; it must {rule}")
+        raise UsageError(f"{shown} is {number}; it must {rule}")
 
 
 def to_record(config: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.data.recipe_config import RecipeConfig
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.records import check_numbers
 
 BESIDE = "beside"
@@ -44,4 +44,4 @@ class CheckConfig:
         """Check the counts."""
         check_numbers(self, jobs=1024)
         if self.jobs < 0:
-            raise CalcoError(f"jobs is {self.jobs}; it must be 0 (all cores) or more")
+            raise UsageError(f"jobs is {self.jobs}; it must be 0 (all cores) or more")

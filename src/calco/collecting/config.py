@@ -7,7 +7,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from calco.errors import CalcoError, UsageError
+from calco.errors import UsageError
 from calco.records import check_numbers
 
 
@@ -43,10 +43,10 @@ class DownloadConfig:
         check_numbers(self, jobs=1024)
         for name in ("jobs", "timeout", "patience", "largest"):
             if not 0 < getattr(self, name) < math.inf:
-                raise CalcoError(f"{name} is {getattr(self, name)}; it must be above 0")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
         for name in ("retries", "pause"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise CalcoError(f"{name} is {getattr(self, name)}; it must be 0 or more")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +68,9 @@ class CropConfig:
     def __post_init__(self) -> None:
         check_numbers(self)
         if not 0 <= self.margin < math.inf:
-            raise CalcoError(f"margin is {self.margin}; it must be 0 or more, as a share of the box's side: 0.25")
+            raise UsageError(f"margin is {self.margin}; it must be 0 or more, as a share of the box's side: 0.25")
         if self.min_size < 1:
-            raise CalcoError(f"min-size is {self.min_size}; it must be 1 pixel or more")
+            raise UsageError(f"min-size is {self.min_size}; it must be 1 pixel or more")
 
 
 @dataclass(frozen=True, kw_only=True)

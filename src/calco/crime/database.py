@@ -14,7 +14,7 @@ from urllib.parse import ParseResult, unquote, urlparse
 
 from calco.addresses import redact_address, redact_text
 from calco.crime.schema import TABLES, quoting
-from calco.errors import CalcoError, printable
+from calco.errors import CalcoError, MissingExtraError, printable
 
 
 def needs(*modules: str) -> None:
@@ -25,7 +25,7 @@ def needs(*modules: str) -> None:
     """
     for module in modules:
         if find_spec(module) is None:
-            raise CalcoError(f"calco crime needs {module}; install it: pip install 'calco[crime]'")
+            raise MissingExtraError(f"calco crime needs {module}; install it: pip install 'calco[crime]'")
 
 
 DEFAULT: Final = "duckdb:///crime.duckdb"
@@ -156,7 +156,7 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
     try:
         import MySQLdb  # noqa: F401
     except ImportError as error:
-        raise CalcoError(
+        raise MissingExtraError(
             "MariaDB needs mysqlclient; install it: apt-get install libmariadb-dev pkg-config gcc python3-dev, then "
             "pip install 'calco[mariadb]'"
         ) from error

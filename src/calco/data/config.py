@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from tyro.conf import Positional, arg
 
-from calco.errors import CalcoError
+from calco.errors import MissingExtraError, UsageError
 from calco.records import check_numbers
 
 
@@ -27,7 +27,7 @@ def check_ranges(owner: object, what: str, bounds: Mapping[str, tuple[float, flo
     for name, (least, most, example) in bounds.items():
         low, high = getattr(owner, name)
         if not least <= low <= high <= most:
-            raise CalcoError(
+            raise UsageError(
                 f"{what} {name} is {low} to {high}; give two rising numbers from {least} to {most}, such as {example}"
             )
 
@@ -87,9 +87,9 @@ class SourceConfig:
     def __post_init__(self) -> None:
         check_numbers(self)
         if self.limit < 0:
-            raise CalcoError(f"limit is {self.limit}; it must be 0 (all) or more: leave it out to take every image")
+            raise UsageError(f"limit is {self.limit}; it must be 0 (all) or more: leave it out to take every image")
         if not _FRAMES.fullmatch(self.frames):
-            raise CalcoError(
+            raise UsageError(
                 f"frames is {self.frames!r}; it must be a number above 0 (10: every tenth), seconds above 0 (2s: one "
                 "every two seconds), or scene (the first of each scene)"
             )
@@ -109,10 +109,10 @@ class SplitConfig:
         check_numbers(self)
         for name, share in (("validation", self.validation), ("test", self.test)):
             if not 0 <= share < 1:
-                raise CalcoError(f"the {name} share is {share}; it must lie in [0, 1): try 0.1")
+                raise UsageError(f"the {name} share is {share}; it must lie in [0, 1): try 0.1")
         if self.validation + self.test >= 1:
             total = self.validation + self.test
-            raise CalcoError(f"validation and test take {total:g} of the images; training gets none: try 0.1 each")
+            raise UsageError(f"validation and test take {total:g} of the images; training gets none: try 0.1 each")
 
 
 MOST_SIDE: Final = 4096
@@ -144,15 +144,15 @@ class JitterConfig:
     def __post_init__(self) -> None:
         check_numbers(self)
         if not 1 <= self.size <= MOST_SIDE:
-            raise CalcoError(f"jitter size is {self.size}; it must be from 1 to {MOST_SIDE} pixels: try 256")
+            raise UsageError(f"jitter size is {self.size}; it must be from 1 to {MOST_SIDE} pixels: try 256")
         if self.resize and not self.size <= self.resize <= 2 * MOST_SIDE:
-            raise CalcoError(
+            raise UsageError(
                 f"jitter resize is {self.resize}; use 0 (native scale), or from the size {self.size} to {2 * MOST_SIDE}"
             )
         if self.fit not in ("stretch", "cover"):
-            raise CalcoError(f"jitter fit is {self.fit!r}; choose stretch or cover")
+            raise UsageError(f"jitter fit is {self.fit!r}; choose stretch or cover")
         if self.resampling not in get_args(Resampling):
-            raise CalcoError(f"jitter resampling is {self.resampling!r}; choose {', '.join(get_args(Resampling))}")
+            raise UsageError(f"jitter resampling is {self.resampling!r}; choose {', '.join(get_args(Resampling))}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,9 +197,9 @@ class AugmentConfig:
         for name, most in LARGEST_CHANGES.items():
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise CalcoError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
+                raise UsageError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
         if self.moves and importlib.util.find_spec("kornia") is None:
-            raise CalcoError("augment turns and bends images through kornia; pip install 'calco[augment]'")
+            raise MissingExtraError("augment turns and bends images through kornia; pip install 'calco[augment]'")
 
     @property
     def moves(self) -> bool:
@@ -269,7 +269,7 @@ class BoxAugmentConfig:
         for name, most in LARGEST_BOX_CHANGES.items():
             value = getattr(self, name)
             if not 0 <= value <= most:
-                raise CalcoError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
+                raise UsageError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
         check_ranges(self, "augment", {"scale": (0.05, 20, "0.7 1.6"), "mosaic_scale": (0.05, 20, "0.5 1.2")})
 
 

@@ -8,7 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.recipe_config import RecipeConfig, steps_of
 from calco.engines import Engine, Name
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.records import check_numbers
 
 Format: TypeAlias = Literal["webdataset", "side-by-side", "parallel", "coco", "voc", "yolo"]
@@ -70,22 +70,22 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         check_numbers(self, jobs=1024, size=65_536)
         if self.format not in (*FORMATS, "auto"):
-            raise CalcoError(f"format is {self.format!r}; choose one of {', '.join(FORMATS)}")
+            raise UsageError(f"format is {self.format!r}; choose one of {', '.join(FORMATS)}")
         if self.size < 0 or self.jobs < 0:
-            raise CalcoError(f"size {self.size} and jobs {self.jobs}: neither may be below 0; leave them out")
+            raise UsageError(f"size {self.size} and jobs {self.jobs}: neither may be below 0; leave them out")
         if self.count < 0:
-            raise CalcoError(f"count is {self.count}; give the number of composites, such as 2000, or leave it out")
+            raise UsageError(f"count is {self.count}; give the number of composites, such as 2000, or leave it out")
         if self.count and (not self.composes or self.variants > 1):
             wanted = "leave --variants out" if self.composes else "it goes with --recipe composite"
-            raise CalcoError(f"count {self.count} tells how many composites are made; {wanted}")
+            raise UsageError(f"count {self.count} tells how many composites are made; {wanted}")
         self.workers()  # which says what does not fit together
         if self.variants < 1 or self.shard_pairs < self.variants:
-            raise CalcoError(
+            raise UsageError(
                 f"variants {self.variants} and shard_pairs {self.shard_pairs}: there must be at least one variant, and "
                 "all of an image must fit into one tar file"
             )
         if self.annotated and self.variants > 1 and not self.composes:
-            raise CalcoError(f"{self.format} keeps images as they are, in one variant; leave --variants out")
+            raise UsageError(f"{self.format} keeps images as they are, in one variant; leave --variants out")
 
     def workers(self) -> Engine:
         """Return the engine that makes the pairs."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
 from calco.data.config import check_ranges
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.records import check_numbers
 
 
@@ -20,7 +20,7 @@ class ColorizeConfig:
     def __post_init__(self) -> None:
         check_numbers(self)
         if self.space not in ("luminance", "lab"):
-            raise CalcoError(f"colorize space is {self.space!r}; choose luminance or lab")
+            raise UsageError(f"colorize space is {self.space!r}; choose luminance or lab")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,16 +76,16 @@ class CompositeConfig:
         shares = ("cutout_flip", "cutout_light", "cutout_match", "cutout_shadow", "cutout_hidden", "least_visible")
         for name in shares:
             if not 0 <= getattr(self, name) <= 1:
-                raise CalcoError(f"composite {name} is {getattr(self, name)}; it must be a share, 0 to 1")
+                raise UsageError(f"composite {name} is {getattr(self, name)}; it must be a share, 0 to 1")
         if not 0 <= self.cutout_turn <= 180:
-            raise CalcoError(f"composite cutout_turn is {self.cutout_turn}; it must lie in 0 (off) to 180 degrees")
+            raise UsageError(f"composite cutout_turn is {self.cutout_turn}; it must lie in 0 (off) to 180 degrees")
         bounds: dict[str, tuple[float, float, str]] = {
             "pasted": (0, 100, "1 4"), "cutout_size": (0.01, 2, "0.2 0.6"), "cutout_blur": (0, 20, "0 1"),
             "cutout_edge": (0, 20, "0.3 1.2"),
         }  # fmt: skip
         check_ranges(self, "composite", bounds)
         if self.cutout_masks and not self.cutouts:
-            raise CalcoError(f"composite cutout_masks {self.cutout_masks} belong to images; name them with --cutouts")
+            raise UsageError(f"composite cutout_masks {self.cutout_masks} belong to images; name them with --cutouts")
 
 
 DAMAGES: Final = ("scratches", "blur", "downscale", "noise", "jpeg")
@@ -133,7 +133,7 @@ def damages_of(damage: str) -> list[str]:
     """Return the damages of a chain such as "blur+noise", in the order in which they happen."""
     names = [name.strip() for name in damage.split("+")]
     if wrong := [name for name in names if name not in DAMAGES]:
-        raise CalcoError(f"damage {wrong[0]!r} is unknown; choose any, or of {', '.join(DAMAGES)}, joined by +")
+        raise UsageError(f"damage {wrong[0]!r} is unknown; choose any, or of {', '.join(DAMAGES)}, joined by +")
     return [name for name in DAMAGES if name in names]
 
 
@@ -211,18 +211,18 @@ class EraseConfig:
         for name in ("strokes", "boxes", "brush", "scratches", "stains"):
             low, high = getattr(self, name)
             if not 0 <= low <= high or high < 1:
-                raise CalcoError(f"erase {name} is {low} to {high}; give the fewest and the most, such as 1 2")
+                raise UsageError(f"erase {name} is {low} to {high}; give the fewest and the most, such as 1 2")
         if not 0 < self.stroke_scale[0] <= self.stroke_scale[1]:
-            raise CalcoError(f"erase stroke_scale is {self.stroke_scale}; give two rising numbers above 0, such as 1 5")
+            raise UsageError(f"erase stroke_scale is {self.stroke_scale}; give two rising numbers above 0, such as 1 5")
         for name in ("box_size", "brush_width", "scratch_width", "stain_size"):
             low, high = getattr(self, name)
             if not 0 < low <= high <= 1:
-                raise CalcoError(f"erase {name} is {low} to {high}; give two rising shares up to 1, such as 0.2 0.4")
+                raise UsageError(f"erase {name} is {low} to {high}; give two rising shares up to 1, such as 0.2 0.4")
         for name, choices in (("place", ("random", "center")), ("mask_erases", ("white", "black"))):
             if getattr(self, name) not in choices:
-                raise CalcoError(f"erase {name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
+                raise UsageError(f"erase {name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
         if self.weight <= 0:
-            raise CalcoError(f"erase weight is {self.weight}; it must be above 0: 1 weighs all pixels alike")
+            raise UsageError(f"erase weight is {self.weight}; it must be above 0: 1 weighs all pixels alike")
         _check_holes(self)
         if self.fill not in PER_IMAGE:
             fill_colour(self.fill)
@@ -241,22 +241,22 @@ def _check_holes(config: EraseConfig) -> None:
     """Refuse holes that do not exist or contradict another field."""
     kinds = config.kinds
     if unknown := [kind for kind in kinds if kind not in KINDS and kinds != ("given",)]:
-        raise CalcoError(
+        raise UsageError(
             f"erase holes {config.holes!r} holds {unknown[0]!r}; choose {', '.join(KINDS)}, several such as "
             "brush+scratches, any, or given alone"
         )
     if "masks" in kinds and not config.masks:
-        raise CalcoError("erase holes masks need a folder of strokes; name it with --masks FOLDER")
+        raise UsageError("erase holes masks need a folder of strokes; name it with --masks FOLDER")
     if config.masks and "masks" not in kinds:
-        raise CalcoError(
+        raise UsageError(
             f"erase holes {config.holes} do not use the strokes of {config.masks}; "
             "leave --masks out, or give --holes masks"
         )
     if not 0 <= config.share <= 0.9:
-        raise CalcoError(f"erase share is {config.share}; give a share up to 0.9, such as 0.3, or 0 for the counts")
+        raise UsageError(f"erase share is {config.share}; give a share up to 0.9, such as 0.3, or 0 for the counts")
     if config.share and (config.place == "center" or kinds == ("given",)):
         other = "place center" if config.place == "center" else "holes given"
-        raise CalcoError(f"erase share {config.share} does not go with {other}; leave one of them out")
+        raise UsageError(f"erase share {config.share} does not go with {other}; leave one of them out")
 
 
 def fill_colour(name: str) -> tuple[int, int, int]:
@@ -269,7 +269,7 @@ def fill_colour(name: str) -> tuple[int, int, int]:
         red, green, blue = ImageColor.getrgb(name)[:3]
     except ValueError as error:
         known = f"black, white, grey, magenta, #rrggbb, {' or '.join(PER_IMAGE)}"
-        raise CalcoError(f"fill colour {name!r} is unknown; try {known}") from error
+        raise UsageError(f"fill colour {name!r} is unknown; try {known}") from error
     return red, green, blue
 
 
@@ -319,9 +319,9 @@ class SketchConfig:
         check_numbers(self)
         if self.style not in get_args(SketchStyle):
             styles = ", ".join(get_args(SketchStyle)[:-1])
-            raise CalcoError(f"sketch style {self.style!r} is unknown; choose any or one of {styles}")
+            raise UsageError(f"sketch style {self.style!r} is unknown; choose any or one of {styles}")
         if not 0 < self.softness <= 0.5:
-            raise CalcoError(f"sketch softness is {self.softness}; it must lie above 0 and up to 0.5: try 0.02")
+            raise UsageError(f"sketch softness is {self.softness}; it must lie above 0 and up to 0.5: try 0.02")
         bounds = {"line_weight": (0.2, 10, "0.6 2"), "wobble": (0, 0.1, "0 0.02"), "paper": (0, 1, "0 0.5")}
         check_ranges(self, "sketch", bounds)
 
@@ -364,7 +364,7 @@ class RecipeConfig:
                 encoding_of(self.mask_encoding)
         names = [] if self.recipe == "auto" else steps_of(self.recipe)
         if self.erase.mask_channel and "erase" in names[:-1]:
-            raise CalcoError(f"recipe {self.recipe!r}: with a mask channel, erase must come last; put it there")
+            raise UsageError(f"recipe {self.recipe!r}: with a mask channel, erase must come last; put it there")
 
 
 # What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
@@ -394,17 +394,17 @@ def steps_of(recipe: str) -> list[str]:
         open_path = "" if known else text
     if open_path or not names:
         known_names = ", ".join(RECIPE_NAMES)
-        raise CalcoError(
+        raise UsageError(
             f"recipe {recipe!r} is unknown; choose one of {known_names}, a function in a file such as my.py:fade, or a "
             "chain such as colorize+erase"
         )
     for name in names[1:]:
         if name in NEEDS:
-            raise CalcoError(f"recipe {recipe!r}: {name} takes its target from the source; put it first in the chain")
+            raise UsageError(f"recipe {recipe!r}: {name} takes its target from the source; put it first in the chain")
     if len(set(names)) < len(names):
-        raise CalcoError(f"recipe {recipe!r} names a step twice; name each once")
+        raise UsageError(f"recipe {recipe!r} names a step twice; name each once")
     if "degrade" in names and "erase" in names[: names.index("degrade")]:
-        raise CalcoError(f"recipe {recipe!r}: degrade would blur the marks of the holes; put erase after it")
+        raise UsageError(f"recipe {recipe!r}: degrade would blur the marks of the holes; put erase after it")
     return names
 
 

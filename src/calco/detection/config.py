@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import SourceConfig, SplitConfig
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.records import check_numbers
 from calco.video.names import is_video, seconds_of
 
@@ -106,24 +106,24 @@ class PredictConfig:
         """Checks what does not need model or images."""
         check_numbers(self, batch=65_536, page=(0, 65_535), rate=(0, 1000))
         if not self.model:
-            raise CalcoError("no MODEL is named; name a run of calco detect train, a model folder or an exported file")
+            raise UsageError("no MODEL is named; name a run of calco detect train, a model folder or an exported file")
         if not self.sources:
-            raise CalcoError("no SOURCE is named; name images, videos or folders, or camera")
+            raise UsageError("no SOURCE is named; name images, videos or folders, or camera")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise CalcoError(f"--threshold {self.threshold:g} is no score; give one from 0 to 1")
+            raise UsageError(f"--threshold {self.threshold:g} is no score; give one from 0 to 1")
         if not self.format:
-            raise CalcoError(f"--format names nothing to write; choose among {', '.join(FORMATS)}")
+            raise UsageError(f"--format names nothing to write; choose among {', '.join(FORMATS)}")
         if not 0 < self.scale <= 20:
-            raise CalcoError(f"--scale {self.scale:g} cannot be drawn; give a number such as 0.5 or 2")
+            raise UsageError(f"--scale {self.scale:g} cannot be drawn; give a number such as 0.5 or 2")
         if self.slice < 0 or self.batch < 1:
-            raise CalcoError(f"--slice {self.slice} and --batch {self.batch}: give 0 (no slices) or a side in pixels, "
+            raise UsageError(f"--slice {self.slice} and --batch {self.batch}: give 0 (no slices) or a side in pixels, "
                              "and 1 image or more")  # fmt: skip
         for name in ("patience", "seconds"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise CalcoError(f"--{name} is {getattr(self, name):g}; give seconds, or 0 for no limit")
+                raise UsageError(f"--{name} is {getattr(self, name):g}; give seconds, or 0 for no limit")
         start, stop = self.times()
         if stop is not None and stop <= start:
-            raise CalcoError(f"--to {self.to} lies not behind --from {self.from_ or 0}; give a later time")
+            raise UsageError(f"--to {self.to} lies not behind --from {self.from_ or 0}; give a later time")
 
     def times(self) -> tuple[Fraction, Fraction | None]:
         """Of videos: the seconds at which they begin and end; None for their own end."""
@@ -157,7 +157,7 @@ class DetectExportConfig:
     def __post_init__(self) -> None:
         """Checks that a model is named."""
         if not self.model:
-            raise CalcoError("no MODEL is named; name a run of calco detect train, or a model folder")
+            raise UsageError("no MODEL is named; name a run of calco detect train, or a model folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,9 +182,9 @@ class ExploreConfig:
     def __post_init__(self) -> None:
         check_numbers(self)
         if not 0 < self.double <= 1:
-            raise CalcoError(f"--double is {self.double:g}; an overlap lies above 0, up to 1: try 0.85")
+            raise UsageError(f"--double is {self.double:g}; an overlap lies above 0, up to 1: try 0.85")
         if self.samples < 0:
-            raise CalcoError(f"--samples is {self.samples}; it must be 0 or more")
+            raise UsageError(f"--samples is {self.samples}; it must be 0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,21 +232,21 @@ class SlideConfig:
     def __post_init__(self) -> None:
         check_numbers(self)
         if not self.image or not self.out:
-            raise CalcoError("no image or no --out is named; such as calco detect slide IMAGE --out window.gif")
+            raise UsageError("no image or no --out is named; such as calco detect slide IMAGE --out window.gif")
         if not (self.is_gif or is_video(self.out)):
-            raise CalcoError(f"--out {self.out}: it must end in .gif or as a video; such as window.gif or window.mp4")
+            raise UsageError(f"--out {self.out}: it must end in .gif or as a video; such as window.gif or window.mp4")
         if not re.fullmatch(r"\d{1,5}x\d{1,5}", self.window) or min(self.window_wh) < 8:
-            raise CalcoError(f"--window {self.window!r}: give width and height of 8 pixels or more, such as 128x96")
+            raise UsageError(f"--window {self.window!r}: give width and height of 8 pixels or more, such as 128x96")
         if self.step < 1:
-            raise CalcoError(f"--step {self.step}: it must be at least 1")
+            raise UsageError(f"--step {self.step}: it must be at least 1")
         if not self.scales or not all(0.05 <= scale <= 50 for scale in self.scales):
             scales = " ".join(f"{scale:g}" for scale in self.scales)
-            raise CalcoError(f"--scales {scales}: give one or more numbers from 0.05 to 50")
+            raise UsageError(f"--scales {scales}: give one or more numbers from 0.05 to 50")
         if not 0.1 <= self.rate <= 50:
-            raise CalcoError(f"--rate {self.rate:g}: it must be from 0.1 to 50 windows per second")
+            raise UsageError(f"--rate {self.rate:g}: it must be from 0.1 to 50 windows per second")
         for name in ("threshold", "iou"):
             if not 0 <= getattr(self, name) <= 1:
-                raise CalcoError(f"--{name} {getattr(self, name):g}: it must be from 0 to 1")
+                raise UsageError(f"--{name} {getattr(self, name):g}: it must be from 0 to 1")
 
     @property
     def window_wh(self) -> tuple[int, int]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from calco import imaging
 from calco.annotations.detections import Detections, Outline
 from calco.annotations.geometry import Mask
-from calco.errors import CalcoError
+from calco.errors import MissingExtraError
 from calco.imaging import Image
 
 Colour: TypeAlias = tuple[int, int, int]
@@ -230,7 +230,9 @@ class Drawer:
             CalcoError: When supervision is missing.
         """
         if importlib.util.find_spec("supervision") is None:
-            raise CalcoError("supervision is not installed, and drawing boxes needs it; pip install 'calco[detect]'")
+            raise MissingExtraError(
+                "supervision is not installed, and drawing boxes needs it; pip install 'calco[detect]'"
+            )
         import supervision
 
         self._sv: Any = supervision

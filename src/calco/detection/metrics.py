@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from calco.annotations.detections import Boxes, Detections
 from calco.detection.boxes import iou
-from calco.errors import CalcoError
+from calco.errors import CalcoError, MissingExtraError
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -335,7 +335,7 @@ def _coco(truth: Sequence[Detections], found: Sequence[Detections], classes: lis
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
-        raise CalcoError(
+        raise MissingExtraError(
             "faster-coco-eval counts the scores of detectors and is missing; pip install 'calco[detect]'"
         ) from error
     number = {name: place for place, name in enumerate(classes, 1)}

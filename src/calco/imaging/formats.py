@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 from PIL import Image as Pillow
 
 from calco.console import say, warn
-from calco.errors import CalcoError
+from calco.errors import CalcoError, MissingExtraError
 from calco.files import list_files
 
 # The format that Pillow writes for each ending; what is not here is not an image to Calco.
@@ -133,6 +133,6 @@ def learn_heif(name: str | Path) -> None:
     try:
         from pillow_heif import register_heif_opener
     except ModuleNotFoundError as error:
-        raise CalcoError(f"{name} is HEIC, which needs a library: pip install 'calco[heic]'") from error
+        raise MissingExtraError(f"{name} is HEIC, which needs a library: pip install 'calco[heic]'") from error
     register_heif_opener()
     _known.cache_clear()

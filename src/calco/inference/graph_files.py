@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from calco.errors import CalcoError
+from calco.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import onnx
@@ -37,7 +37,9 @@ def needs(*modules: str, extra: str) -> None:
     """
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
-        raise CalcoError(f"{missing[0]} is not installed, and exported models need it; pip install 'calco[{extra}]'")
+        raise MissingExtraError(
+            f"{missing[0]} is not installed, and exported models need it; pip install 'calco[{extra}]'"
+        )
 
 
 def read_onnx(path: Path) -> "onnx.ModelProto":

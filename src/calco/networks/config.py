@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.records import check_numbers
 
 Composition = Literal["plain", "luminance", "lab", "filled"]
@@ -51,12 +51,12 @@ class GeneratorConfig:
         """Checks what the networks would refuse later."""
         check_numbers(self, hole=(0, 255))
         if not 1 <= self.depth <= 12 or not 1 <= self.filters <= 4096 or not 1 <= self.blocks <= 100:
-            raise CalcoError(
+            raise UsageError(
                 f"generator depth {self.depth}, filters {self.filters}, blocks {self.blocks}: "
                 "depth must be 1 to 12, filters 1 to 4096, blocks 1 to 100"
             )
         if not 0 <= self.dropout < 1:
-            raise CalcoError(f"generator dropout is {self.dropout}; a probability in [0, 1) is needed")
+            raise UsageError(f"generator dropout is {self.dropout}; a probability in [0, 1) is needed")
 
     @property
     def multiple(self) -> int:

@@ -8,7 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from calco.data.config import AugmentConfig, JitterConfig, SourceConfig, SplitConfig
 from calco.data.recipe_config import RecipeConfig
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import check_numbers
 from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig, SharedOptimiserConfig
@@ -41,12 +41,12 @@ class ObjectiveConfig:
         """Checks the weights."""
         check_numbers(self)
         if self.gan_weight < 0 or self.pixel_weight < 0 or self.gan_weight + self.pixel_weight == 0:
-            raise CalcoError(
+            raise UsageError(
                 f"gan weight {self.gan_weight} and pixel weight {self.pixel_weight}: neither may be negative, "
                 "nor both 0; the paper has 1 and 100"
             )
         if self.overlap_weight < 0:
-            raise CalcoError(f"overlap weight is {self.overlap_weight}; it must be 0 (off) or more: try 1")
+            raise UsageError(f"overlap weight is {self.overlap_weight}; it must be 0 (off) or more: try 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class OptimiserConfig(SharedOptimiserConfig):
         """Checks the ranges."""
         super().__post_init__()
         if not 0 <= self.decay_from <= 1:
-            raise CalcoError(f"decay from {self.decay_from} must lie in [0, 1]; 1 keeps the rate constant")
+            raise UsageError(f"decay from {self.decay_from} must lie in [0, 1]; 1 keeps the rate constant")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,7 @@ class TrainConfig:
         if self.jitter.size % multiple:
             deep = self.generator.architecture == "unet"
             kind = f"of depth {self.generator.depth}" if deep else self.generator.architecture
-            raise CalcoError(
+            raise UsageError(
                 f"size {self.jitter.size} is not a multiple of {multiple}, as a generator {kind} needs; give "
                 f"--size {max(multiple, self.jitter.size // multiple * multiple)}"
                 + (" or a smaller --generator.depth" if deep else "")
@@ -183,5 +183,5 @@ def preset(name: str) -> TrainConfig:
         CalcoError: If there is none of this name.
     """
     if name not in PRESETS:
-        raise CalcoError(f"there is no preset {name}; choose one of {', '.join(PRESETS)}")
+        raise UsageError(f"there is no preset {name}; choose one of {', '.join(PRESETS)}")
     return PRESETS[name]()

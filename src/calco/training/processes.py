@@ -23,7 +23,7 @@ from torch import nn
 
 from calco.console import console
 from calco.data.sample import generator
-from calco.errors import CalcoError
+from calco.errors import CalcoError, MissingExtraError
 from calco.networks.machine import choose_device, make_ready
 from calco.networks.shared_norm import share_batch_norm
 from calco.training.shared_config import ComputeConfig
@@ -193,7 +193,7 @@ def check_several(processes: int, device: torch.device) -> None:
     try:
         import accelerate  # noqa: F401
     except ImportError as error:
-        raise CalcoError(
+        raise MissingExtraError(
             "several processes need accelerate; pip install 'calco[processes]', or train without --processes"
         ) from error
     if device.type == "cuda" and processes > torch.cuda.device_count():

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.records import check_numbers
 
 
@@ -22,7 +22,7 @@ class LimitConfig:
         """Checks that there is a limit."""
         check_numbers(self)
         if min(self.epochs, self.steps, self.minutes) < 0 or max(self.epochs, self.steps, self.minutes) == 0:
-            raise CalcoError(
+            raise UsageError(
                 f"epochs {self.epochs}, steps {self.steps}, minutes {self.minutes}: one of them must be above 0 and "
                 "none below; for example --minutes 10"
             )
@@ -52,7 +52,7 @@ class RunKeepConfig:
         check_numbers(self)
         for name, value in vars(self).items():
             if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-                raise CalcoError(f"{name} is {value}; it must be at least 1")
+                raise UsageError(f"{name} is {value}; it must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,13 +74,13 @@ class SharedOptimiserConfig:
         """Checks the ranges."""
         check_numbers(self, batch=65_536, accumulate=65_536)
         if self.batch < 1 or self.accumulate < 1:
-            raise CalcoError(f"batch {self.batch} and accumulate {self.accumulate} must both be at least 1")
+            raise UsageError(f"batch {self.batch} and accumulate {self.accumulate} must both be at least 1")
         if not self.learning_rate > 0:
-            raise CalcoError(f"learning rate {self.learning_rate} must be above 0; for example 0.001")
+            raise UsageError(f"learning rate {self.learning_rate} must be above 0; for example 0.001")
         if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
-            raise CalcoError(f"betas {self.betas} must lie in [0, 1); for example 0.9 0.999")
+            raise UsageError(f"betas {self.betas} must lie in [0, 1); for example 0.9 0.999")
         if not 0 <= self.ema < 1:
-            raise CalcoError(f"ema {self.ema} must lie in [0, 1); for example 0.995")
+            raise UsageError(f"ema {self.ema} must lie in [0, 1); for example 0.995")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,11 +110,11 @@ class ComputeConfig:
         """Checks the counts."""
         check_numbers(self, threads=1024, processes=256, workers=1024)
         if self.workers != "auto" and self.workers < 0:
-            raise CalcoError(f"workers is {self.workers}; it must be 0 (no threads), more, or auto")
+            raise UsageError(f"workers is {self.workers}; it must be 0 (no threads), more, or auto")
         if self.activation_checkpointing and self.processes > 1:
-            raise CalcoError(
+            raise UsageError(
                 f"--activation-checkpointing in {self.processes} processes would count each batch twice in batch norm; "
                 "give one of the two"
             )
         if self.threads < 0 or self.processes < 1:
-            raise CalcoError(f"threads {self.threads} must be at least 0 and processes {self.processes} at least 1")
+            raise UsageError(f"threads {self.threads} must be at least 0 and processes {self.processes} at least 1")

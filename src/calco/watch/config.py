@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.records import check_numbers
 
 _POSITIVE: Final = ("hook_seconds", "video_minutes")
@@ -35,12 +35,12 @@ class TrackConfig:
         """Checks the ranges."""
         check_numbers(self)
         if not 0 <= self.gap < float("inf"):
-            raise CalcoError(f"gap is {self.gap:g}; it must be 0 or more seconds")
+            raise UsageError(f"gap is {self.gap:g}; it must be 0 or more seconds")
         for name in ("weak", "overlap", "overlap_weak"):
             if not 0 < getattr(self, name) <= 1:
-                raise CalcoError(f"{name} is {getattr(self, name):g}; it must be above 0 and at most 1")
+                raise UsageError(f"{name} is {getattr(self, name):g}; it must be above 0 and at most 1")
         if not self.return_like > 0:
-            raise CalcoError(f"return_like is {self.return_like:g}; it must be above 0")
+            raise UsageError(f"return_like is {self.return_like:g}; it must be above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,30 +153,30 @@ class WatchConfig:
         check_numbers(self, page=(0, 65_535), rate=(0, 1000))
         for name in ("every", "paint_every", "paint_most", "loops"):
             if getattr(self, name) < 1:
-                raise CalcoError(f"{name} is {getattr(self, name)}; it must be 1 or more")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 1 or more")
         for name in _POSITIVE:
             if not 0 < getattr(self, name) < math.inf:
-                raise CalcoError(f"{name} is {getattr(self, name):g}; it must be above 0")
+                raise UsageError(f"{name} is {getattr(self, name):g}; it must be above 0")
         for name in ("patience", "seconds", "keep_hours"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise CalcoError(f"{name} is {getattr(self, name):g}; give 0 for no limit, or more")
+                raise UsageError(f"{name} is {getattr(self, name):g}; give 0 for no limit, or more")
         if not 0 <= self.hook_retries <= 20:
-            raise CalcoError(f"hook_retries is {self.hook_retries}; it must be from 0 to 20")
+            raise UsageError(f"hook_retries is {self.hook_retries}; it must be from 0 to 20")
         if not 0 <= self.margin <= 2:
-            raise CalcoError(f"margin is {self.margin:g}; it must be from 0 to 2")
+            raise UsageError(f"margin is {self.margin:g}; it must be from 0 to 2")
         if not 0 <= self.score <= 1:
-            raise CalcoError(f"score is {self.score:g}; it must be from 0 to 1")
+            raise UsageError(f"score is {self.score:g}; it must be from 0 to 1")
         if self.hook and self.webhook:
-            raise CalcoError("hook and webhook are both given; choose one of them")
+            raise UsageError("hook and webhook are both given; choose one of them")
         if self.resume and self.overwrite:
-            raise CalcoError("resume goes on and overwrite begins anew; give one of them")
+            raise UsageError("resume goes on and overwrite begins anew; give one of them")
         self._check_blur()
 
     def _check_blur(self) -> None:
         if not self.blur_faces and (self.face_model or self.people):
-            raise CalcoError("face_model and people serve blur_faces; give --blur-faces too, or leave them out")
+            raise UsageError("face_model and people serve blur_faces; give --blur-faces too, or leave them out")
         if self.blur_faces and self.every > 1:
-            raise CalcoError(
+            raise UsageError(
                 f"every is {self.every}, and with blur_faces a face that comes between two looks would be seen; leave "
                 "--every out"
             )

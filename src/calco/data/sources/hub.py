@@ -16,7 +16,7 @@ from calco.data.mask_encoding import decode_mask
 from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.data.sources.names import role_of
-from calco.errors import CalcoError
+from calco.errors import CalcoError, MissingExtraError
 from calco.files import explain
 from calco.imaging import Image
 
@@ -86,7 +86,7 @@ def _tables(name: str) -> "dict[str, Dataset]":
     try:
         import datasets
     except ModuleNotFoundError as error:
-        raise CalcoError("data sets of the hub need the library datasets; pip install 'calco[hub]'") from error
+        raise MissingExtraError("data sets of the hub need the library datasets; pip install 'calco[hub]'") from error
 
     local = Path(name)
     subset = split = None

@@ -7,7 +7,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import BoxAugmentConfig, SourceConfig, SplitConfig
 from calco.detection.limits import check_lite, check_side
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.records import check_numbers
 from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConfig, SharedOptimiserConfig
 
@@ -54,11 +54,11 @@ class DetectOptimiserConfig(SharedOptimiserConfig):
         """Checks the ranges."""
         super().__post_init__()
         if not 0 <= self.backbone_rate <= 10:
-            raise CalcoError(f"backbone rate {self.backbone_rate} must lie in [0, 10]; for example 0.3")
+            raise UsageError(f"backbone rate {self.backbone_rate} must lie in [0, 10]; for example 0.3")
         if not 0 <= self.final <= 1:
-            raise CalcoError(f"final {self.final} must lie in [0, 1]; for example 0.02")
+            raise UsageError(f"final {self.final} must lie in [0, 1]; for example 0.02")
         if self.weight_decay < 0 or self.warm_up < 0 or self.clip < 0:
-            raise CalcoError(
+            raise UsageError(
                 f"weight decay {self.weight_decay}, warm up {self.warm_up} and clip {self.clip} must be at least 0"
             )
 
@@ -109,8 +109,8 @@ class DetectTrainConfig:
         check_numbers(self)
         check_side(self.size, least=64, multiple=32)
         if not 0 <= self.freeze <= 7:
-            raise CalcoError(f"freeze is {self.freeze}; lite's backbone has seven stages: give 0 to 7")
+            raise UsageError(f"freeze is {self.freeze}; lite's backbone has seven stages: give 0 to 7")
         if not 0 <= self.calm <= 1:
-            raise CalcoError(f"calm is {self.calm}; it is a share of the run, in [0, 1]: for example 0.15")
+            raise UsageError(f"calm is {self.calm}; it is a share of the run, in [0, 1]: for example 0.15")
         if self.compute.activation_checkpointing:
-            raise CalcoError("--activation-checkpointing is for translators; give a smaller --batch or --size instead")
+            raise UsageError("--activation-checkpointing is for translators; give a smaller --batch or --size instead")

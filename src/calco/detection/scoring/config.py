@@ -6,7 +6,7 @@ from typing import Annotated, Literal, TypeAlias
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import Kind
-from calco.errors import CalcoError
+from calco.errors import UsageError
 from calco.records import check_numbers
 
 Part: TypeAlias = Literal["auto", "unseen", "val", "test", "train", "all"]
@@ -32,11 +32,11 @@ class PlaceConfig:
             value = getattr(self, name)
             if not 0 <= value < 1e9:
                 option = "--" + name.replace("_", "-")
-                raise CalcoError(f"{option} is {value:g}; it must be 0 (not told) or more: try 200 people, 5 frames")
+                raise UsageError(f"{option} is {value:g}; it must be 0 (not told) or more: try 200 people, 5 frames")
         if self.prevalence is not None and not 0 <= self.prevalence <= 1:
-            raise CalcoError(f"--prevalence is {self.prevalence:g}; it is a share, in [0, 1]: 1 in 1,000 is 0.001")
+            raise UsageError(f"--prevalence is {self.prevalence:g}; it is a share, in [0, 1]: 1 in 1,000 is 0.001")
         if self.prevalence is not None and not self.people_per_hour:
-            raise CalcoError("--prevalence is the share of people who pass; tell how many: --people-per-hour 200")
+            raise UsageError("--prevalence is the share of people who pass; tell how many: --people-per-hour 200")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ class DetectEvaluateConfig:
     def __post_init__(self) -> None:
         check_numbers(self, batch=65_536)
         if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise CalcoError(f"--threshold is {self.threshold:g}; scores lie in [0, 1]: try 0.5")
+            raise UsageError(f"--threshold is {self.threshold:g}; scores lie in [0, 1]: try 0.5")
         for name, least in (("limit", 0), ("resamples", 0), ("batch", 1)):
             if getattr(self, name) < least:
-                raise CalcoError(f"--{name} is {getattr(self, name)}; it must be {least} or more")
+                raise UsageError(f"--{name} is {getattr(self, name)}; it must be {least} or more")
