@@ -19,7 +19,7 @@ from calco.data.splits import try_split
 from calco.detection.contract import DetectorProtocol
 from calco.detection.marked import open_marked
 from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES
-from calco.detection.scoring.config import EvaluateConfig, PlaceConfig
+from calco.detection.scoring.config import DetectEvaluateConfig, PlaceConfig
 from calco.detection.scoring.score import (
     DetectorOutputs,
     EvaluationResult,
@@ -53,7 +53,7 @@ class Seen:
     notes: tuple[str, ...] = ()
 
 
-def evaluate(config: EvaluateConfig) -> EvaluationResult:
+def evaluate(config: DetectEvaluateConfig) -> EvaluationResult:
     """Scores a detector beside the baselines, and writes `scores.json` and `report.html`.
 
     Args:
@@ -165,7 +165,7 @@ class _Chosen:
     unseen: bool = False
 
 
-def _chosen(config: EvaluateConfig, info: "DetectorInfo") -> _Chosen:
+def _chosen(config: DetectEvaluateConfig, info: "DetectorInfo") -> _Chosen:
     """Choose the images that are scored, and those of the training beside them."""
     home = str(info.provenance.get("images", ""))
     root = config.images or remembered(info.provenance, "to score it on: calco detect evaluate MODEL IMAGES")
@@ -203,7 +203,7 @@ def _unseen(source: Source, parts: Mapping[str, Sequence[Item]], seen: Seen) -> 
     )  # fmt: skip
 
 
-def _reading(config: EvaluateConfig, info: "DetectorInfo") -> SourceConfig:
+def _reading(config: DetectEvaluateConfig, info: "DetectorInfo") -> SourceConfig:
     """Configuration of the source: as in the training, but for what is given."""
     given = {name: getattr(config, name) for name in ("source", "annotations", "classes")}
     given = {name: value for name, value in given.items() if value is not None}
