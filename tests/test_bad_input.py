@@ -9,7 +9,10 @@ from bad_input import CASES
 from bad_inputs.making import Bad, Impossible
 
 
-@pytest.mark.parametrize("bad", CASES, ids=lambda bad: bad.what)
+@pytest.mark.parametrize(
+    "bad",
+    [pytest.param(bad, id=bad.what, marks=[pytest.mark.slow] if "--processes" in bad.command else []) for bad in CASES],
+)
 def test_the_answer_is_the_one_in_the_page(bad: Bad, tmp_path: Path) -> None:
     try:
         code, answer, said = bad_input.answer(bad, tmp_path / "room")

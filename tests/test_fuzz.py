@@ -72,6 +72,7 @@ def _until_it_ends(first: int, last: int, folder: Path) -> Iterator[dict[str, An
         yield {"outcome": f"the process ended with {worker.returncode}", "megabytes": 0.0} | begun
 
 
+@pytest.mark.slow
 def test_mutated_files(tmp_path: Path) -> None:
     found = rounds(FIRST, FIRST + FILES, tmp_path)
     assert [row["number"] for row in found] == list(range(FIRST, FIRST + FILES))

@@ -61,6 +61,7 @@ def test_evaluate_scores_what_was_kept_apart_and_writes_the_report(run, capsys):
     assert "recipe" in page.lower()
 
 
+@pytest.mark.slow
 def test_images_of_the_training_are_marked_even_under_another_name(run, images, tmp_path):
     copies = tmp_path / "copies"
     copies.mkdir()
@@ -85,6 +86,7 @@ def test_a_damaged_image_is_named_and_not_counted(run, tmp_path):
     assert "text" in (tmp_path / "report" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_compare_needs_scores_and_makes_one_page(run, images, tmp_path, capsys):
     other = tmp_path / "other"
     main(["train", str(images), "--recipe", "colorize", *SMALL, "--seed", "1", "--out", str(other)])
@@ -154,6 +156,7 @@ def test_python_does_what_the_command_line_does(run, images, tmp_path):
     assert np.array_equal(imaging.read(tmp_path / "one.png"), translator(image))
 
 
+@pytest.mark.slow
 def test_the_demo_goes_the_whole_way(tmp_path):
     """Real drawings, a real process, seconds instead of minutes: what it makes is looked at, not how good it is."""
     out = tmp_path / "demo"

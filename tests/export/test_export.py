@@ -178,6 +178,7 @@ def zipped(onnx: Path, room: Path) -> Path:
     return room / "holes.zip"
 
 
+@pytest.mark.slow
 def test_onnx_and_openvino_draw_what_the_model_draws(onnx: Path, zipped: Path, room: Path) -> None:
     files = [calco.load(onnx), calco.load(zipped)]
     model = load(room / "holes")
@@ -193,6 +194,7 @@ def test_onnx_and_openvino_draw_what_the_model_draws(onnx: Path, zipped: Path, r
         assert file(deep).dtype == np.uint16
 
 
+@pytest.mark.slow
 def test_a_file_tells_what_it_is(onnx: Path, colours: Path, room: Path) -> None:
     for path, info in ((onnx, HOLES), (colours, KINDS["lab"])):
         assert load_info(path) == info
@@ -204,6 +206,7 @@ def test_a_file_tells_what_it_is(onnx: Path, colours: Path, room: Path) -> None:
     assert describe(colours).licence == "CC0"
 
 
+@pytest.mark.slow
 def test_the_onnx_file_serves_without_calco(onnx: Path, room: Path) -> None:
     """The snippet of docs/export.md, in a process that has no Calco."""
     snippet = (ROOT / "docs" / "export.md").read_text().split("```python\n")[1].split("```")[0]
@@ -216,6 +219,7 @@ def test_the_onnx_file_serves_without_calco(onnx: Path, room: Path) -> None:
     assert np.abs(drawn.astype(int) - load(room / "holes")(shown, native=True)).max() <= 1
 
 
+@pytest.mark.slow
 def test_translate_and_evaluate_take_a_file(colours: Path, room: Path, tmp_path: Path) -> None:
     main(["translate", str(colours), str(room / "photos"), "--out", str(tmp_path / "drawn"), "--precision", "auto"])
     assert sorted(path.name for path in (tmp_path / "drawn").glob("*.png")) == ["0.png", "1.png", "2.png"]
@@ -226,6 +230,7 @@ def test_translate_and_evaluate_take_a_file(colours: Path, room: Path, tmp_path:
         calco.translate(saved(HOLES, tmp_path / "other"), room / "photos", tmp_path / "drawn")
 
 
+@pytest.mark.slow
 def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Path, tmp_path: Path) -> None:
     done = export_model(
         ExportConfig(model=room / "lab", to="onnx", out=tmp_path / "lab.onnx", precision="bf16", images=room / "photos")
@@ -249,6 +254,7 @@ def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Pat
         assert made.ByteSize() < 0.8 * network.ByteSize()
 
 
+@pytest.mark.slow
 def test_an_export_that_differs_gets_no_file(room: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from calco.export import comparing
 
@@ -262,6 +268,7 @@ def test_an_export_that_differs_gets_no_file(room: Path, tmp_path: Path, monkeyp
     assert not list(tmp_path.glob("*.onnx"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -285,6 +292,7 @@ def test_a_damaged_file_is_told_in_a_line(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_foreign_files_are_refused(onnx: Path, tmp_path: Path) -> None:
     import onnx as library
 
@@ -300,6 +308,7 @@ def test_foreign_files_are_refused(onnx: Path, tmp_path: Path) -> None:
         calco.load(tmp_path / "gone.onnx")
 
 
+@pytest.mark.slow
 def test_what_an_exported_model_cannot_do_is_said(colours: Path, onnx: Path, room: Path, tmp_path: Path) -> None:
     image = np.zeros((40, 40, 3), np.uint8)
     with pytest.raises(CalcoError, match="no dropout"):
@@ -318,6 +327,7 @@ def test_what_an_exported_model_cannot_do_is_said(colours: Path, onnx: Path, roo
         export_model(ExportConfig(model=room / "lab", to="torchscript", out=tmp_path / "m.pt", images=room / "photos"))
 
 
+@pytest.mark.slow
 def test_a_missing_library_is_named_with_what_brings_it(onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
@@ -327,6 +337,7 @@ def test_a_missing_library_is_named_with_what_brings_it(onnx: Path, monkeypatch:
         calco.load(onnx)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told(colours: Path, room: Path, tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", 16) as small:
         with pytest.raises(CalcoError, match="No space left on device"):
@@ -374,6 +385,7 @@ while not heard:
 """
 
 
+@pytest.mark.slow
 def test_signals_reach_a_process_that_has_let_openvino_models_go(zipped: Path) -> None:
     words = [sys.executable, "-c", SIGNALS, str(zipped)]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
@@ -390,6 +402,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_the_page_draws_in_a_browser(browser: object, site: str, onnx: Path, room: Path, tmp_path: Path) -> None:
     photo = np.asarray(Pillow.open(room / "photos" / "0.png"))
     shown = with_hole(photo, HOLES)
@@ -413,6 +426,7 @@ def test_the_page_draws_in_a_browser(browser: object, site: str, onnx: Path, roo
     assert np.abs(drawn.astype(int) - load(room / "holes")(shown, native=True)).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_damaged_graph_is_told_in_one_line(onnx: Path, room: Path, tmp_path: Path) -> None:
     import onnx as library
 

@@ -244,6 +244,7 @@ def test_a_jpeg_that_is_cut_short(model, tmp_path):
         translate_images(model, tmp_path / "a.jpg", tmp_path / "out.jpg")
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_leaves_nothing(model, tmp_path):
     """A limit to the size of files answers as a full disk does."""
     imaging.write(tmp_path / "a.tif", make_image((900, 700), np.uint16))
@@ -285,6 +286,7 @@ def test_colour_profiles_and_transparency(tmp_path, narrow):
             assert np.array_equal(found.rows(0, 70), whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ending", "native"), [(".tif", False), (".jpg", False), (".tif", True)])
 def test_memory_of_18_megapixels(tmp_path, ending, native):
     """A fifth of what 100 megapixels may take; `calco bench --only large` measures those."""

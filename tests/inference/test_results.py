@@ -241,6 +241,7 @@ def test_a_call_at_work_is_left_alone(model: Path, source: Path, tmp_path: Path,
     assert not (tmp_path / "a.png").exists()
 
 
+@pytest.mark.slow
 def test_of_two_commands_at_once_one_is_whole_and_the_other_refused_or_done(
     model: Path, source: Path, tmp_path: Path
 ) -> None:

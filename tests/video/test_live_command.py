@@ -71,6 +71,7 @@ def started(*words: str, stdout: int | IO[bytes] = subprocess.DEVNULL) -> "subpr
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_whole_video(model: Path, tmp_path: Path) -> None:
     long = tmp_path / "long.ts"
     long.write_bytes(make_video(1500))
@@ -90,6 +91,7 @@ def test_ctrl_c_leaves_a_whole_video(model: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".out.*"))
 
 
+@pytest.mark.slow
 def test_a_reader_of_stdout_that_leaves_ends_it_quietly(model: Path, clip: Path) -> None:
     running = started(str(model), str(clip), "--live", "--out", "-", stdout=subprocess.PIPE)
     assert running.stdout is not None and running.stderr is not None

@@ -169,6 +169,7 @@ translate_video(told, {source!r}, {out!r}, VideoOptions(stop=Fraction(100)))
 """
 
 
+@pytest.mark.slow
 def test_a_killed_translation_goes_on_and_has_every_frame_once(tmp_path: Path) -> None:
     stamps = [int(10 * number + (number * 7 % 5)) for number in range(150)]
     source, out = make_video(tmp_path / "a.mp4", 150, times=stamps, sound="aac"), tmp_path / "b.mp4"
