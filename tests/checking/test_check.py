@@ -340,6 +340,7 @@ def test_training_prints_the_findings_of_the_check(
     assert f"all findings, with images: calco check {tmp_path / 'set'} --recipe colorize" in told
 
 
+@pytest.mark.slow
 def test_training_prints_what_the_source_left_out(
     write: Write, pairs: Pairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -354,6 +355,7 @@ def test_the_check_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
+@pytest.mark.slow
 def test_the_duplicates_of_the_faces(real_data: Path, tmp_path: Path) -> None:
     table = tmp_path / "groups.csv"
     report = check(

@@ -62,6 +62,7 @@ def spark(tables: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
     session.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Spark's own of Python, pandas and sockets
 def test_spark_answers_the_same(tables: Any, spark: Any) -> None:
     for question in QUESTIONS.values():
