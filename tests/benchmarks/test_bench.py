@@ -137,6 +137,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bench, Path]:
     return bench(config, TINY), folder
 
 
+@pytest.mark.slow
 def test_every_group_gives_finite_ratios_or_a_reason(measured: tuple[Bench, Path]) -> None:
     done, folder = measured
     record = json.loads((folder / "bench.json").read_text())
@@ -149,12 +150,14 @@ def test_every_group_gives_finite_ratios_or_a_reason(measured: tuple[Bench, Path
     assert len(done.rows) == len(record["rows"])
 
 
+@pytest.mark.slow
 def test_the_chart_has_a_bar_for_each_row(measured: tuple[Bench, Path]) -> None:
     chart = ElementTree.parse(measured[1] / "bench.svg").getroot()
     names = [text.text for text in chart.iter("{http://www.w3.org/2000/svg}text")]
     assert all(line.name in names for line in measured[0].rows)
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_table_in_its_place(measured: tuple[Bench, Path]) -> None:
     done, folder = measured
     page = (folder / "page.md").read_text()
