@@ -45,10 +45,7 @@ def read(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         CalcoError: If it cannot be read, or a line before the last one is damaged.
     """
-    rows, _, damaged = _scan(Path(path))
-    if damaged:
-        raise CalcoError(f"{path}, line {damaged}: not a JSON object; remove the line, or move the file away")
-    return rows
+    return [row for _, row in _lines(Path(path))]
 
 
 def write(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -97,11 +94,12 @@ class Journal:
 
     def _recover(self) -> None:
         """Find the end of the last whole line, and cut off what comes after it."""
-        begun = self._begins_alike()
-        rows, ends, damaged = _scan(self.path) if begun else ([], [0], 0)
-        if damaged:
-            logger.warning("%s, line %d is damaged; it and the rows after it are written again", self.path, damaged)
-        self.size, self.count = ends[-1], len(rows) - bool(self._head and begun)
+        if self._begins_alike():
+            try:
+                for line, (size, _) in enumerate(_lines(self.path)):
+                    self.size, self.count = size, line + (not self._head)
+            except _DamagedError as error:
+                logger.warning("%s is damaged; it and the rows after it are written again", error.place)
         if self.path.stat().st_size > self.size:
             os.truncate(self.path, self.size)
 
@@ -145,16 +143,24 @@ class Journal:
         Raises:
             CalcoError: If it cannot be read.
         """
-        if not self.size:
-            return
-        try:
-            with self.path.open("rb") as file:
-                file.seek(len(self._head))
-                for line in file:
-                    if (row := decode(line)) is not None:
-                        yield row
-        except OSError as error:
-            raise explain(error, self.path, "read") from error
+        for _, row in self.entries():
+            yield row
+
+    def entries(self) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """Yield all rows, in order, each after the state before it.
+
+        Raises:
+            CalcoError: If it cannot be read.
+        """
+        before = len(self._head)
+        for number, (size, row) in enumerate(_lines(self.path, before)):
+            yield [before, number], row
+            before = size
+
+    @property
+    def start(self) -> list[int]:
+        """State before the first row."""
+        return [len(self._head), 0]
 
     def state(self) -> list[int]:
         """Return bytes and rows so far, for `recall`."""
@@ -206,23 +212,35 @@ def remove(path: Path) -> None:
         raise explain(error, path, "remove") from error
 
 
-def _scan(path: Path) -> tuple[list[dict[str, Any]], list[int], int]:
-    """Return the rows before any damage, the byte at which each ends (from 0), and the number of a damaged line or 0.
+class _DamagedError(CalcoError):
+    """A line holds something else than a row."""
 
-    A last line without its end is not damage: a kill cuts lines off.
+    def __init__(self, place: str) -> None:
+        super().__init__(f"{place}: not a JSON object; remove the line, or move the file away")
+        self.place = place
+
+
+def _lines(path: Path, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the rows from a byte on, each with the byte at which it ends.
+
+    A last line without its end is left out: a kill cuts lines off.
+
+    Raises:
+        CalcoError: If the file cannot be read, or a line is damaged.
     """
-    rows: list[dict[str, Any]] = []
-    ends = [0]
     try:
         with path.open("rb") as file:
+            file.seek(start)
+            size = start
             for number, line in enumerate(file, 1):
-                row = decode(line) if line.endswith(b"\n") else None
+                if not line.endswith(b"\n"):
+                    return
+                row = decode(line)
                 if row is None:
-                    return rows, ends, number if line.endswith(b"\n") else 0
-                rows.append(row)
-                ends.append(ends[-1] + len(line))
+                    raise _DamagedError(f"{path}, line {number}")
+                size += len(line)
+                yield size, row
     except FileNotFoundError:
-        pass
+        return
     except OSError as error:
         raise explain(error, path, "read") from error
-    return rows, ends, 0

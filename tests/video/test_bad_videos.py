@@ -12,7 +12,7 @@ import pytest
 from calco import CalcoError, imaging
 from calco.cli import main
 from calco.imaging import Image
-from calco.inference.video import VideoDone, VideoOptions, translate_video
+from calco.inference.video import VideoOptions, VideoResult, translate_video
 from calco.video.encoding import CODECS, encoder_of
 from calco.video.reading import Video
 from calco.video.writing import VideoWriter, part_of
@@ -28,7 +28,7 @@ def noisy(count: int) -> list[Image]:
     ]
 
 
-def translated(source: Path, **options: object) -> tuple[VideoDone, list[Image]]:
+def translated(source: Path, **options: object) -> tuple[VideoResult, list[Image]]:
     out = source.with_name("out.mp4")
     done = translate_video(mirror(), source, out, VideoOptions(**options))
     return done, [frame.image for frame in Video(out).frames()]

@@ -18,7 +18,7 @@ from calco.video.capture import Capture
 from calco.video.colours import Colours, colours_of, tone_mapped
 from calco.video.names import is_video
 from calco.video.reading import Video
-from calco.video.sources import Origin
+from calco.video.sources import LiveSource
 from calco.video.writing import VideoWriter
 from video.containers import MATRICES, comb, combed, shown_by, with_matrix
 from video.videos import make_image, make_video, mirror
@@ -37,16 +37,14 @@ def trained_on(path: Path) -> Image:
 
 
 def seen_live(path: Path) -> Image:
-    from av.video.reformatter import VideoReformatter
-
-    capture = Capture(Origin(kind="file", place=str(path)))
+    capture = Capture(LiveSource(kind="file", place=str(path)))
     capture.start()
     try:
-        shot = capture.decoder.newest.take(10)
+        frame = capture.take(10)
     finally:
         capture.stop()
-    assert shot is not None
-    return shot.image(VideoReformatter())
+    assert frame is not None
+    return frame.image
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,10 @@ import pytest
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.video.capture import Capture
-from calco.video.pipeline import Done, live
-from calco.video.sinks import Sink, VideoFile, VideoPipe, fitted, sink_for
-from calco.video.sources import Origin, asked, origin_of
+from calco.video.live import LiveStatus, play
+from calco.video.reading import Frame
+from calco.video.sinks import LiveSink, VideoFile, VideoPipe, fitted, sink_for
+from calco.video.sources import LiveSource, find_live_source, with_request
 from support import requires
 from video.streams import HEIGHT, RATE, WIDTH, RtspServer, Server, make_video, number_in, numbered, numbers_of, paced
 
@@ -63,12 +64,22 @@ def at_once(image: Image) -> Image:
     return image
 
 
+def copied(frame: Frame) -> Image:
+    return frame.image
+
+
 def played(
-    place: str, *sinks: Sink, draw: Callable[[Image], Image] = at_once, patience: float = 1, **how: object
-) -> Done:
-    origin = origin_of(place, live=True)
+    place: str,
+    *sinks: LiveSink,
+    draw: Callable[[Image], Image] = at_once,
+    patience: float = 1,
+    seconds: float = 0,
+    **how: object,
+) -> LiveStatus:
+    origin = find_live_source(place, live=True)
     assert origin is not None
-    return live(draw, Capture(origin, patience=patience), sinks, **how)
+    capture = Capture(origin, patience=patience, seconds=seconds)
+    return play(capture, lambda frame: draw(frame.image), sinks, **how)
 
 
 @pytest.fixture
@@ -92,8 +103,8 @@ def test_what_is_shown_is_never_older_than_two_calls(clip: str) -> None:
     assert done.longest < 2 * call + buffer
     # And the delay does not grow.
     assert np.mean(at_showing[-3:]) < np.mean(at_showing[:3]) + buffer
-    assert done.came == 75 and done.drawn == len(seen.numbers) and done.dropped == 75 - done.drawn > 50
-    assert f"75 frames in, {done.drawn} drawn, {done.dropped} dropped" in done.words()
+    assert done.came == 75 and done.rendered == len(seen.numbers) and done.dropped == 75 - done.rendered > 50
+    assert f"75 frames in, {done.rendered} drawn, {done.dropped} dropped" in done.summary()
 
 
 def test_a_translator_that_is_quick_enough_draws_every_frame_at_its_time(clip: str) -> None:
@@ -115,19 +126,20 @@ def test_a_slow_sink_misses_images_and_holds_nothing_up(clip: str) -> None:
     quick, slow = Seen(), Slow()
     done = played(clip, quick, slow)
     assert len(quick.numbers) > 60
-    assert len(slow.numbers) < 13 and done.missed["the slow one"] == done.drawn - len(slow.numbers)
+    assert len(slow.numbers) < 13 and done.missed["the slow one"] == done.rendered - len(slow.numbers)
     assert slow.numbers[-1] == quick.numbers[-1], "the last image is shown whatever it takes"
 
 
-def test_a_lost_camera_is_found_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_lost_camera_is_found_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     server = Server(make_video(50), make_video(50, first=100))
     out = tmp_path / "kept.mp4"
     seen = Seen()
     place = f"tcp://127.0.0.1:{server.port}"
-    capture = Capture(Origin(kind="address", place=place), patience=1)
+    capture = Capture(LiveSource(kind="address", place=place), patience=1)
     with pytest.raises(CalcoError, match=r"was lost \(.*\) and has not come back in 1 s; --patience 0 waits for ever"):
-        live(at_once, capture, [seen, VideoFile(str(out), lambda: capture.rate)])
-    said = capsys.readouterr().err
+        play(capture, copied, [seen, VideoFile(str(out), lambda: capture.rate)])
+    said = caplog.text
     assert said.count(f"{place} is lost (the stream ended); trying again for 1 s") == 2
     assert said.count(f"{place} is back after") == 1
     assert any(number < 50 for number in seen.numbers) and any(number >= 100 for number in seen.numbers)
@@ -135,13 +147,14 @@ def test_a_lost_camera_is_found_again(tmp_path: Path, capsys: pytest.CaptureFixt
     assert set(recorded) <= set(seen.numbers) and recorded[-1] == seen.numbers[-1]
 
 
-def test_rtsp_is_played_and_its_password_kept_to_oneself(capsys: pytest.CaptureFixture[str]) -> None:
+def test_rtsp_is_played_and_its_password_kept_to_oneself(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
     server = RtspServer(make_video(50))
     seen = Seen()
     with pytest.raises(CalcoError, match=r"^rtsp://admin:\*\*\*@127.0.0.1:\d+/live was lost"):
         played(f"rtsp://admin:secret@127.0.0.1:{server.port}/live", seen, patience=0.2)
     assert len(seen.numbers) > 10 and seen.numbers == sorted(seen.numbers)
-    assert "secret" not in capsys.readouterr().err
+    assert "secret" not in caplog.text
 
 
 def test_udp_with_lost_and_garbled_packets_goes_on() -> None:
@@ -223,8 +236,8 @@ def test_bare_images_in_a_pipe_as_they_come(pipe: Path) -> None:
     # Ten a second, whatever rate is told: the writer's own pace counts.
     writing(pipe, [numbered(n).tobytes() for n in range(20)], 0.1)
     seen = Seen()
-    origin = asked(Origin(kind="pipe", place=str(pipe)), f"{WIDTH}x{HEIGHT}", 25)
-    live(at_once, Capture(origin), [seen])
+    origin = with_request(LiveSource(kind="pipe", place=str(pipe)), f"{WIDTH}x{HEIGHT}", 25)
+    play(Capture(origin), copied, [seen])
     assert len(seen.numbers) > 16 and seen.numbers == sorted(seen.numbers)
     assert 1.7 < seen.times[-1] - seen.times[0] < 2.5
 
@@ -238,8 +251,9 @@ def test_a_video_in_a_pipe_is_played_at_its_own_pace(pipe: Path) -> None:
 
 
 def test_a_named_pipe_waits_for_its_reader_and_for_the_next_one(
-    clip: str, pipe: Path, capsys: pytest.CaptureFixture[str]
+    clip: str, pipe: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     read: list[list[int]] = []
 
     def watch() -> None:
@@ -262,7 +276,7 @@ def test_a_named_pipe_waits_for_its_reader_and_for_the_next_one(
     first, second = read
     assert len(first) == len(second) == 8 and first[0] > 5 and second[0] > first[-1] + 5
     assert done.missed[str(pipe)] > 20
-    said = capsys.readouterr().err
+    said = caplog.text
     assert said.count("has no reader yet; waiting for one") == 1
     assert said.count("has left; waiting for another") >= 1
 
@@ -274,7 +288,7 @@ def test_a_reader_who_stands_still_does_not_keep_the_program(clip: str, pipe: Pa
     done = played(clip, VideoPipe(str(pipe), lambda: RATE, stop.is_set), seconds=1, stop=stop)
     os.close(reader)
     assert time.monotonic() - before < 8
-    assert done.drawn > 20 and done.missed[str(pipe)] > 10
+    assert done.rendered > 20 and done.missed[str(pipe)] > 10
 
 
 # Videos
@@ -314,7 +328,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_what_a_kill_leaves_can_be_played_and_is_named_the_next_time(
-    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, suffix: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     out = tmp_path / f"cut{suffix}"
     paths = os.pathsep.join(path for path in sys.path if path)
@@ -323,10 +337,10 @@ def test_what_a_kill_leaves_can_be_played_and_is_named_the_next_time(
     (part,) = tmp_path.glob(f".cut.*.part{suffix}")
     assert len(numbers_of(part)) >= 70
     sink = VideoFile(str(out), lambda: RATE)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert f"an earlier recording was cut off; {part} can be played up to there" in said
     again = VideoFile(str(out), lambda: RATE)
-    assert capsys.readouterr().err.count("cut off") == 1, "what somebody is writing is no leftover"
+    assert caplog.text.count("cut off") == 1, "what somebody is writing is no leftover"
     sink.close()
     again.close()
     assert not out.exists() and list(tmp_path.iterdir()) == [part], "without an image there is no video"
@@ -391,31 +405,31 @@ def test_a_sink_that_cannot_be_is_said_at_once(words: tuple[str], answer: str) -
     ],
 )
 def test_what_cannot_be_asked_of_a_source(size: str | None, rate: float, place: str, answer: str) -> None:
-    origin = origin_of(place, live=True)
+    origin = find_live_source(place, live=True)
     assert origin is not None
     with pytest.raises(CalcoError, match=answer):
-        asked(origin, size, rate)
+        with_request(origin, size, rate)
 
 
 def test_words_mean_cameras_unless_there_are_images_of_that_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert origin_of("camera", live=False) == Origin(kind="camera", place="")
-    assert origin_of("camera:2", live=False) == Origin(kind="camera", place="/dev/video2")
+    assert find_live_source("camera", live=False) == LiveSource(kind="camera", place="")
+    assert find_live_source("camera:2", live=False) == LiveSource(kind="camera", place="/dev/video2")
     (tmp_path / "camera").mkdir()
-    assert origin_of("camera", live=False) is None
-    assert origin_of("http://x/album", live=False) is None
-    assert origin_of("http://x/stream", live=False, watched=True) is not None
+    assert find_live_source("camera", live=False) is None
+    assert find_live_source("http://x/album", live=False) is None
+    assert find_live_source("http://x/stream", live=False, watched=True) is not None
     with pytest.raises(CalcoError, match="camera is a folder, and one video is played at a time"):
-        origin_of("camera", live=True)
+        find_live_source("camera", live=True)
 
 
 def test_a_camera_without_permission_is_told_how_to_get_it(tmp_path: Path) -> None:
     device = tmp_path / "video0"
     device.touch(mode=0)
-    words = [sys.executable, "-c", f"from calco.video.sources import *; o = Origin(kind='camera', place='{device}')\n"
-             "with opened(o, lambda: False): pass"]  # fmt: skip
+    code = f"from calco.video.sources import *; o = LiveSource(kind='camera', place='{device}')\n"
+    words = [sys.executable, "-c", f"{code}with opened(o, lambda: False): pass"]
     if os.geteuid() == 0:  # root may read everything, unless it lays that right down
         requires(shutil.which("setpriv"), "setpriv", "apt-get install util-linux")
         words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *words]

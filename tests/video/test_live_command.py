@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,8 +21,10 @@ from calco.data.recipes import RecipeConfig
 from calco.inference import live
 from calco.inference.config import TranslateConfig
 from calco.inference.model import ModelInfo, load, save_model
+from calco.inference.video_rendering import LiveRenderer
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
+from calco.video.reading import Frame
 from video.streams import HEIGHT, WIDTH, make_video, numbered
 
 INFO = ModelInfo(
@@ -138,13 +141,15 @@ def test_holes_made_for_live_images_stand_still_and_a_mask_serves_for_all(tmp_pa
     info = replace(info, generator=replace(info.generator, composition="filled"))
     save_model(tmp_path / "eraser", info, build_generator(info.generator, 3, 3).state_dict(), None)
     translator = load(tmp_path / "eraser", device="cpu")
-    made = live.generator(translator, config_of(make_input=True))
-    first, second = made(numbered(5)), made(numbered(5))
+    frame = Frame(numbered(5), Fraction(0), None, Fraction(1), 0)
+    made = LiveRenderer(translator, live.render_options(config_of(make_input=True), translator))
+    first, second = made(frame), made(frame)
     assert first.shape == (HEIGHT, WIDTH, 3) and np.array_equal(first, second)
     mask = np.zeros((20, 40, 1), np.uint8)
     mask[:10] = 255  # the upper half, at another size
     imaging.write(tmp_path / "mask.png", mask)
-    masked = live.generator(translator, config_of(masks=str(tmp_path / "mask.png")))(numbered(5))
+    masks = live.render_options(config_of(masks=str(tmp_path / "mask.png")), translator)
+    masked = LiveRenderer(translator, masks)(frame)
     assert np.array_equal(masked[60:], numbered(5)[60:]) and not np.array_equal(masked[:40], numbered(5)[:40])
     with pytest.raises(CalcoError, match="give one of them"):
-        live.generator(translator, config_of(masks=str(tmp_path / "mask.png"), make_input=True))
+        live.render_options(config_of(masks=str(tmp_path / "mask.png"), make_input=True), translator)

@@ -17,11 +17,12 @@ from calco import CalcoError
 from calco.cli import main
 from calco.imaging import Image
 from calco.inference.video import VideoOptions, translate_video
+from calco.journal import remove as remove_journal
 from calco.video.colours import Colours
 from calco.video.encoding import Encoding, new_encoder
 from calco.video.names import seconds_of
 from calco.video.reading import Video
-from calco.video.writing import VideoWriter, part_of, remove_part
+from calco.video.writing import VideoWriter, part_of
 from support import ROOT
 from video.videos import make_image, make_video, mirror, model, packets
 
@@ -211,7 +212,7 @@ def test_frames_of_another_model_or_option_are_kept_until_they_are_given_up(tmp_
     with pytest.raises(CalcoError, match="interrupted call with another model, other options or another input"):
         begun("other")
     assert part_of(tmp_path / "a.mp4").read_bytes() == kept
-    remove_part(part_of(tmp_path / "a.mp4"))
+    remove_journal(part_of(tmp_path / "a.mp4"))
     assert begun("other") == 0
     data = part_of(tmp_path / "a.mp4").read_bytes()
     part_of(tmp_path / "a.mp4").write_bytes(data[: len(data) * 3 // 4])  # cut in the middle of a packet

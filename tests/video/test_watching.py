@@ -16,7 +16,7 @@ import pytest
 
 from calco.errors import CalcoError
 from calco.video.browser import Page
-from calco.video.sinks import Gone
+from calco.video.pipeline import Gone
 from calco.video.window import Window
 from support import requires
 from video.streams import HEIGHT, WIDTH, number_in, numbered

@@ -30,12 +30,12 @@ from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.outputs import Outputs
 from calco.video.reading import Video
-from calco.watch import playing
+from calco.watch import steps
 from calco.watch.blurring import FaceBlur, blur, head_of
 from calco.watch.config import WatchConfig
-from calco.watch.living import forget
 from calco.watch.rules import Rule, Rules
 from calco.watch.run import watch
+from calco.watch.steps import remove_old
 from calco.watch.watcher import Parts, Watcher
 from support import ROOT, lock_held
 from watch.finders import Colours
@@ -130,13 +130,13 @@ from watch.finders import Colours
 from calco.cli import main
 from calco.detection.model import build_network
 from calco.detection.model import DetectorInfo, save_detector
-from calco.watch import playing
+from calco.watch import steps
 from calco.watch.config import WatchConfig
-from calco.watch.living import forget
+from calco.watch.steps import remove_old
 from calco.watch.rules import Rule, Rules
 from calco.watch.watcher import Parts, Watcher
 from calco.watch.run import watch
-playing.KEPT_EVERY = 7
+steps.KEPT_EVERY = 7
 
 class Dies(Colours):
     def many(self, images, *, threshold=None):
@@ -160,7 +160,7 @@ def test_what_was_killed_twice_ends_as_if_nothing_had_happened(
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         assert not (out / "video.mp4").exists()
-    monkeypatch.setattr(playing, "KEPT_EVERY", 7)
+    monkeypatch.setattr(steps, "KEPT_EVERY", 7)
     done = watch(config(video, out, rules, resume=True), detector=Colours())
     assert done.kept >= 14  # it did not begin anew
     assert lines(out / "events.jsonl") == lines(whole / "events.jsonl")
@@ -333,7 +333,7 @@ def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
     for path in (*old, *kept):
         outputs.record(path)
     kept += theirs
-    assert forget(outputs, 0) == 0 and forget(outputs, 2) == 2
+    assert remove_old(outputs, 0) == 0 and remove_old(outputs, 2) == 2
     assert not any(path.exists() for path in old) and all(path.exists() for path in kept)
 
 

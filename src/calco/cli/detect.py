@@ -71,12 +71,12 @@ def predict(args: list[str]) -> None:
     from calco.detection.config import PredictConfig
 
     config = parse(PredictConfig, args, "detect predict", predict.__doc__)
-    from calco.console import show
+    from calco.console import show, status_line
     from calco.detection.predict import predict as run
     from calco.detection.predict_words import Bars, found_table, tell
 
-    with Bars() as bars:
-        done = run(config, progress=bars.progress)
+    with Bars() as bars, status_line() as status:
+        done = run(config, progress=bars.progress, status=status)
     if done.only is not None:
         show(found_table(done.only))
     tell(done)

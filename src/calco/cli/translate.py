@@ -6,7 +6,7 @@ from calco.cli.parsing import parse
 
 if TYPE_CHECKING:
     from calco.inference.images import Translation
-    from calco.inference.video import VideoDone, VideosDone
+    from calco.inference.video import VideoResult, VideosResult
 
 _NUM_IMAGES: Final = 5
 _NUM_VIDEOS: Final = 8
@@ -20,13 +20,13 @@ def translate(args: list[str]) -> None:
     from calco.console import bar, status_line
     from calco.inference.images import Translation
     from calco.inference.translate import translate as run
-    from calco.inference.video import VideosDone
+    from calco.inference.video import VideosResult
 
     with bar("translating") as advance, status_line() as status:
         done = run(config, progress=advance, status=status)
     if isinstance(done, Translation):
         _report_images(done)
-    elif isinstance(done, VideosDone):
+    elif isinstance(done, VideosResult):
         _report_videos(done)
 
 
@@ -43,7 +43,7 @@ def _report_images(done: "Translation") -> None:
         warn(f"{len(done.left_out)} left out in all; translation.json lists them")
 
 
-def _report_videos(done: "VideosDone") -> None:
+def _report_videos(done: "VideosResult") -> None:
     from calco.console import say, warn
 
     for video in done.done:
@@ -55,7 +55,7 @@ def _report_videos(done: "VideosDone") -> None:
         warn(f"left out {name}: {reason}")
 
 
-def _report_video(done: "VideoDone", computed_on: str) -> None:
+def _report_video(done: "VideoResult", computed_on: str) -> None:
     from calco.console import say, warn
 
     kept = f", {done.kept} more kept from before" if done.kept else ""

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
@@ -128,11 +128,6 @@ class PredictConfig:
     def times(self) -> tuple[Fraction, Fraction | None]:
         """Of videos: the seconds at which they begin and end; None for their own end."""
         return seconds_of(self.from_ or "0"), seconds_of(self.to) if self.to else None
-
-    def live_options(self) -> dict[str, Any]:
-        """What is told to a live source and its sinks."""
-        names = ("live", "window", "page", "size", "rate", "patience", "seconds", "model")
-        return {name: getattr(self, name) for name in names} | {"out": self.out or None}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,15 @@ from calco.annotations.detections import Detections
 from calco.detection.config import PredictConfig
 from calco.detection.contract import DetectorProtocol
 from calco.detection.predict_images import LINES, Given, Places, listed, predict_images
-from calco.detection.predict_live import is_live, predict_live
-from calco.detection.predict_video import VERB, VideoDone, VideoWish, predict_video, predicted_video
+from calco.detection.predict_video import (
+    VERB,
+    VideoOutputs,
+    VideoPrediction,
+    is_live,
+    predict_live,
+    predict_video,
+    predicted_video,
+)
 from calco.detection.slicing import Look, Slices, Tally
 from calco.errors import CalcoError, DiskError
 from calco.files import read_json, write_json
@@ -22,6 +29,7 @@ from calco.locks import locked_file
 from calco.outputs import Outputs, new_file, settings_digest, writing_folder
 from calco.video.encoding import written_as
 from calco.video.frames import result_folder
+from calco.video.live import LiveStatus
 from calco.video.names import is_video
 
 MANIFEST: Final = "prediction.json"
@@ -42,6 +50,8 @@ class Prediction:
         left_out: Name and reason of everything that could not be used.
         only: What is in the image, where it was a single one.
         notes: What of the images is not used, a sentence each.
+        summary: Of live frames, how it went, a sentence.
+        files: Of live frames, the files that were written.
     """
 
     out: str
@@ -49,10 +59,12 @@ class Prediction:
     frames: Tally = field(default_factory=Tally)
     written: int = 0
     kept: int = 0
-    videos: list[VideoDone] = field(default_factory=list)
+    videos: list[VideoPrediction] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
     only: Detections | None = None
     notes: list[str] = field(default_factory=list)
+    summary: str = ""
+    files: list[Path] = field(default_factory=list)
 
 
 Progress = Callable[[str, float, int | None], None]
@@ -65,6 +77,7 @@ def predict(
     *,
     made_by: str = "",
     progress: Progress = lambda _what, _done, _of: None,
+    status: Callable[[LiveStatus], None] = lambda _status: None,
 ) -> Prediction:
     """Finds objects in images, videos and what cameras see.
 
@@ -73,6 +86,7 @@ def predict(
         detector: What finds them; None loads the model that is named.
         made_by: What tells the detector from another one; by default the digest of its weights.
         progress: Is told how far it is.
+        status: Live, called after each frame.
 
     Returns:
         What was found, written and left out.
@@ -100,7 +114,8 @@ def predict(
     ):
         done.notes.append(note)
     if plays:
-        done.frames = predict_live(look, config)
+        live = predict_live(look, config, status=status)
+        done.frames, done.summary, done.files = live.tally, live.summary, live.written
         return done
     record = {"format": FORMAT, "model": made_by or "python", **look.record(), "precision": config.precision,
               "scale": config.scale}  # fmt: skip
@@ -138,8 +153,8 @@ class _Files:
         videos = [each for each in given if each.kind == "video"]
         if self._one_file(given):
             if videos:
-                wish = self._wish(self.out, self.out.with_suffix(".jsonl"))
-                self._video(videos[0], wish)
+                targets = self._video_outputs(self.out, self.out.with_suffix(".jsonl"))
+                self._video(videos[0], targets)
             else:
                 self._image(given[0])
             return
@@ -152,34 +167,34 @@ class _Files:
 
     def _in_folder(self, outputs: Outputs, images: list[Given], videos: list[Given]) -> None:
         places = Places.in_folder(self.out, self.config.format)
-        wishes = {
-            video.name: self._wish(
+        targets = {
+            video.name: self._video_outputs(
                 self.out / written_as(video.name, self.config.codec), self.out / f"{video.name}.jsonl"
             )
             for video in videos
         }
         for each in (*images, *videos):
-            if os.path.realpath(each.path) in {os.path.realpath(path) for path in self._results(each, places, wishes)}:
+            if os.path.realpath(each.path) in {os.path.realpath(path) for path in self._results(each, places, targets)}:
                 raise CalcoError(f"the result would replace {each.path}; choose another --out")
         # Nothing is written before it is clear that all of it may be.
         outputs.check([self.out / MANIFEST, *(places.tables() if images else ())])
-        outputs.check(path for each in (*images, *videos) for path in self._results(each, places, wishes))
+        outputs.check(path for each in (*images, *videos) for path in self._results(each, places, targets))
         self._claim(outputs)
         if images:
             self._images(images, places, outputs)
         for video in videos:
             try:
-                self._one_video(video, wishes[video.name], outputs)
+                self._one_video(video, targets[video.name], outputs)
             except DiskError:  # nor can those that follow be written
                 raise
             except CalcoError as error:
                 self.done.left_out[video.name] = str(error)
         write_json(self.out / MANIFEST, {**self.record, "left_out": self.done.left_out})
 
-    def _results(self, given: Given, places: Places, wishes: dict[str, VideoWish]) -> list[Path]:
+    def _results(self, given: Given, places: Places, targets: dict[str, VideoOutputs]) -> list[Path]:
         """The files of one image or video, beside the tables of all images."""
         if given.kind == "video":
-            return wishes[given.name].results()
+            return targets[given.name].results()
         return [] if places.drawn is None else [places.drawn(given.name)]
 
     def _one_file(self, given: list[Given]) -> bool:
@@ -217,29 +232,29 @@ class _Files:
         if len(images) == 1 and done.left_out:
             raise CalcoError(next(iter(done.left_out.values())))
 
-    def _wish(self, target: Path, lines: Path) -> VideoWish:
+    def _video_outputs(self, target: Path, lines: Path) -> VideoOutputs:
         start, stop = self.config.times()
-        return VideoWish(
+        return VideoOutputs(
             drawn=target if "drawn" in self.config.format else None, lines=lines, formats=self.config.format,
             start=start, stop=stop, codec=self.config.codec, quality=self.config.quality, scale=self.config.scale,
             made_by=self.record, overwrite=self.config.overwrite,
         )  # fmt: skip
 
-    def _one_video(self, video: Given, wish: VideoWish, outputs: Outputs) -> None:
+    def _one_video(self, video: Given, targets: VideoOutputs, outputs: Outputs) -> None:
         """One of the videos, unless its results are there."""
-        settings = settings_digest([self.record, str(wish.start), str(wish.stop), wish.codec, wish.quality])
-        before, results = outputs.stamps(video.name, settings), wish.results()
+        settings = settings_digest([self.record, str(targets.start), str(targets.stop), targets.codec, targets.quality])
+        before, results = outputs.stamps(video.name, settings), targets.results()
         kept = before is not None and same_inputs([video.path], before) and all(map(outputs.owns, results))
-        if kept and results and not wish.overwrite:
+        if kept and results and not targets.overwrite:
             self.done.kept += 1
             return
-        with locked_file(wish.lines, VERB):
+        with locked_file(targets.lines, VERB):
             stamps = stamps_of([video.path])
-            self._video(video, wish, replaces=True)
+            self._video(video, targets, replaces=True)
             outputs.note_done(video.name, settings, stamps)
 
-    def _video(self, video: Given, wish: VideoWish, *, replaces: bool = False) -> None:
-        predicted = partial(predicted_video if replaces else predict_video, self.look, video.path, wish)
+    def _video(self, video: Given, targets: VideoOutputs, *, replaces: bool = False) -> None:
+        predicted = partial(predicted_video if replaces else predict_video, self.look, video.path, targets)
         done = predicted(progress=lambda count, of: self.progress(video.name, count, of))
         self.done.videos.append(done)
         self.done.frames.join(done.tally)

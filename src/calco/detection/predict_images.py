@@ -1,12 +1,12 @@
 """A detector over images: read, looked at and written side by side, and nothing done twice."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, TypeVar
+from typing import Any, Final, Literal
 
-from calco import imaging, journal
+from calco import imaging
 from calco.annotations.detections import Detections
 from calco.data.sources.folders import nothing_in
 from calco.detection.drawing import Drawer, enlarged
@@ -17,10 +17,11 @@ from calco.files import list_files, make_folder, temporary_path
 from calco.imaging import Image
 from calco.inference.results import same_inputs, stamps_of
 from calco.journal import Journal
+from calco.journal import write as write_rows
 from calco.outputs import Outputs, Stamp
 from calco.video.frames import is_moving
 from calco.video.names import is_video
-from calco.video.pipeline import pump
+from calco.video.pipeline import Collected, Recorded, run
 
 _KNOWN: Final = "images (.jpg, .png ...), videos (.mp4, .avi ...)"
 
@@ -87,9 +88,7 @@ def _single(source: str, out: str) -> Given:
 LINES: Final = "detections.jsonl"
 DRAWN: Final = "drawn"
 _LEAST: Final = 320  # pixels of the longer side of what is drawn: a label needs some room
-_AHEAD: Final = 3  # lots that wait between two threads
-
-T = TypeVar("T")
+_AHEAD: Final = 3  # batches that wait between two threads
 
 
 @dataclass
@@ -191,25 +190,24 @@ class _Call:
             seen.found = found
         return lot
 
-    def keep(self, lot: Iterable["_Seen"]) -> None:
+    def keep(self, seen: "_Seen") -> None:
         """Draws and notes what was found; an image is noted when it is there."""
-        for seen in lot:
-            self.count += 1
-            name = seen.given.name
-            found = self.known.get(name, seen.found)
-            if seen.image is not None and found is not None:
-                try:
-                    self._draw(seen.given, seen.image, found)
-                except DiskError:  # nor can those that follow be written
-                    raise
-                except CalcoError as error:
-                    seen.error = str(error)
-            if seen.error:
-                self.done.left_out[name] = seen.error
-            elif seen.image is not None and found is not None:
-                self._note(seen.given, seen.image, found)
-                self.note(name, seen.stamps)
-            self.progress(self.count)
+        self.count += 1
+        name = seen.given.name
+        found = self.known.get(name, seen.found)
+        if seen.image is not None and found is not None:
+            try:
+                self._draw(seen.given, seen.image, found)
+            except DiskError:  # nor can those that follow be written
+                raise
+            except CalcoError as error:
+                seen.error = str(error)
+        if seen.error:
+            self.done.left_out[name] = seen.error
+        elif seen.image is not None and found is not None:
+            self._note(seen.given, seen.image, found)
+            self.note(name, seen.stamps)
+        self.progress(self.count)
 
     def _draw(self, given: Given, image: Image, found: Detections) -> None:
         if self.drawer is None or self.places.drawn is None:
@@ -284,7 +282,8 @@ def predict_images(
         done.tally.add(found)
     done.kept = len(call.known)
     call.progress = lambda count: progress(count, len(images))
-    pump(lots(map(call.read, waiting), look.batch), call.find, call.keep, length=_AHEAD)
+    ahead = _AHEAD * look.batch
+    run(Recorded(map(call.read, waiting), ahead), call.find, [Collected(call.keep)], batch=look.batch, length=ahead)
     _finish(lines, places, images, look.detector.classes)
     return done
 
@@ -299,18 +298,6 @@ def _undrawn(places: Places, given: Given, outputs: Outputs | None) -> bool:
     return places.drawn is not None and (outputs is None or not outputs.owns(places.drawn(given.name)))
 
 
-def lots(items: Iterable[T], length: int) -> Iterator[list[T]]:
-    """Items, some at a time."""
-    lot: list[T] = []
-    for item in items:
-        lot.append(item)
-        if len(lot) == length:
-            yield lot
-            lot = []
-    if lot:
-        yield lot
-
-
 def _finish(lines: Journal, places: Places, images: Sequence[Given], classes: tuple[str, ...]) -> None:
     """Puts the lines into the order of the images, and makes the other tables of them."""
     order = {given.name: number for number, given in enumerate(images)}
@@ -318,7 +305,7 @@ def _finish(lines: Journal, places: Places, images: Sequence[Given], classes: tu
     newest = {row["image"]: row for row in rows if "image" in row}
     ordered = sorted(newest.values(), key=lambda row: order.get(row["image"], len(order)))
     if ordered != rows:
-        journal.write(lines.path, ordered)
+        write_rows(lines.path, ordered)
     # What other images are in the lines is from other calls, and stays.
     if "csv" in places.formats:
         write_csv(places.table(".csv"), ordered)

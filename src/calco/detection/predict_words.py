@@ -7,7 +7,7 @@ from typing import Final
 from calco.annotations.detections import Detections
 from calco.console import Advance, Table, bar, say, warn
 from calco.detection.predict import Prediction
-from calco.detection.predict_video import VideoDone
+from calco.detection.predict_video import VideoPrediction
 
 _SAID: Final = 5
 
@@ -51,6 +51,10 @@ def found_table(found: Detections) -> Table:
 
 def tell(done: Prediction) -> None:
     """What came of a call."""
+    if done.summary:
+        say(done.summary)
+    for path in done.files:
+        say(f"{path} is written")
     for video in done.videos:
         _tell_video(video)
     if done.images.seen:
@@ -68,7 +72,7 @@ def tell(done: Prediction) -> None:
         warn(f"{len(done.left_out)} left out in all; prediction.json lists them")
 
 
-def _tell_video(video: VideoDone) -> None:
+def _tell_video(video: VideoPrediction) -> None:
     kept = f", {video.kept} more kept from before" if video.kept else ""
     rate = f"; {video.frames / video.seconds:.1f} frames/s" if video.seconds else ""
     say(f"{video.frames} frames looked at{kept}{rate}; written: {', '.join(map(str, video.written))}")

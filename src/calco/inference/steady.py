@@ -1,6 +1,6 @@
 """What a model draws frame by frame, made steady along the motion of the video."""
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 
@@ -16,6 +16,21 @@ What = Literal["chroma", "image"]
 STRENGTH: Final[dict[What, float]] = {"chroma": 0.8, "image": 0.5}
 """What is taken unless another is asked for: the most that costs no PSNR (docs/video.md has the figures)."""
 _AGREES: Final = 20.0  # levels of brightness by which the moved frame before may differ until it counts little
+
+
+class Steadier(Protocol):
+    """Steadies a video: it gets each frame with the model's output, in order, and finds cuts by itself."""
+
+    def __call__(self, shown: Image, output: Image, /) -> Image:
+        """Return the steadied output, HWC `uint8`.
+
+        Args:
+            shown: The model's input, HWC `uint8`, of the output's size.
+            output: The model's output, HWC `uint8`.
+        """
+
+    def reset(self) -> None:
+        """Forget the frames before, as at a cut."""
 
 
 class Steady:

@@ -12,17 +12,17 @@ from calco.errors import UsageError
 from calco.inference.adapt import marked_in
 from calco.inference.config import TranslateConfig
 from calco.inference.images import Translation, translate_images
-from calco.inference.live import live_origin, translate_live
+from calco.inference.live import live_source, translate_live
 from calco.inference.model import Translator, load
 from calco.inference.overlay import Overlay
 from calco.inference.steady import Steady
-from calco.inference.video import VideoOptions, VideosDone, translate_video, translate_videos
-from calco.inference.video_rendering import Wish
+from calco.inference.video import VideoOptions, VideosResult, translate_video, translate_videos
+from calco.inference.video_rendering import RenderOptions
 from calco.inference.working import weights_digest
 from calco.networks.machine import NAMES, make_ready
 from calco.video.frames import is_moving, names_video
+from calco.video.live import LiveStatus
 from calco.video.names import seconds_of
-from calco.video.pipeline import Done
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +36,8 @@ def translate(
     config: TranslateConfig,
     *,
     progress: Callable[[float, int | None], None] | None = None,
-    status: Callable[[Done], None] | None = None,
-) -> Translation | VideosDone | Done:
+    status: Callable[[LiveStatus], None] | None = None,
+) -> Translation | VideosResult | LiveStatus:
     """Apply a model to images, videos or live images; names, formats, sizes, EXIF and sound are kept.
 
     Args:
@@ -46,14 +46,14 @@ def translate(
         status: Live, called after each frame with what has been done.
 
     Returns:
-        What was written and what was left out: a `Translation` for images, `VideosDone` for videos, `Done` for live
-        images.
+        What was written and what was left out: a `Translation` for images, `VideosResult` for videos, `LiveStatus` for
+        live images.
 
     Raises:
         CalcoError: When model or images cannot be used, options contradict each other, or nothing was written.
     """
     report = progress or (lambda _done, _total: None)
-    if live_origin(config) is not None:
+    if live_source(config) is not None:
         _refuse(
             config, (*_OF_IMAGES, *_OF_VIDEOS, "overwrite"), "images and videos in files; leave it out for live ones"
         )
@@ -113,7 +113,7 @@ def _is_video(name: str, out: str) -> bool:
 
 def _translate_videos(
     config: TranslateConfig, translator: Translator, report: Callable[[float, int | None], None]
-) -> VideosDone:
+) -> VideosResult:
     options = _video_options(config, translator)
     if translator.info.palette is not None and translator.overlay is None:
         _log.warning("video codecs change the colours of classes; to keep them exact, translate the frames as images")
@@ -124,7 +124,7 @@ def _translate_videos(
 
     if len(inputs) == 1 and is_moving(inputs[0], out) and not os.path.isdir(inputs[0]) and names_video(out):
         done = translate_video(translator, inputs[0], out, options, progress=progress)
-        return VideosDone(done.out, [done], computed_on=_computed_on(translator))
+        return VideosResult(done.out, [done], computed_on=_computed_on(translator))
     result = translate_videos(translator, inputs, out, options, progress=progress)
     result.computed_on = _computed_on(translator)
     return result
@@ -150,13 +150,13 @@ def _video_options(config: TranslateConfig, translator: Translator) -> VideoOpti
         raise UsageError(
             "--recipe, --allow-code and --holes-per-frame serve --side-by-side and --make-input; give one of these too"
         )
-    wish = Wish(
+    render = RenderOptions(
         mask=None if masks is None else marked_in(masks, translator.info.recipe), noise_seed=config.noise_seed,
         native=config.native, make_input=config.make_input, side_by_side=config.side_by_side,
         holes_per_frame=config.holes_per_frame, recipe=config.recipe, allow_code=config.allow_code,
     )  # fmt: skip
     return VideoOptions(
-        codec=config.codec, quality=config.quality, wish=wish, overwrite=config.overwrite,
+        codec=config.codec, quality=config.quality, render=render, overwrite=config.overwrite,
         start=seconds_of(config.from_ or "0"), stop=None if config.to is None else seconds_of(config.to),
         steadier=partial(Steady.of, translator.info) if config.steady else None,
         made_by={"model": weights_digest(config.model),

@@ -1,12 +1,13 @@
 """A model over videos: decoded, drawn and encoded as one stream, and gone on with after an interruption."""
 
+import itertools
 import os
 import time as clocks
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from calco import imaging
 from calco.data.sources.folders import nothing_in
@@ -15,8 +16,10 @@ from calco.files import list_files, read_json, sweep_files, write_json
 from calco.inference.images import MANIFEST, VERSION
 from calco.inference.model import Translator
 from calco.inference.results import VERB, same_inputs, stamps_of
-from calco.inference.video_rendering import Drawing, Drawn, Wish
+from calco.inference.steady import Steadier
+from calco.inference.video_rendering import RenderOptions, VideoRenderer
 from calco.inference.video_report import report_files, write_report
+from calco.journal import remove as remove_journal
 from calco.locks import locked_file
 from calco.outputs import Outputs, new_file, settings_digest, writing_folder
 from calco.records import check_numbers
@@ -24,11 +27,9 @@ from calco.video.encoding import choose_codec, written_as
 from calco.video.frame_image import WHITE
 from calco.video.frames import result_folder
 from calco.video.names import is_video
-from calco.video.pipeline import Steadier, ahead, pump
-from calco.video.reading import Frame, Video
-from calco.video.writing import VideoWriter, part_of, remove_part
-
-_PRIMED: Final = 8  # frames before the place where it goes on, from which steadying takes its memory
+from calco.video.reading import Video
+from calco.video.recorded import VideoRun, check_begin, frame_count, identity_of
+from calco.video.writing import VideoWriter, part_of
 
 Progress = Callable[[int, int | None, str], None]
 """Called after each frame with the number done, the number in all where it is known, and the video's name."""
@@ -43,7 +44,7 @@ class VideoOptions:
         quality: The encoder's constant rate factor; None for one at which little is to be seen.
         start: Seconds from which it is translated.
         stop: Where it ends; None for the video's end.
-        wish: How frames are drawn.
+        render: How frames are rendered.
         steadier: Makes what steadies a video, afresh for each; None for none.
         made_by: What else another result would come from: the model's digest, its precision.
         overwrite: Replaces videos that are there, and begins anew.
@@ -53,7 +54,7 @@ class VideoOptions:
     quality: int | None = None
     start: Fraction = Fraction(0)
     stop: Fraction | None = None
-    wish: Wish = field(default_factory=Wish)
+    render: RenderOptions = field(default_factory=RenderOptions)
     steadier: Callable[[], Steadier] | None = None
     made_by: dict[str, Any] = field(default_factory=dict)
     overwrite: bool = False
@@ -68,9 +69,9 @@ class VideoOptions:
 
     def record(self) -> dict[str, Any]:
         """As plain data: what a result depends on."""
-        wish = self.wish
-        mask = None if wish.mask is None else f"{wish.mask.shape} {int(wish.mask.astype('u8').sum())}"
-        told = {name: getattr(wish, name) for name in ("noise_seed", "native", "make_input", "side_by_side",
+        render = self.render
+        mask = None if render.mask is None else f"{render.mask.shape} {int(render.mask.astype('u8').sum())}"
+        told = {name: getattr(render, name) for name in ("noise_seed", "native", "make_input", "side_by_side",
                                                        "holes_per_frame", "recipe")}  # fmt: skip
         times = [str(self.start), None if self.stop is None else str(self.stop)]
         return {**self.made_by, **told, "mask": mask, "times": times, "codec": self.codec, "quality": self.quality,
@@ -78,7 +79,7 @@ class VideoOptions:
 
 
 @dataclass
-class VideoDone:
+class VideoResult:
     """What came of a video.
 
     Attributes:
@@ -107,7 +108,7 @@ def translate_video(
     options: VideoOptions | None = None,
     *,
     progress: Progress | None = None,
-) -> VideoDone:
+) -> VideoResult:
     """Translates a video; size, rate, times, sound, colours and title are kept.
 
     A call that was interrupted, by whatever, goes on where it stopped when it is repeated with the same model and
@@ -133,88 +134,47 @@ def translate_video(
 
 def reports_of(target: Path, options: VideoOptions) -> list[Path]:
     """The files that are written beside a video."""
-    return list(report_files(target)) if options.wish.side_by_side else []
+    return list(report_files(target)) if options.render.side_by_side else []
 
 
 def translated(
     translator: Translator, source: str, target: Path, options: VideoOptions, *, progress: Progress | None = None
-) -> VideoDone:
+) -> VideoResult:
     """As `translate_video`, for a caller that holds the lock and knows that the files may be replaced."""
     began = clocks.monotonic()
     choose_codec(options.codec, str(target))
     video = Video(source, background=imaging.background_colour(translator.info.source.background) or WHITE)
-    if video.duration is not None and float(options.start) >= video.duration + 1:
-        raise CalcoError(f"{source} is {video.duration:.1f} seconds long, and --from is {float(options.start):g}; "
-                         "give an earlier time")  # fmt: skip
-    steady = options.steadier() if options.steadier is not None else None
-    total = _total(video, options)
-    drawing = Drawing(translator, video, options.wish, steady, total)
+    check_begin(video, options.start)
     if options.overwrite:
-        remove_part(part_of(target))
-    status = os.stat(source)
-    made_by = {"video": [os.path.basename(source), status.st_size, status.st_mtime_ns], **options.record()}
-    done = VideoDone(target)
+        remove_journal(part_of(target))
+    made_by = {"video": identity_of(source), **options.record()}
+    result = VideoResult(target)
+    steadier = options.steadier() if options.steadier is not None else None
+    renderer = VideoRenderer(
+        translator, video, options.render, steadier, frame_count(video, options.start, options.stop)
+    )
     with VideoWriter(
-        target, drawing.size, codec=options.codec, quality=options.quality, like=video, start=options.start,
+        target, renderer.size, codec=options.codec, quality=options.quality, like=video, start=options.start,
         stop=options.stop, made_by=made_by,
     ) as writer:  # fmt: skip
-        done.kept = writer.done
-        if drawing.sheet is not None:
-            drawing.sheet.recall([score for score, _ in writer.noted.values()])
-
-        def keep(drawn: Drawn | None) -> None:
-            if drawn is None:
-                return
-            time = max(Fraction(0), drawn.frame.time - options.start)
-            note = None if drawn.psnr is None else [drawn.psnr, float(time)]
-            writer.write(drawn.image, time, duration=drawn.frame.duration, note=note)
-            done.frames += 1
-            if progress is not None:
-                progress(done.kept + done.frames, total, video.path)
-
-        def draw(frame: Frame) -> Drawn | None:
-            drawn = drawing(frame)
-            return None if writer.after is not None and _tick(frame, options, writer) <= _tick_of(writer) else drawn
-
-        length = ahead(3 * drawing.size[0] * drawing.size[1])
-        pump(_wanted(video, options, writer, primed=steady is not None), draw, keep, length=length)
-    done.notes = [*video.notes, *writer.notes, *(f"{source}: {what}" for what in video.damage)]
-    if writer.noted and drawing.sheet is not None:
-        scores = [(float(time), float(score)) for _, (score, time) in sorted(writer.noted.items())]
-        done.psnr = sum(score for _, score in scores) / len(scores)
-        done.page = write_report(target, source, scores, drawing.sheet)
-    done.seconds = clocks.monotonic() - began
-    return done
+        work = VideoRun(video, renderer, writer, options.start, options.stop)
+        result.kept, renderer.first, renderer.start = work.kept, work.kept, options.start
+        if renderer.sheet is not None:
+            renderer.sheet.recall([score for score, _ in itertools.islice(writer.notes(), work.kept)])
+        work.run((lambda done: progress(done, work.total, video.path)) if progress is not None else _no_progress)
+        result.frames = work.frames
+        writer.finish()
+        scores = [(float(time), float(score)) for score, time in writer.notes()]
+    result.notes = [*video.notes, *writer.remarks, *(f"{source}: {what}" for what in video.damage)]
+    if scores and renderer.sheet is not None:
+        result.psnr = sum(score for _, score in scores) / len(scores)
+        result.page = write_report(target, source, scores, renderer.sheet)
+    result.seconds = clocks.monotonic() - began
+    return result
 
 
-def _tick(frame: Frame, options: VideoOptions, writer: VideoWriter) -> int:
-    return round(max(Fraction(0), frame.time - options.start) / writer.encoding.time_base)
-
-
-def _tick_of(writer: VideoWriter) -> int:
-    assert writer.after is not None
-    return round(writer.after / writer.encoding.time_base)
-
-
-def _wanted(video: Video, options: VideoOptions, writer: VideoWriter, *, primed: bool) -> Generator[Frame, None, None]:
-    """The frames that are not there yet; with a steadier some before them, which it needs to have seen."""
-    if writer.after is None:
-        yield from video.frames(options.start, options.stop)
-        return
-    last = _tick_of(writer)
-    back = _PRIMED / video.rate if primed else Fraction(0)
-    begin = max(options.start, options.start + writer.after - back)
-    for frame in video.frames(begin, options.stop):
-        if primed or _tick(frame, options, writer) > last:
-            yield frame
-
-
-def _total(video: Video, options: VideoOptions) -> int | None:
-    """How many frames there will be, as far as that can be told."""
-    if video.frames_hint is None or video.duration is None:
-        return video.frames_hint
-    end = video.duration if options.stop is None else min(video.duration, float(options.stop))
-    return max(1, round(video.frames_hint * (end - float(options.start)) / video.duration))
+def _no_progress(_done: int) -> None:
+    pass
 
 
 def check_not_input(source: str, target: Path) -> None:
@@ -228,7 +188,7 @@ def check_not_input(source: str, target: Path) -> None:
 
 
 @dataclass
-class VideosDone:
+class VideosResult:
     """What came of several videos.
 
     Attributes:
@@ -240,7 +200,7 @@ class VideosDone:
     """
 
     out: Path
-    done: list[VideoDone] = field(default_factory=list)
+    done: list[VideoResult] = field(default_factory=list)
     kept: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
     computed_on: str = ""
@@ -272,7 +232,7 @@ def list_videos(sources: list[str], out: Path) -> list[tuple[str, str]]:
 def translate_videos(
     translator: Translator, sources: list[str], out: str | os.PathLike[str], options: VideoOptions | None = None, *,
     progress: Progress | None = None,
-) -> VideosDone:  # fmt: skip
+) -> VideosResult:  # fmt: skip
     """Translates videos into a folder, under their own names; one that cannot be read is left out.
 
     What the same model made of the same videos with the same options is kept.
@@ -294,7 +254,7 @@ def translate_videos(
     for (source, _), target in zip(videos, targets, strict=True):
         check_not_input(source, target)
     record = {"version": VERSION, **options.record()}
-    result = VideosDone(folder)
+    result = VideosResult(folder)
     with writing_folder(folder, VERB, overwrite=options.overwrite) as outputs:
         # Nothing is written before it is clear that all of it may be.
         outputs.check([folder / MANIFEST, *(path for each in targets for path in (each, *reports_of(each, options)))])
@@ -322,7 +282,7 @@ def _claim(manifest: Path, record: dict[str, Any], options: VideoOptions) -> Non
 
 
 def _translate(
-    translator: Translator, source: str, name: str, options: VideoOptions, outputs: Outputs, result: VideosDone,
+    translator: Translator, source: str, name: str, options: VideoOptions, outputs: Outputs, result: VideosResult,
     progress: Progress | None,
 ) -> None:  # fmt: skip
     """Translates one of the videos, unless its result is there."""

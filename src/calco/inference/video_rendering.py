@@ -1,8 +1,9 @@
-"""What becomes of a frame: its drawing alone, or truth, input and drawing side by side."""
+"""What becomes of a frame: the model's output alone, or truth, input and output side by side."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from fractions import Fraction
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -16,17 +17,145 @@ from calco.data.sample import Sample, generator
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.adapt import adapted
+from calco.inference.making import input_maker
 from calco.inference.model import ModelInfo, Translator
-from calco.video.pipeline import Steadier
+from calco.inference.steady import Steadier
+from calco.video.pipeline import RenderedFrame
 from calco.video.reading import Frame, Video
+from calco.video.recorded import VideoStep
 
 NAMES: Final = ("truth", "input", "output")
+IDENTICAL: Final = 100.0  # dB, as in the evaluation
 GAP: Final = 4
 _DARK, _LINE, _TEXT, _CURVE = (22, 24, 28), (58, 62, 70), (226, 226, 222), (130, 183, 234)
 _LOW, _HIGH = 10.0, 45.0  # dB, of the curve
+_LOOKBACK: Final = 8  # frames before the place where it resumes, from which steadying takes its memory
 
 
-class Sheet:
+@dataclass(frozen=True, kw_only=True)
+class RenderOptions:
+    """How frames are rendered.
+
+    Attributes:
+        mask: What is redrawn in every frame, HWC; for a model that learned `erase`.
+        noise_seed: As of the Translator, the same for all frames; also seeds the inputs that are made.
+        native: As of the Translator.
+        make_input: Makes the input of each frame by the model's recipe.
+        side_by_side: The same, and shows truth, input and output beside each other.
+        holes_per_frame: Draws the recipe's random numbers anew for each frame, and not once for the video.
+        recipe: File of a custom recipe.
+        allow_code: Runs that file although nobody has named it here.
+    """
+
+    mask: Image | None = None
+    noise_seed: int | None = None
+    native: bool = False
+    make_input: bool = False
+    side_by_side: bool = False
+    holes_per_frame: bool = False
+    recipe: str | None = None
+    allow_code: bool = False
+
+
+class VideoRenderer(VideoStep):
+    """A model that renders the frames of a video.
+
+    Attributes:
+        size: Width and height of what is written, pixels.
+        sheet: The layout of a side-by-side video; None for another.
+    """
+
+    def __init__(self, translator: Translator, video: Video, options: RenderOptions, steadier: Steadier | None = None,
+                 frames: int | None = None) -> None:  # fmt: skip
+        """Prepare it.
+
+        Args:
+            translator: The model.
+            video: Whose frames come.
+            options: How they are rendered.
+            steadier: Steadies each output by the frames that were shown.
+            frames: Number of frames, where it is known.
+
+        Raises:
+            CalcoError: If an input must be made and the model's recipe makes none, or its code may not run.
+        """
+        self.translator, self.options, self.steadier = translator, options, steadier
+        self.lookback = _LOOKBACK / video.rate if steadier is not None else Fraction(0)
+        makes = options.make_input or options.side_by_side
+        self._make = _maker(translator.info, options, video) if makes else None
+        self.sheet = ComparisonSheet(video.size, frames or 0) if options.side_by_side else None
+        self.size = self.sheet.size if self.sheet is not None else video.size
+        self.first, self.start = 0, Fraction(0)  # number and seconds of the first frame that is written
+
+    def __call__(self, frames: Sequence[Frame]) -> list[RenderedFrame]:
+        """Render frames; they come in order."""
+        return [self._rendered(frame) for frame in frames]
+
+    def _rendered(self, frame: Frame) -> RenderedFrame:
+        options, image = self.options, frame.image
+        if self._make is None:
+            shown = image
+            output = self.translator(image, mask=options.mask, noise_seed=options.noise_seed, native=options.native)
+        else:
+            shown, mask, scaled = self._make(frame)
+            if scaled is not None:  # made at the scale of training, and so shown as it is
+                small = self.translator(scaled, noise_seed=options.noise_seed, native=True)
+                output = imaging.resize(small, (image.shape[1], image.shape[0]))
+            else:
+                output = self.translator(image, mask=mask, noise_seed=options.noise_seed, native=options.native)
+        output = _rgb(output)
+        if self.steadier is not None:
+            output = self.steadier(_rgb(shown), output)
+        if self.sheet is None or frame.number < self.first:
+            return RenderedFrame(frame, output)
+        score = psnr(output, image)
+        seconds = float(max(Fraction(0), frame.time - self.start))
+        return RenderedFrame(frame, self.sheet.render(image, _rgb(shown), output, score), [score, seconds])
+
+
+class LiveRenderer:
+    """A model that renders live frames."""
+
+    def __init__(self, translator: Translator, options: RenderOptions, steadier: Steadier | None = None) -> None:
+        """Prepare it; see `VideoRenderer`. Inputs are made as those of images."""
+        self.translator, self.options, self.steadier = translator, options, steadier
+        self._shape: tuple[int, ...] = ()
+        self._make = None
+        if options.make_input:
+            self._make = input_maker(translator.info, recipe=options.recipe, allow_code=options.allow_code,
+                                     seed=options.noise_seed or 0)  # fmt: skip
+
+    def warm_up(self) -> None:
+        """Render one small image, so that the first frame does not wait for weight packing."""
+        self._output(np.zeros((64, 64, 3), np.uint8))
+
+    def __call__(self, frame: Frame) -> Image:
+        """Render a frame: HWC of the model's channels and type."""
+        output = self._output(frame.image)
+        if self.steadier is None:
+            return output
+        if frame.restarted or frame.image.shape != self._shape:
+            self.steadier.reset()
+        self._shape = frame.image.shape
+        return self.steadier(frame.image, _rgb(output))
+
+    def _output(self, image: Image) -> Image:
+        options = self.options
+        if self._make is None:
+            mask = _fitting(options.mask, image)
+            return self.translator(image, mask=mask, noise_seed=options.noise_seed, native=options.native)
+        # One name for all frames, so that random holes and scratches stand still.
+        output = self.translator(self._make(image, "live"), noise_seed=options.noise_seed, native=True)
+        return imaging.resize(output, (image.shape[1], image.shape[0]))
+
+
+def _fitting(mask: Image | None, image: Image) -> Any:
+    if mask is None or mask.shape[:2] == image.shape[:2]:
+        return mask
+    return imaging.resize(mask.astype(np.uint8), (image.shape[1], image.shape[0]), "nearest").astype(np.bool_)
+
+
+class ComparisonSheet:
     """Makes the frames of a side-by-side video.
 
     Attributes:
@@ -92,7 +221,7 @@ class Sheet:
         cv2.line(self._sheet, self._last or here, here, _CURVE, 1, cv2.LINE_AA)
         self._last, self._number = here, self._number + 1
 
-    def drawn(self, truth: Image, shown: Image, output: Image, score: float) -> Image:
+    def render(self, truth: Image, shown: Image, output: Image, score: float) -> Image:
         """A frame of the video.
 
         Args:
@@ -107,91 +236,6 @@ class Sheet:
             left = place * (self._cell[0] + GAP)
             self._sheet[self._band : self._band + self._cell[1], left : left + self._cell[0]] = image
         return self._sheet.copy()
-
-
-IDENTICAL: Final = 100.0  # dB, as in the evaluation
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wish:
-    """How frames are drawn, as the command line has it.
-
-    Attributes:
-        mask: What is to be redrawn in every frame, HWC; for a model that learned `erase`.
-        noise_seed: As of the Translator, the same for all frames; also of the chance of the inputs that are made.
-        native: As of the Translator.
-        make_input: Makes the input of each frame by the model's recipe.
-        side_by_side: The same, and shows truth, input and drawing beside each other.
-        holes_per_frame: Draws the recipe's chance anew for each frame, and not once for the video.
-        recipe: Where the file of a recipe of one's own lies.
-        allow_code: Runs it although nobody has named it here.
-    """
-
-    mask: Image | None = None
-    noise_seed: int | None = None
-    native: bool = False
-    make_input: bool = False
-    side_by_side: bool = False
-    holes_per_frame: bool = False
-    recipe: str | None = None
-    allow_code: bool = False
-
-
-class Drawn(NamedTuple):
-    """What is written of a frame: the image, the frame, and its PSNR in dB where there is a truth."""
-
-    image: Image
-    frame: Frame
-    psnr: float | None = None
-
-
-class Drawing:
-    """A model that draws the frames of a video.
-
-    Attributes:
-        size: Of what is written, pixels.
-    """
-
-    def __init__(self, translator: Translator, video: Video, wish: Wish, steady: Steadier | None = None,
-                 frames: int | None = None) -> None:  # fmt: skip
-        """Prepares it.
-
-        Args:
-            translator: The model.
-            video: Whose frames come.
-            wish: How they are drawn.
-            steady: Is shown each frame with its drawing.
-            frames: How many there will be, where that is known.
-
-        Raises:
-            CalcoError: When an input shall be made and the model's recipe makes none, or its code may not run.
-        """
-        self.translator, self.wish, self.steady = translator, wish, steady
-        makes = wish.make_input or wish.side_by_side
-        self._make = _maker(translator.info, wish, video) if makes else None
-        self.sheet = Sheet(video.size, frames or 0) if wish.side_by_side else None
-        self.size = self.sheet.size if self.sheet is not None else video.size
-
-    def __call__(self, frame: Frame) -> Drawn:
-        """Draws a frame; they come in order."""
-        wish, image = self.wish, frame.image
-        if self._make is None:
-            shown = image
-            drawn = self.translator(image, mask=wish.mask, noise_seed=wish.noise_seed, native=wish.native)
-        else:
-            shown, mask, scaled = self._make(frame)
-            if scaled is not None:  # made at the scale of training, and so shown as it is
-                small = self.translator(scaled, noise_seed=wish.noise_seed, native=True)
-                drawn = imaging.resize(small, (image.shape[1], image.shape[0]))
-            else:
-                drawn = self.translator(image, mask=mask, noise_seed=wish.noise_seed, native=wish.native)
-        drawn = _rgb(drawn)
-        if self.steady is not None:
-            drawn = self.steady(_rgb(shown), drawn)
-        if self.sheet is None:
-            return Drawn(drawn, frame)
-        score = psnr(drawn, image)
-        return Drawn(self.sheet.drawn(image, _rgb(shown), drawn, score), frame, score)
 
 
 def psnr(one: Image, other: Image) -> float:
@@ -211,23 +255,23 @@ _Made = tuple[Image, Bools | None, Image | None]
 """What is shown of the input, the mask for the translator, or the input at the scale of training."""
 
 
-def _maker(info: ModelInfo, wish: Wish, video: Video) -> Callable[[Frame], _Made]:
+def _maker(info: ModelInfo, options: RenderOptions, video: Video) -> Callable[[Frame], _Made]:
     """What makes inputs of whole frames: at full size where grey and holes do it, else at the scale of training."""
-    config = recipe_here(info.recipe, wish.recipe)
+    config = recipe_here(info.recipe, options.recipe)
     steps = steps_of(config.recipe)
     if steps[0] in NEEDS:
         raise CalcoError(
             f"the recipe {recipe_title(config.recipe)} makes no input of a frame, its images come with it; "
             "leave --side-by-side and --make-input out"
         )
-    make = build_recipe(config, "photographs", allow_code=wish.allow_code)
+    make = build_recipe(config, "photographs", allow_code=options.allow_code)
     background, name = info.source.background, video.path.rpartition("/")[2]
 
     def pair(frame: Frame) -> tuple[Image, Bools | None]:
-        key = f"{name}/{frame.pts if frame.pts is not None else frame.number}" if wish.holes_per_frame else name
+        key = f"{name}/{frame.pts if frame.pts is not None else frame.number}" if options.holes_per_frame else name
         whole = Sample(image=imaging.as_channels(frame.image, info.out_channels), key=key, group=name)
         made = make(
-            fit_image(whole, whole_side(info.jitter), info.jitter), generator(wish.noise_seed or 0, 0, key, "recipe")
+            fit_image(whole, whole_side(info.jitter), info.jitter), generator(options.noise_seed or 0, 0, key, "recipe")
         )
         return made.input, made.region
 
@@ -235,7 +279,7 @@ def _maker(info: ModelInfo, wish: Wish, video: Video) -> Callable[[Frame], _Made
 
     def with_holes(frame: Frame) -> _Made:
         height, width = frame.image.shape[:2]
-        if not once or wish.holes_per_frame:
+        if not once or options.holes_per_frame:
             region = pair(frame)[1]
             assert region is not None
             flat = np.asarray(region, np.uint8).reshape(region.shape[:2])

@@ -7,7 +7,7 @@ from typing import Final
 
 from calco.files import atomic_write
 from calco.imaging import Image
-from calco.inference.video_rendering import NAMES, Sheet
+from calco.inference.video_rendering import NAMES, ComparisonSheet
 from calco.report.charts import lines
 from calco.report.page import write_page
 from calco.video.reading import Video, clock
@@ -20,7 +20,7 @@ def report_files(video: Path) -> tuple[Path, Path]:
     return video.with_name(f"{video.stem}.psnr.csv"), video.with_suffix(".html")
 
 
-def write_report(video: Path, source: str, scores: Sequence[tuple[float, float]], sheet: Sheet) -> Path:
+def write_report(video: Path, source: str, scores: Sequence[tuple[float, float]], sheet: ComparisonSheet) -> Path:
     """Write NAME.psnr.csv and NAME.html beside a video; return the page.
 
     Args:
@@ -53,7 +53,7 @@ def write_report(video: Path, source: str, scores: Sequence[tuple[float, float]]
     )
 
 
-def _frame(video: Path, sheet: Sheet, time: float) -> list[tuple[str, Image, str]]:
+def _frame(video: Path, sheet: ComparisonSheet, time: float) -> list[tuple[str, Image, str]]:
     """Caption, image and alternative text of the three parts of one frame."""
     frame = next(Video(video).frames(time + _A_MOMENT, time + 1), None)
     if frame is None:

@@ -1,128 +1,93 @@
-"""A live source: read at once in a thread of its own, and tried again when it is lost."""
+"""A camera, stream or played video as a live source: read at once in threads of its own, and tried again when lost."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Final
 
-from calco.console import say, warn
 from calco.errors import CalcoError
-from calco.imaging import Image
 from calco.video.frame_image import deinterlaced_alone, image_of
-from calco.video.sources import Opened, Origin, opened, reason
+from calco.video.pipeline import LatestValue
+from calco.video.reading import Frame
+from calco.video.sources import LiveSource, OpenedSource, opened, reason
 
 if TYPE_CHECKING:
     import av
     from av.video.codeccontext import VideoCodecContext
-    from av.video.reformatter import VideoReformatter
+
+_log = logging.getLogger(__name__)
 
 LATE: Final = 0.5
-"""Seconds after which what has come is not even decoded."""
-_HELD: Final = 256  # packets that wait to be decoded
-_HELD_BYTES: Final = 64 << 20  # and their bytes, for images that are not compressed
-
-T = TypeVar("T")
-
-
-class Newest(Generic[T]):
-    """A place for one thing, between two threads: what is put there replaces what nobody has taken."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._thing: T | None = None
-        self.replaced = 0
-
-    def put(self, thing: T) -> None:
-        """Puts it there; what was there is counted as replaced."""
-        with self._changed:
-            self.replaced += self._thing is not None
-            self._thing = thing
-            self._changed.notify_all()
-
-    def take(self, timeout: float) -> T | None:
-        """Takes what is there, or comes within the seconds of `timeout`; None where nothing did."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._thing is not None, timeout)
-            thing, self._thing = self._thing, None
-            return thing
+"""Seconds after which a packet is not even decoded."""
+_MOST_HELD: Final = 256  # packets that wait to be decoded
+_MOST_HELD_BYTES: Final = 64 << 20  # and their bytes, for images that are not compressed
+_READ_AHEAD: Final = 0.5  # seconds that a video is read ahead of its clock
+_JUMP: Final = 10.0  # seconds; time stamps that leap further begin anew
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0  # seconds between the tries to find a lost camera
+_MOST_DAMAGED: Final = 200  # packets in a row that cannot be read, after which a source counts as lost
+_MOST_KNOWN: Final = 64  # packets whose arrival is remembered while they are in the decoder
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """An image as it came.
-
-    Attributes:
-        frame: As FFmpeg decoded it; its colours are computed only for those that are drawn.
-        born: When it came here, or was due; seconds of `time.monotonic`.
-        fresh: The first one after the source was opened.
-    """
-
-    frame: "av.VideoFrame"
-    born: float
-    fresh: bool = False
-
-    def image(self, reformatter: "VideoReformatter") -> Image:
-        """Upright, HW3 `uint8`.
-
-        Args:
-            reformatter: Of the thread that asks; it keeps its tables from one frame to the next.
-        """
-        return image_of(deinterlaced_alone(self.frame), reformatter, "the source")
-
-
-@dataclass(slots=True)
-class Come:
-    """A packet and when it came; or none, where the source has ended and waits for its last frames to be decoded."""
+class FrameArrival:
+    """A packet and when it came; or none, where the source has ended and its last frames are still in the decoder."""
 
     packet: "av.Packet[av.VideoStream] | None"
-    born: float
-    source: "Decoding"
+    arrived: float
+    source: "_Decoding"
 
 
 @dataclass(slots=True)
-class Decoding:
-    """What decodes the packets of a source that is open."""
+class _Decoding:
+    """The decoder of a source that is open, and what it knows of the packets in it."""
 
-    decoder: "VideoCodecContext"
+    codec: "VideoCodecContext"
     paced: bool
     done: threading.Event = field(default_factory=threading.Event)
-    borns: dict[int | None, float] = field(default_factory=dict)  # by time stamp, of what is in the decoder
+    arrivals: dict[int | None, float] = field(default_factory=dict)  # by time stamp
     behind: bool = False  # nothing is decoded until a key frame that is in time
-    fresh: bool = True
+    is_first: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """A frame whose colours are computed only if it is taken."""
+
+    frame: "av.VideoFrame"
+    arrived: float
+    restarted: bool
 
 
 class Decoder:
-    """Decodes in a thread of its own.
+    """Decodes packets in a thread of its own and keeps the newest frame.
 
     Attributes:
-        newest: The newest image.
-        came: Frames so far, with those that were not decoded.
+        latest: The newest frame.
+        count: Frames so far, including those that were not decoded.
         damaged: Packets that could not be decoded.
     """
 
     def __init__(self, stop: threading.Event) -> None:
-        """Prepares it.
-
-        Args:
-            stop: Ends it.
-        """
-        self.newest: Newest[Shot] = Newest()
-        self.came = self.damaged = 0
+        """Prepare it; `stop` ends it."""
+        self.latest: LatestValue[_Decoded] = LatestValue()
+        self.count = self.damaged = 0
         self._stop = stop
-        self._queue: deque[Come] = deque()
+        self._queue: deque[FrameArrival] = deque()
         self._held_bytes = 0
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._decode, name="calco-decode", daemon=True)
 
     def start(self) -> None:
-        """Begins."""
+        """Begin."""
         self._thread.start()
 
     def join(self, timeout: float | None = None) -> None:
-        """Waits until it has ended, once it was told to."""
+        """Wait until it has ended, once it was told to."""
         with self._changed:
             self._changed.notify_all()
         self._thread.join(timeout)
@@ -133,231 +98,274 @@ class Decoder:
         return not self._queue
 
     def wait_for_room(self, enough: Callable[[], bool]) -> None:
-        """Waits while there is enough to decode: as many packets as are held, or what `enough` says."""
+        """Wait while as many packets wait as may, or while `enough` is true."""
         with self._changed:
-            while self._queue and not self._stop.is_set() and (self._full() or enough()):
+            while self._queue and not self._stop.is_set() and (self._is_full() or enough()):
                 self._changed.wait(0.1)
 
-    def _full(self) -> bool:
-        return len(self._queue) > _HELD or self._held_bytes > _HELD_BYTES
+    def _is_full(self) -> bool:
+        return len(self._queue) > _MOST_HELD or self._held_bytes > _MOST_HELD_BYTES
 
-    def hold(self, come: Come) -> None:
-        """Takes what has come; what is most late gives way where too much waits."""
+    def hold(self, arrival: FrameArrival) -> None:
+        """Add a packet; the oldest ones give way if too many wait."""
         with self._changed:
             # Only what is not paced can overflow: the decoder is then far behind, and passes over what is late anyway.
-            while self._full() and self._queue[0].packet is not None and come.packet is not None:
+            while self._is_full() and self._queue[0].packet is not None and arrival.packet is not None:
                 gone = self._queue.popleft()
                 gone.source.behind = True
                 self._held_bytes -= gone.packet.size if gone.packet else 0
-                self.came += 1
-            self._queue.append(come)
-            self._held_bytes += come.packet.size if come.packet else 0
+                self.count += 1
+            self._queue.append(arrival)
+            self._held_bytes += arrival.packet.size if arrival.packet else 0
             self._changed.notify_all()
 
     def _decode(self) -> None:
         while not self._stop.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._stop.is_set(), 0.2)
-                come = self._queue.popleft() if self._queue else None
-                if come is not None and come.packet is not None:
-                    self._held_bytes -= come.packet.size
+                arrival = self._queue.popleft() if self._queue else None
+                if arrival is not None and arrival.packet is not None:
+                    self._held_bytes -= arrival.packet.size
                 self._changed.notify_all()
-            if come is not None:
-                self._decode_one(come)
+            if arrival is not None:
+                self._decode_one(arrival)
 
-    def _decode_one(self, come: Come) -> None:
+    def _decode_one(self, arrival: FrameArrival) -> None:
         import av
 
-        packet, source = come.packet, come.source
+        packet, source = arrival.packet, arrival.source
         if packet is not None:
-            source.behind = source.behind or time.monotonic() - come.born > LATE
+            is_late = time.monotonic() - arrival.arrived > LATE
+            source.behind = source.behind or is_late
             if source.behind:
-                if not packet.is_keyframe or time.monotonic() - come.born > LATE:
-                    self.came += 1
+                if not packet.is_keyframe or is_late:
+                    self.count += 1
                     return
                 source.behind = False
-                source.decoder.flush_buffers()
-                source.borns.clear()
-            source.borns[packet.pts] = come.born
-            if len(source.borns) > 64:
-                source.borns.pop(next(iter(source.borns)))
+                source.codec.flush_buffers()
+                source.arrivals.clear()
+            source.arrivals[packet.pts] = arrival.arrived
+            if len(source.arrivals) > _MOST_KNOWN:
+                source.arrivals.pop(next(iter(source.arrivals)))
         try:
-            for frame in source.decoder.decode(packet):
-                self._show(frame, source, come.born)
+            for frame in source.codec.decode(packet):
+                self._show(frame, source, arrival.arrived)
         except (av.FFmpegError, ValueError):
             self.damaged += 1
         if packet is None:
             source.done.set()
 
-    def _show(self, frame: "av.VideoFrame", source: Decoding, came: float) -> None:
-        born = source.borns.pop(frame.pts, came or time.monotonic())
+    def _show(self, frame: "av.VideoFrame", source: _Decoding, arrived: float) -> None:
+        arrived = source.arrivals.pop(frame.pts, arrived or time.monotonic())
         if source.paced:
-            self._stop.wait(max(0.0, born - time.monotonic()))
-        self.came += 1
-        self.newest.put(Shot(frame, born, source.fresh))
-        source.fresh = False
-
-
-if TYPE_CHECKING:
-    import av
-
-_AHEAD: Final = 0.5  # seconds that a video is read ahead of its clock
-_JUMP: Final = 10.0  # seconds; time stamps that leap further begin anew
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0  # seconds between the tries to find a lost camera
-_DAMAGED: Final = 200  # packets in a row that cannot be read, after which a source counts as lost
+            self._stop.wait(max(0.0, arrived - time.monotonic()))
+        self.count += 1
+        self.latest.put(_Decoded(frame, arrived, source.is_first))
+        source.is_first = False
 
 
 class Capture:
-    """Reads a source in threads of its own, and tries again when it is lost.
+    """Reads a live source in threads of its own, and tries again when it is lost.
 
-    One thread takes what comes at once, so that nothing grows old in the system's buffers and it is known when it came;
-    another decodes. What is later than `decoding.LATE` is passed over up to the next key frame, so a machine too slow
-    to decode everything shows fewer images, not older ones.
+    One thread takes what comes at once, so that nothing grows old in the system's buffers and its arrival is known;
+    another decodes. A packet that is more than `LATE` seconds old is skipped up to the next key frame, so a machine too
+    slow to decode everything shows fewer images, not older ones.
 
     Attributes:
-        decoder: What decodes, counts, and keeps the newest image.
-        rate: Frames in a second, as the source tells it.
-        lost: How often the source was lost.
-        ended: Nothing more will come.
-        failed: Why, where it is no ordinary end.
+        source: The live source.
+        decoder: Decodes and counts.
+        rate: Frames a second, as the source says; 0 where it does not.
+        lost: Number of times that the source was lost.
     """
 
-    def __init__(self, origin: Origin, *, patience: float = 60.0) -> None:
-        """Prepares it; `start` opens the source.
+    live = True
+
+    def __init__(self, source: LiveSource, *, patience: float = 60.0, seconds: float = 0.0) -> None:
+        """Prepare it; `start` opens the source.
 
         Args:
-            origin: The source.
+            source: What is read.
             patience: Seconds for which a lost camera is looked for; 0 for ever.
+            seconds: Seconds after which it ends, from the first frame on; 0 for never.
         """
         # Its modules import each other, so it must be there before several threads ask for it.
-        import av  # noqa: F401
+        import av
 
-        self.origin, self.patience = origin, patience
+        self.source, self.patience, self.seconds = source, patience, seconds
         self.rate = 0.0
         self.lost = 0
-        self.ended = False
-        self.failed: CalcoError | None = None
-        self._reason, self._over = "", False  # why it was lost; whether it was the end
+        self._began: float | None = None
+        self._number = 0
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._failure: CalcoError | None = None
+        self._reason, self._has_ended = "", False  # why it was lost; whether that was the end
         self._stop = threading.Event()
         self.decoder = Decoder(self._stop)
         self._thread = threading.Thread(target=self._read, name="calco-read", daemon=True)
 
     def start(self) -> None:
-        """Begins."""
+        """Begin."""
         self.decoder.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends; a reading that hangs is left to its time limit."""
+        """Stop reading; a read that hangs is left to its time limit."""
         self._stop.set()
-        self.decoder.join(2)
-        self._thread.join(0.5)
+        if self._thread.ident is not None:
+            self.decoder.join(2)
+            self._thread.join(0.5)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self.decoder.latest.over and self._failure is None
+
+    def take(self, timeout: float) -> Frame | None:
+        """Return the newest frame that was not taken yet, or None if none came within `timeout` seconds.
+
+        Its time counts from the first frame that was taken.
+
+        Raises:
+            CalcoError: If the source cannot be opened, or was lost and has not come back in time.
+        """
+        decoded = self.decoder.latest.take(timeout)
+        if decoded is None:
+            if self._failure is not None and self.decoder.latest.over:
+                raise self._failure
+            return None
+        if self._began is None:
+            self._began = decoded.arrived
+        if self.seconds and time.monotonic() - self._began >= self.seconds:
+            self.decoder.latest.abandon()
+            return None
+        image = image_of(deinterlaced_alone(decoded.frame), self._reformatter, "the source")
+        seconds = Fraction(max(0.0, decoded.arrived - self._began))
+        self._number += 1
+        base = decoded.frame.time_base or Fraction(1, 90_000)
+        return Frame(image, seconds, decoded.frame.pts, base, self._number - 1, arrived=decoded.arrived,
+                     restarted=decoded.restarted)  # fmt: skip
 
     def _read(self) -> None:
         try:
             self._read_until_lost()
-            while not self._stop.is_set() and self.origin.may_return and not self._found_again():
+            while not self._stop.is_set() and self.source.may_return and not self._found_again():
                 pass
         except CalcoError as error:
-            self.failed = error
+            self._failure = error
         finally:
-            self.ended = True
+            self.decoder.latest.end()
 
     def _read_until_lost(self, found: Callable[[], None] = lambda: None) -> None:
-        """Reads the source to its end.
-
-        Raises:
-            CalcoError: When it cannot be opened.
-        """
-        with opened(self.origin, self._stop.is_set) as source:
+        """Read the source to its end."""
+        with opened(self.source, self._stop.is_set) as source:
             self.rate = float(source.stream.average_rate or source.stream.guessed_rate or 0)
             # Frame threads would hold back as many images; where the clock leads, they come before their time.
             source.stream.thread_type = "AUTO" if source.paced else "SLICE"
-            decoding = Decoding(source.stream.codec_context, source.paced)
+            decoding = _Decoding(source.stream.codec_context, source.paced)
             self._reason = "the stream ended"
             try:
-                for packet, born in self._packets(source):
+                for packet, arrived in self._packets(source):
                     found()
-                    self.decoder.hold(Come(packet, born, decoding))
+                    self.decoder.hold(FrameArrival(packet, arrived, decoding))
             finally:
                 # FFmpeg's source may not go while its packets are decoded.
-                self.decoder.hold(Come(None, 0, decoding))
+                self.decoder.hold(FrameArrival(None, 0, decoding))
                 while not decoding.done.wait(0.1) and not self._stop.is_set():
                     pass
                 if self._stop.is_set():
                     self.decoder.join()
             if source.finite:
-                self._over = True
+                self._has_ended = True
 
-    def _packets(self, source: Opened) -> "Iterator[tuple[av.Packet[av.VideoStream], float]]":
+    def _packets(self, source: OpenedSource) -> "Iterator[tuple[av.Packet[av.VideoStream], float]]":
         """The packets, each with when it came or, where the source is faster than time, is due."""
+        clock = _Clock(source)
+        for packet in self._demuxed(source, clock):
+            now = time.monotonic()
+            if source.paced and packet.pts is not None:
+                clock.set(float(packet.pts * packet.time_base), now)
+                yield packet, clock.last
+            else:
+                clock.last = now
+                yield packet, now
+
+    def _demuxed(self, source: OpenedSource, clock: "_Clock") -> "Iterator[av.Packet[av.VideoStream]]":
+        """The packets as fast as they come, or as fast as they are wanted."""
         import av
 
-        coming, bad = source.container.demux(source.stream), 0
-        begun, last = None, 0.0
+        packets: Any = source.container.demux(source.stream)
+        damaged = 0
         while not self._stop.is_set():
             if source.paced:
-                due = last
-                self.decoder.wait_for_room(lambda due=due: due > time.monotonic() + _AHEAD)  # type: ignore[misc]
-            early = not self.decoder.idle
+                due = clock.last
+                self.decoder.wait_for_room(lambda due=due: due > time.monotonic() + _READ_AHEAD)  # type: ignore[misc]
+            clock.decoder_waits = self.decoder.idle
             try:
-                packet = next(coming)
+                packet = next(packets)
             except (StopIteration, EOFError):
                 return
             except av.InvalidDataError:
-                bad += 1
+                damaged += 1
                 self.decoder.damaged += 1
-                if bad > _DAMAGED:
-                    self._reason = "what it gives is damaged"
+                if damaged > _MOST_DAMAGED:
+                    self._reason = "its data are damaged"
                     return
                 continue
             except (av.FFmpegError, OSError) as error:
                 self._reason = reason(error)
                 return
-            if not packet.size:
-                continue
-            bad, now = 0, time.monotonic()
-            if source.paced and packet.pts is not None:
-                seconds = float(packet.pts * packet.time_base)
-                last = (now if begun is None else begun) + seconds
-                # A source that had to be waited for sets the clock: a pipe whose writer makes images as they come, a
-                # line that is slower than the video.
-                waited = (source.waited and source.waited()) or (not early and now > last)
-                if begun is None or waited or abs(last - now) > _JUMP:
-                    begun, last = now - seconds, now
-                yield packet, last
-            else:
-                last = now
-                yield packet, now
+            if packet.size:
+                damaged = 0
+                yield packet
 
     def _found_again(self) -> bool:
-        """Looks for a lost source until it is found and lost again, or patience ends; whether that was the end.
+        """Look for a lost source until it is found and lost again, or patience ends; return whether that was the end.
 
         Raises:
-            CalcoError: When it has not come back in time.
+            CalcoError: If it has not come back in time.
         """
-        if self._over:
+        if self._has_ended:
             return True
         self.lost += 1
         limit = f" for {self.patience:g} s" if self.patience else " until it is back"
-        warn(f"{self.origin.name} is lost ({self._reason}); trying again{limit}")
+        _log.warning(f"{self.source.name} is lost ({self._reason}); trying again{limit}")
         since, pause, back = time.monotonic(), _FIRST_PAUSE, False
 
         def found() -> None:
             nonlocal back
             if not back:
-                say(f"{self.origin.name} is back after {time.monotonic() - since:.1f} s")
+                _log.info(f"{self.source.name} is back after {time.monotonic() - since:.1f} s")
             back = True
 
         while not self._stop.wait(pause):
             with contextlib.suppress(CalcoError):
                 self._read_until_lost(found)
-                if back or self._over:
-                    return self._over
+                if back or self._has_ended:
+                    return self._has_ended
             if self.patience and time.monotonic() - since > self.patience:
                 raise CalcoError(
-                    f"{self.origin.name} was lost ({self._reason}) and has not come back in {self.patience:g} s; "
+                    f"{self.source.name} was lost ({self._reason}) and has not come back in {self.patience:g} s; "
                     "--patience 0 waits for ever"
                 )
             pause = min(2 * pause, _LONGEST_PAUSE)
         return True
+
+
+@dataclass
+class _Clock:
+    """When the packets of a source that is faster than time are due."""
+
+    source: OpenedSource
+    began: float | None = None
+    last: float = 0.0
+    decoder_waits: bool = True
+
+    def set(self, seconds: float, now: float) -> None:
+        """Compute when a packet of this time in the video is due."""
+        self.last = (now if self.began is None else self.began) + seconds
+        # A source that had to be waited for sets the clock: a pipe whose writer makes images as they come, a
+        # line that is slower than the video.
+        has_waited = self.source.waited is not None and self.source.waited()
+        waited = has_waited or (self.decoder_waits and now > self.last)
+        if self.began is None or waited or abs(self.last - now) > _JUMP:
+            self.began, self.last = now - seconds, now

@@ -1,429 +1,334 @@
-"""The pump: one thread reads ahead, the caller draws, another one writes; what waits is bounded."""
+"""The one loop over frames: a source, a step and sinks, each in a thread of its own.
 
-import contextlib
-import os
-import queue
-import signal
-import stat
+A recorded source waits for the step, and the step for the sinks, so every item passes, in order. A live source never
+waits: of what comes while the step or a sink is busy, the newest item alone is kept.
+"""
+
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from rich.live import Live
-
-from calco.console import cell, console, say
-from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.video.browser import Page
-from calco.video.capture import Capture, Newest
-from calco.video.names import is_video
-from calco.video.sinks import Gone, Sink, as_shown, sink_for
-from calco.video.sources import Origin, origin_of
-from calco.video.window import Window
+from calco.video.reading import Frame
 
 WAITING_BYTES: Final = 256 << 20  # of the frames between two threads
-_MOST: Final = 8
+_MOST_WAITING: Final = 8
 _PATIENCE: Final = 0.1  # seconds after which a thread looks whether it is still wanted
+_LAST_WRITE: Final = 5.0  # seconds that a live sink is given for its last frame
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-
-class Steadier(Protocol):
-    """What steadies a video: it is shown each frame with its drawing, in order, and finds cuts by itself."""
-
-    def __call__(self, shown: Image, drawn: Image) -> Image:
-        """The steadied drawing, HWC `uint8`.
-
-        Args:
-            shown: What the model saw, HWC `uint8`, of the drawing's size.
-            drawn: What it drew, HWC `uint8`.
-        """
-
-    def reset(self) -> None:
-        """Forgets the frames before, as at a cut."""
-
-
-def ahead(frame_bytes: int) -> int:
-    """How many frames of a size may wait between two threads."""
-    return max(1, min(_MOST, WAITING_BYTES // max(1, frame_bytes)))
-
-
-class _Stopped(Exception):
-    """Another thread has failed, or the work is over."""
-
-
-def pump(source: Iterable[T], draw: Callable[[T], U], keep: Callable[[U], None], *, length: int = _MOST) -> None:
-    """Draws everything that comes and keeps it, in order; reading, drawing and keeping overlap.
-
-    Whatever one of the three raises ends the others and is raised here; what was drawn before is kept, unless keeping
-    is what failed.
-
-    Args:
-        source: Is iterated, and closed where it can be, in a thread of its own.
-        draw: Is called in this thread.
-        keep: Is called in a third thread.
-        length: How many may wait before each of the two.
-    """
-    stop = threading.Event()
-    coming, going = _Line(length, stop), _Line(length, stop)
-    failures: list[BaseException] = []
-    reader = threading.Thread(target=_read, args=(source, coming), name="calco-video-read", daemon=True)
-    writer = threading.Thread(target=_write, args=(going, keep, failures), name="calco-video-write", daemon=True)
-    reader.start()
-    writer.start()
-    try:
-        with contextlib.suppress(_Stopped):
-            try:
-                for item in coming:
-                    going.put(draw(item))
-            finally:
-                going.put(_END)
-                writer.join()
-    finally:
-        stop.set()
-        reader.join()
-        writer.join()
-    if failures:
-        raise failures[0]
-
-
-_END: Final = object()
-
-
-class _Failure:
-    """An error on its way to another thread."""
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-class _Line:
-    """What waits between two threads; both are freed when the work is stopped."""
-
-    def __init__(self, length: int, stop: threading.Event) -> None:
-        self.stop = stop
-        self._queue: queue.Queue[Any] = queue.Queue(length)
-
-    def put(self, item: Any) -> None:
-        while not self.stop.is_set():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(item, timeout=_PATIENCE)
-                return
-        raise _Stopped
-
-    def __iter__(self) -> Iterator[Any]:
-        while not self.stop.is_set():
-            with contextlib.suppress(queue.Empty):
-                item = self._queue.get(timeout=_PATIENCE)
-                if item is _END:
-                    return
-                if isinstance(item, _Failure):
-                    raise item.error
-                yield item
-        raise _Stopped
-
-
-def _read(source: Iterable[Any], coming: _Line) -> None:
-    try:
-        try:
-            for item in source:
-                coming.put(item)
-        finally:
-            if isinstance(source, Generator):
-                source.close()
-        coming.put(_END)
-    except _Stopped:
-        pass
-    except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
-        with contextlib.suppress(_Stopped):
-            coming.put(_Failure(error))
-
-
-def _write(going: _Line, keep: Callable[[Any], None], failures: list[BaseException]) -> None:
-    try:
-        for item in going:
-            keep(item)
-    except _Stopped:
-        pass
-    except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
-        failures.append(error)
-        going.stop.set()
-
-
-_RECENT: Final = 2.0  # seconds over which rate and delay are told
-
-
-@dataclass
-class Done:
-    """What came of it so far.
-
-    Attributes:
-        came: Frames that the source gave.
-        drawn: Frames that were translated.
-        missed: By sink, drawn frames that it did not show: it was still busy, or nobody was there.
-        delays: Seconds from the coming of a frame to its being shown, of the last `_RECENT` seconds, with the times.
-        longest: The longest of all delays, in seconds.
-        damaged: Packets that could not be read.
-        lost: How often the source was lost.
-        seconds: Since the first frame.
-    """
-
-    came: int = 0
-    drawn: int = 0
-    missed: dict[str, int] = field(default_factory=dict)
-    delays: deque[tuple[float, float]] = field(default_factory=deque)
-    longest: float = 0.0
-    total: float = 0.0
-    shown: int = 0
-    damaged: int = 0
-    lost: int = 0
-    seconds: float = 0.0
-    recent: deque[float] = field(default_factory=deque)
-
-    @property
-    def dropped(self) -> int:
-        """Frames that came and were not translated, since a newer one was there."""
-        return self.came - self.drawn
-
-    def line(self) -> str:
-        """How it goes, in a line."""
-        rate = len(self.recent) / min(_RECENT, max(self.seconds, 0.1))
-        delays = [delay for _, delay in list(self.delays)]
-        delay = f", delay {1000 * sum(delays) / len(delays):.0f} ms" if delays else ""
-        return f"{self.came} frames in, {self.drawn} drawn, {self.dropped} dropped, {rate:.1f} frames/s{delay}"
-
-    def words(self) -> str:
-        """How it went, in a sentence."""
-        rate = self.drawn / max(self.seconds, 1e-3)
-        text = f"{self.came} frames in, {self.drawn} drawn, {self.dropped} dropped; {rate:.1f} frames/s"
-        if self.shown:
-            text += f", delay {1000 * self.total / self.shown:.0f} ms, at most {1000 * self.longest:.0f} ms"
-        text += "".join(f"; {name} missed {count}" for name, count in self.missed.items() if count)
-        text += f"; damaged packets: {self.damaged}" if self.damaged else ""
-        return text + (f"; lost {self.lost} times" if self.lost > 1 else "; lost once" if self.lost else "")
+T_co = TypeVar("T_co", covariant=True)
+T_contra = TypeVar("T_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class _Drawn:
-    image: Image
-    seconds: float
-    born: float
+class RenderedFrame:
+    """A frame with what a step made of it.
+
+    Attributes:
+        frame: The frame.
+        image: HWC `uint8`, what is written or shown; None where nothing is.
+        note: Plain data that is kept with the frame.
+        state: Plain data from which the step goes on behind this frame; None for most frames.
+    """
+
+    frame: Frame
+    image: Image | None
+    note: Any = None
+    state: dict[str, Any] | None = None
 
 
-class _Outlet(threading.Thread):
-    """A sink in a thread of its own, which is given the newest drawing when it has shown the last."""
+class Closed(Exception):
+    """Nobody takes what is put there any more."""
 
-    def __init__(self, sink: Sink, done: Done) -> None:
-        super().__init__(name=f"calco-{sink.name}", daemon=True)
-        self.sink, self.done = sink, done
-        self.newest: Newest[_Drawn] = Newest()
-        self.gone, self.failed = False, None  # type: tuple[bool, CalcoError | None]
-        self.over = threading.Event()
-        self.unseen = 0
+
+class WaitingLine(Generic[T]):
+    """Items on their way from one thread to another, a bounded number of them.
+
+    Attributes:
+        replaced: Number of items that gave way to newer ones.
+    """
+
+    def __init__(self, length: int = 1) -> None:
+        """Create an empty line.
+
+        Args:
+            length: Number of items that may wait.
+        """
+        self.replaced = 0
+        self._length, self._items = length, deque[T]()
+        self._ended = self._abandoned = False
+        self._changed = threading.Condition()
+
+    def put(self, item: T) -> None:
+        """Add an item behind the others; wait for room first.
+
+        Raises:
+            Closed: If nobody takes items any more.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._items) < self._length or self._abandoned)
+            if self._abandoned:
+                raise Closed
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def take(self, timeout: float | None = None) -> T | None:
+        """Take the first item; wait for one if there is none.
+
+        Args:
+            timeout: Seconds; None waits until an item comes or the line has ended.
+
+        Returns:
+            The item; None if none came in time, or none will come.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._items) or self._ended, timeout)
+            item = self._items.popleft() if self._items else None
+            self._changed.notify_all()
+            return item
+
+    @property
+    def over(self) -> bool:
+        """Whether no item waits and none will come."""
+        with self._changed:
+            return self._ended and not self._items
+
+    def end(self) -> None:
+        """Put no more; what waits can still be taken."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """Take no more: what waits is dropped, and `put` fails from now on."""
+        with self._changed:
+            self._ended = self._abandoned = True
+            self._items.clear()
+            self._changed.notify_all()
+
+
+class LatestValue(WaitingLine[T]):
+    """A place for one item: what is put there replaces what nobody has taken."""
+
+    def put(self, item: T) -> None:
+        """Put it there; what was there counts as replaced."""
+        with self._changed:
+            if self._abandoned:
+                return
+            self.replaced += len(self._items)
+            self._items.clear()
+            self._items.append(item)
+            self._changed.notify_all()
+
+
+class Source(Protocol[T_co]):
+    """Where items come from."""
+
+    @property
+    def live(self) -> bool:
+        """Whether items are dropped rather than kept waiting."""
+
+    def start(self) -> None:
+        """Begin to read."""
+
+    def take(self, timeout: float) -> T_co | None:
+        """Return the next item, or None if none came within `timeout` seconds.
+
+        Raises:
+            CalcoError: If the source can no longer be read.
+        """
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+
+    def stop(self) -> None:
+        """Stop reading."""
+
+
+class Sink(Protocol[T_contra]):
+    """Where results go."""
+
+    def write(self, result: T_contra, /) -> bool:
+        """Write or show a result; return whether anybody saw it.
+
+        Raises:
+            Gone: If nobody will look any more.
+            CalcoError: If it cannot be written.
+        """
+
+
+class Gone(Exception):
+    """The window is closed, or the program behind the pipe has ended: the loop ends without an error."""
+
+
+class Recorded(Generic[T]):
+    """Items of an iterable, read ahead in a thread of its own."""
+
+    live = False
+
+    def __init__(self, items: Iterable[T], length: int = _MOST_WAITING) -> None:
+        """Prepare it.
+
+        Args:
+            items: Read, and closed if it is a generator, in a thread of its own.
+            length: Number of items that are read ahead.
+        """
+        self._items, self._line = items, WaitingLine[T](length)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._read, name="calco-read", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            for item in self._items:
+                self._line.put(item)
+        except Closed:
+            pass
+        except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
+            self._failure = error
+        finally:
+            if isinstance(self._items, Generator):
+                self._items.close()
+            self._line.end()
+
+    def take(self, timeout: float) -> T | None:
+        """Return the next item, or None if none came in time; raise what reading raised, behind the last item."""
+        item = self._line.take(timeout)
+        if item is None and self._line.over and self._failure is not None:
+            raise self._failure
+        return item
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self._line.over and self._failure is None
+
+    def stop(self) -> None:
+        """Stop reading."""
+        self._line.abandon()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+
+class _Outlet(threading.Thread, Generic[U]):
+    """A sink in a thread of its own."""
+
+    def __init__(self, sink: Sink[U], line: WaitingLine[U]) -> None:
+        super().__init__(name=f"calco-write-{getattr(sink, 'name', 'results')}", daemon=True)
+        self.sink, self.line = sink, line
+        self.gone = False
+        self.failure: BaseException | None = None
         self.start()
 
     def run(self) -> None:
         try:
-            while not self.gone:
-                over = self.over.is_set()  # before the look: what was put there until then is still shown
-                drawn = self.newest.take(0 if over else 0.1)
-                if drawn is not None:
-                    self._show(drawn)
-                elif over:
-                    break
+            while (result := self.line.take()) is not None:
+                self.sink.write(result)
         except Gone:
             self.gone = True
-        except CalcoError as error:
-            self.failed = error
-
-    def _show(self, drawn: _Drawn) -> None:
-        if not self.sink.write(drawn.image, drawn.seconds):
-            self.unseen += 1
-            return
-        now = time.monotonic()
-        delay = now - drawn.born
-        self.done.longest = max(self.done.longest, delay)
-        self.done.total, self.done.shown = self.done.total + delay, self.done.shown + 1
-        self.done.delays.append((now, delay))
+        except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
+            self.failure = error
+        finally:
+            self.line.abandon()
 
 
-def live(
-    draw: Callable[[Image], Image],
-    capture: Capture,
-    sinks: Sequence[Sink],
+def run(
+    source: Source[T],
+    step: Callable[[Sequence[T]], Iterable[U]],
+    sinks: Sequence[Sink[U]],
     *,
-    seconds: float = 0.0,
-    reset: Callable[[], None] = lambda: None,
-    progress: Callable[[Done], None] = lambda _done: None,
-    done: Done | None = None,
+    batch: int = 1,
+    length: int = _MOST_WAITING,
     stop: threading.Event | None = None,
-) -> Done:
-    """Translates the newest image of a source, again and again, until that ends or somebody stops it.
+    idle: Callable[[], None] = lambda: None,
+) -> list[int]:
+    """Pass what comes from a source through a step to sinks, until the source ends or somebody stops it.
 
-    An image waits at most for the next frame and is then drawn, so what is shown is as old as one call of the
-    translator, and stays for another. Frames that come meanwhile are dropped and counted. Each sink shows the newest
-    drawing likewise.
+    Reading, the step and each sink overlap. What the source, the step or a sink raises ends the others and is raised
+    here; results from before still reach the sinks, unless a sink is what failed.
 
     Args:
-        draw: HWC `uint8` => HWC of any type.
-        capture: The source, not yet started.
-        sinks: Where the drawings go; they are closed at the end.
-        seconds: After which it stops, from the first frame on; 0 for never.
-        reset: Called before the first frame after the source was opened (again).
-        progress: Called after each frame.
-        done: Where it is counted.
-        stop: Set by others to stop.
+        source: Not yet started.
+        step: Called in this thread with up to `batch` items, in order; its results go to every sink.
+        sinks: Each is called in a thread of its own.
+        batch: Number of items that the step gets at once; fewer at the end.
+        length: Number of results that may wait for a sink of a recorded source.
+        stop: Set by others to stop; set at the end of a live source.
+        idle: Called while nothing comes.
 
-    Raises:
-        CalcoError: When the source cannot be opened or has not come back, or a sink cannot be written; the sinks have
-            been closed by then, with what was done.
+    Returns:
+        Number of results that each sink missed, since newer ones replaced them.
     """
-    done, stop = Done() if done is None else done, threading.Event() if stop is None else stop
-    outlets = [_Outlet(sink, done) for sink in sinks]
-    capture.start()
-    problems: list[CalcoError] = []
+    stop = threading.Event() if stop is None else stop
+    outlets = [_Outlet(sink, LatestValue[U]() if source.live else WaitingLine[U](length)) for sink in sinks]
     try:
-        _pump(draw, capture, outlets, seconds, reset, progress, done, stop)
+        source.start()
+        while not stop.is_set() and not any(outlet.gone or outlet.failure for outlet in outlets):
+            items = _taken(source, batch, stop)
+            if not items:
+                if source.over:
+                    break
+                idle()
+                continue
+            for result in step(items):
+                for outlet in outlets:
+                    outlet.line.put(result)
+    except Closed:
+        pass  # a sink has failed or gone
     finally:
-        stop.set()
-        capture.stop()
-        _count(done, capture, outlets)
+        if source.live:
+            stop.set()  # a sink that waits for its reader looks at it
+        source.stop()
         for outlet in outlets:
-            outlet.over.set()
+            outlet.line.end()
         for outlet in outlets:
-            outlet.join(5)
-            try:
-                outlet.sink.close()
-            except CalcoError as error:
-                problems.append(error)
-    # What a sink says at its end tells more than what stopped it.
-    for problem in (*problems, *(outlet.failed for outlet in outlets), capture.failed):
-        if problem is not None:
-            raise problem
-    return done
+            outlet.join(_LAST_WRITE if source.live else None)
+    for outlet in outlets:
+        if outlet.failure is not None:
+            raise outlet.failure
+    return [outlet.line.replaced for outlet in outlets]
 
 
-def _pump(
-    draw: Callable[[Image], Image],
-    capture: Capture,
-    outlets: Sequence[_Outlet],
-    seconds: float,
-    reset: Callable[[], None],
-    progress: Callable[[Done], None],
-    done: Done,
-    stop: threading.Event,
-) -> None:
-    from av.video.reformatter import VideoReformatter
-
-    began: float | None = None
-    reformatter = VideoReformatter()
-    while not stop.is_set() and not any(outlet.gone or outlet.failed for outlet in outlets):
-        ended = capture.ended
-        shot = capture.decoder.newest.take(0.1)
-        now = time.monotonic()
-        if shot is None:
-            if ended:
-                return
-            progress(done)
-            continue
-        if began is None:
-            began = shot.born
-        if seconds and now - began >= seconds:
-            return
-        if shot.fresh:
-            reset()
-        drawn = _Drawn(as_shown(draw(shot.image(reformatter))), max(0.0, shot.born - began), shot.born)
-        done.drawn += 1
-        for outlet in outlets:
-            outlet.newest.put(drawn)
-        now = time.monotonic()
-        done.seconds = now - began
-        done.recent.append(now)
-        _count(done, capture, outlets)
-        progress(done)
+def _taken(source: Source[T], batch: int, stop: threading.Event) -> list[T]:
+    """Up to `batch` items; fewer where the source ends, is slow or fails behind them."""
+    items: list[T] = []
+    while len(items) < batch and not stop.is_set():
+        try:
+            item = source.take(_PATIENCE)
+        except Exception:
+            if not items:
+                raise
+            break  # those that came before go first; the source raises again at the next call
+        if item is not None:
+            items.append(item)
+        elif source.over or not items or source.live:
+            break
+    return items
 
 
-def _count(done: Done, capture: Capture, outlets: Sequence[_Outlet]) -> None:
-    since = time.monotonic() - _RECENT
-    while done.recent and done.recent[0] < since:
-        done.recent.popleft()
-    while done.delays and done.delays[0][0] < since:
-        done.delays.popleft()
-    done.came, done.damaged, done.lost = capture.decoder.came, capture.decoder.damaged, capture.lost
-    done.missed = {outlet.sink.name: outlet.newest.replaced + outlet.unseen for outlet in outlets}
+def read_ahead(frame_bytes: int, most: int = _MOST_WAITING) -> int:
+    """Number of frames of so many bytes that may wait between two threads."""
+    return max(1, min(most, WAITING_BYTES // max(1, frame_bytes)))
 
 
-@contextlib.contextmanager
-def stopping() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C ends at once."""
-    asked = threading.Event()
+class Collected(Generic[T]):
+    """A sink that calls a function with each result."""
 
-    def ask(number: int, _frame: object) -> None:
-        if asked.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        asked.set()
+    name = "results"
 
-    if threading.current_thread() is not threading.main_thread():  # Python lets the main thread alone handle signals
-        yield asked
-        return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def __init__(self, keep: Callable[[T], object]) -> None:
+        """Create it from the function."""
+        self._keep = keep
 
-
-def origin_asked(images: str, options: dict[str, Any]) -> Origin | None:
-    """The live source that options mean, or None where they mean files: see `origin_of`."""
-    watched = options["window"] or options["page"] is not None
-    out = options["out"]
-    return origin_of(images, live=options["live"] or watched, watched=out is not None and _of_videos(out))
-
-
-def _of_videos(out: str) -> bool:
-    """Whether a video goes there: stdout, a pipe, a device, or a name that ends as videos do."""
-    with contextlib.suppress(OSError):
-        mode = os.stat(out).st_mode
-        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            return True
-    return out == "-" or out.startswith("/dev/video") or is_video(out)
-
-
-def sinks_of(options: dict[str, Any], capture: Capture, done: Done, stopped: Callable[[], bool]) -> list[Sink]:
-    """Where live images go, as the options say: `out`, `page`, `window`; and `model` for their title.
-
-    Raises:
-        CalcoError: When one of them cannot be used.
-    """
-    sinks: list[Sink] = []
-    title = f"{capture.origin.name} by {Path(options['model']).name}"
-    try:
-        if options["out"] is not None:
-            sinks.append(sink_for(options["out"], lambda: capture.rate, stopped))
-        if options["page"] is not None:
-            page = Page(options["page"], title, done.line)
-            sinks.append(page)
-            say(f"the page is {page.address}")
-        if options["window"]:
-            sinks.append(Window(title))
-    except CalcoError:
-        for sink in sinks:
-            sink.close()
-        raise
-    return sinks
-
-
-@contextlib.contextmanager
-def status_line(done: Done) -> Iterator[Callable[[Done], None]]:
-    """A line at the terminal that tells how it goes."""
-    if not console.is_terminal:
-        yield lambda _done: None
-        return
-    with Live(console=console, transient=True, refresh_per_second=4, get_renderable=lambda: cell(done.line())):
-        yield lambda _done: None
+    def write(self, result: T, /) -> bool:
+        """Pass a result on."""
+        self._keep(result)
+        return True

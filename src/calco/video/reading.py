@@ -41,6 +41,8 @@ class Frame:
         time_base: Seconds of a unit of `pts`.
         number: How many frames of this pass came before it.
         duration: Seconds for which it is shown, where the video tells.
+        arrived: Seconds of `time.monotonic` at which a live frame came or was due; None for a recorded one.
+        restarted: Whether it is the first one after a live source was opened, also for another time.
     """
 
     image: Image
@@ -49,6 +51,8 @@ class Frame:
     time_base: Fraction
     number: int
     duration: Fraction | None = None
+    arrived: float | None = None
+    restarted: bool = False
 
 
 class Video:

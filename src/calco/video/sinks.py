@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import io
+import logging
 import os
 import select
 import stat
@@ -18,16 +19,18 @@ import cv2
 import numpy as np
 
 from calco import imaging
-from calco.console import say, warn
 from calco.errors import CalcoError
 from calco.files import cut_name, explain, put_in_place
 from calco.imaging import Image
 from calco.locks import locked_file
 from calco.video.colours import Colours
 from calco.video.encoding import keep_keys_close
+from calco.video.pipeline import Gone
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
+
+_log = logging.getLogger(__name__)
 
 TICKS: Final = Fraction(1, 90000)
 """Seconds; what time stamps count in."""
@@ -43,11 +46,7 @@ _FORMATS: Final[dict[str, tuple[str, dict[str, str]]]] = {
 """By ending: the formats in which each image has a time of its own."""
 
 
-class Gone(Exception):
-    """Whoever looked has left: the window is closed, the program behind the pipe has ended."""
-
-
-class Sink(Protocol):
+class LiveSink(Protocol):
     """Where live images go."""
 
     name: str
@@ -64,7 +63,7 @@ class Sink(Protocol):
         """Ends."""
 
 
-class LiveVideo:
+class LiveEncoder:
     """Images of one size, coded into a container that is open; others are fitted into that size."""
 
     def __init__(self, container: "OutputContainer", image: Image, rate: float, codec: str, options: dict[str, str]):
@@ -171,7 +170,7 @@ class VideoFile:
             CalcoError: When the ending is that of no video, or the file cannot be made.
         """
         self.name, self.path = path, Path(path)
-        self._rate, self._video = rate, None  # type: tuple[Callable[[], float], LiveVideo | None]
+        self._rate, self._video = rate, None  # type: tuple[Callable[[], float], LiveEncoder | None]
         if self.path.suffix.lower() not in _FORMATS:
             raise CalcoError(
                 f"{path} is no video that live images can be kept in, and no pipe; end it in {' '.join(_FORMATS)}, "
@@ -202,7 +201,9 @@ class VideoFile:
             with contextlib.suppress(OSError), part.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if part.stat().st_size:
-                    warn(f"an earlier recording was cut off; {part} can be played up to there: rename it, or remove it")
+                    _log.warning(
+                        f"an earlier recording was cut off; {part} can be played up to there: rename it, or remove it"
+                    )
                 else:
                     part.unlink()
 
@@ -219,7 +220,7 @@ class VideoFile:
                 form, options = _FORMATS[self.path.suffix.lower()]
                 container = av.open(self._file, "w", format=form, options=options)
                 codec, how = ("libvpx-vp9", VP9) if self.path.suffix.lower() == ".webm" else ("libx264", X264)
-                self._video = LiveVideo(container, image, self._rate(), codec, how)
+                self._video = LiveEncoder(container, image, self._rate(), codec, how)
             self._video.write(image, seconds)
             self._file.check()
         return True
@@ -236,7 +237,7 @@ class VideoFile:
         with self._held:
             self._finish(video)
 
-    def _finish(self, video: LiveVideo | None) -> None:
+    def _finish(self, video: LiveEncoder | None) -> None:
         try:
             with telling(self.name):
                 if video is not None:
@@ -280,7 +281,7 @@ class VideoPipe:
         """
         self.path, self.name = path, "stdout" if path == "-" else path
         self._rate, self._stopped = rate, stopped
-        self._video: LiveVideo | None = None
+        self._video: LiveEncoder | None = None
         self._handle, self._told = -1, False
         if path == "-" and os.isatty(1):
             raise CalcoError("stdout is a terminal, which shows no video; pipe it on, such as: --out - | ffplay -")
@@ -305,7 +306,7 @@ class VideoPipe:
             if self.path == "-":
                 raise Gone from error
             if not self._stopped():
-                say(f"the reader of {self.name} has left; waiting for another")
+                _log.info(f"the reader of {self.name} has left; waiting for another")
             return False
         return True
 
@@ -317,7 +318,7 @@ class VideoPipe:
         if self.path.startswith("/dev/video"):
             with telling(self.name):
                 container = av.open(self.path, "w", format="v4l2")
-                self._video = LiveVideo(container, image, self._rate(), codec, {})
+                self._video = LiveEncoder(container, image, self._rate(), codec, {})
             return True
         if suffix in (".mkv", ".ts", ".webm"):
             form = {".mkv": "matroska", ".ts": "mpegts", ".webm": "webm"}[suffix]
@@ -328,7 +329,7 @@ class VideoPipe:
             return False
         with telling(self.name):
             container = av.open(_Writer(self), "w", format=form, options={"flush_packets": "1"})
-            self._video = LiveVideo(container, image, self._rate(), codec, options)
+            self._video = LiveEncoder(container, image, self._rate(), codec, options)
         return True
 
     def _connect(self) -> bool:
@@ -343,7 +344,7 @@ class VideoPipe:
                 raise explain(error, self.path, "write") from error
             if not self._told:
                 self._told = True
-                say(f"{self.name} has no reader yet; waiting for one")
+                _log.info(f"{self.name} has no reader yet; waiting for one")
             return False
         return True
 
@@ -389,7 +390,7 @@ class _Writer:
         self.write = pipe.put
 
 
-def sink_for(path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> Sink:
+def sink_for(path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> LiveSink:
     """What `--out` means: a video, a pipe, stdout or a virtual camera.
 
     Raises:

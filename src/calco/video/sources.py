@@ -27,7 +27,7 @@ Kind = Literal["camera", "address", "file", "pipe"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class LiveSource:
     """A source of live images.
 
     Attributes:
@@ -53,7 +53,7 @@ class Origin:
         return self.kind in ("camera", "address")
 
 
-def origin_of(images: str, *, live: bool, watched: bool = False) -> Origin | None:
+def find_live_source(images: str, *, live: bool, watched: bool = False) -> LiveSource | None:
     """The live source that a word, an address or a path means, or None where it means images or a video.
 
     Args:
@@ -62,10 +62,10 @@ def origin_of(images: str, *, live: bool, watched: bool = False) -> Origin | Non
         watched: Whether the result goes where only moving images go: a window, a page, a video, a pipe.
     """
     if images == "-":
-        return Origin(kind="pipe", place="-")
+        return LiveSource(kind="pipe", place="-")
     if scheme := _ADDRESS.match(images.lower()):
         if scheme[1] in STREAMS or (scheme[1] in WEB and (live or watched)):
-            return Origin(kind="address", place=images)
+            return LiveSource(kind="address", place=images)
         if live:
             raise CalcoError(
                 f"{images} cannot be played; give an address that starts with rtsp:// or http://, or a file"
@@ -73,18 +73,18 @@ def origin_of(images: str, *, live: bool, watched: bool = False) -> Origin | Non
         return None
     with contextlib.suppress(OSError):
         if stat.S_ISFIFO(os.stat(images).st_mode):
-            return Origin(kind="pipe", place=images)
+            return LiveSource(kind="pipe", place=images)
     if (camera := _CAMERA.fullmatch(images)) and (images.startswith("/dev/") or not os.path.exists(images)):
         number = camera[1] or camera[2]
-        return Origin(kind="camera", place="" if number is None else f"/dev/video{number}")
+        return LiveSource(kind="camera", place="" if number is None else f"/dev/video{number}")
     if not live:
         return None
     if os.path.isdir(images):
         raise CalcoError(f"{images} is a folder, and one video is played at a time; name a video in it")
-    return Origin(kind="file", place=images)
+    return LiveSource(kind="file", place=images)
 
 
-def asked(origin: Origin, size: str | None, rate: float) -> Origin:
+def with_request(origin: LiveSource, size: str | None, rate: float) -> LiveSource:
     """The source with what is asked of it.
 
     Args:
@@ -129,7 +129,7 @@ class Lost(Exception):
 
 
 @dataclass
-class Opened:
+class OpenedSource:
     """A source that is open.
 
     Attributes:
@@ -148,7 +148,7 @@ class Opened:
 
 
 @contextlib.contextmanager
-def opened(origin: Origin, stopped: Callable[[], bool]) -> Iterator[Opened]:
+def opened(origin: LiveSource, stopped: Callable[[], bool]) -> Iterator[OpenedSource]:
     """Opens a source, closed again at the end.
 
     Args:
@@ -166,7 +166,7 @@ def opened(origin: Origin, stopped: Callable[[], bool]) -> Iterator[Opened]:
 
 
 @contextlib.contextmanager
-def telling(origin: Origin) -> Iterator[None]:
+def telling(origin: LiveSource) -> Iterator[None]:
     """What FFmpeg and the system answer, in a sentence."""
     import av
 
@@ -199,7 +199,7 @@ def reason(error: Exception) -> str:
     return "not found" if "404" in text else text[:1].lower() + text[1:]
 
 
-def _moving(container: "InputContainer", **how: Any) -> Opened:
+def _moving(container: "InputContainer", **how: Any) -> OpenedSource:
     """The moving images among the streams."""
     streams = [stream for stream in container.streams.video if hasattr(stream, "width")]
     if not streams or streams[0].codec_context is None:
@@ -209,10 +209,10 @@ def _moving(container: "InputContainer", **how: Any) -> Opened:
         raise Lost(
             f"frames of {stream.width}x{stream.height} are more than {imaging.MAX_PIXELS:,} pixels; scale it down"
         )
-    return Opened(container, stream, **how)
+    return OpenedSource(container, stream, **how)
 
 
-def _camera(origin: Origin, held: contextlib.ExitStack, _stopped: Callable[[], bool]) -> Opened:
+def _camera(origin: LiveSource, held: contextlib.ExitStack, _stopped: Callable[[], bool]) -> OpenedSource:
     import av
 
     there = sorted(Path("/dev").glob("video[0-9]*"), key=lambda path: int(re.sub(r"\D", "", path.name) or 0))
@@ -232,7 +232,7 @@ def _camera(origin: Origin, held: contextlib.ExitStack, _stopped: Callable[[], b
     return _moving(container)
 
 
-def _address(origin: Origin, held: contextlib.ExitStack, _stopped: Callable[[], bool]) -> Opened:
+def _address(origin: LiveSource, held: contextlib.ExitStack, _stopped: Callable[[], bool]) -> OpenedSource:
     import av
 
     options = {**_EARLY, "protocol_whitelist": _PROTOCOLS}
@@ -246,7 +246,7 @@ def _address(origin: Origin, held: contextlib.ExitStack, _stopped: Callable[[], 
     return _moving(container, paced=finite or playlist, finite=finite)
 
 
-def _file(origin: Origin, held: contextlib.ExitStack, _stopped: Callable[[], bool]) -> Opened:
+def _file(origin: LiveSource, held: contextlib.ExitStack, _stopped: Callable[[], bool]) -> OpenedSource:
     import av
 
     try:
@@ -257,7 +257,7 @@ def _file(origin: Origin, held: contextlib.ExitStack, _stopped: Callable[[], boo
     return _moving(container, paced=True, finite=True)
 
 
-def _pipe(origin: Origin, held: contextlib.ExitStack, stopped: Callable[[], bool]) -> Opened:
+def _pipe(origin: LiveSource, held: contextlib.ExitStack, stopped: Callable[[], bool]) -> OpenedSource:
     import av
 
     # Without O_NONBLOCK, opening a named pipe would wait for its writer, and Ctrl-C with it.

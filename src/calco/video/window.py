@@ -12,7 +12,7 @@ from typing import IO, Final
 
 from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.video.sinks import Gone
+from calco.video.pipeline import Gone
 
 _HEAD: Final = 8  # width and height of an image, each four bytes, little-endian
 _TICK: Final = 10  # milliseconds between two looks for a newer image

@@ -1,4 +1,4 @@
-"""What is written while a watch goes on: events and ended tracks as JSON lines that a kill cannot spoil."""
+"""Events of a watch, as they are written and as hooks get them."""
 
 from typing import Any, Final
 

@@ -15,24 +15,25 @@ from calco.errors import CalcoError
 from calco.files import make_folder, sweep, write_json
 from calco.inference.model import Translator
 from calco.inference.working import weights_digest
+from calco.journal import remove as remove_journal
 from calco.outputs import Outputs, writing_folder
 from calco.records import to_record, write_yaml
 from calco.video.capture import Capture
 from calco.video.frames import result_folder
-from calco.video.pipeline import Done, stopping
+from calco.video.live import LiveStatus, stopping
 from calco.video.reading import Video, clock
-from calco.video.sources import Origin, asked, origin_of
-from calco.video.writing import part_of, remove_part
+from calco.video.recorded import StateStore, identity_of
+from calco.video.sources import LiveSource, find_live_source, with_request
+from calco.video.writing import part_of
 from calco.watch.blurring import PEOPLE, FaceBlur
 from calco.watch.config import WatchConfig
 from calco.watch.events import box_of
 from calco.watch.hooks import Command, Hooks, Webhook
-from calco.watch.living import Lived, LiveWatch
 from calco.watch.painting import Painter
-from calco.watch.playing import Played, Player, video_identity
 from calco.watch.rules import Rules, read_rules
+from calco.watch.steps import LiveWatch, watch_video
 from calco.watch.timeline import Timeline
-from calco.watch.watcher import Memory, Parts, Watcher, digest_of, memory_mb
+from calco.watch.watcher import Parts, Watcher, digest_of, memory_mb
 
 FORMAT: Final = 1
 VERB: Final = "calco detect watch"
@@ -41,12 +42,12 @@ _LIVE_ONLY: Final[dict[str, Any]] = {"page": None, "size": None, "rate": 0.0, "s
 
 
 @dataclass
-class Watched:
+class WatchResult:
     """What came of a watch.
 
     Attributes:
         out: The folder.
-        frames: Watched now.
+        frames: WatchResult now.
         kept: Frames that were done before.
         seconds: Of the work.
         events: By rule, those from before included.
@@ -72,6 +73,11 @@ class Watched:
     notes: list[str] = field(default_factory=list)
     words: str = ""
 
+    def read(self, watcher: Watcher) -> None:
+        """Take over what a watcher has counted."""
+        self.events, self.tracks = dict(watcher.raised), watcher.tracks.count + len(_open(watcher))
+        self.stages = dict(watcher.stages.seconds)
+
     @property
     def rate(self) -> float:
         """Frames a second."""
@@ -84,9 +90,9 @@ def watch(
     detector: DetectorProtocol | None = None,
     translator: Translator | None = None,
     progress: Callable[[int, int | None], None] = lambda _done, _of: None,
-    status: Callable[[Done], None] = lambda _done: None,
+    status: Callable[[LiveStatus], None] = lambda _done: None,
     stop: threading.Event | None = None,
-) -> Watched:
+) -> WatchResult:
     """Watches a video or live images.
 
     Args:
@@ -117,28 +123,28 @@ def watch(
     call = Command.of(config.hook) if config.hook else Webhook(config.webhook) if config.webhook else None
     blur = make_blur(config, detector)
     painter = make_painter(config, detector, translator)
-    identity = video_identity(config.source) if origin is None else origin.name
+    identity = identity_of(config.source) if origin is None else origin.name
     made = made_by(config, detector, identity)
     with writing_folder(result_folder(config.out), VERB, overwrite=config.overwrite, apart=STATE) as outputs:
         out = outputs.folder
         prepare_folder(config, outputs)
-        memory = Memory(out / STATE, made)
+        states = StateStore(out / STATE, made)
         if config.resume:
-            memory.newest()  # another source or another model is said before anything is begun
+            states.newest()  # another source or another model is said before anything is begun
         write_yaml(out / "config.yaml", _told(config, origin), "what calco detect watch was told, without its hook")
         hooks = None if call is None else _hooks(call, out, config)
         parts = Parts(config, detector, rules, painter, blur, hooks, out)
         title = Path(config.source).name if origin is None else origin.name
         timeline = Timeline(out, title, rules, tuple(detector.classes), config.blur_faces)
-        done = Watched(out)
+        done = WatchResult(out)
         try:
             with contextlib.ExitStack() as held:
                 stop = stop or held.enter_context(stopping())
                 if video is not None:
-                    _play(video, parts, memory, timeline, done, stop, progress)
+                    _watch_recorded(video, parts, states, timeline, done, stop, progress)
                 else:
                     assert origin is not None
-                    _live(origin, outputs, parts, memory, timeline, done, stop, status)
+                    _watch_live(origin, outputs, parts, states, timeline, done, stop, status)
         finally:
             if hooks is not None:
                 hooks.close(config.hook_seconds + _PATIENCE)
@@ -154,19 +160,19 @@ def _hooks(call: Command | Webhook, out: Path, config: WatchConfig) -> Hooks:
     return hooks
 
 
-def _told(config: WatchConfig, origin: Origin | None) -> dict[str, Any]:
+def _told(config: WatchConfig, origin: LiveSource | None) -> dict[str, Any]:
     """The configuration without what may be secret: passwords of cameras, keys in hooks."""
     record = to_record(config)
     return {**record, "hook": "", "webhook": "", "source": config.source if origin is None else origin.name}
 
 
-def asked_origin(config: WatchConfig) -> Origin | None:
+def asked_origin(config: WatchConfig) -> LiveSource | None:
     """Where live images come from; None for a video in a file.
 
     Raises:
         CalcoError: When options do not go with the source.
     """
-    origin = origin_of(config.source, live=config.live, watched=True)
+    origin = find_live_source(config.source, live=config.live, watched=True)
     if origin is None:
         for name, default in _LIVE_ONLY.items():
             if getattr(config, name) != default:
@@ -176,22 +182,23 @@ def asked_origin(config: WatchConfig) -> Origin | None:
         return None
     if config.loops != 1:
         raise CalcoError(f"--loops is for videos, and {origin.name} is live; leave it out")
-    return asked(origin, config.size, config.rate)
+    return with_request(origin, config.size, config.rate)
 
 
-def _play(video: Video, parts: Parts, memory: Memory, timeline: Timeline, done: Watched, stop: threading.Event,
-          progress: Callable[[int, int | None], None]) -> None:  # fmt: skip
+def _watch_recorded(video: Video, parts: Parts, states: StateStore, timeline: Timeline, done: WatchResult,
+                    stop: threading.Event, progress: Callable[[int, int | None], None]) -> None:  # fmt: skip
     watcher = Watcher(parts, video.size)
     target = parts.out / "video.mp4" if parts.config.video else None
-    player = Player(video, watcher, memory, target=target, loops=parts.config.loops)
-    played = player.play(stop, progress)
-    done.memory, done.stopped, done.notes = played.memory, played.stopped, played.notes
-    _tell(done, watcher, played)
+    recorded = watch_video(video, watcher, states, target=target, passes=parts.config.loops, stop=stop,
+                           progress=progress)  # fmt: skip
+    done.memory, done.stopped, done.notes = recorded.memory, recorded.stopped, recorded.notes
+    done.frames, done.kept, done.seconds = recorded.frames, recorded.kept, recorded.seconds
+    done.read(watcher)
     done.page = timeline.write(_facts(watcher, video), watcher.raised, _open(watcher))
 
 
-def _live(origin: Origin, outputs: Outputs, parts: Parts, memory: Memory, timeline: Timeline, done: Watched,
-          stop: threading.Event, status: Callable[[Done], None]) -> None:  # fmt: skip
+def _watch_live(source: LiveSource, outputs: Outputs, parts: Parts, states: StateStore, timeline: Timeline,
+                done: WatchResult, stop: threading.Event, status: Callable[[LiveStatus], None]) -> None:  # fmt: skip
     def make(size_wh: tuple[int, int]) -> Watcher:
         parts.rules.fits_image(*size_wh, parts.config.rules)
         return Watcher(parts, size_wh)
@@ -199,24 +206,16 @@ def _live(origin: Origin, outputs: Outputs, parts: Parts, memory: Memory, timeli
     def write_page(watcher: Watcher) -> None:
         done.page = timeline.write(_facts(watcher, None), watcher.raised, _open(watcher))
 
-    capture = Capture(origin, patience=parts.config.patience)
-    lived = Lived()
-    watching = LiveWatch(parts.config, capture, memory, make, write_page)
+    capture = Capture(source, patience=parts.config.patience, seconds=parts.config.seconds)
+    watching = LiveWatch(parts.config, capture, states, outputs, make, write_page)
     try:
-        watching.run(outputs, stop, lived, status)
+        watching.run(stop, status)
     finally:
-        watching.finish(lived)
-        done.words = lived.done.words()
+        done.words = watching.status.summary()
         if watching.watcher is not None:
-            played = Played(frames=lived.done.drawn, seconds=lived.done.seconds)
-            _tell(done, watching.watcher, played)
+            done.frames, done.seconds = watching.status.rendered, watching.status.seconds
+            done.read(watching.watcher)
             write_page(watching.watcher)
-
-
-def _tell(done: Watched, watcher: Watcher, played: Played) -> None:
-    done.frames, done.kept, done.seconds = played.frames, played.kept, played.seconds
-    done.events, done.tracks = dict(watcher.raised), watcher.tracks.count + len(_open(watcher))
-    done.stages = dict(watcher.stages.seconds)
 
 
 def _open(watcher: Watcher) -> list[dict[str, Any]]:
@@ -234,7 +233,7 @@ def _facts(watcher: Watcher, video: Video | None) -> list[str]:
     return [size, *length, f"{watcher.frame:,} frames watched", f"{tracks:,} tracks"]
 
 
-def _record(done: Watched, config: WatchConfig) -> dict[str, Any]:
+def _record(done: WatchResult, config: WatchConfig) -> dict[str, Any]:
     """What stands in watch.json."""
     return {
         "format": FORMAT, "frames": done.frames, "kept": done.kept, "seconds": round(done.seconds, 3),
@@ -245,7 +244,7 @@ def _record(done: Watched, config: WatchConfig) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tell(done: Watched) -> None:
+def tell(done: WatchResult) -> None:
     """Says at the terminal what came of it."""
     if done.words:
         say(done.words)
@@ -349,10 +348,10 @@ def prepare_folder(config: WatchConfig, outputs: Outputs) -> None:
     if os.path.realpath(config.source) in {os.path.realpath(out / name) for name in (*there, *_OWN)}:
         raise CalcoError(f"{config.source} is a result of the watch in {out}; choose another --out")
     if there and config.overwrite:
-        remove_part(part_of(out / "video.mp4"))
+        remove_journal(part_of(out / "video.mp4"))
         for name in outputs.names():
             outputs.remove(out / name)
-        Memory(out / STATE, {}).clear()
+        StateStore(out / STATE, {}).clear()
     outputs.check(out / name for name in _OWN)
     sweep(out)
     for name in (CROPS, STATE):
@@ -390,7 +389,7 @@ def made_by(config: WatchConfig, detector: DetectorProtocol, source: Any) -> dic
     }  # fmt: skip
 
 
-def stages_table(done: Watched) -> Table:
+def stages_table(done: WatchResult) -> Table:
     """Seconds and shares of each stage; those that run beside in threads of their own have no share of the whole."""
     table = Table(title="where the time went", title_style="bold")
     for name in ("stage", "seconds", "ms a frame", "share"):
@@ -410,7 +409,7 @@ def stages_table(done: Watched) -> Table:
     return table
 
 
-def events_table(done: Watched) -> Table:
+def events_table(done: WatchResult) -> Table:
     """Events by rule."""
     table = Table(title="events", title_style="bold")
     table.add_column("rule")

@@ -1,0 +1,253 @@
+"""Live frames through a step to sinks: what is shown is never old."""
+
+import contextlib
+import logging
+import os
+import signal
+import stat
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from calco.errors import CalcoError
+from calco.imaging import Image
+from calco.video.browser import Page
+from calco.video.capture import Capture
+from calco.video.names import is_video
+from calco.video.pipeline import RenderedFrame, run
+from calco.video.reading import Frame
+from calco.video.sinks import LiveSink, as_shown, sink_for
+from calco.video.sources import LiveSource, find_live_source
+from calco.video.window import Window
+
+_log = logging.getLogger(__name__)
+
+_RECENT: Final = 2.0  # seconds over which rate and delay are averaged
+
+
+@dataclass
+class LiveStatus:
+    """Counts of a live run so far.
+
+    Attributes:
+        came: Frames that the source gave.
+        rendered: Frames that the step was given.
+        missed: By sink, rendered frames that it did not show: it was still busy, or nobody was there.
+        longest: The longest delay from the arrival of a frame to its being shown, seconds.
+        total: Sum of all delays, seconds.
+        shown: Number of these delays.
+        damaged: Packets that could not be read.
+        lost: Number of times that the source was lost.
+        seconds: Seconds since the first frame.
+    """
+
+    came: int = 0
+    rendered: int = 0
+    missed: dict[str, int] = field(default_factory=dict)
+    longest: float = 0.0
+    total: float = 0.0
+    shown: int = 0
+    damaged: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+    _delays: deque[tuple[float, float]] = field(default_factory=deque)  # when shown, and the delay
+    _rendered_at: deque[float] = field(default_factory=deque)
+
+    @property
+    def dropped(self) -> int:
+        """Frames that came and were not rendered, since a newer one was there."""
+        return self.came - self.rendered
+
+    def line(self) -> str:
+        """Return a line for the terminal or a page, such as "75 frames in, 70 drawn, 5 dropped, 23.1 frames/s"."""
+        rate = len(self._rendered_at) / min(_RECENT, max(self.seconds, 0.1))
+        delays = [delay for _, delay in list(self._delays)]
+        delay = f", delay {1000 * sum(delays) / len(delays):.0f} ms" if delays else ""
+        return f"{self.came} frames in, {self.rendered} drawn, {self.dropped} dropped, {rate:.1f} frames/s{delay}"
+
+    def summary(self) -> str:
+        """Return a sentence for the end."""
+        rate = self.rendered / max(self.seconds, 1e-3)
+        text = f"{self.came} frames in, {self.rendered} drawn, {self.dropped} dropped; {rate:.1f} frames/s"
+        if self.shown:
+            text += f", delay {1000 * self.total / self.shown:.0f} ms, at most {1000 * self.longest:.0f} ms"
+        text += "".join(f"; {name} missed {count}" for name, count in self.missed.items() if count)
+        text += f"; damaged packets: {self.damaged}" if self.damaged else ""
+        return text + (f"; lost {self.lost} times" if self.lost > 1 else "; lost once" if self.lost else "")
+
+    def count_rendered(self, began: float) -> None:
+        """Count a frame that was rendered just now."""
+        now = time.monotonic()
+        self.rendered += 1
+        self.seconds = now - began
+        self._rendered_at.append(now)
+        while self._rendered_at and self._rendered_at[0] < now - _RECENT:
+            self._rendered_at.popleft()
+        while self._delays and self._delays[0][0] < now - _RECENT:
+            self._delays.popleft()
+
+    def count_shown(self, arrived: float) -> None:
+        """Count a frame that was shown just now."""
+        now = time.monotonic()
+        delay = now - arrived
+        self.longest = max(self.longest, delay)
+        self.total, self.shown = self.total + delay, self.shown + 1
+        self._delays.append((now, delay))
+
+    def read(self, capture: Capture) -> None:
+        """Take over the counts of a source."""
+        self.came, self.damaged, self.lost = capture.decoder.count, capture.decoder.damaged, capture.lost
+
+
+class _Measured:
+    """A live sink whose delays and misses are counted."""
+
+    def __init__(self, sink: LiveSink, status: LiveStatus) -> None:
+        self.sink, self.status, self.name = sink, status, sink.name
+        status.missed[sink.name] = 0
+
+    def write(self, result: RenderedFrame) -> bool:
+        assert result.image is not None
+        assert result.frame.arrived is not None
+        if not self.sink.write(result.image, float(result.frame.time)):
+            self.status.missed[self.name] += 1
+            return False
+        self.status.count_shown(result.frame.arrived)
+        return True
+
+
+def play(
+    capture: Capture,
+    step: Callable[[Frame], Image],
+    sinks: Sequence[LiveSink],
+    *,
+    status: LiveStatus | None = None,
+    progress: Callable[[LiveStatus], None] = lambda _status: None,
+    stop: threading.Event | None = None,
+) -> LiveStatus:
+    """Pass the newest frame of a live source through a step to sinks, until it ends or somebody stops it.
+
+    A frame waits at most for the next one and is then rendered, so what is shown is as old as one call of the step, and
+    stays for another. Frames that come meanwhile are dropped and counted. Each sink shows the newest image likewise.
+
+    Args:
+        capture: The source, not yet started.
+        step: Renders a frame: HWC of any type; `Frame.restarted` says that the one before was of another time.
+        sinks: Where the images go; they are closed at the end.
+        status: Where frames are counted.
+        progress: Called after each frame, and now and then while none comes.
+        stop: Set by others to stop.
+
+    Raises:
+        CalcoError: If the source cannot be opened or has not come back, or a sink cannot be written; the sinks have
+            been closed by then, with what was done.
+    """
+    status = LiveStatus() if status is None else status
+    began: list[float] = []
+
+    def rendered(frames: Sequence[Frame]) -> list[RenderedFrame]:
+        results = []
+        for frame in frames:
+            assert frame.arrived is not None
+            began[:] = began or [frame.arrived]
+            results.append(RenderedFrame(frame, as_shown(step(frame))))
+            status.count_rendered(began[0])
+            status.read(capture)
+            progress(status)
+        return results
+
+    with contextlib.ExitStack() as held:
+        for sink in reversed(sinks):
+            held.callback(sink.close)  # what a sink says at its end counts more than what stopped it
+        outlets = [_Measured(sink, status) for sink in sinks]
+        try:
+            replaced = run(capture, rendered, outlets, stop=stop, idle=lambda: progress(status))
+            for sink, count in zip(sinks, replaced, strict=True):
+                status.missed[sink.name] += count
+        finally:
+            status.read(capture)
+    return status
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C and SIGTERM set; a second Ctrl-C ends at once."""
+    asked = threading.Event()
+
+    def ask(number: int, _frame: object) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():  # Python lets the main thread alone handle signals
+        yield asked
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# ---- Options ----
+
+
+def live_source_of(name: str, out: str | None, *, live: bool, window: bool, page: int | None) -> LiveSource | None:
+    """Return the live source that a name means, or None if it means files.
+
+    Args:
+        name: As the user wrote it.
+        out: Where the result goes; None for nowhere.
+        live: Whether a video is played at its own pace.
+        window: Whether it is shown in a window.
+        page: The port of a page that shows it; None for no page.
+    """
+    return find_live_source(name, live=live or window or page is not None, watched=out is not None and _is_moving(out))
+
+
+def _is_moving(out: str) -> bool:
+    """Whether a video goes there: stdout, a pipe, a device, or a name that ends as videos do."""
+    with contextlib.suppress(OSError):
+        mode = os.stat(out).st_mode
+        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
+            return True
+    return out == "-" or out.startswith("/dev/video") or is_video(out)
+
+
+def open_sinks(
+    capture: Capture, status: LiveStatus, title: str, *, out: str | None, page: int | None, window: bool,
+    stopped: Callable[[], bool] = lambda: False,
+) -> list[LiveSink]:  # fmt: skip
+    """Open what live frames go to.
+
+    Args:
+        capture: The source, whose rate a video gets.
+        status: Shown on the page.
+        title: Of page and window.
+        out: A video, a pipe, - for stdout or a virtual camera; None for none.
+        page: The port of a page on this machine, 0 for any that is free; None for no page.
+        window: Whether a window is opened.
+        stopped: Whether nobody wants the images any more, asked while a reader is waited for.
+
+    Raises:
+        CalcoError: If one of them cannot be used.
+    """
+    sinks: list[LiveSink] = []
+    try:
+        if out is not None:
+            sinks.append(sink_for(out, lambda: capture.rate, stopped))
+        if page is not None:
+            shown = Page(page, title, status.line)
+            sinks.append(shown)
+            _log.info(f"the page is {shown.address}")
+        if window:
+            sinks.append(Window(title))
+    except CalcoError:
+        for sink in sinks:
+            sink.close()
+        raise
+    return sinks

@@ -1,0 +1,314 @@
+"""Recorded videos through a step into a writer, resumed where an interruption stopped them."""
+
+import contextlib
+import json
+import os
+import threading
+import time as clocks
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+from calco.errors import CalcoError
+from calco.files import atomic_write, explain, make_folder, read_json, sweep
+from calco.video.pipeline import Collected, Recorded, RenderedFrame, read_ahead, run
+from calco.video.reading import Frame, Video
+from calco.video.writing import FrameWriter
+
+STATE_FORMAT: Final = 1
+_DIGITS: Final = 12  # of a state's file name
+
+
+class Stopped(Exception):
+    """Somebody stopped the work; what is done stays for resuming."""
+
+
+class VideoStep:
+    """What is done with the frames of a video, in order.
+
+    A step without memory overrides `__call__` alone. One that only needs to have seen some frames sets `lookback`; one
+    whose results depend on all frames before returns its memory from `state`.
+
+    Attributes:
+        lookback: Seconds of frames that it sees before it resumes.
+        batch: Number of frames that it gets at once.
+        every: Number of frames between two states; 0 for a step without.
+    """
+
+    lookback = Fraction(0)
+    batch = 1
+    every = 0
+
+    def __call__(self, frames: Sequence[Frame]) -> Sequence[RenderedFrame]:
+        """Return what becomes of each frame."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that the next frame depends on, as plain data."""
+        return {}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+
+    def finish(self) -> None:
+        """Note that no further frame comes."""
+
+
+@dataclass
+class StateStore:
+    """States of interrupted work in a folder, each with the number of frames that it has seen.
+
+    Attributes:
+        folder: The folder.
+        made_by: Plain data that the states depend on: the source, the model, the options.
+    """
+
+    folder: Path
+    made_by: dict[str, Any]
+
+    def save(self, frames: int, state: dict[str, Any], *, safe: int) -> None:
+        """Write a state, and remove those that nobody will need.
+
+        Args:
+            frames: Number of frames that it has seen.
+            state: Plain data.
+            safe: Number of frames that everything else (the video) has for sure: the newest state at or before it is
+                needed, and all later ones.
+
+        Raises:
+            CalcoError: If the disk is full.
+        """
+        make_folder(self.folder)
+        record = {"format": STATE_FORMAT, "made_by": self.made_by, "frame": frames, "state": state}
+        atomic_write(self._path(frames), json.dumps(record))
+        there = self._frames()
+        needed = max((each for each in there if each <= safe), default=0)
+        for each in there:
+            if each < needed:
+                self._path(each).unlink(missing_ok=True)
+
+    def newest(self, most: int | None = None) -> tuple[int, dict[str, Any]] | None:
+        """Return the newest state and its number of frames, at most `most` of them; None if there is none.
+
+        Raises:
+            CalcoError: If it was made by something else, or is of another format.
+        """
+        frames = [frame for frame in self._frames() if most is None or frame <= most]
+        if not frames:
+            return None
+        path = self._path(max(frames))
+        record = read_json(path)
+        if record.get("format") != STATE_FORMAT:
+            raise CalcoError(
+                f"{path} is of format {record.get('format')}, and this Calco reads {STATE_FORMAT}; begin anew with "
+                "--overwrite"
+            )
+        before, now = record["made_by"], json.loads(json.dumps(self.made_by))
+        if differs := [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]:
+            raise CalcoError(
+                f"the work in {self.folder.parent} was begun with another {differs[0].replace('_', '-')}; resume with "
+                "the same, or begin anew with --overwrite"
+            )
+        return max(frames), record["state"]
+
+    def clear(self) -> None:
+        """Remove all states."""
+        for frame in self._frames():
+            self._path(frame).unlink(missing_ok=True)
+        sweep(self.folder)
+
+    def _path(self, frame: int) -> Path:
+        return self.folder / f"{frame:0{_DIGITS}d}.json"
+
+    def _frames(self) -> list[int]:
+        names = (path.stem for path in self.folder.glob("*.json"))
+        return sorted(int(name) for name in names if name.isdecimal() and len(name) == _DIGITS)
+
+
+@dataclass
+class VideoRun:
+    """A video that is passed through a step.
+
+    Attributes:
+        video: What is read.
+        step: What is done with its frames.
+        writer: What writes them; None for a step that writes by itself.
+        start: Seconds of the video at which it begins.
+        stop: Seconds at which it ends; None for its end.
+        states: Where the states of a step with a memory are kept.
+        passes: Number of times that the video is played, one after the other in time.
+        passed: Called at the end of each pass.
+        kept: Number of frames that were done before.
+        frames: Number of frames done now, including those that a step saw again to resume.
+        decode_seconds: Seconds of decoding.
+        encode_seconds: Seconds of writing.
+    """
+
+    video: Video
+    step: VideoStep
+    writer: FrameWriter | None
+    start: Fraction = Fraction(0)
+    stop: Fraction | None = None
+    states: StateStore | None = None
+    passes: int = 1
+    passed: Callable[[], None] = lambda: None
+    kept: int = 0
+    frames: int = 0
+    decode_seconds: float = 0.0
+    encode_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._written = 0 if self.writer is None else self.writer.done
+        self._number, self._pass, self._offset = self._written, 0, Fraction(0)
+        self._after: Fraction | None = None if self.writer is None else self.writer.after
+        self.kept = self._written
+        if self.states is not None:
+            self._load_state(self.states)
+
+    def _load_state(self, states: StateStore) -> None:
+        kept = states.newest(None if self.writer is None else self._written)
+        self._number, self._after = 0, None
+        if kept is not None:
+            self._number, state = kept
+            self.step.resume(state["step"])
+            self._pass, self._offset, self._after = state["pass"], Fraction(state["offset"]), Fraction(state["local"])
+        self.kept = self._number
+
+    @property
+    def total(self) -> int | None:
+        """Number of frames in all, as far as it is known."""
+        count = frame_count(self.video, self.start, self.stop)
+        return None if count is None else count * self.passes
+
+    def run(self, progress: Callable[[int], None] = lambda _done: None, stop: threading.Event | None = None) -> None:
+        """Process the frames that are not there yet.
+
+        Args:
+            progress: Called with the number of frames that are done.
+            stop: Set by others to stop.
+
+        Raises:
+            Stopped: If somebody stopped it.
+            CalcoError: If the video cannot be read, or something cannot be written.
+        """
+        last: list[_Place] = []
+        places: dict[int, _Place] = {}
+
+        def step(frames: Sequence[Frame]) -> list[RenderedFrame]:
+            results = []
+            for result in self.step(frames):
+                place = places.pop(result.frame.number, None)
+                due = self.step.every and (result.frame.number + 1) % self.step.every == 0
+                last[:] = last if place is None else [place]
+                results.append(replace(result, state=self._state(last[0])) if due else result)
+            return results
+
+        def keep(result: RenderedFrame) -> None:
+            number = result.frame.number
+            if self.writer is not None and number >= self._written:
+                time, began = max(Fraction(0), result.frame.time - self.start), clocks.perf_counter()
+                self.writer.write(result.image, time, duration=result.frame.duration, note=result.note)
+                self.encode_seconds += clocks.perf_counter() - began
+            if number >= self._number:
+                self.frames += 1
+                progress(number + 1)
+            if self.states is not None and result.state is not None:
+                self._save(self.states, number + 1, result.state)
+
+        width, height = self.video.size
+        length = read_ahead(3 * width * height * self.step.batch, most=4 if self.states is not None else 8)
+        run(Recorded(self._coming(places, stop), length), step, [Collected(keep)], batch=self.step.batch, length=length)
+        stopped = stop is not None and stop.is_set()
+        if not stopped:
+            self.step.finish()
+        if self.states is not None and last:
+            self._save(self.states, self._number + self.frames, self._state(last[0]))
+        if stopped:
+            raise Stopped
+
+    def _save(self, states: StateStore, frames: int, state: dict[str, Any]) -> None:
+        states.save(frames, state, safe=frames if self.writer is None else self.writer.safe)
+
+    def _state(self, place: "_Place") -> dict[str, Any]:
+        return {"step": self.step.state(), "pass": place.number, "offset": str(place.offset), "local": str(place.local)}
+
+    def _coming(self, places: "dict[int, _Place]", stop: threading.Event | None) -> Generator[Frame, None, None]:
+        """The frames that are not there yet, pass after pass, after those that the step must see again."""
+        number, after, offset = self._number, self._after, self._offset
+        for playing in range(self._pass, self.passes):
+            local = after or Fraction(0)
+            begin = self.start if after is None else max(self.start, self.start + after - self.step.lookback)
+            for frame in self._decoded(begin):
+                local = max(Fraction(0), frame.time - self.start)
+                is_seen = after is not None and not self._is_behind(local, after)
+                if is_seen and not self.step.lookback:
+                    continue
+                if stop is not None and stop.is_set():
+                    return
+                here = self._number - 1 if is_seen else number
+                number += not is_seen
+                places[here] = _Place(playing, offset, local)
+                yield replace(frame, number=here, time=offset + frame.time)
+            after = None
+            offset += local + 1 / self.video.rate
+            self.passed()
+
+    def _decoded(self, begin: Fraction) -> Generator[Frame, None, None]:
+        frames = self.video.frames(begin, self.stop)
+        with contextlib.closing(frames):
+            while True:
+                began = clocks.perf_counter()
+                frame = next(frames, None)
+                self.decode_seconds += clocks.perf_counter() - began
+                if frame is None:
+                    return
+                yield frame
+
+    def _is_behind(self, local: Fraction, after: Fraction) -> bool:
+        """Whether a frame comes after a time, in the units of what is written."""
+        base = getattr(getattr(self.writer, "encoding", None), "time_base", None)
+        return local > after if base is None else round(local / base) > round(after / base)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a frame stands: the pass, the seconds before it, and the seconds of the frame in it."""
+
+    number: int
+    offset: Fraction
+    local: Fraction
+
+
+def frame_count(video: Video, start: Fraction = Fraction(0), stop: Fraction | None = None) -> int | None:
+    """Return the number of frames between two times, as far as it is known without reading them."""
+    if video.frames_hint is None or video.duration is None:
+        return video.frames_hint
+    end = video.duration if stop is None else min(video.duration, float(stop))
+    return max(1, round(video.frames_hint * (end - float(start)) / video.duration))
+
+
+def check_begin(video: Video, start: Fraction) -> None:
+    """Make sure that a video is as long as the time at which it is to begin.
+
+    Raises:
+        CalcoError: If it is shorter.
+    """
+    if video.duration is not None and float(start) >= video.duration + 1:
+        raise CalcoError(
+            f"{video.path} is {video.duration:.1f} seconds long, and --from is {float(start):g}; give an earlier time"
+        )
+
+
+def identity_of(path: str) -> list[Any]:
+    """Return name, bytes and time of change of a video, which tell it from another.
+
+    Raises:
+        CalcoError: If it is not there.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    return [os.path.basename(path), status.st_size, status.st_mtime_ns]
