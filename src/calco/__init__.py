@@ -44,9 +44,10 @@ if TYPE_CHECKING:
     from calco.imaging import read as read_image
     from calco.imaging import write as write_image
     from calco.inference.config import TranslateConfig
-    from calco.inference.model import Translator, load
+    from calco.inference.loading import load
     from calco.inference.steady import Steady as Steady
     from calco.inference.translate import translate
+    from calco.inference.translator import Translator
     from calco.training.config import TrainConfig, preset
     from calco.training.translation import train
     from calco.version import __version__
@@ -73,7 +74,7 @@ _HOMES = {
     "SourceConfig": "calco.data.config:SourceConfig",
     "TrainConfig": "calco.training.config:TrainConfig",
     "TranslateConfig": "calco.inference.config:TranslateConfig",
-    "Translator": "calco.inference.model:Translator",
+    "Translator": "calco.inference.translator:Translator",
     "UsageError": "calco.errors:UsageError",
     "WriteError": "calco.errors:WriteError",
     "bench": "calco.benchmarks.bench:bench",
@@ -84,7 +85,7 @@ _HOMES = {
     "demo": "calco.cli.demo:demo",
     "evaluate": "calco.evaluation.evaluate:evaluate",
     "export_model": "calco.export.export:export_model",
-    "load": "calco.inference.model:load",
+    "load": "calco.inference.loading:load",
     "open_source": "calco.data.sources:open_source",
     "prepare": "calco.data.prepare:prepare",
     "preset": "calco.training.config:preset",

@@ -16,7 +16,8 @@ from calco.data.dataset import PairDataset
 from calco.data.recipes import RecipeConfig, build_recipe, custom, recipe_here, recipe_title, resolve, steps_of
 from calco.data.sample import Pair, Sample, generator
 from calco.data.sources import open_source
-from calco.inference.model import ModelInfo, load, save_model
+from calco.inference.folder import ModelInfo, save_model
+from calco.inference.loading import load
 from calco.inference.translate import translate
 from calco.networks.build import build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig

@@ -17,7 +17,7 @@ from calco.data.recipes import RecipeConfig, SegmentConfig, build_recipe, resolv
 from calco.data.sample import Pair, Sample
 from calco.evaluation.report import write_report
 from calco.evaluation.scoring import evaluate
-from calco.inference.model import ModelInfo
+from calco.inference.folder import ModelInfo
 from calco.networks.config import GeneratorConfig
 from calco.records import from_record, to_record
 

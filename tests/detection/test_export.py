@@ -25,7 +25,7 @@ from calco.detection.model import Detector, DetectorInfo, load_detector, save_de
 from calco.detection.network import DetectionNetwork, Objects
 from calco.detection.opening import open_detector
 from calco.errors import CalcoError
-from calco.export.network import portable
+from calco.export.graph import portable
 from calco.imaging import Image
 from support import requires
 
@@ -284,7 +284,7 @@ def test_damaged_graphs_are_one_line(onnx_file: Path, tmp_path: Path) -> None:
 
 
 def test_translate_says_that_it_is_a_detector(onnx_file: Path) -> None:
-    from calco.inference.exported import describe as describe_translator
+    from calco.inference.loading import describe as describe_translator
 
     with pytest.raises(CalcoError, match="calco detect predict takes it"):
         describe_translator(onnx_file)

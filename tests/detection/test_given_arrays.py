@@ -18,7 +18,8 @@ from calco.detection.lite import LiteDetector
 from calco.detection.model import Detector, DetectorInfo
 from calco.detection.slicing import Slices, find_in_slices
 from calco.errors import CalcoError
-from calco.inference.model import ModelInfo, Translator
+from calco.inference.folder import ModelInfo
+from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

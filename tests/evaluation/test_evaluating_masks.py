@@ -11,7 +11,7 @@ from calco.data.config import JitterConfig
 from calco.data.recipe_config import RecipeConfig
 from calco.evaluation.config import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
-from calco.inference.model import ModelInfo, save_model
+from calco.inference.folder import ModelInfo, save_model
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

@@ -24,11 +24,10 @@ from calco.data.recipe_config import ColorizeConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.export.config import ExportConfig
 from calco.export.export import export_model
-from calco.export.network import portable
-from calco.export.onnx_file import torch_parts
+from calco.export.graph import portable, torch_parts
 from calco.export.parts import image_channels
-from calco.inference.exported import describe
-from calco.inference.model import ModelInfo, load, load_info, save_model
+from calco.inference.folder import ModelInfo, save_model
+from calco.inference.loading import describe, load, load_info
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_lite import SameConv
@@ -170,7 +169,7 @@ def zipped(onnx: Path, room: Path) -> Path:
         import openvino  # noqa: F401
     except ImportError:
         requires_libraries(False, "openvino")
-    from calco.export.openvino_file import write_openvino
+    from calco.export.graph import write_openvino
     from calco.inference.graph_files import described
 
     text = json.loads(described(onnx) or "")
@@ -241,7 +240,7 @@ def test_fewer_bits_come_with_loss_and_gain(onnx: Path, colours: Path, room: Pat
     assert "times as fast" in done.said[1]
     assert calco.load(done.path).precision == torch.bfloat16
     # Bytes: of the network in the ONNX file, without writing it all anew.
-    from calco.export.precision import halved, quantised
+    from calco.export.graph import halved, quantised
     from calco.inference.graph_files import read_onnx
     from calco.inference.runtimes import SEEN, network_of, onnx_session
 
@@ -368,7 +367,7 @@ import faulthandler, gc, os, signal, sys, time
 faulthandler.enable()  # gives this thread a stack for signals, as pytest does
 from PIL import Image
 import numpy as np
-from calco.inference.model import load
+from calco.inference.translator import load
 models = [load(sys.argv[1]) for _ in range(2)]
 for model in models:
     model(np.zeros((40, 40, 3), np.uint8))

@@ -11,7 +11,7 @@ from PIL import Image as Pillow
 from calco import imaging
 from calco.errors import CalcoError
 from calco.imaging import reading
-from calco.imaging.quick import jpeg_pixels
+from calco.imaging.reading import jpeg_pixels
 from imaging.samples import cmyk_profile, gamma_curve, photo, rgb_profile
 
 KINDS: dict[str, dict[str, object]] = {

@@ -12,7 +12,7 @@ import calco
 from calco import CalcoError
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
-from calco.inference.model import ModelInfo, save_model
+from calco.inference.folder import ModelInfo, save_model
 from calco.networks import unet
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig

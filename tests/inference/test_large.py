@@ -20,9 +20,10 @@ from calco.imaging import strips
 from calco.imaging.strips import Whole, open_large
 from calco.imaging.writing import write_strips
 from calco.inference import filling, large, pumping
+from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
 from calco.inference.large import draw
-from calco.inference.model import ModelInfo, Translator, save_model
+from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

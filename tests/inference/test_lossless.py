@@ -12,11 +12,12 @@ from calco import CalcoError, imaging
 from calco.data.config import JitterConfig
 from calco.data.palettes import decode
 from calco.data.recipes import EraseConfig, RecipeConfig, SegmentConfig
-from calco.imaging.lossless import exact_name, is_lossless
+from calco.imaging.formats import exact_name, is_lossless
 from calco.imaging.strips import Whole
+from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
 from calco.inference.large import draw
-from calco.inference.model import ModelInfo, Translator, save_model
+from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

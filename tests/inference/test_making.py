@@ -8,9 +8,10 @@ from calco import CalcoError, imaging
 from calco.data.config import JitterConfig
 from calco.data.recipes import DegradeConfig, EraseConfig, RecipeConfig, SketchConfig, build_recipe
 from calco.data.sample import Sample, generator
-from calco.inference.making import input_maker
-from calco.inference.model import ModelInfo, Translator, save_model
+from calco.inference.folder import ModelInfo, save_model
+from calco.inference.inputs import input_maker
 from calco.inference.translate import translate
+from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

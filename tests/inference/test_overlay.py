@@ -11,8 +11,9 @@ from calco.cli import main
 from calco.data.config import JitterConfig
 from calco.data.palettes import PALETTES
 from calco.data.recipes import RecipeConfig
-from calco.inference.model import ModelInfo, load, save_model
-from calco.inference.overlay import ACCENTS, Overlay, overlaid
+from calco.inference.folder import ModelInfo, save_model
+from calco.inference.loading import load
+from calco.inference.translator import ACCENTS, Overlay, overlaid
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

@@ -14,8 +14,9 @@ import torch
 from calco import CalcoError, imaging
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
+from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
-from calco.inference.model import ModelInfo, load, save_model
+from calco.inference.loading import load
 from calco.inference.results import REMOTE_LOG
 from calco.inference.video import VideoOptions, translate_videos
 from calco.locks import LOCK, lock_name

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 from calco import CalcoError
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
-from calco.networks.depthwise import depthwise
 from calco.networks.efficientnet_lite import EfficientNetLite, SameConv, for_even_sides, load_imagenet, weight_file
 from calco.networks.efficientnet_unet import EfficientNetUNet, begin_with_imagenet
+from calco.networks.layers import depthwise
 from support import requires
 
 

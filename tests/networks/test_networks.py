@@ -8,9 +8,8 @@ from torch import nn
 
 from calco import CalcoError
 from calco.networks.build import build_discriminator, build_generator
-from calco.networks.colour import lab_to_rgb, lightness
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.networks.generator import base_luminance, nearest_known
+from calco.networks.generator import base_luminance, lab_to_rgb, lightness, nearest_known
 from calco.networks.layers import count_parameters
 from calco.networks.patchgan import PatchGAN, receptive_field
 from calco.networks.resnet import ResnetGenerator

@@ -14,7 +14,7 @@ from calco.data.recipes import RecipeConfig
 from calco.evaluation.config import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
 from calco.inference.images import translate_images
-from calco.inference.model import load
+from calco.inference.loading import load
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.translation import train

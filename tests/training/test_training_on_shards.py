@@ -9,7 +9,7 @@ from calco.data.config import JitterConfig
 from calco.data.prepare import prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
-from calco.inference.model import load_info
+from calco.inference.loading import load_info
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, TrainConfig
 from calco.training.translation import train

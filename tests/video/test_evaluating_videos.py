@@ -17,7 +17,7 @@ from calco.evaluation.report import video_table
 from calco.evaluation.scorecard import Scorecard
 from calco.evaluation.steadiness import INPUT, PIECE, STEADIED, TRUTH, stretches
 from calco.imaging import Image
-from calco.inference.model import ModelInfo, save_model
+from calco.inference.folder import ModelInfo, save_model
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

@@ -20,7 +20,8 @@ from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.inference import live
 from calco.inference.config import TranslateConfig
-from calco.inference.model import ModelInfo, load, save_model
+from calco.inference.folder import ModelInfo, save_model
+from calco.inference.loading import load
 from calco.inference.video_rendering import LiveRenderer
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig

@@ -12,7 +12,8 @@ import torch
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.imaging import Image
-from calco.inference.model import ModelInfo, Translator, save_model
+from calco.inference.folder import ModelInfo, save_model
+from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 

@@ -24,7 +24,8 @@ from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
 from calco.detection.model import DetectorInfo, build_network, save_detector
 from calco.errors import CalcoError
-from calco.inference.model import ModelInfo, Translator
+from calco.inference.folder import ModelInfo
+from calco.inference.translator import Translator
 from calco.locks import LOCK
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig

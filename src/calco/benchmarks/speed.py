@@ -53,8 +53,10 @@ from calco.data.sample import generator
 from calco.detection.boxes import iou, nms
 from calco.errors import CalcoError
 from calco.imaging.writing import write_strips
+from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
-from calco.inference.model import ModelInfo, Translator, load, save_model
+from calco.inference.loading import load
+from calco.inference.translator import Translator
 from calco.inference.video import VideoOptions, translate_video
 from calco.networks.build import build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
@@ -311,9 +313,7 @@ def _networks(
             yield f"calco {name}", lambda x, ready=ready, dtype=dtype: ready(x.to(dtype)).float()  # type: ignore[misc]
     if not files:
         return
-    from calco.export.onnx_file import onnx_network
-    from calco.export.openvino_file import write_openvino
-    from calco.export.precision import quantised
+    from calco.export.graph import onnx_network, quantised, write_openvino
     from calco.inference.runtimes import OnnxFile, OpenvinoFile
 
     plain = onnx_network(model)

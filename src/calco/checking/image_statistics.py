@@ -14,7 +14,7 @@ from calco.checking.similarity import frequencies
 from calco.data.source import Item, Source
 from calco.files import explain
 from calco.imaging import Image, as_channels
-from calco.imaging.drafts import read_draft
+from calco.imaging.reading import read_draft
 
 SIDE: Final = 160
 """Pixels of the longer side, to which images are reduced."""

@@ -21,9 +21,9 @@ from calco.data.recipes.composite import composite_image
 from calco.data.recipes.segment import painted
 from calco.data.sample import Pair, Sample, generator
 from calco.data.source import Item, Source
-from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.imaging import Image
+from calco.work import Engine, results
 
 MASKS: Final = "masks"
 """The folder of painted masks, beside that of the images."""

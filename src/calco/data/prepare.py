@@ -28,12 +28,12 @@ from calco.data.source import Item, Source
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.data.writing import Lot, clear, kept_part, write_annotations, write_groups, write_part
-from calco.engines import Engine, results
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep
 from calco.locks import is_lock
 from calco.records import to_record
 from calco.version import __version__
+from calco.work import Engine, results
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.recipe_config import RecipeConfig, steps_of
-from calco.engines import Engine, Name
 from calco.errors import UsageError
 from calco.records import check_numbers
+from calco.work import Engine, Name
 
 Format: TypeAlias = Literal["webdataset", "side-by-side", "parallel", "coco", "voc", "yolo"]
 

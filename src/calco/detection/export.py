@@ -115,7 +115,7 @@ def _write(path: Path, to: Kind, graph: "onnx.ModelProto", description: Descript
     if to == "onnx":
         path.write_bytes(graph.SerializeToString())
         return
-    from calco.export.openvino_file import write_openvino
+    from calco.export.graph import write_openvino
 
     with tempfile.TemporaryDirectory(prefix="calco-export-") as folder:
         plain = Path(folder) / "model.onnx"

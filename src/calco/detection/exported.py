@@ -15,8 +15,16 @@ from calco.detection.model import FORMAT, KIND, Detector, DetectorInfo
 from calco.detection.network import DetectionNetwork, Objects
 from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.inference.descriptions import as_description, ends_as, explained, read_record
-from calco.inference.graph_files import needs, openvino_core, read_onnx, read_openvino
+from calco.inference.graph_files import (
+    as_description,
+    ends_as,
+    explained,
+    needs,
+    openvino_core,
+    read_onnx,
+    read_openvino,
+    read_record,
+)
 from calco.inference.runtimes import onnx_session, running
 from calco.records import from_record
 

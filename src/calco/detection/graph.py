@@ -13,8 +13,7 @@ from calco.detection.exported import BOXES, INPUT, SCORES
 from calco.detection.model import Detector
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError
-from calco.export.network import portable
-from calco.export.onnx_file import OPSET, silent
+from calco.export.graph import OPSET, portable, silent
 
 if TYPE_CHECKING:
     import onnx

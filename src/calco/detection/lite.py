@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from calco.detection.limits import check_lite
 from calco.detection.network import DetectionNetwork, Objects
-from calco.networks.depthwise import depthwise
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
+from calco.networks.layers import depthwise
 
 TOP: Final = 10
 """Places that answer for one thing, at most."""

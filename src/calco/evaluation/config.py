@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from calco.data.config import Kind
-from calco.engines import Engine, Name
 from calco.records import check_numbers
+from calco.work import Engine, Name
 
 
 @dataclass(frozen=True, kw_only=True)

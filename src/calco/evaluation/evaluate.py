@@ -23,18 +23,19 @@ from calco.data.sample import Pair
 from calco.data.source import Item, Source
 from calco.data.sources import is_elsewhere, open_source, remembered
 from calco.data.splits import split_items
-from calco.engines import Engine, results
 from calco.errors import CalcoError, UsageError
 from calco.evaluation import scoring
 from calco.evaluation.config import CompareConfig, EvaluateConfig
 from calco.evaluation.scorecard import SCORES, Scorecard
 from calco.evaluation.scoring import Examiner, Found
 from calco.evaluation.steadiness import measure, stretches
-from calco.inference.exported import is_exported
-from calco.inference.model import ModelInfo, Translator, load, model_folder
+from calco.inference.folder import ModelInfo
+from calco.inference.loading import is_exported, load, model_folder
 from calco.inference.steady import Steady
+from calco.inference.translator import Translator
 from calco.outputs import writing_file, writing_folder
 from calco.records import to_record
+from calco.work import Engine, results
 
 HERE: Final = Engine(jobs=1)
 _OF_SOURCE: Final = ("source", "input", "target", "direction")

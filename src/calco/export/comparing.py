@@ -12,8 +12,8 @@ import torch
 from calco.errors import CalcoError
 from calco.export.target import differs
 from calco.imaging import Image, as_channels, as_dtype
-from calco.inference.exported import ExportedTranslator
-from calco.inference.model import Translator
+from calco.inference.loading import ExportedTranslator
+from calco.inference.translator import Translator
 
 TOLERANCE: Final = 1  # levels of 255, for files that compute in fp32
 LEAST: Final = {"bf16": 35.0, "int8": 25.0}  # dB of PSNR beside what fp32 draws

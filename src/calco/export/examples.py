@@ -14,7 +14,7 @@ from calco.data.splits import split_items
 from calco.errors import CalcoError
 from calco.export.parts import image_channels
 from calco.imaging import Image
-from calco.inference.model import ModelInfo
+from calco.inference.folder import ModelInfo
 
 COMPARED, CALIBRATED = 6, 32
 

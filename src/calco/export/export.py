@@ -17,16 +17,18 @@ from calco.export.config import ExportConfig, Kind
 from calco.export.examples import Examples, examples
 from calco.export.target import Exported, target
 from calco.files import explain, replacing
-from calco.inference.exported import (
+from calco.inference.graph_files import needs
+from calco.inference.loading import (
     ENDINGS,
     EXPORT_FORMAT,
     Description,
     ExportedTranslator,
+    load,
     load_exported,
+    model_folder,
 )
-from calco.inference.graph_files import needs
-from calco.inference.model import Translator, load, model_folder
 from calco.inference.tiling import Padded
+from calco.inference.translator import Translator
 from calco.outputs import writing_file
 from calco.records import to_record
 from calco.version import __version__
@@ -111,7 +113,7 @@ class _Writer:
         text = json.dumps(asdict(description), ensure_ascii=False)
         import onnx
 
-        from calco.export.onnx_file import joined
+        from calco.export.graph import joined
 
         parts = self._once("parts", self._parts)
         network = self._once(f"network {description.precision}", lambda: self._network(parts, description.precision))
@@ -119,19 +121,19 @@ class _Writer:
         if self._kind == "onnx":
             path.write_bytes(whole.SerializeToString())
             return
-        from calco.export.openvino_file import write_openvino
+        from calco.export.graph import write_openvino
 
         with tempfile.TemporaryDirectory(prefix="calco-export-") as folder:
             onnx.save(whole, Path(folder) / "model.onnx")
             write_openvino(Path(folder) / "model.onnx", path, text)
 
     def _parts(self) -> Any:
-        from calco.export.onnx_file import onnx_parts
+        from calco.export.graph import onnx_parts
 
         return onnx_parts(self._model)
 
     def _network(self, parts: Any, precision: str) -> Any:
-        from calco.export.precision import halved, quantised
+        from calco.export.graph import halved, quantised
 
         if precision == "int8":
             return quantised(parts["network"], self._seen())

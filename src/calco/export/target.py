@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from calco.errors import CalcoError
-from calco.inference.descriptions import ends_as
+from calco.inference.graph_files import ends_as
 
 D = TypeVar("D")
 

@@ -5,7 +5,6 @@ An image is a NumPy array HWC with C >= 1 channels: 1 grey, 2 grey and alpha, 3 
 [-1, 1].
 """
 
-from calco.imaging.animation import note_on_several, several_in
 from calco.imaging.arrays import (
     FILTERS,
     PEAKS,
@@ -25,7 +24,17 @@ from calco.imaging.arrays import (
     upright,
     visible,
 )
-from calco.imaging.formats import FORMATS, IMAGE_SUFFIXES, LARGE, MAX_PIXELS, UNREADABLE, is_image, list_images
+from calco.imaging.formats import (
+    FORMATS,
+    IMAGE_SUFFIXES,
+    LARGE,
+    MAX_PIXELS,
+    UNREADABLE,
+    is_image,
+    list_images,
+    note_on_several,
+    several_in,
+)
 from calco.imaging.reading import common_channels, decode, header_size_wh, orientation, read, true_ending, turned_with
 from calco.imaging.tiff import ORIENTATION
 from calco.imaging.writing import encode, write

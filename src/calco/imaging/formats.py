@@ -8,9 +8,9 @@ import threading
 import unicodedata
 import warnings
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, Final
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, Final, Literal
 
 from PIL import Image as Pillow
 
@@ -136,3 +136,181 @@ def learn_heif(name: str | Path) -> None:
         raise MissingExtraError(f"{name} is HEIC, which needs a library: pip install 'calco[heic]'") from error
     register_heif_opener()
     _known.cache_clear()
+
+
+_LOOKED_AT: Final = (".gif", ".webp", ".png", ".avif", ".tif", ".tiff")
+_MOST_PARTS: Final = 10_000  # chunks, blocks or directories of a file that are looked at
+
+
+def several_in(path: str | Path) -> Literal["frames", "pages", ""]:
+    """Return what an image file holds several of: frames (an animation) or pages; empty for one image.
+
+    Only headers are read. A file that cannot be read counts as one image: whoever reads it reports what is wrong.
+    """
+    if os.path.splitext(path)[1].lower() not in _LOOKED_AT:
+        return ""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(64)
+            if head[:6] in (b"GIF87a", b"GIF89a"):
+                return "frames" if _has_second_image(file, head) else ""
+            if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
+                return "frames" if head[20] & 2 else ""
+            if head[:8] == b"\x89PNG\r\n\x1a\n":
+                return "frames" if _has_animation_chunk(file) else ""
+            if head[4:8] == b"ftyp" and head[8:12] == b"avis":
+                return "frames"
+            if head[:4] in (b"II*\0", b"MM\0*"):
+                return "pages" if _has_second_page(file, "little" if head[:2] == b"II" else "big") else ""
+    except (OSError, IndexError, ValueError):
+        pass
+    return ""
+
+
+def note_on_several(paths: Iterable[str | Path], remedy: str = "") -> str:
+    """Return a sentence on the image files of which only the first frame or page is used; empty if there is none.
+
+    Args:
+        paths: Image files.
+        remedy: How to use all frames, if there is a way.
+    """
+    found = [(str(path), kind) for path in paths if (kind := several_in(path))]
+    if not found:
+        return ""
+    kinds = " or ".join(sorted({kind for _, kind in found}))
+    remedy = f"; {remedy}" if remedy and "frames" in kinds else ""
+    if len(found) == 1:
+        return f"{found[0][0]} holds several {kinds}: only the first is used{remedy}"
+    return f"{len(found)} images hold several {kinds}, such as {found[0][0]}: only the first of each is used{remedy}"
+
+
+def _has_second_image(file: BinaryIO, head: bytes) -> bool:
+    """Whether a GIF has two image descriptors (GIF89a, section 20)."""
+    file.seek(13 + (3 << (head[10] & 7) + 1 if head[10] & 0x80 else 0))
+    images = 0
+    for _ in range(_MOST_PARTS):
+        kind = file.read(1)
+        if kind == b"!":
+            file.read(1)
+        elif kind == b",":
+            images += 1
+            flags = file.read(9)[8]
+            file.seek((3 << (flags & 7) + 1 if flags & 0x80 else 0) + 1, os.SEEK_CUR)
+        else:
+            return images > 1
+        if images > 1:
+            return True
+        while length := file.read(1)[0]:  # of a block of data; 0 ends them
+            file.seek(length, os.SEEK_CUR)
+    return True
+
+
+def _has_animation_chunk(file: BinaryIO) -> bool:
+    """Whether a PNG has an acTL chunk of two frames or more before its pixels (PNG, third edition, 11.3.6.1)."""
+    file.seek(8)
+    for _ in range(_MOST_PARTS):
+        head = file.read(8)
+        if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
+            return False
+        if head[4:] == b"acTL":
+            return int.from_bytes(file.read(4), "big") > 1
+        file.seek(int.from_bytes(head[:4], "big") + 4, os.SEEK_CUR)
+    return False
+
+
+def _has_second_page(file: BinaryIO, order: Literal["little", "big"]) -> bool:
+    """Whether a TIFF has two directories that are pages of their own: no thumbnails, smaller copies or masks."""
+    file.seek(4)
+    pages, at, seen = 0, int.from_bytes(file.read(4), order), set[int]()
+    while at and at not in seen and len(seen) < _MOST_PARTS:
+        seen.add(at)
+        file.seek(at)
+        count = int.from_bytes(file.read(2), order)
+        entries = file.read(12 * count)
+        at = int.from_bytes(file.read(4), order)
+        kinds = [int.from_bytes(entries[i + 8 : i + 12], order) for i in range(0, 12 * count, 12)
+                 if int.from_bytes(entries[i : i + 2], order) == 254]  # fmt: skip
+        pages += not kinds or kinds[0] & 5 == 0  # NewSubfileType: 1 a smaller copy, 4 a mask
+        if pages > 1:
+            return True
+    return False
+
+
+EXACT: Final = ("PNG", "BMP", "TIFF", "PPM", "TGA", "JPEG2000", "WEBP")
+"""Formats that Calco can write without any loss; HEIF too, where its library is installed."""
+_BEGINNINGS: Final = (
+    b"\x89PNG", b"BM", b"GIF8", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"RIFF", b"\xff\x4f\xff\x51",
+    *(b"P%d" % number for number in range(1, 8)),
+)  # fmt: skip
+_HEAD: Final = 1 << 16  # bytes in which the boxes of AVIF and HEIF stand that are looked for
+
+
+def is_lossless(path: str | Path) -> bool:
+    """Whether a file keeps every value; a file that cannot be read, or is no image by its first bytes, does not."""
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(12)
+            return (head.startswith(_BEGINNINGS) or head[4:8] in (b"ftyp", b"jP  ")) and keeps_values(file)
+    except OSError:
+        return False
+
+
+def keeps_values(file: BinaryIO) -> bool:
+    """Whether an open image file keeps every value of its pixels.
+
+    JPEG never does. WebP, JPEG 2000, AVIF and HEIF say it in their headers: by the kind of their bitstream, the
+    reversible wavelet, and the identity in place of a colour matrix.
+    """
+    file.seek(0)
+    head = file.read(12)
+    if head[:3] == b"\xff\xd8\xff":
+        return False
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return _webp(file)
+    if head[4:8] == b"jP  " or head[:4] == b"\xff\x4f\xff\x51":
+        return _jpeg2000(file)
+    return _identity_matrix(file) if head[4:8] == b"ftyp" else True
+
+
+def _webp(file: BinaryIO) -> bool:
+    """Whether its image chunk is VP8L; of an animation, that of the first frame."""
+    file.seek(12)
+    while len(chunk := file.read(8)) == 8:
+        kind, size = chunk[:4], int.from_bytes(chunk[4:], "little")
+        if kind in (b"VP8L", b"VP8 "):
+            return kind == b"VP8L"
+        # The chunks of a frame stand inside it, after its 16 bytes of place and size.
+        file.seek(16 if kind == b"ANMF" else size + size % 2, 1)
+    return False
+
+
+def _jpeg2000(file: BinaryIO) -> bool:
+    """Whether its coding style (marker COD) has the reversible 5-3 wavelet."""
+    file.seek(0)
+    head = file.read(_HEAD)
+    start = head.find(b"\xff\x4f\xff\x51")
+    place = head.find(b"\xff\x52", start)
+    # Marker, length, style, progression, layers, transform, levels, two code-block exponents, block style, wavelet.
+    return start >= 0 and place >= 0 and len(head) > place + 13 and head[place + 13] == 1
+
+
+def _identity_matrix(file: BinaryIO) -> bool:
+    """Whether its colour box names the identity as matrix: green, blue and red are coded as they are."""
+    file.seek(0)
+    head = file.read(_HEAD)
+    place = head.find(b"colrnclx")
+    return place >= 0 and head[place + 12 : place + 14] == b"\0\0"
+
+
+def exact_name(name: str, like: str | Path | None = None) -> str:
+    """The name under which an image is written without loss: its own, or the same ending in .png.
+
+    Args:
+        name: A file's name.
+        like: The image that it is made of, where only what is made of lossless files must be; None for every image.
+    """
+    kind = FORMATS.get(PurePosixPath(name).suffix.lower(), "")
+    holds = kind in EXACT or (kind == "HEIF" and like is not None)
+    if holds or (like is not None and not is_lossless(like)):
+        return name
+    return f"{name[: len(name) - len(PurePosixPath(name).suffix)]}.png"

@@ -12,8 +12,7 @@ from calco.errors import CalcoError
 from calco.files import explain
 from calco.imaging import tiff
 from calco.imaging.arrays import Image, upright
-from calco.imaging.formats import opened
-from calco.imaging.lossless import keeps_values
+from calco.imaging.formats import keeps_values, opened
 from calco.imaging.reading import in_srgb, orientation_of, refused, unpacked
 
 _NO_NUMBERS: Final[dict[tuple[int, ...], int]] = {}

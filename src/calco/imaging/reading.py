@@ -4,11 +4,12 @@ import contextlib
 import io
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
+import simplejpeg
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
@@ -17,8 +18,31 @@ from calco.files import explain
 from calco.imaging import profiles, tiff
 from calco.imaging.arrays import WHITE, Channels, Colour, Image, as_channels, background_colour, lay_over, upright
 from calco.imaging.formats import FORMATS, UNREADABLE, opened
-from calco.imaging.quick import jpeg_pixels
 from calco.imaging.tiff import ORIENTATION, Header, Planes
+
+_SPACES: Final = {"L": "GRAY", "RGB": "RGB"}
+
+
+def jpeg_pixels(file: BinaryIO, image: Pillow.Image) -> Image | None:
+    """The pixels of a grey or coloured JPEG, as they are stored: HW1 or HW3 `uint8`.
+
+    Args:
+        file: The file.
+        image: The same, opened by Pillow, which has looked at its header alone.
+
+    Returns:
+        None for every other image, and for a JPEG with anything unusual in it, down to one byte that the decoder did
+        not expect: whether that can be read after all is for Pillow to say.
+    """
+    if image.format != "JPEG" or image.mode not in _SPACES:
+        return None
+    file.seek(0)
+    try:
+        pixels: Image = simplejpeg.decode_jpeg(file.read(), _SPACES[image.mode], strict=True)
+    except (ValueError, MemoryError):
+        return None
+    return pixels if pixels.shape[1::-1] == image.size else None
+
 
 _GREY_MODES: Final = ("1", "L", "LA", "La", "F")
 _PNG_GREY_ALPHA: Final = 4
@@ -306,3 +330,51 @@ def _upright_size(image: Pillow.Image) -> tuple[int, int]:
     looks = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
     width, height = image.size
     return (height, width) if looks and orientation_of(image) >= 5 else (width, height)
+
+
+_MODES: Final = {
+    "1": "grey", "L": "grey", "F": "grey", "P": "palette", "LA": "grey and alpha", "PA": "palette and alpha",
+    "RGBA": "RGB and alpha", "RGBX": "RGB",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An image, perhaps smaller than it is.
+
+    Attributes:
+        image: HWC as `read` gives it, or a large JPEG decoded at a half, a quarter or an eighth of its size.
+        size_wh: Of the whole image, upright.
+        mode: The channels that its file has, such as "RGB" or "palette".
+    """
+
+    image: Image
+    size_wh: tuple[int, int]
+    mode: str
+
+
+def read_draft(path: str | Path, data: bytes, side: int) -> Draft:
+    """Reads a pil of which `side` pixels are enough; all of its bytes are looked at.
+
+    Args:
+        path: The file.
+        data: What stands in it.
+        side: Pixels of width and height that are left at least, where there are so many.
+
+    Raises:
+        CalcoError: As `read`.
+    """
+    mode = ""
+    try:
+        with opened(io.BytesIO(data), path) as pil:
+            mode = _MODES.get(pil.mode, "grey" if pil.mode.startswith("I") else pil.mode)
+            if pil.format == "JPEG" and pil.mode in ("L", "RGB"):
+                width, height = pil.size
+                orientation = int(pil.getexif().get(ORIENTATION, 1) or 1)
+                pil.draft(pil.mode, (side, side))
+                image = upright(np.atleast_3d(np.array(pil)), orientation)
+                return Draft(image, (height, width) if orientation >= 5 else (width, height), mode)
+    except UNREADABLE:
+        pass  # `read` says what is wrong with it, or knows another way
+    whole = read(path)
+    return Draft(whole, (whole.shape[1], whole.shape[0]), mode or ("grey" if whole.shape[2] == 1 else "RGB"))

@@ -12,10 +12,9 @@ from PIL import Image as Pillow
 
 from calco.errors import CalcoError
 from calco.files import atomic_write
-from calco.imaging import tiff_writing
+from calco.imaging import tiff
 from calco.imaging.arrays import Image, as_dtype, as_image, lay_over
-from calco.imaging.formats import FORMATS, UNREADABLE, learn_heif, opened
-from calco.imaging.lossless import EXACT, is_lossless
+from calco.imaging.formats import EXACT, FORMATS, UNREADABLE, is_lossless, learn_heif, opened
 from calco.imaging.tiff import ORIENTATION
 
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
@@ -78,9 +77,9 @@ def encode(image: Image, name: str, *, like: str | Path | None = None, exact: bo
     if kind == "TIFF" and (image.dtype != np.uint8 or channels > 4):
         alpha = channels in (2, 4)
         try:
-            return tiff_writing.encode(image, alpha=alpha, extra=_tags(like))
+            return tiff.encode(image, alpha=alpha, extra=_tags(like))
         except UNREADABLE:  # what the other file says of itself is broken: the image alone, then
-            return tiff_writing.encode(image, alpha=alpha, extra=[])
+            return tiff.encode(image, alpha=alpha, extra=[])
     exact = exact or (kind in _LOSSLESS and like is not None and is_lossless(like))
     return _flat(as_dtype(image, np.uint8), kind, name, _exif(like), exact=exact)
 
@@ -97,7 +96,7 @@ def write_strips(
         dtype: Of the whole.
         like: As of `write`.
     """
-    tiff_writing.write_strips(path, strips, shape, dtype, extra=_tags(like))
+    tiff.write_strips(path, strips, shape, dtype, extra=_tags(like))
 
 
 def _flat(image: Image, kind: str, name: str, exif: bytes | None, *, exact: bool) -> bytes:
@@ -147,7 +146,7 @@ def _exif(like: str | Path | None) -> bytes | None:
     try:
         with Path(like).open("rb") as file, opened(file, like) as image:
             exif = image.getexif()
-            for tag in tiff_writing.STRUCTURE & set(exif):
+            for tag in tiff.STRUCTURE & set(exif):
                 del exif[tag]
             if not len(exif):
                 return None
@@ -157,12 +156,12 @@ def _exif(like: str | Path | None) -> bytes | None:
         return None
 
 
-def _tags(like: str | Path | None) -> list[tiff_writing.Tag]:
+def _tags(like: str | Path | None) -> list[tiff.Tag]:
     """What a TIFF says of itself; nothing when it is none or cannot be read."""
     if like is None:
         return []
     try:
         with Path(like).open("rb") as file:
-            return tiff_writing.tags(file)
+            return tiff.tags(file)
     except UNREADABLE:
         return []

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from calco.engines import Engine, Name
 from calco.errors import UsageError
 from calco.records import check_numbers
+from calco.work import Engine, Name
 
 
 @dataclass(frozen=True, kw_only=True)

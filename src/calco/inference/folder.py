@@ -1,19 +1,74 @@
 """The folder of a model, whatever the model does: written whole, found, and read."""
 
+import hashlib
+import os
+import re
 import shlex
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from calco import imaging
+from calco.data.config import JitterConfig, SourceConfig, SplitConfig
+from calco.data.palettes import Palette, named_palette
+from calco.data.recipes import RecipeConfig, has_class_targets
 from calco.errors import CalcoError
-from calco.files import digest, explain, read_json, temporary_path, write_json
-from calco.networks.tensor_files import write_tensors
+from calco.files import digest, explain, read_json, replacing, temporary_path, write_json
+from calco.imaging import Image
+from calco.networks.config import GeneratorConfig
+from calco.records import from_record, to_record
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Writes tensors to a safetensors file, whole or not at all.
+
+    Args:
+        path: The file.
+        tensors: By name; no two may share memory.
+        metadata: Text for the file's header.
+
+    Raises:
+        WriteError: When it cannot be written; what was there before is still there.
+    """
+    try:
+        with replacing(path) as temporary:
+            save_file(on_cpu(tensors), temporary, metadata=metadata)
+    except SafetensorError as error:
+        raise explain(as_os_error(error), path, "write") from error
+
+
+def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors as a file holds them: on the CPU, each in one piece; those that are so already are not copied."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def contents_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """The first 16 hex digits of the SHA-256 over a text and tensors: names, types, shapes and values.
+
+    Args:
+        tensors: On the CPU, each contiguous.
+        text: What belongs to them, such as the position of a run.
+    """
+    total = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()[:16]
+
+
+def as_os_error(error: SafetensorError) -> OSError:
+    """The error of the operating system that stands behind one of safetensors."""
+    found = re.search(r"os error (\d+)", str(error))
+    return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
+
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -188,3 +243,84 @@ def _weights_file(folder: Path) -> Path:
 def _unfitting(folder: Path, reason: str) -> CalcoError:
     """What to say when weights are those of another network than `model.json` describes."""
     return CalcoError(f"{folder / WEIGHTS} does not fit its {DESCRIPTION} ({reason}); copy the whole folder again")
+
+
+FORMAT = 2
+
+
+MOST_CHANNELS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What `model.json` says of a model."""
+
+    generator: GeneratorConfig
+    recipe: RecipeConfig
+    jitter: JitterConfig
+    in_channels: int
+    out_channels: int
+    source: SourceConfig = field(default_factory=SourceConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+    seed: int = 0
+    step: int = 0
+    scores: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+    format: int = FORMAT
+
+    def __post_init__(self) -> None:
+        """Checks the ranges, before anything is allocated for what the description claims."""
+        for name in ("in_channels", "out_channels"):
+            if not 1 <= getattr(self, name) <= MOST_CHANNELS:
+                raise CalcoError(f"{name} is {getattr(self, name)}; a model has 1 to {MOST_CHANNELS:,} channels")
+
+    @property
+    def palette(self) -> Palette | None:
+        """The colours that the model paints with, when its recipe ends in `segment`."""
+        return named_palette(self.recipe.segment.palette) if has_class_targets(self.recipe) else None
+
+
+def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_target: Image | None) -> None:
+    """Writes a model folder whole, in place of the one that may stand there.
+
+    Args:
+        folder: The model folder.
+        info: Its description.
+        weights: The generator's state.
+        mean_target: HWC uint8, the mean of the training targets, kept for the baselines of evaluation.
+
+    Raises:
+        CalcoError: When it cannot be written; what stood there before then still stands.
+    """
+
+    def beside(fresh: Path) -> None:
+        if mean_target is not None:
+            imaging.write(fresh / mean_name(info), mean_target)
+
+    save_folder(folder, to_record(info), weights, beside)
+
+
+def mean_name(info: ModelInfo) -> str:
+    """PNG, unless it cannot hold the channels."""
+    return "mean_target.png" if info.out_channels <= 4 else "mean_target.tif"
+
+
+def info_of(record: dict[str, Any], where: str | Path) -> ModelInfo:
+    """Return what a `model.json` of any origin says, without reading a file that it names.
+
+    Args:
+        record: Its content.
+        where: The file that it is from, for the error.
+
+    Raises:
+        CalcoError: When it is damaged, or names a file.
+    """
+    place: Any = record
+    for name in ("recipe", "segment", "palette"):
+        place = place.get(name) if isinstance(place, dict) else None
+    if isinstance(place, str):
+        try:
+            named_palette(place, files=False)
+        except CalcoError as error:
+            raise CalcoError(f"{where}: {error}") from error
+    return from_record(ModelInfo, record, where)

@@ -17,14 +17,12 @@ from calco.addresses import is_url
 from calco.data import storage
 from calco.data.mask_encoding import MaskCounts, count_file, survey_masks
 from calco.data.mask_recognition import areas_of, marks_of
-from calco.engines import Engine, results
 from calco.errors import CalcoError, DiskError
 from calco.files import make_folder
+from calco.imaging.formats import exact_name
 from calco.imaging.labels import read_labels
-from calco.imaging.lossless import exact_name
-from calco.inference.model import Translator
-from calco.inference.overlay import Overlay
 from calco.inference.results import Results, results_in
+from calco.inference.translator import Overlay, Translator
 from calco.inference.working import (
     INDEX,
     Format,
@@ -41,6 +39,7 @@ from calco.inference.working import (
 )  # fmt: skip
 from calco.outputs import settings_digest
 from calco.video.frames import result_folder
+from calco.work import Engine, results
 
 _log = logging.getLogger(__name__)
 

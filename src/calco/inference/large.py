@@ -5,7 +5,8 @@ image. At the scale of training, rows are narrowed as they come, the network dra
 and joined with the untouched input, row by row. At the image's own scale the network draws bands of tiles.
 """
 
-from collections.abc import Callable, Generator, Iterator
+from collections import abc
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -19,12 +20,97 @@ from calco.data.augmentation import fitted_size, whole_side
 from calco.data.recipe_config import PER_IMAGE
 from calco.data.recipes import steps_of
 from calco.imaging import Image
-from calco.imaging.shrinking import Shrinking
-from calco.imaging.strips import Strips, Whole
-from calco.inference.adapt import adapted, region_of, transparency_tells
-from calco.inference.filling import Filled
-from calco.inference.model import Translator, class_planes, dropout
+from calco.imaging.strips import Shrinking, Strips, Whole
+from calco.inference.inputs import adapted, region_of, transparency_tells
 from calco.inference.tiling import Rows
+from calco.inference.translator import Translator, class_planes, dropout
+from calco.networks.generator import Generator, surroundings
+
+_PASS: Final = 512  # rows that are looked at together; a power of two
+_SIDE: Final = 512  # of the areas that are filled one by one
+_DEEPEST: Final = 512  # pixels up to which the nearest known one is looked for
+_COARSE: Final = 16  # of what stands in deeper holes, which is drawn so many times smaller
+
+
+class Filled:
+    """What `Generator.prepare` makes of an image whose holes are filled, from its rows.
+
+    The nearest known pixel is looked for in a window around each area with holes, as wide as the search in the whole
+    image reaches: so it finds the same. In holes deeper than `_DEEPEST` pixels, what is out of reach comes from a
+    small copy of the image that is filled whole.
+
+    Args:
+        rows: The rows of what the model takes, 1, C, rows, W; asked for again and again.
+        generator: The network.
+        size_wh: Width and height of the image.
+    """
+
+    def __init__(self, rows: Rows, generator: Generator, size_wh: tuple[int, int]) -> None:
+        self._given, self._generator = rows, generator
+        self._width, self._height = size_wh
+        step, coarse = self._surveyed()
+        self._step = min(step, _DEEPEST)
+        self._coarse = coarse if step > _DEEPEST else None
+
+    def rows(self, top: int, bottom: int) -> Tensor:
+        """The rows from one on and before another, filled, and in a last channel 1 where they were: 1, C, rows, W."""
+        margin = 2 * self._step
+        above, below = max(0, top - margin), min(self._height, bottom + margin)
+        x, known = self._generator.shown(self._given(above, below))
+        inside = slice(top - above, bottom - above)
+        filled = x[:, :, inside].clone()
+        for left in range(0, self._width, _SIDE):
+            right = min(left + _SIDE, self._width)
+            if not known[:, :, inside, left:right].amin():
+                before, after = max(0, left - margin), min(self._width, right + margin)
+                area = (..., slice(before, after))
+                deep = None if self._coarse is None else self._deep(above, below, before, after)
+                found = surroundings(x[area], known[area], self._step, deep)
+                filled[..., left:right] = found[:, :, inside, left - before : right - before]
+        return torch.cat([filled, 1 - known[:, :, inside]], 1)
+
+    def _surveyed(self) -> tuple[int, Tensor]:
+        """The first step of a search in the whole image, and a small copy of it, filled."""
+        levels = range(1, _PASS.bit_length())
+        full = dict.fromkeys([0, *levels], True)
+        rests, sums, counts = [], [], []
+        for top in range(0, self._height, _PASS):
+            x, known = self._generator.shown(self._given(top, min(top + _PASS, self._height)))
+            sums.append(_added(x * known))
+            counts.append(_added(known))
+            full[0] &= bool(known.amin() > 0)
+            for level in levels:
+                known = F.max_pool2d(known, 2, ceil_mode=True)
+                full[level] &= bool(known.amin() > 0)
+            rests.append(known)
+        step = next((1 << level for level, all_known in full.items() if all_known), 0)
+        if not step:
+            rest, step = torch.cat(rests, 2), _PASS
+            while rest.amin() == 0 and max(rest.shape[-2:]) > 1:
+                rest, step = F.max_pool2d(rest, 2, ceil_mode=True), 2 * step
+        count = torch.cat(counts, 2)
+        return step, surroundings(torch.cat(sums, 2) / count.clamp(min=1), (count > 0).to(count.dtype))
+
+    def _deep(self, top: int, bottom: int, left: int, right: int) -> Tensor:
+        """An area of the small copy, enlarged."""
+        assert self._coarse is not None
+        places = [
+            _places(start, end, size, self._coarse.device)
+            for (start, end), size in zip(((top, bottom), (left, right)), self._coarse.shape[-2:], strict=True)
+        ]
+        grid = torch.stack(torch.meshgrid(*places, indexing="ij")[::-1], -1)[None]
+        return F.grid_sample(self._coarse, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _places(start: int, end: int, cells: int, device: torch.device) -> Tensor:
+    """Where pixels lie in the small copy, in grid_sample's numbers: -1 to 1 from border to border."""
+    return (torch.arange(start, end, device=device) + 0.5) * (2 / (cells * _COARSE)) - 1
+
+
+def _added(x: Tensor) -> Tensor:
+    """Sums over cells; those at the border may be cut."""
+    return F.avg_pool2d(x, _COARSE, ceil_mode=True, divisor_override=1)
+
 
 _PIXELS: Final = 1 << 20  # that are worked on together
 Moved: TypeAlias = Callable[[float], None]
@@ -43,7 +129,7 @@ class Drawing:
 
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
-    strips: Generator[Image, None, None]
+    strips: abc.Generator[Image, None, None]
 
     def whole(self, dtype: np.dtype[Any] | None = None) -> Image:
         """All of it, HWC, in its own or another depth."""
@@ -172,7 +258,9 @@ def strips_of(height: int, width: int) -> Iterator[tuple[int, int]]:
         yield top, min(top + rows, height)
 
 
-def _drawn(translator: Translator, given: _Input, noise_seed: int | None, native: bool) -> Generator[Image, None, None]:
+def _drawn(
+    translator: Translator, given: _Input, noise_seed: int | None, native: bool
+) -> abc.Generator[Image, None, None]:
     """The strips of the image."""
     info, generator = translator.info, translator.generator
     size = fitted_size(given.size_wh, 0 if native else whole_side(info.jitter), info.jitter)

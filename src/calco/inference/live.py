@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from calco.errors import CalcoError, UsageError
-from calco.inference.adapt import marked_in
 from calco.inference.config import TranslateConfig
-from calco.inference.model import Translator
+from calco.inference.inputs import marked_in
 from calco.inference.steady import Steady
+from calco.inference.translator import Translator
 from calco.inference.video_rendering import LiveRenderer, RenderOptions
 from calco.networks.machine import NAMES
 from calco.video.capture import Capture

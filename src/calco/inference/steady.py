@@ -9,7 +9,7 @@ from calco.imaging import PEAKS, Image, as_dtype
 from calco.video.motion import LUMA, Bools, CutFinder, Floats, Follower, chroma_of, luma
 
 if TYPE_CHECKING:
-    from calco.inference.model import ModelInfo
+    from calco.inference.folder import ModelInfo
 
 What = Literal["chroma", "image"]
 

@@ -14,9 +14,9 @@ from calco.data.sources.folders import nothing_in
 from calco.errors import CalcoError, DiskError
 from calco.files import list_files, read_json, sweep_files, write_json
 from calco.inference.images import MANIFEST, VERSION
-from calco.inference.model import Translator
 from calco.inference.results import VERB, same_inputs, stamps_of
 from calco.inference.steady import Steadier
+from calco.inference.translator import Translator
 from calco.inference.video_rendering import RenderOptions, VideoRenderer
 from calco.inference.video_report import report_files, write_report
 from calco.journal import remove as remove_journal

@@ -16,10 +16,10 @@ from calco.data.recipes.strokes import Bools
 from calco.data.sample import Sample, generator
 from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.inference.adapt import adapted
-from calco.inference.making import input_maker
-from calco.inference.model import ModelInfo, Translator
+from calco.inference.folder import ModelInfo
+from calco.inference.inputs import adapted, input_maker
 from calco.inference.steady import Steadier
+from calco.inference.translator import Translator
 from calco.video.pipeline import RenderedFrame
 from calco.video.reading import Frame, Video
 from calco.video.recorded import VideoStep

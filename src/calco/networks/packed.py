@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.networks.efficientnet_lite import SameConv, same_pads
-from calco.networks.layers import ResizeConv
-from calco.networks.shared_norm import SharedBatchNorm
+from calco.networks.layers import ResizeConv, SharedBatchNorm
 from calco.networks.small_maps import DoublingConv, folded_rows, matrix_of, rows_of
 from calco.networks.unet import UNet
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from calco.console import warn
 from calco.errors import CalcoError, DiskError
 from calco.files import explain, sweep
+from calco.inference.folder import as_os_error, contents_digest, on_cpu, write_tensors
 from calco.networks.machine import choose_precision
-from calco.networks.tensor_files import as_os_error, contents_digest, on_cpu, write_tensors
 from calco.training.shared_config import ComputeConfig
 
 FORMAT = 3

@@ -24,8 +24,8 @@ from torch import nn
 from calco.console import console
 from calco.data.sample import generator
 from calco.errors import CalcoError, MissingExtraError
+from calco.networks.layers import share_batch_norm
 from calco.networks.machine import choose_device, make_ready
-from calco.networks.shared_norm import share_batch_norm
 from calco.training.shared_config import ComputeConfig
 
 T = TypeVar("T")

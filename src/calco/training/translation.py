@@ -18,7 +18,8 @@ from calco.data.sample import generator
 from calco.data.sources import is_elsewhere
 from calco.evaluation.metrics import METRICS, SSIM_MIN_SIDE, confusion, l1, mean_class_scores, psnr, ssim
 from calco.imaging import Image, as_channels
-from calco.inference.model import ModelInfo, Translator, save_model
+from calco.inference.folder import ModelInfo, save_model
+from calco.inference.translator import Translator
 from calco.networks.build import build_discriminator, build_generator
 from calco.networks.config import GeneratorConfig
 from calco.networks.efficientnet_lite import ABSENT

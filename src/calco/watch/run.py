@@ -13,7 +13,7 @@ from calco.console import Table, cell, say, warn
 from calco.detection.contract import DetectorProtocol
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep, write_json
-from calco.inference.model import Translator
+from calco.inference.translator import Translator
 from calco.inference.working import weights_digest
 from calco.journal import remove as remove_journal
 from calco.outputs import Outputs, writing_folder
@@ -311,7 +311,7 @@ def make_painter(config: WatchConfig, detector: DetectorProtocol, translator: Tr
         CalcoError: When the model cannot be loaded, or the detector does not find what shall be painted.
     """
     if translator is None and config.paint:
-        from calco.inference.model import load
+        from calco.inference.loading import load
 
         translator = load(config.paint, device=config.device, precision=config.precision)
     if translator is None:

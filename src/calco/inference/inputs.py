@@ -1,17 +1,23 @@
 """Images as a model learned to see them: grey of the right kind, and holes where a mask or transparency says so."""
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import numpy as np
 
+from calco import imaging
+from calco.data.augmentation import fit_image, whole_side
 from calco.data.mask_encoding import read_mask, stored_values, survey_array
 from calco.data.mask_recognition import marks_of
-from calco.data.recipes import RecipeConfig, steps_of
+from calco.data.recipes import NEEDS, RecipeConfig, build_recipe, recipe_here, recipe_title, steps_of
 from calco.data.recipes.colorize import grey_of
 from calco.data.recipes.erase import erased, given_region
 from calco.data.recipes.strokes import Bools
-from calco.data.sample import generator
+from calco.data.sample import Sample, generator
 from calco.errors import CalcoError
 from calco.imaging import PEAKS, Image, as_channels, as_image
 from calco.imaging.arrays import in_strips
+from calco.inference.folder import ModelInfo
 
 
 def adapted(
@@ -108,3 +114,40 @@ def region_of(mask: Image, shape: tuple[int, ...], recipe: RecipeConfig) -> Bool
     planes = stored_values(planes)
     encoding = marks_of(survey_array(planes)).encoding  # the whole mask tells which, its strips would not
     return in_strips(lambda strip: given_region(strip, recipe.erase, encoding), planes)
+
+
+Maker: TypeAlias = Callable[[Image, str], Image]
+
+
+def input_maker(info: ModelInfo, *, recipe: str | None = None, allow_code: bool = False, seed: int = 0) -> Maker:
+    """What makes an input of a whole image: a sketch of it, a damaged copy, one with holes.
+
+    The image is first brought to the scale of the training, where the recipe worked: there a blur of two pixels is
+    what the model knows as such.
+
+    Args:
+        info: Of the model.
+        recipe: Where the file of a function lies that the recipe names, such as "my.py:fade".
+        allow_code: Runs functions in files that nobody has named on this machine.
+        seed: Of the recipe's chance, together with the image's name.
+
+    Returns:
+        A function of the image and its name.
+
+    Raises:
+        CalcoError: When the recipe takes its input from the source, or its code may not run here.
+    """
+    config = recipe_here(info.recipe, recipe)
+    if steps_of(config.recipe)[0] in NEEDS:
+        raise CalcoError(
+            f"the recipe {recipe_title(config.recipe)} makes no input of an image, its images come with it; "
+            "leave --make-input out"
+        )
+    make = build_recipe(config, "photographs", allow_code=allow_code)
+
+    def made(whole: Image, name: str) -> Image:
+        image = Sample(image=imaging.as_channels(whole, info.out_channels), key=name, group=name)
+        fitted = fit_image(image, whole_side(info.jitter), info.jitter)
+        return make(fitted, generator(seed, 0, name, "recipe")).input
+
+    return made

@@ -1,12 +1,12 @@
-"""The model folder, and the Translator that is loaded from it."""
+"""The Translator: a loaded model at work on one image."""
 
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,62 +15,87 @@ from torch.nn import functional as F
 
 from calco import imaging
 from calco.data.augmentation import fitted_size, whole_side
-from calco.data.config import JitterConfig, SourceConfig, SplitConfig
-from calco.data.palettes import Indices, Palette, decode, named_palette, paint
-from calco.data.recipes import RecipeConfig, has_class_targets, recipe_title
+from calco.data.palettes import Indices, Palette, decode, paint
+from calco.data.recipes import recipe_title
 from calco.errors import CalcoError, enough_memory
 from calco.imaging import Image
 from calco.imaging.strips import Whole
-from calco.inference.adapt import adapted, as_mask
-from calco.inference.folder import (
-    DESCRIPTION,
-    find_folder,
-    fitting,
-    read_description,
-    save_folder,
-)
-from calco.inference.overlay import Overlay, overlaid
+from calco.inference.folder import ModelInfo
+from calco.inference.inputs import adapted, as_mask
 from calco.inference.tiling import Band, Padded, Rows, blended, split_tiles, whole_tiles
-from calco.networks.build import build_generator
-from calco.networks.config import GeneratorConfig
 from calco.networks.generator import Generator
-from calco.networks.machine import choose_device, choose_precision
 from calco.networks.packed import can_pack, packed
 from calco.networks.pieces import Split, pieces_of
-from calco.records import from_record, to_record
+from calco.records import check_numbers
 
-FORMAT = 2
-MOST_CHANNELS = 4096
-TILE, OVERLAP = 1024, 128
+BACKGROUND: Final = ("background", "unlabelled")
+ACCENTS: Final = ((230, 57, 70), (29, 133, 231), (242, 169, 0), (46, 160, 67), (163, 76, 201), (0, 176, 176))
+"""What takes the place of grey, which on a photograph looks like haze."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelInfo:
-    """What `model.json` says of a model."""
+class Overlay:
+    """How painted masks are laid over images."""
 
-    generator: GeneratorConfig
-    recipe: RecipeConfig
-    jitter: JitterConfig
-    in_channels: int
-    out_channels: int
-    source: SourceConfig = field(default_factory=SourceConfig)
-    split: SplitConfig = field(default_factory=SplitConfig)
-    seed: int = 0
-    step: int = 0
-    scores: dict[str, float] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
-    format: int = FORMAT
+    alpha: float = 0.45
+    """Of the colour's opacity, 0 to 1."""
+    contour: int = 2
+    """Width of the line around each area, in pixels of an image whose short side has 480; 0 draws none."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges, before anything is allocated for what the description claims."""
-        for name in ("in_channels", "out_channels"):
-            if not 1 <= getattr(self, name) <= MOST_CHANNELS:
-                raise CalcoError(f"{name} is {getattr(self, name)}; a model has 1 to {MOST_CHANNELS:,} channels")
+        check_numbers(self)
+        if not 0 <= self.alpha <= 1:
+            raise CalcoError(f"the overlay's alpha is {self.alpha}; it must lie in 0 (nothing) to 1 (the mask alone)")
+        if not 0 <= self.contour <= 100:
+            raise CalcoError(f"the overlay's contour is {self.contour} pixels; it must lie in 0 (none) to 100")
 
-    @property
-    def palette(self) -> Palette | None:
-        """The colours that the model paints with, when its recipe ends in `segment`."""
-        return named_palette(self.recipe.segment.palette) if has_class_targets(self.recipe) else None
+
+def colours_over(palette: Palette) -> list[tuple[int, int, int] | None]:
+    """The colour that each class has over an image: its own, or one of `ACCENTS` where that is grey.
+
+    None for the background, which is left as it is; where the palette names none, every class has a colour.
+    """
+    accents = iter(ACCENTS * len(palette))
+    found: list[tuple[int, int, int] | None] = []
+    for name, (red, green, blue) in palette:
+        grey = max(red, green, blue) - min(red, green, blue) < 32
+        found.append(None if name in BACKGROUND else next(accents) if grey else (red, green, blue))
+    return found
+
+
+def overlaid(image: Image, indices: Indices, palette: Palette, overlay: Overlay) -> Image:
+    """An image with what was found in it in colour.
+
+    Args:
+        image: HWC, grey or RGB, of any depth; transparency is left out.
+        indices: The class of each pixel, HW.
+        palette: The classes and their colours.
+        overlay: How.
+
+    Returns:
+        HW3 of the image's depth.
+    """
+    own = colours_over(palette)
+    shown = imaging.as_dtype(imaging.as_channels(imaging.visible(image), 3), np.float32)
+    colours = paint(indices, tuple((name, own[i] or (0, 0, 0)) for i, (name, _) in enumerate(palette)))
+    tinted = np.isin(indices, [i for i, colour in enumerate(own) if colour is not None])
+    opacity = np.where(tinted, np.float32(overlay.alpha), np.float32(0))
+    if overlay.contour:
+        width = max(1, round(overlay.contour * min(indices.shape) / 480))
+        opacity[_edges(indices, width) & tinted] = 1
+    mixed = shown + (imaging.as_dtype(colours, np.float32) - shown) * opacity[..., None]
+    return imaging.as_dtype(np.clip(mixed, 0, 1), image.dtype)
+
+
+def _edges(indices: Indices, width: int) -> npt.NDArray[np.bool_]:
+    """Pixels within so many of one of another class, HW."""
+    # In eight directions, and not over the image's border, where nothing ends.
+    kernel: Any = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * width + 1, 2 * width + 1))
+    low, high = (move(indices, kernel, borderType=cv2.BORDER_REPLICATE) for move in (cv2.erode, cv2.dilate))
+    return np.asarray(low != high)
+
+
+TILE, OVERLAP = 1024, 128
 
 
 class _View(NamedTuple):
@@ -291,121 +316,3 @@ def dropout(generator: nn.Module, noise_seed: int | None) -> Iterator[None]:
         finally:
             for layer in layers:
                 layer.eval()
-
-
-def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_target: Image | None) -> None:
-    """Writes a model folder whole, in place of the one that may stand there.
-
-    Args:
-        folder: The model folder.
-        info: Its description.
-        weights: The generator's state.
-        mean_target: HWC uint8, the mean of the training targets, kept for the baselines of evaluation.
-
-    Raises:
-        CalcoError: When it cannot be written; what stood there before then still stands.
-    """
-
-    def beside(fresh: Path) -> None:
-        if mean_target is not None:
-            imaging.write(fresh / _mean_name(info), mean_target)
-
-    save_folder(folder, to_record(info), weights, beside)
-
-
-def _mean_name(info: ModelInfo) -> str:
-    """PNG, unless it cannot hold the channels."""
-    return "mean_target.png" if info.out_channels <= 4 else "mean_target.tif"
-
-
-def model_folder(path: str | Path) -> Path:
-    """The model folder that `path` means: itself, or the one inside a run.
-
-    Raises:
-        CalcoError: When there is none.
-    """
-    return find_folder(path, command="calco train", names="a run, a model folder, or a file that calco export wrote")
-
-
-def load_info(path: str | Path) -> ModelInfo:
-    """Reads `model.json`, or what stands in an exported file.
-
-    Raises:
-        CalcoError: When it is missing, of a newer format or damaged.
-    """
-    from calco.inference.exported import describe, is_exported
-
-    if is_exported(path):
-        return describe(path).info
-    folder = model_folder(path)
-    record = read_description(folder, FORMAT)
-    file = folder / DESCRIPTION
-    if record.get("kind") == "detector":
-        raise CalcoError(f"{file} describes a detector, not a translator; use it by calco detect predict or evaluate")
-    return info_of(record, file)
-
-
-def info_of(record: dict[str, Any], where: str | Path) -> ModelInfo:
-    """Return what a `model.json` of any origin says, without reading a file that it names.
-
-    Args:
-        record: Its content.
-        where: The file that it is from, for the error.
-
-    Raises:
-        CalcoError: When it is damaged, or names a file.
-    """
-    place: Any = record
-    for name in ("recipe", "segment", "palette"):
-        place = place.get(name) if isinstance(place, dict) else None
-    if isinstance(place, str):
-        try:
-            named_palette(place, files=False)
-        except CalcoError as error:
-            raise CalcoError(f"{where}: {error}") from error
-    return from_record(ModelInfo, record, where)
-
-
-def _fitting(info: ModelInfo, folder: Path) -> Generator:
-    """The network that a folder describes, with its weights.
-
-    Raises:
-        CalcoError: When they are missing, damaged, or those of another network.
-    """
-    return fitting(folder, lambda: build_generator(info.generator, info.in_channels, info.out_channels))
-
-
-def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> Translator:
-    """Loads a model for use.
-
-    Args:
-        path: A run, a model folder, or a file that `calco export` wrote.
-        device: "cpu", "cuda", or "auto" for the GPU where there is one.
-        precision: fp32; or bf16 (on a GPU fp16 too), where speed counts more than half a level of a byte; or auto for
-            bf16 where the machine has instructions for it.
-
-    Returns:
-        The model.
-
-    Raises:
-        CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description; when the device
-            does not exist or lacks the precision.
-    """
-    from calco.inference.exported import is_exported, load_exported
-
-    if is_exported(path):
-        return load_exported(path, device=device, precision=precision)
-    chosen = choose_device(device)
-    dtype = choose_precision(precision, chosen)
-    folder = model_folder(path)
-    info = load_info(folder)
-    generator = _fitting(info, folder)
-    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean = folder / _mean_name(info)
-    return Translator(
-        info,
-        generator,
-        mean_target=imaging.read(mean, background="channel") if mean.is_file() else None,
-        device=chosen,
-        precision=dtype,
-    )

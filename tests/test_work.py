@@ -27,15 +27,16 @@ from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.recipes.custom import pinned
 from calco.data.sources import open_source
-from calco.engines import Engine, results
 from calco.evaluation.config import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
+from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
-from calco.inference.model import ModelInfo, load, load_info, save_model
+from calco.inference.loading import load, load_info
 from calco.inference.results import REMOTE_LOG
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.outputs import LOG
+from calco.work import Engine, results
 from support import requires
 
 # Ray itself uses names that it gives up.

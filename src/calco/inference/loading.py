@@ -1,4 +1,4 @@
-"""Models in one file, as `calco export` writes them, behind the interface of a Translator."""
+"""A Translator from whatever a user names: a run, a model folder, or a file that `calco export` wrote."""
 
 import base64
 import binascii
@@ -13,11 +13,91 @@ from torch import Tensor, nn
 from calco import imaging
 from calco.errors import CalcoError
 from calco.imaging import Image
-from calco.inference.descriptions import as_description, ends_as, explained, read_record
-from calco.inference.model import FORMAT, ModelInfo, Translator, info_of
+from calco.inference.folder import (
+    DESCRIPTION,
+    FORMAT,
+    ModelInfo,
+    find_folder,
+    fitting,
+    info_of,
+    mean_name,
+    read_description,
+)
+from calco.inference.graph_files import as_description, ends_as, explained, read_record
 from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime
+from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.generator import Generator, maps_drawn
+from calco.networks.machine import choose_device, choose_precision
+
+
+def model_folder(path: str | Path) -> Path:
+    """The model folder that `path` means: itself, or the one inside a run.
+
+    Raises:
+        CalcoError: When there is none.
+    """
+    return find_folder(path, command="calco train", names="a run, a model folder, or a file that calco export wrote")
+
+
+def load_info(path: str | Path) -> ModelInfo:
+    """Reads `model.json`, or what stands in an exported file.
+
+    Raises:
+        CalcoError: When it is missing, of a newer format or damaged.
+    """
+    if is_exported(path):
+        return describe(path).info
+    folder = model_folder(path)
+    record = read_description(folder, FORMAT)
+    file = folder / DESCRIPTION
+    if record.get("kind") == "detector":
+        raise CalcoError(f"{file} describes a detector, not a translator; use it by calco detect predict or evaluate")
+    return info_of(record, file)
+
+
+def _fitting(info: ModelInfo, folder: Path) -> Generator:
+    """The network that a folder describes, with its weights.
+
+    Raises:
+        CalcoError: When they are missing, damaged, or those of another network.
+    """
+    return fitting(folder, lambda: build_generator(info.generator, info.in_channels, info.out_channels))
+
+
+def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> Translator:
+    """Loads a model for use.
+
+    Args:
+        path: A run, a model folder, or a file that `calco export` wrote.
+        device: "cpu", "cuda", or "auto" for the GPU where there is one.
+        precision: fp32; or bf16 (on a GPU fp16 too), where speed counts more than half a level of a byte; or auto for
+            bf16 where the machine has instructions for it.
+
+    Returns:
+        The model.
+
+    Raises:
+        CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description; when the device
+            does not exist or lacks the precision.
+    """
+    if is_exported(path):
+        return load_exported(path, device=device, precision=precision)
+    chosen = choose_device(device)
+    dtype = choose_precision(precision, chosen)
+    folder = model_folder(path)
+    info = load_info(folder)
+    generator = _fitting(info, folder)
+    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    mean = folder / mean_name(info)
+    return Translator(
+        info,
+        generator,
+        mean_target=imaging.read(mean, background="channel") if mean.is_file() else None,
+        device=chosen,
+        precision=dtype,
+    )
+
 
 __all__ = ["Description", "ExportedTranslator", "describe", "is_exported", "load_exported"]
 
