@@ -91,7 +91,7 @@ def test_long_names_have_locks_too(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_locks_is_reported_and_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
@@ -99,5 +99,5 @@ def test_a_file_system_without_locks_is_reported_and_used(
     monkeypatch.setattr(fcntl, "flock", refuse)
     with locked_folder(tmp_path / "out", "calco train"):
         pass
-    assert "is on a file system without locks (No locks available)" in capsys.readouterr().err
+    assert "is on a file system without locks (No locks available)" in caplog.text
     assert not list((tmp_path / "out").iterdir())

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import re
 import threading
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from calco.console import warn
 from calco.errors import CalcoError
 from calco.files import explain, make_folder
 
@@ -21,6 +21,7 @@ _WITHOUT_LOCKS: Final = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EIN
 _HOLDER: Final = re.compile(r"(calco[ \w-]*) \(process \d+\)\n?")
 _LONGEST: Final = 255  # bytes of a file's name
 
+_log = logging.getLogger(__name__)
 _held: dict[str, int] = {}  # lock file => the thread that holds it
 
 
@@ -105,7 +106,9 @@ def _opened(lock: Path, target: Path) -> int:
             if error.errno not in _WITHOUT_LOCKS:
                 os.close(descriptor)
                 raise explain(error, target, "lock") from error
-            warn(f"{target} is on a file system without locks ({error.strerror}); run one command on it at a time")
+            _log.warning(
+                f"{target} is on a file system without locks ({error.strerror}); run one command on it at a time"
+            )
             return descriptor
         # The holder before may have removed the file between opening and locking: then others lock a new one.
         with contextlib.suppress(OSError):
