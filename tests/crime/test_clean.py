@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from calco.crime import clean, dates
-from calco.crime.clean import Unusable
+from calco.crime.clean import UnusableCell
 
 TODAY = date(2026, 1, 1)
 
@@ -92,7 +92,7 @@ def test_dates_are_understood(told: object, meant: object) -> None:
     ],
 )
 def test_dates_that_cannot_be_are_told(told: str, reason: str) -> None:
-    with pytest.raises(Unusable, match=reason):
+    with pytest.raises(UnusableCell, match=reason):
         dates.read_date(told, today=TODAY)
 
 
@@ -103,11 +103,11 @@ def test_days_are_counted_from_1904_where_the_workbook_does() -> None:
 
 
 def test_a_day_alone_takes_month_and_year_of_the_next_complete_date() -> None:
-    wrong = Unusable("no date")
+    wrong = UnusableCell("no date")
     found = dates.complete_dates([24, None, 30, wrong, date(2016, 12, 2), 5, date(2017, 2, 1), 31])
     assert found[:5] == [date(2016, 12, 24), None, date(2016, 12, 30), wrong, date(2016, 12, 2)]
     assert found[5] == date(2017, 2, 5)
-    assert str(found[7]) == "a day alone, and no complete date after it to tell its month"
+    assert str(found[7]) == "a day alone, without a complete date after it that gives the month"
 
 
 def test_a_day_that_the_next_month_does_not_have_is_told() -> None:
@@ -170,7 +170,7 @@ def test_ages(told: clean.Cell, kept: str) -> None:
 @pytest.mark.parametrize(
     ("told", "reason"),
     [
-        (datetime(2025, 12, 1), "which Excel made of a range such as 1-12 or 12-25; write it as text"),
+        (datetime(2025, 12, 1), "that Excel made from a range such as 1-12 or 12-25; write it as text"),
         (datetime(1900, 1, 25), "a date, not an age"),
         ("25.5", "not a whole number"),
         (25.5, "not a whole number"),
@@ -184,7 +184,7 @@ def test_ages(told: clean.Cell, kept: str) -> None:
     ],
 )
 def test_ages_that_cannot_be_are_told(told: clean.Cell, reason: str) -> None:
-    with pytest.raises(Unusable, match=reason):
+    with pytest.raises(UnusableCell, match=reason):
         clean.age(told)
 
 
@@ -192,12 +192,12 @@ def test_genders_have_one_spelling() -> None:
     assert [clean.gender(told) for told in ("HOMBRE", "hombres (2)", "MUJERES(3)", "varios")] == [
         "Hombre", "Hombre (2)", "Mujer (3)", "Varios",
     ]  # fmt: skip
-    with pytest.raises(Unusable, match="a date, not a gender"):
+    with pytest.raises(UnusableCell, match="a date, not a gender"):
         clean.gender(datetime(2017, 1, 1))
 
 
 def test_several_groups_in_one_cell_are_told() -> None:
-    with pytest.raises(Unusable, match="several groups of persons in one cell"):
+    with pytest.raises(UnusableCell, match="several groups of persons in one cell"):
         clean.gender("Hombre / Mujer")
 
 
@@ -232,7 +232,7 @@ def test_occupations() -> None:
 def test_dead_and_injured() -> None:
     assert [clean.count(told) for told in ("", None, "2", 3, 4.0)] == [0, 0, 2, 3, 4]
     for wrong in ("-1", "dos", "1.5", "99999999999", datetime(1900, 1, 1)):
-        with pytest.raises(Unusable, match="not a whole number"):
+        with pytest.raises(UnusableCell, match="not a whole number"):
             clean.count(wrong)
 
 
@@ -267,7 +267,7 @@ def test_whole_numbers(told: clean.Cell, meant: int) -> None:
      Decimal("1.5"), True],
 )  # fmt: skip
 def test_what_is_not_whole_or_may_mean_two_numbers_is_refused(told: clean.Cell) -> None:
-    with pytest.raises(Unusable, match="not a whole number from 0 on"):
+    with pytest.raises(UnusableCell, match="not a whole number from 0 on"):
         clean.whole_number(told)
 
 
@@ -295,10 +295,10 @@ def test_texts_of_datacrim_keep_letters_spaces_commas_and_hyphens() -> None:
 
 def test_years_of_datacrim() -> None:
     assert [dates.year(told, today=TODAY) for told in ("2019", 2015, " 2017.0 ")] == [2019, 2015, 2017]
-    with pytest.raises(Unusable, match="the year 2107 lies in the future"):
+    with pytest.raises(UnusableCell, match="the year 2107 lies in the future"):
         dates.year("2107", today=TODAY)
     assert dates.year("2.019", today=TODAY) == 2019
-    with pytest.raises(Unusable, match="not a whole number"):
+    with pytest.raises(UnusableCell, match="not a whole number"):
         dates.year("", today=TODAY)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
-from calco.crime.collect import CollectConfig, Collected, collect
+from calco.crime.collect import CollectConfig, CollectResult, collect
 from collecting.web import Visit, Web, claims, dripping, first, hung_up, serving, silent_in_the_middle, status, whole
 
 pytest.importorskip("httpx")
@@ -39,7 +39,7 @@ def web() -> Iterator[Web]:
         yield server
 
 
-def collected(address: str, out: Path, **options: object) -> Collected:
+def collected(address: str, out: Path, **options: object) -> CollectResult:
     quick: dict[str, object] = {"pause": 0.01, "timeout": 0.5, "patience": 5.0, "retries": 3}
     return collect(CollectConfig(address=address, out=str(out), **{**quick, **options}))
 
@@ -138,7 +138,7 @@ def test_what_goes_wrong_twice_comes_the_third_time(web: Web, tmp_path: Path, br
         (status(500), "the server answered 500 Internal Server Error, tried 4 times"),
         (status(503, Retry_After=9999), "asks to come back in 9999 seconds"),
         (claims(PLAIN[:5000], len(PLAIN)), "the connection broke: "),
-        (claims(HTML[:5000], 5000), "the page ends before its end, tried 4 times"),
+        (claims(HTML[:5000], 5000), "the page is incomplete, tried 4 times"),
         (
             whole(TEXT.replace("Modalidad", "Subtipo").encode()),
             "the page has no column 'Modalidad'; it has Año, Numero",

@@ -12,8 +12,8 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
-from calco.crime.cubes import CHARTS, Cube
-from calco.crime.dashboard import ChartConfig, DashboardConfig, csv_of, dashboard, draw, page, read
+from calco.crime.cubes import CHARTS, ChartData
+from calco.crime.dashboard import ChartConfig, DashboardConfig, chart, csv_of, dashboard, page, read
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, load
 from crime.test_robberies import written
@@ -45,7 +45,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def cube(url: str) -> Cube:
+def cube(url: str) -> ChartData:
     return read(url)
 
 
@@ -99,7 +99,7 @@ def total(tab: Any, name: str, column: int = -1) -> int:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_chart_is_drawn_without_an_error_or_a_network(
-    browser: Any, file: Path, light: Any, cube: Cube, scheme: str
+    browser: Any, file: Path, light: Any, cube: ChartData, scheme: str
 ) -> None:
     opened = light if scheme == "light" else tab_of(browser, file, scheme)
     assert opened.locator(".chart").count() == len(CHARTS) == 11
@@ -110,7 +110,7 @@ def test_every_chart_is_drawn_without_an_error_or_a_network(
     assert opened.locator("#told").inner_text().startswith(f"{sum(cube['robberies'][-1])} robos y ")
 
 
-def test_the_tables_of_the_page_are_those_of_the_files(opened: Any, cube: Cube) -> None:
+def test_the_tables_of_the_page_are_those_of_the_files(opened: Any, cube: ChartData) -> None:
     opened.evaluate("document.getElementById('table-kinds').open = true")
     with opened.expect_download() as download:
         opened.click("#table-kinds .csv")
@@ -119,7 +119,7 @@ def test_the_tables_of_the_page_are_those_of_the_files(opened: Any, cube: Cube) 
         assert csv_on_page(opened, name)[1:] == list(csv.reader(io.StringIO(csv_of(name, cube))))[1:], name
 
 
-def test_names_are_shown_as_they_are_and_no_csv_holds_a_formula(browser: Any, cube: Cube, tmp_path: Path) -> None:
+def test_names_are_shown_as_they_are_and_no_csv_holds_a_formula(browser: Any, cube: ChartData, tmp_path: Path) -> None:
     """Charts take <b>, <a> and entities for markup, and spreadsheets run what begins with "="."""
     nasty = "=<a href='https://example.org'>x</a><b>y</b>&lt;\u2028</script><!--"
     lists = {
@@ -154,7 +154,7 @@ def notes(tab: Any) -> dict[str, str]:
     }
 
 
-def test_filters_act_on_the_charts(opened: Any, cube: Cube) -> None:
+def test_filters_act_on_the_charts(opened: Any, cube: ChartData) -> None:
     crimes = total(opened, "places")
     opened.select_option("#department", label="Callao")
     ready(opened)
@@ -299,7 +299,7 @@ def test_nothing_with_these_filters_is_said(opened: Any) -> None:
     assert opened.said == []
 
 
-def test_data_is_never_code(cube: Cube) -> None:
+def test_data_is_never_code(cube: ChartData) -> None:
     text = page(cube)
     held = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, flags=re.DOTALL)
     assert held and any("alert(1)" in name for name in json.loads(held[1])["occupations"])
@@ -320,11 +320,11 @@ def test_charts_as_files(url: str, tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_bad_input_is_one_line(url: str, tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match="there is no chart 'cake'; draw all"):
-        draw("cake", ChartConfig(source=url, out=str(tmp_path)))
+        chart(ChartConfig(chart="cake", source=url, out=str(tmp_path)))
     with pytest.raises(CalcoError, match="no browser-of-nobody, which draws the PNG"):
-        draw("kinds", ChartConfig(source=url, out=str(tmp_path), browser="browser-of-nobody"))
+        chart(ChartConfig(chart="kinds", source=url, out=str(tmp_path), browser="browser-of-nobody"))
     with pytest.raises(CalcoError, match="did not draw the page"):
-        draw("kinds", ChartConfig(source=url, out=str(tmp_path), browser="true"))
+        chart(ChartConfig(chart="kinds", source=url, out=str(tmp_path), browser="true"))
     with pytest.raises(CalcoError, match=r"must end in \.html"):
         DashboardConfig(out="page.pdf")
     with pytest.raises(CalcoError, match="there is no folder"):

@@ -9,9 +9,9 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
+from calco.crime.answers import QueryConfig, query
 from calco.crime.database import connect
 from calco.crime.load import load
-from calco.crime.queries import QueryConfig, answers
 from crime.loading import config, contents
 from crime.servers import MariaDB, PostgreSQL
 
@@ -157,7 +157,7 @@ def test_sqlite_opens_nothing_beside_its_file(statement: str, tmp_path: Path) ->
 
 def test_a_question_makes_no_sqlite_file(tmp_path: Path) -> None:
     with pytest.raises(CalcoError, match="there is no database"):
-        list(answers("kinds", QueryConfig(source=f"sqlite://{tmp_path}/no.sqlite")))
+        list(query(QueryConfig(question="kinds", source=f"sqlite://{tmp_path}/no.sqlite")))
     assert list(tmp_path.iterdir()) == []
 
 

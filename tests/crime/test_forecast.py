@@ -57,12 +57,12 @@ def test_two_quarters_are_too_little_and_that_is_said(tmp_path: Path, capsys: py
     assert list(done.forecasts[0].known) == [1, 2, 0, 3, 0, 1]
     assert done.forecasts[0].periods == ("2017-05", "2017-06")
     assert {one.method for one in done.forecasts} == {"mean"}
-    assert done.forecasts[0].foretold.mean[0] == pytest.approx(7 / 6)
-    assert (done.forecasts[0].foretold.low >= 0).all()
+    assert done.forecasts[0].prediction.mean[0] == pytest.approx(7 / 6)
+    assert (done.forecasts[0].prediction.low >= 0).all()
     main(["crime", "forecast", "--from", to, "--out", str(tmp_path / "told.csv")])
     told = capsys.readouterr()
-    assert "no season can be told from chance" in told.err
-    assert "not of what will happen" in told.err
+    assert "too few to show a season" in told.err
+    assert "not what will happen" in told.err
     assert (
         (tmp_path / "told.csv")
         .read_text()
@@ -73,15 +73,15 @@ def test_two_quarters_are_too_little_and_that_is_said(tmp_path: Path, capsys: py
 def test_what_no_backtest_can_score_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["crime", "forecast", "--from", database(tmp_path, DATES), "--every", "quarter"])
     told = capsys.readouterr()
-    assert "3 quarters leave nothing to score a forecast by: what it is worth is not known" in told.err
+    assert "3 quarters are too few for a backtest: the error of the forecast is unknown" in told.err
     assert "on what is known" not in told.out  # no table without a row
 
 
 def test_too_little_is_refused(tmp_path: Path) -> None:
     to = database(tmp_path, DATES[:3])
-    with pytest.raises(CalcoError, match="there are but 2 months with robberies, .*; load more data"):
+    with pytest.raises(CalcoError, match="only 2 months have robberies, .*; load more data"):
         forecast(ForecastConfig(source=to))
     with pytest.raises(CalcoError, match="try --every month"):
         forecast(ForecastConfig(source=to, every="quarter"))
-    with pytest.raises(CalcoError, match="--level 1.0 must be"):
+    with pytest.raises(CalcoError, match="--level 1.0: it must be"):
         ForecastConfig(level=1.0)

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from calco.crime.clean import Unusable, fold
+from calco.crime.clean import UnusableCell, fold
 from calco.crime.gazetteer import METROPOLIS, gazetteer
 
 PLACES = gazetteer()
@@ -65,7 +65,7 @@ def test_a_name_that_provinces_share_is_resolved_by_province_or_told() -> None:
     assert PLACES.district("San Luis", "Cañete", "Lima") == 150514
     assert PLACES.district("Surco", "Huarochirí", "Lima") == 150732
     assert PLACES.district("Surco", "Lima") == 150140
-    with pytest.raises(Unusable, match=r"ambiguous: .*Lima \(Lima\), Cañete \(Lima\)"):
+    with pytest.raises(UnusableCell, match=r"ambiguous: .*Lima \(Lima\), Cañete \(Lima\)"):
         PLACES.district("San Luis", "", "Lima")
 
 
@@ -81,7 +81,7 @@ def test_a_name_that_provinces_share_is_resolved_by_province_or_told() -> None:
     ],
 )
 def test_what_cannot_be_found_is_told(told: tuple[str, str, str], reason: str) -> None:
-    with pytest.raises(Unusable, match=reason):
+    with pytest.raises(UnusableCell, match=reason):
         PLACES.district(*told)
 
 

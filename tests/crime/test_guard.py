@@ -31,9 +31,9 @@ LONG = f'<sheetData><row><c t="str"><v>{"x" * 1_100_000}</v></c></row></sheetDat
         (ENTITIES, "declares a document type"),
         ('<!DOCTYPE w SYSTEM "file:///etc/passwd"><worksheet/>', "declares a document type"),
         (LONG, "more than 1,048,576 characters"),
-        ('<sheetData><row><c t="s"><v>7</v></c></row></sheetData>', "is no whole workbook"),
-        ('<sheetData><row r="x"/></sheetData>', "is no whole workbook"),
-        ("<sheetData><row>", "is no whole workbook"),
+        ('<sheetData><row><c t="s"><v>7</v></c></row></sheetData>', "is a damaged workbook"),
+        ('<sheetData><row r="x"/></sheetData>', "is a damaged workbook"),
+        ("<sheetData><row>", "is a damaged workbook"),
     ],
 )
 def test_a_workbook_beyond_all_bounds_is_refused(tmp_path: Path, sheet: str, told: str) -> None:
@@ -96,9 +96,9 @@ SHARED = '<sheetData><row r="1"><c r="A1" t="s"><v>0</v></c></row></sheetData>'
         (SHARED, {"strings": "<?xml version='1.0'?>" + ENTITIES.replace("worksheet", "sst")}, "declares a document"),
         (SHARED, {"strings": f"<si><t>{'x' * 1_100_000}</t></si>"}, "more than 1,048,576 characters"),
         (SHARED, {"titles": ("ENERO", "FEBRERO", "MARZO")}, "has two sheets, or other parts, in one place"),
-        (SHARED, {"strings": "<si>"}, "is no whole workbook"),
-        (SHARED, {"styles": "<fills><fill/></fills>"}, "is no whole workbook"),
-        ('<sheetData><row><c><v>nan</v></c></row></sheetData>', {}, "is no whole workbook"),
+        (SHARED, {"strings": "<si>"}, "is a damaged workbook"),
+        (SHARED, {"styles": "<fills><fill/></fills>"}, "is a damaged workbook"),
+        ('<sheetData><row><c><v>nan</v></c></row></sheetData>', {}, "is a damaged workbook"),
     ],
 )  # fmt: skip
 def test_what_openpyxl_would_drop_or_hold_is_refused(
@@ -165,7 +165,7 @@ def changed(path: Path, to: Path, old: str, new: str) -> Path:
         ("styles.xml", "formats.xml", "has the formats of its cells in /xl/formats.xml, where they are not read"),
         ("../xl/one.xml", "../xl/two.xml", "its sheet 'ENERO' is missing"),
         ('r:id="s"', "", "its sheet 'ENERO' is missing"),
-        ("sheet.main+xml", "text+xml", "is no whole workbook (File contains no valid workbook part)"),
+        ("sheet.main+xml", "text+xml", "is a damaged workbook (File contains no valid workbook part)"),
     ],
 )
 def test_values_that_openpyxl_would_not_find_are_not_passed_over(tmp_path: Path, old: str, new: str, told: str) -> None:

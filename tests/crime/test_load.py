@@ -14,7 +14,7 @@ from calco.cli import main
 from calco.crime.database import connect, duckdb_path
 from calco.crime.datacrim import COLUMNS
 from calco.crime.generate import GenerateConfig, generate
-from calco.crime.load import LoadConfig, Loaded, load
+from calco.crime.load import LoadConfig, LoadResult, load
 from calco.locks import lock_name
 from crime.loading import DIRTY, ROWS, config, contents
 from crime.test_robberies import written
@@ -94,25 +94,25 @@ def test_tables_without_keys_hold_the_same(sources: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "nothing is to be loaded"),
-        (["--robberies", "robberies.csv"], "--robberies needs --kinds FILE beside it"),
-        (["--kinds", "kinds.csv"], "nothing is to be loaded"),
+        ([], "no source is named"),
+        (["--robberies", "robberies.csv"], "--robberies needs --kinds FILE"),
+        (["--kinds", "kinds.csv"], "no source is named"),
         (["--datacrim", "nowhere.csv"], "cannot read nowhere.csv: No such file or directory"),
         (["--datacrim", "nowhere.parquet"], "cannot read nowhere.parquet: No such file or directory"),
         (["--datacrim", "kinds.csv"], "kinds.csv has no column 'Año'"),
         (["--datacrim", "broken.parquet"], "broken.parquet is no whole Parquet file"),
         (
             ["--datacrim", "dirty.csv", "--to", "crime.txt"],
-            "crime.txt is no database; give a file that ends in .duckdb",
+            "crime.txt is not a database; give a file that ends in .duckdb",
         ),
         (["--datacrim", "dirty.csv", "--to", "nowhere/crime.duckdb"], "there is no folder nowhere"),
         (["--datacrim", "dirty.csv", "--to", "text.duckdb"], "cannot use text.duckdb"),
         (["--datacrim", "dirty.csv", "--columns", "Año"], "--columns 'Año' must be of the form"),
         (["--datacrim", "dirty.csv", "--to", "nothing://a/b"], "cannot use nothing://a/b"),
-        (["--datacrim", "header.csv"], "header.csv holds no row"),
+        (["--datacrim", "header.csv"], "header.csv: the file holds no row"),
         (
             ["--robberies", "none.csv", "--kinds", "kinds.csv"],
-            "none.csv holds no robbery below the names of its columns",
+            "none.csv: there is no robbery below the names of the columns",
         ),
     ],
 )
@@ -166,7 +166,7 @@ def test_the_verb_prints_counts_that_add_up(sources: Path, tmp_path: Path, capsy
 
 
 def test_a_load_gives_its_counts_in_python(sources: Path, tmp_path: Path) -> None:
-    done: Loaded = load(config(sources, tmp_path / "crime.duckdb", "dirty.csv"))
+    done: LoadResult = load(config(sources, tmp_path / "crime.duckdb", "dirty.csv"))
     assert sum(one.read for one in done.sources) == sum(one.loaded + one.rejected for one in done.sources)
     assert done.reasons.total() == sum(one.rejected for one in done.sources) == done.tables["Rechazos"]
 
@@ -281,17 +281,17 @@ def test_no_csv_holds_a_formula(sources: Path, tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_column_is_renamed_to_one_of_ours(sources: Path, tmp_path: Path) -> None:
-    with pytest.raises(CalcoError, match="there is no column 'DISTRIT'; ours are FECHA"):
+    with pytest.raises(CalcoError, match="--columns 'DISTRIT': there is no such column; ours are FECHA"):
         load(config(sources, tmp_path / "a.duckdb", columns=("BARRIO=DISTRIT",)))
 
 
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"datacrim": "a.parquet", "encoding": "utf-8"}, "--encoding and --separator are of CSV files"),
-        ({"robberies": "a.xlsx", "separator": ";"}, "--encoding and --separator are of CSV files"),
-        ({"robberies": "a.csv", "kinds": "b.csv", "sheets": ("MAYO",)}, "--sheets names sheets of a workbook"),
-        ({"datacrim": "a.csv", "keep_several": True}, "--keep-several is of robberies"),
+        ({"datacrim": "a.parquet", "encoding": "utf-8"}, "--encoding and --separator are for CSV files"),
+        ({"robberies": "a.xlsx", "separator": ";"}, "--encoding and --separator are for CSV files"),
+        ({"robberies": "a.csv", "kinds": "b.csv", "sheets": ("MAYO",)}, "--sheets is for a workbook"),
+        ({"datacrim": "a.csv", "keep_several": True}, "--keep-several is for robberies"),
     ],
 )
 def test_an_option_that_nothing_heeds_is_refused(options: dict[str, Any], told: str) -> None:

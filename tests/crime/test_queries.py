@@ -10,10 +10,10 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
+from calco.crime.answers import PUBLISHED, Answer, QueryConfig, published_figures, query, rebuild_study
 from calco.crime.generate import GenerateConfig, generate
 from calco.crime.load import LoadConfig, load
-from calco.crime.published import PUBLISHED, beside, rebuild
-from calco.crime.queries import QUESTIONS, TIED_ROWS, Answer, QueryConfig, answers
+from calco.crime.queries import QUESTIONS, TIED_ROWS
 from crime.servers import MariaDB, PostgreSQL
 
 pytest.importorskip("ibis")
@@ -49,7 +49,7 @@ def duckdb(files: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> s
 
 @pytest.fixture(scope="module")
 def answered(duckdb: str) -> dict[str, Answer]:
-    return {answer.question.name: answer for answer in answers("all", QueryConfig(source=duckdb))}
+    return {answer.question.name: answer for answer in query(QueryConfig(question="all", source=duckdb))}
 
 
 def rows_of(answer: Answer) -> Rows:
@@ -177,7 +177,7 @@ def test_other_databases_answer_the_same(
     url = server.url() if server else f"sqlite://{tmp_path}/crime.sqlite"
     try:
         load(LoadConfig(to=url, rejects=str(tmp_path / "rejects.csv"), **files))
-        for answer in answers("all", QueryConfig(source=url)):
+        for answer in query(QueryConfig(question="all", source=url)):
             ours = answered[answer.question.name].rows
             assert answer.rows.column_names == ours.column_names
             assert rows_of(answer) == rows_of(Answer(answer.question, ours)), answer.question.name
@@ -189,17 +189,20 @@ def test_other_databases_answer_the_same(
 def test_the_studys_join_done_again_gives_what_was_published(
     files: dict[str, str], answered: dict[str, Answer]
 ) -> None:
-    again = rebuild(files["robberies"], files["kinds"])
+    again = rebuild_study(files["robberies"], files["kinds"])
     assert again.rows == 352
     assert again.ages == PUBLISHED["ages"].rows
     for name in ("kinds", "weapons", "quarters"):
         assert again.counts[name] == PUBLISHED[name].counts, name
     for district, count in PUBLISHED["districts"].counts.items():
         assert again.counts["districts"][district] == count
-    assert again.fates["fell out: Cercado de Lima, which is Lima"] == 42
+    assert again.fates["lost: Cercado de Lima, which is Lima"] == 42
     assert again.fates["counted 2 times: San Luis, in Lima and Cañete"] == 3
     assert again.fates["counted elsewhere: Surco, for the one in Huarochirí"] == 13
-    ours = {one.name: (one.published, one.rebuilt, one.ours) for one in beside("kinds", answered["kinds"].rows, again)}
+    ours = {
+        one.name: (one.published, one.rebuilt, one.ours)
+        for one in published_figures("kinds", answered["kinds"].rows, again)
+    }
     assert ours["Asalto"] == (184, 184, 223)
 
 
@@ -210,7 +213,7 @@ def test_the_command_shows_and_writes(
         ["crime", "query", "districts", "--from", duckdb, "--robberies", files["robberies"], "--kinds", files["kinds"]]
     )
     told = capsys.readouterr().out
-    assert "San Juan de Lurigancho" in told and "352 rows" in told and "fell out" in told
+    assert "San Juan de Lurigancho" in told and "352 rows" in told and "lost: " in told
     main(["crime", "query", "2", "--from", duckdb, "--format", "csv"])
     assert capsys.readouterr().out.startswith('"Nombre_Distrito","Nombre_Provincia","Robos"\n"Lima","Lima",42\n')
     for kind in ("csv", "json", "parquet"):
@@ -219,19 +222,19 @@ def test_the_command_shows_and_writes(
 
 
 def test_bad_input_is_one_line(duckdb: str, tmp_path: Path) -> None:
-    with pytest.raises(CalcoError, match="there is no question 'eleven'; ask all"):
-        list(answers("eleven", QueryConfig(source=duckdb)))
+    with pytest.raises(CalcoError, match="'eleven': there is no such question; name all"):
+        list(query(QueryConfig(question="eleven", source=duckdb)))
     with pytest.raises(CalcoError, match="there is no database .*; make it with: calco crime load"):
-        list(answers("kinds", QueryConfig(source=str(tmp_path / "none.duckdb"))))
-    with pytest.raises(CalcoError, match="10 answers are not one JSON; name a folder: --out FOLDER"):
-        list(answers("all", QueryConfig(source=duckdb, format="json")))
-    with pytest.raises(CalcoError, match="Parquet is no text"):
-        QueryConfig(format="parquet")
+        list(query(QueryConfig(question="kinds", source=str(tmp_path / "none.duckdb"))))
+    with pytest.raises(CalcoError, match="10 answers do not fit into one file; name a folder: --out FOLDER"):
+        list(query(QueryConfig(question="all", source=duckdb, format="json")))
+    with pytest.raises(CalcoError, match="a terminal cannot show Parquet"):
+        QueryConfig(question="kinds", format="parquet")
     import duckdb as engine
 
     engine.connect(str(tmp_path / "empty.duckdb")).close()
     with pytest.raises(CalcoError, match="has no table Departamento; make the tables"):
-        list(answers("kinds", QueryConfig(source=str(tmp_path / "empty.duckdb"))))
+        list(query(QueryConfig(question="kinds", source=str(tmp_path / "empty.duckdb"))))
 
 
 def test_without_rows_the_answer_says_so(

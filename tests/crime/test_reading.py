@@ -62,7 +62,7 @@ def test_bytes_that_are_not_the_encoding_cost_their_row(tmp_path: Path) -> None:
     text = "Año;Distrito\n2017;Ancón\n2018;BreXa\n2019;Lurín\n".encode().replace(b"X", b"\xf1")
     rows = rows_of(tmp_path, text)
     assert [row.problem for row in rows] == ["", "bytes that are not utf-8", ""]
-    with pytest.raises(CalcoError, match="there is no encoding 'utf-99'"):
+    with pytest.raises(CalcoError, match="--encoding 'utf-99': there is no such encoding"):
         rows_of(tmp_path, text, encoding="utf-99")
 
 
@@ -167,7 +167,7 @@ def test_a_record_of_many_long_lines_is_not_put_together(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("encoding", ["hex", "rot13", "undefined", "utf-99", "zip"])
 def test_a_codec_that_is_no_encoding_is_refused(tmp_path: Path, encoding: str) -> None:
-    with pytest.raises(CalcoError, match="there is no encoding"):
+    with pytest.raises(CalcoError, match="there is no such encoding"):
         rows_of(tmp_path, "Año;Distrito\n", encoding=encoding)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from calco import CalcoError
 from calco.crime.gazetteer import gazetteer
-from calco.crime.robberies import Cleaned, clean_robberies, read_kinds, robbery_rows
+from calco.crime.robberies import CleanedRows, clean_robberies, read_kinds, robbery_rows
 from support import requires
 
 TODAY = date(2026, 1, 1)
@@ -20,17 +20,17 @@ HEADER = (
 ROW = ("http://a", "Asalto", "3/12/2016", "Ojo", "Asalto", "Pistola", "", "", "Hombre", "", "Ate", "0", "1", "Chofer")
 
 
-def cleaned(robberies: Path, kinds: Path, **options: bool) -> Cleaned:
+def cleaned(robberies: Path, kinds: Path, **options: bool) -> CleanedRows:
     rows = list(robbery_rows(robberies))
     return clean_robberies(rows, read_kinds(kinds).rows, gazetteer(), robberies, today=TODAY, **options)
 
 
 @pytest.fixture(scope="module")
-def real(real_data: Path) -> Cleaned:
+def real(real_data: Path) -> CleanedRows:
     return cleaned(real_data / "crime" / "crimenes.csv", real_data / "crime" / "descripcion_crimen.csv")
 
 
-def test_all_476_are_accounted_for(real: Cleaned) -> None:
+def test_all_476_are_accounted_for(real: CleanedRows) -> None:
     assert real.read == 476
     assert len(real.rows) + len(real.rejects) == 476
     assert Counter(one.column for one in real.rejects) == {
@@ -45,7 +45,7 @@ def test_all_476_are_accounted_for(real: Cleaned) -> None:
     assert all(("/" in one.value) == ("several groups" in one.reason) for one in real.rejects)
 
 
-def test_no_district_falls_out_and_none_counts_twice(real: Cleaned, real_data: Path) -> None:
+def test_no_district_falls_out_and_none_counts_twice(real: CleanedRows, real_data: Path) -> None:
     """Against the cells themselves, counted without any of Calco's rules."""
     with (real_data / "crime" / "crimenes.csv").open(encoding="cp1252", newline="") as file:
         told = [row for row in csv.DictReader(file, delimiter=";") if "/" not in "".join(list(row.values())[6:10])]
@@ -60,7 +60,7 @@ def test_no_district_falls_out_and_none_counts_twice(real: Cleaned, real_data: P
     assert ours.total() == names.total() - names[""] == 443
 
 
-def test_days_that_stand_alone_and_slips_of_the_year_are_dated(real: Cleaned) -> None:
+def test_days_that_stand_alone_and_slips_of_the_year_are_dated(real: CleanedRows) -> None:
     dates = {row[0]: row[4] for row in real.rows}
     assert dates[2] == date(2016, 12, 24)  # "24", before "2/12/2016"
     assert sum(day is None for day in dates.values()) == 3
@@ -75,7 +75,7 @@ def test_rows_with_several_groups_may_be_kept(real_data: Path) -> None:
     assert (len(kept.rows), len(kept.rejects)) == (475, 1)
 
 
-def test_the_workbook_gives_the_same_robberies(real: Cleaned, real_data: Path) -> None:
+def test_the_workbook_gives_the_same_robberies(real: CleanedRows, real_data: Path) -> None:
     requires(_has_openpyxl(), "openpyxl", "pip install 'calco[crime]'")
     book = real_data / "crime" / "grupo_data_criminal.xlsx"
     ours = cleaned(book, book)
@@ -124,10 +124,10 @@ def written(folder: Path, *changes: dict[str, str]) -> Path:
             "not in Lima or Callao: the districts of this name are in Arequipa (Arequipa)",
         ),
         ({"DISTRITO": "Ate'); DROP TABLE Robos_Lima; --"}, "DISTRITO", "no district of Peru has this name"),
-        ({"MODALIDAD DE ROBO": "Piratería"}, "MODALIDAD DE ROBO", "no kind of robbery that is described"),
-        ({"MODALIDAD DE ROBO": ""}, "MODALIDAD DE ROBO", "no kind of robbery is told"),
+        ({"MODALIDAD DE ROBO": "Piratería"}, "MODALIDAD DE ROBO", "a kind of robbery that is not in the file of kinds"),
+        ({"MODALIDAD DE ROBO": ""}, "MODALIDAD DE ROBO", "no kind of robbery is stated"),
         ({"FECHA": "3/12/2099"}, "FECHA", "the year 2099 lies in the future"),
-        ({"FECHA": "31"}, "FECHA", "a day alone, and no complete date after it to tell its month"),
+        ({"FECHA": "31"}, "FECHA", "a day alone, without a complete date after it that gives the month"),
         ({"MUERTOS": "dos"}, "MUERTOS", "not a whole number from 0 on"),
         ({"GENERO VICTIMA": "Hombre / Mujer"}, "GENERO VICTIMA", "several groups of persons in one cell"),
         ({"OCUPACIÓN": "x" * 300}, "OCUPACIÓN", "longer than 255 characters"),
@@ -152,7 +152,7 @@ def test_2107_is_a_slip_for_2017(tmp_path: Path, kinds: Path) -> None:
 def test_what_was_taken_for_a_district_and_what_stands_there_twice_is_said(tmp_path: Path, kinds: Path) -> None:
     done = cleaned(written(tmp_path, {}, {"DISTRITO": "Manchay"}, {"LINK": "b", "DISTRITO": "Manchay"}), kinds)
     assert done.remarks == [
-        "line 3 tells of the same address as line 2: perhaps one robbery",
+        "line 3 has the same address as line 2: perhaps one robbery",
         "Manchay was taken for the district Pachacámac (2)",
     ]
 
@@ -172,7 +172,7 @@ def workbook(folder: Path, **sheets: list[tuple[object, ...]]) -> Path:
 
 def test_a_workbook_without_a_month_between_others_is_refused(tmp_path: Path) -> None:
     path = workbook(tmp_path, DICIEMBRE=[HEADER, ROW], FEBRERO=[HEADER, ROW])
-    with pytest.raises(CalcoError, match="misses the sheet ENERO between DICIEMBRE and FEBRERO; restore it, or name"):
+    with pytest.raises(CalcoError, match="lacks the sheet ENERO between DICIEMBRE and FEBRERO; restore it, or name"):
         list(robbery_rows(path))
     assert len(list(robbery_rows(path, sheets=("DICIEMBRE", "FEBRERO")))) == 2
     with pytest.raises(CalcoError, match="has no sheet 'ENERO'; its sheets are DICIEMBRE, FEBRERO"):
@@ -195,7 +195,7 @@ def test_a_workbook_with_other_sheets_or_columns_is_refused(
 
 
 def test_a_workbook_without_the_kinds_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CalcoError, match="has no sheet CLASIFICACIONES, which tells the kinds of robbery"):
+    with pytest.raises(CalcoError, match="has no sheet CLASIFICACIONES with the kinds of robbery"):
         read_kinds(workbook(tmp_path, MAYO=[HEADER, ROW]))
 
 
@@ -203,7 +203,7 @@ def test_a_workbook_without_the_kinds_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_workbook_is_refused(tmp_path: Path, content: bytes) -> None:
     pytest.importorskip("openpyxl")
     (tmp_path / "book.xlsx").write_bytes(content)
-    with pytest.raises(CalcoError, match="is no whole workbook"):
+    with pytest.raises(CalcoError, match="is a damaged workbook"):
         list(robbery_rows(tmp_path / "book.xlsx"))
 
 
@@ -212,4 +212,4 @@ def test_kinds_that_stand_there_twice_are_rejected(tmp_path: Path) -> None:
     path.write_text("Crimen,Descripcion\nAsalto,a\nASALTO,b\n,c\n")
     done = read_kinds(path)
     assert done.rows == [(1, "Asalto", "a")]
-    assert [one.reason for one in done.rejects] == ["this kind stands there twice", "no kind is told"]
+    assert [one.reason for one in done.rejects] == ["this kind occurs twice", "no kind is stated"]

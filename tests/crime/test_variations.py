@@ -16,7 +16,7 @@ from calco.crime.datacrim import COLUMNS as DATACRIM
 from calco.crime.datacrim import Cleaner, batches
 from calco.crime.gazetteer import gazetteer
 from calco.crime.robberies import COLUMNS as ROBBERIES
-from calco.crime.robberies import KIND_COLUMNS, Cleaned, clean_robberies, read_kinds, robbery_rows
+from calco.crime.robberies import KIND_COLUMNS, CleanedRows, clean_robberies, read_kinds, robbery_rows
 
 TODAY = date(2026, 12, 1)
 KINDS = [(1, "Asalto", "Con violencia"), (2, "Hurto", "Sin ella")]
@@ -118,7 +118,7 @@ crimes = st.fixed_dictionaries(
 )
 
 
-def robbed(path: Path) -> Cleaned:
+def robbed(path: Path) -> CleanedRows:
     return clean_robberies(list(robbery_rows(path)), KINDS, gazetteer(), path, today=TODAY)
 
 

@@ -124,7 +124,7 @@ def test_hidden_rows_and_sheets_are_read_and_reported(tmp_path: Path) -> None:
         ("TIPO DE ARMA", datetime(2017, 1, 1), "a date, not a weapon"),
         ("OCUPACIÓN", "#REF!", "an error of a spreadsheet"),
         ("DISTRITO", "=A1", "a formula without a stored value"),
-        ("EDAD VICTIMA", datetime(2025, 12, 1), "which Excel made of a range"),
+        ("EDAD VICTIMA", datetime(2025, 12, 1), "that Excel made from a range"),
     ],
 )
 def test_a_cell_without_a_value_is_never_taken_for_one(tmp_path: Path, column: str, value: Any, reason: str) -> None:
@@ -143,7 +143,7 @@ def test_numbers_kept_as_text_and_ranges_kept_as_dates(tmp_path: Path) -> None:
     assert done.rows[0][9:] == (1, 2, "No Especifica")
     assert done.remarks == [
         "FECHA: the number of days since 1900 was taken for a date",
-        "EDAD VICTIMA: 2026-12-10 00:00:00, which Excel made of a range, was taken for 10-12",
+        "EDAD VICTIMA: 2026-12-10 00:00:00, which Excel made from a range, was taken for 10-12",
     ]
 
 
@@ -156,7 +156,7 @@ def test_kinds_in_a_workbook_of_their_own(tmp_path: Path) -> None:
     done = read_kinds(path)
     assert [row[1] for row in done.rows] == ["Asalto", "Robo 1", "Robo 2"]
     assert [(one.line, one.reason) for one in done.rejects] == [
-        (3, "this kind stands there twice"), (5, "an error of a spreadsheet, not a value"),
+        (3, "this kind occurs twice"), (5, "an error of a spreadsheet, not a value"),
     ]  # fmt: skip
 
 

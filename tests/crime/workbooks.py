@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from calco.crime.gazetteer import gazetteer
-from calco.crime.robberies import Cleaned, clean_robberies, read_kinds, robbery_rows
+from calco.crime.robberies import CleanedRows, clean_robberies, read_kinds, robbery_rows
 from calco.crime.workbook import read_workbook
 
 NAMES = (
@@ -36,7 +36,7 @@ def made(path: Path, rows: list[tuple[Any, ...]], title: str = "ENERO", **sheets
     return book
 
 
-def cleaned(path: Path, remarks: list[str] | None = None) -> Cleaned:
+def cleaned(path: Path, remarks: list[str] | None = None) -> CleanedRows:
     rows = list(robbery_rows(path, remarks=remarks))
     return clean_robberies(rows, read_kinds(path).rows, gazetteer(), path, today=date(2026, 12, 1))
 

@@ -1,9 +1,15 @@
 """The verbs of `calco crime`: parsing only."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING
 
 from calco.cli.parsing import parse
+
+if TYPE_CHECKING:
+    from calco.console import Table
+    from calco.crime.load import LoadResult
+
+_REASONS = 40  # reasons of rejected rows that the terminal shows
 
 
 def collect(args: list[str]) -> None:
@@ -30,24 +36,23 @@ def load(args: list[str]) -> None:
     from calco.console import bar, say, show, warn
     from calco.crime.load import LoadConfig
     from calco.crime.load import load as run
-    from calco.crime.words import counts_table, reasons_table, tables_line
 
     config = parse(LoadConfig, args, "crime load", load.__doc__)
     with bar("rows of DataCrim") as advance:
         done = run(config, progress=advance)
-    show(counts_table(done), width=120)
+    show(_counts_table(done), width=120)
     if done.reasons:
-        show(reasons_table(done), width=120)
-    show(tables_line(done))
+        show(_reasons_table(done), width=120)
+    show("rows in the tables: " + ", ".join(f"{name} {count:,}" for name, count in done.tables.items()))
     for remark in done.remarks:
         warn(remark)
     if not done.keys:
-        warn("the table of DataCrim's crimes has no keys, for the sake of memory; --keys yes makes them")
+        warn("the table of DataCrim's crimes has no keys, which saves memory; --keys yes makes them")
     say(f"{done.to} is loaded in {done.seconds:.1f} s; the rejects are in {done.rejects} and in the table Rechazos")
 
 
 def generate(args: list[str]) -> None:
-    """Makes rows like DataCrim's, any number of them, for trying what comes after."""
+    """Makes rows in the format of DataCrim, any number of them, to try the other verbs."""
     from calco.console import bar, say
     from calco.crime.generate import GenerateConfig
     from calco.crime.generate import generate as run
@@ -59,13 +64,11 @@ def generate(args: list[str]) -> None:
 
 
 def query(args: list[str]) -> None:
-    """Asks the ten questions, with the published answers beside ours."""
+    """Answers the ten questions, beside the published answers."""
     from calco.console import emit, say, show
-    from calco.crime.queries import (
-        QUESTIONS,
+    from calco.crime.answers import (
         QueryConfig,
         answer_table,
-        answers,
         fates_table,
         published_table,
         rebuilt,
@@ -73,13 +76,13 @@ def query(args: list[str]) -> None:
         why,
         write,
     )
+    from calco.crime.answers import query as run
 
-    names = f"all, a number from 1 to 10, or {', '.join(QUESTIONS)}"
-    name, config = _named(QueryConfig, "query", query.__doc__, names, args)
+    config = parse(QueryConfig, args, "crime query", query.__doc__)
     again = rebuilt(config)
-    for answer in answers(name, config):
+    for answer in run(config):
         if config.out:
-            say(f"{write(answer, config, alone=name != 'all')} holds {answer.rows.num_rows:,} rows")
+            say(f"{write(answer, config)} holds {answer.rows.num_rows:,} rows")
         elif config.format != "table":
             emit(text_of(answer.rows, config.format))
         else:
@@ -107,16 +110,16 @@ def dashboard(args: list[str]) -> None:
 def chart(args: list[str]) -> None:
     """Writes the charts as PNG and CSV."""
     from calco.console import say
-    from calco.crime.cubes import CHARTS
-    from calco.crime.dashboard import ChartConfig, draw
+    from calco.crime.dashboard import ChartConfig
+    from calco.crime.dashboard import chart as run
 
-    name, config = _named(ChartConfig, "chart", chart.__doc__, f"all, or {', '.join(CHARTS)}", args)
-    files = draw(name, config)
+    config = parse(ChartConfig, args, "crime chart", chart.__doc__)
+    files = run(config)
     say(f"{len(files)} files are in {config.out}: {', '.join(path.name for path in files)}")
 
 
 def forecast(args: list[str]) -> None:
-    """Foretells robberies by month or quarter, and scores itself on what is known."""
+    """Forecasts robberies by month or quarter, with a backtest on the known data."""
     from calco.console import Table, say, show, warn
     from calco.crime.forecast import ForecastConfig, rows, score_rows
     from calco.crime.forecast import forecast as run
@@ -142,18 +145,30 @@ def forecast(args: list[str]) -> None:
         say(f"{config.out} is written")
 
 
-def _named(kind: type[Any], verb: str, text: str | None, names: str, args: list[str]) -> tuple[str, Any]:
-    """What stands first behind the verb, and the options."""
-    import tyro
+def _counts_table(done: "LoadResult") -> "Table":
+    """Rows of each source: read = in a table + rejected."""
+    from calco.console import Table
 
-    what = Annotated[str, tyro.conf.Positional, tyro.conf.arg(help=names, metavar="NAME")]
+    table = Table("source", "file", *("rows", "in a table", "rejected", "seconds"))
+    for column in table.columns[2:]:
+        column.justify = "right"
+    for one in done.sources:
+        counts = (f"{one.read:,}", f"{one.loaded:,}", f"{one.rejected:,}", f"{one.seconds:.1f}")
+        table.add_row(one.source, one.file, *counts)
+    return table
 
-    def given(name: what, config: Annotated[kind, tyro.conf.arg(name="")]) -> tuple[str, Any]:  # type: ignore[valid-type]
-        return name, config
 
-    both: Any = given
-    named: tuple[str, Any] = parse(both, args, f"crime {verb}", text)
-    return named
+def _reasons_table(done: "LoadResult") -> "Table":
+    """Reasons of the rejected rows, the most frequent first."""
+    from calco.console import Table
+
+    table = Table("rejected", "source", "column", "reason")
+    table.columns[0].justify = "right"
+    for (source, column, reason), count in done.reasons.most_common(_REASONS):
+        table.add_row(f"{count:,}", source, column, reason)
+    if (more := len(done.reasons) - _REASONS) > 0:
+        table.add_row("…", "", "", f"{more} more reasons, in the table Rechazos")
+    return table
 
 
 CRIME: dict[str, Callable[[list[str]], None]] = {

@@ -1,6 +1,6 @@
-"""Cleaning as pure functions: one rule each, from a cell as it was found to the value that a table keeps.
+"""Cleaning rules: pure functions from a cell as it was found to the value that a table keeps.
 
-A rule that cannot make sense of a cell raises `Unusable`, with the reason that goes beside the row into the rejects.
+A rule that cannot use a cell raises `UnusableCell`; its message is the reason in the table of rejects.
 """
 
 import math
@@ -21,7 +21,7 @@ LARGEST: Final = 2**31 - 1  # what an INTEGER of a database holds
 
 @dataclass(frozen=True, slots=True)
 class BadCell:
-    """A cell of a workbook that holds no value: `shown` is what a person sees there."""
+    """Cell of a workbook without a value; `shown` is the text that a person sees there."""
 
     shown: str
     reason: str
@@ -41,14 +41,14 @@ _WEAPONS: Final = {
     "COMBA": "Comba",
     "MACHETE": "Machete",
 }
-# What people write where they have nothing to write.
+# Entries that people write for "unknown".
 _MISSING: Final = frozenset(
     ["", "-", "--", "---", "–", "—", ".", "?", "NA", "N/A", "N.A.", "N.A", "ND", "N/D", "N.D.", "N.D", "SD", "S/D",
      "S.D.", "S.D", "S/I", "S.I.", "S.I", "NULL", "NONE", "NAN", "SIN DATO", "SIN DATOS", "SIN INFORMACION",
      "NO DISPONIBLE", "NO APLICA", "NO REGISTRA"]
 )  # fmt: skip
 _TRUTHS: Final = frozenset({"VERDADERO", "FALSO", "TRUE", "FALSE"})
-# What spreadsheets show for an error, in English and in Spanish, and where a column is too narrow.
+# Error values of spreadsheets in English and Spanish, and the marks of a column that is too narrow.
 _ERROR: Final = re.compile(
     r"#[¡¿]?(?:N/A|N/D|REF|VALUE|VALOR|NAME|NOMBRE|DIV/0|NUM|NULL|NULO|SPILL|DESBORDAMIENTO|CALC|FIELD|CAMPO)[!?]?"
     r"|#{2,}|Err:\d+",
@@ -56,13 +56,13 @@ _ERROR: Final = re.compile(
 )
 
 
-class Unusable(Exception):
-    """A cell of which a rule can make nothing; the message is the reason."""
+class UnusableCell(Exception):
+    """A cell that a rule cannot use; the message is the reason."""
 
 
 @lru_cache(maxsize=1 << 16)
 def fold(text: str) -> str:
-    """What names are compared by: capitals without accents, with one space for whatever is no letter.
+    """Return the form in which names are compared: capitals without accents, one space for all else.
 
     >>> fold(" San Martín de Porres (Lima)")
     'SAN MARTIN DE PORRES LIMA'
@@ -72,7 +72,7 @@ def fold(text: str) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def spelling(text: str) -> str:
-    """What two spellings of one name share: letters without case and accents, and digits.
+    """Return the form that all spellings of a name share: letters without case and accents, and digits.
 
     >>> spelling("Revo\u0301lver  9 mm") == spelling("REVÓLVER 9 mm"), spelling("Hombre (2)") == spelling("Hombre (3)")
     (True, False)
@@ -86,13 +86,13 @@ def _plain(text: str) -> str:
 
 
 def squeezed(cell: Cell) -> str:
-    """The text of a cell in Unicode's composed form, with single spaces and no invisible characters; or empty.
+    """Return the text of a cell in Unicode's composed form, with single spaces and no invisible characters.
 
     Raises:
-        Unusable: When it holds no value, such as #N/A.
+        UnusableCell: The cell holds an error such as #N/A.
     """
     if isinstance(cell, BadCell):
-        raise Unusable(cell.reason)
+        raise UnusableCell(cell.reason)
     text = "" if cell is None else str(cell)
     if not (text.isascii() and text.isprintable()):
         text = unicodedata.normalize("NFC", " ".join(text.split()))
@@ -101,15 +101,15 @@ def squeezed(cell: Cell) -> str:
 
 
 def shown(cell: Cell) -> str:
-    """What a person sees in a cell."""
+    """Return the text that a person sees in a cell."""
     return cell.shown if isinstance(cell, BadCell) else squeezed(cell)
 
 
 def stated(cell: Cell) -> str:
-    """The text of a cell; empty where it is empty, or says that nothing is known: "-", "N.A.", "s/d".
+    """Return the text of a cell; empty if it is empty or says that nothing is known: "-", "N.A.", "s/d".
 
     Raises:
-        Unusable: When it holds an error of a spreadsheet, or a truth value.
+        UnusableCell: The cell holds an error of a spreadsheet, or a truth value.
     """
     text = squeezed(cell)
     if text[:1] == "'" and "'" not in text[1:]:
@@ -117,15 +117,15 @@ def stated(cell: Cell) -> str:
     if not text:
         return ""
     if _ERROR.fullmatch(text):
-        raise Unusable("an error of a spreadsheet, not a value")
+        raise UnusableCell("an error of a spreadsheet, not a value")
     if (plain := _plain(text).upper().strip()) in _TRUTHS:
-        raise Unusable("a truth value, which has no meaning here")
+        raise UnusableCell("a truth value, which has no meaning here")
     return "" if text in _MISSING or plain in _MISSING else text
 
 
 @lru_cache(maxsize=1 << 16)
 def letters(text: str) -> str:
-    """DataCrim's text fields: letters, spaces, commas and hyphens stay; stray codes, numbers and signs go.
+    """Return a text of DataCrim with its letters, spaces, commas and hyphens, without stray codes and signs.
 
     >>> letters("  0401 - CONTRA LA VIDA, EL CUERPO  Y LA SALUD*")
     'CONTRA LA VIDA, EL CUERPO Y LA SALUD'
@@ -135,16 +135,16 @@ def letters(text: str) -> str:
 
 
 def weapon(cell: Cell) -> str:
-    """The weapon; a missing one is "Otros", several stand with " / " or " - " between them.
+    """Return the weapon; "Otros" if none is stated, several with " / " or " - " between them.
 
     >>> weapon(""), weapon("Sin arma"), weapon("Pistola/Arma blanca"), weapon("Pistola - comba")
     ('Otros', 'Sin Arma', 'Pistola / Arma Blanca', 'Pistola - Comba')
 
     Raises:
-        Unusable: When it is an error of a spreadsheet, a date or a truth value.
+        UnusableCell: The cell holds an error of a spreadsheet, a date or a truth value.
     """
     if isinstance(cell, date):
-        raise Unusable("a date, not a weapon")
+        raise UnusableCell("a date, not a weapon")
     text = stated(cell)
     if not text:
         return OTHER
@@ -154,7 +154,7 @@ def weapon(cell: Cell) -> str:
 
 
 def weapons_of(text: str) -> list[str]:
-    """Weapons and, between them, "/" or "-"; a hyphen within a word is part of it.
+    """Return weapons and, between them, "/" or "-"; a hyphen within a word is part of it.
 
     >>> weapons_of("Pistola/cuchillo - comba"), weapons_of("Semi-automática")
     (['Pistola', '/', 'cuchillo', '-', 'comba'], ['Semi-automática'])
@@ -171,22 +171,21 @@ def weapons_of(text: str) -> list[str]:
 
 
 def occupation(cell: Cell) -> str:
-    """The victim's occupation; "No Especifica" where none is stated.
+    """Return the victim's occupation; "No Especifica" if none is stated.
 
     Raises:
-        Unusable: When it is an error of a spreadsheet, a date or a truth value.
+        UnusableCell: The cell holds an error of a spreadsheet, a date or a truth value.
     """
     if isinstance(cell, date):
-        raise Unusable("a date, not an occupation")
+        raise UnusableCell("a date, not an occupation")
     text = stated(cell)
     return UNSPECIFIED if not text or "NO ESPECIF" in fold(text) else text
 
 
 def one_spelling(names: Iterable[str]) -> dict[str, str]:
-    """Each name => the spelling that all of its spellings get.
+    """Return the one spelling that replaces each name.
 
-    That is one with a capital and small letters where there is any; among those the most frequent, then one with
-    accents, then the first.
+    A spelling with a capital and small letters comes first, then the most frequent, then one with accents.
 
     >>> one_spelling(["CUCHILLO", "Cuchillo", "Revolver", "Revólver"])
     {'CUCHILLO': 'Cuchillo', 'Cuchillo': 'Cuchillo', 'Revolver': 'Revólver', 'Revólver': 'Revólver'}
@@ -204,10 +203,10 @@ def one_spelling(names: Iterable[str]) -> dict[str, str]:
 
 
 def count(cell: Cell) -> int:
-    """A number of dead or injured; a missing one is 0.
+    """Return a number of dead or injured; 0 if none is stated.
 
     Raises:
-        Unusable: When it is not a whole number from 0 on.
+        UnusableCell: The cell is not a whole number from 0.
     """
     return whole_number(cell) if stated(cell) else 0
 
@@ -217,16 +216,16 @@ _MILLIONS: Final = re.compile(r"[1-9]\d{0,2}['’]\d{3}[.,]\d{3}")  # 1'234,567
 
 
 def whole_number(cell: Cell) -> int:
-    """A whole number from 0 on, at most what the tables hold.
+    """Return a whole number from 0 to the largest integer of the tables.
 
-    Text may group thousands: "1.000" and "1,000" are a thousand. A number of a workbook or of a Parquet file is what it
-    is: 1.732 is not whole.
+    Text may group thousands: "1.000" and "1,000" are a thousand. A number of a workbook or of a Parquet file is taken
+    as it is: 1.732 is not whole.
 
     >>> [whole_number(cell) for cell in ("12", "3.0", 3.0, "1.000", "1,000", "1 234 567", "1.234.567,00", "1'234,567")]
     [12, 3, 3, 1000, 1000, 1234567, 1234567, 1234567]
 
     Raises:
-        Unusable: When it is none.
+        UnusableCell: The cell is not such a number.
     """
     value = -1
     if isinstance(cell, int | float | Decimal):
@@ -240,7 +239,7 @@ def whole_number(cell: Cell) -> int:
         elif plain := re.fullmatch(r"(\d{1,10})(?:[.,]0+)?", text):
             value = int(plain[1])
     if not 0 <= value <= LARGEST:
-        raise Unusable("not a whole number from 0 on")
+        raise UnusableCell("not a whole number from 0 on")
     return value
 
 
@@ -253,7 +252,7 @@ _MONTHS: Final = (
 
 @lru_cache(maxsize=1 << 10)
 def month_named(word: str) -> int:
-    """The number of a month, of which three letters or more are written; 0 where it is none.
+    """Return the number of a month by its first three letters or more; 0 if it is none.
 
     >>> month_named("dic"), month_named("Setiembre"), month_named("Sept"), month_named("Jan"), month_named("martes")
     (12, 9, 9, 1, 0)
@@ -267,21 +266,21 @@ def month_named(word: str) -> int:
 OLDEST: Final = 130
 
 
-class SeveralGroups(Unusable):
-    """A cell that names several groups of persons, which one column cannot hold."""
+class SeveralGroups(UnusableCell):
+    """A cell that names several groups of persons; a column holds one."""
 
 
 def gender(cell: Cell) -> str:
-    """The gender of victims or offenders: what is missing or "(no especifica)" is "No Especifica".
+    """Return the gender of victims or offenders; "No Especifica" if it is missing or "(no especifica)".
 
     >>> gender("Varios (No especifíca)"), gender("HOMBRES(2)")
     ('No Especifica', 'Hombre (2)')
 
     Raises:
-        Unusable: When it names several groups, with a stroke between them (one column cannot hold them), or is a date.
+        UnusableCell: The cell names several groups, with a slash between them, or holds a date.
     """
     if isinstance(cell, date):
-        raise Unusable("a date, not a gender")
+        raise UnusableCell("a date, not a gender")
     text = _group(cell)
     return re.sub(r"^(hombre|mujer|varios)(?:e?s)?\b", lambda found: found[1].capitalize(), text, flags=re.IGNORECASE)
 
@@ -291,21 +290,21 @@ def _group(cell: Cell) -> str:
     if not text or "NO ESPECIF" in fold(text):
         return UNSPECIFIED
     if "/" in text:
-        raise SeveralGroups("several groups of persons in one cell, with a stroke between them")
+        raise SeveralGroups("several groups of persons in one cell, separated by a slash")
     return re.sub(r"\s*\(\s*(\d+)\s*\)", r" (\1)", text)
 
 
 def age(cell: Cell) -> str:
-    """The age of victims or offenders: a number, a range, or as `gender` what is missing.
+    """Return the age of victims or offenders: a number or a range; "No Especifica" if it is missing.
 
-    A range such as 10-12 that Excel took for a date is a range again: one part is the day or the year, the other the
-    month.
+    A range such as 10-12 that Excel turned into a date becomes a range again: one part is the day or the year, the
+    other the month.
 
     >>> age(25.0), age("35 – 55"), age("15-21(3)"), age(date(2026, 12, 10)), age("10-dic")
     ('25', '35-55', '15-21 (3)', '10-12', '10-12')
 
     Raises:
-        Unusable: When it cannot be an age, or names several groups.
+        UnusableCell: The cell is not an age, or names several groups.
     """
     if isinstance(cell, date):
         return _range_of(cell)
@@ -315,33 +314,33 @@ def age(cell: Cell) -> str:
     if isinstance(cell, int | float | Decimal) or re.fullmatch(r"[-+]?[\d.,]+", text):
         years = whole_number(cell)
         if years > OLDEST:
-            raise Unusable(f"not an age: above {OLDEST}")
+            raise UnusableCell(f"not an age: above {OLDEST}")
         return str(years)
     return re.sub(r"^(\d{1,3})(?: ?[-–—] ?| a )(\d{1,3})\b", r"\1-\2", re.sub(r"(?i) ?años?$", "", _group(cell)))
 
 
 def taken_for_date(cell: Cell) -> bool:
-    """Whether an age is a range that Excel took for a date."""
+    """Return whether an age is a range that Excel turned into a date."""
     return isinstance(cell, date) or bool(isinstance(cell, str) and _range_of_text(squeezed(cell)))
 
 
 def _range_of(day: date) -> str:
-    """The range of which Excel made a date: ranges ascend, whichever part the day or the month was."""
+    """The range that Excel turned into a date: ranges ascend, whichever part the day or the month was."""
     if day.year < 1930:
-        raise Unusable("a date, not an age")
+        raise UnusableCell("a date, not an age")
     if day.day > 1:
         return f"{min(day.day, day.month)}-{max(day.day, day.month)}"
     if day.year < 2000:  # 10-50 became the 1st of October 1950: above 12 the second number is a year
         return f"{day.month}-{day.year - 1900}"
     if day.year <= 2012:
         return f"1-{day.month}"
-    raise Unusable(
-        f"a date, which Excel made of a range such as 1-{day.month} or {day.month}-{day.year - 2000}; write it as text"
+    raise UnusableCell(
+        f"a date that Excel made from a range such as 1-{day.month} or {day.month}-{day.year - 2000}; write it as text"
     )
 
 
 def _range_of_text(text: str) -> str:
-    """The range that Excel shows as "10-dic", "dic-50" or with a year behind; empty where it is none."""
+    """The range that Excel shows as "10-dic", "dic-50" or with a year; empty if it is none."""
     if full := re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: 0?0:00(?::00)?)?", text):
         day, month, year = (int(part) for part in full.groups())
     elif full := re.fullmatch(r"(\d{4})-(\d{2})-(\d{2})(?:[ T]00:00(?::00)?)?", text):
@@ -356,4 +355,4 @@ def _range_of_text(text: str) -> str:
     try:
         return _range_of(date(year, month, day) if month <= 12 else date(year, day, month))
     except ValueError as error:
-        raise Unusable("a date, not an age") from error
+        raise UnusableCell("a date, not an age") from error

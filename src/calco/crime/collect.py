@@ -1,4 +1,4 @@
-"""DataCrim's panel into Parquet and CSV: page by page, raw answers kept, on where an earlier call stopped."""
+"""`calco crime collect`: the pages of DataCrim's panel into Parquet and CSV, resumed where an earlier call stopped."""
 
 import csv
 import hashlib
@@ -42,15 +42,15 @@ _SILENT: Final = frozenset({"script", "style", "title"})
 def page_records(
     path: str | Path, renamed: Mapping[str, str], encoding: str = ""
 ) -> Iterator[tuple[int, dict[str, str], str, list[str]]]:
-    """Yields for each record its line, its cells by DataCrim's names, what is wrong with it, and all its fields.
+    """Yield the line, the cells by the names of the columns, the fault ("" for none) and all fields of each record.
 
     Args:
-        path: The raw answer.
-        renamed: What the page calls its columns now, to our names.
-        encoding: Of the answer; found out where it is empty.
+        path: The raw page, CSV text by itself or in the body of HTML.
+        renamed: Name of a column on the page => our name.
+        encoding: Encoding of the page; detected if empty.
 
     Raises:
-        CalcoError: When no line names the columns, or one of them is missing.
+        CalcoError: No line names the columns, or one of them is missing.
     """
     columns = Columns(names=COLUMNS, renamed=renamed)
     with open_text(path, encoding) as (file, chosen):
@@ -72,7 +72,7 @@ def page_records(
 
 
 def whole(path: str | Path) -> bool:
-    """Whether an answer has the end that its beginning announces: a page of HTML is closed."""
+    """Return whether a page is complete: a page of HTML is closed."""
     with Path(path).open("rb") as file:
         begins = file.read(1024).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
         file.seek(0, 2)
@@ -120,7 +120,7 @@ def _text_of_page(pieces: Iterator[str]) -> Iterator[str]:
     body = _Body()
     for piece in pieces:
         body.feed(piece)
-        if len(body.rawdata) > LONGEST_LINE:  # what a tag or a comment opened and nothing closes
+        if len(body.rawdata) > LONGEST_LINE:  # a tag or a comment without an end
             raise CalcoError(f"a tag or a comment of more than {LONGEST_LINE:,} characters; it must be CSV, or a page")
         yield "".join(body.text)
         body.text.clear()
@@ -136,28 +136,28 @@ _ROWS: Final = 65_536  # written at once
 
 @dataclass(frozen=True, kw_only=True)
 class CollectConfig(FetchConfig):
-    """What is collected, and where to."""
+    """Fetches DataCrim's panel into Parquet and CSV, and keeps the raw pages."""
 
     out: str
-    """The folder: datacrim.parquet, datacrim.csv, what could not be read, and raw/ with the answers as they came."""
+    """Folder for datacrim.parquet, datacrim.csv, the unreadable records, and raw/ with the pages as they came."""
 
     address: str = PANEL
-    """The panel's address; {id} and {year} in it stand for what --ids and --years tell."""
+    """Address of the panel; {id} and {year} stand for each of --ids and --years."""
 
     ids: tuple[str, ...] = ()
-    """The panel's numbers of the tables, as its own download names them."""
+    """Numbers of the tables, as the panel's own download names them."""
 
     years: str = "2015-2019"
-    """Years, such as 2015-2019 or 2017,2019, each its own page where {year} is in the address. Others are left out."""
+    """Years, such as 2015-2019 or 2017,2019, each its own page if the address holds {year}. Others are left out."""
 
     columns: tuple[str, ...] = ()
-    """Renamed columns: "ITS NAME=OUR NAME"."""
+    """Columns with other names: "ITS NAME=OUR NAME"."""
 
     encoding: str = ""
-    """Of the pages; found out where none is named."""
+    """Encoding of the pages; detected by default."""
 
     again: bool = False
-    """Fetches pages anew that an earlier call has fetched."""
+    """Fetch pages again that an earlier call has fetched."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -167,9 +167,9 @@ class CollectConfig(FetchConfig):
             raise CalcoError(f"--address may hold {{id}} and {{year}}, not {{{min(unknown)}}}")
         if ("{id}" in self.address) != bool(self.ids):
             raise CalcoError(
-                "--ids names no table, and the address asks for one by {id}; such as --ids 40173"
+                "--ids names no table, and the address holds {id}; give one such as --ids 40173"
                 if not self.ids
-                else "--ids is given, and the address has no {id} where they would stand"
+                else "--ids is given, and the address has no {id}; leave out one of them"
             )
         if wrong := [one for one in self.ids if not re.fullmatch(r"[\w.,-]+", one)]:
             raise CalcoError(f"--ids {wrong[0]!r} must be letters, digits, commas, points and hyphens")
@@ -179,17 +179,17 @@ class CollectConfig(FetchConfig):
 
 
 @dataclass
-class Collected:
-    """What a collection did.
+class CollectResult:
+    """Result of a collection.
 
     Attributes:
-        folder: Where it lies.
-        pages: How many pages serve.
-        kept: How many of them an earlier call had fetched.
-        rows: How many rows were written.
-        other_years: How many rows were of other years.
-        unreadable: How many records could not be read; unreadable.csv holds them.
-        left_out: Name and reason of each page that does not serve.
+        folder: The folder.
+        pages: Number of usable pages.
+        kept: Number of those that an earlier call had fetched.
+        rows: Number of rows written.
+        other_years: Number of rows of other years.
+        unreadable: Number of unreadable records, which unreadable.csv holds.
+        left_out: Name and reason of each page that cannot be used.
     """
 
     folder: Path
@@ -208,18 +208,18 @@ class _Page:
 
     @property
     def asked(self) -> str:
-        """What tells its address from others, and no password in it."""
+        """Digest of the address, which may hold a password."""
         return hashlib.sha256(self.address.encode()).hexdigest()
 
 
 def years_of(text: str) -> list[int]:
-    """The years that a text names.
+    """Return the years that a text names.
 
     >>> years_of("2015-2017,2019")
     [2015, 2016, 2017, 2019]
 
     Raises:
-        CalcoError: When it names none.
+        CalcoError: The text names none.
     """
     years: list[int] = []
     for piece in text.split(","):
@@ -230,39 +230,39 @@ def years_of(text: str) -> list[int]:
     return sorted(set(years))
 
 
-def collect(config: CollectConfig, progress: Callable[[int, int], None] | None = None) -> Collected:
-    """Fetches the pages and writes their rows.
+def collect(config: CollectConfig, progress: Callable[[int, int], None] | None = None) -> CollectResult:
+    """Fetch the pages and write their rows.
 
-    A page that cannot be had, or whose columns are others, is noted and left out.
+    A page that cannot be fetched, or has other columns, is left out and listed.
 
     Args:
-        config: What, where from and where to.
-        progress: Called with the number of pages that are settled, and of all.
+        config: The pages and the folder.
+        progress: Called with the pages done and their number.
 
     Raises:
-        CalcoError: When no page serves, or the folder cannot be written.
+        CalcoError: No page can be used, or the folder cannot be written.
     """
     needs("httpx", "pyarrow")
     pages = _pages(config)
-    # What was fetched and has been spoiled since is fetched again.
+    # Files that were changed since they were fetched are fetched again.
     with writing_folder(config.out, "calco crime collect", overwrite=True) as outputs:
         return _collect(config, pages, outputs, progress)
 
 
 def _collect(
     config: CollectConfig, pages: Sequence[_Page], outputs: Outputs, progress: Callable[[int, int], None] | None
-) -> Collected:
+) -> CollectResult:
     folder = outputs.folder
     outputs.check(folder / name for name in (JOURNAL, "datacrim.parquet", "datacrim.csv", "unreadable.csv"))
     outputs.check(make_folder(folder / RAW) / f"{page.name}.txt" for page in pages)
     sweep(folder)
-    done = Collected(folder)
-    journal = _Journal(folder / JOURNAL)
+    done = CollectResult(folder)
+    fetched = _Fetched(folder / JOURNAL)
     outputs.record(folder / JOURNAL, grows=True)
     with closing(Fetcher(config)) as fetcher:
         for count, page in enumerate(pages, 1):
             try:
-                done.kept += _have(page, folder / RAW, fetcher, journal, config)
+                done.kept += _have(page, folder / RAW, fetcher, fetched, config)
             except Failed as failure:
                 done.left_out[page.name] = f"{failure} ({redact_address(page.address)})"
             if progress:
@@ -281,50 +281,48 @@ def _pages(config: CollectConfig) -> list[_Page]:
     return pages
 
 
-class _Journal:
-    """Which page lies in which file; a line for each, so that a kill loses none."""
+class _Fetched:
+    """The pages that are there, by the journal of the folder."""
 
     def __init__(self, path: Path) -> None:
-        self._lines = Journal(path)
-        self.rows = {str(row.get("page")): row for row in self._lines.rows()}
+        self.journal = Journal(path)
+        self.rows = {str(row.get("page")): row for row in self.journal.rows()}
 
     def holds(self, page: _Page, file: Path) -> bool:
         row = self.rows.get(page.name, {})
         return row.get("asked") == page.asked and file.is_file() and file.stat().st_size == row.get("bytes")
 
     def add(self, page: _Page, file: Path) -> None:
-        digest = hashlib.sha256()
         with file.open("rb") as held:
-            while block := held.read(1 << 20):
-                digest.update(block)
+            sha256 = hashlib.file_digest(held, "sha256").hexdigest()
         row = {
             "page": page.name,
             "address": redact_address(page.address),
             "asked": page.asked,
             "file": f"{RAW}/{file.name}",
             "bytes": file.stat().st_size,
-            "sha256": digest.hexdigest(),
+            "sha256": sha256,
         }
         self.rows[page.name] = row
-        self._lines.add(row)
+        self.journal.add(row)
 
 
-def _have(page: _Page, raw: Path, fetcher: Fetcher, journal: _Journal, config: CollectConfig) -> bool:
-    """Fetches a page unless it is there; whether it was there."""
+def _have(page: _Page, raw: Path, fetcher: Fetcher, fetched: _Fetched, config: CollectConfig) -> bool:
+    """Fetch a page unless it is there; return whether it was there."""
     file, part = raw / f"{page.name}.txt", raw / f".{page.name}.part"
-    if not config.again and journal.holds(page, file):
+    if not config.again and fetched.holds(page, file):
         return True
     fetcher.fetch(page.address, part, whole)
     try:
         put_in_place(part, file)
-        journal.add(page, file)
+        fetched.add(page, file)
     except OSError as error:
         raise explain(error, file, "write") from error
     return False
 
 
-def _write(pages: Sequence[_Page], done: Collected, config: CollectConfig) -> None:
-    """All rows of all pages into the two files, as they came; what could not be read into a third."""
+def _write(pages: Sequence[_Page], done: CollectResult, config: CollectConfig) -> None:
+    """Write all rows of all pages as they came, and the unreadable records apart."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -343,13 +341,13 @@ def _write(pages: Sequence[_Page], done: Collected, config: CollectConfig) -> No
             writer.write_table(pa.table(list(map(list, zip(*rows, strict=True))), schema=schema))
         if not done.rows:
             reasons = [f"{name}: {why}" for name, why in done.left_out.items()]
-            raise CalcoError(f"no row could be collected; {(reasons or ['the pages hold none'])[0]}")
+            raise CalcoError(f"no row was collected; {(reasons or ['the pages hold none'])[0]}")
     content = [("Pagina", "Linea", "Motivo", "Registro"), *unreadable]
     atomic_write(done.folder / "unreadable.csv", csv_lines(content))
 
 
 def _chunks(
-    pages: Sequence[_Page], done: Collected, config: CollectConfig, unreadable: list[tuple[str, int, str, str]]
+    pages: Sequence[_Page], done: CollectResult, config: CollectConfig, unreadable: list[tuple[str, int, str, str]]
 ) -> Iterator[list[list[str]]]:
     years = set(years_of(config.years))
     renamed = dict(pair.split("=", 1) for pair in config.columns)
@@ -379,6 +377,6 @@ def _chunks(
 
 
 def _year(text: str) -> int | None:
-    """A year; what is none stays among the rows, for the load to reject it."""
+    """A year; other texts stay among the rows, and the load rejects them."""
     found: Any = re.fullmatch(r"\d{4}", squeezed(text))
     return int(found[0]) if found else None

@@ -1,25 +1,25 @@
-"""What the page of charts holds: counts by all that can be filtered, bounded by the number of places and crimes.
+"""Data of the page of charts: counts by everything that can be filtered, and the rows of each chart.
 
-However many rows a database has, a cube has no more cells than there are combinations: the database adds up, and the
-page only adds what is chosen.
+The database adds up and the page only sums the selected cells, so the size depends on the number of places, kinds and
+years, and not on the number of rows.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from calco.crime.queries import Held, fetched
+from calco.crime.queries import Tables, to_arrow
 from calco.errors import CalcoError
 
 UNKNOWN_YEAR: Final = 0  # a robbery without a date
-MOST: Final = 60  # ages and occupations that are told apart; what is rarer is one
+MOST: Final = 60  # ages and occupations with a name of their own; rarer ones share the last
 REST: Final = "(…)"
 
-Cube = dict[str, Any]
+ChartData = dict[str, Any]
 
 
-def cubes(backend: Any) -> Cube:
-    """The cubes of a database, ready for JSON: lists of equal length, names by their place in other lists.
+def cubes(backend: Any) -> ChartData:
+    """Return the counts of a database, ready for JSON: lists of equal length, names by their place in other lists.
 
     Args:
         backend: An Ibis backend that holds the tables.
@@ -30,12 +30,12 @@ def cubes(backend: Any) -> Cube:
         and count; `victims` and `work`: department, age or occupation, kind, weapon, year, count. `crimes`: district,
         generic, year, count; `modes`: department, modality, year, count.
     """
-    held = Held(backend)
+    held = Tables(backend)
     held.check()
     robberies, crimes = _robberies(held), _crimes(held)
     used = sorted({row[0] for row in robberies} | {row[0] for row in crimes})
     district = {key: place for place, key in enumerate(used)}
-    found: Cube = {"places": _places(held, used), **_names_of_crimes(held)}
+    found: ChartData = {"places": _places(held, used), **_names_of_crimes(held)}
     found |= _robbery_cubes(held, robberies, district)
     found |= _crime_cubes(found, crimes, district)
     years = {*found["robberies"][3], *found["crimes"][2]}
@@ -43,12 +43,12 @@ def cubes(backend: Any) -> Cube:
     return found
 
 
-def _rows(held: Held, expression: Any) -> list[tuple[Any, ...]]:
-    answer = fetched(held.backend, expression)
+def _rows(held: Tables, expression: Any) -> list[tuple[Any, ...]]:
+    answer = to_arrow(held.backend, expression)
     return list(zip(*(column.to_pylist() for column in answer.columns), strict=True))
 
 
-def _robberies(held: Held) -> list[tuple[Any, ...]]:
+def _robberies(held: Tables) -> list[tuple[Any, ...]]:
     """District, kind, weapon, year, age, occupation, count."""
     import ibis
 
@@ -61,7 +61,7 @@ def _robberies(held: Held) -> list[tuple[Any, ...]]:
     return sorted(_rows(held, rows.group_by(by).aggregate(n=rows.count()).select(*by, "n")))
 
 
-def _crimes(held: Held) -> list[tuple[int, int, int, int]]:
+def _crimes(held: Tables) -> list[tuple[int, int, int, int]]:
     """District, modality, year, sum."""
     table = held["Crimenes_DataCrim"]
     by = ["Id_Distrito", "Id_Modalidad", "Anio"]
@@ -70,8 +70,8 @@ def _crimes(held: Held) -> list[tuple[int, int, int, int]]:
     return list(rows)
 
 
-def _places(held: Held, used: Sequence[int]) -> dict[str, list[list[Any]]]:
-    """Of each level the (UBIGEO, name) of what occurs; a district's code begins with its province's."""
+def _places(held: Tables, used: Sequence[int]) -> dict[str, list[list[Any]]]:
+    """The (UBIGEO, name) of the places that occur, by level; a district's code begins with its province's."""
     provinces, departments = {key // 100 for key in used}, {key // 10_000 for key in used}
     wanted = {"Distrito": set(used), "Provincia": provinces, "Departamento": departments}
     words = {"Distrito": "districts", "Provincia": "provinces", "Departamento": "departments"}
@@ -82,7 +82,7 @@ def _places(held: Held, used: Sequence[int]) -> dict[str, list[list[Any]]]:
     return found
 
 
-def _names_of_crimes(held: Held) -> Cube:
+def _names_of_crimes(held: Tables) -> ChartData:
     generics = sorted(_rows(held, held["Crimen_Generico"].select("id", "Nombre_Generico")))
     specifics = sorted(_rows(held, held["Crimen_Especifico"].select("id", "Id_Generico", "Nombre_Especifico")))
     modalities = sorted(_rows(held, held["Modalidad_Crimen"].select("id", "Id_Especifico", "Nombre_Modalidad")))
@@ -96,7 +96,7 @@ def _names_of_crimes(held: Held) -> Cube:
     }
 
 
-def _robbery_cubes(held: Held, rows: Sequence[tuple[Any, ...]], district: dict[int, int]) -> Cube:
+def _robbery_cubes(held: Tables, rows: Sequence[tuple[Any, ...]], district: dict[int, int]) -> ChartData:
     kinds = sorted(_rows(held, held["Tipo_Robo"].select("id", "Tipo")))
     kind = {row[0]: place for place, row in enumerate(kinds)}
     weapons = _names((row[2], row[6]) for row in rows)
@@ -133,7 +133,7 @@ def _index(names: dict[str, int], name: str) -> int:
     return names.get(name, len(names) - 1)
 
 
-def _crime_cubes(found: Cube, rows: Sequence[tuple[int, int, int, int]], district: dict[int, int]) -> Cube:
+def _crime_cubes(found: ChartData, rows: Sequence[tuple[int, int, int, int]], district: dict[int, int]) -> ChartData:
     modality = {key: place for place, key in enumerate(found.pop("modality_ids"))}
     generic_of = [found["specifics"][of][1] for _, of in found["modalities"]]
     departments = {key: place for place, key in enumerate(sorted({key // 10_000 for key in district}))}
@@ -155,7 +155,7 @@ Rows = list[tuple[Any, ...]]
 SAN_JUAN_DE_LURIGANCHO: Final = 150_132
 
 
-def _district(cube: Cube, place: int) -> tuple[str, str, str]:
+def _district(cube: ChartData, place: int) -> tuple[str, str, str]:
     key, name = cube["places"]["districts"][place]
     return name, dict(cube["places"]["provinces"])[key // 100], dict(cube["places"]["departments"])[key // 10_000]
 
@@ -172,19 +172,19 @@ def _summed(columns: list[list[int]], *keys: int) -> Counter[Any]:
     return found
 
 
-def _robberies_by_district(cube: Cube) -> Rows:
+def _robberies_by_district(cube: ChartData) -> Rows:
     counts = _ranked(_summed(cube["robberies"], 0))
     return [(*_district(cube, place)[:2], count) for place, count in counts]
 
 
-def _named(names: str, columns: str, key: int) -> Callable[[Cube], Rows]:
-    def rows(cube: Cube) -> Rows:
+def _named(names: str, columns: str, key: int) -> Callable[[ChartData], Rows]:
+    def rows(cube: ChartData) -> Rows:
         return [(cube[names][place], count) for place, count in _ranked(_summed(cube[columns], key))]
 
     return rows
 
 
-def _kinds_in_a_district(cube: Cube) -> Rows:
+def _kinds_in_a_district(cube: ChartData) -> Rows:
     found: Counter[int] = Counter()
     for place, kind, _, _, count in zip(*cube["robberies"], strict=True):
         if cube["places"]["districts"][place][0] == SAN_JUAN_DE_LURIGANCHO:
@@ -192,7 +192,7 @@ def _kinds_in_a_district(cube: Cube) -> Rows:
     return [(cube["kinds"][kind], count) for kind, count in _ranked(found)]
 
 
-def _crimes_by_district(cube: Cube) -> Rows:
+def _crimes_by_district(cube: ChartData) -> Rows:
     last = max(cube["crimes"][2], default=0)
     counts: Counter[int] = Counter()
     for place, _, year, count in zip(*cube["crimes"], strict=True):
@@ -201,7 +201,7 @@ def _crimes_by_district(cube: Cube) -> Rows:
     return [(*_district(cube, place), count) for place, count in _ranked(counts)]
 
 
-def _crimes_by_year(cube: Cube) -> Rows:
+def _crimes_by_year(cube: ChartData) -> Rows:
     provinces, departments = dict(cube["places"]["provinces"]), dict(cube["places"]["departments"])
     counts: Counter[tuple[int, int]] = Counter()
     for place, _, year, count in zip(*cube["crimes"], strict=True):
@@ -210,12 +210,12 @@ def _crimes_by_year(cube: Cube) -> Rows:
     return [(year, provinces[key], departments[key // 100], count) for (year, key), count in ordered]
 
 
-def _crimes_by_place(cube: Cube) -> Rows:
+def _crimes_by_place(cube: ChartData) -> Rows:
     counts = _summed(cube["crimes"], 0)
     return [(*_district(cube, place)[::-1], count) for place, count in sorted(counts.items())]
 
 
-def _modalities(cube: Cube) -> Rows:
+def _modalities(cube: ChartData) -> Rows:
     rows = []
     for place, count in _ranked(_summed(cube["modes"], 1)):
         name, specific = cube["modalities"][place]
@@ -223,13 +223,13 @@ def _modalities(cube: Cube) -> Rows:
     return rows
 
 
-def _generics(cube: Cube) -> Rows:
+def _generics(cube: ChartData) -> Rows:
     counts = _summed(cube["crimes"], 2, 1)
     ordered = sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
     return [(year, cube["generics"][generic], count) for (year, generic), count in ordered]
 
 
-def _map(cube: Cube) -> Rows:
+def _map(cube: ChartData) -> Rows:
     crimes, robberies = Counter[int](), Counter[int]()
     for columns, counts in ((cube["crimes"], crimes), (cube["robberies"], robberies)):
         for place, count in _summed(columns, 0).items():
@@ -240,8 +240,8 @@ def _map(cube: Cube) -> Rows:
     )
 
 
-# Name => the heads of its columns, and its rows; in the order of the page.
-CHARTS: Final[dict[str, tuple[tuple[str, ...], Callable[[Cube], Rows]]]] = {
+# Name => the headers of its columns, and its rows; in the order of the page.
+CHARTS: Final[dict[str, tuple[tuple[str, ...], Callable[[ChartData], Rows]]]] = {
     "robberies-by-district": (("Distrito", "Provincia", "Robos"), _robberies_by_district),
     "ages": (("Edad de la víctima", "Robos"), _named("ages", "victims", 1)),
     "kinds-in-san-juan": (("Tipo de robo", "Robos"), _kinds_in_a_district),
@@ -257,13 +257,13 @@ CHARTS: Final[dict[str, tuple[tuple[str, ...], Callable[[Cube], Rows]]]] = {
 
 
 def chart_names(name: str) -> list[str]:
-    """The chart of a name, or all.
+    """Return the chart of a name, or all.
 
     Raises:
-        CalcoError: When there is none.
+        CalcoError: There is no such chart.
     """
     if name == "all":
         return list(CHARTS)
     if name not in CHARTS:
-        raise CalcoError(f"there is no chart {name!r}; draw all, or {', '.join(CHARTS)}")
+        raise CalcoError(f"{name!r}: there is no such chart; name all, or {', '.join(CHARTS)}")
     return [name]

@@ -14,10 +14,10 @@ from typing import Annotated, Final, Literal
 from urllib.parse import quote
 
 from markupsafe import Markup
-from tyro.conf import arg
+from tyro.conf import Positional, arg
 
 from calco.addresses import redact_address
-from calco.crime.cubes import CHARTS, Cube, chart_names, cubes
+from calco.crime.cubes import CHARTS, ChartData, chart_names, cubes
 from calco.crime.database import DEFAULT, connect, needs
 from calco.crime.gazetteer import gazetteer
 from calco.crime.reading import csv_lines
@@ -45,16 +45,16 @@ _TALL: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class DashboardConfig:
-    """Which database is drawn, and where to."""
+    """Writes the charts with their filters on one page that needs no network."""
 
     source: Annotated[str, arg(name="from")] = DEFAULT
-    """The database that calco crime load made: a file that ends in .duckdb, or a URL."""
+    """Database of calco crime load: a file that ends in .duckdb, or a URL."""
 
     out: str = "crime.html"
-    """The page: it ends in .html."""
+    """Page; its name ends in .html."""
 
     language: Language = "es"
-    """The language that the page opens in: es or en; a button changes it."""
+    """Language in which the page opens: es or en; a button changes it."""
 
     def __post_init__(self) -> None:
         if Path(self.out).suffix.lower() not in (".html", ".htm"):
@@ -62,10 +62,13 @@ class DashboardConfig:
 
 
 def dashboard(config: DashboardConfig) -> Path:
-    """Writes the page of a database.
+    """Write the page of a database; return the file.
+
+    Args:
+        config: The database, the page and its language.
 
     Raises:
-        CalcoError: When the database cannot be read, holds neither robberies nor crimes, or the page cannot be written.
+        CalcoError: The database cannot be read or is empty, or the page cannot be written.
     """
     out = Path(config.out)
     if not out.parent.is_dir():
@@ -75,11 +78,11 @@ def dashboard(config: DashboardConfig) -> Path:
     return out
 
 
-def read(url: str) -> Cube:
-    """The cubes of a database.
+def read(url: str) -> ChartData:
+    """Return the data of the charts of a database.
 
     Raises:
-        CalcoError: When it cannot be read, or holds neither robberies nor crimes.
+        CalcoError: It cannot be read, or holds neither robberies nor crimes.
     """
     from calco.crime.database import reason
 
@@ -98,12 +101,12 @@ def read(url: str) -> Cube:
     return found
 
 
-def page(found: Cube, *, language: Language = "es") -> str:
-    """The whole page as HTML, to be written, or to be served.
+def page(found: ChartData, *, language: Language = "es") -> str:
+    """Return the whole page as HTML.
 
     Args:
-        found: What `cubes` gives.
-        language: That it opens in.
+        found: Result of `cubes`.
+        language: Language in which it opens.
     """
     data = dict(found)
     data["crime_years"] = sorted(set(found["crimes"][2]))
@@ -127,46 +130,50 @@ _IMAGE: Final = re.compile(r'<img id="png-([a-z-]+)" alt="" src="data:image/png;
 
 @dataclass(frozen=True, kw_only=True)
 class ChartConfig:
-    """Which database is drawn, and what into."""
+    """Writes the charts as PNG and CSV."""
+
+    chart: Annotated[str, Positional, arg(metavar="NAME")] = ""
+    """all, or the name of a chart, such as robberies-by-district, crimes-by-year or map."""
 
     source: Annotated[str, arg(name="from")] = DEFAULT
-    """The database that calco crime load made: a file that ends in .duckdb, or a URL."""
+    """Database of calco crime load: a file that ends in .duckdb, or a URL."""
 
     out: str = "charts"
-    """The folder for the files."""
+    """Folder for the files."""
 
     format: Literal["both", "png", "csv"] = "both"
-    """png needs Chromium or Chrome; csv nothing."""
+    """png needs Chromium or Chrome."""
 
     language: Language = "es"
-    """The language of the images: es or en."""
+    """Language of the images: es or en."""
 
     browser: str = ""
-    """The browser's program; found by its usual names where none is named."""
+    """Program of the browser; by default found by its usual names."""
 
     seconds: int = 120
-    """The longest that the browser may take."""
+    """Seconds after which the browser is stopped."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
+        if not self.chart:
+            raise CalcoError("no chart is named; name all, or one such as robberies-by-district")
         if self.seconds < 1:
-            raise CalcoError(f"--seconds {self.seconds} must be 1 or more")
+            raise CalcoError(f"--seconds {self.seconds}: it must be 1 or more")
 
 
-def draw(name: str, config: ChartConfig) -> list[Path]:
-    """Writes a chart, or all of them.
+def chart(config: ChartConfig) -> list[Path]:
+    """Write a chart, or all of them.
 
     Args:
-        name: The chart's, or "all".
-        config: What, and where to.
+        config: The charts, the database and the folder.
 
     Returns:
-        The files. A chart without data gives a CSV of its heads and no image.
+        The files. A chart without data gives a CSV of its headers and no image.
 
     Raises:
-        CalcoError: When there is no such chart, no database, no browser, or the browser cannot draw.
+        CalcoError: There is no such chart, no database or no browser, or the browser fails.
     """
-    names = chart_names(name)
+    names = chart_names(config.chart)
     browser = "" if config.format == "csv" else _browser(config.browser)
     found = read(config.source)
     written = []
@@ -184,17 +191,17 @@ def draw(name: str, config: ChartConfig) -> list[Path]:
     return written
 
 
-def csv_of(name: str, found: Cube) -> str:
-    """A chart's rows as CSV."""
+def csv_of(name: str, found: ChartData) -> str:
+    """Return the rows of a chart as CSV."""
     heads, rows = CHARTS[name]
     return csv_lines([heads, *rows(found)])
 
 
-def images(names: Sequence[str], found: Cube, config: ChartConfig, browser: str) -> dict[str, bytes]:
-    """Name => PNG, as the page draws it.
+def images(names: Sequence[str], found: ChartData, config: ChartConfig, browser: str) -> dict[str, bytes]:
+    """Return name => PNG, as the page draws it.
 
     Raises:
-        CalcoError: When the browser fails or takes too long.
+        CalcoError: The browser fails or takes too long.
     """
     with tempfile.TemporaryDirectory(prefix="calco-charts-") as folder:
         file = Path(folder) / "crime.html"
@@ -202,7 +209,7 @@ def images(names: Sequence[str], found: Cube, config: ChartConfig, browser: str)
         flags = ["--headless", "--disable-gpu", "--no-sandbox", "--disable-background-networking", "--hide-scrollbars"]
         waiting = [f"--user-data-dir={folder}/profile", "--window-size=1240,1000", "--virtual-time-budget=100000"]
         try:
-            told = subprocess.run(
+            printed = subprocess.run(
                 [browser, *flags, *waiting, "--dump-dom", f"{file.as_uri()}#png={quote(','.join(names))}"],
                 capture_output=True, text=True, timeout=config.seconds, check=False,
             )  # fmt: skip
@@ -212,10 +219,10 @@ def images(names: Sequence[str], found: Cube, config: ChartConfig, browser: str)
             raise CalcoError(
                 f"cannot run {browser}: {error.strerror or error}; name another: --browser PATH"
             ) from error
-    if 'data-images="yes"' not in told.stdout:
-        last = " ".join((told.stderr.strip().splitlines() or [f"exit code {told.returncode}"])[-1].split())[:200]
+    if 'data-images="yes"' not in printed.stdout:
+        last = " ".join((printed.stderr.strip().splitlines() or [f"exit code {printed.returncode}"])[-1].split())[:200]
         raise CalcoError(f"{browser} did not draw the page ({last}); name another: --browser PATH")
-    return {name: base64.b64decode(data) for name, data in _IMAGE.findall(told.stdout)}
+    return {name: base64.b64decode(data) for name, data in _IMAGE.findall(printed.stdout)}
 
 
 def _browser(wanted: str) -> str:
@@ -224,6 +231,6 @@ def _browser(wanted: str) -> str:
         if path := shutil.which(name):
             return path
     raise CalcoError(
-        f"there is no {wanted or 'Chromium nor Chrome'}, which draws the PNG files; install it (Debian: apt-get "
-        "install chromium), name it with --browser PATH, or ask for --format csv"
+        f"there is no {wanted or 'Chromium or Chrome'}, which draws the PNG files; install it (Debian: apt-get install "
+        "chromium), name it with --browser PATH, or choose --format csv"
     )

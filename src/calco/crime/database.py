@@ -1,6 +1,6 @@
-"""Databases by URL: DuckDB in a file, MariaDB and PostgreSQL on a server, and whatever else Ibis speaks to.
+"""Databases by URL: DuckDB in a file, MariaDB and PostgreSQL on a server, and others that Ibis supports.
 
-`connect` gives the Ibis backend with which the tables are read; `stores` writes them.
+`connect` gives the Ibis backend that reads the tables; `open_store` gives what writes a load, all of it or nothing.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from calco.errors import CalcoError, MissingExtraError, printable
 
 
 def needs(*modules: str) -> None:
-    """Sees that libraries are installed.
+    """Check that libraries are installed.
 
     Raises:
-        CalcoError: Naming the first that is not, and what brings it.
+        CalcoError: One is missing.
     """
     for module in modules:
         if find_spec(module) is None:
@@ -32,7 +32,7 @@ DEFAULT: Final = "duckdb:///crime.duckdb"
 _MARIADB_SCHEMES: Final = ("mysql", "mariadb")
 _POSTGRES_SCHEMES: Final = ("postgres", "postgresql")
 _FILES: Final = (".duckdb", ".ddb", ".db")
-# A database may come from anybody, with views that read this machine's files or load a library: none of it runs.
+# A database from anywhere may hold views that read files of this machine or load a library: they must not run.
 _CLOSED: Final[dict[str, Any]] = {
     "enable_external_access": False,
     "autoload_known_extensions": False,
@@ -43,23 +43,23 @@ _CLOSED: Final[dict[str, Any]] = {
 
 
 def duckdb_path(url: str) -> Path | None:
-    """The file that a URL or a path means for DuckDB; None where it means another database.
+    """Return the DuckDB file that a URL or a path names; None for another database.
 
-    `duckdb:///crime.duckdb` is a file here, as SQLAlchemy writes it, and `duckdb:////data/crime.duckdb` one elsewhere;
-    `duckdb:///data/crime.duckdb` is taken for the latter where there is a folder /data.
+    `duckdb:///crime.duckdb` is a relative path, as in SQLAlchemy, and `duckdb:////data/crime.duckdb` an absolute one;
+    `duckdb:///data/crime.duckdb` is taken for the latter if there is a folder /data.
     """
     if "://" not in url:
         if Path(url).suffix.lower() in _FILES:
             return Path(url)
         raise CalcoError(
-            f"{redact_address(url)} is no database; give a file that ends in .duckdb, or a URL such as {DEFAULT} or "
+            f"{redact_address(url)} is not a database; give a file that ends in .duckdb, or a URL such as {DEFAULT} or "
             "mysql://USER:PASSWORD@HOST:3306/DATABASE"
         )
     if not url.startswith("duckdb://"):
         return None
     rest = unquote(url.removeprefix("duckdb://"))
     if not rest.strip("/"):
-        raise CalcoError(f"{redact_address(url)} names no file; such as {DEFAULT}")
+        raise CalcoError(f"{redact_address(url)} names no file; give one such as {DEFAULT}")
     if rest.startswith("/") and not rest.startswith("//"):
         absolute = Path(rest)
         return absolute if absolute.parent != Path("/") and absolute.parent.is_dir() else Path(rest[1:])
@@ -67,16 +67,16 @@ def duckdb_path(url: str) -> Path | None:
 
 
 def connect(url: str, *, read_only: bool = True, memory: str = "", threads: int = 0) -> Any:
-    """Return the Ibis backend of a database, which reads and runs nothing of this machine beside it.
+    """Return the Ibis backend of a database, without access to anything else on this machine.
 
     Args:
         url: A file, or a URL.
-        read_only: For DuckDB and SQLite: the file must exist; of DuckDB's others may read at the same time.
-        memory: The most that DuckDB may take, such as 4GB; empty for its own limit.
-        threads: DuckDB's threads; 0 for as many as there are cores.
+        read_only: For DuckDB and SQLite: the file must exist; other programs may read DuckDB's at the same time.
+        memory: Memory limit of DuckDB, such as 4GB; empty for its own.
+        threads: Threads of DuckDB; 0 for one per core.
 
     Raises:
-        CalcoError: When it cannot be reached, with the reason and the remedy.
+        CalcoError: The database cannot be reached.
     """
     needs("ibis", "duckdb")
     import ibis
@@ -131,11 +131,7 @@ def _sqlite(ibis: Any, path: Path) -> Any:
 
 
 def _parts(url: str) -> ParseResult:
-    """The parts of a URL.
-
-    Raises:
-        CalcoError: When it is not one, as where a password holds what only percent signs can express.
-    """
+    """The parts of a URL, or an error: a password may hold characters that must be percent-encoded."""
     try:
         parts = urlparse(url)
         valid = parts.port is None or bool(parts.hostname)
@@ -184,7 +180,7 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
 
 @contextlib.contextmanager
 def database_errors(url: str, doing: str = "use") -> Iterator[None]:
-    """What a database answers, as one line with its remedy."""
+    """Turn any error of a database into one line with its remedy."""
     try:
         yield
     except (CalcoError, KeyboardInterrupt):
@@ -194,12 +190,12 @@ def database_errors(url: str, doing: str = "use") -> Iterator[None]:
 
 
 def reason(error: Exception, url: str) -> str:
-    """A driver's error in one line, without the passwords of the database's URL."""
+    """Return the error of a driver in one line, without the passwords of the URL."""
     if missing := re.search(r"Failed to import the (\w+) backend due to missing", str(error)):
         extra = "calco[postgres]" if missing[1] == "postgres" else f"ibis-framework[{missing[1]}]"
         return f"Ibis lacks the driver of {missing[1]}; install it: pip install '{extra}'"
     if "not a valid DuckDB" in str(error):
-        return "it is no DuckDB database; choose another file"
+        return "it is not a DuckDB database; choose another file"
     words = error.args[1] if len(error.args) > 1 and isinstance(error.args[0], int) else error
     if "file system operations are disabled" in str(words) or "external extensions is disabled" in str(words):
         return (
@@ -209,7 +205,7 @@ def reason(error: Exception, url: str) -> str:
     return printable(" ".join(redact_text(str(words), url).split()))[:300] or type(error).__name__
 
 
-_REFUSALS: Final = {  # what databases say that give no numbers for it
+_REFUSALS: Final = {  # messages of databases without error numbers
     r"connection refused": "; start the server, or check host and port",
     r"password authentication failed|no password supplied|role .* does not exist": "; check user and password",
     r"database .* does not exist": "; make it first: CREATE DATABASE",
@@ -251,39 +247,39 @@ _ALL_OR_NOTHING: Final = (
 
 
 class Store(Protocol):
-    """What writes a load, all or nothing; `dialect` is Ibis's name of the database."""
+    """Writes a load, all or nothing; `dialect` is Ibis's name of the database."""
 
     dialect: str
 
     def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
-        """Begins the transaction: the tables are there, and those that are replaced are empty.
+        """Begin the transaction: all tables exist, and those to be replaced are empty.
 
         Args:
-            replaced: Tables that this load writes anew.
-            keys: Whether the table of DataCrim's crimes gets keys.
+            replaced: Tables that this load replaces.
+            keys: Whether the table of DataCrim's crimes has keys.
         """
 
     def put(self, table: str, rows: "pa.Table") -> None:
-        """Adds rows with all columns of the table."""
+        """Add rows with all columns of the table."""
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
-        """The rows that a query gives within the transaction."""
+        """Return the rows of a query within the transaction."""
 
     def run(self, statement: str) -> None:
-        """Runs a statement within the transaction."""
+        """Run a statement within the transaction."""
 
     def commit(self) -> None:
-        """Makes it last."""
+        """Commit the transaction."""
 
     def close(self) -> None:
-        """Lets go of the database; what is not committed is gone."""
+        """Close the database; what is not committed is dropped."""
 
 
 def open_store(url: str) -> Store:
-    """Opens a database for writing.
+    """Open a database for writing.
 
     Raises:
-        CalcoError: When it cannot be reached, or has tables of somebody else under the names of ours.
+        CalcoError: It cannot be reached, or has other tables under our names.
     """
     backend = connect(url, read_only=False)
     try:
@@ -299,7 +295,7 @@ def open_store(url: str) -> Store:
 
 
 def _check_tables(backend: Any, url: str) -> None:
-    """Refuses a database in which one of the names stands for another table, which a load would replace."""
+    """Refuse a database in which one of our names is that of another table, which a load would replace."""
     with database_errors(url):
         found = {name: set(backend.table(name).columns) for name in backend.list_tables() if name in TABLES}
     for name, columns in found.items():
@@ -372,7 +368,7 @@ class _Server:
                     self.run(f"DELETE FROM {self.quote(name)}")
 
     def _undo_by_rollback(self) -> None:
-        """Ibis opens servers so that every statement lasts at once; a load must not."""
+        """Ibis opens servers with autocommit, which a load must not use."""
         at_once = getattr(self.con, "autocommit", None)
         if callable(at_once):  # MySQLdb
             at_once(False)
@@ -380,11 +376,7 @@ class _Server:
             self.con.autocommit = False
 
     def _check_rollback(self) -> None:
-        """Sees that a row that is taken back is gone, whatever the driver promises.
-
-        Raises:
-            CalcoError: When it is not.
-        """
+        """Check that a row is gone after a rollback, whatever the driver promises."""
         table, key = map(self.quote, ("Departamento", "id"))
         self.run(f"INSERT INTO {table} ({_columns('Departamento', self.dialect)}) VALUES (-1, '')")
         self.con.rollback()
@@ -436,7 +428,7 @@ def _columns(table: str, dialect: str) -> str:
 
 
 def arrow(table: str, rows: Sequence[tuple[Any, ...]]) -> "pa.Table":
-    """Rows of one of the tables as Arrow."""
+    """Return rows of one of the tables as Arrow."""
     import pyarrow as pa
 
     kinds = {"int": pa.int32(), "text": pa.string(), "long text": pa.string(), "date": pa.date32()}

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.crime import clean, dates
-from calco.crime.clean import BadCell, Cell, Unusable, fold
+from calco.crime.clean import BadCell, Cell, UnusableCell, fold
 from calco.crime.gazetteer import Gazetteer
 from calco.crime.reading import LONGEST, Columns, Csv, Remarks, Row, header_row, misfit, open_csv, records, sheet_rows
 from calco.crime.robberies import Reject, reject
@@ -247,9 +247,9 @@ class Crimes:
         names = [clean.letters(clean.stated(name)) for name in (generic, specific, modality)]
         for name, what in zip(names, ("generic crime", "specific crime", "modality"), strict=True):
             if not fold(name):
-                raise Unusable(f"no {what} is told")
+                raise UnusableCell(f"no {what} is told")
             if len(name) > _WIDEST:
-                raise Unusable(f"the {what} has more than {_WIDEST} characters")
+                raise UnusableCell(f"the {what} has more than {_WIDEST} characters")
         above = self._known(self.generic, fold(names[0]), "Crimen_Generico", (names[0],))
         above = self._known(self.specific, (above, fold(names[1])), "Crimen_Especifico", (above, names[1]))
         return self._known(self.modality, (above, fold(names[2])), "Modalidad_Crimen", (above, names[2]))
@@ -276,7 +276,7 @@ class Cleaner:
     path: str | Path
     today: date
     crimes: Crimes = field(default_factory=Crimes)
-    _seen: dict[tuple[str, ...], int | Unusable] = field(default_factory=dict)
+    _seen: dict[tuple[str, ...], int | UnusableCell] = field(default_factory=dict)
 
     def clean(self, batch: Batch) -> "tuple[pa.Table, list[Reject]]":
         """The rows of the table, whose `id` is the number of the record in its file, and what is not among them."""
@@ -325,7 +325,7 @@ class Cleaner:
                 code, digit = divmod(code, len(held))
                 told.append(held[digit])
             found = self._meant(names, tuple(reversed(told)))
-            if isinstance(found, Unusable):
+            if isinstance(found, UnusableCell):
                 wrong[place] = str(found)
             else:
                 keys[place] = found
@@ -335,7 +335,7 @@ class Cleaner:
                 faults[row] = (names[-1], wrong[int(where[row])])
         return keys[where], faults
 
-    def _meant(self, names: Sequence[str], told: tuple[str, ...]) -> int | Unusable:
+    def _meant(self, names: Sequence[str], told: tuple[str, ...]) -> int | UnusableCell:
         key = (names[0], *told)
         if key not in self._seen:
             try:
@@ -344,7 +344,7 @@ class Cleaner:
                 else:
                     department, province, district = (clean.letters(clean.stated(text)) for text in told)
                     self._seen[key] = self.places.district(district, province, department)
-            except Unusable as error:
+            except UnusableCell as error:
                 self._seen[key] = error
         return self._seen[key]
 
@@ -356,7 +356,7 @@ class Cleaner:
         for code, text in enumerate(held):
             try:
                 values[code] = dates.year(text, today=self.today) if name == "Año" else _told_count(text)
-            except Unusable as error:
+            except UnusableCell as error:
                 wrong[code] = str(error)
         faults: dict[int, tuple[str, str]] = {}
         if wrong:
@@ -367,7 +367,7 @@ class Cleaner:
 
 def _told_count(text: Cell) -> int:
     if not clean.stated(text):
-        raise Unusable("no number of occurrences is told")
+        raise UnusableCell("no number of occurrences is told")
     return clean.whole_number(text)
 
 

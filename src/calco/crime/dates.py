@@ -1,4 +1,4 @@
-"""Dates as people and spreadsheets write them: one rule from a cell to a day of the calendar."""
+"""Dates as people and spreadsheets write them: from a cell to a day of the calendar."""
 
 import math
 import re
@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Final
 
-from calco.crime.clean import Cell, Unusable, fold, month_named, stated, whole_number
+from calco.crime.clean import Cell, UnusableCell, fold, month_named, stated, whole_number
 
 FIRST_YEAR: Final = 1990  # nothing in either source is older
 # The two slips of the year that the robberies hold.
@@ -24,28 +24,28 @@ _TIME: Final = re.compile(
 
 
 def year(cell: Cell, *, today: date) -> int:
-    """DataCrim's year.
+    """Return a year of DataCrim.
 
     Raises:
-        Unusable: When it is none, or one that cannot be.
+        UnusableCell: The cell holds no year, or an impossible one.
     """
     return _possible(whole_number(cell), today)
 
 
 def _possible(year: int, today: date) -> int:
     if year > today.year:
-        raise Unusable(f"the year {year} lies in the future")
+        raise UnusableCell(f"the year {year} lies in the future")
     if year < FIRST_YEAR:
-        raise Unusable(f"the year {year} is before {FIRST_YEAR}")
+        raise UnusableCell(f"the year {year} is before {FIRST_YEAR}")
     return year
 
 
 def read_date(cell: Cell, *, today: date, date1904: bool = False) -> date | int | None:
-    """A date of the robberies; the number of a day that stands alone; None where nothing is stated.
+    """Return the date of a robbery, the number of a day without month and year, or None if nothing is stated.
 
-    Day, month and year, with any sign between them or with the month's name; month and day are swapped where the month
-    exceeds 12; years of two digits are of this century, and 0217 and 2107 are slips for 2017. The order of ISO 8601 is
-    understood as well, and the number of days by which workbooks keep a date. Times of day are left out.
+    Dates are day, month and year, with any sign between them or with the name of the month; month and day are swapped
+    if the month exceeds 12; years of two digits are of this century, and 0217 and 2107 are typing errors for 2017. Also
+    accepted: ISO 8601, and the number of days by which workbooks store a date. Times of day are dropped.
 
     >>> today = date(2020, 1, 1)
     >>> read_date("02-14-17", today=today), read_date("11/02/2107 0:00", today=today), read_date("24", today=today)
@@ -59,7 +59,7 @@ def read_date(cell: Cell, *, today: date, date1904: bool = False) -> date | int 
         date1904: The workbook counts days from 1904 on.
 
     Raises:
-        Unusable: When it cannot be a date.
+        UnusableCell: The cell is not a date.
     """
     if isinstance(cell, date):  # of which datetime is one
         return _dated(cell.year, cell.month, cell.day, today)
@@ -80,7 +80,7 @@ def read_date(cell: Cell, *, today: date, date1904: bool = False) -> date | int 
 
 
 def is_serial(cell: Cell) -> bool:
-    """Whether a date is the number by which workbooks keep it."""
+    """Return whether a date is the number by which workbooks store it."""
     return isinstance(cell, int | float | Decimal | str) and bool(re.fullmatch(r"\d{5}(?:[.,]\d+)?", str(cell).strip()))
 
 
@@ -91,9 +91,9 @@ def _dated(year: int, month: int, day: int, today: date) -> date:
     try:
         found = date(_possible(year, today), month, day)
     except ValueError as error:
-        raise Unusable("not a day of the calendar") from error
+        raise UnusableCell("not a day of the calendar") from error
     if found > today:
-        raise Unusable("the date lies in the future")
+        raise UnusableCell("the date lies in the future")
     return found
 
 
@@ -113,30 +113,30 @@ def _without_time(text: str) -> str:
         except ValueError:
             return before
         if there.tzinfo and there.astimezone(_PERU).date() != there.date():
-            raise Unusable("by its time zone another day than in Peru; write the day alone")
+            raise UnusableCell("another day than in Peru, by its time zone; write the day alone")
     return before
 
 
 def _number(value: float, today: date, *, date1904: bool) -> date | int:
     if not math.isfinite(value):
-        raise Unusable("not a date")
+        raise UnusableCell("not a date")
     if value == int(value) and value < 100:
         if not 1 <= value <= 31:
-            raise Unusable("not a day of a month")
+            raise UnusableCell("not a day of a month")
         return int(value)
     days = int(value) + (_DAYS_1904 if date1904 else 0)
     found = date(1899, 12, 30) + timedelta(days=days) if 60 < days < 100_000 else date.min
     if not FIRST_YEAR <= found.year <= today.year:
-        raise Unusable("not a date")
+        raise UnusableCell("not a date")
     return _dated(found.year, found.month, found.day, today)
 
 
 def _compact(text: str, today: date) -> date:
-    """Eight digits: year, month, day; or day, month, year. Only one of them gives a possible year."""
+    """Eight digits: year, month, day; or day, month, year, whichever gives a possible year."""
     for year, month, day in ((text[:4], text[4:6], text[6:]), (text[4:], text[2:4], text[:2])):
         if FIRST_YEAR <= int(year) <= today.year and int(month) <= 12:
             return _dated(int(year), int(month), int(day), today)
-    raise Unusable("not a date")
+    raise UnusableCell("not a date")
 
 
 def _with_name(text: str) -> tuple[int, int, int]:
@@ -149,19 +149,19 @@ def _with_name(text: str) -> tuple[int, int, int]:
     month = month_named(names[0]) if len(names) == 1 else 0
     numbers = [word for word in words if word.isdecimal()]
     if not month or not 1 <= len(numbers) <= 2:
-        raise Unusable("not a date")
+        raise UnusableCell("not a date")
     if len(numbers) == 1:
-        raise Unusable("a month with one number: the day, or the year, is missing")
+        raise UnusableCell("a month with one number: the day, or the year, is missing")
     return int(numbers[0]), month, int(numbers[1])
 
 
-def complete_dates(found: Sequence[date | int | Unusable | None]) -> list[date | Unusable | None]:
-    """A day that stands alone takes month and year of the next complete date.
+def complete_dates(found: Sequence[date | int | UnusableCell | None]) -> list[date | UnusableCell | None]:
+    """Give each day without month and year those of the next complete date.
 
     Args:
-        found: What `read_date` gave for each row, in the order of the rows, or why it gave nothing.
+        found: Result of `read_date` for each row, in the order of the rows, or the error that it raised.
     """
-    whole: list[date | Unusable | None] = []
+    whole: list[date | UnusableCell | None] = []
     following: date | None = None
     for one in reversed(found):
         if isinstance(one, int):
@@ -172,10 +172,10 @@ def complete_dates(found: Sequence[date | int | Unusable | None]) -> list[date |
     return whole[::-1]
 
 
-def _day_of(day: int, following: date | None) -> date | Unusable:
+def _day_of(day: int, following: date | None) -> date | UnusableCell:
     if following is None:
-        return Unusable("a day alone, and no complete date after it to tell its month")
+        return UnusableCell("a day alone, without a complete date after it that gives the month")
     try:
         return following.replace(day=day)
     except ValueError:
-        return Unusable(f"a day alone, and the next complete date is of {following:%m/%Y}, which has no such day")
+        return UnusableCell(f"a day alone, and the next complete date is of {following:%m/%Y}, which has no such day")

@@ -1,4 +1,4 @@
-"""One address at a time into a file: with patience, politely, and on where a broken answer stopped."""
+"""Download of one address at a time into a file, with pauses, repetitions and resumption of a broken answer."""
 
 import math
 import time
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchConfig:
-    """How patiently and how politely pages are fetched."""
+    """Limits and pauses of downloads."""
 
     pause: float = 1.0
-    """Seconds between two requests; after a failure as many, doubled with each further one."""
+    """Seconds between two requests; doubled with each failure."""
 
     timeout: float = 30.0
-    """Seconds of silence after which an attempt is given up."""
+    """Seconds of silence after which an attempt fails."""
 
     patience: float = 900.0
     """Seconds that one attempt may take in all."""
 
     retries: int = 4
-    """How often an attempt is repeated after silence, a broken connection, an error of the server or half a page."""
+    """Repetitions after silence, a broken connection, an error of the server or an incomplete page."""
 
     largest: float = 2000.0
     """Megabytes above which an answer is refused."""
@@ -62,20 +62,20 @@ class Fetcher:
         self.last = -math.inf
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Close the connection."""
         self.client.close()
 
     def fetch(self, address: str, part: Path, whole: Callable[[Path], bool]) -> None:
-        """Writes an answer into a file; a part of it that is there already is completed where the server can.
+        """Download an address into a file; a part that is there is completed if the server can.
 
         Args:
-            address: With http:// or https://.
+            address: Address with http:// or https://.
             part: The file; it stays, with its mark beside it, when the answer breaks off.
-            whole: Whether an answer that ended is all of it.
+            whole: Returns whether a file is complete.
 
         Raises:
-            Failed: When it cannot be had.
-            CalcoError: When the disk does not take it.
+            Failed: The download failed.
+            CalcoError: The file cannot be written.
         """
         for attempt in range(self.config.retries + 1):
             try:
@@ -83,7 +83,7 @@ class Fetcher:
                 self._attempt(address, part)
                 if not whole(part):
                     part.unlink()
-                    raise Failed("the page ends before its end", 0.0)
+                    raise Failed("the page is incomplete", 0.0)
                 return
             except Failed as failure:
                 if failure.wait is None or attempt == self.config.retries:
@@ -91,7 +91,7 @@ class Fetcher:
                 time.sleep(failure.wait)
 
     def _wait(self, extra: float) -> None:
-        """Not sooner after the last request than is polite."""
+        """Keep the distance to the last request."""
         time.sleep(max(0.0, self.last + self.config.pause + extra - time.monotonic()))
         self.last = time.monotonic()
 
@@ -99,7 +99,7 @@ class Fetcher:
         import httpx
 
         try:
-            # What was had before is asked for no more, if the server says by its mark that it is the same page still.
+            # The part that is there is kept if the server confirms, by the mark, that the page is the same.
             mark = part.with_suffix(".mark")
             had = part.stat().st_size if part.is_file() and mark.is_file() else 0
             asked = {"Range": f"bytes={had}-", "If-Range": mark.read_text("latin-1")} if had else {}
@@ -110,7 +110,7 @@ class Fetcher:
                 )
                 if answer.status_code == 206 and not goes_on:
                     part.unlink()
-                    raise Failed("the server sent another part than was asked for", 0.0)
+                    raise Failed("the server sent another range than requested", 0.0)
                 sign = answer.headers.get("ETag", "") or answer.headers.get("Last-Modified", "")
                 mark.write_text(sign, "latin-1") if sign and not sign.startswith("W/") else mark.unlink(missing_ok=True)
                 self._receive(answer, part, had if goes_on else 0)

@@ -1,8 +1,7 @@
-"""`calco crime forecast`: robberies by month or quarter, by simple methods that are scored on what is known.
+"""`calco crime forecast`: robberies by month or quarter, by simple methods that are backtested on the known data.
 
-Methods after Hyndman and Athanasopoulos, Forecasting: Principles and Practice (3rd ed.), chapters 5 and 8. Where there
-is less than two years of data no method can tell a season from chance: then it is the mean, with its interval, and that
-is said.
+Methods after Hyndman and Athanasopoulos, Forecasting: Principles and Practice (3rd ed.), chapters 5 and 8. Less than
+two years of data cannot show a season: the forecast is then the mean with its interval, and a remark says so.
 """
 
 import math
@@ -17,20 +16,20 @@ from tyro.conf import arg
 
 from calco.addresses import redact_address
 from calco.crime.database import DEFAULT, connect, database_errors, needs
-from calco.crime.queries import Held, fetched
+from calco.crime.queries import Tables, to_arrow
 from calco.errors import CalcoError
 from calco.records import check_numbers
 
 Floats = npt.NDArray[np.float64]
 Every = Literal["month", "quarter"]
 SEASON: Final[dict[str, int]] = {"month": 12, "quarter": 4}
-LEAST: Final = 3  # periods, below which nothing is foretold
+LEAST: Final = 3  # periods, needed for a forecast
 ALL: Final = "(all districts)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastConfig:
-    """Which database is asked, and how far ahead."""
+    """Forecasts robberies by month or quarter, with a backtest on the known data."""
 
     source: Annotated[str, arg(name="from")] = DEFAULT
     """The database that calco crime load made: a file that ends in .duckdb, or a URL."""
@@ -39,48 +38,48 @@ class ForecastConfig:
     """month or quarter."""
 
     ahead: int = 3
-    """Periods to foretell."""
+    """Periods to forecast."""
 
     districts: int = 5
-    """How many districts, those with most robberies, beside all together."""
+    """Number of districts with a forecast of their own, those with most robberies first."""
 
     level: float = 0.8
-    """The share of futures that the interval is to hold."""
+    """Nominal coverage of the interval, such as 0.8."""
 
     out: str = ""
-    """A CSV file for the forecasts; the terminal alone where none is named."""
+    """CSV file for the forecasts; by default they are only printed."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
         if not 1 <= self.ahead <= 24 or self.districts < 0:
             raise CalcoError(
-                f"--ahead {self.ahead} must be between 1 and 24, and --districts {self.districts} 0 or more"
+                f"--ahead {self.ahead}, --districts {self.districts}: give 1 to 24 periods, and 0 districts or more"
             )
         if not 0.5 <= self.level < 1:
-            raise CalcoError(f"--level {self.level} must be at least 0.5 and below 1, such as 0.8")
+            raise CalcoError(f"--level {self.level}: it must be at least 0.5 and below 1, such as 0.8")
 
 
 @dataclass(frozen=True, slots=True)
-class Foretold:
-    """What a method says of the periods ahead: each as an array of the same length."""
+class Prediction:
+    """Forecast of one series: mean and ends of the interval, arrays of one value per period ahead."""
 
     mean: Floats
     low: Floats
     high: Floats
 
 
-Method = Callable[[Floats, int, int, float], Foretold]  # series, periods ahead, season, level
+Method = Callable[[Floats, int, int, float], Prediction]  # series, periods ahead, season, level
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A method's errors on what is known, one period ahead, from each origin on.
+    """Backtest of a method on the known data, one period ahead, from each origin.
 
     Attributes:
-        method: Its name.
-        mae: Mean absolute error, in robberies.
-        coverage: The share of what came that its interval held.
-        origins: How many forecasts were scored.
+        method: Name of the method.
+        mae: Mean absolute error, robberies.
+        coverage: Share of the known values inside the interval.
+        origins: Number of forecasts.
     """
 
     method: str
@@ -91,33 +90,33 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A district's forecast.
+    """Forecast of one district.
 
     Attributes:
-        district: Its name, or `ALL`.
-        method: What foretells it.
-        periods: The names of the periods ahead.
-        foretold: The counts.
-        known: The series it rests on.
+        district: Name of the district, or `ALL`.
+        method: Name of the method.
+        periods: Names of the periods ahead.
+        prediction: The predicted counts.
+        known: The series that it is based on.
     """
 
     district: str
     method: str
     periods: tuple[str, ...]
-    foretold: Foretold
+    prediction: Prediction
     known: Floats
 
 
 @dataclass
 class Forecasts:
-    """All of a call.
+    """Result of a forecast.
 
     Attributes:
         forecasts: All districts together, then single ones.
-        scores: Of the methods that there is enough data for, on all districts together.
-        first: The first period of the data.
-        last: The last.
-        remarks: What a person must know before using them.
+        scores: Backtest of the methods for which there is enough data, on all districts together.
+        first: First period of the data.
+        last: Last period of the data.
+        remarks: Limits of these forecasts.
     """
 
     forecasts: list[Forecast] = field(default_factory=list)
@@ -127,60 +126,60 @@ class Forecasts:
     remarks: list[str] = field(default_factory=list)
 
 
-def mean(series: Floats, ahead: int, _season: int, level: float) -> Foretold:
-    """The mean of what is known; the interval is that of a new value of a normal series (Student's t)."""
+def mean(series: Floats, ahead: int, _season: int, level: float) -> Prediction:
+    """Predict the mean of the series; the interval is that of a new value of a normal series (Student's t)."""
     from scipy.stats import t
 
     count = len(series)
     spread = max(float(series.std(ddof=1)), math.sqrt(max(float(series.mean()), 0.5)))  # no calmer than Poisson's
     half = float(t.ppf((1 + level) / 2, count - 1)) * spread * math.sqrt(1 + 1 / count)
-    return _foretold(np.full(ahead, series.mean()), np.full(ahead, half))
+    return _at_least_zero(np.full(ahead, series.mean()), np.full(ahead, half))
 
 
-def seasonal_naive(series: Floats, ahead: int, season: int, level: float) -> Foretold:
-    """The value of a season before; the interval from the differences of seasons that are known."""
+def seasonal_naive(series: Floats, ahead: int, season: int, level: float) -> Prediction:
+    """Predict the value of one season before; the interval comes from the known differences between seasons."""
     from scipy.stats import norm
 
     values = np.array([series[len(series) - season + step % season] for step in range(ahead)])
     sigma = float(np.sqrt(np.mean((series[season:] - series[:-season]) ** 2)))
     steps = np.floor(np.arange(ahead) / season) + 1
-    return _foretold(values, float(norm.ppf((1 + level) / 2)) * sigma * np.sqrt(steps))
+    return _at_least_zero(values, float(norm.ppf((1 + level) / 2)) * sigma * np.sqrt(steps))
 
 
-def ets(series: Floats, ahead: int, season: int, level: float) -> Foretold:
-    """Exponential smoothing with additive errors and season, by statsmodels' state-space model."""
+def ets(series: Floats, ahead: int, season: int, level: float) -> Prediction:
+    """Predict by exponential smoothing with additive errors and season (the state-space model of statsmodels)."""
     import pandas as pd
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a fit that went on for its last iteration: the backtest judges it
+        warnings.simplefilter("ignore")  # about fits that stop at the last iteration: the backtest decides
         fitted = ETSModel(pd.Series(series), error="add", seasonal="add", seasonal_periods=season).fit(disp=False)
-        told = fitted.get_prediction(start=len(series), end=len(series) + ahead - 1)
-        frame = told.summary_frame(alpha=1 - level)
+        predicted = fitted.get_prediction(start=len(series), end=len(series) + ahead - 1)
+        frame = predicted.summary_frame(alpha=1 - level)
     values = np.asarray(frame["mean"], np.float64)
-    return _foretold(values, np.asarray(frame["pi_upper"], np.float64) - values)
+    return _at_least_zero(values, np.asarray(frame["pi_upper"], np.float64) - values)
 
 
-def _foretold(values: Floats, half: Floats) -> Foretold:
+def _at_least_zero(values: Floats, half: Floats) -> Prediction:
     """No count is below 0."""
-    return Foretold(np.maximum(values, 0), np.maximum(values - half, 0), np.maximum(values + half, 0))
+    return Prediction(np.maximum(values, 0), np.maximum(values - half, 0), np.maximum(values + half, 0))
 
 
 METHODS: Final[dict[str, Method]] = {"mean": mean, "seasonal naive": seasonal_naive, "ETS": ets}
 
 
 def usable(periods: int, season: int) -> list[str]:
-    """The methods that so many periods allow: a season must have been seen twice before it is foretold."""
+    """Return the methods that the number of periods allows: a season must occur twice before it is predicted."""
     return ["mean"] if periods < 2 * season + 1 else list(METHODS)
 
 
 def backtest(series: Floats, season: int, level: float) -> list[Score]:
-    """Scores each usable method from rolling origins, one period ahead.
+    """Backtest each usable method from rolling origins, one period ahead.
 
     Args:
         series: Counts by period.
         season: Periods in a year.
-        level: The share that intervals are to hold.
+        level: Nominal coverage of the intervals.
     """
     scores = []
     for name in usable(len(series), season):
@@ -188,25 +187,28 @@ def backtest(series: Floats, season: int, level: float) -> list[Score]:
         origins = range(least, len(series))
         if not origins:
             continue
-        told = [METHODS[name](series[:origin], 1, season, level) for origin in origins]
+        made = [METHODS[name](series[:origin], 1, season, level) for origin in origins]
         came = series[least:]
-        errors = [abs(float(one.mean[0]) - value) for one, value in zip(told, came, strict=True)]
-        held = [one.low[0] <= value <= one.high[0] for one, value in zip(told, came, strict=True)]
+        errors = [abs(float(one.mean[0]) - value) for one, value in zip(made, came, strict=True)]
+        held = [one.low[0] <= value <= one.high[0] for one, value in zip(made, came, strict=True)]
         scores.append(Score(name, float(np.mean(errors)), float(np.mean(held)), len(errors)))
     return scores
 
 
 def forecast(config: ForecastConfig) -> Forecasts:
-    """Foretells robberies from those that a database holds.
+    """Forecast robberies from those in a database.
+
+    Args:
+        config: The database, the periods and the districts.
 
     Raises:
-        CalcoError: When it cannot be read, or holds too few periods.
+        CalcoError: The database cannot be read, or holds too few periods.
     """
     needs("ibis", "duckdb", "pyarrow", "statsmodels")
     backend = connect(config.source)
     try:
         with database_errors(config.source):
-            counts, names = _counts(Held(backend), config.every)
+            counts, names = _counts(Tables(backend), config.every)
     finally:
         backend.disconnect()
     done = Forecasts()
@@ -219,7 +221,7 @@ def forecast(config: ForecastConfig) -> Forecasts:
     periods = last - first + 1
     if periods < LEAST:
         raise CalcoError(
-            f"there are but {periods} {config.every}s with robberies, and nothing can be foretold below {LEAST}"
+            f"only {periods} {config.every}s have robberies, and a forecast needs {LEAST}"
             + ("; try --every month" if config.every == "quarter" else "; load more data")
         )
     season = SEASON[config.every]
@@ -233,21 +235,21 @@ def forecast(config: ForecastConfig) -> Forecasts:
     ahead = tuple(_period(last + step, season) for step in range(1, config.ahead + 1))
     single = sorted((key for key in series if key), key=lambda key: (-series[key].sum(), key))[: config.districts]
     for key in (0, *single):
-        told = METHODS[best](series[key], config.ahead, season, config.level)
-        done.forecasts.append(Forecast(names.get(key, ALL), best, ahead, told, series[key]))
+        predicted = METHODS[best](series[key], config.ahead, season, config.level)
+        done.forecasts.append(Forecast(names.get(key, ALL), best, ahead, predicted, series[key]))
     done.remarks = _remarks(periods, config.every, season)
     return done
 
 
-def _counts(held: Held, every: Every) -> tuple[dict[tuple[int, int], int], dict[int, str]]:
+def _counts(held: Tables, every: Every) -> tuple[dict[tuple[int, int], int], dict[int, str]]:
     """(District, period) => robberies; periods are counted from year 0 on."""
     held.check()
     robberies, season = held["Robos_Lima"], SEASON[every]
     dated = robberies.filter(robberies.Fecha.notnull())
     part = dated.Fecha.month() if every == "month" else dated.Fecha.quarter()
     rows = dated.select("Id_Distrito", when=dated.Fecha.year().cast("int64") * season + part.cast("int64") - 1)
-    found = fetched(held.backend, rows.group_by("Id_Distrito", "when").aggregate(n=rows.count())).to_pylist()
-    names = fetched(held.backend, held["Distrito"].select("id", "Nombre_Distrito")).to_pylist()
+    found = to_arrow(held.backend, rows.group_by("Id_Distrito", "when").aggregate(n=rows.count())).to_pylist()
+    names = to_arrow(held.backend, held["Distrito"].select("id", "Nombre_Distrito")).to_pylist()
     return (
         {(row["Id_Distrito"], row["when"]): row["n"] for row in found},
         {row["id"]: row["Nombre_Distrito"] for row in names},
@@ -263,30 +265,32 @@ def _remarks(periods: int, every: Every, season: int) -> list[str]:
     remarks = []
     if periods < 2 * season + 1:
         remarks.append(
-            f"{periods} {every}s are less than two years and one {every}: no season can be told from chance, so this "
-            "is the mean of what is known, with the interval of a new value"
+            f"{periods} {every}s are less than two years and one {every}, too few to show a season: the forecast is "
+            "the mean of the known values, with the interval of a new value"
         )
     if periods <= LEAST:
-        remarks.append(f"{periods} {every}s leave nothing to score a forecast by: what it is worth is not known")
+        remarks.append(f"{periods} {every}s are too few for a backtest: the error of the forecast is unknown")
     remarks.append(
-        "these are robberies that newspapers told about: a forecast of what will be written, not of what will happen; "
+        "the data are robberies in newspapers: this forecasts what will be reported, not what will happen; "
         f"the first and the last {every} may be incomplete"
     )
     return remarks
 
 
 def rows(done: Forecasts) -> list[tuple[str, ...]]:
-    """District, method, period, mean and the ends of the interval, as text; heads first."""
+    """Return district, method, period, mean and the ends of the interval as text, headers first."""
     found: list[tuple[str, ...]] = [("district", "method", "period", "robberies", "low", "high")]
     for one in done.forecasts:
-        told: Any = zip(one.periods, one.foretold.mean, one.foretold.low, one.foretold.high, strict=True)
-        found += [(one.district, one.method, when, *(f"{value:.1f}" for value in values)) for when, *values in told]
+        values_of: Any = zip(one.periods, one.prediction.mean, one.prediction.low, one.prediction.high, strict=True)
+        found += [
+            (one.district, one.method, when, *(f"{value:.1f}" for value in values)) for when, *values in values_of
+        ]
     return found
 
 
 def score_rows(scores: Sequence[Score]) -> list[tuple[str, ...]]:
-    """Method, mean absolute error, coverage, origins, as text; heads first."""
+    """Return method, mean absolute error, coverage and number of forecasts as text, headers first."""
     return [
-        ("method", "mean absolute error", "held by the interval", "forecasts scored"),
+        ("method", "mean absolute error", "coverage of the interval", "forecasts"),
         *((s.method, f"{s.mae:.1f}", f"{s.coverage:.0%}", str(s.origins)) for s in scores),
     ]

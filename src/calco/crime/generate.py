@@ -1,7 +1,7 @@
-"""Rows as DataCrim has them, for any size: real names, skewed as the published figures are, dirty as the page is.
+"""`calco crime generate`: invented rows in the format of DataCrim, any number of them, to try the other verbs.
 
-Nothing in them is true: they are for trying what comes after. Each block of rows derives from (seed, block) alone, so
-that the first million rows are the same whether one million or a hundred are made.
+Names are real, the distribution is as skewed as in the published figures, the texts as dirty as on the page; no row is
+true. Each block derives from (seed, block) alone, so that a larger file begins with the rows of a smaller one.
 """
 
 import csv
@@ -44,39 +44,39 @@ Shares = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig:
-    """How many rows like DataCrim's, and where to."""
+    """Makes rows in the format of DataCrim, any number of them, to try the other verbs."""
 
     out: str
-    """The file: it ends in .parquet or .csv."""
+    """File; its name ends in .parquet or .csv."""
 
     rows: int = 549_824
-    """How many; DataCrim had 549,824 for the years 2015 to 2019."""
+    """Number of rows; DataCrim had 549,824 for the years 2015 to 2019."""
 
     seed: int = 0
-    """From which all chance derives."""
+    """Seed of all random numbers."""
 
     dirty: float = 0.02
-    """The share of texts with stray codes, numbers and spaces around them, as the page has them."""
+    """Share of texts with stray codes, numbers and spaces, as on the page."""
 
     def __post_init__(self) -> None:
         check_numbers(self)
         if Path(self.out).suffix.lower() not in (".parquet", ".csv"):
-            raise CalcoError(f"--out {self.out} must end in .parquet or .csv")
+            raise CalcoError(f"--out {self.out}: the name must end in .parquet or .csv")
         if not 0 < self.rows < 2**31:
-            raise CalcoError(f"--rows {self.rows} must be between 1 and {2**31 - 1:,}")
+            raise CalcoError(f"--rows {self.rows}: it must be from 1 to {2**31 - 1:,}")
         if not 0 <= self.dirty <= 1:
-            raise CalcoError(f"--dirty {self.dirty} must be between 0 and 1")
+            raise CalcoError(f"--dirty {self.dirty}: it must be from 0 to 1")
 
 
 def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None = None) -> Path:
-    """Writes the rows, a block at a time, in memory that does not grow with them.
+    """Write the rows block by block, in constant memory; return the file.
 
     Args:
-        config: How many, and where to.
-        progress: Called with the number of rows that are written, and of all.
+        config: Number of rows, file and seed.
+        progress: Called with the rows written and their number.
 
     Raises:
-        CalcoError: When the file cannot be written.
+        CalcoError: The file cannot be written.
     """
     needs("pyarrow")
     import pyarrow as pa
@@ -116,42 +116,42 @@ def _plain(column: "pa.ChunkedArray") -> Any:
 
 
 def blocks(config: GenerateConfig) -> "Iterator[pa.Table]":
-    """The rows as Arrow tables with DataCrim's columns, texts as dictionaries."""
+    """Yield the rows as Arrow tables with the columns of DataCrim, texts as dictionaries."""
     import pyarrow as pa
 
     from calco.data.sample import generator
 
     crimes, row_shares, means = _crimes()
     districts, district_shares, sizes = _districts()
-    chance = generator(config.seed, 0, "crime/spellings")
-    texts = [*_spelt([row[:3] for row in crimes], chance), *_spelt(districts, chance)]
+    rng = generator(config.seed, 0, "crime/spellings")
+    texts = [*_spelt([row[:3] for row in crimes], rng), *_spelt(districts, rng)]
     years = np.array(list(_YEARS))
     for start in range(0, config.rows, BLOCK):
         count = min(BLOCK, config.rows - start)
-        chance = generator(config.seed, 0, f"crime/{start // BLOCK}")
-        # Whole blocks are drawn, so that the last one begins like a longer run's.
-        crime = _drawn(row_shares, chance)
-        district = _drawn(district_shares, chance)
-        year = years[_drawn(np.array(list(_YEARS.values())), chance)]
-        number = _numbers(means[crime] * sizes[district], chance)
+        rng = generator(config.seed, 0, f"crime/{start // BLOCK}")
+        # Whole blocks are sampled, so that the last one begins like that of a longer run.
+        crime = _sampled(row_shares, rng)
+        district = _sampled(district_shares, rng)
+        year = years[_sampled(np.array(list(_YEARS.values())), rng)]
+        number = _numbers(means[crime] * sizes[district], rng)
         columns: dict[str, Any] = {"Año": pa.array(year[:count].astype(np.int16)), "Numero": pa.array(number[:count])}
         for place, name in enumerate(_TEXTS):
-            spelling = np.where(chance.random(BLOCK) < config.dirty, chance.integers(1, _CODES, BLOCK), 0)
+            spelling = np.where(rng.random(BLOCK) < config.dirty, rng.integers(1, _CODES, BLOCK), 0)
             codes = (crime if place < 3 else district) * _CODES + spelling
             columns[name] = pa.DictionaryArray.from_arrays(pa.array(codes[:count].astype(np.int32)), texts[place])
         yield pa.table({name: columns[name] for name in COLUMNS})
 
 
-def _drawn(shares: Shares, chance: np.random.Generator) -> Numbers:
+def _sampled(shares: Shares, rng: np.random.Generator) -> Numbers:
     edges = np.cumsum(shares / shares.sum())
-    return np.minimum(np.searchsorted(edges, chance.random(BLOCK), side="right"), len(shares) - 1)
+    return np.minimum(np.searchsorted(edges, rng.random(BLOCK), side="right"), len(shares) - 1)
 
 
-def _numbers(means: Shares, chance: np.random.Generator) -> npt.NDArray[np.int32]:
+def _numbers(means: Shares, rng: np.random.Generator) -> npt.NDArray[np.int32]:
     """Counts from 1 on around their means, with a long tail, up to the published most."""
-    spread = chance.lognormal(-0.32, 0.8, BLOCK)  # its mean is 1
-    drawn = 1 + chance.poisson(np.maximum(means - 1, 0.0) * spread)
-    return np.minimum(drawn, MOST).astype(np.int32)
+    spread = rng.lognormal(-0.32, 0.8, BLOCK)  # its mean is 1
+    values = 1 + rng.poisson(np.maximum(means - 1, 0.0) * spread)
+    return np.minimum(values, MOST).astype(np.int32)
 
 
 def _crimes() -> tuple[list[tuple[str, ...]], Shares, Shares]:
@@ -191,7 +191,7 @@ def _capitals(name: str) -> str:
     return "Ñ".join(fold(part) for part in name.upper().split("Ñ")) if "ñ" in name.lower() else fold(name)
 
 
-def _spelt(rows: list[tuple[str, ...]], chance: np.random.Generator) -> "list[pa.Array]":
+def _spelt(rows: list[tuple[str, ...]], rng: np.random.Generator) -> "list[pa.Array]":
     """For each column of names its spellings, the clean one first, then with stray codes, numbers and spaces."""
     import pyarrow as pa
 
@@ -199,7 +199,7 @@ def _spelt(rows: list[tuple[str, ...]], chance: np.random.Generator) -> "list[pa
     for names in zip(*rows, strict=True):
         spellings = []
         for name in names:
-            code = int(chance.integers(1, 9999))
+            code = int(rng.integers(1, 9999))
             spellings += [
                 name,
                 f"  {name} ",

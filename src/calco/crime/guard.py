@@ -1,8 +1,8 @@
-"""A guard for workbooks (.xlsx): each part of the archive is bounded in one pass before openpyxl gets it.
+"""Guard for workbooks (.xlsx): checks each part of the archive against bounds before openpyxl reads it.
 
-A workbook is a ZIP archive of XML that anybody may have made, and openpyxl believes what it says: a few kilobytes may
-claim two billion rows. The guard also notes what openpyxl leaves out where it reads row by row: merged cells, hidden
-rows, formulas without a stored value. Format: ECMA-376, part 1.
+A workbook is a ZIP archive of XML from anywhere, and openpyxl trusts it: a few kilobytes may claim two billion rows.
+The guard also notes merged cells, hidden rows and formulas without a stored value, which openpyxl leaves out when it
+reads row by row. Format: ECMA-376, part 1.
 """
 
 import zipfile
@@ -26,16 +26,16 @@ _ROW, _SHARED, _FORMULA, _VALUE, _MERGED = (f"{_MAIN}|{name}" for name in ("row"
 _ROOTS: Final = ("workbook", "worksheet", "sst")
 
 
-class Refused(Exception):
-    """Why a workbook is not read; the message ends in the remedy."""
+class RefusedWorkbook(Exception):
+    """Reason why a workbook is not read; the message ends in the remedy."""
 
 
 class GuardedArchive(zipfile.ZipFile):
-    """An archive that gives away no part that exceeds the bounds.
+    """An archive that refuses parts which exceed the bounds.
 
     Attributes:
-        parts: What was found in each part that was given away.
-        elements: How many elements of XML may still follow.
+        parts: Findings about each part that was opened.
+        elements: Number of XML elements that may still follow.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -45,31 +45,31 @@ class GuardedArchive(zipfile.ZipFile):
         self._bytes, self._cells = MOST_UNPACKED, MOST_CELLS
 
     def open(self, name: Any, *_how: Any, **_more: Any) -> IO[bytes]:
-        """A part that is read piece by piece.
+        """Open a part that is read piece by piece.
 
         Raises:
-            Refused: When it exceeds the bounds.
+            RefusedWorkbook: The part exceeds the bounds.
         """
         return self._given(name, streamed=True)
 
     def read(self, name: Any, *_how: Any) -> bytes:
-        """A part that is held as a whole.
+        """Return a whole part.
 
         Raises:
-            Refused: When it exceeds the bounds.
+            RefusedWorkbook: The part exceeds the bounds.
         """
         with self._given(name, streamed=False) as part:
             return part.read()
 
     def count_cells(self, more: int) -> None:
-        """Counts cells, also those that a merged range fills.
+        """Count cells, also those that a merged range fills.
 
         Raises:
-            Refused: When there are too many.
+            RefusedWorkbook: There are too many.
         """
         self._cells -= more
         if self._cells < 0:
-            raise Refused(f"has more than {MOST_CELLS:,} cells; save its sheets as CSV")
+            raise RefusedWorkbook(f"has more than {MOST_CELLS:,} cells; save its sheets as CSV")
 
     def _given(self, name: str, *, streamed: bool) -> IO[bytes]:
         if name not in self.parts:
@@ -77,7 +77,7 @@ class GuardedArchive(zipfile.ZipFile):
         part = self.parts[name]
         part.given += 1
         if part.given > 2 or part.streamed != streamed:  # a sheet is opened for its size, and for its rows
-            raise Refused("has two sheets, or other parts, in one place; save it anew as .xlsx")
+            raise RefusedWorkbook("has two sheets, or other parts, in one place; save it anew as .xlsx")
         return super().open(name)
 
     def _check(self, name: str, part: "Part") -> None:
@@ -85,7 +85,7 @@ class GuardedArchive(zipfile.ZipFile):
         if entry.file_size > self._bytes or entry.file_size > (8 << 20) + MOST_RATIO * entry.compress_size:
             raise too_large()
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise Refused("is packed in a way that workbooks are not; save it anew as .xlsx")
+            raise RefusedWorkbook("is packed in a way that workbooks are not; save it anew as .xlsx")
         self._bytes -= entry.file_size
         parser = expat.ParserCreate(namespace_separator="|")
         parser.buffer_text = True
@@ -103,11 +103,11 @@ class Part:
     """One pass over the XML of a part.
 
     Attributes:
-        streamed: Whether openpyxl lets go of rows and shared texts once it has read them.
-        given: How many times the part was given away.
+        streamed: Whether openpyxl frees rows and shared texts once it has read them.
+        given: Number of times that the part was opened.
         formulas: Row, from 1, and column, from 0, of each formula without a stored value.
-        hidden_rows: The numbers of rows that are hidden.
-        merged: The ranges of merged cells, such as "A1:B2".
+        hidden_rows: Numbers of hidden rows.
+        merged: Ranges of merged cells, such as "A1:B2".
     """
 
     def __init__(self, archive: GuardedArchive, *, streamed: bool) -> None:
@@ -126,10 +126,10 @@ class Part:
         self._formula = self._valued = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        """An element begins.
+        """Handle the start of an element.
 
         Raises:
-            Refused: When it exceeds the bounds.
+            RefusedWorkbook: It exceeds the bounds.
         """
         self._depth += 1
         self._held += 1
@@ -152,10 +152,10 @@ class Part:
         elif name == _MERGED:
             self.merged.append(attributes["ref"])
         elif self._depth == 1 and name.rpartition("|")[2] in _ROOTS and not name.startswith(f"{_MAIN}|"):
-            raise Refused("is a Strict Open XML workbook; save it as .xlsx of the usual kind (Excel Workbook)")
+            raise RefusedWorkbook("is a Strict Open XML workbook; save it as .xlsx of the usual kind (Excel Workbook)")
 
     def end(self, name: str) -> None:
-        """An element ends."""
+        """Handle the end of an element."""
         if self._depth == self._text_depth:
             self._text_depth = 0
             if self._row_depth and self._formula and not self._valued and self._kind != "str":
@@ -169,23 +169,23 @@ class Part:
         self._depth -= 1
 
     def text(self, text: str) -> None:
-        """Characters between two tags.
+        """Handle characters between two tags.
 
         Raises:
-            Refused: When a cell has too many.
+            RefusedWorkbook: A cell has too many.
         """
         self._length += len(text)
         if self._length > LONGEST:
-            raise Refused(f"has a cell of more than {LONGEST:,} characters; Excel allows 32,767")
+            raise RefusedWorkbook(f"has a cell of more than {LONGEST:,} characters; Excel allows 32,767")
         if self._element == _VALUE and not text.isspace():
             self._valued = True
 
     def _start_row(self, attributes: dict[str, str]) -> None:
         row = int(attributes.get("r", self._row + 1))
         if not 1 <= row <= MOST_ROWS:
-            raise Refused(f"has a row {row:,}; Excel has {MOST_ROWS:,} rows: save it anew as .xlsx")
+            raise RefusedWorkbook(f"has a row {row:,}; Excel has {MOST_ROWS:,} rows: save it anew as .xlsx")
         if row <= self._row or self._row_depth or self._text_depth:
-            raise Refused(f"has its row {row:,} twice, or behind a later one; save it anew as .xlsx")
+            raise RefusedWorkbook(f"has its row {row:,} twice, or behind a later one; save it anew as .xlsx")
         self._row, self._column, self._row_depth, self._before = row, 0, self._depth, self._held - 1
         if attributes.get("hidden") in ("1", "true"):
             self.hidden_rows.append(row)
@@ -197,11 +197,11 @@ class Part:
                 row, column = self._place(ref)
             except ValueError as error:
                 shown = f"has a cell {ref[:20]!r}; Excel's columns are A to XFD: save it anew as .xlsx"
-                raise Refused(shown) from error
+                raise RefusedWorkbook(shown) from error
         if column > MOST_COLUMNS:
-            raise Refused(f"has a column {column:,}; Excel has {MOST_COLUMNS:,} columns: save it anew as .xlsx")
+            raise RefusedWorkbook(f"has a column {column:,}; Excel has {MOST_COLUMNS:,} columns: save it anew as .xlsx")
         if row != self._row or column <= self._column:
-            raise Refused(
+            raise RefusedWorkbook(
                 f"has the cell {str(ref)[:20]!r} in row {self._row:,} twice, or out of order; save it anew as .xlsx"
             )
         self._archive.count_cells(column - self._column)
@@ -209,10 +209,10 @@ class Part:
         self._kind, self._formula, self._valued = attributes.get("t", "n"), False, False
 
 
-def too_large() -> Refused:
-    """What a workbook is answered that unpacks without end."""
-    return Refused("unpacks to more, or to deeper XML, than a table holds; save its sheets as CSV")
+def too_large() -> RefusedWorkbook:
+    """Return the refusal of a workbook that unpacks without end."""
+    return RefusedWorkbook("unpacks to more, or to deeper XML, than a table holds; save its sheets as CSV")
 
 
 def _no_entities(*_declared: object) -> None:
-    raise Refused("declares a document type, which no workbook does; save it anew as .xlsx")
+    raise RefusedWorkbook("declares a document type, which no workbook does; save it anew as .xlsx")

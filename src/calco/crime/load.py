@@ -1,4 +1,4 @@
-"""From the sources into the nine tables: each row of the input in a table or in the rejects, and the counts add up."""
+"""`calco crime load`: the sources into the nine tables; each row ends in a table or in the rejects."""
 
 import os
 import time
@@ -17,7 +17,7 @@ from calco.crime.datacrim import COLUMNS as DATACRIM_COLUMNS
 from calco.crime.gazetteer import gazetteer
 from calco.crime.reading import csv_lines
 from calco.crime.robberies import COLUMNS as ROBBERY_COLUMNS
-from calco.crime.robberies import Cleaned, Reject, clean_robberies, read_kinds, robbery_rows
+from calco.crime.robberies import CleanedRows, Reject, clean_robberies, read_kinds, robbery_rows
 from calco.crime.schema import DATACRIM, PLACES, REJECTS, ROBBERIES, TABLES, quoting
 from calco.crime.workbook import is_workbook
 from calco.errors import CalcoError
@@ -33,70 +33,68 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadConfig:
-    """What is loaded, and where to."""
+    """Cleans the sources and loads them into a database; each row ends in a table or in the rejects."""
 
     robberies: str = ""
-    """The robberies of Data Criminal: CSV in any encoding and with any separator, or the workbook (.xlsx)."""
+    """Robberies of Data Criminal: CSV in any encoding and with any separator, or the workbook (.xlsx)."""
 
     kinds: str = ""
-    """The kinds of robbery with their descriptions: CSV, or the workbook. The robberies' workbook holds them too."""
+    """Kinds of robbery with their descriptions: CSV, or the workbook. The workbook of robberies holds them too."""
 
     datacrim: str = ""
-    """DataCrim's rows, as calco crime collect or generate writes them: Parquet, or CSV."""
+    """Rows of DataCrim, as calco crime collect or generate writes them: Parquet, CSV, or a workbook."""
 
     to: str = DEFAULT
-    """The database: a file that ends in .duckdb, or a URL, such as mysql://USER:PASSWORD@HOST:3306/DATABASE."""
+    """Database: a file that ends in .duckdb, or a URL such as mysql://USER:PASSWORD@HOST:3306/DATABASE."""
 
     rejects: str = ""
-    """The CSV file with the rows that are in no table; beside the DuckDB file, or rechazos.csv, where none is named."""
+    """CSV file of the rows that are in no table; by default beside the DuckDB file, or rechazos.csv."""
 
     encoding: str = ""
-    """Of the CSV files; found out where none is named."""
+    """Encoding of the CSV files; detected by default."""
 
     separator: str = ""
-    """Between the fields of the CSV files; found out where none is named."""
+    """Separator of the CSV files; detected by default."""
 
     sheets: tuple[str, ...] = ()
-    """Sheets of the workbook with robberies; all that have their columns where none is named."""
+    """Sheets of the workbook of robberies; by default all that have the columns."""
 
     columns: tuple[str, ...] = ()
-    """Renamed columns: "ITS NAME=OUR NAME"."""
+    """Columns with other names: "ITS NAME=OUR NAME"."""
 
     keep_several: bool = False
-    """Keeps robberies whose age or gender tells of several groups of persons ("Hombre / Mujer"), as the cell stands."""
+    """Keep robberies whose age or gender names several groups of persons ("Hombre / Mujer"), with the cell as it is."""
 
     keys: Literal["auto", "yes", "no"] = "auto"
-    """Whether the table of DataCrim's crimes has keys; auto: below ten million rows, for keys cost memory."""
+    """Whether the table of DataCrim's crimes has keys; auto: below ten million rows, because keys cost memory."""
 
     def __post_init__(self) -> None:
         if not (self.robberies or self.datacrim):
-            raise CalcoError(
-                "nothing is to be loaded; name --robberies FILE with --kinds FILE, or --datacrim FILE, or all"
-            )
+            raise CalcoError("no source is named; give --robberies FILE with --kinds FILE, --datacrim FILE, or both")
         if self.robberies and not self.kinds and not is_workbook(self.robberies):
-            raise CalcoError("--robberies needs --kinds FILE beside it, which tells the kinds of robbery")
+            raise CalcoError("--robberies needs --kinds FILE, the kinds of robbery")
         if self.kinds and not self.robberies:
-            raise CalcoError("--kinds tells the kinds of robbery; name --robberies FILE as well")
+            raise CalcoError("--kinds is for robberies; give --robberies FILE as well")
         if wrong := [pair for pair in self.columns if "=" not in pair]:
             raise CalcoError(f"--columns {wrong[0]!r} must be of the form 'ITS NAME=OUR NAME'")
         if len(self.separator) > 1:
-            raise CalcoError(f"--separator {self.separator!r} must be one sign")
+            raise CalcoError(f"--separator {self.separator!r}: it must be one character")
         self._check_use()
 
     def _check_use(self) -> None:
-        """Sees that no option is given that nothing would heed."""
+        """Refuse options that have no effect."""
         tables = [Path(one).suffix.lower() for one in (self.robberies, self.kinds, self.datacrim) if one]
         if (self.encoding or self.separator) and all(one in (".xlsx", ".xlsm", ".parquet", ".pq") for one in tables):
-            raise CalcoError("--encoding and --separator are of CSV files, and none is named; leave them out")
+            raise CalcoError("--encoding and --separator are for CSV files, and none is given; leave them out")
         if self.sheets and not is_workbook(self.robberies):
-            raise CalcoError("--sheets names sheets of a workbook with robberies; name it: --robberies FILE.xlsx")
+            raise CalcoError("--sheets is for a workbook of robberies; give it: --robberies FILE.xlsx")
         if self.keep_several and not self.robberies:
-            raise CalcoError("--keep-several is of robberies; name --robberies FILE as well")
+            raise CalcoError("--keep-several is for robberies; give --robberies FILE as well")
 
 
 @dataclass
 class SourceCount:
-    """What became of one source's rows: `read` = `loaded` + `rejected`."""
+    """Counts of the rows of one source: `read` = `loaded` + `rejected`."""
 
     source: str
     file: str
@@ -107,18 +105,18 @@ class SourceCount:
 
 
 @dataclass
-class Loaded:
-    """What a load did.
+class LoadResult:
+    """Result of a load.
 
     Attributes:
-        sources: The counts of each source.
-        tables: The rows of each table afterwards.
-        reasons: How many rows were left out for which reason, by source.
-        remarks: What a person should know.
-        rejects: The CSV file of the rejects.
+        sources: Counts of each source.
+        tables: Number of rows of each table afterwards.
+        reasons: Number of rejected rows by source, column and reason.
+        remarks: Notes for the user.
+        rejects: CSV file of the rejects.
         to: The database, without its password.
-        keys: Whether the table of DataCrim's crimes was made with keys, where it was loaded.
-        seconds: What it took in all.
+        keys: Whether the table of DataCrim's crimes has keys, if it was loaded.
+        seconds: Duration, seconds.
     """
 
     sources: list[SourceCount] = field(default_factory=list)
@@ -131,17 +129,17 @@ class Loaded:
     seconds: float = 0.0
 
 
-def load(config: LoadConfig, progress: Progress | None = None) -> Loaded:
-    """Loads the sources that are named, in one transaction; what was loaded from them before is replaced.
+def load(config: LoadConfig, progress: Progress | None = None) -> LoadResult:
+    """Load the named sources in one transaction, in place of what was loaded from them before.
 
-    A source that is not named stays as it was loaded before. Loading the same files again gives the same tables.
+    Rows of other sources stay. Loading the same files again gives the same tables.
 
     Args:
-        config: What, and where to.
-        progress: Called with the number of DataCrim's rows that are done.
+        config: The sources and the database.
+        progress: Called with the number of rows of DataCrim that are done.
 
     Raises:
-        CalcoError: When a file or the database cannot be used; then nothing of this load is kept.
+        CalcoError: A file or the database cannot be used; then nothing of this load is kept.
     """
     needs("ibis", "duckdb", "pyarrow")
     begun = time.perf_counter()
@@ -158,7 +156,7 @@ def load(config: LoadConfig, progress: Progress | None = None) -> Loaded:
 
 
 def _write(loading: "_Loading", new: Path | None, rejects: Path) -> None:
-    """Writes the tables and the rejects; of a new database nothing stays if that fails. The caller holds the locks."""
+    """Write the tables and the rejects; a new database is removed if that fails. The caller holds the locks."""
     try:
         with closing(open_store(loading.config.to)) as store, replacing(rejects) as temporary:
             with temporary.open("w", encoding="utf-8", newline="") as file:
@@ -177,13 +175,13 @@ class _Loading:
     def __init__(self, config: LoadConfig, progress: Progress) -> None:
         self.config, self.progress = config, progress
         self.today = datetime.now(UTC).date()
-        self.done = Loaded(to=redact_address(config.to))
+        self.done = LoadResult(to=redact_address(config.to))
         self.renamed = dict(pair.split("=", 1) for pair in config.columns)
         known = {*map(fold, ROBBERY_COLUMNS), *map(fold, DATACRIM_COLUMNS)}
         if wrong := [name for name in self.renamed.values() if fold(name) not in known]:
             ours = ", ".join([*ROBBERY_COLUMNS, *DATACRIM_COLUMNS])
-            raise CalcoError(f"--columns: there is no column {wrong[0]!r}; ours are {ours}")
-        self.kinds, self.robberies = Cleaned(), Cleaned()
+            raise CalcoError(f"--columns {wrong[0]!r}: there is no such column; ours are {ours}")
+        self.kinds, self.robberies = CleanedRows(), CleanedRows()
         self.rejected = 0
 
     def rejects_path(self) -> Path:
@@ -208,7 +206,9 @@ class _Loading:
             robbery_rows(config.robberies, sheets=config.sheets, renamed=self.renamed, remarks=remarks, **reading)
         )
         if not rows:
-            raise CalcoError(f"{config.robberies} holds no robbery below the names of its columns; restore its rows")
+            raise CalcoError(
+                f"{config.robberies}: there is no robbery below the names of the columns; restore its rows"
+            )
         self.robberies = clean_robberies(
             rows, self.kinds.rows, gazetteer(), config.robberies, today=self.today, keep_several=config.keep_several
         )
@@ -220,7 +220,7 @@ class _Loading:
             self.done.sources.append(count)
 
     def write(self, store: Store, file: Any) -> None:
-        """All of the load but its end."""
+        """Write everything, without the commit."""
         config, keys = self.config, self._with_keys()
         replaced = [*(ROBBERIES if config.robberies else ()), *(DATACRIM if config.datacrim else ())]
         store.begin(replaced, keys=keys)
@@ -249,11 +249,11 @@ class _Loading:
             try:
                 return int(pq.read_metadata(path).num_rows) < MANY
             except (OSError, pa.ArrowException):
-                return True  # said better by who reads it
+                return True  # the reader reports it
         return not path.is_file() or path.stat().st_size < MANY * 100
 
     def _forget_rejects(self, store: Store) -> None:
-        """Drops the rejects of the sources that are loaded anew; the others keep their numbers."""
+        """Drop the rejects of the sources that are replaced."""
         quote = quoting(store.dialect)
         names = [
             *(("kinds", "robberies") if self.config.robberies else ()),
@@ -263,7 +263,7 @@ class _Loading:
         store.run(f"DELETE FROM {quote(REJECTS)} WHERE {quote('Fuente')} IN ({held})")
 
     def _write_places(self, store: Store) -> None:
-        """Adds what the gazetteer knows and the tables do not: what refers to the rest stays valid."""
+        """Add the places of the gazetteer that the tables lack, so that references to the others stay valid."""
         places = gazetteer()
         rows: dict[str, list[tuple[Any, ...]]] = {
             "Departamento": list(places.departments.items()),
@@ -279,7 +279,7 @@ class _Loading:
     def _reject(self, store: Store, file: Any, rejects: Sequence[Reject]) -> None:
         if not rejects:
             return
-        # Those of the sources that are not loaded now keep their numbers: each has its own range.
+        # Each source has its own range of numbers, so that rejects of other sources keep theirs.
         first = (DATACRIM_REJECTS if rejects[0].source == "datacrim" else 0) + self.rejected + 1
         rows = [(number, *astuple(one)) for number, one in enumerate(rejects, first)]
         self.rejected += len(rows)
@@ -313,26 +313,26 @@ class _Loading:
             count.rejected += len(rejects)
             self.progress(count.read)
         if not count.read:
-            raise CalcoError(f"{config.datacrim} holds no row; collect it anew")
+            raise CalcoError(f"{config.datacrim}: the file holds no row; collect it again")
         if not count.loaded:
             reasons = {reason: n for (source, _, reason), n in self.done.reasons.items() if source == "datacrim"}
             raise _nothing_left(config.datacrim, count.read, Counter(reasons))
         count.seconds = time.perf_counter() - begun
 
     def _check(self) -> None:
-        """The counts add up, in the words of the database itself."""
+        """Check that the counts add up, as the database counts."""
         held = {"kinds": "Tipo_Robo", "robberies": "Robos_Lima", "datacrim": "Crimenes_DataCrim"}
         for one in self.done.sources:
             if one.read != one.loaded + one.rejected or self.done.tables[held[one.source]] != one.loaded:
                 raise CalcoError(
                     f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]}, "
-                    f"{one.rejected} in the rejects: that does not add up, and nothing was kept; tell the authors"
+                    f"{one.rejected} in the rejects, which does not add up; nothing was kept: please report this"
                 )
 
 
 def _nothing_left(file: str, read: int, reasons: Counter[str]) -> CalcoError:
-    """The error of a source of which no row can be used: what was loaded before must not give way to nothing."""
+    """The error of a source without any usable row, which must not replace what was loaded before."""
     (reason, count), *_ = reasons.most_common(1)
     return CalcoError(
-        f"{file}: none of its {read:,} rows can be used ({count:,}: {reason}); correct them. The database is as it was"
+        f"{file}: none of its {read:,} rows can be used ({count:,}: {reason}); correct them. The database is unchanged"
     )

@@ -1,31 +1,19 @@
-"""The ten questions, each one Ibis expression, which every database answers alike."""
+"""The ten questions, each one Ibis expression, to which every database gives the same answer."""
 
 import contextlib
-import json
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
-import tyro
-
-from calco.console import Table, cell
 from calco.crime.clean import UNSPECIFIED
-from calco.crime.database import DEFAULT, connect, needs
-from calco.crime.published import PUBLISHED, Rebuilt, beside, rebuild
-from calco.crime.reading import plain
 from calco.crime.schema import MARIADB, REJECTS, TABLES, Kind
 from calco.errors import CalcoError
-from calco.files import atomic_write, make_folder, replacing
-from calco.outputs import writing_file
-from calco.records import check_numbers
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TIED_ROWS: Final = 10  # of those that share an extreme, how many are shown
-_SEVERAL: Final = "Varios"  # tells that there were several persons, not how old they are
+TIED_ROWS: Final = 10  # rows shown of those that share an extreme
+_SEVERAL: Final = "Varios"  # states that there were several persons, not their age
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,41 +21,41 @@ class Question:
     """A question to the tables.
 
     Attributes:
-        name: What the command calls it.
-        number: Its place among the ten.
-        english: The question.
-        spanish: The same.
-        expression: The nine tables by name => the answer, as an Ibis expression.
-        source: The table that it asks.
+        name: Its name on the command line.
+        number: From 1 to 10.
+        english: The question in English.
+        spanish: The question in Spanish.
+        expression: Tables => the answer, as an Ibis expression.
+        source: Table that it reads.
     """
 
     name: str
     number: int
     english: str
     spanish: str
-    expression: Callable[["Held"], Any]
+    expression: Callable[["Tables"], Any]
     source: str
 
 
-class Held:
+class Tables:
     """The tables of a database as Ibis expressions, by name."""
 
     def __init__(self, backend: Any) -> None:
         self.backend = backend
 
     def __getitem__(self, name: str) -> Any:
-        # The columns are named, so that a table that holds more, or holds them in another order, does no harm; and of
-        # the kind that they must be, so that a database of somebody else has no text where a page expects numbers.
+        # Columns are selected by name and cast, so that further columns, another order, or text in place of numbers in
+        # a foreign database do no harm.
         table = self.backend.table(name)
         return table.select([_of_kind(table[column.name], column.kind) for column in TABLES[name].columns])
 
     def check(self) -> None:
-        """Sees that the tables are there.
+        """Check that the tables exist.
 
         Raises:
-            CalcoError: Naming one that is not.
+            CalcoError: A table is missing.
         """
-        there = {name.lower() for name in self.backend.list_tables()}  # Spark tells them in small letters
+        there = {name.lower() for name in self.backend.list_tables()}  # Spark lists them in small letters
         if missing := [name for name in TABLES if name.lower() not in there and name != REJECTS]:
             raise CalcoError(f"the database has no table {missing[0]}; make the tables with: calco crime load")
 
@@ -81,7 +69,7 @@ def _of_kind(column: Any, kind: Kind) -> Any:
     return column if held.is_string() else column.cast("string").name(column.get_name())
 
 
-def _places(held: Held) -> Any:
+def _places(held: Tables) -> Any:
     """District, province and department by the district's key."""
     district, province, department = held["Distrito"], held["Provincia"], held["Departamento"]
     province = province.rename(province="id").inner_join(
@@ -91,7 +79,7 @@ def _places(held: Held) -> Any:
     return joined.select("place", "Nombre_Distrito", "Nombre_Provincia", "Nombre_Departamento")
 
 
-def _crimes(held: Held) -> Any:
+def _crimes(held: Tables) -> Any:
     """Modality, specific and generic crime by the modality's key."""
     modality, specific, generic = held["Modalidad_Crimen"], held["Crimen_Especifico"], held["Crimen_Generico"]
     specific = specific.rename(specific="id").inner_join(generic.rename(generic="id"), [("Id_Generico", "generic")])
@@ -103,7 +91,7 @@ def _counted(table: Any, key: str, name: str = "Robos") -> Any:
     return table.group_by(key).aggregate(**{name: table.count()})
 
 
-def kinds(held: Held) -> Any:
+def kinds(held: Tables) -> Any:
     """1. Every kind of robbery with its description and how many there were, most first."""
     import ibis
 
@@ -113,7 +101,7 @@ def kinds(held: Held) -> Any:
     return rows.select("Tipo", "Descripcion", "Robos")
 
 
-def districts(held: Held) -> Any:
+def districts(held: Tables) -> Any:
     """2. Robberies by district, most first. The key joins, not the name, so that none counts twice."""
     import ibis
 
@@ -122,7 +110,7 @@ def districts(held: Held) -> Any:
     return joined.select("Nombre_Distrito", "Nombre_Provincia", "Robos")
 
 
-def ages(held: Held) -> Any:
+def ages(held: Tables) -> Any:
     """3. Robberies that state the victim's age and the offender's; "Varios (2)" states a number of persons, no age."""
     robberies = held["Robos_Lima"]
     told = [
@@ -138,17 +126,17 @@ def ages(held: Held) -> Any:
     ).rename(id="robbery")  # fmt: skip
 
 
-def most_2019(held: Held) -> Any:
+def most_2019(held: Tables) -> Any:
     """4. The row of 2019 that holds the most occurrences, with its own names; rows that tie, and how many they are."""
     return _extreme(held, 2019, "max")
 
 
-def fewest_2017(held: Held) -> Any:
+def fewest_2017(held: Tables) -> Any:
     """7. The rows of 2017 that hold the fewest occurrences; how many tie, and the first of them."""
     return _extreme(held, 2017, "min")
 
 
-def _extreme(held: Held, year: int, which: str) -> Any:
+def _extreme(held: Tables, year: int, which: str) -> Any:
     rows = held["Crimenes_DataCrim"]
     rows = rows.filter(rows.Anio == year)
     edge = getattr(rows.Numero_Ocurrencias, which)()
@@ -163,7 +151,7 @@ def _extreme(held: Held, year: int, which: str) -> Any:
     ).rename(id="row")  # fmt: skip
 
 
-def crimes_2019(held: Held) -> Any:
+def crimes_2019(held: Tables) -> Any:
     """5. Crimes of 2019 by district, with province and department, most first."""
     import ibis
 
@@ -174,7 +162,7 @@ def crimes_2019(held: Held) -> Any:
     return joined.select("Nombre_Distrito", "Nombre_Provincia", "Nombre_Departamento", "Delitos")
 
 
-def quarters(held: Held) -> Any:
+def quarters(held: Tables) -> Any:
     """6. Robberies by quarter, most first; those without a date stand as such."""
     import ibis
 
@@ -187,7 +175,7 @@ def quarters(held: Held) -> Any:
     return counts.order_by(counts.Robos.desc(), when.asc())
 
 
-def means_by_district(held: Held) -> Any:
+def means_by_district(held: Tables) -> Any:
     """8. The mean of occurrences in a row by district, most first."""
     import ibis
 
@@ -197,14 +185,14 @@ def means_by_district(held: Held) -> Any:
     return rows.select("Nombre_Distrito", "Nombre_Provincia", "Nombre_Departamento", "Media", "Filas")
 
 
-def weapons(held: Held) -> Any:
+def weapons(held: Tables) -> Any:
     """9. Robberies by weapon, most first."""
     import ibis
 
     return _counted(held["Robos_Lima"], "Tipo_Arma").order_by(ibis.desc("Robos"), "Tipo_Arma")
 
 
-def means_by_generic(held: Held) -> Any:
+def means_by_generic(held: Tables) -> Any:
     """10. The mean of occurrences in a row by generic crime, least first."""
     import ibis
 
@@ -251,36 +239,38 @@ QUESTIONS: Final[dict[str, Question]] = {
 
 
 def questions_named(name: str) -> list[Question]:
-    """The question of a name or a number, or all of them.
+    """Return the question of a name or a number, or all of them.
 
     Raises:
-        CalcoError: When there is none.
+        CalcoError: There is no such question.
     """
     if name == "all":
         return list(QUESTIONS.values())
     found = [one for one in QUESTIONS.values() if name in (one.name, str(one.number))]
     if not found:
-        raise CalcoError(f"there is no question {name!r}; ask all, a number from 1 to 10, or {', '.join(QUESTIONS)}")
+        raise CalcoError(
+            f"{name!r}: there is no such question; name all, a number from 1 to 10, or {', '.join(QUESTIONS)}"
+        )
     return found
 
 
 def ask(backend: Any, question: Question, url: str = "") -> "pa.Table":
-    """The answer of a database.
+    """Return the answer of a database.
 
     Args:
         backend: An Ibis backend that holds the tables.
         question: One of `QUESTIONS`.
-        url: The database's, whose passwords no error shows.
+        url: URL of the database, whose password is kept out of errors.
 
     Raises:
-        CalcoError: When the database cannot answer.
+        CalcoError: The database cannot answer.
     """
     from calco.crime.database import reason
 
-    held = Held(backend)
+    held = Tables(backend)
     try:
         held.check()
-        return fetched(backend, question.expression(held))
+        return to_arrow(backend, question.expression(held))
     except CalcoError:
         raise
     except Exception as error:  # each database has errors of its own
@@ -289,8 +279,8 @@ def ask(backend: Any, question: Question, url: str = "") -> "pa.Table":
         ) from error
 
 
-def fetched(backend: Any, expression: Any) -> "pa.Table":
-    """What a database answers to an Ibis expression."""
+def to_arrow(backend: Any, expression: Any) -> "pa.Table":
+    """Return the result of an Ibis expression as Arrow."""
     import pyarrow as pa
 
     if backend.name != MARIADB:
@@ -307,187 +297,3 @@ def fetched(backend: Any, expression: Any) -> "pa.Table":
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-Format = Literal["table", "csv", "parquet", "json"]
-_WIDEST: Final = 60  # characters of a cell on the terminal
-_WIDE: Final = 100  # characters of all heads, above which they are broken
-
-
-@dataclass(frozen=True, kw_only=True)
-class QueryConfig:
-    """Which database is asked, and what becomes of the answers."""
-
-    source: Annotated[str, tyro.conf.arg(name="from")] = DEFAULT
-    """The database that calco crime load made: a file that ends in .duckdb, or a URL."""
-
-    format: Format = "table"
-    """table for the terminal, or csv, parquet, json."""
-
-    out: str = ""
-    """The file for one answer, or the folder for all; the terminal where none is named (Parquet needs one)."""
-
-    rows: int = 20
-    """Rows of a table on the terminal; 0 for all."""
-
-    published: bool = True
-    """Shows beside the table what was published, and why ours differs."""
-
-    robberies: str = ""
-    """The file of robberies: with it the study's faulty join is done again, and told which rows it lost and doubled."""
-
-    kinds: str = ""
-    """The file of kinds of robbery, beside --robberies."""
-
-    memory: str = ""
-    """The most that DuckDB may take, such as 4GB; by default what it takes itself."""
-
-    threads: int = 0
-    """DuckDB's threads; 0 for as many as there are cores."""
-
-    def __post_init__(self) -> None:
-        check_numbers(self, threads=1024)
-        if self.format == "parquet" and not self.out:
-            raise CalcoError("--format parquet needs --out: Parquet is no text for a terminal")
-        if self.rows < 0 or self.threads < 0:
-            raise CalcoError(f"--rows {self.rows} and --threads {self.threads} must be 0 or more")
-        if bool(self.robberies) != bool(self.kinds) and not self.robberies.lower().endswith(".xlsx"):
-            raise CalcoError("--robberies FILE and --kinds FILE go together")
-        if self.memory and not re.fullmatch(r"\d+(\.\d+)? ?[KMGT]i?B", self.memory):
-            raise CalcoError(f"--memory {self.memory!r} must be a number with its unit, such as 4GB")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A question and what the database answered."""
-
-    question: Question
-    rows: "pa.Table"
-
-
-def answers(name: str, config: QueryConfig) -> Iterator[Answer]:
-    """Asks a question, or all of them.
-
-    Args:
-        name: The question's name or number, or "all".
-        config: Which database.
-
-    Raises:
-        CalcoError: When there is no such question, or the database cannot be reached or cannot answer.
-    """
-    questions = questions_named(name)
-    if len(questions) > 1 and config.format != "table" and not config.out:
-        raise CalcoError(f"{len(questions)} answers are not one {config.format.upper()}; name a folder: --out FOLDER")
-    needs("ibis", "duckdb", "pyarrow")
-    backend = connect(config.source, memory=config.memory, threads=config.threads)
-    try:
-        for question in questions:
-            yield Answer(question, ask(backend, question, config.source))
-    finally:
-        backend.disconnect()
-
-
-def rebuilt(config: QueryConfig) -> Rebuilt | None:
-    """The study's join done again, where the files for it are named."""
-    return rebuild(config.robberies, config.kinds or config.robberies) if config.robberies else None
-
-
-def text_of(rows: "pa.Table", kind: Format) -> str:
-    """An answer as CSV or JSON."""
-    if kind == "json":
-        return json.dumps(rows.to_pylist(), ensure_ascii=False, default=str, indent=1) + "\n"
-    import pyarrow as pa
-    import pyarrow.csv
-
-    for place, field in enumerate(rows.schema):
-        if pa.types.is_string(field.type):
-            rows = rows.set_column(place, field.name, pa.array(map(plain, rows.column(place).to_pylist()), pa.string()))
-    sink = pa.BufferOutputStream()
-    pyarrow.csv.write_csv(rows, sink)
-    text: str = sink.getvalue().to_pybytes().decode()
-    return text
-
-
-def write(answer: Answer, config: QueryConfig, *, alone: bool) -> Path:
-    """Writes an answer to the file, or into the folder where there are several.
-
-    Raises:
-        CalcoError: When it cannot be written.
-    """
-    kind: Format = "csv" if config.format == "table" else config.format
-    path = Path(config.out)
-    if not alone:
-        make_folder(path)
-        path = path / f"{answer.question.number:02d}-{answer.question.name}.{kind}"
-    elif not path.parent.is_dir():
-        raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
-    with writing_file(path, "calco crime query"):
-        if kind == "parquet":
-            import pyarrow.parquet as pq
-
-            with replacing(path) as temporary:
-                pq.write_table(answer.rows, temporary)
-        else:
-            atomic_write(path, text_of(answer.rows, kind))
-    return path
-
-
-def answer_table(answer: Answer, most: int) -> Table:
-    """An answer for the terminal, its first rows."""
-    rows = answer.rows
-    shown = rows.slice(0, most) if most else rows
-    more = f" (the first {shown.num_rows:,} of {rows.num_rows:,} rows)" if shown.num_rows < rows.num_rows else ""
-    title = f"{answer.question.number}. {answer.question.english}{more}"
-    wide = sum(map(len, rows.column_names)) > _WIDE
-    table = Table(title=_cell(title, 200), title_justify="left")
-    for name, kind in zip(rows.column_names, rows.schema.types, strict=True):
-        heading = cell(*(name.replace("_", "_\n").split("\n") if wide else [_cell(name)]))
-        table.add_column(heading, justify="left" if str(kind) in ("string", "date32[day]") else "right")
-    for row in shown.to_pylist():
-        table.add_row(*map(_cell, row.values()))
-    return table
-
-
-def _cell(value: Any, widest: int = _WIDEST) -> str:
-    text = "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-    return text if len(text) <= widest else f"{text[: widest - 1]}…"
-
-
-def published_table(answer: Answer, again: Rebuilt | None) -> Table | None:
-    """What was published beside ours; None where nothing was, or the database holds nothing to compare."""
-    found = beside(answer.question.name, answer.rows, again)
-    if not found or not answer.rows.num_rows:
-        return None
-    with_again = any(one.rebuilt is not None for one in found)
-    table = Table("", "published", *(["its join done again"] if with_again else []), "ours")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for one in found:
-        values = (one.published, one.rebuilt, one.ours) if with_again else (one.published, one.ours)
-        table.add_row(
-            _cell(one.name or "no date"), *(f"{v:,.10g}" if v is not None else "–" for v in map(_short, values))
-        )
-    return table
-
-
-def _short(value: float | None) -> float | None:
-    return round(value, 2) if value is not None else None
-
-
-def why(answer: Answer) -> str:
-    """Why ours differs from what was published, or that the source is missing."""
-    if not answer.rows.num_rows:
-        return (
-            f"there is nothing to answer from: {answer.question.source} holds no row for it; calco crime load fills it"
-        )
-    return f"why ours differs: {PUBLISHED[answer.question.name].why}"
-
-
-def fates_table(again: Rebuilt) -> Table:
-    """What the study's join did to rows that it should have counted once."""
-    table = Table(
-        "robberies", "what the study's join did", title=f"its join gives {again.rows} rows", title_justify="left"
-    )
-    table.columns[0].justify = "right"
-    for fate, count in again.fates.most_common():
-        table.add_row(str(count), _cell(fate, 120))
-    return table

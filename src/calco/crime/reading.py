@@ -28,7 +28,7 @@ LONGEST_LINE: Final = 1 << 20  # characters of a line, and of the lines of one r
 
 
 def misfit(text: str) -> bool:
-    """Whether there are bytes in it that did not fit the encoding."""
+    """Return whether a text holds bytes that did not fit the encoding."""
     if text.isascii():
         return False
     try:
@@ -41,17 +41,17 @@ def misfit(text: str) -> bool:
 def records(
     lines: Iterator[str], separator: str, header: Sequence[str], encoding: str, *, first: int = 1
 ) -> Iterator[tuple[int, list[str], str]]:
-    """Cuts lines into records: yields line, fields, and what is wrong with them, or "".
+    """Yield the line, the fields and the fault ("" for none) of each record.
 
-    Where a quote is opened and not closed, the line that opens it is lost, and no line after it. Records of empty
-    fields alone are nobody's. Separators behind the last column, in the records or in the header, do no harm.
+    A quote that is opened and not closed costs the line that opens it, and no line after it. Records of empty fields
+    are skipped. Separators after the last column, in the records or in the header, do no harm.
 
     Args:
-        lines: With their ends.
-        separator: Between fields.
-        header: The names of the columns, of which the last may be empty.
-        encoding: The file's, for the words.
-        first: The number of the first line.
+        lines: Lines with their ends.
+        separator: Separator of fields.
+        header: Names of the columns; the last ones may be empty.
+        encoding: Encoding of the file, for the fault.
+        first: Number of the first line.
     """
     ahead: deque[str] = deque()
     number = first
@@ -78,7 +78,7 @@ def records(
 
 
 def _fitted(fields: list[str], names: Sequence[str]) -> list[str]:
-    """Fields without empty ones behind the last column, or with empty ones for columns that have no name."""
+    """Fields without empty ones after the last column, or with empty ones for columns without a name."""
     while len(fields) > len(names) and (not fields[-1] or fields[-1].isspace()):
         fields.pop()
     if len(fields) < len(names) and not any(names[len(fields) :]):
@@ -89,7 +89,7 @@ def _fitted(fields: list[str], names: Sequence[str]) -> list[str]:
 def _quoted(
     line: str, lines: Iterator[str], ahead: deque[str], separator: str, names: Sequence[str]
 ) -> tuple[list[str] | None, int]:
-    """The fields of a record with quotes, and how many lines it spans; no fields where it has no end."""
+    """The fields of a record with quotes (None if it has no end), and the number of its lines."""
     block, length = [line], len(line)
     while (fields := split_record("".join(block).removesuffix("\n"), separator, strict=len(block) > 1)) is None:
         following = ahead.popleft() if ahead and len(block) < LONGEST else next(lines, None)
@@ -109,12 +109,12 @@ _CLOSED: Final = re.compile(r'"([^"]*(?:""[^"]*)*)"(?!")')
 
 
 def split_record(text: str, separator: str, *, strict: bool = False) -> list[str] | None:
-    """The fields of a record; None where a quote is not closed.
+    """Return the fields of a record; None if a quote is not closed.
 
     Args:
-        text: Without the end of its last line.
-        separator: One sign.
-        strict: After a closed quote nothing but a separator may come; otherwise what comes belongs to the field.
+        text: The record without the end of its last line.
+        separator: One character.
+        strict: Allow only a separator after a closed quote; otherwise the text after it belongs to the field.
     """
     fields: list[str] = []
     place = 0
@@ -145,7 +145,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
 _SPANISH: Final = frozenset("áéíóúüñÁÉÍÓÚÜÑ¿¡«»°º–—‘’“”…€·")
-# How files begin that are no text, and what to do with them.
+# First bytes of files that are not text, and the remedy.
 _NOT_TEXT: Final = (
     (b"PK\x03\x04", "is a workbook or a ZIP archive; the name of a workbook must end in .xlsx"),
     (b"\xd0\xcf\x11\xe0", "is a workbook of the old format .xls; save it as .xlsx or as CSV"),
@@ -161,12 +161,12 @@ class Row:
     """One record of a file.
 
     Attributes:
-        line: Where it begins, counted from 1: the line of a CSV file, the row of a sheet or of a Parquet file.
-        cells: Its cells by the names that were asked for; empty where it could not be read.
-        problem: Why it could not be read; empty where it could.
-        raw: All of it, as it was found.
-        sheet: The sheet of a workbook.
-        date1904: Its numbers count days from 1904 on.
+        line: Line of a CSV file or row of a sheet or Parquet file where it begins, from 1.
+        cells: Cells by the names of the wanted columns; empty if it cannot be read.
+        problem: Reason why it cannot be read, or empty.
+        raw: All cells by the names of the file.
+        sheet: Sheet of a workbook.
+        date1904: Whether its numbers count days from 1904.
     """
 
     line: int
@@ -182,15 +182,15 @@ class Columns:
     """The columns that a source must have.
 
     Attributes:
-        names: What each is called here, and the other names that it goes by; accents and case do not matter.
-        renamed: What the user calls them: the file's name to ours.
+        names: Name of each column => its other names; accents and case do not matter.
+        renamed: Name in the file => our name, as the user gave it.
     """
 
     names: Mapping[str, tuple[str, ...]]
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def places(self, header: Sequence[str]) -> dict[str, int]:
-        """At which place of a header each one stands; what is missing is not there."""
+        """Return the place of each column in a header, without those that are missing."""
         found: dict[str, int] = {}
         if len(header) > MOST_COLUMNS:
             return found
@@ -204,17 +204,17 @@ class Columns:
         return {name: found[name] for name in self.names if name in found}
 
     def absent(self, header: Sequence[str]) -> Iterator[str]:
-        """Columns that the user renames and that a header does not have."""
+        """Yield a note for each renamed column that a header lacks."""
         ours, theirs = set(map(fold, self.names)), set(map(fold, header))
         for file, name in self.renamed.items():
             if fold(name) in ours and fold(file) not in theirs:
                 yield f"it has no column {file!r}, which --columns names"
 
     def checked(self, header: Sequence[str], where: str) -> dict[str, int]:
-        """The places of all of them.
+        """Return the places of all columns.
 
         Raises:
-            CalcoError: When one is missing, or stands there twice.
+            CalcoError: A column is missing, or occurs twice.
         """
         places = self.places(header)
         if missing := [name for name in self.names if name not in places]:
@@ -233,18 +233,20 @@ class Columns:
 
 @contextmanager
 def open_text(path: str | Path, encoding: str = "") -> Iterator[tuple[IO[str], str]]:
-    """Opens a text file; yields it with the encoding that was given or found.
+    """Open a text file and yield it with its encoding, given or detected.
 
-    Bytes that do not fit stay in the text as lone surrogates, for `misfit` to find.
+    Bytes that do not fit stay in the text as lone surrogates, which `misfit` finds.
 
     Raises:
-        CalcoError: When it cannot be read, or there is no such encoding.
+        CalcoError: The file cannot be read, or the encoding does not exist.
     """
     try:
         if encoding:
             "a".encode(encoding).decode(encoding)  # "hex" and "undefined" are codecs too
     except (LookupError, UnicodeError) as error:
-        raise CalcoError(f"there is no encoding {encoding!r}; utf-8, cp1252, latin-1 are some") from error
+        raise CalcoError(
+            f"--encoding {encoding!r}: there is no such encoding; give one such as utf-8, cp1252 or latin-1"
+        ) from error
     try:
         with Path(path).open("rb") as file:
             sample = file.read(SAMPLE)
@@ -261,7 +263,7 @@ def open_text(path: str | Path, encoding: str = "") -> Iterator[tuple[IO[str], s
 
 
 def guess_encoding(sample: bytes) -> str:
-    """The encoding in which a sample makes most sense as Spanish.
+    """Return the encoding in which a sample makes most sense as Spanish.
 
     >>> guess_encoding("Año".encode("cp850")), guess_encoding("Año".encode("latin-1")), guess_encoding(b"plain")
     ('cp850', 'cp1252', 'utf-8')
@@ -295,12 +297,12 @@ class Csv:
     """A CSV file whose header has been read.
 
     Attributes:
-        header: The names of its columns, as they stand there.
-        places: Where in a record each column stands that was asked for.
-        separator: Between fields.
-        encoding: Of the file.
-        lines: What follows, with the ends of lines.
-        first: The number of the first of them.
+        header: Names of its columns.
+        places: Place of each wanted column in a record.
+        separator: Separator of fields.
+        encoding: Encoding of the file.
+        lines: The lines after the header, with their ends.
+        first: Number of the first of them.
     """
 
     header: list[str]
@@ -311,7 +313,7 @@ class Csv:
     first: int
 
     def raw(self, fields: Sequence[str]) -> dict[str, Cell]:
-        """A record by the names of its columns; those without a name by their number."""
+        """Return a record by the names of its columns; those without a name by their number."""
         names = [*self.header, *[""] * (len(fields) - len(self.header))]
         return {
             name or f"column {number}": cell for number, (name, cell) in enumerate(zip(names, fields, strict=False), 1)
@@ -322,19 +324,19 @@ class Csv:
 def open_csv(
     path: str | Path, columns: Columns, *, encoding: str = "", separator: str = "", remarks: Remarks | None = None
 ) -> Iterator[Csv]:
-    """Opens a CSV file, and reads up to the names of its columns.
+    """Open a CSV file and read up to the names of its columns.
 
-    Lines above them, such as a title or `sep=;`, are passed over; the former are reported.
+    Lines above them, such as a title or `sep=;`, are skipped; titles are reported.
 
     Args:
         path: The file.
-        columns: Those that it must have.
-        encoding: Found out where it is empty.
-        separator: Found out where it is empty.
-        remarks: Takes what a person should know.
+        columns: Columns that it must have.
+        encoding: Encoding; detected if empty.
+        separator: Separator; detected if empty.
+        remarks: Receives notes for the user.
 
     Raises:
-        CalcoError: When it cannot be read, is empty, or misses a column.
+        CalcoError: The file cannot be read, is empty, or lacks a column.
     """
     with open_text(path, encoding) as (file, chosen):
         lines = bounded_lines(file, path)
@@ -349,14 +351,14 @@ def open_csv(
         at, taken, sign, header = _header(ahead, start, columns, separator)
         places = columns.checked(header, str(path))
         if remarks is not None:
-            remarks += [f"{path}: {told}" for told in columns.absent(header)]
+            remarks += [f"{path}: {note}" for note in columns.absent(header)]
             if at > start:
                 remarks.append(f"{path}: lines above the names of the columns are not used ({at - start})")
         yield Csv(header, places, sign, chosen, chain(ahead[at + taken :], lines), at + taken + 1)
 
 
 def _header(ahead: Sequence[str], start: int, columns: Columns, separator: str) -> tuple[int, int, str, list[str]]:
-    """Which line names most of the columns, how many lines it spans, its separator and its names."""
+    """The line that names most of the columns, the number of its lines, its separator and its names."""
     best = (-1, 0, 0, "", [""])
     for at in range(start, len(ahead)):
         text, taken = ahead[at], 1
@@ -371,11 +373,7 @@ def _header(ahead: Sequence[str], start: int, columns: Columns, separator: str) 
 
 
 def bounded_lines(file: IO[str], path: str | Path) -> Iterator[str]:
-    """The lines of a file, none of them endless.
-
-    Raises:
-        CalcoError: When one is longer than a record can be.
-    """
+    """The lines of a file, of bounded length."""
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
@@ -389,10 +387,10 @@ def bounded_lines(file: IO[str], path: str | Path) -> Iterator[str]:
 def csv_rows(
     path: str | Path, columns: Columns, *, encoding: str = "", separator: str = "", remarks: Remarks | None = None
 ) -> Iterator[Row]:
-    """The records of a CSV file.
+    """Yield the records of a CSV file.
 
     Raises:
-        CalcoError: When it cannot be read, is empty, or misses a column.
+        CalcoError: The file cannot be read, is empty, or lacks a column.
     """
     with open_csv(path, columns, encoding=encoding, separator=separator, remarks=remarks) as held:
         for line, fields, problem in records(held.lines, held.separator, held.header, held.encoding, first=held.first):
@@ -401,12 +399,12 @@ def csv_rows(
 
 
 def guess_separator(head: str, columns: Columns) -> str:
-    """The sign by which a first line falls into most of the columns that are asked for."""
+    """Return the separator by which a header falls into most of the wanted columns."""
     return max(SEPARATORS, key=lambda sign: (len(columns.places(split_record(head, sign) or [])), head.count(sign)))
 
 
 def header_row(sheet: Sheet, columns: Columns) -> tuple[int, list[str]]:
-    """The row of a sheet that names most of the columns, and its names; the last one where merged cells repeat it."""
+    """Return the row of a sheet that names most of the columns, and its names."""
     best, at, names, before = -1, 0, [""], 0
     for number, cells in islice(sheet.rows.items(), ABOVE):
         row = [shown(cells.get(place)) for place in range(max(cells) + 1)]
@@ -417,22 +415,22 @@ def header_row(sheet: Sheet, columns: Columns) -> tuple[int, list[str]]:
 
 
 def sheet_rows(sheet: Sheet, columns: Columns, path: str | Path, remarks: Remarks | None = None) -> Iterator[Row]:
-    """The records of one sheet, below the row that names the columns; rows without any cell are nobody's.
+    """Yield the records of a sheet below its header; empty rows are skipped.
 
     Args:
-        sheet: Of a workbook.
-        columns: Those that it must have.
+        sheet: The sheet.
+        columns: Columns that it must have.
         path: The workbook, for errors.
-        remarks: Takes what a person should know.
+        remarks: Receives notes for the user.
 
     Raises:
-        CalcoError: When a column is missing, or stands there twice.
+        CalcoError: A column is missing, or occurs twice.
     """
     at, header = header_row(sheet, columns)
     where = f"{path}, sheet {sheet.title}"
     places = columns.checked(header, f"{where},")
     if remarks is not None:
-        remarks += [f"{where}: {told}" for told in (*columns.absent(header), *_around(sheet, at))]
+        remarks += [f"{where}: {note}" for note in (*columns.absent(header), *_around(sheet, at))]
     names = {place: name for place, name in enumerate(header) if name}
     for number, cells in sheet.rows.items():
         if number <= at or all(isinstance(cell, str) and not shown(cell) for cell in cells.values()):
@@ -445,7 +443,7 @@ def sheet_rows(sheet: Sheet, columns: Columns, path: str | Path, remarks: Remark
 
 
 def _around(sheet: Sheet, at: int) -> Iterator[str]:
-    """What a person should know of a sheet whose columns are named in row `at`."""
+    """Notes on a sheet whose header is row `at`."""
     if sheet.hidden:
         yield "it is hidden, and is read as well"
     if hidden := sum(row > at for row in sheet.hidden_rows):
@@ -462,7 +460,7 @@ _NUMBER: Final = re.compile(r"[-+]?\d+(?:[.,]\d+)*")
 
 
 def plain(value: Any) -> Any:
-    """A value that a spreadsheet takes for text or for a number, never for a formula.
+    """Return a value that a spreadsheet takes for text or a number, never for a formula, as OWASP advises.
 
     >>> [plain(value) for value in ("=1+1", "-5", -5, "-", "@x", "Ate")]
     ["'=1+1", '-5', -5, '-', "'@x", 'Ate']
@@ -473,7 +471,7 @@ def plain(value: Any) -> Any:
 
 
 def csv_lines(rows: Iterable[Sequence[Any]]) -> str:
-    """Rows as CSV with commas, without formulas."""
+    """Return rows as CSV with commas, without formulas."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([plain(value) for value in row] for row in rows)
     return text.getvalue()

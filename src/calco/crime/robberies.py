@@ -1,4 +1,4 @@
-"""The robberies of Data Criminal: from CSV or the workbook to rows of `Robos_Lima`, or into the rejects."""
+"""Robberies of Data Criminal: from CSV or the workbook to rows of `Robos_Lima`, or to the rejects."""
 
 import json
 import re
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco.crime import clean, dates
-from calco.crime.clean import Cell, Unusable, fold, shown, spelling, squeezed, stated
+from calco.crime.clean import Cell, UnusableCell, fold, shown, spelling, squeezed, stated
 from calco.crime.gazetteer import METROPOLIS, Gazetteer
 from calco.crime.reading import Columns, Remarks, Row, csv_rows, header_row, sheet_rows
 from calco.crime.workbook import Sheet, is_workbook, read_workbook
@@ -41,16 +41,16 @@ _WIDEST: Final = 255  # characters of a text in the tables
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that is in no table, and why.
+    """A row that is in no table, with the reason.
 
     Attributes:
-        source: Such as "robberies".
-        file: Its file, without folders.
-        sheet: Of a workbook.
-        line: Where it begins.
-        column: The column with the value that could not be used; empty where it is the row as a whole.
-        value: That value.
-        reason: What is wrong with it.
+        source: "robberies", "kinds" or "datacrim".
+        file: Name of the file, without folders.
+        sheet: Sheet of a workbook.
+        line: Line at which the record begins.
+        column: Column of the value that cannot be used; empty for the row as a whole.
+        value: The value.
+        reason: The reason.
         record: The whole row, as JSON.
     """
 
@@ -65,14 +65,14 @@ class Reject:
 
 
 @dataclass
-class Cleaned:
-    """What became of a source's rows.
+class CleanedRows:
+    """Rows of a source after cleaning.
 
     Attributes:
-        rows: In the order of the table's columns.
-        rejects: What is not among them.
-        read: How many there were.
-        remarks: What a person should know: localities that were taken for a district, addresses that stand there twice.
+        rows: Usable rows, in the order of the table's columns.
+        rejects: Rows that cannot be used.
+        read: Number of rows in the file.
+        remarks: Notes for the user: localities that were taken for a district, addresses that occur twice.
     """
 
     rows: list[tuple[Any, ...]] = field(default_factory=list)
@@ -82,7 +82,7 @@ class Cleaned:
 
 
 def reject(source: str, path: str | Path, row: Row, column: str, value: Cell, reason: str) -> Reject:
-    """A row that is left out."""
+    """Return the entry of a row that is left out."""
     record = json.dumps(row.raw, ensure_ascii=False, default=str)
     name = printable(Path(path).name)[:_WIDEST]
     return Reject(
@@ -97,43 +97,43 @@ def reject(source: str, path: str | Path, row: Row, column: str, value: Cell, re
     )
 
 
-def read_kinds(path: str | Path, *, encoding: str = "", separator: str = "") -> Cleaned:
-    """The kinds of robbery with their descriptions: rows of `Tipo_Robo`, numbered as they stand there.
+def read_kinds(path: str | Path, *, encoding: str = "", separator: str = "") -> CleanedRows:
+    """Read the kinds of robbery with their descriptions: rows of `Tipo_Robo`, numbered in their order.
 
     Args:
         path: A CSV file with the columns Crimen and Descripcion, or a workbook with the sheet CLASIFICACIONES.
-        encoding: Of the CSV file; found out where it is empty.
-        separator: Of the CSV file; found out where it is empty.
+        encoding: Encoding of the CSV file; detected if empty.
+        separator: Separator of the CSV file; detected if empty.
 
     Raises:
-        CalcoError: When it cannot be read, or holds none.
+        CalcoError: The file cannot be read, or holds no kind.
     """
-    done = Cleaned()
+    done = CleanedRows()
     seen: set[str] = set()
     for row in _kind_rows(path, done.remarks, encoding=encoding, separator=separator):
         done.read += 1
         value = row.cells.get("Crimen")
         try:
             kind, description = _kind(row, seen)
-        except Unusable as error:
+        except UnusableCell as error:
             done.rejects.append(reject("kinds", path, row, "" if row.problem else "Crimen", value, str(error)))
             continue
         seen.add(spelling(kind))
         done.rows.append((done.read, kind, description))
     if not done.rows:
-        raise CalcoError(f"{path} holds no kind of robbery; it must have the columns Crimen and Descripcion")
+        raise CalcoError(f"{path}: no kind of robbery was found; the file needs the columns Crimen and Descripcion")
     return done
 
 
 def _kind(row: Row, seen: Collection[str]) -> tuple[str, str]:
     """A kind and its description."""
     if row.problem:
-        raise Unusable(row.problem)
+        raise UnusableCell(row.problem)
     kind, description = stated(row.cells.get("Crimen")), squeezed(row.cells.get("Descripcion"))
     if not fold(kind):
-        raise Unusable("no kind is told")
+        raise UnusableCell("no kind is stated")
     if spelling(kind) in seen:
-        raise Unusable("this kind stands there twice")
+        raise UnusableCell("this kind occurs twice")
     return _fitting(kind), description
 
 
@@ -146,13 +146,11 @@ def _kind_rows(path: str | Path, remarks: Remarks, *, encoding: str, separator: 
         return _classified(found[0])
     if found := [sheet for sheet in sheets if len(columns.places(header_row(sheet, columns)[1])) == len(KIND_COLUMNS)]:
         return sheet_rows(found[0], columns, path, remarks)
-    raise CalcoError(
-        f"{path} has no sheet {_KINDS_SHEET}, which tells the kinds of robbery; restore it, or give --kinds FILE"
-    )
+    raise CalcoError(f"{path} has no sheet {_KINDS_SHEET} with the kinds of robbery; restore it, or give --kinds FILE")
 
 
 def _classified(sheet: Sheet) -> Iterator[Row]:
-    """The kinds of the sheet of classifications, which stand beside their heading."""
+    """The kinds of the sheet of classifications, which are in the column beside their heading."""
     for number, cells in sheet.rows.items():
         heading = shown(cells.get(0))
         if heading and fold(heading) != "DELITOS":
@@ -171,10 +169,10 @@ def robbery_rows(
     renamed: Mapping[str, str] | None = None,
     remarks: Remarks | None = None,
 ) -> Iterator[Row]:
-    """The records of a CSV file or of a workbook, as they stand there; `remarks` takes what a person should know.
+    """Yield the records of a CSV file or of a workbook as they are; notes for the user are added to `remarks`.
 
     Raises:
-        CalcoError: When the file cannot be read, a column is missing, or a sheet.
+        CalcoError: The file cannot be read, or a column or a sheet is missing.
     """
     columns = Columns(names=COLUMNS, renamed=renamed or {})
     if not is_workbook(path):
@@ -195,7 +193,7 @@ def _sheets(held: Mapping[str, Sheet], columns: Columns, wanted: Sequence[str], 
         raise CalcoError(f"{path} has no sheet {missing[0]!r}; its sheets are {', '.join(held)}")
     if wanted:
         return list(wanted)
-    # A sheet with most of the columns is one of robberies: if it misses one, that is said.
+    # A sheet with most of the columns is one of robberies: a column that it lacks is an error.
     titles = [
         title
         for title, sheet in held.items()
@@ -210,7 +208,7 @@ def _sheets(held: Mapping[str, Sheet], columns: Columns, wanted: Sequence[str], 
     for before, after in pairwise(months):
         if (before + 1) % 12 != after:
             raise CalcoError(
-                f"{path} misses the sheet {MONTHS[(before + 1) % 12]} between {MONTHS[before]} and {MONTHS[after]}; "
+                f"{path} lacks the sheet {MONTHS[(before + 1) % 12]} between {MONTHS[before]} and {MONTHS[after]}; "
                 f"restore it, or name those to read: --sheets {' '.join(titles)}"
             )
     return titles
@@ -224,26 +222,26 @@ def clean_robberies(
     *,
     today: date,
     keep_several: bool = False,
-) -> Cleaned:
-    """Rows of `Robos_Lima`, whose `id` is the number of the record in its file, or rejects.
+) -> CleanedRows:
+    """Return rows of `Robos_Lima`, whose `id` is the number of the record in its file, and the rejects.
 
     Args:
-        rows: All records, in their order: a day that stands alone takes its month from a later one.
+        rows: All records, in their order: a day without a month takes it from a later record.
         kinds: Rows of `Tipo_Robo`.
         places: The gazetteer.
         path: The file, for the rejects.
-        today: No robbery is later.
-        keep_several: Keeps rows whose age or gender tells of several groups of persons ("Hombre / Mujer"), as the cell
-            stands; the study left them out.
+        today: Latest possible date.
+        keep_several: Keep rows whose age or gender names several groups of persons ("Hombre / Mujer"), with the cell as
+            it is.
     """
-    done = Cleaned(read=len(rows))
+    done = CleanedRows(read=len(rows))
     ids = {spelling(kind): key for key, kind, _ in kinds}
     days = dates.complete_dates([_date(row, today) for row in rows])
     links: dict[str, int] = {}
     for number, (row, day) in enumerate(zip(rows, days, strict=True), 1):
         link = shown(row.raw.get("LINK"))
         if link and (first := links.setdefault(link, row.line)) != row.line:
-            done.remarks.append(f"line {row.line} tells of the same address as line {first}: perhaps one robbery")
+            done.remarks.append(f"line {row.line} has the same address as line {first}: perhaps one robbery")
         if row.problem:
             done.rejects.append(reject("robberies", path, row, "", "", row.problem))
             continue
@@ -252,7 +250,7 @@ def clean_robberies(
         try:
             for column, rule in _rules(ids, places, day, keep_several):
                 values.append(_fitting(rule(row.cells[column])))
-        except Unusable as error:
+        except UnusableCell as error:
             done.rejects.append(reject("robberies", path, row, column, row.cells[column], str(error)))
             continue
         done.remarks += _understood(row, values, places)
@@ -263,7 +261,7 @@ def clean_robberies(
 
 
 def _understood(row: Row, values: Sequence[Any], places: Gazetteer) -> Iterator[str]:
-    """What was understood otherwise than it stands there."""
+    """Notes on values that were interpreted."""
     told, official = squeezed(row.cells["DISTRITO"]), places.districts[values[1]]
     if fold(told) != fold(official):
         yield f"{told} was taken for the district {official}"
@@ -271,7 +269,7 @@ def _understood(row: Row, values: Sequence[Any], places: Gazetteer) -> Iterator[
         yield f"FECHA: the number of days since {1904 if row.date1904 else 1900} was taken for a date"
     for column, value in zip(("EDAD VICTIMA", "EDAD DELINCUENTE"), values[5:7], strict=True):
         if clean.taken_for_date(row.cells[column]):
-            yield f"{column}: {shown(row.cells[column])}, which Excel made of a range, was taken for {value}"
+            yield f"{column}: {shown(row.cells[column])}, which Excel made from a range, was taken for {value}"
 
 
 # Columns of the table that share their spellings: weapons, ages, genders, occupations.
@@ -299,32 +297,32 @@ def _names(cell: str, column: int) -> list[str]:
     return re.split(r" [/-] ", cell) if column == 3 else [cell]
 
 
-def _date(row: Row, today: date) -> date | int | Unusable | None:
+def _date(row: Row, today: date) -> date | int | UnusableCell | None:
     try:
         return dates.read_date(row.cells.get("FECHA"), today=today, date1904=row.date1904)
-    except Unusable as error:
+    except UnusableCell as error:
         return error
 
 
 def _rules(
-    kinds: Mapping[str, int], places: Gazetteer, day: date | Unusable | None, keep_several: bool
+    kinds: Mapping[str, int], places: Gazetteer, day: date | UnusableCell | None, keep_several: bool
 ) -> tuple[tuple[str, Callable[[Cell], Any]], ...]:
     """Column and rule, in the order of the table's columns."""
 
     def date_of(_cell: Cell) -> date | None:
-        if isinstance(day, Unusable):
+        if isinstance(day, UnusableCell):
             raise day
         return day
 
     def kind_of(cell: Cell) -> int:
         if not fold(stated(cell)):
-            raise Unusable("no kind of robbery is told")
+            raise UnusableCell("no kind of robbery is stated")
         if (key := kinds.get(spelling(stated(cell)))) is None:
-            raise Unusable("no kind of robbery that is described")
+            raise UnusableCell("a kind of robbery that is not in the file of kinds")
         return key
 
     def several(rule: Callable[[Cell], str]) -> Callable[[Cell], str]:
-        """Keeps a cell with several groups of persons as it stands, where that is asked for."""
+        """Keeps a cell with several groups of persons as it is, if asked to."""
 
         def kept(cell: Cell) -> str:
             try:
@@ -353,5 +351,5 @@ def _rules(
 
 def _fitting(value: Any) -> Any:
     if isinstance(value, str) and len(value) > _WIDEST:
-        raise Unusable(f"longer than {_WIDEST} characters")
+        raise UnusableCell(f"longer than {_WIDEST} characters")
     return value

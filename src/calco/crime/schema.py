@@ -1,4 +1,4 @@
-"""The nine tables and the rejects, with their keys, in the words of any database."""
+"""The nine tables and the rejects, with their keys, for every database."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -31,15 +31,15 @@ class Table:
 
     @property
     def names(self) -> list[str]:
-        """The names of its columns, in order."""
+        """Names of its columns, in order."""
         return [column.name for column in self.columns]
 
     def create(self, dialect: str = "duckdb", *, keys: bool = True) -> str:
-        """The statement that makes it where it is not there.
+        """Return the statement that creates the table unless it exists.
 
         Args:
             dialect: Ibis's name of the backend.
-            keys: With primary and foreign keys.
+            keys: Whether it has primary and foreign keys.
         """
         quote = quoting(dialect)
         lines = [

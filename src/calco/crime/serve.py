@@ -1,4 +1,4 @@
-"""`calco serve`: Calco's pages in browsers, from this machine."""
+"""`calco serve`: the charts of a database in browsers, from this machine."""
 
 import contextlib
 import gzip
@@ -16,42 +16,42 @@ from calco.records import check_numbers
 from calco.report.server import LOOPBACK, Handler, open_port
 
 _AGAIN: Final = 300.0
-"""Seconds after which a database is read again that cannot be seen to have changed."""
+"""Seconds between two reads of a database whose changes cannot be detected."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ServeConfig:
-    """What is served, and where."""
+    """Serves the charts of a database to browsers."""
 
     crime: str = ""
-    """The database that calco crime load made, a file that ends in .duckdb or a URL: its charts, at /crime."""
+    """Database of calco crime load, a file that ends in .duckdb or a URL; its charts are at /crime."""
     language: Literal["es", "en"] = "es"
-    """The language that the charts open in: es or en; a button changes it."""
+    """Language in which the charts open: es or en; a button changes it."""
     port: int = 8000
-    """The port; 0 takes any that is free."""
+    """Port; 0 for any free one."""
     host: str = LOOPBACK
-    """The address that is listened at: 127.0.0.1 is seen from this machine alone, 0.0.0.0 by the whole network."""
+    """Address to listen on: 127.0.0.1 for this machine alone, 0.0.0.0 for the whole network."""
     names: tuple[str, ...] = ()
-    """Further names by which browsers may ask for this machine, such as calco.example.org behind a proxy. Its own name
-    and addresses are known; a page that comes under any other name is refused, as it may be that of another site."""
+    """Further host names of this machine, such as calco.example.org behind a proxy. Its own names are known;
+    requests for any other name are refused, because they may come from another site."""
     open: bool = False
-    """Opens the page in the browser of this machine."""
+    """Open the page in the browser of this machine."""
 
     def __post_init__(self) -> None:
         """Checks that there is something to serve."""
         check_numbers(self, port=(0, 65_535))
         if not self.crime:
-            raise CalcoError("nothing is to be served; name a database: calco serve --crime crime.duckdb")
+            raise CalcoError("no database is named; give one: calco serve --crime crime.duckdb")
 
 
 @dataclass(frozen=True)
-class Sent:
-    """A page on its way to browsers.
+class ServedPage:
+    """A page as it is sent.
 
     Attributes:
         html: Its bytes.
-        packed: The same in gzip.
-        tag: By which a browser knows that it has this one already.
+        packed: The same, compressed by gzip.
+        tag: Its ETag.
     """
 
     html: bytes
@@ -59,43 +59,43 @@ class Sent:
     tag: str
 
     @classmethod
-    def of(cls, html: str) -> "Sent":
-        """From its text."""
+    def of(cls, html: str) -> "ServedPage":
+        """Return the page of a text."""
         data = html.encode()
         return cls(data, gzip.compress(data, 6, mtime=0), f'"{hashlib.sha256(data).hexdigest()[:16]}"')
 
 
-class Kept:
-    """A page that is made when it is asked for and what it shows has changed.
+class CachedPage:
+    """A page that is rendered again when its data have changed.
 
     Args:
-        make: Makes it.
-        state: What changes with what it shows; where nothing can tell, it is made anew after some minutes.
+        make: Renders the page.
+        state: Returns a value that changes with the data.
     """
 
     def __init__(self, make: Callable[[], str], state: Callable[[], object]) -> None:
         self._make, self._state = make, state
         self._lock = threading.Lock()
-        self._seen, self._made = state(), Sent.of(make())
-        self._told = ""
+        self._seen, self._made = state(), ServedPage.of(make())
+        self._reported = ""
 
-    def get(self) -> Sent:
-        """The page of now; where it cannot be made, the last one: it is tried again when next somebody asks."""
+    def get(self) -> ServedPage:
+        """Return the current page; the last one if it cannot be rendered, which the next request tries again."""
         with self._lock:
             state = self._state()
             if state != self._seen:
                 try:
-                    self._made = Sent.of(self._make())
-                    self._seen, self._told = state, ""
+                    self._made = ServedPage.of(self._make())
+                    self._seen, self._reported = state, ""
                 except CalcoError as error:
-                    if str(error) != self._told:
-                        warn(f"{error}; the page shows what it showed before")
-                    self._told = str(error)
+                    if str(error) != self._reported:
+                        warn(f"{error}; browsers see the last page")
+                    self._reported = str(error)
             return self._made
 
 
 def state_of(url: str) -> object:
-    """What changes with a database: the file's date and size, or every few minutes another number."""
+    """Return a value that changes with a database: date and size of its file, or a number that changes with time."""
     from calco.crime.database import duckdb_path
 
     path = duckdb_path(url)
@@ -109,12 +109,12 @@ def state_of(url: str) -> object:
 
 
 class _Handler(Handler):
-    """Answers a browser."""
+    """Sends the pages."""
 
-    pages: dict[str, Kept]
+    pages: dict[str, CachedPage]
 
     def do_GET(self) -> None:
-        """A page by its path; / leads to the first."""
+        """Send a page by its path; / redirects to the first."""
         if not self.welcome():
             return
         path = self.path.split("?")[0]
@@ -140,17 +140,20 @@ class _Handler(Handler):
 
 
 def serve(config: ServeConfig) -> None:
-    """Serves until it is interrupted.
+    """Serve until interrupted.
+
+    Args:
+        config: The database and the port.
 
     Raises:
-        CalcoError: When the port is taken, or what is to be served cannot be read.
+        CalcoError: The port is taken, or the database cannot be read.
     """
     from calco.crime.dashboard import page, read
 
     def charts() -> str:
         return page(read(config.crime), language=config.language)
 
-    pages = {"/crime": Kept(charts, lambda: state_of(config.crime))}
+    pages = {"/crime": CachedPage(charts, lambda: state_of(config.crime))}
     with open_port(
         type("Handler", (_Handler,), {"pages": pages}),
         config.port,
@@ -159,9 +162,9 @@ def serve(config: ServeConfig) -> None:
         names=config.names,
     ) as server:
         address = f"http://{LOOPBACK if config.host == '0.0.0.0' else config.host}:{server.server_port}"
-        say(f"the charts are at {address}/crime; Ctrl-C ends")
+        say(f"the charts are at {address}/crime; Ctrl-C stops")
         if config.open:
             webbrowser.open(f"{address}/crime")
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever(0.2)
-    say("no longer served")
+    say("stopped")

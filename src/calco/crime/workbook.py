@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from calco.crime.clean import BadCell, Cell
 from calco.crime.database import needs
-from calco.crime.guard import MOST_COLUMNS, MOST_ROWS, GuardedArchive, Part, Refused, too_large
+from calco.crime.guard import MOST_COLUMNS, MOST_ROWS, GuardedArchive, Part, RefusedWorkbook, too_large
 from calco.errors import CalcoError
 from calco.files import explain
 
@@ -26,7 +26,7 @@ _OLD: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of .xls, and of workbooks w
 _NO_VALUE: Final = BadCell(
     "", "a formula without a stored value; open the workbook in a spreadsheet program and save it"
 )
-# What zipfile, expat and openpyxl raise where a workbook is damaged, besides OSError.
+# Errors of zipfile, expat and openpyxl on a damaged workbook, besides OSError.
 _DAMAGE: Final = (
     zipfile.BadZipFile, zlib.error, expat.ExpatError, SyntaxError, LookupError, ValueError, TypeError, AttributeError,
     ArithmeticError, EOFError, NotImplementedError, RuntimeError, AssertionError,
@@ -38,12 +38,12 @@ class Sheet:
     """A sheet of a workbook.
 
     Attributes:
-        title: Its name.
-        rows: The number of each row that holds a cell, from 1, to its cells by the number of their column, from 0.
-        hidden: Whether the sheet is.
-        hidden_rows: The numbers of rows that are hidden, as by a filter.
-        merged: The last row of each range of merged cells; their value stands in each of them.
-        date1904: Whether days are counted from 1904 on.
+        title: Name of the sheet.
+        rows: Number of each row with a cell, from 1 => its cells by the number of their column, from 0.
+        hidden: Whether the sheet is hidden.
+        hidden_rows: Numbers of hidden rows, as by a filter.
+        merged: Last row of each range of merged cells; each of these cells holds the value.
+        date1904: Whether days are counted from 1904.
     """
 
     title: str
@@ -55,26 +55,28 @@ class Sheet:
 
 
 def is_workbook(path: str | Path) -> bool:
-    """Whether a file's name is that of a workbook."""
+    """Return whether a file is a workbook, by its ending."""
     return Path(path).suffix.lower() in (".xlsx", ".xlsm")
 
 
 def read_workbook(path: str | Path) -> list[Sheet]:
-    """The sheets of a workbook that hold a cell, in their order.
+    """Return the sheets of a workbook that hold a cell, in their order.
 
     Raises:
-        CalcoError: When it is not a workbook, or exceeds what Excel allows.
+        CalcoError: The file is not a workbook, or exceeds the limits of Excel.
     """
     needs("openpyxl")
     try:
         with Path(path).open("rb") as file:
             if file.read(8) == _OLD:
-                raise Refused("is a workbook of the old format .xls, or has a password; save it as .xlsx without one")
+                raise RefusedWorkbook(
+                    "is a workbook of the old format .xls, or has a password; save it as .xlsx without one"
+                )
             with _damage_named():
                 archive = GuardedArchive(file)
             with archive:
                 return [sheet for sheet in _sheets(_opened(file, archive), archive) if sheet.rows]
-    except Refused as error:
+    except RefusedWorkbook as error:
         raise CalcoError(f"{path} {error}") from error
     except OSError as error:
         raise explain(error, path, "read") from error
@@ -82,7 +84,7 @@ def read_workbook(path: str | Path) -> list[Sheet]:
 
 @contextmanager
 def _damage_named() -> Iterator[None]:
-    """Makes one kind of what openpyxl raises; its warnings name objects beside values, or cells that become errors."""
+    """Turn the errors of openpyxl into one kind."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -91,7 +93,7 @@ def _damage_named() -> Iterator[None]:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = str(error.__cause__ or error)[:200]
-        raise Refused(f"is no whole workbook ({reason}); save it anew as .xlsx") from error
+        raise RefusedWorkbook(f"is a damaged workbook ({reason}); save it anew as .xlsx") from error
 
 
 def _opened(file: BinaryIO, archive: GuardedArchive) -> "ExcelReader":
@@ -109,9 +111,11 @@ def _opened(file: BinaryIO, archive: GuardedArchive) -> "ExcelReader":
         parts = [(sheet.name, sheet.id and reader.parser.rels[sheet.id].target) for sheet in reader.parser.sheets]
         styles = reader.package.find(STYLES_TYPE)
     if lost := [name for name, target in parts if target not in reader.valid_files]:
-        raise Refused(f"is no whole workbook (its sheet {lost[0]!r} is missing); save it anew as .xlsx")
+        raise RefusedWorkbook(f"is a damaged workbook (its sheet {lost[0]!r} is missing); save it anew as .xlsx")
     if styles and styles.PartName != f"/{ARC_STYLE}":
-        raise Refused(f"has the formats of its cells in {styles.PartName}, where they are not read; save it anew")
+        raise RefusedWorkbook(
+            f"has the formats of its cells in {styles.PartName}, where they are not read; save it anew"
+        )
     return reader
 
 
@@ -145,7 +149,7 @@ def _rows(found: Any) -> Iterator[tuple[Any, ...]]:
 
 
 def _value(cell: Any) -> Cell:
-    """What a cell holds, as the rules of cleaning take it."""
+    """The value of a cell, for the cleaning rules."""
     value = cell.value
     if isinstance(value, str):
         if cell.data_type == "e":

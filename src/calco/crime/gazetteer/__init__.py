@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from calco.crime.clean import Unusable, fold
+from calco.crime.clean import UnusableCell, fold
 
 # Where the robberies of Data Criminal happened: the provinces of Lima and Callao.
 METROPOLIS: Final = frozenset({1501, 701})
@@ -49,10 +49,10 @@ class Gazetteer:
             Unusable: When there is none, or when there are several.
         """
         if not fold(name):
-            raise Unusable("no district is told")
+            raise UnusableCell("no district is told")
         every = self.names["distrito"].get(fold(name), set())
         if not every:
-            raise Unusable("no district of Peru has this name")
+            raise UnusableCell("no district of Peru has this name")
         left = set(every)
         if fold(department):
             left &= {key for key in every if key // 10_000 in self._keys("departamento", department, "department")}
@@ -63,14 +63,14 @@ class Gazetteer:
         if len(left) == 1:
             return left.pop()
         if left:
-            raise Unusable(f"ambiguous: there are districts of this name in {self._where(left)}")
+            raise UnusableCell(f"ambiguous: there are districts of this name in {self._where(left)}")
         asked = ", ".join(filter(None, (province.strip(), department.strip()))) or self._listed(within or ())
-        raise Unusable(f"not in {asked}: the districts of this name are in {self._where(every)}")
+        raise UnusableCell(f"not in {asked}: the districts of this name are in {self._where(every)}")
 
     def _keys(self, level: str, name: str, word: str) -> set[int]:
         keys = self.names[level].get(fold(name))
         if not keys:
-            raise Unusable(f"no {word} of Peru is called {name.strip()!r}")
+            raise UnusableCell(f"no {word} of Peru is called {name.strip()!r}")
         return keys
 
     def _where(self, districts: Collection[int]) -> str:
