@@ -14,7 +14,7 @@ from calco.detection.drawing import (
     draw_labels,
     enlarged,
     fitting,
-    labels_of,
+    label_texts,
     numbered_colour,
 )
 from calco.imaging import Image
@@ -97,8 +97,8 @@ def test_names_of_other_alphabets_are_written() -> None:
 
 def test_what_is_written_beside_a_thing() -> None:
     objects = found((0, 0, 9, 9), (0, 0, 9, 9), tracks=True)
-    assert labels_of(objects) == ["knife #0 0.90", "pistol #1 0.50"]
-    assert labels_of(Detections(boxes=objects.boxes, classes=objects.classes)) == ["knife", "pistol"]
+    assert label_texts(objects) == ["knife #0 0.90", "pistol #1 0.50"]
+    assert label_texts(Detections(boxes=objects.boxes, classes=objects.classes)) == ["knife", "pistol"]
 
 
 def test_outlines_are_shaded() -> None:

@@ -11,8 +11,8 @@ from calco import imaging
 from calco.cli import main
 from calco.data.config import SourceConfig
 from calco.detection.config import ExploreConfig
-from calco.detection.exploring.explore import Explored, explore
-from calco.detection.exploring.survey import alike
+from calco.detection.exploring.explore import ExploreResult, explore
+from calco.detection.exploring.survey import similar_names
 from calco.errors import CalcoError
 from detection.bright import draw
 
@@ -45,11 +45,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def explored(folder: Path) -> Explored:
+def explored(folder: Path) -> ExploreResult:
     return explore(ExploreConfig(images=str(folder), out=str(folder.parent / f"{folder.name}-page"), samples=4))
 
 
-def test_boxes_are_counted(explored: Explored) -> None:
+def test_boxes_are_counted(explored: ExploreResult) -> None:
     found = explored.found
     assert (len(found.items), len(found.boxes), int((found.per_image == 0).sum())) == (10, 13, 1)
     assert found.names == ["Gun", "knife", "guns"]
@@ -57,7 +57,7 @@ def test_boxes_are_counted(explored: Explored) -> None:
     assert found.crowded == 1
 
 
-def test_what_is_odd_is_named(explored: Explored) -> None:
+def test_what_is_odd_is_named(explored: ExploreResult) -> None:
     told = {(one.kind, one.key, one.boxes) for one in explored.found.odd}
     assert told == {
         ("twice", "images/p0", (0, 1)), ("two classes", "images/p1", (0, 1)), ("tiny", "images/p2", (1,)),
@@ -66,7 +66,7 @@ def test_what_is_odd_is_named(explored: Explored) -> None:
     assert "The classes 'Gun' and 'guns' may be one." in explored.verdict()
 
 
-def test_faults_are_named_with_file_and_line(explored: Explored, folder: Path) -> None:
+def test_faults_are_named_with_file_and_line(explored: ExploreResult, folder: Path) -> None:
     told = {(p.fault, p.where) for p in explored.found.faults}
     assert told == {
         ("outside", f"{folder}/labels/p3.txt, line 2"),
@@ -81,7 +81,7 @@ def test_faults_are_named_with_file_and_line(explored: Explored, folder: Path) -
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_opens_in_a_browser(explored: Explored, browser: Any, scheme: str) -> None:
+def test_the_page_opens_in_a_browser(explored: ExploreResult, browser: Any, scheme: str) -> None:
     page = browser.new_page(color_scheme=scheme)
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text))
@@ -124,7 +124,7 @@ def test_what_has_no_boxes_is_refused(tmp_path: Path) -> None:
         imaging.write(tmp_path / f"p{number}.png", np.full((20, 30, 3), 80 * number, np.uint8))
     with pytest.raises(CalcoError, match="holds no annotations that are known"):
         explore(ExploreConfig(images=str(tmp_path)))
-    with pytest.raises(CalcoError, match="no images were named"):
+    with pytest.raises(CalcoError, match="no images are named"):
         explore(ExploreConfig())
     with pytest.raises(CalcoError, match=r"--double is 0; an overlap lies above 0"):
         ExploreConfig(images="x", double=0)
@@ -140,4 +140,7 @@ def test_a_set_in_which_nothing_is_marked(tmp_path: Path) -> None:
 
 
 def test_names_that_may_be_one_class() -> None:
-    assert alike(["gun", "Gun", "hand gun", "hand-guns", "bus", "bu"]) == [("gun", "Gun"), ("hand gun", "hand-guns")]
+    assert similar_names(["gun", "Gun", "hand gun", "hand-guns", "bus", "bu"]) == [
+        ("gun", "Gun"),
+        ("hand gun", "hand-guns"),
+    ]

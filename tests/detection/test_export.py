@@ -21,9 +21,9 @@ from calco.detection.config import DetectExportConfig
 from calco.detection.export import export_detector, export_loaded
 from calco.detection.exported import describe
 from calco.detection.lite import LiteDetector
+from calco.detection.loading import open_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, save_detector
-from calco.detection.network import DetectionNetwork, Objects
-from calco.detection.opening import open_detector
+from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.errors import CalcoError
 from calco.export.graph import portable
 from calco.imaging import Image
@@ -62,7 +62,7 @@ class Tiny(DetectionNetwork):
         middle, side = (5 * boxes[..., :2]).sigmoid(), 0.05 + 0.2 * boxes[..., 2:].sigmoid()
         return logits, torch.cat([middle, side], -1)
 
-    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:
         return {}
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:

@@ -16,9 +16,9 @@ from calco.detection.comparing import compare
 from calco.detection.export import export_loaded
 from calco.detection.exported import BOXES, SCORES, opened
 from calco.detection.graph import Whole, onnx_of
+from calco.detection.loading import open_detector
 from calco.detection.model import Detector, DetectorInfo
-from calco.detection.network import DetectionNetwork, Objects
-from calco.detection.opening import open_detector
+from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.detection.queries import Following, telling_choices
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
 from calco.errors import CalcoError
@@ -201,7 +201,7 @@ class Fixed(DetectionNetwork):
         count = len(images)
         return self.scores.logit().expand(count, -1, -1), self.boxes.expand(count, -1, -1)
 
-    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:
         return {}
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:

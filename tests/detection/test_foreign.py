@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from calco.detection import lite
-from calco.detection.choosing import choose
+from calco.detection.initial import initial_network
 from calco.detection.lite import LiteDetector
 from calco.detection.model import DetectorInfo, load_detector, save_detector
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
@@ -152,7 +152,7 @@ def published(folder: Path, **config: Any) -> str:
 
 
 def chosen(folder: str, *, scratch: bool = False) -> Any:
-    return choose(folder, ("dog", "cat"), scratch=scratch, lite={}, freeze=0)
+    return initial_network(folder, ("dog", "cat"), scratch=scratch, lite={}, freeze=0)
 
 
 @pytest.mark.parametrize("scratch", [False, True])

@@ -69,7 +69,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 ASK = """
 import json, sys
-from calco.detection.choosing import choose
+from calco.detection.initial import choose
 from calco.errors import CalcoError
 for name in sys.argv[1:]:
     try:
@@ -93,8 +93,8 @@ def ask(endpoint: str, home: Path, *names: str) -> list[str]:
 
 
 def test_weights_come_from_the_hub_stay_on_the_disk_and_are_told_when_cut(hub: str, tmp_path: Path) -> None:
-    found = "FOUND d_fine | owner/tiny begins with the weights of the hub's owner/tiny"
+    found = "FOUND d_fine | owner/tiny: weights of the hub's owner/tiny"
     whole, cut = ask(hub, tmp_path, "owner/tiny", "owner/cut")
     assert whole == found
-    assert cut.startswith("TOLD the model owner/cut cannot be had as a detector")
+    assert cut.startswith("TOLD --model owner/cut: it cannot be used as a detector")
     assert ask("http://127.0.0.1:9", tmp_path, "owner/tiny") == [found], "without a network, from the disk"

@@ -16,12 +16,12 @@ from calco import imaging
 from calco.cli import main
 from calco.data.box_augmentation import no_augmentation
 from calco.data.config import BoxAugmentConfig, SplitConfig
-from calco.detection.choosing import choose
+from calco.detection.initial import initial_network
 from calco.detection.learning.config import DetectKeepConfig, DetectOptimiserConfig, DetectTrainConfig, LiteConfig
 from calco.detection.learning.setup import BoxedImages, load_batch, open_boxes
 from calco.detection.learning.train import DetectionTask, load_detect_config, train_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, load_detector_info, save_detector
-from calco.detection.network import Objects
+from calco.detection.network import TargetObjects
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
 from calco.errors import CalcoError, OutOfMemoryError
 from calco.networks.efficientnet_lite import weight_file
@@ -227,8 +227,8 @@ def test_detectors_of_transformers_learn_and_are_kept(kind: str, tmp_path: Path)
     assert all(bool((norm.weight == 1).all()) for norm in norms)
     settings = settings_of(built)
     network = TransformerDetector(kind, settings, 2, built)
-    objects = Objects(torch.tensor([1]), torch.tensor([[0.5, 0.5, 0.3, 0.4]]), torch.zeros(0, 4))
-    nothing = Objects(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4), torch.zeros(0, 4))
+    objects = TargetObjects(torch.tensor([1]), torch.tensor([[0.5, 0.5, 0.3, 0.4]]), torch.zeros(0, 4))
+    nothing = TargetObjects(torch.zeros(0, dtype=torch.int64), torch.zeros(0, 4), torch.zeros(0, 4))
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
     images = torch.rand(2, 3, 64, 64) * 2 - 1
     for labels in ([objects, nothing], [nothing, nothing]):
@@ -255,7 +255,7 @@ def test_a_published_folder_is_fine_tuned_and_wrong_names_are_told(tmp_path: Pat
         json.dumps({"do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.2] * 3})
     )
     given: dict[str, Any] = {"scratch": False, "lite": {}, "freeze": 0}
-    chosen = choose(str(tmp_path / "published"), CLASSES, **given)
+    chosen = initial_network(str(tmp_path / "published"), CLASSES, **given)
     assert chosen.architecture == "d_fine"
     assert chosen.settings["mean"] == [0.5] * 3
     assert "weights of the folder" in chosen.origin
@@ -265,13 +265,13 @@ def test_a_published_folder_is_fine_tuned_and_wrong_names_are_told(tmp_path: Pat
     before = built.state_dict()["model.encoder_input_proj.0.0.weight"]
     assert torch.equal(chosen.network.state_dict()["model.model.encoder_input_proj.0.0.weight"], before)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(CalcoError, match="there is no model yolo; choose lite, rt-detr-v2, d-fine"):
-        choose("yolo", CLASSES, **given)
+    with pytest.raises(CalcoError, match="--model yolo: there is no such model; choose lite, rt-detr-v2, d-fine"):
+        initial_network("yolo", CLASSES, **given)
     with pytest.raises(CalcoError, match="without a network.*--model lite"):
-        choose("nobody/nothing", CLASSES, **given)
+        initial_network("nobody/nothing", CLASSES, **given)
     with pytest.raises(CalcoError, match="no config.json"):
-        choose(str(tmp_path), CLASSES, **given)
-    own = choose("rt-detr-v2", CLASSES, **given)
+        initial_network(str(tmp_path), CLASSES, **given)
+    own = initial_network("rt-detr-v2", CLASSES, **given)
     assert "cannot be had from the hub" in own.origin
 
 

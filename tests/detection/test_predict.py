@@ -16,7 +16,7 @@ import pytest
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.detection.config import PredictConfig
-from calco.detection.predict import Prediction, predict
+from calco.detection.predict import PredictResult, predict
 from calco.detection.tables import from_rows
 from calco.errors import CalcoError, DiskError
 from calco.journal import Journal
@@ -38,7 +38,7 @@ def images(tmp_path: Path) -> Path:
     })  # fmt: skip
 
 
-def run(*sources: Path, out: Path | str, detector: Spots | None = None, **options: object) -> Prediction:
+def run(*sources: Path, out: Path | str, detector: Spots | None = None, **options: object) -> PredictResult:
     config = PredictConfig(model="m", sources=tuple(map(str, sources)), out=str(out), **options)
     return predict(config, detector or Spots())
 
@@ -181,7 +181,7 @@ def test_images_of_all_kinds(tmp_path: Path) -> None:
         ({"sources": ("nowhere.jpg",)}, "there is no nowhere.jpg"),
         ({"sources": ()}, "no SOURCE"),
         ({"threshold": 1.5}, "from 0 to 1"),
-        ({"classes": ("dragon",)}, "knows no 'dragon'; it finds red, spot"),
+        ({"classes": ("dragon",)}, "--classes 'dragon': the model has no such class; its classes are red, spot"),
         ({"slice": 4}, "too small"),
         ({"format": ()}, "names nothing"),
         ({"out": ""}, "--out is missing"),

@@ -12,7 +12,7 @@ import pytest
 import calco
 from calco import CalcoError
 from calco.cli import main
-from calco.detection.opening import open_detector
+from calco.detection.loading import open_detector
 from calco.inference.graph_files import BIN, XML, read_onnx, read_openvino
 from support import requires
 

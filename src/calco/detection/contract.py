@@ -1,4 +1,4 @@
-"""What the parts of detection ask of a detector."""
+"""Interface of a detector."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -8,11 +8,11 @@ from calco.imaging import Image
 
 
 class DetectorProtocol(Protocol):
-    """A detector, whatever is inside.
+    """A detector of any kind.
 
     Attributes:
-        classes: The names of what it finds.
-        threshold: The score from which on it is believed, found on its validation images.
+        classes: Names of its classes.
+        threshold: Default threshold of the scores, found on its validation images.
     """
 
     @property
@@ -24,11 +24,11 @@ class DetectorProtocol(Protocol):
         """As above."""
 
     def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
-        """What is in each of some images.
+        """Return the objects in each image.
 
         Args:
             images: HWC, of any sizes, grey or RGB, `uint8`, `uint16` or `float32`.
-            threshold: Only what scores as much is told; None for `self.threshold`.
+            threshold: Lowest score that is returned; None for `self.threshold`.
 
         Returns:
             For each image the boxes in its own pixels, with scores, the highest first, clipped to it.

@@ -196,7 +196,7 @@ __all__ = [
     "draw_label",
     "draw_labels",
     "enlarged",
-    "labels_of",
+    "label_texts",
     "numbered_colour",
 ]
 
@@ -269,7 +269,7 @@ class Drawer:
                                          (self._palette(colours), 0)))  # fmt: skip
         scene = np.asarray(box.annotate(rim.annotate(scene, told), told))
         if self.labels:
-            texts = labels_of(found) if labels is None else list(labels)
+            texts = label_texts(found) if labels is None else list(labels)
             draw_labels(scene, found.boxes, texts, colours, sizes)
         return scene
 
@@ -337,7 +337,7 @@ def draw_detections(
     return Drawer(classes, share=share, fit=True)(image, found, labels)
 
 
-def labels_of(found: Detections) -> list[str]:
+def label_texts(found: Detections) -> list[str]:
     """What is written beside each thing: its name, its track and its score, such as "pistol #3 0.91"."""
     texts = []
     for i, name in enumerate(found.classes):

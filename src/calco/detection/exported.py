@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from calco.detection.model import FORMAT, KIND, Detector, DetectorInfo
-from calco.detection.network import DetectionNetwork, Objects
+from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.inference.graph_files import (
@@ -174,7 +174,7 @@ class GraphNetwork(DetectionNetwork):
         boxes = torch.cat([(low + high) / 2, high - low], -1) / self._size
         return torch.logit(scores, eps=_SURE), boxes
 
-    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:  # noqa: ARG002
+    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:  # noqa: ARG002
         """An exported file does not learn."""
         raise CalcoError("an exported file does not learn; train the model that it was made of")
 

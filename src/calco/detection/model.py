@@ -104,7 +104,7 @@ class DetectorInfo:
             raise CalcoError(f"most is {self.most}; an image has 1 to {MOST_BOXES:,} boxes at most")
 
 
-class Fitted(NamedTuple):
+class LetterboxedImage(NamedTuple):
     """An image in its square, as `letterbox` gives it.
 
     Attributes:
@@ -181,7 +181,7 @@ class Detector:
                 imaging.as_image(each, "the image" if len(images) == 1 else f"image {start + number}")
                 for number, each in enumerate(images[start : start + batch])
             ]
-            fitted = [Fitted(*letterbox(imaging.visible(image), self.info.size)) for image in part]
+            fitted = [LetterboxedImage(*letterbox(imaging.visible(image), self.info.size)) for image in part]
             with enough_memory(
                 f"the detector looks at {len(part)} images of {self.info.size} pixels at once: close other programs, "
                 "or train a detector with a smaller --size"
@@ -201,7 +201,12 @@ class Detector:
         return logits.float().cpu(), boxes.float().cpu()
 
     def read(
-        self, logits: Tensor, boxes: Tensor, fitted: Fitted, size_wh: tuple[int, int], threshold: float | None = None
+        self,
+        logits: Tensor,
+        boxes: Tensor,
+        fitted: LetterboxedImage,
+        size_wh: tuple[int, int],
+        threshold: float | None = None,
     ) -> Detections:
         """What the network's answer about one image says.
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from calco.detection.exported import Graph, squares_of
-from calco.detection.network import DetectionNetwork, Objects
+from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.errors import CalcoError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Following(DetectionNetwork):
         self.behind = max(self.behind, choice.behind if choice.taken == len(given) else float("inf"))
         return answer
 
-    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:  # noqa: ARG002
+    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:  # noqa: ARG002
         """It does not learn."""
         raise CalcoError("a model beside its file does not learn; train the model alone")
 

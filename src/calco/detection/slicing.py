@@ -1,8 +1,8 @@
-"""Small objects in large images: a detector over overlapping slices, and what it found put together.
+"""Small objects in large images: a detector on overlapping slices, and the merging of its results.
 
-A detector sees an image brought to the side at which it was trained. What is ten pixels wide in an image of 4000 is
-one pixel wide then, and not to be found. So slices are shown to it one by one (Akyon et al., "Slicing Aided Hyper
-Inference", 2022, arXiv 2202.06934), and the whole image too, in which large objects are seen whole.
+A detector resizes an image to the side of its training. Ten pixels in an image of 4000 are then one pixel, too small to
+be found. So it also gets slices of the image (Akyon et al., "Slicing Aided Hyper Inference", 2022, arXiv 2202.06934),
+beside the whole image, in which large objects are complete.
 """
 
 from collections import Counter
@@ -22,19 +22,19 @@ from calco.records import check_numbers
 Floats = npt.NDArray[np.float64]
 
 SAME: Final = 0.5
-"""The IoU, within what two views share, from which on two boxes of a class are one thing."""
+"""IoU, within the area of both views, from which two boxes of a class are one object."""
 _EDGE: Final = 0.01  # of a slice's side: a box that ends this near to where the slice was cut is cut itself
-_WHOLE, _JOINED = -1, -2  # the view that is the whole image; a thing put together of several views
+_WHOLE, _JOINED = -1, -2  # the view of the whole image; an object merged from several views
 
 
 @dataclass(frozen=True, kw_only=True)
 class Slices:
-    """How a large image is cut.
+    """Slices of a large image.
 
     Attributes:
-        side: Of a slice, pixels.
-        overlap: The share of its side that a slice has in common with the next one, at least.
-        batch: Slices that the detector is shown at once.
+        side: Side of a slice, pixels.
+        overlap: Share of its side that a slice has in common with the next one, at least.
+        batch: Slices per call of the detector.
     """
 
     side: int
@@ -44,17 +44,16 @@ class Slices:
     def __post_init__(self) -> None:
         check_numbers(self)
         if self.side < 32:
-            raise CalcoError(f"--slice {self.side} is too small to see anything in; give 32 pixels or more")
+            raise CalcoError(f"--slice {self.side}: it must be 32 pixels or more")
         if not 0 <= self.overlap <= 0.75:
-            raise CalcoError(f"--overlap {self.overlap:g} is no share that slices can have in common; "
-                             "give one from 0 to 0.75")  # fmt: skip
+            raise CalcoError(f"--overlap {self.overlap:g}: it must be from 0 to 0.75")  # fmt: skip
         if self.batch < 1:
-            raise CalcoError(f"--batch {self.batch} shows nothing; give 1 or more")
+            raise CalcoError(f"--batch {self.batch}: it must be 1 or more")
 
     def views(self, width: int, height: int) -> list[tuple[int, int, int, int]]:
-        """Left, top, right, bottom of each slice of an image; none where the whole is no larger than one.
+        """Return left, top, right, bottom of each slice of an image; none if the image is no larger than one.
 
-        All have one size, and are spread evenly: none is a narrow rest at the border.
+        All have one size and are spread evenly.
         """
         if max(width, height) <= self.side:
             return []
@@ -79,17 +78,17 @@ def find_in_slices(
     threshold: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Detections:
-    """What a detector finds in an image and in its slices.
+    """Return the objects that a detector finds in an image and in its slices.
 
     Args:
-        detector: Is shown slices as images.
+        detector: The detector.
         image: HWC.
-        slices: How it is cut.
-        threshold: As of the detector.
-        progress: Is told the share that is done.
+        slices: The slices.
+        threshold: Lowest score that is returned; None for the detector's own.
+        progress: Called with the share that is done.
 
     Returns:
-        In the image's pixels, the highest score first.
+        Objects in pixels of the image, the highest score first.
     """
     image = as_image(image)
     height, width = image.shape[:2]
@@ -109,18 +108,16 @@ def find_in_slices(
 
 
 def joined(found: Sequence[tuple[tuple[int, int, int, int], int, Detections]], width: int, height: int) -> Detections:
-    """What several views of an image show, each thing once.
+    """Return the objects of several views of an image, each object once.
 
-    Two boxes of one class are one thing when they agree about what both views see: when their parts within both views
-    have an IoU of at least `SAME`. A box that ends where its view was cut is a piece; the whole one stands for it, and
-    two pieces are put together. Plain NMS keeps both halves of a thing that is larger than the overlap, since these
-    hardly cover each other.
+    Two boxes of one class are one object if their parts within both views have an IoU of at least `SAME`. A box that
+    ends at the edge of its slice is a piece; a complete box replaces it, and two pieces are merged. Plain NMS keeps
+    both halves of an object that is larger than the overlap, since they hardly cover each other.
 
     Args:
-        found: Of each view left, top, right, bottom, its number (one for all boxes that saw each other), and what was
-            found in it, from its corner.
-        width: Of the image, pixels.
-        height: Of the image, pixels.
+        found: Left, top, right, bottom and number of each view, and its objects, from its corner.
+        width: Width of the image, pixels.
+        height: Height of the image, pixels.
     """
     names: list[str] = []
     rows: list[_Seen] = []
@@ -168,28 +165,28 @@ def _seen(boxes: Floats, scores: Floats, view: Floats, number: int, width: int, 
 
 
 def _once(rows: Sequence[_Seen]) -> list[_Seen]:
-    """Each thing once, of boxes of one class: whole ones first, then pieces, by score."""
+    """Boxes of one class, each object once: complete ones first, then pieces, by score."""
     kept = sorted(rows, key=lambda row: (bool(row.cut.any()), -row.score))
     count = len(kept) + 1
     while len(kept) < count:  # a piece that grew may now meet others
-        count, objects = len(kept), _Objects(len(kept))
+        count, objects = len(kept), _MergedObjects(len(kept))
         for row in kept:
             objects.put(row)
         kept = objects.rows
     return kept
 
 
-class _Objects:
-    """Objects of one class, each once; their boxes in an array, so that a box meets all of them at once."""
+class _MergedObjects:
+    """Objects of one class, each once; their boxes in an array, for comparison with all of them at once."""
 
     def __init__(self, most: int) -> None:
         self.rows: list[_Seen] = []
         self._boxes = np.zeros((most, 4))
 
     def put(self, row: _Seen) -> None:
-        """Adds a box, or joins it with the one that shows the same thing."""
+        """Add a box, or merge it with that of the same object."""
         boxes = self._boxes[: len(self.rows)]
-        # What boxes do not share at all, they do not share within two views.
+        # Boxes that do not overlap do not overlap within two views.
         meeting = np.flatnonzero((boxes[:, :2] < row.box[2:]).all(1) & (boxes[:, 2:] > row.box[:2]).all(1))
         if len(meeting):
             alike = _agreement(row, [self.rows[i] for i in meeting])
@@ -206,7 +203,7 @@ class _Objects:
 
 
 def _agreement(row: _Seen, others: Sequence[_Seen]) -> Floats:
-    """The IoU with each other box within what both views show; 0 for boxes of one view, which told them apart."""
+    """The IoU with each other box within the area of both views; 0 for boxes of one view, which are two objects."""
     views, boxes = np.array([other.view for other in others]), np.array([other.box for other in others])
     low, high = np.maximum(row.view[:2], views[:, :2]), np.minimum(row.view[2:], views[:, 2:])
     shared = np.concatenate([low, np.maximum(low, high)], 1)
@@ -231,7 +228,7 @@ def _area(boxes: Floats) -> Floats:
 
 
 def _together(one: _Seen, two: _Seen) -> _Seen:
-    """Two pieces of a thing as one, which is cut where the outermost edge was."""
+    """Two pieces of an object as one."""
     box = np.concatenate([np.minimum(one.box[:2], two.box[:2]), np.maximum(one.box[2:], two.box[2:])])
     cut = np.where(one.box == box, one.cut, two.cut)
     view = np.concatenate([np.minimum(one.view[:2], two.view[:2]), np.maximum(one.view[2:], two.view[2:])])
@@ -239,7 +236,7 @@ def _together(one: _Seen, two: _Seen) -> _Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
+class ConfiguredDetector:
     """How images are looked at.
 
     Attributes:
@@ -259,19 +256,21 @@ class Look:
     def __post_init__(self) -> None:
         known = self.detector.classes
         if strange := [name for name in self.classes if name not in known]:
-            raise CalcoError(f"the model knows no {strange[0]!r}; it finds {', '.join(known)}")
+            raise CalcoError(
+                f"--classes {strange[0]!r}: the model has no such class; its classes are {', '.join(known)}"
+            )
 
     @property
     def least(self) -> float:
-        """The score from which on something is told."""
+        """Lowest score of an object."""
         return self.detector.threshold if self.threshold is None else self.threshold
 
     def many(self, images: Sequence[Image], progress: Callable[[float], None] | None = None) -> list[Detections]:
-        """What is in each of some images, HWC, in their own pixels.
+        """Return the objects in each image, in its pixels.
 
         Args:
             images: HWC, of any sizes and types.
-            progress: Is told the share of an image in slices that is done.
+            progress: Called with the share of an image in slices that is done.
         """
         if self.slices is None:
             found = self.detector.many(images, threshold=self.least)
@@ -288,19 +287,19 @@ class Look:
         return objects.select(np.array([name in self.classes for name in objects.classes], np.bool_))
 
     def record(self) -> dict[str, Any]:
-        """As plain data: what a result depends on, beside the model."""
+        """Return the settings as plain data."""
         slices = None if self.slices is None else [self.slices.side, self.slices.overlap]
         return {"threshold": self.least, "classes": list(self.classes), "slices": slices}
 
 
 @dataclass
-class Tally:
-    """What was found.
+class DetectionCounts:
+    """Number of objects found.
 
     Attributes:
-        objects: How many of each class.
-        seen: Images or frames.
-        empty: Those in which nothing was found.
+        objects: Number of objects by class.
+        seen: Number of images or frames.
+        empty: Number of those without objects.
     """
 
     objects: Counter[str] = field(default_factory=Counter)
@@ -308,20 +307,20 @@ class Tally:
     empty: int = 0
 
     def add(self, found: Detections) -> None:
-        """Counts what is in one more."""
+        """Count the objects of one more image."""
         self.objects.update(found.classes)
         self.seen += 1
         self.empty += not len(found)
 
-    def join(self, other: "Tally") -> None:
-        """Counts what another one counted."""
+    def join(self, other: "DetectionCounts") -> None:
+        """Add the counts of another one."""
         self.objects.update(other.objects)
         self.seen += other.seen
         self.empty += other.empty
 
     def words(self, of: str = "images") -> str:
-        """Such as "3 knife, 12 pistol; nothing in 4 of 20 images"."""
+        """Return the counts, such as "3 knife, 12 pistol; nothing in 4 of 20 images"."""
         if not self.objects:
-            return f"nothing was found in {self.seen} {of}"
-        told = ", ".join(f"{count} {name}" for name, count in sorted(self.objects.items()))
-        return f"{told}; nothing in {self.empty} of {self.seen} {of}"
+            return f"nothing found in {self.seen} {of}"
+        found = ", ".join(f"{count} {name}" for name, count in sorted(self.objects.items()))
+        return f"{found}; nothing in {self.empty} of {self.seen} {of}"

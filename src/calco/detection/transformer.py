@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from calco.detection.foreign import check_built, checked, no_network
 from calco.detection.limits import check_colours
-from calco.detection.network import DetectionNetwork, Objects
+from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.errors import CalcoError
 
 ABSENT: Final = "detectors of transformers need that library: pip install 'calco[detect]', or take --model lite"
@@ -58,7 +58,7 @@ class TransformerDetector(DetectionNetwork):
             logits = named - torch.log(-torch.expm1(named))
         return logits, said.pred_boxes
 
-    def losses(self, images: Tensor, objects: Sequence[Objects]) -> dict[str, Tensor]:
+    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:
         """As `DetectionNetwork.losses`: `loss`, the library's weighted sum."""
         labels = [{"class_labels": each.labels, "boxes": each.boxes} for each in objects]
         said = self.model(pixel_values=self._pixels(images), labels=labels)

@@ -276,7 +276,7 @@ def the_detector(config: WatchConfig) -> DetectorProtocol:
     Raises:
         CalcoError: When it names none, or what cannot be loaded.
     """
-    from calco.detection.opening import open_detector
+    from calco.detection.loading import open_detector
 
     if not config.model:
         raise CalcoError("--model is missing; name a run of calco detect train")
@@ -379,7 +379,7 @@ def made_by(config: WatchConfig, detector: DetectorProtocol, source: Any) -> dic
         detector: What finds.
         source: What tells this video or camera from another.
     """
-    from calco.detection.opening import detector_digest
+    from calco.detection.loading import detector_digest
 
     told = {name: value for name, value in to_record(config).items() if name not in _FREE}
     return {

@@ -1,4 +1,4 @@
-"""`calco detect explore`: the page of a set of images with boxes."""
+"""`calco detect explore`: statistics and oddities of a set of images with boxes, as a page and as JSON."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 
 from calco.data.splits import split_names
+from calco.detection.annotated import open_annotated
 from calco.detection.config import ExploreConfig
 from calco.detection.exploring.survey import HARD, SIZES, Survey, sentences, survey
-from calco.detection.marked import open_marked
 from calco.errors import CalcoError
 from calco.files import write_json
 from calco.outputs import writing_folder
@@ -19,12 +19,12 @@ FORMAT: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explored:
-    """What exploring gives.
+class ExploreResult:
+    """Result of `explore`.
 
     Attributes:
-        name: Of the set.
-        found: All its boxes.
+        name: Name of the set.
+        found: Its boxes.
         page: The HTML page.
     """
 
@@ -33,27 +33,27 @@ class Explored:
     page: Path
 
     def verdict(self) -> str:
-        """What the set is, and what should be looked at."""
+        """Return the summary of the set and its oddities."""
         return " ".join(sentences(self.found))
 
 
-def explore(config: ExploreConfig) -> Explored:
-    """Gathers the boxes of a set, and writes explore.html and explore.json into `config.out`.
+def explore(config: ExploreConfig) -> ExploreResult:
+    """Collect the boxes of a set, and write explore.html and explore.json into `config.out`.
 
     Args:
-        config: Which images, and where the page goes.
+        config: The images and the folder.
 
     Returns:
         Counts, faults, and the page.
 
     Raises:
-        CalcoError: When there are no images with boxes, or the page cannot be written.
+        CalcoError: There are no images with boxes, or the page cannot be written.
     """
     from calco.detection.exploring.page import write_explore_page
 
     if not config.images:
-        raise CalcoError("no images were named; give a folder with boxes: calco detect explore IMAGES")
-    source = open_marked(config.images, config.source)
+        raise CalcoError("no images are named; give a folder with boxes: calco detect explore IMAGES")
+    source = open_annotated(config.images, config.source)
     name = Path(config.images).resolve().name or config.images
     with writing_folder(config.out, "calco detect explore") as outputs:
         folder = outputs.folder
@@ -61,11 +61,11 @@ def explore(config: ExploreConfig) -> Explored:
         found = survey(source, split_names(source.items, config.split), config.double)
         write_json(folder / "explore.json", to_json(found))
         page = write_explore_page(found, name, folder, config.samples)
-    return Explored(name=name, found=found, page=page)
+    return ExploreResult(name=name, found=found, page=page)
 
 
 def to_json(found: Survey) -> dict[str, Any]:
-    """Everything that was found, as plain data."""
+    """Return the statistics as plain data."""
     parts = Counter(found.split.values())
     rows = {}
     for name in found.names:

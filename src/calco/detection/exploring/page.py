@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from calco.data.sample import fraction
-from calco.detection.exploring.survey import HARD, SIZES, Odd, Oddity, Survey, sentences
+from calco.detection.exploring.survey import HARD, SIZES, OddBox, Oddity, Survey, sentences
 from calco.detection.metrics import Floats
 from calco.errors import CalcoError
 from calco.report import charts
@@ -108,7 +108,7 @@ def _odd(found: Survey) -> list[tuple[str, Cards, str]]:
     groups = []
     for kind, (title, note) in _TITLES.items():
         mine = [one for one in found.odd if one.kind == kind]
-        by_image: dict[str, list[Odd]] = {}
+        by_image: dict[str, list[OddBox]] = {}
         for one in mine:
             by_image.setdefault(one.key, []).append(one)
         left = f"; {len(by_image) - SHOWN:,} more images in explore.json" if len(by_image) > SHOWN else ""

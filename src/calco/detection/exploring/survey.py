@@ -1,4 +1,4 @@
-"""All boxes of a set in a few arrays, and what is odd about them."""
+"""All boxes of a set in a few arrays, and their oddities."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,25 +18,25 @@ from calco.errors import CalcoError
 Oddity: TypeAlias = Literal["twice", "two classes", "tiny", "whole image", "thin"]
 
 SIZES: Final = (320, 416, 512, 640, 800, 1024)
-"""Sides of the square that a detector sees, in pixels."""
+"""Sides of a detector's input square, pixels."""
 HARD: Final = 8
-"""Pixels of a box's shorter side under which a detector hardly sees it."""
+"""Shorter side of a box below which a detector hardly finds it, pixels."""
 _TINY: Final = 3  # pixels of the shorter side
 _WHOLE: Final = 0.95  # of the image's area
 _THIN: Final = 20  # times as long as it is wide
-_CLASSES_APART: Final = 0.9  # the overlap from which on two classes are said of one thing
-_SUPPRESSED: Final = 0.6  # the overlap above which most detectors drop the lesser of two boxes
+_CLASSES_APART: Final = 0.9  # overlap from which boxes of two classes are on one object
+_SUPPRESSED: Final = 0.6  # overlap above which most detectors drop the weaker of two boxes
 
 
 @dataclass(frozen=True, slots=True)
-class Odd:
-    """Something that somebody should look at.
+class OddBox:
+    """Boxes that should be checked.
 
     Attributes:
-        kind: What it is.
-        key: The image.
-        boxes: Their places in the image.
-        words: What is odd.
+        kind: Kind of oddity.
+        key: Key of the image.
+        boxes: Indices of the boxes in the image.
+        words: Description.
     """
 
     kind: Oddity
@@ -50,18 +50,18 @@ class Survey:
     """All boxes of a set.
 
     Attributes:
-        source: The set.
+        source: The source of the images.
         items: Its P images.
         split: Key => "train", "val", "test", or "gap".
-        sizes: P x 2, width and height in pixels.
-        boxes: N x 4, in pixels.
+        sizes: P x 2, width and height of the images, pixels.
+        boxes: N x 4, left, top, right, bottom, pixels.
         classes: N names.
-        images: N, the image of each box.
-        ignored: N, crowds and difficult objects.
-        odd: What should be looked at.
-        faults: What was wrong with the annotations, as the reader mended or left it out.
-        left_out: Name and reason of what was found and does not serve.
-        crowded: Boxes that overlap another of their class by more than most detectors allow.
+        images: N, index of the image of each box.
+        ignored: N `bool`, crowds and difficult objects.
+        odd: Boxes that should be checked.
+        faults: Faults in the annotations, fixed or left out by the reader.
+        left_out: Name and reason of each file that is not used.
+        crowded: Number of boxes that overlap another of their class by more than most detectors allow.
     """
 
     source: Source
@@ -72,48 +72,48 @@ class Survey:
     classes: npt.NDArray[np.str_]
     images: npt.NDArray[np.int64]
     ignored: Bools
-    odd: Sequence[Odd]
+    odd: Sequence[OddBox]
     faults: Sequence[Problem]
     left_out: Sequence[tuple[str, str]]
     crowded: int
 
     @property
     def names(self) -> list[str]:
-        """The classes, the commonest first; those that occur nowhere last."""
+        """Names of the classes, the most frequent first; unused ones last."""
         number = Counter(self.classes.tolist())
         return sorted({*number, *self.source.classes}, key=lambda name: (-number[name], name))
 
     @property
     def sides(self) -> Floats:
-        """N x 2, width and height of the boxes in pixels."""
+        """Width and height of the boxes, N x 2, pixels."""
         return (self.boxes[:, 2:] - self.boxes[:, :2]).astype(np.float64)
 
     @property
     def shares(self) -> Floats:
-        """N x 4, the boxes as shares of their images."""
+        """Boxes as shares of their images, N x 4."""
         return self.boxes / np.tile(self.sizes[self.images], 2)
 
     @property
     def per_image(self) -> npt.NDArray[np.int64]:
-        """P, boxes in each image."""
+        """Number of boxes in each image, P."""
         return np.bincount(self.images, minlength=len(self.items)).astype(np.int64)
 
     def seen_at(self, size: int) -> Floats:
-        """N, pixels of the shorter side of each box when its image is fitted into a square of this side."""
+        """Return the shorter side of each box when its image is fitted into a square of this side, N, pixels."""
         shrunk: Floats = self.sides.min(axis=1) * (size / self.sizes.max(axis=1))[self.images]
         return shrunk
 
 
 def survey(source: Source, split: Mapping[str, str], double: float) -> Survey:
-    """Gathers the boxes; what a source of annotations says is taken without reading a pixel.
+    """Collect the boxes; annotations with image sizes are read without decoding the images.
 
     Args:
         source: The set.
-        split: Key => part.
-        double: The overlap from which on two boxes of one class are one thing.
+        split: Key => split.
+        double: IoU from which two boxes of one class are one object.
 
     Raises:
-        CalcoError: When the images have no boxes, or none can be read.
+        CalcoError: The images have no boxes, or none can be read.
     """
     items: list[Item] = []
     sizes: list[tuple[int, int]] = []
@@ -147,8 +147,8 @@ def survey(source: Source, split: Mapping[str, str], double: float) -> Survey:
     )  # fmt: skip
 
 
-def alike(names: Sequence[str]) -> list[tuple[str, str]]:
-    """Classes whose names differ in capitals, spaces, hyphens or a plural's s alone."""
+def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return pairs of class names that differ only in capitals, spaces, hyphens or a plural s."""
     seen: dict[str, str] = {}
     pairs = []
     for name in names:
@@ -168,8 +168,7 @@ def _objects(source: Source, item: Item) -> tuple[Detections, tuple[int, int]]:
     image = source.load(item)
     if image.detections is None:
         raise CalcoError(
-            f"{source.root} was read as {source.kind}, which tells no boxes; name their file or folder: "
-            "--annotations FILE"
+            f"{source.root} was read as {source.kind}, which has no boxes; name their file: --annotations FILE"
         )
     return image.detections, (image.image.shape[1], image.image.shape[0])
 
@@ -179,7 +178,7 @@ def _ignored(objects: Detections) -> Bools:
 
 
 def _pairs(objects: Detections) -> tuple[Floats, Bools]:
-    """Overlaps of each pair of boxes once (N x N), and which are of one class."""
+    """Overlap of each pair of boxes once (N x N), and whether they are of one class."""
     names = np.array(objects.classes)
     overlaps = np.triu(overlap(objects.boxes, objects.boxes, np.zeros(len(objects), np.bool_)), 1)
     marked = _ignored(objects)
@@ -194,26 +193,26 @@ def _crowded(objects: Detections) -> int:
     return int(((overlaps > _SUPPRESSED) & same).any(axis=0).sum())
 
 
-def _odd(key: str, size: tuple[int, int], objects: Detections, double: float) -> list[Odd]:
+def _odd(key: str, size: tuple[int, int], objects: Detections, double: float) -> list[OddBox]:
     found = []
     overlaps, same = _pairs(objects)
     limit = np.where(same, double, _CLASSES_APART)
     for first, second in np.argwhere(overlaps >= limit).tolist() if len(objects) else []:
         share, (one, other) = overlaps[first, second], (objects.classes[first], objects.classes[second])
         if one == other:
-            found.append(Odd("twice", key, (first, second), f"two boxes of {one} overlap by {share:.2f}"))
+            found.append(OddBox("twice", key, (first, second), f"two boxes of {one} overlap by {share:.2f}"))
         else:
-            found.append(Odd("two classes", key, (first, second), f"{one} and {other} overlap by {share:.2f}"))
+            found.append(OddBox("two classes", key, (first, second), f"{one} and {other} overlap by {share:.2f}"))
     whole = float(size[0] * size[1])
     for place, (box, name) in enumerate(zip(objects.boxes, objects.classes, strict=True)):
         width, height = float(box[2] - box[0]), float(box[3] - box[1])
         small, large = min(width, height), max(width, height)
         if small < _TINY:
-            found.append(Odd("tiny", key, (place,), f"{name} of {width:g} x {height:g} pixels"))
+            found.append(OddBox("tiny", key, (place,), f"{name} of {width:g} x {height:g} pixels"))
         elif large >= _THIN * small:
-            found.append(Odd("thin", key, (place,), f"{name} of {width:.0f} x {height:.0f} pixels"))
+            found.append(OddBox("thin", key, (place,), f"{name} of {width:.0f} x {height:.0f} pixels"))
         if width * height >= _WHOLE * whole:
-            found.append(Odd("whole image", key, (place,), f"{name} over {width * height / whole:.0%} of the image"))
+            found.append(OddBox("whole image", key, (place,), f"{name} over {width * height / whole:.0%} of the image"))
     return found
 
 
@@ -222,7 +221,7 @@ def sentences(found: Survey) -> list[str]:
     boxes, images = len(found.boxes), len(found.items)
     empty = int((found.per_image == 0).sum())
     names = [name for name in found.names if (found.classes == name).any()]
-    told = [
+    text = [
         f"{boxes:,} box{'' if boxes == 1 else 'es'} of {len(names):,} class{'' if len(names) == 1 else 'es'} in "
         f"{images:,} image{'' if images == 1 else 's'}"
         + (
@@ -233,12 +232,12 @@ def sentences(found: Survey) -> list[str]:
         + "."
     ]
     if not boxes:
-        return [*told, "A detector has nothing to learn from here."]
+        return [*text, "There is nothing to train a detector on."]
     if found.ignored.all():
-        told.append("All of them are crowds or difficult, which a detector neither learns from nor is scored on.")
+        text.append("All of them are crowds or difficult objects, which training and scoring ignore.")
     hard = {size: float((found.seen_at(size) < HARD).mean()) for size in SIZES}
     enough = next((size for size, share in hard.items() if share <= 0.05), None)
-    told.append(
+    text.append(
         f"In a square of {enough} pixels, {1 - hard[enough]:.0%} of the boxes are {HARD} pixels wide and high or more."
         if enough
         else f"Even in a square of {SIZES[-1]} pixels, {hard[SIZES[-1]]:.0%} of the boxes are less than {HARD} pixels "
@@ -251,11 +250,11 @@ def sentences(found: Survey) -> list[str]:
     }  # fmt: skip
     odd = [f"{kinds[kind]:,} {text}" for kind, text in words.items() if kinds[kind]]
     if odd:
-        told.append(f"To be looked at: {', '.join(odd)}.")
+        text.append(f"To be checked: {', '.join(odd)}.")
     if found.faults:
         what = "fault was" if len(found.faults) == 1 else "faults were"
-        told.append(f"{len(found.faults):,} {what} found in the annotations, and mended or left out.")
+        text.append(f"{len(found.faults):,} {what} found in the annotations, and fixed or left out.")
     if found.left_out:
-        told.append(f"{len(found.left_out):,} file{' is' if len(found.left_out) == 1 else 's are'} there and not used.")
-    told += [f"The classes {one!r} and {other!r} may be one." for one, other in alike(names)]
-    return told
+        text.append(f"{len(found.left_out):,} file{' is' if len(found.left_out) == 1 else 's are'} not used.")
+    text += [f"The classes {one!r} and {other!r} may be one." for one, other in similar_names(names)]
+    return text

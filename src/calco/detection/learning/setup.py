@@ -19,7 +19,7 @@ from calco.data.sources import open_source
 from calco.data.sources.annotated import record_of
 from calco.data.splits import split_items
 from calco.detection.learning.config import DetectTrainConfig
-from calco.detection.network import Objects
+from calco.detection.network import TargetObjects
 from calco.errors import CalcoError, UnusableError
 from calco.imaging import Image
 from calco.training.task import RunData, absolute_path, absolute_paths
@@ -35,12 +35,12 @@ class DetectionBatch:
     """
 
     images: Tensor
-    objects: list[Objects]
+    objects: list[TargetObjects]
 
-    def to(self, device: torch.device) -> tuple[Tensor, list[Objects]]:
+    def to(self, device: torch.device) -> tuple[Tensor, list[TargetObjects]]:
         """The images as float32 in [-1, 1], and what is in them, on the device."""
         x = self.images.to(device, non_blocking=True).float().div_(127.5).sub_(1)
-        moved = [Objects(*(part.to(device, non_blocking=True) for part in each)) for each in self.objects]
+        moved = [TargetObjects(*(part.to(device, non_blocking=True) for part in each)) for each in self.objects]
         return x.contiguous(memory_format=torch.channels_last), moved
 
 
@@ -112,7 +112,7 @@ class BoxedImages:
             self.image, index, len(self), self.side, self.augment, seed=self.seed, epoch=epoch, outlines=False
         )
 
-    def as_objects(self, found: Detections) -> Objects:
+    def as_objects(self, found: Detections) -> TargetObjects:
         """Boxes in pixels of the square => numbers and shares; classes that are not learned are left out."""
         known = np.array([name in self.classes for name in found.classes], np.bool_)
         found = found.select(known)
@@ -120,7 +120,7 @@ class BoxedImages:
         low, high = found.boxes[:, :2], found.boxes[:, 2:]
         boxes = np.concatenate([(low + high) / 2, high - low], 1).astype(np.float32) / self.side
         labels = np.array([self.classes.index(name) for name in found.classes], np.int64)
-        return Objects(
+        return TargetObjects(
             torch.from_numpy(labels[~ignored]), torch.from_numpy(boxes[~ignored]), torch.from_numpy(boxes[ignored])
         )
 

