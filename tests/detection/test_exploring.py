@@ -136,7 +136,7 @@ def test_a_set_in_which_nothing_is_marked(tmp_path: Path) -> None:
         imaging.write(tmp_path / f"p{number}.png", np.full((20, 30, 3), 80 * number, np.uint8))
         (tmp_path / "labels" / f"p{number}.txt").write_text("0\n", encoding="utf-8")
     done = explore(ExploreConfig(images=str(tmp_path), out=str(tmp_path / "page")))
-    assert "A detector has nothing to learn from here." in done.verdict()
+    assert "There is nothing to train a detector on." in done.verdict()
 
 
 def test_names_that_may_be_one_class() -> None:

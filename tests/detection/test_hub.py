@@ -69,11 +69,11 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 ASK = """
 import json, sys
-from calco.detection.initial import choose
+from calco.detection.initial import initial_network
 from calco.errors import CalcoError
 for name in sys.argv[1:]:
     try:
-        chosen = choose(name, ("a", "b"), scratch=False, lite={}, freeze=0)
+        chosen = initial_network(name, ("a", "b"), scratch=False, lite={}, freeze=0)
         print("FOUND", chosen.architecture, "|", chosen.origin)
     except CalcoError as error:
         print("TOLD", error)

@@ -87,7 +87,7 @@ def test_slices_cover_the_image(width: int, height: int, side: int, overlap: flo
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"side": 8}, "too small"),
+        ({"side": 8}, "it must be 32 pixels or more"),
         ({"side": 100, "overlap": 0.9}, "0 to 0.75"),
         ({"side": 100, "overlap": -0.1}, "0 to 0.75"),
         ({"side": 100, "batch": 0}, "1 or more"),
