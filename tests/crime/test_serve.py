@@ -80,13 +80,13 @@ def test_the_charts_are_the_page_of_now(site: tuple[str, Any], database: Path, b
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert told.count("the page shows what it showed before") == 1
+    assert told.count("browsers see the last page") == 1
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ([], "name a database: calco serve --crime"),
+        ([], "give one: calco serve --crime"),
         (["--crime", "nowhere.duckdb"], "there is no database nowhere.duckdb"),
         (["--crime", "{database}", "--port", "{taken}"], "in use; choose another, or --port 0"),
         (["--crime", "{database}", "--port", "99999"], "port is 99999; it must lie between 0 and 65535"),
