@@ -182,7 +182,7 @@ def test_images_of_all_kinds(tmp_path: Path) -> None:
         ({"sources": ()}, "no SOURCE"),
         ({"threshold": 1.5}, "from 0 to 1"),
         ({"classes": ("dragon",)}, "--classes 'dragon': the model has no such class; its classes are red, spot"),
-        ({"slice": 4}, "too small"),
+        ({"slice": 4}, "it must be 32 pixels or more"),
         ({"format": ()}, "names nothing"),
         ({"out": ""}, "--out is missing"),
         ({"out": "clip.mp4"}, "is one video, and the source is not"),

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from calco.detection.export import export_detector as export_detector
     from calco.detection.learning.config import DetectTrainConfig as DetectTrainConfig
     from calco.detection.learning.train import train_detector as train_detector
+    from calco.detection.loading import open_detector as open_detector
     from calco.detection.model import Detector as Detector
     from calco.detection.model import load_detector as load_detector
-    from calco.detection.opening import open_detector as open_detector
     from calco.detection.predict import predict as predict_objects
     from calco.detection.scoring.config import DetectEvaluateConfig as DetectEvaluateConfig
     from calco.detection.scoring.evaluate import evaluate as evaluate
@@ -46,7 +46,7 @@ _HOMES = {
     "load_detector": "calco.detection.model:load_detector",
     "matrix_nms": "calco.detection.boxes:matrix_nms",
     "nms": "calco.detection.boxes:nms",
-    "open_detector": "calco.detection.opening:open_detector",
+    "open_detector": "calco.detection.loading:open_detector",
     "predict_objects": "calco.detection.predict:predict",
     "slide_window": "calco.detection.slide:slide",
     "soft_nms": "calco.detection.boxes:soft_nms",
