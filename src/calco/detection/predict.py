@@ -21,7 +21,7 @@ from calco.detection.predict_video import (
     predict_video,
     predicted_video,
 )
-from calco.detection.slicing import Look, Slices, Tally
+from calco.detection.slicing import ConfiguredDetector, DetectionCounts, Slices
 from calco.errors import CalcoError, DiskError
 from calco.files import read_json, write_json
 from calco.inference.results import same_inputs, stamps_of
@@ -55,8 +55,8 @@ class Prediction:
     """
 
     out: str
-    images: Tally = field(default_factory=Tally)
-    frames: Tally = field(default_factory=Tally)
+    images: DetectionCounts = field(default_factory=DetectionCounts)
+    frames: DetectionCounts = field(default_factory=DetectionCounts)
     written: int = 0
     kept: int = 0
     videos: list[VideoPrediction] = field(default_factory=list)
@@ -99,11 +99,11 @@ def predict(
     if not plays:
         _check_formats(config, given)
     if detector is None:
-        from calco.detection.opening import detector_digest, open_detector
+        from calco.detection.loading import detector_digest, open_detector
 
         detector = open_detector(config.model, runtime=config.runtime, device=config.device, precision=config.precision)
         made_by = made_by or detector_digest(config.model)
-    look = Look(
+    look = ConfiguredDetector(
         detector=detector, threshold=config.threshold, classes=config.classes, batch=config.batch,
         slices=Slices(side=config.slice, overlap=config.overlap, batch=config.batch) if config.slice else None,
     )  # fmt: skip
@@ -142,7 +142,12 @@ class _Files:
     """Images and videos of one call."""
 
     def __init__(
-        self, config: PredictConfig, look: Look, record: dict[str, Any], done: Prediction, progress: Progress
+        self,
+        config: PredictConfig,
+        look: ConfiguredDetector,
+        record: dict[str, Any],
+        done: Prediction,
+        progress: Progress,
     ) -> None:
         self.config, self.look, self.record, self.done, self.progress = config, look, record, done, progress
         self.out = Path(config.out)

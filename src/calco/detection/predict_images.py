@@ -10,7 +10,7 @@ from calco import imaging
 from calco.annotations.detections import Detections
 from calco.data.sources.folders import nothing_in
 from calco.detection.drawing import Drawer, enlarged
-from calco.detection.slicing import Look, Tally
+from calco.detection.slicing import ConfiguredDetector, DetectionCounts
 from calco.detection.tables import as_rows, from_rows, write_csv, write_found_coco
 from calco.errors import CalcoError, DiskError
 from calco.files import list_files, make_folder, temporary_path
@@ -108,7 +108,7 @@ class ImagesDone:
     written: int = 0
     kept: int = 0
     left_out: dict[str, str] = field(default_factory=dict)
-    tally: Tally = field(default_factory=Tally)
+    tally: DetectionCounts = field(default_factory=DetectionCounts)
     only: Detections | None = None
 
 
@@ -161,7 +161,7 @@ class _Call:
     """One call at work; `_look` runs in the caller's thread, `_read` and `_keep` each in one of their own."""
 
     def __init__(
-        self, look: Look, places: Places, drawer: Drawer | None, lines: Journal, done: ImagesDone,
+        self, look: ConfiguredDetector, places: Places, drawer: Drawer | None, lines: Journal, done: ImagesDone,
         note: Callable[[str, list[Stamp]], None],
     ) -> None:  # fmt: skip
         self.look, self.places, self.drawer, self.lines, self.done = look, places, drawer, lines, done
@@ -236,7 +236,7 @@ class _Seen:
 
 
 def predict_images(
-    look: Look,
+    look: ConfiguredDetector,
     images: Sequence[Given],
     places: Places,
     *,

@@ -14,7 +14,7 @@ import numpy as np
 from calco.annotations.detections import Detections
 from calco.detection.config import PredictConfig
 from calco.detection.drawing import Drawer
-from calco.detection.slicing import Look, Tally
+from calco.detection.slicing import ConfiguredDetector, DetectionCounts
 from calco.detection.tables import as_rows, from_rows, write_csv
 from calco.errors import CalcoError
 from calco.files import short_name, sweep_files
@@ -103,14 +103,14 @@ class VideoPrediction:
     frames: int = 0
     kept: int = 0
     seconds: float = 0.0
-    tally: Tally = field(default_factory=Tally)
+    tally: DetectionCounts = field(default_factory=DetectionCounts)
     notes: list[str] = field(default_factory=list)
 
 
 class _DetectStep(VideoStep):
     """Finds objects in frames; what an interrupted call found behind its last whole group of images is used again."""
 
-    def __init__(self, look: Look, drawer: Drawer | None, known: dict[int, Any]) -> None:
+    def __init__(self, look: ConfiguredDetector, drawer: Drawer | None, known: dict[int, Any]) -> None:
         self.look, self.drawer, self.known, self.batch = look, drawer, known, look.batch
 
     def __call__(self, frames: Sequence[Frame]) -> list[RenderedFrame]:
@@ -130,7 +130,7 @@ class _DetectStep(VideoStep):
 
 
 def predict_video(
-    look: Look, source: str, outputs: VideoOutputs, *,
+    look: ConfiguredDetector, source: str, outputs: VideoOutputs, *,
     progress: Callable[[float, int | None], None] = lambda _done, _of: None,
 ) -> VideoPrediction:  # fmt: skip
     """Find objects in each frame of a video.
@@ -154,7 +154,7 @@ def predict_video(
 
 
 def predicted_video(
-    look: Look, source: str, outputs: VideoOutputs, *,
+    look: ConfiguredDetector, source: str, outputs: VideoOutputs, *,
     progress: Callable[[float, int | None], None] = lambda _done, _of: None,
 ) -> VideoPrediction:  # fmt: skip
     """As `predict_video`, for a caller that holds the lock and knows that the files may be replaced."""
@@ -185,7 +185,7 @@ def predicted_video(
     return result
 
 
-def _writer(look: Look, video: Video, outputs: VideoOutputs) -> VideoWriter | NotesWriter:
+def _writer(look: ConfiguredDetector, video: Video, outputs: VideoOutputs) -> VideoWriter | NotesWriter:
     """What keeps frames and rows, behind those that are there."""
     made_by = {
         "video": identity_of(video.path), **outputs.made_by, **look.record(),
@@ -221,7 +221,7 @@ class LivePrediction:
         written: The files.
     """
 
-    tally: Tally = field(default_factory=Tally)
+    tally: DetectionCounts = field(default_factory=DetectionCounts)
     summary: str = ""
     written: list[Path] = field(default_factory=list)
 
@@ -251,7 +251,7 @@ def _live_source(name: str, config: PredictConfig) -> LiveSource | None:
 
 
 def predict_live(
-    look: Look,
+    look: ConfiguredDetector,
     config: PredictConfig,
     *,
     status: Callable[[LiveStatus], None] = lambda _status: None,
@@ -310,7 +310,7 @@ def _live_targets(config: PredictConfig) -> tuple[str | None, Path | None]:
 class _LiveStep:
     """Finds and draws objects; frames with any are noted with the time of day."""
 
-    def __init__(self, look: Look, drawer: Drawer, tally: Tally, lines: Path | None) -> None:
+    def __init__(self, look: ConfiguredDetector, drawer: Drawer, tally: DetectionCounts, lines: Path | None) -> None:
         self.look, self.drawer, self.tally = look, drawer, tally
         self.lines = None if lines is None else Journal(lines)
 
