@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.detection.limits import check_lite
-from calco.detection.network import DetectionNetwork, Objects
 from calco.detection.network import DetectionNetwork, TargetObjects
-from calco.networks.depthwise import depthwise
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
 from calco.networks.layers import depthwise
 
