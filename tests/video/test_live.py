@@ -338,6 +338,7 @@ def test_what_a_kill_leaves_can_be_played_and_is_named_the_next_time(
     assert len(numbers_of(part)) >= 70
     sink = VideoFile(str(out), lambda: RATE)
     said = caplog.text
+    caplog.clear()
     assert f"an earlier recording was cut off; {part} can be played up to there" in said
     again = VideoFile(str(out), lambda: RATE)
     assert caplog.text.count("cut off") == 1, "what somebody is writing is no leftover"
