@@ -26,7 +26,7 @@ LAYERS = (
     "locks",
     "journal",
     "outputs",
-    "engines",
+    "work",
     "records",
     "imaging",
     "report",
