@@ -138,7 +138,7 @@ def test_the_rule_sees_what_it_should(tmp_path: Path, path: str, line: str, comp
 
 # Files that still import each other in a circle; empty is the aim, and nothing new comes in.
 KNOWN_CIRCLES: set[frozenset[str]] = {
-    frozenset({"calco.inference.loading", "calco.inference.large", "calco.inference.translator"}),
+    frozenset({"calco.inference.large", "calco.inference.translator"}),
 }
 
 
