@@ -16,7 +16,7 @@ import pytest
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.detection.config import PredictConfig
-from calco.detection.predict import PredictResult, predict
+from calco.detection.predict import Prediction, predict
 from calco.detection.tables import from_rows
 from calco.errors import CalcoError, DiskError
 from calco.journal import Journal
@@ -38,7 +38,7 @@ def images(tmp_path: Path) -> Path:
     })  # fmt: skip
 
 
-def run(*sources: Path, out: Path | str, detector: Spots | None = None, **options: object) -> PredictResult:
+def run(*sources: Path, out: Path | str, detector: Spots | None = None, **options: object) -> Prediction:
     config = PredictConfig(model="m", sources=tuple(map(str, sources)), out=str(out), **options)
     return predict(config, detector or Spots())
 
