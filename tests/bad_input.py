@@ -84,7 +84,7 @@ def answer(bad: Bad, room: Path) -> tuple[int, str, str]:
             lines = [line for line in said.strip().splitlines() if bad.about in line]
             return code, lines[-1].removeprefix("note: "), said
         report = json.loads(Path("page/check.json").read_text())
-        cases = [(case["keys"], case["words"]) for finding in report["findings"] for case in finding["cases"]]
+        cases = [(case["keys"], case["remark"]) for finding in report["findings"] for case in finding["cases"]]
         if bad.fine:
             return code, f"{cases or report['entries']}", said
         names = (bad.about, f"images/{bad.about}", f"labels/{bad.about}")

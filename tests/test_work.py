@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 import numpy as np
@@ -21,11 +21,11 @@ import torch
 
 from calco import CalcoError, imaging
 from calco.data import storage
-from calco.data.config import JitterConfig, SourceConfig
+from calco.data.config import JitterConfig
 from calco.data.prepare import prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
-from calco.data.recipes.custom import pinned
+from calco.data.recipes.custom import pin_code
 from calco.data.sources import open_source
 from calco.evaluation.config import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
@@ -182,7 +182,7 @@ def test_translation_is_the_same_by_any_engine(
 ) -> None:
     (images / "bad.png").write_bytes(b"no image")
     recipe, note = deadly(tmp_path)
-    info = replace(load_info(model), recipe=RecipeConfig(recipe=pinned(recipe)))
+    info = replace(load_info(model), recipe=RecipeConfig(recipe=pin_code(recipe)))
     save_model(model, info, load(model).generator.state_dict(), None)
     options: dict[str, Any] = {"format": format, "shard_images": 6, "make_input": True}
     note.touch()
@@ -219,7 +219,7 @@ def test_scores_are_the_same_by_any_engine(ray: None, model: Path, images: Path,
     for path in images.rglob("*.png"):  # two halves side by side
         imaging.write(path, np.concatenate([imaging.read(path), 255 - imaging.read(path)], axis=1))
     (images / "pic 4.png").write_bytes(b"no image")
-    halves = SourceConfig(source="side-by-side")
+    halves: Literal["side-by-side"] = "side-by-side"
     here = evaluate(EvaluateConfig(model=model, images=images, source=halves, out=tmp_path / "here"))
     there = evaluate(EvaluateConfig(model=model, images=images, source=halves, out=tmp_path / "ray", engine=RAY))
     assert here.num_images == 13

@@ -9,8 +9,8 @@ from calco.data.config import JitterConfig
 from calco.data.recipes import DegradeConfig, EraseConfig, RecipeConfig, SketchConfig, build_recipe
 from calco.data.sample import Sample, generator
 from calco.inference.folder import ModelInfo, save_model
+from calco.inference.images import translate_images
 from calco.inference.inputs import input_maker
-from calco.inference.translate import translate
 from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
@@ -64,7 +64,7 @@ def test_the_results_have_the_names_and_sizes_of_the_images(tmp_path, recipe: Re
     (tmp_path / "in").mkdir()
     for name, height in (("tall", 90), ("wide", 40)):
         imaging.write(tmp_path / "in" / f"{name}.png", photo(height))
-    done = translate(tmp_path / "model", tmp_path / "in", tmp_path / "out", make_input=True)
+    done = translate_images(tmp_path / "model", tmp_path / "in", tmp_path / "out", make_input=True)
     assert (done.written, done.left_out) == (2, {})
     assert imaging.read(tmp_path / "out" / "tall.png").shape == (90, 96, 3)
     drawn = Translator(described, network)(input_maker(described)(photo(40), "wide.png"), native=True)
@@ -84,4 +84,4 @@ def test_what_cannot_be_made_is_told(tmp_path) -> None:
         ({"make_input": True, "recipe": "my.py:fade"}, "can only say where"),
     ):
         with pytest.raises(CalcoError, match=says):
-            translate(translator, tmp_path / "a.png", tmp_path / "b.png", **options)
+            translate_images(translator, tmp_path / "a.png", tmp_path / "b.png", **options)

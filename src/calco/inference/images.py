@@ -47,7 +47,7 @@ MANIFEST: Final = "translation.json"
 VERSION: Final = 2
 HERE: Final = Engine(jobs=1)
 _LOT: Final = 64  # images that another process is given at once
-_INDEX: Final = re.compile(r"images-\d{6}\.json")
+_INDEX: Final = re.compile(r"images-(\d{6})\.json")
 
 
 @dataclass
@@ -322,7 +322,7 @@ class _Call:
             return
         for place in storage.listed(index, ".json"):
             name = place.rpartition("/")[2]
-            if _INDEX.fullmatch(name) and int(name[9:15]) >= first:
+            if (index := _INDEX.fullmatch(name)) and int(index[1]) >= first:
                 self.results.remove(storage.joined(base, f"{name.removesuffix('.json')}.tar"))
                 self.results.remove(place)
 
