@@ -147,7 +147,7 @@ CASES = (
         says=("is not a log of Calco's outputs", "move it away")),
     Bad("images of somebody else in a folder for a run", file("runs/x/samples/mine.png", encoded("PNG")), code=2,
         command="train set --recipe colorize --out runs/x --preset small --steps 1 --size 64 --resize 72 --threads 1",
-        says=("holds other objects, such as samples", "choose a new or empty folder")),
+        says=("holds other files, such as samples", "choose a new or empty folder")),
     Bad("two images with one stem", one_stem, code=0, fine="both are used"),
     Bad("two inputs with one stem for a target", one_stem_of_two_sides, code=0, says=("shares its name",),
         about="sketch/a.jpg"),

@@ -91,7 +91,7 @@ CASES = (
         command=VIDEO.format("video.m2ts"), code=0, says=("96x64 from",)),
     Bad("an encoder that is not there", a_video("v.mp4"), command=VIDEO.format("v.mp4") + " --codec h266", code=2,
         says=("no encoder for h266",)),
-    Bad("a video that its result would replace", a_video("v.mp4"), command="translate model v.mp4 --out video.mp4",
+    Bad("a video that its result would replace", a_video("v.mp4"), command="translate model v.mp4 --out v.mp4",
         code=2, says=("would replace",)),
     Bad("an interlaced video", a_video("v.mkv", options={"x264-params": "tff=1"}), command=VIDEO.format("v.mkv"),
         code=0, says=("interlaced", "bwdif")),

@@ -331,7 +331,7 @@ def test_folders_that_do_not_suit_are_refused(images: Path, tmp_path: Path) -> N
         run(images, images / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.txt").write_text("a")
-    with pytest.raises(CalcoError, match="holds other objects, such as a.txt"):
+    with pytest.raises(CalcoError, match="holds other files, such as a.txt"):
         run(images, tmp_path / "full")
     with pytest.raises(CalcoError, match="no folder to write into was named"):
         prepare(PrepareConfig(images=str(images)))

@@ -345,7 +345,7 @@ def test_a_folder_of_somebody_else_is_refused(video: Path, tmp_path: Path, name:
     path.parent.mkdir(parents=True)
     path.write_text("mine")
     options = config(video, tmp_path / "w", **({option: True} if option else {}))
-    with pytest.raises(CalcoError, match="holds other objects, such as .*; choose a new or empty folder with --out"):
+    with pytest.raises(CalcoError, match="holds other files, such as .*; choose a new or empty folder with --out"):
         watch(options, detector=Colours())
     assert [each for each in (tmp_path / "w").rglob("*") if each.is_file()] == [path]
     assert path.read_text() == "mine"

@@ -193,7 +193,7 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
     """Settle whether the folder is gone on with, begun anew, or left alone.
 
     Raises:
-        CalcoError: If it holds other objects, or pairs that were prepared otherwise.
+        CalcoError: If it holds other files, or pairs that were prepared otherwise.
     """
     there = storage.joined(place, SETTINGS)
     away = is_url(place)
@@ -212,7 +212,7 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
                 raise CalcoError(f"--overwrite removes nothing at {place}; remove it there, or choose another --out")
             clear(Path(place), str(before.get("format")))
     elif others := _others(place):
-        raise CalcoError(f"{place} holds other objects, such as {others[0]}; choose a new or empty folder with --out")
+        raise CalcoError(f"{place} holds other files, such as {others[0]}; choose a new or empty folder with --out")
     if not away:
         make_folder(Path(place, INDEX))
     manifest = storage.joined(place, MANIFEST)

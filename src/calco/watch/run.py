@@ -340,7 +340,7 @@ def prepare_folder(config: WatchConfig, outputs: Outputs) -> None:
     out = outputs.folder
     there = [name for name in outputs.names() if outputs.owns(out / name)]
     if not there and (others := _in_the_way(out)):
-        raise CalcoError(f"{out} holds other objects, such as {others[0]}; choose a new or empty folder with --out")
+        raise CalcoError(f"{out} holds other files, such as {others[0]}; choose a new or empty folder with --out")
     if there and not (config.resume or config.overwrite):
         raise CalcoError(
             f"{out} holds a watch; --resume goes on with it, --overwrite begins anew, or choose another --out"
