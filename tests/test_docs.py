@@ -152,8 +152,6 @@ def test_the_commands_of_the_readme_fit_the_real_images(
 
 
 PUBLIC_PACKAGES = ("calco", "calco.annotations", "calco.crime", "calco.detection", "calco.video", "calco.watch")
-# Pages whose examples still use private modules.
-PRIVATE_EXAMPLES: set[str] = {"docs/crime.md"}
 
 
 def private_names(block: str) -> set[str]:
@@ -175,7 +173,7 @@ def private_names(block: str) -> set[str]:
 def test_python_examples_use_public_names(page: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     private = set().union(*map(private_names, blocks))
-    assert private == set() or name_of(page) in PRIVATE_EXAMPLES, private
+    assert private == set(), private
 
 
 def test_private_names_in_an_example_are_seen() -> None:

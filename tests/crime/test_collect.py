@@ -11,7 +11,7 @@ import pytest
 
 from calco import CalcoError
 from calco.cli import main
-from calco.crime.collect import CollectConfig, CollectResult, collect
+from calco.crime.collect import PanelConfig, PanelResult, collect
 from collecting.web import Visit, Web, claims, dripping, first, hung_up, serving, silent_in_the_middle, status, whole
 
 pytest.importorskip("httpx")
@@ -39,9 +39,9 @@ def web() -> Iterator[Web]:
         yield server
 
 
-def collected(address: str, out: Path, **options: object) -> CollectResult:
+def collected(address: str, out: Path, **options: object) -> PanelResult:
     quick: dict[str, object] = {"pause": 0.01, "timeout": 0.5, "patience": 5.0, "retries": 3}
-    return collect(CollectConfig(address=address, out=str(out), **{**quick, **options}))
+    return collect(PanelConfig(address=address, out=str(out), **{**quick, **options}))
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -248,7 +248,7 @@ def test_requests_keep_their_distance(web: Web, tmp_path: Path) -> None:
 )
 def test_options_that_do_not_fit_are_told(tmp_path: Path, options: dict[str, object], told: str) -> None:
     with pytest.raises(CalcoError) as error:
-        CollectConfig(out=str(tmp_path), **options)
+        PanelConfig(out=str(tmp_path), **options)
     assert told in str(error.value)
 
 

@@ -13,12 +13,12 @@ _REASONS = 40  # reasons of rejected rows that the terminal shows
 
 
 def collect(args: list[str]) -> None:
-    """Fetches DataCrim's panel into Parquet and CSV, and keeps the answers beside."""
+    """Fetch DataCrim's panel into Parquet and CSV, and keeps the answers beside."""
     from calco.console import bar, say, warn
-    from calco.crime.collect import CollectConfig
+    from calco.crime.collect import PanelConfig
     from calco.crime.collect import collect as run
 
-    config = parse(CollectConfig, args, "crime collect", collect.__doc__)
+    config = parse(PanelConfig, args, "crime collect", collect.__doc__)
     with bar("pages") as advance:
         done = run(config, progress=advance)
     for name, reason in done.left_out.items():
@@ -32,7 +32,7 @@ def collect(args: list[str]) -> None:
 
 
 def load(args: list[str]) -> None:
-    """Cleans the sources and loads them into a database; each row ends in a table or in the rejects."""
+    """Clean the sources and loads them into a database; each row ends in a table or in the rejects."""
     from calco.console import bar, say, show, warn
     from calco.crime.load import LoadConfig
     from calco.crime.load import load as run
@@ -52,7 +52,7 @@ def load(args: list[str]) -> None:
 
 
 def generate(args: list[str]) -> None:
-    """Makes rows in the format of DataCrim, any number of them, to try the other verbs."""
+    """Make rows in the format of DataCrim, any number of them, to try the other verbs."""
     from calco.console import bar, say
     from calco.crime.generate import GenerateConfig
     from calco.crime.generate import generate as run
@@ -64,7 +64,7 @@ def generate(args: list[str]) -> None:
 
 
 def query(args: list[str]) -> None:
-    """Answers the ten questions, beside the published answers."""
+    """Answer the ten questions, beside the published answers."""
     from calco.console import emit, say, show
     from calco.crime.answers import (
         QueryConfig,
@@ -97,7 +97,7 @@ def query(args: list[str]) -> None:
 
 
 def dashboard(args: list[str]) -> None:
-    """Writes the charts with their filters on one page that needs no network."""
+    """Write the charts with their filters on one page that needs no network."""
     from calco.console import say
     from calco.crime.dashboard import DashboardConfig
     from calco.crime.dashboard import dashboard as run
@@ -108,7 +108,7 @@ def dashboard(args: list[str]) -> None:
 
 
 def chart(args: list[str]) -> None:
-    """Writes the charts as PNG and CSV."""
+    """Write the charts as PNG and CSV."""
     from calco.console import say
     from calco.crime.dashboard import ChartConfig
     from calco.crime.dashboard import chart as run
@@ -119,7 +119,7 @@ def chart(args: list[str]) -> None:
 
 
 def forecast(args: list[str]) -> None:
-    """Forecasts robberies by month or quarter, with a backtest on the known data."""
+    """Forecast robberies by month or quarter, with a backtest on the known data."""
     from calco.console import Table, say, show, warn
     from calco.crime.forecast import ForecastConfig, rows, score_rows
     from calco.crime.forecast import forecast as run

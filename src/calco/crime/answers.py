@@ -235,7 +235,7 @@ _WIDE: Final = 100  # characters of all heads, above which they are broken
 
 @dataclass(frozen=True, kw_only=True)
 class QueryConfig:
-    """Answers the ten questions, beside the published answers."""
+    """Answer the ten questions, beside the published answers."""
 
     question: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")] = ""
     """all, a number from 1 to 10, or kinds, districts, ages, most-2019, crimes-2019, quarters, fewest-2017,

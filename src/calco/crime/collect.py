@@ -135,8 +135,8 @@ _ROWS: Final = 65_536  # written at once
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectConfig(FetchConfig):
-    """Fetches DataCrim's panel into Parquet and CSV, and keeps the raw pages."""
+class PanelConfig(FetchConfig):
+    """Fetch DataCrim's panel into Parquet and CSV, and keeps the raw pages."""
 
     out: str
     """Folder for datacrim.parquet, datacrim.csv, the unreadable records, and raw/ with the pages as they came."""
@@ -179,7 +179,7 @@ class CollectConfig(FetchConfig):
 
 
 @dataclass
-class CollectResult:
+class PanelResult:
     """Result of a collection.
 
     Attributes:
@@ -230,7 +230,7 @@ def years_of(text: str) -> list[int]:
     return sorted(set(years))
 
 
-def collect(config: CollectConfig, progress: Callable[[int, int], None] | None = None) -> CollectResult:
+def collect(config: PanelConfig, progress: Callable[[int, int], None] | None = None) -> PanelResult:
     """Fetch the pages and write their rows.
 
     A page that cannot be fetched, or has other columns, is left out and listed.
@@ -238,6 +238,9 @@ def collect(config: CollectConfig, progress: Callable[[int, int], None] | None =
     Args:
         config: The pages and the folder.
         progress: Called with the pages done and their number.
+
+    Returns:
+        Folder, numbers of rows and pages, and what was left out.
 
     Raises:
         CalcoError: No page can be used, or the folder cannot be written.
@@ -250,13 +253,13 @@ def collect(config: CollectConfig, progress: Callable[[int, int], None] | None =
 
 
 def _collect(
-    config: CollectConfig, pages: Sequence[_Page], outputs: Outputs, progress: Callable[[int, int], None] | None
-) -> CollectResult:
+    config: PanelConfig, pages: Sequence[_Page], outputs: Outputs, progress: Callable[[int, int], None] | None
+) -> PanelResult:
     folder = outputs.folder
     outputs.check(folder / name for name in (JOURNAL, "datacrim.parquet", "datacrim.csv", "unreadable.csv"))
     outputs.check(make_folder(folder / RAW) / f"{page.name}.txt" for page in pages)
     sweep(folder)
-    done = CollectResult(folder)
+    done = PanelResult(folder)
     fetched = _Fetched(folder / JOURNAL)
     outputs.record(folder / JOURNAL, grows=True)
     with closing(Fetcher(config)) as fetcher:
@@ -271,7 +274,7 @@ def _collect(
     return done
 
 
-def _pages(config: CollectConfig) -> list[_Page]:
+def _pages(config: PanelConfig) -> list[_Page]:
     years = [str(year) for year in years_of(config.years)] if "{year}" in config.address else [""]
     pages = []
     for number in config.ids or ("",):
@@ -307,7 +310,7 @@ class _Fetched:
         self.journal.add(row)
 
 
-def _have(page: _Page, raw: Path, fetcher: Fetcher, fetched: _Fetched, config: CollectConfig) -> bool:
+def _have(page: _Page, raw: Path, fetcher: Fetcher, fetched: _Fetched, config: PanelConfig) -> bool:
     """Fetch a page unless it is there; return whether it was there."""
     file, part = raw / f"{page.name}.txt", raw / f".{page.name}.part"
     if not config.again and fetched.holds(page, file):
@@ -321,7 +324,7 @@ def _have(page: _Page, raw: Path, fetcher: Fetcher, fetched: _Fetched, config: C
     return False
 
 
-def _write(pages: Sequence[_Page], done: CollectResult, config: CollectConfig) -> None:
+def _write(pages: Sequence[_Page], done: PanelResult, config: PanelConfig) -> None:
     """Write all rows of all pages as they came, and the unreadable records apart."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -347,7 +350,7 @@ def _write(pages: Sequence[_Page], done: CollectResult, config: CollectConfig) -
 
 
 def _chunks(
-    pages: Sequence[_Page], done: CollectResult, config: CollectConfig, unreadable: list[tuple[str, int, str, str]]
+    pages: Sequence[_Page], done: PanelResult, config: PanelConfig, unreadable: list[tuple[str, int, str, str]]
 ) -> Iterator[list[list[str]]]:
     years = set(years_of(config.years))
     renamed = dict(pair.split("=", 1) for pair in config.columns)

@@ -165,7 +165,7 @@ def _ranked(counts: Counter[Any]) -> list[tuple[Any, int]]:
 
 
 def _summed(columns: list[list[int]], *keys: int) -> Counter[Any]:
-    """Counts by one column, or by several."""
+    """Count by one column, or by several."""
     found: Counter[Any] = Counter()
     for row in zip(*columns, strict=True):
         found[row[keys[0]] if len(keys) == 1 else tuple(row[key] for key in keys)] += row[-1]

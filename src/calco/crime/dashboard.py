@@ -45,7 +45,7 @@ _TALL: Final = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class DashboardConfig:
-    """Writes the charts with their filters on one page that needs no network."""
+    """Write the charts with their filters on one page that needs no network."""
 
     source: Annotated[str, arg(name="from")] = DEFAULT
     """Database of calco crime load: a file that ends in .duckdb, or a URL."""
@@ -66,6 +66,9 @@ def dashboard(config: DashboardConfig) -> Path:
 
     Args:
         config: The database, the page and its language.
+
+    Returns:
+        The file.
 
     Raises:
         CalcoError: The database cannot be read or is empty, or the page cannot be written.
@@ -130,7 +133,7 @@ _IMAGE: Final = re.compile(r'<img id="png-([a-z-]+)" alt="" src="data:image/png;
 
 @dataclass(frozen=True, kw_only=True)
 class ChartConfig:
-    """Writes the charts as PNG and CSV."""
+    """Write the charts as PNG and CSV."""
 
     chart: Annotated[str, Positional, arg(metavar="NAME")] = ""
     """all, or the name of a chart, such as robberies-by-district, crimes-by-year or map."""

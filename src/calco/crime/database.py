@@ -247,7 +247,7 @@ _ALL_OR_NOTHING: Final = (
 
 
 class Store(Protocol):
-    """Writes a load, all or nothing; `dialect` is Ibis's name of the database."""
+    """Write a load, all or nothing; `dialect` is Ibis's name of the database."""
 
     dialect: str
 

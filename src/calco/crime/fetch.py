@@ -46,7 +46,7 @@ class FetchConfig:
 
 
 class Fetcher:
-    """Fetches one address after the other over one connection."""
+    """Fetch one address after the other over one connection."""
 
     def __init__(self, config: FetchConfig) -> None:
         """Args: config: Limits, repetitions, pauses."""

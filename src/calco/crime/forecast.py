@@ -29,7 +29,7 @@ ALL: Final = "(all districts)"
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastConfig:
-    """Forecasts robberies by month or quarter, with a backtest on the known data."""
+    """Forecast robberies by month or quarter, with a backtest on the known data."""
 
     source: Annotated[str, arg(name="from")] = DEFAULT
     """The database that calco crime load made: a file that ends in .duckdb, or a URL."""
@@ -200,6 +200,9 @@ def forecast(config: ForecastConfig) -> Forecasts:
 
     Args:
         config: The database, the periods and the districts.
+
+    Returns:
+        Forecasts with intervals, and their backtest.
 
     Raises:
         CalcoError: The database cannot be read, or holds too few periods.

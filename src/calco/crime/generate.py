@@ -44,7 +44,7 @@ Shares = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig:
-    """Makes rows in the format of DataCrim, any number of them, to try the other verbs."""
+    """Make rows in the format of DataCrim, any number of them, to try the other verbs."""
 
     out: str
     """File; its name ends in .parquet or .csv."""
@@ -74,6 +74,9 @@ def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None
     Args:
         config: Number of rows, file and seed.
         progress: Called with the rows written and their number.
+
+    Returns:
+        The file.
 
     Raises:
         CalcoError: The file cannot be written.
@@ -148,7 +151,7 @@ def _sampled(shares: Shares, rng: np.random.Generator) -> Numbers:
 
 
 def _numbers(means: Shares, rng: np.random.Generator) -> npt.NDArray[np.int32]:
-    """Counts from 1 on around their means, with a long tail, up to the published most."""
+    """Count from 1 on around their means, with a long tail, up to the published most."""
     spread = rng.lognormal(-0.32, 0.8, BLOCK)  # its mean is 1
     values = 1 + rng.poisson(np.maximum(means - 1, 0.0) * spread)
     return np.minimum(values, MOST).astype(np.int32)

@@ -33,7 +33,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadConfig:
-    """Cleans the sources and loads them into a database; each row ends in a table or in the rejects."""
+    """Clean the sources and loads them into a database; each row ends in a table or in the rejects."""
 
     robberies: str = ""
     """Robberies of Data Criminal: CSV in any encoding and with any separator, or the workbook (.xlsx)."""
@@ -94,7 +94,7 @@ class LoadConfig:
 
 @dataclass
 class SourceCount:
-    """Counts of the rows of one source: `read` = `loaded` + `rejected`."""
+    """Count of the rows of one source: `read` = `loaded` + `rejected`."""
 
     source: str
     file: str
@@ -137,6 +137,9 @@ def load(config: LoadConfig, progress: Progress | None = None) -> LoadResult:
     Args:
         config: The sources and the database.
         progress: Called with the number of rows of DataCrim that are done.
+
+    Returns:
+        Rows read, loaded and rejected by source, rows of each table, and remarks.
 
     Raises:
         CalcoError: A file or the database cannot be used; then nothing of this load is kept.

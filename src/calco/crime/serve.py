@@ -21,7 +21,7 @@ _AGAIN: Final = 300.0
 
 @dataclass(frozen=True, kw_only=True)
 class ServeConfig:
-    """Serves the charts of a database to browsers."""
+    """Serve the charts of a database to browsers."""
 
     crime: str = ""
     """Database of calco crime load, a file that ends in .duckdb or a URL; its charts are at /crime."""

@@ -322,7 +322,7 @@ class _Call:
             return
         for place in storage.listed(index, ".json"):
             name = place.rpartition("/")[2]
-            if (index := _INDEX.fullmatch(name)) and int(index[1]) >= first:
+            if (numbered := _INDEX.fullmatch(name)) and int(numbered[1]) >= first:
                 self.results.remove(storage.joined(base, f"{name.removesuffix('.json')}.tar"))
                 self.results.remove(place)
 
