@@ -246,7 +246,7 @@ def test_what_cannot_be_opened_is_one_line(saved: Path, onnx_file: Path, tmp_pat
     for given, options, said in (
         (cut, {}, "cannot be used"),
         (tmp_path / "no.onnx", {}, "cannot read"),
-        (onnx_file, {"device": "cuda"}, "computed on the CPU"),
+        (onnx_file, {"device": "cuda"}, "runs on the CPU; name the model.s folder for another device"),
         (onnx_file, {"runtime": "torch"}, "onnxruntime or openvino"),
         (onnx_file, {"precision": "bf16"}, "computes .* in fp32"),
         (saved, {"runtime": "openvino"}, "make one: calco detect export"),

@@ -96,7 +96,7 @@ def test_a_run_leaves_what_it_should(run: Path) -> None:
     assert (run / "evolution.mp4").is_file()
     info = load_detector_info(run)
     assert info.provenance["splits"]["train"] > 40
-    assert "chance" in info.provenance["weights"]
+    assert "random" in info.provenance["weights"]
     assert load_detect_config(run / "config.yaml").size == 64
 
 
@@ -272,7 +272,8 @@ def test_a_published_folder_is_fine_tuned_and_wrong_names_are_told(tmp_path: Pat
     with pytest.raises(CalcoError, match="no config.json"):
         initial_network(str(tmp_path), CLASSES, **given)
     own = initial_network("rt-detr-v2", CLASSES, **given)
-    assert "cannot be had from the hub" in own.origin
+    assert "the hub's weights are not available" in own.origin
+    assert "--model FOLDER, or take --model lite" in own.origin and "\n" not in own.origin
 
 
 def test_bad_input_is_one_line(images: Path, run: Path, tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_a_model_that_does_not_name_its_images_claims_nothing(run: Path, tmp_pat
     assert "never saw" not in card.verdict()
     assert "may have been trained on" in card.verdict()
     page = (tmp_path / "report" / "report.html").read_text()
-    assert "does not name what it was trained on" in page
+    assert "does not record what it was trained on" in page
     assert "trained on none of them" not in page
 
 

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 from calco import CalcoError, imaging
+from calco.cli import main
 from calco.data.config import SplitConfig
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.records import to_record, write_yaml
@@ -185,6 +186,25 @@ def test_a_folder_with_results_of_something_else_is_not_overwritten(images, tmp_
     assert file.read_text() == "model: x\n"
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_after_its_step(images, tmp_path, monkeypatch, capsys, signum):
+    run, update, before = tmp_path / "run", Trainer._update, signal.getsignal(signum)
+    write_yaml(tmp_path / "c.yaml", to_record(tiny(images, "")), "test")
+
+    def signalled(self, *given):
+        if self.step == 2:
+            os.kill(os.getpid(), signum)
+        update(self, *given)
+
+    monkeypatch.setattr(Trainer, "_update", signalled)
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--config", str(tmp_path / "c.yaml"), "--out", str(run)])
+    assert ended.value.code == 130
+    assert f"calco train --resume {run}" in " ".join(capsys.readouterr().err.split())
+    assert load_checkpoint(list_checkpoints(run / "checkpoints")[-1])[1]["step"] == 3
+    assert signal.getsignal(signum) is before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(images, tmp_path, signum):
@@ -300,8 +320,6 @@ def test_damaged_images_are_noted_and_the_run_goes_on(images, tmp_path):
     ],
 )
 def test_wrong_options_are_answered_in_one_line_with_exit_code_2(images, capsys, words, message):
-    from calco.cli import main
-
     with pytest.raises(SystemExit) as left:
         main(["train", str(images), *words])
     assert left.value.code == 2
@@ -311,8 +329,6 @@ def test_wrong_options_are_answered_in_one_line_with_exit_code_2(images, capsys,
 
 
 def test_an_unknown_option_or_verb_leaves_with_2(images, capsys):
-    from calco.cli import main
-
     for words in (["train", str(images), "--colour", "red"], ["paint"]):
         with pytest.raises(SystemExit) as left:
             main(words)
@@ -347,8 +363,6 @@ def test_a_folder_that_may_not_be_written_is_said(images, tmp_path):
 
 
 def test_dry_run_prints_configuration_summary_and_sizes_and_leaves(images, tmp_path, capsys):
-    from calco.cli import main
-
     main(["train", str(images), "--recipe", "colorize", "--out", str(tmp_path / "run"), "--dry-run"])
     printed = capsys.readouterr().out
     assert "54,4" in printed
@@ -359,8 +373,6 @@ def test_dry_run_prints_configuration_summary_and_sizes_and_leaves(images, tmp_p
 
 
 def test_resume_refuses_another_network_but_takes_a_higher_limit(images, tmp_path, capsys):
-    from calco.cli import main
-
     run = train(tiny(images, tmp_path / "run"), progress=False)
     with pytest.raises(SystemExit):
         main(["train", "--resume", str(run), "--generator.filters", "8"])
