@@ -14,10 +14,12 @@ import calco
 from calco.errors import CalcoError
 
 NEEDED: dict[str, dict[str, Any]] = {
-    "CollectConfig": {"out": "o", "ids": ("1",)},
-    "CropConfig": {"labels": ("gun",)}, "GenerateConfig": {"out": "o.csv"},
-    "PredictConfig": {"model": "m", "sources": ("s",)}, "ServeConfig": {"crime": "crime.duckdb"},
+    "ChartConfig": {"chart": "all"}, "CollectConfig": {"annotations": "a", "out": "o"},
+    "CropConfig": {"labels": ("gun",)}, "EvaluateConfig": {"model": "m"}, "GenerateConfig": {"out": "o.csv"},
+    "PanelConfig": {"out": "o", "ids": ("1",)}, "PredictConfig": {"model": "m", "sources": ("s",)},
+    "QueryConfig": {"question": "all"}, "ServeConfig": {"crime": "crime.duckdb"},
     "Slices": {"side": 64}, "SlideConfig": {"image": "p.png", "out": "o.gif", "window": "60x40"},
+    "TranslateConfig": {"model": "m", "images": "i"},
 }  # fmt: skip
 NO_NUMBERS = {"DashboardConfig", "ExportConfig", "DetectExportConfig", "CompareConfig", "RecipesConfig", "LoadConfig"}
 OTHERS = {"Engine", "VideoOptions", "Overlay", "Slices"}

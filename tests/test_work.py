@@ -221,7 +221,7 @@ def test_scores_are_the_same_by_any_engine(ray: None, model: Path, images: Path,
     (images / "pic 4.png").write_bytes(b"no image")
     halves: Literal["side-by-side"] = "side-by-side"
     here = evaluate(EvaluateConfig(model=model, images=images, source=halves, out=tmp_path / "here"))
-    there = evaluate(EvaluateConfig(model=model, images=images, source=halves, out=tmp_path / "ray", engine=RAY))
+    there = evaluate(EvaluateConfig(model=model, images=images, source=halves, out=tmp_path / "ray", engine="ray"))
     assert here.num_images == 13
     said = [json.loads((tmp_path / place / "scores.json").read_text(encoding="utf-8")) for place in ("ray", "here")]
     assert shape_of(said[0]) == shape_of(said[1])

@@ -16,7 +16,9 @@ from calco.data.dataset import PairDataset
 from calco.data.recipes import RecipeConfig, build_recipe, custom, recipe_here, recipe_title, resolve, steps_of
 from calco.data.sample import Pair, Sample, generator
 from calco.data.sources import open_source
+from calco.inference.config import TranslateConfig
 from calco.inference.folder import ModelInfo, save_model
+from calco.inference.images import Translation
 from calco.inference.loading import load
 from calco.inference.translate import translate
 from calco.networks.build import build_generator
@@ -201,7 +203,7 @@ def model(tmp_path: Path, fade: Path) -> Path:
 
 def test_loading_and_translating_run_no_code(model: Path, make: Make, tmp_path: Path) -> None:
     load(model)
-    translate(model, make("p/a.png"), tmp_path / "out")
+    translate(TranslateConfig(model=model, images=make("p/a.png"), out=tmp_path / "out"))
     assert not (tmp_path / "mark").exists()
 
 
@@ -266,7 +268,9 @@ def test_training_notes_the_file_and_everything_after_it_knows_it(
     custom._NAMED_HERE.clear()  # another process on the same machine
     calco.cli.VERBS["evaluate"]([str(run)])
     assert "fade" in (run / "report" / "report.html").read_text()
-    assert translate(run, folder, tmp_path / "out", make_input=True).written == 6
+    done = translate(TranslateConfig(model=run, images=folder, out=tmp_path / "out", make_input=True))
+    assert isinstance(done, Translation)
+    assert done.written == 6
     assert imaging.read(tmp_path / "out" / "0.png").shape == (40, 40, 3)
     another_machine(monkeypatch, tmp_path / "elsewhere")
     with pytest.raises(CalcoError, match="nobody has run"):

@@ -87,6 +87,7 @@ def test_export_and_evaluation_fetch_nothing_that_a_model_names(
     from calco.detection.model import Detector, DetectorInfo
     from calco.detection.scoring.config import DetectEvaluateConfig
     from calco.detection.scoring.evaluate import _chosen
+    from calco.evaluation.config import EvaluateConfig
     from calco.evaluation.evaluate import evaluate
     from calco.export.examples import examples
 
@@ -106,6 +107,6 @@ def test_export_and_evaluation_fetch_nothing_that_a_model_names(
         of_detector(Detector(about, LiteDetector(1, width=16, depth=0)), None)
     save_model(tmp_path / "model", info, build_generator(info.generator, 3, 3).state_dict(), None)
     with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name images to score it on"):
-        evaluate(DetectEvaluateConfig(model=tmp_path / "model"))
+        evaluate(EvaluateConfig(model=tmp_path / "model"))
     with pytest.raises(CalcoError, match="nothing is fetched because a model names it; name images to score it on"):
         _chosen(DetectEvaluateConfig(model="m"), about)

@@ -19,7 +19,7 @@ from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.imaging import strips
 from calco.imaging.strips import Whole, open_large
 from calco.imaging.writing import write_strips
-from calco.inference import filling, large, pumping
+from calco.inference import large, working
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
 from calco.inference.large import draw
@@ -67,8 +67,8 @@ def make_image(size_wh, dtype=np.uint8):
 def narrow(monkeypatch):
     """Strips of a few rows, so that small images have many."""
     monkeypatch.setattr(large, "_PIXELS", 1 << 14)
-    monkeypatch.setattr(filling, "_PASS", 64)
-    monkeypatch.setattr(filling, "_SIDE", 96)
+    monkeypatch.setattr(large, "_PASS", 64)
+    monkeypatch.setattr(large, "_SIDE", 96)
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_strips_make_the_same_image_as_the_whole(narrow, kind, native, dtype):
 
 
 def test_deep_holes_are_filled_from_afar(narrow, monkeypatch):
-    monkeypatch.setattr(filling, "_DEEPEST", 8)
+    monkeypatch.setattr(large, "_DEEPEST", 8)
     info = info_of("filled")
     translator, shown = Translator(info, network(info)), np.full((300, 200, 3), 90, np.uint8)
     mask = np.zeros(shown.shape[:2], bool)
@@ -166,7 +166,7 @@ def test_a_folder_with_large_images(model, tmp_path, ending, dtype, monkeypatch)
     done = translate_images(model, images, tmp_path / "out")
     assert done.written == 5
     assert done.left_out == {}
-    monkeypatch.setattr(pumping, "write_strips", None)  # now whole
+    monkeypatch.setattr(working, "write_strips", None)  # now whole
     monkeypatch.setattr(strips, "LARGE", 10**9)
     translate_images(model, images, tmp_path / "whole")
     for path in sorted(images.iterdir()):

@@ -86,11 +86,11 @@ def test_blending_shows_no_seam():
 def test_tiles_of_a_large_image_are_what_the_network_draws_at_once(monkeypatch, config, size_wh, packs):
     translator = drawing(config)
     if not packs:
-        monkeypatch.setattr("calco.inference.translator.can_pack", lambda _device: False)
+        monkeypatch.setattr("calco.inference.network.can_pack", lambda _device: False)
     x = torch.rand(1, 3, *size_wh[::-1]) * 2 - 1
     with torch.inference_mode():
         pieces = translator.maps(x)
-        monkeypatch.setattr("calco.inference.translator.TILE", 2048)
+        monkeypatch.setattr("calco.inference.network.TILE", 2048)
         whole = translator.maps(x)
     assert whole.std() > 0.1
     # Nothing but rounding: a level of a byte is 0.0078.

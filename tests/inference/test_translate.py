@@ -237,13 +237,13 @@ def test_masks_of_the_same_names_beside_the_images(tmp_path):
 
 
 def test_large_native_images_are_tiled_without_a_seam(monkeypatch, model):
-    from calco.inference import model as module
+    from calco.inference import network
 
     flat = np.full((300, 300, 3), 128, np.uint8)
     translator = load(model)
     whole = translator(flat, native=True)
-    monkeypatch.setattr(module, "TILE", 128)
-    monkeypatch.setattr(module, "OVERLAP", 64)
+    monkeypatch.setattr(network, "TILE", 128)
+    monkeypatch.setattr(network, "OVERLAP", 64)
     pieces = translator(flat, native=True)
     steps = np.abs(np.diff(pieces[40:-40, 40:-40].astype(int), axis=1)).max()
     assert steps <= np.abs(np.diff(whole[40:-40, 40:-40].astype(int), axis=1)).max() + 2
@@ -353,7 +353,7 @@ def test_what_is_no_model_or_image_is_said(model, tmp_path):
         translate_images(model, tmp_path / "empty", tmp_path / "out")
     with pytest.raises(CalcoError, match="7 channels cannot become one of 3"):
         load(model)(np.zeros((4, 4, 7), np.uint8))
-    with pytest.raises(CalcoError, match="4 x 4 x 0, and must be height x width x channels, each at least 1"):
+    with pytest.raises(CalcoError, match="4 x 4 x 0; it must be height x width x channels, each at least 1"):
         load(model)(np.zeros((4, 4, 0), np.uint8))
 
 

@@ -46,16 +46,16 @@ def as_image(value: object, what: str = "the image") -> Image:
         CalcoError: When it is something else than an array, or of another shape, type or range.
     """
     if not isinstance(value, np.ndarray):
-        raise CalcoError(f"{what} is a {_kind(value)}, and must be a NumPy array{_conversion(value)}")
+        raise CalcoError(f"{what} is a {_kind(value)}; it must be a NumPy array{_conversion(value)}")
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
-            raise CalcoError(f"{what} has masked pixels, and every pixel needs a value; fill them: array.filled(0)")
+            raise CalcoError(f"{what} has masked pixels; every pixel needs a value: fill them with array.filled(0)")
         value = value.data
     _check_shape(value, what)
     if value.dtype.name not in PEAKS:
         raise CalcoError(
-            f"{what} is an array of {value.dtype}, and must be uint8, uint16 or float32 in [0, 1]; convert it, such as "
-            f"{_CONVERSIONS.get(value.dtype.kind, 'array.astype(np.uint8)')}"
+            f"{what} is an array of {value.dtype}; it must be uint8, uint16 or float32 in [0, 1]: convert it, "
+            f"for example with {_CONVERSIONS.get(value.dtype.kind, 'array.astype(np.uint8)')}"
         )
     if not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
@@ -75,38 +75,41 @@ def _conversion(value: object) -> str:
     """The way from a common type to an array, as the end of a sentence."""
     package = type(value).__module__.partition(".")[0]
     if isinstance(value, str | bytes | PurePath):
-        return "; read the file: calco.imaging.read(path)"
+        return ": read the file with calco.read_image(path)"
     if package == "PIL":
-        return '; convert it: np.asarray(image.convert("RGB"))'
+        return ': convert it with np.asarray(image.convert("RGB"))'
     if package == "torch":
-        return " of height x width x channels; convert it: tensor.permute(1, 2, 0).cpu().numpy()"
-    return " of height x width x channels; convert it: np.asarray(value, np.uint8)"
+        return " of height x width x channels: convert it with tensor.permute(1, 2, 0).cpu().numpy()"
+    return " of height x width x channels: convert it with np.asarray(value, np.uint8)"
 
 
 def _check_shape(array: npt.NDArray[Any], what: str) -> None:
     shape = " x ".join(map(str, array.shape)) or "no dimensions"
-    rule = f"{what} is an array of {shape}, and must be height x width x channels"
+    rule = f"{what} is an array of {shape}; it must be height x width x channels"
     if array.ndim == 4:
-        raise CalcoError(f"{rule}; give the images of a batch one by one: batch[0]")
+        raise CalcoError(f"{rule}: give the images of a batch one by one, such as batch[0]")
     if array.ndim not in (2, 3):
         raise CalcoError(f"{rule}, or height x width")
     if not array.size:
         raise CalcoError(f"{rule}, each at least 1")
     if array.ndim == 3 and array.shape[0] <= 4 < min(array.shape[1:]):
-        raise CalcoError(f"{rule}; with the channels first it needs array.transpose(1, 2, 0)")
+        raise CalcoError(f"{rule}: where the channels come first, give array.transpose(1, 2, 0)")
 
 
 def _in_range(image: Image, what: str) -> Image:
     """The numbers in [0, 1]; what rounding adds to the ends is cut off."""
     low, high = float(image.min()), float(image.max())
     if not (math.isfinite(low) and math.isfinite(high)):
-        raise CalcoError(f"{what} has NaN or infinite values, and floats must lie in [0, 1]; np.nan_to_num(array)")
+        raise CalcoError(
+            f"{what} has NaN or infinite values; floats must lie in [0, 1]: replace them with np.nan_to_num(array)"
+        )
     if low >= 0 and high <= 1:
         return image
     if low < -_ROUNDING or high > 1 + _ROUNDING:
         remedy = "(array + 1) / 2" if -1.01 <= low < 0 and high <= 1.01 else "array / 255"
         raise CalcoError(
-            f"{what} has values from {low:g} to {high:g}, and floats must lie in [0, 1]; scale them, such as {remedy}"
+            f"{what} has values from {low:g} to {high:g}; floats must lie in [0, 1]: scale them, "
+            f"for example with {remedy}"
         )
     return np.clip(image, 0, 1)
 

@@ -21,8 +21,9 @@ from calco.errors import CalcoError, DiskError
 from calco.files import make_folder
 from calco.imaging.formats import exact_name
 from calco.imaging.labels import read_labels
+from calco.inference.overlay import Overlay
 from calco.inference.results import Results, results_in
-from calco.inference.translator import Overlay, Translator
+from calco.inference.translator import Translator
 from calco.inference.working import (
     INDEX,
     Format,

@@ -22,8 +22,8 @@ from calco.data.recipes import steps_of
 from calco.imaging import Image
 from calco.imaging.strips import Shrinking, Strips, Whole
 from calco.inference.inputs import adapted, region_of, transparency_tells
+from calco.inference.network import Network, class_planes, dropout
 from calco.inference.tiling import Rows
-from calco.inference.translator import Translator, class_planes, dropout
 from calco.networks.generator import Generator, surroundings
 
 _PASS: Final = 512  # rows that are looked at together; a power of two
@@ -141,7 +141,7 @@ class Drawing:
 
 
 def draw(
-    translator: Translator,
+    network: Network,
     source: Strips,
     *,
     mask: Image | None = None,
@@ -152,7 +152,7 @@ def draw(
     """Translates an image some rows at a time.
 
     Args:
-        translator: The model.
+        network: The network of the model.
         source: The image.
         mask: As of the Translator.
         noise_seed: As of the Translator.
@@ -163,16 +163,16 @@ def draw(
         CalcoError: When a mask has another size, or is missing; the rest as the rows are asked for.
     """
     height, width, _ = source.shape
-    strips = _drawn(translator, _Input(translator, source, mask, moved), noise_seed, native)
-    return Drawing((height, width, translator.info.out_channels), source.dtype, strips)
+    strips = _drawn(network, _Input(network, source, mask, moved), noise_seed, native)
+    return Drawing((height, width, network.info.out_channels), source.dtype, strips)
 
 
 class _Input:
     """What the model takes of an image, from its rows."""
 
-    def __init__(self, translator: Translator, source: Strips, mask: Image | None, moved: Moved | None) -> None:
-        info = translator.info
-        self._translator, self._info, self._source = translator, info, source
+    def __init__(self, network: Network, source: Strips, mask: Image | None, moved: Moved | None) -> None:
+        info = network.info
+        self._network, self._info, self._source = network, info, source
         self.paper = imaging.background_colour(info.source.background) or imaging.WHITE
         self._region = None if mask is None else region_of(mask, source.shape, info.recipe)
         self._tells = transparency_tells(source.shape[2], info.recipe, info.in_channels, info.source.background)
@@ -216,7 +216,7 @@ class _Input:
 
     def tensors(self, top: int, bottom: int) -> Tensor:
         """The same as 1, C, rows, W in [-1, 1]."""
-        return self._translator.tensor(self.images(top, bottom))
+        return self._network.tensor(self.images(top, bottom))
 
     def _made(self, rows: Image, region: Image | None) -> Image:
         info = self._info
@@ -258,42 +258,40 @@ def strips_of(height: int, width: int) -> Iterator[tuple[int, int]]:
         yield top, min(top + rows, height)
 
 
-def _drawn(
-    translator: Translator, given: _Input, noise_seed: int | None, native: bool
-) -> abc.Generator[Image, None, None]:
+def _drawn(network: Network, given: _Input, noise_seed: int | None, native: bool) -> abc.Generator[Image, None, None]:
     """The strips of the image."""
-    info, generator = translator.info, translator.generator
+    info, generator = network.info, network.generator
     size = fitted_size(given.size_wh, 0 if native else whole_side(info.jitter), info.jitter)
-    with torch.inference_mode(), dropout(translator.backbone, noise_seed):
+    with torch.inference_mode(), dropout(network.backbone, noise_seed):
         at_once = size == given.size_wh
         given.expect(2 + (generator.holes is not None))
         rows: Rows = given.tensors
         if generator.holes is not None:
             rows = Filled(given.tensors, generator, given.size_wh).rows
         if at_once:
-            for band in translator.bands(rows, given.size_wh):
+            for band in network.bands(rows, given.size_wh):
                 for top, bottom in strips_of(band.maps.shape[2], given.size_wh[0]):
                     seen, maps = band.seen[:, :, top:bottom], band.maps[:, :, top:bottom]
-                    yield translator.finished(seen, maps, given.dtype)
+                    yield network.finished(seen, maps, given.dtype)
             return
-        maps = translator.maps(_seen(translator, given, rows, size))
-        if translator.resizes_classes:
-            classes = translator.classes_of(maps)
+        maps = network.maps(_seen(network, given, rows, size))
+        if network.resizes_classes:
+            classes = network.classes_of(maps)
             held = np.unique(classes)
             planes = Enlarged(class_planes(classes, held).to(maps.device), given.size_wh)
             for top, bottom in strips_of(*given.size_wh[::-1]):
                 chosen = held[planes.rows(top, bottom)[0].argmax(0).cpu().numpy()]
-                yield translator.coloured(rows(top, bottom), chosen, given.dtype)
+                yield network.coloured(rows(top, bottom), chosen, given.dtype)
             return
         enlarged = Enlarged(maps, given.size_wh)
         for top, bottom in strips_of(*given.size_wh[::-1]):
-            yield translator.finished(rows(top, bottom), enlarged.rows(top, bottom), given.dtype)
+            yield network.finished(rows(top, bottom), enlarged.rows(top, bottom), given.dtype)
 
 
-def _seen(translator: Translator, given: _Input, rows: Rows, size_wh: tuple[int, int]) -> Tensor:
+def _seen(network: Network, given: _Input, rows: Rows, size_wh: tuple[int, int]) -> Tensor:
     """What the network sees of an image at another size: 1, C, h, w."""
-    info, (width, height) = translator.info, given.size_wh
-    how, holes = info.jitter.resampling, translator.generator.holes
+    info, (width, height) = network.info, given.size_wh
+    how, holes = info.jitter.resampling, network.generator.holes
     dtype = given.dtype if holes is None else np.dtype(np.float32)
     channels = info.in_channels - (holes == "channel")
     shrinking = Shrinking((height, width, channels), dtype, size_wh, how)
@@ -305,7 +303,7 @@ def _seen(translator: Translator, given: _Input, rows: Rows, size_wh: tuple[int,
         prepared = rows(top, bottom)
         shrinking.add(imaging.to_image(prepared[0, :-1].cpu(), np.float32))
         shares.append(_averaged(prepared[0, -1].double(), size_wh[0]))
-    small = translator.tensor(shrinking.done())
+    small = network.tensor(shrinking.done())
     if holes is None:
         return small
     hidden = _averaged(torch.cat(shares).T, size_wh[1]).T

@@ -14,8 +14,9 @@ from calco.inference.images import Translation, translate_images
 from calco.inference.inputs import marked_in
 from calco.inference.live import live_source, translate_live
 from calco.inference.loading import load
+from calco.inference.overlay import Overlay
 from calco.inference.steady import Steady
-from calco.inference.translator import Overlay, Translator
+from calco.inference.translator import Translator
 from calco.inference.video import VideoOptions, VideosResult, translate_video, translate_videos
 from calco.inference.video_rendering import RenderOptions
 from calco.inference.working import weights_digest

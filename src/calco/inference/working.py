@@ -33,8 +33,9 @@ from calco.inference.folder import DESCRIPTION, WEIGHTS
 from calco.inference.inputs import Maker, input_maker
 from calco.inference.large import Drawing, Moved, draw
 from calco.inference.loading import is_exported, load, model_folder
+from calco.inference.overlay import Overlay
 from calco.inference.results import VERB, same_inputs, stamps_of
-from calco.inference.translator import Overlay, Translator
+from calco.inference.translator import Translator
 from calco.networks.machine import make_ready
 from calco.outputs import Outputs, Stamp
 from calco.records import to_record
