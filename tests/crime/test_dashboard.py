@@ -319,7 +319,7 @@ def test_charts_as_files(url: str, tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_bad_input_is_one_line(url: str, tmp_path: Path) -> None:
-    with pytest.raises(CalcoError, match="there is no chart 'cake'; draw all"):
+    with pytest.raises(CalcoError, match="'cake': there is no such chart; name all, or "):
         chart(ChartConfig(chart="cake", source=url, out=str(tmp_path)))
     with pytest.raises(CalcoError, match="no browser-of-nobody, which draws the PNG"):
         chart(ChartConfig(chart="kinds", source=url, out=str(tmp_path), browser="browser-of-nobody"))
