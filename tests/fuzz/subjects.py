@@ -197,6 +197,7 @@ def _model(folder: Path) -> Iterator[Subject]:
     from calco.networks.config import GeneratorConfig
     from calco.records import to_record, write_yaml
     from calco.training.config import preset
+    from calco.training.run_folder import CONFIG_FORMAT
     from calco.training.translation import load_config
 
     torch.set_num_threads(1)
@@ -214,7 +215,7 @@ def _model(folder: Path) -> Iterator[Subject]:
     for name in ("model.json", "model.safetensors"):
         yield Subject(name, model / name, lambda: load(model, device="cpu")(image))
     config = folder / "config.yaml"
-    write_yaml(config, {"format": 1, **to_record(preset("small"))}, "a run")
+    write_yaml(config, {"format": CONFIG_FORMAT, **to_record(preset("small"))}, "a run")
     yield Subject("config.yaml", config, lambda: load_config(config))
 
 
