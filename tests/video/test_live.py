@@ -137,14 +137,21 @@ def test_a_lost_camera_is_found_again(tmp_path: Path, caplog: pytest.LogCaptureF
     seen = Seen()
     place = f"tcp://127.0.0.1:{server.port}"
     capture = Capture(LiveSource(kind="address", place=place), patience=1)
+    rendered: list[int] = []  # a busy machine may let one of the sinks miss an image that the other one gets
+
+    def step(frame: Frame) -> Image:
+        rendered.append(number_in(frame.image))
+        return frame.image
+
     with pytest.raises(CalcoError, match=r"was lost \(.*\) and has not come back in 1 s; --patience 0 waits for ever"):
-        play(capture, copied, [seen, VideoFile(str(out), lambda: capture.rate)])
+        play(capture, step, [seen, VideoFile(str(out), lambda: capture.rate)])
     said = caplog.text
     assert said.count(f"{place} is lost (the stream ended); trying again for 1 s") == 2
     assert said.count(f"{place} is back after") == 1
     assert any(number < 50 for number in seen.numbers) and any(number >= 100 for number in seen.numbers)
     recorded = numbers_of(out)
-    assert set(recorded) <= set(seen.numbers) and recorded[-1] == seen.numbers[-1]
+    assert set(recorded) | set(seen.numbers) <= set(rendered)
+    assert recorded[-1] == seen.numbers[-1] == rendered[-1]
 
 
 def test_rtsp_is_played_and_its_password_kept_to_oneself(caplog: pytest.LogCaptureFixture) -> None:
