@@ -30,11 +30,6 @@ NAME_PARTS = {"picture", "pictures", "film", "films", "thing", "things", "twin",
               "glance", "foretell", "foretold", "told", "chance"}  # fmt: skip
 QUESTION = re.compile(r"^(Who|What|Whether|How|Whose|Where|When)\b")
 
-# Pages, files and public names that are not clean yet.
-PAGES_TO_DO: set[str] = {"docs/bad-input.md"}
-FILES_TO_DO: set[str] = {"crime/forecast.py"}
-NAMES_TO_DO: set[str] = set()
-HELP_TO_DO: set[str] = set()
 # Where a banned word is right, and why.
 ALLOWED: dict[tuple[str, str], str] = {}
 
@@ -52,12 +47,12 @@ def name_of(path: Path) -> str:
 @pytest.mark.parametrize("page", [page for page in PAGES if not SPANISH.search(page.name)], ids=name_of)
 def test_pages_use_the_words_of_the_field(page: Path) -> None:
     found = [word for word in found_in(page.read_text(encoding="utf-8")) if (name_of(page), word) not in ALLOWED]
-    check(found, name_of(page), PAGES_TO_DO)
+    check(found, name_of(page))
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_help_uses_the_words_of_the_field(verb: str) -> None:
-    check(found_in(re.sub(r"\s+", " ", re.sub(r"[│╭╰─╮╯]", " ", help_of(verb)))), verb, HELP_TO_DO)
+    check(found_in(re.sub(r"\s+", " ", re.sub(r"[│╭╰─╮╯]", " ", help_of(verb)))), verb)
 
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
@@ -85,7 +80,7 @@ def wrong_names(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.relative_to(SOURCE).as_posix())
 def test_modules_classes_and_functions_have_names_of_the_field(path: Path) -> None:
-    check([*wrong_names(path)], path.relative_to(SOURCE).as_posix(), FILES_TO_DO)
+    check([*wrong_names(path)], path.relative_to(SOURCE).as_posix())
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
@@ -94,9 +89,16 @@ def test_public_docstrings_begin_with_a_verb_or_a_noun(name: str) -> None:
 
     text = of(name).__doc__ or ""
     wrong = [match[0]] if (match := QUESTION.match(text)) else []
-    check(wrong + found_in(text), name, NAMES_TO_DO)
+    check(wrong + found_in(text), name)
 
 
-def check(found: list[str], name: str, to_do: set[str]) -> None:
-    """Fail on banned words, but for what is on the list."""
-    assert found == [] or name in to_do, f"{name}: {found}"
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_errors_use_the_words_of_the_field(path: Path) -> None:
+    raised = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Raise)]
+    texts = [part.value for node in raised for part in ast.walk(node) if isinstance(part, ast.Constant)]
+    check(found_in(" ".join(text for text in texts if isinstance(text, str))), path.name)
+
+
+def check(found: list[str], name: str) -> None:
+    """Fail on banned words."""
+    assert found == [], f"{name}: {found}"

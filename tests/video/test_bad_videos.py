@@ -198,7 +198,7 @@ def test_a_disk_that_is_full_when_the_video_is_put_together_loses_nothing(tmp_pa
     ("words", "told"),
     [
         (["--from", "9"], "is 0.5 seconds long"),
-        (["--from", "0:02", "--to", "1"], "lies not behind"),
+        (["--from", "0:02", "--to", "1"], "must be later than"),
         (["--to", "soon"], "is no time"),
         (["--engine", "ray"], "--engine is for images"),
         (["--holes-per-frame"], "serve --side-by-side"),

@@ -392,7 +392,7 @@ def test_a_source_that_is_not_there_is_said_at_once(place: str, answer: str) -> 
     ("words", "answer"),
     [
         (("nowhere/x.mp4",), "there is no folder nowhere"),
-        (("x.avi",), "x.avi is no video that live images can be kept in, and no pipe; end it in .mp4"),
+        (("x.avi",), "x.avi: live images can be recorded as a video or sent to a pipe; end it in .mp4"),
         (("/dev/video99",), "there is no virtual camera /dev/video99; make it: sudo modprobe v4l2loopback video_nr=99"),
         ((".",), "is a folder, and live images make one video"),
     ],
@@ -405,8 +405,8 @@ def test_a_sink_that_cannot_be_is_said_at_once(words: tuple[str], answer: str) -
 @pytest.mark.parametrize(
     ("size", "rate", "place", "answer"),
     [
-        ("big", 0, "camera", "--size big is no size"),
-        ("0x7", 0, "camera", "--size 0x7 is no size"),
+        ("big", 0, "camera", "--size big: not a valid size"),
+        ("0x7", 0, "camera", "--size 0x7: not a valid size"),
         (None, -3, "camera", "--rate -3 is no rate"),
         ("64x64", 0, "rtsp://x/", "has its own size and rate"),
         (None, 5, "-", "--rate alone tells nothing of a pipe"),

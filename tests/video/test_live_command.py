@@ -120,7 +120,7 @@ def test_a_reader_of_stdout_that_leaves_ends_it_quietly(model: Path, clip: Path)
         (["{folder}", "--out", "x", "--seconds", "3"], "--seconds is for cameras, streams and videos that are played"),
         (["{folder}"], "--out is missing; name the folder to write into"),
         (["s3://a/b.mp4", "--live", "--page", "0"], "s3://a/b.mp4 cannot be played; give an address that starts with"),
-        (["{clip}", "--live", "--out", "x.gif"], "x.gif is no video that live images can be kept in"),
+        (["{clip}", "--live", "--out", "x.gif"], "x.gif: live images can be recorded as a video"),
     ],
 )
 def test_calls_that_cannot_be(

@@ -56,7 +56,7 @@ ONE = "rules:\n  - name: one\n    class: person\n"
         ("zones: {}\nrulez: []", "has the unknown field rulez"),
         ("format: 2\nrules: [{name: a}]", "is of format 2"),
         ("rules:\n  - class: person", "rule 1 has no name"),
-        ("rules:\n  - 7", "rule 1 is no mapping"),
+        ("rules:\n  - 7", "rule 1 must be a mapping"),
         (ONE + ONE[7:], "two rules have the name one"),
         (ONE + "    zone: door", "names the zone door, which is not there"),
         (ONE + "    seconds: -1", "seconds is -1; it must be 0 or more seconds"),

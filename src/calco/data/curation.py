@@ -200,10 +200,10 @@ def read_table(path: Path, *columns: str) -> Iterator[tuple[str, ...]]:
             values = [row[header.index(name)] for name in columns] if len(row) == len(header) else []
             if not values or not all(values):
                 where = f"{path}, line {rows.line_num}"
-                raise CalcoError(f"{where}: {','.join(row)!r} is no row of {','.join(header)}; mend it or take it out")
+                raise CalcoError(f"{where}: {','.join(row)!r} is not a row of {','.join(header)}; correct or delete it")
             yield tuple(unicodedata.normalize("NFC", value) for value in values)
     except csv.Error as error:
-        raise CalcoError(f"{path}, line {rows.line_num}: {error}; mend the line") from error
+        raise CalcoError(f"{path}, line {rows.line_num}: {error}; correct the line") from error
 
 
 def limited(items: tuple[Item, ...], limit: int) -> tuple[Item, ...]:

@@ -123,7 +123,7 @@ class PredictConfig:
                 raise UsageError(f"--{name} is {getattr(self, name):g}; give seconds, or 0 for no limit")
         start, stop = self.times()
         if stop is not None and stop <= start:
-            raise UsageError(f"--to {self.to} lies not behind --from {self.from_ or 0}; give a later time")
+            raise UsageError(f"--to {self.to} must be later than --from {self.from_ or 0}; give a later time")
 
     def times(self) -> tuple[Fraction, Fraction | None]:
         """Of videos: the seconds at which they begin and end; None for their own end."""

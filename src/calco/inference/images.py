@@ -377,7 +377,7 @@ def _jobs(images: str, out: str, format: Format) -> tuple[list[Job], str | None]
         raise CalcoError(f"there is no {given}; name an image or a folder of images")
     if given.is_file():
         if not imaging.is_image(given):
-            raise CalcoError(f"{given} is no image by its ending; known are {_KNOWN}")
+            raise CalcoError(f"{given}: its ending is not that of an image; use one of {_KNOWN}")
         if format == "folder" and not is_url(out) and imaging.is_image(Path(out)):
             _not_itself(given, Path(out))
             make_folder(Path(out).parent)

@@ -64,7 +64,7 @@ class VideoOptions:
         check_numbers(self)
         if self.stop is not None and self.stop <= self.start:
             raise CalcoError(
-                f"--to {float(self.stop):g} lies not behind --from {float(self.start):g}; give a later time"
+                f"--to {float(self.stop):g} must be later than --from {float(self.start):g}; give a later time"
             )
 
     def record(self) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class VideoFile:
         self._rate, self._video = rate, None  # type: tuple[Callable[[], float], LiveEncoder | None]
         if self.path.suffix.lower() not in _FORMATS:
             raise CalcoError(
-                f"{path} is no video that live images can be kept in, and no pipe; end it in {' '.join(_FORMATS)}, "
+                f"{path}: live images can be recorded as a video or sent to a pipe; end it in {' '.join(_FORMATS)}, "
                 f"make it a pipe (mkfifo {path}), or write to stdout with --out -"
             )
         if not self.path.parent.is_dir():

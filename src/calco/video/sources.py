@@ -105,7 +105,7 @@ def with_request(origin: LiveSource, size: str | None, rate: float) -> LiveSourc
     parts = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size or "1x1")
     size_wh = (int(parts[1]), int(parts[2])) if parts else (0, 0)
     if not 0 < size_wh[0] * size_wh[1] <= imaging.MAX_PIXELS:
-        raise CalcoError(f"--size {size} is no size; give width and height in pixels, such as --size 1280x720")
+        raise CalcoError(f"--size {size}: not a valid size; give width and height in pixels, such as --size 1280x720")
     if not 0 <= rate <= 1000:
         raise CalcoError(f"--rate {rate:g} is no rate; give frames in a second, such as --rate 30")
     if origin.kind == "pipe" and size is None:

@@ -303,7 +303,7 @@ def _zones(record: Any, where: str) -> dict[str, Zone]:
     if record is None:
         return {}
     if not isinstance(record, dict):
-        raise CalcoError(f"{where}: zones is no mapping; write a name, then shares: or pixels: with its corners")
+        raise CalcoError(f"{where}: zones must be a mapping; write a name, then shares: or pixels: with its corners")
     zones: dict[str, Zone] = {}
     for name, content in record.items():
         label = name if isinstance(name, str) else brief(name)
@@ -324,7 +324,7 @@ def _zones(record: Any, where: str) -> dict[str, Zone]:
 
 def _rule(entry: Any, number: int, where: str) -> Rule:
     if not isinstance(entry, dict):
-        raise CalcoError(f"{where}: rule {number} is no mapping; write - name: ..., then class: and the rest")
+        raise CalcoError(f"{where}: rule {number} must be a mapping; write - name: ..., then class: and the rest")
     name = entry.get("name")
     if not isinstance(name, str) or not name.strip():
         raise CalcoError(f"{where}: rule {number} has no name; add name: such as name: armed")

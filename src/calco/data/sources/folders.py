@@ -143,7 +143,7 @@ def nothing_in(root: Path, left_out: LeftOut, what: str = "image") -> str:
 
 def _one_file(path: Path, wanted: SourceConfig) -> Plan:
     if not imaging.is_image(path):
-        raise CalcoError(f"{path} is no image by its ending; name a folder of images or one image")
+        raise CalcoError(f"{path}: its ending is not that of an image; name a folder of images or one image")
     listing = Listing(os.path.join(path.parent, ""), [str(path)])
     places = [Place(str(path), Folder())]
     if wanted.source == "side-by-side":
