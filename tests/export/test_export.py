@@ -225,8 +225,9 @@ def test_translate_and_evaluate_take_a_file(colours: Path, room: Path, tmp_path:
     card = calco.evaluate(calco.EvaluateConfig(model=colours, images=room / "photos", out=tmp_path / "report"))
     assert (tmp_path / "report" / "report.html").is_file()
     assert len(card.images) == 3
+    other = saved(HOLES, tmp_path / "other")
     with pytest.raises(CalcoError, match="another model"):
-        calco.translate(saved(HOLES, tmp_path / "other"), room / "photos", tmp_path / "drawn")
+        calco.translate(calco.TranslateConfig(model=other, images=room / "photos", out=tmp_path / "drawn"))
 
 
 @pytest.mark.slow
@@ -367,7 +368,7 @@ import faulthandler, gc, os, signal, sys, time
 faulthandler.enable()  # gives this thread a stack for signals, as pytest does
 from PIL import Image
 import numpy as np
-from calco.inference.translator import load
+from calco.inference.loading import load
 models = [load(sys.argv[1]) for _ in range(2)]
 for model in models:
     model(np.zeros((40, 40, 3), np.uint8))

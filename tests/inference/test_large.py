@@ -303,7 +303,7 @@ def test_memory_of_18_megapixels(tmp_path, ending, native):
         "model": str(tmp_path / "model"), "image": str(tmp_path / f"a{ending}"), "native": native, "device": "cpu",
         "precision": "fp32", "threads": 1,
     }  # fmt: skip
-    words = [sys.executable, "-m", "calco.benchmarks.speed", json.dumps(job)]
+    words = [sys.executable, "-m", "calco.benchmarks.speed", "large", json.dumps(job)]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)[0] < (700 if native else 400)  # bands of tiles grow with the width
     assert imaging.header_size_wh(tmp_path / f"drawn{ending}") == (4200, 4200)
