@@ -221,6 +221,7 @@ def test_keyboard_and_names_for_those_who_do_not_see_it(opened: Any) -> None:
     )
     assert unnamed == []
     opened.locator("#table-kinds summary").press("Enter")
+    opened.locator("#table-kinds tbody tr").first.wait_for()  # the table is filled once it is open
     assert opened.locator("#table-kinds tbody tr").count() == 2
     assert opened.locator("#table-kinds th[scope=col]").count() == 2
 
