@@ -189,7 +189,7 @@ def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def check_ranges(owner: object, what: str, bounds: Mapping[str, tuple[float, float, str]]) -> None:
-    """Checks fields that hold (lowest, highest).
+    """Check fields that hold (lowest, highest).
 
     Args:
         owner: The configuration.
@@ -197,11 +197,11 @@ def check_ranges(owner: object, what: str, bounds: Mapping[str, tuple[float, flo
         bounds: For each field the least and the most that make sense, and an example.
 
     Raises:
-        CalcoError: When a range falls, or leaves its bounds.
+        UsageError: When a range falls, or leaves its bounds.
     """
     for name, (least, most, example) in bounds.items():
         low, high = getattr(owner, name)
         if not least <= low <= high <= most:
-            raise CalcoError(
+            raise UsageError(
                 f"{what} {name} is {low} to {high}; give two rising numbers from {least} to {most}, such as {example}"
             )

@@ -73,7 +73,7 @@ def test_a_name_that_provinces_share_is_resolved_by_province_or_told() -> None:
     ("told", "reason"),
     [
         (("Atlántida", "", ""), "no district of Peru has this name"),
-        (("", "Lima", "Lima"), "no district is told"),
+        (("", "Lima", "Lima"), "no district is given"),
         (("Comas", "Atlántida", "Lima"), "no province of Peru is called 'Atlántida'"),
         (("Comas", "Lima", "Atlántida"), "no department of Peru is called 'Atlántida'"),
         (("Comas", "Cañete", "Lima"), r"not in Cañete, Lima: .* in Concepción \(Junín\), Lima \(Lima\)"),

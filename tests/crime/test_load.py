@@ -43,8 +43,8 @@ def test_dirty_rows_are_in_a_table_or_in_the_rejects_with_reason_and_line(source
     )
     assert rejects[7] == ("Año", "2107", "the year 2107 lies in the future")
     assert rejects[8] == ("Numero", "muchos", "not a whole number from 0 on")
-    assert rejects[9] == ("Numero", "", "no number of occurrences is told")
-    assert rejects[10] == ("Modalidad", "12", "no modality is told")
+    assert rejects[9] == ("Numero", "", "no number of occurrences is given")
+    assert rejects[10] == ("Modalidad", "12", "no modality is given")
     assert rejects[11] == ("Distrito", "'); DROP TABLE Distrito; --", "no district of Peru has this name")
     assert rejects[12] == ("", "", "7 fields, where the header has 8")
     with (sources / "rejects.csv").open(encoding="utf-8", newline="") as file:

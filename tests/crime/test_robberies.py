@@ -116,7 +116,7 @@ def written(folder: Path, *changes: dict[str, str]) -> Path:
 @pytest.mark.parametrize(
     ("change", "column", "reason"),
     [
-        ({"DISTRITO": ""}, "DISTRITO", "no district is told"),
+        ({"DISTRITO": ""}, "DISTRITO", "no district is given"),
         ({"DISTRITO": "Atlántida"}, "DISTRITO", "no district of Peru has this name"),
         (
             {"DISTRITO": "Cayma"},

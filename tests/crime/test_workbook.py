@@ -176,7 +176,7 @@ def test_datacrim_in_a_workbook(tmp_path: Path) -> None:
         ("Hoja1", 5, "Numero: not a whole number from 0 on"),
         ("Hoja1", 6, "Numero: an error of a spreadsheet, not a value"),
         ("Hoja1", 7, "the names of the columns again"),
-        ("Hoja1", 8, "no number of occurrences is told"),
+        ("Hoja1", 8, "no number of occurrences is given"),
     ]
     (count,) = done.sources
     assert (count.read, count.loaded, count.rejected) == (6, 2, 4)

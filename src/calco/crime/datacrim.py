@@ -247,7 +247,7 @@ class Crimes:
         names = [clean.letters(clean.stated(name)) for name in (generic, specific, modality)]
         for name, what in zip(names, ("generic crime", "specific crime", "modality"), strict=True):
             if not fold(name):
-                raise UnusableCell(f"no {what} is told")
+                raise UnusableCell(f"no {what} is given")
             if len(name) > _WIDEST:
                 raise UnusableCell(f"the {what} has more than {_WIDEST} characters")
         above = self._known(self.generic, fold(names[0]), "Crimen_Generico", (names[0],))
@@ -367,7 +367,7 @@ class Cleaner:
 
 def _told_count(text: Cell) -> int:
     if not clean.stated(text):
-        raise UnusableCell("no number of occurrences is told")
+        raise UnusableCell("no number of occurrences is given")
     return clean.whole_number(text)
 
 

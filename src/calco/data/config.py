@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias, get_args
@@ -10,27 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 from tyro.conf import Positional, arg
 
 from calco.errors import MissingExtraError, UsageError
-from calco.records import check_numbers
-
-
-def check_ranges(owner: object, what: str, bounds: Mapping[str, tuple[float, float, str]]) -> None:
-    """Checks fields that hold (lowest, highest).
-
-    Args:
-        owner: The configuration.
-        what: Its name, for the message.
-        bounds: For each field the least and the most that make sense, and an example.
-
-    Raises:
-        CalcoError: When a range falls, or leaves its bounds.
-    """
-    for name, (least, most, example) in bounds.items():
-        low, high = getattr(owner, name)
-        if not least <= low <= high <= most:
-            raise UsageError(
-                f"{what} {name} is {low} to {high}; give two rising numbers from {least} to {most}, such as {example}"
-            )
-
+from calco.records import check_numbers, check_ranges
 
 Kind: TypeAlias = Literal[
     "auto", "side-by-side", "parallel", "masks", "photographs", "annotations", "video", "shards", "hub", "openmoji"

@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias, get_args
 
-from calco.data.config import check_ranges
 from calco.errors import UsageError
-from calco.records import check_numbers
+from calco.records import check_numbers, check_ranges
 
 
 @dataclass(frozen=True, kw_only=True)

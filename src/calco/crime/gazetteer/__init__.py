@@ -49,7 +49,7 @@ class Gazetteer:
             Unusable: When there is none, or when there are several.
         """
         if not fold(name):
-            raise UnusableCell("no district is told")
+            raise UnusableCell("no district is given")
         every = self.names["distrito"].get(fold(name), set())
         if not every:
             raise UnusableCell("no district of Peru has this name")
