@@ -48,7 +48,7 @@ class Engine:
     Attributes:
         name: "local" for processes of this machine, "ray" for Ray Data.
         jobs: How many work at once; 0 for as many as there are cores.
-        address: Of a Ray cluster ("auto", "ray://host:10001", "host:6379"); empty for a Ray of one's own, here.
+        address: Of a Ray cluster ("auto", "ray://host:10001", "host:6379"); empty to start Ray on this machine.
     """
 
     name: Name = "local"
@@ -249,9 +249,7 @@ class _RayWorker:
 @contextmanager
 def _connected(engine: Engine) -> Iterator[Any]:
     """Ray; one that runs in this process already is used and left as it is."""
-    os.environ.setdefault(
-        "RAY_USAGE_STATS_ENABLED", "0"
-    )  # read when Ray is imported: it shall tell nobody that it runs
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported: sends no usage statistics
     try:
         import ray
         import ray.cloudpickle

@@ -22,7 +22,7 @@ from calco.records import to_record
 FORMAT: Final = 1
 REPORT: Final = "collected.json"
 WHOLE: Final = ("no image", "other size", "unreadable", "incomplete")  # faults that cost an image, not a box
-PHOTOGRAPHS: Final = ".photographs"  # hidden: what reads the crops shall not take them for images of the set
+PHOTOGRAPHS: Final = ".photographs"  # hidden, so that readers of the crops do not take them for images of the set
 
 Progress = Callable[[str, int, int], None]
 

@@ -56,7 +56,7 @@ def augmented(
     load: Callable[[int], Sample], index: int, count: int, side: int, config: BoxAugmentConfig, *,
     seed: int, epoch: int, outlines: bool = True,
 ) -> tuple[Image, Detections]:  # fmt: skip
-    """Return an image as a detector shall see it in one epoch, and what is in it.
+    """Return an image as a detector sees it in one epoch, with its detections.
 
     Args:
         load: Reads the image at a place; for a mosaic also three others.

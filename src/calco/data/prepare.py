@@ -303,7 +303,7 @@ def spread(splits: dict[str, list[Item]], count: int) -> dict[str, list[Item]]:
 
     Args:
         splits: Items by split.
-        count: How many entries there shall be.
+        count: Number of entries to make.
 
     Returns:
         By split; of what is there several times, each has a key of its own.

@@ -198,7 +198,7 @@ def key_of(name: str) -> str:
 
 
 def member_bytes(name: str, data: bytes) -> tuple[bytes, int]:
-    """A member as it stands in a tar file, the same for the same arguments, and how far into it the data begins."""
+    """Return a tar member as bytes, equal for equal arguments, and the offset of its data."""
     info = tarfile.TarInfo(name)
     info.size, info.mode = len(data), 0o644
     header = info.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")

@@ -21,7 +21,7 @@ COMPARED, CALIBRATED = 6, 32
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Inputs, HWC uint8 with the channels of the file, and what they shall become.
+    """Inputs, HWC uint8 with the channels of the file, and their targets.
 
     Attributes:
         inputs: What is compared.

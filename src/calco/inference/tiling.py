@@ -31,7 +31,7 @@ class Padded:
     Args:
         rows: Gives the rows that are asked for.
         size_wh: Width and height of the image.
-        multiple: Of what the sides shall be multiples.
+        multiple: Divisor of both sides of the result.
 
     Attributes:
         height: With the mirrored rows.

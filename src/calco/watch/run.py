@@ -308,7 +308,7 @@ def make_painter(config: WatchConfig, detector: DetectorProtocol, translator: Tr
     """What paints; None where nothing is painted.
 
     Raises:
-        CalcoError: When the model cannot be loaded, or the detector does not find what shall be painted.
+        CalcoError: When the model cannot be loaded, or the detector does not find the class to paint.
     """
     if translator is None and config.paint:
         from calco.inference.loading import load

@@ -231,7 +231,7 @@ class Tracker:
 
         Args:
             found: With scores, from `lowest` on.
-            image: HWC `uint8`, whose colours tell objects apart; None where they shall not.
+            image: HWC `uint8`, whose colours tell objects apart; None to ignore colours.
         """
         assert self._time is not None, "predict first: it tells the time"
         scores = np.ones(len(found)) if found.scores is None else found.scores.astype(np.float64)

@@ -65,7 +65,7 @@ def erased(image: Image, region: Bools, config: EraseConfig, rng: np.random.Gene
         HWC of the same dtype; with `mask_channel` one channel more, 0 in the region and the dtype's peak elsewhere.
 
     Raises:
-        CalcoError: If a colour shall fill an image that has neither one channel nor three, but for transparency.
+        CalcoError: If the fill is a colour and the image has neither one channel nor three, apart from transparency.
     """
     peak = PEAKS[str(image.dtype)]
     holed = _coloured(image, config).copy()
