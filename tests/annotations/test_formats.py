@@ -55,4 +55,4 @@ def test_the_same_objects_however_they_are_written(
 
 
 def test_every_format_is_tried() -> None:
-    assert {form.partition(".")[0] for form in FORMATS} == set(READ.values())
+    assert {form.partition(".")[0] for form in FORMATS} == {form.title for form in READ.values()}

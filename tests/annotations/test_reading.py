@@ -1,4 +1,4 @@
-"""Every format is recognised and read; everything wrong is mended or left out, and named."""
+"""Every format is recognised and read; everything wrong is corrected or left out, and named."""
 
 import base64
 import io
@@ -12,7 +12,6 @@ from PIL import Image as Pillow
 
 from calco import imaging
 from calco.annotations.detections import outline_mask
-from calco.annotations.matching import match_by_number
 from calco.annotations.reading import FORMATS, read_annotations
 from calco.annotations.record import Annotations, Record
 from calco.annotations.sniffing import holds_annotations, sniff
@@ -204,9 +203,6 @@ def test_json_lines_go_by_number_where_names_are_unknown(tmp_path: Path) -> None
     found = read_annotations(path, tmp_path)
     assert [(record.name, record.number) for record in found.records] == [("img0.png", 0), ("img2.png", 2)]
     assert said(found) == [("no image", "faces.json, line 2: no image has the number 1; left out")]
-    matched, left = match_by_number(read_annotations(path).records, sorted(tmp_path.glob("*.png")))
-    assert [(record.number, image.name) for record, image in matched] == [(0, "img0.png"), (2, "img2.png")]
-    assert sorted(name for name, _ in left) == ["img10.png", "line 1 (1-x.jpg)", "m1_s.png"]
 
 
 def test_a_image_of_other_proportions_is_the_wrong_one(tmp_path: Path) -> None:
@@ -296,7 +292,7 @@ def test_everything_wrong_in_one_file(folder: Path, name: str, content: object, 
 def test_unknown_classes(folder: Path) -> None:
     put(folder, "classes.txt", "cat")
     yolo = read_annotations(put(folder, "a.txt", "0 .5 .5 .1 .1\n4 .5 .5 .1 .1"), folder)
-    assert said(yolo) == [("unknown class", "a.txt, line 2: class 4 has no name; there are 1, from 0: left out")]
+    assert said(yolo) == [("unknown class", "a.txt, line 2: class 4 has no name; there are 1, from 0; left out")]
     path = put(folder, "x.xml", voc(voc_box(1, 1, 5, 5), voc_box(1, 1, 5, 5, name="dog")))
     found = read_annotations(path, folder, classes=["dog"])
     assert said(found) == [("unknown class", "x.xml, object 1: 'cat' is none of the classes dog; left out")]
@@ -406,7 +402,7 @@ def test_what_a_folder_is_told_by(folder: Path) -> None:
     put(folder, "deep/er/labels/a.txt", "0 .5 .5 .1 .1")
     assert holds_annotations(folder)
     put(folder, "Annotations/a.xml", voc(voc_box(1, 1, 5, 5)))
-    assert read_annotations(folder, folder).format == FORMATS["voc"]
+    assert read_annotations(folder, folder).format == FORMATS["voc"].title
     assert sniff(folder / "Annotations/a.xml") == "voc"
 
 

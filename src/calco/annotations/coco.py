@@ -5,8 +5,7 @@ top, width, height, eight numbers are the corners of a rotated one; a crowd (`is
 object. Scores and track ids stand in `score` and `track_id`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,45 +13,32 @@ from typing import Any
 import numpy as np
 
 from calco.annotations.detections import Outline
-from calco.annotations.gathering import Gathering, WrittenObject
+from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
 from calco.annotations.geometry import Polygon, Runs
 from calco.annotations.parsing import (
     MALFORMED,
+    UnknownClassError,
     class_name,
     flag,
     identity,
     number,
     numbers,
-    parse_json,
     plainly,
-    read_text,
-)
-from calco.annotations.record import Record, Size, classes_of, size_of
+    polygon,
+    read_json,
+)  # fmt: skip
+from calco.annotations.record import Record, classes_of, size_of
 from calco.errors import CalcoError
 from calco.files import write_json
 
 
-@dataclass(slots=True)
-class _Image:
-    """One entry of `images`, and what the annotations say of it."""
+def read(path: Path, into: Gathering) -> None:
+    """Read a file of many images.
 
-    name: str
-    size_wh: Size
-    split: str = ""
-    objects: list[WrittenObject] = field(default_factory=list)
-    lost: int = 0
-
-
-def read(path: Path, into: Gathering) -> tuple[str, ...]:
-    """Read a file, and return the names of its classes in the order of their numbers.
-
-    Ids may be numbers or their texts. An annotation that belongs to no image makes it uncertain that nothing is in the
-    images without annotations, so these are left out then.
-
-    Raises:
-        CalcoError: If it cannot be read as a whole.
+    An annotation that belongs to no image makes it uncertain that the images without annotations are empty, so these
+    are left out then.
     """
-    content = parse_json(read_text(path), str(path))
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise CalcoError(f"{path} has no list of images; COCO needs images, annotations, categories: export it")
     if not isinstance(content.get("annotations"), list):
@@ -62,63 +48,50 @@ def read(path: Path, into: Gathering) -> tuple[str, ...]:
         listed = ", ".join(sorted(map(str, kinds))[:6])
         raise CalcoError(f"{path} has no boxes, its annotations have {listed or 'nothing'}; name a file with boxes")
     names = _categories(content, path, into)
-    entries = _images(content["images"], path, into)
+    into.found |= dict.fromkeys(names.values())
+    images = _images(content["images"], path, into)
     astray = 0
     for i, entry in enumerate(content["annotations"]):
         where = f", annotations[{i}]"
-        image: _Image | None = None
         try:
             key = identity(entry["image_id"])
-            if key not in entries:
-                astray += 1
-                into.note(f"{path}{where}", "no image", f"no single image has the id {key}; left out")
-                continue
-            image = entries[key]
-            category = identity(entry["category_id"])
-            if category not in names:
-                image.lost += 1
-                reason = f"no single category has the id {category}; left out"
-                into.note(f"{path}{where}", "unknown class", reason, image.name)
-                continue
-            image.objects.append(_object(entry, names[category], where, partial(_note, into, path, where, image.name)))
         except MALFORMED as error:
-            into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out", image.name if image else "")
-            if image:
-                image.lost += 1
-            else:
-                astray += 1
-    for image in {id(image): image for image in entries.values()}.values():
+            astray += 1
+            into.note(f"{path}{where}", "damaged", f"{plainly(error)}; left out")
+            continue
+        if key in images:
+            into.parse(images[key], [(where, entry)], partial(_object, names=names, image=images[key], into=into))
+        else:
+            astray += 1
+            into.note(f"{path}{where}", "no image", f"no single image has the id {key}; left out")
+    for image in {id(image): image for image in images.values()}.values():
         if astray and not image.objects and not image.lost:
             reason = f"it has no annotation, and {astray:,} annotations of the file belong to no image"
             into.note(f"{path}, {image.name}", "incomplete", f"{reason}; the image is left out", image.name)
-            continue
-        into.add(image.name, image.objects, file=path, said=image.size_wh, lost=image.lost, split=image.split)
-    return tuple(dict.fromkeys(names.values()))
+        else:
+            into.add(image)
 
 
-def _note(into: Gathering, path: Path, where: str, name: str, reason: str) -> None:
-    into.note(f"{path}{where}", "damaged", reason, name)
-
-
-def _images(listed: list[Any], path: Path, into: Gathering) -> dict[str, _Image]:
-    """Return the images by id; of an id that two images have, neither can be told apart."""
-    found: dict[str, _Image] = {}
-    by_name: dict[str, _Image] = {}
+def _images(listed: list[Any], path: Path, into: Gathering) -> dict[str, WrittenImage]:
+    """Return the images by id, without ids that two images have."""
+    found: dict[str, WrittenImage] = {}
+    by_name: dict[str, WrittenImage] = {}
     twice: set[str] = set()
     for i, entry in enumerate(listed):
         try:
-            said = int(number(entry.get("width") or 0)), int(number(entry.get("height") or 0))
+            size = int(number(entry.get("width") or 0)), int(number(entry.get("height") or 0))
             key, name = identity(entry["id"]), str(entry["file_name"])
-            if key not in found:
-                if name in by_name:
-                    reason = f"{name} is listed twice; the annotations of both entries are taken together"
-                    into.note(f"{path}, images[{i}]", "duplicate", reason, name)
-                found[key] = by_name.setdefault(name, _Image(name, said, str(entry.get("split") or "")))
-            elif found[key].name != name:
-                twice.add(key)
-                into.note(f"{path}, images[{i}]", "no image", f"its id {key} is that of {found[key].name}; left out")
         except MALFORMED as error:
             into.note(f"{path}, images[{i}]", "damaged", f"{plainly(error)}; left out")
+            continue
+        if key not in found:
+            if name in by_name:
+                reason = f"{name} is listed twice; the annotations of both entries are taken together"
+                into.note(f"{path}, images[{i}]", "duplicate", reason, name)
+            found[key] = by_name.setdefault(name, WrittenImage(path, name, size, str(entry.get("split") or "")))
+        elif found[key].name != name:
+            twice.add(key)
+            into.note(f"{path}, images[{i}]", "no image", f"its id {key} is that of {found[key].name}; left out")
     for key in twice:
         name = found.pop(key).name
         into.note(f"{path}, {name}", "no image", f"another image has its id {key}; left out", name)
@@ -134,9 +107,8 @@ def _categories(content: dict[str, Any], path: Path, into: Gathering) -> dict[st
             key, name = identity(entry["id"]), class_name(entry["name"])
             if found.setdefault(key, name) != name:
                 twice.add(key)
-                into.note(
-                    str(path), "unknown class", f"the id {key} is that of two categories, {found[key]} and {name}"
-                )
+                reason = f"the id {key} is that of two categories, {found[key]} and {name}"
+                into.note(str(path), "unknown class", reason)
     except MALFORMED as error:
         raise CalcoError(
             f"{path}: its categories need an id and a name each ({plainly(error)}); export it again"
@@ -145,10 +117,15 @@ def _categories(content: dict[str, Any], path: Path, into: Gathering) -> dict[st
     return {key: found[key] for key in order}
 
 
-def _object(entry: dict[str, Any], label: str, where: str, note: Callable[[str], None]) -> WrittenObject:
+def _object(
+    entry: dict[str, Any], where: str, names: dict[str, str], image: WrittenImage, into: Gathering
+) -> list[WrittenObject]:
+    category = identity(entry["category_id"])
+    if category not in names:
+        raise UnknownClassError(f"no single category has the id {category}")
     obj = WrittenObject(
         where=where,
-        label=label,
+        label=names[category],
         order="sized",
         ignored=flag(entry.get("iscrowd")) or flag(entry.get("ignore")),
         score=number(entry["score"]) if entry.get("score") is not None else None,
@@ -160,18 +137,19 @@ def _object(entry: dict[str, Any], label: str, where: str, note: Callable[[str],
     except MALFORMED as error:
         if not box:
             raise
-        note(f"its segmentation cannot be used ({plainly(error)}); the box alone is kept")
+        reason = f"its segmentation cannot be used ({plainly(error)}); the box alone is kept"
+        into.note(f"{image.file}{where}", "damaged", reason, image.name)
     if box and len(box) == 4:
         left, top, width, height = map(number, box)
-        obj.corners = left, top, left + width, top + height
+        obj.box = left, top, width, height
     elif box and len(box) == 8:
-        obj.polygons = obj.polygons or (_polygon(box),)
+        obj.polygons = obj.polygons or (polygon(box),)
     elif box and not (obj.polygons or obj.runs):
         raise CalcoError(
             f"its bbox has {len(box)} numbers; it needs left, top, width, height, or a rotated box's corners in "
             "segmentation"
         )
-    return obj
+    return [obj]
 
 
 def _outline(outline: Any) -> tuple[tuple[Polygon, ...], Runs | None]:
@@ -179,21 +157,13 @@ def _outline(outline: Any) -> tuple[tuple[Polygon, ...], Runs | None]:
     if isinstance(outline, list) and len(outline) == 1 and isinstance(outline[0], dict):
         outline = outline[0]
     if isinstance(outline, dict):
-        return (), _runs(outline)
+        height, width = (int(number(value)) for value in outline["size"])
+        counts = outline["counts"]
+        if isinstance(counts, str):
+            return (), Runs.of_string(counts, height, width)
+        return (), Runs(numbers(counts).astype(np.int64), height, width)
     rings = [outline] if outline and isinstance(outline[0], int | float) else outline or []
-    return tuple(map(_polygon, rings)), None
-
-
-def _polygon(values: list[float]) -> Polygon:
-    return numbers(values).astype(np.float32).reshape(-1, 2)
-
-
-def _runs(outline: dict[str, Any]) -> Runs:
-    height, width = (int(number(value)) for value in outline["size"])
-    counts = outline["counts"]
-    if isinstance(counts, str):
-        return Runs.of_string(counts, height, width)
-    return Runs(numbers(counts).astype(np.int64), height, width)
+    return tuple(map(polygon, rings)), None
 
 
 def write_coco(path: str | Path, records: Sequence[Record], classes: Sequence[str] = ()) -> None:
@@ -224,7 +194,7 @@ def write_coco(path: str | Path, records: Sequence[Record], classes: Sequence[st
                 "bbox": [box[0], box[1], box[2] - box[0], box[3] - box[1]],
                 "iscrowd": int(objects.ignored is not None and objects.ignored[i]),
             }
-            entry |= _drawn(objects.outlines[i] if objects.outlines else None, box)
+            entry |= _segmentation(objects.outlines[i] if objects.outlines else None, box)
             entry |= {} if objects.scores is None else {"score": float(objects.scores[i])}
             entry |= {} if objects.track_ids is None else {"track_id": int(objects.track_ids[i])}
             annotations.append(entry)
@@ -232,21 +202,16 @@ def write_coco(path: str | Path, records: Sequence[Record], classes: Sequence[st
     write_json(path, {"images": images, "annotations": annotations, "categories": categories})
 
 
-def _drawn(outline: Outline | None, box: Any) -> dict[str, Any]:
+def _segmentation(outline: Outline | None, box: Any) -> dict[str, Any]:
     """Return COCO's segmentation and area of an object."""
-    if outline is not None and outline.mask is not None:
-        height, width = outline.mask.shape
-        packed = {"size": [height, width], "counts": Runs.of_mask(outline.mask).string()}
-        return {"segmentation": packed, "area": int(outline.mask.sum())}
     if outline is None:
         return {"segmentation": [], "area": float((box[2] - box[0]) * (box[3] - box[1]))}
+    if outline.mask is not None:
+        packed = {"size": list(outline.mask.shape), "counts": Runs.of_mask(outline.mask).string()}
+        return {"segmentation": packed, "area": int(outline.mask.sum())}
+    sides = [ring.astype(np.float64).T for ring in outline.polygons]
     return {
         "segmentation": [ring.astype(float).ravel().tolist() for ring in outline.polygons],
-        "area": float(sum(map(_area, outline.polygons))),
+        # The shoelace formula.
+        "area": float(sum(abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2 for x, y in sides)),
     }
-
-
-def _area(ring: Polygon) -> float:
-    """Square pixels within a ring (the shoelace formula)."""
-    x, y = ring.astype(np.float64).T
-    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2

@@ -1,6 +1,6 @@
 """Tables of boxes as CSV: one row a box, for all images.
 
-The names of the columns tell what they hold, as TensorFlow's examples (filename, width, height, class, xmin, ymin,
+The names of the columns show what they hold, as TensorFlow's examples (filename, width, height, class, xmin, ymin,
 xmax, ymax), Roboflow and Open Images (ImageID, LabelName, XMin, XMax, YMin, YMax: shares of width and height) have
 them. Without names of columns, the rows are those of keras-retinanet: path, x1, y1, x2, y2, class. A row with an image
 and no box says that nothing is in the image.
@@ -8,14 +8,14 @@ and no box says that nothing is in the image.
 
 import csv
 import io
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from calco import imaging
-from calco.annotations.gathering import UNNAMED, Corners, Gathering, Order, WrittenObject
+from calco.annotations.gathering import Gathering, Order, WrittenImage, WrittenObject
 from calco.annotations.parsing import class_name, flag, number, read_text
-from calco.annotations.record import Size
 from calco.errors import CalcoError
 
 _IMAGE: Final = (
@@ -23,59 +23,35 @@ _IMAGE: Final = (
     "file", "external_id",
 )  # fmt: skip
 _CLASS: Final = ("class", "label", "labelname", "class_name", "classname", "category", "name", "label_name", "species")
-_CORNERS: Final = (
-    ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"), ("x1", "y1", "x2", "y2"),
-    ("left", "top", "right", "bottom"), ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"),
-)  # fmt: skip
-_SIZED: Final = (
-    ("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"),
-    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"), ("x_min", "y_min", "width", "height"),
-    ("xmin", "ymin", "width", "height"),
-)  # fmt: skip
+_SPLIT: Final = ("split", "subset", "set", "usage", "partition")
+_GROUP: Final = ("isgroupof", "iscrowd", "difficult")
+_BOXES: Final[dict[tuple[str, str, str, str], Order]] = {
+    ("xmin", "ymin", "xmax", "ymax"): "corners", ("x_min", "y_min", "x_max", "y_max"): "corners",
+    ("x1", "y1", "x2", "y2"): "corners", ("left", "top", "right", "bottom"): "corners",
+    ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"): "corners", ("x", "y", "width", "height"): "sized",
+    ("x", "y", "w", "h"): "sized", ("left", "top", "width", "height"): "sized",
+    ("bbox_x", "bbox_y", "bbox_width", "bbox_height"): "sized", ("x_min", "y_min", "width", "height"): "sized",
+    ("xmin", "ymin", "width", "height"): "sized",
+}  # fmt: skip
 _IMAGE_SIZE: Final = (("image_width", "image_height"), ("img_width", "img_height"), ("width", "height"))
-_RETINANET: Final = ("path", "x1", "y1", "x2", "y2", "class")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """Meaning of the columns.
+class Table:
+    """Names of all columns in lower case, and of those with a meaning; empty where there is none."""
 
-    Attributes:
-        image: Column of the image's name.
-        label: Column of the class, or None.
-        box: The four columns of the box.
-        order: What these four are.
-        size: Columns of the image's width and height, or none.
-        split: Column of the image's use, or None.
-        group: Column that marks groups and crowds, or None.
-        shares: Whether the box is in shares of width and height.
-        delimiter: What stands between two cells.
-        named: Whether the first row names the columns.
-    """
-
-    image: int
-    label: int | None
-    box: tuple[int, ...]
-    order: Order = "corners"
-    size: tuple[int, ...] = ()
-    split: int | None = None
-    group: int | None = None
-    shares: bool = False
-    delimiter: str = ","
-    named: bool = True
-
-
-@dataclass(slots=True)
-class _Image:
-    """The rows of one image."""
-
-    objects: list[WrittenObject] = field(default_factory=list)
-    said: Size | None = None
+    names: tuple[str, ...]
+    image: str
+    box: tuple[str, str, str, str]
+    label: str = ""
+    size: tuple[str, ...] = ()
     split: str = ""
-    lost: int = 0
+    group: str = ""
+    delimiter: str = ","
+    headed: bool = True  # by a first row with the names
 
 
-def find_columns(text: str) -> Columns | None:
+def find_table(text: str) -> Table | None:
     """Recognise a table of boxes by its first lines; None for any other table."""
     lines = [line for line in text.splitlines()[:3] if line.strip()]
     if not lines:
@@ -88,102 +64,76 @@ def find_columns(text: str) -> Columns | None:
     names = [cell.strip().casefold() for cell in rows[0]]
     if "region_shape_attributes" in names:
         return None  # VIA's
-    image = _first(names, _IMAGE)
-    found = next((four for four in (*_CORNERS, *_SIZED) if set(four) <= set(names)), None)
-    if image is None or found is None:
-        return _of_retinanet(rows, delimiter)
-    sizes = (pair for pair in _IMAGE_SIZE if set(pair) <= set(names) and not set(pair) & set(found))
-    return Columns(
-        image=image,
-        label=_first(names, _CLASS),
-        box=tuple(map(names.index, found)),
-        order="corners" if found in _CORNERS else "sized",
-        size=tuple(map(names.index, next(sizes, ()))),
-        split=_first(names, ("split", "subset", "set", "usage", "partition")),
-        group=_first(names, ("isgroupof", "iscrowd", "difficult")),
-        shares="imageid" in names and found == _CORNERS[0],
-        delimiter=delimiter,
-    )
+
+    def first(wanted: tuple[str, ...]) -> str:
+        return next((name for name in wanted if name in names), "")
+
+    box = next((four for four in _BOXES if set(four) <= set(names)), None)
+    if not box or not first(_IMAGE):
+        retinanet = Table(
+            names=("path", "x1", "y1", "x2", "y2", "class"), image="path", box=("x1", "y1", "x2", "y2"), label="class",
+            delimiter=delimiter, headed=False,
+        )  # fmt: skip
+        return retinanet if all(map(_is_of_retinanet, rows)) else None
+    sizes = (pair for pair in _IMAGE_SIZE if set(pair) <= set(names) and not set(pair) & set(box))
+    return Table(
+        names=tuple(names), image=first(_IMAGE), box=box, label=first(_CLASS), size=next(sizes, ()),
+        split=first(_SPLIT), group=first(_GROUP), delimiter=delimiter,
+    )  # fmt: skip
 
 
-def _first(names: list[str], wanted: tuple[str, ...]) -> int | None:
-    return next((names.index(name) for name in wanted if name in names), None)
+def _is_of_retinanet(row: list[str]) -> bool:
+    """Return True for an image, four numbers or none, and a class."""
+    if len(row) != 6 or not imaging.is_image(row[0].strip()):
+        return False
+    try:
+        return len([number(cell) for cell in row[1:5] if cell.strip()]) in (0, 4)
+    except CalcoError:
+        return False
 
 
-def _of_retinanet(rows: list[list[str]], delimiter: str) -> Columns | None:
-    """Recognise rows without names of columns: an image, then four numbers and a class, or nothing."""
-    for row in rows:
-        if len(row) != len(_RETINANET) or not imaging.is_image(row[0].strip()):
-            return None
-        try:
-            numbers = [number(cell) for cell in row[1:5] if cell.strip()]
-        except CalcoError:
-            return None
-        if len(numbers) not in (0, 4):
-            return None
-    return Columns(image=0, label=5, box=(1, 2, 3, 4), delimiter=delimiter, named=False)
-
-
-def read(path: Path, into: Gathering) -> set[str]:
-    """Read a file, and return the classes that occur.
-
-    Raises:
-        CalcoError: If it cannot be read as a whole.
-    """
+def read(path: Path, into: Gathering) -> None:
+    """Read a table."""
     text = read_text(path)
-    columns = find_columns(text)
-    if columns is None:
+    table = find_table(text)
+    if table is None:
         raise CalcoError(
             f"{path}: its first row names no columns of a box, such as filename, class, xmin, ymin, xmax, ymax"
         )
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=columns.delimiter)
-    found: dict[str, _Image] = {}
+    shares = "imageid" in table.names and table.box == ("xmin", "ymin", "xmax", "ymax")  # Open Images
+    found: dict[str, WrittenImage] = {}
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=table.delimiter)
     try:
         for i, row in enumerate(rows):
-            if (i or not columns.named) and any(cell.strip() for cell in row):
-                _take(row, columns, f"{path}, line {rows.line_num}", into, found)
+            cells = {name: cell.strip() for name, cell in zip(table.names, row, strict=False)}
+            where = f", line {rows.line_num}"
+            if (table.headed and not i) or not any(cells.values()):
+                continue
+            if not (name := cells.get(table.image)):
+                into.note(f"{path}{where}", "no image", "it names no image; left out")
+                continue
+            image = found.setdefault(name, WrittenImage(path, name, shares=shares))
+            image.split = cells.get(table.split) or image.split
+            if any(map(cells.get, table.box)):
+                parse = partial(_object, table=table, image=image, unnamed=into.unnamed())
+                into.parse(image, [(where, cells)], parse)
     except csv.Error as error:
         raise CalcoError(f"{path}, line {rows.line_num}: {error}; export it again") from error
-    for name, image in found.items():
-        into.add(
-            name, image.objects, file=path, said=image.said, shares=columns.shares, lost=image.lost, split=image.split
-        )
-    return {obj.label for image in found.values() for obj in image.objects}
+    for image in found.values():
+        into.add(image)
 
 
-def _take(row: list[str], columns: Columns, where: str, into: Gathering, found: dict[str, _Image]) -> None:
-    """Read one row."""
-    name = row[columns.image].strip() if columns.image < len(row) else ""
-    if not name:
-        into.note(where, "no image", "it names no image; left out")
-        return
-    image = found.setdefault(name, _Image())
-    if columns.split is not None and columns.split < len(row):
-        image.split = row[columns.split].strip()
-    cells = [row[place].strip() if place < len(row) else "" for place in columns.box]
-    if not any(cells):
-        return  # nothing is in the image
-    try:
-        decimal = columns.delimiter != ","
-        a, b, c, d = (number(cell.replace(",", ".") if decimal else cell) for cell in cells)
-        label = row[columns.label] if columns.label is not None and columns.label < len(row) else None
-        obj = WrittenObject(
-            where=where.removeprefix(where.partition(", line")[0]),
-            label=class_name(label) if label is not None else (into.classes or (UNNAMED,))[0],
-            corners=_corners(a, b, c, d, columns.order),
-            order=columns.order,
-            ignored=columns.group is not None and columns.group < len(row) and flag(row[columns.group]),
-        )
-        if columns.size and not image.said:
-            width, height = (int(number(row[place])) for place in columns.size)
-            image.said = width, height
-    except (CalcoError, IndexError) as error:
-        image.lost += 1
-        reason = str(error) if isinstance(error, CalcoError) else "it has too few cells"
-        into.note(where, "damaged", f"{reason}; left out", name)
-    else:
-        image.objects.append(obj)
-
-
-def _corners(a: float, b: float, c: float, d: float, order: Order) -> Corners:
-    return (a, b, a + c, b + d) if order == "sized" else (a, b, c, d)
+def _object(cells: dict[str, str], where: str, table: Table, image: WrittenImage, unnamed: str) -> list[WrittenObject]:
+    decimal_comma = table.delimiter != ","
+    a, b, c, d = (number(cells[name].replace(",", ".") if decimal_comma else cells[name]) for name in table.box)
+    obj = WrittenObject(
+        where=where,
+        label=class_name(cells[table.label]) if table.label else unnamed,
+        box=(a, b, c, d),
+        order=_BOXES[table.box],
+        ignored=flag(cells.get(table.group)),
+    )
+    if table.size and not image.size_wh:
+        width, height = (int(number(cells[name])) for name in table.size)
+        image.size_wh = width, height
+    return [obj]

@@ -15,6 +15,7 @@ from calco.annotations.parsing import class_name, number, read_text
 from calco.errors import CalcoError
 
 _MOST_BYTES: Final = 1 << 22  # the names of 100,000 classes; a larger file describes no data set
+_YAML: Final = (".yaml", ".yml")
 _DATA: Final = ("data", "dataset")
 _OTHER_LISTS: Final = ("labels.txt", "class_names.txt", "names.txt", "obj_names.txt")
 _MOST_KEYPOINTS: Final = 1000
@@ -23,71 +24,50 @@ _SPLITS: Final = {"train": "train", "val": "val", "valid": "val", "validation": 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataYaml:
-    """Content of a file beside YOLO's labels.
-
-    Attributes:
-        path: The file.
-        names: Names of the classes, in the order of their numbers.
-        kpt_shape: Number of keypoints, and numbers of each (2 or 3), or None.
-        root: Folder that the splits' paths are relative to, as it is written; empty where it is not.
-        splits: Split => the folders, lists or images that it names, as they are written.
-    """
+    """Content of a file beside YOLO's labels, with paths as they are written."""
 
     path: Path
-    names: tuple[str, ...] = ()
-    kpt_shape: tuple[int, int] | None = None
-    root: str = ""
-    splits: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    names: tuple[str, ...] = ()  # of the classes, in the order of their numbers
+    kpt_shape: tuple[int, int] | None = None  # number of keypoints, and numbers of each (2 or 3)
+    root: str = ""  # folder to which the paths of the splits are relative
+    splits: tuple[tuple[str, tuple[str, ...]], ...] = ()  # split, and the folders, lists or images of it
 
 
 def find_data_yaml(folder: Path, top: Path) -> tuple[DataYaml, ...]:
     """Read the files in a folder and above it, up to `top`, that describe labels: the nearest first.
 
-    Files are `*.yaml`, `*.yml`, `classes.txt`, `*.names` and `labels.txt`, in capitals or not.
-
-    Raises:
-        CalcoError: If one of them is damaged.
+    In one folder YAML comes first (`data.yaml` before others), then `classes.txt`, `*.names` and other lists of names.
     """
     found = []
     # Labels that lie elsewhere may be described in their own folder or the one above.
     parents = [folder, *folder.parents] if folder.is_relative_to(top) else [folder, folder.parent]
     for parent in parents:
-        found += [read_names(path) for path in _candidates(parent)]
+        try:
+            paths = sorted(path for path in parent.iterdir() if path.is_file() and not path.name.startswith("."))
+        except OSError:
+            paths = []
+        ranked = sorted((rank, path) for path in paths if (rank := _rank(path)) is not None)
+        found += [_read(path) for _, path in ranked]
         if parent == top:
             break
     return tuple(each for each in found if each.names or each.kpt_shape or each.splits)
 
 
-def _candidates(folder: Path) -> list[Path]:
-    """Return the files of a folder that may describe labels: YAML first, then lists of names."""
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    except OSError:
-        return []
-    kinds = [
-        sorted(
-            (path for path in paths if path.suffix.lower() in (".yaml", ".yml")),
-            key=lambda path: path.stem.lower() not in _DATA,
-        ),
-        [path for path in paths if path.name.lower() == "classes.txt"],
-        [path for path in paths if path.suffix.lower() == ".names"],
-        [path for path in paths if path.name.lower() in _OTHER_LISTS],
-    ]
-    return [path for kind in kinds for path in kind]
+def _rank(path: Path) -> int | None:
+    """Return the place of a file among those that may describe labels; None for any other."""
+    suffix, name = path.suffix.lower(), path.name.lower()
+    kinds = (suffix in _YAML and path.stem.lower() in _DATA, suffix in _YAML, name == "classes.txt",
+             suffix == ".names", name in _OTHER_LISTS)  # fmt: skip
+    return kinds.index(True) if any(kinds) else None
 
 
-def read_names(path: Path) -> DataYaml:
-    """Read one file.
-
-    Raises:
-        CalcoError: If it is damaged, or too large for what it is.
-    """
+def _read(path: Path) -> DataYaml:
     if path.stat().st_size > _MOST_BYTES:
         raise CalcoError(
             f"{path} has {path.stat().st_size:,} bytes; the names of classes need less than {_MOST_BYTES:,}"
         )
     text = read_text(path)
-    if path.suffix.lower() not in (".yaml", ".yml"):
+    if path.suffix.lower() not in _YAML:
         return DataYaml(path=path, names=_listed(path, text))
     try:
         content = yaml.load(text, Loader=yaml.BaseLoader)

@@ -32,12 +32,12 @@ class Outline:
         return bool(self.polygons) if self.mask is None else bool(self.mask.any())
 
     def scaled(self, across: float, down: float) -> "Outline":
-        """In an image so many times as wide and as high; a mask takes the nearest pixels."""
+        """Return the outline in an image scaled by these factors; a mask takes the nearest pixels."""
         polygons = tuple((polygon * (across, down)).astype(np.float32) for polygon in self.polygons)
         return Outline(polygons, None if self.mask is None else _resampled(self.mask, across, down))
 
     def cropped(self, left: int, top: int, width: int, height: int) -> "Outline":
-        """Return its part in a window, counted from the window's corner; the window may reach beyond the image."""
+        """Return the part in a window, relative to the window's corner; the window may reach beyond the image."""
         corner = np.array([left, top], np.float32)
         moved = (clip(polygon - corner, width, height) for polygon in self.polygons)
         mask = None
@@ -48,7 +48,7 @@ class Outline:
         return Outline(tuple(polygon for polygon in moved if len(polygon)), mask)
 
     def mirrored(self, width: int) -> "Outline":
-        """With left and right exchanged in an image of this width."""
+        """Return them with left and right exchanged in an image of this width."""
         far, turned = np.array([width, 0], np.float32), np.array([-1, 1], np.float32)
         return Outline(
             tuple(far + polygon * turned for polygon in self.polygons),
@@ -58,13 +58,13 @@ class Outline:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Detections:
-    """The objects in one image; all parts have one entry a object, in the same order.
+    """Objects in one image; all parts have one entry an object, in the same order.
 
     Attributes:
         boxes: N x 4 `float32`, left, top, right, bottom in pixels; right and bottom are exclusive.
         classes: N names.
-        scores: N `float32` in [0, 1], or None where a person said it.
-        track_ids: N `int64`, or None where nothing was followed.
+        scores: N `float32` in [0, 1], or None for annotations.
+        track_ids: N `int64`, or None without tracking.
         ignored: N `bool`, crowds (COCO) and difficult objects (VOC), which evaluations do not count; None for none.
         outlines: N outlines, each None where only the box is known; or empty where no outline is known at all.
     """
@@ -89,7 +89,7 @@ class Detections:
         return len(self.boxes)
 
     def select(self, chosen: Sequence[int] | npt.NDArray[Any]) -> "Detections":
-        """Those at these places (or where a boolean array of length N is true), in that order."""
+        """Return the objects at these indices (or where a boolean array of length N is true), in that order."""
         places = np.arange(len(self))[np.asarray(chosen, dtype=None if len(chosen) else np.int64)]
         return replace(
             self,
@@ -102,24 +102,24 @@ class Detections:
         )
 
     def areas(self) -> npt.NDArray[np.float32]:
-        """Square pixels of each box; 0 for one that is inverted."""
+        """Return the area of each box in square pixels; 0 for an inverted one."""
         sides: npt.NDArray[np.float32] = np.clip(self.boxes[:, 2:] - self.boxes[:, :2], 0, None)
         return sides[:, 0] * sides[:, 1]
 
     def scaled(self, across: float, down: float) -> "Detections":
-        """In an image that was brought to so many times its width and height."""
+        """Return the objects in an image scaled by these factors."""
         boxes = (self.boxes * (across, down, across, down)).astype(np.float32)
         return replace(self, boxes=boxes, outlines=tuple(o and o.scaled(across, down) for o in self.outlines))
 
     def cropped(self, left: int, top: int, width: int, height: int, *, least: float = 0.0) -> "Detections":
-        """Return the objects that a window shows, counted from the window's corner.
+        """Return the objects in a window, relative to the window's corner.
 
         Args:
-            left: Of the window, pixels; it may reach beyond the image.
-            top: Of the window, pixels.
-            width: Of the window, pixels.
-            height: Of the window, pixels.
-            least: Objects of whose box a smaller share is left are dropped, and always those of which nothing is.
+            left: Left of the window in pixels; it may reach beyond the image.
+            top: Top of the window in pixels.
+            width: Width of the window in pixels.
+            height: Height of the window in pixels.
+            least: Least share of a box that must lie in the window; objects outside it are always dropped.
         """
         corner, edges = np.array([left, top] * 2, np.float32), np.array([width, height] * 2, np.float32)
         boxes = np.clip(self.boxes - corner, 0, edges)
@@ -131,27 +131,23 @@ class Detections:
         return cut.select(kept)
 
     def clipped(self, width: int, height: int) -> "Detections":
-        """Without what lies outside an image of this size."""
+        """Return the objects clipped to an image of this size."""
         return self.cropped(0, 0, width, height)
 
     def mirrored(self, width: int) -> "Detections":
-        """With left and right exchanged in an image of this width."""
+        """Return them with left and right exchanged in an image of this width."""
         boxes = self.boxes.copy()
         boxes[:, [0, 2]] = width - self.boxes[:, [2, 0]]
         return replace(self, boxes=boxes, outlines=tuple(o and o.mirrored(width) for o in self.outlines))
 
 
 def nothing() -> Detections:
-    """The detections of an image in which nothing is."""
+    """Return the detections of an empty image."""
     return Detections(boxes=np.zeros((0, 4), np.float32), classes=())
 
 
 def outline_mask(outline: Outline, height: int, width: int) -> Mask:
-    """The pixels of an outline: those whose centre lies in one of its polygons, or its mask. => HW `bool`.
-
-    Raises:
-        CalcoError: If the mask is that of an image of another size.
-    """
+    """Return the pixels whose centre lies in one of the polygons of an outline, or its mask, HW `bool`."""
     if outline.mask is None:
         parts = [fill(polygon, height, width) for polygon in outline.polygons]
         return np.logical_or.reduce(parts) if parts else np.zeros((height, width), np.bool_)
@@ -162,7 +158,7 @@ def outline_mask(outline: Outline, height: int, width: int) -> Mask:
 
 
 def _resampled(mask: Mask, across: float, down: float) -> Mask:
-    """Each pixel is that of the place it comes from."""
+    """Scale a mask by the nearest pixels."""
     height, width = mask.shape
     new_height, new_width = max(1, round(height * down)), max(1, round(width * across))
     rows = ((np.arange(new_height) + 0.5) * height / new_height).astype(np.int64)

@@ -20,7 +20,7 @@ _EDGES_AT_ONCE: Final = 1024  # bounds the memory that a polygon of very many co
 
 
 def fill(polygon: Polygon, height: int, width: int) -> Mask:
-    """The pixels inside a polygon by the even-odd rule, K x 2 => HW.
+    """Return the pixels inside a polygon by the even-odd rule, K x 2 => HW.
 
     Each row is crossed by some edges; what lies behind an odd number of crossings is inside.
     """
@@ -59,7 +59,7 @@ def clip(polygon: Polygon, width: float, height: float) -> Polygon:
 
 
 def rings(mask: Mask) -> tuple[Polygon, ...]:
-    """The borders of a mask and of its holes: filled together by the even-odd rule, they give the mask again."""
+    """Return the borders of a mask and its holes: filled together by the even-odd rule, they give the mask again."""
     import cv2
 
     # At twice the size the borders run a quarter of a pixel inside the objects, clear of every pixel's centre.
@@ -69,7 +69,7 @@ def rings(mask: Mask) -> tuple[Polygon, ...]:
 
 
 def joined(parts: Sequence[Polygon]) -> Polygon:
-    """One ring that runs through all of them; the ways between are walked twice and enclose nothing."""
+    """Return one ring through all of them; it runs twice along the ways between, which enclose nothing."""
     if len(parts) == 1:
         return parts[0]
     closed = [np.concatenate([part, part[:1]]) for part in parts]
@@ -78,13 +78,7 @@ def joined(parts: Sequence[Polygon]) -> Polygon:
 
 
 def rotated(box: tuple[float, float, float, float], radians: float, pivot: tuple[float, float]) -> Polygon:
-    """Return the four corners of a box that is rotated, clockwise as one sees it, 4 x 2 `float32`.
-
-    Args:
-        box: Left, top, right, bottom before the rotation.
-        radians: The angle.
-        pivot: The point that stays where it is, x and y.
-    """
+    """Return the corners of a box (left, top, right, bottom) rotated clockwise about a pivot, 4 x 2 `float32`."""
     left, top, right, bottom = box
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64) - pivot
     sine, cosine = np.sin(radians), np.cos(radians)
@@ -103,7 +97,7 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float], radians: fl
 
 
 def extent(parts: Sequence[Polygon]) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of some polygons."""
+    """Return left, top, right and bottom of some polygons."""
     corners = np.concatenate(parts)
     (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
     return float(left), float(top), float(right), float(bottom)
@@ -114,16 +108,10 @@ _MOST_CHARACTERS = 12  # of one count: more than any image needs, and less than 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
-    """A mask that is not yet unpacked.
+    """A mask as run lengths over the columns of its image."""
 
-    Attributes:
-        counts: Lengths of the runs, `int64`, in turns background and object; they add up to all pixels.
-        height: Of the image, pixels.
-        width: Of the image, pixels.
-    """
-
-    counts: npt.NDArray[np.int64]
-    height: int
+    counts: npt.NDArray[np.int64]  # in turns background and object; they add up to all pixels
+    height: int  # of the image, pixels
     width: int
 
     def __post_init__(self) -> None:
@@ -139,19 +127,27 @@ class Runs:
 
     @classmethod
     def of_mask(cls, mask: Mask) -> "Runs":
-        """HW => run lengths."""
+        """Pack a mask, HW `bool`."""
         flat = mask.ravel(order="F")
         ends = np.concatenate([np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]])
         counts = np.diff(ends, prepend=0).astype(np.int64)
         return cls(np.concatenate([[0], counts]) if flat.size and flat[0] else counts, *mask.shape)
 
     @classmethod
-    def of_string(cls, text: str, height: int, width: int) -> "Runs":
-        """The packed string => run lengths.
+    def of_part(cls, part: Mask, left: int, top: int, size_wh: tuple[int, int]) -> "Runs":
+        """Pack the mask of a box in an image, without unpacking the image."""
+        width, height = size_wh
+        strip = np.zeros((height, part.shape[1]), np.bool_)
+        strip[top : top + part.shape[0]] = part
+        counts = cls.of_mask(strip).counts.tolist() or [0]
+        counts[0] += left * height
+        counts += [] if len(counts) % 2 else [0]
+        counts[-1] += (width - left - part.shape[1]) * height
+        return cls(np.array(counts, np.int64), height, width)
 
-        Raises:
-            CalcoError: If it is none, or does not cover the image.
-        """
+    @classmethod
+    def of_string(cls, text: str, height: int, width: int) -> "Runs":
+        """Unpack COCO's string."""
         codes = np.frombuffer(text.encode("utf-8", "replace"), np.uint8).astype(np.int64) - 48
         ends = np.flatnonzero((codes & 32) == 0)
         starts = np.concatenate([[0], ends + 1])[: len(ends)]
@@ -168,7 +164,7 @@ class Runs:
         return cls(counts, height, width)
 
     def string(self) -> str:
-        """The packed string."""
+        """Return the runs as COCO's string."""
         differences = self.counts.copy()
         differences[3:] -= self.counts[1:-2]
         text = []
@@ -181,17 +177,17 @@ class Runs:
         return "".join(text)
 
     def mask(self) -> Mask:
-        """HW `bool`."""
+        """Return the mask, HW `bool`."""
         obj = np.arange(len(self.counts)) % 2 == 1
         return np.ascontiguousarray(np.repeat(obj, self.counts).reshape(self.width, self.height).T)
 
     def extent(self) -> tuple[int, int, int, int] | None:
-        """Left, top, right and bottom of the object, found without unpacking; None when no pixel belongs to it."""
+        """Return left, top, right and bottom of the object, without unpacking; None if no pixel belongs to it."""
         ends = np.cumsum(self.counts)
-        drawn = (np.arange(len(ends)) % 2 == 1) & (self.counts > 0)
-        if not drawn.any():
+        inside = (np.arange(len(ends)) % 2 == 1) & (self.counts > 0)
+        if not inside.any():
             return None
-        first, last = (ends - self.counts)[drawn], ends[drawn] - 1
+        first, last = (ends - self.counts)[inside], ends[inside] - 1
         # A run that goes on in the next column touches top and bottom.
         beyond = first // self.height != last // self.height
         top = int(np.where(beyond, 0, first % self.height).min())

@@ -15,124 +15,96 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image as Pillow
 
-from calco import imaging
-from calco.annotations.gathering import Gathering, WrittenObject
-from calco.annotations.geometry import Polygon, Runs, ellipse, joined
-from calco.annotations.parsing import MALFORMED, class_name, flag, number, numbers, parse_json, plainly, read_text
+from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
+from calco.annotations.geometry import Polygon, Runs, ellipse, extent, joined
+from calco.annotations.parsing import class_name, flag, polygon, read_json, size_wh
 from calco.errors import CalcoError
 
 _ROTATED: Final = ("rotation", "oriented_rectangle", "rotated_rectangle", "quadrilateral")  # four corners each
-_OPEN: Final = ("point", "points", "line", "linestrip")
+_OPEN: Final = ("point", "points", "line", "linestrip", "polyline")
 
 
-def read(path: Path, into: Gathering) -> set[str]:
-    """Read a file, and return the classes that occur.
-
-    Raises:
-        CalcoError: If it cannot be read as a whole.
-    """
-    content = parse_json(read_text(path), str(path))
+def read(path: Path, into: Gathering) -> None:
+    """Read a file of LabelMe."""
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         raise CalcoError(f"{path} has no list of shapes; LabelMe needs one: export it again")
-    try:
-        size = int(number(content["imageWidth"])), int(number(content["imageHeight"]))
-    except MALFORMED:
-        size = None
-    named = str(content.get("imagePath") or "")
-    own = into.images and into.images.find(path.stem, path)[0]
-    name = path.stem if own or not named else named
+    size = size_wh(content.get("imageWidth"), content.get("imageHeight"))
+    image = WrittenImage(path, into.own_name(path, str(content.get("imagePath") or "")), size)
+    groups: dict[str, tuple[str, str]] = {}  # group of an object, by its place
+
+    def parse(shape: Any, where: str) -> list[WrittenObject]:
+        obj = _object(shape, where, image, into)
+        if shape.get("group_id") is not None:
+            groups[where] = obj.label, str(shape["group_id"])
+        return [obj]
+
+    into.parse(image, ((f", shapes[{i}]", shape) for i, shape in enumerate(content["shapes"])), parse)
     objects: dict[object, WrittenObject] = {}
-    lost = 0
-    for i, shape in enumerate(content["shapes"]):
-        try:
-            if size and shape.get("shape_type") == "mask":
-                into.check_claim(name, path, size)
-            obj = _object(shape, f", shapes[{i}]", size)
-            group = shape.get("group_id")
-            key = i if group is None else (obj.label, str(group))
-        except MALFORMED as error:
-            lost += 1
-            into.note(f"{path}, shapes[{i}]", "damaged", f"{plainly(error)}; left out", path.stem)
-            continue
-        whole = objects.setdefault(key, obj)
-        if whole is not obj:
-            if not (whole.polygons and obj.polygons):
-                objects[i] = obj  # only polygons can be parts
+    for obj in image.objects:
+        whole = objects.setdefault(groups.get(obj.where, obj.where), obj)
+        if whole is not obj and whole.polygons and obj.polygons:
             whole.polygons += obj.polygons
-    into.add(name, list(objects.values()), file=path, said=size, lost=lost)
-    return {obj.label for obj in objects.values()}
+        elif whole is not obj:
+            objects[obj.where] = obj  # only polygons can be parts
+    image.objects = list(objects.values())
+    into.add(image)
 
 
-def _object(shape: dict[str, Any], where: str, size: tuple[int, int] | None) -> WrittenObject:
+def _object(shape: dict[str, Any], where: str, image: WrittenImage, into: Gathering) -> WrittenObject:
     kind = shape.get("shape_type") or "polygon"
-    points: Polygon = numbers(shape["points"]).astype(np.float32).reshape(-1, 2)
+    points = polygon(shape["points"])
     obj = WrittenObject(where=where, label=class_name(shape["label"]), ignored=flag(shape.get("difficult")))
     if (kind in _ROTATED and len(points) == 4) or kind == "polygon":
         obj.polygons = (points,)
     elif kind == "rectangle":
-        (left, top), (right, bottom) = (points[0], points[1]) if len(points) == 2 else (points.min(0), points.max(0))
-        obj.corners = (float(left), float(top), float(right), float(bottom))
+        (left, top), (right, bottom) = points.tolist() if len(points) == 2 else (points.min(0), points.max(0))
+        obj.box = float(left), float(top), float(right), float(bottom)
     elif kind == "circle":
         (x, y), radius = points[0].tolist(), float(np.linalg.norm(points[1] - points[0]))
         obj.polygons = (ellipse((x, y), (radius, radius)),)
     elif kind == "mask":
-        obj.runs = _runs(shape["mask"], points, size)
+        obj.runs = _runs(shape["mask"], points, image, into)
     else:
         rule = "encloses nothing" if kind in _OPEN else "is not a shape that is read; export it as a polygon"
         raise CalcoError(f"a {str(kind)[:40]} {rule}")
     return obj
 
 
-def _runs(packed: str, points: Polygon, size: tuple[int, int] | None) -> Runs:
-    """The mask, which is kept as the PNG of its box, over the whole image."""
-    if size is None or not 0 < size[0] * size[1] <= imaging.MAX_PIXELS:
-        raise CalcoError("a mask needs imageWidth and imageHeight, of an image that can be read")
+def _runs(packed: str, points: Polygon, image: WrittenImage, into: Gathering) -> Runs:
+    """Return a mask, which is kept as the PNG of its box, over the whole image."""
     data = base64.b64decode(packed, validate=True)
     # The header tells the size, before anything is unpacked.
     width, height = (int.from_bytes(data[start : start + 4], "big") for start in (16, 20))
-    left, top = (int(value) for value in points.min(0))
-    if data[:8] != b"\x89PNG\r\n\x1a\n" or min(left, top) < 0:
-        raise CalcoError("its mask is no PNG within the image")
-    if left + width > size[0] or top + height > size[1]:
-        raise CalcoError(f"its mask of {width}x{height} at {left}, {top} leaves the image of {size[0]}x{size[1]}")
+    left, top = map(int, points.min(0))
+    into.check_mask(image, left, top, width, height)
     try:
         with Pillow.open(io.BytesIO(data), formats=["PNG"]) as png:
-            part = np.array(png.convert("L"))
+            return Runs.of_part(np.array(png.convert("L")) > 0, left, top, image.size_wh or (0, 0))
     except (OSError, SyntaxError) as error:
         raise CalcoError("its mask is a damaged PNG") from error
-    whole = np.zeros((size[1], size[0]), np.bool_)
-    whole[top : top + height, left : left + width] = part > 0
-    return Runs.of_mask(whole)
 
 
-def read_supervisely(path: Path, into: Gathering) -> set[str]:
-    """Read a file of Supervisely, and return the classes that occur.
-
-    Raises:
-        CalcoError: If it cannot be read as a whole.
-    """
-    content = parse_json(read_text(path), str(path))
+def read_supervisely(path: Path, into: Gathering) -> None:
+    """Read a file of Supervisely."""
+    content = read_json(path)
     if not isinstance(content, dict) or not isinstance(content.get("objects"), list):
         raise CalcoError(f"{path} has no list of objects; Supervisely needs one: export it again")
-    try:
-        said = int(number(content["size"]["width"])), int(number(content["size"]["height"]))
-    except MALFORMED:
-        said = None
-    entries = [(f", objects[{i}]", entry) for i, entry in enumerate(content["objects"])]
-    return into.add_parsed(path, path.stem, entries, _figure, said=said)
+    size = content["size"] if isinstance(content.get("size"), dict) else {}
+    image = WrittenImage(path, path.stem, size_wh(size.get("width"), size.get("height")))
+    into.parse(image, ((f", objects[{i}]", entry) for i, entry in enumerate(content["objects"])), _figure)
+    into.add(image)
 
 
 def _figure(entry: dict[str, Any], where: str) -> list[WrittenObject]:
     kind = entry["geometryType"]
     if kind not in ("rectangle", "polygon"):
-        rule = "encloses nothing" if kind in ("point", "line", "polyline") else "is not read; export it as COCO"
+        rule = "encloses nothing" if kind in _OPEN else "is not read; export it as COCO"
         raise CalcoError(f"a {str(kind)[:40]} {rule}")
-    points = numbers(entry["points"]["exterior"]).astype(np.float32).reshape(-1, 2)
+    points = polygon(entry["points"]["exterior"])
     obj = WrittenObject(where=where, label=class_name(entry["classTitle"]))
     if kind == "polygon":
-        holes = [numbers(hole).astype(np.float32).reshape(-1, 2) for hole in entry["points"].get("interior") or []]
-        obj.polygons = (joined((points, *holes)),)
-        return [obj]
-    (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
-    obj.corners = left, top, right, bottom
+        obj.polygons = (joined((points, *map(polygon, entry["points"].get("interior") or []))),)
+    else:
+        obj.box = extent([points])
     return [obj]

@@ -5,37 +5,36 @@ that somebody submitted without a region has nothing in it. Of several annotatio
 """
 
 import re
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 
-from calco.annotations.gathering import Gathering, WrittenObject
+from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
 from calco.annotations.geometry import ellipse, rotated
-from calco.annotations.parsing import MALFORMED, class_name, number, numbers, parse_json, plainly, read_text
+from calco.annotations.parsing import MALFORMED, class_name, number, plainly, polygon, read_json, size_wh
 from calco.annotations.record import Size
 from calco.errors import CalcoError
 
 KEYS: Final = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "keypointlabels")
+_OF_THE_IMAGE: Final = ("choices", "rating", "textarea", "labels", "relation")  # types without a place in it
 _UPLOADED: Final = re.compile(r"(?i)^[0-9a-f]{4,8}-(?=.)")
 
 
-def read(path: Path, into: Gathering) -> set[str]:
-    """Read a file, and return the classes that occur.
-
-    Raises:
-        CalcoError: If it cannot be read as a whole.
-    """
-    content = parse_json(read_text(path), str(path))
+def read(path: Path, into: Gathering) -> None:
+    """Read a file of tasks."""
+    content = read_json(path)
     content = [content] if isinstance(content, dict) else content
     if not isinstance(content, list):
         raise CalcoError(f"{path} is not a list of tasks, as Label Studio writes it; export it again")
-    labels: set[str] = set()
     for i, task in enumerate(content):
         where = f"{path}, [{i}]"
         try:
             address, regions = _task(task, where, into)
+            sizes = [size_wh(each["original_width"], each["original_height"]) for each in regions or []
+                     if each.get("original_width") and each.get("original_height")]  # fmt: skip
         except MALFORMED as error:
             into.note(where, "no image", f"{plainly(error)}; left out")
             continue
@@ -43,26 +42,18 @@ def read(path: Path, into: Gathering) -> set[str]:
         if regions is None:
             into.note(where, "incomplete", "nobody has annotated it; the image is left out", name)
             continue
-        objects, lost, said = [], 0, None
-        for j, region in enumerate(regions):
-            try:
-                said = said or _size(region)
-                objects += _objects(region, f", region {j}", said)
-            except MALFORMED as error:
-                lost += 1
-                into.note(f"{where}, region {j}", "damaged", f"{plainly(error)}; left out", name)
-        for obj in objects:
-            obj.where = f", [{i}]{obj.where}"
-        into.add(name, objects, file=path, said=said, shares=said is None, lost=lost)
-        labels |= {obj.label for obj in objects}
-    return labels
+        size = next(filter(None, sizes), None)
+        image = WrittenImage(path, name, size, shares=size is None)
+        entries = ((f", [{i}], region {j}", region) for j, region in enumerate(regions) if not _is_of_image(region))
+        into.parse(image, entries, partial(_objects, size=size))
+        into.add(image)
 
 
 def _task(task: dict[str, Any], where: str, into: Gathering) -> tuple[str, list[Any] | None]:
     """Return the address of a task's image, and its regions; None where nobody has annotated it."""
     data = task["data"] if isinstance(task.get("data"), dict) else task
     # The name of the field is the project's own.
-    texts = [value for value in data.values() if isinstance(value, str)]
+    texts = (value for value in data.values() if isinstance(value, str))
     named = data.get("image") or next(
         (text for text in texts if re.search(r"(?i)\.(jpe?g|png|webp|tiff?|bmp)", text)), ""
     )
@@ -94,37 +85,35 @@ def _base(name: str) -> str:
     return PurePosixPath(name.replace("\\", "/")).name
 
 
-def _size(region: dict[str, Any]) -> Size | None:
-    """Return width and height of the image, where the region tells them."""
-    width, height = region.get("original_width"), region.get("original_height")
-    return (int(number(width)), int(number(height))) if width and height else None
+def _is_of_image(region: Any) -> bool:
+    """Return True for a region that speaks of the whole image, or of another region."""
+    value = region["value"] if isinstance(region.get("value"), dict) else region
+    return region.get("type") in _OF_THE_IMAGE and not any(key in value for key in KEYS)
 
 
-def _objects(region: dict[str, Any], where: str, said: Size | None) -> list[WrittenObject]:
+def _objects(region: dict[str, Any], where: str, size: Size | None) -> list[WrittenObject]:
     """Return one object for each label of a region."""
     value = region["value"] if isinstance(region.get("value"), dict) else region
-    key = next((key for key in KEYS if key in value), None)
-    if key is None and region.get("type") in ("choices", "rating", "textarea", "labels", "relation"):
-        return []  # it speaks of the whole image, or of another region
-    names = [class_name(label) for label in (value[key] if key else value.get("labels") or [])]
+    key = next((key for key in KEYS if key in value), "labels")
+    names = [class_name(label) for label in value.get(key) or []]
     if not names:
         raise CalcoError("it has no label")
     # Percent of a size that is known become pixels, since a rotation needs square ones.
-    across, down = (side / 100 for side in said or (1, 1))
+    across, down = (side / 100 for side in size or (1, 1))
     angle = np.radians(number(value.get("rotation") or 0))
-    if said is None and angle:
+    if size is None and angle:
         raise CalcoError("it is rotated, and original_width and original_height are missing")
+    shape: dict[str, Any]
     if "points" in value:
-        corners = numbers(value["points"]).reshape(-1, 2) * (across, down)
-        return [WrittenObject(where=where, label=name, polygons=(corners.astype(np.float32),)) for name in names]
-    if "radiusX" in value:
+        shape = {"polygons": (polygon(value["points"]) * np.array([across, down], np.float32),)}
+    elif "radiusX" in value:
         x, y, wide, high = (number(value[part]) for part in ("x", "y", "radiusX", "radiusY"))
-        ring = ellipse((x * across, y * down), (wide * across, high * down), angle)
-        return [WrittenObject(where=where, label=name, polygons=(ring,)) for name in names]
-    if key in ("brushlabels", "keypointlabels"):
+        shape = {"polygons": (ellipse((x * across, y * down), (wide * across, high * down), angle),)}
+    elif key in ("brushlabels", "keypointlabels"):
         raise CalcoError(f"{key} are not read; export brushes as COCO or PNG masks")
-    left, top, width, height = (number(value[part]) for part in ("x", "y", "width", "height"))
-    box = left * across, top * down, (left + width) * across, (top + height) * down
-    if angle:
-        return [WrittenObject(where=where, label=name, polygons=(rotated(box, angle, box[:2]),)) for name in names]
-    return [WrittenObject(where=where, label=name, corners=box, order="sized") for name in names]
+    else:
+        x, y, width, height = (number(value[part]) for part in ("x", "y", "width", "height"))
+        box = x * across, y * down, width * across, height * down
+        corners = box[0], box[1], (x + width) * across, (y + height) * down
+        shape = {"polygons": (rotated(corners, angle, box[:2]),)} if angle else {"box": box, "order": "sized"}
+    return [WrittenObject(where=where, label=name, **shape) for name in names]

@@ -1,4 +1,4 @@
-"""Text, JSON, numbers, ids and class names as they were written: read whole, or refused with the reason."""
+"""Text, JSON, XML, numbers, ids and class names as they were written: read whole, or refused with the reason."""
 
 import json
 import math
@@ -6,6 +6,8 @@ import re
 import unicodedata
 from pathlib import Path
 from typing import Any, Final
+from xml.etree import ElementTree
+from xml.parsers import expat
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +15,17 @@ import numpy.typing as npt
 from calco.errors import CalcoError
 from calco.files import explain
 
-# What entries raise that do not have the structure of their format.
+# Errors of entries that do not have the structure of their format.
 MALFORMED: Final = (ArithmeticError, AttributeError, CalcoError, LookupError, TypeError, ValueError)
 
 _FARTHEST: Final = 1e9  # pixels; no place in an image is farther away
 _LONGEST_NAME: Final = 200  # characters of a class name
-_DECIMAL_COMMA: Final = re.compile(r"\s*[-+]?\d*,\d+\s*")
 _TRUE: Final = frozenset({"1", "true", "yes", "t", "y"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "f", "n", "none", "null", "unspecified"})
+
+
+class UnknownClassError(CalcoError):
+    """The number of a class has no name."""
 
 
 def plainly(error: Exception) -> str:
@@ -31,11 +36,7 @@ def plainly(error: Exception) -> str:
 
 
 def read_text(path: str | Path) -> str:
-    """Read a text in UTF-8 or UTF-16, with or without a byte-order mark.
-
-    Raises:
-        CalcoError: If it cannot be read, or has another encoding.
-    """
+    """Read a text in UTF-8 or UTF-16, with or without a byte-order mark."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -60,11 +61,7 @@ def encoding_of(data: bytes) -> str:
 
 
 def parse_json(text: str, where: str) -> Any:
-    """Parse a JSON text.
-
-    Raises:
-        CalcoError: If it is broken; names line and column.
-    """
+    """Parse a JSON text; an error names line and column."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -75,15 +72,45 @@ def parse_json(text: str, where: str) -> Any:
         raise CalcoError(f"{where}: JSON that cannot be read ({reason}); export it again") from error
 
 
-def number(value: object) -> float:
-    """Return a finite number, from a number or its text.
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    return parse_json(read_text(path), str(path))
 
-    Raises:
-        CalcoError: If it is none, or too large for a place in an image.
-    """
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """Read an XML file; one with a document type, whose entities bombs are built of, is refused."""
+    builder = ElementTree.TreeBuilder()
+    parser = expat.ParserCreate()
+
+    def refuse(*_: Any) -> None:
+        raise CalcoError(
+            f"{path}, line {parser.CurrentLineNumber}: it defines a document type, which may hide a bomb and is not "
+            "read; remove the lines of <!DOCTYPE ...>"
+        )
+
+    parser.StartDoctypeDeclHandler = refuse
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler = builder.data
+    try:
+        with path.open("rb") as file:
+            parser.ParseFile(file)
+        return builder.close()
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        place = f"line {parser.ErrorLineNumber}, column {parser.ErrorColumnNumber + 1}"
+        reason = expat.ErrorString(error.code) if isinstance(error, expat.ExpatError) else error
+        remedy = "correct it or export it again"
+        if reason == expat.errors.XML_ERROR_INVALID_TOKEN:
+            remedy = "correct it, or save it as UTF-8 or in the encoding of its first line"
+        raise CalcoError(f"{path}, {place}: broken XML ({reason}); {remedy}") from error
+
+
+def number(value: object) -> float:
+    """Return a finite number that can lie in an image, from a number or its text."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise CalcoError(f"{str(value)[:40]!r} is not a number")
-    if isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(r"\s*[-+]?\d*,\d+\s*", value):
         raise CalcoError(f"{value.strip()!r} has a decimal comma; write a decimal point")
     try:
         found = math.nan if isinstance(value, str) and "_" in value else float(value)
@@ -95,25 +122,28 @@ def number(value: object) -> float:
 
 
 def numbers(values: Any) -> npt.NDArray[np.float64]:
-    """Return many finite numbers at once, from lists of one length.
-
-    Raises:
-        CalcoError: If one of them is none, or too large for a place in an image.
-        TypeError: If they are not lists of numbers.
-        ValueError: If the lists differ in length, or hold text that is not a number.
-    """
+    """Return many finite numbers at once, from lists of one length; raises TypeError or ValueError for other lists."""
     found = np.array(values, np.float64)
     if not (np.abs(found) < _FARTHEST).all():
         raise CalcoError("one of its numbers cannot lie in an image")
     return found
 
 
-def flag(value: object) -> bool:
-    """Return a yes or no that may be written as a number, a boolean or a text.
+def polygon(values: Any) -> npt.NDArray[np.float32]:
+    """Return the corners of a polygon, K x 2, from a list of pairs or of x and y in turns."""
+    return numbers(values).astype(np.float32).reshape(-1, 2)
 
-    Raises:
-        CalcoError: If it is none of these.
-    """
+
+def size_wh(width: object, height: object) -> tuple[int, int] | None:
+    """Return the size of an image as it was written; None if it is not two numbers."""
+    try:
+        return int(number(width)), int(number(height))
+    except CalcoError:
+        return None
+
+
+def flag(value: object) -> bool:
+    """Return a yes or no that may be written as a number, a boolean or a text."""
     text = "" if value is None else str(value).strip().casefold()
     if text in _TRUE or text in _FALSE:
         return text in _TRUE
@@ -121,11 +151,7 @@ def flag(value: object) -> bool:
 
 
 def class_name(value: object) -> str:
-    """Return the name of a class with single spaces, none around it, and in Unicode's composed form.
-
-    Raises:
-        CalcoError: If it is empty, very long, holds control characters, or is neither text nor a number.
-    """
+    """Return the name of a class with single spaces, none around it, and in Unicode's composed form."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise CalcoError(f"{str(value)[:40]!r} is not a class name; a class name is text")
     name = " ".join(unicodedata.normalize("NFC", str(value)).split())
@@ -137,11 +163,7 @@ def class_name(value: object) -> str:
 
 
 def identity(value: object) -> str:
-    """Return the id of an image or a class, the same for the number 7 and the text "7".
-
-    Raises:
-        CalcoError: If it is neither text nor a whole number.
-    """
+    """Return the id of an image or a class, the same for the number 7 and the text "7"."""
     if isinstance(value, str) and value.strip():
         return value.strip()
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):

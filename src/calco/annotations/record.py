@@ -24,13 +24,13 @@ COSTS_A_IMAGE: Final = ("unreadable", "other size", "mixed", "no image", "incomp
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that is wrong with an annotation.
+    """Fault of an annotation.
 
     Attributes:
         where: The file, and the line, entry or object in it.
         fault: Its kind, to count by; see `COSTS_A_IMAGE`.
         reason: What is wrong, and what was done about it.
-        image: The name of the image that is meant, or nothing.
+        image: Name of the image, if it is known.
     """
 
     where: str
@@ -47,18 +47,18 @@ class Record:
     """Annotations of one image.
 
     Attributes:
-        name: The image's path relative to the images' folder, with forward slashes; as it was written where the
+        name: Path of the image relative to the images' folder, with forward slashes; as it was written where the
             image is not known.
-        objects: What is in it; the masks that stand in `runs` are not unpacked yet: see `detections`.
+        objects: Objects in it, without the masks in `runs`, which are not unpacked yet: see `detections`.
         size_wh: Width and height that the coordinates refer to; (1, 1) where they are shares of an image that is not
-            known; None where nobody told.
-        runs: The packed masks, by their object's place.
-        image: The file, where it is known.
-        where: The file that said it.
-        also: Other files that said something of it, which is not used.
-        split: What the file says of its use, such as "train" or "validation"; empty where it says nothing.
-        number: The line it came from, counted from 0, of JSON lines.
-        address: Where the image can be got, of JSON lines.
+            known; None where no size is known.
+        runs: Packed masks, by the index of their object.
+        image: The image file, where it is known.
+        where: The file of annotations.
+        also: Other files that annotate the image, which are not used.
+        split: Use of the image that the file gives, such as "train" or "validation"; empty where it gives none.
+        number: Line of the file, counted from 0, of JSON lines.
+        address: Address of the image, of JSON lines.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Record:
 
     @property
     def detections(self) -> Detections:
-        """Objects in it, with all masks."""
+        """Objects in the image, with all masks."""
         if not self.runs:
             return self.objects
         known = self.objects.outlines or (None,) * len(self.objects)
@@ -82,7 +82,7 @@ class Record:
         return replace(self.objects, outlines=tuple(masks.get(i, outline) for i, outline in enumerate(known)))
 
     def at(self, width: int, height: int) -> "Record":
-        """For the image at this size, which may be larger or smaller than the annotated one.
+        """Return the record for the image at this size, which may be larger or smaller than the annotated one.
 
         Raises:
             CalcoError: If it has other proportions.
@@ -102,15 +102,15 @@ class Record:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotations:
-    """All that a file or folder says.
+    """Annotations of a file or folder.
 
     Attributes:
-        format: What it was recognised as, in words.
-        classes: The names of the classes: in the order of their numbers where they have some, else sorted.
+        format: Name of the format.
+        classes: Names of the classes: in the order of their numbers where they have some, else sorted.
         records: One an image, in the order of the files.
-        problems: What was wrong, and what was done about it.
-        passed: Images of which something is said in another format alone, which is not read.
-        lost: Images of which something is said that cannot be used.
+        problems: Faults, and what was done about them.
+        passed: Images that are annotated only in another format, which is not read.
+        lost: Images whose annotations cannot be used.
         described: Files beside YOLO's labels that describe the set, the nearest first.
     """
 
@@ -124,11 +124,7 @@ class Annotations:
 
 
 def classes_of(records: Sequence[Record], classes: Sequence[str]) -> tuple[str, ...]:
-    """The classes that are given, or those that occur, sorted.
-
-    Raises:
-        CalcoError: If one occurs that is not given.
-    """
+    """Return the classes that are given, or those that occur, sorted; refuse one that occurs and is not given."""
     found = {name for record in records for name in record.objects.classes}
     if classes and (strange := sorted(found - set(classes))):
         raise CalcoError(f"the class {strange[0]!r} is none of {', '.join(classes)}; name all classes that occur")
@@ -136,22 +132,14 @@ def classes_of(records: Sequence[Record], classes: Sequence[str]) -> tuple[str, 
 
 
 def size_of(record: Record) -> Size:
-    """Width and height of a record's image.
-
-    Raises:
-        CalcoError: If nobody told.
-    """
+    """Return width and height of a record's image; refuse a record without them."""
     if record.size_wh is None or record.size_wh == (1, 1):
         raise CalcoError(f"{record.name}: the size of the image is not known; read it together with its image")
     return record.size_wh
 
 
 def places(folder: Path, records: Sequence[Record], suffix: str) -> list[Path]:
-    """One file a record in a folder, named after its image; the folders are made.
-
-    Raises:
-        CalcoError: If a name leads out of the folder, or two names differ in their ending only.
-    """
+    """Return one path a record in a folder, named after its image, and make the folders."""
     found: dict[Path, str] = {}
     for record in records:
         name = PurePosixPath(record.name)
@@ -167,11 +155,7 @@ def places(folder: Path, records: Sequence[Record], suffix: str) -> list[Path]:
 
 
 def copy_images(folder: Path, records: Sequence[Record]) -> None:
-    """Copy the images of the records into a folder, under the records' names.
-
-    Raises:
-        CalcoError: If a record has no image, or it cannot be copied.
-    """
+    """Copy the images of the records into a folder, under the records' names."""
     for record in records:
         if record.image is None:
             raise CalcoError(f"{record.name}: its image is not known; read the annotations together with them")

@@ -2,11 +2,11 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from calco import imaging
 from calco.annotations import csv_boxes, labelstudio, texts
@@ -15,8 +15,7 @@ from calco.errors import CalcoError
 
 SUFFIXES: Final = (".json", ".jsonl", ".xml", ".txt", ".csv")
 """Endings of files that are read as annotations."""
-_FOREIGN_SUFFIXES: Final = (".ndjson", ".manifest", ".tfrecord", ".tfrecords", ".mat", ".parquet", ".lif")
-_HEAD: Final = 1 << 16  # bytes of a file that tell its format
+_HEAD: Final = 1 << 16  # bytes of a file that show its format
 _LINES: Final = 50
 NO_LABELS: Final = frozenset({
     "classes.txt", "labels.txt", "notes.txt", "predefined_classes.txt", "readme.txt",
@@ -24,17 +23,10 @@ NO_LABELS: Final = frozenset({
 })  # fmt: skip
 TRIED: Final = 50  # files of one ending in one folder that are looked into
 _DEPTH: Final = 3  # folders below the first that are looked into, to see whether there are annotations at all
-_LABEL_ME: Final = ({"shapes", "imagePath"}, {"shapes", "shape_type"})
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """A format that is known and not read.
-
-    Attributes:
-        words: Its name.
-        remedy: What to do instead.
-    """
+class Foreign(NamedTuple):
+    """A format that is known and not read: its name, and what to do instead."""
 
     words: str
     remedy: str
@@ -66,15 +58,19 @@ FOREIGN: Final = {
     "named corners": Foreign("lines of a class and corners in pixels", "write the count of boxes first, then lines of "
                              "xmin ymin xmax ymax class"),
 }  # fmt: skip
-"""By their keys, the formats that are recognised to be named."""
+"""Formats that are recognised to be named, by their keys."""
+_FOREIGN_SUFFIXES: Final = {
+    ".tfrecord": "tfrecord", ".tfrecords": "tfrecord", ".mat": "mat", ".parquet": "parquet", ".manifest": "sagemaker",
+    ".ndjson": "labelbox",
+}  # fmt: skip
 
 
-def read_head(path: str | Path) -> str:
+def _read_head(path: Path) -> str:
     """Return the first part of a file as text, of a long JSON file the last part too; empty where it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             head, tail = file.read(_HEAD), b""
-            if len(head) == _HEAD and str(path).lower().endswith(".json"):
+            if len(head) == _HEAD and path.suffix.lower() == ".json":
                 # Images that are kept in the file may push its other keys to the end.
                 file.seek(-_HEAD // 2, os.SEEK_END)
                 tail = file.read()
@@ -85,39 +81,37 @@ def read_head(path: str | Path) -> str:
 
 
 def sniff(path: str | Path) -> str | None:
-    """Return the key of the format that is read which a file seems to be in; None for anything else."""
-    suffix = Path(path).suffix.lower()
-    return _SNIFFERS[suffix](read_head(path)) if suffix in _SNIFFERS else None
-
-
-def sniff_foreign(path: str | Path) -> Foreign | None:
-    """Recognise a format that is not read; None for anything else."""
+    """Return the key of the format that a file seems to be in, of those that are read; None for anything else."""
     path = Path(path)
-    suffix, head = path.suffix.lower(), read_head(path)
-    key: str | None = {
-        ".tfrecord": "tfrecord", ".tfrecords": "tfrecord", ".mat": "mat", ".parquet": "parquet",
-        ".manifest": "sagemaker", ".ndjson": "labelbox",
-    }.get(suffix)  # fmt: skip
+    sniffer = _SNIFFERS.get(path.suffix.lower())
+    return sniffer(_read_head(path)) if sniffer else None
+
+
+def sniff_foreign(path: Path) -> Foreign | None:
+    """Recognise a format that is not read; None for anything else."""
+    suffix, head = path.suffix.lower(), _read_head(path)
+    key = _FOREIGN_SUFFIXES.get(suffix)
     if suffix in (".json", ".jsonl", ".ndjson"):
         key = _foreign_json(head) or key
     elif suffix == ".xml":
         key = "cvat video" if _has_tag(head, "annotations") and _has_tag(head, "track") else None
     elif suffix in (".txt", ".csv"):
-        key = _foreign_lines(path, [line for line in head.splitlines()[:_LINES] if line.strip()])
+        lines = [line for line in head.splitlines()[:_LINES] if line.strip()]
+        key = _foreign_lines(lines, is_text=suffix == ".txt") if lines else None
     return FOREIGN[key] if key else None
 
 
 def holds_annotations(folder: str | Path) -> bool:
-    """Return whether a folder, or one not far below it, holds annotations; a few files of each ending are read."""
+    """Return True if a folder, or one not far below it, holds annotations; a few files of each ending are read."""
     return any(map(sniff, some_files(folder)))
 
 
-def some_files(folder: str | Path) -> Iterator[str]:
+def some_files(folder: str | Path) -> Iterator[Path]:
     """Yield some files of each ending that may hold annotations, in a folder and those not far below it."""
     folders = [(Path(folder), 0)]
     while folders:
         parent, depth = folders.pop(0)
-        tried: dict[str, int] = {}
+        tried: Counter[str] = Counter()
         with suppress(OSError), os.scandir(parent) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 suffix = os.path.splitext(entry.name)[1].lower()
@@ -125,19 +119,12 @@ def some_files(folder: str | Path) -> Iterator[str]:
                     continue
                 if entry.is_dir():
                     folders += [(Path(entry.path), depth + 1)] if depth < _DEPTH else []
-                elif _is_wanted(entry.name) and entry.is_file() and entry.stat().st_size:
-                    tried[suffix] = tried.get(suffix, 0) + 1
+                    continue
+                wanted = suffix in (*SUFFIXES, *_FOREIGN_SUFFIXES) and entry.name.lower() not in NO_LABELS
+                if wanted and entry.is_file() and entry.stat().st_size:
+                    tried[suffix] += 1
                     if tried[suffix] <= TRIED:
-                        yield entry.path
-
-
-def _is_wanted(name: str) -> bool:
-    return may_hold_annotations(name) and name.lower() not in NO_LABELS
-
-
-def may_hold_annotations(name: str) -> bool:
-    """Return whether a file's ending is that of a format that is read, or of one that is recognised to be named."""
-    return os.path.splitext(name)[1].lower() in (*SUFFIXES, *_FOREIGN_SUFFIXES)
+                        yield Path(entry.path)
 
 
 def _has_tag(head: str, tag: str) -> bool:
@@ -160,24 +147,22 @@ def _sniff_json(head: str) -> str | None:
     keys = _keys(head)
     if _foreign_json(head):
         return None
-    if any(wanted <= keys for wanted in _LABEL_ME):
-        return "labelme"
-    if {"objects", "size"} <= keys and keys & {"classTitle", "tags"}:
-        return "supervisely"
-    if "_via_img_metadata" in keys or {"filename", "regions"} <= keys:
-        return "via"
-    if keys & set(labelstudio.KEYS) or {"data", "annotations", "result"} <= keys:
-        return "labelstudio"
-    if keys & {"annotations", "annotation"} and keys & {"image", "imagefilename"} and "coordinates" in keys:
-        return "createml"
-    if "box2d" in keys:
-        return "bdd"
-    return "coco" if len({"images", "annotations", "categories", "file_name", "bbox"} & keys) > 1 else None
+    signs = {
+        "labelme": "shapes" in keys and bool(keys & {"imagePath", "shape_type"}),
+        "supervisely": {"objects", "size"} <= keys and bool(keys & {"classTitle", "tags"}),
+        "via": "_via_img_metadata" in keys or {"filename", "regions"} <= keys,
+        "labelstudio": bool(keys & set(labelstudio.KEYS)) or {"data", "annotations", "result"} <= keys,
+        "createml": "coordinates" in keys and bool(keys & {"annotations", "annotation"})
+        and bool(keys & {"image", "imagefilename"}),
+        "bdd": "box2d" in keys,
+        "coco": len({"images", "annotations", "categories", "file_name", "bbox"} & keys) > 1,
+    }  # fmt: skip
+    return next((form for form, fits in signs.items() if fits), None)
 
 
 def _foreign_json(head: str) -> str | None:
     keys, first = _keys(head), head.lstrip()[:1]
-    signs: dict[str, bool] = {
+    signs = {
         "datumaro": {"items", "categories"} <= keys and bool(keys & {"label_id", "infos", "media_type", "attr"}),
         "via 3": {"project", "metadata", "view", "file"} <= keys,
         "vott": {"asset", "regions"} <= keys or {"assets", "tags"} <= keys,
@@ -188,19 +173,14 @@ def _foreign_json(head: str) -> str | None:
         "hugging face": {"file_name", "objects", "bbox"} <= keys and not keys & {"images", "annotations"},
         "coco results": first == "[" and {"image_id", "bbox"} <= keys and not keys & {"file_name", "image", "name"},
     }
-    return next((key for key, fits in signs.items() if fits), None)
+    return next((form for form, fits in signs.items() if fits), None)
 
 
 def _sniff_csv(head: str) -> str | None:
-    first = head.lstrip("#").split("\n", 1)[0]
-    if "region_shape_attributes" in first:
+    if "region_shape_attributes" in head.split("\n", 1)[0]:
         return "via"
-    return "csv" if csv_boxes.find_columns(_whole_lines(head)) else None
-
-
-def _whole_lines(head: str) -> str:
-    """Return a head without the line that it cuts off."""
-    return head[: head.rfind("\n") + 1] if len(head) >= _HEAD else head
+    whole = head[: head.rfind("\n") + 1] if len(head) >= _HEAD else head  # without the line that is cut off
+    return "csv" if csv_boxes.find_table(whole) else None
 
 
 def _sniff_text(head: str) -> str | None:
@@ -218,14 +198,14 @@ def _sniff_text(head: str) -> str | None:
     if len(first) in texts.NUM_KITTI_WORDS and _are_numbers(first[1:]) and not _are_numbers(first[:1]):
         return "kitti"
     # A slip in the first line must not hide the format of the others.
-    return "yolo" if any(_is_yolo(words) for words in lines) else None
+    return "yolo" if any(map(_is_yolo, lines)) else None
 
 
 def _is_yolo(words: list[str]) -> bool:
     if len(words) < 5 or not _are_numbers(words):
         return False
-    values = [number(word) for word in words[:5]]
-    return max(map(abs, values[1:])) <= 2 and values[0] >= 0 and values[0] == int(values[0])
+    label, *values = map(number, words[:5])
+    return max(map(abs, values)) <= 2 and label >= 0 and label == int(label)
 
 
 def _are_numbers(words: list[str]) -> bool:
@@ -236,36 +216,29 @@ def _are_numbers(words: list[str]) -> bool:
 
 
 def is_box(words: list[str]) -> bool:
-    """Return whether words begin with four numbers."""
+    """Return True if words begin with four numbers."""
     return len(words) >= 4 and _are_numbers(words[:4])
 
 
-def _foreign_lines(path: Path, lines: list[str]) -> str | None:
+def _foreign_lines(lines: list[str], *, is_text: bool) -> str | None:
     """Recognise lists of boxes that are not read."""
-    if not lines:
-        return None
     words, cells = lines[0].split(), [cell.strip() for cell in lines[0].split(",")]
-    if len(cells) in range(7, 11) and _are_numbers(cells) and path.suffix.lower() == ".txt":
-        return "mot"
-    if len(words) >= 5 and re.fullmatch(r"\d+", words[0]) and re.fullmatch(r"\d*,\d+", words[1]):
-        return "decimal commas"
-    if len(cells) in (5, 6) and _are_numbers(cells) and path.suffix.lower() == ".txt":
-        return "yolo commas"
-    if len(words) >= 2 and imaging.is_image(words[0]) and re.fullmatch(r"(\d+,){4}\d+", words[1]):
-        return "keras yolo"
-    if (
-        len(lines) > 2
-        and imaging.is_image(lines[0].strip())
-        and lines[1].strip().isdecimal()
-        and is_box(lines[2].split())
-    ):
-        return "wider"
+    in_commas = is_text and _are_numbers(cells)
     named = [line.split() for line in lines]
-    if all(len(each) in (5, 6) and not _are_numbers(each[:1]) and _are_numbers(each[1:5]) for each in named):
-        return "named corners" if any(number(word) > 2 for each in named for word in each[1:5]) else "named yolo"
-    if len(cells) >= 9 and _are_numbers(cells[:8]) and not _are_numbers(cells[8:9]) and path.suffix.lower() == ".txt":
-        return "icdar"
-    return None
+    has_names = all(len(each) in (5, 6) and not _are_numbers(each[:1]) and _are_numbers(each[1:5]) for each in named)
+    in_pixels = has_names and any(number(word) > 2 for each in named for word in each[1:5])
+    signs = {
+        "mot": in_commas and len(cells) in range(7, 11),
+        "decimal commas": bool(len(words) >= 5 and re.fullmatch(r"\d+ \d*,\d+", " ".join(words[:2]))),
+        "yolo commas": in_commas and len(cells) in (5, 6),
+        "keras yolo": bool(len(words) > 1 and imaging.is_image(words[0]) and re.fullmatch(r"(\d+,){4}\d+", words[1])),
+        "wider": len(lines) > 2 and imaging.is_image(lines[0].strip()) and lines[1].strip().isdecimal()
+        and is_box(named[2]),
+        "named corners": in_pixels,
+        "named yolo": has_names,
+        "icdar": is_text and len(cells) >= 9 and _are_numbers(cells[:8]) and not _are_numbers(cells[8:9]),
+    }  # fmt: skip
+    return next((form for form, fits in signs.items() if fits), None)
 
 
 _SNIFFERS: Final[dict[str, Callable[[str], str | None]]] = {

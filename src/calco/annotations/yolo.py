@@ -9,6 +9,7 @@ that ends in .names.
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -17,9 +18,9 @@ import yaml
 
 from calco.annotations.data_yaml import DataYaml
 from calco.annotations.detections import Detections
-from calco.annotations.gathering import Gathering, WrittenObject
+from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
 from calco.annotations.geometry import joined, rings
-from calco.annotations.parsing import number, read_text
+from calco.annotations.parsing import UnknownClassError, number, polygon, read_text
 from calco.annotations.record import Record, classes_of, copy_images, places, size_of
 from calco.errors import CalcoError
 from calco.files import atomic_write
@@ -28,6 +29,7 @@ Trailing: TypeAlias = Literal["score", "track", "unclear"]
 _LEAST_POSES: Final = 3  # lines that must look like poses, where no kpt_shape says that they are
 _LEAST_ODD: Final = 2  # polygons that must all have a number behind them
 _LEAST_KEYPOINTS: Final = 3
+_EDGE: Final = 0.01  # of a side, by which a box or keypoint may leave its bounds
 _LOOKED_AT: Final = 1000  # lines of a set that are looked at as a whole
 
 
@@ -53,20 +55,16 @@ class Layout:
 
 
 def find_layout(files: Iterable[Path], described: Sequence[DataYaml], classes: Sequence[str] = ()) -> Layout:
-    """Decide what the numbers of the lines mean.
-
-    Args:
-        files: All label files of the set.
-        described: What `find_data_yaml` gave.
-        classes: Names of the classes that were given by hand.
-
-    Raises:
-        CalcoError: If the numbers of the classes begin at 1, and the names at 0.
-    """
+    """Decide what the numbers of the lines in all label files mean; `classes` are names that were given by hand."""
     lines: list[_Line] = []
     for file in files:
         lines += _lines_of(file, whole=len(lines) < _LOOKED_AT)
-    names, notes = _names(described, classes)
+    named = [each for each in described if each.names]
+    names, notes = tuple(classes), list[str]()
+    if not classes and named:
+        names = named[0].names
+        if others := [each.path for each in named if each.names != names]:
+            notes.append(f"the names of the classes are those of {named[0].path}; {others[0]} has others")
     used = {line.label for line in lines}
     if names and used and min(used) >= 1 and max(used) == len(names):
         where = next(line.file for line in lines if line.label == len(names))
@@ -78,7 +76,7 @@ def find_layout(files: Iterable[Path], described: Sequence[DataYaml], classes: S
     keypoints = shape[0] * shape[1] if shape else _unnamed_keypoints(lines)
     if keypoints:
         tracked, odd = True, False
-        single = [(line.file, line.last[-1]) for line in lines if line.num in (5, 5 + keypoints)]
+        single = [line for line in lines if line.num in (5, 5 + keypoints)]
     else:
         pairs = [line for line in lines if line.num >= 6 and not line.num % 2 and line.looks_tracked]
         tracked = any(line.last[-1] > 1 for line in pairs) or (
@@ -86,30 +84,18 @@ def find_layout(files: Iterable[Path], described: Sequence[DataYaml], classes: S
         )
         polygons = [line for line in lines if line.num >= 6]
         odd = len(polygons) >= _LEAST_ODD and all(line.num % 2 for line in polygons)
-        single = [(line.file, line.last[-1]) for line in lines if line.num == 5 or (odd and line.num > 5)]
-    trailing = _meaning(single)
+        single = [line for line in lines if line.num == 5 or (odd and line.num > 5)]
+    trailing = _meaning([(line.file, line.last[-1]) for line in single])
     if keypoints and (count := sum(line.num > 6 for line in lines)):
-        named = "" if shape else ", which no kpt_shape in data.yaml announces"
-        notes.append(f"the keypoints of {count:,} lines are not used{named}; their boxes are the first four numbers")
+        unnamed = "" if shape else ", which no kpt_shape in data.yaml announces"
+        notes.append(f"the keypoints of {count:,} lines are not used{unnamed}; their boxes are the first four numbers")
     if trailing == "unclear":
-        seen = ", ".join(f"{value:g}" for value in sorted({value for _, value in single})[:3])
+        seen = ", ".join(f"{value:g}" for value in sorted({line.last[-1] for line in single})[:3])
         notes.append(
             f"the last number of {len(single):,} lines ({seen}, ...) may be a score, a track id or an angle; it is not "
             "used"
         )
     return Layout(names=names, keypoints=keypoints, trailing=trailing, tracked=tracked, odd=odd, notes=tuple(notes))
-
-
-def _names(described: Sequence[DataYaml], classes: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Return the names of the classes, and a remark where two files have different ones."""
-    if classes:
-        return tuple(classes), []
-    found = [each for each in described if each.names]
-    if not found:
-        return (), []
-    others = [str(each.path) for each in found if each.names != found[0].names]
-    remark = f"the names of the classes are those of {found[0].path}; {others[0]} has others" if others else ""
-    return found[0].names, [remark] if remark else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,19 +110,15 @@ class _Line:
 
     @property
     def looks_tracked(self) -> bool:
-        """Return whether the last two numbers can be a score and a track id."""
+        """True if the last two numbers can be a score and a track id."""
         return 0 <= self.last[0] <= 1 and _is_track(self.last[1])
 
     @property
     def boxed(self) -> bool:
-        """Return whether the first four numbers are a box in the image."""
-        (x, y, width, height), slack = self.first[:4], 0.01
-        inside = all(-slack <= low and high <= 1 + slack for low, high in _ends((x, width), (y, height)))
-        return inside and width > 0 and height > 0
-
-
-def _ends(*sides: tuple[float, float]) -> list[tuple[float, float]]:
-    return [(centre - length / 2, centre + length / 2) for centre, length in sides]
+        """True if the first four numbers are a box in the image."""
+        x, y, width, height = self.first[:4]
+        low, high = min(x - width / 2, y - height / 2), max(x + width / 2, y + height / 2)
+        return low >= -_EDGE and high <= 1 + _EDGE and width > 0 and height > 0
 
 
 def _lines_of(file: Path, *, whole: bool) -> Iterator[_Line]:
@@ -149,14 +131,14 @@ def _lines_of(file: Path, *, whole: bool) -> Iterator[_Line]:
         label, *words = line.split() or [""]
         try:
             if len(words) >= 4:
-                first = tuple(number(word) for word in (words if whole else words[:4]))
+                first = tuple(map(number, words if whole else words[:4]))
                 yield _Line(file, number(label), len(words), first, (number(words[-2]), number(words[-1])))
         except CalcoError:
             continue
 
 
 def _unnamed_keypoints(lines: Sequence[_Line]) -> int:
-    """Return the count of keypoints' numbers, where all lines are as long and begin with a box around them."""
+    """Return the count of keypoints' numbers, if all lines are as long and begin with a box around them; else 0."""
     if len(lines) < _LEAST_POSES or len({line.num for line in lines}) != 1:
         return 0
     whole = np.array([line.first for line in lines if len(line.first) == line.num])
@@ -167,7 +149,7 @@ def _unnamed_keypoints(lines: Sequence[_Line]) -> int:
         points = whole[:, 4:].reshape(len(whole), -1, each)
         if each == 3 and not np.isin(points[..., 2], (0, 1, 2)).all():
             continue
-        away = np.abs(points[..., :2] - whole[:, None, :2]) > whole[:, None, 2:4] / 2 + 0.01
+        away = np.abs(points[..., :2] - whole[:, None, :2]) > whole[:, None, 2:4] / 2 + _EDGE
         hidden = (points[..., :2] == 0).all(2)
         if not (away.any(2) & ~hidden).any() and not hidden.all():
             return num
@@ -179,47 +161,31 @@ def _is_track(value: float) -> bool:
 
 
 def _meaning(values: Sequence[tuple[Path, float]]) -> Trailing:
-    """Say what single numbers behind boxes are: scores in [0, 1], or whole numbers of which a file has each once."""
-    numbers = [value for _, value in values]
-    if not numbers or (all(0 <= value <= 1 for value in numbers) and any(0 < value < 1 for value in numbers)):
+    """Decide what single last numbers are: scores in [0, 1], or whole numbers of which a file has each once."""
+    last = [value for _, value in values]
+    if not last or (all(0 <= value <= 1 for value in last) and any(0 < value < 1 for value in last)):
         return "score"
-    if all(map(_is_track, numbers)) and max(numbers) > 1 and len(set(values)) == len(values):
+    if all(map(_is_track, last)) and max(last) > 1 and len(set(values)) == len(values):
         return "track"
     return "unclear"
 
 
-def read(path: Path, into: Gathering, layout: Layout) -> set[str]:
-    """Read a file, and return the classes that occur; those without a name are called by their number.
-
-    Raises:
-        CalcoError: If it cannot be read as a whole.
-    """
-    objects, lost = [], 0
-    for i, line in enumerate(re.split(r"\r\n|\r|\n", read_text(path)), 1):
-        if not line.strip():
-            continue
-        where = f", line {i}"
-        try:
-            objects.append(_object(line.split(), layout, where))
-        except IndexError:
-            lost += 1
-            reason = f"class {line.split()[0]} has no name; there are {len(layout.names)}, from 0: left out"
-            into.note(f"{path}{where}", "unknown class", reason, path.stem)
-        except CalcoError as error:
-            lost += 1
-            into.note(f"{path}{where}", "damaged", f"{error}; left out", path.stem)
-    into.add(path.stem, objects, file=path, shares=True, lost=lost)
-    return {obj.label for obj in objects}
+def read(path: Path, into: Gathering, layout: Layout) -> None:
+    """Read a file of one image; classes without a name are called by their number."""
+    image = WrittenImage(path, path.stem, shares=True)
+    lines = enumerate(re.split(r"\r\n|\r|\n", read_text(path)), 1)
+    into.parse(image, ((f", line {i}", line.split()) for i, line in lines if line.strip()), partial(_object, layout))
+    into.add(image)
 
 
-def _object(words: list[str], layout: Layout, where: str) -> WrittenObject:
+def _object(layout: Layout, words: list[str], where: str) -> list[WrittenObject]:
     index = int(number(words[0]))
     if index < 0 or index != number(words[0]):
         raise CalcoError(f"{words[0]!r} is not the number of a class")
-    label = layout.names[index] if layout.names else str(index)
-    values = [number(word) for word in words[1:]]
-    obj = WrittenObject(where=where, label=label)
-    body, tail = _parted(values, layout)
+    if layout.names and index >= len(layout.names):
+        raise UnknownClassError(f"class {words[0]} has no name; there are {len(layout.names)}, from 0")
+    obj = WrittenObject(where=where, label=layout.names[index] if layout.names else str(index))
+    body, tail = _body_and_tail([number(word) for word in words[1:]], layout)
     if len(tail) == 2:
         obj.score, obj.track_id = tail[0], int(tail[1])
     elif tail and layout.trailing == "track":
@@ -228,33 +194,28 @@ def _object(words: list[str], layout: Layout, where: str) -> WrittenObject:
         obj.score = tail[0]
     if len(body) == 4:
         x, y, width, height = body
-        obj.corners, obj.order = (x - width / 2, y - height / 2, x + width / 2, y + height / 2), "centred"
+        obj.box, obj.order = (x, y, width, height), "centred"
     else:
-        obj.polygons = (np.array(body, np.float32).reshape(-1, 2),)
-    return obj
+        obj.polygons = (polygon(body),)
+    return [obj]
 
 
-def _parted(values: list[float], layout: Layout) -> tuple[list[float], list[float]]:
-    """Return the numbers of the box or polygon, and those of score and track.
-
-    Raises:
-        CalcoError: If there are neither, or too many.
-    """
+def _body_and_tail(values: list[float], layout: Layout) -> tuple[list[float], list[float]]:
+    """Return the numbers of the box or polygon, and those of score and track."""
     num = len(values)
     if layout.keypoints:
         rest = num - 4 - layout.keypoints if num > 6 else num - 4
         if rest not in (0, 1, 2):
             raise CalcoError(f"{num} numbers after the class are not a box (4) and {layout.keypoints} of keypoints")
-        body, tail = values[:4], values[num - rest :] if rest else []
-    elif num >= 6 and not num % 2 and layout.tracked and _is_track(values[-1]) and 0 <= values[-2] <= 1:
-        body, tail = values[:-2], values[-2:]
-    elif num == 5 or (layout.odd and num > 5 and num % 2):
-        body, tail = values[:-1], values[-1:]
+        body, tail = values[:4], values[num - rest :]
     else:
-        body, tail = values, []
-    if not layout.keypoints and len(body) != 4 and (len(body) < 6 or len(body) % 2):
-        raise CalcoError(f"{num} numbers after the class are neither a box (4) nor a polygon (6, 8, ...)")
-    if tail and len(tail) == 1 and layout.trailing == "unclear" and len(body) == 4 and not _is_track(tail[0]):
+        paired = num >= 6 and not num % 2 and layout.tracked and _is_track(values[-1]) and 0 <= values[-2] <= 1
+        single = num == 5 or (layout.odd and num > 5 and num % 2)
+        rest = 2 if paired else 1 if single else 0
+        body, tail = values[: num - rest], values[num - rest :]
+        if len(body) != 4 and (len(body) < 6 or len(body) % 2):
+            raise CalcoError(f"{num} numbers after the class are neither a box (4) nor a polygon (6, 8, ...)")
+    if len(tail) == 1 and layout.trailing == "unclear" and len(body) == 4 and not _is_track(tail[0]):
         raise CalcoError(
             f"the last number {tail[0]:g} is neither a score in [0, 1] nor a track id; write a rotated box as four "
             "corners"
@@ -274,7 +235,7 @@ def write_yolo(
         folder: Gets data.yaml and the folder `labels`.
         records: With the sizes of their images; folders named train, val and test in their names become the splits.
         classes: The names of the classes in the order of their numbers; by default those that occur, sorted.
-        images: Whether their images are copied, into `images`.
+        images: Copy the images too, into `images`.
 
     Raises:
         CalcoError: If a size is missing, a class is not among the classes, or something cannot be written.

@@ -85,7 +85,7 @@ def open(path: str, config: SourceConfig) -> Source:
         problems = sorted(found.problems, key=lambda problem: problem.fault == "unused")
         reason = f"; the first reason: {problems[0]}" if problems else ""
         raise CalcoError(f"no image in {path} is annotated by {where}{reason}; name the file with --annotations")
-    if found.format == FORMATS["yolo"]:
+    if found.format == FORMATS["yolo"].title:
         records |= {str(record.image): record for record in _backgrounds(images, found, where)}
     left_out = [(_name(p, listing.root), p.reason) for p in found.problems if p.fault in COSTS_A_IMAGE]
     left_out += [
