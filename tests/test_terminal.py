@@ -14,9 +14,9 @@ from rich.console import Console
 from calco import console as terminal
 from calco.annotations.detections import Detections
 from calco.cli import main
+from calco.cli.detect import objects_table
 from calco.collecting.collect import Collection, left_out_table
 from calco.console import Table, bar, cell, emit, say, show, warn
-from calco.detection.predict_words import found_table
 from calco.errors import CalcoError, printable
 from support import ROOT
 
@@ -68,7 +68,7 @@ def test_every_part_of_a_table_is_shown_as_it_stands(capsys: pytest.CaptureFixtu
 
 
 def test_tables_of_what_others_named(capsys: pytest.CaptureFixture[str]) -> None:
-    show(found_table(Detections(boxes=np.array([[1, 2, 30, 40]], np.float32), classes=(SLY,))), width=200)
+    show(objects_table(Detections(boxes=np.array([[1, 2, 30, 40]], np.float32), classes=(SLY,))), width=200)
     show(left_out_table(Collection(Path("out"), left_out={"000001": f"the server answered 404 {SLY}"})), width=200)
     assert capsys.readouterr().out.count(SHOWN) == 2
 

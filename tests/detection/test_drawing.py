@@ -109,28 +109,12 @@ def test_outlines_are_shaded() -> None:
         boxes=np.array([[20, 20, 60, 60], [70, 70, 95, 95]], np.float32), classes=CLASSES,
         outlines=(Outline(mask=mask), Outline(polygons=(ring,))),
     )  # fmt: skip
-    drawn = Drawer(CLASSES, labels=False)(grey(100, 100), objects)
+    drawn = draw_detections(grey(100, 100), objects, CLASSES, labels=["", ""])
     assert (drawn[40, 40] != 96).any() and (drawn[85, 85] != 96).any() and (drawn[40, 80] == 96).all()
 
 
-def test_the_way_of_a_track_is_kept_for_some_frames() -> None:
-    drawer = Drawer(CLASSES, trace=5, labels=False, by="track")
-    for step in range(20):
-        drawn = drawer(grey(200, 400), found((10 + 10 * step, 50, 40 + 10 * step, 100), tracks=True))
-    way = has(drawn, numbered_colour(0))
-    feet = (10 + 10 * 19 + 40 + 10 * 19) // 2
-    assert way[99, feet - 35]  # four frames back, left of the box
-    assert not way[:, : feet - 60].any()
-    drawer.reset()
-    again = drawer(grey(200, 400), found((10, 50, 40, 100), tracks=True))
-    assert not has(again, numbered_colour(0))[:, 60:].any()
-
-
-def test_frames_without_anything_are_as_they_were() -> None:
-    drawer = Drawer(CLASSES, trace=5)
-    assert (drawer(grey(50, 50), nothing()) == 96).all()
-    drawer(grey(50, 50), found((5, 5, 20, 20), tracks=True))
-    assert drawer(grey(50, 50), nothing()).shape == (50, 50, 3)
+def test_frames_without_objects_stay_as_they_were() -> None:
+    assert (draw_detections(grey(50, 50), nothing()) == 96).all()
 
 
 @pytest.mark.parametrize(

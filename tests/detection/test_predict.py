@@ -16,7 +16,8 @@ import pytest
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.detection.config import PredictConfig
-from calco.detection.predict import Prediction, predict
+from calco.detection.predict import predict
+from calco.detection.prediction import Prediction
 from calco.detection.tables import from_rows
 from calco.errors import CalcoError, DiskError
 from calco.journal import Journal
@@ -180,7 +181,7 @@ def test_images_of_all_kinds(tmp_path: Path) -> None:
     [
         ({"sources": ("nowhere.jpg",)}, "there is no nowhere.jpg"),
         ({"sources": ()}, "no SOURCE"),
-        ({"threshold": 1.5}, "from 0 to 1"),
+        ({"threshold": 1.5}, "threshold is 1.5; it must lie between 0 and 1"),
         ({"classes": ("dragon",)}, "--classes 'dragon': the model has no such class; its classes are red, spot"),
         ({"slice": 4}, "it must be 32 pixels or more"),
         ({"format": ()}, "names nothing"),
@@ -188,8 +189,8 @@ def test_images_of_all_kinds(tmp_path: Path) -> None:
         ({"out": "clip.mp4"}, "is one video, and the source is not"),
         ({"from_": "1:00"}, "are for videos"),
         ({"seconds": 3.0}, "is for cameras"),
-        ({"scale": 0.0}, "cannot be drawn"),
-        ({"batch": 0}, "1 image or more"),
+        ({"scale": 0.0}, "scale is 0; give a factor"),
+        ({"batch": 0}, "batch is 0; it must lie between 1 and 65536"),
     ],
 )
 def test_what_cannot_be_is_one_line(images: Path, tmp_path: Path, options: dict[str, object], said: str) -> None:

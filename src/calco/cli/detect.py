@@ -1,9 +1,15 @@
 """The verbs of `calco detect`: parsing only."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from calco.cli.parsing import parse
+
+if TYPE_CHECKING:
+    from calco.annotations.detections import Detections
+    from calco.console import Table
+
+_MOST_NOTES: Final = 5
 
 
 def train(args: list[str]) -> None:
@@ -71,15 +77,48 @@ def predict(args: list[str]) -> None:
     from calco.detection.config import PredictConfig
 
     config = parse(PredictConfig, args, "detect predict", predict.__doc__)
-    from calco.console import show, status_line
+    from calco.console import bars, say, show, status_line, warn
     from calco.detection.predict import predict as run
-    from calco.detection.predict_words import Bars, found_table, tell
 
-    with Bars() as bars, status_line() as status:
-        done = run(config, progress=bars.progress, status=status)
+    with bars(unit="per second") as progress, status_line() as status:
+        done = run(config, progress=progress, status=status)
     if done.only is not None:
-        show(found_table(done.only))
-    tell(done)
+        show(objects_table(done.only))
+    if done.summary:
+        say(done.summary)
+    for path in done.files:
+        say(f"{path} is written")
+    for video in done.videos:
+        kept = f", {video.kept} more kept from before" if video.kept else ""
+        rate = f"; {video.frames / video.seconds:.1f} frames/s" if video.seconds else ""
+        say(f"{video.frames} frames processed{kept}{rate}; written: {', '.join(map(str, video.written))}")
+        for note in video.notes[:_MOST_NOTES]:
+            warn(note)
+    for counts, of in ((done.images, "images"), (done.frames, "frames")):
+        if counts.seen:
+            say(f"{of}: {counts.summary(of)}")
+    if done.written or done.kept:
+        kept = f", {done.kept} kept from before" if done.kept else ""
+        say(f"{done.written} image{'' if done.written == 1 else 's'} processed, written to {done.out}{kept}")
+    for note in done.notes:
+        warn(note)
+    for name, reason in list(done.left_out.items())[:_MOST_NOTES]:
+        warn(f"left out {name}: {reason}")
+    if len(done.left_out) > _MOST_NOTES:
+        warn(f"{len(done.left_out)} left out in all; prediction.json lists them")
+
+
+def objects_table(found: "Detections") -> "Table":
+    """Return a table of the objects in one image."""
+    from calco.console import Table
+
+    table = Table("class", box=None)
+    table.add_column("score", justify="right")
+    table.add_column("left, top, right, bottom", justify="right")
+    for i, name in enumerate(found.classes):
+        score = "" if found.scores is None else f"{found.scores[i]:.2f}"
+        table.add_row(name, score, ", ".join(f"{value:.0f}" for value in found.boxes[i]))
+    return table
 
 
 def slide(args: list[str]) -> None:
@@ -87,36 +126,29 @@ def slide(args: list[str]) -> None:
     from calco.detection.config import SlideConfig
 
     config = parse(SlideConfig, args, "detect slide", slide.__doc__)
-    import numpy as np
-
-    from calco.console import Table, say, show, warn
-    from calco.detection.predict_words import Bars, found_table
+    from calco.console import Table, bars, say, show, warn
     from calco.detection.slide import slide as run
 
-    with Bars() as bars:
-        done = run(config, progress=bars.progress)
-    for note in done.notes[:3]:
+    with bars(unit="per second") as progress:
+        done = run(config, progress=progress)
+    for note in done.notes[:_MOST_NOTES]:
         warn(f"left out {note}")
     if made := done.classifier:
         say(
             f"learned {', '.join(made.classes)} from {made.examples} windows; accuracy on {made.held_out} windows of "
             f"other images: {made.accuracy:.1%} (always answering background: {made.background:.1%})"
         )
-    table = Table("scale", "window", "step", "windows", *(["hits"] if done.hits is not None else []), box=None)
+    table = Table("scale", "window", "step", "windows", box=None)
     for level in done.levels:
-        cells = [f"{level.scale:g}", "x".join(map(str, level.size_wh)), str(level.step), f"{len(level.boxes):,}"]
-        if done.hits is not None:
-            sizes = done.hits.boxes[:, 2:] - done.hits.boxes[:, :2]
-            cells.append(f"{int((np.round(sizes) == level.size_wh).all(1).sum()):,}")
-        table.add_row(*cells)
+        table.add_row(f"{level.scale:g}", "x".join(map(str, level.size_wh)), str(level.step), f"{len(level.boxes):,}")
     show(table)
-    if done.boxes is not None and len(done.boxes):
-        show(found_table(done.boxes.select(np.arange(min(20, len(done.boxes))))))
     text = f"{done.windows:,} windows over {done.image_wh[0]}x{done.image_wh[1]} pixels"
     if done.frames < done.windows:
         text += f", of which the video shows {done.frames:,}"
     if done.hits is not None and done.boxes is not None:
         text += f"; {len(done.hits):,} hits, {len(done.boxes):,} boxes after suppression"
+        if len(done.boxes):
+            show(objects_table(done.boxes.select(range(min(20, len(done.boxes))))))
     show(text)
     if done.too_large:
         scales = ", ".join(f"{scale:g}" for scale in done.too_large)

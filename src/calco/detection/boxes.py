@@ -1,9 +1,9 @@
-"""Which of many overlapping boxes to keep: NMS, soft-NMS and matrix NMS; and the measures of overlap, IoU and GIoU.
+"""Overlap of boxes (IoU, GIoU), and suppression of overlapping ones (NMS, soft-NMS, matrix NMS).
 
-Boxes are as in `calco.detection.boxes`: N x 4, left, top, right, bottom, in whatever unit.
+Boxes are N x 4: left, top, right, bottom, in any unit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,6 +13,11 @@ from calco.errors import CalcoError
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.int64]
+Classes: TypeAlias = Sequence[Any] | npt.NDArray[Any]
+Method: TypeAlias = Literal["linear", "gaussian"]
+
+BLOCK = 256
+"""Columns of a matrix that matrix NMS processes together: small enough for any memory."""
 
 
 def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
@@ -28,7 +33,7 @@ def iou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
     Raises:
         CalcoError: When boxes are not rows of four finite numbers.
     """
-    return exact_iou(checked_boxes(a), checked_boxes(b))
+    return exact_iou(_as_boxes(a), _as_boxes(b))
 
 
 def giou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
@@ -47,7 +52,7 @@ def giou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
     Raises:
         CalcoError: When boxes are not rows of four finite numbers.
     """
-    first, second = checked_boxes(a), checked_boxes(b)
+    first, second = _as_boxes(a), _as_boxes(b)
     inner, union = _inner_and_union(first, second)
     ends = [np.maximum(boxes[:, 2:], boxes[:, :2]) for boxes in (first, second)]
     low = np.minimum(first[:, None, :2], second[None, :, :2])
@@ -58,30 +63,27 @@ def giou(a: npt.ArrayLike, b: npt.ArrayLike) -> Floats:
     return generalised
 
 
-class Sweep:
-    """Boxes sorted along an axis, so that one is compared only with those that may overlap it enough.
+class _Sweep:
+    """Boxes sorted along an axis, so that each is compared only with those that may overlap it by more than `edge`.
 
     IoU > edge needs an overlap of more than `edge` of either box's width, since the intersection is at most that
     overlap times its height. So the partners of a box begin before its first 1 - edge is over and, as none is wider
     than its width / edge, not long before it does; sorted by where they begin, they stand side by side.
-
-    Attributes:
-        order: The places of the boxes, as sorted.
     """
 
     def __init__(self, boxes: Floats, edge: float) -> None:
-        """Takes the axis on which fewer boxes meet. N x 4, checked; the edge in [0, 1]."""
+        # The axis on which fewer boxes meet.
         axes = [self._along(boxes, axis, edge) for axis in (0, 1)]
         self.order, first, last = min(axes, key=lambda found: int((found[2] - found[1]).sum()))
         self._first, self._last = first.tolist(), last.tolist()
         self._corners = np.ascontiguousarray(boxes[self.order].T)
         areas = _areas(boxes)[self.order]
-        # What has no inside overlaps nothing, so that any area will do for it, and this one can be divided by.
+        # An empty box overlaps nothing, so any area will do for it, and 1 can be divided by.
         self._areas = np.where(areas > 0, areas, 1)
 
     @staticmethod
     def _along(boxes: Floats, axis: int, edge: float) -> tuple[Indices, Indices, Indices]:
-        """The order along an axis, and the span of partners of each box."""
+        """Return the order along an axis, and the first and last partner of each box."""
         order = np.argsort(boxes[:, axis], kind="stable")
         near, far = boxes[order, axis], boxes[order, axis + 2]
         width = np.maximum(far - near, 0)
@@ -93,14 +95,14 @@ class Sweep:
         return order, first, np.maximum(first, last)
 
     def overlaps(self, place: int) -> tuple[slice, Floats]:
-        """Where in the sorted order the possible partners of a box stand, and their IoU with it; itself among them."""
+        """Return where in the sorted order the partners of a box are (itself among them), and their IoU with it."""
         span = slice(self._first[place], self._last[place])
         corners = self._corners[:, span]
         own = self._corners[:, place, None]
         sides = np.minimum(corners[2:], own[2:])
         sides -= np.maximum(corners[:2], own[:2])
         np.maximum(sides, 0, out=sides)
-        # The same operations in the same order as in `iou`, so that both say the same to the last bit.
+        # The same operations in the same order as in `iou`, so that both agree to the last bit.
         inner: Floats = sides[0] * sides[1]
         union = self._areas[span] + self._areas[place]
         union -= inner
@@ -108,12 +110,8 @@ class Sweep:
         return span, inner
 
 
-def checked_boxes(boxes: npt.ArrayLike) -> Floats:
-    """Boxes as N x 4 `float64`; nothing at all is 0 x 4.
-
-    Raises:
-        CalcoError: When they are not rows of four finite numbers.
-    """
+def _as_boxes(boxes: npt.ArrayLike) -> Floats:
+    """Check boxes and return them as N x 4 `float64`; an empty list is 0 x 4."""
     array = np.asarray(boxes, np.float64)
     array = array.reshape(0, 4) if array.shape == (0,) else array
     if array.ndim != 2 or array.shape[1] != 4:
@@ -125,12 +123,12 @@ def checked_boxes(boxes: npt.ArrayLike) -> Floats:
 
 
 def exact_iou(first: Floats, second: Floats) -> Floats:
-    """`iou` of boxes that are checked already."""
+    """Return the `iou` of boxes that are checked already."""
     return _share(*_inner_and_union(first, second))
 
 
 def _inner_and_union(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """The areas of intersection and union. N x 4, M x 4 => N x M each."""
+    """Return the areas of intersection and union: N x 4, M x 4 => N x M each."""
     # Plane by plane: NumPy is several times faster on whole rows than on pairs of numbers.
     a, b = first.T[:, :, None], np.ascontiguousarray(second.T)[:, None, :]
     inner: Floats = np.minimum(a[2], b[2]) - np.maximum(a[0], b[0])
@@ -153,14 +151,6 @@ def _share(inner: Floats, union: Floats) -> Floats:
     return np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
 
 
-__all__ = ["giou", "iou", "matrix_nms", "nms", "soft_nms"]
-
-Classes: TypeAlias = Sequence[Any] | npt.NDArray[Any]
-
-# The columns of a matrix that matrix NMS looks at together: small enough for any memory.
-BLOCK = 256
-
-
 def nms(
     boxes: npt.ArrayLike,
     scores: npt.ArrayLike,
@@ -169,29 +159,29 @@ def nms(
     *,
     at_most: int | None = None,
 ) -> Indices:
-    """Non-maximum suppression: the best box, then the best of those that do not overlap it too much, and so on.
+    """Keep the best box, then the best of those that do not overlap it too much, and so on (non-maximum suppression).
 
-    The result is that of the plain double loop, exactly; but a kept box is compared only with those that may overlap
-    it enough (`Sweep`), and with all of them at once.
+    The result is exactly that of the plain double loop, but a kept box is compared only with those that may overlap it
+    enough, and with all of them at once.
 
     Args:
         boxes: N x 4. An empty or inverted box overlaps nothing and is kept.
         scores: N, finite. Of equal ones the earlier comes first.
-        iou: A box goes when it overlaps a kept one by more than this, in [0, 1].
+        iou: Overlap with a kept box above which a box is dropped, in [0, 1].
         classes: N names or numbers; boxes of different ones do not suppress each other. None: all are one class.
-        at_most: Stops when so many are kept.
+        at_most: Largest number of boxes to keep.
 
     Returns:
-        The places of the kept boxes, by falling score.
+        Indices of the kept boxes, by falling score.
 
     Raises:
         CalcoError: When the shapes do not fit, a number is not finite, or a setting is out of range.
     """
-    checked, ranked = _checked(boxes, scores, iou)
+    checked, ranked, kinds = _checked(boxes, scores, classes)
+    _check_share(iou)
     if at_most is not None and at_most < 0:
         raise CalcoError(f"at_most is {at_most}; a number of boxes is not negative")
     ranks = np.argsort(-ranked, kind="stable")
-    kinds = _numbered(classes, len(ranks))
     parts = [ranks] if kinds is None else [ranks[kinds[ranks] == kind] for kind in range(kinds.max() + 1)]
     kept = np.concatenate([part[_greedy(checked[part], iou, at_most)] for part in parts])
     return kept[np.lexsort((kept, -ranked[kept]))][:at_most]
@@ -203,48 +193,43 @@ def soft_nms(
     iou: float = 0.5,
     classes: Classes | None = None,
     *,
-    method: Literal["linear", "gaussian"] = "gaussian",
+    method: Method = "gaussian",
     sigma: float = 0.5,
     least: float = 0.001,
 ) -> tuple[Indices, Floats]:
-    """Lowers the scores of boxes that overlap better ones and drops none at once (Bodla et al., arXiv 1704.04503).
+    """Lower the scores of boxes that overlap better ones, one better box at a time (Bodla et al., arXiv 1704.04503).
 
     Args:
         boxes: N x 4.
         scores: N, not negative.
-        iou: For `linear`: only overlaps of more than this count. `gaussian` has no such edge.
+        iou: For `linear`: only overlaps above this count. `gaussian` has no such limit.
         classes: As for `nms`.
         method: `linear` multiplies by 1 - IoU, `gaussian` by exp(-IoU² / sigma) (equations 2 and 3 there).
         sigma: Above 0; the smaller, the harder.
-        least: A box whose score falls below this goes.
+        least: Score below which a box is dropped.
 
     Returns:
-        The places of the boxes that stay and their new scores, both by falling new score.
+        Indices of the boxes that stay and their new scores, both by falling new score.
 
     Raises:
         CalcoError: As for `nms`; and when scores are negative or the settings unknown.
     """
-    checked, now = _checked(boxes, scores, iou, not_negative=True)
-    _check_method(method, sigma)
-    kinds = _numbered(classes, len(now))
-    sweep = Sweep(checked, iou if method == "linear" else 0.0)
-    now, kinds = now[sweep.order], None if kinds is None else kinds[sweep.order]
-    # As sorted by the sweep; who is chosen or gone waits at -1. Of equal scores the earliest box comes first.
-    waiting = np.where(now >= least, now, -1.0)
+    checked, now, kinds = _checked(boxes, scores, classes, method, sigma)
+    _check_share(iou)
+    waiting = np.where(now >= least, now, -1.0)  # boxes that are chosen or dropped are at -1
     kept: list[int] = []
     while len(waiting) and (highest := waiting.max()) >= 0:
-        ties = np.flatnonzero(waiting == highest)
-        best = int(ties[np.argmin(sweep.order[ties])])
+        best = int(waiting.argmax())  # of equal scores the first box
         kept.append(best)
         now[best], waiting[best] = highest, -1
-        span, overlap = sweep.overlaps(best)
+        overlap = exact_iou(checked[best : best + 1], checked)[0]
         if kinds is not None:
-            overlap *= kinds[span] == kinds[best]
+            overlap *= kinds == kinds[best]
         if method == "linear":
             overlap[overlap <= iou] = 0
-        lowered = waiting[span] * _fading(overlap, method, sigma)
-        waiting[span] = np.where(lowered >= least, lowered, -1)
-    return sweep.order[kept].astype(np.int64), now[kept]
+        lowered = waiting * _fading(overlap, method, sigma)
+        waiting = np.where(lowered >= least, lowered, -1)
+    return np.array(kept, np.int64), now[kept]
 
 
 def matrix_nms(
@@ -252,14 +237,14 @@ def matrix_nms(
     scores: npt.ArrayLike,
     classes: Classes | None = None,
     *,
-    method: Literal["linear", "gaussian"] = "gaussian",
+    method: Method = "gaussian",
     sigma: float = 0.5,
     least: float = 0.0,
 ) -> tuple[Indices, Floats]:
-    """Lowers all scores at once, without a loop over boxes (SOLOv2, arXiv 2003.10152, equations 4 and 5).
+    """Lower all scores at once, without a loop over boxes (SOLOv2, arXiv 2003.10152, equations 4 and 5).
 
-    A box falls by its worst overlap with a better one, made up for by how much that better one is itself overlapped:
-    score_j * min over i of f(IoU_ij) / f(max over k of IoU_ki), where k is better than i and i better than j.
+    The score of a box falls with its worst overlap with a better one, compensated by how much that better one is itself
+    overlapped: score_j * min over i of f(IoU_ij) / f(max over k of IoU_ki), where k is better than i and i than j.
 
     Args:
         boxes: N x 4.
@@ -267,28 +252,27 @@ def matrix_nms(
         classes: As for `nms`.
         method: f is 1 - IoU for `linear`, exp(-IoU² / sigma) for `gaussian`.
         sigma: Above 0; the smaller, the harder.
-        least: A box whose score falls below this goes.
+        least: Score below which a box is dropped.
 
     Returns:
-        The places of the boxes that stay and their new scores, both by falling new score.
+        Indices of the boxes that stay and their new scores, both by falling new score.
 
     Raises:
         CalcoError: As for `soft_nms`.
     """
-    checked, old = _checked(boxes, scores, 0.0, not_negative=True)
-    _check_method(method, sigma)
-    kinds = _numbered(classes, len(old))
+    checked, old, kinds = _checked(boxes, scores, classes, method, sigma)
     order = np.argsort(-old, kind="stable")
     factors = np.ones(len(order))
     own = np.ones(len(order))  # f of the worst overlap of each box with a better one
-    for start, end in _blocks(len(order)):
+    for start in range(0, len(order), BLOCK):
+        end = min(len(order), start + BLOCK)
         columns = order[start:end]
         overlap = exact_iou(checked[order[:end]], checked[columns])
         if kinds is not None:
             overlap *= kinds[order[:end], None] == kinds[columns]
-        overlap = np.triu(overlap, 1 - start)  # only what better boxes do: row i, column j + start, i < j + start
+        overlap = np.triu(overlap, 1 - start)  # only with better boxes: row i, column j + start, i < j + start
         own[start:end] = _fading(overlap.max(0), method, sigma)
-        # A box that lies exactly on a better one (own 0) adds nothing to what that one does already.
+        # A box that lies exactly on a better one (own 0) adds nothing to the effect of that one.
         bound = np.full_like(overlap, np.inf)
         np.divide(_fading(overlap, method, sigma), own[:end, None], out=bound, where=own[:end, None] > 0)
         factors[start:end] = np.minimum(1, bound.min(0))
@@ -300,9 +284,9 @@ def matrix_nms(
 
 
 def _greedy(boxes: Floats, edge: float, at_most: int | None) -> Indices:
-    """The places of those that stay when each in turn, the best (0) first, drops whom it overlaps too much."""
-    sweep = Sweep(boxes, edge)
-    flags = bytearray(b"\1") * len(boxes)  # the same memory twice: Python asks for one of them faster than NumPy does
+    """Return the indices that stay when each box in turn, the best (0) first, drops those it overlaps too much."""
+    sweep = _Sweep(boxes, edge)
+    flags = bytearray(b"\1") * len(boxes)  # the same memory twice: Python reads one of them faster than NumPy does
     alive = np.frombuffer(flags, np.bool_)
     kept: list[int] = []
     for rank, place in enumerate(np.argsort(sweep.order).tolist()):
@@ -320,39 +304,33 @@ def _fading(overlap: Floats, method: str, sigma: float) -> Floats:
     return faded
 
 
-def _blocks(count: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, count, BLOCK):
-        yield start, min(count, start + BLOCK)
-
-
 def _checked(
-    boxes: npt.ArrayLike, scores: npt.ArrayLike, edge: float, *, not_negative: bool = False
-) -> tuple[Floats, Floats]:
-    """Boxes and scores as `float64`, or a complaint."""
-    checked, ranked = checked_boxes(boxes), np.asarray(scores, np.float64)
+    boxes: npt.ArrayLike, scores: npt.ArrayLike, classes: Classes | None, method: str | None = None, sigma: float = 1.0
+) -> tuple[Floats, Floats, Indices | None]:
+    """Return boxes and scores as `float64`, and the classes as numbers, or None if there is one class.
+
+    With a `method`, the scores are to be lowered and must not be negative.
+    """
+    checked, ranked = _as_boxes(boxes), np.array(scores, np.float64)
     if ranked.shape != (len(checked),):
         raise CalcoError(f"{len(checked)} boxes have scores of the shape {ranked.shape}; each box needs one score")
     if not np.isfinite(ranked).all():
         raise CalcoError(f"a score is {ranked[~np.isfinite(ranked)][0]}; scores must be finite")
-    if not_negative and len(ranked) and ranked.min() < 0:
-        raise CalcoError(f"a score is {ranked.min():g}; scores that are to be lowered must not be negative")
-    if not 0 <= edge <= 1:
-        raise CalcoError(f"iou is {edge}; an overlap is between 0 and 1")
-    return checked, ranked
-
-
-def _check_method(method: str, sigma: float) -> None:
-    if method not in {"linear", "gaussian"}:
-        raise CalcoError(f"method is {method!r}; it is linear or gaussian")
-    if not (np.isfinite(sigma) and sigma > 0):
-        raise CalcoError(f"sigma is {sigma}; it must be above 0")
-
-
-def _numbered(classes: Classes | None, count: int) -> Indices | None:
-    """The classes as numbers, or None where there is but one."""
+    if method is not None:
+        if len(ranked) and ranked.min() < 0:
+            raise CalcoError(f"a score is {ranked.min():g}; scores that are to be lowered must not be negative")
+        if method not in ("linear", "gaussian"):
+            raise CalcoError(f"method is {method!r}; it is linear or gaussian")
+        if not (np.isfinite(sigma) and sigma > 0):
+            raise CalcoError(f"sigma is {sigma}; it must be above 0")
     if classes is None:
-        return None
-    if len(classes) != count:
-        raise CalcoError(f"{count} boxes have {len(classes)} classes; each box needs one")
-    numbers: Indices = np.unique(np.asarray(classes), return_inverse=True)[1].astype(np.int64)
-    return numbers if count and numbers.any() else None
+        return checked, ranked, None
+    if len(classes) != len(checked):
+        raise CalcoError(f"{len(checked)} boxes have {len(classes)} classes; each box needs one")
+    kinds: Indices = np.unique(np.asarray(classes), return_inverse=True)[1].astype(np.int64)
+    return checked, ranked, kinds if kinds.any() else None
+
+
+def _check_share(iou: float) -> None:
+    if not 0 <= iou <= 1:
+        raise CalcoError(f"iou is {iou}; an overlap is between 0 and 1")

@@ -5,10 +5,9 @@ be found. So it also gets slices of the image (Akyon et al., "Slicing Aided Hype
 beside the whole image, in which large objects are complete.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -233,94 +232,3 @@ def _together(one: _Seen, two: _Seen) -> _Seen:
     cut = np.where(one.box == box, one.cut, two.cut)
     view = np.concatenate([np.minimum(one.view[:2], two.view[:2]), np.maximum(one.view[2:], two.view[2:])])
     return _Seen(box, cut, view, _JOINED, max(one.score, two.score))
-
-
-@dataclass(frozen=True, kw_only=True)
-class ConfiguredDetector:
-    """How images are looked at.
-
-    Attributes:
-        detector: What finds objects.
-        threshold: Only what scores as much is told; None for the detector's own.
-        classes: Only these are told; empty for all.
-        slices: How large images are cut; None for the whole alone.
-        batch: Images that the detector is shown at once.
-    """
-
-    detector: DetectorProtocol
-    threshold: float | None = None
-    classes: tuple[str, ...] = ()
-    slices: Slices | None = None
-    batch: int = 1
-
-    def __post_init__(self) -> None:
-        known = self.detector.classes
-        if strange := [name for name in self.classes if name not in known]:
-            raise CalcoError(
-                f"--classes {strange[0]!r}: the model has no such class; its classes are {', '.join(known)}"
-            )
-
-    @property
-    def least(self) -> float:
-        """Lowest score of an object."""
-        return self.detector.threshold if self.threshold is None else self.threshold
-
-    def many(self, images: Sequence[Image], progress: Callable[[float], None] | None = None) -> list[Detections]:
-        """Return the objects in each image, in its pixels.
-
-        Args:
-            images: HWC, of any sizes and types.
-            progress: Called with the share of an image in slices that is done.
-        """
-        if self.slices is None:
-            found = self.detector.many(images, threshold=self.least)
-        else:
-            found = [
-                find_in_slices(self.detector, image, self.slices, threshold=self.least, progress=progress)
-                for image in images
-            ]
-        return [self._wanted(objects) for objects in found]
-
-    def _wanted(self, objects: Detections) -> Detections:
-        if not self.classes:
-            return objects
-        return objects.select(np.array([name in self.classes for name in objects.classes], np.bool_))
-
-    def record(self) -> dict[str, Any]:
-        """Return the settings as plain data."""
-        slices = None if self.slices is None else [self.slices.side, self.slices.overlap]
-        return {"threshold": self.least, "classes": list(self.classes), "slices": slices}
-
-
-@dataclass
-class DetectionCounts:
-    """Number of objects found.
-
-    Attributes:
-        objects: Number of objects by class.
-        seen: Number of images or frames.
-        empty: Number of those without objects.
-    """
-
-    objects: Counter[str] = field(default_factory=Counter)
-    seen: int = 0
-    empty: int = 0
-
-    def add(self, found: Detections) -> None:
-        """Count the objects of one more image."""
-        self.objects.update(found.classes)
-        self.seen += 1
-        self.empty += not len(found)
-
-    def join(self, other: "DetectionCounts") -> None:
-        """Add the counts of another one."""
-        self.objects.update(other.objects)
-        self.seen += other.seen
-        self.empty += other.empty
-
-    def words(self, of: str = "images") -> str:
-        """Return the counts, such as "3 knife, 12 pistol; nothing in 4 of 20 images"."""
-        if not self.objects:
-            return f"nothing found in {self.seen} {of}"
-        found = ", ".join(f"{count} {name}" for name, count in sorted(self.objects.items()))
-        return f"{found}; nothing in {self.empty} of {self.seen} {of}"

@@ -13,33 +13,30 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
-from PIL import ImageDraw, ImageFont
 
 from calco import imaging
 from calco.annotations.detections import Detections
 from calco.detection.boxes import matrix_nms, nms, soft_nms
 from calco.detection.config import SlideConfig
-from calco.detection.drawing import Sizes, colour_of, draw_labels
+from calco.detection.drawing import Colour, Sizes, as_scene, draw_detections, draw_label
 from calco.detection.tables import as_rows
-from calco.detection.window_classifier import Progress, WindowClassifier, as_seen, cut, learn_classifier
+from calco.detection.window_classifier import Progress, WindowClassifier, cut, learn_classifier
 from calco.errors import CalcoError
 from calco.files import atomic_write, make_folder, replacing
 from calco.imaging import Image
 from calco.outputs import writing_file
 from calco.video.writing import VideoWriter
 
-Places = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.int64]
 
-MOST: Final = 500_000
-"""Windows of an image; more would take hours with any classifier."""
-_BATCH: Final = 64  # windows that the classifier sees at once
+_BATCH: Final = 64  # windows per call of the classifier
 _SHOWN: Final = 400  # windows that the video shows at most
 _SIDE: Final = 640  # pixels of the longer side of the image in the video
-_LARGEST: Final = 4.0  # times that a small image is enlarged
+_LARGEST: Final = 4.0  # factor by which a small image is enlarged at most
 _HOLD: Final = 4.0  # seconds of the last frame
 _DIM: Final = 0.35  # brightness outside the window
 _BAR, _GAP = 30, 8  # pixels of the line of text, and between the two panels
-_WHITE, _PAPER, _INK = (255, 255, 255), (24, 24, 28), (235, 235, 235)
+_PAPER: Final[Colour] = (24, 24, 28)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,13 +47,13 @@ class Level:
         scale: Size relative to the window that was asked for.
         size_wh: Width and height of the window, pixels.
         step: Pixels from one window to the next.
-        boxes: N x 4 `int64`, left, top, right, bottom, row by row.
+        boxes: N x 4, left, top, right, bottom, row by row.
     """
 
     scale: float
     size_wh: tuple[int, int]
     step: int
-    boxes: Places
+    boxes: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,57 +100,62 @@ def slide(config: SlideConfig, progress: Progress = lambda _what, _done, _of: No
     Raises:
         CalcoError: The image cannot be read, no window fits, the examples cannot be used, or a file cannot be written.
     """
-    image = imaging.read(config.image)
+    image = as_scene(imaging.read(config.image))
     if os.path.exists(config.out) and os.path.samefile(config.out, config.image):
         raise CalcoError(f"--out {config.out} is the image that is read; choose another name")
     size_wh = (image.shape[1], image.shape[0])
     rounds, too_large = levels(size_wh, config.window_wh, config.step, config.scales)
     windows = np.concatenate([level.boxes for level in rounds])
-    classifier, hits, boxes, notes = None, None, None, list[str]()
+    shown = range(0, len(windows), -(-len(windows) // _SHOWN))
+    classifier, hits, boxes, numbers, notes = None, None, None, np.zeros(0, np.int64), list[str]()
     with writing_file(config.out, "calco detect slide", beside=[config.boxes_path] if config.examples else []):
         if config.examples:
             classifier, notes = learn_classifier(
                 config.examples, config.window_wh, source=config.source, seed=config.seed, progress=progress
             )
-            hits = classify(image, windows, classifier, config.threshold, progress)
+            hits, numbers = classify(image, windows, classifier, config.threshold, progress)
             boxes = suppress(hits, config)
             row = {"image": Path(config.image).name, "width": size_wh[0], "height": size_wh[1]}
             line = json.dumps(row | {"detections": as_rows(boxes)}, ensure_ascii=False)
             atomic_write(config.boxes_path, line + "\n")
-        frames = _write(config, _Scene(image, hits, boxes), rounds, progress)
-    return SlideResult(size_wh, tuple(rounds), tuple(too_large), frames, hits, boxes, classifier, tuple(notes))
+        scene = _Scene(image, hits, boxes)
+        texts = [f"{len(windows)} windows"]
+        if hits is not None and boxes is not None:
+            texts = [f"hits: {len(hits)} of {len(windows)} windows", f"boxes after {config.suppression}: {len(boxes)}"]
+
+        def frames() -> Iterator[Image]:
+            ends = np.cumsum([len(level.boxes) for level in rounds])
+            for count, number in enumerate(shown, 1):
+                level = rounds[int(np.searchsorted(ends, number, side="right"))]
+                text = f"window {number + 1} of {len(windows)}, {level.size_wh[0]}x{level.size_wh[1]}"
+                yield scene.window(windows[number], numbers <= number, text)
+                progress("frames", count, len(shown))
+
+        if config.is_gif:
+            _write_gif(config, frames(), scene.last(texts), len(shown))
+        else:
+            _write_video(config, frames(), scene.last(texts))
+    return SlideResult(size_wh, tuple(rounds), tuple(too_large), len(shown), hits, boxes, classifier, tuple(notes))
 
 
 def levels(
     size_wh: tuple[int, int], window_wh: tuple[int, int], step: int, scales: Sequence[float]
 ) -> tuple[list[Level], list[float]]:
-    """Return the windows of each scale, smaller ones first.
+    """Return the windows of each scale, smaller ones first, and the scales at which the window exceeds the image.
 
     A last window ends at the right border and at the lower one where the steps do not, so that each pixel is seen.
-
-    Args:
-        size_wh: Width and height of the image, pixels.
-        window_wh: Width and height of the window at scale 1, pixels.
-        step: Pixels from one window to the next at scale 1.
-        scales: Sizes relative to the window.
-
-    Returns:
-        The windows, and the scales at which the window is larger than the image.
-
-    Raises:
-        CalcoError: No window fits, or there would be more than `MOST`.
     """
-    rounds, too_large, total = [], [], 0
+    rounds, too_large = [], []
     for scale in sorted(set(scales)):
         width, height = (max(1, round(side * scale)) for side in window_wh)
         if width > size_wh[0] or height > size_wh[1]:
             too_large.append(scale)
             continue
         stride = max(1, round(step * scale))
-        lefts, tops = _stops(size_wh[0], width, stride), _stops(size_wh[1], height, stride)
-        total += len(lefts) * len(tops)
-        if total > MOST:
-            raise CalcoError(f"--step {step}: there would be more than {MOST:,} windows; give a larger step")
+        lefts, tops = (
+            np.append(np.arange(0, whole - part, stride), whole - part)
+            for whole, part in zip(size_wh, (width, height), strict=True)
+        )
         corners = np.stack(np.meshgrid(lefts, tops), -1).reshape(-1, 2)
         rounds.append(Level(scale, (width, height), stride, np.hstack([corners, corners + np.array([width, height])])))
     if not rounds:
@@ -164,146 +166,92 @@ def levels(
     return rounds, too_large
 
 
-def _stops(whole: int, part: int, step: int) -> Places:
-    stops = np.arange(0, whole - part + 1, step, dtype=np.int64)
-    return stops if stops[-1] == whole - part else np.append(stops, whole - part)
-
-
 def classify(
-    image: Image, windows: Places, classifier: WindowClassifier, threshold: float, progress: Progress
-) -> Detections:
-    """Return the windows in which the classifier sees an object, the best first.
-
-    Args:
-        image: HWC of any type.
-        windows: N x 4 in pixels.
-        classifier: The classifier.
-        threshold: Lowest probability of a hit, in [0, 1].
-        progress: Called with "windows", the windows done, and their number.
-    """
-    seen = as_seen(image)
+    image: Image, windows: Ints, classifier: WindowClassifier, threshold: float, progress: Progress
+) -> tuple[Detections, Ints]:
+    """Return the windows whose probability of an object reaches the threshold, the best first, and their numbers."""
     scores, labels = np.zeros(len(windows), np.float32), np.zeros(len(windows), np.int64)
     for start in range(0, len(windows), _BATCH):
         some = slice(start, start + _BATCH)
-        found = classifier.probabilities([cut(seen, box) for box in windows[some]])[:, 1:]
+        found = classifier.probabilities([cut(image, box) for box in windows[some]])[:, 1:]
         scores[some], labels[some] = found.max(1), found.argmax(1)
         progress("windows", min(start + _BATCH, len(windows)), len(windows))
     order = np.argsort(-scores, kind="stable")
     order = order[scores[order] >= threshold]
-    classes = tuple(classifier.classes[labels[place]] for place in order)
-    return Detections(boxes=windows[order].astype(np.float32), classes=classes, scores=scores[order])
+    classes = tuple(classifier.classes[label] for label in labels[order])
+    return Detections(boxes=windows[order].astype(np.float32), classes=classes, scores=scores[order]), order
 
 
 def suppress(hits: Detections, config: SlideConfig) -> Detections:
-    """Return what suppression leaves of overlapping hits; where scores are lowered, those that stay hits."""
-    scores = np.zeros(0, np.float32) if hits.scores is None else hits.scores
+    """Return the hits that suppression keeps; where it lowers scores, those that stay hits."""
+    boxes, scores, classes = hits.boxes, np.array(hits.scores, np.float32), hits.classes
     if config.suppression == "nms":
-        return hits.select(nms(hits.boxes, scores, config.iou, hits.classes))
+        return hits.select(nms(boxes, scores, config.iou, classes))
     if config.suppression == "matrix":
-        kept, lowered = matrix_nms(hits.boxes, scores, hits.classes, least=config.threshold)
+        kept, lowered = matrix_nms(boxes, scores, classes, least=config.threshold)
     else:
         kept, lowered = soft_nms(
-            hits.boxes, scores, config.iou, hits.classes, least=config.threshold,
+            boxes, scores, config.iou, classes, least=config.threshold,
             method="linear" if config.suppression == "soft-linear" else "gaussian",
         )  # fmt: skip
-    chosen = hits.select(kept)
-    return Detections(boxes=chosen.boxes, classes=chosen.classes, scores=lowered.astype(np.float32))
+    return Detections(
+        boxes=boxes[kept], classes=tuple(classes[place] for place in kept), scores=lowered.astype(np.float32)
+    )
 
 
 class _Scene:
     """Draws the frames: the window over the dimmed image, and beside it the hits."""
 
     def __init__(self, image: Image, hits: Detections | None, boxes: Detections | None) -> None:
-        seen = as_seen(image)
-        self.hits, self.boxes = hits, boxes
-        self.scale = min(_SIDE / max(seen.shape[:2]), _LARGEST)
-        self.wide, self.high = (max(2, round(length * self.scale / 2) * 2) for length in seen.shape[1::-1])
-        how = cv2.INTER_AREA if self.scale < 1 else cv2.INTER_CUBIC
-        self.bright: Image = cv2.resize(seen, (self.wide, self.high), interpolation=how).astype(np.uint8)
-        self.font = ImageFont.load_default(max(11, min(16, self.wide // 22)))
+        factor = min(_SIDE / max(image.shape[:2]), _LARGEST)
+        self.wide, self.high = (max(2, round(length * factor / 2) * 2) for length in image.shape[1::-1])
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        self.bright: Image = cv2.resize(image, (self.wide, self.high), interpolation=how).astype(np.uint8)
+        self.scale = (self.wide / image.shape[1], self.high / image.shape[0])
+        self.hits, self.boxes = (None if each is None else each.scaled(*self.scale) for each in (hits, boxes))
         self.classes = sorted(set(hits.classes)) if hits is not None else []
 
-    def window(self, windows: Places, number: int, text: str) -> Image:
-        """The frame of one window, and the hits among the windows up to it."""
+    def window(self, window: Ints, reached: npt.NDArray[np.bool_], text: str) -> Image:
+        """Return the frame of one window, with the hits that are reached."""
         panel = (self.bright * _DIM).astype(np.uint8)
-        left, top, right, bottom = self._place(windows[number])
+        left, top, right, bottom = (round(value) for value in window * (self.scale * 2))
         panel[top:bottom, left:right] = self.bright[top:bottom, left:right]
-        cv2.rectangle(panel, (left, top), (right - 1, bottom - 1), _WHITE, max(2, self.wide // 240))
+        cv2.rectangle(panel, (left, top), (right - 1, bottom - 1), (255, 255, 255), max(2, self.wide // 240))
         if self.hits is None:
             return self._frame([panel], [text])
-        seen = {tuple(box) for box in windows[: number + 1].tolist()}
-        shown = np.array([tuple(box) in seen for box in self.hits.boxes.astype(int).tolist()], np.bool_)
-        return self._frame([panel, self._outlined(self.hits.select(shown))], [text, f"hits: {int(shown.sum())}"])
+        return self._frame([panel, self._outlined(self.hits.select(reached))], [text, f"hits: {int(reached.sum())}"])
 
-    def last(self, text: Sequence[str]) -> Image:
-        """All hits, and beside them the boxes that are left of them; without a classifier the image."""
+    def last(self, texts: Sequence[str]) -> Image:
+        """Return all hits beside the boxes that are left of them; without a classifier the image."""
         if self.hits is None or self.boxes is None:
-            return self._frame([self.bright], text)
-        kept = self._outlined(self.boxes)
-        scores = np.ones(len(self.boxes)) if self.boxes.scores is None else self.boxes.scores
-        texts = [f"{name} {score:.2f}" for name, score in zip(self.boxes.classes, scores, strict=True)]
-        places = np.array([self._place(box) for box in self.boxes.boxes], np.float32).reshape(-1, 4)
-        draw_labels(kept, places, texts, [colour_of(name, self.classes) for name in self.boxes.classes], Sizes.of(kept))
-        return self._frame([self._outlined(self.hits), kept], text)
+            return self._frame([self.bright], texts)
+        kept = draw_detections(self.bright, self.boxes, self.classes)
+        return self._frame([self._outlined(self.hits), kept], texts)
 
     def _outlined(self, found: Detections) -> Image:
-        panel = self.bright.copy()
-        for box, name in zip(found.boxes[::-1], found.classes[::-1], strict=True):
-            left, top, right, bottom = self._place(box)
-            cv2.rectangle(panel, (left, top), (right - 1, bottom - 1), colour_of(name, self.classes), 2)
-        return panel
-
-    def _place(self, box: npt.NDArray[np.generic]) -> tuple[int, int, int, int]:
-        """A box in pixels of the panel, one at least."""
-        left, top, right, bottom = (round(float(value) * self.scale) for value in box)
-        left, top = min(left, self.wide - 1), min(top, self.high - 1)
-        return left, top, max(left + 1, min(right, self.wide)), max(top + 1, min(bottom, self.high))
+        best_last = found.select(range(len(found))[::-1])
+        return draw_detections(self.bright, best_last, self.classes, labels=[""] * len(found))
 
     def _frame(self, panels: Sequence[Image], texts: Sequence[str]) -> Image:
-        frame = np.empty((self.high + _BAR, len(panels) * (self.wide + _GAP) - _GAP, 3), np.uint8)
-        frame[:] = _PAPER
-        strip = Pillow.new("RGB", (frame.shape[1], _BAR), _PAPER)
-        pen = ImageDraw.Draw(strip)
-        for place, (panel, text) in enumerate(zip(panels, texts, strict=True)):
-            left = place * (self.wide + _GAP)
+        frame = np.full((self.high + _BAR, len(panels) * (self.wide + _GAP) - _GAP, 3), _PAPER, np.uint8)
+        for number, (panel, text) in enumerate(zip(panels, texts, strict=True)):
+            left = number * (self.wide + _GAP)
             frame[: self.high, left : left + self.wide] = panel
-            pen.text((4 + left, _BAR // 2), text, fill=_INK, font=self.font, anchor="lm")
-        frame[self.high :] = np.asarray(strip)
+            draw_label(frame, text, (left, self.high + 4), _PAPER, Sizes(line=1, scale=0.45, pen=1, gap=4))
         return frame
 
 
-def _write(config: SlideConfig, scene: _Scene, rounds: Sequence[Level], progress: Progress) -> int:
-    """Write the video; return the number of windows that it shows."""
-    windows = np.concatenate([level.boxes for level in rounds])
-    shown = list(range(0, len(windows), -(-len(windows) // _SHOWN)))
-    ends = np.cumsum([len(level.boxes) for level in rounds])
-    texts = [f"{len(windows)} windows"]
-    if scene.hits is not None and scene.boxes is not None:
-        how = {"nms": f"NMS at IoU {config.iou:g}", "matrix": "matrix NMS"}.get(config.suppression, config.suppression)
-        texts = [f"hits: {len(scene.hits)} of {len(windows)} windows", f"boxes after {how}: {len(scene.boxes)}"]
-    last = scene.last(texts)
-
-    def frames() -> Iterator[Image]:
-        for number, place in enumerate(shown):
-            level = rounds[int(np.searchsorted(ends, place, side="right"))]
-            size = f"{level.size_wh[0]}x{level.size_wh[1]}"
-            yield scene.window(windows, place, f"window {place + 1} of {len(windows)}, {size}, step {level.step}")
-            progress("frames", number + 1, len(shown))
-
-    if config.is_gif:
-        _write_gif(Path(config.out), frames(), last, len(shown), config.rate)
-        return len(shown)
+def _write_video(config: SlideConfig, frames: Iterator[Image], last: Image) -> None:
     rate = Fraction(config.rate).limit_denominator(1000)
+    hold = max(1, round(_HOLD * rate))
     with VideoWriter(config.out, (last.shape[1], last.shape[0]), rate=rate) as writer:
-        for number, frame in enumerate(frames()):
+        for number, frame in enumerate(chain(frames, [last] * hold)):
             writer.write(frame, number / rate)
-        for number in range(max(1, round(_HOLD * rate))):
-            writer.write(last, (len(shown) + number) / rate)
-    return len(shown)
 
 
-def _write_gif(path: Path, frames: Iterator[Image], last: Image, count: int, rate: float) -> None:
+def _write_gif(config: SlideConfig, frames: Iterator[Image], last: Image, count: int) -> None:
     """Write a GIF that repeats for ever; all frames share one palette, so that what stands still is stored once."""
+    path = Path(config.out)
     make_folder(path.parent)
     first = next(frames)
     palette = Pillow.fromarray(np.concatenate([first, last])).quantize(255)
@@ -311,7 +259,7 @@ def _write_gif(path: Path, frames: Iterator[Image], last: Image, count: int, rat
         Pillow.fromarray(frame).quantize(palette=palette, dither=Pillow.Dither.NONE)
         for frame in chain([first], frames, [last])
     )
-    step = max(20, round(100 / rate) * 10)  # a GIF counts in hundredths of a second
+    step = max(20, round(100 / config.rate) * 10)  # a GIF counts in hundredths of a second
     spans = [step] * count + [max(step, round(_HOLD * 1000))]
     with replacing(path) as temporary:
         next(made).save(temporary, "GIF", save_all=True, append_images=made, duration=spans, loop=0, optimize=True)

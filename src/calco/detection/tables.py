@@ -1,4 +1,4 @@
-"""What was found, as JSON lines, COCO and CSV."""
+"""Detections as rows of JSON lines and CSV."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -7,17 +7,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from calco.annotations.coco import write_coco
 from calco.annotations.detections import Detections
-from calco.annotations.record import Record
 from calco.files import replacing
 
 COLUMNS: Final = ("class", "score", "left", "top", "right", "bottom", "track")
-_DIGITS: Final = 2  # of pixels: a hundredth, which no detector knows better
+_DIGITS: Final = 2  # of pixels: a hundredth, finer than any detector is
 
 
 def as_rows(found: Detections) -> list[dict[str, Any]]:
-    """Objects as plain data: class, score, box (left, top, right, bottom in pixels), and track where there is one."""
+    """Return objects as plain data: class, score, box (left, top, right, bottom in pixels), and track if known."""
     rows = []
     for i, (name, box) in enumerate(zip(found.classes, found.boxes.astype(np.float64), strict=True)):
         row: dict[str, Any] = {"class": name}
@@ -31,11 +29,7 @@ def as_rows(found: Detections) -> list[dict[str, Any]]:
 
 
 def from_rows(rows: Iterable[Mapping[str, Any]]) -> Detections:
-    """Objects from what `as_rows` made of them.
-
-    Raises:
-        ValueError: When they are something else; so KeyError and TypeError.
-    """
+    """Return the objects of rows that `as_rows` made."""
     rows = list(rows)
     scores, tracks = ([row.get(name) for row in rows] for name in ("score", "track"))
     return Detections(
@@ -47,12 +41,7 @@ def from_rows(rows: Iterable[Mapping[str, Any]]) -> Detections:
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Writes a row for each thing of JSON lines, whole or not at all; images without any have none.
-
-    Args:
-        path: The file.
-        rows: JSON lines: what names the image or frame comes first, then the columns of `COLUMNS`.
-    """
+    """Write a CSV with a row for each object of JSON lines: the fields of its image or frame, then `COLUMNS`."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", errors="backslashreplace",
                                                       newline="") as file:  # fmt: skip
         writer: Any = None
@@ -61,22 +50,8 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             if writer is None:
                 writer = csv.writer(file)
                 writer.writerow([*where, *COLUMNS])
-            for thing in row["detections"]:
-                told = [thing["class"], thing.get("score", ""), *thing["box"], thing.get("track", "")]
-                writer.writerow([*where.values(), *told])
+            for each in row["detections"]:
+                cells = [each["class"], each.get("score", ""), *each["box"], each.get("track", "")]
+                writer.writerow([*where.values(), *cells])
         if writer is None:
             csv.writer(file).writerow(COLUMNS)
-
-
-def write_found_coco(path: Path, rows: Iterable[Mapping[str, Any]], classes: tuple[str, ...]) -> None:
-    """Writes JSON lines of images as COCO, with `score`; `calco` and other programs read it as annotations.
-
-    Args:
-        path: The file.
-        rows: JSON lines with image, width, height.
-        classes: The names of all classes, in the order of their numbers.
-    """
-    write_coco(path, [
-        Record(name=row["image"], objects=from_rows(row["detections"]), size_wh=(row["width"], row["height"]))
-        for row in rows
-    ], classes)  # fmt: skip

@@ -2,25 +2,25 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco import imaging
 from calco.annotations.detections import Detections
 from calco.data.config import SourceConfig, SplitConfig
 from calco.data.sample import fraction, generator
-from calco.data.source import Item, Source
+from calco.data.source import Item
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.detection.boxes import iou
+from calco.detection.drawing import as_scene
 from calco.errors import CalcoError
 from calco.imaging import Image
 
 Floats = npt.NDArray[np.float32]
-Boxes = npt.NDArray[np.float64]
+Boxes = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
 Progress = Callable[[str, float, int | None], None]
 
@@ -29,7 +29,7 @@ _CELL, _BINS = 8, 9
 _AREA: Final = 64 * 64  # pixels to which every window is resized, in its own proportions
 _IMAGES: Final = 300  # images to learn from at most, and as many again for the accuracy
 _OBJECTS, _VIEWS = 6, 3  # the largest objects of an image, and windows around each
-_OTHERS: Final = 12  # windows of each image that hold no object
+_OTHERS: Final = 12  # windows of each image without an object
 _MARGIN: Final = 1.1  # of a window around an object
 _APART: Final = 0.3  # IoU with every object's window below which a window counts as background
 _DECAY: Final = 0.03  # of half the squared weights, beside the mean log-loss
@@ -67,9 +67,9 @@ class WindowClassifier:
 
     def probabilities(self, crops: Sequence[Image]) -> Floats:
         """Return the probabilities of background and each class: N windows, HW3 `uint8` => N x (1 + C)."""
-        return self.of_features(hog(crops, self.size_wh))
+        return self.from_features(hog(crops, self.size_wh))
 
-    def of_features(self, features: Floats) -> Floats:
+    def from_features(self, features: Floats) -> Floats:
         """N x D => N x (1 + C), background first."""
         logits = ((features - self.mean) / self.deviation) @ self.weight + self.bias
         return _softmax(logits.astype(np.float32))
@@ -80,31 +80,31 @@ def learn_classifier(
 ) -> tuple[WindowClassifier, list[str]]:
     """Learn a classifier from images with boxes: twice, the second time with the hard negatives of the first.
 
-    Args:
-        images: The images with boxes.
-        window_wh: Width and height of the window, whose proportions the examples have.
-        source: How the images are read.
-        seed: Seed of the random windows.
-        progress: Called with what is being done, the images done, and their number.
-
     Returns:
         The classifier, and a sentence for each image that cannot be used.
-
-    Raises:
-        CalcoError: No image shows an object, or no window without one is left.
     """
     opened = open_source(images, source)
     sides = split_items(opened.items, SplitConfig(validation=0.1, test=0.1))
-    size_wh = _input_size(window_wh)
+    ratio = window_wh[0] / window_wh[1]
+    # A fixed area in the proportions of the window, in whole cells.
+    across, down = (max(2, round((_AREA * each) ** 0.5 / _CELL)) * _CELL for each in (ratio, 1 / ratio))
     notes: list[str] = []
 
     def described(items: Sequence[Item]) -> tuple[Floats, list[str]]:
         chosen = sorted(items, key=lambda item: fraction("examples", seed, item.key))[:_IMAGES]
-        features: list[Floats] = []
-        names: list[str] = []
-        for crops, labels in _examples(opened, chosen, window_wh, seed, notes, progress):
-            features.append(hog(crops, size_wh))
-            names += labels
+        features, names = list[Floats](), list[str]()
+        for number, item in enumerate(chosen, 1):
+            try:
+                sample = opened.load(item)
+                if sample.detections is None:
+                    raise CalcoError("it has no boxes; --examples needs images with boxes")
+            except CalcoError as error:
+                notes.append(f"{item.key}: {error}")
+                continue
+            if examples := list(_examples(as_scene(sample.image), sample.detections, item.key, ratio, seed)):
+                features.append(hog([crop for crop, _ in examples], (across, down)))
+                names += [name for _, name in examples]
+            progress("examples", number, len(chosen))
         return np.concatenate(features) if features else np.zeros((0, 1), np.float32), names
 
     features, names = described(sides["train"])
@@ -112,15 +112,22 @@ def learn_classifier(
     if not classes:
         reason = f" (the first image left out: {notes[0]})" if notes else ""
         raise CalcoError(f"{images}: no image shows an object to learn from{reason}; name other --examples")
-    labels = np.array([classes.index(name) + 1 if name != BACKGROUND else 0 for name in names], np.int64)
+    order = (BACKGROUND, *classes)
+    labels = np.array([order.index(name) for name in names], np.int64)
     if not (labels == 0).any():
         raise CalcoError(f"{images}: no window without an object is left; give images with more background")
     used = labels > 0
     used[np.flatnonzero(labels == 0)[::2]] = True  # half of the background waits to be found hard
-    made = _fit(features[used], labels[used], classes, size_wh)
-    used |= 1 - made.of_features(features)[:, 0] >= _HARD
-    made = _fit(features[used], labels[used], classes, size_wh)
-    return _measured(made, *described(sides["val"] + sides["test"])), notes
+    made = _fit(features[used], labels[used], classes, (across, down))
+    used |= 1 - made.from_features(features)[:, 0] >= _HARD
+    made = _fit(features[used], labels[used], classes, (across, down))
+    features, names = described(sides["val"] + sides["test"])
+    known = [place for place, name in enumerate(names) if name in order]
+    if not known:
+        return made, notes
+    truth = np.array([order.index(names[place]) for place in known])
+    accuracy = float((made.from_features(features[known]).argmax(1) == truth).mean())
+    return replace(made, held_out=len(known), accuracy=accuracy, background=float((truth == 0).mean())), notes
 
 
 def hog(crops: Sequence[Image], size_wh: tuple[int, int]) -> Floats:
@@ -152,24 +159,11 @@ def hog(crops: Sequence[Image], size_wh: tuple[int, int]) -> Floats:
     return _unit(np.minimum(_unit(blocks), 0.2)).reshape(count, -1).astype(np.float32)
 
 
-def as_seen(image: Image) -> Image:
-    """Return an image of any kind as the classifier sees it: HW3 `uint8`."""
-    return np.ascontiguousarray(imaging.as_channels(imaging.as_dtype(imaging.visible(image), np.uint8), 3))
-
-
 def cut(image: Image, box: Sequence[float] | npt.NDArray[np.generic]) -> Image:
     """Return the pixels of a box that lies in the image, one at least."""
     left, top, right, bottom = (round(float(value)) for value in box)
     left, top = min(left, image.shape[1] - 1), min(top, image.shape[0] - 1)
     return image[top : max(bottom, top + 1), left : max(right, left + 1)]
-
-
-def _input_size(window_wh: tuple[int, int]) -> tuple[int, int]:
-    """A fixed area in the proportions of the window, in whole cells."""
-    ratio = window_wh[0] / window_wh[1]
-    width = (_AREA * ratio) ** 0.5
-    across, down = (max(2, round(side / _CELL)) * _CELL for side in (width, width / ratio))
-    return across, down
 
 
 def _unit(blocks: Floats) -> Floats:
@@ -205,73 +199,35 @@ def _fit(features: Floats, labels: Labels, classes: tuple[str, ...], size_wh: tu
     return WindowClassifier(classes, size_wh, weights[:-1], weights[-1], mean, deviation, examples=len(x))
 
 
-def _measured(made: WindowClassifier, features: Floats, names: Sequence[str]) -> WindowClassifier:
-    """The classifier with its accuracy on windows of images that it did not learn from."""
-    order = (BACKGROUND, *made.classes)
-    known = [place for place, name in enumerate(names) if name in order]
-    if not known:
-        return made
-    truth = np.array([order.index(names[place]) for place in known])
-    answers = made.of_features(features[known]).argmax(1)
-    accuracy, background = float((answers == truth).mean()), float((truth == 0).mean())
-    return replace(made, held_out=len(known), accuracy=accuracy, background=background)
-
-
-def _examples(
-    source: Source, items: Sequence[Item], window_wh: tuple[int, int], seed: int, notes: list[str], progress: Progress
-) -> Iterator[tuple[list[Image], list[str]]]:
-    """The windows of each image and their labels, which depend on the seed and the key alone."""
-    for number, item in enumerate(items, 1):
-        try:
-            sample = source.load(item)
-            if sample.detections is None:
-                raise CalcoError("it has no boxes; --examples needs images with boxes")
-        except CalcoError as error:
-            notes.append(f"{item.key}: {error}")
-            continue
-        found = list(_of_image(as_seen(sample.image), sample.detections, item.key, window_wh, seed))
-        if found:
-            yield [crop for crop, _ in found], [label for _, label in found]
-        progress("examples", number, len(items))
-
-
-def _of_image(
-    image: Image, objects: Detections, key: str, window_wh: tuple[int, int], seed: int
-) -> Iterator[tuple[Image, str]]:
+def _examples(image: Image, objects: Detections, key: str, ratio: float, seed: int) -> Iterator[tuple[Image, str]]:
+    """Yield windows of an image with their classes; they depend on the seed and the key alone."""
     height, width = image.shape[:2]
-    ratio = window_wh[0] / window_wh[1]
     solid = objects.select(np.argsort(-objects.areas(), kind="stable")).clipped(width, height)
     rng = generator(seed, 0, key, "windows around objects")
-    for place in range(min(_OBJECTS, len(solid))):
+    for box, name in zip(solid.boxes[:_OBJECTS], solid.classes, strict=False):
         for view in range(_VIEWS):
             grown, shift = (rng.uniform(0.85, 1.3), rng.uniform(-0.1, 0.1, 2)) if view else (1.0, np.zeros(2))
-            crop = cut(image, _around(solid.boxes[place], ratio, width, height, grown, shift))
-            yield crop[:, ::-1] if rng.random() < 0.5 else crop, solid.classes[place]
+            crop = cut(image, _around(box, ratio, width, height, grown, shift))
+            yield crop[:, ::-1] if rng.random() < 0.5 else crop, name
     taken = np.array([_around(box, ratio, width, height, 1.0, np.zeros(2)) for box in solid.boxes]).reshape(-1, 4)
     rng = generator(seed, 0, key, "other windows")
+    whole = min(width, height * ratio)
     for _ in range(_OTHERS):
-        if (free := _elsewhere(taken, ratio, width, height, rng)) is not None:
-            yield cut(image, free), BACKGROUND
+        for _ in range(8):  # tries to find a window of random size without an object
+            across = whole * np.exp(rng.uniform(np.log(0.15), 0))
+            size = np.array([across, across / ratio])
+            corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - size)
+            box = np.concatenate([corner, corner + size])
+            if not len(taken) or iou(box[None], taken).max() < _APART:
+                yield cut(image, box), BACKGROUND
+                break
 
 
-def _around(box: npt.NDArray[np.generic], ratio: float, width: int, height: int, grown: float, shift: Boxes) -> Boxes:
-    """The window around an object: of the window's proportions and inside the image, as far as it reaches."""
+def _around(box: Boxes, ratio: float, width: int, height: int, grown: float, shift: Boxes) -> Boxes:
+    """Return the window around an object: of the window's proportions and inside the image, as far as it reaches."""
     left, top, right, bottom = (float(value) for value in box)
     across = max(right - left, (bottom - top) * ratio) * _MARGIN * grown
     size = np.minimum([across, across / ratio], [width, height])
     centre = np.array([left + right, top + bottom]) / 2 + shift * size
     corner = np.clip(centre - size / 2, 0, np.array([width, height]) - size)
     return np.concatenate([corner, corner + size])
-
-
-def _elsewhere(taken: Boxes, ratio: float, width: int, height: int, rng: np.random.Generator) -> Boxes | None:
-    """A window of random size that holds no object, or None where eight tries find none."""
-    whole = min(width, height * ratio)
-    for _ in range(8):
-        across = whole * np.exp(rng.uniform(np.log(0.15), 0))
-        size = np.array([across, across / ratio])
-        corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - size)
-        box = np.concatenate([corner, corner + size])
-        if not len(taken) or iou(box[None], taken).max() < _APART:
-            return box
-    return None

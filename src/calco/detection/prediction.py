@@ -1,0 +1,170 @@
+"""Inputs, detector and results of `calco detect predict`."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+
+from calco.annotations.detections import Detections
+from calco.detection.contract import DetectorProtocol
+from calco.detection.slicing import Slices, find_in_slices
+from calco.errors import CalcoError
+from calco.imaging import Image
+from calco.video.names import is_video
+
+VERB: Final = "calco detect predict"
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """An image or video in a file.
+
+    Attributes:
+        path: Its path.
+        name: Its name among the results, with forward slashes.
+        moving: Whether all frames of an animated image are used.
+    """
+
+    path: str
+    name: str
+    moving: bool = False
+
+    @property
+    def kind(self) -> Literal["image", "video"]:
+        """Return its kind, by its ending."""
+        return "video" if self.moving or is_video(self.path) else "image"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfiguredDetector:
+    """A detector with its options.
+
+    Attributes:
+        detector: The detector.
+        threshold: Lowest score of an object; None for the detector's own.
+        classes: Classes that are reported; empty for all.
+        slices: Slices of large images; None for the whole image alone.
+        batch: Images per call of the detector.
+    """
+
+    detector: DetectorProtocol
+    threshold: float | None = None
+    classes: tuple[str, ...] = ()
+    slices: Slices | None = None
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        known = self.detector.classes
+        if strange := [name for name in self.classes if name not in known]:
+            raise CalcoError(
+                f"--classes {strange[0]!r}: the model has no such class; its classes are {', '.join(known)}"
+            )
+
+    def many(self, images: Sequence[Image], progress: Callable[[float], None] | None = None) -> list[Detections]:
+        """Return the objects in each image; `progress` gets the share of an image in slices that is done."""
+        least = self.record()["threshold"]
+        if self.slices is None:
+            found = self.detector.many(images, threshold=least)
+        else:
+            found = [
+                find_in_slices(self.detector, image, self.slices, threshold=least, progress=progress)
+                for image in images
+            ]
+        if not self.classes:
+            return found
+        return [each.select(np.array([name in self.classes for name in each.classes], np.bool_)) for each in found]
+
+    def record(self) -> dict[str, Any]:
+        """Return the options as plain data."""
+        slices = None if self.slices is None else [self.slices.side, self.slices.overlap]
+        threshold = self.detector.threshold if self.threshold is None else self.threshold
+        return {"threshold": threshold, "classes": list(self.classes), "slices": slices}
+
+
+@dataclass
+class DetectionCounts:
+    """Number of objects found.
+
+    Attributes:
+        objects: Number of objects by class.
+        seen: Number of images or frames.
+        empty: Number of those without objects.
+    """
+
+    objects: Counter[str] = field(default_factory=Counter)
+    seen: int = 0
+    empty: int = 0
+
+    def add(self, found: Detections) -> None:
+        """Count the objects of one more image."""
+        self.objects.update(found.classes)
+        self.seen += 1
+        self.empty += not len(found)
+
+    def join(self, other: "DetectionCounts") -> None:
+        """Add the counts of another one."""
+        self.objects.update(other.objects)
+        self.seen += other.seen
+        self.empty += other.empty
+
+    def summary(self, of: str) -> str:
+        """Return the counts, such as "3 knife, 12 pistol; nothing in 4 of 20 images"."""
+        if not self.objects:
+            return f"nothing found in {self.seen} {of}"
+        found = ", ".join(f"{count} {name}" for name, count in sorted(self.objects.items()))
+        return f"{found}; nothing in {self.empty} of {self.seen} {of}"
+
+
+@dataclass
+class VideoPrediction:
+    """Result of a video.
+
+    Attributes:
+        written: The files.
+        frames: Number of frames that the detector processed now.
+        kept: Number of frames from before an interruption.
+        seconds: Seconds of the work.
+        tally: Counts of the objects, frame by frame.
+        notes: A sentence for each difference from the source and each damage.
+    """
+
+    written: list[Path]
+    frames: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    tally: DetectionCounts = field(default_factory=DetectionCounts)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Prediction:
+    """Result of a call.
+
+    Attributes:
+        out: The folder or file that was written; empty where live images were only shown.
+        images: Counts of the objects in images.
+        frames: Counts of the objects in frames of videos, or live.
+        written: Number of images that the detector processed now.
+        kept: Number of images and videos that an earlier call had done.
+        videos: Result of each video.
+        left_out: Name and reason of everything that could not be used.
+        only: Objects of the image, if there was one image.
+        notes: A sentence for each part of the images that is not used.
+        summary: Frames and speed of live images, a sentence.
+        files: Files that live images were written to.
+    """
+
+    out: str
+    images: DetectionCounts = field(default_factory=DetectionCounts)
+    frames: DetectionCounts = field(default_factory=DetectionCounts)
+    written: int = 0
+    kept: int = 0
+    videos: list[VideoPrediction] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    only: Detections | None = None
+    notes: list[str] = field(default_factory=list)
+    summary: str = ""
+    files: list[Path] = field(default_factory=list)
