@@ -202,7 +202,7 @@ def test_frames_of_another_model_or_option_are_kept_until_they_are_given_up(tmp_
         writer = VideoWriter(tmp_path / "a.mp4", (64, 48), rate=Fraction(10), made_by={"by": made_by})
         for number in range(writer.done, 45):
             writer.write(images[number], Fraction(number, 10))
-        writer._keep(writer._encoder.encode(None))
+        writer._keep(writer._encoder.flush())
         writer.__exit__(RuntimeError, RuntimeError(), None)
         return writer.done
 

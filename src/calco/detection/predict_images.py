@@ -19,7 +19,7 @@ from calco.inference.results import same_inputs, stamps_of
 from calco.journal import Journal
 from calco.journal import write as write_rows
 from calco.outputs import Outputs, Stamp
-from calco.video.pipeline import Collected, Recorded, run
+from calco.video.pipeline import Recorded, run
 
 LINES: Final = "detections.jsonl"
 _ENDINGS: Final = {"csv": ".csv", "coco": ".coco.json"}
@@ -117,7 +117,7 @@ def predict_images(
     call.done = len(files) - len(waiting)
     call.single = len(files) == 1
     ahead = _AHEAD * look.batch
-    run(Recorded(map(call.read, waiting), ahead), call.find, [Collected(call.keep)], batch=look.batch, length=ahead)
+    run(Recorded(map(call.read, waiting), ahead), call.find, [call.keep], batch=look.batch, length=ahead)
     _finish(lines, targets, files, look.detector.classes)
 
 

@@ -1,7 +1,8 @@
-"""Live images in a browser: a page on this machine alone, which asks for one image after the other."""
+"""Live images in a browser: a page for this machine alone, which asks for one image after the other."""
 
 import contextlib
 import json
+import re
 import threading
 from collections.abc import Callable
 from typing import Final
@@ -14,42 +15,34 @@ from calco.report.server import Handler, open_port
 
 _WAITS: Final = 5.0  # seconds that a browser waits for a newer image
 _BOUNDARY: Final = "calco"
-_DIGITS: Final = 18  # of an image's number
+_NUMBER: Final = re.compile(r"-1|[0-9]{1,18}")  # of an image that this page can have given
 
 
 class Page:
-    """Serves the newest image on 127.0.0.1.
+    """Serves the newest image on 127.0.0.1, at `address`.
 
     The browser asks for each image when it has shown the one before, so a slow line shows fewer images, not older
     ones. `/stream` gives the same as one stream (MJPEG), which other programs read.
-
-    Attributes:
-        address: Of the page.
     """
 
     name = "the page"
 
     def __init__(self, port: int, title: str, status: Callable[[], str]) -> None:
-        """Begins to serve.
-
-        Args:
-            port: Of this machine; 0 for any that is free.
-            title: Of the page.
-            status: The line that stands below the image.
+        """Begin to serve on a port of this machine, 0 for any that is free; `status` returns the line below the image.
 
         Raises:
-            CalcoError: When the port is taken.
+            CalcoError: If the port is taken.
         """
         self.title, self.status = title, status
         self._changed = threading.Condition()
-        self._jpeg, self._number, self._over = b"", 0, False
+        self._jpeg, self._number, self.over = b"", 0, False
         self._server = open_port(type("Handler", (_Handler,), {"page": self}), port, option="--page")
         self.address = f"http://127.0.0.1:{self._server.server_port}/"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="calco-page", daemon=True)
         self._thread.start()
 
     def write(self, image: Image, _seconds: float) -> bool:
-        """Makes this the newest image, HW3 `uint8`."""
+        """Make this the newest image, HW3 `uint8`."""
         jpeg = imaging.encode(image, ".jpg")
         with self._changed:
             self._jpeg, self._number = jpeg, self._number + 1
@@ -57,35 +50,19 @@ class Page:
         return True
 
     def newer(self, than: int) -> tuple[bytes, int]:
-        """The newest image's JPEG and number; waits for one with another number than `than`."""
+        """Return the newest image as JPEG, and its number; wait for one with another number than `than`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._number != than or self._over, _WAITS)
-            return (b"", -1) if self._over or self._number == than else (self._jpeg, self._number)
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come."""
-        return self._over
+            self._changed.wait_for(lambda: self._number != than or self.over, _WAITS)
+            return (b"", -1) if self.over or self._number == than else (self._jpeg, self._number)
 
     def close(self) -> None:
-        """Ends."""
+        """End."""
         with self._changed:
-            self._over = True
+            self.over = True
             self._changed.notify_all()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(2)
-
-
-def _number(text: str) -> int:
-    """Parse the number of an image.
-
-    Raises:
-        ValueError: If it is none, or longer than any that this page can have given.
-    """
-    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS) and text != "-1":
-        raise ValueError(text)
-    return int(text)
 
 
 class _Handler(Handler):
@@ -94,13 +71,15 @@ class _Handler(Handler):
     page: Page
 
     def do_GET(self) -> None:
-        """The page, an image of it, its line, or the stream."""
+        """Answer with the page, the newest image, the line below it, or the stream."""
         if not self.welcome():
             return
         try:
             place = urlsplit(self.path)
-            after = _number(parse_qs(place.query).get("after", ["0"])[0])
-        except ValueError:  # such as an address whose brackets do not close, or a number of thousands of digits
+            after = parse_qs(place.query).get("after", ["0"])[0]
+            if not _NUMBER.fullmatch(after):
+                raise ValueError(after)
+        except ValueError:  # such as an address whose brackets do not close
             self.send_error(400)
             return
         with contextlib.suppress(OSError):  # the browser was closed
@@ -108,7 +87,7 @@ class _Handler(Handler):
                 page = render("live", title=self.page.title)
                 self.answer("text/html; charset=utf-8", page.encode())
             elif place.path == "/image":
-                jpeg, number = self.page.newer(after)
+                jpeg, number = self.page.newer(int(after))
                 self.answer("image/jpeg", jpeg, code=200 if jpeg else 204, headers={"X-Number": str(number)})
             elif place.path == "/status":
                 self.answer("application/json", json.dumps({"line": self.page.status()}).encode())

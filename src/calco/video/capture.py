@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import av
     from av.video.codeccontext import VideoCodecContext
 
-_log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 LATE: Final = 0.5
 """Seconds after which a packet is not even decoded."""
@@ -35,7 +35,7 @@ _MOST_KNOWN: Final = 64  # packets whose arrival is remembered while they are in
 
 @dataclass(frozen=True, slots=True)
 class FrameArrival:
-    """A packet and when it came; or none, where the source has ended and its last frames are still in the decoder."""
+    """A packet and when it came; None at the end of the source, whose last frames are still in the decoder."""
 
     packet: "av.Packet[av.VideoStream] | None"
     arrived: float
@@ -44,7 +44,7 @@ class FrameArrival:
 
 @dataclass(slots=True)
 class _Decoding:
-    """The decoder of a source that is open, and what it knows of the packets in it."""
+    """The decoder of an open source, and its packets' times of arrival."""
 
     codec: "VideoCodecContext"
     paced: bool
@@ -63,8 +63,8 @@ class _Decoded:
     restarted: bool
 
 
-class Decoder:
-    """Decodes packets in a thread of its own and keeps the newest frame.
+class Decoder(threading.Thread):
+    """Decodes packets in a thread of its own and keeps the newest frame, until `stop` is set.
 
     Attributes:
         latest: The newest frame.
@@ -73,24 +73,13 @@ class Decoder:
     """
 
     def __init__(self, stop: threading.Event) -> None:
-        """Prepare it; `stop` ends it."""
+        super().__init__(name="calco-decode", daemon=True)
         self.latest: LatestValue[_Decoded] = LatestValue()
         self.count = self.damaged = 0
-        self._stop = stop
+        self._stop_event = stop
         self._queue: deque[FrameArrival] = deque()
         self._held_bytes = 0
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._decode, name="calco-decode", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, once it was told to."""
-        with self._changed:
-            self._changed.notify_all()
-        self._thread.join(timeout)
 
     @property
     def idle(self) -> bool:
@@ -100,7 +89,7 @@ class Decoder:
     def wait_for_room(self, enough: Callable[[], bool]) -> None:
         """Wait while as many packets wait as may, or while `enough` is true."""
         with self._changed:
-            while self._queue and not self._stop.is_set() and (self._is_full() or enough()):
+            while self._queue and not self._stop_event.is_set() and (self._is_full() or enough()):
                 self._changed.wait(0.1)
 
     def _is_full(self) -> bool:
@@ -109,7 +98,7 @@ class Decoder:
     def hold(self, arrival: FrameArrival) -> None:
         """Add a packet; the oldest ones give way if too many wait."""
         with self._changed:
-            # Only what is not paced can overflow: the decoder is then far behind, and passes over what is late anyway.
+            # Only what is not paced can overflow: the decoder is then far behind, and skips what is late anyway.
             while self._is_full() and self._queue[0].packet is not None and arrival.packet is not None:
                 gone = self._queue.popleft()
                 gone.source.behind = True
@@ -119,10 +108,11 @@ class Decoder:
             self._held_bytes += arrival.packet.size if arrival.packet else 0
             self._changed.notify_all()
 
-    def _decode(self) -> None:
-        while not self._stop.is_set():
+    def run(self) -> None:
+        """Decode until it is stopped."""
+        while not self._stop_event.is_set():
             with self._changed:
-                self._changed.wait_for(lambda: self._queue or self._stop.is_set(), 0.2)
+                self._changed.wait_for(lambda: self._queue or self._stop_event.is_set(), 0.1)
                 arrival = self._queue.popleft() if self._queue else None
                 if arrival is not None and arrival.packet is not None:
                     self._held_bytes -= arrival.packet.size
@@ -158,7 +148,7 @@ class Decoder:
     def _show(self, frame: "av.VideoFrame", source: _Decoding, arrived: float) -> None:
         arrived = source.arrivals.pop(frame.pts, arrived or time.monotonic())
         if source.paced:
-            self._stop.wait(max(0.0, arrived - time.monotonic()))
+            self._stop_event.wait(max(0.0, arrived - time.monotonic()))
         self.count += 1
         self.latest.put(_Decoded(frame, arrived, source.is_first))
         source.is_first = False
@@ -184,7 +174,7 @@ class Capture:
         """Prepare it; `start` opens the source.
 
         Args:
-            source: What is read.
+            source: The live source.
             patience: Seconds for which a lost camera is looked for; 0 for ever.
             seconds: Seconds after which it ends, from the first frame on; 0 for never.
         """
@@ -217,7 +207,7 @@ class Capture:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether no frame will come any more."""
         return self.decoder.latest.over and self._failure is None
 
     def take(self, timeout: float) -> Frame | None:
@@ -278,27 +268,14 @@ class Capture:
                 self._has_ended = True
 
     def _packets(self, source: OpenedSource) -> "Iterator[tuple[av.Packet[av.VideoStream], float]]":
-        """The packets, each with when it came or, where the source is faster than time, is due."""
-        clock = _Clock(source)
-        for packet in self._demuxed(source, clock):
-            now = time.monotonic()
-            if source.paced and packet.pts is not None:
-                clock.set(float(packet.pts * packet.time_base), now)
-                yield packet, clock.last
-            else:
-                clock.last = now
-                yield packet, now
-
-    def _demuxed(self, source: OpenedSource, clock: "_Clock") -> "Iterator[av.Packet[av.VideoStream]]":
-        """The packets as fast as they come, or as fast as they are wanted."""
+        """Yield the packets as fast as they come, or as they are wanted, each with when it came or is due."""
         import av
 
         packets: Any = source.container.demux(source.stream)
-        damaged = 0
+        clock, damaged = _Clock(source), 0
         while not self._stop.is_set():
             if source.paced:
-                due = clock.last
-                self.decoder.wait_for_room(lambda due=due: due > time.monotonic() + _READ_AHEAD)  # type: ignore[misc]
+                self.decoder.wait_for_room(lambda: clock.last > time.monotonic() + _READ_AHEAD)
             clock.decoder_waits = self.decoder.idle
             try:
                 packet = next(packets)
@@ -316,7 +293,8 @@ class Capture:
                 return
             if packet.size:
                 damaged = 0
-                yield packet
+                clock.set(packet)
+                yield packet, clock.last
 
     def _found_again(self) -> bool:
         """Look for a lost source until it is found and lost again, or patience ends; return whether that was the end.
@@ -328,13 +306,13 @@ class Capture:
             return True
         self.lost += 1
         limit = f" for {self.patience:g} s" if self.patience else " until it is back"
-        _log.warning(f"{self.source.name} is lost ({self._reason}); trying again{limit}")
+        LOG.warning(f"{self.source.name} is lost ({self._reason}); trying again{limit}")
         since, pause, back = time.monotonic(), _FIRST_PAUSE, False
 
         def found() -> None:
             nonlocal back
             if not back:
-                _log.info(f"{self.source.name} is back after {time.monotonic() - since:.1f} s")
+                LOG.info(f"{self.source.name} is back after {time.monotonic() - since:.1f} s")
             back = True
 
         while not self._stop.wait(pause):
@@ -353,15 +331,20 @@ class Capture:
 
 @dataclass
 class _Clock:
-    """When the packets of a source that is faster than time are due."""
+    """Times at which the packets of a source came or, where it is faster than time, are due."""
 
     source: OpenedSource
     began: float | None = None
     last: float = 0.0
     decoder_waits: bool = True
 
-    def set(self, seconds: float, now: float) -> None:
-        """Compute when a packet of this time in the video is due."""
+    def set(self, packet: Any) -> None:
+        """Compute when a packet that came just now is due."""
+        now = time.monotonic()
+        if not self.source.paced or packet.pts is None:
+            self.last = now
+            return
+        seconds = float(packet.pts * packet.time_base)
         self.last = (now if self.began is None else self.began) + seconds
         # A source that had to be waited for sets the clock: a pipe whose writer makes images as they come, a
         # line that is slower than the video.

@@ -1,14 +1,14 @@
-"""Encoders by the name of what they write, with the settings that this machine and a player like."""
+"""Codecs, containers, and the one way from images to packets, for recorded and live videos."""
 
 import contextlib
-import io
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from calco.errors import CalcoError
+from calco.imaging import Image, as_channels
 from calco.video.colours import Colours
 from calco.video.names import VIDEO_SUFFIXES
 
@@ -20,57 +20,65 @@ if TYPE_CHECKING:
 
 CodecName: TypeAlias = Literal["h264", "h265", "vp9", "av1"]
 _GLOBAL_HEADER: Final = 0x40  # AVFMT_GLOBALHEADER
-_NOBODY: Final = 65534  # the user of that name, on Linux
 _MANY: Final = 8  # cores, of which the model leaves some to a slower encoder with smaller files
 MOST_RATE: Final = Fraction(240)
 """Frames a second, above which a rate is rather the resolution of a video's time stamps."""
-GOP_SECONDS: Final = 2  # between key frames: what an interruption costs at most
+GOP_SECONDS: Final = 2  # between key frames: the most that an interruption costs
 
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """The encoders of a format, best first; the range of the quality, its default, and whether odd sizes are known."""
+    """An encoder, its options, the worst and the default constant rate factor, and whether 4:2:0 may have odd sizes.
 
-    encoders: tuple[str, ...]
+    The options are quick ones, in one thread: the encoder shares the cores with the model. The default qualities show
+    no difference from the model's output, or hardly any.
+    """
+
+    encoder: str
+    options: dict[str, str]
     worst: int
     quality: int
-    odd: bool
+    odd: bool = False
 
 
-# Qualities at which the eye sees no difference from what the model drew, or hardly any.
 CODECS: Final[dict[str, _Codec]] = {
-    "h264": _Codec(("libx264",), 51, 18, False),
-    "h265": _Codec(("libx265",), 51, 20, False),
-    "vp9": _Codec(("libvpx-vp9",), 63, 24, True),
-    "av1": _Codec(("libsvtav1", "libaom-av1"), 63, 24, True),
-}
-_CRF: Final = {
-    # Quick ones, in one thread each: the model has the cores, and what the encoder takes is taken from it.
-    "libx264": {"preset": "ultrafast", "coder": "1", "threads": "1", "forced-idr": "1"},
-    "libx265": {
-        "preset": "superfast",
-        "forced-idr": "1",
-        "x265-params": "log-level=none:open-gop=0:pools=1:frame-threads=1",
-    },
-    "libvpx-vp9": {"b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1", "threads": "1"},
-    "libsvtav1": {"preset": "10", "svtav1-params": "lp=1"},
-    "libaom-av1": {"usage": "realtime", "cpu-used": "8", "threads": "1"},
-}
+    "h264": _Codec("libx264", {"preset": "ultrafast", "coder": "1", "threads": "1", "forced-idr": "1"}, 51, 18),
+    "h265": _Codec(
+        "libx265",
+        {"preset": "superfast", "forced-idr": "1",
+         "x265-params": "log-level=none:open-gop=0:pools=1:frame-threads=1"},
+        51, 20,
+    ),
+    "vp9": _Codec(
+        "libvpx-vp9", {"b": "0", "deadline": "realtime", "cpu-used": "7", "row-mt": "1", "threads": "1"}, 63, 24, True
+    ),
+    "av1": _Codec("libsvtav1", {"preset": "10", "svtav1-params": "lp=1"}, 63, 24, True),
+}  # fmt: skip
+_LIVE_QUALITY: Final = {"h264": 20, "vp9": 30}
+# By ending FFmpeg's name of the container, and the codecs that it holds.
+_ALL: Final = ("h264", "h265", "vp9", "av1")
+_FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    ".mp4": ("mp4", _ALL), ".m4v": ("mp4", _ALL), ".mkv": ("matroska", _ALL), ".webm": ("webm", ("vp9", "av1")),
+    ".mov": ("mov", ("h264", "h265")), ".avi": ("avi", ("h264", "vp9", "av1")), ".ts": ("mpegts", _ALL),
+    ".m2ts": ("mpegts", _ALL), ".mts": ("mpegts", _ALL), ".mpg": ("mpeg", _ALL), ".mpeg": ("mpeg", _ALL),
+    ".flv": ("flv", _ALL), ".wmv": ("asf", ("h264", "vp9", "av1")), ".3gp": ("3gp", ("h264",)), ".ogv": ("ogg", ()),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """All that an encoder is told.
+    """Settings of an encoder.
 
     Attributes:
-        codec: h264, h265, vp9 or av1.
+        codec: h264, h265, vp9 or av1; for pipes also the name of one of FFmpeg's encoders.
         quality: The constant rate factor: lower is better and larger.
         size: Width and height, pixels.
         rate: Frames a second, on the mean.
         time_base: Seconds of a unit of the time stamps.
-        colours: Of the numbers.
+        colours: Meaning of the pixels' numbers.
         pixels: FFmpeg's name of the pixel format.
         aspect: Width of a pixel by its height.
+        live: Whether no frame may wait for later ones.
     """
 
     codec: str
@@ -81,109 +89,161 @@ class Encoding:
     colours: Colours
     pixels: str
     aspect: Fraction = Fraction(1)
+    live: bool = field(default=False, repr=False)
 
     @property
     def encoder(self) -> str:
-        """The library that encodes."""
-        return encoder_of(self.codec)
+        """FFmpeg's name of the encoder."""
+        return encoder_of(self.codec) if self.codec in CODECS else self.codec
 
     @property
     def nominal_rate(self) -> Fraction:
-        """What the encoder takes for its budget; times are those of the time stamps. SVT-AV1 knows no higher one."""
+        """Rate for the encoder's budget; times are those of the time stamps. SVT-AV1 takes no higher one."""
         return min(self.rate, MOST_RATE)
 
     @property
     def options(self) -> dict[str, str]:
         """FFmpeg's options of the encoder."""
-        told = _CRF[self.encoder]
-        if self.encoder == "libx264" and len(os.sched_getaffinity(0)) >= _MANY:
-            told = {"preset": "veryfast", "forced-idr": "1"}
-        return {**told, "crf": str(self.quality), "g": str(max(1, round(GOP_SECONDS * self.nominal_rate)))}
+        if self.codec not in CODECS:
+            return {}
+        options = CODECS[self.codec].options
+        if self.codec == "h264" and (self.live or len(os.sched_getaffinity(0)) >= _MANY):
+            options = {"preset": "veryfast", "forced-idr": "1", **({"tune": "zerolatency"} if self.live else {})}
+        return {**options, "crf": str(self.quality), "g": str(max(1, round(GOP_SECONDS * self.nominal_rate)))}
 
-    def configure(self, context: "VideoCodecContext", path: str) -> None:
-        """Tells an encoder that is not open yet; its packets go into the video `path`."""
-        from av.codec.context import Flags
-
+    def open(self, context: "VideoCodecContext", *, container: str) -> None:
+        """Configure and open an encoder whose packets go into a container."""
         context.width, context.height = self.size
         context.pix_fmt, context.time_base = self.pixels, self.time_base
         context.framerate, context.sample_aspect_ratio = self.nominal_rate, self.aspect
         context.options = self.options
         context.gop_size = max(1, round(GOP_SECONDS * self.nominal_rate))
-        if path.lower().endswith(".avi"):  # which knows no order but that of showing
+        if container == "avi":  # which keeps frames in the order of showing alone
             context.max_b_frames = 0
         self.colours.tag(context)
-        if wants_global_header(path):
-            context.flags |= Flags.global_header
+        os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 writes its settings to the terminal
+        with _ordinary_priority():
+            context.open()
 
 
-def keep_keys_close(frame: "av.VideoFrame", keys: list[Fraction]) -> None:
-    """Ask for a key frame where the last one was `GOP_SECONDS` ago: encoders count frames, whose rate may vary.
+class FrameEncoder:
+    """Encodes images of one size, each with its time, into packets.
 
-    Args:
-        frame: The next one, with its time stamp.
-        keys: The time of the last key frame that was asked for, or nothing at the beginning; it is kept here.
+    Attributes:
+        encoding: The settings.
+        last: Time stamp of the last frame; None before the first.
     """
-    from av.video.frame import PictureType
 
-    assert frame.pts is not None
-    time = frame.pts * Fraction(frame.time_base or 1)
-    is_key = not keys or time - keys[0] >= GOP_SECONDS
-    frame.pict_type = PictureType.I if is_key else PictureType.NONE
-    if is_key:
-        keys[:] = [time]
+    def __init__(self, encoding: Encoding, encoder: "VideoCodecContext | VideoStream", last: int | None = None) -> None:
+        import av
+
+        self.encoding, self.last = encoding, last
+        self._encoder = encoder
+        self._reformatter = av.video.reformatter.VideoReformatter()
+        self._key: Fraction | None = None  # seconds of the last key frame that was asked for
+
+    def encode(self, image: Image, time: Fraction) -> "list[av.Packet[Any]]":
+        """Encode an image, HWC `uint8`, RGB or grey; return the packets that are ready. Times must grow."""
+        from av.video.frame import PictureType
+
+        base = self.encoding.time_base
+        frame = self.encoding.colours.from_rgb(as_channels(image, 3), self._reformatter, self.encoding.pixels)
+        stamp = round(time / base)
+        stamp = stamp if self.last is None else max(stamp, self.last + 1)
+        self.last = frame.pts = stamp
+        frame.time_base = base
+        # Encoders count frames, whose rate may vary; the time between key frames is bounded here.
+        is_key = self._key is None or stamp * base - self._key >= GOP_SECONDS
+        frame.pict_type = PictureType.I if is_key else PictureType.NONE
+        if is_key:
+            self._key = stamp * base
+        return list(self._encoder.encode(frame))
+
+    def flush(self) -> "list[av.Packet[Any]]":
+        """Return the packets that the encoder held back; it takes no more frames."""
+        return list(self._encoder.encode(None))
+
+
+def new_encoder(encoding: Encoding, path: str) -> "VideoCodecContext":
+    """Open an encoder whose packets go into the video `path` later."""
+    import av
+    from av.codec.context import Flags
+    from av.video.codeccontext import VideoCodecContext
+
+    context = av.CodecContext.create(encoding.encoder, "w")
+    assert isinstance(context, VideoCodecContext)
+    container = format_of(path)
+    # Such containers keep the description of the coding at their beginning, not with the key frames.
+    if int(av.ContainerFormat(container, "w").flags) & _GLOBAL_HEADER:
+        context.flags |= Flags.global_header
+    encoding.open(context, container=container)
+    return context
+
+
+def new_stream(container: "OutputContainer", encoding: Encoding) -> "VideoStream":
+    """Add a stream with an open encoder to a container."""
+    import av
+    from av.video.stream import VideoStream
+
+    stream = container.add_stream(encoding.encoder, rate=encoding.nominal_rate)
+    assert isinstance(stream, VideoStream)
+    stream.time_base = encoding.time_base
+    encoding.open(stream.codec_context, container=container.format.name)
+    if encoding.codec == "av1":
+        # SVT-AV1 may end the whole process when it is closed before its threads have worked.
+        for frame in (av.VideoFrame(*encoding.size, encoding.pixels), None):
+            stream.codec_context.encode(frame)
+    return stream
+
+
+@contextlib.contextmanager
+def _ordinary_priority() -> Iterator[None]:
+    """Give this thread, and those that start within, the priority of before.
+
+    For root, SVT-AV1 raises its threads and the one that opens it to the highest priority of real time: other programs
+    would stand still.
+    """
+    before, policy, parameters = os.listdir("/proc/self/task"), os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        for thread in ("0", *(set(os.listdir("/proc/self/task")) - set(before))):
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(int(thread), policy, parameters)
 
 
 def encoder_of(codec: str) -> str:
-    """The encoder that PyAV has for a codec.
+    """Return FFmpeg's name of the encoder of a codec.
 
     Raises:
-        CalcoError: When there is none; tells those that there are.
+        CalcoError: If there is none here, with the codecs that can be encoded.
     """
     import av
 
-    known = {name: [e for e in each.encoders if e in av.codecs_available] for name, each in CODECS.items()}
-    if found := known.get(codec):
-        return found[0]
-    there = ", ".join(name for name, encoders in known.items() if encoders)
-    raise CalcoError(f"there is no encoder for {codec} here; choose --codec {there}")
+    known = {name: each.encoder for name, each in CODECS.items() if each.encoder in av.codecs_available}
+    if codec not in known:
+        raise CalcoError(f"there is no encoder for {codec} here; choose --codec {', '.join(known)}")
+    return known[codec]
 
 
 def choose_codec(asked: str | None, path: str) -> str:
-    """The codec of a video by the ending of its name, where none is asked for.
+    """Return the codec that was asked for, or that fits the ending of a video's name.
 
     Raises:
-        CalcoError: When the ending is no video's, the encoder is missing, or the file cannot hold what it writes.
+        CalcoError: If the ending is not one of a video that is written, the encoder is missing, or the container does
+            not hold the codec.
     """
-    import av
-
     ending = os.path.splitext(path)[1].lower()
     if ending not in _FORMATS:
         why = "is a video that is read and not written" if ending in VIDEO_SUFFIXES else "does not end like a video"
         raise CalcoError(f"{path} {why}; name it with .mp4, .mkv, .mov or .webm at its end")
     codec = asked or ("vp9" if ending == ".webm" else "h264")
     encoder_of(codec)
-    if (ending in _HOLD_ALL) or (ending == ".webm" and codec in ("vp9", "av1")):
-        return codec
-    try:  # some say no only when their beginning is written
-        with av.open(io.BytesIO(), "w", format=format_of(path)) as container:
-            trial = Encoding(codec=codec, quality=30, size=(64, 64), rate=Fraction(25), time_base=Fraction(1, 25),
-                             colours=Colours(), pixels="yuv420p")  # fmt: skip
-            new_stream(container, trial, path)
-            container.start_encoding()
-    except (ValueError, av.FFmpegError) as error:
+    if codec not in _FORMATS[ending][1]:
         others = ".webm or .mkv" if codec == "vp9" else ".mp4 or .mkv"
         raise CalcoError(f"a {ending} file cannot hold {codec}; name the result with {others} at its end, "
-                         "or choose another --codec") from error  # fmt: skip
+                         "or choose another --codec")  # fmt: skip
     return codec
-
-
-_HOLD_ALL: Final = (".mp4", ".m4v", ".mov", ".mkv")
-_FORMATS: Final = {
-    ".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm", ".avi": "avi", ".flv": "flv",
-    ".mpg": "mpeg", ".mpeg": "mpeg", ".m2ts": "mpegts", ".mts": "mpegts", ".wmv": "asf", ".ogv": "ogg", ".3gp": "3gp",
-    ".3g2": "3g2", ".ts": "mpegts", ".m2t": "mpegts", ".qt": "mov", ".f4v": "f4v", ".asf": "asf", ".nut": "nut",
-    ".mpe": "mpeg",
-}  # fmt: skip
 
 
 def written_as(name: str, codec: str | None) -> str:
@@ -196,109 +256,50 @@ def written_as(name: str, codec: str | None) -> str:
 
 
 def format_of(path: str) -> str:
-    """FFmpeg's name of the container that an ending stands for."""
-    return _FORMATS[os.path.splitext(path)[1].lower()]
+    """Return FFmpeg's name of the container of a video; empty if it is not written."""
+    return _FORMATS.get(os.path.splitext(path)[1].lower(), ("", ()))[0]
 
 
-def choose_quality(codec: str, asked: int | None) -> int:
-    """The quality, checked.
-
-    Raises:
-        CalcoError: When the codec knows no such.
-    """
-    known = CODECS[codec]
-    if asked is not None and not 0 <= asked <= known.worst:
-        raise CalcoError(
-            f"quality is {asked}, and {codec} knows 0 (best) to {known.worst} (smallest); "
-            f"leave it out for {known.quality}"
-        )
-    return known.quality if asked is None else asked
-
-
-def choose_pixels(codec: str, size: tuple[int, int], *, full_chroma: bool) -> tuple[str, str]:
-    """The pixel format, and a remark where players may not know it.
+def choose_encoding(
+    path: str, size: tuple[int, int], *, codec: str | None = None, quality: int | None = None, rate: Fraction,
+    time_base: Fraction, colours: Colours, aspect: Fraction = Fraction(1), full_chroma: bool = False,
+) -> tuple[Encoding, str]:  # fmt: skip
+    """Return the settings of a recorded video, and a remark where players may not know its pixel format.
 
     H.264 and H.265 store colour for every second pixel of even sizes; an odd size keeps it for every pixel instead, so
     that no pixel is added or lost.
+
+    Raises:
+        CalcoError: If the codec or the quality does not exist, or the container does not hold the codec.
     """
-    odd = any(side % 2 for side in size)
-    wants = full_chroma or (odd and not CODECS[codec].odd)
-    if not wants:
-        return "yuv420p", ""
-    if encoder_of(codec) == "libsvtav1":
-        return "yuv420p", "colour is kept for every second pixel (4:2:0), which is all that av1 has here"
-    why = "the size is odd" if odd else "the video has it so"
-    return "yuv444p", f"colour is kept for every pixel (4:4:4), since {why}; for browsers and phones choose --codec vp9"
+    codec = choose_codec(codec, path)
+    known = CODECS[codec]
+    if quality is not None and not 0 <= quality <= known.worst:
+        raise CalcoError(f"quality is {quality}, and {codec} knows 0 (best) to {known.worst} (smallest); "
+                         f"leave it out for {known.quality}")  # fmt: skip
+    pixels, remark = "yuv420p", ""
+    is_odd = any(side % 2 for side in size) and not known.odd
+    if (full_chroma or is_odd) and codec == "av1":
+        remark = "colour is kept for every second pixel (4:2:0), which is all that av1 has here"
+    elif full_chroma or is_odd:
+        pixels, why = "yuv444p", "the size is odd" if is_odd else "the video has it so"
+        remark = f"colour is kept for every pixel (4:4:4), since {why}; for browsers and phones choose --codec vp9"
+    if format_of(path) == "avi":  # which numbers its frames
+        time_base = 1 / rate
+    while format_of(path) != "avi" and time_base > Fraction(1, 10_000):
+        time_base /= 10  # fine enough for times between those of the source, which it still holds exactly
+    if time_base.denominator >= 1 << 30:
+        time_base = Fraction(1, 90_000)
+    encoding = Encoding(
+        codec=codec, quality=known.quality if quality is None else quality, size=size, rate=rate, pixels=pixels,
+        time_base=time_base, colours=colours, aspect=aspect,
+    )  # fmt: skip
+    return encoding, remark
 
 
-def fine(time_base: Fraction, rate: Fraction, ending: str) -> Fraction:
-    """A unit of time stamps in which those of another can be told exactly, of a ten-thousandth of a second at most."""
-    if ending == ".avi":  # which numbers its frames
-        return 1 / rate
-    while time_base > Fraction(1, 10_000):
-        time_base /= 10
-    return time_base if time_base.denominator < 1 << 30 else Fraction(1, 90_000)
-
-
-def quiet() -> None:
-    """Keeps SVT-AV1 from telling the terminal its settings."""
-    os.environ.setdefault("SVT_LOG", "0")
-
-
-@contextlib.contextmanager
-def _at_ordinary_priority(encoder: str) -> Iterator[None]:
-    """Opens SVT-AV1 as nobody where root does it.
-
-    For root it gives its threads, and the one that opens it, the highest priority of real time: other programs would
-    stand still, and so would those that this one starts.
-    """
-    if encoder != "libsvtav1" or os.geteuid() != 0:
-        yield
-        return
-    with contextlib.suppress(OSError):
-        os.seteuid(_NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def wants_global_header(path: str) -> bool:
-    """Whether a container keeps what describes the coding at its beginning, and not with the key frames."""
-    import av
-
-    return bool(int(av.ContainerFormat(format_of(path), "w").flags) & _GLOBAL_HEADER)
-
-
-def new_encoder(encoding: Encoding, path: str) -> "VideoCodecContext":
-    """An open encoder for videos that go into `path` later."""
-    import av
-    from av.video.codeccontext import VideoCodecContext
-
-    quiet()
-    context = av.CodecContext.create(encoding.encoder, "w")
-    assert isinstance(context, VideoCodecContext)
-    encoding.configure(context, path)
-    with _at_ordinary_priority(encoding.encoder):
-        context.open()
-    return context
-
-
-def new_stream(container: "OutputContainer", encoding: Encoding, path: str) -> "VideoStream":
-    """A stream of a container for packets that such an encoder made."""
-    import av
-    from av.video.stream import VideoStream
-
-    quiet()
-
-    stream = container.add_stream(encoding.encoder, rate=encoding.nominal_rate)
-    assert isinstance(stream, VideoStream)
-    encoding.configure(stream.codec_context, path)
-    stream.time_base = encoding.time_base
-    with _at_ordinary_priority(encoding.encoder):
-        stream.codec_context.open()
-    if encoding.encoder == "libsvtav1":
-        # Closed before its threads have had anything to do, it sometimes takes the whole process down with it.
-        for frame in (av.VideoFrame(*encoding.size, encoding.pixels), None):
-            stream.codec_context.encode(frame)
-    return stream
+def live_encoding(codec: str, size: tuple[int, int], rate: float, time_base: Fraction) -> Encoding:
+    """Return the settings of live video, by codec or name of an encoder."""
+    return Encoding(
+        codec=codec, quality=_LIVE_QUALITY.get(codec, 0), size=size, pixels="yuv420p", time_base=time_base,
+        rate=Fraction(rate or 25).limit_denominator(1001), colours=Colours(), live=True,
+    )  # fmt: skip

@@ -1,5 +1,6 @@
 """A decoded frame as an image: in RGB, on a background, upright; the same for training, videos and cameras."""
 
+import contextlib
 import math
 import struct
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,9 @@ from calco.video.colours import Colours, colours_of
 
 if TYPE_CHECKING:
     import av
+    from av.video.reformatter import VideoReformatter
 
+WHITE: Final = (255, 255, 255)
 _NEAR: Final = 0.01  # of the matrix's entries, within which an angle counts as a right one
 
 
@@ -27,7 +30,7 @@ class Orientation:
         exchanged: Whether rows become columns.
         left_right: Whether left and right are exchanged then.
         top_bottom: Whether top and bottom are.
-        odd: What the matrix asks for beyond that, in words; empty where that is all.
+        odd: What the matrix asks for beyond that, in words; empty for nothing.
     """
 
     exchanged: bool = False
@@ -36,7 +39,7 @@ class Orientation:
     odd: str = ""
 
     def size(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of an upright image whose coded ones are given; the way back is the same."""
+        """Return width and height of the upright image, given those of the coded one, or the other way round."""
         return (height, width) if self.exchanged else (width, height)
 
     def upright(self, image: Image) -> Image:
@@ -48,7 +51,7 @@ class Orientation:
 
 
 def marks_of(frame: "av.VideoFrame") -> dict[str, Any]:
-    """What a container or codec says of a frame beside its pixels (AVFrameSideData), by its name in FFmpeg."""
+    """Return what a container or codec says of a frame beside its pixels (AVFrameSideData), by its name in FFmpeg."""
     found: Any = frame.side_data  # which gives its values where a mapping would give its keys
     return {data.type.name: data for data in found}
 
@@ -67,16 +70,7 @@ def orientation_of(frame: "av.VideoFrame") -> Orientation:
     across_sign, down_sign = (c, b) if exchanged else (a, d)
     rest = max(abs(a), abs(d)) if exchanged else max(abs(b), abs(c))
     odd = f"an angle of {math.degrees(math.atan2(b, a)):.1f} degrees" if rest > _NEAR else ""
-    if not odd and not 0.99 < across / down < 1.01:
-        odd = f"pixels stretched {across / down:.2f} to 1"
     return Orientation(exchanged, across_sign < 0, down_sign < 0, odd)
-
-
-if TYPE_CHECKING:
-    import av
-    from av.video.reformatter import VideoReformatter
-
-WHITE: Final = (255, 255, 255)
 
 
 def image_of(
@@ -119,7 +113,7 @@ def _on(image: Image, background: tuple[int, int, int]) -> Image:
 
 
 def is_opaque(frame: "av.VideoFrame") -> bool:
-    """Whether a frame with alpha shows nothing through."""
+    """Whether all of a frame with alpha is opaque."""
     return bool((frame.reformat(format="rgba").to_ndarray()[..., 3] == 255).all())
 
 
@@ -133,14 +127,11 @@ def has_alpha(pixels: str) -> bool:
 
 @lru_cache(maxsize=64)
 def bits_of(pixels: str) -> int:
-    """The most bits that a channel of a pixel format of FFmpeg has."""
+    """Return the most bits that a channel of a pixel format of FFmpeg has."""
     import av
 
     return max(component.bits for component in av.VideoFormat(pixels).components)
 
-
-if TYPE_CHECKING:
-    import av
 
 # bwdif looks at the frames before and after, so what rests keeps all its lines. estdif looks at one frame alone.
 _WITH_NEIGHBOURS: Final = ("bwdif", "mode=send_frame:deint=interlaced")
@@ -148,17 +139,14 @@ _ALONE: Final = ("estdif", "mode=frame:deint=interlaced")
 
 
 def deinterlaced(frames: "Iterable[av.VideoFrame]") -> "Iterator[av.VideoFrame]":
-    """Deinterlace those frames that are marked as interlaced, by FFmpeg's bwdif; the others pass as they are.
+    """Deinterlace those frames, in the order of showing, that are marked as interlaced; the others pass as they are.
 
     As many frames come as are given, at the same times.
-
-    Args:
-        frames: In the order in which they are shown.
     """
     graph: _Graph | None = None
     for frame in frames:
-        if graph is not None and not graph.fits(frame):
-            yield from graph.rest()
+        if graph is not None and graph.shape != (frame.width, frame.height, frame.format.name):
+            yield from graph.put(None)
             graph = None
         if graph is None and not frame.interlaced_frame:  # before the first interlaced one nothing is filtered
             yield frame
@@ -166,18 +154,18 @@ def deinterlaced(frames: "Iterable[av.VideoFrame]") -> "Iterator[av.VideoFrame]"
         graph = graph or _Graph(frame, *_WITH_NEIGHBOURS)
         yield from graph.put(frame)
     if graph is not None:
-        yield from graph.rest()
+        yield from graph.put(None)
 
 
 def deinterlaced_alone(frame: "av.VideoFrame") -> "av.VideoFrame":
-    """Deinterlace a frame without its neighbours, by FFmpeg's estdif; one that is not interlaced is returned as it is.
+    """Deinterlace a frame without its neighbours; one that is not interlaced is returned as it is.
 
     The result does not depend on which frames were read before, and nothing is held back.
     """
     if not frame.interlaced_frame:
         return frame
     graph = _Graph(frame, *_ALONE)
-    return next(iter([*graph.put(frame), *graph.rest()]), frame)
+    return next(iter([*graph.put(frame), *graph.put(None)]), frame)
 
 
 class _Graph:
@@ -186,7 +174,7 @@ class _Graph:
     def __init__(self, frame: "av.VideoFrame", name: str, options: str) -> None:
         from av.filter import Graph
 
-        self._shape = frame.width, frame.height, frame.format.name
+        self.shape = frame.width, frame.height, frame.format.name
         self._base = Fraction(frame.time_base or Fraction(1, 1000))
         self._graph: Any = Graph()
         source = self._graph.add_buffer(
@@ -195,30 +183,16 @@ class _Graph:
         self._graph.link_nodes(source, self._graph.add(name, options), self._graph.add("buffersink"))
         self._graph.configure()
 
-    def fits(self, frame: "av.VideoFrame") -> bool:
-        """Whether a frame has its size and format."""
-        return (frame.width, frame.height, frame.format.name) == self._shape
-
-    def put(self, frame: "av.VideoFrame") -> "Iterator[av.VideoFrame]":
-        """Give it a frame, and take those that are ready."""
-        self._graph.vpush(frame)
-        yield from self._ready()
-
-    def rest(self) -> "Iterator[av.VideoFrame]":
-        """Take what it holds back."""
-        self._graph.vpush(None)
-        yield from self._ready()
-
-    def _ready(self) -> "Iterator[av.VideoFrame]":
+    def put(self, frame: "av.VideoFrame | None") -> "Iterator[av.VideoFrame]":
+        """Give it a frame, or None after the last one; yield those that are ready."""
         import av
 
-        while True:
-            try:
-                frame = self._graph.vpull()
-            except (av.BlockingIOError, av.EOFError):
-                return
-            if frame.pts is not None:  # the filter counts in halves of the unit, for two frames of each
-                frame.pts = round(frame.pts * frame.time_base / self._base)
-                frame.duration = round(frame.duration * frame.time_base / self._base)
-            frame.time_base = self._base
-            yield frame
+        self._graph.vpush(frame)
+        with contextlib.suppress(av.BlockingIOError, av.EOFError):
+            while True:
+                ready = self._graph.vpull()
+                if ready.pts is not None:  # the filter counts in halves of the unit, for two frames of each
+                    ready.pts = round(ready.pts * ready.time_base / self._base)
+                    ready.duration = round(ready.duration * ready.time_base / self._base)
+                ready.time_base = self._base
+                yield ready

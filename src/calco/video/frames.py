@@ -28,10 +28,9 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-_ALONE: Final = {"protocol_whitelist": "none"}
 _KEPT_OPEN: Final = 4  # videos a thread keeps open
-_MARKS: Final = {"STEREO3D": "stereo (3D)", "SPHERICAL": "spherical (360 degrees)", "A53_CC": "closed captions"}
 _REORDERED: Final = 16  # frames that a codec may hold back at most
+_STILL_FIRST: Final = (".avif", ".avifs", ".heic", ".heif")
 
 
 def is_moving(name: str, out: str | None) -> bool:
@@ -40,16 +39,12 @@ def is_moving(name: str, out: str | None) -> bool:
 
 
 def names_video(out: str | None) -> bool:
-    """Whether a result's name is that of a video, and no folder has it."""
+    """Whether a result has the name of a video, and no folder has it."""
     return out is not None and is_video(out) and not os.path.isdir(out)
 
 
 def result_folder(out: str | os.PathLike[str]) -> Path:
-    """Make the folder of results.
-
-    Raises:
-        CalcoError: If its name is that of one image or video: whoever wrote it wants no folder of that name.
-    """
+    """Make the folder of results; raise a `CalcoError` if its name is that of an image or a video."""
     name = os.fspath(out)
     if not os.path.isdir(name) and not name.endswith("/") and (is_video(name) or imaging.is_image(name)):
         kind = "video" if is_video(name) else "image"
@@ -59,22 +54,23 @@ def result_folder(out: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Where the frames of a video are, in the order in which they are shown.
+    """The places of a video's frames, in the order in which they are shown.
 
     Attributes:
-        places: `Item.place` of each: its time stamp, that of the key frame from which it is decoded, and what to ask
-            for to get there; or, in a video without time stamps, its number alone.
-        seconds: Of each, from the first.
+        places: `Item.place` of each: its time stamp, that of the key frame from which it is decoded, and the one to
+            seek to get there; or, in a video without time stamps, its number alone.
+        seconds: Seconds of each from the first.
     """
 
     places: list[tuple[int, ...]]
     seconds: list[Fraction]
 
 
-class _File(io.FileIO):
-    """A file whose wrong places are answered as FFmpeg expects it; for an exception PyAV prints a traceback."""
+class SourceFile(io.FileIO):
+    """A file that answers a wrong place as FFmpeg expects; for an exception PyAV prints a traceback."""
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
+        """Seek; return -1 if there is no such place."""
         try:
             return super().seek(offset, whence)
         except OSError:
@@ -82,8 +78,8 @@ class _File(io.FileIO):
 
 
 @contextlib.contextmanager
-def telling(video: str) -> Iterator[None]:
-    """FFmpeg's errors as ours."""
+def explained(video: str) -> Iterator[None]:
+    """Raise errors of FFmpeg and of the system as ours."""
     import av
 
     try:
@@ -97,24 +93,21 @@ def telling(video: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(video: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
-    """The video, and the first of its streams that is moving images.
+    """Open a video; yield it and the first of its streams that is moving images.
 
     Raises:
-        CalcoError: When it is no video, holds sound alone, or claims frames of absurd size.
+        CalcoError: If it is not a video, holds sound alone, or claims frames of absurd size.
     """
     import av
-    from av.stream import Disposition
 
     # Opened here, so that FFmpeg takes no part of the name for a protocol; and what it reads may not name other files.
     with (
-        telling(video),
-        _File(video) as file,
+        explained(video),
+        SourceFile(video) as file,
         _readable(file) as readable,
-        av.open(readable, "r", options=_ALONE) as container,
+        av.open(readable, "r", options={"protocol_whitelist": "none"}) as container,
     ):
-        moving = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
-        if video.lower().endswith((".avif", ".avifs", ".heic", ".heif")):  # whose first stream is a still image
-            moving.sort(key=lambda stream: -stream.frames)
+        moving = moving_streams(container, video)
         streams = [s for s in moving if hasattr(s, "width")]  # which is absent where nothing here decodes it
         if not streams:
             held = "moving images that nothing here decodes" if moving else "no moving images, only sound"
@@ -127,6 +120,14 @@ def opened(video: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
                 f"cannot read {video}: frames of {size} are more than {imaging.MAX_PIXELS:,} pixels; scale it down"
             )
         yield container, streams[0]
+
+
+def moving_streams(container: "InputContainer", video: str) -> "list[VideoStream]":
+    """Return the video streams without covers; of AVIF and HEIC, whose first one is a still, the longest first."""
+    from av.stream import Disposition
+
+    moving = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
+    return sorted(moving, key=lambda s: -s.frames) if video.lower().endswith(_STILL_FIRST) else moving
 
 
 @contextlib.contextmanager
@@ -164,46 +165,31 @@ def _write_lossless(file: BinaryIO, video: BinaryIO) -> None:
         out.mux(stream.encode(None))
 
 
-def remarks_on(
-    video: str, container: "InputContainer", first: "av.VideoFrame"
-) -> list[str]:  # fmt: skip
+def remarks_on(video: str, container: "InputContainer", first: "av.VideoFrame") -> list[str]:
     """Return what of a video is not used, or is changed on the way to images: a sentence each.
-
-    Args:
-        video: Its path.
-        container: It, open.
-        first: Its first frame.
 
     Raises:
         CalcoError: If its colours cannot be read at all.
     """
-    from av.stream import Disposition
-
-    notes, marks = [], marks_of(first)
-    videos = [s for s in container.streams.video if Disposition.attached_pic not in s.disposition]
-    if len(videos) > 1 and not video.lower().endswith((".avif", ".avifs", ".heic", ".heif")):
-        notes.append(f"{video} holds {len(videos)} video streams: the first is used")
+    notes = []
+    count = len(moving_streams(container, video))
+    if count > 1 and not video.lower().endswith(_STILL_FIRST):
+        notes.append(f"{video} holds {count} video streams: the first is used")
     if imaging.several_in(video) == "pages":
         notes.append(f"{video} holds several pages: only the first is used")
     colours = colours_of(first, video)
     if colours.hdr:
         notes.append(f"{video} is HDR ({colours.hdr}): its colours are tone-mapped to SDR (BT.709)")
-    elif "DOVI_METADATA" in marks and int(first.color_trc) == UNSPECIFIED:
+    elif "DOVI_METADATA" in marks_of(first) and int(first.color_trc) == UNSPECIFIED:
         raise CalcoError(f"cannot read {video}: its colours are coded as Dolby Vision alone, which is not converted "
                          "here; convert it to SDR or HDR10 first")  # fmt: skip
     if odd := orientation_of(first).odd:
         notes.append(f"{video} asks to be shown with {odd}: its frames are turned by the nearest right angle")
-    if lost := [words for name, words in _MARKS.items() if name in marks]:
-        notes.append(f"{video} is marked as holding {', '.join(lost)}: the mark is not kept")
     return notes
 
 
 def first_frame(video: str) -> "tuple[av.VideoFrame | None, list[str]]":
-    """The first frame that can be decoded, and the remarks on it (see `remarks_on`).
-
-    Raises:
-        CalcoError: When it is no video, or its colours cannot be read.
-    """
+    """Return the first frame that can be decoded, and the remarks on it (see `remarks_on`)."""
     with opened(video) as (container, stream):
         frame = next(_decodable(container, stream), None)
         return frame, [] if frame is None else remarks_on(video, container, frame)
@@ -211,7 +197,7 @@ def first_frame(video: str) -> "tuple[av.VideoFrame | None, list[str]]":
 
 @contextlib.contextmanager
 def decoding(video: str) -> "Iterator[Iterator[av.VideoFrame]]":
-    """All frames in order that can be decoded: a video that is cut short has its beginning."""
+    """Yield all frames in order that can be decoded: of a video that is cut short, those before the cut."""
     with opened(video) as (container, stream):
         stream.thread_type = "AUTO"
         yield _decodable(container, stream)
@@ -233,10 +219,10 @@ def _packets(container: "InputContainer", stream: "VideoStream") -> "Iterator[av
 
 
 def index_of(video: str) -> Index:
-    """Finds the frames by reading the video's packets, which are not decoded where they have time stamps.
+    """Find the frames by reading the video's packets, which are not decoded where they have time stamps.
 
     Raises:
-        CalcoError: When it holds no frame.
+        CalcoError: If it holds no frame.
     """
     with opened(video) as (container, stream):
         packets = [
@@ -264,81 +250,74 @@ class _Reader:
 
     def __init__(self, video: str) -> None:
         self.video = video
-        self._begin()
+        self._open()
 
-    def _begin(self) -> None:
-        self.held = contextlib.ExitStack()
-        self.container, self.stream = self.held.enter_context(opened(self.video))
-        self.frames: Iterator[av.VideoFrame] = self.container.decode(self.stream)
-        self.last: int | None = None  # time stamp of the last frame that was decoded
-        self.count = 0  # frames from the beginning
+    def _open(self) -> None:
+        self._held = contextlib.ExitStack()
+        self._container, self._stream = self._held.enter_context(opened(self.video))
+        self._frames: Iterator[av.VideoFrame] = self._container.decode(self._stream)
+        self._last: int | None = None  # time stamp of the last frame that was decoded
+        self._count = 0  # frames from the beginning
 
     def close(self) -> None:
-        self.held.close()
+        self._held.close()
 
     def frame(self, place: tuple[int, ...]) -> "av.VideoFrame":
-        """The frame at a place of the index.
-
-        Raises:
-            CalcoError: When it cannot be decoded.
-        """
-        with telling(self.video):
-            found = self._counted(place[0]) if len(place) == 1 else self._stamped(*place)
+        """Return the frame at a place of the index, or raise a `CalcoError` if it cannot be decoded."""
+        with explained(self.video):
+            found = self._numbered(place[0]) if len(place) == 1 else self._stamped(*place)
         if found is None:
             raise CalcoError(f"cannot read the frame at {place[0]} of {self.video}: the video is damaged there")
         return found
 
-    def _counted(self, number: int) -> "av.VideoFrame | None":
-        if number < self.count:
+    def _numbered(self, number: int) -> "av.VideoFrame | None":
+        if number < self._count:
             self._restart()
-        for frame in self.frames:
-            self.count += 1
-            if self.count > number:
+        for frame in self._frames:
+            self._count += 1
+            if self._count > number:
                 return frame
         return None
 
     def _stamped(self, stamp: int, key: int, start: int) -> "av.VideoFrame | None":
-        if self.last is not None and key <= self.last < stamp and (frame := self._forward(stamp, self.last)):
+        if self._last is not None and key <= self._last < stamp and (frame := self._forward(stamp, self._last)):
             return frame
         # Some formats land behind the key frame that was asked for: then two seconds before it, then at the beginning.
-        before = start - int(2 / (self.stream.time_base or 1))
-        for target in (start, before):
-            self.last = None
-            self.container.seek(target, stream=self.stream)
-            self.frames = self.container.decode(self.stream)
+        for target in (start, start - int(2 / (self._stream.time_base or 1))):
+            self._last = None
+            self._container.seek(target, stream=self._stream)
+            self._frames = self._container.decode(self._stream)
             if frame := self._forward(stamp, key):
                 return frame
         self._restart()
         return self._forward(stamp, None)
 
     def _forward(self, stamp: int, after: int | None) -> "av.VideoFrame | None":
-        """Decodes until the stamp comes.
+        """Decode until the time stamp comes.
 
-        Args:
-            stamp: The time stamp of the frame.
-            after: The frame that has to come before, or was the last: without it what is decoded is not to be relied
-                upon. None relies on all, and waits to the end of the video.
+        Frames count only from `after` on, a key frame or the last frame that was decoded: what a decoder gives before
+        it may lack its references. With None all frames count, and the whole video is searched.
         """
-        relied, late = after in (None, self.last), 0
-        for frame in self.frames:
-            relied = relied or (frame.pts == after and frame.key_frame)
-            self.last = frame.pts if relied else None
-            if relied and frame.pts == stamp:
+        is_sound, late = after in (None, self._last), 0
+        for frame in self._frames:
+            is_sound = is_sound or (frame.pts == after and frame.key_frame)
+            self._last = frame.pts if is_sound else None
+            if is_sound and frame.pts == stamp:
                 return frame
             late += after is not None and frame.pts is not None and frame.pts > stamp
             if late > _REORDERED:
                 break
-        self.last = None
+        self._last = None
         return None
 
     def _restart(self) -> None:
         self.close()
-        self._begin()
+        self._open()
 
 
 @dataclass
 class _Open(threading.local):
-    """The videos that a thread of a process has open; neither may use those of another."""
+    """Readers that a thread of a process has open; neither may use those of another."""
 
     process: int = 0
     readers: dict[str, _Reader] = field(default_factory=dict)
@@ -349,30 +328,26 @@ _OPEN = _Open()
 
 @atexit.register
 def _close_all() -> None:
-    """While the interpreter is whole: later, closing a video would fail noisily."""
+    """Close videos while the interpreter is whole: later it would fail noisily."""
     for reader in _OPEN.readers.values():
         reader.close()
 
 
 def read_frame(video: str, place: tuple[int, ...]) -> "av.VideoFrame":
-    """A frame of a video that stays open for the next one, at a place of its index.
+    """Return the frame at a place of a video's index; the video stays open for the next one.
 
     Raises:
-        CalcoError: When the video or the frame cannot be read.
+        CalcoError: If the video or the frame cannot be read.
     """
-    try:
-        return _reader(video).frame(place)
-    except CalcoError:
-        if video in _OPEN.readers:
-            _OPEN.readers.pop(video).close()
-        raise
-
-
-def _reader(video: str) -> _Reader:
     if _OPEN.process != os.getpid():
         _OPEN.process, _OPEN.readers = os.getpid(), {}
     reader = _OPEN.readers.pop(video, None) or _Reader(video)
+    try:
+        frame = reader.frame(place)
+    except CalcoError:
+        reader.close()
+        raise
     _OPEN.readers[video] = reader
     while len(_OPEN.readers) > _KEPT_OPEN:
         _OPEN.readers.pop(next(iter(_OPEN.readers))).close()
-    return reader
+    return frame

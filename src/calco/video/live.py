@@ -10,9 +10,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
-from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.video.browser import Page
 from calco.video.capture import Capture
@@ -23,7 +23,7 @@ from calco.video.sinks import LiveSink, as_shown, sink_for
 from calco.video.sources import LiveSource, find_live_source
 from calco.video.window import Window
 
-_log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 _RECENT: Final = 2.0  # seconds over which rate and delay are averaged
 
@@ -92,31 +92,13 @@ class LiveStatus:
     def count_shown(self, arrived: float) -> None:
         """Count a frame that was shown just now."""
         now = time.monotonic()
-        delay = now - arrived
-        self.longest = max(self.longest, delay)
-        self.total, self.shown = self.total + delay, self.shown + 1
-        self._delays.append((now, delay))
+        self.longest = max(self.longest, now - arrived)
+        self.total, self.shown = self.total + now - arrived, self.shown + 1
+        self._delays.append((now, now - arrived))
 
     def read(self, capture: Capture) -> None:
         """Take over the counts of a source."""
         self.came, self.damaged, self.lost = capture.decoder.count, capture.decoder.damaged, capture.lost
-
-
-class _Measured:
-    """A live sink whose delays and misses are counted."""
-
-    def __init__(self, sink: LiveSink, status: LiveStatus) -> None:
-        self.sink, self.status, self.name = sink, status, sink.name
-        status.missed[sink.name] = 0
-
-    def write(self, result: RenderedFrame) -> bool:
-        assert result.image is not None
-        assert result.frame.arrived is not None
-        if not self.sink.write(result.image, float(result.frame.time)):
-            self.status.missed[self.name] += 1
-            return False
-        self.status.count_shown(result.frame.arrived)
-        return True
 
 
 def play(
@@ -145,31 +127,40 @@ def play(
         CalcoError: If the source cannot be opened or has not come back, or a sink cannot be written; the sinks have
             been closed by then, with what was done.
     """
-    status = LiveStatus() if status is None else status
+    counts = LiveStatus() if status is None else status
     began: list[float] = []
 
-    def rendered(frames: Sequence[Frame]) -> list[RenderedFrame]:
-        results = []
+    def render(frames: Sequence[Frame]) -> Iterator[RenderedFrame]:
         for frame in frames:
             assert frame.arrived is not None
             began[:] = began or [frame.arrived]
-            results.append(RenderedFrame(frame, as_shown(step(frame))))
-            status.count_rendered(began[0])
-            status.read(capture)
-            progress(status)
-        return results
+            result = RenderedFrame(frame, as_shown(step(frame)))
+            counts.count_rendered(began[0])
+            counts.read(capture)
+            progress(counts)
+            yield result
+
+    def show(sink: LiveSink, result: RenderedFrame) -> None:
+        assert result.image is not None
+        assert result.frame.arrived is not None
+        if sink.write(result.image, float(result.frame.time)):
+            counts.count_shown(result.frame.arrived)
+        else:
+            counts.missed[sink.name] += 1
 
     with contextlib.ExitStack() as held:
         for sink in reversed(sinks):
             held.callback(sink.close)  # what a sink says at its end counts more than what stopped it
-        outlets = [_Measured(sink, status) for sink in sinks]
+            counts.missed[sink.name] = 0
         try:
-            replaced = run(capture, rendered, outlets, stop=stop, idle=lambda: progress(status))
+            replaced = run(
+                capture, render, [partial(show, sink) for sink in sinks], stop=stop, idle=lambda: progress(counts)
+            )
             for sink, count in zip(sinks, replaced, strict=True):
-                status.missed[sink.name] += count
+                counts.missed[sink.name] += count
         finally:
-            status.read(capture)
-    return status
+            counts.read(capture)
+    return counts
 
 
 @contextlib.contextmanager
@@ -193,9 +184,6 @@ def stopping() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-# ---- Options ----
-
-
 def live_source_of(name: str, out: str | None, *, live: bool, window: bool, page: int | None) -> LiveSource | None:
     """Return the live source that a name means, or None if it means files.
 
@@ -206,23 +194,18 @@ def live_source_of(name: str, out: str | None, *, live: bool, window: bool, page
         window: Whether it is shown in a window.
         page: The port of a page that shows it; None for no page.
     """
-    return find_live_source(name, live=live or window or page is not None, watched=out is not None and _is_moving(out))
-
-
-def _is_moving(out: str) -> bool:
-    """Whether a video goes there: stdout, a pipe, a device, or a name that ends as videos do."""
+    is_moving = out is not None and (out == "-" or out.startswith("/dev/video") or is_video(out))
     with contextlib.suppress(OSError):
-        mode = os.stat(out).st_mode
-        if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
-            return True
-    return out == "-" or out.startswith("/dev/video") or is_video(out)
+        mode = 0 if out is None else os.stat(out).st_mode
+        is_moving = is_moving or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+    return find_live_source(name, live=live or window or page is not None, watched=is_moving)
 
 
 def open_sinks(
     capture: Capture, status: LiveStatus, title: str, *, out: str | None, page: int | None, window: bool,
     stopped: Callable[[], bool] = lambda: False,
 ) -> list[LiveSink]:  # fmt: skip
-    """Open what live frames go to.
+    """Open the sinks of live frames.
 
     Args:
         capture: The source, whose rate a video gets.
@@ -231,23 +214,21 @@ def open_sinks(
         out: A video, a pipe, - for stdout or a virtual camera; None for none.
         page: The port of a page on this machine, 0 for any that is free; None for no page.
         window: Whether a window is opened.
-        stopped: Whether nobody wants the images any more, asked while a reader is waited for.
+        stopped: Returns whether nobody wants the images any more, while a reader is waited for.
 
     Raises:
         CalcoError: If one of them cannot be used.
     """
-    sinks: list[LiveSink] = []
-    try:
+    with contextlib.ExitStack() as held:
+        sinks: list[LiveSink] = []
         if out is not None:
             sinks.append(sink_for(out, lambda: capture.rate, stopped))
+            held.callback(sinks[-1].close)
         if page is not None:
-            shown = Page(page, title, status.line)
-            sinks.append(shown)
-            _log.info(f"the page is {shown.address}")
+            sinks.append(shown := Page(page, title, status.line))
+            held.callback(shown.close)
+            LOG.info(f"the page is {shown.address}")
         if window:
             sinks.append(Window(title))
-    except CalcoError:
-        for sink in sinks:
-            sink.close()
-        raise
+        held.pop_all()
     return sinks

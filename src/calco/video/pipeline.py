@@ -1,7 +1,7 @@
 """The one loop over frames: a source, a step and sinks, each in a thread of its own.
 
 A recorded source waits for the step, and the step for the sinks, so every item passes, in order. A live source never
-waits: of what comes while the step or a sink is busy, the newest item alone is kept.
+waits: of what comes while the step or a sink is busy, only the newest item is kept.
 """
 
 import threading
@@ -21,18 +21,17 @@ _LAST_WRITE: Final = 5.0  # seconds that a live sink is given for its last frame
 T = TypeVar("T")
 U = TypeVar("U")
 T_co = TypeVar("T_co", covariant=True)
-T_contra = TypeVar("T_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedFrame:
-    """A frame with what a step made of it.
+    """A frame with the result of a step.
 
     Attributes:
         frame: The frame.
-        image: HWC `uint8`, what is written or shown; None where nothing is.
+        image: HWC `uint8`, to be written or shown; None for nothing.
         note: Plain data that is kept with the frame.
-        state: Plain data from which the step goes on behind this frame; None for most frames.
+        state: Plain data from which the step resumes after this frame; None for most frames.
     """
 
     frame: Frame
@@ -42,33 +41,24 @@ class RenderedFrame:
 
 
 class Closed(Exception):
-    """Nobody takes what is put there any more."""
+    """Nobody takes items from the line any more."""
+
+
+class Gone(Exception):
+    """The window is closed, or the program behind the pipe has ended: the loop ends without an error."""
 
 
 class WaitingLine(Generic[T]):
-    """Items on their way from one thread to another, a bounded number of them.
-
-    Attributes:
-        replaced: Number of items that gave way to newer ones.
-    """
+    """A bounded number of items on their way from one thread to another; `replaced` counts those that gave way."""
 
     def __init__(self, length: int = 1) -> None:
-        """Create an empty line.
-
-        Args:
-            length: Number of items that may wait.
-        """
         self.replaced = 0
         self._length, self._items = length, deque[T]()
         self._ended = self._abandoned = False
         self._changed = threading.Condition()
 
     def put(self, item: T) -> None:
-        """Add an item behind the others; wait for room first.
-
-        Raises:
-            Closed: If nobody takes items any more.
-        """
+        """Add an item behind the others, once there is room; raise `Closed` if nobody takes items any more."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._items) < self._length or self._abandoned)
             if self._abandoned:
@@ -77,14 +67,7 @@ class WaitingLine(Generic[T]):
             self._changed.notify_all()
 
     def take(self, timeout: float | None = None) -> T | None:
-        """Take the first item; wait for one if there is none.
-
-        Args:
-            timeout: Seconds; None waits until an item comes or the line has ended.
-
-        Returns:
-            The item; None if none came in time, or none will come.
-        """
+        """Take the first item; None if none came within `timeout` seconds, or none will come."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._items) or self._ended, timeout)
             item = self._items.popleft() if self._items else None
@@ -98,13 +81,13 @@ class WaitingLine(Generic[T]):
             return self._ended and not self._items
 
     def end(self) -> None:
-        """Put no more; what waits can still be taken."""
+        """Put no more; items that wait can still be taken."""
         with self._changed:
             self._ended = True
             self._changed.notify_all()
 
     def abandon(self) -> None:
-        """Take no more: what waits is dropped, and `put` fails from now on."""
+        """Take no more: items that wait are dropped, and `put` fails from now on."""
         with self._changed:
             self._ended = self._abandoned = True
             self._items.clear()
@@ -112,72 +95,45 @@ class WaitingLine(Generic[T]):
 
 
 class LatestValue(WaitingLine[T]):
-    """A place for one item: what is put there replaces what nobody has taken."""
+    """A place for one item: a new one replaces one that nobody has taken."""
 
     def put(self, item: T) -> None:
-        """Put it there; what was there counts as replaced."""
+        """Put an item there, unless the line is abandoned."""
         with self._changed:
-            if self._abandoned:
-                return
-            self.replaced += len(self._items)
-            self._items.clear()
-            self._items.append(item)
-            self._changed.notify_all()
+            if not self._abandoned:
+                self.replaced += len(self._items)
+                self._items.clear()
+                self._items.append(item)
+                self._changed.notify_all()
 
 
 class Source(Protocol[T_co]):
-    """Where items come from."""
+    """Where items come from: `Recorded`, or a `Capture` of live frames."""
 
     @property
     def live(self) -> bool:
         """Whether items are dropped rather than kept waiting."""
 
+    @property
+    def over(self) -> bool:
+        """Whether no item will come any more."""
+
     def start(self) -> None:
         """Begin to read."""
 
     def take(self, timeout: float) -> T_co | None:
-        """Return the next item, or None if none came within `timeout` seconds.
-
-        Raises:
-            CalcoError: If the source can no longer be read.
-        """
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Return the next item, or None if none came in time; raise an error of reading after the last item."""
 
     def stop(self) -> None:
         """Stop reading."""
 
 
-class Sink(Protocol[T_contra]):
-    """Where results go."""
-
-    def write(self, result: T_contra, /) -> bool:
-        """Write or show a result; return whether anybody saw it.
-
-        Raises:
-            Gone: If nobody will look any more.
-            CalcoError: If it cannot be written.
-        """
-
-
-class Gone(Exception):
-    """The window is closed, or the program behind the pipe has ended: the loop ends without an error."""
-
-
 class Recorded(Generic[T]):
-    """Items of an iterable, read ahead in a thread of its own."""
+    """Items of an iterable, read ahead in a thread; a generator is closed there at the end."""
 
     live = False
 
     def __init__(self, items: Iterable[T], length: int = _MOST_WAITING) -> None:
-        """Prepare it.
-
-        Args:
-            items: Read, and closed if it is a generator, in a thread of its own.
-            length: Number of items that are read ahead.
-        """
         self._items, self._line = items, WaitingLine[T](length)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._read, name="calco-read", daemon=True)
@@ -200,7 +156,7 @@ class Recorded(Generic[T]):
             self._line.end()
 
     def take(self, timeout: float) -> T | None:
-        """Return the next item, or None if none came in time; raise what reading raised, behind the last item."""
+        """Return the next item, or None if none came in time; raise an error of reading after the last item."""
         item = self._line.take(timeout)
         if item is None and self._line.over and self._failure is not None:
             raise self._failure
@@ -208,7 +164,7 @@ class Recorded(Generic[T]):
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether no item will come any more."""
         return self._line.over and self._failure is None
 
     def stop(self) -> None:
@@ -221,8 +177,8 @@ class Recorded(Generic[T]):
 class _Outlet(threading.Thread, Generic[U]):
     """A sink in a thread of its own."""
 
-    def __init__(self, sink: Sink[U], line: WaitingLine[U]) -> None:
-        super().__init__(name=f"calco-write-{getattr(sink, 'name', 'results')}", daemon=True)
+    def __init__(self, sink: Callable[[U], object], line: WaitingLine[U]) -> None:
+        super().__init__(name="calco-write", daemon=True)
         self.sink, self.line = sink, line
         self.gone = False
         self.failure: BaseException | None = None
@@ -231,7 +187,7 @@ class _Outlet(threading.Thread, Generic[U]):
     def run(self) -> None:
         try:
             while (result := self.line.take()) is not None:
-                self.sink.write(result)
+                self.sink(result)
         except Gone:
             self.gone = True
         except BaseException as error:  # noqa: BLE001  (raised again in the caller's thread)
@@ -243,22 +199,22 @@ class _Outlet(threading.Thread, Generic[U]):
 def run(
     source: Source[T],
     step: Callable[[Sequence[T]], Iterable[U]],
-    sinks: Sequence[Sink[U]],
+    sinks: Sequence[Callable[[U], object]],
     *,
     batch: int = 1,
     length: int = _MOST_WAITING,
     stop: threading.Event | None = None,
     idle: Callable[[], None] = lambda: None,
 ) -> list[int]:
-    """Pass what comes from a source through a step to sinks, until the source ends or somebody stops it.
+    """Pass the items of a source through a step to sinks, until the source ends or somebody stops it.
 
-    Reading, the step and each sink overlap. What the source, the step or a sink raises ends the others and is raised
-    here; results from before still reach the sinks, unless a sink is what failed.
+    Reading, the step and each sink overlap. An error of the source, the step or a sink ends the others and is raised
+    here; results from before still reach the sinks, unless a sink failed. A sink that raises `Gone` ends the loop.
 
     Args:
         source: Not yet started.
         step: Called in this thread with up to `batch` items, in order; its results go to every sink.
-        sinks: Each is called in a thread of its own.
+        sinks: Functions, each called with one result after the other in a thread of its own.
         batch: Number of items that the step gets at once; fewer at the end.
         length: Number of results that may wait for a sink of a recorded source.
         stop: Set by others to stop; set at the end of a live source.
@@ -298,7 +254,7 @@ def run(
 
 
 def _taken(source: Source[T], batch: int, stop: threading.Event) -> list[T]:
-    """Up to `batch` items; fewer where the source ends, is slow or fails behind them."""
+    """Take up to `batch` items; fewer if the source ends, is slow, or fails after them."""
     items: list[T] = []
     while len(items) < batch and not stop.is_set():
         try:
@@ -315,20 +271,5 @@ def _taken(source: Source[T], batch: int, stop: threading.Event) -> list[T]:
 
 
 def read_ahead(frame_bytes: int, most: int = _MOST_WAITING) -> int:
-    """Number of frames of so many bytes that may wait between two threads."""
+    """Return the number of frames of this size that may wait between two threads."""
     return max(1, min(most, WAITING_BYTES // max(1, frame_bytes)))
-
-
-class Collected(Generic[T]):
-    """A sink that calls a function with each result."""
-
-    name = "results"
-
-    def __init__(self, keep: Callable[[T], object]) -> None:
-        """Create it from the function."""
-        self._keep = keep
-
-    def write(self, result: T, /) -> bool:
-        """Pass a result on."""
-        self._keep(result)
-        return True

@@ -5,7 +5,7 @@ import json
 import os
 import threading
 import time as clocks
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from calco.errors import CalcoError
 from calco.files import atomic_write, explain, make_folder, read_json, sweep
-from calco.video.pipeline import Collected, Recorded, RenderedFrame, read_ahead, run
+from calco.video.pipeline import Recorded, RenderedFrame, read_ahead, run
 from calco.video.reading import Frame, Video
-from calco.video.writing import FrameWriter
+from calco.video.writing import NotesWriter, VideoWriter
 
 STATE_FORMAT: Final = 1
 _DIGITS: Final = 12  # of a state's file name
@@ -26,7 +26,7 @@ class Stopped(Exception):
 
 
 class VideoStep:
-    """What is done with the frames of a video, in order.
+    """Processes the frames of a video, in order.
 
     A step without memory overrides `__call__` alone. One that only needs to have seen some frames sets `lookback`; one
     whose results depend on all frames before returns its memory from `state`.
@@ -42,7 +42,7 @@ class VideoStep:
     every = 0
 
     def __call__(self, frames: Sequence[Frame]) -> Sequence[RenderedFrame]:
-        """Return what becomes of each frame."""
+        """Return the result for each frame."""
         raise NotImplementedError
 
     def state(self) -> dict[str, Any]:
@@ -127,14 +127,23 @@ class StateStore:
         return sorted(int(name) for name in names if name.isdecimal() and len(name) == _DIGITS)
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """The place of a frame: the pass, the seconds before that pass, and its seconds in it; None at the start."""
+
+    playing: int = 0
+    offset: Fraction = Fraction(0)
+    local: Fraction | None = None
+
+
 @dataclass
 class VideoRun:
-    """A video that is passed through a step.
+    """Passes a video through a step.
 
     Attributes:
-        video: What is read.
-        step: What is done with its frames.
-        writer: What writes them; None for a step that writes by itself.
+        video: The video.
+        step: Processes its frames.
+        writer: Writes them; None for a step that writes by itself.
         start: Seconds of the video at which it begins.
         stop: Seconds at which it ends; None for its end.
         states: Where the states of a step with a memory are kept.
@@ -148,7 +157,7 @@ class VideoRun:
 
     video: Video
     step: VideoStep
-    writer: FrameWriter | None
+    writer: VideoWriter | NotesWriter | None
     start: Fraction = Fraction(0)
     stop: Fraction | None = None
     states: StateStore | None = None
@@ -160,21 +169,16 @@ class VideoRun:
     encode_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self._written = 0 if self.writer is None else self.writer.done
-        self._number, self._pass, self._offset = self._written, 0, Fraction(0)
-        self._after: Fraction | None = None if self.writer is None else self.writer.after
-        self.kept = self._written
+        """Load the state from which the step resumes, at or before the last frame that the writer has."""
+        self.kept = 0 if self.writer is None else self.writer.done
+        self._place = _Place(local=None if self.writer is None else self.writer.after)
         if self.states is not None:
-            self._load_state(self.states)
-
-    def _load_state(self, states: StateStore) -> None:
-        kept = states.newest(None if self.writer is None else self._written)
-        self._number, self._after = 0, None
-        if kept is not None:
-            self._number, state = kept
-            self.step.resume(state["step"])
-            self._pass, self._offset, self._after = state["pass"], Fraction(state["offset"]), Fraction(state["local"])
-        self.kept = self._number
+            kept = self.states.newest(None if self.writer is None else self.writer.done)
+            self.kept, self._place = 0, _Place()
+            if kept is not None:
+                self.kept, state = kept
+                self.step.resume(state["step"])
+                self._place = _Place(state["pass"], Fraction(state["offset"]), Fraction(state["local"]))
 
     @property
     def total(self) -> int | None:
@@ -193,61 +197,65 @@ class VideoRun:
             Stopped: If somebody stopped it.
             CalcoError: If the video cannot be read, or something cannot be written.
         """
-        last: list[_Place] = []
+        first, last = self.kept, self._place
+        written = 0 if self.writer is None else self.writer.done
         places: dict[int, _Place] = {}
 
-        def step(frames: Sequence[Frame]) -> list[RenderedFrame]:
-            results = []
+        def step(frames: Sequence[Frame]) -> Iterator[RenderedFrame]:
+            nonlocal last
             for result in self.step(frames):
-                place = places.pop(result.frame.number, None)
-                due = self.step.every and (result.frame.number + 1) % self.step.every == 0
-                last[:] = last if place is None else [place]
-                results.append(replace(result, state=self._state(last[0])) if due else result)
-            return results
+                number = result.frame.number
+                last = places.pop(number, last)
+                due = self.step.every and (number + 1) % self.step.every == 0
+                yield replace(result, state=self._state(last)) if due else result
 
         def keep(result: RenderedFrame) -> None:
             number = result.frame.number
-            if self.writer is not None and number >= self._written:
+            if self.writer is not None and number >= written:
                 time, began = max(Fraction(0), result.frame.time - self.start), clocks.perf_counter()
                 self.writer.write(result.image, time, duration=result.frame.duration, note=result.note)
                 self.encode_seconds += clocks.perf_counter() - began
-            if number >= self._number:
+            if number >= first:
                 self.frames += 1
                 progress(number + 1)
-            if self.states is not None and result.state is not None:
-                self._save(self.states, number + 1, result.state)
+            if result.state is not None:
+                self._save(number + 1, result.state)
 
         width, height = self.video.size
         length = read_ahead(3 * width * height * self.step.batch, most=4 if self.states is not None else 8)
-        run(Recorded(self._coming(places, stop), length), step, [Collected(keep)], batch=self.step.batch, length=length)
-        stopped = stop is not None and stop.is_set()
-        if not stopped:
+        run(Recorded(self._coming(places, stop), length), step, [keep], batch=self.step.batch, length=length)
+        is_stopped = stop is not None and stop.is_set()
+        if not is_stopped:
             self.step.finish()
-        if self.states is not None and last:
-            self._save(self.states, self._number + self.frames, self._state(last[0]))
-        if stopped:
+        if self.frames:
+            self._save(first + self.frames, self._state(last))
+        if is_stopped:
             raise Stopped
 
-    def _save(self, states: StateStore, frames: int, state: dict[str, Any]) -> None:
-        states.save(frames, state, safe=frames if self.writer is None else self.writer.safe)
+    def _state(self, place: _Place) -> dict[str, Any]:
+        return {"step": self.step.state(), "pass": place.playing, "offset": str(place.offset),
+                "local": str(place.local)}  # fmt: skip
 
-    def _state(self, place: "_Place") -> dict[str, Any]:
-        return {"step": self.step.state(), "pass": place.number, "offset": str(place.offset), "local": str(place.local)}
+    def _save(self, frames: int, state: dict[str, Any]) -> None:
+        if self.states is not None:
+            self.states.save(frames, state, safe=frames if self.writer is None else self.writer.safe)
 
-    def _coming(self, places: "dict[int, _Place]", stop: threading.Event | None) -> Generator[Frame, None, None]:
-        """The frames that are not there yet, pass after pass, after those that the step must see again."""
-        number, after, offset = self._number, self._after, self._offset
-        for playing in range(self._pass, self.passes):
+    def _coming(self, places: dict[int, _Place], stop: threading.Event | None) -> Generator[Frame, None, None]:
+        """Yield the frames that are not there yet, pass after pass, after those that the step must see again."""
+        number, after, offset = self.kept, self._place.local, self._place.offset
+        # Times are compared in the units of what is written.
+        unit = self.writer.encoding.time_base if isinstance(self.writer, VideoWriter) else Fraction(1, 1 << 40)
+        for playing in range(self._place.playing, self.passes):
             local = after or Fraction(0)
             begin = self.start if after is None else max(self.start, self.start + after - self.step.lookback)
             for frame in self._decoded(begin):
                 local = max(Fraction(0), frame.time - self.start)
-                is_seen = after is not None and not self._is_behind(local, after)
+                is_seen = after is not None and round(local / unit) <= round(after / unit)
                 if is_seen and not self.step.lookback:
                     continue
                 if stop is not None and stop.is_set():
                     return
-                here = self._number - 1 if is_seen else number
+                here = self.kept - 1 if is_seen else number
                 number += not is_seen
                 places[here] = _Place(playing, offset, local)
                 yield replace(frame, number=here, time=offset + frame.time)
@@ -256,8 +264,7 @@ class VideoRun:
             self.passed()
 
     def _decoded(self, begin: Fraction) -> Generator[Frame, None, None]:
-        frames = self.video.frames(begin, self.stop)
-        with contextlib.closing(frames):
+        with contextlib.closing(self.video.frames(begin, self.stop)) as frames:
             while True:
                 began = clocks.perf_counter()
                 frame = next(frames, None)
@@ -265,20 +272,6 @@ class VideoRun:
                 if frame is None:
                     return
                 yield frame
-
-    def _is_behind(self, local: Fraction, after: Fraction) -> bool:
-        """Whether a frame comes after a time, in the units of what is written."""
-        base = getattr(getattr(self.writer, "encoding", None), "time_base", None)
-        return local > after if base is None else round(local / base) > round(after / base)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a frame stands: the pass, the seconds before it, and the seconds of the frame in it."""
-
-    number: int
-    offset: Fraction
-    local: Fraction
 
 
 def frame_count(video: Video, start: Fraction = Fraction(0), stop: Fraction | None = None) -> int | None:
@@ -290,11 +283,7 @@ def frame_count(video: Video, start: Fraction = Fraction(0), stop: Fraction | No
 
 
 def check_begin(video: Video, start: Fraction) -> None:
-    """Make sure that a video is as long as the time at which it is to begin.
-
-    Raises:
-        CalcoError: If it is shorter.
-    """
+    """Raise a `CalcoError` if a video is shorter than the time at which it is to begin."""
     if video.duration is not None and float(start) >= video.duration + 1:
         raise CalcoError(
             f"{video.path} is {video.duration:.1f} seconds long, and --from is {float(start):g}; give an earlier time"
@@ -302,11 +291,7 @@ def check_begin(video: Video, start: Fraction) -> None:
 
 
 def identity_of(path: str) -> list[Any]:
-    """Return name, bytes and time of change of a video, which tell it from another.
-
-    Raises:
-        CalcoError: If it is not there.
-    """
+    """Return name, bytes and time of change of a video, which distinguish it from another."""
     try:
         status = os.stat(path)
     except OSError as error:

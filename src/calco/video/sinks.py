@@ -1,4 +1,4 @@
-"""Live images coded as they come, and kept in a video that survives a kill."""
+"""Where live images go: videos that survive a kill, pipes, stdout and virtual cameras."""
 
 import contextlib
 import errno
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import cv2
 import numpy as np
@@ -23,27 +23,30 @@ from calco.errors import CalcoError
 from calco.files import cut_name, explain, put_in_place
 from calco.imaging import Image
 from calco.locks import locked_file
-from calco.video.colours import Colours
-from calco.video.encoding import keep_keys_close
+from calco.video.encoding import FrameEncoder, format_of, live_encoding, new_stream
 from calco.video.pipeline import Gone
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
 
-_log = logging.getLogger(__name__)
+LOG = logging.getLogger(__name__)
 
 TICKS: Final = Fraction(1, 90000)
-"""Seconds; what time stamps count in."""
-X264: Final = {"preset": "veryfast", "crf": "20", "tune": "zerolatency", "g": "60"}
-VP9: Final = {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b:v": "0", "g": "60"}
-# A second at most is lost when the process is killed.
-_MOVIE: Final = {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"}
-_MATROSKA: Final = {"cluster_time_limit": "1000", "flush_packets": "1"}
-_FORMATS: Final[dict[str, tuple[str, dict[str, str]]]] = {
-    ".mp4": ("mp4", _MOVIE), ".m4v": ("mp4", _MOVIE), ".mov": ("mov", _MOVIE),
-    ".mkv": ("matroska", _MATROSKA), ".webm": ("webm", _MATROSKA), ".ts": ("mpegts", {"flush_packets": "1"}),
+"""Seconds; the unit of time stamps."""
+_GRACE: Final = 2.0  # seconds for a reader to take the last images
+# By container: it is written in parts, so that a kill loses a second at most.
+_FORMATS: Final = {
+    "mp4": {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"},
+    "mov": {"movflags": "+hybrid_fragmented", "frag_duration": "1000000", "flush_packets": "1"},
+    "matroska": {"cluster_time_limit": "1000", "flush_packets": "1"},
+    "webm": {"cluster_time_limit": "1000", "flush_packets": "1"},
+    "mpegts": {"flush_packets": "1"},
+}
+# By ending of a named pipe: FFmpeg's format and encoder.
+_PIPES: Final = {
+    ".mkv": ("matroska", "h264"), ".ts": ("mpegts", "h264"), ".webm": ("webm", "vp9"),
+    ".y4m": ("yuv4mpegpipe", "wrapped_avframe"),
 }  # fmt: skip
-"""By ending: the formats in which each image has a time of its own."""
 
 
 class LiveSink(Protocol):
@@ -52,62 +55,44 @@ class LiveSink(Protocol):
     name: str
 
     def write(self, image: Image, seconds: float) -> bool:
-        """Shows an image of HW1 or HW3 `uint8`, with its time since the first; whether anybody was there to see it.
+        """Show an image of HW1 or HW3 `uint8`, with its time since the first; return whether anybody saw it.
 
         Raises:
-            Gone: When nobody will look any more.
-            CalcoError: When it cannot be written.
+            Gone: If nobody will look any more.
+            CalcoError: If it cannot be written.
         """
 
     def close(self) -> None:
-        """Ends."""
+        """End."""
 
 
-class LiveEncoder:
-    """Images of one size, coded into a container that is open; others are fitted into that size."""
+class _LiveVideo:
+    """Images that are encoded into an open container as they come, fitted into the size of the first one."""
 
-    def __init__(self, container: "OutputContainer", image: Image, rate: float, codec: str, options: dict[str, str]):
-        from av.video.reformatter import VideoReformatter
-
+    def __init__(self, container: "OutputContainer", image: Image, rate: float, codec: str) -> None:
         height, width = image.shape[:2]
-        self.container, self.size_wh = container, (width + width % 2, height + height % 2)
-        self.first, self.last = 0.0, -1
-        self.reformatter = VideoReformatter()
-        self._keys: list[Fraction] = []
-        per_second = Fraction(rate or 25).limit_denominator(1001)
-        self.stream: Any = cast(Any, container.add_stream(codec, rate=per_second, options=options))
-        self.stream.width, self.stream.height = self.size_wh
-        self.stream.pix_fmt = "yuv420p"
-        context = self.stream.codec_context
-        context.time_base = TICKS
-        self.colours = Colours()
-        self.colours.tag(context)
+        encoding = live_encoding(codec, (width + width % 2, height + height % 2), rate, TICKS)
+        self.container = container
+        self._stream = new_stream(container, encoding)
+        self._encoder = FrameEncoder(encoding, self._stream)
+        self._began: float | None = None
 
     def write(self, image: Image, seconds: float) -> None:
-        """Adds an image, HW1 or HW3 `uint8`."""
-        shown = np.ascontiguousarray(np.broadcast_to(fitted(image, self.size_wh), (*self.size_wh[::-1], 3)))
-        frame = self.colours.from_rgb(shown, self.reformatter, "yuv420p")
-        if self.last < 0:
-            self.first = seconds
-        self.last = frame.pts = max(self.last + 1, round((seconds - self.first) / TICKS))
-        frame.time_base = TICKS
-        keep_keys_close(frame, self._keys)
-        for packet in self.stream.encode(frame):
-            self.container.mux(packet)
+        self._began = seconds if self._began is None else self._began
+        shown = fitted(image, self._encoder.encoding.size)
+        self.container.mux(self._encoder.encode(shown, Fraction(seconds - self._began)))
 
     def close(self) -> None:
-        """Ends the video, and closes the container."""
-        for packet in self.stream.encode():
-            self.container.mux(packet)
+        self.container.mux(self._encoder.flush())
         self.container.close()
 
 
 def fitted(image: Image, size_wh: tuple[int, int]) -> Image:
-    """An image in another size, its proportions kept, with black beside it where they differ. HWC => HWC."""
+    """Bring an image to another size, its proportions kept, with black beside it where they differ. HWC => HWC."""
     height, width = image.shape[:2]
     if (width, height) == size_wh:
         return image
-    if 0 <= size_wh[0] - width <= 1 and 0 <= size_wh[1] - height <= 1:  # a size that the coding does not know
+    if 0 <= size_wh[0] - width <= 1 and 0 <= size_wh[1] - height <= 1:  # encoders want even sides
         return np.pad(image, ((0, size_wh[1] - height), (0, size_wh[0] - width), (0, 0)), "edge")
     scale = min(size_wh[0] / width, size_wh[1] / height)
     inner = max(1, round(width * scale)), max(1, round(height * scale))
@@ -119,8 +104,8 @@ def fitted(image: Image, size_wh: tuple[int, int]) -> Image:
 
 
 @contextlib.contextmanager
-def telling(name: str) -> Iterator[None]:
-    """Errors of FFmpeg and of the system, in a sentence about what is written."""
+def _explained(name: str) -> Iterator[None]:
+    """Raise errors of FFmpeg and of the system as ours."""
     import av
 
     try:
@@ -134,7 +119,7 @@ def telling(name: str) -> Iterator[None]:
 class _File(io.FileIO):
     """A file that takes all it is given, or keeps why it could not and takes nothing from then on.
 
-    FFmpeg ignores how much was taken; and what it puts in order at its end would spoil a video that is cut off.
+    FFmpeg ignores how much was taken, and what it writes at its end would spoil a video that is cut off.
     """
 
     error: OSError | None = None
@@ -156,25 +141,25 @@ class _File(io.FileIO):
 class VideoFile:
     """A video that is written while it happens: what a kill leaves behind can be played up to its last second.
 
-    It is written under a hidden name and gets its own at the end; MP4 is then put in order as players like it best.
+    It is written under a hidden name and gets its own at the end.
     """
 
     def __init__(self, path: str, rate: Callable[[], float]) -> None:
-        """Makes the hidden file.
+        """Make the hidden file.
 
         Args:
             path: The file; its ending is the format.
-            rate: Tells the frames in a second of the source, once it is open.
+            rate: Returns the frames a second of the source, once it is open.
 
         Raises:
-            CalcoError: When the ending is that of no video, or the file cannot be made.
+            CalcoError: If the ending is not that of a video, or the file cannot be made.
         """
         self.name, self.path = path, Path(path)
-        self._rate, self._video = rate, None  # type: tuple[Callable[[], float], LiveEncoder | None]
-        if self.path.suffix.lower() not in _FORMATS:
+        self._rate, self._video = rate, None  # type: tuple[Callable[[], float], _LiveVideo | None]
+        if format_of(path) not in _FORMATS:
             raise CalcoError(
-                f"{path}: live images can be recorded as a video or sent to a pipe; end it in {' '.join(_FORMATS)}, "
-                f"make it a pipe (mkfifo {path}), or write to stdout with --out -"
+                f"{path}: live images can be recorded as a video or sent to a pipe; end it in .mp4 .m4v .mov .mkv "
+                f".webm .ts, make it a pipe (mkfifo {path}), or write to stdout with --out -"
             )
         if not self.path.parent.is_dir():
             raise CalcoError(f"cannot write {path}: there is no folder {self.path.parent}; make it")
@@ -183,10 +168,9 @@ class VideoFile:
             if os.path.lexists(path):  # what a camera saw is never worth somebody's file
                 raise CalcoError(f"{path} is there already; choose another --out")
             self._held = held.pop_all()
-        self._tell_of_parts()
-        self.part = self.path.with_name(
-            f".{cut_name(self.path.stem, 80)}.{uuid.uuid4().hex[:8]}.part{self.path.suffix}"
-        )
+        stem, suffix = f".{cut_name(self.path.stem, 80)}", f".part{self.path.suffix}"
+        self._report_parts(f"{escape(stem)}.????????{suffix}")
+        self.part = self.path.with_name(f"{stem}.{uuid.uuid4().hex[:8]}{suffix}")
         try:
             self._file = _File(self.part, "wb")
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # as long as somebody writes
@@ -194,72 +178,62 @@ class VideoFile:
             self._held.close()
             raise explain(error, path, "write") from error
 
-    def _tell_of_parts(self) -> None:
-        for part in sorted(
-            self.path.parent.glob(f".{escape(cut_name(self.path.stem, 80))}.????????.part{self.path.suffix}")
-        ):
+    def _report_parts(self, pattern: str) -> None:
+        """Name what an interruption left, and remove what is empty; a locked part is being written."""
+        for part in sorted(self.path.parent.glob(pattern)):
             with contextlib.suppress(OSError), part.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if part.stat().st_size:
-                    _log.warning(
+                    LOG.warning(
                         f"an earlier recording was cut off; {part} can be played up to there: rename it, or remove it"
                     )
                 else:
                     part.unlink()
 
     def write(self, image: Image, seconds: float) -> bool:
-        """Adds an image; the first one sets the size.
+        """Add an image; the first one sets the size.
 
         Raises:
-            CalcoError: When the disk is full, or the format does not hold it.
+            CalcoError: If the disk is full, or the format does not hold it.
         """
         import av
 
-        with telling(self.name):
+        with _explained(self.name):
             if self._video is None:
-                form, options = _FORMATS[self.path.suffix.lower()]
-                container = av.open(self._file, "w", format=form, options=options)
-                codec, how = ("libvpx-vp9", VP9) if self.path.suffix.lower() == ".webm" else ("libx264", X264)
-                self._video = LiveEncoder(container, image, self._rate(), codec, how)
+                container = format_of(self.name)
+                opened = av.open(self._file, "w", format=container, options=_FORMATS[container])
+                self._video = _LiveVideo(opened, image, self._rate(), "vp9" if container == "webm" else "h264")
             self._video.write(image, seconds)
             self._file.check()
         return True
 
     def close(self) -> None:
-        """Gives the video its name; without an image there is none.
+        """Give the video its name; without an image there is none.
 
         Raises:
-            CalcoError: When it cannot be finished; what was written stays in the hidden file, whose name is told.
+            CalcoError: If it cannot be finished; the message names the hidden file, which stays.
         """
         video, self._video = self._video, None
         if self._file.closed:
             return
-        with self._held:
-            self._finish(video)
-
-    def _finish(self, video: LiveEncoder | None) -> None:
-        try:
-            with telling(self.name):
-                if video is not None:
+        with self._held, self._file:
+            try:
+                with _explained(self.name):
+                    if video is None:
+                        self.part.unlink(missing_ok=True)
+                        return
                     video.close()
                     self._file.check()
                     os.fsync(self._file.fileno())
                     put_in_place(self.part, self.path)
-                else:
-                    self.part.unlink(missing_ok=True)
-        except CalcoError as error:
-            raise CalcoError(f"{error}; {self.part} holds what was recorded until then") from error
-        finally:
-            self._file.close()
+            except CalcoError as error:
+                raise CalcoError(f"{error}; {self.part} holds what was recorded until then") from error
 
 
-def as_shown(drawn: Image) -> Image:
-    """What a translator drew as videos hold it: HW3 `uint8`; of bands the first three."""
-    seen = imaging.as_dtype(imaging.visible(drawn), np.uint8)
+def as_shown(image: Image) -> Image:
+    """Return an output as videos hold it: HW3 `uint8`; of bands the first three."""
+    seen = imaging.as_dtype(imaging.visible(image), np.uint8)
     return np.ascontiguousarray(np.broadcast_to(seen, (*seen.shape[:2], 3)))
-
-
-_GRACE: Final = 2.0  # seconds for a reader to take the last images
 
 
 class VideoPipe:
@@ -269,35 +243,35 @@ class VideoPipe:
     """
 
     def __init__(self, path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> None:
-        """Prepares it.
+        """Prepare it.
 
         Args:
             path: "-" for stdout, a named pipe, or a device.
-            rate: Tells the frames in a second of the source, once it is open.
-            stopped: Whether nobody wants its images any more, asked while a reader is waited for.
+            rate: Returns the frames a second of the source, once it is open.
+            stopped: Returns whether nobody wants its images any more, while a reader is waited for.
 
         Raises:
-            CalcoError: When there is no such device, or stdout is a terminal.
+            CalcoError: If stdout is a terminal.
         """
         self.path, self.name = path, "stdout" if path == "-" else path
         self._rate, self._stopped = rate, stopped
-        self._video: LiveEncoder | None = None
-        self._handle, self._told = -1, False
+        self._video: _LiveVideo | None = None
+        self._handle, self._has_reported = -1, False
         if path == "-" and os.isatty(1):
             raise CalcoError("stdout is a terminal, which shows no video; pipe it on, such as: --out - | ffplay -")
 
     def write(self, image: Image, seconds: float) -> bool:
-        """Passes an image on; whether there was a reader.
+        """Pass an image on; return whether there was a reader.
 
         Raises:
-            Gone: When the program behind stdout has ended.
-            CalcoError: When it cannot be written.
+            Gone: If the program behind stdout has ended.
+            CalcoError: If it cannot be written.
         """
-        if self._video is None and not self._begin(image):
-            return False
         try:
-            assert self._video is not None
-            with telling(self.name):
+            with _explained(self.name):
+                self._video = self._video or self._begin(image)
+                if self._video is None:
+                    return False
                 self._video.write(image, seconds)
         except CalcoError as error:
             if not isinstance(error.__cause__, BrokenPipeError):
@@ -306,50 +280,32 @@ class VideoPipe:
             if self.path == "-":
                 raise Gone from error
             if not self._stopped():
-                _log.info(f"the reader of {self.name} has left; waiting for another")
+                LOG.info(f"the reader of {self.name} has left; waiting for another")
             return False
         return True
 
-    def _begin(self, image: Image) -> bool:
+    def _begin(self, image: Image) -> _LiveVideo | None:
+        """Open the container; None if a named pipe has no reader yet."""
         import av
 
-        form, codec, options = "nut", "rawvideo", {}  # type: tuple[str, str, dict[str, str]]
-        suffix = Path(self.path).suffix.lower()
         if self.path.startswith("/dev/video"):
-            with telling(self.name):
-                container = av.open(self.path, "w", format="v4l2")
-                self._video = LiveEncoder(container, image, self._rate(), codec, {})
-            return True
-        if suffix in (".mkv", ".ts", ".webm"):
-            form = {".mkv": "matroska", ".ts": "mpegts", ".webm": "webm"}[suffix]
-            codec, options = ("libvpx-vp9", VP9) if suffix == ".webm" else ("libx264", X264)
-        elif suffix == ".y4m":
-            form, codec = "yuv4mpegpipe", "wrapped_avframe"
-        if not self._connect():
-            return False
-        with telling(self.name):
-            container = av.open(_Writer(self), "w", format=form, options={"flush_packets": "1"})
-            self._video = LiveEncoder(container, image, self._rate(), codec, options)
-        return True
-
-    def _connect(self) -> bool:
-        if self.path == "-":
-            self._handle = 1
-            return True
+            return _LiveVideo(av.open(self.path, "w", format="v4l2"), image, self._rate(), "rawvideo")
         try:
             # Without O_NONBLOCK it would wait for a reader, and Ctrl-C with it.
-            self._handle = os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
+            self._handle = 1 if self.path == "-" else os.open(self.path, os.O_WRONLY | os.O_NONBLOCK)
         except OSError as error:
             if error.errno != errno.ENXIO:
-                raise explain(error, self.path, "write") from error
-            if not self._told:
-                self._told = True
-                _log.info(f"{self.name} has no reader yet; waiting for one")
-            return False
-        return True
+                raise
+            if not self._has_reported:
+                self._has_reported = True
+                LOG.info(f"{self.name} has no reader yet; waiting for one")
+            return None
+        form, codec = _PIPES.get(Path(self.path).suffix.lower(), ("nut", "rawvideo"))
+        container = av.open(_Writer(self), "w", format=form, options={"flush_packets": "1"})
+        return _LiveVideo(container, image, self._rate(), codec)
 
     def put(self, data: bytes) -> int:
-        """Writes bytes in pieces that a pipe takes at once, so that a reader who stands still can be left."""
+        """Write bytes in pieces that a pipe takes at once, so that a reader who stands still can be left."""
         left, patience = memoryview(data), 0.0
         while left and self._handle >= 0:
             if select.select([], [self._handle], [], 0.1)[1]:
@@ -374,7 +330,7 @@ class VideoPipe:
                 video.container.close()
 
     def close(self) -> None:
-        """Ends the video."""
+        """End the video."""
         import av
 
         if self._video is not None:
@@ -391,10 +347,10 @@ class _Writer:
 
 
 def sink_for(path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> LiveSink:
-    """What `--out` means: a video, a pipe, stdout or a virtual camera.
+    """Open the sink that `--out` names: a video, a pipe, stdout or a virtual camera.
 
     Raises:
-        CalcoError: When it is none of them, or is not there.
+        CalcoError: If it is none of them, or is not there.
     """
     if path.startswith("/dev/video") and not os.path.exists(path):
         raise CalcoError(

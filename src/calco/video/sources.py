@@ -1,4 +1,4 @@
-"""Where live images come from: what the words of a user mean."""
+"""Sources of live images: cameras, addresses, played videos and pipes."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import re
 import select
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -14,16 +14,31 @@ from urllib.parse import urlsplit
 from calco import imaging
 from calco.errors import CalcoError
 from calco.files import explain
+from calco.video.frames import SourceFile
 
-STREAMS: Final = frozenset(
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+# Addresses under which there is always a stream, and those under which there may be images or a stream.
+_STREAMS: Final = frozenset(
     {"rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srtp", "srt", "udp", "tcp", "mms", "mmsh", "mmst"}
 )
-"""Kinds of addresses under which there is always a stream."""
-WEB: Final = frozenset({"http", "https"})
-"""Kinds of addresses under which there may be images or a stream."""
+_WEB: Final = frozenset({"http", "https"})
 _CAMERA: Final = re.compile(r"camera(?::(\d+))?|/dev/video(\d+)")
 _ADDRESS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://")
+_OPENS, _READS = 10.0, 5.0  # seconds after which an address that is silent counts as lost
+# A server's answer may name other addresses, such as the parts of a playlist, but never a file of this machine.
+_PROTOCOLS: Final = "rtsp,rtsps,rtmp,rtmps,rtmpt,rtp,srtp,srt,udp,tcp,tls,http,https,httpproxy,crypto,data,mmsh,mmst"
+_EARLY: Final = {"fflags": "nobuffer", "analyzeduration": "1000000"}  # a second of looking, not five
+_PLAYLISTS: Final = ("hls", "dash")
 Kind = Literal["camera", "address", "file", "pipe"]
+_REMEDIES: Final[dict[Kind, str]] = {
+    "camera": "check that no other program uses it, or ask it for another --size",
+    "address": "check the address, and that its camera is switched on",
+    "file": "name a video",
+    "pipe": "write a video into it, or bare RGB images and tell their --size",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +47,9 @@ class LiveSource:
 
     Attributes:
         kind: A camera of this machine, an address, a file, or a pipe.
-        place: What is opened: a device, an address, a path, or "-" for stdin.
-        size_wh: What the camera is asked for; of a pipe, that it holds bare RGB images of this size. Pixels.
-        rate: Frames in a second that the camera is asked for, or that bare images in a pipe have; 0 asks nothing.
+        place: A device, an address, a path, or "-" for stdin.
+        size_wh: Size that the camera is asked for; of a pipe, that of the bare RGB images in it. Pixels.
+        rate: Frames a second that the camera is asked for, or that bare images in a pipe have; 0 asks nothing.
     """
 
     kind: Kind
@@ -44,7 +59,7 @@ class LiveSource:
 
     @property
     def name(self) -> str:
-        """What messages call it, without a password."""
+        """Name in messages, without a password."""
         return "stdin" if self.place == "-" else re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", self.place)
 
     @property
@@ -54,7 +69,7 @@ class LiveSource:
 
 
 def find_live_source(images: str, *, live: bool, watched: bool = False) -> LiveSource | None:
-    """The live source that a word, an address or a path means, or None where it means images or a video.
+    """Return the live source that a word, an address or a path means, or None if it means images or a video.
 
     Args:
         images: As the user wrote it.
@@ -64,7 +79,7 @@ def find_live_source(images: str, *, live: bool, watched: bool = False) -> LiveS
     if images == "-":
         return LiveSource(kind="pipe", place="-")
     if scheme := _ADDRESS.match(images.lower()):
-        if scheme[1] in STREAMS or (scheme[1] in WEB and (live or watched)):
+        if scheme[1] in _STREAMS or (scheme[1] in _WEB and (live or watched)):
             return LiveSource(kind="address", place=images)
         if live:
             raise CalcoError(
@@ -85,15 +100,10 @@ def find_live_source(images: str, *, live: bool, watched: bool = False) -> LiveS
 
 
 def with_request(origin: LiveSource, size: str | None, rate: float) -> LiveSource:
-    """The source with what is asked of it.
-
-    Args:
-        origin: The source.
-        size: Width and height in pixels, such as "1280x720"; None asks nothing.
-        rate: Frames in a second; 0 asks nothing.
+    """Return a source with the size (such as "1280x720") and the frames a second that it is asked for.
 
     Raises:
-        CalcoError: When they are no size and no rate, or the source cannot be asked.
+        CalcoError: If they are no size and no rate, or the source cannot be asked.
     """
     if size is None and not rate:
         return origin
@@ -113,17 +123,6 @@ def with_request(origin: LiveSource, size: str | None, rate: float) -> LiveSourc
     return replace(origin, size_wh=size_wh if size else None, rate=rate)
 
 
-if TYPE_CHECKING:
-    from av.container import InputContainer
-    from av.video.stream import VideoStream
-
-_OPENS, _READS = 10.0, 5.0  # seconds after which an address that is silent counts as lost
-# What an address answers may name other addresses, such as the parts of a playlist, but never a file of this machine.
-_PROTOCOLS: Final = "rtsp,rtsps,rtmp,rtmps,rtmpt,rtp,srtp,srt,udp,tcp,tls,http,https,httpproxy,crypto,data,mmsh,mmst"
-_EARLY: Final = {"fflags": "nobuffer", "analyzeduration": "1000000"}  # a second of looking, not five
-_PLAYLISTS: Final = ("hls", "dash")
-
-
 class Lost(Exception):
     """The source gave nothing more: its end, or the reason why it cannot be read."""
 
@@ -135,9 +134,9 @@ class OpenedSource:
     Attributes:
         container: As FFmpeg reads it.
         stream: Its moving images.
-        paced: It gives its images faster than they were made, so they are shown at the times that it tells.
-        finite: It has an end, after which it is not lost but done.
-        waited: Whether the last reading of a pipe had to wait for its writer; None where nobody can tell.
+        paced: Whether it gives its images faster than they were made, so that they are shown at their own times.
+        finite: Whether it has an end, after which it is not lost but done.
+        waited: Returns whether the last reading of a pipe had to wait for its writer; None for other sources.
     """
 
     container: "InputContainer"
@@ -149,48 +148,30 @@ class OpenedSource:
 
 @contextlib.contextmanager
 def opened(origin: LiveSource, stopped: Callable[[], bool]) -> Iterator[OpenedSource]:
-    """Opens a source, closed again at the end.
-
-    Args:
-        origin: The source.
-        stopped: Asked while a pipe is waited for: whether nobody wants its images any more.
+    """Open a source; `stopped` returns whether nobody wants its images any more, while a pipe is waited for.
 
     Raises:
-        CalcoError: When it is not there, may not be read, or gives no moving images.
+        CalcoError: If it is not there, may not be read, or gives no moving images.
     """
+    import av
+
     with contextlib.ExitStack() as held:
-        opens = {"camera": _camera, "address": _address, "file": _file, "pipe": _pipe}[origin.kind]
-        with telling(origin):
-            source = opens(origin, held, stopped)
+        try:
+            source = _opened(origin, held, stopped)
+        except Lost as error:
+            raise CalcoError(f"cannot read {origin.name}: {error}") from error
+        except PermissionError as error:
+            remedy = "check who owns it"
+            if origin.kind == "camera":
+                remedy = "join its group: sudo usermod -aG video $USER, then log in again"
+            raise CalcoError(f"cannot read {origin.name}: permission denied; {remedy}") from error
+        except (av.FFmpegError, OSError, ValueError, LookupError) as error:
+            raise CalcoError(f"cannot read {origin.name}: {reason(error)}; {_REMEDIES[origin.kind]}") from error
         yield source
 
 
-@contextlib.contextmanager
-def telling(origin: LiveSource) -> Iterator[None]:
-    """What FFmpeg and the system answer, in a sentence."""
-    import av
-
-    try:
-        yield
-    except Lost as error:
-        raise CalcoError(f"cannot read {origin.name}: {error}") from error
-    except PermissionError as error:
-        remedy = "join its group: sudo usermod -aG video $USER, then log in again" if origin.kind == "camera" else ""
-        raise CalcoError(f"cannot read {origin.name}: permission denied; {remedy or 'check who owns it'}") from error
-    except (av.FFmpegError, OSError, ValueError, LookupError) as error:
-        raise CalcoError(f"cannot read {origin.name}: {reason(error)}; {_REMEDIES[origin.kind]}") from error
-
-
-_REMEDIES: Final[dict[Kind, str]] = {
-    "camera": "check that no other program uses it, or ask it for another --size",
-    "address": "check the address, and that its camera is switched on",
-    "file": "name a video",
-    "pipe": "write a video into it, or bare RGB images and tell their --size",
-}
-
-
 def reason(error: Exception) -> str:
-    """Why FFmpeg or the system failed, in small letters."""
+    """Return why FFmpeg or the system failed, in small letters."""
     import av
 
     if isinstance(error, av.ExitError):
@@ -199,8 +180,33 @@ def reason(error: Exception) -> str:
     return "not found" if "404" in text else text[:1].lower() + text[1:]
 
 
-def _moving(container: "InputContainer", **how: Any) -> OpenedSource:
-    """The moving images among the streams."""
+def _opened(origin: LiveSource, held: contextlib.ExitStack, stopped: Callable[[], bool]) -> OpenedSource:
+    import av
+
+    how: dict[str, Any] = {"options": {"protocol_whitelist": "none"}}
+    place: Any = origin.place
+    pipe: _Pipe | None = None
+    size = "{}x{}".format(*origin.size_wh) if origin.size_wh else ""
+    if origin.kind == "camera":
+        place = _device(origin)
+        options = {"fflags": "nobuffer", "video_size": size, "framerate": f"{origin.rate:g}" if origin.rate else ""}
+        how = {"format": "v4l2", "options": {name: value for name, value in options.items() if value},
+               "timeout": (_OPENS, _READS)}  # fmt: skip
+    elif origin.kind == "address":
+        # Over UDP, what a busy network loses is seen as damage.
+        over = {"rtsp_flags": "prefer_tcp"} if origin.place.lower().startswith("rtsp") else {}
+        how = {"options": {**_EARLY, "protocol_whitelist": _PROTOCOLS, **over}, "timeout": (_OPENS, _READS)}
+    elif origin.kind == "file":
+        try:
+            place = held.enter_context(SourceFile(origin.place))
+        except OSError as error:
+            raise explain(error, origin.place, "read") from error
+    else:
+        place = pipe = _open_pipe(origin, held, stopped)
+        if size:
+            raw = {"pixel_format": "rgb24", "framerate": f"{origin.rate or 25:g}", "video_size": size}
+            how = {"format": "rawvideo", "options": raw}
+    container = held.enter_context(av.open(place, "r", **how))
     streams = [stream for stream in container.streams.video if hasattr(stream, "width")]
     if not streams or streams[0].codec_context is None:
         raise Lost("it holds no moving images that can be decoded")
@@ -209,12 +215,16 @@ def _moving(container: "InputContainer", **how: Any) -> OpenedSource:
         raise Lost(
             f"frames of {stream.width}x{stream.height} are more than {imaging.MAX_PIXELS:,} pixels; scale it down"
         )
-    return OpenedSource(container, stream, **how)
+    finite = origin.kind in ("file", "pipe")
+    if origin.kind == "address":  # over http a video comes as fast as the line carries it
+        finite = urlsplit(origin.place).scheme.lower() in _WEB and container.duration is not None
+    # A playlist comes in parts of several seconds.
+    paced = finite or container.format.name.split(",")[0] in _PLAYLISTS
+    return OpenedSource(container, stream, paced, finite, None if pipe is None else pipe.has_waited)
 
 
-def _camera(origin: LiveSource, held: contextlib.ExitStack, _stopped: Callable[[], bool]) -> OpenedSource:
-    import av
-
+def _device(origin: LiveSource) -> str:
+    """Return the device of a camera, by default the first one."""
     there = sorted(Path("/dev").glob("video[0-9]*"), key=lambda path: int(re.sub(r"\D", "", path.name) or 0))
     device = origin.place or (str(there[0]) if there else "/dev/video0")
     if not os.path.exists(device):
@@ -223,43 +233,10 @@ def _camera(origin: LiveSource, held: contextlib.ExitStack, _stopped: Callable[[
             f"there is no camera {device}: {known}; plug one in, or name an address like rtsp://..., or a video with "
             "--live"
         )
-    options = {"fflags": "nobuffer"}
-    if origin.size_wh:
-        options["video_size"] = "{}x{}".format(*origin.size_wh)
-    if origin.rate:
-        options["framerate"] = f"{origin.rate:g}"
-    container = held.enter_context(av.open(device, "r", format="v4l2", options=options, timeout=(_OPENS, _READS)))
-    return _moving(container)
+    return device
 
 
-def _address(origin: LiveSource, held: contextlib.ExitStack, _stopped: Callable[[], bool]) -> OpenedSource:
-    import av
-
-    options = {**_EARLY, "protocol_whitelist": _PROTOCOLS}
-    scheme = urlsplit(origin.place).scheme.lower()
-    if scheme.startswith("rtsp"):
-        options["rtsp_flags"] = "prefer_tcp"  # over UDP what a busy network loses is seen as damage
-    container = held.enter_context(av.open(origin.place, "r", options=options, timeout=(_OPENS, _READS)))
-    playlist = container.format.name.split(",")[0] in _PLAYLISTS
-    # Over http a video comes as fast as the line carries it, and a playlist in parts of several seconds.
-    finite = scheme in WEB and container.duration is not None
-    return _moving(container, paced=finite or playlist, finite=finite)
-
-
-def _file(origin: LiveSource, held: contextlib.ExitStack, _stopped: Callable[[], bool]) -> OpenedSource:
-    import av
-
-    try:
-        file = held.enter_context(_Bytes(os.open(origin.place, os.O_RDONLY)))
-    except OSError as error:
-        raise explain(error, origin.place, "read") from error
-    container = held.enter_context(av.open(file, "r", options={"protocol_whitelist": "none"}))
-    return _moving(container, paced=True, finite=True)
-
-
-def _pipe(origin: LiveSource, held: contextlib.ExitStack, stopped: Callable[[], bool]) -> OpenedSource:
-    import av
-
+def _open_pipe(origin: LiveSource, held: contextlib.ExitStack, stopped: Callable[[], bool]) -> "_Pipe":
     # Without O_NONBLOCK, opening a named pipe would wait for its writer, and Ctrl-C with it.
     handle = 0 if origin.place == "-" else os.open(origin.place, os.O_RDONLY | os.O_NONBLOCK)
     if origin.place != "-":
@@ -268,39 +245,7 @@ def _pipe(origin: LiveSource, held: contextlib.ExitStack, stopped: Callable[[], 
         raise CalcoError(
             "stdin is a terminal, which shows no images; pipe a video into it, such as: cat video.mkv | ..."
         )
-    pipe = _Pipe(handle, stopped, patient=origin.place != "-")
-    how: dict[str, Any] = {"options": {"protocol_whitelist": "none"}}
-    if origin.size_wh:
-        rate = f"{origin.rate or 25:g}"
-        how = {"format": "rawvideo", "options": {"pixel_format": "rgb24", "framerate": rate}}
-        how["options"]["video_size"] = "{}x{}".format(*origin.size_wh)
-    container = held.enter_context(av.open(pipe, "r", **how))
-    return _moving(container, paced=True, finite=True, waited=pipe.has_waited)
-
-
-class _Bytes:
-    """A file by its handle. Wrong places are answered as FFmpeg expects; for an exception PyAV prints a traceback."""
-
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
-
-    def __enter__(self) -> "_Bytes":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self.handle)
-
-    def read(self, count: int) -> bytes:
-        return os.read(self.handle, count)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        try:
-            return os.lseek(self.handle, offset, whence)
-        except OSError:
-            return -1
-
-    def tell(self) -> int:
-        return os.lseek(self.handle, 0, os.SEEK_CUR)
+    return _Pipe(handle, stopped, patient=origin.place != "-")
 
 
 @dataclass
@@ -312,7 +257,6 @@ class _Pipe:
     patient: bool  # a named pipe that nobody writes to yet looks as if it had ended
     begun: bool = False
     has_to_wait: bool = False
-    closed: bool = field(default=False, init=False)
 
     def has_waited(self) -> bool:
         """Whether there was nothing to read since the last question."""

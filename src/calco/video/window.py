@@ -8,13 +8,13 @@ import os
 import subprocess
 import sys
 import threading
-from typing import IO, Final
+from typing import Final
 
 from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.video.pipeline import Gone
 
-_HEAD: Final = 8  # width and height of an image, each four bytes, little-endian
+_HEAD: Final = 8  # bytes: width and height of an image, each four, little-endian
 _TICK: Final = 10  # milliseconds between two looks for a newer image
 
 
@@ -24,58 +24,42 @@ class Window:
     name = "the window"
 
     def __init__(self, title: str) -> None:
-        """Opens it, empty.
-
-        Args:
-            title: Above it.
+        """Open it, empty.
 
         Raises:
-            CalcoError: When there is no screen, or this Python has no Tk.
+            CalcoError: If there is no screen, or this Python has no Tk.
         """
         self._child = subprocess.Popen(
             [sys.executable, "-m", "calco.video.window", title],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
-        if self._out.readline().strip() != b"open":
-            said = self._errors.read().decode(errors="replace").strip().splitlines() or [""]
+        assert self._child.stdin is not None
+        assert self._child.stdout is not None
+        assert self._child.stderr is not None
+        self._images, self._answers, self._errors = self._child.stdin, self._child.stdout, self._child.stderr
+        if self._answers.readline().strip() != b"open":
+            lines = self._errors.read().decode(errors="replace").strip().splitlines() or [""]
             self.close()
-            lacks_tk = "tkinter" in said[-1] and "No module" in said[-1]
+            lacks_tk = "tkinter" in lines[-1] and "No module" in lines[-1]
             remedy = "apt-get install python3-tk, or" if lacks_tk else "log in with a screen (ssh -X), or"
-            why = "this Python has no Tk" if lacks_tk else f"no window can be opened ({said[-1].split(': ', 1)[-1]})"
+            why = "this Python has no Tk" if lacks_tk else f"no window can be opened ({lines[-1].split(': ', 1)[-1]})"
             raise CalcoError(f"{why}; {remedy} look at it in a browser: --page 8000 instead of --window")
 
-    @property
-    def _out(self) -> IO[bytes]:
-        assert self._child.stdout is not None
-        return self._child.stdout
-
-    @property
-    def _errors(self) -> IO[bytes]:
-        assert self._child.stderr is not None
-        return self._child.stderr
-
     def write(self, image: Image, _seconds: float) -> bool:
-        """Shows an image, HW3 `uint8`.
-
-        Raises:
-            Gone: When the window has been closed.
-        """
+        """Show an image, HW3 `uint8`; raise `Gone` if the window has been closed."""
         height, width = image.shape[:2]
-        head = b"".join(number.to_bytes(4, "little") for number in (width, height))
         try:
-            assert self._child.stdin is not None
-            self._child.stdin.write(head + image.tobytes())
-            self._child.stdin.flush()
+            self._images.write(width.to_bytes(4, "little") + height.to_bytes(4, "little") + image.tobytes())
+            self._images.flush()
         except OSError as error:
             raise Gone from error
         return True
 
     def close(self) -> None:
-        """Closes it."""
-        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        """Close it."""
+        for pipe in (self._images, self._answers, self._errors):
+            with contextlib.suppress(OSError):
+                pipe.close()
         try:
             self._child.wait(2)
         except subprocess.TimeoutExpired:
@@ -83,15 +67,8 @@ class Window:
             self._child.wait()
 
 
-def _exactly(source: IO[bytes], count: int) -> bytes:
-    data = source.read(count)
-    if len(data) < count:
-        raise EOFError
-    return data
-
-
 def show(title: str) -> None:
-    """The window's own process: shows what comes on stdin until that ends, or the window is closed (q or Escape)."""
+    """Run the window's own process: show what comes on stdin until that ends or the window is closed (q or Escape)."""
     import tkinter
 
     root = tkinter.Tk()
@@ -103,11 +80,11 @@ def show(title: str) -> None:
     over = threading.Event()
 
     def read() -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while True:
-                head = _exactly(sys.stdin.buffer, _HEAD)
-                width, height = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:8], "little")
-                newest[:] = [b"P6 %d %d 255\n" % (width, height) + _exactly(sys.stdin.buffer, width * height * 3)]
+        while len(head := sys.stdin.buffer.read(_HEAD)) == _HEAD:
+            width, height = int.from_bytes(head[:4], "little"), int.from_bytes(head[4:], "little")
+            pixels = sys.stdin.buffer.read(width * height * 3)
+            if len(pixels) == width * height * 3:
+                newest[:] = [b"P6 %d %d 255\n" % (width, height) + pixels]
         over.set()
 
     def look() -> None:

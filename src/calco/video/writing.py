@@ -10,71 +10,32 @@ from fractions import Fraction
 from heapq import merge
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from calco.errors import CalcoError, DiskError
 from calco.files import explain, replacing, short_name
-from calco.imaging import Image, as_channels
+from calco.imaging import Image
 from calco.journal import Journal
 from calco.journal import remove as remove_journal
 from calco.locks import locked_file
 from calco.video.colours import usual
-from calco.video.encoding import (
-    Encoding,
-    choose_codec,
-    choose_pixels,
-    choose_quality,
-    fine,
-    format_of,
-    keep_keys_close,
-    new_encoder,
-    new_stream,
-)
+from calco.video.encoding import FrameEncoder, choose_encoding, format_of, new_encoder, new_stream
 from calco.video.other_streams import OtherStreams
 from calco.video.reading import Video
 
 if TYPE_CHECKING:
     import av
     from av.container import OutputContainer
-    from av.video.codeccontext import VideoCodecContext
 
 FORMAT: Final = 2
 _OWN: Final = {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "rotate", "duration"}
 _SHOWN: Final = 5  # names in a note
 
 
-class FrameWriter(Protocol):
-    """Frames that are written in order, and outlive an interruption.
-
-    Attributes:
-        done: Number of frames that are there from before.
-        after: Time of the last of these, seconds; None where there is none.
-        known: Notes of frames behind these, by number, which an interruption left.
-    """
-
-    done: int
-    after: Fraction | None
-    known: dict[int, Any]
-
-    @property
-    def safe(self) -> int:
-        """Number of frames that a writer which resumes after a kill at this moment would find."""
-
-    def write(self, image: Image | None, time: Fraction, *, duration: Fraction | None = None, note: Any = None) -> None:
-        """Write a frame with a note of plain data."""
-
-    def notes(self) -> Iterator[Any]:
-        """Yield the notes of the frames, in order; a frame without one is skipped."""
-
-    def finish(self) -> None:
-        """Put a whole video under its name; the notes can still be read."""
-
-
 class NotesWriter:
-    """Notes of frames without a video."""
+    """Notes of frames without a video; attributes and methods are those of `VideoWriter`."""
 
     def __init__(self, part: Path, made_by: dict[str, Any]) -> None:
-        """Open the journal; see `Journal`."""
         self._journal = Journal(part, {"format": FORMAT, **made_by})
         self.done, self.after = self._journal.count, None  # type: tuple[int, Fraction | None]
         self.known: dict[int, Any] = {}
@@ -83,7 +44,7 @@ class NotesWriter:
 
     @property
     def safe(self) -> int:
-        """Number of frames that are there."""
+        """Number of frames that a writer which resumes after a kill at this moment would find."""
         return self._journal.count
 
     def write(self, image: Image | None, time: Fraction, *, duration: Fraction | None = None, note: Any = None) -> None:
@@ -120,6 +81,7 @@ class VideoWriter:
         done: Number of frames that are there from before.
         after: Time of the last of these, seconds; None where there is none.
         known: Notes of frames behind these, by number, which an interruption left.
+        safe: Number of frames that a writer which resumes after a kill at this moment would find.
         remarks: What is not as in the video `like`, a sentence each.
     """
 
@@ -155,18 +117,15 @@ class VideoWriter:
             CalcoError: If the encoder is missing, the container cannot hold it, or the place cannot be written.
         """
         self.path = Path(path)
-        codec = choose_codec(codec, str(path))
-        pixels, remark = choose_pixels(codec, size, full_chroma=like is not None and like.full_chroma)
+        given: dict[str, Any] = {"rate": rate, "time_base": Fraction(1, 90_000), "colours": usual(size[1])}
+        if like is not None:
+            given = {"rate": like.rate, "time_base": like.time_base, "colours": like.colours, "aspect": like.aspect,
+                     "full_chroma": like.full_chroma}  # fmt: skip
+        self.encoding, remark = choose_encoding(str(path), size, codec=codec, quality=quality, **given)
         self.remarks = [remark] if remark else []
-        rate = like.rate if like is not None else rate
-        self.encoding = Encoding(
-            codec=codec, quality=choose_quality(codec, quality), size=size, rate=rate, pixels=pixels,
-            time_base=fine(like.time_base if like is not None else Fraction(1, 90_000), rate, self._ending),
-            colours=usual(size[1]) if like is None else like.colours,
-            aspect=Fraction(1) if like is None else like.aspect,
-        )  # fmt: skip
         self._like, self._start, self._stop = like, start, stop
         self._keeps, self._again = made_by is not None, again
+        self._stamps = array("q")  # of the packets, in the order of decoding
         record = {
             "format": FORMAT,
             "made_by": made_by,
@@ -180,37 +139,29 @@ class VideoWriter:
                 remove_journal(part_of(self.path))
             self._journal = Journal(part_of(self.path), record)
             self._held = held.pop_all()
-        self._resume()
+        self._last = self._resume()
         self.after = None if self._last is None else self._last * self.encoding.time_base
-        self._number = self.done
+        self.safe = self._number = self.done = len(self._stamps)
         self._span: int | None = None
-        self._keys: list[Fraction] = []  # the time of the last key frame that was asked for
-        self._encoder: VideoCodecContext | None = None
-        self._reformatter: Any = None
+        self._encoder: FrameEncoder | None = None
+        self._finished = False
 
-    def _resume(self) -> None:
-        """Go back to the end of the last whole group of images: there the next one begins."""
-        self.done, self.known = 0, dict[int, Any]()
-        self._last: int | None = None
-        self._stamps = array("q")  # of the packets, in the order of decoding
-        count, last, keep = 0, None, None  # type: tuple[int, int | None, list[int] | None]
+    def _resume(self) -> int | None:
+        """Go back to the end of the last whole group of images; return its last time stamp."""
+        whole, stamps, keep = 0, array("q"), self._journal.start
+        notes: dict[int, Any] = {}
         for state, row in self._journal.entries():
             if "note" in row:
-                self.known[row["frame"]] = row["note"]
+                notes[row["frame"]] = row["note"]
                 continue
-            if count and (row.get("key") or "frames" in row):
-                self.done, self._last, keep = count, last, state
+            if stamps and (row.get("key") or "frames" in row):
+                whole, keep = len(stamps), state
             if "packet" in row:
-                self._stamps.append(row["pts"])
-                count, last = count + 1, row["pts"] if last is None else max(last, row["pts"])
-        del self._stamps[self.done :]
-        self.safe = self.done
-        self.known = {number: note for number, note in self.known.items() if number >= self.done}
-        self._journal.recall(keep or self._journal.start)
-
-    @property
-    def _ending(self) -> str:
-        return self.path.suffix.lower()
+                stamps.append(row["pts"])
+        self._stamps = stamps[:whole]
+        self.known = {number: note for number, note in notes.items() if number >= whole}
+        self._journal.recall(keep)
+        return max(self._stamps, default=None)
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -218,15 +169,14 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        is_whole = False
         with self._held:
             try:
                 if kind is None:
                     self.finish()
-            except BaseException:
-                kind = kind or CalcoError
-                raise
+                    is_whole = True
             finally:
-                if kind is None or not (self._keeps and self._stamps):
+                if is_whole or not (self._keeps and self._stamps):
                     self._journal.path.unlink(missing_ok=True)
 
     def write(self, image: Image | None, time: Fraction, *, duration: Fraction | None = None, note: Any = None) -> None:
@@ -245,22 +195,14 @@ class VideoWriter:
         if image.shape[1::-1] != self.encoding.size:
             raise CalcoError(f"a frame of {image.shape[1]}x{image.shape[0]} does not fit a video of "
                              f"{self.encoding.size[0]}x{self.encoding.size[1]}; bring it to that size")  # fmt: skip
-        import av
-
         if self._encoder is None:
-            self._encoder = new_encoder(self.encoding, str(self.path))
-            self._reformatter = av.video.reformatter.VideoReformatter()
-        frame = self.encoding.colours.from_rgb(as_channels(image, 3), self._reformatter, self.encoding.pixels)
-        pts = round(time / self.encoding.time_base)
-        self._last = frame.pts = pts if self._last is None else max(pts, self._last + 1)
-        frame.time_base = self.encoding.time_base
-        keep_keys_close(frame, self._keys)
+            self._encoder = FrameEncoder(self.encoding, new_encoder(self.encoding, str(self.path)), self._last)
         self._span = None if duration is None else round(duration / self.encoding.time_base)
         with self._explained():
             if note is not None:
                 self._journal.add({"frame": self._number, "note": note})
             self._number += 1
-            self._keep(self._encoder.encode(frame))
+            self._keep(self._encoder.encode(image, time))
 
     def _keep(self, packets: "list[av.Packet[Any]]") -> None:
         for packet in packets:
@@ -290,7 +232,7 @@ class VideoWriter:
             return
         with self._explained():
             if self._encoder is not None:
-                self._keep(self._encoder.encode(None))
+                self._keep(self._encoder.flush())
                 self._encoder = None
             self._journal.add({"frames": len(self._stamps)})
         if not self._stamps:
@@ -298,26 +240,25 @@ class VideoWriter:
         self._assemble()
         self._finished = True
 
-    _finished = False
-
     def close(self) -> None:
         """Finish the video, and remove the journal."""
         self.__exit__(None, None, None)
 
     def _assemble(self) -> None:
-        """Packets of the part and of the sound, in one file."""
+        """Put the packets of the journal and of the sound into one file."""
         import av
 
-        options = {"movflags": "+faststart"} if self._ending in (".mp4", ".m4v", ".mov") else {}
+        ending, like = self.path.suffix.lower(), self._like
+        options = {"movflags": "+faststart"} if ending in (".mp4", ".m4v", ".mov") else {}
         with self._explained(), replacing(self.path) as temporary:
             out = av.open(str(temporary), "w", format=format_of(str(self.path)), options=options)
             others: OtherStreams | None = None
             try:
-                stream = new_stream(out, self.encoding, str(self.path))
-                if self._like is not None:
-                    out.metadata.update({k: v for k, v in self._like.metadata.items() if k.lower() not in _OWN})
-                    stream.metadata.update(self._like.tags)
-                    others = OtherStreams(self._like, out, self._ending, self._start, self._stop)
+                stream = new_stream(out, self.encoding)
+                if like is not None:
+                    out.metadata.update({k: v for k, v in like.metadata.items() if k.lower() not in _OWN})
+                    stream.metadata.update(like.tags)
+                    others = OtherStreams(like, out, ending, self._start, self._stop)
                 out.start_encoding()
                 beside = others.packets() if others is not None else iter(())
                 for _, packet in merge(self._packets(out, stream), beside, key=lambda timed: timed[0]):
@@ -329,13 +270,13 @@ class VideoWriter:
                 if others is not None:
                     others.close()
                     self.remarks += others.notes
-            if self._like is not None and others is not None:
-                tags = [*(("video", *tag) for tag in self._like.tags.items()), *others.tags]
-                self._note_lost_tags(temporary, self._like.metadata, tags)
+            if like is not None and others is not None:
+                tags = [*(("video", *tag) for tag in like.tags.items()), *others.tags]
+                self._note_lost_tags(temporary, like.metadata, tags)
             self.remarks = list(dict.fromkeys(self.remarks))
 
     def _note_lost_tags(self, written: Path, metadata: dict[str, str], tags: list[tuple[str, str, str]]) -> None:
-        """Reports titles and the like that the container dropped without a word."""
+        """Report titles and the like that the container dropped without a word."""
         import av
 
         with av.open(str(written)) as container:
@@ -345,54 +286,50 @@ class VideoWriter:
         lost += [f"the {name} of the {kind}" for kind, name, value in tags if (kind, name, value) not in found]
         if lost := list(dict.fromkeys(lost)):
             shown = ", ".join(lost[:_SHOWN]) + (f" and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
-            self.remarks.append(f"tags that a {self._ending} file cannot hold are left out: {shown}")
+            self.remarks.append(f"tags that a {self.path.suffix.lower()} file cannot hold are left out: {shown}")
 
     def _packets(self, out: "OutputContainer", stream: Any) -> "Iterator[tuple[float, av.Packet[Any]]]":
-        """The packets of the part with the times at which they are decoded.
+        """Yield the packets of the journal, each after the time at which it is decoded.
 
-        These are made anew: those of the encoder need not fit together where it began anew after an interruption.
+        These times are made anew: those of the encoder need not fit together where it began anew after an interruption.
         """
         import av
 
-        coded = self._stamps
+        coded, base = self._stamps, self.encoding.time_base
         shown = array("q", sorted(coded))
         place = {stamp: number for number, stamp in enumerate(shown)} if coded != shown else {}
         delay = max((number - place[stamp] for number, stamp in enumerate(coded)), default=0) if place else 0
-        step = max(1, round(1 / self.encoding.rate / self.encoding.time_base))
+        step = max(1, round(1 / self.encoding.rate / base))
         negative = "mov" in out.format.name or "mp4" in out.format.name
-        rows = (row for row in self._journal.rows() if "packet" in row)
-        for number, row in enumerate(rows):
+        for number, row in enumerate(row for row in self._journal.rows() if "packet" in row):
             early, pts = max(0, delay - number), row["pts"]
             packet: av.Packet[Any] = av.Packet(base64.b64decode(row["packet"]))
-            packet.pts, packet.time_base = pts, self.encoding.time_base
+            packet.pts, packet.time_base = pts, base
             packet.dts = shown[max(0, number - delay)] - (early * step if negative else 0)
             packet.is_keyframe, packet.stream = row["key"], stream
             here = place.get(pts, number)
             following = shown[here + 1] if here + 1 < len(shown) else pts + (self._span or step)
             packet.duration = following - pts
-            yield float(packet.dts * self.encoding.time_base), packet
+            yield float(packet.dts * base), packet
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """FFmpeg's and the system's errors as ours, with what is kept."""
+        """Raise errors of FFmpeg and of the system as ours, with what is kept."""
         import av
 
+        kept = ""
         try:
             yield
-        except DiskError as error:
-            raise DiskError(f"{error}{self._kept()}") from error
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, DiskError) as error:
+            if self._keeps and self._stamps:
+                kept = f"; what is done ({len(self._stamps)} frames) is kept, and {self._again} continues from there"
+            if isinstance(error, DiskError):
+                raise DiskError(f"{error}{kept}") from error
             number = error.errno if error.errno in errno.errorcode else errno.EIO
             problem = explain(OSError(number, error.strerror or str(error)), self.path, "write")
-            raise type(problem)(f"{problem}{self._kept()}") from error
-
-    def _kept(self) -> str:
-        stamps = getattr(self, "_stamps", ())
-        if not self._keeps or not stamps:
-            return ""
-        return f"; what is done ({len(stamps)} frames) is kept, and {self._again} continues from there"
+            raise type(problem)(f"{problem}{kept}") from error
 
 
 def part_of(path: Path) -> Path:
-    """Where the part of a video lies: hidden, beside it."""
+    """Return the path of the part of a video: hidden, beside it."""
     return path.with_name(short_name(f".{path.name}", ".part"))
