@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -317,8 +318,9 @@ def test_what_is_not_used_has_its_reason_and_classes_stay_in_the_command(
 
 
 def test_training_prints_the_findings_of_the_check(
-    write: Write, run: Callable[..., CheckReport], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    write: Write, run: Callable[..., CheckReport], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "calco")
     learnt, tested = on_both_sides(tmp_path)
     for n in range(40):
         write(f"n{n}.png", photo(n, 64, 64))
@@ -326,7 +328,7 @@ def test_training_prints_the_findings_of_the_check(
     splits = split_items(source.items, SplitConfig())
     assert quick_findings(source, splits, RecipeConfig()) == ([], 40)
     assert report_findings(source, splits, SourceConfig()) == []
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
     write(f"{tested}.png", np.ascontiguousarray(photo(int(learnt[1:]), 64, 64)[:, ::-1]))
     path = write("n41.png", photo(41, 64, 64))
     path.write_bytes(path.read_bytes()[:300])
@@ -334,9 +336,9 @@ def test_training_prints_the_findings_of_the_check(
     config = RecipeConfig(recipe="colorize")
     found = report_findings(source, split_items(source.items, SplitConfig()), SourceConfig(), asked=config)
     assert [f.title for f in found] == [f.title for f in run().findings]
-    told = capsys.readouterr().err
-    assert "note: 1 image cannot be read (n41: " in told
-    assert f"note: 1 image on more than one side of the split ({tested} = {learnt}: " in told
+    told = caplog.text
+    assert "1 image cannot be read (n41: " in told
+    assert f"1 image on more than one side of the split ({tested} = {learnt}: " in told
     assert f"all findings, with images: calco check {tmp_path / 'set'} --recipe colorize" in told
 
 

@@ -115,8 +115,8 @@ def test_a_class_is_rare_in_one_of_three_masks(masks: int, found: bool) -> None:
         mask[:, 5:10] = 1
         mask[:, 15:] = 2 if n == 0 else 0
         survey.add(str(n), count_values(mask))
-    names = ("background", "cup", "pen")
-    findings = mask_set_findings(MaskDecision(survey, binary((0, 1, 2)), names, ""))
+    palette = (("background", (0, 0, 0)), ("cup", (255, 0, 0)), ("pen", (0, 255, 0)))
+    findings = mask_set_findings(MaskDecision(binary((0, 1, 2)), palette, "", survey))
     cases = [case for finding in findings if finding.kind == "classes-rare" for case in finding.cases]
     assert [case.words for case in cases] == (["class pen"] if found else [])
 

@@ -1,6 +1,7 @@
 """What masks mean is decided once, from the values of all of them; whatever is not understood is refused."""
 
 import io
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from PIL import ImageCms
 
 import calco.cli
 from calco import imaging
-from calco.data.mask_encoding import MaskSurvey, count_file, decode_mask, encoding_of, read_mask
-from calco.data.mask_recognition import Recognised, marks_of, recognise_masks
+from calco.data.mask_encoding import MaskDecision, MaskSurvey, count_file, decode_mask, encoding_of, read_mask
+from calco.data.mask_recognition import marks_of, recognise_masks
 from calco.data.palettes import PALETTES, Palette, named_palette
 from calco.data.recipe_config import EraseConfig
 from calco.data.recipes import RecipeConfig, SegmentConfig, build_recipe
@@ -67,7 +68,7 @@ def surveyed(files: Sequence[bytes]) -> MaskSurvey:
     return survey
 
 
-def recognised(files: Sequence[bytes], palette: Palette | None = None, name: str = "") -> Recognised:
+def recognised(files: Sequence[bytes], palette: Palette | None = None, name: str = "") -> MaskDecision:
     return recognise_masks(surveyed(files), palette, name)
 
 
@@ -250,9 +251,10 @@ def folder(tmp_path: Path) -> Callable[[Callable[[np.ndarray], bytes]], Path]:
 Folder = Callable[[Callable[[np.ndarray], bytes]], Path]
 
 
-def test_the_decision_is_part_of_the_recipe(folder: Folder, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_decision_is_part_of_the_recipe(folder: Folder, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "calco")
     source, config = settled(open_source(folder(file)), RecipeConfig())
-    assert "masks: 4 classes by number, 0 to 3" in capsys.readouterr().err
+    assert "masks: 4 classes by number, 0 to 3" in caplog.text
     assert config.mask_encoding == "number 0 1 2 3"
     assert [name for name, _ in named_palette(config.segment.palette)] == [
         "background",

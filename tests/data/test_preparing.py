@@ -20,8 +20,9 @@ from webdataset.autodecode import Decoder, imagehandler
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from calco import imaging
+from calco.cli.data import left_out_table
 from calco.data.config import SourceConfig, SplitConfig
-from calco.data.prepare import Prepared, left_out_table, prepare
+from calco.data.prepare import Prepared, prepare
 from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.data.sample import generator
@@ -261,7 +262,7 @@ def test_images_that_were_added_are_not_mixed_with_those_from_before(images: Pat
 
 @pytest.mark.parametrize("keep_time", [False, True])
 def test_a_part_whose_images_were_replaced_is_made_anew(
-    images: Path, make: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str], keep_time: bool
+    images: Path, make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture, keep_time: bool
 ) -> None:
     first = run(images, tmp_path / "out")
     chosen = min(images.rglob("*.png"))
@@ -270,11 +271,10 @@ def test_a_part_whose_images_were_replaced_is_made_anew(
     if keep_time:  # another length tells then
         assert chosen.stat().st_size != status.st_size
         os.utime(chosen, ns=(status.st_atime_ns, status.st_mtime_ns))
-    capsys.readouterr()
+    caplog.clear()
     again = run(images, tmp_path / "out")
-    said = capsys.readouterr().err
-    assert "is made anew" in said
-    assert "is not the image that it was made of" in said
+    assert "is made anew" in caplog.text
+    assert "is not the image that it was made of" in caplog.text
     assert again.manifest.digest != first.manifest.digest
     assert 0 < again.kept < sum(first.manifest.counts.values())
     assert contents(again.folder) == contents(run(images, tmp_path / "beside").folder)
@@ -293,7 +293,7 @@ def test_images_that_are_only_touched_or_moved_are_kept(images: Path, tmp_path: 
 @pytest.mark.parametrize("format", ["webdataset", "side-by-side", "parallel"])
 @pytest.mark.parametrize("how", ["one bit", "cut", "gone"])
 def test_a_part_that_is_damaged_is_made_anew(
-    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], format: Any, how: str
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, format: Any, how: str
 ) -> None:
     first = run(images, tmp_path / "out", format=format)
     whole = contents(first.folder)
@@ -304,9 +304,9 @@ def test_a_part_that_is_damaged_is_made_anew(
     chosen.write_bytes(data if how == "one bit" else b"")
     if how == "gone":
         chosen.unlink()
-    capsys.readouterr()
+    caplog.clear()
     again = run(images, tmp_path / "out", format=format)
-    assert "is made anew" in capsys.readouterr().err
+    assert "is made anew" in caplog.text
     assert again.kept < sum(first.manifest.counts.values())
     assert contents(again.folder) == whole
     assert again.manifest == first.manifest

@@ -1,5 +1,7 @@
 """Splits stand when images are added, and no group crosses them."""
 
+import logging
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -55,7 +57,8 @@ def test_the_folder_s_own_splits_win() -> None:
     assert 3 <= len(without["val"]) <= 21
 
 
-def test_what_is_declared_test_is_never_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_declared_test_is_never_trained_on(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "calco")
     crossing = [Item("train/1", "same", ("1",), "train"), Item("test/1", "same", ("2",), "test")]
     crossing += [Item("train/2", "other", ("3",), "train"), Item("val/2", "other", ("4",), "val")]
     split = by_key(split_items(crossing + items([f"a{i}" for i in range(9)], "train"), CONFIG))
@@ -63,21 +66,22 @@ def test_what_is_declared_test_is_never_trained_on(capsys: pytest.CaptureFixture
     assert split["val/2"] == "val"
     assert split.keys().isdisjoint({"train/1", "train/2"})
     assert sum(name == "train" for name in split.values()) == 27  # validation is declared: none is taken from training
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "2 images are left out" in said
     assert "train/1 (test/1)" in said
 
 
-def test_what_is_not_declared_is_split_off_from_training_and_reported(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_declared_is_split_off_from_training_and_reported(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "calco")
     declared = items([f"a{i}" for i in range(30)], "train") + items(["b"], "test")
     split = split_items(declared, CONFIG)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert [item.key for item in split["test"]] == ["b/0", "b/1", "b/2"]
     assert "90 train, 3 test" in said
     assert f"no validation: {len(split['val'])} are kept from training" in said
     split = split_items(items([f"a{i}" for i in range(30)], "train") + items(["b"], "val"), CONFIG)
     assert [len(split[name]) for name in SPLITS] == [90, 3, 0]
-    assert "no test" in capsys.readouterr().err
+    assert "no test" in caplog.text
 
 
 def test_undeclared_items_beside_a_declared_test_are_for_training_and_validation() -> None:

@@ -21,21 +21,13 @@ TURNS: Final = ("mirrored left to right", "upside down", "turned half round")
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Best fit of the outlines of the target on those of the input.
+    """Best fit of the outlines of the target on those of the input."""
 
-    Attributes:
-        fit: Correlation of the outlines there, in [-1, 1].
-        in_place: The same without a shift.
-        shift: To the right and downwards, as fractions of width and height.
-        rival: The best correlation at another shift: high where the image repeats itself.
-        turned: The best correlation of the target turned in each of `TURNS`.
-    """
-
-    fit: float
-    in_place: float
-    shift: tuple[float, float]
-    rival: float
-    turned: tuple[float, float, float]
+    fit: float  # correlation of the outlines there, in [-1, 1]
+    in_place: float  # the same without a shift
+    shift: tuple[float, float]  # to the right and downwards, as fractions of width and height
+    rival: float  # the best correlation at another shift: high where the image repeats itself
+    turned: tuple[float, float, float]  # the best correlation of the target turned in each of `TURNS`
 
 
 def align(first: Image, second: Image) -> Alignment:
@@ -132,11 +124,7 @@ def mirrored(alignments: dict[str, Alignment]) -> dict[str, str]:
 
 
 def swapped(traits: dict[str, tuple[tuple[float, ...], tuple[float, ...]]]) -> list[str]:
-    """Return the keys of pairs whose input looks as the targets do, and whose target as the inputs.
-
-    Args:
-        traits: By key, those of input and target. Sides that do not differ, such as two photographs, tell nothing.
-    """
+    """Return the keys of pairs whose input looks as the targets do, and whose target as the inputs."""
     if len(traits) < 5:
         return []
     differences = np.array([np.subtract(*both) for both in traits.values()])

@@ -1,8 +1,8 @@
 """`calco check`: faults of a data set that would spoil training, also printed before each training."""
 
-import os
+import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import zip_longest
@@ -14,7 +14,6 @@ from calco.checking.duplicates import find_certain_duplicates, find_duplicates
 from calco.checking.findings import Inspection, find, sampled_pairs
 from calco.checking.label_findings import mask_set_findings
 from calco.checking.result import (
-    SEVERITIES,
     CheckReport,
     Finding,
     check_command,
@@ -26,7 +25,7 @@ from calco.checking.result import (
     write_table,
 )
 from calco.checking.survey import Facts, Wanted, facts_of, survey, wanted_masks
-from calco.console import Table, bar, cell, say, warn
+from calco.console import bar
 from calco.data.config import BoxAugmentConfig, SourceConfig
 from calco.data.mask_encoding import EncodingError
 from calco.data.recipe_config import RecipeConfig
@@ -41,10 +40,7 @@ from calco.files import write_json
 from calco.locks import locked_file
 from calco.outputs import Outputs, writing_folder
 
-MOST_REMARKS: Final = 8
-"""Images with odd boxes whose remarks the terminal prints in full."""
-MOST_LETTERS: Final = 2000
-"""Letters that the cases of one finding take at the terminal, about."""
+LOG = logging.getLogger(__name__)
 
 
 def check(config: CheckConfig) -> CheckReport:
@@ -66,7 +62,10 @@ def check(config: CheckConfig) -> CheckReport:
         for fix, given in (("groups", config.write_groups), ("drop", config.write_drop))
         if given
     }
-    config = replace(config, source=_with_tables(config.source, places))
+    # The tables that are to be written again are read, so that what they fix stays fixed.
+    found = {fix: str(path) for fix, path in places.items() if path.is_file()}
+    tables = {fix: getattr(config.source, fix) or found.get(fix) for fix in ("groups", "drop")}
+    config = replace(config, source=replace(config.source, **tables))
     with ExitStack() as held:
         outputs = held.enter_context(writing_folder(config.out, "calco check"))
         outputs.check(outputs.folder / name for name in ("check.html", "check.json"))
@@ -86,20 +85,14 @@ def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> C
         raise CalcoError(f"--augment changes images with boxes, and this is a source of {source.kind}; leave it out")
     source, recipe, problem = _settled(config.recipe, source)
     with bar("looking at images", len(source.items)) as advance:
-        facts = survey(source, config.jobs or os.cpu_count() or 1, advance)
+        facts = survey(source, config.jobs, advance)
     split = split_names(source.items, config.split)
     duplicates = find_duplicates(source, facts)
-    findings = find(
-        Inspection(
-            source=source,
-            facts=facts,
-            duplicates=duplicates,
-            split=split,
-            recipe=recipe,
-            mask_problem=problem,
-            pairs=[] if problem else sampled_pairs(source, recipe),
-        )
-    )
+    pairs = [] if problem else sampled_pairs(source, recipe)
+    inspection = Inspection(
+        source=source, facts=facts, duplicates=duplicates, split=split, recipe=recipe, mask_problem=problem, pairs=pairs
+    )  # fmt: skip
+    findings = find(inspection)
     written = {}
     for fix, path in places.items():
         if fix == "drop" and not enough_left(source, findings):
@@ -113,12 +106,6 @@ def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> C
     return report
 
 
-def _with_tables(source: SourceConfig, places: Mapping[str, Path]) -> SourceConfig:
-    """Return the configuration with the tables that are to be written again, so that what they fix stays fixed."""
-    found = {fix: str(path) for fix, path in places.items() if path.is_file()}
-    return replace(source, groups=source.groups or found.get("groups"), drop=source.drop or found.get("drop"))
-
-
 def _settled(config: RecipeConfig, source: Source) -> tuple[Source, RecipeConfig, str]:
     """Return the source and the recipe as training would take them, and why its masks are not understood, or "".
 
@@ -130,40 +117,6 @@ def _settled(config: RecipeConfig, source: Source) -> tuple[Source, RecipeConfig
         return *settled(source, config), ""
     except EncodingError as error:
         return source, resolve(config, source.kind, source.recipe, source.classes), str(error)
-
-
-def findings_table(report: CheckReport) -> Table:
-    """Return the findings as a table for the terminal."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
-    for title, ratio in (("", None), ("what was found", 2), ("where", 3)):
-        table.add_column(title, ratio=ratio, overflow="fold")  # a file that must be corrected has its whole name
-    colours = dict(zip(SEVERITIES, ("red", "yellow", "dim"), strict=True))
-    for finding in report.findings:
-        fixed = finding.severity == "must" and finding not in report.open
-        word, colour = ("fixed", "green") if fixed else (finding.severity, colours[finding.severity])
-        table.add_row(cell(word, style=colour), finding.title, cell(*_where(finding)))
-    return table
-
-
-def _where(finding: Finding) -> list[str]:
-    """Return the cases by name, as many as there is room for; a single one, and odd boxes, with their remarks.
-
-    Files that are not used are grouped by their reason.
-    """
-    if len(finding.cases) == 1 or (finding.kind.startswith("boxes") and len(finding.cases) <= MOST_REMARKS):
-        # A box is corrected in its file and line, which the words name.
-        return [": ".join(filter(None, ("\u00a0=\u00a0".join(case.keys), case.words))) for case in finding.cases]
-    names: dict[str, list[str]] = {}
-    length = 0
-    for number, case in enumerate(finding.cases, 1):
-        name = "\u00a0=\u00a0".join(case.keys[:6]) + ("\u00a0=\u00a0…" if len(case.keys) > 6 else "")
-        words = case.words if finding.kind == "left-out" else ""
-        length += len(name) + (0 if words in names else len(words))
-        names.setdefault(words, []).append(name)
-        if length > MOST_LETTERS and number < len(finding.cases):
-            names[words].append(f"and {len(finding.cases) - number:,} more in check.json")
-            break
-    return [", ".join(each) + (f": {words}" if words else "") for words, each in names.items()]
 
 
 SECONDS: Final = 3.0
@@ -182,7 +135,7 @@ def report_findings(
     recipe: RecipeConfig | None = None,
     asked: RecipeConfig | None = None,
 ) -> list[Finding]:
-    """Print what `calco check` would find, before a training begins.
+    """Log what `calco check` would find, before a training begins; return the findings, what must be fixed first.
 
     Args:
         source: The data set.
@@ -190,52 +143,33 @@ def report_findings(
         source_config: How it was opened.
         recipe: What is to be learned, resolved; None where the task has no recipe.
         asked: The recipe as it was given, for the command that repeats the check.
-
-    Returns:
-        The findings, what must be fixed first.
     """
     if source.kind == "openmoji":  # the built-in drawings
         return []
     findings, seen = quick_findings(source, splits, recipe or RecipeConfig())
     if recipe is None:
         findings = [finding for finding in findings if finding.kind != "grey"]  # a detector learns no colour
-    for finding in findings:
-        (say if finding.severity == "note" else warn)(finding.line())
+    _log(findings)
     if findings:
-        part = f"{seen:,} of {len(source.items):,} entries were looked at; " if seen < len(source.items) else ""
-        say(f"{part}all findings, with images: {check_command(source.root, source_config, recipe=asked)}")
+        part = f"{seen:,} of {len(source.items):,} entries were inspected; " if seen < len(source.items) else ""
+        LOG.info(f"{part}all findings, with images: {check_command(source.root, source_config, recipe=asked)}")
     return findings
 
 
 def report_masks(source: Source) -> None:
-    """Print the findings on the masks of a source, what must be fixed first."""
-    for finding in mask_set_findings(source.masks):
-        if finding.cases:
-            (say if finding.severity == "note" else warn)(finding.line())
+    """Log the findings on the masks of a source, what must be fixed first."""
+    _log(finding for finding in mask_set_findings(source.masks) if finding.cases)
+
+
+def _log(findings: Iterable[Finding]) -> None:
+    for finding in findings:
+        LOG.log(logging.INFO if finding.severity == "note" else logging.WARNING, finding.line())
 
 
 def quick_findings(
     source: Source, splits: Mapping[str, Sequence[Item]], recipe: RecipeConfig, seconds: float = SECONDS
 ) -> tuple[list[Finding], int]:
-    """Return the findings of a data set from a look at a part of it, and the number of entries that were looked at.
-
-    Args:
-        source: The data set.
-        splits: Its items by split; entries of training and others are looked at in turn.
-        recipe: What is to be learned, resolved.
-        seconds: How long it may look, beyond the first `LEAST` entries.
-    """
-    split = {item.key: name for name, items in splits.items() for item in items}
-    facts = _looked_at(source, splits, seconds)
-    pairs = sampled_pairs(source, recipe)
-    seen = Inspection(
-        source=source, facts=facts, duplicates=find_certain_duplicates(facts), split=split, recipe=recipe, pairs=pairs
-    )  # fmt: skip
-    return find(seen), len(facts)
-
-
-def _looked_at(source: Source, splits: Mapping[str, Sequence[Item]], seconds: float) -> list[Facts]:
-    """Return the facts of as many entries as time allows, from both sides of the split."""
+    """Inspect as many entries as time allows, from both sides of the split; return findings and number of entries."""
     apart = [item for name, items in splits.items() if name != "train" for item in items]
     train = sorted(splits.get("train", ()), key=lambda item: fraction("quick", item.key))
     apart = sorted(apart, key=lambda item: fraction("quick", item.key))[: MOST // 2]
@@ -246,4 +180,9 @@ def _looked_at(source: Source, splits: Mapping[str, Sequence[Item]], seconds: fl
         facts.append(facts_of(source, wanted, item))
         if len(facts) >= LEAST and time.monotonic() > end:
             break
-    return facts
+    split = {item.key: name for name, items in splits.items() for item in items}
+    seen = Inspection(
+        source=source, facts=facts, duplicates=find_certain_duplicates(facts), split=split, recipe=recipe,
+        pairs=sampled_pairs(source, recipe),
+    )  # fmt: skip
+    return find(seen), len(facts)

@@ -36,19 +36,12 @@ _SUFFIX: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """Two entries that show one image.
+    """Two entries that show one image."""
 
-    Attributes:
-        first: The key of one.
-        second: The key of the other.
-        how: The same bytes, the same image, or a variant of it: other colours, another cut.
-        words: How they differ, as far as that is known; may be "".
-    """
-
-    first: str
-    second: str
-    how: How
-    words: str
+    first: str  # the key of one
+    second: str  # the key of the other
+    how: How  # the same bytes, the same image, or a variant of it: other colours, another cut
+    words: str  # how they differ, as far as that is known; may be ""
 
 
 def stem_of(key: str) -> str:

@@ -24,31 +24,16 @@ _BITS: Final = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """Reduced image, with the facts of its file.
+    """Reduced image, with the facts of its file."""
 
-    Attributes:
-        image: HWC `uint8`, grey or RGB, upright, reduced.
-        size_wh: Of the whole image, upright.
-        mode: Channels and bits as they stand in the file, such as "RGB, 8 bits".
-        digest: Of the file's bytes, or of the pixels where there is no file.
-    """
-
-    image: Image
-    size_wh: tuple[int, int]
-    mode: str
-    digest: bytes
+    image: Image  # HWC `uint8`, grey or RGB, upright, reduced
+    size_wh: tuple[int, int]  # of the whole image, upright
+    mode: str  # channels and bits as they stand in the file, such as "RGB, 8 bits"
+    digest: bytes  # of the file's bytes, or of the pixels where there is no file
 
 
 def read_thumbnail(path: str, *, halves: bool = False) -> Thumbnail:
-    """Read at a file.
-
-    Args:
-        path: The file.
-        halves: Whether two images lie in it side by side: the reduced width is then even, and twice as large.
-
-    Raises:
-        CalcoError: If the file cannot be read.
-    """
+    """Read at a file."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -65,11 +50,7 @@ def thumbnail_of(image: Image) -> Thumbnail:
 
 
 def entry_images(source: Source, item: Item, side: int) -> dict[str, Image]:
-    """Return the images of an entry, to be shown: grey or RGB `uint8`, at most `side` pixels long.
-
-    Raises:
-        CalcoError: If they cannot be read, or do not fit together.
-    """
+    """Return the images of an entry, to be shown: grey or RGB `uint8`, at most `side` pixels long."""
     image = source.load(item)
     if image.partner is None:
         return {"image": reduced(image.image, side)}
@@ -117,33 +98,19 @@ CONSTANT: Final = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ImageStatistics:
-    """Statistics of one image of an entry.
+    """Statistics of one image of an entry."""
 
-    Attributes:
-        size_wh: Upright, in pixels.
-        mode: Channels and bits, such as "RGB, 8 bits".
-        digest: Of its bytes.
-        thumb: 32 x 32 `uint8`, grey, stretched.
-        tones: 16 x 16 x 3 `uint8`, in colour, stretched.
-        cuts: K x 8 x 8, the frequencies of parts of it, or K = 0.
-        colour: Mean red, green and blue in [0, 255].
-        traits: Numbers that distinguish a drawing from a photograph: see `_traits`.
-        constant: Whether it shows nothing.
-        hues: Whether it has colours, one tint, or none.
-        shown: A digest of its reduced pixels: the same for two files of one image.
-    """
-
-    size_wh: tuple[int, int]
-    mode: str
-    digest: bytes
-    thumb: Bytes
-    tones: Bytes
-    cuts: npt.NDArray[np.float16]
-    colour: tuple[float, float, float]
-    traits: tuple[float, ...]
-    constant: bool
-    hues: Hues = "colour"
-    shown: bytes = b""
+    size_wh: tuple[int, int]  # upright, in pixels
+    mode: str  # channels and bits, such as "RGB, 8 bits"
+    digest: bytes  # of its bytes
+    thumb: Bytes  # 32 x 32 `uint8`, grey, stretched
+    tones: Bytes  # 16 x 16 x 3 `uint8`, in colour, stretched
+    cuts: npt.NDArray[np.float16]  # k x 8 x 8, the frequencies of parts of it, or K = 0
+    colour: tuple[float, float, float]  # mean red, green and blue in [0, 255]
+    traits: tuple[float, ...]  # numbers that distinguish a drawing from a photograph: see `_traits`
+    constant: bool  # whether it shows nothing
+    hues: Hues = "colour"  # whether it has colours, one tint, or none
+    shown: bytes = b""  # a digest of its reduced pixels: the same for two files of one image
 
 
 def statistics_of(seen: Thumbnail, *, cuts: bool) -> ImageStatistics:
@@ -168,12 +135,7 @@ def statistics_of(seen: Thumbnail, *, cuts: bool) -> ImageStatistics:
 
 
 def hues_of(image: Image, grey: Bytes) -> Hues:
-    """Return whether an image has colours: "grey" without any, "tinted" where every grey level has one colour alone.
-
-    Args:
-        image: HW1 or HW3 `uint8`, reduced, so that noise and compression are averaged away.
-        grey: Its luminance, HW.
-    """
+    """Return whether an image has colours: "grey" without any, "tinted" where every grey level has one colour alone."""
     if image.shape[2] == 1:
         return "grey"
     chroma = np.stack([image[..., 0].astype(np.int16) - image[..., 1], image[..., 2].astype(np.int16) - image[..., 1]])

@@ -123,11 +123,7 @@ def _figures(report: CheckReport, item: Item, paired: bool, *, many: bool) -> Fi
 
 
 def shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
-    """What is shown of an entry: its sides, its mask, its boxes drawn in.
-
-    Raises:
-        CalcoError: When it cannot be read.
-    """
+    """What is shown of an entry: its sides, its mask, its boxes drawn in."""
     whole = report.source.load(item)
     shown = entry_images(report.source, item, SIDE)
     if whole.mask is not None:

@@ -5,7 +5,7 @@ import io
 import os
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -29,6 +29,84 @@ SHOWN: Final = 3
 NAMES: Final = {"groups": GROUPS, "drop": DROPPED}
 COLUMNS: Final = {"groups": "group", "drop": "reason"}
 OPTIONS: Final = {"groups": "--write-groups", "drop": "--drop"}
+SMALL: Final = 64
+"""Pixels of the shorter side below which an image is small."""
+
+# Severity, title, why it matters and the remedy, and the table that fixes it. The first word of a title takes the
+# number of cases; one that begins with a capital stands as it is.
+KINDS: Final[dict[str, tuple[Severity, str, str, Fix]]] = {
+    "unreadable": ("must", "image cannot be read",
+        "Training passes over them; repair or replace them, or leave them out.", "drop"),
+    "unreadable-annotations": ("must", "annotation cannot be read",
+        "Its content is lost, and its image is not used. Fix it or export it again, or remove it.", ""),
+    "sizes-differ": ("must", "pair whose sides differ in size",
+        "Such a pair cannot be used: crop or resize one of its sides, or leave it out.", "drop"),
+    "constant": ("must", "entry with nothing to see",
+        "An image of one colour teaches the network nothing but to guess.", "drop"),
+    "left-out": ("should", "file found but not used",
+        "A name that stands on one side only is left out; correct the name, or bring its partner.", ""),
+    "dropped": ("note", "entry left out by a table", "Take its line out of the table to use an entry again.", ""),
+    "declared-across": ("must", "image in two of the declared splits",
+        "A model would be scored on what it has learned. Training leaves out exact copies by itself; leave out these "
+        "all.", "drop"),
+    "duplicates-across": ("must", "image on more than one side of the split",
+        "The model would be scored on images that it has seen. Put each image and its duplicates in one group, which "
+        "stays on one side.", "groups"),
+    "variants-across": ("must", "photo whose variants the split parts",
+        "Another cut or other colours of a training image are no test. Put them in one group.", "groups"),
+    "duplicates-within": ("note", "image more than once on one side of the split",
+        "They count more than the others, and may be parted when the set grows: groups hold them together.", "groups"),
+    "copies": ("note", "image more than once, held together already",
+        "Copies of one group stay on one side of the split; each counts.", "groups"),
+    "swapped": ("must", "pair whose sides are exchanged",
+        "Exchange the two files (or halves), or leave the pair out.", "drop"),
+    "mirrored": ("must", "pair with one side mirrored or turned",
+        "Mirror one side back, or leave the pair out.", "drop"),
+    "shifted": ("should", "pair shifted against each other",
+        "The network learns from pixels that lie on each other, and a shift teaches it to blur: move one side, or "
+        "leave the pair out by hand, with a line in dropped.csv.", ""),
+    "all-shifted": ("should", "The targets of the whole set are shifted",
+        "Crop both sides so that they lie on each other.", ""),
+    "masks-unknown": ("must", "The masks are not understood",
+        "Nothing can be learned from masks whose values are not understood.", ""),
+    "masks-empty": ("must", "Every pixel of every mask is {}: no mask marks an object",
+        "There is nothing to learn, and a model that finds nothing has a perfect score. Export the masks again, or "
+        "name what their values mean with --palette or --mask-encoding.", ""),
+    "classes-absent": ("should", "class in no mask",
+        "A model cannot learn a class that it never sees: take it out of the palette, or correct the masks.", ""),
+    "classes-rare": ("should", "class in one mask alone",
+        "If it is a stray colour, repaint it; else one image is little to learn from.", ""),
+    "mask-colours": ("must", "mask with values that stand for no class",
+        "The classes are {}. Training passes over these masks: correct them, add the values to the --palette, or "
+        "leave them out.", "drop"),
+    "masks-even": ("note", "mask of one value alone",
+        "An image without any object is fine, a mask that was not exported is not.", ""),
+    "masks-void": ("note", "Masks with void pixels, which belong to no class",
+        "Nothing is learned from these pixels, and they do not count in scores.", ""),
+    "mask-proportions": ("should", "mask of other proportions than the image",
+        "A mask is stretched over its image; make sure that it is not cut.", ""),
+    "mask-turned": ("note", "mask turned as the EXIF of the image says",
+        "They were drawn on the stored pixels, which EXIF turns.", ""),
+    "boxes-order": ("must", "The boxes are in another order or unit than their format's",
+        "A detector would learn from places where nothing is. Export the annotations again.", ""),
+    "boxes-outside": ("must", "image with boxes that cannot be used",
+        "They lie outside it, enclose nothing, or are of no known class: what they mark is lost. Correct the "
+        "annotations, or leave the images out.", "drop"),
+    "boxes-lost": ("must", "image without any box that can be used",
+        "It is not known whether anything is in them, so they are not trained on. Correct the annotations.", ""),
+    "boxes-beyond": ("should", "image with boxes that had to be corrected",
+        "They are cut off at the image's edge, or their corners are put in order.", ""),
+    "unchanged": ("must", "pair whose target is its input",
+        "They teach the model to change nothing. Correct the target, or leave the pair out.", "drop"),
+    "one-image": ("must", "All {} entries have the same {}", "There is nothing to tell apart. Correct the files.", ""),
+    "recipe-unchanged": ("must", "{} have an input that equals the target",
+        "Such a pair teaches the model to change nothing: give the recipe something to change.", ""),
+    "erases-nothing": ("should", "{} have nothing erased",
+        "Nothing is learned from an image without holes: correct the masks.", ""),
+    "erases-everything": ("should", "{} have everything erased",
+        "A network can only guess there: correct the masks (white erases, or black with --mask-erases black).", ""),
+    "small": ("note", f"image of less than {SMALL} pixels", "They are enlarged for training, and blurred by it.", ""),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +149,26 @@ class Finding:
         return f"{self.title}{where}. {self.text}"
 
 
-def counted(cases: Sequence[Case], one: str, many: str = "") -> str:
+def finding_of(kind: str, cases: Iterable[Case], *words: object, severity: Severity | None = None) -> Finding:
+    """Return a finding of one of `KINDS`, whose title or text may take some words."""
+    usual, title, text, fix = KINDS[kind]
+    cases = tuple(cases)
+    noun, _, rest = title.partition(" ")
+    if "{}" in title:
+        title = title.format(*words)
+    elif noun.islower():
+        title = f"{counted(cases, noun)} {rest}"
+    return Finding(kind, severity or usual, title, text.format(*words), cases, fix)
+
+
+def counted(cases: Sequence[object], noun: str) -> str:
     """Return the number of cases with its noun.
 
     >>> counted((), "image")
     '0 images'
     """
-    return f"{len(cases):,} {one if len(cases) == 1 else many or one + 's'}"
+    many = {"entry": "entries", "class": "classes"}.get(noun, f"{noun}s")
+    return f"{len(cases):,} {noun if len(cases) == 1 else many}"
 
 
 @dataclass(frozen=True)
@@ -125,7 +216,11 @@ class CheckReport:
 
     def verdict(self) -> str:
         """Return the result in one or two sentences."""
-        count = f"{len(self.facts):,} {'entry' if len(self.facts) == 1 else 'entries'}"
+
+        def listed(findings: Sequence[Finding]) -> str:
+            return "; ".join(finding.title[0].lower() + finding.title[1:] for finding in findings)
+
+        count = counted(self.facts, "entry")
         if self.open:
             left = ""
             if not self.can_drop:
@@ -133,38 +228,28 @@ class CheckReport:
                 num_left = sum(item.key not in dropped for item in self.source.items)
                 rest = f"{num_left:,} of {len(self.source.items):,}"
                 left = f" Without these entries too few are left to train on ({rest}): correct them."
-            return f"Of {count}, something must be fixed before training: {_listed(self.open)}.{left}"
+            return f"Of {count}, something must be fixed before training: {listed(self.open)}.{left}"
         should = [finding for finding in self.findings if finding.severity == "should"]
         if should:
-            return f"{count} can be trained on; something should be looked at: {_listed(should)}."
+            return f"{count} can be trained on; something should be looked at: {listed(should)}."
         return f"{count} can be trained on; nothing was found that would spoil it."
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that was found as plain data."""
         parts = Counter(self.split.values())
         return {
-            "format": FORMAT,
-            "images": self.source.root,
-            "source": self.source.kind,
-            "ok": self.ok,
+            "format": FORMAT, "images": self.source.root, "source": self.source.kind, "ok": self.ok,
             "entries": len(self.facts),
             "splits": {name: parts[name] for name in ("train", "val", "test")},
             "written": {fix: str(path) for fix, path in self.written.items()},
             "findings": [
                 {
-                    "kind": f.kind,
-                    "severity": f.severity,
-                    "title": f.title,
-                    "command": self.commands.get(f.fix),
+                    "kind": f.kind, "severity": f.severity, "title": f.title, "command": self.commands.get(f.fix),
                     "cases": [{"keys": list(case.keys), "remark": case.words} for case in f.cases],
                 }
                 for f in self.findings
             ],
-        }
-
-
-def _listed(findings: Sequence[Finding]) -> str:
-    return "; ".join(finding.title[0].lower() + finding.title[1:] for finding in findings)
+        }  # fmt: skip
 
 
 def group_rows(source: Source, findings: Sequence[Finding]) -> dict[str, str]:
@@ -192,11 +277,7 @@ def enough_left(source: Source, findings: Sequence[Finding]) -> bool:
 
 
 def place_of(given: str, images: str, fix: str) -> Path:
-    """Return the file that a table is written to.
-
-    Raises:
-        CalcoError: If it is to lie beside the images, and they have no folder that can be written to.
-    """
+    """Return the file that a table is written to."""
     if given != BESIDE:
         return Path(given)
     if not _writable(images):
@@ -219,11 +300,7 @@ def table_in_force(config: CheckConfig, fix: str) -> Path | None:
 
 
 def write_table(path: Path, fix: str, rows: Mapping[str, str], before: Path | None) -> None:
-    """Write a table of two columns; other rows of the table that was in force before stay.
-
-    Raises:
-        CalcoError: If the older table cannot be read, or this one not be written.
-    """
+    """Write a table of two columns; other rows of the table that was in force before stay."""
     if path.is_file() and (more := set(_header(path)) - {"key", COLUMNS[fix]}):
         raise CalcoError(
             f"{path} has the column {min(more)} too, which would be lost; name another file with {OPTIONS[fix]}"

@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from calco.data.curation import Groups
+
 Thumbs = npt.NDArray[np.uint8]  # N x 32 x 32, grey
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -43,19 +45,12 @@ _POSITION_NAMES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class SimilarPair:
-    """Two images of a list, and the position of the second relative to the first.
+    """Two images of a list, and the position of the second relative to the first."""
 
-    Attributes:
-        first: A place.
-        second: Another place.
-        position: Index into `POSITIONS` at which the first is similar to the second; 0 is upright.
-        similarity: Correlation of their details, in [-1, 1].
-    """
-
-    first: int
-    second: int
-    position: int
-    similarity: float
+    first: int  # a place
+    second: int  # another place
+    position: int  # index into `POSITIONS` at which the first is similar to the second; 0 is upright
+    similarity: float  # correlation of their details, in [-1, 1]
 
     @property
     def position_name(self) -> str:
@@ -67,10 +62,6 @@ def find_similar(thumbs: Thumbs, threshold: float = SIMILAR) -> list[SimilarPair
     """Return all pairs of images that are similar in one of the eight positions.
 
     Of many equal images each is paired with the first only.
-
-    Args:
-        thumbs: N x 32 x 32 `uint8`.
-        threshold: Correlation of details from which on two images are similar.
     """
     if len(thumbs) < 2:
         return []
@@ -87,12 +78,7 @@ def find_similar(thumbs: Thumbs, threshold: float = SIMILAR) -> list[SimilarPair
 
 
 def find_cuts(thumbs: Thumbs, cuts: npt.NDArray[np.float16]) -> list[tuple[int, int]]:
-    """Return pairs whose second may be cut out of the first, mirrored or not; the likeliest first, none is certain.
-
-    Args:
-        thumbs: N x 32 x 32 `uint8`.
-        cuts: N x K x 8 x 8, the `frequencies` of parts of each image.
-    """
+    """Return pairs whose second may be cut out of the first, mirrored or not; the likeliest first, none is certain."""
     if len(thumbs) < 2:
         return []
     whole = frequencies(thumbs)
@@ -230,18 +216,11 @@ def _blur(side: int, sigma: float = 2.0) -> Floats:
 
 def clusters(links: Iterable[tuple[str, str]]) -> list[list[str]]:
     """Return lists of names that are linked, directly or through others, each sorted; ordered by their first names."""
-    parent: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while parent.setdefault(name, name) != name:
-            parent[name] = parent[parent[name]]
-            name = parent[name]
-        return name
-
+    groups, names = Groups(), set[str]()
     for first, second in links:
-        a, b = sorted((root(first), root(second)))
-        parent[b] = a
+        groups.join(first, second)
+        names |= {first, second}
     members: dict[str, list[str]] = {}
-    for name in sorted(parent):
-        members.setdefault(root(name), []).append(name)
+    for name in sorted(names):
+        members.setdefault(groups.of(name), []).append(name)
     return sorted(members.values())

@@ -1,8 +1,16 @@
 """`calco collect`, `calco prepare`, `calco check` and `calco recipes`: from a list of addresses to pairs."""
 
+import re
 import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from calco.cli.parsing import parse, with_value
+
+if TYPE_CHECKING:
+    from calco.checking.result import CheckReport, Finding
+    from calco.console import Table
+    from calco.data.shards import Manifest
 
 
 def collect(args: list[str]) -> None:
@@ -27,15 +35,45 @@ def prepare(args: list[str]) -> None:
 
     config = parse(PrepareConfig, args, "prepare", prepare.__doc__)
     from calco.console import say, show
-    from calco.data.prepare import counts_table, left_out_table
     from calco.data.prepare import prepare as run
 
     done = run(config)
-    show(counts_table(done.manifest))
+    show(_counts_table(done.manifest))
     if done.manifest.left_out:
         show(left_out_table(done.manifest.left_out))
     show(f"digest {done.manifest.digest}")
     say(f"{done.folder} is ready" + (f"; {done.kept} pairs were there from before" if done.kept else ""))
+
+
+def _counts_table(manifest: "Manifest") -> "Table":
+    """Return a table of pairs, files and megabytes by split."""
+    from calco.console import Table
+
+    table = Table("split", box=None, header_style="bold")
+    for column in ("pairs", "parts", "MB"):
+        table.add_column(column, justify="right")
+    for split, count in manifest.counts.items():
+        parts = [part for part in manifest.parts if part.split == split]
+        table.add_row(split, str(count), str(len(parts)), f"{sum(part.bytes for part in parts) / 1e6:.1f}")
+    return table
+
+
+def left_out_table(left_out: Mapping[str, str]) -> "Table":
+    """Return a table of the reasons, the number of images that each has cost, and some of these."""
+    from calco.console import Table
+
+    reasons: dict[str, list[str]] = {}
+    for name, reason in left_out.items():
+        # The same for all images that it holds for: without the image's own name or path.
+        last = re.escape(name.rpartition("/")[2])
+        general = re.sub(rf"\S*{last}\.\w+|^{re.escape(name)}\b", "...", reason) if last else reason
+        reasons.setdefault(general, []).append(name)
+    table = Table("left out, because", box=None, header_style="bold")
+    table.add_column("images", justify="right")
+    table.add_column("such as")
+    for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
+        table.add_row(reason, str(len(names)), ", ".join(names[:3]) + (", ..." if len(names) > 3 else ""))
+    return table
 
 
 def check(args: list[str]) -> None:
@@ -52,13 +90,12 @@ def check(args: list[str]) -> None:
     )
     config = parse(CheckConfig, words, "check", f"{check.__doc__}\n\n{epilogue}")
     from calco.checking.check import check as run
-    from calco.checking.check import findings_table
     from calco.console import say, show
 
     report = run(config)
     say(report.source.summary())
     if report.findings:
-        show(findings_table(report))
+        show(_findings_table(report))
     show(report.verdict())
     for path in report.written.values():
         say(f"{path} is written")
@@ -67,6 +104,47 @@ def check(args: list[str]) -> None:
     say(f"the page is {report.page}")
     if not report.ok:
         sys.exit(1)
+
+
+_MOST_REMARKS: Final = 8  # images with odd boxes whose remarks are printed in full
+_MOST_LETTERS: Final = 2000  # letters of the cases of one finding, about
+
+
+def _findings_table(report: "CheckReport") -> "Table":
+    """Return a table of the findings."""
+    from calco.checking.result import SEVERITIES
+    from calco.console import Table, cell
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0))
+    for title, ratio in (("", None), ("what was found", 2), ("where", 3)):
+        table.add_column(title, ratio=ratio, overflow="fold")  # a file that must be corrected has its whole name
+    colours = dict(zip(SEVERITIES, ("red", "yellow", "dim"), strict=True))
+    for finding in report.findings:
+        fixed = finding.severity == "must" and finding not in report.open
+        word, colour = ("fixed", "green") if fixed else (finding.severity, colours[finding.severity])
+        table.add_row(cell(word, style=colour), finding.title, cell(*_where(finding)))
+    return table
+
+
+def _where(finding: "Finding") -> list[str]:
+    """Return the cases by name, as many as there is room for; a single one, and odd boxes, with their remarks.
+
+    Files that are not used are grouped by their reason.
+    """
+    if len(finding.cases) == 1 or (finding.kind.startswith("boxes") and len(finding.cases) <= _MOST_REMARKS):
+        # A box is corrected in its file and line, which the words name.
+        return [": ".join(filter(None, ("\u00a0=\u00a0".join(case.keys), case.words))) for case in finding.cases]
+    names: dict[str, list[str]] = {}
+    length = 0
+    for number, case in enumerate(finding.cases, 1):
+        name = "\u00a0=\u00a0".join(case.keys[:6]) + ("\u00a0=\u00a0…" if len(case.keys) > 6 else "")
+        words = case.words if finding.kind == "left-out" else ""
+        length += len(name) + (0 if words in names else len(words))
+        names.setdefault(words, []).append(name)
+        if length > _MOST_LETTERS and number < len(finding.cases):
+            names[words].append(f"and {len(finding.cases) - number:,} more in check.json")
+            break
+    return [", ".join(each) + (f": {words}" if words else "") for words, each in names.items()]
 
 
 def recipes(args: list[str]) -> None:

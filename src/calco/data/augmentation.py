@@ -37,13 +37,7 @@ def fitted_size(size_wh: tuple[int, int], side: int, config: JitterConfig) -> tu
 
 
 def fit_image(sample: Sample, side: int, config: JitterConfig) -> Sample:
-    """Resize an image with its partner and mask to a side, without random choices.
-
-    Args:
-        sample: Of any size.
-        side: Pixels of both sides (stretch) or of the shorter one (cover); 0 leaves the image as it is.
-        config: Tells `fit` and `resampling`; masks always take the nearest pixel.
-    """
+    """Resize an image with its partner and mask to a side, without random choices."""
     if side == 0:
         return sample
     height, width = sample.image.shape[:2]
@@ -87,13 +81,7 @@ ARRAYS: Final = ("input", "target", "weight", "region", "image", "partner", "mas
 
 
 def crop_flip(whole: Cut, config: JitterConfig, rng: np.random.Generator) -> Cut:
-    """Return a random square of `config.size`, mirrored half of the time when `config.flip` says so.
-
-    Args:
-        whole: A pair, or an image of which a recipe will make one; all its arrays are cut and mirrored alike.
-        config: Tells `size` and `flip`.
-        rng: Chooses the place, then the side.
-    """
+    """Return a random square of `config.size`, mirrored half of the time when `config.flip` says so."""
     height, width = _extent(whole)
     top = int(rng.integers(0, max(0, height - config.size) + 1))
     left = int(rng.integers(0, max(0, width - config.size) + 1))
@@ -160,11 +148,6 @@ def moved(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sa
 
     What comes in at the borders is the image mirrored. Labels and weights keep their values: each pixel takes the
     nearest. Objects of which hardly anything is left in the image are dropped.
-
-    Args:
-        sample: Any.
-        config: How much; unchanged when nothing of it moves.
-        rng: Chooses by how much.
     """
     if not config.moves:
         return sample
@@ -277,11 +260,6 @@ def recoloured(pair: Pair, config: AugmentConfig, rng: np.random.Generator) -> P
     """Return the pair with its input, and nothing else, in another light.
 
     Transparency and the channel that marks holes stay as they are, and so does what was erased: its colour is its mark.
-
-    Args:
-        pair: Any.
-        config: How much; unchanged when nothing of it recolours.
-        rng: Chooses by how much, and the noise.
     """
     if not config.recolours:
         return pair

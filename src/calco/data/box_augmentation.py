@@ -32,17 +32,7 @@ def no_augmentation() -> BoxAugmentConfig:
 
 
 def letterbox(image: Image, side: int, fill: int = FILL) -> tuple[Image, float, tuple[int, int]]:
-    """Return an image as large as it fits into the middle of a square.
-
-    Args:
-        image: HWC, of any depth and channels that become RGB.
-        side: Of the square, pixels.
-        fill: The grey around it, 0 to 255.
-
-    Returns:
-        The square, side x side x 3 `uint8`; how many times as large the image is in it; and where its left and top
-        edges lie. A box b of the image is b * scale + (left, top, left, top) in the square, to half a pixel.
-    """
+    """Return an image as large as it fits into the middle of a square."""
     height, width = image.shape[:2]
     scale = side / max(height, width)
     shown = _resized(image, _sides(width, height, scale))
@@ -56,25 +46,7 @@ def augmented(
     load: Callable[[int], Sample], index: int, count: int, side: int, config: BoxAugmentConfig, *,
     seed: int, epoch: int, outlines: bool = True,
 ) -> tuple[Image, Detections]:  # fmt: skip
-    """Return an image as a detector sees it in one epoch, with its detections.
-
-    Args:
-        load: Reads the image at a place; for a mosaic also three others.
-        index: The place of the image.
-        count: How many places there are.
-        side: Of the square that comes out, pixels.
-        config: Strength of the augmentation.
-        seed: Of the run; with the epoch and the image's key it decides everything.
-        epoch: The pass over the images, from 0.
-        outlines: Whether outlines move along; without them, boxes do not follow them when images are turned.
-
-    Returns:
-        side x side x 3 `uint8`, and the objects in it, in its pixels, without scores and tracks; an image of which
-        nothing was said has nothing in it.
-
-    Raises:
-        CalcoError: If an image cannot be read.
-    """
+    """Return an image as a detector sees it in one epoch, with its detections."""
     first = load(index)
     rng = generator(seed, epoch, first.key, "boxes")
     canvas = np.full((side, side, 3), FILL, np.uint8)
@@ -245,14 +217,7 @@ class Damage(Protocol):
 
 
 def relit(image: Image, light: float, colour: float, rng: np.random.Generator) -> Image:
-    """Brightness, contrast, middle tones, strength of colours and hue changed by tables: HW3 `uint8` => the same.
-
-    Args:
-        image: RGB.
-        light: The most that brightness, contrast and the exponent of the middle tones change by, as a share.
-        colour: The most that saturation changes by, as a share; hues turn by up to 0.05 of the circle times it.
-        rng: Chooses by how much; as many numbers whatever is off.
-    """
+    """Brightness, contrast, middle tones, strength of colours and hue changed by tables: HW3 `uint8` => the same."""
     import cv2
 
     brightness, contrast, gamma, saturation, hue = rng.uniform(-1, 1, 5)
@@ -306,14 +271,7 @@ def _quantiles() -> npt.NDArray[np.float64]:
 
 
 def erased(image: Image, boxes: npt.NDArray[np.float32], share: float, rng: np.random.Generator) -> Image:
-    """Patches of noise on some images (random erasing, arXiv 1708.04896), none of which hides an object.
-
-    Args:
-        image: HW3 `uint8`; it is not changed.
-        boxes: N x 4 of the objects in it.
-        share: Of images that get patches.
-        rng: Chooses whether, how many, where.
-    """
+    """Patches of noise on some images (random erasing, arXiv 1708.04896), none of which hides an object."""
     if rng.random() >= share:
         return image
     image = image.copy()

@@ -6,6 +6,7 @@ import io
 import os
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
@@ -29,20 +30,16 @@ _ENDS = 4096  # bytes at either end of a file that tell most files apart
 
 
 def curated(source: Source, config: SourceConfig) -> Source:
-    """Leave out what is to be dropped, puts copies and named groups together, and takes no more than the limit.
-
-    Raises:
-        CalcoError: If a table cannot be read, naming its line, or leaves nothing.
-    """
-    source = _dropped(source, _table(source, config.drop, DROPPED))
-    groups, notes = _Groups(), list(source.notes)
-    table = _table(source, config.groups, GROUPS)
-    if table is not None:
+    """Leave out what is to be dropped, put copies and named groups together, and take no more than the limit."""
+    table = _table(source, config.drop, DROPPED)
+    source = source if table is None else _dropped(source, table)
+    groups, notes = Groups(), list(source.notes)
+    if table := _table(source, config.groups, GROUPS):
         notes += _join_named(groups, source, table)
     if len(source.items) > MAX_COMPARED and source.kind in COMPARED_FILES:
         notes.append(f"copies are looked for among {MAX_COMPARED:,} at most; calco check --write-groups finds them")
     else:
-        for same in equal_parts(_files(source), lambda file: _length(file[0]), lambda file: _ends(file[0]), _whole):
+        for same in equal_parts(_files(source), _length, _ends, _whole):
             for _, others in same[1:]:
                 for group, other in zip(same[0][1], others, strict=False):
                     groups.join(group, other)
@@ -54,7 +51,7 @@ def curated(source: Source, config: SourceConfig) -> Source:
     return replace(source, items=limited(items, config.limit), notes=tuple(notes))
 
 
-class _Groups:
+class Groups:
     """Groups that are put together: whatever one of them is joined to, all of them are."""
 
     def __init__(self) -> None:
@@ -62,7 +59,7 @@ class _Groups:
         self.named: set[str] = set()  # by the user: these names stay
 
     def of(self, group: str) -> str:
-        """The name of the group that it is part of by now."""
+        """Return the name of the group that a group is part of by now."""
         while (above := self.above.get(group, group)) != group:
             self.above[group] = self.above.get(above, above)
             group = above
@@ -76,11 +73,9 @@ class _Groups:
 
 
 def equal_parts(parts: Iterable[list[T]], *tells: Callable[[T], Hashable]) -> list[list[T]]:
-    """Divide into parts within which all are equal, cheapest tell first; what has no equal falls away.
+    """Divide parts by functions, the cheapest first, until all members of each are equal; the others fall away.
 
-    Args:
-        parts: What may be equal among each other.
-        tells: What equals have in common; None where it cannot be told, which equals nothing.
+    A function returns what equals have in common, or None, which equals nothing.
     """
     found = [part for part in parts if len(part) > 1]
     for tell in tells:
@@ -96,7 +91,7 @@ def equal_parts(parts: Iterable[list[T]], *tells: Callable[[T], Hashable]) -> li
 
 
 def _files(source: Source) -> list[list[_File]]:
-    """The files whose copies would leak, with their groups: those of the inputs, and those of the targets.
+    """Return the files whose copies would leak, with their groups: those of the inputs, and those of the targets.
 
     A video has several groups, in the order of its frames, and its copy the same.
     """
@@ -108,44 +103,37 @@ def _files(source: Source) -> list[list[_File]]:
     return [[(path, tuple(groups)) for path, groups in side.items()] for side in sides]
 
 
-def _length(path: str) -> int | None:
-    """Bytes of a file; an unreadable file equals none, and is reported when it is loaded."""
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return None
+# Files that cannot be read equal none, and are reported when they are loaded.
+def _length(file: _File) -> int | None:
+    with suppress(OSError):
+        return os.stat(file[0]).st_size
+    return None
 
 
-def _ends(path: str) -> bytes | None:
-    """Its first and last bytes."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(_ENDS)
-            file.seek(max(len(head), os.fstat(file.fileno()).st_size - _ENDS))
-            return hashlib.blake2b(head + file.read(), digest_size=16).digest()
-    except OSError:
-        return None
+def _ends(file: _File) -> bytes | None:
+    """Return a digest of the first and last bytes."""
+    with suppress(OSError), open(file[0], "rb") as opened:
+        head = opened.read(_ENDS)
+        opened.seek(max(len(head), os.fstat(opened.fileno()).st_size - _ENDS))
+        return hashlib.blake2b(head + opened.read(), digest_size=16).digest()
+    return None
 
 
 def _whole(file: _File) -> bytes | None:
-    try:
-        with open(file[0], "rb") as opened:
-            return hashlib.file_digest(opened, "blake2b").digest()
-    except OSError:
-        return None
+    with suppress(OSError), open(file[0], "rb") as opened:
+        return hashlib.file_digest(opened, "blake2b").digest()
+    return None
 
 
 def _table(source: Source, given: str | None, name: str) -> Path | None:
-    """The table that was named, or the one that lies in the images' folder."""
+    """Return the table that was named, or the one that lies in the images' folder."""
     if given is not None:
         return Path(given)
     beside = Path(source.root) / name
     return beside if beside.is_file() else None
 
 
-def _dropped(source: Source, table: Path | None) -> Source:
-    if table is None:
-        return source
+def _dropped(source: Source, table: Path) -> Source:
     reasons = {key: reason for key, reason in read_table(table, "key", "reason")}  # noqa: C416 - dict() has no types
     keys = {item.key for item in source.items} & reasons.keys()
     items = tuple(item for item in source.items if item.key not in keys)
@@ -156,8 +144,8 @@ def _dropped(source: Source, table: Path | None) -> Source:
     return replace(source, items=items, left_out=left_out, notes=notes)
 
 
-def _join_named(groups: _Groups, source: Source, table: Path) -> list[str]:
-    """Join what the table puts together, and says so."""
+def _join_named(groups: Groups, source: Source, table: Path) -> list[str]:
+    """Join what the table puts together; return remarks."""
     named = list(read_table(table, "key", "group"))
     groups.named = {group for _, group in named}
     own = {item.key: item.group for item in source.items}
@@ -174,15 +162,7 @@ def _strangers(table: Path, keys: Iterable[str]) -> list[str]:
 
 
 def read_table(path: Path, *columns: str) -> Iterator[tuple[str, ...]]:
-    """The rows of a table with a line of names; commas or semicolons, in UTF-8.
-
-    Args:
-        path: The file.
-        columns: The columns that are wanted; others are overlooked.
-
-    Raises:
-        CalcoError: If it cannot be read, naming the line.
-    """
+    """Yield the rows of a table with a line of names; commas or semicolons, in UTF-8."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -207,7 +187,7 @@ def read_table(path: Path, *columns: str) -> Iterator[tuple[str, ...]]:
 
 
 def limited(items: tuple[Item, ...], limit: int) -> tuple[Item, ...]:
-    """At most `limit` items, whole groups in the order of their hash; one group at least."""
+    """Return at most `limit` items, whole groups in the order of their hash; one group at least."""
     if not limit or limit >= len(items):
         return items
     members: dict[str, list[Item]] = {}

@@ -21,29 +21,20 @@ _KEEPING = threading.Lock()  # of the module, since a dataset can be sent to ano
 
 
 class TensorPair(TypedDict):
-    """Pair as tensors, as the loader passes it to the training loop.
+    """Pair as tensors, as the loader passes it to the training loop; they may share memory with the dataset's cache."""
 
-    Input and target are CHW: `uint8` where the image has eight bits, else `float32` in [-1, 1]. Weight is 1HW
-    `float32`, where all pixels count alike one number seen from all of them. They may share memory with what the
-    dataset keeps, so nobody writes into them.
-    """
-
-    input: torch.Tensor
-    target: torch.Tensor
-    weight: torch.Tensor
+    input: torch.Tensor  # CHW, `uint8` where the image has eight bits, else `float32` in [-1, 1]
+    target: torch.Tensor  # likewise
+    weight: torch.Tensor  # 1HW `float32`; one number seen from all pixels where all count alike
     key: str
 
 
 class PairDataset(Dataset[TensorPair]):
     """Pairs of some items of a source.
 
-    A pair depends on (seed, epoch, key) alone: the same comes out in any order and in any number of workers. An image
-    that cannot be read is noted in `damaged` (key: reason), and the next one that can takes its place. Several threads
-    may ask at once; they share what is kept.
-
-    Attributes:
-        damaged: Key and reason of every image that could not be used so far, in this process.
-        cached_bytes: How much memory the images take that are kept, in this process.
+    A pair depends on (seed, epoch, key) alone: the same comes out in any order and in any number of workers. For
+    training, crops, flips and recipes are new in each epoch; else they are always the same. An image that cannot be
+    read is noted in `damaged`, and the next one takes its place. Several threads may read at once and share the cache.
     """
 
     def __init__(
@@ -55,21 +46,9 @@ class PairDataset(Dataset[TensorPair]):
         seed: int,
         *,
         train: bool,
-        cache_bytes: int = 2 * GIBIBYTE,
+        cache_bytes: int = 2 * GIBIBYTE,  # for fitted images, all workers together
         augment: AugmentConfig | None = None,
     ) -> None:
-        """Prepares; reads nothing.
-
-        Args:
-            source: What reads the items.
-            items: The images of one split.
-            recipe: What makes a pair of an image.
-            jitter: Size, resize and flip.
-            seed: The seed of the run.
-            train: With random crops, flips and recipes, new ones in each epoch; else always the same.
-            cache_bytes: How much memory the fitted images may take, all workers together.
-            augment: Further augmentation; None for none.
-        """
         self.source = source
         self.items = list(items)
         self.recipe = recipe
@@ -78,15 +57,15 @@ class PairDataset(Dataset[TensorPair]):
         self.train = train
         self.cache_bytes = cache_bytes
         self.augment = augment or AugmentConfig()
-        self.damaged: dict[str, str] = {}
+        self.damaged: dict[str, str] = {}  # key and reason, in this process
         self._cache: dict[int, Sample] = {}
-        self.cached_bytes = 0
+        self.cached_bytes = 0  # in this process
 
     def __len__(self) -> int:
         return len(self.items)
 
     def fitted(self, index: int) -> Sample:
-        """Return the image of an item in its own depth, at the size of the recipe's work; kept if it was read before.
+        """Return the image of an item in its own depth, at the size of the recipe's work; cached after the first time.
 
         Raises:
             CalcoError: If it cannot be read.
@@ -97,19 +76,16 @@ class PairDataset(Dataset[TensorPair]):
         if item.key in self.damaged:
             raise CalcoError(self.damaged[item.key])
         side = self.jitter.resize if self.train else whole_side(self.jitter)
-        image = fit_image(self.source.load(item), side, self.jitter)
-        self._remember(index, image)
-        return image
-
-    def _remember(self, index: int, sample: Sample) -> None:
-        worker = get_worker_info()
+        sample = fit_image(self.source.load(item), side, self.jitter)
         arrays = (sample.image, sample.partner, sample.mask, sample.weight, sample.region)
         size = sum(array.nbytes for array in arrays if array is not None)
+        worker = get_worker_info()
         with _KEEPING:
             room = self.cache_bytes // (worker.num_workers if worker else 1)
             if index not in self._cache and self.cached_bytes + size <= room:
                 self._cache[index] = sample
                 self.cached_bytes += size
+        return sample
 
     def pair(self, index: int, epoch: int) -> Pair:
         """Return the pair of an item in an epoch: cropped and flipped for training, else whole and always the same.
@@ -123,7 +99,7 @@ class PairDataset(Dataset[TensorPair]):
                 return self._make(place, epoch if self.train else 0)
             except CalcoError as error:
                 self.damaged[self.items[place].key] = str(error)
-        reason = [*self.damaged.values(), "there are none"][0]
+        reason = next(iter(self.damaged.values()), "there are none")
         raise UnusableError(f"none of the {len(self)} images can be used; the first: {reason}")
 
     def _make(self, index: int, epoch: int) -> Pair:
@@ -140,7 +116,7 @@ class PairDataset(Dataset[TensorPair]):
         return pair
 
     def __getitem__(self, place: tuple[int, int]) -> TensorPair:
-        """Return the sample at (index, epoch), always `jitter.size` pixels high and wide."""
+        """Return the pair at (index, epoch), always `jitter.size` pixels high and wide."""
         pair = self.pair(*place)
         if not self.train:
             # Nothing is cut off where both sides were brought to the size; other images must fit into a batch.
@@ -163,24 +139,13 @@ class EpochSampler(Sampler[tuple[int, int]]):
     """Order of one epoch: places (index, epoch), from seed and epoch alone.
 
     The order is cut to whole batches, unless there is not even one; `start` leaves out the batches that an interrupted
-    epoch has already done. Of several processes each takes its own part: what they take at a time is together what one
-    process with a batch that much larger would take.
+    epoch has already done. Of `world` processes each (`rank`) takes its own part: what they take at a time is together
+    what one process with a batch that much larger would take.
     """
 
     def __init__(
         self, num_items: int, batch: int, seed: int, epoch: int, start: int = 0, *, rank: int = 0, world: int = 1
     ) -> None:
-        """Prepare the order.
-
-        Args:
-            num_items: How many items the dataset has.
-            batch: Images in a batch.
-            seed: The seed of the run.
-            epoch: The epoch, from 0.
-            start: How many batches to leave out.
-            rank: Which of the processes this one is, from 0.
-            world: How many processes there are.
-        """
         self.num_items, self.batch, self.seed, self.epoch, self.start = num_items, batch, seed, epoch, start
         self.rank, self.world = rank, world
 

@@ -33,7 +33,7 @@ _LONGEST_LINE: Final = 4096
 
 
 def split_named(name: str) -> str | None:
-    """The split that a folder is named after, in any case and with a number at its end.
+    """Return the split that a folder is named after, in any case and with a number at its end.
 
     >>> [split_named(name) for name in ("train2017", "Validation", "test_1", "trainers")]
     ['train', 'val', 'test', None]
@@ -42,7 +42,7 @@ def split_named(name: str) -> str | None:
 
 
 def split_of_list(name: str) -> str | None:
-    """The split whose files a list names, by the list's own name.
+    """Return the split whose files a list names, by the list's own name.
 
     >>> [split_of_list(name) for name in ("train.txt", "list_val.lst", "trainval.txt", "cat_train.txt", "notes.txt")]
     ['train', 'val', 'train', None, None]
@@ -58,70 +58,37 @@ def split_of_list(name: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class SplitLists:
-    """Splits that lists of files declare.
+    """Splits that lists of files declare."""
 
-    Attributes:
-        split: Path of a file => the split that it is listed for; of several the one kept furthest from training.
-        names: The lists, relative to the folder.
-        strangers: Lines that name no file here, with their list.
-    """
-
-    split: dict[str, str]
-    names: tuple[str, ...]
-    strangers: tuple[str, ...]
+    split: dict[str, str]  # path of a file => its split; of several the one kept furthest from training
+    names: tuple[str, ...]  # the lists, relative to the folder
+    strangers: tuple[str, ...]  # lines that name no file here, with their list
 
 
 def find_lists(root: str, paths: Sequence[str], lists: Iterable[str]) -> SplitLists | None:
-    """Read the lists of a data set; of lists in several folders those of the folder that name the most files.
-
-    Args:
-        root: The folder of the data set.
-        paths: Its files.
-        lists: Paths of what may be lists: see `split_of_list`.
-
-    Returns:
-        None where no list names any of the files.
-
-    Raises:
-        CalcoError: If a list cannot be read.
-    """
-    folders: dict[str, list[str]] = {}
+    """Read the lists of a data set; of lists in several folders those of the folder that name the most files."""
+    folders: dict[str, dict[str, str]] = {}
     for path in sorted(lists):
-        if split_of_list(os.path.basename(path)):
-            folders.setdefault(os.path.dirname(path), []).append(path)
+        if split := split_of_list(os.path.basename(path)):
+            folders.setdefault(os.path.dirname(path), {})[path] = split
     if not folders:
         return None
-    named = _Named(root, paths)
-    read = [
-        named.read({path: str(split_of_list(os.path.basename(path))) for path in _own(each)})
-        for each in folders.values()
-    ]
+    files = _Files(root, paths)
+    read = []
+    for each in folders.values():
+        # A list of train and val together is not needed beside one of train.
+        apart = {path: split for path, split in each.items() if not re.search(r"train_?val[^/]*$", path.lower())}
+        read.append(files.read(apart if "train" in apart.values() else each))
     best = max(read, key=lambda found: len(found.split))
     return best if best.split else None
 
 
 def read_lists(root: str, paths: Sequence[str], lists: dict[str, str]) -> SplitLists:
-    """Read lists whose splits are known.
-
-    Args:
-        root: The folder of the data set.
-        paths: Its files.
-        lists: Path of a list => its split.
-
-    Raises:
-        CalcoError: If a list cannot be read.
-    """
-    return _Named(root, paths).read(lists)
+    """Read lists (path => split) whose splits are known."""
+    return _Files(root, paths).read(lists)
 
 
-def _own(lists: Sequence[str]) -> list[str]:
-    """The lists of one folder; what stands for train and val together is not needed beside train."""
-    plain = [path for path in lists if not re.search(r"train_?val", os.path.basename(path).lower())]
-    has_train = any(split_of_list(os.path.basename(path)) == "train" for path in plain)
-    return plain if has_train else list(lists)
-
-
-class _Named:
+class _Files:
     """Files by every end of their path, with and without the ending of the name."""
 
     def __init__(self, root: str, paths: Sequence[str]) -> None:
@@ -147,13 +114,9 @@ class _Named:
         return SplitLists(split, tuple(printable(place.removeprefix(self.root)) for place in lists), tuple(strangers))
 
     def find(self, line: str) -> list[str]:
-        """The files that a line names: by a path from here or from another machine, a name, or a name and more."""
+        """Return the files of a line: a path from here or from another machine, a name, or a name and more."""
         for text in dict.fromkeys((line, *re.split(r"[\t,;]+", line)[:2], *line.split()[:2])):
-            parts = [
-                part
-                for part in PurePosixPath(_composed(text.strip().strip("\"'")).replace("\\", "/")).parts
-                if part != "/"
-            ]
+            parts = PurePosixPath(_composed(text.strip().strip("\"'")).replace("\\", "/")).parts
             for start in range(len(parts)):
                 if found := self.by_end.get("/".join(parts[start:])):
                     return found
@@ -165,7 +128,7 @@ def _composed(text: str) -> str:
 
 
 def _lines(path: str) -> list[str]:
-    """The lines of a list, in the encodings that text editors write."""
+    """Return the lines of a list, in the encodings that text editors write."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -182,11 +145,7 @@ def _lines(path: str) -> list[str]:
 
 
 def listed(items: Iterable[Item], lists: SplitLists) -> tuple[tuple[Item, ...], LeftOut]:
-    """Items with the splits of lists; see `settled`. Of two declarations the one further from training counts.
-
-    Raises:
-        CalcoError: If no item is listed.
-    """
+    """Return items with the splits of lists; see `settled`. Of two splits the one further from training counts."""
     found: list[Item] = []
     for item in items:
         splits = [lists.split[path] for path in item.paths if path in lists.split]
@@ -203,14 +162,6 @@ def settled(items: Iterable[Item], reason: str, *, complete: bool = False) -> tu
 
     Where training is declared as well as validation or test, an item without a split is left out. Where it is not, such
     an item is for training. Training alone declares nothing: all items are split by their hash.
-
-    Args:
-        items: Each with its split, or None.
-        reason: Why one without a split is left out.
-        complete: Whether items without a split are left out even where training alone is declared.
-
-    Returns:
-        The items, and name and reason of those that are left out.
     """
     items = tuple(items)
     named = {item.split for item in items if item.split}
@@ -225,7 +176,7 @@ def settled(items: Iterable[Item], reason: str, *, complete: bool = False) -> tu
 
 
 def by_folders(items: Iterable[Item]) -> tuple[tuple[Item, ...], LeftOut]:
-    """Items with the splits that the folders in their keys are named after; see `settled`."""
+    """Return items with the splits that the folders in their keys are named after; see `settled`."""
     found = []
     for item in items:
         splits = [split for folder in item.key.split("/")[:-1] if (split := split_named(folder))]

@@ -83,17 +83,12 @@ Beside: TypeAlias = Literal["", "partner", "mask", "outlines", "boxes", "painted
 
 @dataclass(frozen=True)
 class Cell:
-    """One image of a sheet: a recipe with some options, as the command line names them.
+    """One image of a sheet: a recipe with some options, as the command line names them."""
 
-    Attributes:
-        recipe: The recipe or chain; "" for augmentation alone.
-        options: Field and value; the field belongs to whichever part of the configuration has it.
-        beside: What comes with the image; "painted" shows the target of a recipe that makes both.
-    """
-
-    recipe: str
+    recipe: str  # the recipe or chain; "" for augmentation alone
+    # field and value; the field belongs to whichever part of the configuration has it
     options: dict[str, Any] = field(default_factory=dict)
-    beside: Beside = ""
+    beside: Beside = ""  # what comes with the image; "painted" shows the target of a recipe that makes both
 
     @property
     def label(self) -> str:
@@ -296,11 +291,7 @@ def _drawn(cell: Cell, photo: Image, props: str) -> Image:
 
 
 def configured(recipe: str, options: dict[str, Any]) -> RecipeConfig:
-    """Return a recipe's configuration with some options, each of them a field of one of its parts.
-
-    Raises:
-        CalcoError: If no part has such a field.
-    """
+    """Return a recipe's configuration with some options, each of them a field of one of its parts."""
     config = RecipeConfig(recipe=recipe)
     for part in fields(config):
         inner = getattr(config, part.name)

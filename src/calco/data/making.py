@@ -1,4 +1,4 @@
-"""One image to its pairs, as the bytes of files: what each process does."""
+"""Pairs of an image as the bytes of files: the work of each process."""
 
 import json
 from collections.abc import Callable, Generator, Iterable
@@ -26,40 +26,28 @@ from calco.imaging import Image
 from calco.work import Engine, results
 
 MASKS: Final = "masks"
-"""The folder of painted masks, beside that of the images."""
+"""Folder of painted masks, beside that of the images."""
 
-_CHUNK: Final = 4  # images that a process is given at once
+_CHUNK: Final = 4  # images that a process gets at once
 _SCALES: Final = (1.0, 0.5, 0.25, 0.1, 0.01, 0.001)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Settings that a process needs to make pairs: sent to it once.
+    """Settings with which a process makes pairs: sent to it once."""
 
-    Attributes:
-        source: Without its items.
-        recipe: What makes a pair of an image; None for images that are written as they are, or with objects in them.
-        scenes: How objects are pasted and painted, where images are written with them; else None.
-        fit: How images are brought to a size.
-        side: The size; 0 keeps their own.
-        variants: How many pairs of each image.
-        seed: From which every chance derives.
-        format: What is written of a pair.
-    """
-
-    source: Source
-    recipe: Recipe | None
-    scenes: RecipeConfig | None = None
-    fit: JitterConfig
-    side: int
-    variants: int
+    source: Source  # without its items
+    recipe: Recipe | None  # None for images that are written as they are, or with objects pasted on them
+    scenes: RecipeConfig | None  # how objects are pasted and painted; None where none are
+    fit: JitterConfig  # its `resize` is the size of the pairs; 0 keeps that of the images
+    variants: int  # pairs of each image
     seed: int
-    format: Format = "webdataset"
+    format: Format
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A pair as the bytes of its files ("input.png", "target.png", "json", ...), or an image and what is in it."""
+    """A pair as the bytes of its files ("input.png", "target.png", "json", ...), or an image and its objects."""
 
     key: str
     group: str
@@ -75,21 +63,17 @@ Outcome: TypeAlias = tuple[str, list[Made] | str]
 
 
 def make(job: Job, item: Item) -> list[Made]:
-    """All pairs of an image; the chance of the n-th is that of the n-th pass of a training over the image.
-
-    Raises:
-        CalcoError: If it cannot be read, or the recipe cannot use it.
-    """
-    image = fit_image(job.source.load(item), job.side, job.fit)
+    """Return all pairs of an image; the n-th uses the random numbers of the n-th epoch of a training."""
+    sample = fit_image(job.source.load(item), job.fit.resize, job.fit)
     digest = job.source.digest(item)
     made = []
     for variant in range(job.variants):
         rng = generator(job.seed, variant, item.key, "recipe")
         key = item.key if job.variants == 1 else f"{item.key}@{variant}"
         if job.recipe is None:
-            made.append(_annotated(image, key, item, digest, job.scenes, rng))
+            made.append(_annotated(sample, key, item, digest, job.scenes, rng))
             continue
-        pair = job.recipe(image, rng)
+        pair = job.recipe(sample, rng)
         files = _FILES[job.format](pair, key, variant, digest)
         channels = pair.input.shape[2], pair.target.shape[2]
         made.append(Made(key=key, group=item.group, digest=digest, channels=channels, files=files))
@@ -99,7 +83,7 @@ def make(job: Job, item: Item) -> list[Made]:
 def _annotated(
     sample: Sample, key: str, item: Item, digest: str, scenes: RecipeConfig | None, rng: np.random.Generator
 ) -> Made:
-    """An image with what is in it: as it is, or with objects pasted, whose painted mask comes along."""
+    """Return an image with its objects, as it is or with more of them pasted; then its painted mask comes along."""
     masks = {}
     if scenes is not None:
         sample = composite_image(sample, scenes.composite, rng, split=item.split)
@@ -114,13 +98,14 @@ def _annotated(
     )  # fmt: skip
 
 
-def _everything(pair: Pair, key: str, variant: int, digest: str) -> dict[str, bytes]:
-    """Return the files of a pair in a tar file, in this order."""
+def _tar_members(pair: Pair, key: str, variant: int, digest: str) -> dict[str, bytes]:
+    """Return the members of a pair in a tar file, in their order; `docs/shards.md` describes them."""
     height, width = pair.input.shape[:2]
     record: dict[str, Any] = {
         "key": key, "group": pair.group, "variant": variant, "source_digest": digest, "width": width, "height": height,
-        "input": _kind(pair.input), "target": _kind(pair.target),
     }  # fmt: skip
+    for side, image in (("input", pair.input), ("target", pair.target)):
+        record[side] = {"channels": image.shape[2], "dtype": str(image.dtype)}
     files = _both(pair)
     if pair.weight is not None:
         levels, record["weight_scale"] = _as_levels(pair.weight)
@@ -130,24 +115,19 @@ def _everything(pair: Pair, key: str, variant: int, digest: str) -> dict[str, by
     return files | {"json": json.dumps(record).encode()}
 
 
-def _kind(image: Image) -> dict[str, Any]:
-    return {"channels": image.shape[2], "dtype": str(image.dtype)}
-
-
 def _both(pair: Pair, *_: object) -> dict[str, bytes]:
-    """Input and target."""
     sides = {"input": _without_loss(pair.input), "target": _without_loss(pair.target)}
     return {f"{side}.{ending}": data for side, (ending, data) in sides.items()}
 
 
 def _without_loss(image: Image) -> tuple[str, bytes]:
-    """Ending and bytes: PNG where that holds depth and channels, else TIFF."""
+    """Return ending and bytes: PNG where that holds depth and channels, else TIFF."""
     ending = "png" if image.dtype != np.float32 and image.shape[2] <= 4 else "tif"
     return ending, imaging.encode(image, f".{ending}")
 
 
 def _as_levels(weight: npt.NDArray[np.float32]) -> tuple[Image, float]:
-    """HW `float32` => grey levels HW1 and what one level counts: exact where some round number allows it."""
+    """HW `float32` => grey levels HW1 and the weight of one level: exact where some round number allows it."""
     largest = float(weight.max())
     for scale in _SCALES:
         levels = np.rint(weight / scale)
@@ -160,7 +140,7 @@ def _as_levels(weight: npt.NDArray[np.float32]) -> tuple[Image, float]:
 
 
 def _halves(pair: Pair, *_: object) -> dict[str, bytes]:
-    """Input and target in one image, with the channels and the depth of whichever has more."""
+    """Return input and target in one image, with the channels and the depth of whichever has more."""
     sides = [pair.input, pair.target]
     channels = max(side.shape[2] for side in sides)
     if channels > 4 or any(side.dtype == np.float32 for side in sides):
@@ -171,14 +151,14 @@ def _halves(pair: Pair, *_: object) -> dict[str, bytes]:
 
 
 _FILES: Final[dict[str, Callable[[Pair, str, int, str], dict[str, bytes]]]] = {
-    "webdataset": _everything,
+    "webdataset": _tar_members,
     "side-by-side": _halves,
     "parallel": _both,
 }
 
 
 def outcomes(job: Job, items: Iterable[Item]) -> list[Outcome]:
-    """Return the pairs of some images, or why there are none; one that cannot be used costs no other."""
+    """Return the pairs of some images; one that cannot be used gives the reason and costs no other."""
     result: list[Outcome] = []
     for item in items:
         try:
@@ -191,11 +171,7 @@ def outcomes(job: Job, items: Iterable[Item]) -> list[Outcome]:
 
 
 def in_order(job: Job, items: list[Item], engine: Engine) -> Generator[Outcome, None, None]:
-    """Yield the pairs of the images, in their order, made by any number of processes of this machine.
-
-    Raises:
-        CalcoError: If a process ends before its work.
-    """
+    """Yield the pairs of the images, in their order, made by any number of processes of this machine."""
     length = _CHUNK if engine.jobs != 1 and len(items) > _CHUNK else 1
     chunks = [items[start : start + length] for start in range(0, len(items), length)]
     with closing(results(engine, partial(partial, outcomes, job), chunks)) as done:

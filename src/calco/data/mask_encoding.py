@@ -6,18 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Final, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from calco import imaging
 from calco.data.palettes import Colour, Indices, Palette
 from calco.errors import CalcoError
-from calco.imaging import Image, as_dtype
+from calco.imaging import PEAKS, Image, as_dtype
 from calco.imaging.labels import StoredLabels, decode_labels, read_labels
 
 Codes: TypeAlias = npt.NDArray[np.int32]  # a number for each value that a pixel of a mask can have
@@ -38,8 +37,6 @@ HALF: Final = 255
 """The same where two levels are cut at half."""
 FOREIGN: Final = 0.01
 """Share of a mask that may have unknown values where colours blend, before the mask is refused."""
-AUTO: Final = "auto"
-"""In the place of an encoding: decided from the values of all masks."""
 PAINTED: Final = "painted"
 """Encoding of masks that Calco painted itself: the colours of the palette, each pixel by the nearest."""
 
@@ -58,6 +55,14 @@ def colour_code(colour: Colour) -> int:
     return colour[0] << 16 | colour[1] << 8 | colour[2]
 
 
+def value_name(code: int, *, as_colour: bool = False) -> str:
+    """Return a code in words: 7, #ff0000, transparent; greys as colours too, if asked."""
+    if code in (TRANSPARENT, OPAQUE):
+        return "transparent" if code == TRANSPARENT else "opaque"
+    grey = grey_of_code(code)
+    return f"#{code:06x}" if as_colour or grey is None else str(grey)
+
+
 def grey_of_code(code: int) -> int | None:
     """Return the number or grey level that a code stands for; None for colours and transparency."""
     if code >= _WIDE:
@@ -74,19 +79,17 @@ def colours_of(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
 
 
 def codes_of(mask: Image) -> Codes:
-    """Return a mask as `read_mask` gives it => the code of each pixel.
+    """Return the code of each pixel of a mask, HW.
 
-    Args:
-        mask: HW1 (numbers or levels), HW2 (with alpha), HW3 (colours) or HW4 (with alpha), `uint8`; HW1 also `uint16`.
+    The mask is HW1 (numbers or levels), HW2 (with alpha), HW3 (colours) or HW4 (with alpha), `uint8`, or HW1 `uint16`.
     """
     alpha = mask[..., -1] if mask.shape[2] in (2, 4) else None
     shown = mask if alpha is None else mask[..., :-1]
-    if shown.shape[2] == 1:
-        grey = shown[..., 0].astype(np.int32)
-        codes = np.where(grey <= 255, grey * _GREY, grey + _WIDE) if mask.dtype == np.uint16 else grey * _GREY
-    else:
-        wide = shown.astype(np.int32)
+    wide = shown.astype(np.int32)
+    if shown.shape[2] == 3:
         codes = wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
+    else:
+        codes = np.where(wide <= 255, wide * _GREY, wide + _WIDE)[..., 0]
     if alpha is not None:
         codes[alpha < 128] = TRANSPARENT
     return codes
@@ -105,38 +108,22 @@ def solid_of(codes: Codes) -> Bools:
 
 @dataclass(frozen=True, slots=True)
 class MaskEncoding:
-    """Values of the pixels that stand for each class of a palette.
+    """Values of the pixels that stand for each class of a palette."""
 
-    Attributes:
-        by: "number": each value as it is; "level" and "colour": the nearest known one; "alpha": opaque or not.
-        classes: The codes of each class, in the order of the palette; empty for a class whose value is not known.
-        void: The codes of pixels that belong to no class.
-        within: Distance in RGB within which areas have a known level or colour.
-    """
-
-    by: By
-    classes: tuple[tuple[int, ...], ...]
-    void: tuple[int, ...] = ()
-    within: int = EXACT
+    by: By  # "number": each value as it is; "level" and "colour": the nearest known one; "alpha": opaque or not
+    classes: tuple[tuple[int, ...], ...]  # codes of each class of the palette; none where its value is not known
+    void: tuple[int, ...] = ()  # codes of pixels that belong to no class
+    within: int = EXACT  # distance in RGB within which areas have a known level or colour
 
     def __str__(self) -> str:
         """One line, which `encoding_of` reads, such as "number 0 1 2; void 255"."""
-        words = [" ".join([self.by, *("+".join(map(self._word, codes)) or "-" for codes in self.classes)])]
-        words += [" ".join(["void", *map(self._word, self.void)])] if self.void else []
-        return "; ".join(words + ([f"within {self.within}"] if self.within != EXACT else []))
-
-    def _word(self, code: int) -> str:
-        if code in (TRANSPARENT, OPAQUE):
-            return "transparent" if code == TRANSPARENT else "opaque"
-        grey = grey_of_code(code)
-        return f"#{code:06x}" if self.by == "colour" or grey is None else str(grey)
+        word = partial(value_name, as_colour=self.by == "colour")
+        text = " ".join([self.by, *("+".join(map(word, codes)) or "-" for codes in self.classes)])
+        text += " ".join(["; void", *map(word, self.void)]) if self.void else ""
+        return text + (f"; within {self.within}" if self.within != EXACT else "")
 
     def known(self, codes: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.intp], Bools]:
-        """Return the class of each code, -1 for void, and which codes the encoding does not have.
-
-        Args:
-            codes: N codes of an area of one value each.
-        """
+        """Return the class of each of N codes, -1 for void, and which codes the encoding does not have."""
         table = [(code, place) for place, each in enumerate((*self.classes, self.void)) for code in each]
         known = np.array([code for code, _ in table], np.int64)
         places = np.array([place if place < len(self.classes) else -1 for _, place in table], np.intp)
@@ -152,10 +139,7 @@ class MaskEncoding:
         return places[away.argmin(axis=1)], away.min(axis=1) > self.within * 3**0.5
 
     def read(self, mask: Image) -> tuple[Indices, Bools | None]:
-        """Return a mask => class indices HW `uint8` (0 where void) and which pixels are void, or None where none is.
-
-        Args:
-            mask: As of `codes_of`.
+        """Return class indices HW `uint8` (0 where void) of a mask as of `codes_of`, and its void pixels, if any.
 
         Raises:
             CalcoError: If it has values that the encoding does not know.
@@ -168,32 +152,16 @@ class MaskEncoding:
             foreign = unknown[where]
             share = float((foreign if self.by == "number" else foreign & solid_of(codes)).mean())
             if share > (0 if self.by == "number" else FOREIGN):
-                raise CalcoError(_foreign(self, values, where, foreign, share))
+                counts = np.bincount(where[foreign], minlength=len(values))
+                commonest = [place for place in np.argsort(-counts, kind="stable")[:3] if counts[place]]
+                raise CalcoError(
+                    f"{share:.2%} of the mask has values that stand for no class "
+                    f"({', '.join(value_name(int(values[place])) for place in commonest)}; classes are {self}); "
+                    "correct the mask, or name a --palette that has them"
+                )
         found = classes[where]
         void = found < 0
         return np.where(void, 0, found).astype(np.uint8), void if void.any() else None
-
-
-def _foreign(
-    encoding: MaskEncoding, values: npt.NDArray[np.integer], where: npt.NDArray[np.intp], foreign: Bools, share: float
-) -> str:
-    """Return the complaint about a mask with unknown values; the commonest are named."""
-    counts = np.bincount(where[foreign], minlength=len(values))
-    named = ", ".join(
-        value_name(int(values[place])) for place in np.argsort(-counts, kind="stable")[:3] if counts[place]
-    )
-    return (
-        f"{share:.2%} of the mask has values that stand for no class ({named}; classes are {encoding}); correct the "
-        "mask, or name a --palette that has them"
-    )
-
-
-def value_name(code: int) -> str:
-    """Return a code in words: 7, #ff0000, transparent."""
-    if code in (TRANSPARENT, OPAQUE):
-        return "transparent" if code == TRANSPARENT else "opaque"
-    grey = grey_of_code(code)
-    return f"#{code:06x}" if grey is None else str(grey)
 
 
 _WORD: Final = r"(?:\d{1,5}|#[0-9a-f]{6}|transparent|opaque)"
@@ -221,7 +189,7 @@ def encoding_of(text: str) -> MaskEncoding:
         )
     by, classes, void, within = found.groups()
     parts = tuple(() if word == "-" else tuple(map(_code, word.split("+"))) for word in classes.split())
-    return MaskEncoding(by, parts, tuple(map(_code, (void or "").split())), int(within or EXACT))  # type: ignore[arg-type]
+    return MaskEncoding(cast(By, by), parts, tuple(map(_code, (void or "").split())), int(within or EXACT))
 
 
 def _code(word: str) -> int:
@@ -231,22 +199,17 @@ def _code(word: str) -> int:
 
 
 def painted_encoding(palette: Palette, within: int = HALF) -> MaskEncoding:
-    """Return the colours of a palette."""
+    """Return the encoding of masks in the colours of a palette."""
     return MaskEncoding("colour", tuple((colour_code(colour),) for _, colour in palette), within=within)
 
 
 def stored_values(image: Image) -> Image:
-    """Return the pixels of a mask file in their simplest form, without any change of what they tell apart.
+    """Return the pixels of a mask file (HW1 to HW4, any dtype) in their simplest form; different ones stay different.
 
     Three equal channels become one, alpha that is opaque everywhere goes, and 16 bits become 8 where 8 hold them.
-
-    Args:
-        image: HW1 to HW4, of any dtype.
     """
-    if image.shape[2] in (2, 4):
-        peak = 1.0 if image.dtype == np.float32 else np.iinfo(image.dtype).max
-        if (image[..., -1] >= peak).all():
-            image = image[..., :-1]
+    if image.shape[2] in (2, 4) and (image[..., -1] >= PEAKS[str(image.dtype)]).all():
+        image = image[..., :-1]
     if image.shape[2] >= 3 and (image[..., 0] == image[..., 1]).all() and (image[..., 0] == image[..., 2]).all():
         image = np.concatenate([image[..., :1], image[..., 3:]], axis=2)
     if image.dtype == np.uint16:
@@ -256,14 +219,6 @@ def stored_values(image: Image) -> Image:
         elif image.shape[2] == 1 and (image % 257).any():
             return image  # numbers above 255
     return np.ascontiguousarray(as_dtype(image, np.uint8))
-
-
-_OF_ONE: Final = 256  # values of one mask that are kept
-_OF_ALL: Final = 1 << 16  # values of a data set that are kept
-_FEW: Final = 64  # values that the signature of a mask has at most
-_AT_ONCE: Final = 64
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 def read_mask(path: str | Path) -> Image:
@@ -282,41 +237,46 @@ def decode_mask(data: bytes, name: str) -> Image:
     return stored_values(decode_labels(data, name).image)
 
 
+_OF_ONE: Final = 256  # values of one mask that are kept
+_OF_ALL: Final = 1 << 16  # values of a data set that are kept
+_FEW: Final = 64  # values that the signature of a mask has at most
+_AT_ONCE: Final = 64
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class MaskCounts:
+    """The values of one mask."""
+
+    total: dict[int, int]  # pixels of each value
+    solid: dict[int, int]  # those of them inside areas of one value
+    numbers: dict[int, int]  # of a palette file: the number behind each value
+    pixels: int
+    complete: bool  # no value is left out
+    lossy: bool  # compressed with loss
+
+
 @dataclass
 class MaskSurvey:
-    """Values of a set of masks, counted.
+    """Values of a set of masks, counted."""
 
-    Attributes:
-        files: Key of each mask => its values, sorted by their codes; None where they are too many to be classes.
-        total: Pixels of each value.
-        solid: Those of them inside areas of one value.
-        occurs: Masks in which each value has an area.
-        numbers: Of palette files: the numbers behind each value.
-        lossy: How many were compressed with loss.
-        pixels: Of all masks.
-        unread: Key and reason of each mask that could not be read.
-    """
-
+    # Key of each mask => its values, sorted by their codes; None where they are too many to be classes.
     files: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
-    total: Counter[int] = field(default_factory=Counter)
-    solid: Counter[int] = field(default_factory=Counter)
-    occurs: Counter[int] = field(default_factory=Counter)
-    numbers: dict[int, set[int]] = field(default_factory=dict)
-    lossy: int = 0
-    pixels: int = 0
-    unread: dict[str, str] = field(default_factory=dict)
+    total: Counter[int] = field(default_factory=Counter)  # pixels of each value
+    solid: Counter[int] = field(default_factory=Counter)  # those of them inside areas of one value
+    numbers: dict[int, set[int]] = field(default_factory=dict)  # of palette files: the numbers behind each value
+    lossy: int = 0  # masks that were compressed with loss
+    pixels: int = 0  # of all masks
+    unread: dict[str, str] = field(default_factory=dict)  # key and reason of each mask that could not be read
     _signatures: dict[tuple[int, ...], tuple[int, ...]] = field(default_factory=dict, repr=False)
 
-    def add(self, key: str, counted: "MaskCounts") -> None:
+    def add(self, key: str, counted: MaskCounts) -> None:
         """Add the values of one mask."""
         values = tuple(sorted(counted.total))
-        areas = [value for value, count in counted.solid.items() if count]
-        self.files[key] = (
-            self._signatures.setdefault(values, values) if counted.complete and len(values) <= _FEW else None
-        )
+        few = counted.complete and len(values) <= _FEW
+        self.files[key] = self._signatures.setdefault(values, values) if few else None
         self.total.update(counted.total)
         self.solid.update(counted.solid)
-        self.occurs.update(areas)
         for value, number in counted.numbers.items():
             self.numbers.setdefault(value, set()).add(number)
         self.lossy += counted.lossy
@@ -328,44 +288,25 @@ class MaskSurvey:
 
 @dataclass(frozen=True, slots=True)
 class MaskDecision:
-    """Encoding that was recognised for the masks of a data set.
+    """Encoding that was recognised for a set of masks."""
 
-    Attributes:
-        survey: The values of all of them.
-        encoding: Which values stand for which class.
-        names: Of the classes.
-        story: The same in words.
-    """
-
-    survey: MaskSurvey
     encoding: MaskEncoding
-    names: tuple[str, ...]
-    story: str
+    palette: Palette  # the classes and the colours that they are painted in
+    story: str  # the same in words
+    survey: MaskSurvey = field(default_factory=MaskSurvey, repr=False)  # the values of all masks
 
-
-@dataclass(frozen=True, slots=True)
-class MaskCounts:
-    """The values of one mask: pixels of each, and those inside areas; `complete` where no value is left out."""
-
-    total: dict[int, int]
-    solid: dict[int, int]
-    numbers: dict[int, int]
-    pixels: int
-    complete: bool
-    lossy: bool = False
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(name for name, _ in self.palette)
 
 
 def count_values(mask: Image, numbers: dict[int, int] | None = None, *, lossy: bool = False) -> MaskCounts:
-    """Count the values of a mask.
-
-    Args:
-        mask: As `read_mask` gives it.
-        numbers: The number behind each value of a palette file.
-        lossy: Whether its file was compressed with loss.
-    """
+    """Count the values of a mask as `read_mask` gives it; of a palette file with the number behind each value."""
     codes = codes_of(mask)
-    solid = _counts(np.where(solid_of(codes), codes, np.int32(np.iinfo(np.int32).min)))
-    solid.pop(np.iinfo(np.int32).min, None)
+    edge = np.iinfo(np.int32).min
+    solid = _counts(np.where(solid_of(codes), codes, np.int32(edge)))
+    solid.pop(edge, None)
     total = _counts(codes)
     complete = len(total) <= _OF_ONE
     if not complete:
@@ -377,7 +318,7 @@ def count_values(mask: Image, numbers: dict[int, int] | None = None, *, lossy: b
 
 
 def _counts(codes: Codes) -> dict[int, int]:
-    """How often each code occurs, by runs: masks are even areas, and a run counts all of its pixels at once."""
+    """Count each code, by runs: masks are even areas, and a run counts all of its pixels at once."""
     flat = codes.ravel()
     starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
     lengths = np.diff(starts, append=flat.size)
@@ -388,29 +329,16 @@ def _counts(codes: Codes) -> dict[int, int]:
 
 def count_file(labels: StoredLabels) -> MaskCounts:
     """Return the values of a mask file."""
-    numbers = {_palette_code(colour): number for colour, number in labels.numbers.items()}
+    numbers = {int(codes_of(np.array([[c]], np.uint8))[0, 0]): number for c, number in labels.numbers.items()}
     return count_values(stored_values(labels.image), numbers, lossy=labels.lossy)
-
-
-def _palette_code(colour: tuple[int, ...]) -> int:
-    """Return the code of a palette file's colour, with alpha or without."""
-    pixel = np.array(colour, np.uint8).reshape(1, 1, -1)
-    return int(codes_of(pixel)[0, 0]) if len(set(colour[:3])) > 1 or len(colour) == 4 else grey_code(colour[0])
 
 
 def survey_masks(
     masks: Iterable[T], key: Callable[[T], str], count: Callable[[T], MaskCounts], progress: Callable[[int], None]
 ) -> MaskSurvey:
-    """Count the values of all masks, several at once, in bounded memory.
+    """Count the values of all masks in threads and in bounded memory; the result does not depend on the threads.
 
-    Args:
-        masks: What `count` takes.
-        key: The name of a mask.
-        count: Reads a mask and counts its values; called in threads.
-        progress: Is called with the number done.
-
-    Returns:
-        The survey, the same for any number of threads. Masks that cannot be read stand in its `unread`.
+    `count` reads a mask and counts its values. Masks that cannot be read stand in `unread`.
     """
 
     def counted(mask: T) -> MaskCounts | str:
@@ -439,5 +367,5 @@ def survey_files(paths: Iterable[tuple[str, str]], progress: Callable[[int], Non
 def survey_array(mask: Image) -> MaskSurvey:
     """Return the survey of one mask that has been read."""
     survey = MaskSurvey()
-    survey.add("", count_values(stored_values(imaging.as_dtype(mask, np.uint8) if mask.dtype == np.bool_ else mask)))
+    survey.add("", count_values(stored_values(as_dtype(mask, np.uint8) if mask.dtype == np.bool_ else mask)))
     return survey

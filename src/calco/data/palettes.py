@@ -54,14 +54,6 @@ def named_palette(name: str, *, files: bool = True) -> Palette:
 
     A file has one class a line, `name, #rrggbb` or `name, r, g, b` (spaces and tabs serve as well, # begins a remark),
     or is a JSON object from names to `"#rrggbb"` or `[r, g, b]`. The order of the classes is that of their indices.
-
-    Args:
-        name: Of a built-in palette ("auto" is binary), a path, or classes such as
-            "background #000000; person #ff0000".
-        files: Whether a path is read; not so where the name comes from a model.
-
-    Raises:
-        CalcoError: If there is none of that name, or the file holds no palette.
     """
     if name == "auto":
         return PALETTES["binary"]
@@ -167,11 +159,7 @@ def _checked(classes: list[tuple[str, Colour]], where: str) -> Palette:
 
 
 def paint(indices: npt.NDArray[np.integer], palette: Palette) -> Image:
-    """Class indices HW => colours HW3 `uint8`.
-
-    Raises:
-        CalcoError: If an index has no colour.
-    """
+    """Class indices HW => colours HW3 `uint8`."""
     if indices.size and not 0 <= int(indices.min()) <= int(indices.max()) < len(palette):
         worst = int(indices.max() if indices.max() >= len(palette) else indices.min())
         raise CalcoError(f"class {worst} has no colour; the palette has 0 to {len(palette) - 1}: choose another")

@@ -2,22 +2,22 @@
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from calco.addresses import is_url
-from calco.console import Table, bar, say, warn
+from calco.console import bar
 from calco.data import storage
 from calco.data.config import JitterConfig
 from calco.data.making import Job, in_order, outcomes
 from calco.data.prepare_config import PrepareConfig
-from calco.data.recipe_config import CompositeConfig
 from calco.data.recipes import Recipe, build_recipe, resolve
 from calco.data.recipes.composite import check_cutouts, cutouts_of
 from calco.data.recipes.cutouts import cutouts_digest, unusable
@@ -33,7 +33,9 @@ from calco.files import make_folder, sweep
 from calco.locks import is_lock
 from calco.records import to_record
 from calco.version import __version__
-from calco.work import Engine, results
+from calco.work import results
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ class Prepared:
 
     Attributes:
         folder: Where it lies; a string when that is the address of a place elsewhere.
-        manifest: What it is.
-        kept: How many of its pairs were there from before.
+        manifest: Its content.
+        kept: Number of pairs that were there from before.
     """
 
     folder: Path | str
@@ -52,14 +54,14 @@ class Prepared:
 
 
 def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
-    """Make all pairs of a set once, and writes them.
+    """Make all pairs of a data set once, and write them.
 
-    The same images, configuration and seed give the same bytes with any number of processes. What a work that was
-    interrupted has left is kept, and gone on with.
+    The same images, configuration and seed give the same bytes with any number of processes. What an interrupted
+    command has written is kept and continued.
 
     Args:
         config: The whole configuration; `images` and `out` must be named.
-        progress: Whether the bar of progress is shown.
+        progress: Show a progress bar.
 
     Returns:
         Folder, manifest, and how many pairs were kept from before.
@@ -68,16 +70,13 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         CalcoError: If images or configuration cannot be used, the folder holds something else, the disk is full, or
             no image at all could be used.
     """
-    source = _open(config)
-    say(source.summary())
-    source, config, recipe = _recipe(config, source)
-    source = noted(source, config.recipe.composite) if config.composes else source
+    source, config, recipe = _opened(config)
     lots = _lots(config, source)
-    side = JitterConfig(size=max(1, config.size), resize=config.size, fit=config.fit)
     job = Job(
         source=replace(source, items=(), masks=None), recipe=recipe,
-        scenes=config.recipe if config.composes else None, fit=side, side=config.size, variants=config.variants,
-        seed=config.seed, format=config.written,
+        scenes=config.recipe if config.composes else None,
+        fit=JitterConfig(size=max(1, config.size), resize=config.size, fit=config.fit),
+        variants=config.variants, seed=config.seed, format=config.written,
     )  # fmt: skip
     place = config.out if is_url(config.out) else str(make_folder(config.out))
     with storage.locked(place, "calco prepare"):
@@ -89,34 +88,15 @@ def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:
         indexes = [parts[lot.part] for lot in lots]
         manifest = _manifest(config, source, indexes)
         if config.annotated:
-            named = [(part.part, part.split) for part in manifest.parts]
-            pasted = cutouts_of(config.recipe.composite).classes if config.composes else ()
-            write_annotations(Path(place), config.written, named, pasted or source.classes)
-            if config.composes and config.written == "coco":
-                tell_crowded(Path(place), [split for _, split in named], config.recipe.composite.pasted[0])
+            _annotate(Path(place), config, source, manifest)
         elif config.written != "webdataset":
             write_groups(Path(place), indexes)
         storage.write(storage.joined(place, MANIFEST), as_json(manifest, indent=2))
     return Prepared(place if is_url(place) else Path(place), manifest, kept)
 
 
-def _kept(place: str, lots: list[Lot], format: str, source: Source) -> dict[str, Index]:
-    """The parts that earlier calls wrote and that are still what they were; why others are not is reported."""
-
-    def look(lot: Lot) -> tuple[Index | None, str]:
-        return kept_part(place, lot.part, lot.items, format, source)
-
-    kept: dict[str, Index] = {}
-    with ThreadPoolExecutor() as pool:  # what takes its time is reading and hashing
-        for lot, (index, reason) in zip(lots, pool.map(look, lots), strict=True):
-            if index is not None:
-                kept[lot.part] = index
-            elif reason:
-                warn(f"{lot.part} is made anew: {reason}")
-    return kept
-
-
-def _open(config: PrepareConfig) -> Source:
+def _opened(config: PrepareConfig) -> tuple[Source, PrepareConfig, Recipe | None]:
+    """Return the source, the configuration with a concrete recipe, and the recipe; None where no pairs are made."""
     if not config.images or not config.out:
         missing = "images" if not config.images else "folder to write into"
         raise CalcoError(f"no {missing} was named; for example: calco prepare IMAGES --out shards")
@@ -128,21 +108,20 @@ def _open(config: PrepareConfig) -> Source:
             )
     elif Path(config.out).resolve().is_relative_to(Path(config.images).resolve()) and Path(config.images).is_dir():
         raise CalcoError(f"{config.out} lies in the images' folder and would be read as images; choose another --out")
-    return open_source(config.images, config.source)
-
-
-def _recipe(config: PrepareConfig, source: Source) -> tuple[Source, PrepareConfig, Recipe | None]:
-    """The source with what its masks mean, the concrete configuration, and what makes pairs; None where none are."""
-    if config.annotated:
-        if config.recipe.recipe == "composite":
-            recipe = resolve(config.recipe, source.kind)
-            check_cutouts(recipe.composite)
-            return source, replace(config, recipe=recipe), None
-        if config.recipe.recipe != "auto":
-            raise CalcoError(f"{config.written} keeps images as they are; leave --recipe out, or take another --format")
-        return source, config, None
-    source, recipe = settled(source, config.recipe)
-    return source, replace(config, recipe=recipe), build_recipe(recipe, source.kind, source.recipe)
+    source = open_source(config.images, config.source)
+    LOG.info(source.summary())
+    if not config.annotated:
+        source, chosen = settled(source, config.recipe)
+        return source, replace(config, recipe=chosen), build_recipe(chosen, source.kind, source.recipe)
+    if config.recipe.recipe == "composite":
+        chosen = resolve(config.recipe, source.kind)
+        check_cutouts(chosen.composite)
+        reasons = unusable(cutouts_of(chosen.composite)).items()
+        left_out = tuple((f"cut-out {name}", reason) for name, reason in reasons)
+        return replace(source, left_out=(*source.left_out, *left_out)), replace(config, recipe=chosen), None
+    if config.recipe.recipe != "auto":
+        raise CalcoError(f"{config.written} keeps images as they are; leave --recipe out, or take another --format")
+    return source, config, None
 
 
 def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
@@ -150,9 +129,9 @@ def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
     if len({item.group for item in source.items}) > 1:
         splits = split_items(source.items, config.split)
     else:
-        splits = {"train": list(source.items)}  # one video is no set to be split, but may be shipped
+        splits = {"train": list(source.items)}  # one video cannot be split, but may be shipped
     if config.count:
-        splits = spread(splits, config.count)
+        splits = _spread(splits, config.count)
     length = config.shard_pairs // config.variants
     lots = []
     for split, items in splits.items():
@@ -164,10 +143,29 @@ def _lots(config: PrepareConfig, source: Source) -> list[Lot]:
     return lots
 
 
+def _spread(splits: dict[str, list[Item]], wanted: int) -> dict[str, list[Item]]:
+    """Return so many entries of the photographs, each about as often as any other; a hash chooses those left over.
+
+    Of a photograph with several entries, each has a key of its own.
+    """
+    items = [item for some in splits.values() for item in some]
+    times, more = divmod(wanted, len(items))
+    order = sorted(items, key=lambda item: fraction("spread", item.key))
+    number = {item.key: times + (place < more) for place, item in enumerate(order)}
+    digits = len(str(times))
+
+    def entries(item: Item) -> list[Item]:
+        if number[item.key] == 1 and times <= 1 and wanted <= len(items):
+            return [item]
+        return [replace(item, key=f"{item.key}@{n:0{digits}d}") for n in range(number[item.key])]
+
+    return {split: [entry for item in some for entry in entries(item)] for split, some in splits.items()}
+
+
 def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:
     """Return the settings that decide the pairs, without any path; calls with equal settings continue each other.
 
-    What the images hold is compared part by part: see `kept_part`.
+    The content of the images is compared part by part: see `kept_part`.
     """
     seen = hashlib.sha256()
     for item in source.items:
@@ -190,13 +188,8 @@ def _options(config: PrepareConfig) -> dict[str, Any]:
 
 
 def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
-    """Settle whether the folder is gone on with, begun anew, or left alone.
-
-    Raises:
-        CalcoError: If it holds other files, or pairs that were prepared otherwise.
-    """
-    there = storage.joined(place, SETTINGS)
-    away = is_url(place)
+    """Continue or clear the folder, or refuse one that holds other files or pairs that were prepared otherwise."""
+    there, away = storage.joined(place, SETTINGS), is_url(place)
     _sweep(place)
     if storage.exists(there):
         before = storage.read_json(there)
@@ -207,9 +200,9 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
                 + ("" if away else "begin anew with --overwrite, or ")
                 + "choose another --out"
             )
+        if config.overwrite and away:
+            raise CalcoError(f"--overwrite removes nothing at {place}; remove it there, or choose another --out")
         if config.overwrite:
-            if away:
-                raise CalcoError(f"--overwrite removes nothing at {place}; remove it there, or choose another --out")
             clear(Path(place), str(before.get("format")))
     elif others := _others(place):
         raise CalcoError(f"{place} holds other files, such as {others[0]}; choose a new or empty folder with --out")
@@ -235,33 +228,47 @@ def _others(place: str) -> list[str]:
     return sorted(path.name for path in found if path.name != INDEX or not path.is_dir() or any(path.iterdir()))
 
 
+def _kept(place: str, lots: list[Lot], format: str, source: Source) -> dict[str, Index]:
+    """Return the parts of earlier calls that are still as they were written."""
+    kept: dict[str, Index] = {}
+    with ThreadPoolExecutor() as pool:  # reading and hashing take the time
+        found = pool.map(lambda lot: kept_part(place, lot, format, source), lots)
+        for lot, (index, reason) in zip(lots, found, strict=True):
+            if index is not None:
+                kept[lot.part] = index
+            elif reason:
+                LOG.warning(f"{lot.part} is made anew: {reason}")
+    return kept
+
+
 def _make(place: str, job: Job, lots: list[Lot], config: PrepareConfig, *, progress: bool) -> dict[str, Index]:
     """Write the parts that are missing."""
     items = [item for lot in lots for item in lot.items]
-    engine = config.workers()
     shown = bar("preparing", len(items)) if progress and items else nullcontext(lambda _done: None)
-    with shown as tell:
-        done = iter(range(1, len(items) + 1))
+    with shown as show_done:
+        done = count(1)
+
+        def advance() -> None:
+            show_done(next(done))
+
         try:
             if config.engine == "ray":
-                return _parts_elsewhere(place, job, lots, engine, lambda: tell(next(done)))
-            with closing(in_order(job, items, engine)) as made:
-                return {
-                    lot.part: write_part(place, lot, config.written, made, lambda: tell(next(done))) for lot in lots
-                }
+                return _make_by_parts(place, job, lots, config, advance)
+            with closing(in_order(job, items, config.workers())) as made:
+                return {lot.part: write_part(place, lot, job.format, made, advance) for lot in lots}
         except CalcoError as error:
             if isinstance(error.__cause__, OSError):
                 raise CalcoError(f"{error}; the same command goes on where it stopped") from error
             raise
 
 
-def _parts_elsewhere(
-    place: str, job: Job, lots: list[Lot], engine: Engine, advance: Callable[[], None]
+def _make_by_parts(
+    place: str, job: Job, lots: list[Lot], config: PrepareConfig, advance: Callable[[], None]
 ) -> dict[str, Index]:
-    """Have each part made and written as a whole by one worker, so that no image travels."""
+    """Let one worker make and write each part as a whole, so that no image travels."""
     place = place if is_url(place) else str(Path(place).resolve())
     parts: dict[str, Index] = {}
-    with closing(results(engine, partial(partial, _part, place, job), lots)) as indexes:
+    with closing(results(config.workers(), partial(partial, _part, place, job), lots)) as indexes:
         for number, index in indexes:
             parts[lots[number].part] = index
             for _ in lots[number].items:
@@ -270,9 +277,9 @@ def _parts_elsewhere(
 
 
 def _part(place: str, job: Job, lot: Lot) -> Index:
-    """A part, made and written; as it stands there already when a worker died after writing it."""
+    """Make and write a part, unless it is there already because a worker died after writing it."""
     made = (outcome for item in lot.items for outcome in outcomes(job, [item]))
-    kept, _ = kept_part(place, lot.part, lot.items, job.format, job.source)
+    kept, _ = kept_part(place, lot, job.format, job.source)
     return kept or write_part(place, lot, job.format, made, lambda: None)
 
 
@@ -298,89 +305,14 @@ def _manifest(config: PrepareConfig, source: Source, indexes: list[Index]) -> Ma
     )  # fmt: skip
 
 
-def spread(splits: dict[str, list[Item]], count: int) -> dict[str, list[Item]]:
-    """So many entries of the photographs, each about as often as any other; which of them more often, a hash tells.
-
-    Args:
-        splits: Items by split.
-        count: Number of entries to make.
-
-    Returns:
-        By split; of what is there several times, each has a key of its own.
-    """
-    items = [item for some in splits.values() for item in some]
-    times, more = divmod(count, len(items))
-    order = sorted(items, key=lambda item: fraction("spread", item.key))
-    number = {item.key: times + (place < more) for place, item in enumerate(order)}
-    digits = len(str(times))
-
-    def entries(item: Item) -> list[Item]:
-        if number[item.key] == 1 and times <= 1 and count <= len(items):
-            return [item]
-        return [replace(item, key=f"{item.key}@{n:0{digits}d}") for n in range(number[item.key])]
-
-    return {split: [entry for item in some for entry in entries(item)] for split, some in splits.items()}
-
-
-def noted(source: Source, config: CompositeConfig) -> Source:
-    """The source with the cut-outs that cannot be pasted among what is left out."""
-    reasons = unusable(cutouts_of(config)).items()
-    left_out = tuple((f"cut-out {name}", reason) for name, reason in reasons)
-    return replace(source, left_out=(*source.left_out, *left_out))
-
-
-def tell_crowded(folder: Path, splits: Sequence[str], fewest: int) -> None:
-    """Warn where images have fewer objects in them than was asked for: there was no room for more.
-
-    Args:
-        folder: With COCO's files.
-        splits: Whose.
-        fewest: Objects that each image should have.
-    """
-    few = total = 0
-    for split in dict.fromkeys(splits):
-        content = json.loads((folder / "annotations" / f"{split}.json").read_text(encoding="utf-8"))
-        numbers = dict.fromkeys((entry["id"] for entry in content["images"]), 0)
-        for entry in content["annotations"]:
-            numbers[entry["image_id"]] += 1
-        few += sum(number < fewest for number in numbers.values())
-        total += len(numbers)
-    if few:
-        warn(
-            f"{few} of {total} images have fewer than {fewest} objects in them, for want of room; make them smaller "
-            "(--cutout-size), or let more of them be hidden (--least-visible)"
+def _annotate(folder: Path, config: PrepareConfig, source: Source, manifest: Manifest) -> None:
+    """Write the annotations of all images, and report composites with fewer objects than were asked for."""
+    parts = [(part.part, part.split) for part in manifest.parts]
+    pasted = cutouts_of(config.recipe.composite).classes if config.composes else ()
+    records = write_annotations(folder, config.written, parts, pasted or source.classes)
+    fewest = config.recipe.composite.pasted[0] if config.composes else 0
+    if few := sum(len(record.objects) < fewest for record in records):
+        LOG.warning(
+            f"{few} of {len(records)} images have fewer than {fewest} objects in them, for want of room; make them "
+            "smaller (--cutout-size), or let more of them be hidden (--least-visible)"
         )
-
-
-_EXAMPLES = 3
-
-
-def counts_table(manifest: Manifest) -> Table:
-    """Pairs, files and megabytes by split."""
-    table = Table("split", box=None, header_style="bold")
-    for column in ("pairs", "parts", "MB"):
-        table.add_column(column, justify="right")
-    for split, count in manifest.counts.items():
-        parts = [part for part in manifest.parts if part.split == split]
-        table.add_row(split, str(count), str(len(parts)), f"{sum(part.bytes for part in parts) / 1e6:.1f}")
-    return table
-
-
-def left_out_table(left_out: Mapping[str, str]) -> Table:
-    """The reasons, how many images each has cost, and some of these."""
-    reasons: dict[str, list[str]] = {}
-    for name, reason in left_out.items():
-        reasons.setdefault(_without_name(name, reason), []).append(name)
-    table = Table("left out, because", box=None, header_style="bold")
-    table.add_column("images", justify="right")
-    table.add_column("such as")
-    for reason, names in sorted(reasons.items(), key=lambda entry: -len(entry[1])):
-        shown = ", ".join(names[:_EXAMPLES]) + (", ..." if len(names) > _EXAMPLES else "")
-        table.add_row(reason, str(len(names)), shown)
-    return table
-
-
-def _without_name(name: str, reason: str) -> str:
-    """A reason that is the same for all images that it holds for: without the image's own name or path."""
-    last = re.escape(name.rpartition("/")[2])
-    return re.sub(rf"\S*{last}\.\w+|^{re.escape(name)}\b", "...", reason) if last else reason

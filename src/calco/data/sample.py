@@ -95,14 +95,7 @@ def fraction(*parts: object) -> float:
 
 
 def generator(seed: int, epoch: int, key: str, purpose: str = "") -> np.random.Generator:
-    """Return the random generator of one image in one epoch, whatever the worker, the order or the time.
-
-    Args:
-        seed: The seed of the run.
-        epoch: The pass over the images, from 0.
-        key: The image's key.
-        purpose: Keeps apart what must not be correlated, such as the recipe and the crop.
-    """
+    """Return the random generator of one image in one epoch, whatever the worker, the order or the time."""
     return np.random.default_rng(int.from_bytes(unit(seed, epoch, key, purpose), "big"))
 
 

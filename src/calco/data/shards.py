@@ -7,19 +7,17 @@ import re
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import IO, Any, Final, Literal, TypeAlias, TypeVar, cast, get_args
+from typing import IO, Any, Final, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
 
 import msgspec
 
 from calco.addresses import redact_record
 from calco.data import storage
+from calco.data.prepare_config import Format
 from calco.data.recipes import RecipeConfig, check_recorded
 from calco.errors import CalcoError
 from calco.records import from_record
-
-Format: TypeAlias = Literal["webdataset", "side-by-side", "parallel", "coco", "voc", "yolo"]
-FORMATS: Final[tuple[str, ...]] = get_args(Format)
 
 VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
@@ -27,50 +25,35 @@ INDEX: Final = "index"
 SETTINGS: Final = f"{INDEX}/settings.json"
 
 T = TypeVar("T")
+Members: TypeAlias = dict[str, "tuple[int, int] | str"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairPlace:
-    """A pair in the index of its part.
+    """A pair in the index of its part."""
 
-    Attributes:
-        key: The name of the pair.
-        group: Pairs of one group stay on one side of a split.
-        digest: Sixteen hex digits of the contents of the image's own files.
-        members: What there is of it ("input.png", "json", ...): the first byte in the tar file and how many; or, for
-            other formats, its files and the first sixteen hex digits of their SHA-256.
-        checksum: The first sixteen hex digits of the SHA-256 of its members, one after the other.
-    """
-
-    key: str
-    group: str
-    digest: str
-    members: dict[str, tuple[int, int] | str]
-    checksum: str
+    key: str  # the name of the pair
+    group: str  # pairs of one group stay on one side of a split
+    digest: str  # sixteen hex digits of the contents of the image's own files
+    # what there is of it ("input.png", "json", ...): the first byte in the tar file and how many; or, for other
+    # formats, its files and the first sixteen hex digits of their SHA-256
+    members: Members
+    checksum: str  # the first sixteen hex digits of the SHA-256 of its members, one after the other
 
 
 @dataclass(frozen=True, kw_only=True)
 class Index:
-    """One part: a tar file, or as many images as would stand in one.
+    """One part: a tar file, or as many images as would stand in one."""
 
-    Attributes:
-        part: Its name, such as "train-000000".
-        split: "train", "val" or "test".
-        bytes: How large it is.
-        sha256: Of the tar file; for other formats, of the names and digests of its files.
-        pairs: In the order of their keys.
-        left_out: Key and reason of the images of this part that could not be used.
-        version: Of this format.
-    """
-
-    part: str
-    split: str
-    bytes: int
-    sha256: str
+    part: str  # its name, such as "train-000000"
+    split: str  # "train", "val" or "test"
+    bytes: int  # how large it is
+    sha256: str  # of the tar file; for other formats, of the names and digests of its files
     channels: tuple[int, int]
-    pairs: tuple[PairPlace, ...] = ()
+    pairs: tuple[PairPlace, ...] = ()  # in the order of their keys
+    # key and reason of the images of this part that could not be used
     left_out: dict[str, str] = field(default_factory=dict)
-    version: int = VERSION
+    version: int = VERSION  # of this format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,33 +69,19 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """Prepared pairs: their source, recipe and parts.
+    """Prepared pairs: their source, recipe and parts."""
 
-    Attributes:
-        format: One of `Format`.
-        digest: Equal for two builds exactly when their pairs are; see `digest_of`.
-        recipe: How the pairs were made.
-        source: The kind of the images, where they were, and how they were read.
-        options: Seed, size, fit, variants and the shares of the splits.
-        channels: Of the inputs and of the targets: the most that occur.
-        counts: Pairs by split.
-        parts: In order.
-        left_out: Name and reason of every image that was not used.
-        calco: The version of Calco that wrote it.
-        version: Of this format.
-    """
-
-    format: Format
-    digest: str
-    recipe: RecipeConfig
-    source: dict[str, Any]
-    options: dict[str, Any]
-    channels: tuple[int, int]
-    counts: dict[str, int]
-    parts: tuple[Part, ...]
-    left_out: dict[str, str]
-    calco: str
-    version: int = VERSION
+    format: Format  # one of `Format`
+    digest: str  # equal for two builds exactly when their pairs are; see `digest_of`
+    recipe: RecipeConfig  # how the pairs were made
+    source: dict[str, Any]  # the kind of the images, where they were, and how they were read
+    options: dict[str, Any]  # seed, size, fit, variants and the shares of the splits
+    channels: tuple[int, int]  # of the inputs and of the targets: the most that occur
+    counts: dict[str, int]  # pairs by split
+    parts: tuple[Part, ...]  # in order
+    left_out: dict[str, str]  # name and reason of every image that was not used
+    calco: str  # the version of Calco that wrote it
+    version: int = VERSION  # of this format
 
 
 def digest_of(format: str, options: dict[str, Any], parts: tuple[Part, ...]) -> str:
@@ -127,11 +96,7 @@ def as_json(content: Any, *, indent: int | None = None) -> str:
 
 
 def load_manifest(folder: str) -> Manifest | None:
-    """The manifest of a folder; None where there is none.
-
-    Raises:
-        CalcoError: If it is damaged or of a newer format, or the work that should have ended with it did not.
-    """
+    """The manifest of a folder; None where there is none."""
     place = storage.joined(folder, MANIFEST)
     if not storage.exists(place):
         return None
@@ -141,11 +106,7 @@ def load_manifest(folder: str) -> Manifest | None:
 
 
 def load_index(folder: str, part: str) -> Index | None:
-    """The index of a part; None where there is none.
-
-    Raises:
-        CalcoError: If it is damaged or of a newer format.
-    """
+    """The index of a part; None where there is none."""
     place = storage.joined(folder, f"{INDEX}/{part}.json")
     if not storage.exists(place):
         return None
@@ -207,17 +168,11 @@ def member_bytes(name: str, data: bytes) -> tuple[bytes, int]:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in a tar file.
+    """A file in a tar file."""
 
-    Attributes:
-        name: Its path there.
-        start: The first byte of its data.
-        size: How many bytes its data has.
-    """
-
-    name: str
-    start: int
-    size: int
+    name: str  # its path there
+    start: int  # the first byte of its data
+    size: int  # how many bytes its data has
 
 
 class _Headers:
@@ -234,13 +189,7 @@ class _Headers:
 
 
 def members(file: IO[bytes], length: int | None, left_out: dict[str, str]) -> Iterator[Member]:
-    """The files in a tar file, by its headers.
-
-    Args:
-        file: Open for reading, at its beginning.
-        length: Its bytes, None where nobody knows.
-        left_out: Name and reason of each member that does not serve are added; under "" what is wrong with the file.
-    """
+    """The files in a tar file, by its headers."""
     at = -1
     try:
         with tarfile.open(fileobj=cast("IO[bytes]", _Headers(file)), mode="r:", errorlevel=1) as tar:
@@ -280,11 +229,7 @@ def _refused(info: tarfile.TarInfo, length: int | None) -> str:
 
 
 def sample_of(name: str) -> tuple[str, str]:
-    """The sample that a member belongs to, and what it is of it: everything after the first dot of the last part.
-
-    Raises:
-        CalcoError: If there is no dot, or nothing before it.
-    """
+    """The sample that a member belongs to, and what it is of it: everything after the first dot of the last part."""
     folder, slash, last = name.removeprefix("./").rpartition("/")
     stem, dot, kind = last.partition(".")
     if not stem or not dot:

@@ -85,11 +85,7 @@ class Source:
     masks: MaskDecision | None = field(default=None, compare=False, repr=False)
 
     def load(self, item: Item) -> Sample:
-        """Read one item.
-
-        Raises:
-            CalcoError: If a file of it is damaged or its sizes do not fit; the caller notes it and goes on.
-        """
+        """Read one item."""
         return self.loader(self, item)
 
     def digest(self, item: Item) -> str:

@@ -1,21 +1,23 @@
 """Training, validation and test: as the data set declares them, else by a hash of the group."""
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 
-from calco.console import say, warn
 from calco.data.config import SplitConfig
 from calco.data.declared import SPLITS
 from calco.data.sample import fraction
 from calco.data.source import Item
 from calco.errors import CalcoError
 
+LOG = logging.getLogger(__name__)
+
 
 def split_of(group: str, config: SplitConfig) -> str:
-    """The split ("train", "val", "test") by the group's name alone: no seed, order or other image changes it."""
+    """Return the split ("train", "val", "test") by the group's name alone: no seed, order or other image changes it."""
     position = fraction("split", group)
     if position < config.test:
         return "test"
@@ -23,7 +25,7 @@ def split_of(group: str, config: SplitConfig) -> str:
 
 
 def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[Item]]:
-    """Items by split: the declared split (`Item.split`) where there is one, else by the hash of the group.
+    """Return items by split: the declared split (`Item.split`) where there is one, else by the hash of the group.
 
     What is declared validation or test is never trained on: an item that is declared otherwise than the rest of its
     group (a copy of a test image in the training folder) is in no split. Where no validation is declared, the hash
@@ -33,9 +35,6 @@ def split_items(items: Iterable[Item], config: SplitConfig) -> dict[str, list[It
     Training and validation (unless its share is 0) are never empty: where the hash leaves one so, the next group in the
     hash's order moves. Of a video that is divided into blocks each side gets its share by itself, so that other videos
     change nothing; frames too near to those of another side are in no split, and that is reported.
-
-    Raises:
-        CalcoError: If there are fewer than two groups, or nothing is left for training or validation.
     """
     items = list(items)
     result, problem = _split(items, config)
@@ -84,7 +83,8 @@ def _split(items: list[Item], config: SplitConfig) -> tuple[dict[str, list[Item]
     if "train" not in chosen.values():
         _move([group for group in groups[::-1] if group not in fixed], chosen, ("val", "test"), "train")
     near = {item.key for video in videos for item in _too_near(video, chosen)}
-    crossing = {item.key for item in items if _crosses(item, declared)}
+    # In a group that is declared validation or test, while the item itself is not.
+    crossing = {item.key for item in items if item.group in fixed and item.split != declared[item.group]}
     for item in items:
         if item.key not in near and item.key not in crossing:
             result[chosen[item.group]].append(item)
@@ -93,15 +93,16 @@ def _split(items: list[Item], config: SplitConfig) -> tuple[dict[str, list[Item]
             return {name: [] for name in result}, _empty(split, len(near))
     _report_declared(items, declared, crossing, result)
     if near:
-        warn(
-            f"{len(near)} frames are left out: they lie within {_seconds(videos)} s of frames on another side of the "
-            "split"
+        gaps = sorted({video[0].when[1] for video in videos})
+        seconds = f"{gaps[0]:g}" if len(gaps) == 1 else f"{gaps[0]:g} to {gaps[-1]:g}"
+        LOG.warning(
+            f"{len(near)} frames are left out: they lie within {seconds} s of frames on another side of the split"
         )
     return result, ""
 
 
 def _declared(items: Iterable[Item]) -> dict[str, str]:
-    """The declared split of each group; of several the one that is kept furthest from training."""
+    """Return the declared split of each group; of several the one that is kept furthest from training."""
     declared: dict[str, str] = {}
     for item in items:
         if item.split:
@@ -110,18 +111,13 @@ def _declared(items: Iterable[Item]) -> dict[str, str]:
 
 
 def _with_declared(hashed: Mapping[str, str], declared: Mapping[str, str]) -> dict[str, str]:
-    """The split of each group: the hash fills the splits that nothing declares, and takes no test from training."""
+    """Return the split of each group: the hash fills undeclared splits, and takes no test from training."""
     named = set(declared.values())
     chosen = {group: "train" if split in named else split for group, split in hashed.items()}
     for group, split in declared.items():
         validates = split == "train" and "val" not in named and hashed[group] == "val"
         chosen[group] = "val" if validates else split
     return chosen
-
-
-def _crosses(item: Item, declared: Mapping[str, str]) -> bool:
-    """Return whether the item's group is declared validation or test, and the item itself is not."""
-    return declared.get(item.group, "train") != "train" and item.split != declared[item.group]
 
 
 def _report_declared(
@@ -131,38 +127,38 @@ def _report_declared(
     if not declared:
         return
     counts = Counter(item.split for item in items if item.split)
-    said = ", ".join(f"{counts[name]} {name}" for name in SPLITS if counts[name])
+    text = ", ".join(f"{counts[name]} {name}" for name in SPLITS if counts[name])
     if "val" not in counts and result["val"]:
-        said += f"; it declares no validation: {len(result['val'])} are kept from training for it"
+        text += f"; it declares no validation: {len(result['val'])} are kept from training for it"
     if "test" not in counts and not result["test"]:
-        said += "; it declares no test: calco evaluate scores on validation"
-    say(f"the data set declares its splits: {said}")
+        text += "; it declares no test: calco evaluate scores on validation"
+    LOG.info(f"the data set declares its splits: {text}")
     if crossing:
         first = min(crossing)
         group = next(item.group for item in items if item.key == first)
         other = next(item for item in items if item.group == group and item.key not in crossing)
-        warn(
+        LOG.warning(
             f"{len(crossing)} images are left out: they are copies of images that are declared {other.split}, or "
             f"in one group with them, such as {first} ({other.key})"
         )
 
 
 def _empty(split: str, near: int) -> str:
-    """Why a split is empty, and what to do."""
-    what = "train" if split == "train" else "validate"
+    """Say why a split is empty, and what to do."""
+    verb = "train" if split == "train" else "validate"
     if near:
         return (
-            f"no frame is left to {what} on, since {near} are too near to those of another side; take more of the "
+            f"no frame is left to {verb} on, since {near} are too near to those of another side; take more of the "
             "frames (--frames 1), or more videos"
         )
     return (
-        f"the splits that the data set declares leave no image to {what} on; declare some, or name the folder of the "
+        f"the splits that the data set declares leave no image to {verb} on; declare some, or name the folder of the "
         "images that are to be split"
     )
 
 
 def _videos(items: Iterable[Item]) -> list[list[Item]]:
-    """The frames of each video that is divided into blocks, by their time."""
+    """Return the frames of each video that is divided into blocks, by their time."""
     videos: dict[str, list[Item]] = {}
     for item in items:
         if item.when:
@@ -171,7 +167,7 @@ def _videos(items: Iterable[Item]) -> list[list[Item]]:
 
 
 def _of_blocks(video: list[Item], config: SplitConfig) -> dict[str, str]:
-    """The sides of a video's blocks, by the order of their hashes: each side has one at least, where they suffice."""
+    """Return the sides of a video's blocks, by the order of their hashes; each side has one if they suffice."""
     blocks = sorted({item.group for item in video}, key=lambda group: fraction("split", group))
     if len(blocks) < 3:
         return {}
@@ -184,7 +180,7 @@ def _of_blocks(video: list[Item], config: SplitConfig) -> dict[str, str]:
 
 
 def _too_near(video: list[Item], chosen: Mapping[str, str]) -> list[Item]:
-    """The frames to leave out: of training those near to others, between validation and test half of each."""
+    """Return the frames to leave out: of training those near to others, between validation and test half of each."""
     sides = np.array([chosen[item.group] for item in video])
     seconds = np.array([item.when[0] for item in video])
     gap = video[0].when[1]
@@ -203,12 +199,6 @@ def _too_near(video: list[Item], chosen: Mapping[str, str]) -> list[Item]:
         )
         out |= (sides == "train") & (nearest < gap)
     return [video[place] for place in np.flatnonzero(out)]
-
-
-def _seconds(videos: list[list[Item]]) -> str:
-    """Such as "2" or "0.75 to 5"."""
-    gaps = sorted({video[0].when[1] for video in videos})
-    return f"{gaps[0]:g}" if len(gaps) == 1 else f"{gaps[0]:g} to {gaps[-1]:g}"
 
 
 def _move(groups: list[str], chosen: dict[str, str], sources: tuple[str, ...], split: str) -> None:

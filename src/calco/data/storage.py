@@ -41,11 +41,7 @@ def exists(place: str) -> bool:
 
 
 def size(place: str) -> int | None:
-    """The bytes of a file; None where nobody tells.
-
-    Raises:
-        CalcoError: If it is absent, or the place cannot be asked.
-    """
+    """The bytes of a file; None where nobody tells."""
     if is_url(place):
         return _asked(place, lambda files, path: cast("int | None", files.size(path)))
     try:
@@ -55,20 +51,12 @@ def size(place: str) -> int | None:
 
 
 def version(place: str) -> str:
-    """Return a text that identifies the version of a file elsewhere: size, time of change, entity tag.
-
-    Raises:
-        CalcoError: If it is absent, or the place cannot be asked.
-    """
+    """Return a text that identifies the version of a file elsewhere: size, time of change, entity tag."""
     return _asked(place, lambda files, path: str(files.ukey(path)))
 
 
 def read(place: str, start: int = 0, length: int | None = None) -> bytes:
-    """A part of a file, or all of it; nothing stays open, so that any number of processes and threads may read.
-
-    Raises:
-        CalcoError: If it cannot be read, or ends before the part does.
-    """
+    """A part of a file, or all of it; nothing stays open, so that any number of processes and threads may read."""
     if is_url(place):
         end = None if length is None else start + length
         data = _asked(place, lambda files, path: cast(bytes, files.cat_file(path, start=start or None, end=end)))
@@ -92,11 +80,7 @@ def read(place: str, start: int = 0, length: int | None = None) -> bytes:
 
 @contextlib.contextmanager
 def replaced(place: str) -> Iterator[Path]:
-    """Yield a path on this disk to be written; what stands there at the end takes the place, whole or not at all.
-
-    Raises:
-        CalcoError: If the disk, the permissions or the server do not allow it.
-    """
+    """Yield a path on this disk to be written; what stands there at the end takes the place, whole or not at all."""
     if not is_url(place):
         with replacing(place) as path:
             yield path
@@ -111,30 +95,18 @@ def replaced(place: str) -> Iterator[Path]:
 
 
 def write(place: str, data: bytes | str) -> None:
-    """Write a whole file, or leaves what was there.
-
-    Raises:
-        CalcoError: If it cannot be written.
-    """
+    """Write a whole file, or leaves what was there."""
     with replaced(place) as path:
         path.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
 
 
 def read_json(place: str) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        CalcoError: If the file is absent, unreadable or holds no JSON object.
-    """
+    """Read a JSON object."""
     return parse_json(read(place), place)
 
 
 def remove(place: str) -> None:
-    """Remove a file.
-
-    Raises:
-        CalcoError: If it is not there, or the permissions do not allow it.
-    """
+    """Remove a file."""
     if is_url(place):
         _asked(place, lambda files, path: files.rm_file(path), "remove")
         return
@@ -152,11 +124,7 @@ def _send(files: Any, path: str, there: str) -> None:
 
 @contextlib.contextmanager
 def opened(place: str) -> Iterator[IO[bytes]]:
-    """A file to be read from its beginning.
-
-    Raises:
-        CalcoError: If it cannot be opened.
-    """
+    """A file to be read from its beginning."""
 
     def ask(files: Any, path: str) -> IO[bytes]:
         return cast("IO[bytes]", files.open(path, "rb", block_size=_BLOCK, cache_type="readahead"))
@@ -169,11 +137,7 @@ def opened(place: str) -> Iterator[IO[bytes]]:
 
 
 def listed(folder: str, ending: str) -> list[str]:
-    """The files with an ending in a folder and below it, sorted; hidden ones are passed over.
-
-    Raises:
-        CalcoError: If the folder cannot be listed.
-    """
+    """The files with an ending in a folder and below it, sorted; hidden ones are passed over."""
     if is_url(folder):
         scheme = folder.partition("://")[0]
         found = _asked(folder, lambda files, path: cast(list[str], files.find(path)))
@@ -190,15 +154,7 @@ def listed(folder: str, ending: str) -> list[str]:
 
 
 def names(folder: str, *, hidden: bool = False) -> list[str]:
-    """The files in a folder elsewhere and below it, by their paths below it, sorted.
-
-    Args:
-        folder: Its address.
-        hidden: Whether hidden ones are listed too.
-
-    Raises:
-        CalcoError: If the folder is not there or cannot be listed.
-    """
+    """The files in a folder elsewhere and below it, by their paths below it, sorted."""
 
     def ask(files: Any, path: str) -> list[str]:
         root = path.rstrip("/")

@@ -9,9 +9,10 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from calco.data.mask_encoding import AUTO, PAINTED, MaskEncoding, encoding_of, painted_encoding
+from calco.data.mask_encoding import PAINTED, MaskEncoding, encoding_of, painted_encoding
 from calco.data.palettes import PALETTES, Palette, named_palette, palette_for, written_out
 from calco.data.recipe_config import (
+    AUTO,
     NEEDS,
     ColorizeConfig,
     CompositeConfig,
