@@ -248,7 +248,7 @@ def _colours(survey: MaskSurvey, values: list[int], transparent: bool) -> MaskDe
     names_of = _known_palette(values)
     ground: int | None = _BLACK if _BLACK in values else TRANSPARENT if transparent else _WHITE
     ground = ground if ground in (*values, TRANSPARENT) else None
-    codes = {value: (value,) for value in values}
+    codes: dict[int, tuple[int, ...]] = {value: (value,) for value in values}
     # A palette file says the order; else the background comes first.
     ordered = _ordered(survey, values)
     if transparent and ground == _BLACK:
