@@ -64,8 +64,8 @@ def check(config: CheckConfig) -> CheckReport:
     }
     # The tables that are to be written again are read, so that what they fix stays fixed.
     found = {fix: str(path) for fix, path in places.items() if path.is_file()}
-    tables = {fix: getattr(config.source, fix) or found.get(fix) for fix in ("groups", "drop")}
-    config = replace(config, source=replace(config.source, **tables))
+    groups, drop = config.source.groups or found.get("groups"), config.source.drop or found.get("drop")
+    config = replace(config, source=replace(config.source, groups=groups, drop=drop))
     with ExitStack() as held:
         outputs = held.enter_context(writing_folder(config.out, "calco check"))
         outputs.check(outputs.folder / name for name in ("check.html", "check.json"))

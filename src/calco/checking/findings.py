@@ -11,7 +11,7 @@ import numpy as np
 from calco.checking.alignment import common_shift, mirrored, shifted, swapped
 from calco.checking.duplicates import Duplicate
 from calco.checking.label_findings import box_findings, mask_findings, mask_set_findings
-from calco.checking.result import SEVERITIES, SMALL, Case, Finding, counted, finding_of
+from calco.checking.result import SEVERITIES, SMALL, Case, Finding, Severity, counted, finding_of
 from calco.checking.similarity import clusters
 from calco.checking.survey import Facts
 from calco.data.declared import SPLITS
@@ -197,7 +197,7 @@ def _sampled(pairs: Sequence[Pair], recipe: RecipeConfig) -> Iterator[Finding]:
     same = [] if none or "colorize" in recipe.recipe else [pair for pair in pairs if _equal(pair)]
     for kind, found in (("recipe-unchanged", same), ("erases-nothing", none), ("erases-everything", whole)):
         words = f"{len(found)} of {len(pairs)} pairs that the recipe made"
-        severity = "must" if len(found) == len(pairs) else None
+        severity: Severity | None = "must" if len(found) == len(pairs) else None
         yield finding_of(kind, (Case((pair.key,)) for pair in found), words, severity=severity)
 
 

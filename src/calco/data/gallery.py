@@ -1,11 +1,14 @@
-"""`calco recipes`: what each recipe and each of its settings makes of one image, drawn on labelled sheets."""
+"""`calco recipes`: the images that each recipe and each of its settings makes of one image, on labelled sheets."""
 
 import io
+import shlex
 import tempfile
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+import cv2
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
@@ -27,10 +30,7 @@ from calco.files import atomic_write, make_folder
 from calco.imaging import Image
 from calco.outputs import writing_folder
 
-STROKES: Final = "STROKES"
-CUTOUTS: Final = "CUTOUTS"
-MASKS: Final = "MASKS"
-PROPS: Final = (STROKES, CUTOUTS, MASKS)
+PROPS: Final = ("STROKES", "CUTOUTS", "MASKS")
 """Names in the place of folders, under which `write_props` makes them."""
 
 _SIDE: Final = 96
@@ -38,19 +38,18 @@ _SIDE: Final = 96
 
 def write_props(folder: Path) -> None:
     """Make the folders of `PROPS`."""
-    for name in PROPS:
-        make_folder(folder / name)
+    strokes, cutouts, masks = (make_folder(folder / name) for name in PROPS)
     for number in range(2):
         stroke = brush(50, 50, (25.0, 25.0), 6, np.random.default_rng(number))
-        imaging.write(folder / STROKES / f"{number}.png", np.where(stroke, 0, 255).astype(np.uint8)[..., None])
+        imaging.write(strokes / f"{number}.png", np.where(stroke, 0, 255).astype(np.uint8)[..., None])
     for name, (colour, mask) in {"ball": _ball(), "star": _star()}.items():
         alpha = np.where(mask, 255, 0).astype(np.uint8)[..., None]
-        imaging.write(folder / CUTOUTS / f"{name}_1.png", np.concatenate([colour, alpha], axis=2))
-        imaging.write(folder / MASKS / f"{name}_1.png", alpha)
+        imaging.write(cutouts / f"{name}_1.png", np.concatenate([colour, alpha], axis=2))
+        imaging.write(masks / f"{name}_1.png", alpha)
 
 
 def _grid() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Columns and rows in [-1, 1]."""
+    """Return columns and rows in [-1, 1]."""
     ends = (np.arange(_SIDE) + 0.5) * 2 / _SIDE - 1
     return ends[None, :], ends[:, None]
 
@@ -58,24 +57,21 @@ def _grid() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
 def _ball() -> tuple[Image, npt.NDArray[np.bool_]]:
     """Return a beach ball in red and white, lit from above on the left."""
     x, y = _grid()
-    mask = x**2 + y**2 < 0.95
     stripes = (np.floor((np.arctan2(y + 0.2, x) + np.pi) / (np.pi / 4)) % 2)[..., None]
     light = np.clip(1.15 - 0.5 * ((x + 0.4) ** 2 + (y + 0.5) ** 2), 0.3, 1)[..., None]
     colour = np.where(stripes > 0, (235, 235, 225), (205, 45, 40)) * light
-    return np.rint(colour).astype(np.uint8), mask
+    return np.rint(colour).astype(np.uint8), x**2 + y**2 < 0.95
 
 
 def _star() -> tuple[Image, npt.NDArray[np.bool_]]:
     """Return a star of five points in yellow."""
     x, y = _grid()
-    angle = np.mod(np.arctan2(x, -y), 2 * np.pi / 5)
-    angle = np.minimum(angle, 2 * np.pi / 5 - angle)
-    # The straight line from a point (distance 0.98, angle 0) to a notch (0.42, a fifth of the half circle).
-    ends = 0.98, 0.42 * np.exp(1j * np.pi / 5)
-    edge = ends[0] * ends[1].imag / (ends[1].imag * np.cos(angle) + (ends[0] - ends[1].real) * np.sin(angle))
-    mask = np.hypot(x, y) < edge
+    angles = np.arange(10) * np.pi / 5
+    corners = np.stack([np.sin(angles), -np.cos(angles)], axis=1) * np.tile([0.98, 0.42], 5)[:, None]
+    mask = np.zeros((_SIDE, _SIDE), np.uint8)
+    cv2.fillPoly(mask, [np.rint((corners + 1) * _SIDE / 2).astype(np.int32)], 1)
     shade = np.clip(1.0 - 0.35 * (x + y), 0.5, 1)[..., None]
-    return np.rint(np.array((245, 200, 40)) * shade).clip(0, 255).astype(np.uint8), mask
+    return np.rint(np.array((245, 200, 40)) * shade).clip(0, 255).astype(np.uint8), mask > 0
 
 
 Beside: TypeAlias = Literal["", "partner", "mask", "outlines", "boxes", "painted"]
@@ -83,138 +79,93 @@ Beside: TypeAlias = Literal["", "partner", "mask", "outlines", "boxes", "painted
 
 @dataclass(frozen=True)
 class Cell:
-    """One image of a sheet: a recipe with some options, as the command line names them."""
+    """One image of a sheet."""
 
     recipe: str  # the recipe or chain; "" for augmentation alone
-    # field and value; the field belongs to whichever part of the configuration has it
-    options: dict[str, Any] = field(default_factory=dict)
+    typed: str = ""  # the options as they are typed
     beside: Beside = ""  # what comes with the image; "painted" shows the target of a recipe that makes both
 
     @property
     def label(self) -> str:
-        """The options as they are typed."""
-        prefix = "--augment." if not self.recipe else "--"
-        typed = [f"{prefix}{name.replace('_', '-')}{_typed(value)}" for name, value in self.options.items()]
-        named = [self.recipe] if "+" in self.recipe or not typed else []
-        noted = f" ({self.beside})" if self.beside and self.recipe in ("segment", "composite") else ""
-        return " ".join([*named, *typed]) + noted
+        """The text under the image."""
+        words = [self.recipe] if "+" in self.recipe or not self.typed else []
+        words += [self.typed] if self.typed else []
+        words += [f"({self.beside})"] if self.beside and self.recipe in ("segment", "composite") else []
+        return " ".join(words)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Field and value of each option; the field belongs to whichever part of the configuration has it."""
+        found: dict[str, list[str]] = {}
+        for word in shlex.split(self.typed):
+            if word.startswith("--"):
+                name = word.removeprefix("--").removeprefix("augment.").replace("-", "_")
+                found[name] = []
+            else:
+                found[name].append(word)
+        return {name: values if len(values) > 1 else values[0] if values else True for name, values in found.items()}
 
 
-def _cells(recipe: str, *options: dict[str, Any], beside: Beside = "") -> list[Cell]:
-    return [Cell(recipe, each, beside) for each in options]
+def _cells(recipe: str, *typed: str, beside: Beside = "") -> list[Cell]:
+    return [Cell(recipe, each, beside) for each in typed]
 
 
-# A new setting is one line here.
+# A new setting is one text here.
 SHEETS: Final[dict[str, list[Cell]]] = {
-    "aligned": _cells("aligned", {}, beside="partner"),
+    "aligned": [Cell("aligned", beside="partner")],
     "colorize": [
-        *_cells("colorize", {"space": "luminance"}, {"space": "lab"}),
-        *_cells("colorize+erase", {}),
-        *_cells("colorize+degrade", {"damage": "noise"}),
+        *_cells("colorize", "--space luminance", "--space lab"), Cell("colorize+erase"),
+        Cell("colorize+degrade", "--damage noise"),
     ],
     "erase": [
         *_cells(
-            "erase",
-            {"holes": "boxes", "boxes": (3, 3)},
-            {"holes": "boxes", "box_size": (0.4, 0.4), "place": "center"},
-            {"holes": "masks", "masks": STROKES},
-            {"holes": "masks", "masks": STROKES, "stroke_scale": (4, 4), "strokes": (1, 1)},
-            {"holes": "brush"},
-            {"holes": "brush", "brush": (6, 6), "brush_width": (0.02, 0.02)},
-            {"holes": "scratches"},
-            {"holes": "scratches", "scratches": (3, 3), "scratch_width": (0.03, 0.03)},
-            {"holes": "stains"},
-            {"holes": "stains", "stains": (6, 6), "stain_size": (0.15, 0.15)},
-            {"holes": "brush", "share": 0.3},
-            {"holes": "brush+scratches+stains"},
-            {"holes": "any"},
+            "erase", "--holes boxes --boxes 3 3", "--holes boxes --box-size 0.4 0.4 --place center",
+            "--holes masks --masks STROKES", "--holes masks --masks STROKES --stroke-scale 4 4 --strokes 1 1",
+            "--holes brush", "--holes brush --brush 6 6 --brush-width 0.02 0.02",
+            "--holes scratches", "--holes scratches --scratches 3 3 --scratch-width 0.03 0.03",
+            "--holes stains", "--holes stains --stains 6 6 --stain-size 0.15 0.15", "--holes brush --share 0.3",
+            "--holes brush+scratches+stains", "--holes any",
         ),
-        *_cells("erase", {"holes": "given"}, {"holes": "given", "mask_erases": "black"}, beside="mask"),
-        *_cells("erase", *({"fill": fill} for fill in ("black", "white", "grey", "#3060ff", "mean", "noise"))),
-        *_cells("erase", {"mask_channel": True, "fill": "mean"}),
+        *_cells("erase", "--holes given", "--holes given --mask-erases black", beside="mask"),
+        *_cells("erase", "--fill black", "--fill white", "--fill grey", '--fill "#3060ff"', "--fill mean",
+                "--fill noise", "--mask-channel --fill mean"),
     ],
-    "sketch": [
-        *_cells("sketch", *({"style": style} for style in ("pencil", "xdog", "canny", "contour", "hatching"))),
-        *_cells(
-            "sketch",
-            {"style": "pencil", "softness": 0.005},
-            {"style": "pencil", "softness": 0.08},
-            {"style": "xdog", "line_weight": (2, 2)},
-            {"style": "canny", "line_weight": (0.5, 0.5)},
-            {"style": "canny", "line_weight": (2, 2)},
-            {"style": "canny", "wobble": (0.02, 0.02)},
-            {"style": "contour", "line_weight": (0.5, 0.5)},
-            {"style": "hatching", "line_weight": (0.5, 0.5)},
-            {"style": "hatching", "wobble": (0.01, 0.01)},
-            {"style": "pencil", "paper": (0.5, 0.5)},
-            {"style": "any", "line_weight": (0.6, 2), "wobble": (0, 0.02), "paper": (0, 0.5)},
-        ),
-    ],
-    "degrade": [
-        *_cells(
-            "degrade",
-            {"damage": "scratches", "scratched": (3, 3)},
-            {"damage": "scratches", "scratched": (12, 12)},
-            {"damage": "blur", "blur": (1, 1)},
-            {"damage": "blur", "blur": (3, 3)},
-            {"damage": "downscale", "downscale": (2, 2)},
-            {"damage": "downscale", "downscale": (6, 6)},
-            {"damage": "noise", "noise": (0.05, 0.05)},
-            {"damage": "noise", "noise": (0.2, 0.2)},
-            {"damage": "jpeg", "jpeg": (40, 40)},
-            {"damage": "jpeg", "jpeg": (8, 8)},
-            {"damage": "scratches+blur+noise"},
-            {"damage": "any"},
-        )
-    ],
+    "sketch": _cells(
+        "sketch", "--style pencil", "--style xdog", "--style canny", "--style contour", "--style hatching",
+        "--style pencil --softness 0.005", "--style pencil --softness 0.08", "--style xdog --line-weight 2 2",
+        "--style canny --line-weight 0.5 0.5", "--style canny --line-weight 2 2", "--style canny --wobble 0.02 0.02",
+        "--style contour --line-weight 0.5 0.5", "--style hatching --line-weight 0.5 0.5",
+        "--style hatching --wobble 0.01 0.01", "--style pencil --paper 0.5 0.5",
+        "--style any --line-weight 0.6 2 --wobble 0 0.02 --paper 0 0.5",
+    ),
+    "degrade": _cells(
+        "degrade", "--damage scratches --scratched 3 3", "--damage scratches --scratched 12 12",
+        "--damage blur --blur 1 1", "--damage blur --blur 3 3", "--damage downscale --downscale 2 2",
+        "--damage downscale --downscale 6 6", "--damage noise --noise 0.05 0.05", "--damage noise --noise 0.2 0.2",
+        "--damage jpeg --jpeg 40 40", "--damage jpeg --jpeg 8 8", "--damage scratches+blur+noise", "--damage any",
+    ),
     "segment": [
-        Cell("segment", {"palette": "binary"}, "mask"),
-        Cell("segment", {"palette": "auto"}, "outlines"),
-        Cell("segment", {"palette": "background #203040; dark #e0c060; light #c04040"}, "outlines"),
-        Cell("segment", {"palette": "auto"}, "boxes"),
+        Cell("segment", "--palette binary", "mask"), Cell("segment", "--palette auto", "outlines"),
+        Cell("segment", '--palette "background #203040; dark #e0c060; light #c04040"', "outlines"),
+        Cell("segment", "--palette auto", "boxes"),
     ],
     "composite": [
-        Cell("composite", {"cutouts": CUTOUTS}),
-        Cell("composite", {}, "painted"),
-        Cell("composite", {"cutout_class": "toy"}, "painted"),
+        Cell("composite", "--cutouts CUTOUTS"), Cell("composite", beside="painted"),
+        Cell("composite", "--cutout-class toy", "painted"),
         *_cells(
-            "composite",
-            {"cutout_masks": MASKS},
-            {"pasted": (8, 8), "cutout_size": (0.2, 0.3)},
-            {"pasted": (8, 8), "cutout_size": (0.4, 0.6), "least_visible": 0.1},
-            {"cutout_turn": 90},
-            {"cutout_flip": 0},
-            {"cutout_light": 1},
-            {"cutout_match": 1},
-            {"cutout_blur": (3, 3)},
-            {"cutout_edge": (4, 4)},
-            {"cutout_shadow": 1},
-            {"cutout_hidden": 1},
+            "composite", "--cutout-masks MASKS", "--pasted 8 8 --cutout-size 0.2 0.3",
+            "--pasted 8 8 --cutout-size 0.4 0.6 --least-visible 0.1", "--cutout-turn 90", "--cutout-flip 0",
+            "--cutout-light 1", "--cutout-match 1", "--cutout-blur 3 3", "--cutout-edge 4 4", "--cutout-shadow 1",
+            "--cutout-hidden 1",
         ),
     ],
     "augment": _cells(
-        "",
-        {"rotate": 25},
-        {"scale": 0.4},
-        {"shear": 20},
-        {"perspective": 0.25},
-        {"elastic": 0.06},
-        {"brightness": 0.5},
-        {"contrast": 0.8},
-        {"gamma": 1.5},
-        {"saturation": 1},
-        {"hue": 90},
-        {"noise": 0.15},
-        {"rotate": 10, "scale": 0.1, "hue": 30},
+        "", "--augment.rotate 25", "--augment.scale 0.4", "--augment.shear 20", "--augment.perspective 0.25",
+        "--augment.elastic 0.06", "--augment.brightness 0.5", "--augment.contrast 0.8", "--augment.gamma 1.5",
+        "--augment.saturation 1", "--augment.hue 90", "--augment.noise 0.15",
+        "--augment.rotate 10 --augment.scale 0.1 --augment.hue 30",
     ),
 }  # fmt: skip
-
-
-def _typed(value: Any) -> str:
-    if value is True:
-        return ""
-    text = " ".join(f"{each:g}" for each in value) if isinstance(value, tuple) else str(value)
-    return f' "{text}"' if (" " in text and isinstance(value, str)) or text.startswith("#") else f" {text}"
 
 
 SEED: Final = 1281  # one with which random changes are easy to see
@@ -236,20 +187,17 @@ def recipes(config: RecipesConfig) -> list[Path]:
     Raises:
         CalcoError: If the image cannot be read, or there is no such sheet.
     """
-    image, out, only = config.image, config.out, config.only
-    if only is not None and only not in SHEETS:
-        raise CalcoError(f"there is no sheet {only!r}; choose one of {', '.join(SHEETS)}")
-    photo = _photo(image)
-    written = []
-    with writing_folder(out, "calco recipes") as outputs, tempfile.TemporaryDirectory() as props:
-        folder = outputs.folder
-        outputs.check(folder / f"{name}.png" for name in (SHEETS if only is None else [only]))
+    if config.only is not None and config.only not in SHEETS:
+        raise CalcoError(f"there is no sheet {config.only!r}; choose one of {', '.join(SHEETS)}")
+    photo = _photo(config.image)
+    with writing_folder(config.out, "calco recipes") as outputs, tempfile.TemporaryDirectory() as props:
+        written = {name: outputs.folder / f"{name}.png" for name in ([config.only] if config.only else SHEETS)}
+        outputs.check(written.values())
         write_props(Path(props))
-        for name in SHEETS if only is None else [only]:
-            drawn = [("the image", photo), *((cell.label, _drawn(cell, photo, props)) for cell in SHEETS[name])]
-            atomic_write(folder / f"{name}.png", _sheet(drawn))
-            written.append(folder / f"{name}.png")
-    return written
+        for name, path in written.items():
+            images = [("the image", photo), *((cell.label, _image(cell, photo, props)) for cell in SHEETS[name])]
+            atomic_write(path, _sheet(images))
+    return list(written.values())
 
 
 def _photo(path: str | Path | None) -> Image:
@@ -273,17 +221,17 @@ KINDS: Final[dict[str, str]] = {
 }  # fmt: skip
 
 
-def _drawn(cell: Cell, photo: Image, props: str) -> Image:
-    """What a cell shows, HW3 `uint8`: the input that the recipe makes; for `segment`, which makes none, the target."""
+def _image(cell: Cell, photo: Image, props: str) -> Image:
+    """Return the image of a cell, HW3 `uint8`: the input that the recipe makes, or the target of `segment`."""
     image = _with(Sample(image=photo, key=cell.label, group=""), cell.beside)
     # What is pasted where stays the same from cell to cell, so that the options show.
     rng = generator(SEED, 0, "composite 54" if cell.recipe == "composite" else cell.label, "sheet")
     if not cell.recipe:
-        config = AugmentConfig(**cell.options)
+        config = msgspec.convert(cell.options, AugmentConfig, strict=False)
         whole = moved(image, config, rng)
         return recoloured(Pair(input=whole.image, target=whole.image, key="", group=""), config, rng).input
     kind = KINDS[cell.beside]
-    options = ({"cutouts": CUTOUTS} if cell.recipe == "composite" else {}) | cell.options
+    options = ({"cutouts": "CUTOUTS"} if cell.recipe == "composite" else {}) | cell.options
     options = {name: f"{props}/{value}" if value in PROPS else value for name, value in options.items()}
     classes = image.detections.classes if image.detections is not None else ()
     pair = build_recipe(resolve(configured(cell.recipe, options), kind, None, classes), kind)(image, rng)
@@ -292,23 +240,18 @@ def _drawn(cell: Cell, photo: Image, props: str) -> Image:
 
 def configured(recipe: str, options: dict[str, Any]) -> RecipeConfig:
     """Return a recipe's configuration with some options, each of them a field of one of its parts."""
-    config = RecipeConfig(recipe=recipe)
-    for part in fields(config):
-        inner = getattr(config, part.name)
-        chosen = {} if part.name == "recipe" else {name: options[name] for name in options if hasattr(inner, name)}
-        if chosen:
-            config = replace(config, **{part.name: replace(inner, **chosen)})
-    parts = [value for part in fields(config) if is_dataclass(value := getattr(config, part.name))]
-    known = {each.name for part in parts for each in fields(part)}
+    record = asdict(RecipeConfig(recipe=recipe))
+    parts = [part for part in record.values() if isinstance(part, dict)]
+    known = {name for part in parts for name in part}
     if unknown := sorted(options.keys() - known):
         raise CalcoError(f"no recipe has the option {unknown[0]}; choose one of {', '.join(sorted(known))}")
-    return config
+    for part in parts:
+        part.update({name: value for name, value in options.items() if name in part})
+    return msgspec.convert(record, RecipeConfig, strict=False)
 
 
 def _with(sample: Sample, beside: Beside) -> Sample:
     """Return the image with what a source would bring: made of its own tones, so that any image serves."""
-    import cv2
-
     if beside == "partner":
         by_hand = imaging.as_channels(draw(sample.image, SketchConfig(), np.random.default_rng(0)), 3)
         return replace(sample, image=by_hand, partner=sample.image)
@@ -343,16 +286,22 @@ def _shown(image: Image) -> Image:
     return np.rint(image[..., : channels - 1] * alpha + squares * (1 - alpha)).astype(np.uint8)
 
 
-def _sheet(drawn: list[tuple[str, Image]]) -> bytes:
-    """Images in rows, each over its label, as the bytes of a PNG with few colours."""
+def _sheet(images: list[tuple[str, Image]]) -> bytes:
+    """Return images in rows, each over its label, as the bytes of a PNG with few colours."""
     gap, (width, height) = 6, CELL_WH
     font = ImageFont.load_default(12)
-    labels = [_wrapped(label, font, width) for label, _ in drawn]
+    labels = []
+    for label, _ in images:  # in lines that fit under a cell
+        lines = [""]
+        for word in label.split():
+            longer = f"{lines[-1]} {word}".strip()
+            lines = [*lines[:-1], longer] if font.getlength(longer) <= width else [*lines, word]
+        labels.append(lines)
     down = height + LINE_HEIGHT * max(len(lines) for lines in labels) + 2 * gap
-    size_wh = min(COLUMNS, len(drawn)) * (width + gap) + gap, -(-len(drawn) // COLUMNS) * down
+    size_wh = min(COLUMNS, len(images)) * (width + gap) + gap, -(-len(images) // COLUMNS) * down
     sheet = Pillow.new("RGB", size_wh, "white")
     pen = ImageDraw.Draw(sheet)
-    for number, (lines, (_, image)) in enumerate(zip(labels, drawn, strict=True)):
+    for number, (lines, (_, image)) in enumerate(zip(labels, images, strict=True)):
         left, top = gap + number % COLUMNS * (width + gap), gap + number // COLUMNS * down
         sheet.paste(Pillow.fromarray(np.ascontiguousarray(image)), (left, top))
         for row, line in enumerate(lines):
@@ -360,12 +309,3 @@ def _sheet(drawn: list[tuple[str, Image]]) -> bytes:
     stream = io.BytesIO()
     sheet.quantize(COLOURS, dither=Pillow.Dither.NONE).save(stream, "PNG", optimize=True)
     return stream.getvalue()
-
-
-def _wrapped(label: str, font: Any, width: int) -> list[str]:
-    """Return a label in lines that fit under a cell."""
-    lines = [""]
-    for word in label.split():
-        longer = f"{lines[-1]} {word}".strip()
-        lines = [*lines[:-1], longer] if font.getlength(longer) <= width else [*lines, word]
-    return lines
