@@ -287,7 +287,7 @@ def test_other_formats(photographs: Path, folder: Path, tmp_path: Path, format: 
 
 
 def test_cutouts_that_cannot_be_pasted_are_named(
-    photographs: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    photographs: Path, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     imaging.write(folder / "cup" / "opaque.png", grey(20, 20))
     imaging.write(folder / "cup" / "empty.png", np.zeros((20, 20, 4), np.uint8))
@@ -299,7 +299,7 @@ def test_cutouts_that_cannot_be_pasted_are_named(
     assert "transparent everywhere" in reasons["cut-out cup/empty"]
     assert "cut-out cup/broken" in reasons
     assert "its name gives no class" in reasons["cut-out 7"]
-    assert "4 cut-outs are left out: " in capsys.readouterr().err
+    assert "4 cut-outs are left out: " in caplog.text
     source = open_source(tmp_path / "out")
     assert all(len(source.load(item).detections or ()) for item in source.items)
 
@@ -340,8 +340,8 @@ def test_photographs_smaller_than_any_thing_are_left_out(photographs: Path, fold
     ("given", "words"),
     [
         ({"pasted": (3, 1)}, "pasted is 3 to 1"),
-        ({"cutout_match": 2}, "cutout_match is 2; it must be a share"),
-        ({"cutout_turn": 200}, "cutout_turn is 200"),
+        ({"cutout_match": 2}, "cutout match is 2; it must lie between 0 and 1"),
+        ({"cutout_turn": 200}, "cutout turn is 200"),
         ({"cutout_masks": "m"}, "name them with --cutouts"),
     ],
 )

@@ -287,9 +287,9 @@ def test_a_configuration_from_a_file_cannot_name_code_without_its_digest(tmp_pat
 
 
 def test_where_the_note_cannot_be_written_the_recipe_runs_and_a_warning_is_given(
-    fade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("")
     another_machine(monkeypatch, tmp_path / "file")
     assert cook(f"{fade}:fade").input.any()
-    assert "must be named again" in capsys.readouterr().err
+    assert "must be named again" in caplog.text

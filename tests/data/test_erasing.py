@@ -15,7 +15,7 @@ from calco.data.config import JitterConfig, SourceConfig
 from calco.data.dataset import PairDataset
 from calco.data.recipe_config import KINDS, EraseConfig
 from calco.data.recipes import ColorizeConfig, RecipeConfig, build_recipe
-from calco.data.recipes.erase import DRAWN, erased, erased_region, given_region
+from calco.data.recipes.erase import SHAPES, erased, erased_region, given_region
 from calco.data.sample import Pair, Sample, generator
 from calco.data.sources import open_source
 from calco.errors import CalcoError
@@ -37,7 +37,7 @@ def holes(kind: str, seed: int = 0, side: int = 128, **options: object) -> np.nd
 
 
 def test_every_kind_is_drawn() -> None:
-    assert tuple(DRAWN) == KINDS
+    assert tuple(SHAPES) == KINDS
 
 
 @settings(deadline=None, max_examples=60)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from calco import imaging
 from calco.data.palettes import PALETTES, decode, named_palette, paint
-from calco.data.recipe_config import EraseConfig
+from calco.data.recipe_config import NEEDS, RECIPE_NAMES, EraseConfig
 from calco.data.recipes import RECIPES, RecipeConfig, SegmentConfig, SketchConfig, build_recipe, resolve
 from calco.data.recipes.erase import erased_region, stroke_masks
 from calco.data.sample import Pair, Sample, generator
@@ -27,6 +27,11 @@ def make_image(height: int = 48, width: int = 64, channels: int = 3, dtype: type
 
 def cook(name: str, dish: Sample, kind: str = "photographs", epoch: int = 0, **options: object) -> Pair:
     return build_recipe(RecipeConfig(recipe=name, **options), kind)(dish, generator(1, epoch, dish.key))
+
+
+def test_every_recipe_that_a_configuration_names_is_there() -> None:
+    assert tuple(RECIPES) == RECIPE_NAMES
+    assert NEEDS.keys() <= RECIPES.keys()
 
 
 def test_aligned_hands_both_through() -> None:

@@ -7,19 +7,28 @@ from typing import Final, Literal, TypeAlias, get_args
 from calco.errors import UsageError
 from calco.records import check_numbers, check_ranges
 
+AUTO: Final = "auto"
+
+
+def _check_choice(what: str, value: str, kind: object) -> None:
+    choices = get_args(kind)
+    if value not in choices:
+        raise UsageError(f"{what} is {value!r}; choose {', '.join(choices[:-1])} or {choices[-1]}")
+
+
+GreySpace: TypeAlias = Literal["luminance", "lab"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ColorizeConfig:
     """Conversion to grey, and the space in which colour is added."""
 
-    space: Literal["luminance", "lab"] = "luminance"
+    space: GreySpace = "luminance"
     """luminance takes 0.299 R + 0.587 G + 0.114 B; lab the grey of the same CIE lightness, to which a* and b* are
     added."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
-        if self.space not in ("luminance", "lab"):
-            raise UsageError(f"colorize space is {self.space!r}; choose luminance or lab")
+        _check_choice("colorize space", self.space, GreySpace)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +80,10 @@ class CompositeConfig:
     """Smallest visible share of an object, whatever lies over it or beyond the border."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
-        shares = ("cutout_flip", "cutout_light", "cutout_match", "cutout_shadow", "cutout_hidden", "least_visible")
-        for name in shares:
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"composite {name} is {getattr(self, name)}; it must be a share, 0 to 1")
-        if not 0 <= self.cutout_turn <= 180:
-            raise UsageError(f"composite cutout_turn is {self.cutout_turn}; it must lie in 0 (off) to 180 degrees")
+        check_numbers(
+            self, cutout_flip=(0, 1), cutout_light=(0, 1), cutout_match=(0, 1), cutout_shadow=(0, 1),
+            cutout_hidden=(0, 1), least_visible=(0, 1), cutout_turn=(0, 180),
+        )  # fmt: skip
         bounds: dict[str, tuple[float, float, str]] = {
             "pasted": (0, 100, "1 4"), "cutout_size": (0.01, 2, "0.2 0.6"), "cutout_blur": (0, 20, "0 1"),
             "cutout_edge": (0, 20, "0.3 1.2"),
@@ -119,12 +125,9 @@ class DegradeConfig:
         if self.damage != "any":
             damages_of(self.damage)
         bounds = {
-            "scratched": (1, 100, "1 8"),
-            "blur": (0, 50, "0.5 2.5"),
-            "downscale": (1, 64, "2 4"),
-            "noise": (0, 1, "0.02 0.12"),
-            "jpeg": (1, 100, "10 60"),
-        }
+            "scratched": (1, 100, "1 8"), "blur": (0, 50, "0.5 2.5"), "downscale": (1, 64, "2 4"),
+            "noise": (0, 1, "0.02 0.12"), "jpeg": (1, 100, "10 60"),
+        }  # fmt: skip
         check_ranges(self, "degrade", bounds)
 
 
@@ -142,6 +145,9 @@ KINDS: Final = ("masks", "boxes", "brush", "scratches", "stains")
 
 PER_IMAGE: Final = ("mean", "noise")
 """Fills without a single colour, by which a hole could be found."""
+
+Place: TypeAlias = Literal["random", "center"]
+MaskErases: TypeAlias = Literal["white", "black"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,10 +196,10 @@ class EraseConfig:
     stain_size: tuple[float, float] = (0.15, 0.5)
     """Diameter of the smallest and of the largest stain, as a share of the image's short side."""
 
-    place: Literal["random", "center"] = "random"
+    place: Place = "random"
     """Place of the holes: anywhere inside, or in the middle."""
 
-    mask_erases: Literal["white", "black"] = "white"
+    mask_erases: MaskErases = "white"
     """Colour of given masks that erases."""
 
     fill: str = "magenta"
@@ -207,28 +213,46 @@ class EraseConfig:
 
     def __post_init__(self) -> None:
         check_numbers(self)
-        for name in ("strokes", "boxes", "brush", "scratches", "stains"):
-            low, high = getattr(self, name)
-            if not 0 <= low <= high or high < 1:
-                raise UsageError(f"erase {name} is {low} to {high}; give the fewest and the most, such as 1 2")
-        if not 0 < self.stroke_scale[0] <= self.stroke_scale[1]:
-            raise UsageError(f"erase stroke_scale is {self.stroke_scale}; give two rising numbers above 0, such as 1 5")
-        for name in ("box_size", "brush_width", "scratch_width", "stain_size"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high <= 1:
-                raise UsageError(f"erase {name} is {low} to {high}; give two rising shares up to 1, such as 0.2 0.4")
-        for name, choices in (("place", ("random", "center")), ("mask_erases", ("white", "black"))):
-            if getattr(self, name) not in choices:
-                raise UsageError(f"erase {name} is {getattr(self, name)!r}; choose {' or '.join(choices)}")
+        counts = ("strokes", "boxes", "brush", "scratches", "stains")
+        check_ranges(self, "erase", {
+            "stroke_scale": (0.01, 100, "1 5"),
+            **dict.fromkeys(counts, (0, 10_000, "1 2")),
+            **dict.fromkeys(("box_size", "brush_width", "scratch_width", "stain_size"), (0.0001, 1, "0.2 0.4")),
+        })  # fmt: skip
+        if none := [name for name in counts if getattr(self, name)[1] == 0]:
+            raise UsageError(f"erase {none[0]} is 0 to 0; give the fewest and the most, such as 1 2")
+        _check_choice("erase place", self.place, Place)
+        _check_choice("erase mask_erases", self.mask_erases, MaskErases)
         if self.weight <= 0:
             raise UsageError(f"erase weight is {self.weight}; it must be above 0: 1 weighs all pixels alike")
-        _check_holes(self)
+        self._check_holes()
         if self.fill not in PER_IMAGE:
             fill_colour(self.fill)
 
+    def _check_holes(self) -> None:
+        """Refuse holes that do not exist or contradict another field."""
+        kinds = self.kinds
+        if unknown := [kind for kind in kinds if kind not in KINDS and kinds != ("given",)]:
+            raise UsageError(
+                f"erase holes {self.holes!r} holds {unknown[0]!r}; choose {', '.join(KINDS)}, several such as "
+                "brush+scratches, any, or given alone"
+            )
+        if "masks" in kinds and not self.masks:
+            raise UsageError("erase holes masks need a folder of strokes; name it with --masks FOLDER")
+        if self.masks and "masks" not in kinds:
+            raise UsageError(
+                f"erase holes {self.holes} do not use the strokes of {self.masks}; "
+                "leave --masks out, or give --holes masks"
+            )
+        if not 0 <= self.share <= 0.9:
+            raise UsageError(f"erase share is {self.share}; give a share up to 0.9, such as 0.3, or 0 for the counts")
+        if self.share and (self.place == "center" or kinds == ("given",)):
+            other = "place center" if self.place == "center" else "holes given"
+            raise UsageError(f"erase share {self.share} does not go with {other}; leave one of them out")
+
     @property
     def kinds(self) -> tuple[str, ...]:
-        """What `holes` means: those of `KINDS`, or "given" alone."""
+        """Kinds of holes: those of `KINDS`, or "given" alone."""
         if self.holes == "auto":
             return ("masks",) if self.masks else ("boxes",)
         if self.holes == "any":
@@ -236,30 +260,8 @@ class EraseConfig:
         return tuple(kind.strip() for kind in self.holes.split("+"))
 
 
-def _check_holes(config: EraseConfig) -> None:
-    """Refuse holes that do not exist or contradict another field."""
-    kinds = config.kinds
-    if unknown := [kind for kind in kinds if kind not in KINDS and kinds != ("given",)]:
-        raise UsageError(
-            f"erase holes {config.holes!r} holds {unknown[0]!r}; choose {', '.join(KINDS)}, several such as "
-            "brush+scratches, any, or given alone"
-        )
-    if "masks" in kinds and not config.masks:
-        raise UsageError("erase holes masks need a folder of strokes; name it with --masks FOLDER")
-    if config.masks and "masks" not in kinds:
-        raise UsageError(
-            f"erase holes {config.holes} do not use the strokes of {config.masks}; "
-            "leave --masks out, or give --holes masks"
-        )
-    if not 0 <= config.share <= 0.9:
-        raise UsageError(f"erase share is {config.share}; give a share up to 0.9, such as 0.3, or 0 for the counts")
-    if config.share and (config.place == "center" or kinds == ("given",)):
-        other = "place center" if config.place == "center" else "holes given"
-        raise UsageError(f"erase share {config.share} does not go with {other}; leave one of them out")
-
-
 def fill_colour(name: str) -> tuple[int, int, int]:
-    """Return a colour's name or #rrggbb => red, green, blue, 0 to 255."""
+    """Return red, green and blue, 0 to 255, of a colour's name or #rrggbb."""
     if name == "magenta":  # the default, without Pillow
         return 255, 0, 255
     from PIL import ImageColor
@@ -272,9 +274,6 @@ def fill_colour(name: str) -> tuple[int, int, int]:
     return red, green, blue
 
 
-AUTO: Final = "auto"
-
-
 @dataclass(frozen=True, kw_only=True)
 class SegmentConfig:
     """Colours in which masks are painted."""
@@ -284,7 +283,6 @@ class SegmentConfig:
     each; auto takes the classes of the annotations, or those that the values of the masks show."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
         if self.palette != AUTO:
             from calco.data.palettes import named_palette
 
@@ -316,9 +314,7 @@ class SketchConfig:
 
     def __post_init__(self) -> None:
         check_numbers(self)
-        if self.style not in get_args(SketchStyle):
-            styles = ", ".join(get_args(SketchStyle)[:-1])
-            raise UsageError(f"sketch style {self.style!r} is unknown; choose any or one of {styles}")
+        _check_choice("sketch style", self.style, SketchStyle)
         if not 0 < self.softness <= 0.5:
             raise UsageError(f"sketch softness is {self.softness}; it must lie above 0 and up to 0.5: try 0.02")
         bounds = {"line_weight": (0.2, 10, "0.6 2"), "wobble": (0, 0.1, "0 0.02"), "paper": (0, 1, "0 0.5")}
@@ -366,9 +362,9 @@ class RecipeConfig:
             raise UsageError(f"recipe {self.recipe!r}: with a mask channel, erase must come last; put it there")
 
 
-# What takes its target from the source can only stand first in a chain; it names the kinds of source that have one.
 RECIPE_NAMES: Final = ("aligned", "colorize", "erase", "sketch", "degrade", "segment", "composite")
 
+# Recipes that take their target from the source can only stand first in a chain; by them, the kinds of source with one.
 NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "aligned": ("side-by-side", "parallel", "openmoji", "shards"),
     "segment": ("masks", "annotations"),
@@ -377,11 +373,7 @@ NEEDS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def steps_of(recipe: str) -> list[str]:
-    """Return the steps of a chain, checked: names of recipes, and functions in files (`my.py:fade`).
-
-    Raises:
-        CalcoError: If one is unknown, or they cannot follow each other.
-    """
+    """Return the steps of a chain, checked: names of recipes, and functions in files (`my.py:fade`)."""
     names: list[str] = []
     open_path = ""
     for part in recipe.split("+"):
@@ -408,7 +400,7 @@ def steps_of(recipe: str) -> list[str]:
 
 
 def has_class_targets(config: RecipeConfig) -> bool:
-    """Return whether the targets are maps of classes, whose colours may not be mixed."""
+    """Return True if the targets are maps of classes, whose colours may not be mixed."""
     return config.recipe != "auto" and steps_of(config.recipe)[0] in ("segment", "composite")
 
 
@@ -421,11 +413,11 @@ CODE_STEP: Final = re.compile(r"(?P<path>.+\.py):(?P<name>[A-Za-z_]\w*)(@(?P<dig
 
 
 def is_code(step: str) -> bool:
-    """Return whether a step of a recipe is a function in a file: `my.py:fade`, or `my.py:fade@` and a digest."""
+    """Return True for a function in a file: `my.py:fade`, or `my.py:fade@` and a digest."""
     return CODE_STEP.fullmatch(step) is not None
 
 
 def short_name(step: str) -> str:
-    """`/home/ana/my.py:fade@0123456789abcdef` => `fade`; other steps as they are."""
+    """Return the name of a function in a file, and any other step as it is."""
     found = CODE_STEP.fullmatch(step)
     return found["name"] if found else step

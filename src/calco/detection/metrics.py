@@ -1,4 +1,4 @@
-"""Scores of a detector: mean average precision as COCO counts it, the best threshold, and kinds of errors.
+"""How good a detector is: mean average precision as COCO counts it, and the threshold that serves best.
 
 Average precision is the area under the curve of precision over recall, where precision is first made to fall
 (Everingham et al., "The Pascal Visual Object Classes Challenge", 2010) and read at 101 recalls; COCO takes its mean
@@ -25,25 +25,25 @@ Bools = npt.NDArray[np.bool_]
 COCO_IOUS: Final = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """0.5, 0.55, ... 0.95."""
 MOST: Final = 100
-"""Largest number of detections of one class in one image that count, the highest scores first, as in COCO."""
+"""Found boxes of one class in one image that count; those of lower scores are passed over, as COCO does."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Matches:
-    """All D detections in P images, by falling score, each right, wrong or passed over at T overlaps.
+    """All found boxes of some images, by falling score, and what each was.
 
     Attributes:
-        classes: Names of the C classes that count.
-        ious: T overlaps from which a detection is right.
-        num_images: P, images without objects included.
-        num_objects: P x C, number of objects to find.
-        images: D, image of each detection.
+        classes: The names of the C classes that count.
+        ious: The T overlaps from which on a box is right.
+        num_images: Of all images, P, those with nothing in them too.
+        num_objects: P x C, how many objects are to be found.
+        images: D, the image of each found box.
         labels: D, its class.
         scores: D, falling.
-        places: D, its index in the `Detections` of its image.
-        right: T x D, whether it is an object that no other detection is.
-        passed: T x D, whether it is an object that does not count (crowd, difficult): neither right nor wrong.
-        partners: T x D, index of the object in the truth of its image, or -1.
+        places: D, which one it is in its image's `Detections`.
+        right: T x D, whether it is a thing that no other box is.
+        passed: T x D, whether it is one that is not counted (a crowd, a difficult one): neither right nor wrong.
+        partners: T x D, the thing's place in its image's truth, or -1.
     """
 
     classes: tuple[str, ...]
@@ -60,57 +60,57 @@ class Matches:
 
     @property
     def wrong(self) -> Bools:
-        """T x D, whether it is no object."""
+        """T x D, whether it is none of the objects."""
         return ~(self.right | self.passed)
 
 
 def match(
-    truth: Sequence[Detections], found: Sequence[Detections], classes: Sequence[str], ious: Sequence[float] = COCO_IOUS
+    truth: Sequence[Detections],
+    found: Sequence[Detections],
+    classes: Sequence[str],
+    ious: Sequence[float] = COCO_IOUS,
+    *,
+    most: int = MOST,
 ) -> Matches:
-    """Match the detections in each image with its objects.
+    """Matches what was found in each image with what is in it.
 
     Args:
-        truth: Objects of each image; `ignored` ones count neither as missed nor as found.
-        found: Detections in each image, with scores.
-        classes: Classes that count; others are passed over on both sides.
-        ious: Overlaps (intersection over union) from which a detection is right.
+        truth: One an image; boxes that are `ignored` count neither as missed nor as found.
+        found: One an image, with scores.
+        classes: Those that count; what is of another class is passed over on both sides.
+        ious: Overlaps (intersection over union) from which on a box is right.
+        most: Found boxes of one class in one image that count, the highest scores first.
+
+    Raises:
+        CalcoError: When images or scores are missing.
     """
-    if len(truth) != len(found):
-        raise CalcoError(f"{len(truth)} images are to be scored and {len(found)} were looked at; give one for each")
+    _check(truth, found)
     number = {name: place for place, name in enumerate(classes)}
     limits = np.minimum(np.asarray(ious, np.float64), 1 - 1e-10)
     num_objects = np.zeros((len(truth), len(number)), np.int64)
-    flat = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))]
-    wide = [tuple(np.zeros((len(ious), 0), kind) for kind in (np.bool_, np.bool_, np.int64))]
+    parts: list[tuple[Ints, Ints, Floats, Ints, Bools, Bools, Ints]] = []
     for place, (there, said) in enumerate(zip(truth, found, strict=True)):
-        if len(said) and said.scores is None:
-            raise CalcoError(f"what was found in image {place} has no scores; a detector gives each box one")
-        their, our = (np.array([number.get(name, -1) for name in each.classes], np.int64) for each in (there, said))
+        their = np.array([number.get(name, -1) for name in there.classes], np.int64)
+        our = np.array([number.get(name, -1) for name in said.classes], np.int64)
         counted = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
         np.add.at(num_objects[place], their[counted & (their >= 0)], 1)
         for label in np.unique(our[our >= 0]):
             scores = np.asarray(said.scores, np.float64)
             mine = np.flatnonzero(our == label)
-            mine = mine[np.argsort(-scores[mine], kind="stable")][:MOST]
+            mine = mine[np.argsort(-scores[mine], kind="stable")][:most]
             objects = np.flatnonzero(their == label)
             objects = objects[np.argsort(~counted[objects], kind="stable")]  # those that count come first
             overlaps = overlap(said.boxes[mine], there.boxes[objects], ~counted[objects])
             partners = _partners(overlaps, counted[objects], limits)
+            of_truth = np.append(objects, -1)[partners]
             is_counted = np.append(counted[objects], False)[partners]
-            flat.append((np.full(len(mine), place), np.full(len(mine), label), scores[mine], mine))
-            wide.append((is_counted, (partners >= 0) & ~is_counted, np.append(objects, -1)[partners]))
-    images, labels, all_scores, places = (np.concatenate(part) for part in zip(*flat, strict=True))
-    right, passed, of_truth = (np.concatenate(part, axis=1) for part in zip(*wide, strict=True))
-    order = np.argsort(-all_scores, kind="stable")
-    return Matches(
-        classes=tuple(classes), ious=tuple(ious), num_images=len(truth), num_objects=num_objects,
-        images=images[order], labels=labels[order], scores=all_scores[order], places=places[order],
-        right=right[:, order], passed=passed[:, order], partners=of_truth[:, order],
-    )  # fmt: skip
+            many = np.full(len(mine), place), np.full(len(mine), label)
+            parts.append((*many, scores[mine], mine, is_counted, (partners >= 0) & ~is_counted, of_truth))
+    return _joined(parts, tuple(classes), tuple(ious), num_objects)
 
 
 def overlap(boxes: Boxes, objects: Boxes, crowds: Bools) -> Floats:
-    """Return intersection over union, N x M; with a crowd the share of the box inside it."""
+    """Intersection over union, N x M; with a crowd the share of the box that lies in it."""
     shares = iou(boxes, objects)
     if crowds.any():
         a, b = boxes.astype(np.float64)[:, None], objects[crowds].astype(np.float64)[None]
@@ -120,8 +120,16 @@ def overlap(boxes: Boxes, objects: Boxes, crowds: Bools) -> Floats:
     return shares
 
 
+def _check(truth: Sequence[Detections], found: Sequence[Detections]) -> None:
+    if len(truth) != len(found):
+        raise CalcoError(f"{len(truth)} images are to be scored and {len(found)} were looked at; give one for each")
+    for place, said in enumerate(found):
+        if len(said) and said.scores is None:
+            raise CalcoError(f"what was found in image {place} has no scores; a detector gives each box one")
+
+
 def _partners(overlaps: Floats, counted: Bools, limits: Floats) -> Ints:
-    """Return the object of each box at each limit, or -1, T x D; boxes by falling score, objects that count first."""
+    """The thing of each box at each limit, or -1. Boxes by falling score, objects that count first. => T x D."""
     result = np.full((len(limits), len(overlaps)), -1, np.int64)
     if not overlaps.size:
         return result
@@ -129,7 +137,7 @@ def _partners(overlaps: Floats, counted: Bools, limits: Floats) -> Ints:
     rows, first = np.arange(len(limits)), int(counted.sum())
     for box in np.flatnonzero(overlaps.max(axis=1) >= limits.min()):
         fits = free & (overlaps[box] >= limits[:, None])
-        # Objects that count are preferred; of equal overlaps the later one, as COCO's own code has it.
+        # What counts is preferred to what does not; of equal overlaps the later one, as COCO's own code has it.
         chosen = np.where(fits, overlaps[box] + 2.0 * (np.arange(fits.shape[1]) < first), -1.0)
         best = chosen.shape[1] - 1 - chosen[:, ::-1].argmax(axis=1)
         hit = fits[rows, best]
@@ -139,21 +147,41 @@ def _partners(overlaps: Floats, counted: Bools, limits: Floats) -> Ints:
     return result
 
 
+def _joined(
+    parts: Sequence[tuple[Ints, Ints, Floats, Ints, Bools, Bools, Ints]],
+    classes: tuple[str, ...],
+    ious: tuple[float, ...],
+    num_objects: Ints,
+) -> Matches:
+    flat = [np.concatenate([part[i] for part in parts]) if parts else np.zeros(0, np.int64) for i in range(4)]
+    wide = [
+        np.concatenate([part[i] for part in parts], axis=1) if parts else np.zeros((len(ious), 0), np.int64)
+        for i in (4, 5, 6)
+    ]
+    order = np.argsort(-flat[2], kind="stable")
+    return Matches(
+        classes=classes, ious=ious, num_images=len(num_objects), num_objects=num_objects,
+        images=flat[0][order], labels=flat[1][order], scores=flat[2][order].astype(np.float64), places=flat[3][order],
+        right=wide[0][:, order].astype(np.bool_), passed=wide[1][:, order].astype(np.bool_),
+        partners=wide[2][:, order],
+    )  # fmt: skip
+
+
 DEFAULT_THRESHOLD: Final = 0.5
-"""Threshold if no detection is right, so that no score is better than another."""
+"""Where nothing was found rightly, so that no score is better than another."""
 _FARTHEST: Final = 1e10  # square pixels; no box is larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassScores:
-    """Scores of one class; NaN if it has no objects.
+    """The scores of one class; not a number where it does not occur.
 
     Attributes:
         ap: Average precision over the overlaps from 0.5 to 0.95, in [0, 1].
-        ap50: Average precision at the overlap 0.5.
-        ap75: Average precision at the overlap 0.75.
-        recall: Share of the objects found among 100 boxes an image, mean over the overlaps.
-        num_objects: Number of objects to find.
+        ap50: At the overlap 0.5.
+        ap75: At the overlap 0.75.
+        recall: Of the objects, the share that is found among 100 boxes an image, the mean over the overlaps.
+        num_objects: How many there are to be found.
     """
 
     ap: float
@@ -165,23 +193,23 @@ class ClassScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """Scores of a detector, means over the classes with objects; NaN without any.
+    """The scores of a detector, means over the classes that occur; not a number where nothing is to be found.
 
     Attributes:
         ap: Mean average precision over the overlaps from 0.5 to 0.95, in [0, 1].
-        ap50: Mean average precision at the overlap 0.5.
-        ap75: Mean average precision at the overlap 0.75.
+        ap50: At the overlap 0.5.
+        ap75: At the overlap 0.75.
         small: `ap` of the objects of less than 32 x 32 pixels.
-        medium: `ap` of those up to 96 x 96 pixels.
-        large: `ap` of those above.
-        recall: Share of the objects found among 100 boxes an image, mean over the overlaps.
-        threshold: Score with the best F1 at the overlap 0.5.
-        f1: 2 x right / (found + to find), over all classes, at that threshold.
-        precision: Share of the detections that are right at that threshold.
-        recall50: Share of the objects found at that threshold.
-        classes: Scores by class.
-        num_images: Number of images.
-        num_objects: Number of objects to find.
+        medium: Of those up to 96 x 96 pixels.
+        large: Of those above.
+        recall: Of the objects, the share that is found among 100 boxes an image, the mean over the overlaps.
+        threshold: The score from which on boxes are to be believed: the one with the best F1 at the overlap 0.5.
+        f1: 2 x right / (found + to be found), over all classes, at that threshold.
+        precision: Of the boxes at that threshold, the share that is right.
+        recall50: Of the objects, the share that is found at that threshold.
+        classes: The same by class.
+        num_images: How many were scored.
+        num_objects: How many objects were to be found.
     """
 
     ap: float
@@ -200,7 +228,7 @@ class Scores:
     num_objects: int = 0
 
     def numbers(self) -> dict[str, float]:
-        """Return the finite scores by their usual names, for a log."""
+        """What belongs into a log, by the names that are usual; without what is no number."""
         named = {
             "map": self.ap, "map50": self.ap50, "map75": self.ap75, "map_small": self.small, "map_medium": self.medium,
             "map_large": self.large, "recall": self.recall, "f1": self.f1, "threshold": self.threshold,
@@ -210,13 +238,13 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Operating:
-    """Counts at a threshold, over all classes.
+    """What comes out at a threshold, over all classes.
 
     Attributes:
-        threshold: Lowest score of a detection.
-        right: Number of right detections.
-        wrong: Number of wrong detections.
-        missed: Number of objects without a detection.
+        threshold: Boxes of this score and above are believed.
+        right: Boxes that are a thing.
+        wrong: Boxes that are none.
+        missed: Objects that no box is.
     """
 
     threshold: float
@@ -226,31 +254,31 @@ class Operating:
 
     @property
     def precision(self) -> float:
-        """Share of the detections that are right; NaN without any."""
-        return _share(self.right, self.right + self.wrong)
+        """Of the boxes, the share that is right; not a number without boxes."""
+        return self.right / (self.right + self.wrong) if self.right + self.wrong else math.nan
 
     @property
     def recall(self) -> float:
-        """Share of the objects that are found; NaN without any."""
-        return _share(self.right, self.right + self.missed)
+        """Of the objects, the share that is found; not a number without objects."""
+        return self.right / (self.right + self.missed) if self.right + self.missed else math.nan
 
     @property
     def f1(self) -> float:
-        """Harmonic mean of precision and recall."""
-        return _share(2 * self.right, 2 * self.right + self.wrong + self.missed)
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else math.nan
+        """The harmonic mean of precision and recall."""
+        total = 2 * self.right + self.wrong + self.missed
+        return 2 * self.right / total if total else math.nan
 
 
 def average_precision(truth: Sequence[Detections], found: Sequence[Detections], classes: Sequence[str]) -> Scores:
-    """Score the detections in some images; faster-coco-eval counts, this module chooses the threshold.
+    """Scores what was found in some images. Counted by faster-coco-eval; the threshold by this module.
 
     Args:
-        truth: Objects of each image; `ignored` ones count neither way. Sizes are those of the boxes.
-        found: Detections in each image, with scores; the more boxes of low scores, the better the curve.
-        classes: Classes that count; others are passed over on both sides.
+        truth: One an image, in pixels; what is `ignored` counts neither way. Sizes are those of the boxes.
+        found: One an image, with scores, in the same pixels; the more boxes of low scores, the better the curve.
+        classes: Those that count; boxes of other classes are passed over on both sides.
+
+    Raises:
+        CalcoError: When images or scores are missing, or faster-coco-eval is.
     """
     half = match(truth, found, classes, (0.5,))
     best = best_threshold(half)
@@ -273,9 +301,9 @@ def average_precision(truth: Sequence[Detections], found: Sequence[Detections], 
 
 
 def best_threshold(matches: Matches) -> Operating:
-    """Return the threshold with the best F1 over all classes at the first overlap, half-way to the next lower score.
+    """The threshold with the best F1 at the first overlap, half-way to the next lower score; over all classes.
 
-    Of equal ones the highest counts: it has fewer wrong detections.
+    Of equal ones the highest counts: it says less that is wrong.
     """
     right, wrong = (np.cumsum(flags[0], dtype=np.int64) for flags in (matches.right, matches.wrong))
     total = int(matches.num_objects.sum())
@@ -290,20 +318,20 @@ def best_threshold(matches: Matches) -> Operating:
 
 
 def at_threshold(matches: Matches, threshold: float) -> Operating:
-    """Return the counts at a threshold, at the first overlap."""
+    """What comes out at a threshold, at the first overlap."""
     believed = matches.scores >= threshold
     right, wrong = int((matches.right[0] & believed).sum()), int((matches.wrong[0] & believed).sum())
     return Operating(threshold, right, wrong, int(matches.num_objects.sum()) - right)
 
 
 def _mean(values: Floats) -> float:
-    """Return the mean over the classes with objects."""
+    """Over the classes that occur."""
     there = values[np.isfinite(values)]
     return float(there.mean()) if len(there) else math.nan
 
 
 def _coco(truth: Sequence[Detections], found: Sequence[Detections], classes: list[str]) -> tuple[Floats, Floats]:
-    """Return precision (T x R x K x A) and recall (T x K x A) as COCO counts; NaN without objects."""
+    """Precision (T x R x K x A) and recall (T x K x A) as COCO counts; not a number where nothing is to be found."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
@@ -331,7 +359,7 @@ def _coco(truth: Sequence[Detections], found: Sequence[Detections], classes: lis
 
 
 def _entries(images: Sequence[Detections], number: Mapping[str, int]) -> list[dict[str, Any]]:
-    """Return COCO's entries, numbered from 1: some releases take 0 for none."""
+    """COCO's entries, numbered from 1: some releases take 0 for none."""
     entries: list[dict[str, Any]] = []
     for place, objects in enumerate(images, 1):
         boxes = objects.boxes.astype(np.float64)
@@ -350,49 +378,54 @@ def _entries(images: Sequence[Detections], number: Mapping[str, int]) -> list[di
 Verdict: TypeAlias = Literal["right", "other class", "second box", "loose", "nothing there", "passed"]
 
 SURE: Final = 0.5
-"""Overlap from which a detection is an object."""
+"""The overlap from which on a box is a thing's."""
 NEAR: Final = 0.1
-"""Overlap from which a detection is near an object."""
+"""The overlap from which on a box is near a thing's."""
 MEANINGS: Final[dict[Verdict, str]] = {
     "other class": "the box is right, the class is that of something else",
-    "second box": "a second box on an object that was found already",
-    "loose": f"near an object of its class, with an overlap from {NEAR:g} to {SURE:g}",
+    "second box": "a second box on a thing that was found already",
+    "loose": f"near a thing of its class, with an overlap from {NEAR:g} to {SURE:g}",
     "nothing there": "near nothing of its class",
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageJudgement:
-    """Verdicts on the detections in one image at a threshold.
+    """What the boxes of one image are at a threshold.
 
     Attributes:
-        found: N detections at or above the threshold.
-        verdicts: N verdicts.
-        missed: M `bool`, objects that count and have no detection of their class.
+        found: The boxes that are believed.
+        verdicts: N, what each of them is.
+        missed: M `bool`, objects that are counted and that no box of their class is.
     """
 
     found: Detections
     verdicts: tuple[Verdict, ...]
     missed: Bools
 
+    @property
+    def num_wrong(self) -> int:
+        """Boxes that are none of the objects."""
+        return sum(verdict in MEANINGS for verdict in self.verdicts)
+
 
 def judge_boxes(
     truth: Sequence[Detections], found: Sequence[Detections], matches: Matches, threshold: float
 ) -> tuple[list[ImageJudgement], Ints]:
-    """Judge each detection at or above a threshold, and count confusions of classes.
+    """What each believed box is, and the matrix of confusions.
 
-    An object is first matched with a detection of its own class, as for every score. Detections and objects that are
-    left over are then matched whatever their class, the largest overlap first.
+    A thing is first matched with a box of its own class, as for every score. Boxes and objects that are left over are
+    then matched whatever their class, the largest overlap first.
 
     Args:
-        truth: Objects of each image.
-        found: Detections in each image.
-        matches: Their matches, with the overlap `SURE` first.
-        threshold: Lowest score of a detection.
+        truth: One an image.
+        found: One an image.
+        matches: Of these, with the overlap `SURE` first.
+        threshold: The score from which on boxes are believed.
 
     Returns:
-        A judgement for each image, and (C + 1) x (C + 1) counts: true classes in rows, detected ones in columns, the
-        background last (missed objects, and detections where nothing is).
+        One entry an image, and (C + 1) x (C + 1) counts: classes that are there in rows, classes that were said in
+        columns, last of both the background: what was missed, and what was said where nothing is.
     """
     number = {name: place for place, name in enumerate(matches.classes)}
     matrix = np.zeros((len(number) + 1, len(number) + 1), np.int64)
@@ -400,55 +433,75 @@ def judge_boxes(
     judgements = []
     for place, (there, said) in enumerate(zip(truth, found, strict=True)):
         mine = np.flatnonzero(believed & (matches.images == place))
-        right, passed = matches.right[0, mine], matches.passed[0, mine]
-        free = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
-        their = np.array([number.get(name, -1) for name in there.classes], np.int64)
-        free &= their >= 0
-        counted = free.copy()
-        free[matches.partners[0, mine][right]] = False
-        chosen = said.select(matches.places[mine])
-        our = np.array([number[name] for name in chosen.classes], np.int64)
-        np.add.at(matrix, (our[right], our[right]), 1)
-        verdicts: list[Verdict] = [
-            "right" if r else "passed" if p else "nothing there" for r, p in zip(right, passed, strict=True)
-        ]
-        missed, left = free.copy(), ~(right | passed)
-        overlaps = overlap(chosen.boxes, there.boxes, np.zeros(len(there), np.bool_))
-        for box, target in np.argwhere(overlaps >= SURE)[np.argsort(-overlaps[overlaps >= SURE], kind="stable")]:
-            if left[box] and free[target]:
-                matrix[their[target], our[box]] += 1
-                verdicts[box] = "other class"
-                left[box] = free[target] = False
-        np.add.at(matrix[:, -1], their[free], 1)
-        for box in np.flatnonzero(left).tolist():
-            matrix[-1, our[box]] += 1
-            own = overlaps[box][counted & (their == our[box])].max(initial=0.0)
-            verdicts[box] = "second box" if own >= SURE else "loose" if own >= NEAR else "nothing there"
-        judgements.append(ImageJudgement(chosen, tuple(verdicts), missed))
+        boxes, right, passed = matches.places[mine], matches.right[0, mine], matches.passed[0, mine]
+        taken = matches.partners[0, mine][right]
+        one = _one(there, said.select(boxes), right, passed, taken, number, matrix)
+        judgements.append(one)
     return judgements, matrix
 
 
+def _one(
+    there: Detections, said: Detections, right: Bools, passed: Bools, taken: Ints, number: dict[str, int], matrix: Ints
+) -> ImageJudgement:
+    """One image; adds to the matrix."""
+    background = len(number)
+    counted = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
+    their = np.array([number.get(name, -1) for name in there.classes], np.int64)
+    our = np.array([number[name] for name in said.classes], np.int64)
+    counted &= their >= 0
+    free = counted.copy()
+    free[taken] = False
+    np.add.at(matrix, (our[right], our[right]), 1)
+    verdicts: list[Verdict] = [
+        "right" if r else "passed" if p else "nothing there" for r, p in zip(right, passed, strict=True)
+    ]
+    overlaps = overlap(said.boxes, there.boxes, np.zeros(len(there), np.bool_))
+    left = ~(right | passed)
+    missed = free.copy()
+    for box, thing in _largest_first(overlaps, left, free):
+        matrix[their[thing], our[box]] += 1
+        verdicts[box] = "other class"
+        left[box] = free[thing] = False
+    np.add.at(matrix, (their[free], np.full(int(free.sum()), background)), 1)
+    for box in np.flatnonzero(left).tolist():
+        matrix[background, our[box]] += 1
+        own = overlaps[box][counted & (their == our[box])].max(initial=0.0)
+        verdicts[box] = "second box" if own >= SURE else "loose" if own >= NEAR else "nothing there"
+    return ImageJudgement(said, tuple(verdicts), missed)
+
+
+def _largest_first(overlaps: Floats, boxes: Bools, objects: Bools) -> list[tuple[int, int]]:
+    """Pairs of a box and a thing that nobody has, of an overlap that is sure."""
+    pairs = np.argwhere((overlaps >= SURE) & boxes[:, None] & objects[None])
+    order = np.argsort([-overlaps[box, thing] for box, thing in pairs], kind="stable")
+    result: list[tuple[int, int]] = []
+    for box, thing in pairs[order].tolist() if len(pairs) else []:
+        if not any(box == other or thing == one for other, one in result):
+            result.append((box, thing))
+    return result
+
+
 def error_kinds(judgements: Sequence[ImageJudgement]) -> dict[str, int]:
-    """Return the number of false alarms of each kind."""
+    """How many false alarms are of which kind."""
     number = Counter(verdict for each in judgements for verdict in each.verdicts)
     return {kind: number[kind] for kind in MEANINGS}
 
 
 RECALLS: Final = np.linspace(0, 1, 101)
-"""Recalls at which COCO reads the curve of precision."""
+"""Where COCO reads the curve of precision."""
 
 
 def precisions(matches: Matches, weights: Floats) -> Floats:
-    """Return the average precision of each class at each overlap, with a weight for each image.
+    """Average precision of each class at each overlap, when each image counts so many times.
 
-    With weights of 1 these are COCO's own figures; an image of weight 2 counts as two equal ones.
+    With weights of 1 these are COCO's own figures; an image that counts twice counts as two equal ones.
 
     Args:
-        matches: The detections.
-        weights: R x P, weight of each image.
+        matches: What was found.
+        weights: R x P, how often each image counts.
 
     Returns:
-        R x T x C, in [0, 1]; NaN for a class without objects.
+        R x T x C, in [0, 1]; not a number where nothing of a class is to be found.
     """
     result = np.full((len(weights), len(matches.ious), len(matches.classes)), np.nan)
     for label in range(len(matches.classes)):
@@ -462,7 +515,7 @@ def precisions(matches: Matches, weights: Floats) -> Floats:
 
 
 def _areas(right: Floats, wrong: Floats, total: float) -> Floats:
-    """Return the areas under T curves; boxes by falling score, T x D, with their weights."""
+    """The areas under T curves. Boxes by falling score, T x D, how much each counts."""
     found, strange = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
     said = found + strange
     precision = np.divide(found, said, out=np.zeros_like(said), where=said > 0)
@@ -473,11 +526,11 @@ def _areas(right: Floats, wrong: Floats, total: float) -> Floats:
 
 
 def curve(matches: Matches, believed: Bools | None = None, label: int | None = None) -> tuple[Floats, Floats, Floats]:
-    """Return threshold, precision and recall at the first overlap, a point for each score, by falling score.
+    """Threshold, precision and recall at the first overlap, one point for each score that occurs, by falling score.
 
     Args:
-        matches: The detections.
-        believed: D, detections to use; None for all.
+        matches: What was found.
+        believed: D, the boxes that are looked at; None for all.
         label: The class; None for all together.
     """
     chosen = np.ones(len(matches.scores), np.bool_) if believed is None else believed
@@ -493,7 +546,7 @@ def curve(matches: Matches, believed: Bools | None = None, label: int | None = N
 
 
 def counts(matches: Matches, threshold: float) -> tuple[Floats, Floats, Floats]:
-    """Return the number of right and wrong detections and of objects in each image, at the first overlap."""
+    """Of each image, all classes together, at the first overlap: right boxes, wrong boxes, objects."""
     believed = matches.scores >= threshold
     right, wrong = (
         np.bincount(matches.images[believed & flags[0]], minlength=matches.num_images).astype(np.float64)

@@ -14,24 +14,27 @@ from calco.annotations.detections import Detections
 from calco.data.box_augmentation import letterbox
 from calco.data.config import SourceConfig, SplitConfig
 from calco.detection.boxes import nms
-from calco.detection.limits import MOST_BOXES, MOST_CLASSES, MULTIPLE, check_side
+from calco.detection.limits import MOST_BOXES, MULTIPLE, check_classes, check_shares, check_side
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError, enough_memory
 from calco.imaging import Image
 from calco.inference.folder import DESCRIPTION, find_folder, fitting, read_description, save_folder
 from calco.networks.machine import choose_device, choose_precision
-from calco.records import check_numbers, from_record, to_record
+from calco.records import from_record, to_record
 
 LITE: Final = "lite"
 
 
 def build_network(architecture: str, settings: Mapping[str, Any], num_classes: int) -> DetectionNetwork:
-    """Build a network with random weights.
+    """A network with the first weights that chance gives it.
 
     Args:
         architecture: "lite", or the name that transformers has for a kind of model, such as "rt_detr_v2".
-        settings: `width` and `depth` of "lite", or what `transformer.settings_of` returns.
-        num_classes: Number of classes.
+        settings: What it is built from: `width` and `depth` of "lite", or what `transformer.settings_of` gives.
+        num_classes: How many classes it tells apart.
+
+    Raises:
+        CalcoError: When there is no such architecture, or the settings do not fit it.
     """
     if architecture == LITE:
         from calco.detection.lite import LiteDetector
@@ -49,31 +52,31 @@ def build_network(architecture: str, settings: Mapping[str, Any], num_classes: i
 FORMAT: Final = 2
 KIND: Final = "detector"
 BATCH: Final = 16
-"""Images that go through the network at once, if they are small."""
+"""Images that go through the network at once, where they are small."""
 _BATCH_PIXELS: Final = BATCH * 640 * 640
-_CANDIDATES: Final = 1000  # boxes of an image before suppression
+_CANDIDATES: Final = 1000  # boxes of an image that are looked at before suppression
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorInfo:
-    """Description of a detector in `model.json`.
+    """What `model.json` says of a detector.
 
     Attributes:
         architecture: "lite", or the name that transformers has for the kind of model.
-        settings: Settings of the architecture.
-        classes: Names of the classes, in the order of their numbers.
-        size: Side of the square that images are fitted into, in pixels.
-        threshold: Default threshold of the scores.
-        overlap: IoU above which the lesser of two boxes of a class is suppressed, if the network needs that.
-        most: Largest number of boxes in an image.
-        source: How the training images were read.
-        split: How they were split.
-        seed: Seed of the training.
-        step: Step of the training at which these weights were kept.
-        scores: Scores on the validation images.
-        provenance: Origin of the model.
-        kind: Always "detector", unlike a translator's description.
-        format: Format of the description.
+        settings: What the architecture is built from.
+        classes: The names of what it finds; their places are the numbers of the classes.
+        size: The side of the square that images are brought into, in pixels.
+        threshold: The score from which on it is believed.
+        overlap: The IoU above which the lesser of two boxes of a class is suppressed, where the network needs that.
+        most: The boxes of an image, at most.
+        source: How the images of the training were read.
+        split: How they were divided.
+        seed: Of the training.
+        step: Of the training at which these weights were kept.
+        scores: On the validation images.
+        provenance: Where it came from.
+        kind: Tells it from a translator's description.
+        format: Of the description.
     """
 
     architecture: str
@@ -93,20 +96,21 @@ class DetectorInfo:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        """Check the ranges before anything is allocated by them."""
+        """Checks the ranges, before anything is allocated for what the description claims."""
         check_side(self.size, multiple=MULTIPLE if self.architecture == LITE else 1)
-        check_numbers(self, threshold=(0, 1), overlap=(0, 1), most=(1, MOST_BOXES))
-        if not 1 <= len(self.classes) <= MOST_CLASSES:
-            raise CalcoError(f"there are {len(self.classes):,} classes; a detector has 1 to {MOST_CLASSES:,}")
+        check_classes(self.classes)
+        check_shares(threshold=self.threshold, overlap=self.overlap)
+        if not 1 <= self.most <= MOST_BOXES:
+            raise CalcoError(f"most is {self.most}; an image has 1 to {MOST_BOXES:,} boxes at most")
 
 
 class LetterboxedImage(NamedTuple):
-    """An image in its square, as `letterbox` returns it.
+    """An image in its square, as `letterbox` gives it.
 
     Attributes:
         square: S, S, 3 `uint8`.
         scale: Pixels of the square for each pixel of the image.
-        corner: Left upper corner of the image in the square, in pixels.
+        corner: Where its left upper corner lies in the square, in pixels.
     """
 
     square: Image
@@ -123,10 +127,10 @@ class Detector:
     """A loaded detector: `detector(image) -> Detections`, images of any size, boxes in their own pixels.
 
     Attributes:
-        info: Description of the model.
-        network: Its network.
-        device: Device of the network.
-        precision: Precision of the convolutions.
+        info: What the model is.
+        network: What computes.
+        device: Where it computes.
+        precision: What its convolutions compute in.
     """
 
     def __init__(
@@ -142,24 +146,24 @@ class Detector:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
+        """The names of what it finds."""
         return self.info.classes
 
     @property
     def threshold(self) -> float:
-        """Default threshold of the scores, found on its validation images."""
+        """The score from which on it is believed, found on its validation images."""
         return self.info.threshold
 
     def __call__(self, image: Image, *, threshold: float | None = None) -> Detections:
-        """Return the objects in one image; see `many`."""
+        """What is in one image; as `many`."""
         return self.many([image], threshold=threshold)[0]
 
     def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
-        """Return the objects in each image.
+        """What is in each of some images.
 
         Args:
             images: HWC or HW, of any sizes, grey or RGB, `uint8`, `uint16` or `float32` in [0, 1].
-            threshold: Lowest score that is returned, in [0, 1]; None for `self.threshold`.
+            threshold: The lowest score of what is returned, in [0, 1]; None for `self.threshold`.
 
         Returns:
             For each image the boxes in its own pixels, with scores, the highest first, clipped to it.
@@ -204,12 +208,12 @@ class Detector:
         size_wh: tuple[int, int],
         threshold: float | None = None,
     ) -> Detections:
-        """Return the objects in the network's output for one image.
+        """What the network's answer about one image says.
 
         Args:
             logits: Q, C.
             boxes: Q, 4 (x, y, w, h in [0, 1]).
-            fitted: The image in its square.
+            fitted: How the image lies in its square.
             size_wh: Width and height of the image.
             threshold: As in `many`.
         """
@@ -233,20 +237,37 @@ class Detector:
 
 
 def save_detector(folder: Path, info: DetectorInfo, network: DetectionNetwork | dict[str, Tensor]) -> None:
-    """Write a model folder whole, in place of an earlier one; the network may be given by its state."""
+    """Writes a model folder whole, in place of the one that may stand there.
+
+    Args:
+        folder: The model folder.
+        info: Its description.
+        network: The network, or its state.
+
+    Raises:
+        CalcoError: When it cannot be written; what stood there before then still stands.
+    """
     weights = network if isinstance(network, dict) else network.state_dict()
     # Copies: weights that a network uses twice may not be one piece of memory in the file.
     save_folder(folder, to_record(info), {name: tensor.clone() for name, tensor in weights.items()})
 
 
 def detector_folder(path: str | Path) -> Path:
-    """Return the model folder at `path`: itself, or the one inside a run."""
+    """The model folder that `path` means: itself, or the one inside a run.
+
+    Raises:
+        CalcoError: When there is none.
+    """
     names = "a run of calco detect train, a model folder, or a file that calco detect export wrote"
     return find_folder(path, command="calco detect train", names=names)
 
 
 def load_detector_info(path: str | Path) -> DetectorInfo:
-    """Read a detector's `model.json`."""
+    """Reads a detector's `model.json`.
+
+    Raises:
+        CalcoError: When it is missing, of a newer format, damaged, or describes a translator.
+    """
     folder = detector_folder(path)
     record = read_description(folder, FORMAT)
     file = folder / DESCRIPTION
@@ -256,12 +277,12 @@ def load_detector_info(path: str | Path) -> DetectorInfo:
 
 
 def load_detector(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Detector:
-    """Load a detector.
+    """Loads a detector for use.
 
     Args:
         path: A run or a model folder.
-        device: "cpu", "cuda", or "auto" for the GPU if there is one.
-        precision: fp32, bf16 (on a GPU fp16 too), or auto for bf16 if the machine has instructions for it.
+        device: "cpu", "cuda", or "auto" for the GPU where there is one.
+        precision: fp32, bf16 (on a GPU fp16 too), or auto for bf16 where the machine has instructions for it.
 
     Returns:
         The detector.
@@ -274,6 +295,10 @@ def load_detector(path: str | Path, *, device: str = "auto", precision: str = "a
     dtype = choose_precision(precision, chosen)
     folder = detector_folder(path)
     info = load_detector_info(folder)
-    network = fitting(folder, lambda: build_network(info.architecture, info.settings, len(info.classes)))
+
+    def build() -> DetectionNetwork:
+        return build_network(info.architecture, info.settings, len(info.classes))
+
+    network = fitting(folder, build)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Detector(info, network, device=chosen, precision=dtype)

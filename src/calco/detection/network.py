@@ -25,7 +25,7 @@ class DetectionNetwork(nn.Module, ABC):
     """A network that detects objects in square images.
 
     Attributes:
-        overlapping: Predicts several boxes for one object, so that its output needs suppression.
+        overlapping: Whether it predicts several boxes for one object, so that its output needs suppression.
     """
 
     overlapping: bool = False

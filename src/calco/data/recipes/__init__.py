@@ -27,7 +27,6 @@ from calco.data.recipe_config import (
     short_name,
     steps_of,
 )
-from calco.data.recipes.aligned import aligned_pair
 from calco.data.recipes.colorize import colorize_pair
 from calco.data.recipes.composite import check_cutouts, composite_pair, cutouts_of
 from calco.data.recipes.custom import is_pinned, move_code, permit_code, pin_code, run_code
@@ -59,6 +58,16 @@ __all__ = [
 ]
 
 Recipe: TypeAlias = Callable[[Sample, np.random.Generator], Pair]
+
+
+def aligned_pair(sample: Sample, _rng: np.random.Generator) -> Pair:
+    """Return the image as the input and its partner as the target."""
+    if sample.partner is None:
+        raise CalcoError(f"{sample.key} has no partner, which the recipe aligned needs; choose another --recipe")
+    return Pair(
+        input=sample.image, target=sample.partner, key=sample.key, group=sample.group, weight=sample.weight,
+        region=sample.region,
+    )  # fmt: skip
 
 
 def _palette_of(config: RecipeConfig) -> Palette:
@@ -96,11 +105,7 @@ _FORCED: Final = {"aligned": "parallel", "segment": "masks", "composite": "photo
 
 
 def check_recorded(config: RecipeConfig, where: str | Path) -> None:
-    """Check that a recipe from a file names code only with its digest: without one, a person names code.
-
-    Raises:
-        CalcoError: Naming the file.
-    """
+    """Refuse a recipe of a file that names code without its digest: only a person may name code so."""
     for step in [] if config.recipe == "auto" else steps_of(config.recipe):
         if is_code(step) and not is_pinned(step):
             raise CalcoError(
@@ -110,15 +115,7 @@ def check_recorded(config: RecipeConfig, where: str | Path) -> None:
 
 
 def recipe_here(config: RecipeConfig, given: str | None) -> RecipeConfig:
-    """Return the recipe of a model, with its functions in the files that the person at this machine names.
-
-    Args:
-        config: Of the model.
-        given: "my.py:fade", or several joined by +; None leaves the recipe as it is.
-
-    Raises:
-        CalcoError: If a file is not the one of the training, or the model's recipe has no such function.
-    """
+    """Return the recipe of a model, with its functions in the files that are given for this machine (`my.py:fade`)."""
     if given is None:
         return config
     steps = steps_of(config.recipe)
@@ -140,16 +137,8 @@ def resolve(
     """Return the configuration with everything that it leaves open, so that it means the same anywhere.
 
     The recipe's name replaces "auto", classes and colours the name of a palette file, and a function in a file gets
-    the digest of that file; by naming it, the person here allows it to run here.
-
-    Args:
-        config: As given.
-        source_kind: Kind of the source.
-        made: Of pairs that were made before (shards): the recipe that made them, which is then the answer.
-        classes: Of the source's annotations.
-
-    Raises:
-        CalcoError: If photographs leave the choice open, or the source lacks what the recipe needs.
+    the digest of that file; by naming it, the person here allows it to run here. `made` is the recipe of pairs that
+    were made before (shards), which is then the answer; `classes` are those of the source's annotations.
     """
     if made is not None:
         if config.recipe not in ("auto", made.recipe):
@@ -214,7 +203,7 @@ def _palette(name: str, classes: Sequence[str]) -> str:
 def build_recipe(
     config: RecipeConfig, source_kind: str, made: RecipeConfig | None = None, *, allow_code: bool = False
 ) -> Recipe:
-    """Return the function that a configuration describes; it needs the configuration no longer.
+    """Return the function that a configuration describes.
 
     Each further step of a chain works on the input that the step before it made; the target stays that of the first.
 

@@ -12,20 +12,15 @@ REC_709: Final = np.array([0.2126, 0.7152, 0.0722])  # Y of linear red, green an
 
 
 def grey_of(image: Image, config: ColorizeConfig) -> Image:
-    """HWC => HW1 of the same dtype: what an image is without its colour."""
+    """Return the image in grey, HWC => HW1 of the same dtype."""
     return lightness_grey(as_channels(image, 3)) if config.space == "lab" else as_channels(image, 1)
 
 
 def lightness_grey(image: Image) -> Image:
     """Return the sRGB grey that has the CIE lightness L* of each pixel: a grey photograph, not a map of L*.
 
-    Lightness depends on the relative luminance Y alone, so this is Y of the linear colours, coded as sRGB is.
-
-    Args:
-        image: HW3 in sRGB, or HW1, which is returned as it is.
-
-    Returns:
-        HW1, same dtype.
+    Lightness depends on the relative luminance Y alone, so this is Y of the linear colours, coded as sRGB is. HW3 or
+    HW1 => HW1 of the same dtype.
     """
     if image.shape[2] == 1:
         return image

@@ -1,12 +1,12 @@
 """Recipe `composite`: cut-outs pasted on a photograph, with the visible pixels of each as ground truth."""
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from calco.annotations.detections import Detections, Outline, nothing
-from calco.console import warn
 from calco.data.palettes import Palette
 from calco.data.recipe_config import CompositeConfig
 from calco.data.recipes.cutouts import Cutouts, list_cutouts, random_cutout, resized, unusable
@@ -15,42 +15,34 @@ from calco.data.sample import Pair, Sample, size_wh
 from calco.errors import CalcoError
 from calco.imaging import Image, as_channels, as_dtype
 
+LOG = logging.getLogger(__name__)
 Floats = npt.NDArray[np.float32]
+Point = tuple[int, int]  # row, column
+Window = tuple[slice, slice]
 _MARGIN = 4  # pixels around an object, in which blur and soft edges run out
 _SHADOW = 0.06  # of an object's longer side: reach of its shadow; half of it is the deviation of the blur
 _MOST_ENLARGED = 2.0  # times; larger shows nothing but how small the file was
 _STRONGEST = 1.6  # times that contrast changes, when colours are matched
+_PLACES = 12  # that are tried for each object
+_LEAST_SIDE = 32  # pixels of a photograph
+_LEAST_PIXELS = 16  # of an object that are visible
+_BEYOND = 0.25  # of an object's width and height that may lie beyond the border
 
 
 @dataclass(frozen=True)
 class Patch:
-    """Cut-out that is ready to be pasted.
+    """Cut-out that is ready to be pasted."""
 
-    Attributes:
-        colour: HW3 `uint8`.
-        alpha: HW `float32`, 0 to 1: how much of each pixel it covers.
-        full: HW `float32`: the same before a part of it was hidden.
-        margin: Pixels around the object, with at most its shadow.
-    """
-
-    colour: Image
-    alpha: Floats
-    full: Floats
-    margin: int
+    colour: Image  # HW3 `uint8`
+    alpha: Floats  # HW in [0, 1]: how much of each pixel it covers
+    full: Floats  # HW: the same before a part of it was hidden
+    margin: int  # pixels around the object, with at most its shadow
 
 
 def cut_to_size(
     colour: Image, alpha: npt.NDArray[np.uint8], longer: float, config: CompositeConfig, rng: np.random.Generator
 ) -> Patch:
-    """Return a cut-out at its size, mirrored and turned, cut to what there is of it.
-
-    Args:
-        colour: HW3 `uint8`.
-        alpha: HW `uint8`.
-        longer: Pixels of the longer side that are wanted; no more than twice its own are given.
-        config: How much it turns.
-        rng: Chooses by how much, and whether it is mirrored.
-    """
+    """Scale a cut-out to a longer side in pixels (at most twice its own), mirror and turn it."""
     import cv2
 
     scale = min(longer / max(alpha.shape), _MOST_ENLARGED)
@@ -74,7 +66,7 @@ def cut_to_size(
 
 
 def _unweighted(weighted: Floats) -> Image:
-    """Colours that were multiplied with the opacity in the fourth channel, HW4 => HW3 `uint8`."""
+    """Divide colours by the opacity in the fourth channel, HW4 => HW3 `uint8`."""
     import cv2
 
     share = 1 / np.maximum(weighted[..., 3], 1e-3)
@@ -82,16 +74,10 @@ def _unweighted(weighted: Floats) -> Image:
 
 
 def finish(patch: Patch, ground: Image, config: CompositeConfig, rng: np.random.Generator) -> Patch:
-    """Return the object as it looks in its place: lit, with matched colours, blurred, with a soft edge, partly hidden.
+    """Light a patch, match its colours to the ground (HW3 `uint8`), blur it, soften its edge, and hide a part of it.
 
     How objects are put in differs from one to the next, so that no network learns to find the seam: Dwibedi, Misra and
-    Hebert, "Cut, Paste and Learn" (arXiv 1708.01642).
-
-    Args:
-        patch: Of `cut_to_size`.
-        ground: HW3 `uint8`, what it will cover, as far as that lies in the image.
-        config: How much.
-        rng: Chooses the rest; as many numbers whatever is off.
+    Hebert, "Cut, Paste and Learn" (arXiv 1708.01642). As many random numbers are taken whatever is off.
     """
     import cv2
 
@@ -116,7 +102,7 @@ def finish(patch: Patch, ground: Image, config: CompositeConfig, rng: np.random.
 
 
 def _matched(colour: Image, alpha: Floats, ground: Image, share: float) -> Image:
-    """Mean and spread in CIE Lab go a share of the way to the ground's (Reinhard et al. 2001): HW3 `uint8` => same."""
+    """Move mean and spread in CIE Lab a share of the way to the ground's (Reinhard et al. 2001), HW3 `uint8`."""
     import cv2
 
     inside = (alpha > 0.5).astype(np.uint8)
@@ -132,9 +118,9 @@ def _matched(colour: Image, alpha: Floats, ground: Image, share: float) -> Image
     return np.asarray(cv2.cvtColor(cv2.LUT(own, table), cv2.COLOR_LAB2RGB), np.uint8)
 
 
-def _light(shape: tuple[int, ...], most: float, drawn: tuple[float, float, float]) -> Floats:
+def _light(shape: tuple[int, ...], most: float, values: tuple[float, float, float]) -> Floats:
     """Return a factor of lightness for each pixel, HW1: of the whole, and from one side to the other."""
-    brightness, slope, towards = drawn
+    brightness, slope, towards = values
     rows, columns = (np.linspace(-1, 1, extent, dtype=np.float32) for extent in shape[:2])
     angle = 2 * np.pi * towards
     ramp = (np.sin(angle) * rows[:, None] + np.cos(angle) * columns[None]) * slope
@@ -170,29 +156,14 @@ def shadow(patch: Patch, darkness: float, rng: np.random.Generator) -> Floats:
     return np.asarray(1 - darkness * float(depth) * np.clip(soft, 0, 1), np.float32)
 
 
-_PLACES = 12  # that are tried for each object
-_LEAST_SIDE = 32  # pixels of a photograph
-_LEAST_PIXELS = 16  # of an object that are visible
-_BEYOND = 0.25  # of an object's width and height that may lie beyond the border
-
-
 @dataclass
 class _Placed:
-    """Object that lies in the image.
-
-    Attributes:
-        label: Its class.
-        cover: HW: what it makes of each pixel of its window, 0 to 1; less where others lie over it.
-        left: Of the window.
-        top: Of the window.
-        full: Its pixels, were nothing of it hidden.
-    """
+    """Object that lies in the image."""
 
     label: str
-    cover: Floats
-    left: int
-    top: int
-    full: int
+    cover: Floats  # HW in [0, 1]: its part of each pixel of its window; less where others lie over it
+    at: Point  # top and left of the window
+    full: int  # its pixels, were nothing of it hidden
 
 
 def composed(
@@ -201,20 +172,11 @@ def composed(
     """Paste cut-outs on a photograph.
 
     Later objects lie over earlier ones. A pixel belongs to the one that makes at least half of it; the boxes are those
-    of the visible pixels.
-
-    Args:
-        photograph: HWC of any depth, grey or colour, with or without transparency.
-        config: Which cut-outs, how many, how.
-        rng: Chooses everyobj.
-        split: "train", "val" or "test" takes the cut-outs of that side alone; None takes all.
+    of the visible pixels. A split ("train", "val" or "test") takes the cut-outs of that side alone.
 
     Returns:
         The image with the height, width and channels of the photograph, `uint8`; and the objects in it, each with its
         exact mask, in the order in which they were laid.
-
-    Raises:
-        CalcoError: If no cut-out can be used, or the photograph is too small.
     """
     height, width = photograph.shape[:2]
     if min(height, width) < _LEAST_SIDE:
@@ -249,9 +211,9 @@ def _lay(
     import cv2
 
     for _ in range(_PLACES):
-        left, top = _place(plain, canvas.shape[:2], rng)
-        there, own = _cut(plain.alpha.shape, left, top, canvas.shape[:2])
-        at = there[1].start, there[0].start
+        corner = _place(plain, canvas.shape[:2], rng)
+        there, own = _overlap((0, 0), canvas.shape, corner, plain.alpha.shape)
+        at = there[0].start, there[1].start
         if not _fits(plain, plain.alpha[own], at, laid, config.least_visible):
             continue  # before the work of finishing it
         patch = finish(plain, cv2.convertScaleAbs(canvas[there]), config, rng)
@@ -262,62 +224,44 @@ def _lay(
         share = cover[..., None]
         canvas[there] = canvas[there] * light * (1 - share) + patch.colour[own] * share
         for other in laid:
-            rows, columns = _shared(other, cover.shape, at)
-            other.cover[rows[0], columns[0]] *= 1 - cover[rows[1], columns[1]]
-        laid.append(_Placed(label, cover.copy(), *at, int((patch.full >= 0.5).sum())))
+            theirs, ours = _overlap(other.at, other.cover.shape, at, cover.shape)
+            other.cover[theirs] *= 1 - cover[ours]
+        laid.append(_Placed(label, cover.copy(), at, int((patch.full >= 0.5).sum())))
         return
 
 
-def _fits(patch: Patch, cover: Floats, at: tuple[int, int], laid: list[_Placed], least: float) -> bool:
-    """Return whether enough of an object would be visible, and enough of each one under it."""
-    if _too_little(cover, int((patch.full >= 0.5).sum()), least):
-        return False
+def _fits(patch: Patch, cover: Floats, at: Point, laid: list[_Placed], least: float) -> bool:
+    """Return True if enough of an object would be visible, and enough of each one under it."""
+    visible = [(cover, int((patch.full >= 0.5).sum()))]
     for other in laid:
-        rows, columns = _shared(other, cover.shape, at)
+        theirs, ours = _overlap(other.at, other.cover.shape, at, cover.shape)
         remaining = other.cover.copy()
-        remaining[rows[0], columns[0]] *= 1 - cover[rows[1], columns[1]]
-        if _too_little(remaining, other.full, least):
-            return False
-    return True
+        remaining[theirs] *= 1 - cover[ours]
+        visible.append((remaining, other.full))
+    return all(int((part >= 0.5).sum()) >= max(_LEAST_PIXELS, least * full) for part, full in visible)
 
 
-def _too_little(cover: Floats, full: int, least: float) -> bool:
-    return int((cover >= 0.5).sum()) < max(_LEAST_PIXELS, least * full)
-
-
-def _shared(
-    other: _Placed, shape: tuple[int, ...], at: tuple[int, int]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the rows and the columns that a window shares with an object, in coordinates of the object and of it."""
+def _overlap(
+    first: Point, first_shape: tuple[int, ...], second: Point, second_shape: tuple[int, ...]
+) -> tuple[Window, Window]:
+    """Return the rows and columns that two windows share, relative to each of them."""
     bounds = []
-    for axis, (first, own) in enumerate(((other.top, at[1]), (other.left, at[0]))):
-        start, end = max(first, own), min(first + other.cover.shape[axis], own + shape[axis])
+    for one, one_extent, other, other_extent in zip(first, first_shape, second, second_shape, strict=False):
+        start, end = max(one, other), min(one + one_extent, other + other_extent)
         end = max(start, end)
-        bounds.append((slice(start - first, end - first), slice(start - own, end - own)))
-    return bounds[0], bounds[1]
+        bounds.append((slice(start - one, end - one), slice(start - other, end - other)))
+    return (bounds[0][0], bounds[1][0]), (bounds[0][1], bounds[1][1])
 
 
-def _place(patch: Patch, size: tuple[int, ...], rng: np.random.Generator) -> tuple[int, int]:
-    """Return left and top of a patch; a part of the object may lie beyond the border."""
-    ends = []
+def _place(patch: Patch, size: tuple[int, ...], rng: np.random.Generator) -> Point:
+    """Return top and left of a patch; a part of the object may lie beyond the border."""
+    corner = []
     for extent, whole in zip(patch.alpha.shape, size, strict=True):
         own = extent - 2 * patch.margin
         beyond = round(_BEYOND * own)
         first, last = sorted((-beyond, whole - own + beyond))
-        ends.append(int(rng.integers(first, last + 1)) - patch.margin)
-    return ends[1], ends[0]
-
-
-def _cut(
-    shape: tuple[int, ...], left: int, top: int, size: tuple[int, ...]
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Return the rows and columns of the canvas that a patch covers, and those of the patch that cover them."""
-    bounds = []
-    for first, extent, whole in ((top, shape[0], size[0]), (left, shape[1], size[1])):
-        start, end = max(0, first), min(whole, first + extent)
-        bounds.append((slice(start, end), slice(start - first, end - first)))
-    (rows, own_rows), (columns, own_columns) = bounds
-    return (rows, columns), (own_rows, own_columns)
+        corner.append(int(rng.integers(first, last + 1)) - patch.margin)
+    return corner[0], corner[1]
 
 
 def _objects(laid: list[_Placed], height: int, width: int) -> Detections:
@@ -328,7 +272,8 @@ def _objects(laid: list[_Placed], height: int, width: int) -> Detections:
     for obj in laid:
         mask = np.zeros((height, width), np.bool_)
         seen = obj.cover >= 0.5
-        mask[obj.top : obj.top + seen.shape[0], obj.left : obj.left + seen.shape[1]] = seen
+        top, left = obj.at
+        mask[top : top + seen.shape[0], left : left + seen.shape[1]] = seen
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
         boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
         masks.append(Outline(mask=mask))
@@ -338,15 +283,7 @@ def _objects(laid: list[_Placed], height: int, width: int) -> Detections:
 
 
 def cutouts_of(config: CompositeConfig, *, anew: bool = False) -> Cutouts:
-    """List the folder of cut-outs.
-
-    Args:
-        config: Names it.
-        anew: Looks again; else what was seen in this process before is taken.
-
-    Raises:
-        CalcoError: If no folder is named, one is absent, or there is no cut-out in it that has a class.
-    """
+    """List the folder of cut-outs, once per process unless `anew`."""
     if not config.cutouts:
         raise CalcoError("recipe composite pastes cut-outs on photographs; name their folder: --cutouts FOLDER")
     if anew:
@@ -355,11 +292,7 @@ def cutouts_of(config: CompositeConfig, *, anew: bool = False) -> Cutouts:
 
 
 def check_cutouts(config: CompositeConfig) -> None:
-    """Read all cut-outs, and warns of those that cannot be pasted.
-
-    Raises:
-        CalcoError: If none of them can.
-    """
+    """Read all cut-outs, warn of those that cannot be pasted, and refuse a folder of which none can."""
     cutouts = cutouts_of(config, anew=True)
     reasons = unusable(cutouts)
     usable = [entry for entry in cutouts.entries if entry.name not in reasons]
@@ -371,17 +304,13 @@ def check_cutouts(config: CompositeConfig) -> None:
         empty = [label for label in cutouts.classes if label not in {entry.label for entry in usable}]
         without = f"; nothing is left of the class {', '.join(empty)}" if empty else ""
         more = ", ..." if len(reasons) > 3 else ""
-        warn(f"{len(reasons)} cut-outs are left out: {named}{more}{without}")
+        LOG.warning(f"{len(reasons)} cut-outs are left out: {named}{more}{without}")
 
 
 def composite_image(
     sample: Sample, config: CompositeConfig, rng: np.random.Generator, *, split: str | None = None
 ) -> Sample:
-    """Return the photograph with cut-outs pasted on it, and what is where; `split` as in `composed`.
-
-    Raises:
-        CalcoError: If no cut-out can be used, or the photograph is too small.
-    """
+    """Return the photograph with cut-outs pasted on it and their detections; `split` as in `composed`."""
     try:
         image, objects = composed(sample.whole, config, rng, split=split)
     except CalcoError as error:
@@ -390,17 +319,7 @@ def composite_image(
 
 
 def composite_pair(sample: Sample, rng: np.random.Generator, config: CompositeConfig, palette: Palette) -> Pair:
-    """Return the photograph with pasted cut-outs as the input, and their visible pixels, painted, as the target.
-
-    Args:
-        sample: A photograph.
-        rng: Chooses cut-outs, places and looks.
-        config: What is pasted, and how.
-        palette: Classes and their colours.
-
-    Raises:
-        CalcoError: If no cut-out can be used, or the photograph is too small.
-    """
+    """Return the photograph with pasted cut-outs as the input, and their visible pixels, painted, as the target."""
     scene = composite_image(sample, config, rng)
     target, _ = painted(scene, palette)
     return Pair(input=scene.image, target=target, key=sample.key, group=sample.group)

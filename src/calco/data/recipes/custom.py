@@ -5,6 +5,7 @@ the machine names it, when its digest is that of a file which that person named 
 """
 
 import hashlib
+import logging
 import os
 import sys
 import traceback
@@ -17,19 +18,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from calco.console import warn
 from calco.data.recipe_config import CODE_STEP
 from calco.data.sample import Pair, Sample
 from calco.errors import CalcoError
 from calco.files import explain, make_folder, read_json, write_json
 from calco.imaging import PEAKS, Image
 
+LOG = logging.getLogger(__name__)
 FORMAT: Final = 1
 _NAMED_HERE: set[str] = set()  # the digests that were named in this process, where the file of them cannot be written
 
 
 def is_pinned(step: str) -> bool:
-    """Return whether a function in a file is named with the digest of its file."""
+    """Return True for a function that is named with the digest of its file."""
     return _parts(step)[2] is not None
 
 
@@ -38,9 +39,6 @@ def pin_code(step: str) -> str:
 
     A step without a digest was named by the person at this machine, who thereby allows that file, as it is now, to run
     here; the digest is noted in `trusted.json` in the user's folder of settings.
-
-    Raises:
-        CalcoError: If the file cannot be read.
     """
     path, name, digest = _parts(step)
     if digest:
@@ -52,15 +50,7 @@ def pin_code(step: str) -> str:
 
 
 def move_code(step: str, here: str) -> str:
-    """Return the step of a model, with the place that its file has on this machine, as the person here names it.
-
-    Args:
-        step: As `pin_code` gave it.
-        here: `my.py:fade`.
-
-    Raises:
-        CalcoError: If it is another function, or the file is not the one that the model was trained with.
-    """
+    """Return a pinned step of a model, with the place of its file on this machine: `here` is such as `my.py:fade`."""
     _, name, digest = _parts(step)
     path, name_here, _ = _parts(here)
     found = _digest(_read(path))
@@ -73,11 +63,7 @@ def move_code(step: str, here: str) -> str:
 
 
 def permit_code(step: str, *, allow_code: bool = False) -> None:
-    """Make sure that a pinned step may run here, and that it can.
-
-    Raises:
-        CalcoError: If its file is absent or another one than it was, nobody here has named it, or it does not load.
-    """
+    """Refuse a pinned step whose file is absent or changed, that nobody here has named, or that does not load."""
     path, name, digest = _parts(step)
     if digest is None:
         raise CalcoError(f"recipe {step} has no digest of its file; name it on the command line: --recipe {step}")
@@ -100,17 +86,14 @@ def permit_code(step: str, *, allow_code: bool = False) -> None:
 
 
 def run_code(step: str, sample: Sample, rng: np.random.Generator) -> Pair:
-    """Make the pair; an image that the function returns is the input, the whole image the target.
-
-    Raises:
-        CalcoError: If the function fails (with its file and line), or returns neither an image nor a pair.
-    """
+    """Make the pair; an image that the function returns is the input, the whole image the target."""
     path, name, digest = _parts(step)
     function = _function(str(path), name, str(digest))
     whole = sample.image if sample.partner is None else sample.partner
     try:
         # Copies: what is kept in memory must not change, whatever the function does with its image.
-        made = function(_copied(sample), rng)
+        parts = {name: getattr(sample, name) for name in ("image", "partner", "mask", "weight", "region")}
+        made = function(replace(sample, **{n: part.copy() for n, part in parts.items() if part is not None}), rng)
     except Exception as error:
         raise CalcoError(f"{sample.key}: {_described(error, path)}; correct the recipe {name}") from error
     if isinstance(made, Pair):
@@ -121,7 +104,7 @@ def run_code(step: str, sample: Sample, rng: np.random.Generator) -> Pair:
 
 
 def _parts(step: str) -> tuple[Path, str, str | None]:
-    """Path, name of the function, digest."""
+    """Return path, name of the function and digest."""
     found = CODE_STEP.fullmatch(step)
     if found is None:
         raise CalcoError(f"recipe {step!r} is not a function in a file; write it as my.py:fade")
@@ -160,20 +143,14 @@ def _function(path: str, name: str, digest: str) -> Callable[[Sample, np.random.
 
 
 def _described(error: Exception, path: Path) -> str:
-    """File, line and message of what went wrong in somebody's code, in one line."""
+    """Describe an error in somebody's code in one line: file, line and message."""
     text, line = str(error), None
     if isinstance(error, SyntaxError):
         text, line = error.msg, error.lineno
-    else:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-        line = frames[-1].lineno if frames else None
+    elif frames := [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]:
+        line = frames[-1].lineno
     message = " ".join(text.split()) or "no message"
     return f"{path}{f':{line}' if line else ''}: {type(error).__name__}: {message}"
-
-
-def _copied(sample: Sample) -> Sample:
-    parts = {name: getattr(sample, name) for name in ("image", "partner", "mask", "weight", "region")}
-    return replace(sample, **{name: part.copy() for name, part in parts.items() if part is not None})
 
 
 def _image(made: Any, where: str) -> Image:
@@ -201,7 +178,7 @@ def _trust_file() -> Path:
 
 
 def _trusted() -> dict[str, str]:
-    """Digest and path of every recipe that was named on this machine."""
+    """Return digest and path of every recipe that was named on this machine."""
     file = _trust_file()
     return dict(read_json(file).get("recipes", {})) if file.is_file() else {}
 
@@ -214,4 +191,4 @@ def _trust(digest: str, path: Path) -> None:
             make_folder(_trust_file().parent)
             write_json(_trust_file(), {"format": FORMAT, "recipes": {**known, digest: str(path)}})
     except CalcoError as error:
-        warn(f"{error}; the recipe runs now, but must be named again to evaluate its model")
+        LOG.warning(f"{error}; the recipe runs now, but must be named again to evaluate its model")

@@ -28,47 +28,29 @@ _HELD_OUT: Final = 0.1  # of the cut-outs of such a class, for each of validatio
 
 @dataclass(frozen=True)
 class Cutout:
-    """One file of the folder.
+    """One file of the folder."""
 
-    Attributes:
-        name: Its path in the folder, without suffix.
-        label: Its class.
-        path: The image.
-        mask: The file of its mask; nothing where the image is transparent itself.
-        stamp: When both were changed last, so that what was read of other files is not taken for it.
-    """
-
-    name: str
-    label: str
+    name: str  # its path in the folder, without suffix
+    label: str  # its class
     path: str
-    mask: str = ""
-    stamp: tuple[int, ...] = ()
+    mask: str = ""  # the file of its mask; none where the image itself is transparent
+    stamp: tuple[int, ...] = ()  # when both were changed last: `read_cutout` is cached
 
 
 @dataclass(frozen=True)
 class Cutouts:
-    """All cut-outs of a folder, not read yet.
+    """All cut-outs of a folder, not read yet."""
 
-    Attributes:
-        entries: Sorted by name.
-        left_out: Name and reason of what does not serve, as far as the names tell.
-    """
-
-    entries: tuple[Cutout, ...]
-    left_out: tuple[tuple[str, str], ...] = ()
+    entries: tuple[Cutout, ...]  # sorted by name
+    left_out: tuple[tuple[str, str], ...] = ()  # name and reason, as far as the names show it
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Sorted."""
+        """Names of the classes, sorted."""
         return tuple(sorted({entry.label for entry in self.entries}))
 
     def of_class(self, label: str, split: str | None = None) -> list[Cutout]:
-        """Return the cut-outs of a class for one split; of ten or more, validation and test get a tenth each.
-
-        Args:
-            label: The class.
-            split: "train", "val" or "test"; None for all of them.
-        """
+        """Return the cut-outs of a class for a split or all; of ten or more, validation and test get a tenth each."""
         chosen = [entry for entry in self.entries if entry.label == label]
         if split is None or len(chosen) < _PARTED:
             return chosen
@@ -80,18 +62,12 @@ class Cutouts:
 
 @cache
 def list_cutouts(folder: str, masks: str, label: str) -> Cutouts:
-    """List a folder of cut-outs, once per process.
-
-    Args:
-        folder: Of the images.
-        masks: Folder of their masks, or "".
-        label: Class of all of them; "" takes it from their names.
-
-    Raises:
-        CalcoError: If a folder is absent, or has no cut-out with a class.
-    """
+    """List a folder of cut-outs, once per process; no label takes the classes from their names."""
     listing = list_files(folder, imaging.is_image)
-    beside = _by_name(masks) if masks else {}
+    beside: dict[str, str] = {}
+    if masks:
+        found = list_files(masks, imaging.is_image)
+        beside = {Path(each.removeprefix(found.root)).with_suffix("").as_posix(): each for each in found.paths}
     entries: list[Cutout] = []
     left_out = [(f"{folder}: {name}", reason) for name, reason in listing.left_out]
     for path in listing.paths:
@@ -112,11 +88,6 @@ def list_cutouts(folder: str, masks: str, label: str) -> Cutouts:
     return Cutouts(tuple(entries), tuple(left_out))
 
 
-def _by_name(folder: str) -> dict[str, str]:
-    listing = list_files(folder, imaging.is_image)
-    return {Path(path.removeprefix(listing.root)).with_suffix("").as_posix(): path for path in listing.paths}
-
-
 def _class_of(place: Path) -> str:
     """Return the folder's name, or the beginning of the file's up to a digit, an underscore, a hyphen or a dot.
 
@@ -130,15 +101,14 @@ def _class_of(place: Path) -> str:
 
 @lru_cache(maxsize=128)  # some hundred megabytes at the most
 def read_cutout(cutout: Cutout) -> tuple[Image, npt.NDArray[np.uint8]]:
-    """Return a cut-out without its transparent borders: RGB HW3 `uint8`, and its opacity HW `uint8`.
-
-    Raises:
-        CalcoError: If it cannot be read, has no transparency, or nothing is to be seen in it.
-    """
+    """Return a cut-out without its transparent borders: RGB HW3 `uint8`, and its opacity HW `uint8`."""
     if cutout.mask:
         colour = imaging.as_dtype(imaging.read(cutout.path, channels=3), np.uint8)
         marked = imaging.turned_with(_marked(cutout.mask), cutout.path, colour.shape)
-        _same_shape(cutout, marked, colour)
+        across, down = colour.shape[1] / marked.shape[1], colour.shape[0] / marked.shape[0]
+        if abs(across / down - 1) > 0.02:
+            sizes = f"{marked.shape[1]}x{marked.shape[0]}, its image {colour.shape[1]}x{colour.shape[0]}"
+            raise CalcoError(f"{cutout.mask} has {sizes}; they need the same proportions")
         soft = imaging.resize(marked, (colour.shape[1], colour.shape[0]), "bilinear")[..., 0]
         alpha = np.where(soft > 127, 255, 0).astype(np.uint8)
     else:
@@ -186,17 +156,9 @@ def resized(
     return np.clip(np.rint(shown), 0, 255).astype(np.uint8), np.rint(opacity * 255).astype(np.uint8)
 
 
-def _same_shape(cutout: Cutout, mask: Image, colour: Image) -> None:
-    """Refuse a mask of other proportions, whose pixels match none of the image."""
-    across, down = (colour.shape[1] / mask.shape[1], colour.shape[0] / mask.shape[0])
-    if abs(across / down - 1) > 0.02:
-        sizes = f"{mask.shape[1]}x{mask.shape[0]}, its image {colour.shape[1]}x{colour.shape[0]}"
-        raise CalcoError(f"{cutout.mask} has {sizes}; they need the same proportions")
-
-
 @cache
 def unusable(cutouts: Cutouts) -> dict[str, str]:
-    """Name and reason of every cut-out that cannot be pasted; all of them are read for it."""
+    """Read all cut-outs, and return name and reason of those that cannot be pasted."""
     reasons = dict(cutouts.left_out)
     for entry in cutouts.entries:
         try:
@@ -207,11 +169,7 @@ def unusable(cutouts: Cutouts) -> dict[str, str]:
 
 
 def random_cutout(choices: Sequence[Cutout], rng: np.random.Generator) -> tuple[Image, npt.NDArray[np.uint8]]:
-    """Return a random cut-out as `read_cutout` gives it; if it cannot be read, the next one that can.
-
-    Raises:
-        CalcoError: If none can.
-    """
+    """Return a random cut-out as `read_cutout` gives it; if it cannot be read, the next one that can."""
     first = int(rng.integers(len(choices)))
     reasons = []
     for offset in range(len(choices)):
@@ -223,6 +181,6 @@ def random_cutout(choices: Sequence[Cutout], rng: np.random.Generator) -> tuple[
 
 
 def cutouts_digest(cutouts: Cutouts) -> str:
-    """Sixteen hex digits of the names, classes and contents of all cut-outs."""
+    """Return sixteen hex digits of the names, classes and contents of all cut-outs."""
     parts = [(entry.name, entry.label, digest(entry.path, *filter(None, [entry.mask]))) for entry in cutouts.entries]
     return f"{int(fraction('cutouts', *parts) * (1 << 56)):016x}"

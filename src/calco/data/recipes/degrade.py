@@ -14,13 +14,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]  # HWC in [0, 1]
 
 
 def degraded(image: Image, config: DegradeConfig, rng: np.random.Generator) -> Image:
-    """Return a damaged copy of an image, HWC of any dtype, of the same size, channels and dtype; alpha is kept.
-
-    Args:
-        image: The image.
-        config: Which damage, and its ranges.
-        rng: Chooses the damages where they are `any`, how strong each is, and its pattern.
-    """
+    """Return a damaged copy of an image, HWC of any dtype, of the same size, channels and dtype; alpha is kept."""
     if config.damage == "any":
         taken = rng.random(len(DAMAGES)) < 0.5
         taken[int(rng.integers(len(DAMAGES)))] = True
@@ -35,7 +29,7 @@ def degraded(image: Image, config: DegradeConfig, rng: np.random.Generator) -> I
 
 
 def scratches(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
-    """Thin lines, most of them light, more or less deep: the coat is off there."""
+    """Draw thin lines, most of them light, more or less deep, where the coat is off."""
     import cv2
 
     from calco.data.recipes.strokes import scratch
@@ -52,7 +46,7 @@ def scratches(image: Floats, config: DegradeConfig, rng: np.random.Generator) ->
 
 
 def blur(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
-    """Out of focus: a Gaussian blur."""
+    """Blur by a Gaussian, as out of focus."""
     import cv2
 
     sigma = float(rng.uniform(*config.blur))
@@ -60,7 +54,7 @@ def blur(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floa
 
 
 def downscale(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
-    """Made small by averaging, and brought back by bicubic interpolation."""
+    """Reduce by averaging, and enlarge again by bicubic interpolation."""
     height, width = image.shape[:2]
     factor = float(rng.uniform(*config.downscale))
     small = resize(image, (max(1, round(width / factor)), max(1, round(height / factor))), "area")
@@ -68,7 +62,7 @@ def downscale(image: Floats, config: DegradeConfig, rng: np.random.Generator) ->
 
 
 def noise(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
-    """Return the image with the noise of a sensor: Poisson (light) and Gaussian (electronics) in a random ratio."""
+    """Add the noise of a sensor: Poisson (light) and Gaussian (electronics) in a random ratio."""
     deviation, share = float(rng.uniform(*config.noise)), float(rng.uniform(0, 1))
     if not deviation:
         return image
@@ -80,7 +74,7 @@ def noise(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Flo
 
 
 def jpeg(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floats:
-    """Coded as JPEG and decoded again; what is neither grey nor colour is coded channel by channel."""
+    """Encode as JPEG and decode again; what is neither grey nor colour is encoded channel by channel."""
     import cv2
 
     quality = int(rng.integers(config.jpeg[0], config.jpeg[1] + 1))
@@ -100,12 +94,8 @@ def jpeg(image: Floats, config: DegradeConfig, rng: np.random.Generator) -> Floa
 
 
 _FUNCTIONS: Final[dict[str, Callable[[Floats, DegradeConfig, np.random.Generator], Floats]]] = {
-    "scratches": scratches,
-    "blur": blur,
-    "downscale": downscale,
-    "noise": noise,
-    "jpeg": jpeg,
-}
+    "scratches": scratches, "blur": blur, "downscale": downscale, "noise": noise, "jpeg": jpeg,
+}  # fmt: skip
 
 
 def degrade_pair(sample: Sample, rng: np.random.Generator, config: DegradeConfig) -> Pair:

@@ -1,8 +1,9 @@
 """Recipe `erase`: images with holes, drawn at random or given, and the fill of the holes."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -11,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from calco import imaging
-from calco.console import warn
 from calco.data.mask_encoding import (
     EncodingError,
     MaskEncoding,
@@ -29,18 +29,17 @@ from calco.data.sample import Pair, Sample
 from calco.errors import CalcoError
 from calco.imaging import PEAKS, Image
 
+LOG = logging.getLogger(__name__)
+_EXACT: Final = 8  # values of all strokes up to which the darker of two classes erases, however light it is
+_MOST_ERASED: Final = 0.6  # share of strokes above which black and white were probably exchanged
+_MOST_SHAPES: Final = 10_000  # where a share is asked for: tiny shapes must not take for ever
+
 
 def given_region(mask: Image, config: EraseConfig, encoding: MaskEncoding | None = None) -> Bools:
     """Return the pixels to erase that a mask marks, HW bool.
 
-    Args:
-        mask: As `read_mask` gives it, or HW1 or HW3 `uint8`.
-        config: Tells whether white or black erases. Where a mask is transparent beside what it marks, what is opaque
-            erases, whatever its colour.
-        encoding: That was decided for all masks; None takes what this mask alone shows.
-
-    Raises:
-        CalcoError: If the mask has values that mark nothing known.
+    Where a mask is transparent beside what it marks, what is opaque erases, whatever its colour. No encoding takes what
+    this mask alone shows.
     """
     mask = stored_values(mask)
     encoding = encoding or marks_of(survey_array(mask)).encoding
@@ -53,39 +52,22 @@ def erased(image: Image, region: Bools, config: EraseConfig, rng: np.random.Gene
     """Return the image with the region filled, as the network sees it.
 
     A grey image with a coloured fill becomes a colour image. Transparency that the image has is opaque in the
-    region.
-
-    Args:
-        image: HWC.
-        region: HW, what is erased.
-        config: Tells `fill` and `mask_channel`.
-        rng: Chooses noise.
-
-    Returns:
-        HWC of the same dtype; with `mask_channel` one channel more, 0 in the region and the dtype's peak elsewhere.
-
-    Raises:
-        CalcoError: If the fill is a colour and the image has neither one channel nor three, apart from transparency.
+    region. With `mask_channel` one channel more is 0 in the region and the dtype's peak elsewhere.
     """
     peak = PEAKS[str(image.dtype)]
-    holed = _coloured(image, config).copy()
+    holed = image.copy()
+    if config.fill not in PER_IMAGE and len(set(fill_colour(config.fill))) > 1 and image.shape[2] not in (3, 4):
+        if image.shape[2] > 4:
+            raise CalcoError(
+                f"fill {config.fill} is a colour, and the image has {image.shape[2]} bands; "
+                "choose black, white, mean or noise"
+            )
+        holed = np.concatenate([image[..., :1]] * 3 + [image[..., 1:]], axis=2)
     holed[region] = _filling(holed, region, config, rng)
     if not config.mask_channel:
         return holed
     known = np.where(region, 0, peak).astype(holed.dtype)
     return np.concatenate([holed, known[..., None]], axis=2)
-
-
-def _coloured(image: Image, config: EraseConfig) -> Image:
-    """In colour where the fill is."""
-    if config.fill in PER_IMAGE or len(set(fill_colour(config.fill))) == 1 or image.shape[2] in (3, 4):
-        return image
-    if image.shape[2] > 4:
-        raise CalcoError(
-            f"fill {config.fill} is a colour, and the image has {image.shape[2]} bands; "
-            "choose black, white, mean or noise"
-        )
-    return np.concatenate([image[..., :1]] * 3 + [image[..., 1:]], axis=2)
 
 
 def _filling(holed: Image, region: Bools, config: EraseConfig, rng: np.random.Generator) -> npt.NDArray[np.float64]:
@@ -103,11 +85,6 @@ def _filling(holed: Image, region: Bools, config: EraseConfig, rng: np.random.Ge
     if channels in (2, 4):
         values[..., -1] = peak
     return values if holed.dtype == np.float32 else np.rint(values)
-
-
-_EXACT: Final = 8  # values of all strokes up to which the darker of two classes erases, however light it is
-_MOST_ERASED: Final = 0.6  # share of strokes above which black and white were probably exchanged
-MOST_SHAPES: Final = 10_000  # where a share is asked for: tiny shapes must not keep anybody waiting for ever
 
 
 def erased_region(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
@@ -128,9 +105,9 @@ def erased_region(height: int, width: int, config: EraseConfig, rng: np.random.G
 
 
 def _placed(kind: str, region: Bools, config: EraseConfig, rng: np.random.Generator) -> tuple[Bools, Bools]:
-    """One shape, and the window of the region that it lies in."""
+    """Return a shape, and the window of the region in which it lies."""
     height, width = region.shape
-    shape = DRAWN[kind](height, width, config, rng)
+    shape = SHAPES[kind](height, width, config, rng)
     room = height - shape.shape[0], width - shape.shape[1]
     top, left = (extent // 2 if config.place == "center" else int(rng.integers(0, extent + 1)) for extent in room)
     return shape, region[top : top + shape.shape[0], left : left + shape.shape[1]]
@@ -139,7 +116,7 @@ def _placed(kind: str, region: Bools, config: EraseConfig, rng: np.random.Genera
 def _erase_share(region: Bools, kinds: tuple[str, ...], config: EraseConfig, rng: np.random.Generator) -> None:
     """Add shapes until the share is reached; the one that would go beyond it is made thinner."""
     missing = max(1, round(config.share * region.size))
-    for _ in range(MOST_SHAPES):
+    for _ in range(_MOST_SHAPES):
         shape, window = _placed(kinds[int(rng.integers(len(kinds)))], region, config, rng)
         new = shape & ~window
         if (count := int(np.count_nonzero(new))) >= missing:
@@ -151,41 +128,30 @@ def _erase_share(region: Bools, kinds: tuple[str, ...], config: EraseConfig, rng
         missing -= count
 
 
-def _start(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> strokes.Point:
-    """Return a pixel, x and y: anywhere or in the middle."""
-    if config.place == "center":
-        return width // 2, height // 2
-    return int(rng.integers(width)), int(rng.integers(height))
-
-
 def _extent(height: int, width: int, shares: tuple[float, float], rng: np.random.Generator) -> int:
-    """Between two shares of the short side, pixels, at least 1."""
+    """Return a random length in pixels between two shares of the short side, at least 1."""
     short = min(height, width)
     return max(1, min(short, round(short * float(rng.uniform(*shares)))))
 
 
 def _box(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    sides = [_extent(height, width, config.box_size, rng) for _ in range(2)]
-    return np.ones((sides[0], sides[1]), np.bool_)
+    return np.ones([_extent(height, width, config.box_size, rng) for _ in range(2)], np.bool_)
 
 
-def _brush(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    thickness = _extent(height, width, config.brush_width, rng)
-    return strokes.brush(height, width, _start(height, width, config, rng), thickness, rng)
-
-
-def _scratch(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    thickness = _extent(height, width, config.scratch_width, rng)
-    return strokes.scratch(height, width, _start(height, width, config, rng), thickness, rng)
-
-
-def _stain(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    radius = _extent(height, width, config.stain_size, rng) / 2
-    return strokes.stain(height, width, _start(height, width, config, rng), radius, rng)
+def _line(
+    height: int, width: int, config: EraseConfig, rng: np.random.Generator,
+    shape: Callable[[int, int, strokes.Point, int, np.random.Generator], Bools], field: str,
+) -> Bools:  # fmt: skip
+    """Return a brush stroke, scratch or stain of a size in the range of a field, from a point of the image."""
+    size = _extent(height, width, getattr(config, field), rng)
+    start: strokes.Point = (width // 2, height // 2)
+    if config.place == "random":
+        start = int(rng.integers(width)), int(rng.integers(height))
+    return shape(height, width, start, size, rng)
 
 
 def _stroke(height: int, width: int, config: EraseConfig, rng: np.random.Generator) -> Bools:
-    """One of the masks, enlarged but never beyond the image."""
+    """Return one of the masks, enlarged but never beyond the image."""
     masks = stroke_masks(str(config.masks))
     stroke = masks[int(rng.integers(len(masks)))]
     largest = min(config.stroke_scale[1], height / stroke.shape[0], width / stroke.shape[1])
@@ -201,9 +167,6 @@ def stroke_masks(folder: str) -> tuple[Bools, ...]:
     """Return the strokes of a folder, HW bool, cut to what they erase; read once per process.
 
     What erases is decided once, over all files: what is opaque where the rest is transparent, else what is dark.
-
-    Raises:
-        CalcoError: If the folder is absent or holds no readable stroke.
     """
     paths = imaging.list_images(folder)
     if not paths:
@@ -227,9 +190,9 @@ def stroke_masks(folder: str) -> tuple[Bools, ...]:
         )
     if useless:
         named = "; ".join(f"{Path(name).name}: {reason}" for name, reason in list(useless.items())[:3])
-        warn(f"{len(useless)} of {len(paths)} strokes in {folder} are left out ({named})")
+        LOG.warning(f"{len(useless)} of {len(paths)} strokes in {folder} are left out ({named})")
     if (share := float(np.mean(shares))) > _MOST_ERASED:
-        warn(
+        LOG.warning(
             f"the strokes of {folder} erase {share:.0%} of their pixels: black erases; if white should, invert them, "
             "or paint them opaque on a transparent ground"
         )
@@ -248,9 +211,11 @@ def _stroke_reading(survey: MaskSurvey) -> Callable[[Image], Bools]:
     return lambda mask: imaging.luminance(imaging.as_dtype(mask, np.uint8))[..., 0] < 128
 
 
-Draw: TypeAlias = Callable[[int, int, EraseConfig, np.random.Generator], Bools]
-DRAWN: Final[dict[str, Draw]] = {
-    "masks": _stroke, "boxes": _box, "brush": _brush, "scratches": _scratch, "stains": _stain,
+Shape: TypeAlias = Callable[[int, int, EraseConfig, np.random.Generator], Bools]
+SHAPES: Final[dict[str, Shape]] = {
+    "masks": _stroke, "boxes": _box, "brush": partial(_line, shape=strokes.brush, field="brush_width"),
+    "scratches": partial(_line, shape=strokes.scratch, field="scratch_width"),
+    "stains": partial(_line, shape=strokes.stain, field="stain_size"),
 }  # fmt: skip
 """Functions from height, width, config and generator to a shape, HW bool, no larger than the image."""
 
@@ -258,21 +223,11 @@ DRAWN: Final[dict[str, Draw]] = {
 def erase_pair(
     sample: Sample, rng: np.random.Generator, config: EraseConfig, encoding: MaskEncoding | None = None
 ) -> Pair:
-    """Return the image with holes as the input and the whole image as the target; the erased pixels are the region.
-
-    Args:
-        sample: With a mask where the holes are given.
-        rng: Chooses holes and noise.
-        config: What is erased.
-        encoding: Encoding of given masks, as decided for the whole data set; None recognises this mask alone.
-
-    Raises:
-        CalcoError: If the holes are given and the sample has no mask, or one that is not understood.
-    """
+    """Return the image with holes as the input and the whole image as the target; the erased pixels are the region."""
     whole = sample.whole
     if config.kinds == ("given",):
         if sample.mask is None:
-            raise CalcoError(f"{sample.key} has no mask, which --holes given needs; leave it out to draw holes")
+            raise CalcoError(f"{sample.key} has no mask, which --holes given needs; leave it out to generate holes")
         region = given_region(sample.mask, config, encoding)
     else:
         region = erased_region(whole.shape[0], whole.shape[1], config, rng)

@@ -17,17 +17,11 @@ def painted(
 ) -> tuple[Image, npt.NDArray[np.float32] | None]:
     """Paint the mask of a sample, or else its outlines and boxes, in the colours of a palette.
 
-    Args:
-        sample: With a mask as its file has it, or with objects.
-        palette: Classes and their colours.
-        encoding: Encoding of the mask; None recognises this mask alone.
+    Without an encoding of all masks, this mask alone is recognised.
 
     Returns:
         The painted classes, HW3 `uint8`, and the weight of each pixel, HW `float32`: 0 where the mask is void; None
         without void pixels.
-
-    Raises:
-        CalcoError: If it has neither, or a class or value that the palette or the encoding does not have.
     """
     height, width = sample.image.shape[:2]
     try:
@@ -49,9 +43,6 @@ def class_indices(objects: Detections, height: int, width: int, palette: Palette
     """Return the class of each pixel, HW: from outlines, or else boxes, small objects over large ones.
 
     Pixels that no object covers are background (or unlabelled, or the first class, where the palette has no such name).
-
-    Raises:
-        CalcoError: If the class of an object is not in the palette.
     """
     names = [name for name, _ in palette]
     if unknown := sorted(set(objects.classes) - set(names)):
@@ -72,16 +63,7 @@ def class_indices(objects: Detections, height: int, width: int, palette: Palette
 def segment_pair(
     sample: Sample, _rng: np.random.Generator, palette: Palette, encoding: MaskEncoding | None = None
 ) -> Pair:
-    """Return the image as the input and its painted mask (HW3 `uint8`) as the target; void pixels have weight 0.
-
-    Args:
-        sample: With a mask, outlines or boxes.
-        palette: Classes and their colours.
-        encoding: Encoding of the mask, as decided for the whole data set; None recognises this mask alone.
-
-    Raises:
-        CalcoError: As `painted`.
-    """
+    """Return the image as the input and its painted mask (HW3 `uint8`) as the target; void pixels have weight 0."""
     target, weight = painted(sample, palette, encoding)
     if weight is not None and sample.weight is not None:
         weight = weight * sample.weight

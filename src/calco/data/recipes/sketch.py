@@ -1,4 +1,4 @@
-"""Recipe `sketch`: drawings of photographs in five styles, with random lines, wobble and paper."""
+"""Recipe `sketch`: photographs as drawings in five styles, with random lines, wobble and paper."""
 
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
@@ -10,38 +10,32 @@ from calco.data.recipe_config import SketchConfig
 from calco.data.sample import Pair, Sample, smooth_noise
 from calco.imaging import Image, as_dtype, luminance
 
-Plane: TypeAlias = npt.NDArray[np.floating[Any]]  # HW `float32` in [0, 1]; of a drawing, 0 is ink and 1 is paper
+Plane: TypeAlias = npt.NDArray[np.floating[Any]]  # HW `float32` in [0, 1]; of a sketch, 0 is ink and 1 is paper
 
 
 def draw(image: Image, config: SketchConfig, rng: np.random.Generator) -> Image:
-    """Return a drawing of an image: HWC => HW1 of the same dtype, dark lines on light paper.
-
-    Args:
-        image: The image.
-        config: The style, and the ranges of line, wobble and paper.
-        rng: Chooses the style where it is `any`, the values of the ranges, and the deviations of a hand.
-    """
+    """Return a sketch of an image: HWC => HW1 of the same dtype, dark lines on light paper."""
     style = str(rng.choice(list(SKETCHES))) if config.style == "any" else config.style
     weight, wobble, paper = (float(rng.uniform(*each)) for each in (config.line_weight, config.wobble, config.paper))
     grey: Plane = np.ascontiguousarray(as_dtype(luminance(image), np.float32)[..., 0])
     share = config.softness if style == "pencil" else PEN
-    drawn = SKETCHES[style](grey, max(0.5, weight * share * min(grey.shape)), rng)
+    lines = SKETCHES[style](grey, max(0.5, weight * share * min(grey.shape)), rng)
     if wobble:
-        drawn = _shaken(drawn, wobble * min(grey.shape), rng)
+        lines = _shaken(lines, wobble * min(grey.shape), rng)
     if paper:
-        drawn = _on_paper(drawn, paper, rng)
-    return as_dtype(drawn[..., None], image.dtype)
+        lines = _on_paper(lines, paper, rng)
+    return as_dtype(lines[..., None], image.dtype)
 
 
 def pencil(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
-    """Grey divided by its own blur ("colour dodge"): paper where it is even, dark where it falls."""
+    """Divide grey by its own blur ("colour dodge"): paper where it is even, dark where it falls."""
     # The constant keeps the noise of black areas from turning into strokes.
     dodged = np.clip((grey + 0.02) / (_blurred(grey, width) + 0.02), 0, 1)
     return np.asarray(dodged**2, np.float32)
 
 
 def xdog(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
-    """Extended difference of Gaussians: ink in lines and dark areas, as with a brush.
+    """Ink lines and dark areas, as with a brush, by the extended difference of Gaussians.
 
     Winnemöller, Kyprianidis, Olsen, "XDoG: An eXtended difference-of-Gaussians compendium" (2012): with
     S = (1 + p) G_s - p G_ks, k = 1.6, a pixel is paper where S >= e, else 1 + tanh(f (S - e)).
@@ -55,12 +49,12 @@ def xdog(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
 
 
 def canny(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
-    """Canny's edges (1986) as thin lines of one width; specks are left out."""
+    """Draw Canny's edges (1986) as thin lines of one width, without specks."""
     return _lines(_edges(_blurred(grey, 1.0), 0.90, shortest=0.06), width)
 
 
 def contour(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
-    """Return the outlines of the large forms, thick as with a felt pen: detail goes in a filter that keeps edges."""
+    """Draw the outlines of the large forms, thick as with a felt pen: a filter that keeps edges removes detail."""
     import cv2
 
     forms = cv2.bilateralFilter(_toned(grey), 0, 0.15, 0.02 * min(grey.shape))
@@ -68,29 +62,25 @@ def contour(grey: Plane, width: float, _rng: np.random.Generator) -> Plane:
 
 
 def hatching(grey: Plane, width: float, rng: np.random.Generator) -> Plane:
-    """Strokes in four directions, one more for each darker tone, over thin outlines."""
+    """Draw strokes in four directions, one more for each darker tone, over thin outlines."""
     height, width_px = grey.shape
     tone = _toned(_blurred(grey, 2 * width))
     rows, columns = np.mgrid[:height, :width_px].astype(np.float32)
     spacing, first = 5 * width, rng.uniform(0.3, 1.2)
-    drawn = _lines(_edges(_blurred(grey, 1.0), 0.93, shortest=0.06), 0.8 * width)
+    lines = _lines(_edges(_blurred(grey, 1.0), 0.93, shortest=0.06), 0.8 * width)
     for level, turn in ((0.65, 0.0), (0.4, 0.5), (0.22, 0.25), (0.1, 0.75)):
         angle = first + turn * np.pi
         across = rows * np.cos(angle) - columns * np.sin(angle)
         bent = across + spacing * 1.2 * (smooth_noise(grey.shape, 16 * spacing, rng) - 0.5)
         distance = np.abs((bent / spacing) % 1 - 0.5) * spacing
         pressure = np.clip((level - tone) / 0.15, 0, 1) * (0.3 + 0.9 * smooth_noise(grey.shape, 2 * spacing, rng))
-        drawn = np.minimum(drawn, 1 - np.clip(pressure * width * 0.5 + 0.5 - distance, 0, 1) * (pressure > 0.05))
-    return np.asarray(drawn, np.float32)
+        lines = np.minimum(lines, 1 - np.clip(pressure * width * 0.5 + 0.5 - distance, 0, 1) * (pressure > 0.05))
+    return np.asarray(lines, np.float32)
 
 
 SKETCHES: Final[dict[str, Callable[[Plane, float, np.random.Generator], Plane]]] = {
-    "pencil": pencil,
-    "xdog": xdog,
-    "canny": canny,
-    "contour": contour,
-    "hatching": hatching,
-}
+    "pencil": pencil, "xdog": xdog, "canny": canny, "contour": contour, "hatching": hatching,
+}  # fmt: skip
 PEN: Final = 0.0055  # the width of a pen's line, as a share of the short side
 
 
@@ -101,7 +91,7 @@ def _blurred(plane: npt.NDArray[Any], sigma: float) -> Plane:
 
 
 def _toned(grey: Plane) -> Plane:
-    """Return the same tones over the whole range, with dark images made lighter, so that paper stays free."""
+    """Spread the tones over the whole range, and make dark images lighter, so that paper stays free."""
     low, high = np.quantile(grey, (0.01, 0.99))
     tone = np.clip((grey - low) / max(0.1, high - low), 0, 1)
     middle = float(np.clip(np.median(tone), 0.05, 0.9))
@@ -109,7 +99,7 @@ def _toned(grey: Plane) -> Plane:
 
 
 def _edges(grey: Plane, quantile: float, shortest: float) -> npt.NDArray[np.uint8]:
-    """Canny's edges where the slope is among the steepest, without those shorter than a share of the short side."""
+    """Find Canny's edges among the steepest slopes, without those shorter than a share of the short side."""
     import cv2
 
     across, down = (cv2.Sobel(grey, cv2.CV_32F, *order) for order in ((1, 0), (0, 1)))
@@ -127,7 +117,7 @@ def _edges(grey: Plane, quantile: float, shortest: float) -> npt.NDArray[np.uint
 
 
 def _lines(edges: npt.NDArray[np.uint8], width: float) -> Plane:
-    """One-pixel edges as lines of a width in pixels with soft borders."""
+    """Draw one-pixel edges as lines of a width in pixels with soft borders."""
     import cv2
 
     if not edges.any():
@@ -137,29 +127,29 @@ def _lines(edges: npt.NDArray[np.uint8], width: float) -> Plane:
     return np.asarray(1 - np.clip(2 * (width / 2 + 0.75 - distance), 0, 1), np.float32)
 
 
-def _shaken(drawn: Plane, reach: float, rng: np.random.Generator) -> Plane:
-    """Lines that stray by up to `reach` pixels, as those of an unsteady hand."""
+def _shaken(lines: Plane, reach: float, rng: np.random.Generator) -> Plane:
+    """Shift lines by up to `reach` pixels, as an unsteady hand does."""
     import cv2
 
-    height, width = drawn.shape
+    height, width = lines.shape
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    grain = max(4.0, 0.08 * min(drawn.shape))
+    grain = max(4.0, 0.08 * min(lines.shape))
     down, across = (2 * reach * (smooth_noise((height, width), grain, rng) - 0.5) for _ in range(2))
     return np.asarray(
-        cv2.remap(drawn, columns + across, rows + down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32
+        cv2.remap(lines, columns + across, rows + down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101), np.float32
     )
 
 
-def _on_paper(drawn: Plane, rough: float, rng: np.random.Generator) -> Plane:
-    """Return a drawing on paper with a grain: the sheet darkens in its hollows, and ink does not reach into them."""
-    fine, coarse = rng.random(drawn.shape, np.float32), smooth_noise(drawn.shape, 3.0, rng)
+def _on_paper(lines: Plane, rough: float, rng: np.random.Generator) -> Plane:
+    """Put a sketch on paper with a grain: the sheet darkens in its hollows, and ink does not reach into them."""
+    fine, coarse = rng.random(lines.shape, np.float32), smooth_noise(lines.shape, 3.0, rng)
     grain = np.clip(0.5 + 1.6 * (0.5 * _blurred(fine, 0.7) + 0.5 * coarse - 0.5), 0, 1)
     sheet = 1 - 0.2 * rough * grain
-    ink = (1 - drawn) * (1 - 0.8 * rough * grain)
+    ink = (1 - lines) * (1 - 0.8 * rough * grain)
     return np.asarray(sheet * (1 - ink), np.float32)
 
 
 def sketch_pair(sample: Sample, rng: np.random.Generator, config: SketchConfig) -> Pair:
-    """Return a drawing of the image (HW1) as the input and the image as the target."""
+    """Return a sketch of the image (HW1) as the input and the image as the target."""
     whole = sample.whole
     return Pair(input=draw(whole, config, rng), target=whole, key=sample.key, group=sample.group)

@@ -12,18 +12,11 @@ SHIFT = 4  # OpenCV takes coordinates as whole sixteenths of a pixel
 
 
 def brush(height: int, width: int, start: Point, thickness: int, rng: np.random.Generator) -> Bools:
-    """One stroke of a round brush: it wanders and turns, or scribbles to and fro.
+    """Return one stroke of a round brush from `start`: it wanders and turns, or scribbles to and fro.
 
     A walk with random lengths and angles, as in free-form inpainting (Yu et al., arXiv 1806.03589, algorithm 1) and in
     the irregular masks of partial convolution (Liu et al., arXiv 1804.07723) and LaMa (Suvorov et al., arXiv
     2109.07161); its corners are rounded, as those of a hand are.
-
-    Args:
-        height: Of the image.
-        width: Of the image.
-        start: Where the stroke begins.
-        thickness: Of the brush, pixels.
-        rng: Chooses the way.
     """
     reach = min(height, width) * float(rng.uniform(0.1, 0.35))
     steps = int(rng.integers(3, 10))
@@ -39,15 +32,7 @@ def brush(height: int, width: int, start: Point, thickness: int, rng: np.random.
 
 
 def scratch(height: int, width: int, start: Point, thickness: int, rng: np.random.Generator) -> Bools:
-    """One scratch: long, thin, slightly bent and shaky, here and there interrupted, thinner towards its ends.
-
-    Args:
-        height: Of the image.
-        width: Of the image.
-        start: A point that it runs through.
-        thickness: Where it is thickest, pixels.
-        rng: Chooses the way, the gaps and the thickness.
-    """
+    """Return one scratch through `start`: long, thin, slightly bent and shaky, interrupted, thinner at its ends."""
     length = float(np.hypot(height, width)) * float(rng.uniform(0.15, 0.8))
     count = max(8, int(length / 6))
     along = np.linspace(-0.5, 0.5, count)
@@ -67,16 +52,9 @@ def scratch(height: int, width: int, start: Point, thickness: int, rng: np.rando
     return _with(canvas, start)
 
 
-def stain(height: int, width: int, start: Point, radius: float, rng: np.random.Generator) -> Bools:
-    """One stain: a blob with lobes and a ragged edge, sometimes with drops beside it or, as dried water, a mere rim.
-
-    Args:
-        height: Of the image.
-        width: Of the image.
-        start: Its middle.
-        radius: About how far it reaches, pixels.
-        rng: Chooses the outline.
-    """
+def stain(height: int, width: int, start: Point, diameter: int, rng: np.random.Generator) -> Bools:
+    """Return one stain around `start`: a blob with lobes and a ragged edge, sometimes with drops or a mere rim."""
+    radius = diameter / 2
     rows, columns = np.mgrid[:height, :width]
     angle = float(rng.uniform(0, np.pi))
     stretch = float(rng.uniform(0.6, 1.0))
@@ -92,7 +70,7 @@ def stain(height: int, width: int, start: Point, radius: float, rng: np.random.G
 
 
 def _smooth_noise(height: int, width: int, cell: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:
-    """Normal noise that changes over about `cell` pixels."""
+    """Return normal noise that changes over about `cell` pixels."""
     cell = max(1.0, cell)
     coarse = rng.normal(0, 1, (int(height / cell) + 3, int(width / cell) + 3)).astype(np.float32)
     size_wh = int(coarse.shape[1] * cell) + 1, int(coarse.shape[0] * cell) + 1
@@ -101,14 +79,14 @@ def _smooth_noise(height: int, width: int, cell: float, rng: np.random.Generator
 
 
 def _inside(points: Points, height: int, width: int) -> Points:
-    """Return a way that would leave the image comes back from its border, as light from a mirror."""
+    """Reflect a way that would leave the image at its border."""
     last = np.maximum([width - 1, height - 1], 1)
     back: Points = last - np.abs(points % (2 * last) - last)
     return np.minimum(back, [width - 1, height - 1])
 
 
 def _rounded(points: Points) -> Points:
-    """Corners cut twice (Chaikin's curve); the ends stay."""
+    """Cut the corners twice (Chaikin's curve); the ends stay."""
     for _ in range(2):
         first, second = points[:-1], points[1:]
         cut = np.stack([0.75 * first + 0.25 * second, 0.25 * first + 0.75 * second], 1).reshape(-1, 2)
@@ -124,8 +102,8 @@ def _line(canvas: npt.NDArray[np.uint8], points: Points, thickness: int) -> npt.
 
 
 def _with(canvas: npt.NDArray[np.uint8], start: Point) -> Bools:
-    """As bools, the start always among them: never nothing."""
-    drawn = canvas > 0
-    if not drawn.any():
-        drawn[int(start[1]), int(start[0])] = True
-    return drawn
+    """Return the canvas as bools, with the start if there is nothing else."""
+    marked: Bools = canvas > 0
+    if not marked.any():
+        marked[int(start[1]), int(start[0])] = True
+    return marked

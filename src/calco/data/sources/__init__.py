@@ -32,19 +32,14 @@ _NAMES: Final = ("openmoji", "hub", "address")
 
 
 def is_elsewhere(images: str) -> bool:
-    """Return whether images are named by an address or a name on the hub, so that opening them contacts a network."""
+    """Return True for an address or a name on the hub, which contact a network when they are opened."""
     return is_url(images) or images.startswith("hub:")
 
 
 def remembered(provenance: Mapping[str, Any], purpose: str) -> str:
-    """Return the folder that a model was trained on, as it says itself; a model does not choose what is fetched.
+    """Return the folder that a model was trained on by its provenance, if that is on this machine.
 
-    Args:
-        provenance: What the model says of where it came from.
-        purpose: What the images are named for, such as "to try it on: --images FOLDER".
-
-    Raises:
-        CalcoError: If it does not say, or names something that is not on this machine.
+    A model does not choose what is fetched. The purpose, such as "to try it on: --images FOLDER", ends an error.
     """
     root = provenance.get("images")
     if not root or not isinstance(root, str):

@@ -1,4 +1,4 @@
-"""Images with boxes or outlines as a source: the recipe `segment` learns to draw who is where."""
+"""Images with boxes or outlines as a source."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from calco.annotations.data_yaml import DataYaml
 from calco.annotations.detections import nothing
 from calco.annotations.matching import Images, plain
 from calco.annotations.reading import FORMATS, read_annotations, unread_labels
-from calco.annotations.record import COSTS_A_IMAGE, Annotations, Problem, Record
+from calco.annotations.record import COSTS_A_IMAGE, Annotations, Record
 from calco.annotations.sniffing import holds_annotations
 from calco.data.config import SourceConfig
 from calco.data.declared import (
@@ -33,7 +33,7 @@ from calco.data.declared import (
 from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.data.sources.folders import nothing_in
-from calco.data.sources.names import key_of, role_of
+from calco.data.sources.names import keys_of, role_of
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.files import list_files
@@ -43,14 +43,14 @@ _ELSEWHERE: Final = "only annotations of another format, which are not read, spe
 
 
 def matches(path: str, config: SourceConfig) -> bool:
-    """Return whether annotations are named, or a folder holds some in a known format; a few files are looked into."""
+    """Return True if annotations are named, or a folder holds some in a known format; a few files are looked into."""
     if config.annotations:
         return True
     return not (config.input or config.target) and os.path.isdir(path) and holds_annotations(path)
 
 
 def doubted(source: Source) -> Source:
-    """Photographs beside which labels lie that nobody reads, since their numbers are no shares: that is said."""
+    """Note labels beside photographs that are not read."""
     if source.kind != "photographs" or not Path(source.root).is_dir():
         return source
     stems = {PurePosixPath(item.key).stem for item in source.items}
@@ -61,18 +61,19 @@ def doubted(source: Source) -> Source:
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """List the images of a folder about which something is said, there or in `config.annotations`.
+    """List the images of a folder that are annotated, there or in `config.annotations`.
 
-    Images of which nothing is said are left out; beside YOLO's labels, an image without any has nothing in it.
-
-    Raises:
-        CalcoError: If there are no images or no annotations, or they do not belong together.
+    Other images are left out; beside YOLO's labels, an image without any is empty.
     """
     folder = Path(path)
     listing = list_files(folder, imaging.is_image)
     if not listing.paths:
         raise CalcoError(nothing_in(folder, listing.left_out))
-    paths = _without_masks(listing.paths, listing.root)
+    # The masks of images, in folders that are named after masks, are not images themselves.
+    places = {path: PurePosixPath(path.removeprefix(listing.root)) for path in listing.paths}
+    masks = {path for path, place in places.items() if "mask" in map(role_of, place.parts[:-1])}
+    stems = {place.stem for path, place in places.items() if path not in masks}
+    paths = [path for path, place in places.items() if path not in masks or place.stem not in stems]
     where = folder
     if config.annotations:
         where = folder / config.annotations if (folder / config.annotations).exists() else Path(config.annotations)
@@ -87,40 +88,32 @@ def open(path: str, config: SourceConfig) -> Source:
         raise CalcoError(f"no image in {path} is annotated by {where}{reason}; name the file with --annotations")
     if found.format == FORMATS["yolo"].title:
         records |= {str(record.image): record for record in _backgrounds(images, found, where)}
-    left_out = [(_name(p, listing.root), p.reason) for p in found.problems if p.fault in COSTS_A_IMAGE]
+    # An image that lost its boxes is left out; else it is a file or line that names no image.
+    left_out = [(problem.image if problem.fault == "incomplete" else problem.where.removeprefix(listing.root),
+                 problem.reason) for problem in found.problems if problem.fault in COSTS_A_IMAGE]  # fmt: skip
     left_out += [
         (images.name(image), _ELSEWHERE if image in found.passed else _UNMARKED)
         for image in images.paths
         if str(image) not in records and image not in found.lost
     ]
-    items, chosen = _items(records, listing.root)
-    items, undeclared, remarks = with_declared_splits(items, chosen, found, listing.root)
+    keys = sorted(keys_of(sorted(records), listing.root).items())
+    items = tuple(Item(key, key, (path,), None, (place,)) for place, (key, path) in enumerate(keys))
+    chosen = tuple(records[path] for _, path in keys)
+    items, undeclared, remarks = _with_declared_splits(items, chosen, found, listing.root)
     classes = tuple(name for name in found.classes if name != "background")
+    listed_classes = ", ".join(classes[:6]) + (f" and {len(classes) - 6} more" if len(classes) > 6 else "")
     paths = list(records)
     return Source(
         "annotations", path, items, load_annotated, (*listing.left_out, *left_out, *undeclared),
         channels=(imaging.common_channels(paths, config.background), 3), background=config.background,
         digester=_digest, context=chosen, classes=classes, notes=(*remarks, *_notes(found, chosen)),
         problems=tuple(found.problems),
-        story=f"images with boxes or outlines ({found.format}; classes: {_listed(classes)})",
+        story=f"images with boxes or outlines ({found.format}; classes: {listed_classes})",
     )  # fmt: skip
 
 
-def _name(problem: Problem, root: str) -> str:
-    """Return what is left out for a problem: the image that lost its boxes, or else the file or line."""
-    return problem.image if problem.fault == "incomplete" else problem.where.removeprefix(root)
-
-
-def _without_masks(paths: Sequence[str], start: str) -> list[str]:
-    """The images; what has the name of one and lies in a folder that is named after masks is its mask."""
-    places = {path: PurePosixPath(path.removeprefix(start)) for path in paths}
-    masks = {path for path, place in places.items() if "mask" in map(role_of, place.parts[:-1])}
-    names = {places[path].stem for path in paths if path not in masks}
-    return [path for path in paths if path not in masks or places[path].stem not in names]
-
-
 def load_annotated(source: Source, item: Item) -> Sample:
-    """The image and what is in it."""
+    """Read an image with its detections."""
     image = imaging.read(item.paths[0], channels=source.channels[0], background=source.background)
     height, width = image.shape[:2]
     objects = record_of(source, item).at(width, height).detections
@@ -134,7 +127,7 @@ def record_of(source: Source, item: Item) -> Record:
 
 
 def _digest(source: Source, item: Item) -> str:
-    """Return a digest of the image and of what is said about it."""
+    """Return a digest of the image and of its annotations."""
     objects = record_of(source, item).detections
     total = sha256(content_digest(item.paths[0]).encode())
     total.update(repr((objects.classes, objects.boxes.tolist())).encode())
@@ -146,20 +139,8 @@ def _digest(source: Source, item: Item) -> str:
     return total.hexdigest()[:16]
 
 
-def _items(records: dict[str, Record], start: str) -> tuple[tuple[Item, ...], tuple[Record, ...]]:
-    """One item an image, sorted by key, and the records at their places."""
-    keys: dict[str, str] = {}
-    for path in sorted(records):
-        key = key_of(path.removeprefix(start))
-        while key in keys:
-            key += Path(path).suffix
-        keys[key] = path
-    items = (Item(key, key, (keys[key],), None, (place,)) for place, key in enumerate(sorted(keys)))
-    return tuple(items), tuple(records[keys[key]] for key in sorted(keys))
-
-
 def _backgrounds(images: Images, found: Annotations, labels: Path) -> Iterator[Record]:
-    """Yield the images beside YOLO's labels that have no label, not even one that cannot be read: nothing is in them.
+    """Yield the images beside YOLO's labels that have no label, not even one that cannot be read: they are empty.
 
     In a folder of which no image has a label, nobody has looked for objects: its images are none of these.
     """
@@ -176,7 +157,7 @@ def _backgrounds(images: Images, found: Annotations, labels: Path) -> Iterator[R
 
 
 def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
-    """Return remarks: the number of boxes that were fixed or left out, and of images without objects."""
+    """Return remarks on boxes that were corrected or left out, and on images without objects."""
     faults = Counter(problem.fault for problem in found.problems if problem.fault not in COSTS_A_IMAGE)
     notes = []
     if faults:
@@ -184,7 +165,7 @@ def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
         order = sorted(found.problems, key=lambda problem: problem.fault not in ("unit", "order"))
         first = next(problem for problem in order if problem.fault in faults)
         counted = ", ".join(f"{count} {fault}" for fault, count in faults.most_common())
-        notes.append(f"boxes were mended or left out ({counted}), such as {first}".removesuffix("."))
+        notes.append(f"boxes were corrected or left out ({counted}), such as {first}".removesuffix("."))
     if empty := sum(not len(record.objects) for record in records):
         notes.append(f"{empty} images have nothing in them")
     boxes = sum(len(record.objects) for record in records)
@@ -193,23 +174,12 @@ def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
     return (*notes, "if the images alone are meant: --source photographs")
 
 
-def _listed(classes: Sequence[str]) -> str:
-    return ", ".join(classes[:6]) + (f" and {len(classes) - 6} more" if len(classes) > 6 else "")
-
-
-def with_declared_splits(
+def _with_declared_splits(
     items: Sequence[Item], records: Sequence[Record], found: Annotations, root: str
 ) -> tuple[tuple[Item, ...], LeftOut, tuple[str, ...]]:
     """Return items with the splits that their data set declares, those that are left out, and remarks on both.
 
-    Args:
-        items: Without a split, in the order of the records.
-        records: What is said about each.
-        found: All that was read.
-        root: The folder of the images, with a separator at its end.
-
-    Raises:
-        CalcoError: If a list names none of the images, or cannot be read.
+    The items have no split yet, and are in the order of their records; the root ends with a separator.
     """
     paths = [item.paths[0] for item in items]
     described = next((each for each in found.described if each.splits), None)

@@ -16,7 +16,7 @@ from calco.data.sample import Sample, size_wh
 from calco.data.shards import INDEX, MANIFEST
 from calco.data.source import Item, Loader, Source
 from calco.data.sources.matching import Side
-from calco.data.sources.names import Folder, Place, file_name, key_of, name_of, places_of, role_of
+from calco.data.sources.names import Entry, Folder, entries_of, file_name, keys_of, name_of, role_of
 from calco.data.sources.pairs import Plan, joined, two_endings, two_folders, two_words
 from calco.errors import CalcoError, printable
 from calco.files import Listing, explain, list_files
@@ -25,14 +25,10 @@ from calco.video.names import is_video
 
 _THUMBNAIL: Final = re.compile(r"(?:thumb|thumbnail|tn|\dx\d{2,4})\Z", re.IGNORECASE)
 _TABLES = ("groups.csv", "dropped.csv")
+_LOOKED_AT: Final = 64  # images that decide the channels of all
 
 
 def _recognise(root: Path, wanted: SourceConfig) -> Plan:
-    """List the files of a source.
-
-    Raises:
-        CalcoError: If the path is absent, unreadable or empty, or the two folders share no name.
-    """
     if wanted.input or wanted.target:
         return _named_folders(root, wanted)
     try:
@@ -50,7 +46,7 @@ def _recognise(root: Path, wanted: SourceConfig) -> Plan:
 
 
 def _finished(plan: Plan, listings: Sequence[Listing]) -> Plan:
-    """The plan with the splits that folders and lists declare, and remarks on what was passed over."""
+    """Add the splits that folders and lists declare, and remarks on what was passed over."""
     parents = {item.key.rpartition("/")[0] for item in plan.items}
     folders = sorted({part for parent in parents for part in parent.split("/") if split_named(part)})
     items, left_out = settled(plan.items, f"in none of the folders {', '.join(folders)}")
@@ -73,10 +69,10 @@ def _finished(plan: Plan, listings: Sequence[Listing]) -> Plan:
 
 
 def _folder(root: Path, listing: Listing, wanted: SourceConfig) -> Plan:
-    places = places_of(_without_thumbnails(listing), listing.root)
+    entries = entries_of(_without_thumbnails(listing), listing.root)
     if wanted.source in ("auto", "parallel", "masks"):
         for look in (two_folders, two_words, two_endings):
-            if plan := look(places, listing, wanted):
+            if plan := look(entries, listing, wanted):
                 return plan
     if wanted.source in ("parallel", "masks"):
         folders = ", ".join(_subfolders(root)) or "none"
@@ -84,9 +80,7 @@ def _folder(root: Path, listing: Listing, wanted: SourceConfig) -> Plan:
             f"{root} does not hold two folders of images for --source {wanted.source} (its folders: {folders}), nor "
             "files with words such as x.jpg and x_mask.png; name the folders with --input and --target"
         )
-    if wanted.source == "side-by-side" or (wanted.source == "auto" and _all_double([place.path for place in places])):
-        return _side_by_side(places, listing, wanted.direction)
-    return _photographs(places, listing, wanted)
+    return _single_files(entries, listing, wanted)
 
 
 def _without_thumbnails(listing: Listing) -> list[str]:
@@ -102,12 +96,7 @@ def _without_thumbnails(listing: Listing) -> list[str]:
 
 
 def _thumbnail_of(path: str, by_stem: Mapping[str, str]) -> str | None:
-    """The image that a file is certainly a thumbnail of, by its name beside that image and its smaller size; else None.
-
-    Args:
-        path: The file.
-        by_stem: Paths of images without their endings => paths.
-    """
+    """Return the image that a file is certainly a thumbnail of, by its name beside that image and its smaller size."""
     stem = os.path.splitext(path)[0]
     if not _THUMBNAIL.search(stem[-12:]):
         return None
@@ -118,13 +107,11 @@ def _thumbnail_of(path: str, by_stem: Mapping[str, str]) -> str | None:
     small, large = imaging.header_size_wh(path), imaging.header_size_wh(original)
     if small is None or large is None or small[0] >= large[0] or small[1] >= large[1]:
         return None
-    if found[2] and small != (int(found[2]), int(found[3])):
-        return None
-    return original
+    return None if found[2] and small != (int(found[2]), int(found[3])) else original
 
 
 def nothing_in(root: Path, left_out: LeftOut, what: str = "image") -> str:
-    """Say what a folder holds in place of what was looked for."""
+    """Describe what a folder holds in place of images (or of another kind of file)."""
     found = list_files(root, lambda _name: True)
     endings = Counter(os.path.splitext(path)[1].lower() or "no ending" for path in found.paths)
     known = "images end in .jpg, .png, .webp, .tif, .bmp or the like"
@@ -144,80 +131,56 @@ def nothing_in(root: Path, left_out: LeftOut, what: str = "image") -> str:
 def _one_file(path: Path, wanted: SourceConfig) -> Plan:
     if not imaging.is_image(path):
         raise CalcoError(f"{path}: its ending is not that of an image; name a folder of images or one image")
-    listing = Listing(os.path.join(path.parent, ""), [str(path)])
-    places = [Place(str(path), Folder())]
-    if wanted.source == "side-by-side":
-        return _side_by_side(places, listing, wanted.direction)
     if wanted.source in ("parallel", "masks"):
         raise CalcoError(f"{path} is one file; --source {wanted.source} needs two folders: --input and --target")
-    return _photographs(places, listing, wanted)
+    entry = Entry(str(path), Folder(), path.stem)
+    return _single_files([entry], Listing(os.path.join(path.parent, ""), [str(path)]), wanted)
 
 
-def _photographs(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -> Plan:
+def _single_files(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig) -> Plan:
+    """Return the plan of photographs, or of files with an input and a target beside each other."""
+    sample = entries[:: max(1, len(entries) // 64)]
+    sizes = [size for entry in sample if (size := imaging.header_size_wh(entry.path))]
+    num_double = sum(width == 2 * height for width, height in sizes)
+    # One file alone that is twice as wide as high may be a panorama.
+    if wanted.source == "side-by-side" or (wanted.source == "auto" and len(sizes) == num_double > 1):
+        half = "left" if wanted.direction == "AtoB" else "right"
+        story = f"side-by-side files, the {half} half is the input"
+        return Plan("side-by-side", _single_items(entries, listing.root), listing.left_out, story)
     if wanted.direction == "BtoA":
         raise CalcoError(
             f"{listing.root} holds single photographs, which have no direction BtoA; if each file is an input and a "
             "target beside each other: --source side-by-side; else leave --direction out"
         )
-    left_out = list(listing.left_out)
+    left_out, notes = list(listing.left_out), tuple[str, ...]()
     if wanted.source == "auto":
-        places, masks = _without_masks(places)
+        masks = _masks(entries)
         left_out += [(name_of(path, listing.root), reason) for path, reason in masks.items()]
-    notes = () if wanted.source == "photographs" else _doubtful([place.path for place in places])
-    return Plan("photographs", _single_items(places, listing.root), left_out, "photographs", notes)
+        entries = [entry for entry in entries if entry.path not in masks]
+        if len(sizes) > num_double > len(sizes) / 2:
+            found = f"{num_double} of {len(sizes)} files are exactly twice as wide as high"
+            notes = (f"{found}: if each is an input and a target, --source side-by-side reads them so",)
+    return Plan("photographs", _single_items(entries, listing.root), left_out, "photographs", notes)
 
 
-def _without_masks(places: Sequence[Place]) -> tuple[list[Place], dict[str, str]]:
-    """The images, and of those that are masks of others by their names the reason why they are no photographs."""
-    told = [(place, *file_name(place.stem)) for place in places]
-    if not any(role_of(word) == "mask" for word in {word for _, _, word in told}):
-        return list(places), {}
-    stems = {(place.folder, place.stem): place.path for place in places}
+def _masks(entries: Sequence[Entry]) -> dict[str, str]:
+    """Return the images that are masks of others by their names, and the reason why they are no photographs."""
+    named = [(entry, *file_name(entry.stem)) for entry in entries]
+    by_key = (
+        {entry.key: entry.path for entry in entries} if any(role_of(word) == "mask" for _, _, word in named) else {}
+    )
     masks: dict[str, str] = {}
-    for place, base, word in told:
-        if word and role_of(word) == "mask" and (original := stems.get((place.folder, base))):
+    for entry, base, word in named:
+        if role_of(word) == "mask" and (original := by_key.get(replace(entry, stem=base).key)):
             name = printable(os.path.basename(original))
-            masks[place.path] = f"a mask of {name} by its name; --source masks takes both, --source photographs each"
-    return [place for place in places if place.path not in masks], masks
+            masks[entry.path] = f"a mask of {name} by its name; --source masks takes both, --source photographs each"
+    return masks
 
 
-def _side_by_side(places: Sequence[Place], listing: Listing, direction: str) -> Plan:
-    half = "left" if direction == "AtoB" else "right"
-    story = f"side-by-side files, the {half} half is the input"
-    return Plan("side-by-side", _single_items(places, listing.root), listing.left_out, story)
-
-
-def _all_double(images: Sequence[str]) -> bool:
-    """Return whether several files are exactly twice as wide as high; one file alone may be a panorama."""
-    double, looked_at = _num_double(images)
-    return looked_at > 1 and double == looked_at
-
-
-def _num_double(images: Sequence[str]) -> tuple[int, int]:
-    """Return the number of files that are exactly twice as wide as high, and of those that were looked at."""
-    sample = images[:: max(1, len(images) // 64)]
-    sizes = [size for path in sample if (size := imaging.header_size_wh(path))]
-    return sum(width == 2 * height for width, height in sizes), len(sizes)
-
-
-def _doubtful(images: Sequence[str]) -> tuple[str, ...]:
-    """A remark on photographs of which most look like side-by-side files."""
-    double, looked_at = _num_double(images)
-    if not looked_at > double > looked_at / 2:
-        return ()
-    found = f"{double} of {looked_at} files are exactly twice as wide as high"
-    return (f"{found}: if each is an input and a target, --source side-by-side reads them so",)
-
-
-def _single_items(places: Iterable[Place], root: str) -> tuple[Item, ...]:
-    """One item a file; where two files differ in their ending only, the later ones keep it in their key."""
-    items: dict[str, Item] = {}
-    for place in places:
-        key = key_of(place.path.removeprefix(root))
-        while key in items:
-            key += printable(os.path.splitext(place.path)[1])
-        items[key] = Item(key, key, (place.path,), place.folder.split)
-    return tuple(items[key] for key in sorted(items))
+def _single_items(entries: Iterable[Entry], root: str) -> tuple[Item, ...]:
+    """Return one item a file, sorted by key."""
+    splits = {entry.path: entry.folder.split for entry in entries}
+    return tuple(Item(key, key, (path,), splits[path]) for key, path in sorted(keys_of(splits, root).items()))
 
 
 def _subfolders(root: Path) -> list[str]:
@@ -225,7 +188,7 @@ def _subfolders(root: Path) -> list[str]:
 
 
 def _named_folders(root: Path, wanted: SourceConfig) -> Plan:
-    """The plan of two folders that the user names."""
+    """Return the plan of two folders that the user names."""
     if not (wanted.input and wanted.target):
         given, missing = ("--input", "--target") if wanted.input else ("--target", "--input")
         raise CalcoError(f"{given} is given without {missing}; name both folders")
@@ -242,34 +205,24 @@ def _named_folders(root: Path, wanted: SourceConfig) -> Plan:
         listing = list_files(folder, imaging.is_image)
         if not listing.paths:
             raise CalcoError(nothing_in(folder, listing.left_out))
-        entries = [place.entry() for place in places_of(_without_thumbnails(listing), listing.root)]
+        entries = entries_of(_without_thumbnails(listing), listing.root)
         left_out += [(f"{name}/{inside}", reason) for inside, reason in listing.left_out]
         sides.append(Side(name, entries))
         listings.append(listing)
-    return _finished(joined(sides[0], sides[1], wanted, root, left_out), [_beside(root, listings), *listings])
-
-
-def _beside(root: Path, listings: Sequence[Listing]) -> Listing:
-    """Return the files in the root itself: lists of splits may name the files of both folders."""
+    # Lists of splits in the root itself may name the files of both folders.
     others = [path.name for path in root.iterdir() if path.is_file()] if root.is_dir() else []
-    lists = [name for name in others if split_of_list(name)]
-    return Listing(os.path.join(root, ""), [path for each in listings for path in each.paths], others=lists)
-
-
-_LOOKED_AT: Final = 64  # images of which the channels of all are told
+    paths = [path for each in listings for path in each.paths]
+    beside = Listing(os.path.join(root, ""), paths, others=[name for name in others if split_of_list(name)])
+    return _finished(joined(sides[0], sides[1], wanted, root, left_out), [beside, *listings])
 
 
 def matches(_path: str, _config: SourceConfig) -> bool:
-    """Return whether it may be image files: anything that no other kind has recognised, which `open` explains."""
+    """Return True: `open` explains anything that no other kind has recognised."""
     return True
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """Recognise and list a folder of image files (or one file).
-
-    Raises:
-        CalcoError: If the folder is absent, unreadable or empty, or nothing in it matches.
-    """
+    """Recognise and list a folder of image files (or one file)."""
     plan = _recognise(Path(path), config)
     sample = plan.items[:: max(1, len(plan.items) // _LOOKED_AT)]
     first, second = ([item.paths[side] for item in sample] for side in (0, -1))
@@ -285,12 +238,12 @@ def _read(source: Source, path: str, side: int) -> Image:
 
 
 def load_photograph(source: Source, item: Item) -> Sample:
-    """The image alone."""
+    """Read the image alone."""
     return Sample(image=_read(source, item.paths[0], 0), key=item.key, group=item.group)
 
 
 def load_halves(source: Source, item: Item) -> Sample:
-    """One half as the image, the other as its partner."""
+    """Read one half as the image, the other as its partner."""
     whole = _read(source, item.paths[0], 0)
     width = whole.shape[1]
     if width % 2:
@@ -302,13 +255,13 @@ def load_halves(source: Source, item: Item) -> Sample:
 
 
 def load_parallel(source: Source, item: Item) -> Sample:
-    """The image and its partner, from two files."""
+    """Read the image and its partner, from two files."""
     first, second = (_read(source, path, side) for side, path in enumerate(item.paths))
     return Sample(image=first, partner=second, key=item.key, group=item.group)
 
 
 def load_masked(source: Source, item: Item) -> Sample:
-    """The image and its mask, which is brought to the image's size."""
+    """Read the image and its mask, which is brought to the image's size."""
     image = _read(source, item.paths[0], 0)
     height, width = image.shape[:2]
     mask = imaging.turned_with(read_mask(item.paths[1]), item.paths[0], image.shape)
@@ -317,8 +270,5 @@ def load_masked(source: Source, item: Item) -> Sample:
 
 
 LOADERS: Final[dict[str, Loader]] = {
-    "side-by-side": load_halves,
-    "parallel": load_parallel,
-    "masks": load_masked,
-    "photographs": load_photograph,
-}
+    "side-by-side": load_halves, "parallel": load_parallel, "masks": load_masked, "photographs": load_photograph,
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""A data set on the Hugging Face hub (or in its files on disk) as a source, through its own library."""
+"""A data set on the Hugging Face hub (or in files of its library on disk) as a source."""
 
 import hashlib
 import os
@@ -24,40 +24,34 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 _PREFIX: Final = "hub:"
-_LOOKED_AT: Final = 16  # images of which the channels of all are told
+_LOOKED_AT: Final = 16  # images that decide the channels of all
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """The data by split, and which of their columns is what."""
+    """The data by split, and the columns of input (or image) and target (or mask)."""
 
     tables: dict[str, "Dataset"]
     columns: tuple[str, ...]
 
 
 def matches(path: str, _config: SourceConfig) -> bool:
-    """Return whether it names a data set of the hub: "hub:owner/name"."""
+    """Return True for the name of a data set of the hub: "hub:owner/name"."""
     return path.startswith(_PREFIX)
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """List the rows of a data set.
+    """List the rows of a data set, whose columns `config.input` and `config.target` name.
 
-    Args:
-        path: `owner/name`, with or without "hub:" before it, `#subset` and `:split` behind it; or a folder or file
-            that the library reads.
-        config: `input` and `target` name the columns.
-
-    Raises:
-        CalcoError: If the library is not installed, the data set cannot be had, or its columns do not tell.
+    The path is `owner/name`, with or without "hub:" before it, `#subset` and `:split` behind it; or a folder or file
+    that the library reads.
     """
-    name = path
-    tables = _tables(name.removeprefix(_PREFIX))
-    kind, columns = _columns(name, next(iter(tables.values())), config)
+    tables = _tables(path.removeprefix(_PREFIX))
+    kind, columns = _columns(path, next(iter(tables.values())), config)
     if config.direction == "BtoA" and kind == "parallel":
         columns = columns[::-1]
     elif config.direction == "BtoA":
-        raise CalcoError(f"{name} has no direction BtoA, with {' and '.join(columns)} alone; leave --direction out")
+        raise CalcoError(f"{path} has no direction BtoA, with {' and '.join(columns)} alone; leave --direction out")
     parts = _Parts({split: _undecoded(table, columns) for split, table in tables.items()}, columns)
     own = {split: split_named(split) for split in tables}
     own = own if len(own) == len(tables) > 1 else {}
@@ -66,23 +60,20 @@ def open(path: str, config: SourceConfig) -> Source:
         for number, (split, table) in enumerate(parts.tables.items())
         for row in range(len(table))
     ]
-    source = Source(
-        kind, name, _grouped(parts, items, kind), load_row, direction=config.direction, background=config.background,
-        digester=digest_row, context=parts, story=f"a data set of the Hugging Face library, {_story(kind, columns)}",
-    )  # fmt: skip
-    return replace(source, channels=_channels(source))
-
-
-def _story(kind: str, columns: tuple[str, ...]) -> str:
-    return {
+    story = {
         "photographs": f"photographs ({columns[0]})",
         "masks": f"images ({columns[0]}) with masks ({columns[-1]})",
         "parallel": f"pairs of {columns[0]} (input) and {columns[-1]} (target)",
     }[kind]
+    source = Source(
+        kind, path, _grouped(parts, items, kind), load_row, direction=config.direction, background=config.background,
+        digester=digest_row, context=parts, story=f"a data set of the Hugging Face library, {story}",
+    )  # fmt: skip
+    return replace(source, channels=_channels(source))
 
 
 def _tables(name: str) -> "dict[str, Dataset]":
-    """The splits of a data set, loaded."""
+    """Load the splits of a data set."""
     try:
         import datasets
     except ModuleNotFoundError as error:
@@ -112,7 +103,7 @@ def _tables(name: str) -> "dict[str, Dataset]":
 
 @contextmanager
 def _explained(name: str) -> Iterator[None]:
-    """The library's many errors, each with a remedy."""
+    """Turn the library's many errors into one with a remedy."""
     from datasets.exceptions import DatasetNotFoundError
 
     try:
@@ -135,7 +126,7 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def _columns(name: str, table: "Dataset", config: SourceConfig) -> tuple[str, tuple[str, ...]]:
-    """The kind, and the columns of input (or image) and target (or mask)."""
+    """Return the kind, and the columns of input (or image) and target (or mask)."""
     from datasets import Image as ImageFeature
 
     found = [column for column, feature in table.features.items() if isinstance(feature, ImageFeature)]
@@ -160,7 +151,7 @@ def _columns(name: str, table: "Dataset", config: SourceConfig) -> tuple[str, tu
 
 
 def _undecoded(table: "Dataset", columns: tuple[str, ...]) -> "Dataset":
-    """The columns as files: it is Calco that reads images."""
+    """Return the columns as files: Calco itself reads images."""
     from datasets import Image as ImageFeature
 
     table = table.select_columns(list(columns))
@@ -170,7 +161,7 @@ def _undecoded(table: "Dataset", columns: tuple[str, ...]) -> "Dataset":
 
 
 def _grouped(parts: _Parts, items: list[Item], kind: str) -> tuple[Item, ...]:
-    """Items in the order of their keys; those with the same bytes share a group, so that none crosses a split."""
+    """Sort items by key; those with the same bytes share a group, so that none crosses a split."""
     groups = {item.place: item.key for item in items}
     if len(items) <= MAX_COMPARED:
         for column in parts.columns[:1] if kind == "masks" else parts.columns:
@@ -180,20 +171,17 @@ def _grouped(parts: _Parts, items: list[Item], kind: str) -> tuple[Item, ...]:
 
 
 def _alike(parts: _Parts, places: list[tuple[int, ...]], column: str) -> list[list[tuple[int, ...]]]:
-    """The places that have the same image in a column."""
+    """Return the places that have the same image in a column."""
     lengths = [_lengths(table, column) for table in parts.tables.values()]
-
-    def length(place: tuple[int, ...]) -> int | None:
-        return lengths[place[0]][place[1]]
-
-    def content(place: tuple[int, ...]) -> bytes:
-        return hashlib.blake2b(_file(parts, place, column)[0]).digest()
-
-    return equal_parts([places], length, content)
+    return equal_parts(
+        [places],
+        lambda place: lengths[place[0]][place[1]],
+        lambda place: hashlib.blake2b(_file(parts, place, column)[0]).digest(),
+    )
 
 
 def _lengths(table: "Dataset", column: str) -> list[int | None]:
-    """The bytes of each image; None where the row names a file instead."""
+    """Return the number of bytes of each image; None where the row names a file instead."""
     import pyarrow.compute as pc
 
     lengths: list[int | None] = pc.binary_length(pc.struct_field(table.data.column(column), "bytes")).to_pylist()
@@ -201,11 +189,7 @@ def _lengths(table: "Dataset", column: str) -> list[int | None]:
 
 
 def _file(parts: _Parts, place: tuple[int, ...], column: str) -> tuple[bytes, str]:
-    """The contents of an image's file, and its name where it has one.
-
-    Raises:
-        CalcoError: If the row has no image, or its file is gone.
-    """
+    """Return the contents of an image's file and its name."""
     split = list(parts.tables)[place[0]]
     cell = parts.tables[split][place[1]][column] or {}
     name = f"{split} {place[1]} {column}"
@@ -220,7 +204,7 @@ def _file(parts: _Parts, place: tuple[int, ...], column: str) -> tuple[bytes, st
 
 
 def _channels(source: Source) -> tuple[int, int]:
-    """The channels of input and target, by the first images that can be read."""
+    """Return the channels of input and target, by some images that can be read."""
     parts: _Parts = source.context
     found: list[int] = []
     for column in (parts.columns[0], parts.columns[-1]):
@@ -233,7 +217,7 @@ def _channels(source: Source) -> tuple[int, int]:
 
 
 def load_row(source: Source, item: Item) -> Sample:
-    """The image of a row, with its partner or mask where the data set has one."""
+    """Read the image of a row, with its partner or mask where the data set has one."""
     parts: _Parts = source.context
     (data, name), *others = (_file(parts, item.place, column) for column in parts.columns)
     image = imaging.decode(data, name, channels=source.channels[0], background=source.background)
@@ -248,7 +232,7 @@ def load_row(source: Source, item: Item) -> Sample:
 
 
 def digest_row(source: Source, item: Item) -> str:
-    """Of the files of a row."""
+    """Return a digest of the files of a row."""
     total = hashlib.sha256()
     for column in source.context.columns:
         total.update(_file(source.context, item.place, column)[0])

@@ -1,18 +1,18 @@
-"""Names of files and folders: which split, and which side of a pair, the words in them tell."""
+"""Names of files and folders: the split and the side of a pair that the words in them give."""
 
 import os
 import re
 import unicodedata
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 from calco import imaging
 from calco.data.declared import SPLIT_NAMES, SPLITS, split_named
 from calco.errors import printable
 
-# The words in a name that tell its role; the first role that fits counts. English, then Spanish.
+# Words in a name that give its role; the first role that fits counts. English, then Spanish.
 WORDS: Final[dict[str, frozenset[str]]] = {
     "mask": frozenset({
         "mask", "masks", "matte", "mattes", "seg", "segm", "segmentation", "segmentations", "groundtruth", "truth",
@@ -37,7 +37,7 @@ IMAGE_WORDS: Final = frozenset({
     "im", "image", "images", "imagen", "imagenes", "img", "imgs", "orig", "original", "originals", "pic", "pics",
     "picture", "pictures", "rgb",
 })  # fmt: skip
-"""Words that tell nothing but that these are images: beside masks, they are the inputs."""
+"""Words for images of no particular role: beside masks, they are the inputs."""
 _KNOWN: Final = IMAGE_WORDS.union({"a", "b"}, *WORDS.values())
 _FILLERS: Final = frozenset({"data", "dir", "files", "folder", "set", "split"})
 _INSTANCES: Final = frozenset({"instance", "instances", "object", "objects"})
@@ -53,13 +53,13 @@ _WORD_FIRST: Final = re.compile(r"([^\W\d_]+)(?:[ _.\-]+(.+)|(\d.*))", re.DOTALL
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a name in lower case and without accents, parted at separators, digits and capitals."""
+    """Return the words of a name in lower case and without accents, split at separators, digits and capitals."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     return [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", plain)]
 
 
 def role_of(name: str) -> str | None:
-    """Return what the words in a name tell: "input", "target", "mask", "label" or None.
+    """Return the role that the words in a name give: "input", "target", "mask", "label" or None.
 
     >>> [role_of(name) for name in ("sketch", "train_B", "Ground_Truth", "cats")]
     ['input', 'target', 'mask', None]
@@ -71,11 +71,9 @@ def role_of(name: str) -> str | None:
 
 
 def folder_names(name: str, rests: Collection[str] = ()) -> tuple[tuple[str, str | None], ...]:
-    """The parts of a folder's name, each with the split that it tells.
+    """Return the parts of a folder's name, each with the split that it gives.
 
-    Args:
-        name: Such as trainA, val_masks or places_test.
-        rests: What may stand beside the split though no known word is in it: see `shared_rests`.
+    Beside a split may stand known words, and `rests`: see `shared_rests`.
 
     >>> folder_names("trainA"), folder_names("test_set"), folder_names("train_station")
     ((('train', 'train'), ('A', None)), (('test_set', 'test'),), (('train_station', None),))
@@ -106,18 +104,17 @@ def shared_rests(names: Iterable[str]) -> set[str]:
 
 
 def _split_and_rest(name: str) -> tuple[str, str] | None:
-    """The word of a split at the beginning, at the end or within a name, and the rest of the name."""
+    """Return the word of a split at the beginning, at the end or within a name, and the rest of the name."""
     if found := _SPLIT_FIRST.fullmatch(name):
         return found[1], found[2]
     if found := _SPLIT_LAST.fullmatch(name):
         return found[2], found[1]
-    if found := _SPLIT_INSIDE.fullmatch(name):
-        return found[2], f"{found[1]}_{found[3]}"
-    return None
+    found = _SPLIT_INSIDE.fullmatch(name)
+    return (found[2], f"{found[1]}_{found[3]}") if found else None
 
 
 def file_name(stem: str) -> tuple[str, str]:
-    """The name of a file without the word that tells its role, and that word; none where no word tells it.
+    """Return the name of a file without the word that gives its role, and that word, if there is one.
 
     >>> [file_name(stem) for stem in ("x_mask", "img_1", "car 00 (GT)", "x_A", "fooMask", "x.label", "beach_2")]
     [('x', 'mask'), ('1', 'img'), ('car 00', 'gt'), ('x', 'a'), ('foo', 'mask'), ('x', 'label'), ('beach_2', '')]
@@ -125,30 +122,29 @@ def file_name(stem: str) -> tuple[str, str]:
     stem = _without_ending(stem)
     if stem[-1:].isalpha() or stem[-1:] == ")":
         for pattern in (_TWO_WORDS_LAST, _WORD_LAST, _CAMEL_LAST):
-            if (found := pattern.fullmatch(stem)) and _tells(found[2]):
+            if (found := pattern.fullmatch(stem)) and _is_known(found[2]):
                 return _without_ending(found[1]), found[2].lower()
     # Series are often called a1, a2, b1: a letter tells a side at the end alone.
-    if (found := _WORD_FIRST.fullmatch(stem)) and len(found[1]) > 1 and _tells(found[1]):
+    if (found := _WORD_FIRST.fullmatch(stem)) and len(found[1]) > 1 and _is_known(found[1]):
         return found[2] or found[3], found[1].lower()
     return stem, ""
 
 
 def _without_ending(stem: str) -> str:
-    """A name such as x.jpg, of x.jpg.png or x.jpg_mask.png, without its ending."""
+    """Return a name such as x.jpg, of x.jpg.png or x.jpg_mask.png, without its ending."""
     return os.path.splitext(stem)[0] if "." in stem and imaging.is_image(stem) else stem
 
 
 @lru_cache(maxsize=4096)
-def _tells(word: str) -> bool:
-    """Return whether a word is known, as a whole."""
+def _is_known(word: str) -> bool:
+    """Return True if a word is known, as a whole."""
     return "".join(words_of(word)) in _KNOWN and (len(word) > 1 or word in "abAB")
 
 
 def pick_sides(names: Collection[str]) -> tuple[str, str] | None:
-    """The two names that are the sides of pairs, where the words in them tell it; "" is no name at all.
+    """Return the two names that are the sides of pairs by the words in them, or None; "" is no name at all.
 
-    Input and target go before images and masks, masks before labels. Of masks of classes and of instances the classes
-    are taken.
+    Input and target go before images and masks, masks before labels; masks of classes before masks of instances.
 
     >>> pick_sides(["sketch", "photo", "thumbs"]), pick_sides(["images", "masks", "labels"]), pick_sides(["a", "cats"])
     (('sketch', 'photo'), ('images', 'masks'), None)
@@ -176,15 +172,10 @@ def pick_sides(names: Collection[str]) -> tuple[str, str] | None:
 
 @dataclass(frozen=True, eq=False)
 class Folder:
-    """A folder, by what it and those around it are called; one object for all files in it.
+    """Names of a folder and those around it; one object for all files in it."""
 
-    Attributes:
-        names: The parts of the names, in composed Unicode: `trainA` has two, train and A.
-        splits: For each of them the split that it is named after, or None.
-    """
-
-    names: tuple[str, ...] = ()
-    splits: tuple[str | None, ...] = ()
+    names: tuple[str, ...] = ()  # in composed Unicode; trainA gives two, train and A
+    splits: tuple[str | None, ...] = ()  # the split that each of them is named after
 
     @cached_property
     def split(self) -> str | None:
@@ -197,101 +188,69 @@ class Folder:
         return tuple(name for name, split in zip(self.names, self.splits, strict=True) if split is None)
 
     def plain_at(self, depth: int) -> str:
-        """One of these; empty where there are fewer."""
+        """Return one of these; empty where there are fewer."""
         return self.plain[depth] if depth < len(self.plain) else ""
 
-    @cache  # noqa: B019 - a few folders, of which each is asked for a few depths
-    def without(self, depth: int | None) -> tuple[tuple[str, ...], tuple[bool, ...]]:
-        """The names without that of `plain_at(depth)`, and which of them are of splits."""
+    def without(self, depth: int) -> "Folder":
+        """Return the folder without the name of `plain_at(depth)`."""
         plain = [place for place, split in enumerate(self.splits) if split is None]
-        dropped = plain[depth] if depth is not None and depth < len(plain) else -1
-        kept = [place for place in range(len(self.names)) if place != dropped]
-        return tuple(self.names[place] for place in kept), tuple(self.splits[place] is not None for place in kept)
+        if depth >= len(plain):
+            return self
+        first, rest = plain[depth], plain[depth] + 1
+        return Folder(self.names[:first] + self.names[rest:], self.splits[:first] + self.splits[rest:])
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An image file of one side.
-
-    Attributes:
-        path: Where it is.
-        folders: The folders in which it lies, without that of its side, in composed Unicode.
-        stem: Its name without ending, likewise; where sides are told by words in the names, without that word.
-        splits: For each folder whether it is named after a split.
-        split: The split that its folders declare, or None.
-    """
+    """An image file, or one file of a side of pairs."""
 
     path: str
-    folders: tuple[str, ...]
-    stem: str
-    splits: tuple[bool, ...] = ()
-    split: str | None = None
+    folder: Folder  # without the name of its side
+    stem: str  # without ending, in composed Unicode; without the word that gives its side
 
     @property
     def key(self) -> str:
         """The path without the side's folder and without ending: both sides of a pair have the same."""
-        return "/".join((*self.folders, self.stem))
-
-    @property
-    def bare(self) -> str:
-        """The stem without a word such as `_mask`."""
-        return file_name(self.stem)[0]
-
-    @property
-    def unsplit(self) -> tuple[str, ...]:
-        """The folders that are not named after splits."""
-        if not any(self.splits):
-            return self.folders
-        return tuple(folder for folder, is_split in zip(self.folders, self.splits, strict=True) if not is_split)
+        return "/".join((*self.folder.names, self.stem))
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """An image file and its folder."""
-
-    path: str
-    folder: Folder
-
-    @property
-    def stem(self) -> str:
-        """The name without its ending, in composed Unicode."""
-        return composed(os.path.splitext(self.path.rpartition("/")[2])[0])
-
-    def entry(self, without: int | None = None) -> Entry:
-        """The file as one of a side, whose own folder is that of `plain_at(without)`."""
-        folders, splits = self.folder.without(without)
-        return Entry(self.path, folders, self.stem, splits, self.folder.split)
-
-
-def place_of(path: str, root: str) -> Place:
-    """A file and what its folders below the root are called."""
-    return places_of([path], root)[0]
-
-
-def places_of(paths: Iterable[str], root: str) -> list[Place]:
-    """Files below a root and what their folders are called."""
+def entries_of(paths: Iterable[str], root: str) -> list[Entry]:
+    """Return the image files below a root with the names of their folders."""
     paths = list(paths)
-    above = {path: path.removeprefix(root).split("/") for path in {path.rpartition("/")[0] + "/" for path in paths}}
-    rests = shared_rests({composed(name) for names in above.values() for name in names[:-1]})
+    above = {
+        path: path.removeprefix(root).split("/")[:-1] for path in {path.rpartition("/")[0] + "/" for path in paths}
+    }
+    rests = shared_rests({composed(name) for names in above.values() for name in names})
     folders: dict[str, Folder] = {}
     for path, names in above.items():
-        parts = [part for name in names[:-1] for part in folder_names(composed(name), rests)]
+        parts = [part for name in names for part in folder_names(composed(name), rests)]
         folders[path] = Folder(tuple(name for name, _ in parts), tuple(split for _, split in parts))
-    return [Place(path, folders[path.rpartition("/")[0] + "/"]) for path in paths]
+    return [Entry(path, folders[path.rpartition("/")[0] + "/"], key_of(path.rpartition("/")[2])) for path in paths]
+
+
+def keys_of(paths: Iterable[str], root: str) -> dict[str, str]:
+    """Return files by their keys; where two differ in their ending only, the later one keeps it in its key."""
+    found: dict[str, str] = {}
+    for path in paths:
+        key = key_of(path.removeprefix(root))
+        while key in found:
+            key += printable(os.path.splitext(path)[1])
+        found[key] = path
+    return found
 
 
 def composed(text: str) -> str:
-    """Text as it is shown, in composed Unicode: a name copied from a Mac stays the same name."""
+    """Return text as it is shown, in composed Unicode: a name copied from a Mac stays the same name."""
     if text.isascii() and text.isprintable():
         return text
     return unicodedata.normalize("NFC", printable(text))
 
 
 def key_of(relative: str) -> str:
-    """A relative path without its ending, in composed Unicode: a name copied from a Mac stays the same name."""
+    """Return a relative path without its ending, in composed Unicode."""
     return composed(os.path.splitext(relative)[0])
 
 
 def name_of(path: str, root: str) -> str:
-    """A path relative to the root, as it is shown."""
+    """Return a path relative to the root, as it is shown."""
     return printable(path.removeprefix(root))

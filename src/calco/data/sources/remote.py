@@ -1,8 +1,6 @@
 """Image files in an object store or on a server, as photographs; each is fetched when it is read."""
 
 import hashlib
-from collections import Counter
-from pathlib import PurePosixPath
 
 from calco import imaging
 from calco.addresses import is_url
@@ -11,11 +9,12 @@ from calco.data.config import SourceConfig
 from calco.data.sample import Sample
 from calco.data.shards import MANIFEST
 from calco.data.source import Item, Source
+from calco.data.sources.names import keys_of
 from calco.errors import CalcoError
 
 
 def matches(path: str, _config: SourceConfig) -> bool:
-    """Return whether a path is the address of a folder of image files; with tar files in it, it would be shards."""
+    """Return True if a path is the address of a folder of image files; with tar files in it, it would be shards."""
     if not is_url(path) or ".tar" in path or storage.exists(storage.joined(path, MANIFEST)):
         return False
     names = storage.names(path)
@@ -23,25 +22,16 @@ def matches(path: str, _config: SourceConfig) -> bool:
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """List the image files in a folder elsewhere and below it.
-
-    Raises:
-        CalcoError: If it cannot be listed, or is to be read as pairs.
-    """
+    """List the image files in a folder elsewhere and below it."""
     if config.input or config.target:
         raise CalcoError(
             f"{path} is read as photographs; pairs come from there as tar files: make some with calco prepare"
         )
-    names = [name for name in storage.names(path) if imaging.is_image(name)]
-    stems = Counter(PurePosixPath(name).with_suffix("").as_posix() for name in names)
-    items = []
-    for name in names:
-        stem = PurePosixPath(name).with_suffix("").as_posix()
-        key = stem if stems[stem] == 1 else name
-        items.append(Item(key, key, (storage.joined(path, name),)))
+    keys = keys_of((name for name in storage.names(path) if imaging.is_image(name)), "")
+    items = tuple(Item(key, key, (storage.joined(path, name),)) for key, name in sorted(keys.items()))
     return Source(
-        "photographs", path, tuple(sorted(items, key=lambda item: item.key)), load_remote,
-        background=config.background, digester=_digest, story="photographs at an address",
+        "photographs", path, items, load_remote, background=config.background, digester=_digest,
+        story="photographs at an address",
     )  # fmt: skip
 
 

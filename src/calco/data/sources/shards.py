@@ -30,7 +30,6 @@ from calco.data.shards import (
     INDEX,
     MANIFEST,
     SETTINGS,
-    Index,
     Manifest,
     Member,
     load_index,
@@ -43,8 +42,8 @@ from calco.errors import CalcoError
 from calco.imaging import Image
 
 PARTS: Final = ("input", "target", "weight", "region", "json")
-"""Parts of a pair. `Item.place` holds the first byte and the length of each in this order, 0 0 for what there
-is not, then its digest and its checksum as numbers, 0 where nobody has told them."""
+"""Parts of a pair. `Item.place` holds the first byte and the length of each in this order, 0 0 for an absent one, then
+digest and checksum of the pair as numbers, 0 where they are not known."""
 
 
 @dataclass
@@ -59,7 +58,7 @@ def put_pair(
     found: Found, key: str, group: str, place: str, split: str | None,
     members: dict[str, "tuple[int, int] | str"], digest: str, length: int | None, checksum: str = "",
 ) -> str:  # fmt: skip
-    """Add a pair; returns why it cannot be, or nothing."""
+    """Add a pair, or return the reason why it cannot be used."""
     spans = {kind.partition(".")[0]: span for kind, span in members.items() if not isinstance(span, str)}
     if "input" not in spans or any(start < 0 or size < 0 for start, size in spans.values()):
         return "its index is damaged"
@@ -75,7 +74,7 @@ def put_pair(
 
 @dataclass
 class Strangers:
-    """Tar files that come without an index, whose members nobody has named yet."""
+    """Tar files without an index, whose members have no roles yet."""
 
     samples: dict[tuple[str, str], dict[str, Member]] = field(default_factory=dict)
     splits: dict[str, str | None] = field(default_factory=dict)
@@ -98,12 +97,12 @@ class Strangers:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Remark on the members of pairs that are not used, without its full stop."""
+        """Remark on the members of pairs that are not used."""
         kinds = ", ".join(f"{kind} ({count})" for kind, count in self.unused.most_common(8))
         return (f"members of other kinds are not used: {kinds}",) if kinds else ()
 
     def settle(self, config: SourceConfig, found: Found) -> None:
-        """Decide which members are input and target, and adds the pairs."""
+        """Decide which members are input and target, and add the pairs."""
         if not self.samples:
             return
         self.roles = _roles(self.samples.values(), config)
@@ -131,13 +130,13 @@ def _part(kind: str) -> str:
 
 
 def _images(kinds: Iterable[str]) -> tuple[str, ...]:
-    """The endings that are those of images, but for the weight and the region of a pair."""
+    """Return the endings of images, but for the weight and the region of a pair."""
     found = (kind for kind in kinds if imaging.is_image(f"x.{kind}") and _part(kind) not in ("weight", "region"))
     return tuple(sorted(found))
 
 
 def _roles(samples: Collection[dict[str, Member]], config: SourceConfig) -> tuple[str, ...]:
-    """The endings of the members that are input and target; none where there are single images."""
+    """Return the endings of the members that are input and target; none where there are single images."""
     endings = Counter(kind for kinds in samples for kind in kinds if imaging.is_image(f"x.{kind}"))
     if config.input or config.target:
         if not (config.input and config.target):
@@ -165,11 +164,11 @@ _TAR: Final = re.compile(r"\.(tar|tar\.gz|tgz|tar\.bz2|tar\.xz)$", re.IGNORECASE
 _RANGE: Final = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _MOST_TARS: Final = 1_000_000
 _AT_ONCE: Final = 8  # indexes that are fetched at a time
-_LOOKED_AT: Final = 16  # pairs of which the channels of all are told, where no manifest does
+_LOOKED_AT: Final = 16  # pairs that decide the channels of all, where no manifest does
 
 
 def matches(path: str, _config: SourceConfig) -> bool:
-    """Return whether it names shards: an address, a tar file (or several: a-{000..009}.tar), a folder of them."""
+    """Return True for shards: an address, a tar file (or several: a-{000..009}.tar), a folder of them."""
     if is_url(path) or _TAR.search(path):
         return True
     folder = Path(path)
@@ -180,7 +179,7 @@ def matches(path: str, _config: SourceConfig) -> bool:
     try:
         names = [file for file in folder.iterdir() if not file.name.startswith(".")]
     except OSError:
-        return False  # whoever lists it next tells
+        return False  # the next that lists it reports it
     # Images often lie beside the archive that they came in.
     return any(_TAR.search(file.name) for file in names) and not any(
         imaging.is_image(file) or file.is_dir() for file in names
@@ -188,7 +187,7 @@ def matches(path: str, _config: SourceConfig) -> bool:
 
 
 def _prepared_as(folder: str) -> str:
-    """The format that `calco prepare` wrote into a folder, or is writing; empty where it did not."""
+    """Return the format that `calco prepare` wrote into a folder, or is writing; empty where it did not."""
     for name in (MANIFEST, SETTINGS):
         try:
             record = json.loads(storage.read(storage.joined(folder, name)))
@@ -200,16 +199,10 @@ def _prepared_as(folder: str) -> str:
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """List the pairs of shards.
+    """List the pairs of a folder with a manifest or tar files, one tar file, or several (a-{000..009}.tar).
 
-    Args:
-        path: A folder with a manifest or tar files, one tar file, or several (a-{000000..000009}.tar): on this
-            disk, or an address that fsspec opens (https://, s3://, ...).
-        config: For tar files that others wrote: `input` and `target` name the endings of a pair's members, such as jpg
-            and png; `direction` turns them round.
-
-    Raises:
-        CalcoError: If there is none, the work that writes them has not ended, or nothing in them serves.
+    All may be on this disk, or an address that fsspec opens (https://, s3://, ...). For tar files that others wrote,
+    `config.input` and `config.target` name the endings of a pair's members, such as jpg and png.
     """
     folder = path if not _TAR.search(path) else storage.parent(path)
     manifest = load_manifest(folder)
@@ -220,6 +213,27 @@ def open(path: str, config: SourceConfig) -> Source:
     if manifest is not None and (config.input or config.target or config.direction == "BtoA"):
         raise CalcoError(f"{path} was prepared with input and target; leave --input, --target and --direction out")
     places = _tars(path, folder, manifest)
+    found, strangers = _listed(places, folder, manifest, config)
+    if manifest is not None and folder == path:
+        found.left_out |= manifest.left_out
+    if not found.items:
+        name, reason = next(iter(found.left_out.items()), (path, "there is no pair in it"))
+        raise CalcoError(f"nothing in {path} can be used; {name}: {reason}")
+    items = sorted(found.items, key=lambda item: item.key)
+    for first, second in pairwise(items):
+        if first.key == second.key:
+            both = " and ".join((first.paths[0], second.paths[0]))
+            raise CalcoError(f"the pair {first.key} stands twice, in {both}; name shards of one build")
+    source = Source(
+        "shards", path, tuple(items), load_pair, tuple(found.left_out.items()), config.direction,
+        background=config.background, recipe=manifest.recipe if manifest and not strangers.samples else None,
+        digester=digest_of, story=_story(manifest, len(places), strangers), notes=strangers.remarks,
+    )  # fmt: skip
+    return replace(source, channels=manifest.channels if manifest and source.recipe else _channels(source))
+
+
+def _listed(places: list[str], folder: str, manifest: Manifest | None, config: SourceConfig) -> tuple[Found, Strangers]:
+    """List the pairs of tar files, by their indexes or their headers."""
     found, strangers = Found(), Strangers()
     ours = {part.part for part in manifest.parts} if manifest else set()
     indexed = {place: stem for place in places if (stem := PurePosixPath(place).stem) in ours}
@@ -228,26 +242,21 @@ def open(path: str, config: SourceConfig) -> Source:
             if index is None:
                 lost = f"{INDEX}/{indexed[place]}.json"
                 raise CalcoError(f"{place} has lost its index, {lost} beside it; copy the folder as a whole")
-            _add_indexed(found, index, place)
+            length = None if is_url(place) else storage.size(place)  # elsewhere, reading shows it
+            for pair in index.pairs:
+                if problem := put_pair(
+                    found, pair.key, pair.group, place, index.split, pair.members, pair.digest, length, pair.checksum
+                ):
+                    found.left_out[pair.key] = problem
     for place in places:
         if place not in indexed:
             strangers.read(place, _split_of(place), found.left_out)
     strangers.settle(config, found)
-    if manifest is not None and folder == path:
-        found.left_out |= manifest.left_out
-    if not found.items:
-        name, reason = next(iter(found.left_out.items()), (path, "there is no pair in it"))
-        raise CalcoError(f"nothing in {path} can be used; {name}: {reason}")
-    source = Source(
-        "shards", path, _sorted(found.items), load_pair, tuple(found.left_out.items()), config.direction,
-        background=config.background, recipe=manifest.recipe if manifest and not strangers.samples else None,
-        digester=digest_of, story=_story(manifest, len(places), strangers), notes=strangers.remarks,
-    )  # fmt: skip
-    return replace(source, channels=manifest.channels if manifest and source.recipe else _channels(source))
+    return found, strangers
 
 
 def _tars(images: str, folder: str, manifest: Manifest | None) -> list[str]:
-    """The tar files that are meant, in their order."""
+    """Return the tar files that are meant, in their order."""
     if _TAR.search(images):
         return list(_expanded(images))
     if manifest is not None:
@@ -262,7 +271,7 @@ def _tars(images: str, folder: str, manifest: Manifest | None) -> list[str]:
 
 
 def _expanded(pattern: str) -> Iterator[str]:
-    """The names that a-{000..009}.tar stands for."""
+    """Yield the names that a-{000..009}.tar stands for."""
     found = _RANGE.search(pattern)
     if found is None:
         yield pattern
@@ -277,33 +286,14 @@ def _expanded(pattern: str) -> Iterator[str]:
 
 
 def _split_of(place: str) -> str | None:
-    """The split that the name of a tar file, or of its folder, begins with."""
+    """Return the split with which the name of a tar file, or of its folder, begins."""
     path = PurePosixPath(place)
     words = (re.match("[a-zA-Z]*", name) for name in (path.name, path.parent.name))
     return next((SPLIT_NAMES[word[0].lower()] for word in words if word and word[0].lower() in SPLIT_NAMES), None)
 
 
-def _add_indexed(found: Found, index: Index, place: str) -> None:
-    """The pairs of a tar file that `calco prepare` wrote."""
-    length = None if is_url(place) else storage.size(place)  # elsewhere, reading tells
-    for pair in index.pairs:
-        if problem := put_pair(
-            found, pair.key, pair.group, place, index.split, pair.members, pair.digest, length, pair.checksum
-        ):
-            found.left_out[pair.key] = problem
-
-
-def _sorted(items: list[Item]) -> tuple[Item, ...]:
-    ordered = sorted(items, key=lambda item: item.key)
-    for first, second in pairwise(ordered):
-        if first.key == second.key:
-            places = " and ".join((first.paths[0], second.paths[0]))
-            raise CalcoError(f"the pair {first.key} stands twice, in {places}; name shards of one build")
-    return tuple(ordered)
-
-
 def _channels(source: Source) -> tuple[int, int]:
-    """1 or 3 for input and target, by some pairs: grey and colour may be mixed in tar files that others wrote."""
+    """Return the channels of input and target, by some pairs: others may mix grey and colour in tar files."""
     seen: tuple[set[int], set[int]] = (set(), set())
     for item in source.items[:: max(1, len(source.items) // _LOOKED_AT)]:
         try:
@@ -312,7 +302,7 @@ def _channels(source: Source) -> tuple[int, int]:
                 if part in data.spans:
                     channels.add(data.image(part).shape[2])
         except CalcoError:
-            continue  # it will be told when it is read
+            continue  # reported when it is read
     first, second = (max(channels, default=3) for channels in seen)
     return first, second
 
@@ -327,15 +317,7 @@ def _story(manifest: Manifest | None, num_tars: int, strangers: Strangers) -> st
 
 
 class _Bytes:
-    """Bytes of a pair in its tar file, read at once.
-
-    Args:
-        source: Tells what transparency lies over.
-        item: Which pair.
-
-    Raises:
-        CalcoError: If the tar file cannot be read, ends before the pair does, or holds other bytes than were written.
-    """
+    """Bytes of a pair in its tar file, read at once and compared with their checksum."""
 
     def __init__(self, source: Source, item: Item) -> None:
         self.source, self.item = source, item
@@ -360,17 +342,17 @@ class _Bytes:
         return self.data[start - self.first : start - self.first + size]
 
     def image(self, part: str) -> Image:
-        """One of its images, with all its channels where Calco wrote it."""
+        """Return one of its images, with all its channels where Calco wrote it."""
         background = "channel" if self.source.recipe is not None else self.source.background
         return imaging.decode(self[part], f"{self.item.paths[0]}: {self.item.key}.{part}", background=background)
 
     def side(self, part: str) -> Image:
-        """Its input or target, with the channels that all have."""
+        """Return its input or target, with the channels that all have."""
         found = self.image(part)
         return found if self.source.recipe else imaging.as_channels(found, self.source.channels[part == "target"])
 
     def weight(self) -> npt.NDArray[np.float32]:
-        """HW: grey levels times what the record says that one counts."""
+        """Return the weight, HW: grey levels times the scale in the record."""
         try:
             scale = float(json.loads(self["json"])["weight_scale"]) if "json" in self.spans else 1.0
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -379,7 +361,7 @@ class _Bytes:
 
 
 def load_pair(source: Source, item: Item) -> Sample:
-    """A pair as an image with its partner, weight and region."""
+    """Read a pair as an image with its partner, weight and region."""
     data = _Bytes(source, item)
     target = data.side("target") if "target" in data.spans else None
     # As a mask it is brought to other sizes without mixing its colours.
@@ -396,7 +378,7 @@ def load_pair(source: Source, item: Item) -> Sample:
 
 
 def digest_of(source: Source, item: Item) -> str:
-    """That of the image's own files where the index tells it, else that of the pair."""
+    """Return the digest of the image's own files that the index gives, else that of the pair."""
     if item.place[-2]:
         return f"{item.place[-2]:016x}"
     data = _Bytes(source, item)

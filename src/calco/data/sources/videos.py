@@ -17,7 +17,7 @@ from calco.data.declared import settled
 from calco.data.sample import Sample
 from calco.data.source import Item, Source
 from calco.data.sources.folders import nothing_in
-from calco.data.sources.names import key_of, place_of
+from calco.data.sources.names import entries_of, keys_of
 from calco.errors import CalcoError, printable
 from calco.files import digest, list_files
 from calco.imaging import Image
@@ -36,11 +36,11 @@ _BLOCKS: Final = 10  # of a video of up to ten minutes, at most; then each is a 
 _LEAST_BLOCK: Final = 1.0  # seconds
 _MOST_BLOCK: Final = 60.0
 _MOST_GAP: Final = 5.0  # seconds
-_SAID: Final = 5  # remarks on single videos
+_SHOWN: Final = 5  # remarks on single videos
 
 
 def matches(path: str, _config: SourceConfig | None = None) -> bool:
-    """Return whether it is a video by its ending, or a folder that holds videos and no image."""
+    """Return True for a video by its ending, or a folder that holds videos and no image."""
     if os.path.isfile(path):
         return is_video(path)
     folders, found = [path], False
@@ -58,11 +58,7 @@ def matches(path: str, _config: SourceConfig | None = None) -> bool:
 
 
 def open(path: str, config: SourceConfig) -> Source:
-    """List the frames that `config.frames` asks for, of one video or of all videos in a folder and below it.
-
-    Raises:
-        CalcoError: If there is no video, or none of them can be read.
-    """
+    """List the frames that `config.frames` asks for, of one video or of all videos in a folder and below it."""
     folder = Path(path)
     if not folder.exists():
         raise CalcoError(f"there is no {path}; name a video, or a folder of videos")
@@ -78,12 +74,9 @@ def open(path: str, config: SourceConfig) -> Source:
     items: dict[str, list[Item]] = {}
     remarks: list[str] = []
     with bar("looking at the videos", len(videos)) as advance:
-        for done, video in enumerate(videos):
-            name = key_of(video[start:])
-            while name in items:
-                name += printable(os.path.splitext(video)[1])
+        for done, (name, video) in enumerate(keys_of(videos, videos[0][:start]).items()):
             try:
-                items[name] = _frames(video, name, place_of(video, video[:start]).folder.split, config.frames)
+                items[name] = _frames(video, name, entries_of([video], video[:start])[0].folder.split, config.frames)
                 remarks += _remarks_on(video)
             except CalcoError as error:
                 if not folder.is_dir():
@@ -100,8 +93,8 @@ def open(path: str, config: SourceConfig) -> Source:
         items = {name: [replace(item, group=name, when=()) for item in frames] for name, frames in items.items()}
     videos_in_words = "one video" if len(items) == 1 else f"{len(items)} videos"
     blocks = any(frame.when for frames in items.values() for frame in frames)
-    notes = (*(("blocks of their time are groups (--video-groups)",) if blocks else ()), *passed, *remarks[:_SAID])
-    notes += (f"{len(remarks) - _SAID} more remarks on videos",) if len(remarks) > _SAID else ()
+    notes = (*(("blocks of their time are groups (--video-groups)",) if blocks else ()), *passed, *remarks[:_SHOWN])
+    notes += (f"{len(remarks) - _SHOWN} more remarks on videos",) if len(remarks) > _SHOWN else ()
     return Source(
         "video", path, tuple(item for name in sorted(items) for item in items[name]), load_frame, tuple(left_out),
         digester=_digest, story=f"frames of {videos_in_words}, {_which(config.frames)} (--frames)", notes=notes,
@@ -109,7 +102,7 @@ def open(path: str, config: SourceConfig) -> Source:
 
 
 def _which(wanted: str) -> str:
-    """The choice of frames in words."""
+    """Describe the choice of frames."""
     if wanted == "scene":
         return "the first of each scene"
     return f"one every {wanted[:-1]} seconds" if wanted.endswith("s") else f"one in {wanted}"
@@ -126,7 +119,7 @@ def _remarks_on(video: str) -> list[str]:
 
 
 def _frames(video: str, name: str, split: str | None, wanted: str) -> list[Item]:
-    """The frames of one video that are asked for; their keys are the video's and their numbers."""
+    """List the frames of one video that are asked for; their keys are the video's and their numbers."""
     index = index_of(video)
     digits = max(6, len(str(len(index.places))))
     blocks, gap = _blocks(index)
@@ -140,12 +133,9 @@ def _frames(video: str, name: str, split: str | None, wanted: str) -> list[Item]
 
 
 def _blocks(index: Index) -> tuple[list[int], float]:
-    """The block of each frame, which the video alone decides, and the seconds between blocks of different sides.
+    """Return the block of each frame (none of a short video), and the seconds between blocks of different sides.
 
     A block begins with a key frame, where there is one in time: there encoders put cuts.
-
-    Returns:
-        Nothing, and 0, for a short video.
     """
     length = float(index.seconds[-1])
     if length < _LEAST_DIVIDED:
@@ -180,7 +170,7 @@ def _chosen(video: str, index: Index, wanted: str) -> list[int]:
 
 
 def _previews(frames: "Iterator[av.VideoFrame]", stamps: list[int | None]) -> Iterator[Image]:
-    """The frames made small; notes their time stamps."""
+    """Yield the frames made small, and note their time stamps."""
     width, height = PREVIEW_WH
     for frame in frames:
         stamps.append(frame.pts)
@@ -188,7 +178,7 @@ def _previews(frames: "Iterator[av.VideoFrame]", stamps: list[int | None]) -> It
 
 
 def load_frame(_source: Source, item: Item) -> Sample:
-    """One frame, upright: HW3 `uint8`, or `uint16` where the video has more than eight bits and is no HDR."""
+    """Read one frame, upright: HW3 `uint8`, or `uint16` where the video has more than eight bits and is no HDR."""
     from av.video.reformatter import VideoReformatter
 
     frame = deinterlaced_alone(read_frame(item.paths[0], item.place))
@@ -197,7 +187,7 @@ def load_frame(_source: Source, item: Item) -> Sample:
 
 
 def _digest(_source: Source, item: Item) -> str:
-    """Of the video's contents and the frame's place in it."""
+    """Return a digest of the video's contents and the frame's place in it."""
     status = os.stat(item.paths[0])
     whole = _video_digest(item.paths[0], status.st_size, status.st_mtime_ns)
     return hashlib.sha256(f"{whole} {item.place}".encode()).hexdigest()[:16]

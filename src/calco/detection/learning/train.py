@@ -1,7 +1,6 @@
 """`calco detect train`: the training of a detector, from its configuration to a folder with a model in it."""
 
 import copy
-import logging
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,12 @@ from torch import Tensor, nn
 
 from calco.annotations.detections import Detections, nothing
 from calco.checking.check import report_findings
+from calco.console import say
 from calco.data.box_augmentation import letterbox
+from calco.data.config import BoxAugmentConfig
 from calco.data.sample import Sample
 from calco.detection.drawing import draw_detections
-from calco.detection.initial import InitialNetwork, initial_network
+from calco.detection.initial import InitialNetwork, initial_network, parameters
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.setup import DetectionBatch, DetectionData, load_batch, open_boxes
 from calco.detection.lite import LiteDetector
@@ -35,9 +36,8 @@ from calco.training.run_folder import read_config
 from calco.training.task import Task, Validation
 from calco.training.trainer import run_task
 
-LOG = logging.getLogger(__name__)
 LOWEST_SCORE: Final = 0.01
-"""Lowest score of the boxes in a validation: the precision-recall curve needs uncertain ones too."""
+"""Lowest score of the boxes in a validation: the precision-recall curve needs the doubtful ones too."""
 CELL: Final = 256
 """Side of an image in the sheet of samples, pixels."""
 _GAP, _BAND = 4, 24
@@ -63,12 +63,20 @@ def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress:
 
 
 def load_detect_config(path: str | Path) -> DetectTrainConfig:
-    """Read the configuration of a run from its config.yaml."""
+    """Read the configuration of a run from its config.yaml.
+
+    Raises:
+        CalcoError: If the file is absent, of another format or kind, or has unknown fields.
+    """
     return read_config(DetectTrainConfig, path, DetectionTask.product)
 
 
 def first_network(config: DetectTrainConfig, data: DetectionData) -> InitialNetwork:
-    """Build the network of a new run with its first weights."""
+    """Build the network of a new run with its first weights.
+
+    Raises:
+        CalcoError: If the model does not exist, is unavailable, or is not a detector.
+    """
     torch.manual_seed(config.seed)
     lite = {"width": config.lite.width, "depth": config.lite.depth}
     return initial_network(
@@ -89,7 +97,18 @@ def _resumed_network(config: DetectTrainConfig, classes: Sequence[str]) -> Initi
 
 
 class DetectorNetworks(TrainableNetworks):
-    """A detector in training, its optimiser and its average; `kept` of the two is validated and saved."""
+    """A detector that is trained, its optimiser and its average.
+
+    Args:
+        config: Configuration of the run.
+        network: Network with its first weights.
+        device: Device of the network.
+        group: Processes that train together; one by default.
+
+    Attributes:
+        network: Network itself.
+        losses_of: Module to call for losses whose gradients all processes share.
+    """
 
     averaged: DetectionNetwork | None
 
@@ -105,22 +124,26 @@ class DetectorNetworks(TrainableNetworks):
         self.modules = {"network": self.network}
         if self.averaged is not None:
             self.modules["averaged"] = self.averaged
-        self.losses_of: nn.Module = group.wrap(Learner(self.network))  # its gradients are shared by all processes
-        in_backbone = {id(weight) for weight in self.network.backbone_parameters()}
-        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
-        parts = (
-            ([weight for weight in trained if id(weight) not in in_backbone], 1.0),
-            ([weight for weight in trained if id(weight) in in_backbone], self.options.backbone_rate),
-        )
-        self.optimiser = torch.optim.AdamW(
-            [{"params": weights, "rate_scale": scale} for weights, scale in parts if weights and scale],
-            lr=self.options.learning_rate, betas=self.options.betas, weight_decay=self.options.weight_decay, fused=True,
-        )  # fmt: skip
+        self.losses_of: nn.Module = group.wrap(Learner(self.network))
+        self.optimiser = self._adamw()
         self.optimisers = {"optimiser": self.optimiser}
         if config.compute.compile:
             need_compiler(device)
             # As a whole it would be compiled anew for every number of objects.
             self.network.compile_steady()
+
+    def _adamw(self) -> torch.optim.AdamW:
+        options = self.options
+        in_backbone = {id(weight) for weight in self.network.backbone_parameters()}
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+        parts = (
+            ([weight for weight in trained if id(weight) not in in_backbone], 1.0),
+            ([weight for weight in trained if id(weight) in in_backbone], options.backbone_rate),
+        )
+        groups = [{"params": weights, "rate_scale": scale} for weights, scale in parts if weights and scale]
+        return torch.optim.AdamW(
+            groups, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay, fused=True
+        )
 
     @property
     def kept(self) -> DetectionNetwork:
@@ -128,7 +151,11 @@ class DetectorNetworks(TrainableNetworks):
         return self.averaged if self.averaged is not None else self.network
 
     def step(self, batches: Sequence[DetectionBatch]) -> dict[str, float]:
-        """Update the weights once from one or more batches, whose gradients are averaged; return the mean losses."""
+        """Update the weights once from one or more batches (of each process), whose gradients are averaged.
+
+        Returns:
+            Mean parts of the loss in this process.
+        """
         losses: dict[str, float] = {}
         share, last = 1 / len(batches), len(batches) - 1
         for number, batch in enumerate(batches):
@@ -151,9 +178,17 @@ class DetectorNetworks(TrainableNetworks):
         return losses
 
     def state(self) -> dict[str, Tensor]:
-        """Return the content of a checkpoint."""
+        """Everything that a checkpoint must hold."""
         # Copies: weights that a network uses twice may not share memory in the file.
         return {name: tensor.clone() for name, tensor in super().state().items()}
+
+
+def rate_at(config: DetectTrainConfig, step: int, progress: float) -> float:
+    """Learning rate of a step: rising over the first ones, then falling like a cosine over the run."""
+    options = config.optimiser
+    risen = min(1.0, (step + 1) / options.warm_up) if options.warm_up else 1.0
+    fallen = options.final + (1 - options.final) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
+    return options.learning_rate * risen * fallen
 
 
 class DetectionTask(Task[DetectionBatch]):
@@ -170,7 +205,7 @@ class DetectionTask(Task[DetectionBatch]):
     def __init__(self, config: DetectTrainConfig, group: ProcessGroup, *, resume: bool) -> None:
         self.group, self.calm = group, False
         self.data, self.config = open_boxes(config)
-        LOG.info("%s", self.data.source.summary())
+        say(self.data.source.summary())
         if group.is_rank0 and not resume:
             report_findings(self.data.source, self.data.splits, self.config.source)
         self.device = ready_device(config.compute, group)
@@ -192,7 +227,7 @@ class DetectionTask(Task[DetectionBatch]):
     def plan(self, step: int) -> tuple[str, str]:
         """Classes, size, device and precision."""
         if not step:
-            LOG.info("%s", self.chosen.origin)
+            say(self.chosen.origin)
         classes, dtype = ", ".join(self.data.classes), NAMES[self.networks.dtype]
         return "", f"classes {classes}, {self.config.size} pixels, {self.device} in {dtype}"
 
@@ -201,12 +236,8 @@ class DetectionTask(Task[DetectionBatch]):
         self._set_calm(progress >= 1 - self.config.calm)
 
     def _set_calm(self, calm: bool) -> None:
-        """Weaken the augmentation (YOLOX, arXiv 2107.08430, section 2.1, stops its mosaics so), or restore it."""
-        self.calm, augment = calm, self.config.augment
-        if calm:
-            low, high = (min(max(value, 0.85), 1.25) for value in augment.scale)
-            augment = replace(augment, mosaic=0.0, erase=0.0, rotate=0.0, damage=augment.damage / 3, scale=(low, high))
-        self.data.train.augment = augment
+        self.calm = calm
+        self.data.train.augment = calmed(self.config.augment) if calm else self.config.augment
 
     def position(self) -> dict[str, Any]:
         """Augmentation of the epoch, and the network's settings."""
@@ -219,11 +250,8 @@ class DetectionTask(Task[DetectionBatch]):
         self._set_calm(bool(position["calm"]))
 
     def rate(self, step: int, progress: float) -> float:
-        """Learning rate of a step: rising over the first ones, then falling like a cosine over the run."""
-        options = self.config.optimiser
-        risen = min(1.0, (step + 1) / options.warm_up) if options.warm_up else 1.0
-        fallen = options.final + (1 - options.final) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
-        return options.learning_rate * risen * fallen
+        """Learning rate of a step."""
+        return rate_at(self.config, step, progress)
 
     def learn(self, batches: Sequence[DetectionBatch]) -> dict[str, float]:
         """Update the network once."""
@@ -307,17 +335,22 @@ class DetectionTask(Task[DetectionBatch]):
         return shlex.join(["calco", "detect", "evaluate", str(folder), self.config.images])
 
 
+def calmed(augment: BoxAugmentConfig) -> BoxAugmentConfig:
+    """Weak augmentation for the end of a run (YOLOX, arXiv 2107.08430, section 2.1, stops its mosaics so)."""
+    low, high = (min(max(value, 0.85), 1.25) for value in augment.scale)
+    return replace(augment, mosaic=0.0, erase=0.0, rotate=0.0, damage=augment.damage / 3, scale=(low, high))
+
+
 def summary(config: DetectTrainConfig, data: DetectionData) -> str:
     """Describe the data set and the size of the network, one line each."""
     chosen = first_network(config, data)
-    weights = list(chosen.network.parameters())
-    total, trained = (sum(weight.numel() for weight in weights if weight.requires_grad or every) for every in (1, 0))
+    trained = sum(weight.numel() for weight in chosen.network.parameters() if weight.requires_grad)
     return "\n".join(
         [
             data.source.summary(),
             "images: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
             f"classes: {', '.join(data.classes)}",
-            f"network: {chosen.architecture}, {total:,} parameters, {trained:,} of them trained",
+            f"network: {chosen.architecture}, {parameters(chosen.network):,} parameters, {trained:,} of them trained",
             chosen.origin,
         ]
     )
@@ -326,10 +359,17 @@ def summary(config: DetectTrainConfig, data: DetectionData) -> str:
 def sample_sheet(
     images: Sequence[Sample], found: Sequence[Detections], classes: Sequence[str], threshold: float, caption: str
 ) -> Image:
-    """Lay out truth | detections at or above a threshold, two such pairs a row, under a line of text.
+    """Lay out truth | detections, two such pairs a row, under a line of text.
+
+    Args:
+        images: Images with their objects.
+        found: Detections in each, of any scores.
+        classes: Names of all classes.
+        threshold: Lowest score to draw.
+        caption: Line of text.
 
     Returns:
-        HW3 `uint8` RGB of even height and width, as H.264 needs them.
+        HWC uint8 RGB of even height and width, as H.264 needs them.
     """
     columns = min(2, len(images))
     rows = -(-len(images) // columns)
