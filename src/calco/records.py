@@ -24,7 +24,7 @@ _LARGEST: Final = 2**31 - 1  # of a count
 _SEEDS: Final = 0, 2**63 - 1
 
 
-def check_numbers(config: Any, **ranges: int | tuple[int, int]) -> None:
+def check_numbers(config: Any, **ranges: int | tuple[float, float]) -> None:
     """Check every number of a configuration, in tuples too: NaN and infinity are none, and counts have an end.
 
     Args:

@@ -35,7 +35,7 @@ def delivered(call: Any, log: Path, count: int = 1, **how: Any) -> Hooks:
     return hooks
 
 
-def test_a_command_gets_the_event_and_is_called_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_command_gets_the_event_and_is_called_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     call = script(tmp_path, f"import sys\nopen({str(tmp_path / 'got')!r}, 'ab').write(sys.stdin.buffer.read())")
     delivered(call, tmp_path / "hooks.jsonl", 2)
     assert [json.loads(line) for line in (tmp_path / "got").read_text().splitlines()] == [event(1), event(2)]
@@ -52,15 +52,15 @@ def test_a_command_gets_the_event_and_is_called_once(tmp_path: Path, capsys: pyt
         (2, True, 1),
         (3, True, 1),
     ]
-    assert capsys.readouterr().err == ""
+    assert caplog.messages == []
 
 
-def test_a_failing_command_costs_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_command_costs_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     call = script(tmp_path, "import sys\nprint('no line to the guard', file=sys.stderr)\nsys.exit(3)")
     delivered(call, tmp_path / "hooks.jsonl", 3, retries=1)
-    said = capsys.readouterr().err.splitlines()
+    said = caplog.messages
     assert len(said) == 2 and "ended with 3 (no line to the guard); event 1 is in events.jsonl" in said[0]
-    assert "3 of 3 events were not delivered; hooks.jsonl tells why" in said[1]
+    assert "3 of 3 events were not delivered; hooks.jsonl says why" in said[1]
     rows = journal.read(tmp_path / "hooks.jsonl")
     assert [(row["delivered"], row["tries"]) for row in rows] == [(False, 2)] * 3
 
@@ -81,7 +81,7 @@ def test_a_hanging_command_is_stopped_with_all_that_it_started(tmp_path: Path) -
     assert not alive.exists()
 
 
-def test_handing_over_never_waits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_handing_over_never_waits(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     hooks = Hooks(script(tmp_path, "import time; time.sleep(60)"), tmp_path / "log", seconds=60, retries=0)
     began = time.monotonic()
     for number in range(1500):
@@ -90,7 +90,7 @@ def test_handing_over_never_waits(tmp_path: Path, capsys: pytest.CaptureFixture[
     began = time.monotonic()
     hooks.close(0.5)
     assert time.monotonic() - began < 5
-    assert "still holds" in capsys.readouterr().err
+    assert "still holds" in caplog.text
 
 
 def test_a_program_that_is_gone(tmp_path: Path) -> None:

@@ -31,13 +31,12 @@ from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
 from calco.outputs import Outputs
 from calco.video.reading import Video
-from calco.watch import steps
 from calco.watch.blurring import FaceBlur, blur, head_of
 from calco.watch.config import WatchConfig
+from calco.watch.live import remove_old
 from calco.watch.rules import Rule, Rules
 from calco.watch.run import watch
-from calco.watch.steps import remove_old
-from calco.watch.watcher import Parts, Watcher
+from calco.watch.watcher import Watcher
 from support import ROOT, lock_held
 from watch.finders import Colours
 from watch.walking import SIZE, walk
@@ -128,16 +127,10 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {here!r})
 from watch.finders import Colours
-from calco.cli import main
-from calco.detection.model import build_network
-from calco.detection.model import DetectorInfo, save_detector
-from calco.watch import steps
 from calco.watch.config import WatchConfig
-from calco.watch.steps import remove_old
-from calco.watch.rules import Rule, Rules
-from calco.watch.watcher import Parts, Watcher
+from calco.watch.watcher import Watcher
 from calco.watch.run import watch
-steps.KEPT_EVERY = 7
+Watcher.every = 7
 
 class Dies(Colours):
     def many(self, images, *, threshold=None):
@@ -161,7 +154,7 @@ def test_what_was_killed_twice_ends_as_if_nothing_had_happened(
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
         assert not (out / "video.mp4").exists()
-    monkeypatch.setattr(steps, "KEPT_EVERY", 7)
+    monkeypatch.setattr(Watcher, "every", 7)
     done = watch(config(video, out, rules, resume=True), detector=Colours())
     assert done.kept >= 14  # it did not begin anew
     assert lines(out / "events.jsonl") == lines(whole / "events.jsonl")
@@ -257,7 +250,7 @@ def test_a_blurred_head_cannot_be_told_from_another() -> None:
         ({"hook": "'unclosed"}, "is no command"),
         ({"webhook": "ftp://somewhere"}, "is no address"),
         ({"webhook": "http://"}, "is no address"),
-        ({"resume": True, "loops": 0}, "loops is 0; it must be 1 or more"),
+        ({"resume": True, "loops": 0}, "loops is 0; it must lie between 1 and"),
         ({"keep_hours": 2.0}, "--keep-hours is for cameras and streams"),
         ({"every": 0}, "every is 0"),
         ({"blur_faces": True, "every": 2}, "a face that comes between two looks would be seen"),
@@ -266,8 +259,8 @@ def test_a_blurred_head_cannot_be_told_from_another() -> None:
         ({"blur_faces": True, "face_model": __file__}, "is no YuNet face detector"),
         ({"hook": "true", "webhook": "http://a"}, "choose one of them"),
         ({"resume": True, "overwrite": True}, "give one of them"),
-        ({"score": 2.0}, "score is 2; it must be from 0 to 1"),
-        ({"hook_seconds": 0.0}, "hook_seconds is 0; it must be above 0"),
+        ({"score": 2.0}, "score is 2.0; it must lie between 0 and 1"),
+        ({"hook_seconds": 0.0}, "hook seconds is 0.0; it must lie between 0.001 and"),
         ({"source": "none.mp4"}, "cannot read none.mp4"),
     ],
 )
@@ -309,7 +302,7 @@ def test_a_stream_is_watched_and_gone_on_with(video: Path, rules: Path, tmp_path
     done = watch(WatchConfig(**told, seconds=4.5), detector=Colours())
     events = journal.read(out / "events.jsonl")
     assert events[0]["rule"] == "enters" and events[0]["clock"].startswith("20")
-    assert done.frames > 20 and "frames in" in done.words and time.time() - began < 30
+    assert done.frames > 20 and "frames in" in done.summary and time.time() - began < 30
     first = sorted(out.glob("video-*.mp4"))
     assert len(first) == 1 and sum(1 for _ in Video(first[0]).frames()) > 10
     state = json.loads(max((out / "state").glob("*.json")).read_text())["state"]
@@ -430,13 +423,12 @@ def events_of(out: Path, where: dict[int, tuple[int, ...]], *, every: int = 1, c
               state: dict[str, Any] | None = None) -> list[int]:  # fmt: skip
     """The frames of the events that one rule raises, which holds for everything at once."""
     (out / "crops").mkdir(parents=True, exist_ok=True)
-    parts = Parts(config=WatchConfig(source="x", out=str(out), every=every), detector=Once(where),
-                  rules=Rules(rules=(Rule(name="any"),)), painter=None, blur=None, hooks=None, out=out)  # fmt: skip
-    watcher = Watcher(parts, (64, 48))
+    config = WatchConfig(source="x", out=str(out), every=every)
+    watcher = Watcher(config, Once(where), Rules(rules=(Rule(name="any"),)), out, (64, 48))
     if state is not None:
-        watcher.recall(state)
+        watcher.resume(state)
     for number in range(count):
-        watcher(np.zeros((48, 64, 3), np.uint8), number / rate)
+        watcher.watch(np.zeros((48, 64, 3), np.uint8), number / rate)
     watcher.finish()
     path = out / "events.jsonl"
     return [event["frame"] for event in journal.read(path)] if path.exists() else []
@@ -453,9 +445,10 @@ def test_one_detection_raises_no_event_except_at_the_very_first_look(tmp_path: P
     assert events_of(tmp_path / "two, looking seldom", {4: BOX, 5: BOX}, every=3) == [15]
 
 
-def test_looks_further_apart_than_tracks_last_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_looks_further_apart_than_tracks_last_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     events_of(tmp_path / "a", dict.fromkeys(range(10), BOX), rate=0.25, count=8)
-    said = capsys.readouterr().err
+    said = caplog.text
+    caplog.clear()
     assert said.count("looks every 4.0 s, and tracks end after --gap 2 s") == 1 and "--gap 8.0" in said
     events_of(tmp_path / "b", {}, rate=10, count=8)
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""

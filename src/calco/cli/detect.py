@@ -8,6 +8,7 @@ from calco.cli.parsing import parse
 if TYPE_CHECKING:
     from calco.annotations.detections import Detections
     from calco.console import Table
+    from calco.watch.run import WatchResult
 
 _MOST_NOTES: Final = 5
 
@@ -178,8 +179,9 @@ def watch(args: list[str]) -> None:
 
     from rich.live import Live
 
-    from calco.console import bar, cell, console, show
-    from calco.watch.run import asked_origin, events_table, stages_table, tell
+    from calco.console import Table, bar, cell, console, say, show, warn
+    from calco.video.reading import clock
+    from calco.watch.run import asked_origin
     from calco.watch.run import watch as run
 
     with contextlib.ExitStack() as held:
@@ -192,10 +194,42 @@ def watch(args: list[str]) -> None:
                 held.enter_context(line)
             done = run(config, status=lambda now: line.update(cell(now.line())) if line is not None else None)
     if done.frames:
-        show(stages_table(done))
+        show(_stages_table(done))
     if done.events:
-        show(events_table(done))
-    tell(done)
+        table = Table("rule", title="events", title_style="bold")
+        table.add_column("events", justify="right")
+        for rule, count in done.events.items():
+            table.add_row(rule, str(count))
+        show(table)
+    if done.summary:
+        say(done.summary)
+    kept = f", {done.kept} more from before" if done.kept else ""
+    say(f"{done.frames} frames watched{kept}; {done.rate:.1f} frames/s; {done.tracks} tracks, "
+        f"{sum(done.events.values())} events")  # fmt: skip
+    if done.stopped is not None:
+        say(f"stopped at {clock(done.stopped)}; the same command with --resume goes on")
+    for note in done.notes:
+        warn(note)
+    say(f"events, crops and video are in {done.out}; the timeline is {done.page}")
+
+
+def _stages_table(done: "WatchResult") -> "Table":
+    """Return seconds and shares of each stage of a watch; those beside, in threads of their own, have no share."""
+    from calco.console import Table, cell
+
+    table = Table("stage", title="where the time went", title_style="bold")
+    for name in ("seconds", "ms a frame", "share"):
+        table.add_column(name, justify="right")
+    inside = {name: seconds for name, seconds in done.stages.items() if "beside" not in name}
+    inside["waiting"] = max(0.0, done.seconds - sum(inside.values()))
+    beside = {name: seconds for name, seconds in done.stages.items() if name not in inside}
+    for name, seconds in (inside | beside).items():
+        share = f"{seconds / done.seconds:.0%}" if done.seconds and name in inside else ""
+        table.add_row(name, f"{seconds:.2f}", f"{1000 * seconds / max(1, done.frames):.1f}", share,
+                      end_section=name == "waiting")  # fmt: skip
+    if len(done.memory) > 1:
+        table.caption = cell(f"memory after each pass: {', '.join(f'{mb:.0f}' for mb in done.memory)} MB", style="dim")
+    return table
 
 
 DETECT: dict[str, Callable[[list[str]], None]] = {

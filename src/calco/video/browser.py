@@ -28,11 +28,7 @@ class Page:
     name = "the page"
 
     def __init__(self, port: int, title: str, status: Callable[[], str]) -> None:
-        """Begin to serve on a port of this machine, 0 for any that is free; `status` returns the line below the image.
-
-        Raises:
-            CalcoError: If the port is taken.
-        """
+        """Serve on a port of this machine, 0 for any that is free; `status` returns the line below the image."""
         self.title, self.status = title, status
         self._changed = threading.Condition()
         self._jpeg, self._number, self.over = b"", 0, False

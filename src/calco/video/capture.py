@@ -214,9 +214,6 @@ class Capture:
         """Return the newest frame that was not taken yet, or None if none came within `timeout` seconds.
 
         Its time counts from the first frame that was taken.
-
-        Raises:
-            CalcoError: If the source cannot be opened, or was lost and has not come back in time.
         """
         decoded = self.decoder.latest.take(timeout)
         if decoded is None:
@@ -297,11 +294,7 @@ class Capture:
                 yield packet, clock.last
 
     def _found_again(self) -> bool:
-        """Look for a lost source until it is found and lost again, or patience ends; return whether that was the end.
-
-        Raises:
-            CalcoError: If it has not come back in time.
-        """
+        """Look for a lost source until it is found and lost again; return whether that was the end."""
         if self._has_ended:
             return True
         self.lost += 1

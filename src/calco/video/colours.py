@@ -33,19 +33,12 @@ _HD: Final = 720  # lines from which players take BT.709 where nothing is said
 
 @dataclass(frozen=True, slots=True)
 class Colours:
-    """What stands in a video's tags, by the numbers of ITU-T H.273.
+    """What stands in a video's tags, by the numbers of ITU-T H.273."""
 
-    Attributes:
-        matrix: From RGB to luma and chroma.
-        full: Whether 0 and 255 are black and white, and not 16 and 235.
-        primaries: Of the colours.
-        transfer: The curve.
-    """
-
-    matrix: int = BT709
-    full: bool = False
-    primaries: int = BT709
-    transfer: int = BT709
+    matrix: int = BT709  # from RGB to luma and chroma
+    full: bool = False  # whether 0 and 255 are black and white, and not 16 and 235
+    primaries: int = BT709  # of the colours
+    transfer: int = BT709  # the curve
 
     def tag(self, context: "VideoCodecContext") -> None:
         """Has an encoder write them into what it makes."""
@@ -121,9 +114,6 @@ def colours_of(frame: "av.VideoFrame", name: str) -> Colours:
     Args:
         frame: As it was decoded.
         name: Of its video, for the error.
-
-    Raises:
-        CalcoError: If its numbers cannot be converted to RGB here.
     """
     guess = usual(frame.height)
     matrix = int(frame.colorspace)

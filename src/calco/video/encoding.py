@@ -67,29 +67,17 @@ _FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """Settings of an encoder.
+    """Settings of an encoder."""
 
-    Attributes:
-        codec: h264, h265, vp9 or av1; for pipes also the name of one of FFmpeg's encoders.
-        quality: The constant rate factor: lower is better and larger.
-        size: Width and height, pixels.
-        rate: Frames a second, on the mean.
-        time_base: Seconds of a unit of the time stamps.
-        colours: Meaning of the pixels' numbers.
-        pixels: FFmpeg's name of the pixel format.
-        aspect: Width of a pixel by its height.
-        live: Whether no frame may wait for later ones.
-    """
-
-    codec: str
-    quality: int
-    size: tuple[int, int]
-    rate: Fraction
-    time_base: Fraction
-    colours: Colours
-    pixels: str
-    aspect: Fraction = Fraction(1)
-    live: bool = field(default=False, repr=False)
+    codec: str  # h264, h265, vp9 or av1; for pipes also the name of one of FFmpeg's encoders
+    quality: int  # the constant rate factor: lower is better and larger
+    size: tuple[int, int]  # width and height, pixels
+    rate: Fraction  # frames a second, on the mean
+    time_base: Fraction  # seconds of a unit of the time stamps
+    colours: Colours  # meaning of the pixels' numbers
+    pixels: str  # FFmpeg's name of the pixel format
+    aspect: Fraction = Fraction(1)  # width of a pixel by its height
+    live: bool = field(default=False, repr=False)  # whether no frame may wait for later ones
 
     @property
     def encoder(self) -> str:
@@ -213,11 +201,7 @@ def _ordinary_priority() -> Iterator[None]:
 
 
 def encoder_of(codec: str) -> str:
-    """Return FFmpeg's name of the encoder of a codec.
-
-    Raises:
-        CalcoError: If there is none here, with the codecs that can be encoded.
-    """
+    """Return FFmpeg's name of the encoder of a codec."""
     import av
 
     known = {name: each.encoder for name, each in CODECS.items() if each.encoder in av.codecs_available}
@@ -227,12 +211,7 @@ def encoder_of(codec: str) -> str:
 
 
 def choose_codec(asked: str | None, path: str) -> str:
-    """Return the codec that was asked for, or that fits the ending of a video's name.
-
-    Raises:
-        CalcoError: If the ending is not one of a video that is written, the encoder is missing, or the container does
-            not hold the codec.
-    """
+    """Return the codec that was asked for, or that fits the ending of a video's name."""
     ending = os.path.splitext(path)[1].lower()
     if ending not in _FORMATS:
         why = "is a video that is read and not written" if ending in VIDEO_SUFFIXES else "does not end like a video"
@@ -268,9 +247,6 @@ def choose_encoding(
 
     H.264 and H.265 store colour for every second pixel of even sizes; an odd size keeps it for every pixel instead, so
     that no pixel is added or lost.
-
-    Raises:
-        CalcoError: If the codec or the quality does not exist, or the container does not hold the codec.
     """
     codec = choose_codec(codec, path)
     known = CODECS[codec]

@@ -24,19 +24,12 @@ _NEAR: Final = 0.01  # of the matrix's entries, within which an angle counts as 
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
-    """One of the eight orientations: the axes are exchanged first, then the sides.
+    """One of the eight orientations: the axes are exchanged first, then the sides."""
 
-    Attributes:
-        exchanged: Whether rows become columns.
-        left_right: Whether left and right are exchanged then.
-        top_bottom: Whether top and bottom are.
-        odd: What the matrix asks for beyond that, in words; empty for nothing.
-    """
-
-    exchanged: bool = False
-    left_right: bool = False
-    top_bottom: bool = False
-    odd: str = ""
+    exchanged: bool = False  # whether rows become columns
+    left_right: bool = False  # whether left and right are exchanged then
+    top_bottom: bool = False  # whether top and bottom are
+    odd: str = ""  # what the matrix asks for beyond that, in words; empty for nothing
 
     def size(self, width: int, height: int) -> tuple[int, int]:
         """Return width and height of the upright image, given those of the coded one, or the other way round."""
@@ -90,9 +83,6 @@ def image_of(
 
     Returns:
         HW3 `uint8` or `uint16`.
-
-    Raises:
-        CalcoError: If its colours cannot be converted.
     """
     orientation = orientation_of(frame)
     coded = (frame.width, frame.height) if size_wh is None else orientation.size(*size_wh)

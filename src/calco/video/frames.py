@@ -54,16 +54,12 @@ def result_folder(out: str | os.PathLike[str]) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """The places of a video's frames, in the order in which they are shown.
+    """The places of a video's frames, in the order in which they are shown."""
 
-    Attributes:
-        places: `Item.place` of each: its time stamp, that of the key frame from which it is decoded, and the one to
-            seek to get there; or, in a video without time stamps, its number alone.
-        seconds: Seconds of each from the first.
-    """
-
+    # `Item.place` of each: its time stamp, that of the key frame from which it is decoded, and the one to seek to get
+    # there; or, in a video without time stamps, its number alone
     places: list[tuple[int, ...]]
-    seconds: list[Fraction]
+    seconds: list[Fraction]  # seconds of each from the first
 
 
 class SourceFile(io.FileIO):
@@ -93,11 +89,7 @@ def explained(video: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(video: str) -> "Iterator[tuple[InputContainer, VideoStream]]":
-    """Open a video; yield it and the first of its streams that is moving images.
-
-    Raises:
-        CalcoError: If it is not a video, holds sound alone, or claims frames of absurd size.
-    """
+    """Open a video; yield it and the first of its streams that is moving images."""
     import av
 
     # Opened here, so that FFmpeg takes no part of the name for a protocol; and what it reads may not name other files.
@@ -166,11 +158,7 @@ def _write_lossless(file: BinaryIO, video: BinaryIO) -> None:
 
 
 def remarks_on(video: str, container: "InputContainer", first: "av.VideoFrame") -> list[str]:
-    """Return what of a video is not used, or is changed on the way to images: a sentence each.
-
-    Raises:
-        CalcoError: If its colours cannot be read at all.
-    """
+    """Return what of a video is not used, or is changed on the way to images: a sentence each."""
     notes = []
     count = len(moving_streams(container, video))
     if count > 1 and not video.lower().endswith(_STILL_FIRST):
@@ -219,11 +207,7 @@ def _packets(container: "InputContainer", stream: "VideoStream") -> "Iterator[av
 
 
 def index_of(video: str) -> Index:
-    """Find the frames by reading the video's packets, which are not decoded where they have time stamps.
-
-    Raises:
-        CalcoError: If it holds no frame.
-    """
+    """Find the frames by reading the video's packets, which are not decoded where they have time stamps."""
     with opened(video) as (container, stream):
         packets = [
             (packet.pts, packet.dts, packet.is_keyframe)
@@ -334,11 +318,7 @@ def _close_all() -> None:
 
 
 def read_frame(video: str, place: tuple[int, ...]) -> "av.VideoFrame":
-    """Return the frame at a place of a video's index; the video stays open for the next one.
-
-    Raises:
-        CalcoError: If the video or the frame cannot be read.
-    """
+    """Return the frame at a place of a video's index; the video stays open for the next one."""
     if _OPEN.process != os.getpid():
         _OPEN.process, _OPEN.readers = os.getpid(), {}
     reader = _OPEN.readers.pop(video, None) or _Reader(video)

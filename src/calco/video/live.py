@@ -30,29 +30,18 @@ _RECENT: Final = 2.0  # seconds over which rate and delay are averaged
 
 @dataclass
 class LiveStatus:
-    """Counts of a live run so far.
+    """Counts of a live run so far."""
 
-    Attributes:
-        came: Frames that the source gave.
-        rendered: Frames that the step was given.
-        missed: By sink, rendered frames that it did not show: it was still busy, or nobody was there.
-        longest: The longest delay from the arrival of a frame to its being shown, seconds.
-        total: Sum of all delays, seconds.
-        shown: Number of these delays.
-        damaged: Packets that could not be read.
-        lost: Number of times that the source was lost.
-        seconds: Seconds since the first frame.
-    """
-
-    came: int = 0
-    rendered: int = 0
+    came: int = 0  # frames that the source gave
+    rendered: int = 0  # frames that the step was given
+    # by sink, rendered frames that it did not show: it was still busy, or nobody was there
     missed: dict[str, int] = field(default_factory=dict)
-    longest: float = 0.0
-    total: float = 0.0
-    shown: int = 0
-    damaged: int = 0
-    lost: int = 0
-    seconds: float = 0.0
+    longest: float = 0.0  # the longest delay from the arrival of a frame to its being shown, seconds
+    total: float = 0.0  # sum of all delays, seconds
+    shown: int = 0  # number of these delays
+    damaged: int = 0  # packets that could not be read
+    lost: int = 0  # number of times that the source was lost
+    seconds: float = 0.0  # seconds since the first frame
     _delays: deque[tuple[float, float]] = field(default_factory=deque)  # when shown, and the delay
     _rendered_at: deque[float] = field(default_factory=deque)
 
@@ -122,10 +111,6 @@ def play(
         status: Where frames are counted.
         progress: Called after each frame, and now and then while none comes.
         stop: Set by others to stop.
-
-    Raises:
-        CalcoError: If the source cannot be opened or has not come back, or a sink cannot be written; the sinks have
-            been closed by then, with what was done.
     """
     counts = LiveStatus() if status is None else status
     began: list[float] = []
@@ -215,9 +200,6 @@ def open_sinks(
         page: The port of a page on this machine, 0 for any that is free; None for no page.
         window: Whether a window is opened.
         stopped: Returns whether nobody wants the images any more, while a reader is waited for.
-
-    Raises:
-        CalcoError: If one of them cannot be used.
     """
     with contextlib.ExitStack() as held:
         sinks: list[LiveSink] = []

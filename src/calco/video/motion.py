@@ -12,7 +12,12 @@ import numpy.typing as npt
 from calco import imaging
 from calco.imaging import Image, as_dtype
 
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
 PREVIEW_WH: Final = (64, 36)
+LUMA: Final = (0.299, 0.587, 0.114)
+"""Shares of red, green and blue in brightness (BT.601), as OpenCV has them."""
 _LEAST: Final = 5.0  # grey levels by which a cut changes a preview on the mean; noise and slow light stay below
 _TIMES: Final = 3.0  # how much more than the frames around it
 _AROUND: Final = 2  # frames on each side
@@ -20,17 +25,20 @@ _AROUND: Final = 2  # frames on each side
 # moves ever faster is not yet followed by the frames that show it to be movement.
 _LEAST_SEEN: Final = 15.0
 _TIMES_BEFORE: Final = 2.25
+# Sundaram, Brox and Keutzer (ECCV 2010), as Ruder et al. (2016) and Lai et al. (2018) take them.
+_APART: Final = (0.01, 0.5)  # a pixel is hidden where forth and back differ by more than this share, and this many px^2
+_BORDER: Final = (0.01, 0.002)  # and at the borders of what moves, where the flow cannot be relied upon
+_LEAST_SIDE: Final = 16
+_NOTHING: Final[Any] = None  # which OpenCV takes and its types do not know
+_GRIDS: dict[tuple[int, int], Floats] = {}
 
 
 def scene_starts(previews: Iterable[Image]) -> list[int]:
-    """The numbers of the frames with which scenes begin; the first is one.
+    """Return the numbers of the frames with which scenes begin; the first is one.
 
     A cut changes the image by several times what the frames around it change (the rule of PySceneDetect's adaptive
     detector, by which a moving camera is no cut), and the image stays changed, as it does not after a flash of light.
-    Fades and dissolves are not seen.
-
-    Args:
-        previews: The frames in order, small, of one size, `uint8` in YUV, any layout.
+    Fades and dissolves are not seen. Previews are the frames in order, small, of one size, `uint8` in YUV.
     """
     recent: deque[Image] = deque(maxlen=_AROUND + 2)
     changes: list[float] = []
@@ -50,18 +58,14 @@ def scene_starts(previews: Iterable[Image]) -> list[int]:
 
 
 class CutFinder:
-    """Finds cuts while a video runs, by the measure of `scene_starts` without the frames that are still to come."""
+    """Finds cuts while a video runs, by the measure of `scene_starts` without the frames to come."""
 
     def __init__(self) -> None:
         self._last: Image | None = None
         self._changes: deque[float] = deque(maxlen=2 * _AROUND)  # between the frames before
 
     def __call__(self, grey: Image) -> bool:
-        """Takes the next frame in; whether a scene begins with it. The first one of all is no cut.
-
-        Args:
-            grey: HW `uint8`, of any size.
-        """
+        """Take the next frame, HW `uint8`; return whether a scene begins with it. The first one of all is no cut."""
         import cv2
 
         preview = cv2.resize(grey, PREVIEW_WH, interpolation=cv2.INTER_AREA).astype(np.int16)
@@ -78,19 +82,8 @@ def _distance(one: Image, other: Image) -> float:
     return float(np.abs(one - other).mean())
 
 
-Floats = npt.NDArray[np.float32]
-Bools = npt.NDArray[np.bool_]
-
-LUMA: Final = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in brightness (BT.601), as OpenCV has them."""
-
-# Sundaram, Brox and Keutzer (ECCV 2010), as Ruder et al. (2016) and Lai et al. (2018) take them.
-_APART: Final = (0.01, 0.5)  # a pixel is hidden where forth and back differ by more than this share, and this many px^2
-_BORDER: Final = (0.01, 0.002)  # and at the borders of what moves, where the flow cannot be relied upon
-
-
 def luma(image: Image) -> npt.NDArray[np.uint8]:
-    """HWC of any dtype and channels => HW `uint8`, the brightness that flow is found by.
+    """Return the brightness of an image, by which flow is found.
 
     Args:
         image: HWC in any dtype, any channels.
@@ -111,7 +104,7 @@ class Motion:
     """Motion between two frames.
 
     Attributes:
-        field: HW2 `float32`: what has to be added to a pixel's place (x, y) to find it in the frame before, in pixels.
+        field: HW2 `float32`, pixels: added to a pixel's place (x, y), it gives its place in the frame before.
         visible: HW `bool`: the pixels that could be seen in the frame before too.
     """
 
@@ -119,7 +112,7 @@ class Motion:
     visible: Bools
 
     def warp(self, before: npt.NDArray[Any], *, sharp: bool = False) -> npt.NDArray[Any]:
-        """The frame before, moved to where its parts are now.
+        """Move the frame before to where its parts are now.
 
         Args:
             before: HW or HWC, `uint8`, `uint16` or `float32`, of the field's height and width.
@@ -156,7 +149,7 @@ class Follower:
         self._search = cv2.DISOpticalFlow.create(preset)
 
     def __call__(self, before: npt.NDArray[np.uint8], now: npt.NDArray[np.uint8]) -> Motion:
-        """The motion from one frame to the next.
+        """Return the motion from one frame to the next.
 
         Args:
             before: HW, as `luma` gives it.
@@ -187,13 +180,8 @@ class Follower:
         return Motion(back, ~hidden)
 
 
-_LEAST_SIDE: Final = 16
-_NOTHING: Final[Any] = None  # which OpenCV takes and its types do not know
-_GRIDS: dict[tuple[int, int], Floats] = {}
-
-
 def _places(field: Floats) -> Floats:
-    """HW2: the absolute places (x, y) in the frame before."""
+    """Return the absolute places (x, y) in the frame before, HW2."""
     height, width = field.shape[:2]
     grid = _GRIDS.get((height, width))
     if grid is None:
@@ -209,7 +197,7 @@ def _squares(field: Floats) -> Floats:
 
 
 def warping_error(before: Image, now: Image, motion: Motion) -> float:
-    """The mean squared difference between a frame and the one before, moved along the flow, over pixels seen in both.
+    """Return the mean squared difference of a frame and the one before, moved along the flow, over pixels seen in both.
 
     This is equation 3 of Lai et al., "Learning Blind Video Temporal Consistency" (ECCV 2018), as a mean over channels.
 
@@ -232,7 +220,7 @@ def warping_error(before: Image, now: Image, motion: Motion) -> float:
 
 
 def chroma_of(image: Image) -> Floats:
-    """HW3 in any dtype => HW2: red and blue less brightness, in [-1, 1].
+    """Return red and blue less brightness.
 
     Args:
         image: HW3 in any dtype.
@@ -245,42 +233,3 @@ def chroma_of(image: Image) -> Floats:
     red, green, blue = LUMA
     rows = np.array([[1 - red, -green, -blue], [-red, -green, 1 - blue]], np.float32)
     return np.asarray(cv2.transform(as_dtype(image, np.float32), rows), dtype=np.float32)
-
-
-class Flicker:
-    """The warping error of a sequence of frames, which must follow each other without a gap.
-
-    Attributes:
-        errors: Of each frame against the one before; NaN for the first, and where a scene begins.
-    """
-
-    def __init__(self) -> None:
-        self.errors: list[float] = []
-        self._follow = Follower()
-        self._cut = CutFinder()
-        self._before: tuple[Image, Image] | None = None
-
-    def add(self, frame: Image, guide: Image) -> float:
-        """Takes the next frame in.
-
-        Args:
-            frame: HWC, of the video that is measured.
-            guide: HWC, the frame of the truth or of the input, by which motion and cuts are found.
-
-        Returns:
-            Its warping error; NaN for the first, after a cut, and where the size changes.
-        """
-        grey = luma(guide)
-        cut = self._cut(grey)
-        last, self._before = self._before, (frame, grey)
-        if last is None or cut or last[0].shape != frame.shape or last[1].shape != grey.shape:
-            self.errors.append(math.nan)
-        else:
-            self.errors.append(warping_error(last[0], frame, self._follow(last[1], grey)))
-        return self.errors[-1]
-
-    @property
-    def mean(self) -> float:
-        """Over all frames that have one; NaN when none has."""
-        errors = [error for error in self.errors if not math.isnan(error)]
-        return float(np.mean(errors)) if errors else math.nan

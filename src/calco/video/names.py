@@ -20,14 +20,7 @@ def is_video(name: str) -> bool:
 
 
 def seconds_of(text: str) -> Fraction:
-    """A time that a person gives: seconds, mm:ss or hh:mm:ss, with decimals.
-
-    Raises:
-        CalcoError: When it is none.
-
-    >>> seconds_of("1:02:03.5")
-    Fraction(7447, 2)
-    """
+    """A time that a person gives: seconds, mm:ss or hh:mm:ss, with decimals."""
     parts = text.strip().split(":")
     try:
         numbers = [Fraction(part) for part in parts]

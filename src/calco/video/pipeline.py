@@ -25,19 +25,12 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class RenderedFrame:
-    """A frame with the result of a step.
-
-    Attributes:
-        frame: The frame.
-        image: HWC `uint8`, to be written or shown; None for nothing.
-        note: Plain data that is kept with the frame.
-        state: Plain data from which the step resumes after this frame; None for most frames.
-    """
+    """A frame with the result of a step."""
 
     frame: Frame
-    image: Image | None
-    note: Any = None
-    state: dict[str, Any] | None = None
+    image: Image | None  # HWC `uint8`, to be written or shown; None for nothing
+    note: Any = None  # plain data that is kept with the frame
+    state: dict[str, Any] | None = None  # plain data from which the step resumes after this frame; None for most frames
 
 
 class Closed(Exception):

@@ -58,15 +58,10 @@ class VideoStep:
 
 @dataclass
 class StateStore:
-    """States of interrupted work in a folder, each with the number of frames that it has seen.
-
-    Attributes:
-        folder: The folder.
-        made_by: Plain data that the states depend on: the source, the model, the options.
-    """
+    """States of interrupted work in a folder, each with the number of frames that it has seen."""
 
     folder: Path
-    made_by: dict[str, Any]
+    made_by: dict[str, Any]  # plain data that the states depend on: the source, the model, the options
 
     def save(self, frames: int, state: dict[str, Any], *, safe: int) -> None:
         """Write a state, and remove those that nobody will need.
@@ -76,9 +71,6 @@ class StateStore:
             state: Plain data.
             safe: Number of frames that everything else (the video) has for sure: the newest state at or before it is
                 needed, and all later ones.
-
-        Raises:
-            CalcoError: If the disk is full.
         """
         make_folder(self.folder)
         record = {"format": STATE_FORMAT, "made_by": self.made_by, "frame": frames, "state": state}
@@ -90,11 +82,7 @@ class StateStore:
                 self._path(each).unlink(missing_ok=True)
 
     def newest(self, most: int | None = None) -> tuple[int, dict[str, Any]] | None:
-        """Return the newest state and its number of frames, at most `most` of them; None if there is none.
-
-        Raises:
-            CalcoError: If it was made by something else, or is of another format.
-        """
+        """Return the newest state and its number of frames, at most `most` of them; None if there is none."""
         frames = [frame for frame in self._frames() if most is None or frame <= most]
         if not frames:
             return None
@@ -138,33 +126,18 @@ class _Place:
 
 @dataclass
 class VideoRun:
-    """Passes a video through a step.
-
-    Attributes:
-        video: The video.
-        step: Processes its frames.
-        writer: Writes them; None for a step that writes by itself.
-        start: Seconds of the video at which it begins.
-        stop: Seconds at which it ends; None for its end.
-        states: Where the states of a step with a memory are kept.
-        passes: Number of times that the video is played, one after the other in time.
-        passed: Called at the end of each pass.
-        kept: Number of frames that were done before.
-        frames: Number of frames done now, including those that a step saw again to resume.
-        decode_seconds: Seconds of decoding.
-        encode_seconds: Seconds of writing.
-    """
+    """Passes a video through a step."""
 
     video: Video
     step: VideoStep
-    writer: VideoWriter | NotesWriter | None
-    start: Fraction = Fraction(0)
-    stop: Fraction | None = None
-    states: StateStore | None = None
-    passes: int = 1
-    passed: Callable[[], None] = lambda: None
-    kept: int = 0
-    frames: int = 0
+    writer: VideoWriter | NotesWriter | None  # writes them; None for a step that writes by itself
+    start: Fraction = Fraction(0)  # seconds of the video at which it begins
+    stop: Fraction | None = None  # seconds at which it ends; None for its end
+    states: StateStore | None = None  # where the states of a step with a memory are kept
+    passes: int = 1  # number of times that the video is played, one after the other in time
+    passed: Callable[[], None] = lambda: None  # called at the end of each pass
+    kept: int = 0  # number of frames that were done before
+    frames: int = 0  # number of frames done now, including those that a step saw again to resume
     decode_seconds: float = 0.0
     encode_seconds: float = 0.0
 
@@ -192,10 +165,6 @@ class VideoRun:
         Args:
             progress: Called with the number of frames that are done.
             stop: Set by others to stop.
-
-        Raises:
-            Stopped: If somebody stopped it.
-            CalcoError: If the video cannot be read, or something cannot be written.
         """
         first, last = self.kept, self._place
         written = 0 if self.writer is None else self.writer.done

@@ -57,9 +57,7 @@ class LiveSink(Protocol):
     def write(self, image: Image, seconds: float) -> bool:
         """Show an image of HW1 or HW3 `uint8`, with its time since the first; return whether anybody saw it.
 
-        Raises:
-            Gone: If nobody will look any more.
-            CalcoError: If it cannot be written.
+        It raises `Gone` if nobody will look any more.
         """
 
     def close(self) -> None:
@@ -150,9 +148,6 @@ class VideoFile:
         Args:
             path: The file; its ending is the format.
             rate: Returns the frames a second of the source, once it is open.
-
-        Raises:
-            CalcoError: If the ending is not that of a video, or the file cannot be made.
         """
         self.name, self.path = path, Path(path)
         self._rate, self._video = rate, None  # type: tuple[Callable[[], float], _LiveVideo | None]
@@ -191,11 +186,7 @@ class VideoFile:
                     part.unlink()
 
     def write(self, image: Image, seconds: float) -> bool:
-        """Add an image; the first one sets the size.
-
-        Raises:
-            CalcoError: If the disk is full, or the format does not hold it.
-        """
+        """Add an image; the first one sets the size."""
         import av
 
         with _explained(self.name):
@@ -208,11 +199,7 @@ class VideoFile:
         return True
 
     def close(self) -> None:
-        """Give the video its name; without an image there is none.
-
-        Raises:
-            CalcoError: If it cannot be finished; the message names the hidden file, which stays.
-        """
+        """Give the video its name; without an image there is none."""
         video, self._video = self._video, None
         if self._file.closed:
             return
@@ -249,9 +236,6 @@ class VideoPipe:
             path: "-" for stdout, a named pipe, or a device.
             rate: Returns the frames a second of the source, once it is open.
             stopped: Returns whether nobody wants its images any more, while a reader is waited for.
-
-        Raises:
-            CalcoError: If stdout is a terminal.
         """
         self.path, self.name = path, "stdout" if path == "-" else path
         self._rate, self._stopped = rate, stopped
@@ -261,12 +245,7 @@ class VideoPipe:
             raise CalcoError("stdout is a terminal, which shows no video; pipe it on, such as: --out - | ffplay -")
 
     def write(self, image: Image, seconds: float) -> bool:
-        """Pass an image on; return whether there was a reader.
-
-        Raises:
-            Gone: If the program behind stdout has ended.
-            CalcoError: If it cannot be written.
-        """
+        """Pass an image on; return whether there was a reader."""
         try:
             with _explained(self.name):
                 self._video = self._video or self._begin(image)
@@ -347,11 +326,7 @@ class _Writer:
 
 
 def sink_for(path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> LiveSink:
-    """Open the sink that `--out` names: a video, a pipe, stdout or a virtual camera.
-
-    Raises:
-        CalcoError: If it is none of them, or is not there.
-    """
+    """Open the sink that `--out` names: a video, a pipe, stdout or a virtual camera."""
     if path.startswith("/dev/video") and not os.path.exists(path):
         raise CalcoError(
             f"there is no virtual camera {path}; make it: sudo modprobe v4l2loopback video_nr={path[10:] or 9}"

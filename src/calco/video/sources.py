@@ -43,18 +43,13 @@ _REMEDIES: Final[dict[Kind, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class LiveSource:
-    """A source of live images.
+    """A source of live images."""
 
-    Attributes:
-        kind: A camera of this machine, an address, a file, or a pipe.
-        place: A device, an address, a path, or "-" for stdin.
-        size_wh: Size that the camera is asked for; of a pipe, that of the bare RGB images in it. Pixels.
-        rate: Frames a second that the camera is asked for, or that bare images in a pipe have; 0 asks nothing.
-    """
-
-    kind: Kind
-    place: str
+    kind: Kind  # A camera of this machine, an address, a file, or a pipe
+    place: str  # A device, an address, a path, or "-" for stdin
+    # size that the camera is asked for; of a pipe, that of the bare RGB images in it. Pixels
     size_wh: tuple[int, int] | None = None
+    # frames a second that the camera is asked for, or that bare images in a pipe have; 0 asks nothing
     rate: float = 0.0
 
     @property
@@ -100,11 +95,7 @@ def find_live_source(images: str, *, live: bool, watched: bool = False) -> LiveS
 
 
 def with_request(origin: LiveSource, size: str | None, rate: float) -> LiveSource:
-    """Return a source with the size (such as "1280x720") and the frames a second that it is asked for.
-
-    Raises:
-        CalcoError: If they are no size and no rate, or the source cannot be asked.
-    """
+    """Return a source with the size (such as "1280x720") and the frames a second that it is asked for."""
     if size is None and not rate:
         return origin
     if origin.kind in ("address", "file"):
@@ -129,30 +120,20 @@ class Lost(Exception):
 
 @dataclass
 class OpenedSource:
-    """A source that is open.
+    """A source that is open."""
 
-    Attributes:
-        container: As FFmpeg reads it.
-        stream: Its moving images.
-        paced: Whether it gives its images faster than they were made, so that they are shown at their own times.
-        finite: Whether it has an end, after which it is not lost but done.
-        waited: Returns whether the last reading of a pipe had to wait for its writer; None for other sources.
-    """
-
-    container: "InputContainer"
-    stream: "VideoStream"
+    container: "InputContainer"  # as FFmpeg reads it
+    stream: "VideoStream"  # its moving images
+    # whether it gives its images faster than they were made, so that they are shown at their own times
     paced: bool = False
-    finite: bool = False
+    finite: bool = False  # whether it has an end, after which it is not lost but done
+    # returns whether the last reading of a pipe had to wait for its writer; None for other sources
     waited: Callable[[], bool] | None = None
 
 
 @contextlib.contextmanager
 def opened(origin: LiveSource, stopped: Callable[[], bool]) -> Iterator[OpenedSource]:
-    """Open a source; `stopped` returns whether nobody wants its images any more, while a pipe is waited for.
-
-    Raises:
-        CalcoError: If it is not there, may not be read, or gives no moving images.
-    """
+    """Open a source; `stopped` returns whether nobody wants its images any more, while a pipe is waited for."""
     import av
 
     with contextlib.ExitStack() as held:

@@ -24,11 +24,7 @@ class Window:
     name = "the window"
 
     def __init__(self, title: str) -> None:
-        """Open it, empty.
-
-        Raises:
-            CalcoError: If there is no screen, or this Python has no Tk.
-        """
+        """Open it, empty."""
         self._child = subprocess.Popen(
             [sys.executable, "-m", "calco.video.window", title],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,

@@ -1,7 +1,6 @@
-"""Faces made unknowable: the head of every person, and every face that a face detector finds."""
+"""Blurring of faces: the head of every person, and every face that a face detector finds."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,12 +13,12 @@ from calco.watch.tracking import Floats
 
 PEOPLE: Final = ("person", "people", "human", "pedestrian", "man", "woman", "face", "head", "persona")
 """Names of classes that have a head."""
-_CELLS: Final = 5  # cells across a head that are left: what is averaged within them cannot be brought back
-_FACE_SCORE: Final = 0.5  # below what the detector of faces takes for sure: a shadow blurred too much does no harm
+_CELLS: Final = 5  # cells across a head: an average over each cannot be undone
+_FACE_SCORE: Final = 0.5  # lower than usual: a shadow that is blurred in vain does no harm
 
 
 def head_of(box: Floats, name: str = "person") -> Floats:
-    """The part of a person's box in which the head is, with room for a box that is not quite right.
+    """Return the part of a person's box that holds the head, with room for a box that is not quite right.
 
     A head is a seventh of a standing person and nearly a half of one who is cut at the breast, whose box is wide: so
     the part is as high as most of the box is wide, a quarter of it at least and all of it where somebody lies.
@@ -32,10 +31,10 @@ def head_of(box: Floats, name: str = "person") -> Floats:
 
 
 def blur(image: Image, box: Floats) -> None:
-    """Averages what lies in a box over a few cells, and smooths them: HWC `uint8`, changed in place."""
+    """Average the inside of a box over a few cells, and smooth them: HWC `uint8`, changed in place."""
     height, width = image.shape[:2]
-    left, top = (int(np.clip(np.floor(end), 0, side)) for end, side in zip(box[:2], (width, height), strict=True))
-    right, bottom = (int(np.clip(np.ceil(end), 0, side)) for end, side in zip(box[2:], (width, height), strict=True))
+    left, right = (int(end) for end in np.clip([np.floor(box[0]), np.ceil(box[2])], 0, width))
+    top, bottom = (int(end) for end in np.clip([np.floor(box[1]), np.ceil(box[3])], 0, height))
     if right <= left or bottom <= top:
         return
     part = image[top:bottom, left:right]
@@ -46,46 +45,29 @@ def blur(image: Image, box: Floats) -> None:
     image[top:bottom, left:right] = smooth.reshape(part.shape)
 
 
-@dataclass
 class FaceBlur:
-    """Blurs the heads of people and, with a detector of faces, what that finds.
+    """Blurs the heads of people and, with a YuNet detector of faces in an ONNX file, the faces that it finds."""
 
-    Attributes:
-        people: Classes whose boxes have a head.
-        model: The ONNX file of a YuNet detector of faces; empty for none.
-    """
-
-    people: tuple[str, ...]
-    model: str = ""
-    _detector: Any = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        """Loads the detector.
-
-        Raises:
-            CalcoError: When it is not there, or OpenCV cannot read it.
-        """
-        if not self.model:
+    def __init__(self, people: tuple[str, ...], model: str = "") -> None:
+        """Load the detector; `people` are the classes whose boxes have a head."""
+        self.people = people
+        self._detector: Any = None
+        if not model:
             return
-        if not Path(self.model).is_file():
-            raise CalcoError(f"--face-model {self.model} is not there; name the ONNX file of a YuNet face detector")
+        if not Path(model).is_file():
+            raise CalcoError(f"--face-model {model} is not there; name the ONNX file of a YuNet face detector")
         try:
-            self._detector = cv2.FaceDetectorYN.create(self.model, "", (64, 64), _FACE_SCORE)
+            self._detector = cv2.FaceDetectorYN.create(model, "", (64, 64), _FACE_SCORE)
             self._detector.setInputSize((64, 64))
             self._detector.detect(np.zeros((64, 64, 3), np.uint8))
         except cv2.error as error:
             raise CalcoError(
-                f"--face-model {self.model} is no YuNet face detector that OpenCV {cv2.__version__} reads; name the "
-                "ONNX file of one"
+                f"--face-model {model} is no YuNet face detector that OpenCV {cv2.__version__} reads; name the ONNX "
+                "file of one"
             ) from error
 
     def __call__(self, image: Image, people: Iterable[tuple[str, Floats]]) -> Image:
-        """The image without faces.
-
-        Args:
-            image: HW3 `uint8`; it stays as it is.
-            people: Class and box of whatever was found or is followed.
-        """
+        """Return a copy of an image (HW3 `uint8`) without faces, given class and box of each object."""
         blurred = image.copy()
         for name, box in people:
             if name in self.people:

@@ -1,6 +1,5 @@
 """Everything that `calco detect watch` can be told."""
 
-import math
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
 
@@ -9,7 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from calco.errors import UsageError
 from calco.records import check_numbers
 
-_POSITIVE: Final = ("hook_seconds", "video_minutes")
+_MOST: Final = 10**9  # seconds, frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,15 +31,9 @@ class TrackConfig:
     """How alike colours must be for something hidden to be known again, from 0 to 1; above 1 knows nothing again."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
-        check_numbers(self)
-        if not 0 <= self.gap < float("inf"):
-            raise UsageError(f"gap is {self.gap:g}; it must be 0 or more seconds")
-        for name in ("weak", "overlap", "overlap_weak"):
-            if not 0 < getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name):g}; it must be above 0 and at most 1")
-        if not self.return_like > 0:
-            raise UsageError(f"return_like is {self.return_like:g}; it must be above 0")
+        """Check the ranges."""
+        share = (0.001, 1)
+        check_numbers(self, gap=(0, _MOST), weak=share, overlap=share, overlap_weak=share, return_like=(0.001, _MOST))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,30 +142,17 @@ class WatchConfig:
     track: Annotated[TrackConfig, OmitArgPrefixes] = field(default_factory=TrackConfig)
 
     def __post_init__(self) -> None:
-        """Checks what can be checked without reading anything."""
-        check_numbers(self, page=(0, 65_535), rate=(0, 1000))
-        for name in ("every", "paint_every", "paint_most", "loops"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be 1 or more")
-        for name in _POSITIVE:
-            if not 0 < getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name):g}; it must be above 0")
-        for name in ("patience", "seconds", "keep_hours"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UsageError(f"{name} is {getattr(self, name):g}; give 0 for no limit, or more")
-        if not 0 <= self.hook_retries <= 20:
-            raise UsageError(f"hook_retries is {self.hook_retries}; it must be from 0 to 20")
-        if not 0 <= self.margin <= 2:
-            raise UsageError(f"margin is {self.margin:g}; it must be from 0 to 2")
-        if not 0 <= self.score <= 1:
-            raise UsageError(f"score is {self.score:g}; it must be from 0 to 1")
+        """Check what can be checked without reading anything."""
+        count, limit, positive = (1, _MOST), (0, _MOST), (0.001, _MOST)
+        check_numbers(
+            self, page=(0, 65_535), rate=(0, 1000), every=count, paint_every=count, paint_most=count, loops=count,
+            hook_seconds=positive, video_minutes=positive, patience=limit, seconds=limit, keep_hours=limit,
+            hook_retries=(0, 20), margin=(0, 2), score=(0, 1),
+        )  # fmt: skip
         if self.hook and self.webhook:
             raise UsageError("hook and webhook are both given; choose one of them")
         if self.resume and self.overwrite:
             raise UsageError("resume goes on and overwrite begins anew; give one of them")
-        self._check_blur()
-
-    def _check_blur(self) -> None:
         if not self.blur_faces and (self.face_model or self.people):
             raise UsageError("face_model and people serve blur_faces; give --blur-faces too, or leave them out")
         if self.blur_faces and self.every > 1:

@@ -1,8 +1,9 @@
-"""What is called for each event: a command or an address, in a thread of its own, with a time limit and patience."""
+"""Hooks: a command or an address that gets each event, in a thread of its own, with time limits and retries."""
 
 import contextlib
 import http.client
 import json
+import logging
 import os
 import queue
 import shlex
@@ -17,15 +18,16 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from calco.console import say, warn
 from calco.errors import CalcoError, printable
 from calco.journal import Journal
 
+LOG = logging.getLogger(__name__)
+
 WAITING: Final = 1000
-"""Events that may wait for a hook; those beyond are given up, and told."""
+"""Events that may wait for a hook; those beyond are not delivered."""
 _FIRST_PAUSE: Final = 0.5  # seconds before the second try; each further one waits twice as long
 _READ: Final = 4096  # bytes of an answer that are looked at
 
@@ -34,38 +36,15 @@ class Failed(Exception):
     """Why an event was not delivered."""
 
 
-class Call(Protocol):
-    """What delivers an event."""
-
-    @property
-    def name(self) -> str:
-        """What messages call it."""
-
-    def __call__(self, data: bytes, seconds: float) -> None:
-        """Delivers it within so many seconds.
-
-        Raises:
-            Failed: When it was not taken.
-        """
-
-
 @dataclass
 class Command:
-    """A program that gets the event on its standard input.
-
-    Attributes:
-        words: The program and its arguments; no shell is between.
-    """
+    """A program, with its arguments, that gets the event on its standard input; no shell is between."""
 
     words: list[str]
 
     @classmethod
     def of(cls, text: str) -> "Command":
-        """Takes a command line apart.
-
-        Raises:
-            CalcoError: When there is no such program.
-        """
+        """Split a command line; raise a `CalcoError` if there is no such program."""
         try:
             words = shlex.split(text)
         except ValueError as error:
@@ -79,11 +58,11 @@ class Command:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name in messages."""
         return f"the hook {self.words[0]}"
 
     def __call__(self, data: bytes, seconds: float) -> None:
-        """Runs it; what it leaves running at its time limit is killed with all that it started."""
+        """Deliver an event; kill the program at its time limit with all that it started. Raise `Failed` if it fails."""
         try:
             program = subprocess.Popen(
                 self.words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
@@ -92,7 +71,7 @@ class Command:
         except OSError as error:
             raise Failed(f"cannot be started: {(error.strerror or str(error)).lower()}") from error
         try:
-            _, said = program.communicate(data, timeout=seconds)
+            _, errors = program.communicate(data, timeout=seconds)
         except subprocess.TimeoutExpired as error:
             raise Failed(f"has not ended within {seconds:g} s and was stopped") from error
         except OSError as error:
@@ -105,10 +84,9 @@ class Command:
             if program.stderr is not None:
                 program.stderr.close()
         if program.returncode:
-            lines = said[-_READ:].decode("utf-8", "replace").strip().splitlines()
-            raise Failed(
-                f"ended with {program.returncode}" + (f" ({printable(lines[-1].strip())[:200]})" if lines else "")
-            )
+            lines = errors[-_READ:].decode("utf-8", "replace").strip().splitlines()
+            reason = f" ({printable(lines[-1].strip())[:200]})" if lines else ""
+            raise Failed(f"ended with {program.returncode}{reason}")
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -119,7 +97,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 class _Line:
-    """The connection of one try; it can be cut off from another thread, whatever that one waits for."""
+    """The connection of one try; another thread can cut it off, whatever it waits for."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -145,7 +123,7 @@ class _Line:
                     end.shutdown(socket.SHUT_RDWR)
 
     def opener(self) -> urllib.request.OpenerDirector:
-        """What opens addresses over this line."""
+        """Return what opens addresses over this line."""
 
         def through(kind: type[http.client.HTTPConnection]) -> Any:
             def made(*args: Any, **more: Any) -> http.client.HTTPConnection:
@@ -168,16 +146,12 @@ class _Line:
 
 @dataclass
 class Webhook:
-    """An address to which the event is sent (POST, JSON).
-
-    Attributes:
-        url: http or https.
-    """
+    """An http or https address to which the event is sent (POST, JSON)."""
 
     url: str
 
     def __post_init__(self) -> None:
-        """Checks the address."""
+        """Check the address."""
         try:
             parts = urlsplit(self.url)
             good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
@@ -188,32 +162,31 @@ class Webhook:
 
     @property
     def name(self) -> str:
-        """What messages call it, without what may be secret."""
+        """Name in messages, without what may be secret."""
         parts = urlsplit(self.url)
         return f"the webhook {parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
     def __call__(self, data: bytes, seconds: float) -> None:
-        """Sends it; the seconds are those of the whole try, from finding the address to the end of the answer."""
+        """Deliver an event within so many seconds, from finding the address to the end of the answer."""
         line, failures = _Line(), list[Failed]()
-        worker = threading.Thread(
-            target=self._send, args=(line, data, seconds, failures), name="calco-webhook", daemon=True
-        )
+
+        def send() -> None:
+            try:
+                self._send(line.opener(), data, seconds)
+            except Failed as failure:
+                failures.append(failure)
+
+        worker = threading.Thread(target=send, name="calco-webhook", daemon=True)
         worker.start()
         worker.join(seconds)
-        slow = worker.is_alive()
+        is_slow = worker.is_alive()
         line.cut()
-        if slow:  # a limit of each read alone would let a server that sends a byte now and then hold the hook for ever
+        if is_slow:  # a limit of each read alone would let a server that sends a byte now and then hold the hook
             raise Failed(f"has not answered within {seconds:g} s")
         if failures:
             raise failures[0]
 
-    def _send(self, line: _Line, data: bytes, seconds: float, failures: list[Failed]) -> None:
-        try:
-            self._try(line.opener(), data, seconds)
-        except Failed as failure:
-            failures.append(failure)
-
-    def _try(self, opener: urllib.request.OpenerDirector, data: bytes, seconds: float) -> None:
+    def _send(self, opener: urllib.request.OpenerDirector, data: bytes, seconds: float) -> None:
         headers = {"Content-Type": "application/json", "User-Agent": "calco"}
         request = urllib.request.Request(self.url, data, headers, method="POST")
         try:
@@ -221,33 +194,37 @@ class Webhook:
         except urllib.error.HTTPError as error:
             error.close()
             raise Failed(f"answered {error.code} {error.reason}") from error
-        except TimeoutError as error:
-            raise Failed(f"has not answered within {seconds:g} s") from error
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (OSError, ValueError) as error:  # which URLError is too
             reason = getattr(error, "reason", error)
-            slow = isinstance(reason, TimeoutError)
-            raise Failed(
-                f"has not answered within {seconds:g} s" if slow else f"cannot be reached: {reason}"
-            ) from error
+            if isinstance(reason, TimeoutError):
+                raise Failed(f"has not answered within {seconds:g} s") from error
+            raise Failed(f"cannot be reached: {reason}") from error
         except http.client.HTTPException as error:
             raise Failed(f"answered what is no HTTP: {error}") from error
 
 
-class Hooks(threading.Thread):
-    """Delivers events one after the other; nothing that a hook does holds the watch up.
+def hook_of(command: str, address: str) -> Command | Webhook | None:
+    """Return the hook that the options `--hook` and `--webhook` name; None for none."""
+    if command:
+        return Command.of(command)
+    return Webhook(address) if address else None
 
-    What was delivered, and what was not and why, stands in hooks.jsonl: a watch that goes on after an interruption
-    delivers what is missing there. An event may so arrive twice, and carries its number.
+
+class Hooks(threading.Thread):
+    """Delivers events one after the other, without holding the watch up.
+
+    The file hooks.jsonl says what was delivered, and what was not and why: a watch that resumes delivers what is
+    missing there. So an event may arrive twice, and carries its number.
     """
 
-    def __init__(self, call: Call, log: Path, *, seconds: float, retries: int) -> None:
-        """Starts it.
+    def __init__(self, call: Command | Webhook, log: Path, *, seconds: float, retries: int) -> None:
+        """Start it.
 
         Args:
-            call: What delivers.
+            call: Delivers an event.
             log: The file of JSON lines to write.
             seconds: Time limit of one try.
-            retries: Tries after the first.
+            retries: Number of tries after the first.
         """
         super().__init__(name="calco-hook", daemon=True)
         self.call, self.seconds, self.retries = call, seconds, retries
@@ -257,11 +234,11 @@ class Hooks(threading.Thread):
         self._last = 0  # numbers grow, but what a video raises again after an interruption begins with old ones
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue(WAITING)
         self._over = threading.Event()
-        self._told = False
+        self._is_failing = False
         self.start()
 
     def put(self, event: dict[str, Any]) -> None:
-        """Hands an event over; one that was handed over before an interruption is not delivered again."""
+        """Hand an event over; one that was handed over before an interruption is not delivered again."""
         if event["event"] in self._known or event["event"] <= self._last:
             return
         self._last = event["event"]
@@ -271,7 +248,7 @@ class Hooks(threading.Thread):
             self._note(event, 0, 0.0, f"more than {WAITING} events were waiting")
 
     def run(self) -> None:
-        """Delivers until it is told to end."""
+        """Deliver events until the end."""
         while (event := self._queue.get()) is not None:
             data = json.dumps(event, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
             began, reason, tries = time.monotonic(), "", 0
@@ -288,36 +265,32 @@ class Hooks(threading.Thread):
             self._note(event, tries, time.monotonic() - began, reason)
 
     def _note(self, event: dict[str, Any], tries: int, seconds: float, reason: str) -> None:
-        """One line for the first event that fails; the others stand in the file until one is delivered again."""
+        """Write a line of the file, and log the first event that fails, until one is delivered again."""
         if reason:
             self.failed += 1
-            if not self._told:
-                warn(f"{self.call.name} {reason}; event {event['event']} is in events.jsonl, the watch goes on")
-            self._told = True
+            if not self._is_failing:
+                LOG.warning(f"{self.call.name} {reason}; event {event['event']} is in events.jsonl, the watch goes on")
         else:
             self.delivered += 1
-            if self._told:
-                say(f"{self.call.name} takes events again")
-            self._told = False
+            if self._is_failing:
+                LOG.info(f"{self.call.name} takes events again")
+        self._is_failing = bool(reason)
         record = {"event": event["event"], "delivered": not reason, "tries": tries, "seconds": round(seconds, 3)}
         try:
             self._lines.add({**record, "reason": reason} if reason else record)
         except CalcoError as error:
-            if not self._told:
-                warn(str(error))
+            LOG.warning(str(error))
 
     def close(self, patience: float) -> None:
-        """Ends; what waits is given so many seconds to be delivered.
-
-        Args:
-            patience: Seconds.
-        """
+        """End; events that wait are given so many seconds to be delivered."""
         until = time.monotonic() + patience
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=max(0.0, patience))
         self.join(max(0.0, until - time.monotonic()))
         self._over.set()
         if self.is_alive():
-            warn(f"{self.call.name} still holds {self._queue.qsize() + 1} events up; --resume delivers them")
+            LOG.warning(f"{self.call.name} still holds {self._queue.qsize() + 1} events up; --resume delivers them")
         elif self.failed:
-            warn(f"{self.failed} of {self.failed + self.delivered} events were not delivered; hooks.jsonl tells why")
+            LOG.warning(
+                f"{self.failed} of {self.failed + self.delivered} events were not delivered; hooks.jsonl says why"
+            )

@@ -1,63 +1,69 @@
-"""Rules at work: a clock for each rule and track, which runs while what the rule asks for is so."""
+"""Rules at work: a clock for each rule and track, which runs while the rule's conditions hold."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import astuple, dataclass
+from typing import Any, Final
 
 import numpy as np
 
 from calco.watch.rules import Near, Rule, Rules, inside, touches
-from calco.watch.tracking import Floats, Track
+from calco.watch.tracking import Floats, Track, rounded_box
+
+FORMAT: Final = 1
+"""Version of events."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A rule that is fulfilled.
-
-    Attributes:
-        rule: Which.
-        track: By whom or what.
-        held: Seconds for which it has been so.
-        others: What is near, each with its distance in box heights, the nearest first.
-    """
+    """A rule that is fulfilled."""
 
     rule: Rule
-    track: Track
-    held: float
+    track: Track  # the object that fulfils it
+    held: float  # seconds for which it has held
+    # objects near it, each with its distance in box heights, the nearest first
     others: tuple[tuple[Track, float], ...] = ()
+
+    def event(self, number: int, *, time: float, frame: int, clock: str | None, crop: str) -> dict[str, Any]:
+        """Return the event as it is written, and as a hook gets it.
+
+        Args:
+            number: Number of the event, from 1.
+            time: Seconds from the beginning of the watch; in a video, of the video.
+            frame: Number of the frame, from 0.
+            clock: Time of day in ISO 8601, of live images.
+            crop: Path of the crop, from the folder of the watch.
+        """
+        track, rule = self.track, self.rule
+        near = [{"track": other.id, "class": other.name, "score": round(other.score, 4),
+                 "box": rounded_box(other.box), "distance": round(distance, 3)}
+                for other, distance in self.others]  # fmt: skip
+        return {
+            "format": FORMAT, "event": number, "rule": rule.name, "time": round(time, 3),
+            **({} if clock is None else {"clock": clock}),
+            "frame": frame, "track": track.id, "class": track.name, "score": round(track.score, 4),
+            "held": round(self.held, 3), "zone": rule.zone or None, "box": rounded_box(track.box), "near": near,
+            "crop": crop,
+        }  # fmt: skip
 
 
 @dataclass(slots=True)
 class _Clock:
-    since: float  # seconds at which it began to be so
-    last: float  # and at which it was last so
+    since: float  # seconds at which the conditions began to hold
+    last: float  # and at which they last held
     fired: float | None = None  # and at which an event was raised
 
 
-@dataclass
 class Judge:
-    """Judges each frame by the rules.
+    """Applies rules to the tracks of each frame, in images of one size (pixels)."""
 
-    Attributes:
-        rules: The rules.
-        size_wh: Of the images, pixels.
-    """
-
-    rules: Rules
-    size_wh: tuple[int, int]
-    _clocks: dict[str, dict[int, _Clock]] = field(default_factory=dict)
-    _cooling: dict[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._corners = {name: zone.pixels(*self.size_wh) for name, zone in self.rules.zones.items()}
+    def __init__(self, rules: Rules, size_wh: tuple[int, int]) -> None:
+        self.rules, self.size_wh = rules, size_wh
+        self._clocks: dict[str, dict[int, _Clock]] = {}
+        self._cooling: dict[str, float] = {}  # by rule, seconds of its last event
+        self._corners = {name: zone.pixels(*size_wh) for name, zone in rules.zones.items()}
 
     def __call__(self, tracks: Sequence[Track], time: float) -> list[Verdict]:
-        """The rules that are fulfilled now and were not just before.
-
-        Args:
-            tracks: Those in view.
-            time: Seconds.
-        """
+        """Return the rules that the tracks in view fulfil now, and did not just before."""
         verdicts: list[Verdict] = []
         for rule in self.rules.rules:
             clocks = self._clocks.setdefault(rule.name, {})
@@ -65,39 +71,30 @@ class Judge:
                 others = self._holds(rule, track, tracks)
                 if others is None:
                     continue
-                clock = clocks.get(track.id)
-                if clock is None:
-                    clock = clocks[track.id] = _Clock(time, time)
-                elif time - clock.last > rule.pause + 1e-9:
+                clock = clocks.setdefault(track.id, _Clock(time, time))
+                if time - clock.last > rule.pause + 1e-9:
                     clock.since = time
                 clock.last = time
-                if time - clock.since >= rule.seconds - 1e-9 and self._is_cool(rule, clock, time):
+                before = self._cooling.get(rule.name) if rule.once else clock.fired
+                is_cool = before is None or time - before >= rule.cool_down
+                if time - clock.since >= rule.seconds - 1e-9 and is_cool:
                     clock.fired = self._cooling[rule.name] = time
                     verdicts.append(Verdict(rule, track, time - clock.since, others))
-            over = [
-                number for number, clock in clocks.items()
-                if time - clock.last > rule.pause and (clock.fired is None or time - clock.fired >= rule.cool_down)
-            ]  # fmt: skip
-            for number in over:  # so that memory is bounded over weeks
-                del clocks[number]
+            self._clocks[rule.name] = {  # so that memory is bounded over weeks
+                number: clock for number, clock in clocks.items()
+                if time - clock.last <= rule.pause or (clock.fired is not None and time - clock.fired < rule.cool_down)
+            }  # fmt: skip
         return verdicts
 
-    def _is_cool(self, rule: Rule, clock: _Clock, time: float) -> bool:
-        before = self._cooling.get(rule.name) if rule.once else clock.fired
-        return before is None or time - before >= rule.cool_down
-
     def _holds(self, rule: Rule, track: Track, tracks: Sequence[Track]) -> tuple[tuple[Track, float], ...] | None:
-        """What is near, where a rule holds for a track at this moment; None where it does not."""
+        """Return the objects near a track for which a rule holds at this moment; None if it does not hold."""
         if (rule.classes and track.name not in rule.classes) or track.score < rule.score:
             return None
-        if rule.zone and not self._is_there(rule, track):
+        if rule.zone and not self._is_in(self._corners[rule.zone], rule, track):
             return None
-        if rule.near is None:
-            return ()
-        return near(rule.near, track, tracks) or None
+        return () if rule.near is None else near(rule.near, track, tracks) or None
 
-    def _is_there(self, rule: Rule, track: Track) -> bool:
-        corners = self._corners[rule.zone]
+    def _is_in(self, corners: Floats, rule: Rule, track: Track) -> bool:
         left, top, right, bottom = (float(end) for end in track.box)
         if rule.place == "touch":
             return touches(corners, track.box)
@@ -106,7 +103,7 @@ class Judge:
         return inside(corners, (left + right) / 2, down)
 
     def holding(self, time: float) -> dict[int, float]:
-        """By track, for how many seconds a rule with seconds has held that has not been fulfilled yet."""
+        """Return by track the seconds for which a rule with seconds has held that is not fulfilled yet."""
         running: dict[int, float] = {}
         for rule in self.rules.rules:
             for number, clock in self._clocks.get(rule.name, {}).items():
@@ -115,27 +112,25 @@ class Judge:
         return running
 
     def state(self) -> dict[str, Any]:
-        """All clocks, as JSON can hold them."""
-        return {
-            "clocks": {
-                rule: [[number, clock.since, clock.last, clock.fired] for number, clock in clocks.items()]
-                for rule, clocks in self._clocks.items()
-            },
-            "cooling": self._cooling,
+        """Return all clocks, as JSON can hold them."""
+        clocks = {
+            rule: [[number, *astuple(clock)] for number, clock in clocks.items()]
+            for rule, clocks in self._clocks.items()
         }
+        return {"clocks": clocks, "cooling": self._cooling}
 
     def recall(self, state: dict[str, Any]) -> None:
-        """Goes on from what `state` gave; clocks of rules that are no more are dropped."""
+        """Continue from a state; clocks of rules that are gone are dropped."""
         names = {rule.name for rule in self.rules.rules}
         self._clocks = {
-            rule: {number: _Clock(since, last, fired) for number, since, last, fired in clocks}
+            rule: {number: _Clock(*times) for number, *times in clocks}
             for rule, clocks in state["clocks"].items() if rule in names
         }  # fmt: skip
         self._cooling = {rule: time for rule, time in state["cooling"].items() if rule in names}
 
 
 def near(wanted: Near, track: Track, tracks: Sequence[Track]) -> tuple[tuple[Track, float], ...]:
-    """The tracks of some classes that are close to one, with the distance in its box heights, the nearest first."""
+    """Return the tracks of some classes that are close to one, with the distance in its box heights, nearest first."""
     others = [
         each for each in tracks if each.name in wanted.classes and each.score >= wanted.score and each is not track
     ]
@@ -148,6 +143,6 @@ def near(wanted: Near, track: Track, tracks: Sequence[Track]) -> tuple[tuple[Tra
 
 
 def gaps(box: Floats, boxes: Floats) -> Floats:
-    """Pixels between a box and each of others (N x 4); 0 where they touch or overlap."""
+    """Return the pixels between a box and each of others (N x 4); 0 where they touch or overlap."""
     apart = np.maximum(np.maximum(box[:2] - boxes[:, 2:], boxes[:, :2] - box[2:]), 0.0)
     return np.hypot(apart[:, 0], apart[:, 1])

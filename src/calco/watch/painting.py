@@ -1,6 +1,6 @@
-"""Crops of what was found, painted by a translator and put back into the image."""
+"""Annotated frames: crops painted by a translator, zones, boxes, trails and alarms."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -8,67 +8,50 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from calco.annotations.detections import Detections
 from calco.data.palettes import Palette, decode, paint
-from calco.detection.drawing import numbered_colour
+from calco.detection.drawing import Drawer, Sizes, draw_label, draw_labels, numbered_colour
 from calco.imaging import Image, as_channels, as_dtype
+from calco.video.reading import clock
+from calco.watch.rules import Rules
 from calco.watch.tracking import Floats, Track
 
-_FEATHER: Final = 0.08  # share of a crop's shorter side over which a drawing fades into the image
+_FEATHER: Final = 0.08  # share of a crop's shorter side over which an output fades into the image
 _LEAST: Final = 8  # pixels of a crop's side below which nothing can be seen in it
-
-Draw = Callable[[Image], Image]
-"""What paints: HWC `uint8` => HWC of the same height and width."""
+_ALARM: Final = (230, 30, 40)
+_SHOWN: Final = 3.0  # seconds for which an event stays in the image
+_ZONE: Final = (255, 255, 255)
+_TINT: Final = 0.12
 
 
 @dataclass(slots=True)
 class Painted:
-    """What a translator drew of a crop.
+    """The output of a translator for a crop."""
 
-    Attributes:
-        drawn: HW3 `uint8`.
-        share: HW `uint8`, how much of it covers the image, to 255.
-        window: Left, top, right, bottom of the crop, as shares of the track's box counted from its corner.
-        frame: In which it was drawn.
-    """
-
-    drawn: Image
-    share: npt.NDArray[np.uint8]
+    image: Image  # HW3 `uint8`
+    share: npt.NDArray[np.uint8]  # HW `uint8`, its opacity, up to 255
+    # left, top, right, bottom of the crop, as shares of the track's box counted from its corner
     window: tuple[float, float, float, float]
-    frame: int
+    frame: int  # number of the frame
 
 
 @dataclass
 class Painter:
-    """Paints what is followed: each thing anew after some frames, and in between as it was, moved with its box.
+    """Paints tracked objects: each anew after some frames, and in between as before, moved with its box."""
 
-    Attributes:
-        draw: The translator.
-        palette: Its classes and colours where it segments; the first of them is background, and left as it is.
-        classes: What is painted; none for everything.
-        margin: What is added on each side of a box, as a share of its width and height.
-        every: Frames after which a thing is painted anew.
-        most: Objects that are painted in one frame at most; the others keep what they have and come next.
-        strength: How much of the colour covers the image, from 0 to 1.
-    """
-
-    draw: Draw
+    translator: Callable[[Image], Image]  # HWC `uint8` => HWC of the same height and width
+    # its classes and colours if it segments; the first one is background, and left as it is
     palette: Palette | None = None
-    classes: tuple[str, ...] = ()
-    margin: float = 0.15
-    every: int = 8
-    most: int = 2
-    strength: float = 0.5
+    classes: tuple[str, ...] = ()  # classes that are painted; none for all
+    margin: float = 0.15  # share of a box's width and height that is added on each side
+    every: int = 8  # frames after which an object is painted anew
+    most: int = 2  # objects that are painted in one frame at most; the others keep what they have and come next
+    strength: float = 0.5  # opacity of a segmentation's colours, from 0 to 1
     painted: int = 0
     _kept: dict[int, Painted] = field(default_factory=dict)
 
     def __call__(self, image: Image, tracks: Sequence[Track], frame: int) -> dict[int, Painted]:
-        """What covers each track now; crops are drawn where they are due.
-
-        Args:
-            image: HW3 `uint8`.
-            tracks: Those in view.
-            frame: Number of the frame.
-        """
+        """Return the paint of each track in view, given the image (HW3 `uint8`) and the number of the frame."""
         wanted = {track.id: track for track in tracks if not self.classes or track.name in self.classes}
         self._kept = {number: each for number, each in self._kept.items() if number in wanted}
         due = [
@@ -77,41 +60,41 @@ class Painter:
             if number not in self._kept or frame - self._kept[number].frame >= self.every
         ]
         for _, number in sorted(due)[: self.most]:
-            if (fresh := self._drawn(image, wanted[number], frame)) is not None:
+            if (fresh := self._paint(image, wanted[number], frame)) is not None:
                 self._kept[number] = fresh
                 self.painted += 1
         return dict(self._kept)
 
-    def _drawn(self, image: Image, track: Track, frame: int) -> Painted | None:
+    def _paint(self, image: Image, track: Track, frame: int) -> Painted | None:
         box = track.box
         left, top, right, bottom = window_of(box, self.margin, image.shape[1], image.shape[0])
         if right - left < _LEAST or bottom - top < _LEAST:
             return None
-        drawn = as_channels(as_dtype(self.draw(image[top:bottom, left:right]), np.uint8), 3)
+        output = as_channels(as_dtype(self.translator(image[top:bottom, left:right]), np.uint8), 3)
         if self.palette is not None:
-            indices = decode(drawn, self.palette)
-            # Two classes are in it or not: the colour of the track tells people apart, white would tell nothing.
+            indices = decode(output, self.palette)
+            # The colour of the track tells people apart, where one class alone is painted.
             one = (self.palette[0], (self.palette[1][0], numbered_colour(track.id))) if len(self.palette) == 2 else None
-            drawn = paint(indices, one or self.palette)
+            output = paint(indices, one or self.palette)
             share = np.where(indices > 0, np.uint8(round(255 * self.strength)), np.uint8(0))
             share = np.asarray(cv2.GaussianBlur(share, (3, 3), 0), np.uint8)
         else:
-            share = feathered(drawn.shape[0], drawn.shape[1])
+            share = feathered(output.shape[0], output.shape[1])
         size = np.maximum(box[2:] - box[:2], 1e-3)
         low, high = (np.array([left, top]) - box[:2]) / size, (np.array([right, bottom]) - box[:2]) / size
-        return Painted(drawn, share, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), frame)
+        return Painted(output, share, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), frame)
 
     def state(self) -> dict[str, Any]:
-        """When each thing was painted, so that a watch that goes on paints in the same frames."""
+        """Return the number of objects painted so far."""
         return {"painted": self.painted}
 
     def recall(self, state: dict[str, Any]) -> None:
-        """Goes on from what `state` gave; what was painted is painted anew."""
+        """Continue from a state; all objects are painted anew."""
         self.painted, self._kept = state["painted"], {}
 
 
 def window_of(box: Floats, margin: float, width: int, height: int) -> tuple[int, int, int, int]:
-    """A box with its margin, in whole pixels of an image: left, top, right, bottom; empty where it lies outside."""
+    """Return a box with its margin, in whole pixels of an image: left, top, right, bottom; empty if it lies outside."""
     more = (box[2:] - box[:2]) * margin
     low = np.clip(np.floor(box[:2] - more), 0, [width, height]).astype(int)
     high = np.clip(np.ceil(box[2:] + more), 0, [width, height]).astype(int)
@@ -119,52 +102,129 @@ def window_of(box: Floats, margin: float, width: int, height: int) -> tuple[int,
 
 
 def feathered(height: int, width: int) -> npt.NDArray[np.uint8]:
-    """255 within, sinking to the borders: HW `uint8`."""
+    """Return an opacity of 255 that sinks to the borders: HW `uint8`."""
     fade = max(1.0, _FEATHER * min(height, width))
-    down = np.minimum(np.arange(height) + 0.5, height - np.arange(height) - 0.5)
-    across = np.minimum(np.arange(width) + 0.5, width - np.arange(width) - 0.5)
+    down, across = (np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) for side in (height, width))
     shares = np.clip(np.minimum(down[:, None], across[None]) / fade, 0, 1)
     return np.asarray(np.round(255 * shares), np.uint8)
 
 
-def put_back(scene: Image, box: Floats, painted: Painted) -> None:
-    """Lays what was painted over an image, where the box is now: HW3 `uint8`, changed in place."""
-    place = _place(scene, box, painted)
+def lay_over(image: Image, tracks: Sequence[Track], painted: Mapping[int, Painted]) -> None:
+    """Lay paint over an image (HW3 `uint8`, in place), the nearest objects (those that reach lowest) last."""
+    for track in sorted(tracks, key=lambda each: float(each.box[3])):
+        if track.id in painted:
+            _put_back(image, track.box, painted[track.id])
+
+
+def _put_back(image: Image, box: Floats, painted: Painted) -> None:
+    place = _place(image, box, painted)
     if place is None:
         return
     x, y, wide, tall = place
-    left, top, right, bottom = max(0, x), max(0, y), min(scene.shape[1], x + wide), min(scene.shape[0], y + tall)
+    left, top, right, bottom = max(0, x), max(0, y), min(image.shape[1], x + wide), min(image.shape[0], y + tall)
     if left >= right or top >= bottom:
         return
-    drawn, share = painted.drawn, painted.share
-    if drawn.shape[:2] != (tall, wide):
-        drawn = cv2.resize(drawn, (wide, tall), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
+    over, share = painted.image, painted.share
+    if over.shape[:2] != (tall, wide):
+        over = cv2.resize(over, (wide, tall), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
         share = cv2.resize(share, (wide, tall), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
     part = slice(top - y, bottom - y), slice(left - x, right - x)
     weight = share[part][..., None].astype(np.uint16)
-    under = scene[top:bottom, left:right].astype(np.uint16)
-    mixed = (drawn[part].astype(np.uint16) * weight + under * (255 - weight) + 127) // 255
-    scene[top:bottom, left:right] = mixed.astype(np.uint8)
+    under = image[top:bottom, left:right].astype(np.uint16)
+    mixed = (over[part].astype(np.uint16) * weight + under * (255 - weight) + 127) // 255
+    image[top:bottom, left:right] = mixed.astype(np.uint8)
 
 
-def outlined(scene: Image, box: Floats, painted: Painted, colour: tuple[int, int, int]) -> None:
-    """A line around what was painted, so that it is seen on any ground; changed in place."""
-    place = _place(scene, box, painted)
+def _outline(image: Image, box: Floats, painted: Painted, colour: tuple[int, int, int]) -> None:
+    """Draw a line around paint, so that it is seen on any ground; in place."""
+    place = _place(image, box, painted)
     if place is None:
         return
     x, y, wide, tall = place
     share = cv2.resize(painted.share, (wide, tall), interpolation=cv2.INTER_LINEAR)
     rings, _ = cv2.findContours((share > share.max() / 2).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     moved = [(ring + np.array([x, y], np.int32)).astype(np.int32) for ring in rings]
-    cv2.polylines(scene, moved, True, colour, 1, cv2.LINE_AA)
+    cv2.polylines(image, moved, True, colour, 1, cv2.LINE_AA)
 
 
-def _place(scene: Image, box: Floats, painted: Painted) -> tuple[int, int, int, int] | None:
-    """Left, top, width, height of what was painted, in pixels, where the box is now; None where that is absurd."""
+def _place(image: Image, box: Floats, painted: Painted) -> tuple[int, int, int, int] | None:
+    """Return left, top, width, height of paint in pixels, where the box is now; None if that is absurd."""
     size = box[2:] - box[:2]
     low = np.round(box[:2] + np.array(painted.window[:2]) * size).astype(int)
     high = np.round(box[:2] + np.array(painted.window[2:]) * size).astype(int)
     wide, tall = (int(side) for side in high - low)
-    if not (0 < wide <= 4 * scene.shape[1] and 0 < tall <= 4 * scene.shape[0]):
+    if not (0 < wide <= 4 * image.shape[1] and 0 < tall <= 4 * image.shape[0]):
         return None
     return int(low[0]), int(low[1]), wide, tall
+
+
+class Scene:
+    """Draws zones, tracks and alarms on frames of one size (pixels).
+
+    Attributes:
+        alarms: Seconds, track and rule of the events that are shown.
+    """
+
+    def __init__(self, rules: Rules, size_wh: tuple[int, int], classes: tuple[str, ...]) -> None:
+        self.alarms: list[tuple[float, int, str]] = []
+        self._size_wh = size_wh
+        self._drawer = Drawer(classes, by="track")
+        self._zones = {name: np.round(zone.pixels(*size_wh)).astype(np.int32) for name, zone in rules.zones.items()}
+
+    def __call__(self, image: Image, tracks: Sequence[Track], painted: Mapping[int, Painted],
+                 running: Mapping[int, float], time: float) -> Image:  # fmt: skip
+        """Draw a frame.
+
+        Args:
+            image: HW3 `uint8` with the paint in it, changed in place.
+            tracks: Those in view.
+            painted: Their paint.
+            running: By track, the seconds for which a rule has held that waits for more.
+            time: Seconds.
+        """
+        self.alarms = [alarm for alarm in self.alarms if time - _SHOWN < alarm[0] <= time]
+        sizes = Sizes.of(image)
+        width = max(1, sizes.line)
+        self._draw_zones(image, sizes)
+        alarmed = {track for _, track, _ in self.alarms}
+        for track in tracks:
+            colour = _ALARM if track.id in alarmed else numbered_colour(track.id)
+            if track.id in painted:
+                _outline(image, track.box, painted[track.id], colour)
+            if len(track.trail) > 1:
+                trail = np.round(np.array(track.trail)).astype(np.int32)
+                cv2.polylines(image, [trail], False, colour, width, cv2.LINE_AA)
+            if track.id in alarmed:  # below the labels, which must stay readable
+                left, top, right, bottom = (round(float(end)) for end in track.box)
+                cv2.rectangle(image, (left, top), (right, bottom), _ALARM, 4 * sizes.line + 1)
+        if tracks:
+            found = Detections(
+                boxes=np.array([track.box for track in tracks], np.float32).reshape(-1, 4),
+                classes=tuple(track.name for track in tracks),
+                scores=np.array([track.score for track in tracks], np.float32),
+                track_ids=np.array([track.id for track in tracks], np.int64),
+            ).clipped(*self._size_wh)
+            labels = [
+                f"{name} {number}" + (f" {running[int(number)]:.1f} s" if int(number) in running else "")
+                for number, name in zip(found.track_ids if found.track_ids is not None else (), found.classes,
+                                        strict=False)
+            ]  # fmt: skip
+            image = self._drawer(image, found, labels)
+        draw_label(image, clock(time), (0, 0), (20, 20, 20), sizes)
+        for n, (_, number, rule) in enumerate(reversed(self.alarms[-4:]), 1):
+            draw_label(image, f"{rule}: #{number}", (0, n * round(2.1 * 22 * sizes.scale + sizes.gap)), _ALARM, sizes)
+        return image
+
+    def _draw_zones(self, image: Image, sizes: Sizes) -> None:
+        boxes = []
+        for corners in self._zones.values():
+            left, top, width, height = cv2.boundingRect(corners)
+            boxes.append((left, top, left + width, top + height))
+            part = image[max(0, top) : top + height, max(0, left) : left + width]
+            over = part.copy()
+            moved = corners - np.array([max(0, left), max(0, top)], np.int32)
+            cv2.fillPoly(over, [moved.astype(np.int32)], _ZONE)
+            part[:] = cv2.addWeighted(over, _TINT, part, 1 - _TINT, 0)
+            cv2.polylines(image, [corners], True, _ZONE, max(1, sizes.line), cv2.LINE_AA)
+        places = np.array(boxes, np.float32).reshape(-1, 4)
+        draw_labels(image, places, list(self._zones), [_ZONE] * len(boxes), sizes)

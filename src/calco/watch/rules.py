@@ -1,6 +1,5 @@
-"""Rules: what has to be seen, where and for how long, before an event is raised; read from a YAML file and checked."""
+"""Rules: conditions, zones and seconds for which an event is raised; read from a YAML file and checked."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,48 +10,36 @@ import numpy.typing as npt
 
 from calco.errors import CalcoError, brief, shortened
 from calco.files import explain
-from calco.records import from_record, parse_yaml
+from calco.records import check_numbers, from_record, parse_yaml
 
-Corners: TypeAlias = tuple[tuple[float, float], ...]
+Point: TypeAlias = tuple[float, float]
+Corners: TypeAlias = tuple[Point, ...]
 Unit = Literal["shares", "pixels"]
-_NEAR_ZERO: Final = 1e-9
-_FAR: Final = 1e9  # pixels; no image reaches there
+Place = Literal["foot", "centre", "touch"]
+FORMAT: Final = 1
 MOST_CORNERS: Final = 500
 """Corners of a zone: each pair of its sides is checked for crossing."""
+_NEAR_ZERO: Final = 1e-9
+_FAR: Final = 10**9  # pixels or seconds; no image or watch reaches there
+_NAMES: Final = 300  # characters of a list of names in a message
 
 
 @dataclass(frozen=True, kw_only=True)
 class Zone:
-    """A polygon over the image.
-
-    Attributes:
-        name: Of the zone.
-        unit: shares: corners go from 0 to 1 over width and height; pixels: of the image that is watched.
-        corners: K x 2, in order around it; K >= 3.
-    """
+    """A polygon over the image."""
 
     name: str
-    unit: Unit
-    corners: Corners
+    unit: Unit  # shares: corners go from 0 to 1 over width and height; pixels: of the image that is watched
+    corners: Corners  # K x 2, in order around it; K >= 3
 
     def pixels(self, width: int, height: int) -> npt.NDArray[np.float64]:
-        """The corners in pixels of an image of this size, K x 2."""
+        """Return the corners in pixels of an image of this size, K x 2."""
         scale = (width, height) if self.unit == "shares" else (1.0, 1.0)
         return np.asarray(self.corners, np.float64) * scale
 
 
 def checked_zone(name: str, unit: Unit, corners: Sequence[Sequence[float]], where: str) -> Zone:
-    """A zone, or what is wrong with it.
-
-    Args:
-        name: Of the zone.
-        unit: Of the corners.
-        corners: As the file has them.
-        where: The file, for the error.
-
-    Raises:
-        CalcoError: When it is no simple polygon with an area, or its shares are none.
-    """
+    """Return a zone, or raise a `CalcoError` with its file `where` if it is not a simple polygon with an area."""
     place = f"{where}: the zone {shortened(name)}"
     if len(corners) < 3:
         raise CalcoError(f"{place} has {len(corners)} corners; a polygon needs 3 or more")
@@ -78,37 +65,31 @@ def checked_zone(name: str, unit: Unit, corners: Sequence[Sequence[float]], wher
 
 
 def area(corners: Corners) -> float:
-    """The area of a polygon; negative where its corners run against the clock on the screen (the shoelace formula)."""
+    """Return the area of a polygon, negative if its corners run anticlockwise on the screen (the shoelace formula)."""
     points = np.asarray(corners, np.float64)
     following = np.roll(points, -1, axis=0)
     return float((points[:, 0] * following[:, 1] - following[:, 0] * points[:, 1]).sum() / 2)
 
 
 def crossed(corners: Corners) -> tuple[int, int] | None:
-    """Two sides of a polygon that meet although they are not neighbours, or that run back over each other; or None."""
+    """Return two sides of a polygon that meet without being neighbours, or run back over each other; None for none."""
     count = len(corners)
     for i in range(count):
         for j in range(i + 1, count):
             a, b, c, d = corners[i], corners[(i + 1) % count], corners[j], corners[(j + 1) % count]
             if j == i + 1 or (i == 0 and j == count - 1):
                 shared, one, other = (b, a, d) if j == i + 1 else (a, b, c)
-                if one in (shared, other) or (_turn(shared, one, other) == 0 and _dot(shared, one, other) > 0):
+                along = (one[0] - shared[0]) * (other[0] - shared[0]) + (one[1] - shared[1]) * (other[1] - shared[1])
+                if one in (shared, other) or (_turn(shared, one, other) == 0 and along > 0):
                     return i, j
             elif _meet(a, b, c, d):
                 return i, j
     return None
 
 
-Point: TypeAlias = tuple[float, float]
-
-
 def _turn(a: Point, b: Point, c: Point) -> float:
     """Positive where c lies on one side of the line from a to b, negative on the other, 0 upon it."""
     return (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
-
-
-def _dot(a: Point, b: Point, c: Point) -> float:
-    return (b[0] - a[0]) * (c[0] - a[0]) + (b[1] - a[1]) * (c[1] - a[1])
 
 
 def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
@@ -117,11 +98,12 @@ def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
     if turns[0] * turns[1] < 0 and turns[2] * turns[3] < 0:
         return True
     ends = ((turns[0], a, b, c), (turns[1], a, b, d), (turns[2], c, d, a), (turns[3], c, d, b))
-    return any(turn == 0 and _between(one, other, point) for turn, one, other, point in ends)
-
-
-def _between(a: Point, b: Point, point: Point) -> bool:
-    return min(a[0], b[0]) <= point[0] <= max(a[0], b[0]) and min(a[1], b[1]) <= point[1] <= max(a[1], b[1])
+    return any(
+        turn == 0
+        and min(one[0], other[0]) <= point[0] <= max(one[0], other[0])
+        and min(one[1], other[1]) <= point[1] <= max(one[1], other[1])
+        for turn, one, other, point in ends
+    )
 
 
 def inside(corners: npt.NDArray[np.float64], x: float, y: float) -> bool:
@@ -151,57 +133,40 @@ def touches(corners: npt.NDArray[np.float64], box: npt.NDArray[np.float64]) -> b
     )
 
 
-FORMAT: Final = 1
-_NAMES: Final = 300  # characters of a list of names in a message
-Place = Literal["foot", "centre", "touch"]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Near:
-    """Something else that has to be close.
-
-    Attributes:
-        classes: Of the other.
-        within: The gap between the two boxes, in heights of the first one's box; 0 where they must touch.
-        score: What the other has to score at least.
-    """
+    """Another object that has to be close."""
 
     classes: tuple[str, ...]
-    within: float = 0.5
+    within: float = 0.5  # the gap between the two boxes, in heights of the first one's box; 0 where they must touch
     score: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, within=(0, _FAR), score=(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """What raises an event.
-
-    Attributes:
-        name: Of the rule.
-        classes: Of what it looks at; none for everything.
-        zone: The zone in which that has to be; empty for the whole image.
-        place: What of it has to be there: foot, the middle of the lower edge; centre; touch, any part of its box.
-        seconds: For how long, without a longer break than `pause`.
-        pause: Seconds for which it may be gone from view or zone without the clock beginning anew.
-        score: What its track has to score at least, smoothed over its detections.
-        near: What else has to be close; None for nothing.
-        cool_down: Seconds in which the same track, or with `once` the whole rule, raises no further event.
-        once: The cool-down holds for the rule, not for each track.
-    """
+    """Conditions that raise an event."""
 
     name: str
-    classes: tuple[str, ...] = ()
-    zone: str = ""
+    classes: tuple[str, ...] = ()  # classes of the object; none for all
+    zone: str = ""  # the zone in which it has to be; empty for the whole image
+    # the part of it that has to be there: foot, the middle of the lower edge; centre; touch, any part of its box
     place: Place = "foot"
-    seconds: float = 0.0
-    pause: float = 0.5
-    score: float = 0.0
-    near: Near | None = None
-    cool_down: float = 60.0
-    once: bool = False
+    seconds: float = 0.0  # seconds for which the conditions have to hold, without a longer break than `pause`
+    pause: float = 0.5  # seconds for which it may be gone from view or zone without the clock beginning anew
+    score: float = 0.0  # least score of its track, smoothed over its detections
+    near: Near | None = None  # another object that has to be close; None for none
+    cool_down: float = 60.0  # seconds in which the same track, or with `once` the whole rule, raises no further event
+    once: bool = False  # whether the cool-down holds for the rule, not for each track
+
+    def __post_init__(self) -> None:
+        check_numbers(self, seconds=(0, _FAR), pause=(0, _FAR), cool_down=(0, _FAR), score=(0, 1))
 
     @property
     def words(self) -> str:
-        """The rule in a sentence, as for people who read the timeline."""
+        """The rule in a sentence, for people who read the timeline."""
         what = " or ".join(self.classes) or "anything"
         text = f"{what} in {self.zone}" if self.zone else what
         if self.near:
@@ -215,18 +180,18 @@ class Rules:
     """All rules of a watch, and their zones.
 
     Attributes:
-        rules: In the order of the file.
-        zones: By name.
+        rules: Rules in the order of the file.
+        zones: Zones by name.
     """
 
     rules: tuple[Rule, ...] = ()
     zones: dict[str, Zone] = field(default_factory=dict)
 
     def fits(self, classes: Sequence[str], where: str) -> None:
-        """Checks the classes against those that a detector finds.
+        """Check the classes against those of a detector; `where` is the file.
 
         Raises:
-            CalcoError: Naming the first that it does not find.
+            CalcoError: With the first class that it does not find.
         """
         for rule in self.rules:
             for name in (*rule.classes, *(rule.near.classes if rule.near else ())):
@@ -237,10 +202,10 @@ class Rules:
                     )
 
     def fits_image(self, width: int, height: int, where: str) -> None:
-        """Checks that zones in pixels lie within the images that come.
+        """Check that zones in pixels lie within the images; `where` is the file.
 
         Raises:
-            CalcoError: Naming the first that reaches beyond.
+            CalcoError: With the first zone that reaches beyond.
         """
         for zone in self.zones.values():
             for x, y in zone.corners if zone.unit == "pixels" else ():
@@ -252,7 +217,7 @@ class Rules:
 
 
 def read_rules(path: str | Path) -> Rules:
-    """Reads a file of rules.
+    """Read a file of rules.
 
     Args:
         path: YAML file.
@@ -261,7 +226,7 @@ def read_rules(path: str | Path) -> Rules:
         The rules with their zones.
 
     Raises:
-        CalcoError: When it cannot be read, or holds what is no rule: the file, the rule and the field are named.
+        CalcoError: If it cannot be read, or is not valid, with the file, the rule and the field.
     """
     where = str(path)
     record = _mapping(path)
@@ -338,10 +303,7 @@ def _rule(entry: Any, number: int, where: str) -> Rule:
         inner = {key: value for key, value in near.items() if key != "class"}
         inner["classes"] = _classes(near["class"], place)
         content["near"] = from_record(Near, inner, f"{place}, near")
-    rule = from_record(Rule, {**content, "near": None}, place)
-    rule = replace(rule, near=content.get("near"))
-    _check_numbers(rule, place)
-    return rule
+    return replace(from_record(Rule, {**content, "near": None}, place), near=content.get("near"))
 
 
 def _classes(value: Any, place: str) -> list[str]:
@@ -351,17 +313,3 @@ def _classes(value: Any, place: str) -> list[str]:
             f"{place}: class is {brief(value)}; write a name or a list of names, in quotes where YAML mistakes it"
         )
     return names
-
-
-def _check_numbers(rule: Rule, place: str) -> None:
-    """Seconds, shares and scores that can be meant."""
-    for name in ("seconds", "pause", "cool_down"):
-        value = getattr(rule, name)
-        if not 0 <= value < math.inf:
-            raise CalcoError(f"{place}: {name} is {value:g}; it must be 0 or more seconds")
-    scores = {"score": rule.score, **({"the score of near": rule.near.score} if rule.near else {})}
-    for name, value in scores.items():
-        if not 0 <= value <= 1:
-            raise CalcoError(f"{place}: {name} is {value:g}; scores go from 0 to 1")
-    if rule.near and not 0 <= rule.near.within < math.inf:
-        raise CalcoError(f"{place}: within is {rule.near.within:g}; it must be 0 or more box heights")

@@ -3,13 +3,14 @@
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from calco import journal
-from calco.console import Table, cell, say, warn
+from calco import files, journal
 from calco.detection.contract import DetectorProtocol
 from calco.errors import CalcoError
 from calco.files import make_folder, sweep, write_json
@@ -22,66 +23,67 @@ from calco.video.capture import Capture
 from calco.video.frames import result_folder
 from calco.video.live import LiveStatus, stopping
 from calco.video.reading import Video, clock
-from calco.video.recorded import StateStore, identity_of
+from calco.video.recorded import StateStore, Stopped, VideoRun, identity_of
 from calco.video.sources import LiveSource, find_live_source, with_request
-from calco.video.writing import part_of
+from calco.video.writing import VideoWriter, part_of
 from calco.watch.blurring import PEOPLE, FaceBlur
 from calco.watch.config import WatchConfig
-from calco.watch.events import box_of
-from calco.watch.hooks import Command, Hooks, Webhook
+from calco.watch.hooks import Command, Hooks, Webhook, hook_of
+from calco.watch.live import LiveWatch
 from calco.watch.painting import Painter
 from calco.watch.rules import Rules, read_rules
-from calco.watch.steps import LiveWatch, watch_video
 from calco.watch.timeline import Timeline
-from calco.watch.watcher import Parts, Watcher, digest_of, memory_mb
+from calco.watch.watcher import Watcher
 
 FORMAT: Final = 1
 VERB: Final = "calco detect watch"
+CROPS: Final = "crops"
+STATE: Final = "state"
 _PATIENCE: Final = 15.0  # seconds that waiting events are given at the end, beyond one try
+_QUALITY: Final = 24  # constant rate factor: letters stay sharp, and hours fit on a disk
 _LIVE_ONLY: Final[dict[str, Any]] = {"page": None, "size": None, "rate": 0.0, "seconds": 0.0, "keep_hours": 0.0}
+_GROWING: Final = ("events.jsonl", "tracks.jsonl", "hooks.jsonl")
+_OWN: Final = (*_GROWING, "watch.json", "timeline.html", "config.yaml", "video.mp4")
+# Options that may change when a watch is resumed: they do not change what is found.
+_FREE: Final = frozenset({
+    "source", "model", "out", "rules", "paint", "resume", "overwrite", "hook", "webhook", "hook_seconds",
+    "hook_retries", "runtime", "precision", "page", "patience", "seconds", "device", "video_minutes", "keep_hours",
+    "face_model", "size", "rate", "live",
+})  # fmt: skip
 
 
 @dataclass
 class WatchResult:
-    """What came of a watch.
-
-    Attributes:
-        out: The folder.
-        frames: WatchResult now.
-        kept: Frames that were done before.
-        seconds: Of the work.
-        events: By rule, those from before included.
-        tracks: How many there were.
-        stages: Seconds of each stage; those "beside" run in threads of their own.
-        memory: Megabytes at the end of each pass over a video.
-        page: The timeline.
-        stopped: Where somebody stopped it, seconds; None at the end.
-        notes: What was wrong, a sentence each.
-        words: Of live images, how it went.
-    """
+    """Result of a watch."""
 
     out: Path
-    frames: int = 0
-    kept: int = 0
-    seconds: float = 0.0
-    events: dict[str, int] = field(default_factory=dict)
-    tracks: int = 0
+    frames: int = 0  # number of frames watched now
+    kept: int = 0  # number of frames that were done before
+    seconds: float = 0.0  # seconds of the work
+    events: dict[str, int] = field(default_factory=dict)  # number of events by rule, those from before included
+    tracks: int = 0  # number of tracks
+    # seconds of each stage; those "beside" run in threads of their own
     stages: dict[str, float] = field(default_factory=dict)
-    memory: list[float] = field(default_factory=list)
-    page: Path | None = None
-    stopped: float | None = None
-    notes: list[str] = field(default_factory=list)
-    words: str = ""
-
-    def read(self, watcher: Watcher) -> None:
-        """Take over what a watcher has counted."""
-        self.events, self.tracks = dict(watcher.raised), watcher.tracks.count + len(_open(watcher))
-        self.stages = dict(watcher.stages.seconds)
+    memory: list[float] = field(default_factory=list)  # megabytes at the end of each pass over a video
+    page: Path | None = None  # the timeline
+    stopped: float | None = None  # seconds of the video at which somebody stopped it; None at its end
+    notes: list[str] = field(default_factory=list)  # what was wrong with the video, a sentence each
+    summary: str = ""  # of live images, how it went
 
     @property
     def rate(self) -> float:
         """Frames a second."""
         return self.frames / self.seconds if self.seconds else 0.0
+
+    def record(self, config: WatchConfig) -> dict[str, Any]:
+        """Return the content of watch.json."""
+        return {
+            "format": FORMAT, "frames": self.frames, "kept": self.kept, "seconds": round(self.seconds, 3),
+            "frames_per_second": round(self.rate, 2), "events": self.events, "tracks": self.tracks,
+            "stages": {name: round(seconds, 3) for name, seconds in self.stages.items()},
+            "memory_mb": [round(mb, 1) for mb in self.memory or [memory_mb()]],
+            "stopped": self.stopped, "notes": self.notes, "faces_blurred": config.blur_faces,
+        }  # fmt: skip
 
 
 def watch(
@@ -93,21 +95,21 @@ def watch(
     status: Callable[[LiveStatus], None] = lambda _done: None,
     stop: threading.Event | None = None,
 ) -> WatchResult:
-    """Watches a video or live images.
+    """Watch a video or live images.
 
     Args:
-        config: How.
-        detector: What finds, in place of `config.model`.
-        translator: What paints, in place of `config.paint`.
-        progress: Of a video, is told how many frames are done and of how many.
-        status: Live, is told how it goes after each frame.
-        stop: Set by others to stop; Ctrl-C and SIGTERM do so too.
+        config: Source, detector, rules and options.
+        detector: The detector, in place of `config.model`.
+        translator: The model that paints, in place of `config.paint`.
+        progress: For a video, called with the number of frames that are done, and of how many.
+        status: Live, called after each frame with the counts so far.
+        stop: Set by others to stop; Ctrl-C and SIGTERM stop it too.
 
     Returns:
         Counts, events, notes, and the page of the timeline.
 
     Raises:
-        CalcoError: When source, models, rules or folder cannot be used, or something cannot be written.
+        CalcoError: If source, models, rules or folder cannot be used, or something cannot be written.
     """
     if not config.source or not config.out:
         raise CalcoError(
@@ -118,60 +120,51 @@ def watch(
     video = Video(config.source) if origin is None else None
     if video is not None:
         rules.fits_image(*video.size, config.rules)
-    detector = detector or the_detector(config)
+    detector = detector or _open_detector(config)
     rules.fits(detector.classes, config.rules)
-    call = Command.of(config.hook) if config.hook else Webhook(config.webhook) if config.webhook else None
-    blur = make_blur(config, detector)
-    painter = make_painter(config, detector, translator)
-    identity = identity_of(config.source) if origin is None else origin.name
-    made = made_by(config, detector, identity)
+    hook = hook_of(config.hook, config.webhook)
+    blur, painter = _make_blur(config, detector), _make_painter(config, detector, translator)
+    made_by = _made_by(config, detector, identity_of(config.source) if origin is None else origin.name)
     with writing_folder(result_folder(config.out), VERB, overwrite=config.overwrite, apart=STATE) as outputs:
         out = outputs.folder
-        prepare_folder(config, outputs)
-        states = StateStore(out / STATE, made)
+        _prepare_folder(config, outputs)
+        states = StateStore(out / STATE, made_by)
         if config.resume:
-            states.newest()  # another source or another model is said before anything is begun
-        write_yaml(out / "config.yaml", _told(config, origin), "what calco detect watch was told, without its hook")
-        hooks = None if call is None else _hooks(call, out, config)
-        parts = Parts(config, detector, rules, painter, blur, hooks, out)
+            states.newest()  # refuses another source or model before anything is begun
         title = Path(config.source).name if origin is None else origin.name
+        # Without what may be secret: passwords of cameras, keys in hooks.
+        given = {**to_record(config), "hook": "", "webhook": "", "source": config.source if video else title}
+        write_yaml(out / "config.yaml", given, "options of calco detect watch, without its hook")
+        hooks = None if hook is None else _open_hooks(hook, out, config)
+        make = partial(Watcher, config, detector, rules, out, painter=painter, blur=blur, hooks=hooks)
         timeline = Timeline(out, title, rules, tuple(detector.classes), config.blur_faces)
-        done = WatchResult(out)
+        result = WatchResult(out)
         try:
             with contextlib.ExitStack() as held:
                 stop = stop or held.enter_context(stopping())
                 if video is not None:
-                    _watch_recorded(video, parts, states, timeline, done, stop, progress)
-                else:
-                    assert origin is not None
-                    _watch_live(origin, outputs, parts, states, timeline, done, stop, status)
+                    watcher = make(video.size)
+                    _watch_recorded(video, watcher, states, result, stop, progress)
+                    _conclude(watcher, timeline, result, video)
+                elif origin is not None:
+                    _watch_live(origin, config, make, outputs, states, timeline, result, stop, status)
         finally:
             if hooks is not None:
                 hooks.close(config.hook_seconds + _PATIENCE)
-        write_json(out / "watch.json", _record(done, config))
-    return done
+        write_json(out / "watch.json", result.record(config))
+    return result
 
 
-def _hooks(call: Command | Webhook, out: Path, config: WatchConfig) -> Hooks:
-    """What delivers events, with those that an interruption kept from being delivered."""
-    hooks = Hooks(call, out / "hooks.jsonl", seconds=config.hook_seconds, retries=config.hook_retries)
+def _open_hooks(hook: Command | Webhook, out: Path, config: WatchConfig) -> Hooks:
+    """Return what delivers events, with those that an interruption kept from being delivered."""
+    hooks = Hooks(hook, out / "hooks.jsonl", seconds=config.hook_seconds, retries=config.hook_retries)
     for event in journal.read(out / "events.jsonl"):
         hooks.put(event)
     return hooks
 
 
-def _told(config: WatchConfig, origin: LiveSource | None) -> dict[str, Any]:
-    """The configuration without what may be secret: passwords of cameras, keys in hooks."""
-    record = to_record(config)
-    return {**record, "hook": "", "webhook": "", "source": config.source if origin is None else origin.name}
-
-
 def asked_origin(config: WatchConfig) -> LiveSource | None:
-    """Where live images come from; None for a video in a file.
-
-    Raises:
-        CalcoError: When options do not go with the source.
-    """
+    """Return the source of live images; None for a video in a file."""
     origin = find_live_source(config.source, live=config.live, watched=True)
     if origin is None:
         for name, default in _LIVE_ONLY.items():
@@ -185,97 +178,78 @@ def asked_origin(config: WatchConfig) -> LiveSource | None:
     return with_request(origin, config.size, config.rate)
 
 
-def _watch_recorded(video: Video, parts: Parts, states: StateStore, timeline: Timeline, done: WatchResult,
-                    stop: threading.Event, progress: Callable[[int, int | None], None]) -> None:  # fmt: skip
-    watcher = Watcher(parts, video.size)
-    target = parts.out / "video.mp4" if parts.config.video else None
-    recorded = watch_video(video, watcher, states, target=target, passes=parts.config.loops, stop=stop,
-                           progress=progress)  # fmt: skip
-    done.memory, done.stopped, done.notes = recorded.memory, recorded.stopped, recorded.notes
-    done.frames, done.kept, done.seconds = recorded.frames, recorded.kept, recorded.seconds
-    done.read(watcher)
-    done.page = timeline.write(_facts(watcher, video), watcher.raised, _open(watcher))
+def _watch_recorded(
+    video: Video, watcher: Watcher, states: StateStore, result: WatchResult, stop: threading.Event,
+    progress: Callable[[int, int | None], None],
+) -> None:  # fmt: skip
+    """Watch a video to its end, or until somebody stops it."""
+    began, target, writer = time.monotonic(), watcher.out / "video.mp4", None
+    try:
+        with contextlib.ExitStack() as held:
+            if watcher.config.video and not target.exists():
+                writer = held.enter_context(VideoWriter(
+                    target, video.size, rate=video.rate, quality=_QUALITY, made_by={**states.made_by, "watch": True},
+                    again="the same command with --resume",
+                ))  # fmt: skip
+            work = VideoRun(video, watcher, writer, states=states, passes=watcher.config.loops,
+                            passed=lambda: result.memory.append(memory_mb()))  # fmt: skip
+            if not work.kept:
+                watcher.forget()
+            result.kept = work.kept
+            try:
+                work.run(lambda done: progress(done, work.total), stop)
+            finally:
+                result.frames = work.frames
+                watcher.stages.add("decode (beside)", work.decode_seconds)
+                watcher.stages.add("encode (beside)", work.encode_seconds)
+    except Stopped:
+        result.stopped = watcher.time
+    result.seconds = time.monotonic() - began
+    result.notes = [*video.notes, *(f"{video.path}: {what}" for what in video.damage)]
 
 
-def _watch_live(source: LiveSource, outputs: Outputs, parts: Parts, states: StateStore, timeline: Timeline,
-                done: WatchResult, stop: threading.Event, status: Callable[[LiveStatus], None]) -> None:  # fmt: skip
-    def make(size_wh: tuple[int, int]) -> Watcher:
-        parts.rules.fits_image(*size_wh, parts.config.rules)
-        return Watcher(parts, size_wh)
+def _watch_live(
+    source: LiveSource, config: WatchConfig, make: Callable[[tuple[int, int]], Watcher], outputs: Outputs,
+    states: StateStore, timeline: Timeline, result: WatchResult, stop: threading.Event,
+    status: Callable[[LiveStatus], None],
+) -> None:  # fmt: skip
+    """Watch live images until they end, or somebody stops it."""
 
-    def write_page(watcher: Watcher) -> None:
-        done.page = timeline.write(_facts(watcher, None), watcher.raised, _open(watcher))
+    def begin(size_wh: tuple[int, int]) -> Watcher:
+        timeline.rules.fits_image(*size_wh, config.rules)
+        return make(size_wh)
 
-    capture = Capture(source, patience=parts.config.patience, seconds=parts.config.seconds)
-    watching = LiveWatch(parts.config, capture, states, outputs, make, write_page)
+    capture = Capture(source, patience=config.patience, seconds=config.seconds)
+    watching = LiveWatch(config, capture, states, outputs, begin, lambda watcher: _conclude(watcher, timeline, result))
     try:
         watching.run(stop, status)
     finally:
-        done.words = watching.status.summary()
+        result.summary = watching.status.summary()
         if watching.watcher is not None:
-            done.frames, done.seconds = watching.status.rendered, watching.status.seconds
-            done.read(watching.watcher)
-            write_page(watching.watcher)
+            result.frames, result.seconds = watching.status.rendered, watching.status.seconds
+            _conclude(watching.watcher, timeline, result)
 
 
-def _open(watcher: Watcher) -> list[dict[str, Any]]:
-    return [
-        {"track": track.id, "class": track.name, "first": track.first, "last": track.last, "box": box_of(track.box)}
-        for track in watcher.tracker.tracks
-        if track.confirmed
-    ]
+def _conclude(watcher: Watcher, timeline: Timeline, result: WatchResult, video: Video | None = None) -> None:
+    """Take over what a watcher has counted, and write the timeline."""
+    followed = [track.record() for track in watcher.open_tracks()]
+    result.events, result.stages = dict(watcher.raised), dict(watcher.stages.seconds)
+    result.tracks = watcher.journals["tracks"].count + len(followed)
+    length = [f"{clock(video.duration)} long"] if video is not None and video.duration is not None else []
+    facts = [f"{watcher.size_wh[0]}×{watcher.size_wh[1]} pixels", *length, f"{watcher.frame:,} frames watched",
+             f"{result.tracks:,} tracks"]  # fmt: skip
+    result.page = timeline.write(facts, watcher.raised, followed)
 
 
-def _facts(watcher: Watcher, video: Video | None) -> list[str]:
-    size = f"{watcher.size_wh[0]}×{watcher.size_wh[1]} pixels"
-    length = [] if video is None or video.duration is None else [f"{clock(video.duration)} long"]
-    tracks = watcher.tracks.count + len(_open(watcher))
-    return [size, *length, f"{watcher.frame:,} frames watched", f"{tracks:,} tracks"]
+def memory_mb() -> float:
+    """Return the megabytes of memory that this process holds now; 0 where the system does not say."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
+    return 0.0
 
 
-def _record(done: WatchResult, config: WatchConfig) -> dict[str, Any]:
-    """What stands in watch.json."""
-    return {
-        "format": FORMAT, "frames": done.frames, "kept": done.kept, "seconds": round(done.seconds, 3),
-        "frames_per_second": round(done.rate, 2), "events": done.events, "tracks": done.tracks,
-        "stages": {name: round(seconds, 3) for name, seconds in done.stages.items()},
-        "memory_mb": [round(mb, 1) for mb in done.memory] or [round(memory_mb(), 1)],
-        "stopped": done.stopped, "notes": done.notes, "faces_blurred": config.blur_faces,
-    }  # fmt: skip
-
-
-def tell(done: WatchResult) -> None:
-    """Says at the terminal what came of it."""
-    if done.words:
-        say(done.words)
-    kept = f", {done.kept} more from before" if done.kept else ""
-    say(f"{done.frames} frames watched{kept}; {done.rate:.1f} frames/s; {done.tracks} tracks, "
-        f"{sum(done.events.values())} events")  # fmt: skip
-    if done.stopped is not None:
-        say(f"stopped at {clock(done.stopped)}; the same command with --resume goes on")
-    for note in done.notes:
-        warn(note)
-    say(f"events, crops and video are in {done.out}; the timeline is {done.page}")
-
-
-CROPS: Final = "crops"
-STATE: Final = "state"
-_GROWING: Final = ("events.jsonl", "tracks.jsonl", "hooks.jsonl")
-_OWN: Final = (*_GROWING, "watch.json", "timeline.html", "config.yaml", "video.mp4")
-# What may be another when a watch goes on: where it stands, what is told, how it is played.
-_FREE: Final = frozenset({
-    "source", "model", "out", "rules", "paint", "resume", "overwrite", "hook", "webhook", "hook_seconds",
-    "hook_retries", "runtime", "precision", "page", "patience", "seconds", "device", "video_minutes", "keep_hours",
-    "face_model", "size", "rate", "live",
-})  # fmt: skip
-
-
-def the_detector(config: WatchConfig) -> DetectorProtocol:
-    """The detector that the configuration names.
-
-    Raises:
-        CalcoError: When it names none, or what cannot be loaded.
-    """
+def _open_detector(config: WatchConfig) -> DetectorProtocol:
     from calco.detection.loading import open_detector
 
     if not config.model:
@@ -283,19 +257,12 @@ def the_detector(config: WatchConfig) -> DetectorProtocol:
     return open_detector(config.model, runtime=config.runtime, device=config.device, precision=config.precision)
 
 
-def make_blur(config: WatchConfig, detector: DetectorProtocol) -> FaceBlur | None:
-    """What blurs faces.
-
-    Raises:
-        CalcoError: When nothing would tell where they are.
-    """
+def _make_blur(config: WatchConfig, detector: DetectorProtocol) -> FaceBlur | None:
+    """Return what blurs faces; raise a `CalcoError` if nothing would find them."""
     if not config.blur_faces:
         return None
     people = config.people or tuple(name for name in detector.classes if name.lower() in PEOPLE)
-    if unknown := [name for name in people if name not in detector.classes]:
-        raise CalcoError(
-            f"--people names {unknown[0]}, which the detector does not find; choose from {', '.join(detector.classes)}"
-        )
+    _check_classes("--people", config.people, detector)
     if not people and not config.face_model:
         raise CalcoError(
             f"--blur-faces needs to know where people are, and the detector finds {', '.join(detector.classes)}; name "
@@ -304,12 +271,8 @@ def make_blur(config: WatchConfig, detector: DetectorProtocol) -> FaceBlur | Non
     return FaceBlur(people, config.face_model)
 
 
-def make_painter(config: WatchConfig, detector: DetectorProtocol, translator: Translator | None) -> Painter | None:
-    """What paints; None where nothing is painted.
-
-    Raises:
-        CalcoError: When the model cannot be loaded, or the detector does not find the class to paint.
-    """
+def _make_painter(config: WatchConfig, detector: DetectorProtocol, translator: Translator | None) -> Painter | None:
+    """Return what paints; None if nothing is painted."""
     if translator is None and config.paint:
         from calco.inference.loading import load
 
@@ -318,29 +281,29 @@ def make_painter(config: WatchConfig, detector: DetectorProtocol, translator: Tr
         if config.paint_classes:
             raise CalcoError("--paint-classes tells what --paint paints; give that too, or leave it out")
         return None
-    if unknown := [name for name in config.paint_classes if name not in detector.classes]:
-        known = ", ".join(detector.classes)
-        raise CalcoError(f"--paint-classes names {unknown[0]}, which the detector does not find; choose from {known}")
+    _check_classes("--paint-classes", config.paint_classes, detector)
     return Painter(
         translator, translator.info.palette, config.paint_classes, margin=config.margin, every=config.paint_every,
         most=config.paint_most,
     )  # fmt: skip
 
 
-def prepare_folder(config: WatchConfig, outputs: Outputs) -> None:
-    """Readies the folder of a watch: empty of an earlier one, or with the one that is resumed.
+def _check_classes(option: str, names: tuple[str, ...], detector: DetectorProtocol) -> None:
+    if unknown := [name for name in names if name not in detector.classes]:
+        known = ", ".join(detector.classes)
+        raise CalcoError(f"{option} names {unknown[0]}, which the detector does not find; choose from {known}")
 
-    Args:
-        config: As it was told.
-        outputs: The folder, locked.
 
-    Raises:
-        CalcoError: If a watch is there and neither option says what becomes of it, or files of somebody else are there.
-    """
+def _prepare_folder(config: WatchConfig, outputs: Outputs) -> None:
+    """Prepare the locked folder of a watch: empty of an earlier one, or with the one that is resumed."""
     out = outputs.folder
     there = [name for name in outputs.names() if outputs.owns(out / name)]
-    if not there and (others := _in_the_way(out)):
-        raise CalcoError(f"{out} holds other files, such as {others[0]}; choose a new or empty folder with --out")
+    if not there:
+        others = [name for name in _OWN if os.path.lexists(out / name)]
+        others += [name for name in (CROPS, STATE) if (out / name).is_file() or [*(out / name).glob("*")]]
+        others += sorted(path.name for path in out.glob("video-*.mp4"))
+        if others:
+            raise CalcoError(f"{out} holds other files, such as {others[0]}; choose a new or empty folder with --out")
     if there and not (config.resume or config.overwrite):
         raise CalcoError(
             f"{out} holds a watch; --resume goes on with it, --overwrite begins anew, or choose another --out"
@@ -360,60 +323,14 @@ def prepare_folder(config: WatchConfig, outputs: Outputs) -> None:
         outputs.record(out / name, grows=True)
 
 
-def _in_the_way(out: Path) -> list[str]:
-    """Names in a folder without a watch that a watch would write."""
-    found = [name for name in _OWN if os.path.lexists(out / name)]
-    found += [name for name in (CROPS, STATE) if os.path.lexists(out / name) and _is_filled(out / name)]
-    return found + sorted(path.name for path in out.glob("video-*.mp4"))
-
-
-def _is_filled(folder: Path) -> bool:
-    return not folder.is_dir() or any(folder.iterdir())
-
-
-def made_by(config: WatchConfig, detector: DetectorProtocol, source: Any) -> dict[str, Any]:
-    """What the course of a watch depends on, plain data.
-
-    Args:
-        config: As it was told.
-        detector: What finds.
-        source: What tells this video or camera from another.
-    """
+def _made_by(config: WatchConfig, detector: DetectorProtocol, source: Any) -> dict[str, Any]:
+    """Return the plain data that the course of a watch depends on."""
     from calco.detection.loading import detector_digest
 
-    told = {name: value for name, value in to_record(config).items() if name not in _FREE}
+    given = {name: value for name, value in to_record(config).items() if name not in _FREE}
     return {
-        **told, "classes": list(detector.classes), "threshold": float(detector.threshold), "source": source,
-        "model": detector_digest(config.model) if config.model else None, "rules": digest_of(config.rules),
+        **given, "classes": list(detector.classes), "threshold": float(detector.threshold), "source": source,
+        "model": detector_digest(config.model) if config.model else None,
+        "rules": files.digest(config.rules) if config.rules else "",
         "paint": weights_digest(config.paint) if config.paint else None,
     }  # fmt: skip
-
-
-def stages_table(done: WatchResult) -> Table:
-    """Seconds and shares of each stage; those that run beside in threads of their own have no share of the whole."""
-    table = Table(title="where the time went", title_style="bold")
-    for name in ("stage", "seconds", "ms a frame", "share"):
-        table.add_column(name, justify="left" if name == "stage" else "right")
-    frames = max(1, done.frames)
-    inside = {name: seconds for name, seconds in done.stages.items() if "beside" not in name}
-    waiting = max(0.0, done.seconds - sum(inside.values()))
-    for name, seconds in [*inside.items(), ("waiting", waiting)]:
-        share = f"{seconds / done.seconds:.0%}" if done.seconds else "–"
-        table.add_row(name, f"{seconds:.2f}", f"{1000 * seconds / frames:.1f}", share)
-    table.add_section()
-    for name, seconds in done.stages.items():
-        if name not in inside:
-            table.add_row(name, f"{seconds:.2f}", f"{1000 * seconds / frames:.1f}", "")
-    if len(done.memory) > 1:
-        table.caption = cell(f"memory after each pass: {', '.join(f'{mb:.0f}' for mb in done.memory)} MB", style="dim")
-    return table
-
-
-def events_table(done: WatchResult) -> Table:
-    """Events by rule."""
-    table = Table(title="events", title_style="bold")
-    table.add_column("rule")
-    table.add_column("events", justify="right")
-    for rule, count in done.events.items():
-        table.add_row(rule, str(count))
-    return table

@@ -1,7 +1,6 @@
 """The page of a watch: tracks and events over time, each event with its crop; it needs no other file."""
 
 import base64
-import json
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,55 +10,46 @@ from typing import Any, Final
 from calco import imaging
 from calco.detection.drawing import colour_of
 from calco.errors import CalcoError
+from calco.journal import Journal
 from calco.report.page import write_page
 from calco.report.tables import Column, Row, Table
 from calco.video.reading import clock
 from calco.watch.rules import Rules
 
 EVENTS: Final = 500
-"""Events that stand on the page, the newest; the file has all."""
+"""Events on the page, the newest; the file has all."""
 TRACKS: Final = 2000
-"""Tracks that stand on the page, the newest."""
+"""Tracks on the page, the newest."""
 _SIDE: Final = 360  # pixels of a crop's longer side on the page
 _NEAR: Final = 3  # objects near by that a card names, the nearest
 
 
 @dataclass
 class Timeline:
-    """Writes the page, again and again where a watch is live.
+    """Writes the page, again and again for a live watch."""
 
-    Attributes:
-        folder: Of the watch, whose files it reads.
-        title: What was watched.
-        rules: By which.
-        classes: Of the detector, for the colours.
-        blurred: Whether faces were blurred.
-    """
-
-    folder: Path
-    title: str
+    folder: Path  # folder of the watch, whose files it reads
+    title: str  # name of the video or camera
     rules: Rules
-    classes: tuple[str, ...]
-    blurred: bool
+    classes: tuple[str, ...]  # classes of the detector, for the colours
+    blurred: bool  # whether faces were blurred
     _crops: dict[str, tuple[str, int, int]] = field(default_factory=dict)
 
     def write(
         self, facts: Sequence[str], counts: Mapping[str, int], open_tracks: Sequence[dict[str, Any]] = ()
     ) -> Path:
-        """Writes timeline.html.
+        """Write timeline.html, and return its path.
 
         Args:
-            facts: Of the watch, a phrase each.
+            facts: Phrases about the watch.
             counts: Events by rule.
-            open_tracks: What is followed at this moment, as in tracks.jsonl.
-
-        Raises:
-            CalcoError: When it cannot be written.
+            open_tracks: Tracks that are followed at this moment, as in tracks.jsonl.
         """
-        events = _tail(self.folder / "events.jsonl", EVENTS)
-        tracks = [*_tail(self.folder / "tracks.jsonl", TRACKS), *open_tracks]
+        events = deque(Journal(self.folder / "events.jsonl").rows(), EVENTS)
+        tracks = [*deque(Journal(self.folder / "tracks.jsonl").rows(), TRACKS), *open_tracks]
         self._crops = {name: crop for name, crop in self._crops.items() if any(e["crop"] == name for e in events)}
-        colours = {track["class"]: _hex(colour_of(track["class"], self.classes)) for track in tracks}
+        names = dict.fromkeys(track["class"] for track in tracks)
+        colours = {name: "#{:02x}{:02x}{:02x}".format(*colour_of(name, self.classes)) for name in names}
         data = {
             "events": [{name: event[name] for name in ("event", "time", "rule", "track", "class")} for event in events],
             "tracks": [[t["track"], t["class"], t["first"], t["last"]] for t in tracks],
@@ -81,7 +71,7 @@ class Timeline:
         )
 
     def _shown(self, event: dict[str, Any]) -> dict[str, Any]:
-        """An event with the texts and the image of its card."""
+        """Return an event with the texts and the image of its card."""
         near = [
             f"{other['class']} {other['track']} "
             + (f"at {other['distance']:.2g} heights" if other["distance"] >= 0.005 else "touching")
@@ -98,7 +88,7 @@ class Timeline:
         }
 
     def _crop(self, name: str) -> tuple[str, int, int] | None:
-        """A crop within the page, with its size; None where it is not there any more."""
+        """Return a crop for the page, with its size; None if it is not there any more."""
         if not name:
             return None
         if name not in self._crops:
@@ -112,18 +102,3 @@ class Timeline:
             data = imaging.encode(imaging.resize(image, (width, height)), ".jpg")
             self._crops[name] = (f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", width, height)
         return self._crops[name]
-
-
-def _tail(path: Path, most: int) -> list[dict[str, Any]]:
-    """The last lines of a file of JSON lines that are whole; none where it is absent."""
-    kept: deque[str] = deque(maxlen=most)
-    try:
-        with path.open(encoding="utf-8") as file:
-            kept.extend(file)
-    except FileNotFoundError:
-        return []
-    return [json.loads(line) for line in kept if line.endswith("\n")]
-
-
-def _hex(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)
