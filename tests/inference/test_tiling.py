@@ -82,11 +82,8 @@ def test_blending_shows_no_seam():
         (GeneratorConfig(architecture="resnet", filters=4, blocks=6), (1130, 1040)),
     ],
 )
-@pytest.mark.parametrize("packs", [True, False])
-def test_tiles_of_a_large_image_are_what_the_network_draws_at_once(monkeypatch, config, size_wh, packs):
+def test_tiles_of_a_large_image_are_what_the_network_draws_at_once(monkeypatch, config, size_wh):
     translator = drawing(config)
-    if not packs:
-        monkeypatch.setattr("calco.inference.network.can_pack", lambda _device: False)
     x = torch.rand(1, 3, *size_wh[::-1]) * 2 - 1
     with torch.inference_mode():
         pieces = translator.maps(x)

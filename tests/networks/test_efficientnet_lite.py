@@ -6,13 +6,13 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from calco import CalcoError
 from calco.networks.efficientnet_lite import (
     CHANNELS,
     STRIDES,
     EfficientNetLite,
-    EfficientNetLiteClassifier,
     load_imagenet,
     weight_file,
 )
@@ -32,10 +32,16 @@ def test_it_knows_a_cat_and_a_cup(name: str, classes: object) -> None:
     side = min(photo.shape[:2])
     top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
     seen = cv2.resize(photo[top : top + side, left : left + side], (224, 224), interpolation=cv2.INTER_AREA)
-    network = EfficientNetLiteClassifier().eval()
+    network = EfficientNetLite().eval()
     load_imagenet(network)
+    path = weight_file()
+    assert path is not None
+    published = torch.load(path, weights_only=True)
+    norm = [published[f"_bn1.{each}"] for each in ("running_mean", "running_var", "weight", "bias")]
     with torch.inference_mode():
-        logits = network(torch.from_numpy(seen.transpose(2, 0, 1))[None].float() / 127.5 - 1)
+        maps = network(torch.from_numpy(seen.transpose(2, 0, 1))[None].float() / 127.5 - 1)[-1]
+        head = F.relu6(F.batch_norm(F.conv2d(maps, published["_conv_head.weight"]), *norm, eps=1e-3))
+        logits = F.linear(head.mean((2, 3)), published["_fc.weight"], published["_fc.bias"])
     assert int(logits.argmax()) in classes
 
 

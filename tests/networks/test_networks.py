@@ -11,7 +11,7 @@ from calco.networks.build import build_discriminator, build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.generator import base_luminance, lab_to_rgb, lightness, nearest_known
 from calco.networks.layers import count_parameters
-from calco.networks.patchgan import PatchGAN, receptive_field
+from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 
@@ -19,6 +19,15 @@ from calco.networks.unet import UNet
 def total(network: nn.Module) -> int:
     """Trainable parameters and running statistics, as Keras counts."""
     return count_parameters(network) + sum(b.numel() for name, b in network.named_buffers() if "running" in name)
+
+
+def receptive_field(network: PatchGAN) -> int:
+    """Pixels of the image, along one side, that one logit sees."""
+    size = 1
+    for module in reversed(list(network.body)):
+        if isinstance(module, nn.Conv2d):
+            size = (size - 1) * module.stride[0] + module.kernel_size[0]
+    return size
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from calco import CalcoError
+from calco.networks import cpu
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
+from calco.networks.cpu.packed import packed
 from calco.networks.efficientnet_unet import EfficientNetUNet
 from calco.networks.machine import choose_device, choose_precision, keep_memory
-from calco.networks.packed import can_pack, packed
 from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
@@ -58,8 +59,8 @@ def gradients(network, forward, *inputs):
 
 
 def some(*shape, layout=torch.channels_last):
-    chance = torch.Generator().manual_seed(1)
-    return (torch.rand(*shape, generator=chance) * 2 - 1).contiguous(memory_format=layout)
+    rng = torch.Generator().manual_seed(1)
+    return (torch.rand(*shape, generator=rng) * 2 - 1).contiguous(memory_format=layout)
 
 
 @pytest.mark.parametrize("convention", ["pytorch", "paper", "tensorflow"])
@@ -133,7 +134,7 @@ def test_checkpointing_gives_the_same_bits(architecture):
 @pytest.mark.parametrize("architecture", ["unet", "resnet", "efficientnet-unet"])
 @pytest.mark.parametrize("up", ["transpose", "resize"])
 def test_packed_networks_draw_the_same(architecture, norm, up):
-    requires(can_pack(CPU), "oneDNN", "another build of torch")
+    requires(cpu.applies(CPU, torch.bfloat16), "oneDNN", "another build of torch")
     torch.manual_seed(0)
     config = GeneratorConfig(architecture=architecture, depth=4, filters=8, blocks=2, norm=norm, up=up)
     network = build_generator(config, 3, 3).backbone
@@ -151,6 +152,13 @@ def test_packed_networks_draw_the_same(architecture, norm, up):
     assert (lower - plain).abs().max() * 127.5 < 3  # levels of a byte, for the worst pixel of wild weights
     assert (lower - plain).abs().mean() * 127.5 < 0.5
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
+
+
+def test_one_switch_turns_the_kernels_off(monkeypatch):
+    assert not cpu.applies(CPU, torch.float32)
+    assert not cpu.applies(torch.device("meta"), torch.bfloat16)
+    monkeypatch.setenv("CALCO_CPU_KERNELS", "0")
+    assert not cpu.applies(CPU, torch.bfloat16)
 
 
 def test_a_device_or_precision_that_is_not_there_is_said():

@@ -246,8 +246,8 @@ def test_accumulated_gradients_equal_the_larger_batch(images, tmp_path):
     x, y, w = some(3), some(3), torch.ones(4, 1, 32, 32)
     one, two = (Networks(config, 3, 3, torch.device("cpu")) for _ in range(2))
     for network in (one, two):  # Adam divides by the gradient's size: plain descent shows the gradients themselves
-        network.g_optimiser = torch.optim.SGD(network.generator.parameters(), lr=1e-3)
-        network.d_optimiser = torch.optim.SGD(network.discriminator.parameters(), lr=1e-3)
+        for name, part in (("g_optimiser", network.generator), ("d_optimiser", network.discriminator)):
+            network.optimisers[name] = torch.optim.SGD(part.parameters(), lr=1e-3)
     first = training_step(one, [Batch(x, y, w)])
     halves = [Batch(x[i : i + 2], y[i : i + 2], w[i : i + 2]) for i in (0, 2)]
     second = training_step(two, halves)

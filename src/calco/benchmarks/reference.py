@@ -84,14 +84,7 @@ def _initialised(network: nn.Module) -> nn.Module:
 
 
 class Reference:
-    """Both networks and their optimisers.
-
-    Args:
-        depth: How often the U-Net halves the size, at least 5.
-        filters: Channels after the first convolution of both networks.
-        layers: Strided convolutions of the discriminator.
-        device: Where they live.
-    """
+    """Both networks and their optimisers; `layers` counts the discriminator's strided convolutions."""
 
     def __init__(self, depth: int = 8, filters: int = 64, layers: int = 3, device: str | torch.device = "cpu") -> None:
         self.device = torch.device(device)
@@ -102,15 +95,7 @@ class Reference:
         self.gan, self.l1 = nn.BCEWithLogitsLoss(), nn.L1Loss()
 
     def step(self, given: Tensor, wanted: Tensor) -> dict[str, float]:
-        """One update of the discriminator, then one of the generator.
-
-        Args:
-            given: The inputs, N, 3, H, W, float32 in [-1, 1].
-            wanted: The targets, the same.
-
-        Returns:
-            The losses before their weights.
-        """
+        """Update the discriminator, then the generator: N, 3, H, W, float32 in [-1, 1] => losses before weights."""
         given, wanted = given.to(self.device), wanted.to(self.device)
         drawn = self.generator(given)
         self.discriminator.requires_grad_(True)
@@ -146,14 +131,7 @@ def to_tensor(image: Pillow.Image) -> Tensor:
 
 
 def load_pair(path: str | Path, size: int, resize: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A file with the input on its left and the target on its right => both, cut and mirrored alike.
-
-    Args:
-        path: The file.
-        size: Side of the crop.
-        resize: The side that both are brought to first.
-        rng: Draws the place, then the side.
-    """
+    """A file with the input on its left and the target on its right => both, resized, cropped and mirrored alike."""
     with Pillow.open(path) as file:
         both = file.convert("RGB")
     width, height = both.size
@@ -220,20 +198,6 @@ def row_nms(found: Floats, scores: Floats) -> list[int]:
         inner = np.maximum(width, 0) * np.maximum(height, 0)
         order = rest[inner / (areas[best] + areas[rest] - inner) <= EDGE]
     return kept
-
-
-def plain_ious(rows: Sequence[Sequence[float]]) -> list[list[float]]:
-    """The IoU of each box with each, without NumPy."""
-    return [[_plain_iou(a, b) for b in rows] for a in rows]
-
-
-def _plain_iou(a: Sequence[float], b: Sequence[float]) -> float:
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    inner = width * height
-    return inner / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - inner)
 
 
 def plain_answers(rows: Numbers, generic: dict[int, int]) -> dict[str, Any]:

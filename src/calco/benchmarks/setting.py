@@ -1,9 +1,8 @@
-"""What all rows share: configurations of one size, and images that are drawn once."""
+"""What all rows share: how they are measured, the sizes of their work, and images from a seed."""
 
 import contextlib
 import os
 import platform
-import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +11,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +19,11 @@ from torch import Tensor
 from calco import imaging
 from calco.benchmarks.config import BenchConfig, Sizes
 from calco.benchmarks.reference import Reference
-from calco.console import console
 from calco.data.config import JitterConfig
+from calco.data.recipes import RecipeConfig
 from calco.data.sample import generator
 from calco.imaging import Image
+from calco.inference.folder import ModelInfo
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.machine import choose_precision
 from calco.training.config import ComputeConfig, OptimiserConfig, TrainConfig, pix2pix
@@ -32,13 +31,74 @@ from calco.training.pairs import Batch
 from calco.training.step import Networks, training_step
 from calco.version import __version__
 
+LOOP = "reference loop"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table: values in `unit`, and the median, lowest and highest of the repeats' ratios."""
+
+    group: str = ""
+    name: str
+    unit: str
+    ours: float
+    reference: float
+    ratio: float
+    low: float
+    high: float
+    against: str = LOOP
+
+    @classmethod
+    def of(cls, name: str, unit: str, ours: Sequence[float], reference: Sequence[float], against: str = LOOP) -> "Row":
+        """Summarise the repeats, each compared with its neighbour of the other kind."""
+        ratios = [one / other for one, other in zip(ours, reference, strict=True)]
+        return cls(
+            name=name, unit=unit, ours=statistics.median(ours), reference=statistics.median(reference),
+            ratio=statistics.median(ratios), low=min(ratios), high=max(ratios), against=against,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """A row whose two sides are still to be timed; `count` pieces a call give a rate, 0 gives seconds."""
+
+    name: str
+    unit: str
+    count: float
+    ours: Callable[[], object]
+    reference: Callable[[], object]
+    against: str = LOOP
+
+    def measure(self, repeats: int, device: torch.device) -> Row:
+        """Time both sides in turns after one round that does not count: what slows the machine slows both."""
+        seconds: tuple[list[float], list[float]] = ([], [])
+        for _ in range(repeats + 1):
+            for times, work in zip(seconds, (self.ours, self.reference), strict=True):
+                synchronise(device)
+                start = time.perf_counter()
+                work()
+                synchronise(device)
+                times.append(time.perf_counter() - start)
+        ours, theirs = ([self.count / each if self.count else each for each in times[1:]] for times in seconds)
+        return Row.of(self.name, self.unit, ours, theirs, self.against)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped:
+    """A group, or a part of one, that cannot be measured here, and why."""
+
+    what: str
+    reason: str
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until a GPU has finished its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
 
 def scene(seed: int, key: str, size_wh: tuple[int, int]) -> Image:
-    """Soft colours, a few objects with edges and a little grain: about as hard to pack and to draw as a photograph.
-
-    Returns:
-        HW3, uint8.
-    """
+    """Soft colours, a few objects with edges and a little grain, about as hard to encode as a photograph: HW3 uint8."""
     rng = generator(seed, 0, key, "bench")
     width, height = size_wh
     image = imaging.resize(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8), size_wh, "bicubic").astype(np.int16)
@@ -47,8 +107,7 @@ def scene(seed: int, key: str, size_wh: tuple[int, int]) -> Image:
         right, bottom = left + int(rng.integers(1, width)) // 2, top + int(rng.integers(1, height)) // 2
         image[top : bottom + 1, left : right + 1] = rng.integers(0, 256, 3)
     grain = rng.integers(-6, 7, (height, width, 1), dtype=np.int16)
-    drawn: Image = np.clip(image + grain, 0, 255).astype(np.uint8)
-    return drawn
+    return np.clip(image + grain, 0, 255).astype(np.uint8)
 
 
 def grey(image: Image) -> Image:
@@ -56,40 +115,18 @@ def grey(image: Image) -> Image:
     return np.ascontiguousarray(imaging.as_channels(image, 1).repeat(3, axis=2))
 
 
-def write_pairs(folder: Path, seed: int, count: int, side: int) -> None:
-    """Side-by-side JPEG files as pix2pix's data sets have them: the grey image on the left, its colours right."""
+def write_images(folder: Path, seed: int, count: int, size_wh: tuple[int, int], *, pairs: bool) -> Path:
+    """Write JPEG files: single images, or pairs side by side with the grey image on the left as pix2pix has them."""
     folder.mkdir()
     for number in range(count):
-        image = scene(seed, f"pair {number}", (side, side))
-        imaging.write(folder / f"{number:05d}.jpg", np.concatenate([grey(image), image], axis=1))
-
-
-def write_photographs(folder: Path, seed: int, count: int, size_wh: tuple[int, int]) -> None:
-    """Single JPEG files."""
-    folder.mkdir()
-    for number in range(count):
-        imaging.write(folder / f"{number:05d}.jpg", scene(seed, f"photograph {number}", size_wh))
-
-
-_TOLD = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-_LIBRARIES = ("torch", "numpy", "pillow", "opencv-python-headless")
+        image = scene(seed, f"image {number}", size_wh)
+        imaging.write(folder / f"{number:05d}.jpg", np.concatenate([grey(image), image], axis=1) if pairs else image)
+    return folder
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The head of the table.
-
-    Attributes:
-        date: The day, in UTC.
-        processor: Its name, and those of its instructions that matter here.
-        cores: How many this process may use.
-        memory_gib: The machine's memory.
-        device: Where the networks compute.
-        precision: What ours computes in.
-        threads: Threads of the CPU, for both.
-        versions: Of Calco, Python and the libraries that do the work.
-        load: The machine's load average over a minute, before and after; each core at work counts one.
-    """
+    """Head of the table: the machine, its libraries, and its load average before and after."""
 
     date: str
     processor: str
@@ -101,159 +138,43 @@ class Machine:
     versions: dict[str, str]
     load: tuple[float, float]
 
+    @classmethod
+    def of(cls, compute: ComputeConfig, device: torch.device, load_before: float) -> "Machine":
+        """Describe the machine after the work."""
+        libraries = ("torch", "numpy", "pillow", "opencv-python-headless")
+        return cls(
+            date=datetime.now(UTC).date().isoformat(),
+            processor=_processor(),
+            cores=len(os.sched_getaffinity(0)),
+            memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30),
+            device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+            precision=str(choose_precision(compute.precision, device)).removeprefix("torch."),
+            threads=torch.get_num_threads(),
+            versions={"calco": __version__, "python": platform.python_version()}
+            | {name: version(name) for name in libraries},
+            load=(round(load_before, 2), round(os.getloadavg()[0], 2)),
+        )
+
     def lines(self) -> list[str]:
-        """The head in words."""
-        versions = ", ".join(f"{name} {number}" for name, number in self.versions.items())
+        """Format the head."""
         return [
             f"{self.date}, {self.processor}, {self.cores} cores, {self.memory_gib:.0f} GiB",
             f"{self.device} in {self.precision}, the reference in float32; threads: {self.threads} for both",
-            versions,
+            ", ".join(f"{name} {number}" for name, number in self.versions.items()),
             f"load average {self.load[0]:.1f} before, {self.load[1]:.1f} after (this work is in it)",
         ]
 
 
-def describe(compute: ComputeConfig, device: torch.device, load_before: float) -> Machine:
-    """The machine as it is now; to be called when the work is done."""
-    precision = str(choose_precision(compute.precision, device)).removeprefix("torch.")
-    return Machine(
-        date=datetime.now(UTC).date().isoformat(),
-        processor=_processor(),
-        cores=len(os.sched_getaffinity(0)),
-        memory_gib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30),
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        precision=precision,
-        threads=torch.get_num_threads(),
-        versions={
-            "calco": __version__, "python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}
-        },
-        load=(round(load_before, 2), round(load_now(), 2)),
-    )  # fmt: skip
-
-
-def load_now() -> float:
-    """How many processes wanted to work, on the mean of the last minute."""
-    return os.getloadavg()[0]
-
-
 def _processor() -> str:
-    told: dict[str, str] = {}
+    """Name of the processor, and those of its instructions that matter here."""
+    fields: dict[str, str] = {}
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             name, _, value = line.partition(":")
-            told[name.strip()] = value.strip()
-    flags = [flag for flag in _TOLD if flag in told.get("flags", "").split()]
-    return told.get("model name", platform.machine()) + (f" ({', '.join(flags)})" if flags else "")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One line of the table.
-
-    Attributes:
-        group: The group that it belongs to.
-        name: What was measured.
-        unit: Of both values.
-        ours: What Calco reached.
-        reference: What it stands beside.
-        ratio: Ours by the reference: the median over the repeats.
-        low: The lowest of the repeats' ratios.
-        high: The highest.
-        against: What the reference is.
-    """
-
-    group: str
-    name: str
-    unit: str
-    ours: float
-    reference: float
-    ratio: float
-    low: float
-    high: float
-    against: str = "reference loop"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Skipped:
-    """A group that cannot be measured here, and why."""
-
-    group: str
-    reason: str
-
-
-def row(
-    group: str, name: str, unit: str, ours: Sequence[float], reference: Sequence[float], against: str = "reference loop"
-) -> Row:
-    """A row of what the repeats gave, each beside its neighbour of the other kind."""
-    ratios = [one / other for one, other in zip(ours, reference, strict=True)]
-    return Row(
-        group=group, name=name, unit=unit, ours=statistics.median(ours), reference=statistics.median(reference),
-        ratio=statistics.median(ratios), low=min(ratios), high=max(ratios), against=against,
-    )  # fmt: skip
-
-
-def alternate(
-    ours: Callable[[], Any], reference: Callable[[], Any], repeats: int, device: torch.device | None = None
-) -> tuple[list[float], list[float]]:
-    """The seconds of both, measured in turns after one round that does not count.
-
-    What slows the machine for a while then slows both, and their ratio stands.
-
-    Args:
-        ours: One piece of work.
-        reference: The same work, done the other way.
-        repeats: How often each is measured.
-        device: What must have finished before the clock is read.
-    """
-    seconds: tuple[list[float], list[float]] = ([], [])
-    for _ in range(repeats + 1):
-        for times, work in zip(seconds, (ours, reference), strict=True):
-            synchronise(device)
-            start = time.perf_counter()
-            work()
-            synchronise(device)
-            times.append(time.perf_counter() - start)
-    return seconds[0][1:], seconds[1][1:]
-
-
-def synchronise(device: torch.device | None) -> None:
-    """Waits for a GPU, which works on after it was told what to do."""
-    if device is not None and device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def per_second(count: float, seconds: Sequence[float]) -> list[float]:
-    """How many a second, for each measurement."""
-    return [count / each for each in seconds]
-
-
-def core_seconds() -> float:
-    """Seconds that all cores together have worked for this process and for those it has started."""
-    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + ended.ru_utime + ended.ru_stime + sum(map(_lived, _children()))
-
-
-def _children() -> list[int]:
-    """The processes below this one that still live; none where the system does not tell."""
-    found, asked = [], [os.getpid()]
-    while asked:
-        for listed in Path(f"/proc/{asked.pop()}/task").glob("*/children"):
-            below = [int(word) for word in _text(listed).split()]
-            found += below
-            asked += below
-    return found
-
-
-def _lived(process: int) -> float:
-    # After the name in parentheses: user, system, and the same of its finished children are fields 14 to 17.
-    fields = _text(Path(f"/proc/{process}/stat")).rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:  # it has ended meanwhile
-        return ""
+            fields[name.strip()] = value.strip()
+    known = fields.get("flags", "").split()
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in known]
+    return fields.get("model name", platform.machine()) + (f" ({', '.join(flags)})" if flags else "")
 
 
 @dataclass(frozen=True)
@@ -267,16 +188,16 @@ class Setting:
 
     @property
     def compute(self) -> ComputeConfig:
-        """Ours, as a training has it by default."""
+        """Computation of a training by default."""
         return ComputeConfig(device=str(self.device), precision=self.config.precision, threads=torch.get_num_threads())
 
     @property
     def resize(self) -> int:
-        """The side that images are brought to before the crop: 286 for 256."""
+        """Side that images have before the crop: 286 for 256."""
         return round(self.sizes.size * 286 / 256)
 
-    def train_config(self, batch: int) -> TrainConfig:
-        """The published training at a batch size, computed as on this machine by default."""
+    def train_config(self, batch: int = 1) -> TrainConfig:
+        """Return the published training at a batch size."""
         return replace(
             pix2pix(),
             seed=self.config.seed,
@@ -287,13 +208,20 @@ class Setting:
             compute=self.compute,
         )
 
+    def info(self, network: GeneratorConfig) -> ModelInfo:
+        """Describe a model from three channels to three."""
+        return ModelInfo(
+            generator=network, recipe=RecipeConfig(recipe="aligned"), jitter=self.train_config().jitter, in_channels=3,
+            out_channels=3,
+        )  # fmt: skip
+
     def reference(self) -> Reference:
-        """The reference loop with fresh weights."""
+        """Return the reference loop with random weights."""
         torch.manual_seed(self.config.seed)
         return Reference(self.sizes.depth, self.sizes.filters, device=self.device)
 
     def noise(self, batch: int) -> tuple[Batch, tuple[Tensor, Tensor]]:
-        """One batch as our loader gives it, and the same as the reference's loader would."""
+        """Return one batch as our loader gives it, and the same as the reference's loader would."""
         rng = generator(self.config.seed, 0, f"batch of {batch}", "bench")
         side = self.sizes.size
         first, second = (
@@ -302,31 +230,22 @@ class Setting:
         return Batch(first, second, torch.ones(batch, 1, side, side)), (as_loaded(first), as_loaded(second))
 
     def our_step(self, batch: int) -> Callable[[], object]:
-        """One step of ours, again and again on the same pairs."""
+        """Return one step of ours on the same pairs each time."""
         networks, (pairs, _) = Networks(self.train_config(batch), 3, 3, self.device), self.noise(batch)
         return lambda: training_step(networks, [pairs])
 
     @cached_property
-    def need(self) -> float:
-        """Pairs that our training step consumes in a second at the largest batch."""
-        batch = max(self.sizes.batches)
-        step = self.our_step(batch)
-        seconds, _ = alternate(step, lambda: None, max(2, self.config.repeats // 2), self.device)
-        return float(np.median(per_second(batch, seconds)))
-
-    @cached_property
     def pairs(self) -> Path:
-        """A folder of side-by-side pairs."""
-        folder = self.folder / "pairs"
-        write_pairs(folder, self.config.seed, self.sizes.pairs, self.sizes.size)
-        return folder
+        """Folder of side-by-side pairs."""
+        side = self.sizes.size
+        return write_images(self.folder / "pairs", self.config.seed, self.sizes.pairs, (side, side), pairs=True)
 
     @cached_property
     def photographs(self) -> Path:
-        """A folder of single images."""
+        """Folder of single images."""
+        sizes = self.sizes
         folder = self.folder / "photographs"
-        write_photographs(folder, self.config.seed, self.sizes.photographs, self.sizes.photograph_wh)
-        return folder
+        return write_images(folder, self.config.seed, sizes.photographs, sizes.photograph_wh, pairs=False)
 
 
 def as_loaded(images: Tensor) -> Tensor:
@@ -335,18 +254,8 @@ def as_loaded(images: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[None]:
-    """Keeps what a verb says while it is measured from the terminal."""
-    before, console.quiet = console.quiet, True
-    try:
-        yield
-    finally:
-        console.quiet = before
-
-
-@contextlib.contextmanager
 def one_thread() -> Iterator[None]:
-    """Lets torch compute with one thread."""
+    """Let torch compute with one thread, as in a worker of a DataLoader."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

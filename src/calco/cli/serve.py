@@ -18,14 +18,19 @@ def bench(args: list[str]) -> None:
     from calco.benchmarks.config import BenchConfig
 
     config = parse(BenchConfig, args, "bench", bench.__doc__)
+    from calco.benchmarks.bench import HEADINGS, cells
     from calco.benchmarks.bench import bench as run
-    from calco.benchmarks.bench import table
-    from calco.console import say, show
+    from calco.console import Table, say, show
 
     done = run(config)
     for line in done.head():
         show(line)
     if done.rows:
-        show(table(done.rows), width=140)  # figures are not cut off where they go to a file or a narrow window
+        table = Table(box=None, header_style="bold")
+        for place, heading in enumerate(HEADINGS):
+            table.add_column(heading, justify="right" if 0 < place < 5 else "left", no_wrap=True)
+        for row in done.rows:
+            table.add_row(*cells(row))
+        show(table, width=140)  # figures are not cut off where they go to a file or a narrow window
     for path in filter(None, (config.json, config.plot, config.markdown)):
         say(f"{path} is written")

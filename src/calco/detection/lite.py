@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from calco.detection.limits import check_lite
 from calco.detection.network import DetectionNetwork, TargetObjects
+from calco.networks.cpu.depthwise import depthwise
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
-from calco.networks.layers import depthwise
 
 TOP: Final = 10
 """Anchor points of one object, at most."""

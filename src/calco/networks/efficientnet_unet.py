@@ -5,13 +5,11 @@ from typing import Final
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.networks.config import DEPTHS, Norm, Up
 from calco.networks.efficientnet_lite import CHANNELS, EfficientNetLite, load_imagenet, weight_file
-from calco.networks.layers import has_bias, initialise, join, norm_layer, segment
-from calco.networks.small_maps import DoublingConv, Dropout
+from calco.networks.layers import has_bias, initialise, norm_layer, segment
 
 LEAST_FILTERS: Final = 4
 
@@ -56,15 +54,15 @@ class EfficientNetUNet(nn.Module):
                 f"an efficientnet-unet of {filters} filters and dropout {dropout} cannot be built; filters must be at "
                 f"least {LEAST_FILTERS}, dropout in [0, 1)"
             )
-        self.recompute = False  # maps again in the backward pass, to save memory
+        self.recompute = False  # feature maps in the backward pass, to save memory
         self.encoder = EfficientNetLite(in_channels)
-        self.dropout = Dropout(dropout) if dropout > 0 else nn.Identity()
+        self.dropout = nn.Dropout(dropout) if dropout > 0 else nn.Identity()
         bias = has_bias(norm)
         skips, widths = CHANNELS[-2::-1], (filters * 4, filters * 2, filters, filters // 2)
         below = CHANNELS[-1]
         self.doubles, self.filters = nn.ModuleList(), nn.ModuleList()
         for skip, width in zip(skips, widths, strict=True):
-            doubling = DoublingConv(below, below, bias=True) if up == "transpose" else _Repeat()
+            doubling = nn.ConvTranspose2d(below, below, 4, 2, 1) if up == "transpose" else nn.Upsample(scale_factor=2.0)
             self.doubles.append(nn.Sequential(doubling))
             layers: list[nn.Module] = []
             for channels in (below + skip, width):
@@ -90,30 +88,15 @@ class EfficientNetUNet(nn.Module):
         return torch.tanh(self.head(x).float())
 
 
-class _Repeat(nn.Module):
-    """Doubles height and width by repeating pixels."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """N, C, H, W => N, C, 2H, 2W."""
-        return F.interpolate(x, scale_factor=2.0, mode="nearest")
-
-
 def _joined(double: nn.Module, filters: nn.Module, x: Tensor, skip: Tensor) -> Tensor:
     """One step of the decoder."""
     x = double(x)
-    out: Tensor = filters(join(x, skip.to(x.dtype), rectified=(False, False)))
+    out: Tensor = filters(torch.cat([x, skip.to(x.dtype)], 1))
     return out
 
 
 def begin_with_imagenet(network: nn.Module) -> bool:
-    """Gives a network's encoder the weights that learned ImageNet, where there is such an encoder, and they are here.
-
-    Returns:
-        Whether it has them now.
-
-    Raises:
-        CalcoError: When the weight file is damaged.
-    """
+    """Load ImageNet weights into a network's encoder if it has one and they are installed; return whether it did."""
     if not isinstance(network, EfficientNetUNet) or weight_file() is None:
         return False
     load_imagenet(network.encoder)

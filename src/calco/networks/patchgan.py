@@ -67,7 +67,7 @@ class PatchGAN(nn.Module):
                 layers += [nn.Conv2d(width, wider, 4, stride, 1, bias=bias), *normed(wider)]
                 width = wider
             layers.append(nn.Conv2d(width, 1, 4, 1, 1))
-        self.recompute = False  # maps again in the backward pass, to save memory
+        self.recompute = False  # feature maps in the backward pass, to save memory
         self.body = nn.Sequential(*layers)
         initialise(self, norm_std=0.0 if keras else 0.02)
 
@@ -79,12 +79,3 @@ class PatchGAN(nn.Module):
         for start, end in zip(starts, [*starts[1:], len(layers)], strict=True):
             x = segment(self.body[start:end], x, recompute=self.recompute)
         return x
-
-
-def receptive_field(network: PatchGAN) -> int:
-    """How many pixels of the image, along one side, one logit sees."""
-    size = 1
-    for module in reversed(list(network.body)):
-        if isinstance(module, nn.Conv2d):
-            size = (size - 1) * module.stride[0] + module.kernel_size[0]
-    return size

@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from calco.errors import CalcoError
 from calco.networks.config import DEPTHS, Norm, Up
 from calco.networks.layers import ResizeConv, has_bias, initialise, norm_layer, segment
-from calco.networks.small_maps import Dropout
 
 
 class ResidualBlock(nn.Module):
@@ -19,7 +18,7 @@ class ResidualBlock(nn.Module):
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(norm, channels),
             nn.ReLU(inplace=True),
-            *([Dropout(dropout)] if dropout > 0 else []),
+            *([nn.Dropout(dropout)] if dropout > 0 else []),
             nn.ReflectionPad2d(1),
             nn.Conv2d(channels, channels, 3, bias=bias),
             norm_layer(norm, channels),
@@ -87,7 +86,7 @@ class ResnetGenerator(nn.Module):
             )
             layers += normed(conv, width)
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(filters, out_channels, 7), nn.Tanh()]
-        self.recompute = False  # maps again in the backward pass, to save memory
+        self.recompute = False  # feature maps in the backward pass, to save memory
         self.body = nn.Sequential(*layers)
         initialise(self)
 

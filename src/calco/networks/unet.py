@@ -8,8 +8,7 @@ from torch.nn import functional as F
 
 from calco.errors import CalcoError
 from calco.networks.config import Convention, Norm, Up
-from calco.networks.layers import ResizeConv, has_bias, initialise, join, norm_layer, segment
-from calco.networks.small_maps import DoublingConv, Dropout, HalvingConv
+from calco.networks.layers import ResizeConv, has_bias, initialise, norm_layer, segment
 
 
 class UNet(nn.Module):
@@ -57,7 +56,7 @@ class UNet(nn.Module):
                 "depth must be at least 2, filters at least 1, dropout in [0, 1)"
             )
         self.depth = depth
-        self.recompute = False  # maps again in the backward pass, to save memory
+        self.recompute = False  # feature maps in the backward pass, to save memory
         self.relu_before_skip = convention == "tensorflow"
         self.slope = 0.3 if convention == "tensorflow" else 0.2
         if dropout_blocks is None:
@@ -72,7 +71,7 @@ class UNet(nn.Module):
 
         self.downs = nn.ModuleList()
         for level, width in enumerate(widths):
-            conv = HalvingConv(in_channels if level == 0 else widths[level - 1], width, bias=bias)
+            conv = nn.Conv2d(in_channels if level == 0 else widths[level - 1], width, 4, 2, 1, bias=bias)
             bare = level == 0 or (level == depth - 1 and convention != "tensorflow")
             self.downs.append(nn.Sequential(conv, nn.Identity() if bare else normed(width)))
 
@@ -83,14 +82,14 @@ class UNet(nn.Module):
             width_out = out_channels if last else widths[level - 1]
             conv_bias = True if last else bias
             layers: list[nn.Module] = [
-                DoublingConv(width_in, width_out, bias=conv_bias)
+                nn.ConvTranspose2d(width_in, width_out, 4, 2, 1, bias=conv_bias)
                 if up == "transpose"
                 else ResizeConv(width_in, width_out, bias=conv_bias)
             ]
             if not last:
                 layers.append(normed(width_out))
                 if dropout_blocks[0] <= block < dropout_blocks[1] and dropout > 0:
-                    layers.append(Dropout(dropout))
+                    layers.append(nn.Dropout(dropout))
             self.ups.append(nn.Sequential(*layers))
         initialise(self, norm_std=0.0 if convention == "tensorflow" else 0.02)
 
@@ -107,22 +106,22 @@ class UNet(nn.Module):
             x = segment(partial(self._up, up), skips.pop(), x, recompute=again)
         return torch.tanh(x)
 
-    def doubled(self, number: int, x: Tensor, skip: Tensor | None) -> Tensor:
-        """What an up block makes, the last one's in [-1, 1]; only the first has no skip."""
-        x = self.ups[number](x) if skip is None else self._up(self.ups[number], skip, x)
-        return torch.tanh(x) if number == self.depth - 1 else x
-
     def halved(self, level: int, x: Tensor) -> Tensor:
-        """Half the size, activated; in place: where a skip joins as ReLU of it, that is ReLU of its leaky form too."""
+        """Half the size, activated in place; a skip that passes ReLU later is that of its leaky form too."""
         x = self.downs[level](x)
         if level == self.depth - 1 and not self.relu_before_skip:
             return F.relu(x, inplace=True)
         return F.leaky_relu(x, self.slope, inplace=True)
 
+    def doubled(self, number: int, x: Tensor, skip: Tensor | None) -> Tensor:
+        """Twice the size, the last block's in [-1, 1]; only the first has no skip."""
+        x = self.ups[number](x) if skip is None else self._up(self.ups[number], skip, x)
+        return torch.tanh(x) if number == self.depth - 1 else x
+
     def _up(self, up: nn.Module, skip: Tensor, x: Tensor) -> Tensor:
-        """The skip joined, in the order and through the activations of each implementation; then twice the size."""
+        """Join the skip, in the order and through the activations of each implementation; then double the size."""
         if self.relu_before_skip:
-            out: Tensor = up(join(x, skip, rectified=(True, False)))
+            out: Tensor = up(torch.cat([F.relu(x, inplace=True), skip], 1))
         else:
-            out = up(join(skip, x, rectified=(True, True)))
+            out = up(F.relu(torch.cat([skip, x], 1), inplace=True))
         return out
