@@ -35,15 +35,10 @@ os.umask(_UMASK)
 
 
 def explain(error: OSError, path: str | Path, doing: str) -> CalcoError:
-    """Turns an error of the operating system into a sentence with the path and a remedy.
+    """Turn an error of the operating system into a sentence with the path and a remedy.
 
-    Args:
-        error: What the system answered.
-        path: The file or folder that was asked for.
-        doing: The verb, such as "write" or "read".
-
-    Returns:
-        A `WriteError` unless the verb is "read", and a `DiskError` where the disk takes nothing more.
+    A verb that begins with "read" gives a plain `CalcoError`, others a `WriteError`, or a `DiskError` where the disk
+    takes nothing more.
     """
     remedies = {
         "PermissionError": "check who owns it, or choose another folder",
@@ -59,11 +54,7 @@ def explain(error: OSError, path: str | Path, doing: str) -> CalcoError:
 
 
 def make_folder(path: str | Path) -> Path:
-    """Makes a folder and its parents, and returns it.
-
-    Raises:
-        CalcoError: When it cannot be made or cannot be written to.
-    """
+    """Make a folder and its parents, and return it; one that cannot be made or written to is an error."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -75,18 +66,13 @@ def make_folder(path: str | Path) -> Path:
 
 
 def cut_name(text: str, room: int) -> str:
-    """The beginning of a name in at most so many bytes, without half a character: some disks take valid UTF-8 alone."""
+    """Cut a name to so many bytes, without half a character: some disks accept valid UTF-8 only."""
     data = os.fsencode(text)
     return text if len(data) <= room else data[: max(0, room)].decode("utf-8", "ignore")
 
 
 def short_name(name: str, ending: str = "") -> str:
-    """A file's name with an ending: as it is where both fit into the 255 bytes of a name, else cut, with a digest.
-
-    Args:
-        name: Such as that of an image; its own suffix is part of it.
-        ending: What follows it, such as ".part" or "-3.png". It is kept whole.
-    """
+    """Return a file's name with an ending such as ".part", cut and with a digest if both exceed 255 bytes."""
     if len(os.fsencode(name + ending)) <= _NAME_BYTES:
         return name + ending
     mark = "~" + hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
@@ -94,7 +80,7 @@ def short_name(name: str, ending: str = "") -> str:
 
 
 def temporary_path(final: Path) -> Path:
-    """A free name beside a file for the time of writing: hidden, with the file's suffix, at most 255 bytes long."""
+    """Return a free name beside a file for the time of writing: hidden, with its suffix, at most 255 bytes long."""
     suffix = final.suffix if len(os.fsencode(final.suffix)) <= _SUFFIX_BYTES else ""
     # The random part is long enough that no two meet, however alike the names are where they are cut.
     return final.with_name(f".{cut_name(final.stem, 80)}.{uuid.uuid4().hex[:16]}.tmp{suffix}")
@@ -102,9 +88,9 @@ def temporary_path(final: Path) -> Path:
 
 @contextlib.contextmanager
 def before_rename(call: Callable[[Path, Path], bool]) -> Iterator[None]:
-    """Within it `call` gets the temporary path and the final one of each file before `put_in_place` renames it.
+    """Call a function with the temporary and the final path of each file before `put_in_place` renames it.
 
-    Where several are active, the newest one that returns True is the last to be called.
+    Of several active ones, the newest that returns True is the last to be called.
     """
     _before_rename.append(call)
     try:
@@ -114,22 +100,17 @@ def before_rename(call: Callable[[Path, Path], bool]) -> Iterator[None]:
 
 
 def put_in_place(temporary: Path, final: Path) -> None:
-    """Gives a finished file its name, in place of the one that may have it.
-
-    Raises:
-        OSError: If the system does not allow it.
-        CalcoError: If a `before_rename` call does not.
-    """
+    """Give a finished file its name, in place of an earlier one; the system or a `before_rename` call may refuse."""
     any(call(temporary, final) for call in reversed(_before_rename))
     os.replace(temporary, final)
 
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, with its suffix; renames it at the end, or removes it on failure.
+    """Yield a temporary path beside `path`, with its suffix; rename it at the end, or remove it on failure.
 
     Raises:
-        CalcoError: When the disk or the permissions do not allow it.
+        CalcoError: If the disk or the permissions do not allow it.
     """
     final = Path(path)
     temporary = temporary_path(final)
@@ -138,7 +119,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         # Without fsync a power cut may leave the new name with the old or no contents.
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
-        # Some libraries write for the owner alone; a model is for whoever may read the folder.
+        # Some libraries write for the owner only; a model is for everybody who may read the folder.
         temporary.chmod(0o666 & ~_UMASK)
         put_in_place(temporary, final)
     except OSError as error:
@@ -149,19 +130,14 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def sweep(folder: str | Path) -> None:
-    """Removes what killed commands left half written in a folder; nothing but what `temporary_path` named goes.
-
-    Args:
-        folder: One into which nobody else writes now: whoever calls this holds its lock.
-    """
+    """Remove what killed commands left half written in a folder whose lock the caller holds; nothing else."""
     _sweep(Path(folder), None)
 
 
 def sweep_files(paths: Iterable[str | Path]) -> None:
-    """Removes what killed commands left half written of some files or model folders, and nothing of others beside them.
+    """Remove what killed commands left half written of some files or model folders, and nothing of others beside them.
 
-    Args:
-        paths: Files into which nobody else writes now.
+    Nobody else may be writing these files.
     """
     wanted: dict[Path, set[tuple[str, str]]] = {}
     for path in map(Path, paths):
@@ -172,38 +148,30 @@ def sweep_files(paths: Iterable[str | Path]) -> None:
 
 
 def _sweep(folder: Path, halves: set[tuple[str, str]] | None) -> None:
-    with contextlib.suppress(OSError), os.scandir(folder) as entries:
-        for entry in [entry for entry in entries if entry.name[0] == "." and ".tmp" in entry.name]:
-            name = _HALF.fullmatch(entry.name)
-            if name is not None and (halves is None or (name[1], name[2] or "") in halves):
-                _remove(entry)
-
-
-def _remove(entry: "os.DirEntry[str]") -> None:
     with contextlib.suppress(OSError):
-        if entry.is_dir(follow_symlinks=False):
-            shutil.rmtree(entry.path, ignore_errors=True)
-        else:
-            os.unlink(entry.path)
+        for path in [path for path in folder.iterdir() if path.name[0] == "." and ".tmp" in path.name]:
+            name = _HALF.fullmatch(path.name)
+            if name is not None and (halves is None or (name[1], name[2] or "") in halves):
+                with contextlib.suppress(OSError):
+                    if path.is_dir() and not path.is_symlink():
+                        shutil.rmtree(path, ignore_errors=True)
+                    else:
+                        path.unlink()
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Writes a whole file, or leaves what was there; bytes of a file's name that are no UTF-8 as JSON writes them."""
+    """Write a whole file, or leave what was there; bytes of a file's name that are not UTF-8 are escaped."""
     with replacing(path) as temporary:
         temporary.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Writes JSON with two spaces of indentation, whole or not at all; no password or token of an address is in it."""
+    """Write JSON with two spaces of indentation, whole or not at all, without passwords and tokens of addresses."""
     atomic_write(path, json.dumps(redact_record(content), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
-    """Reads a JSON object.
-
-    Raises:
-        CalcoError: When the file is absent, unreadable or holds no JSON object.
-    """
+    """Read a JSON object; a file that is absent, unreadable or holds something else is an error."""
     try:
         return parse_json(Path(path).read_bytes(), path)
     except OSError as error:
@@ -211,11 +179,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
 
 
 def parse_json(data: bytes, path: str | Path) -> dict[str, Any]:
-    """A JSON object from the bytes of a file, which messages call `path`.
-
-    Raises:
-        CalcoError: When they hold none.
-    """
+    """Parse a JSON object from the bytes of the file `path`; anything else is an error."""
     try:
         content = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -225,8 +189,8 @@ def parse_json(data: bytes, path: str | Path) -> dict[str, Any]:
     return content
 
 
-def digest(*paths: str | Path) -> str:
-    """The first 16 hex digits of the SHA-256 over the contents of the files, in order."""
+def sha256(*paths: str | Path) -> str:
+    """Return the SHA-256 over the contents of files, in order, in hex digits."""
     total = hashlib.sha256()
     for path in paths:
         try:
@@ -235,20 +199,24 @@ def digest(*paths: str | Path) -> str:
                     total.update(block)
         except OSError as error:
             raise explain(error, path, "read") from error
-    return total.hexdigest()[:16]
+    return total.hexdigest()
+
+
+def digest(*paths: str | Path) -> str:
+    """Return the first 16 hex digits of `sha256`."""
+    return sha256(*paths)[:16]
 
 
 @dataclass(slots=True)
 class Listing:
-    """The files below a folder.
+    """Files below a folder, in relative names except for `paths`.
 
     Attributes:
-        root: The folder, with a separator at its end: what follows it in a path is the path relative to it.
-        paths: As the system names them, sorted; bytes that are not UTF-8 are escaped as Python does.
-        left_out: Relative name and reason of what could not be followed or read.
-        hidden: Relative names of hidden files and folders, and of what systems and file servers keep for themselves
-            (`Thumbs.db`, `@eaDir`); a folder ends with a separator and is not entered.
-        others: Relative names of the files that were not wanted.
+        root: The folder, with a separator at its end.
+        paths: Wanted files as the system names them, sorted; bytes that are not UTF-8 are escaped as Python does.
+        left_out: Name and reason of what could not be followed or read.
+        hidden: Hidden and system files and folders; a folder ends with a separator and is not entered.
+        others: Files that were not wanted.
     """
 
     root: str
@@ -258,15 +226,15 @@ class Listing:
     others: list[str] = field(default_factory=list)
 
     def leave_out(self, path: str, reason: str) -> None:
-        """Notes what does not serve."""
+        """Note a file that cannot be used, and why."""
         self.left_out.append((printable(path.removeprefix(self.root)), reason))
 
     def remarks(self, wanted: str, *known: str) -> tuple[str, ...]:
-        """Describe what was passed over: hidden and system files, and files of other kinds, a sentence each.
+        """Describe what was passed over, a sentence each: hidden and system files, and files other than `wanted`.
 
         Args:
-            wanted: What was looked for, in the plural, such as "images".
-            known: Relative names of other files that are used for something else.
+            wanted: Plural noun for the wanted files, such as "images".
+            known: Names of other files that are used for something else.
         """
         others = sorted(set(self.others) - set(known))
         notes = [self.hidden_remark()] if self.hidden else []
@@ -282,7 +250,7 @@ SYSTEM_NAMES: Final = frozenset({
     "$recycle.bin", "#recycle", "#snapshot", "@eadir", "@recycle", "__macosx", "desktop.ini", "ehthumbs.db",
     "ehthumbs_vista.db", "lost+found", "system volume information", "thumbs.db",
 })  # fmt: skip
-"""Names, in lower case, of files and folders that systems and file servers keep for themselves."""
+"""Names, in lower case, of files and folders that systems and file servers keep for themselves (`Thumbs.db`)."""
 _NAMED: Final = 6  # names that a remark shows
 
 
@@ -301,18 +269,18 @@ def _counted(names: list[str]) -> str:
 
 
 def list_files(folder: str | Path, wanted: Callable[[str], bool]) -> Listing:
-    """Lists a folder and all below it, each file and each folder once.
+    """List a folder and all below it, each file and each folder once.
 
-    Hidden files and folders and those of `SYSTEM_NAMES` are passed over, and named. Links are followed; a linked folder
-    that is listed already (a circle, or a second way to one place) is noted and not entered again, and so is a folder
-    that may not be read.
+    Hidden files and those of `SYSTEM_NAMES` are passed over, and named. Links are followed; a linked folder that is
+    listed already (a circle, or a second way to one place) is noted and not entered again, and so is a folder that may
+    not be read.
 
     Args:
         folder: Where to begin.
-        wanted: Whether a file of this name (without its folder) is to be listed.
+        wanted: Function that takes a file's name, without its folder, and returns whether it is to be listed.
 
     Raises:
-        CalcoError: When the folder itself is absent, is no folder, or may not be read.
+        CalcoError: If the folder itself is absent, is no folder, or may not be read.
     """
     top = os.fspath(Path(folder))
     listing = Listing(os.path.join(top, ""))

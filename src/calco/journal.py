@@ -4,6 +4,8 @@ Each row is with the operating system when `add` returns, so a killed process lo
 so a power cut loses none either.
 """
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -49,37 +51,55 @@ def read(path: str | Path) -> list[dict[str, Any]]:
 
 
 def write(path: str | Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write a journal, whole or not at all.
-
-    Raises:
-        CalcoError: If the disk or the permissions do not allow it.
-    """
+    """Write a journal, whole or not at all."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         file.writelines(map(encode, rows))
 
 
+@contextlib.contextmanager
+def shared(path: str | Path) -> Iterator[int]:
+    """Open a file for appending, for this process alone; file systems without locks append as they can."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            with contextlib.suppress(OSError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # not replaced meanwhile
+                yield descriptor
+                return
+        finally:
+            os.close(descriptor)
+
+
+def append_shared(path: str | Path, row: Mapping[str, Any], *, first: Mapping[str, Any]) -> None:
+    """Append a row to a file that several processes write; `first` is the first row of an empty file."""
+    try:
+        with shared(path) as descriptor:
+            size = os.fstat(descriptor).st_size
+            # A line that a kill cut off must not swallow the next one.
+            before = b"" if size and os.pread(descriptor, 1, size - 1) == b"\n" else b"\n" if size else encode(first)
+            os.write(descriptor, before + encode(row))
+    except OSError as error:
+        raise explain(error, path, "write") from error
+
+
 class Journal:
-    """A journal that is being written.
+    """A journal that is being written; opening it drops a damaged line and all rows after it, which is logged.
+
+    Args:
+        path: The file; the first row makes it.
+        made_by: Settings that made the rows, for the first line; None for a file of rows alone.
+        sync: Force each row onto the disk.
 
     Attributes:
-        path: The file; it is made by the first row.
-        size: Bytes of its whole lines.
-        count: Rows that it holds, without the line of what made them.
+        size: Number of bytes of its whole lines.
+        count: Number of rows, without the line of what made them.
+
+    Raises:
+        CalcoError: If it cannot be read or written, or holds rows that something else made.
     """
 
     def __init__(self, path: str | Path, made_by: Mapping[str, Any] | None = None, *, sync: bool = False) -> None:
-        """Open it after its last whole line, or begin it.
-
-        A damaged line and all rows after it are dropped, which is logged: they are written again.
-
-        Args:
-            path: The file.
-            made_by: Settings that made the rows, for the first line; None for a file of rows alone.
-            sync: Whether each row is forced onto the disk.
-
-        Raises:
-            CalcoError: If it cannot be read or written, or holds rows that something else made.
-        """
         self.path, self.sync, self.size, self.count = Path(path), sync, 0, 0
         self._head = b"" if made_by is None else encode({"made_by": made_by}, sort_keys=True)
         make_folder(self.path.parent)
@@ -94,7 +114,17 @@ class Journal:
 
     def _recover(self) -> None:
         """Find the end of the last whole line, and cut off what comes after it."""
-        if self._begins_alike():
+        with self.path.open("rb") as file:
+            first = file.read(len(self._head))
+            # Nothing, or a head that a kill cut off, begins anew; so does another head without rows.
+            begins_alike = first == self._head
+            if not self._head.startswith(first):
+                if not first.startswith(_MADE_BY[: len(first)]):
+                    raise CalcoError(f"{self.path} {_NOT_OURS}")
+                file.seek(0)
+                if sum(1 for _ in file) > 1:
+                    raise CalcoError(f"{self.path} {_OF_OTHERS}")
+        if begins_alike:
             try:
                 for line, (size, _) in enumerate(_lines(self.path)):
                     self.size, self.count = size, line + (not self._head)
@@ -102,20 +132,6 @@ class Journal:
                 logger.warning("%s is damaged; it and the rows after it are written again", error.place)
         if self.path.stat().st_size > self.size:
             os.truncate(self.path, self.size)
-
-    def _begins_alike(self) -> bool:
-        """Return whether the file begins with this journal's first line; one without rows may begin anew."""
-        with self.path.open("rb") as file:
-            if (first := file.read(len(self._head))) == self._head:
-                return True
-            if self._head.startswith(first):  # nothing, or cut off by a kill
-                return False
-            if not first.startswith(_MADE_BY[: len(first)]):
-                raise CalcoError(f"{self.path} {_NOT_OURS}")
-            file.seek(0)
-            if sum(1 for _ in file) > 1:
-                raise CalcoError(f"{self.path} {_OF_OTHERS}")
-            return False
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Append a row.
@@ -138,20 +154,12 @@ class Journal:
         self.size, self.count = self.size + len(line), self.count + 1
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Yield all rows, in order.
-
-        Raises:
-            CalcoError: If it cannot be read.
-        """
+        """Yield all rows, in order."""
         for _, row in self.entries():
             yield row
 
     def entries(self) -> Iterator[tuple[list[int], dict[str, Any]]]:
-        """Yield all rows, in order, each after the state before it.
-
-        Raises:
-            CalcoError: If it cannot be read.
-        """
+        """Yield all rows, in order, each after the state before it."""
         before = len(self._head)
         for number, (size, row) in enumerate(_lines(self.path, before)):
             yield [before, number], row
@@ -186,11 +194,7 @@ class Journal:
         self.size, self.count = size, count
 
     def finish(self, path: str | Path) -> None:
-        """Write the rows to another file, without the line of what made them, and remove this one.
-
-        Raises:
-            CalcoError: If the disk or the permissions do not allow it.
-        """
+        """Write the rows to another file, without the line of what made them, and remove this one."""
         write(path, self.rows())
         self.path.unlink(missing_ok=True)
 
@@ -221,13 +225,7 @@ class _DamagedError(CalcoError):
 
 
 def _lines(path: Path, start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the rows from a byte on, each with the byte at which it ends.
-
-    A last line without its end is left out: a kill cuts lines off.
-
-    Raises:
-        CalcoError: If the file cannot be read, or a line is damaged.
-    """
+    """Yield the rows from a byte on, each with the byte at which it ends; a last line that a kill cut off is none."""
     try:
         with path.open("rb") as file:
             file.seek(start)

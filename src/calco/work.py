@@ -1,8 +1,8 @@
-"""Who does a work that comes in chunks: this process, processes beside it, or Ray, here or on a cluster.
+"""Work in chunks or items, in order: this process, its threads, processes beside it, or Ray, here or on a cluster.
 
-An engine is given a function that makes a worker (once for each process: it may load a model) and chunks for it. Both
-travel to other processes. A chunk may be worked on twice, when whoever had it dies; so what a worker writes must be the
-same the second time, under the same name.
+`results` is given a function that makes a worker (once for each process: it may load a model) and chunks for it. Both
+travel to other processes. A chunk may be worked on twice, if its process dies; so a worker must write the same the
+second time, under the same name.
 """
 
 import logging
@@ -13,10 +13,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ Name: TypeAlias = Literal["local", "ray"]
 Begin: TypeAlias = Callable[[], Callable[[Chunk], Result]]
 """Makes a worker; can be sent to another process."""
 
-RETRIES: Final = 3  # after so many deaths over one chunk, it is the chunk
+RETRIES: Final = 3  # after so many deaths over one chunk, the chunk is the cause
 _MOST_JOBS: Final = 1024
 _PATIENCE: Final = 5.0  # seconds for an address to answer
 _STORE: Final = 512 << 20  # bytes that a local Ray may share: chunks and results are names and numbers
@@ -43,12 +44,12 @@ _REMEDY: Final = (
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """Who does the work.
+    """Choice of workers: processes of this machine, or Ray Data.
 
     Attributes:
-        name: "local" for processes of this machine, "ray" for Ray Data.
-        jobs: How many work at once; 0 for as many as there are cores.
-        address: Of a Ray cluster ("auto", "ray://host:10001", "host:6379"); empty to start Ray on this machine.
+        name: "local" or "ray".
+        jobs: Number of workers; 0 for as many as there are cores.
+        address: Address of a Ray cluster ("auto", "ray://host:10001", "host:6379"); empty to start Ray here.
     """
 
     name: Name = "local"
@@ -75,19 +76,16 @@ class Engine:
 def results(
     engine: Engine, begin: Begin[Chunk, Result], chunks: Sequence[Chunk], *, on_gpu: bool = False
 ) -> Generator[tuple[int, Result], None, None]:
-    """What the workers make of the chunks.
+    """Yield the number of each chunk and its result: in order from local workers, as they come from Ray.
 
     Args:
-        engine: Who works; the local one gives results in the order of the chunks, Ray as they come.
+        engine: Choice of workers.
         begin: Makes a worker.
-        chunks: What each call of a worker is given.
-        on_gpu: Whether each worker takes a GPU to itself where a Ray cluster has some.
-
-    Yields:
-        The number of a chunk and its result, each once.
+        chunks: Arguments of the worker's calls.
+        on_gpu: Give each worker of a Ray cluster a GPU of its own, if it has some.
 
     Raises:
-        CalcoError: What a worker raises; when processes end before their work; when Ray is absent or does not answer.
+        CalcoError: From a worker; if processes end before their work; if Ray is absent or does not answer.
     """
     if not chunks:
         return
@@ -95,71 +93,91 @@ def results(
     if engine.name == "ray":
         yield from _by_ray(engine, begin, chunks, on_gpu=on_gpu)
     elif jobs == 1:
-        work = begin()
-        for place, chunk in enumerate(chunks):
-            yield place, work(chunk)
+        yield from enumerate(map(begin(), chunks))
     else:
         yield from enumerate(_by_processes(jobs, begin, chunks))
 
 
-def _by_processes(jobs: int, begin: Begin[Chunk, Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+def prefetched(work: Callable[[Chunk], Result], items: Iterable[Chunk], threads: int) -> Iterator[Result]:
+    """Yield the results of a function in order, computed in threads a few items ahead; 0 threads compute on demand."""
+    if not threads:
+        yield from map(work, items)
+        return
+    with ThreadPoolExecutor(threads, "calco-prefetch") as pool:
+        yield from _in_order(lambda item: pool.submit(work, item), items, ahead=2 * threads + 2)
+
+
+def _in_order(submit: Callable[[Chunk], "Future[Result]"], items: Iterable[Chunk], *, ahead: int) -> Iterator[Result]:
     waiting: deque[Future[Result]] = deque()
-    with _pool(begin, jobs) as submit:
-        try:
-            for chunk in chunks:
-                waiting.append(submit(chunk))
-                if len(waiting) > 2 * jobs:
-                    yield waiting.popleft().result()
-            while waiting:
+    try:
+        for item in items:
+            waiting.append(submit(item))
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+
+
+def _by_processes(jobs: int, begin: Begin[Chunk, Result], chunks: Sequence[Chunk]) -> Iterator[Result]:
+    context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
+    # The libraries read these when they are loaded: each process has one core.
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    with environment(single):
+        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ready, initargs=(begin,))
+        try:
+            yield from _in_order(lambda chunk: pool.submit(_work, chunk), chunks, ahead=2 * jobs)
         except BrokenProcessPool as error:
             raise CalcoError(
                 "a process ended before its work, as when memory runs out (or a script starts it outside of "
                 "`if __name__ == '__main__':`); what is written stays: go on with fewer --jobs"
             ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def _pool(begin: Begin[Chunk, Result], jobs: int) -> Iterator[Callable[[Chunk], "Future[Result]"]]:
-    """Processes that begin anew: a fork of one with threads may hang."""
-    context = multiprocessing.get_context("spawn")
-    # The libraries read these when they are loaded: each process has one core.
-    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-    before = {name: os.environ.get(name) for name in single}
-    os.environ.update(single)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_ready, initargs=(begin,))
+def environment(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for new processes, and restore the earlier ones."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
-        yield lambda chunk: pool.submit(_work, chunk)
+        yield
     finally:
-        pool.shutdown(cancel_futures=True)
         for name, value in before.items():
             os.environ.pop(name, None)
             os.environ.update({name: value} if value is not None else {})
 
 
-_BEGIN: list[Begin[Any, Any]] = []  # what this process was sent
-_WORKER: list[Callable[[Any], Any]] = []  # what it made of it
-
-
-def _ready(begin: Begin[Any, Any]) -> None:
-    """Makes a process ready, and lets it end with the one that started it."""
-    _one_thread()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of them; the first one stops the others
-    _BEGIN[:] = [begin]
-    above = multiprocessing.parent_process()
-    assert above is not None
+def end_with_parent(grace: float = 0.0) -> None:
+    """End this process when its parent ends: at once, or by SIGTERM and in any case after `grace` seconds."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    sentinel = parent.sentinel
 
     def follow() -> None:
-        connection.wait([above.sentinel])
+        connection.wait([sentinel])
+        if grace:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(grace)
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _one_thread() -> None:
+_BEGIN: list[Begin[Any, Any]] = []  # in a worker process: what it was sent
+_WORKER: list[Callable[[Any], Any]] = []  # the worker that this made
+
+
+def _ready(begin: Begin[Any, Any]) -> None:
     import cv2
 
     cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all of them; the first one stops the others
+    _BEGIN[:] = [begin]
+    end_with_parent()
 
 
 def _work(chunk: Any) -> Any:
@@ -172,8 +190,30 @@ def _by_ray(
     engine: Engine, begin: Begin[Chunk, Result], chunks: Sequence[Chunk], *, on_gpu: bool
 ) -> Iterator[tuple[int, Result]]:
     with _connected(engine) as ray:
+        found = ray.cluster_resources()
+        cpus, gpus = (int(found.get(kind, 0)) for kind in ("CPU", "GPU"))
+        on_gpu = on_gpu and gpus > 0
+        size = min(engine.jobs or (gpus if on_gpu else max(1, cpus)), len(chunks))
+        rows = [{"place": place, "chunk": ray.cloudpickle.dumps(chunk)} for place, chunk in enumerate(chunks)]
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # names that Ray gives up in a release that pyproject.toml keeps out
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = context.print_on_execution_start = False
+            planned = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+                _RayWorker,
+                fn_constructor_args=(ray.cloudpickle.dumps(begin), os.getcwd()),
+                batch_size=1,
+                # A chunk that waits behind another for one worker would be lost time at the end.
+                compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
+                num_cpus=1,
+                num_gpus=1 if on_gpu else 0,
+                # A worker that dies is started anew however often, a chunk is given up after some deaths.
+                max_restarts=-1,
+                max_task_retries=RETRIES,
+            )
         try:
-            for row in _planned(ray, engine, begin, chunks, on_gpu=on_gpu).iter_rows():
+            for row in planned.iter_rows():
                 if row["error"]:
                     raise CalcoError(row["error"])
                 yield int(row["place"]), ray.cloudpickle.loads(row["result"])
@@ -181,40 +221,14 @@ def _by_ray(
             raise _explained(ray, error) from error
 
 
-def _planned(ray: Any, engine: Engine, begin: Begin[Chunk, Result], chunks: Sequence[Chunk], *, on_gpu: bool) -> Any:
-    """A data set of Ray: a row for each chunk, and what is to be made of it; nothing has begun."""
-    found = ray.cluster_resources()
-    cpus, gpus = (int(found.get(kind, 0)) for kind in ("CPU", "GPU"))
-    on_gpu = on_gpu and gpus > 0
-    size = min(engine.jobs or (gpus if on_gpu else max(1, cpus)), len(chunks))
-    rows = [{"place": place, "chunk": ray.cloudpickle.dumps(chunk)} for place, chunk in enumerate(chunks)]
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # names that Ray gives up in a release that pyproject.toml keeps out
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        return ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-            _RayWorker,
-            fn_constructor_args=(ray.cloudpickle.dumps(begin), os.getcwd()),
-            batch_size=1,
-            # A chunk that waits behind another for one worker would be lost time at the end.
-            compute=ray.data.ActorPoolStrategy(size=size, max_tasks_in_flight_per_actor=1),
-            num_cpus=1,
-            num_gpus=1 if on_gpu else 0,
-            # A worker that dies is started anew however often, a chunk is given up after some deaths.
-            max_restarts=-1,
-            max_task_retries=RETRIES,
-        )
-
-
-def _explained(ray: Any, error: Exception) -> Any:
-    """What Ray tells, in a line; the error itself where the mistake is Calco's."""
+def _explained(ray: Any, error: Exception) -> Exception:
+    """Describe an error of Ray in a line; return a bug of Calco as it is."""
     if "No module named" in str(error):
         missing = str(error).rpartition("No module named")[2].split()[0]
         return CalcoError(f"a node of the Ray cluster has no Python module {missing}; install the same Calco on each")
     deaths = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError, MemoryError)
     if isinstance(error, ray.exceptions.RayTaskError) and not isinstance(error, deaths):
-        return error  # a mistake in Calco
+        return error
     return CalcoError(
         f"a Ray worker ended before its work, {RETRIES + 1} times over the same part, as when memory runs out; what is "
         "written stays: go on with fewer --jobs, or give the nodes more memory"
@@ -222,13 +236,14 @@ def _explained(ray: Any, error: Exception) -> Any:
 
 
 class _RayWorker:
-    """What an actor of Ray Data does: a row with a chunk becomes a row with its result."""
+    """Actor of Ray Data: a row with a chunk becomes a row with its result or its error."""
 
     def __init__(self, begin: bytes, folder: str) -> None:
+        import cv2
         from ray import cloudpickle
 
-        _one_thread()
-        with suppress(OSError):  # relative paths mean what they mean to the person who gave them
+        cv2.setNumThreads(1)
+        with suppress(OSError):  # relative paths start at the folder of the command
             os.chdir(folder)
         self.begin = cloudpickle.loads(begin)
         self.work: Callable[[Any], Any] | None = None
@@ -236,19 +251,19 @@ class _RayWorker:
     def __call__(self, row: dict[str, Any]) -> dict[str, list[Any]]:
         from ray import cloudpickle
 
-        result, said = b"", ""
+        result, error = b"", ""
         try:
             if self.work is None:
                 self.work = self.begin()
             result = cloudpickle.dumps(self.work(cloudpickle.loads(row["chunk"][0])))
-        except CalcoError as error:
-            said = str(error)
-        return {"place": [int(row["place"][0])], "result": [result], "error": [said]}
+        except CalcoError as refused:
+            error = str(refused)
+        return {"place": [int(row["place"][0])], "result": [result], "error": [error]}
 
 
 @contextmanager
 def _connected(engine: Engine) -> Iterator[Any]:
-    """Ray; one that runs in this process already is used and left as it is."""
+    """Connect to Ray; one that runs in this process already is used and left as it is."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported: sends no usage statistics
     try:
         import ray
@@ -258,45 +273,42 @@ def _connected(engine: Engine) -> Iterator[Any]:
         raise MissingExtraError(
             "--engine ray needs another library; pip install 'calco[ray]', or leave it out"
         ) from error
-    if engine.address:
-        _knock(engine.address)
+    if engine.address not in ("", "auto", "local"):
+        _check_address(engine.address)
     began = not ray.is_initialized()
-    # Ray tells of deaths on stdout, where a verb's result belongs.
+    # Ray reports deaths on stdout, where a verb's result belongs.
     with redirect_stdout(sys.stderr):
         try:
             if began:
-                _init(ray, engine)
+                _start_ray(ray, engine)
             yield ray
         finally:
             if began:
                 ray.shutdown()
 
 
-def _init(ray: Any, engine: Engine) -> None:
-    quiet = {"log_to_driver": False, "logging_level": "CRITICAL"}
+def _start_ray(ray: Any, engine: Engine) -> None:
+    options: dict[str, Any] = {"address": engine.address}
+    if not engine.address:
+        cores = engine.jobs or len(os.sched_getaffinity(0))
+        options = {"address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": _STORE}
     try:
-        if engine.address:
-            ray.init(address=engine.address, **quiet)
-        else:
-            cores = engine.jobs or len(os.sched_getaffinity(0))
-            ray.init(address="local", num_cpus=cores, include_dashboard=False, object_store_memory=_STORE, **quiet)
+        ray.init(**options, log_to_driver=False, logging_level="CRITICAL")
     except (OSError, RuntimeError, ValueError, ImportError, ray.exceptions.RayError) as error:
         reason = (" ".join(str(error).split()) or type(error).__name__)[:300].rstrip(".")
         where = f"Ray at {engine.address} cannot be used" if engine.address else "Ray does not start"
         raise CalcoError(f"{where}: {reason}; {_REMEDY}") from None
 
 
-def _knock(address: str) -> None:
-    """Makes sure that Ray answers; by itself it waits for minutes for one that does not."""
-    if address in ("auto", "local"):
-        return
+def _check_address(address: str) -> None:
+    """Make sure that Ray answers at an address; Ray itself waits for minutes."""
     host, _, port = address.removeprefix("ray://").rstrip("/").rpartition(":")
     if not host or not port.isdigit():
         raise CalcoError(f"--address {address} is no Ray address; write auto, ray://host:10001 or host:6379")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
         if not address.startswith("ray://"):
-            # Something listens; whether that is Ray, Ray's own command asks.
+            # Something listens; Ray's own command asks whether that is Ray.
             command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", address]
             asked = subprocess.run(command, capture_output=True, timeout=2 * _PATIENCE, check=False)
             if b"AuthenticationError" in asked.stderr:

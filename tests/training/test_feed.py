@@ -53,7 +53,7 @@ def same(one: list[Batch], other: list[Batch]) -> bool:
 
 
 def workers_alive() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("calco-batches")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("calco-prefetch")]
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 3 * 28 * 28 * 3, 1 << 30])

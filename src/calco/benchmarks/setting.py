@@ -107,7 +107,8 @@ def scene(seed: int, key: str, size_wh: tuple[int, int]) -> Image:
         right, bottom = left + int(rng.integers(1, width)) // 2, top + int(rng.integers(1, height)) // 2
         image[top : bottom + 1, left : right + 1] = rng.integers(0, 256, 3)
     grain = rng.integers(-6, 7, (height, width, 1), dtype=np.int16)
-    return np.clip(image + grain, 0, 255).astype(np.uint8)
+    pixels: Image = np.clip(image + grain, 0, 255).astype(np.uint8)
+    return pixels
 
 
 def grey(image: Image) -> Image:

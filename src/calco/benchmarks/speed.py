@@ -389,20 +389,23 @@ def curves(setting: Setting) -> Rows:
     computes = {name: replace(setting.compute, precision=name) for name in ("fp32", "bf16")}
     for seed in range(setting.config.seed, setting.config.seed + sizes.exact_seeds):
         for name, compute in (*computes.items(), ("default", setting.compute)):
-            ours = networks(seed, compute)
-            results[name].append(last_loss(seed, lambda batch, ours=ours: training_step(ours, [batch])["g_pixel"]))  # type: ignore[misc]
+            results[name].append(last_loss(seed, partial(_our_loss, networks(seed, compute))))
         loop = Reference(5, sizes.exact_filters, layers=2, device=device)
         take_weights(loop, networks(seed, setting.compute))
-        results["reference"].append(
-            last_loss(
-                seed, lambda batch, loop=loop: loop.step(as_loaded(batch.input), as_loaded(batch.target))["g_pixel"]
-            )  # type: ignore[misc]
-        )
+        results["reference"].append(last_loss(seed, partial(_reference_loss, loop)))
     exact = results["fp32"]
     noise = statistics.stdev(exact) / statistics.mean(exact) if len(exact) > 1 else 0.0
     against = f"fp32, whose seeds differ by {noise:.1%}"
     yield Row.of("L1 of a short training in bf16", "L1", results["bf16"], exact, against)
     yield Row.of("L1 of a short training as by default", "L1", results["default"], results["reference"])
+
+
+def _our_loss(networks: Networks, batch: Batch) -> float:
+    return training_step(networks, [batch])["g_pixel"]
+
+
+def _reference_loss(loop: Reference, batch: Batch) -> float:
+    return loop.step(as_loaded(batch.input), as_loaded(batch.target))["g_pixel"]
 
 
 def take_weights(loop: Reference, networks: Networks) -> None:
@@ -444,7 +447,7 @@ def _rate(setting: Setting, folder: Path, processes: int, batch: int, steps: int
     )
     page = setting.folder / f"{folder.name}.yaml"
     write_yaml(page, {"trains": "translator", "format": CONFIG_FORMAT, **to_record(config)}, "calco bench")
-    command = [sys.executable, "-m", "calco", "train", "--config", page, "--out", folder]
+    command = [sys.executable, "-m", "calco", "train", "--config", str(page), "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]

