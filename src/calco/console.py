@@ -223,3 +223,8 @@ def print_notes() -> None:
     logger = logging.getLogger("calco")
     logger.setLevel(logging.INFO)
     logger.addHandler(_NOTES)
+
+
+def prints_notes() -> bool:
+    """Return whether this process prints what Calco's modules log."""
+    return _NOTES in logging.getLogger("calco").handlers

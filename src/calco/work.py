@@ -221,7 +221,7 @@ def _by_ray(
             raise _explained(ray, error) from error
 
 
-def _explained(ray: Any, error: Exception) -> Exception:
+def _explained(ray: Any, error: Any) -> Any:
     """Describe an error of Ray in a line; return a bug of Calco as it is."""
     if "No module named" in str(error):
         missing = str(error).rpartition("No module named")[2].split()[0]

@@ -51,7 +51,10 @@ def test_what_cannot_be_built_is_said() -> None:
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (5, 1), (3, 2), (5, 2)])
 @pytest.mark.parametrize("size", [(12, 16), (7, 9)])
-def test_convolutions_by_channel_have_the_gradients_of_torch(kernel: int, stride: int, size: tuple[int, int]) -> None:
+def test_convolutions_by_channel_have_the_gradients_of_torch(
+    kernel: int, stride: int, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("calco.networks.cpu.depthwise.applies", lambda *_: True)
     torch.manual_seed(0)
     x, weight = torch.randn(2, 6, *size).bfloat16().requires_grad_(), torch.randn(6, 1, kernel, kernel).requires_grad_()
     around = (kernel // 2, kernel // 2)

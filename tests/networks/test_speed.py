@@ -18,7 +18,6 @@ from calco.networks.machine import choose_device, choose_precision, keep_memory
 from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
-from support import requires
 
 CPU = torch.device("cpu")
 
@@ -134,7 +133,6 @@ def test_checkpointing_gives_the_same_bits(architecture):
 @pytest.mark.parametrize("architecture", ["unet", "resnet", "efficientnet-unet"])
 @pytest.mark.parametrize("up", ["transpose", "resize"])
 def test_packed_networks_draw_the_same(architecture, norm, up):
-    requires(cpu.applies(CPU, torch.bfloat16), "oneDNN", "another build of torch")
     torch.manual_seed(0)
     config = GeneratorConfig(architecture=architecture, depth=4, filters=8, blocks=2, norm=norm, up=up)
     network = build_generator(config, 3, 3).backbone
@@ -147,10 +145,11 @@ def test_packed_networks_draw_the_same(architecture, norm, up):
     x = some(2, 3, 64 if architecture == "efficientnet-unet" else 48, 32)
     with torch.inference_mode():
         plain = network(x)
-        exact, lower = packed(network, torch.float32)(x), packed(network, torch.bfloat16)(x.bfloat16()).float()
-    assert (exact - plain).abs().max() < 1e-5
-    assert (lower - plain).abs().max() * 127.5 < 3  # levels of a byte, for the worst pixel of wild weights
-    assert (lower - plain).abs().mean() * 127.5 < 0.5
+        assert (packed(network, torch.float32)(x) - plain).abs().max() < 1e-5
+        if cpu.applies(CPU, torch.bfloat16):
+            lower = packed(network)(x.bfloat16()).float()
+            assert (lower - plain).abs().max() * 127.5 < 3  # levels of a byte, for the worst pixel of wild weights
+            assert (lower - plain).abs().mean() * 127.5 < 0.5
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
 
 

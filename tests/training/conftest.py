@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 
 from calco import imaging
+from calco.console import print_notes
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
+def _notes():
+    """Print what the library logs, as the command line does."""
+    print_notes()
+
+
+@pytest.fixture(scope="session")
 def images(tmp_path_factory):
     """A folder of 24 images, a square on a ground of the opposite colour."""
     folder = tmp_path_factory.mktemp("images")

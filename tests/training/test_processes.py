@@ -22,7 +22,7 @@ from calco.records import to_record, write_yaml
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.processes import check_several
-from calco.training.trainer import with_shared_batch
+from calco.training.run_folder import with_shared_batch
 from calco.training.translation import load_config, train
 
 
@@ -90,11 +90,10 @@ def runs(images, tmp_path_factory):
 import os
 from dataclasses import replace
 from calco import CalcoError
+from calco.console import print_notes
 from calco.training.config import LimitConfig
-from calco.training.processes import launch
-from calco.training.processes import check_several
-from calco.training.trainer import with_shared_batch
 from calco.training.translation import load_config, train
+print_notes()
 folder = {str(folder)!r}
 for name in {list(jobs)}:
     train(load_config(f"{{folder}}/{{name}}.yaml"), progress=False)

@@ -1,43 +1,33 @@
 """Networks that are trained, and their checkpoints: one safetensors file with all that a run needs to resume."""
 
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from calco.console import warn
 from calco.errors import CalcoError, DiskError
 from calco.files import explain, sweep
 from calco.inference.folder import as_os_error, contents_digest, on_cpu, write_tensors
 from calco.networks.machine import choose_precision
 from calco.training.shared_config import ComputeConfig
 
-FORMAT = 3
-SUFFIX = ".safetensors"
+LOG: Final = logging.getLogger(__name__)
+FORMAT: Final = 3
+SUFFIX: Final = ".safetensors"
 
 
 class TrainableNetworks:
     """Networks with their optimisers, the moving average of one, and the gradient scaler.
 
-    Subclasses fill `modules` and `optimisers`; the parameter groups of an optimiser may have a `rate_scale`.
-
-    Args:
-        compute: Precision of the convolutions.
-        device: Device of the networks.
-        ema: Decay of the exponential moving average; 0 for none.
-
-    Attributes:
-        modules: Networks by name, the average ("averaged") included.
-        optimisers: Optimisers by name.
-        dtype: Precision of the convolutions.
-        live: Network that is averaged.
-        averaged: Its exponential moving average, or None.
+    Subclasses fill `modules` (the average included, as "averaged"), `optimisers`, `live` (the network that is averaged)
+    and `averaged`; the parameter groups of an optimiser may have a `rate_scale`.
     """
 
     live: nn.Module
@@ -81,7 +71,12 @@ class TrainableNetworks:
         """Everything that a checkpoint must hold: weights, optimisers, scaler, random number generators."""
         tensors = self.weights()
         for name, optimiser in self.optimisers.items():
-            tensors |= _flatten_optimiser(optimiser, name)
+            moments = optimiser.state_dict()["state"]
+            tensors |= {
+                f"{name}.{number}.{key}": torch.as_tensor(value)
+                for number, entry in moments.items()
+                for key, value in entry.items()
+            }
         if self.scaler.is_enabled():
             tensors |= {f"scaler.{name}": torch.tensor(value) for name, value in self.scaler.state_dict().items()}
         tensors["rng.cpu"] = torch.get_rng_state()
@@ -107,14 +102,8 @@ class TrainableNetworks:
             torch.cuda.set_rng_state(tensors["rng.cuda"], self.device)
 
 
-def _flatten_optimiser(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """Name the state of an optimiser `prefix.<number of the parameter>.<name>`."""
-    state = optimiser.state_dict()["state"]
-    return {f"{prefix}.{i}.{name}": torch.as_tensor(v) for i, entry in state.items() for name, v in entry.items()}
-
-
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Restore what `_flatten_optimiser` returned; the learning rate stays as it is."""
+    """Restore the moments `prefix.<number of the parameter>.<name>`; the learning rate stays as it is."""
     parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
@@ -129,24 +118,17 @@ def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tens
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
-    """Path of the checkpoint of a step."""
+    """Return the path of the checkpoint of a step."""
     return folder / f"step-{step:09d}{SUFFIX}"
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
+    """Return complete checkpoints, oldest first."""
     return sorted(folder.glob(f"step-*{SUFFIX}"))
 
 
 def save_checkpoint(folder: Path, step: int, tensors: dict[str, Tensor], position: dict[str, Any], keep: int) -> Path:
-    """Write a checkpoint atomically and delete all but the last `keep`.
-
-    Args:
-        folder: Folder of the run's checkpoints.
-        step: Step of the checkpoint.
-        tensors: Networks, optimisers and states of random number generators, by name.
-        position: Position, best score and the like, as JSON can hold them.
-        keep: Number of checkpoints to keep.
+    """Write a checkpoint of tensors and a position as JSON, whole or not at all, and delete all but the last `keep`.
 
     Raises:
         WriteError: If there is no room or no permission; earlier checkpoints are still there.
@@ -188,12 +170,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def load_position(path: Path) -> dict[str, Any]:
-    """Read the position of a checkpoint, without its tensors and without checking the digest.
-
-    Raises:
-        DamagedError: If it cannot be parsed.
-        CalcoError: If it has another format, or cannot be read.
-    """
+    """Read the position of a checkpoint, without its tensors and without checking the digest."""
     with _opened(path) as (_, metadata):
         position: dict[str, Any] = json.loads(metadata["position"])
         return position
@@ -240,7 +217,7 @@ def set_damaged_aside(folder: Path) -> None:
             continue
         for bad, met in damaged:
             bad.replace(bad.with_name(f"{bad.name}.damaged"))
-            warn(f"{str(met).partition('; ')[0]}; the run resumes from {path.name}")
+            LOG.warning(f"{str(met).partition('; ')[0]}; the run resumes from {path.name}")
         return
     if damaged:
         reason = str(damaged[0][1]).partition("; ")[0]
@@ -248,11 +225,7 @@ def set_damaged_aside(folder: Path) -> None:
 
 
 def latest_checkpoint(folder: Path) -> Path:
-    """Path of the newest checkpoint.
-
-    Raises:
-        CalcoError: If there is none.
-    """
+    """Return the newest checkpoint; a folder without one is an error."""
     if not (found := list_checkpoints(folder)):
         raise CalcoError(f"{folder} holds no checkpoint to resume from; train anew with another --out")
     return found[-1]

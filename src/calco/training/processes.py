@@ -1,6 +1,7 @@
 """Several processes that train together: starting them, their communication, and the device of each."""
 
 import atexit
+import logging
 import multiprocessing
 import os
 import shutil
@@ -9,24 +10,24 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
-from types import FrameType
 from typing import Any, Final, Literal, TypeVar
 
 import torch
 from torch import nn
 
-from calco.console import console
+from calco.console import print_notes, prints_notes
 from calco.data.sample import generator
 from calco.errors import CalcoError, MissingExtraError
 from calco.networks.layers import share_batch_norm
 from calco.networks.machine import choose_device, make_ready
 from calco.training.shared_config import ComputeConfig
+from calco.work import end_with_parent, environment
 
 T = TypeVar("T")
 
@@ -42,15 +43,13 @@ class LostProcessError(CalcoError):
 
 
 class ProcessGroup:
-    """The processes that train together, as one of them sees them.
+    """The processes that train together, as one of them sees them; rank 0 validates, writes and logs.
 
     Args:
         accelerator: accelerate's view of them; None for a single process.
 
     Attributes:
-        rank: Number of this process, from 0; rank 0 validates, writes and prints.
-        world_size: Number of processes.
-        local_size: Number of them on this machine.
+        local_size: Number of processes on this machine, of `world_size` in all.
         device: Device of this process; None leaves it to the configuration.
         remedy: What a person can do when a process is lost.
     """
@@ -135,7 +134,7 @@ SINGLE = ProcessGroup()
 
 
 def is_started() -> bool:
-    """Whether torchrun or Calco has started this process as one of several."""
+    """Return whether torchrun or Calco has started this process as one of several."""
     return {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
@@ -143,8 +142,7 @@ def is_started() -> bool:
 def joined(device: torch.device) -> Iterator[ProcessGroup]:
     """Join the processes that train together; yield a group of one unless several were started.
 
-    Args:
-        device: Device of the run; with GPUs, each process gets one of its own.
+    With GPUs, each process gets one of its own.
 
     Raises:
         CalcoError: If accelerate is missing, or the machine has fewer GPUs than processes.
@@ -168,7 +166,10 @@ def joined(device: torch.device) -> Iterator[ProcessGroup]:
     )
     atexit.register(_leave)  # not earlier: a second run in these processes stays joined
     group = ProcessGroup(accelerator)
-    quiet, console.quiet = console.quiet, not group.is_rank0
+    notes = logging.getLogger("calco")
+    level = notes.level
+    if not group.is_rank0:  # the other processes would repeat each note
+        notes.setLevel(logging.ERROR)
     try:
         yield group
     except RuntimeError as error:
@@ -176,7 +177,7 @@ def joined(device: torch.device) -> Iterator[ProcessGroup]:
             raise LostProcessError(f"another process of the run has ended; {group.remedy}") from error
         raise
     finally:
-        console.quiet = quiet
+        notes.setLevel(level)
 
 
 def _leave() -> None:
@@ -185,11 +186,7 @@ def _leave() -> None:
 
 
 def check_several(processes: int, device: torch.device) -> None:
-    """Check that this machine can run several processes.
-
-    Raises:
-        CalcoError: If accelerate is missing, or the machine has fewer GPUs than processes.
-    """
+    """Check that this machine has accelerate, and a GPU for each process that needs one."""
     try:
         import accelerate  # noqa: F401
     except ImportError as error:
@@ -213,15 +210,11 @@ class _Ending:
     text: str = ""
 
 
-def launch(work: Callable[[], str], processes: int) -> str:
-    """Run a function in several new processes, which find each other as those of torchrun do.
-
-    Args:
-        work: Function to run; it must be picklable.
-        processes: Number of processes.
+def launch(work: Callable[[], object], processes: int) -> str:
+    """Run a picklable function in several new processes, which find each other as those of torchrun do.
 
     Returns:
-        The result of rank 0.
+        The result of rank 0 as text.
 
     Raises:
         CalcoError: If a process raised it, or was killed.
@@ -230,10 +223,18 @@ def launch(work: Callable[[], str], processes: int) -> str:
     context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
     pipes = [context.Pipe(duplex=False) for _ in range(processes)]
     members = [
-        context.Process(target=_member, args=(work, sends), name=f"calco-{rank}")
+        context.Process(target=_member, args=(work, sends, prints_notes()), name=f"calco-{rank}")
         for rank, (_, sends) in enumerate(pipes)
     ]
-    with _forwarded_signals(members) as signals:
+    signals: list[int] = []
+
+    def stop(number: int, _frame: object) -> None:
+        signals.append(number)
+        for process in members:
+            if process.pid is not None and process.is_alive():
+                os.kill(process.pid, signal.SIGTERM)
+
+    with handling_signals((signal.SIGINT, signal.SIGTERM), stop):
         _start(members)
         for _, sends in pipes:
             sends.close()
@@ -246,6 +247,18 @@ def launch(work: Callable[[], str], processes: int) -> str:
     raise CalcoError(_reason(members, endings))
 
 
+@contextmanager
+def handling_signals(numbers: Sequence[int], handler: Callable[[int, object], None]) -> Iterator[None]:
+    """Handle signals in the main thread; a run in another thread is stopped by its owner."""
+    main = threading.current_thread() is threading.main_thread()
+    previous = {number: signal.signal(number, handler) for number in numbers if main}
+    try:
+        yield
+    finally:
+        for number, before in previous.items():
+            signal.signal(number, before)
+
+
 def _start(members: list[SpawnProcess]) -> None:
     """Start the processes with the environment that torchrun gives."""
     with socket.socket() as free:
@@ -255,20 +268,13 @@ def _start(members: list[SpawnProcess]) -> None:
     given = {
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size,
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", str(_cores_each(len(members)))),
-        "RANK": "", "LOCAL_RANK": "",
     }  # fmt: skip
     if os.path.isdir("/sys/class/net/lo"):
         # The name of a machine may lead nowhere, or through a firewall.
         given["GLOO_SOCKET_IFNAME"] = os.environ.get("GLOO_SOCKET_IFNAME", "lo")
-    before = {name: os.environ.get(name) for name in given}
-    try:
-        for rank, process in enumerate(members):
-            os.environ.update(given, RANK=str(rank), LOCAL_RANK=str(rank))
+    for rank, process in enumerate(members):
+        with environment({**given, "RANK": str(rank), "LOCAL_RANK": str(rank)}):
             process.start()
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            os.environ.update({name: value} if value is not None else {})
 
 
 def _wait(members: list[SpawnProcess]) -> None:
@@ -311,52 +317,20 @@ def _reason(members: list[SpawnProcess], endings: list[_Ending | None]) -> str:
     return lost
 
 
-@contextmanager
-def _forwarded_signals(members: list[SpawnProcess]) -> Iterator[list[int]]:
-    """Forward Ctrl-C and SIGTERM to the processes as SIGTERM; yield the list of signals received."""
-    received: list[int] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        for process in members:
-            if process.pid is not None and process.is_alive():
-                os.kill(process.pid, signal.SIGTERM)
-
-    # Only the main thread can handle signals.
-    main = threading.current_thread() is threading.main_thread()
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if main}
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def _member(work: Callable[[], str], sends: connection.Connection) -> None:
-    """Do the work of one process and report how it ended."""
+def _member(work: Callable[[], object], sends: connection.Connection, prints: bool) -> None:
+    """Do the work of one process and report how it ended; it ends with its parent, with a checkpoint if possible."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent forwards it
-    threading.Thread(target=_follow, daemon=True).start()
+    end_with_parent(grace=60)
+    if prints:
+        print_notes()
     try:
-        sends.send(_Ending("done", work()))
-    except LostProcessError as error:
-        sends.send(_Ending("lost", str(error)))
-        os._exit(2)
+        sends.send(_Ending("done", str(work())))
     except CalcoError as error:
-        sends.send(_Ending("error", str(error)))
+        sends.send(_Ending("lost" if isinstance(error, LostProcessError) else "error", str(error)))
         os._exit(2)
     except KeyboardInterrupt:
         sends.send(_Ending("stopped"))
         os._exit(130)
-
-
-def _follow() -> None:
-    """End this process when its parent ends: with a checkpoint if possible, and in any case."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    connection.wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(60)
-    os._exit(1)
 
 
 def _cores_each(processes: int) -> int:
@@ -364,11 +338,7 @@ def _cores_each(processes: int) -> int:
 
 
 def ready_device(compute: ComputeConfig, group: ProcessGroup = SINGLE) -> torch.device:
-    """Choose the device of this process; set its threads and memory as configured.
-
-    Raises:
-        CalcoError: If the device does not exist.
-    """
+    """Choose the device of this process; set its threads and memory as configured."""
     device = group.device or choose_device(compute.device)
     torch.set_num_threads(compute.threads or _cores_each(group.local_size))
     make_ready(device, exact=compute.precision == "fp32", deterministic=compute.deterministic)
@@ -384,10 +354,6 @@ def choose_workers(workers: int | Literal["auto"], device: torch.device) -> int:
 
 
 def need_compiler(device: torch.device) -> None:
-    """Check that torch.compile can compile for a device.
-
-    Raises:
-        CalcoError: If there is no C++ compiler.
-    """
+    """Check that there is a C++ compiler if torch.compile needs one for a device."""
     if device.type == "cpu" and not any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++")):
         raise CalcoError("--compile needs a C++ compiler and there is none; install g++, or leave --compile out")

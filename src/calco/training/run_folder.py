@@ -1,23 +1,23 @@
 """Folder of a run: made or found, locked, with room on the disk, and with a record of the images it was trained on."""
 
+import logging
 import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from torch import Tensor
 
-from calco.console import say
 from calco.data.curation import MAX_COMPARED
 from calco.data.source import Item, Source
 from calco.errors import CalcoError, printable
 from calco.files import explain, make_folder, read_json, sweep, write_json
 from calco.locks import locked_folder
-from calco.records import from_record, read_yaml
+from calco.records import from_record, read_yaml, to_record, write_yaml
 from calco.training.checkpoint import (
     checkpoint_path,
     latest_checkpoint,
@@ -27,30 +27,39 @@ from calco.training.checkpoint import (
 )
 
 T = TypeVar("T")
+LOG: Final = logging.getLogger(__name__)
 
 CONFIG_FORMAT: Final = 2
+CONTENTS: Final = "contents.json"
+CONTENTS_FORMAT: Final = 1
 _SHARED: Final = {"seed", "limit", "keep", "optimiser", "compute"}
 """Fields of every training's configuration."""
 _WRITTEN: Final = ("samples", "checkpoints", "tensorboard", "evolution.mp4", "left_out.json", "report")
 """Files that a run writes besides its configuration, log and model."""
 
 
+def write_config(path: Path, config: Any, product: str, command: str) -> None:
+    """Write the configuration of a run that trains a "translator" or a "detector"."""
+    record = {"trains": product, "format": CONFIG_FORMAT, **to_record(config)}
+    write_yaml(path, record, f"{command} --config THIS repeats the run")
+
+
 def read_config(kind: type[T], path: str | Path, product: str) -> T:
     """Read the configuration of a run from its config.yaml.
-
-    Args:
-        kind: Class of the configuration.
-        path: The file.
-        product: What the run trains: "translator" or "detector".
 
     Raises:
         CalcoError: If the file is absent, of another format or product, or has unknown fields.
     """
     record = read_yaml(path)
-    product_there, version = record.pop("trains", "translator"), record.pop("format", CONFIG_FORMAT)
+    product_there, version = record.pop("trains", "translator"), record.pop("format", None)
     if product_there != product:
         verb = "calco detect train" if product_there == "detector" else "calco train"
         raise CalcoError(f"{path} is the configuration of a {product_there}, not of a {product}; use it with {verb}")
+    if version is None:
+        raise CalcoError(
+            f"{path} names no format, and this Calco reads {CONFIG_FORMAT}; if its fields are those that --dry-run "
+            f"prints, add the line format: {CONFIG_FORMAT}"
+        )
     if not isinstance(version, int):
         raise CalcoError(f"{path} has the format {version!r}, which is not a number; restore it from a copy")
     if version > CONFIG_FORMAT:
@@ -63,31 +72,25 @@ def read_config(kind: type[T], path: str | Path, product: str) -> T:
     return from_record(kind, record, path)
 
 
-def shared_batch(out: str, batch: int, processes: int, *, items: str) -> int:
-    """Batch of each process when a run is resumed with another number of processes.
-
-    Args:
-        out: Folder of the run.
-        batch: Batch in the configuration.
-        processes: Number of processes now.
-        items: Plural noun for the training items.
+def with_shared_batch(config: Any, processes: int, items: str) -> Any:
+    """Divide the items of one step of a run that is resumed among another number of processes.
 
     Raises:
-        CalcoError: If the items of one step cannot be divided evenly.
+        CalcoError: If they cannot be divided evenly.
     """
-    position = load_position(latest_checkpoint(Path(out) / "checkpoints"))
-    at_once = position.get("processes", 1) * position.get("batch", batch)
+    position = load_position(latest_checkpoint(Path(config.out) / "checkpoints"))
+    at_once = position.get("processes", 1) * position.get("batch", config.optimiser.batch)
     if at_once % processes:
         fit = [str(number) for number in range(1, at_once + 1) if at_once % number == 0]
         raise CalcoError(
-            f"{out} takes {at_once} {items} at once, which {processes} processes cannot share evenly; "
+            f"{config.out} takes {at_once} {items} at once, which {processes} processes cannot share evenly; "
             f"resume with --processes {' or '.join(fit)}"
         )
-    return int(at_once // processes)
+    return replace(config, optimiser=replace(config.optimiser, batch=at_once // processes))
 
 
 def has_progress(folder: Path) -> bool:
-    """Whether a folder holds results of training: a checkpoint beyond step 0, a model or samples."""
+    """Return whether a folder holds results of training: a checkpoint beyond step 0, a model or samples."""
     return (
         any(path != checkpoint_path(path.parent, 0) for path in list_checkpoints(folder / "checkpoints"))
         or any((folder / name).exists() for name in ("model", ".model.old", "model.json"))
@@ -96,12 +99,7 @@ def has_progress(folder: Path) -> bool:
 
 
 def resumes(out: str, verb: str, held: ExitStack) -> bool:
-    """Whether there is anything to resume; a run that was killed before its first checkpoint starts at step 0.
-
-    Args:
-        out: Folder of the run.
-        verb: Command that asks.
-        held: Receives the lock of the folder.
+    """Lock a run for `verb`; return whether there is a checkpoint beyond step 0 to resume.
 
     Raises:
         CalcoError: If the folder holds no run, or a training is at work there.
@@ -111,7 +109,7 @@ def resumes(out: str, verb: str, held: ExitStack) -> bool:
         raise CalcoError(f"{out or 'the empty name'} is not a run's folder; name the folder that the training wrote")
     held.enter_context(locked_folder(folder, verb))
     if not has_progress(folder):
-        say(f"{folder} has no checkpoint beyond step 0: training starts anew")
+        LOG.info(f"{folder} has no checkpoint beyond step 0: training starts anew")
         return False
     set_damaged_aside(folder / "checkpoints")
     return True
@@ -123,11 +121,11 @@ def run_folder(out: str, default_name: str, verb: str, held: ExitStack, *, resum
     A folder with a configuration and no results yet, as a kill before the first checkpoint leaves it, is used again.
 
     Args:
-        out: Its name; empty for a new one under runs/.
+        out: Its name; empty for a new one under runs/, called `default_name`.
         default_name: Name of a new one.
         verb: Command that asks.
         held: Receives the lock of the folder.
-        resume: Whether a run is expected there.
+        resume: A run is expected there.
 
     Raises:
         CalcoError: If an unexpected run is there, a training is at work there, or the folder cannot be used.
@@ -177,16 +175,7 @@ def _new_folder(name: str) -> Path:
 
 
 def check_disk_space(folder: Path, state: dict[str, Tensor], checkpoints: int) -> None:
-    """Refuse to start a run that the disk cannot hold.
-
-    Args:
-        folder: Folder of the run.
-        state: Tensors of a checkpoint before the first step.
-        checkpoints: Number of checkpoints to keep.
-
-    Raises:
-        CalcoError: If there is not enough room.
-    """
+    """Refuse to start a run that the disk cannot hold, judged by the tensors of a checkpoint before the first step."""
     # Adam's two moments come with the first step, and are as large as the weights.
     checkpoint = sum(t.numel() * t.element_size() for t in state.values()) * 3
     needed = checkpoint * (checkpoints + 1) + checkpoint // 2 + (64 << 20)
@@ -214,23 +203,13 @@ def tidy(folder: Path, step: int) -> None:
             sheet.unlink(missing_ok=True)
 
 
-CONTENTS: Final = "contents.json"
-CONTENTS_FORMAT: Final = 1
-
-
 @dataclass(frozen=True, kw_only=True)
 class Contents:
-    """Contents of the images of training and validation.
+    """Contents of the images of training and validation."""
 
-    Attributes:
-        by_digest: Whether the marks are digests; very many images are marked by size and time instead.
-        splits: Split => key => marks of its files; none for unreadable files.
-        earlier: Digests of images that this run was trained on and that have been removed since.
-    """
-
-    by_digest: bool
-    splits: dict[str, dict[str, list[str]]]
-    earlier: list[str] = field(default_factory=list)
+    by_digest: bool  # the marks are digests; very many images are marked by size and time instead
+    splits: dict[str, dict[str, list[str]]]  # split => key => marks of its files, none for unreadable files
+    earlier: list[str] = field(default_factory=list)  # digests of images trained on that have been removed since
 
     @property
     def trained_on(self) -> list[str] | None:
@@ -290,11 +269,7 @@ def save_contents(folder: Path, contents: Contents) -> None:
 
 
 def load_contents(folder: Path) -> Contents | None:
-    """Read the contents record of a run; None if there is none.
-
-    Raises:
-        CalcoError: If it is damaged or has another format.
-    """
+    """Read the contents record of a run; None if there is none. One that is damaged or of another format is refused."""
     path = folder / CONTENTS
     if not path.is_file():
         return None

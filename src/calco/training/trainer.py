@@ -3,34 +3,38 @@
 import contextlib
 import functools
 import itertools
+import logging
 import math
 import shlex
 import signal
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import av
 import numpy as np
 import torch
 
 from calco import imaging
-from calco.console import say, warn
 from calco.errors import CalcoError, UnusableError, WriteError, enough_memory
 from calco.files import make_folder, replacing, write_json
 from calco.networks.machine import choose_device
-from calco.records import to_record, write_yaml
 from calco.training.batching import batches
 from calco.training.checkpoint import latest_checkpoint, list_checkpoints, load_checkpoint, save_checkpoint
 from calco.training.log import MeanLosses, ProgressLine, RunLog, duration
-from calco.training.processes import ProcessGroup, check_several, choose_workers, is_started, joined, launch
+from calco.training.processes import (
+    ProcessGroup,
+    check_several,
+    choose_workers,
+    handling_signals,
+    is_started,
+    joined,
+    launch,
+)
 from calco.training.run_folder import (
-    CONFIG_FORMAT,
     changes,
     check_disk_space,
     contents_of,
@@ -38,14 +42,15 @@ from calco.training.run_folder import (
     resumes,
     run_folder,
     save_contents,
-    shared_batch,
     tidy,
     with_earlier,
+    with_shared_batch,
+    write_config,
 )
-from calco.training.shared_config import LimitConfig
 from calco.training.task import RunConfig, Task
 from calco.version import __version__
 
+LOG: Final = logging.getLogger(__name__)
 B = TypeVar("B")
 
 
@@ -54,16 +59,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 def run_task(kind: type[Task[Any]], config: Any, *, resume: bool, progress: bool) -> Path:
-    """Train a task in this process, or in as many as the configuration asks for.
+    """Train a task in this process, or in as many as the configuration asks for; return the folder of the run.
 
     Args:
         kind: Class of the task.
         config: Whole configuration; `out` names the folder of the run.
         resume: Resume the run in `out` from its last checkpoint, as if it had not been interrupted.
         progress: Show the progress line.
-
-    Returns:
-        Folder of the run.
 
     Raises:
         CalcoError: If the configuration cannot be used, a loss is not finite, the disk is full, or a process dies.
@@ -74,16 +76,12 @@ def run_task(kind: type[Task[Any]], config: Any, *, resume: bool, progress: bool
         if processes > 1 and not is_started():
             check_several(processes, device)
             try:
-                return Path(launch(functools.partial(_member, kind, config, resume, progress), processes))
+                work = functools.partial(run_task, kind, config, resume=resume, progress=progress)
+                return Path(launch(work, processes))
             except KeyboardInterrupt as error:
                 raise Interrupted from error
         with joined(device) as group, ExitStack() as held:
             return _run_task(kind, config, group, held, resume=resume, progress=progress)
-
-
-def _member(kind: type[Task[Any]], config: Any, resume: bool, progress: bool) -> str:
-    """Do the work of one process."""
-    return str(run_task(kind, config, resume=resume, progress=progress))
 
 
 def _run_task(
@@ -94,48 +92,21 @@ def _run_task(
     config = replace(config, compute=replace(config.compute, processes=group.world_size))
     task = kind(config, group, resume=resume)
     folder = group.run_on_rank0(lambda: run_folder(config.out, task.default_name, kind.command, held, resume=resume))
-    group.remedy = f"resume from the last checkpoint with: {kind.command} --resume {shlex.quote(str(folder))}"
     task.config = replace(task.config, out=str(folder))
     trainer = Trainer(task, folder)
+    group.remedy = f"resume from the last checkpoint with: {trainer.resume_command}"
     group.run_on_rank0(lambda: check_disk_space(folder, task.networks.state(), trainer.keep.checkpoints))
     if resume:
         trainer.resume()
-    record = {"trains": kind.product, "format": CONFIG_FORMAT, **to_record(task.config)}
-    comment = f"{kind.command} --config THIS repeats the run"
-    group.run_on_rank0(lambda: write_yaml(folder / "config.yaml", record, comment))
+    group.run_on_rank0(lambda: write_config(folder / "config.yaml", task.config, kind.product, kind.command))
     trainer.describe()
     trainer.run(progress=progress)
-    say(f"the {trainer.kept} model is {folder / 'model'}; score it with: {task.evaluate_command(folder)}")
+    LOG.info(f"the {trainer.kept} model is {folder / 'model'}; score it with: {task.evaluate_command(folder)}")
     return folder
 
 
-def with_shared_batch(config: Any, processes: int, items: str) -> Any:
-    """Divide the items of one step among another number of processes.
-
-    Raises:
-        CalcoError: If they cannot be divided evenly.
-    """
-    batch = shared_batch(config.out, config.optimiser.batch, processes, items=items)
-    return replace(config, optimiser=replace(config.optimiser, batch=batch))
-
-
-def describe_limits(limit: LimitConfig) -> str:
-    """Format limits as "200 epochs or 10 minutes"."""
-    parts = [f"{limit.epochs} epochs" if limit.epochs else "", f"{limit.steps} steps" if limit.steps else ""]
-    parts.append(f"{limit.minutes:g} minutes" if limit.minutes else "")
-    return " or ".join(part for part in parts if part)
-
-
 class Trainer(Generic[B]):
-    """Position of a run, and the loop that moves it until a limit is reached.
-
-    Args:
-        task: What is trained.
-        folder: Folder of the run.
-
-    Raises:
-        CalcoError: If there are fewer training items than all processes take at once.
-    """
+    """Position of a run in its folder, and the loop that moves it until a limit is reached."""
 
     def __init__(self, task: Task[B], folder: Path) -> None:
         config: RunConfig = task.config
@@ -204,27 +175,21 @@ class Trainer(Generic[B]):
         """Weights of the model: the "best" of a validation, or the "last"."""
         return "last" if self.best is None else "best"
 
-    @property
-    def complete(self) -> bool:
-        """Whether the limit is reached, and so are the validation, the model and the video that follow it."""
-        there = (self.folder / "model").exists() and self.validated == self.step
-        video = (self.folder / "evolution.mp4").exists() or not any((self.folder / "samples").glob("step-*.png"))
-        return self.progress >= 1 and there and video
-
     def describe(self) -> None:
-        """Print the plan of the run."""
+        """Log the plan of the run."""
         left = f", resumed at step {self.step} after {duration(self.seconds)}" if self.step else ""
         each = f" in each of {self.group.world_size} processes" if self.group.world_size > 1 else ""
         num_validation = len(self.data.validation)
         validated = f"{num_validation} to validate" if num_validation else "none to validate"
+        limits = " or ".join(f"{value:g} {name}" for name, value in vars(self.limit).items() if value)
         first, last = self.task.plan(self.step)
-        say(
+        LOG.info(
             f"{first}{self.num_items} {self.task.items} to train and {validated}, {last} with "
-            f"{torch.get_num_threads()} threads{each}, until {describe_limits(self.limit)}{left}"
+            f"{torch.get_num_threads()} threads{each}, until {limits}{left}"
         )
-        say(f"the run is {self.folder}")
+        LOG.info(f"the run is {self.folder}")
         if not num_validation:
-            say(f"there is no validation: the last weights are kept{self.task.without_validation}")
+            LOG.info(f"there is no validation: the last weights are kept{self.task.without_validation}")
 
     def resume(self) -> None:
         """Restore the last checkpoint.
@@ -233,7 +198,9 @@ class Trainer(Generic[B]):
             CalcoError: If there is none, or the run has reached its limit.
         """
         self.restore(latest_checkpoint(self.folder / "checkpoints"))
-        if self.complete:
+        there = (self.folder / "model").exists() and self.validated == self.step
+        video = (self.folder / "evolution.mp4").exists() or not any((self.folder / "samples").glob("step-*.png"))
+        if self.progress >= 1 and there and video:
             limit, options = self.limit, []
             if limit.steps:
                 options.append(f"--steps {2 * self.step}")
@@ -248,9 +215,6 @@ class Trainer(Generic[B]):
 
     def run(self, *, progress: bool) -> None:
         """Train from the present position to the limit; then write the video and the list of omitted images.
-
-        Args:
-            progress: Show the progress line.
 
         Raises:
             Interrupted: After a signal, with a checkpoint written.
@@ -275,7 +239,7 @@ class Trainer(Generic[B]):
                     self.save()
                 self._train(log, line)
         except Interrupted:
-            say(f"stopped at step {self.step} with a checkpoint; resume with: {self.resume_command}")
+            LOG.info(f"stopped at step {self.step} with a checkpoint; resume with: {self.resume_command}")
             raise
         except WriteError as error:
             raise type(error)(f"{error}; then resume with: {self.resume_command}") from error
@@ -325,13 +289,17 @@ class Trainer(Generic[B]):
         self.batch_in_epoch += 1
         task.networks.average(self.step)
         self.losses.add(losses)
-        speed = self._measure_speed(sum(task.batch_size(batch) for batch in group) * self.group.world_size)
+        now = time.monotonic()
+        num_items = sum(task.batch_size(batch) for batch in group) * self.group.world_size
+        current = num_items / max(1e-9, now - self._last_update)  # including the wait for data
+        # Smoothed over some ten steps.
+        self._last_update, self._speed = now, 0.9 * self._speed + 0.1 * current if self._speed else current
         left = self.seconds * (1 - self.progress) / max(1e-9, self.progress)
-        line.update(self.progress, self.step, speed, task.describe_losses(self.losses.means()), left)
+        line.update(self.progress, self.step, self._speed, task.describe_losses(self.losses.means()), left)
         if self.step % self.keep.log_steps == 0:
             log.write(
                 self.step, epoch=self.epoch, time=round(self.seconds, 2), train=self.losses.means(), rate=rate,
-                images_per_s=round(speed, 2),
+                images_per_s=round(self._speed, 2),
             )  # fmt: skip
             self.last_losses, self.losses = self.losses, MeanLosses()
         # A single process heeds a signal until the last moment; several must stop after the same step.
@@ -340,14 +308,6 @@ class Trainer(Generic[B]):
             raise Interrupted
         if self.step % self.keep.checkpoint_steps == 0:
             self.save()
-
-    def _measure_speed(self, num_items: int) -> float:
-        """Items per second, including the wait for data, smoothed over some ten steps."""
-        now = time.monotonic()
-        current = num_items / max(1e-9, now - self._last_update)
-        self._last_update = now
-        self._speed = current if not self._speed else 0.9 * self._speed + 0.1 * current
-        return self._speed
 
     def validate(self, log: RunLog) -> None:
         """Score the networks and keep the best model; without validation images, keep the last one."""
@@ -375,7 +335,7 @@ class Trainer(Generic[B]):
         log.write(self.step, epoch=self.epoch, time=round(self.seconds, 2), validation=result.scores)
         imaging.write(make_folder(self.folder / "samples") / f"step-{self.step:09d}.png", result.sheet)
         log.image(self.step, "samples", result.sheet)
-        say(result.summary + ("  * best yet, kept" if better else ""))
+        LOG.info(result.summary + ("  * best yet, kept" if better else ""))
         if better:
             self.best = score
         if better or (score is None and self.best is None):
@@ -385,10 +345,10 @@ class Trainer(Generic[B]):
         self.task.save_model(self.folder / "model", self.step, scores, {**self.provenance, "epoch": self.epoch})
 
     def _note(self, text: str) -> None:
-        """Print a remark once, however often its reason recurs."""
+        """Log a remark once, however often its reason recurs."""
         if text not in self._noted:
             self._noted.add(text)
-            warn(text)
+            LOG.warning(text)
 
     def save(self) -> None:
         """Write a checkpoint, in rank 0."""
@@ -413,11 +373,7 @@ class Trainer(Generic[B]):
         }
 
     def restore(self, path: Path) -> None:
-        """Return to the position of a checkpoint.
-
-        Raises:
-            CalcoError: If it is damaged, or belongs to another network than the configuration describes.
-        """
+        """Return to the position of a checkpoint; one of another network is an error."""
         tensors, position = load_checkpoint(path)
         try:
             self.task.networks.load_state(tensors)
@@ -440,14 +396,16 @@ class Trainer(Generic[B]):
         now = contents_of(self.data.source, self.data.splits)
         if self.step and (before := load_contents(self.folder)) is not None:
             if changed := changes(before, now):
-                warn(f"{changed}: the images are not those that the run began with; it continues with the present ones")
+                LOG.warning(
+                    f"{changed}: the images are not those that the run began with; it continues with the present ones"
+                )
             now = with_earlier(now, before)
         save_contents(self.folder, now)
         if now.trained_on is not None:
             self.provenance["trained_on"] = now.trained_on
 
     def finish(self) -> None:
-        """Write the video of the samples and the list of omitted images; print a closing remark."""
+        """Write the video of the samples and the list of omitted images; log a closing remark."""
         for damaged in self.group.gather(self.data.train.damaged):
             self.data.train.damaged.update(damaged)
         if not self.group.is_rank0:
@@ -457,14 +415,14 @@ class Trainer(Generic[B]):
             try:
                 _write_video(sheets, self.folder / "evolution.mp4")
             except CalcoError as error:  # the model is there, and counts more than its video
-                warn(f"the video of the samples is missing: {error}")
+                LOG.warning(f"the video of the samples is missing: {error}")
         if left_out := self.data.left_out():
             listed = self.folder / "left_out.json"
             write_json(listed, left_out)
             name, reason = next(iter(left_out.items()))
-            warn(f"{len(left_out)} images were left out, such as {name}: {reason}; all are listed in {listed}")
+            LOG.warning(f"{len(left_out)} images were left out, such as {name}: {reason}; all are listed in {listed}")
         if remark := self.task.closing_remark((self.losses if self.losses.count else self.last_losses).means()):
-            say(remark)
+            LOG.info(remark)
 
     def _check_weights(self) -> None:
         """Refuse to keep weights that cannot be loaded: a step from finite losses may lead to infinite weights."""
@@ -484,21 +442,15 @@ class Trainer(Generic[B]):
     def _stopped_by_signals(self) -> Iterator[None]:
         """Make Ctrl-C and SIGTERM end the run after its step, with a checkpoint; a second one ends it at once."""
 
-        def stop(number: int, _frame: FrameType | None) -> None:
+        def stop(number: int, _frame: object) -> None:
             if self.stop_signal is not None:
                 raise KeyboardInterrupt
             self.stop_signal = number
 
-        # Only the main thread can handle signals; a run in another thread is stopped by its owner.
-        main = threading.current_thread() is threading.main_thread()
         # Ignored signals stay ignored: of several processes, the one that started them forwards Ctrl-C.
-        heard = [n for n in (signal.SIGINT, signal.SIGTERM) if main and signal.getsignal(n) is not signal.SIG_IGN]
-        previous = {number: signal.signal(number, stop) for number in heard}
-        try:
+        heard = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+        with handling_signals(heard, stop):
             yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
 
 def _write_video(images: Sequence[Path], path: Path, *, seconds: float = 10.0) -> None:

@@ -1,17 +1,17 @@
 """`calco train`: the training of a translator, from its configuration to a folder with a model in it."""
 
+import logging
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
 
 from calco import imaging
 from calco.checking.check import report_findings
-from calco.console import say, warn
 from calco.data.palettes import decode
 from calco.data.recipes import check_recorded, recipe_title
 from calco.data.sample import generator
@@ -34,6 +34,7 @@ from calco.training.step import Networks, rate_at, training_step
 from calco.training.task import Task, Validation
 from calco.training.trainer import run_task
 
+LOG: Final = logging.getLogger(__name__)
 SCORES: dict[str, Callable[[Image, Image], float]] = {"l1": l1, "psnr": psnr, "ssim": ssim}
 
 Triple = tuple[Image, Image, Image]  # input, output, target
@@ -85,7 +86,7 @@ class Translation(Task[Batch]):
         asked = config.recipe
         self.group = group
         self.data, self.config = open_data(config)
-        say(self.data.source.summary())
+        LOG.info(self.data.source.summary())
         if group.is_rank0 and not resume:
             config = self.config
             report_findings(self.data.source, self.data.splits, config.source, recipe=config.recipe, asked=asked)
@@ -115,7 +116,8 @@ class Translation(Task[Batch]):
         """Recipe, device and precision."""
         config = self.config
         if (begins := describe_start(config.generator, self.networks.from_imagenet)) and not step:
-            (say if self.networks.from_imagenet or not config.generator.pretrained else warn)(begins)
+            expected = self.networks.from_imagenet or not config.generator.pretrained
+            LOG.log(logging.INFO if expected else logging.WARNING, begins)
         return f"recipe {config.recipe.recipe}, ", f"{self.device} in {NAMES[self.networks.dtype]}"
 
     def rate(self, step: int, progress: float) -> float:  # noqa: ARG002
