@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from calco.console import print_notes
 from support import BEYOND, ROOT, find_chromium, requires
 
 # One thread each, here and in the processes that tests start: before torch is imported, without importing it.
@@ -40,6 +41,12 @@ def owed(report: pytest.TestReport | pytest.CollectReport) -> None:
         if not reason.startswith(BEYOND):
             report.outcome = "failed"
             report.longrepr = f"skipped, and with CI=true nothing may be that can be installed: {reason}"
+
+
+@pytest.fixture(autouse=True)
+def _notes() -> None:
+    """Print what the library logs, as the command line does."""
+    print_notes()
 
 
 @pytest.fixture(scope="session")

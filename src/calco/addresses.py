@@ -86,7 +86,7 @@ def is_cut(address: str) -> bool:
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is an address, such as "s3://bucket/shards", and not a path on this disk."""
+    """Return whether a place is an address, such as "s3://bucket/shards", and not a path on this disk."""
     return _URL.match(place) is not None
 
 

@@ -84,12 +84,7 @@ def warn(text: str) -> None:
 
 
 def show(result: "str | Table", *, width: int = 0) -> None:
-    """Print a verb's result on stdout: a table, or one line.
-
-    Args:
-        result: The table or the line; an empty line is allowed.
-        width: Columns that a table may use even where the terminal, or the file, is narrower.
-    """
+    """Print a verb's result on stdout: one line, or a table with `width` columns even where the terminal has fewer."""
     out = Console(highlight=False)
     out.width = max(out.width, width)
     if isinstance(result, Table):
@@ -106,12 +101,7 @@ def emit(text: str) -> None:
 
 
 def cell(*lines: str, style: str = "") -> Text:
-    """Return text for a table, a live line or a progress bar, as it is: no markup, no control characters.
-
-    Args:
-        lines: Lines, one below the other.
-        style: Of Rich, such as "bold" or "dim".
-    """
+    """Return lines for a table, a live line or a progress bar, without markup and control characters."""
     return Text("\n".join(redact_addresses(printable(line)) for line in lines), style)
 
 
@@ -142,24 +132,20 @@ def _plain(content: RenderableType) -> RenderableType:
 
 
 class _Rate(ProgressColumn):
-    """Pieces a second."""
+    """Speed such as "23.4 frames/s"; nothing before it is known."""
 
     def __init__(self, unit: str) -> None:
         super().__init__()
         self.unit = unit
 
     def render(self, task: Task) -> Text:
-        """Such as "23.4 frames/s"; nothing before it is known."""
+        """Format the speed."""
         return Text("" if task.speed is None else f"{task.speed:.1f} {self.unit}")
 
 
 @contextlib.contextmanager
 def bars(*, unit: str = "") -> Iterator[Callable[[str, float, int | None], None]]:
-    """Show a progress bar; yields a function that takes what is done, how much of it, and of how much.
-
-    Args:
-        unit: Of the speed, such as "frames/s"; empty shows none.
-    """
+    """Show a progress bar, with a speed in `unit`; yield a function that takes the stage, what is done, and of what."""
     columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False), BarColumn(24)]
     columns += [MofNCompleteColumn(), *([_Rate(unit)] if unit else []), TimeRemainingColumn()]
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -177,13 +163,7 @@ def bars(*, unit: str = "") -> Iterator[Callable[[str, float, int | None], None]
 
 @contextlib.contextmanager
 def bar(doing: str, total: int | None = None, *, unit: str = "") -> Iterator[Advance]:
-    """Show a progress bar of one stage; yields a function that takes how much is done, and of how much.
-
-    Args:
-        doing: What is done.
-        total: Of how much, if that is known.
-        unit: As in `bars`.
-    """
+    """Show a progress bar of one stage; yield a function that takes how much is done, and of how much."""
     with bars(unit=unit) as update:
         if total is not None:
             update(doing, 0, total)
@@ -199,7 +179,7 @@ class HasLine(Protocol):
 
 @contextlib.contextmanager
 def status_line() -> Iterator[Callable[[HasLine], None]]:
-    """Show one line that is replaced; yields a function that takes what describes itself in one."""
+    """Show one line that is replaced; yield a function that takes its next content."""
     if not console.is_terminal:
         yield lambda _status: None
         return

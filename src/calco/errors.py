@@ -25,11 +25,8 @@ _OUT_OF_MEMORY: Final = re.compile(
     r"(?:failed|unable) to allocate|bad_alloc|alloc_failed|can't start new thread",
     re.IGNORECASE,
 )
-# As torch, CUDA, NumPy and OpenCV say it.
 _ASKED: Final = re.compile(r"(?:tried|unable|failed) to allocate ([\d.]+) ?(bytes|[KMGTPE]iB)", re.IGNORECASE)
-_BYTES: Final = {
-    unit: 1 << 10 * power for power, unit in enumerate(("bytes", "kib", "mib", "gib", "tib", "pib", "eib"))
-}
+_UNITS: Final = ("bytes", "kib", "mib", "gib", "tib", "pib", "eib")
 
 
 class CalcoError(Exception):
@@ -80,39 +77,27 @@ class OutOfMemoryError(CalcoError):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of Python, NumPy, torch, CUDA, OpenCV or ONNX Runtime says that memory ran out."""
+    """Return whether an error of Python, NumPy, torch, CUDA, OpenCV or ONNX Runtime means that memory ran out."""
     if isinstance(error, MemoryError | OutOfMemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
-    # The libraries raise bare RuntimeErrors, or errors of their own, and only their words tell.
+    # The libraries raise bare RuntimeErrors, or errors of their own, that differ in their words only.
     return not isinstance(error, CalcoError | OSError) and bool(_OUT_OF_MEMORY.search(str(error)))
 
 
 def out_of_memory(error: BaseException, remedy: str) -> OutOfMemoryError:
-    """The one line for an error that says that memory ran out.
-
-    Args:
-        error: What a library raised.
-        remedy: What needs less memory.
-    """
+    """Describe an error of a library that means that memory ran out, with a remedy that needs less."""
     if isinstance(error, OutOfMemoryError):
         return error
     asked = ""
     if found := _ASKED.search(str(error)):
-        asked = f" for another {float(found[1]) * _BYTES[found[2].lower()] / 1e9:,.1f} GB"
+        asked = f" for another {float(found[1]) * 1024 ** _UNITS.index(found[2].lower()) / 1e9:,.1f} GB"
     where = " on the GPU" if "CUDA" in str(error) else ""
     return OutOfMemoryError(f"there is not enough memory{where}{asked}; {remedy}")
 
 
 @contextmanager
 def enough_memory(remedy: str) -> Iterator[None]:
-    """Turns errors that say that memory ran out into one line.
-
-    Args:
-        remedy: What needs less memory.
-
-    Raises:
-        OutOfMemoryError: When memory runs out inside.
-    """
+    """Turn errors that mean that memory ran out into an OutOfMemoryError with a remedy."""
     try:
         yield
     except Exception as error:
@@ -159,10 +144,6 @@ class _Brief(reprlib.Repr):
 
 def brief(value: Any) -> str:
     """Return a value as messages show it: like `repr`, but never longer than a line, however large the value is.
-
-    Args:
-        value: Anything, such as a value from a file that somebody else wrote. Lists that contain themselves through
-            aliases are not unfolded.
 
     >>> brief("gun")
     "'gun'"

@@ -27,11 +27,7 @@ _held: dict[str, int] = {}  # lock file => the thread that holds it
 
 @contextlib.contextmanager
 def locked_folder(folder: str | Path, verb: str) -> Iterator[Path]:
-    """Makes a folder if need be, and holds its lock; yields the folder.
-
-    Args:
-        folder: The folder.
-        verb: The command, such as "calco train": a second command is given this name.
+    """Make a folder if need be, and hold its lock for a command such as "calco train"; yield the folder.
 
     Raises:
         CalcoError: If another command holds the lock, or the folder cannot be written to.
@@ -43,7 +39,7 @@ def locked_folder(folder: str | Path, verb: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked_file(path: str | Path, verb: str) -> Iterator[Path]:
-    """Makes the folder of a file if need be, and holds the file's lock, which lies beside it; yields the path.
+    """Make the folder of a file if need be, and hold the file's lock, which lies beside it; yield the path.
 
     A link is followed first, so that one file has one lock.
 
@@ -57,7 +53,7 @@ def locked_file(path: str | Path, verb: str) -> Iterator[Path]:
 
 
 def lock_name(name: str) -> str:
-    """Name of the lock file of a file, no longer than file systems allow."""
+    """Return the name of a file's lock file, no longer than file systems allow."""
     lock = f".{name}.calco.lock"
     if len(os.fsencode(lock)) <= _LONGEST:
         return lock
@@ -65,7 +61,7 @@ def lock_name(name: str) -> str:
 
 
 def is_lock(name: str) -> bool:
-    """Whether a file's name is that of a lock."""
+    """Return whether a file's name is that of a lock."""
     return name.startswith(".") and name.endswith(LOCK)
 
 
@@ -78,19 +74,23 @@ def _locked(lock: Path, target: Path, verb: str) -> Iterator[None]:
     descriptor = _opened(lock, target)
     _held[key] = threading.get_ident()
     try:
-        _sign(descriptor, verb)
+        with contextlib.suppress(OSError):  # on a full disk the lock holds without a name; other content is left
+            if not os.fstat(descriptor).st_size or _holder(descriptor):
+                os.ftruncate(descriptor, 0)
+                os.pwrite(descriptor, f"{verb} (process {os.getpid()})\n".encode(), 0)
         yield
     finally:
         del _held[key]
-        _release(descriptor, lock)
+        with contextlib.suppress(OSError):  # removed while the lock is held
+            if not os.fstat(descriptor).st_size or _holder(descriptor):
+                lock.unlink()
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where a child process has inherited the descriptor
+        os.close(descriptor)
 
 
 def _opened(lock: Path, target: Path) -> int:
-    """Descriptor of a lock file that is locked and still has its name.
-
-    Raises:
-        CalcoError: If another process holds the lock, or the file cannot be made.
-    """
+    """Open a lock file, lock it, and make sure that it still has its name."""
     while True:
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
@@ -118,27 +118,9 @@ def _opened(lock: Path, target: Path) -> int:
 
 
 def _holder(descriptor: int) -> str | None:
-    """Command and process in a lock file; None if it is not (yet) there."""
+    """Read command and process from a lock file; None if they are not (yet) there."""
     with contextlib.suppress(OSError):
         text = os.pread(descriptor, 200, 0).decode(errors="replace")
         if _HOLDER.fullmatch(text):
             return text.strip()
     return None
-
-
-def _sign(descriptor: int, verb: str) -> None:
-    """Writes command and process into a lock file for the message of others; a file with other content is left."""
-    with contextlib.suppress(OSError):  # on a full disk the lock holds without a name
-        if not os.fstat(descriptor).st_size or _holder(descriptor):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{verb} (process {os.getpid()})\n".encode(), 0)
-
-
-def _release(descriptor: int, lock: Path) -> None:
-    """Removes the lock file while the lock is held, then lets go of it."""
-    with contextlib.suppress(OSError):
-        if not os.fstat(descriptor).st_size or _holder(descriptor):
-            lock.unlink()
-    with contextlib.suppress(OSError):
-        fcntl.flock(descriptor, fcntl.LOCK_UN)  # also where a child process has inherited the descriptor
-    os.close(descriptor)

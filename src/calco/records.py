@@ -14,25 +14,16 @@ from calco.addresses import redact_record
 from calco.errors import CalcoError, UsageError, shortened
 from calco.files import atomic_write, explain
 
-MOST_VALUES: Final = 1_000_000
-"""Values of the largest YAML file that is read, aliases unfolded."""
-
+MOST_VALUES: Final = 1_000_000  # of the largest YAML file that is read, aliases unfolded
 T = TypeVar("T")
-
-
 _LARGEST: Final = 2**31 - 1  # of a count
 _SEEDS: Final = 0, 2**63 - 1
 
 
 def check_numbers(config: Any, **ranges: int | tuple[float, float]) -> None:
-    """Check every number of a configuration, in tuples too: NaN and infinity are none, and counts have an end.
+    """Check every number of a dataclass, in tuples too: NaN and infinity are refused, and counts have an end.
 
-    Args:
-        config: A dataclass; its `__post_init__` calls this before it checks rules of its own.
-        ranges: By field the largest number that is allowed, or the least and the largest.
-
-    Raises:
-        CalcoError: With the field, its value, and the numbers that are allowed.
+    `ranges` gives by field the largest number that is allowed, or the least and the largest.
     """
     for each in fields(config):
         value = getattr(config, each.name)
@@ -43,16 +34,7 @@ def check_numbers(config: Any, **ranges: int | tuple[float, float]) -> None:
 
 
 def check_number(name: str, number: float, allowed: tuple[float, float] | None = None) -> None:
-    """Check one number: a seed, a count or a share.
-
-    Args:
-        name: The field or argument; underscores are shown as blanks.
-        number: Its value.
-        allowed: The least and the largest number that is allowed; by default any finite number, seeds from 0 on.
-
-    Raises:
-        CalcoError: With the name, the number, and the numbers that are allowed.
-    """
+    """Check the number of a field: without `allowed` (least, largest) any finite number passes, seeds from 0 on."""
     shown = name.rstrip("_").replace("_", " ")
     if not math.isfinite(number):
         raise UsageError(f"{shown} is {number}; it must be a finite number")
@@ -66,22 +48,13 @@ def check_number(name: str, number: float, allowed: tuple[float, float] | None =
 
 
 def to_record(config: Any) -> dict[str, Any]:
-    """A dataclass as nested dictionaries, lists and plain values."""
+    """Turn a dataclass into nested dictionaries, lists and plain values."""
     plain: dict[str, Any] = msgspec.to_builtins(asdict(config))
     return plain
 
 
 def from_record(kind: type[T], record: Any, where: str | Path) -> T:
-    """A dataclass from plain data; names that it does not know and values of the wrong type are refused.
-
-    Args:
-        kind: The dataclass.
-        record: What `to_record` gave, or a person wrote.
-        where: The file it comes from, for the error.
-
-    Raises:
-        CalcoError: Naming the file, the field and the rule.
-    """
+    """Build a dataclass from plain data of the file `where`; unknown names and values of the wrong type are refused."""
     try:
         # Not strict: 10 is a fine number of minutes where 10.0 is meant.
         config = msgspec.convert(record, kind, strict=False)
@@ -110,16 +83,12 @@ def _unknown(kind: Any, record: Any, path: str = "") -> str | None:
 
 
 def write_yaml(path: str | Path, record: dict[str, Any], comment: str) -> None:
-    """Writes plain data as YAML under a line of comment; no password or token of an address is in it."""
+    """Write plain data as YAML under a line of comment, without passwords and tokens of addresses."""
     atomic_write(path, f"# {comment}\n" + yaml.safe_dump(redact_record(record), sort_keys=False, allow_unicode=True))
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Reads a YAML mapping.
-
-    Raises:
-        CalcoError: When the file is absent, unreadable or holds no mapping.
-    """
+    """Read a YAML mapping; a file that is absent, unreadable or holds something else is an error."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
@@ -133,11 +102,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, where: str | Path) -> Any:
-    """Parse YAML into plain data.
-
-    Args:
-        text: The file's content.
-        where: The file, for the error.
+    """Parse the YAML of the file `where` into plain data.
 
     Raises:
         CalcoError: If it is not valid YAML, a name occurs twice in one mapping (PyYAML keeps the last one silently), or
@@ -189,16 +154,7 @@ def _unfolded(node: yaml.Node, known: dict[int, int]) -> int:
 
 
 def check_ranges(owner: object, what: str, bounds: Mapping[str, tuple[float, float, str]]) -> None:
-    """Check fields that hold (lowest, highest).
-
-    Args:
-        owner: The configuration.
-        what: Its name, for the message.
-        bounds: For each field the least and the most that make sense, and an example.
-
-    Raises:
-        UsageError: When a range falls, or leaves its bounds.
-    """
+    """Check fields of the configuration `what` that hold (lowest, highest): (least, most, example) by field."""
     for name, (least, most, example) in bounds.items():
         low, high = getattr(owner, name)
         if not least <= low <= high <= most:

@@ -23,8 +23,8 @@ from calco.inference.loading import load
 from calco.inference.translate import translate
 from calco.networks.build import build_generator
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.records import to_record, write_yaml
 from calco.training.config import KeepConfig, LimitConfig, TrainConfig
+from calco.training.run_folder import write_config
 from calco.training.translation import load_config, train
 
 Make = Callable[..., Path]
@@ -279,7 +279,7 @@ def test_training_notes_the_file_and_everything_after_it_knows_it(
 
 def test_a_configuration_from_a_file_cannot_name_code_without_its_digest(tmp_path: Path, fade: Path) -> None:
     config = TrainConfig(images=str(tmp_path), recipe=RecipeConfig(recipe=f"{fade}:fade+erase"))
-    write_yaml(tmp_path / "config.yaml", to_record(config), "from a stranger")
+    write_config(tmp_path / "config.yaml", config, "translator", "from a stranger")
     with pytest.raises(CalcoError, match=re.escape("without the digest of its file")):
         load_config(tmp_path / "config.yaml")
     with pytest.raises(CalcoError, match="has no digest"):

@@ -4,13 +4,6 @@ import numpy as np
 import pytest
 
 from calco import imaging
-from calco.console import print_notes
-
-
-@pytest.fixture(autouse=True)
-def _notes():
-    """Print what the library logs, as the command line does."""
-    print_notes()
 
 
 @pytest.fixture(scope="session")

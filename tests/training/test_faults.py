@@ -22,9 +22,9 @@ from calco.data.config import SplitConfig
 from calco.errors import OutOfMemoryError
 from calco.files import digest
 from calco.inference.loading import load
-from calco.records import to_record, write_yaml
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import KeepConfig, LimitConfig, OptimiserConfig
+from calco.training.run_folder import write_config
 from calco.training.step import Networks
 from calco.training.trainer import Trainer
 from calco.training.translation import Translation, load_config, train
@@ -351,7 +351,7 @@ def test_what_a_full_disk_refuses_is_one_line_and_the_way_on_works(images, whole
 @pytest.mark.slow
 def test_a_file_size_limit_is_one_line(images, tmp_path):
     """A quota that free space does not show: the limit of a file's size, which safetensors meets by itself."""
-    write_yaml(tmp_path / "c.yaml", to_record(tiny(images, "")), "test")
+    write_config(tmp_path / "c.yaml", tiny(images, ""), "translator", "test")
     words = f"ulimit -f 100; exec {sys.executable} -m calco train --config {tmp_path}/c.yaml --out {tmp_path}/run"
     done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)
     assert done.returncode == 2

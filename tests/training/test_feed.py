@@ -22,7 +22,7 @@ from calco.errors import CalcoError
 from calco.imaging.formats import opened
 from calco.training.batching import batches
 from calco.training.config import ComputeConfig
-from calco.training.pairs import Batch, load_batch, throughput
+from calco.training.pairs import Batch, load_batch
 from calco.training.processes import choose_workers
 
 
@@ -136,10 +136,3 @@ def test_workers_are_chosen_and_checked() -> None:
     assert choose_workers(0, torch.device("cuda")) == 0
     with pytest.raises(CalcoError, match="workers is -1; it must be 0 .*, more, or auto"):
         ComputeConfig(workers=-1)
-
-
-def test_throughput_counts_pairs(folder: Path) -> None:
-    data = dataset(folder)
-    assert throughput(data, batch=4, workers=2) > 0
-    assert data.cached_bytes >= 20 * 28 * 28 * 3
-    assert throughput(data, batch=4, workers=0, epoch=1, seconds=0) > 0

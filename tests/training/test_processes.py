@@ -18,11 +18,10 @@ from calco.data.config import JitterConfig
 from calco.data.dataset import EpochSampler
 from calco.data.recipes import RecipeConfig
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.records import to_record, write_yaml
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, TrainConfig
 from calco.training.processes import check_several
-from calco.training.run_folder import with_shared_batch
+from calco.training.run_folder import with_shared_batch, write_config
 from calco.training.translation import load_config, train
 
 
@@ -85,7 +84,7 @@ def runs(images, tmp_path_factory):
         "in-parts": replace(single, optimiser=half, generator=dropping, limit=LimitConfig(epochs=0, steps=2)),
     }
     for name, config in jobs.items():
-        write_yaml(folder / f"{name}.yaml", to_record(replace(config, out=str(folder / name))), "test")
+        write_config(folder / f"{name}.yaml", replace(config, out=str(folder / name)), "translator", "test")
     code = f"""
 import os
 from dataclasses import replace
@@ -182,7 +181,7 @@ def started(images: Path, tmp_path: Path) -> tuple[subprocess.Popen[str], Path, 
     out = tmp_path / "run"
     keep = KeepConfig(validate_every=10**6, checkpoint_steps=10**6, samples=1, validation_pairs=1, tensorboard=False)
     config = tiny(images, "", batch=2, steps=10**6, keep=replace(keep, log_steps=1))
-    write_yaml(tmp_path / "c.yaml", to_record(config), "test")
+    write_config(tmp_path / "c.yaml", config, "translator", "test")
     words = ["train", "--config", str(tmp_path / "c.yaml"), "--out", str(out), "--processes", "2"]
     process = subprocess.Popen([sys.executable, "-m", "calco", *words], stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

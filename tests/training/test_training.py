@@ -20,7 +20,6 @@ from calco import CalcoError, imaging
 from calco.cli import main
 from calco.data.config import SplitConfig
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig
-from calco.records import to_record, write_yaml
 from calco.training.checkpoint import list_checkpoints, load_checkpoint
 from calco.training.config import (
     ComputeConfig,
@@ -29,6 +28,7 @@ from calco.training.config import (
     ObjectiveConfig,
     OptimiserConfig,
 )
+from calco.training.run_folder import write_config
 from calco.training.trainer import Interrupted, Trainer
 from calco.training.translation import load_config, train
 from support import requires
@@ -122,7 +122,7 @@ def test_killed_at_random_moments_the_weights_are_those_of_an_uninterrupted_run(
     )
     whole = train(tiny(images, tmp_path / "whole", limit=limit, keep=keep), progress=False)
     killed = tmp_path / "killed"
-    write_yaml(tmp_path / "c.yaml", to_record(tiny(images, "", limit=limit, keep=keep)), "test")
+    write_config(tmp_path / "c.yaml", tiny(images, "", limit=limit, keep=keep), "translator", "test")
     chance, kills, said = random.Random(0), 0, tmp_path / "said"
     process = start(said, "--config", str(tmp_path / "c.yaml"), "--out", str(killed))
     for _ in range(20):
@@ -189,7 +189,7 @@ def test_a_folder_with_results_of_something_else_is_not_overwritten(images, tmp_
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_after_its_step(images, tmp_path, monkeypatch, capsys, signum):
     run, update, before = tmp_path / "run", Trainer._update, signal.getsignal(signum)
-    write_yaml(tmp_path / "c.yaml", to_record(tiny(images, "")), "test")
+    write_config(tmp_path / "c.yaml", tiny(images, ""), "translator", "test")
 
     def signalled(self, *given):
         if self.step == 2:
@@ -211,7 +211,7 @@ def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(images, tmp_path, si
     run = tmp_path / "run"
     keep = KeepConfig(checkpoint_steps=10**6, validate_every=10**6, samples=1, validation_pairs=1, tensorboard=False)
     config = tiny(images, "", limit=LimitConfig(epochs=0, steps=10**6), keep=keep)
-    write_yaml(tmp_path / "c.yaml", to_record(config), "test")
+    write_config(tmp_path / "c.yaml", config, "translator", "test")
     said = tmp_path / "said"
     process = start(said, "--config", str(tmp_path / "c.yaml"), "--out", str(run))
     while len(list_checkpoints(run / "checkpoints")) < 1 and process.poll() is None:

@@ -38,7 +38,7 @@ class ObjectiveConfig:
     """Update the generator after the discriminator, or both from one forward pass."""
 
     def __post_init__(self) -> None:
-        """Checks the weights."""
+        """Check the weights."""
         check_numbers(self)
         if self.gan_weight < 0 or self.pixel_weight < 0 or self.gan_weight + self.pixel_weight == 0:
             raise UsageError(
@@ -57,7 +57,7 @@ class OptimiserConfig(SharedOptimiserConfig):
     """Share of the run after which the rate falls linearly to 0; 1 keeps it constant, the PyTorch reference has 0.5."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
+        """Check the ranges."""
         super().__post_init__()
         if not 0 <= self.decay_from <= 1:
             raise UsageError(f"decay from {self.decay_from} must lie in [0, 1]; 1 keeps the rate constant")
@@ -99,7 +99,7 @@ class TrainConfig:
     compute: Annotated[ComputeConfig, OmitArgPrefixes] = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
-        """Checks the parts against each other."""
+        """Check the parts against each other."""
         check_numbers(self)
         multiple = self.generator.multiple
         if self.jitter.size % multiple:

@@ -6,7 +6,6 @@ import os
 import socket
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -14,7 +13,6 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from calco import journal
 from calco.console import console
 from calco.files import explain, make_folder
-from calco.journal import Journal
 
 
 class RunLog:
@@ -42,22 +40,16 @@ class RunLog:
         last = from_step if validated is None else validated
         rows = [row for row in before if row.get("step", 0) <= (last if "validation" in row else from_step)]
         journal.write(self.path, rows)
-        self._journal = Journal(self.path)
+        self._journal = journal.Journal(self.path)
         if tensorboard:
             # A checkpoint may stand between the two rows of its step: both go, and the one to keep is written again.
-            again = [row for row in rows if row.get("step") == from_step] if last < from_step else []
-            self.board = TensorBoardFile(
-                folder / "tensorboard", purge_from=from_step if last < from_step else from_step + 1
-            )
-            for row in again:
-                self.board.row(row["step"], row)
+            self.board = TensorBoardFile(folder / "tensorboard", purge_from=from_step + (last >= from_step))
+            for row in rows:
+                if last < from_step == row.get("step"):
+                    self.board.row(row["step"], row)
 
     def write(self, step: int, **row: Any) -> None:
-        """Append a row; its numbers, one level deep, become TensorBoard's curves.
-
-        Raises:
-            WriteError: If it cannot be written.
-        """
+        """Append a row; its numbers, one level deep, become TensorBoard's curves."""
         if self.silent:
             return
         self._journal.add({"step": step, **row})
@@ -67,43 +59,38 @@ class RunLog:
     def image(self, step: int, name: str, image: Any) -> None:
         """Add an HWC image to TensorBoard."""
         if self.board:
-            self.board.image(step, name, image)
+            from tensorboardX.summary import image as image_summary
+
+            self.board.write(step=step, summary=image_summary(name, image, dataformats="HWC"))
 
     def close(self) -> None:
-        """Close TensorBoard's file."""
+        """Close TensorBoard's file; everything is written already."""
         if self.board:
-            self.board.close()
+            with contextlib.suppress(OSError):
+                self.board.file.close()
 
 
 class TensorBoardFile:
-    """File of TensorBoard events.
+    """File of TensorBoard events, of which TensorBoard drops those of earlier files from step `purge_from` on.
 
     tensorboardX's `SummaryWriter` writes in a thread, which dies silently when the disk is full, and the run would wait
     for it without end. Here each event is written at once, and an error is raised where it happens.
-
-    Args:
-        folder: Folder of the event files.
-        purge_from: First step that TensorBoard drops from earlier files.
-
-    Raises:
-        WriteError: If it cannot be written.
     """
 
     def __init__(self, folder: Path, *, purge_from: int) -> None:
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto.event_pb2 import SessionLog
         from tensorboardX.record_writer import RecordWriter
 
         make_folder(folder)
-        self._event = Event
         # Two files of one second would have one name without the number of the process.
         name = f"events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}.{purge_from}"
         self.path = folder / name
         try:
-            self._file = RecordWriter(str(self.path))
+            self.file = RecordWriter(str(self.path))
         except OSError as error:
             raise explain(error, self.path, "write") from error
-        self._write(file_version="brain.Event:2")
-        self._write(step=purge_from, session_log=SessionLog(status=SessionLog.START))
+        self.write(file_version="brain.Event:2")
+        self.write(step=purge_from, session_log=SessionLog(status=SessionLog.START))
 
     def row(self, step: int, row: dict[str, Any]) -> None:
         """Add the numbers of a row of the log, one level deep."""
@@ -112,32 +99,17 @@ class TensorBoardFile:
         for name, value in row.items():
             for inner, number in value.items() if isinstance(value, dict) else [("", value)]:
                 if isinstance(number, int | float) and name != "step":
-                    self._write(step=step, summary=scalar(f"{name}/{inner}".rstrip("/"), number))
-        self._flush()
+                    self.write(step=step, summary=scalar(f"{name}/{inner}".rstrip("/"), number))
 
-    def image(self, step: int, name: str, image: Any) -> None:
-        """Add an HWC image."""
-        from tensorboardX.summary import image as image_summary
+    def write(self, **event: Any) -> None:
+        """Write an event, such as a step with a summary."""
+        from tensorboardX.proto.event_pb2 import Event
 
-        self._write(step=step, summary=image_summary(name, image, dataformats="HWC"))
-        self._flush()
-
-    def _write(self, **event: Any) -> None:
         try:
-            self._file.write(self._event(wall_time=time.time(), **event).SerializeToString())
+            self.file.write(Event(wall_time=time.time(), **event).SerializeToString())
+            self.file.flush()
         except OSError as error:
             raise explain(error, self.path, "write") from error
-
-    def _flush(self) -> None:
-        try:
-            self._file.flush()
-        except OSError as error:
-            raise explain(error, self.path, "write") from error
-
-    def close(self) -> None:
-        """Close the file; everything is written already."""
-        with contextlib.suppress(OSError):
-            self._file.close()
 
 
 class MeanLosses:
@@ -174,7 +146,7 @@ class ProgressLine:
         self.progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
     def update(self, share: float, step: int, images_per_s: float, losses: str, seconds_left: float) -> None:

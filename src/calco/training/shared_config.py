@@ -19,7 +19,7 @@ class LimitConfig:
     """Minutes of training, including validation."""
 
     def __post_init__(self) -> None:
-        """Checks that there is a limit."""
+        """Check that there is a limit."""
         check_numbers(self)
         if min(self.epochs, self.steps, self.minutes) < 0 or max(self.epochs, self.steps, self.minutes) == 0:
             raise UsageError(
@@ -48,7 +48,7 @@ class RunKeepConfig:
     """Write the log for TensorBoard too."""
 
     def __post_init__(self) -> None:
-        """Checks the counts."""
+        """Check the counts."""
         check_numbers(self)
         for name, value in vars(self).items():
             if isinstance(value, int) and not isinstance(value, bool) and value < 1:
@@ -71,7 +71,7 @@ class SharedOptimiserConfig:
     """Decay of the exponential moving average of the weights, which is validated and kept; 0 keeps the last weights."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
+        """Check the ranges."""
         check_numbers(self, batch=65_536, accumulate=65_536)
         if self.batch < 1 or self.accumulate < 1:
             raise UsageError(f"batch {self.batch} and accumulate {self.accumulate} must both be at least 1")
@@ -107,7 +107,7 @@ class ComputeConfig:
     """Recompute feature maps in the backward pass instead of keeping them: less memory, more time."""
 
     def __post_init__(self) -> None:
-        """Checks the counts."""
+        """Check the counts."""
         check_numbers(self, threads=1024, processes=256, workers=1024)
         if self.workers != "auto" and self.workers < 0:
             raise UsageError(f"workers is {self.workers}; it must be 0 (no threads), more, or auto")

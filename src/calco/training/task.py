@@ -19,33 +19,13 @@ from calco.training.shared_config import ComputeConfig, LimitConfig, RunKeepConf
 class RunConfig(Protocol):
     """The part of a configuration that all runs share."""
 
-    @property
-    def images(self) -> str:
-        """Images to train on."""
-
-    @property
-    def out(self) -> str:
-        """Folder of the run."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of all random number generators."""
-
-    @property
-    def limit(self) -> LimitConfig:
-        """When to stop."""
-
-    @property
-    def keep(self) -> RunKeepConfig:
-        """What is measured and kept."""
-
-    @property
-    def optimiser(self) -> SharedOptimiserConfig:
-        """How the weights are updated."""
-
-    @property
-    def compute(self) -> ComputeConfig:
-        """Device, precision, processes and workers."""
+    images: str
+    out: str
+    seed: int
+    limit: LimitConfig
+    keep: RunKeepConfig
+    optimiser: SharedOptimiserConfig
+    compute: ComputeConfig
 
 
 class HasImages(Sized, Protocol):
@@ -63,14 +43,7 @@ D = TypeVar("D", bound=HasImages)
 
 @dataclass(frozen=True, kw_only=True)
 class RunData(Generic[D]):
-    """Images of a run.
-
-    Attributes:
-        source: Source that reads them.
-        splits: Items by split.
-        train: Images to train on.
-        validation: Images to validate on.
-    """
+    """Images of a run: their source, the items by split, and the images to train and to validate on."""
 
     source: Source
     splits: dict[str, list[Item]]
@@ -111,49 +84,23 @@ def absolute_paths(config: SourceConfig) -> SourceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """Result of a validation.
+    """Result of a validation."""
 
-    Attributes:
-        scores: Metrics by name; those that are undefined are absent.
-        sheet: Sheet of samples, HWC `uint8` RGB.
-        summary: One line for the terminal.
-        notes: Remarks, each to be printed once in a run.
-    """
-
-    scores: dict[str, float]
-    sheet: Image
-    summary: str
-    notes: list[str] = field(default_factory=list)
+    scores: dict[str, float]  # by metric; undefined ones are absent
+    sheet: Image  # of samples, HWC uint8 RGB
+    summary: str  # one line for the log
+    notes: list[str] = field(default_factory=list)  # each to be logged once in a run
 
 
 class Task(ABC, Generic[B]):
-    """A kind of training; the Trainer moves it from step to step.
+    """A kind of training, with its data and networks; the Trainer moves it from step to step."""
 
-    Args:
-        config: Whole configuration.
-        group: Processes that train together.
-        resume: Whether the run is resumed.
-
-    Attributes:
-        config: Whole configuration, resolved.
-        data: Images of the run.
-        group: Processes that train together.
-        device: Device of this process.
-        networks: Networks, optimisers and average.
-    """
-
-    command: ClassVar[str]
-    """Verb that trains."""
-    items: ClassVar[str]
-    """Plural noun for the training items."""
-    steadier: ClassVar[str]
-    """Options that make training steadier, besides a lower learning rate."""
-    product: ClassVar[str]
-    """Noun for the trained model, as config.yaml names it."""
-    without_validation: ClassVar[str] = ""
-    """What else holds for a model that is not validated, after a comma."""
-    lower_is_better: bool = False
-    """Whether a lower validation score is better."""
+    command: ClassVar[str]  # verb that trains
+    items: ClassVar[str]  # plural noun for the training items
+    steadier: ClassVar[str]  # options that make training steadier, besides a lower learning rate
+    product: ClassVar[str]  # noun for the trained model, as config.yaml names it
+    without_validation: ClassVar[str] = ""  # what else holds for a model that is not validated, after a comma
+    lower_is_better: bool = False  # of the validation score
     config: Any
     data: RunData[Any]
     group: ProcessGroup
@@ -181,7 +128,7 @@ class Task(ABC, Generic[B]):
 
     @abstractmethod
     def plan(self, step: int) -> tuple[str, str]:
-        """Describe the task before and after the number of items, for the line that is printed first."""
+        """Describe the task before and after the number of items, for the first line of the log."""
 
     @abstractmethod
     def rate(self, step: int, progress: float) -> float:
@@ -221,11 +168,11 @@ class Task(ABC, Generic[B]):
         """Describe the end of the training; empty if there is nothing to add."""
         return ""
 
+    @abstractmethod
     def evaluate_command(self, folder: Path) -> str:
         """Command that evaluates the trained model."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def default_name(self) -> str:
         """Name of a new run's folder."""
-        raise NotImplementedError
