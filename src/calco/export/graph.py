@@ -21,7 +21,7 @@ from calco.inference.runtimes import INPUT, MAPS, OUTPUT, PREPARED, SEEN
 from calco.inference.translator import Translator
 from calco.networks.cpu.packed import folded
 from calco.networks.efficientnet_lite import SameConv, for_even_sides
-from calco.networks.generator import maps_drawn
+from calco.networks.generator import output_channels
 from calco.networks.layers import InstanceNorm
 from calco.version import __version__
 
@@ -137,7 +137,7 @@ def torch_parts(model: Translator) -> tuple[nn.Module, nn.Module, nn.Module, Ten
 def maps_like(model: Translator, seen: Tensor) -> Tensor:
     """Maps such as the network draws of what it sees, all 0."""
     generator = model.generator
-    count = maps_drawn(generator.composition, generator.out_channels, generator.holes)
+    count = output_channels(generator.composition, generator.out_channels, generator.holes)
     return seen.new_zeros(seen.shape[0], count, *seen.shape[2:])
 
 

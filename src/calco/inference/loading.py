@@ -27,7 +27,7 @@ from calco.inference.graph_files import as_description, ends_as, explained, read
 from calco.inference.runtimes import OnnxFile, OpenvinoFile, Runtime
 from calco.inference.translator import Translator
 from calco.networks.build import build_generator
-from calco.networks.generator import Generator, maps_drawn
+from calco.networks.generator import Generator, output_channels
 from calco.networks.machine import choose_device, choose_precision
 
 
@@ -225,7 +225,7 @@ class ExportedTranslator(Translator):
         info = description.info
         with torch.device("meta"):
             like = build_generator(info.generator, info.in_channels, info.out_channels)
-        drawn = maps_drawn(like.composition, like.out_channels, like.holes)
+        drawn = output_channels(like.composition, like.out_channels, like.holes)
         generator = Generator(
             _Elsewhere(runtime, like.backbone.depth, drawn, file),  # type: ignore[arg-type]
             composition=like.composition,

@@ -2,59 +2,44 @@
 
 from calco.networks.config import Composition, DiscriminatorConfig, GeneratorConfig
 from calco.networks.efficientnet_unet import EfficientNetUNet
-from calco.networks.generator import Generator, Holes, channels_seen, maps_drawn
+from calco.networks.generator import Generator, Holes, input_channels, output_channels
 from calco.networks.patchgan import PatchGAN
 from calco.networks.resnet import ResnetGenerator
 from calco.networks.unet import UNet
 
 
 def build_generator(config: GeneratorConfig, in_channels: int, out_channels: int) -> Generator:
-    """A generator with fresh weights, drawn from torch's global generator.
-
-    Args:
-        config: Its configuration, with a composition that is not "auto".
-        in_channels: Channels of the input.
-        out_channels: Channels of the target.
+    """Build a generator with random weights from torch's global random number generator.
 
     Raises:
-        CalcoError: When composition and channels do not fit.
+        CalcoError: If composition and channels do not fit.
     """
     composition: Composition = "plain" if config.composition == "auto" else config.composition
     holes = _holes(config, composition, in_channels)
-    seen = channels_seen(composition, in_channels, out_channels, holes)
-    drawn = maps_drawn(composition, out_channels, holes)
+    channels = (
+        input_channels(composition, in_channels, out_channels, holes), output_channels(composition, out_channels, holes)
+    )  # fmt: skip
     backbone: UNet | ResnetGenerator | EfficientNetUNet
     if config.architecture == "unet":
         backbone = UNet(
-            seen,
-            drawn,
-            depth=config.depth,
-            filters=config.filters,
-            norm=config.norm,
-            dropout=config.dropout,
-            dropout_blocks=(0, config.depth - 1) if config.dropout_everywhere else None,
-            up=config.up,
+            *channels, depth=config.depth, filters=config.filters, norm=config.norm, dropout=config.dropout,
+            dropout_blocks=(0, config.depth - 1) if config.dropout_everywhere else None, up=config.up,
             convention=config.convention,
-        )
+        )  # fmt: skip
     elif config.architecture == "efficientnet-unet":
         backbone = EfficientNetUNet(
-            seen, drawn, filters=config.filters, norm=config.norm, dropout=config.dropout, up=config.up
+            *channels, filters=config.filters, norm=config.norm, dropout=config.dropout, up=config.up
         )
     else:
         backbone = ResnetGenerator(
-            seen,
-            drawn,
-            blocks=config.blocks,
-            filters=config.filters,
-            norm=config.norm,
-            dropout=config.dropout,
+            *channels, blocks=config.blocks, filters=config.filters, norm=config.norm, dropout=config.dropout,
             up=config.up,
-        )
+        )  # fmt: skip
     return Generator(backbone, composition=composition, out_channels=out_channels, holes=holes)
 
 
 def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) -> Holes:
-    """How the holes of a configuration are marked in an image of so many channels."""
+    """Return how the holes of a configuration are marked in an image of so many channels."""
     if composition == "plain":
         return None
     if config.hole_channel:
@@ -65,7 +50,7 @@ def _holes(config: GeneratorConfig, composition: Composition, in_channels: int) 
 
 
 def build_discriminator(config: DiscriminatorConfig, in_channels: int) -> PatchGAN:
-    """A discriminator with fresh weights; `in_channels` counts input and image together."""
+    """Build a discriminator with random weights; `in_channels` counts input and image together."""
     return PatchGAN(
         in_channels,
         patch=config.patch,

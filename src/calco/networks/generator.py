@@ -1,4 +1,4 @@
-"""A backbone, and how what it draws is joined with its input."""
+"""A generator: a backbone, and the composition of its output with the input."""
 
 import itertools
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ EPSILON, KAPPA = 216 / 24389, 24389 / 27
 
 
 def lightness(x: Tensor) -> Tensor:
-    """The L* of sRGB in [-1, 1]: N, 3, H, W (or grey: N, 1, H, W) => 0 to 100, N, 1, H, W."""
+    """L* of sRGB in [-1, 1]: N, 3, H, W (or grey: N, 1, H, W) => 0 to 100, N, 1, H, W."""
     linear = _decoded(x)
     return 116 * _root(linear if x.shape[1] == 1 else _mixed(linear, TO_XYZ[1:2])) - 16
 
@@ -42,7 +42,7 @@ def lab_to_rgb(lightness: Tensor, ab: Tensor) -> Tensor:
 
 
 def _mixed(x: Tensor, rows: Sequence[Sequence[float]]) -> Tensor:
-    """A matrix times the channels; written out, for autocast would multiply matrices in sixteen bits."""
+    """Multiply the channels by a matrix, written out: autocast would multiply matrices in sixteen bits."""
     return torch.stack(
         [sum((w * c for w, c in zip(row, x.unbind(1), strict=True)), x.new_zeros(())) for row in rows], 1
     )
@@ -80,22 +80,17 @@ Holes = tuple[float, ...] | Literal["channel"] | None
 
 
 class Generator(nn.Module):
-    """A translator's network: the backbone draws maps, `compose` makes the image of them.
+    """A translator's network: the backbone's output is composed with the input.
 
-    - "plain": the maps are the image, as in pix2pix.
-    - "luminance": the maps give the colour, the input gives the luminance, which is therefore kept exactly.
-    - "lab": the maps are a* and b*, the input gives the CIE lightness L*, which is kept exactly too.
-    - "filled": holes are filled from their surroundings, and there the maps are added; all other pixels are kept as
+    - "plain": the output is the image, as in pix2pix.
+    - "luminance": the output gives the colour, the input the luminance, which is therefore kept exactly.
+    - "lab": the output is a* and b*, the input gives the CIE lightness L*, which is kept exactly too.
+    - "filled": holes are filled from their surroundings, and there the output is added; all other pixels are kept as
       they are. The backbone sees the filled image and where the holes were.
 
-    Where holes are marked, luminance and lab fill them first, and the maps add what lightness is missing there.
-    `prepare` and `compose` are apart so that an image may be composed at its full size from maps drawn at a smaller.
-
-    Args:
-        backbone: A network whose outputs lie in [-1, 1]; it takes `channels_seen` and gives `maps_drawn` channels.
-        composition: One of the four above.
-        out_channels: Channels of the image.
-        holes: How holes are marked.
+    Where holes are marked, luminance and lab fill them first, and the output adds what lightness is missing there.
+    `prepare` and `compose` are apart so that an image may be composed at its full size from an output at a smaller.
+    The backbone's output lies in [-1, 1]; it takes `input_channels` and gives `output_channels`.
     """
 
     def __init__(
@@ -114,7 +109,7 @@ class Generator(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """Height and width of what the backbone sees must be multiples of this."""
+        """Divisor of the height and width that the backbone takes."""
         return int(2**self.backbone.depth)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -123,7 +118,7 @@ class Generator(nn.Module):
         return self.compose(prepared, self.backbone(prepared))
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What the backbone sees of N, in, H, W: the same; or holes filled, and a last map, 1 in them."""
+        """N, in, H, W => input of the backbone: the same; or with holes filled, and a last map, 1 in them."""
         if self.holes is None:
             return x
         with torch.no_grad():
@@ -131,7 +126,7 @@ class Generator(nn.Module):
             return torch.cat([surroundings(x, known), 1 - known], 1)
 
     def shown(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """N, in, H, W => what is shown, and where it is known: N, C, H, W and N, 1, H, W, 1 or 0."""
+        """N, in, H, W => image, and where it is known: N, C, H, W and N, 1, H, W, 1 or 0."""
         if self.holes == "channel":
             return x[:, :-1], (x[:, -1:] > 0).to(x.dtype)
         colour = torch.tensor(self.holes or (), dtype=x.dtype, device=x.device).view(1, -1, 1, 1)
@@ -139,7 +134,7 @@ class Generator(nn.Module):
         return x, (away > HOLE_TOLERANCE).to(x.dtype)
 
     def compose(self, prepared: Tensor, maps: Tensor) -> Tensor:
-        """Joins what `prepare` gave with maps of the same size: N, ., H, W and N, drawn, H, W => N, out, H, W."""
+        """Compose what `prepare` gave with an output of the same size: N, ., H, W; N, output, H, W => N, out, H, W."""
         if self.composition == "plain":
             return maps
         maps = maps.float()
@@ -156,18 +151,11 @@ class Generator(nn.Module):
 
 
 def surroundings(x: Tensor, known: Tensor, step: int | None = None, deep: Tensor | None = None) -> Tensor:
-    """Fills what is not known with the nearest pixel that is, smoothed by one mean over 3x3.
+    """Fill what is not `known` (N, 1, H, W) with the nearest pixel that is, smoothed by a 3x3 mean: N, C, H, W.
 
-    Copies keep the grain of their surroundings; smoother fills come nearer in squares and look worse.
-
-    Args:
-        x: N, C, H, W.
-        known: N, 1, H, W, 1 where a pixel is known and 0 where it is not.
-        step: The first step of the search, where these are parts of a larger image with deeper holes.
-        deep: N, C, H, W, what stands where nothing known is in reach.
-
-    Returns:
-        N, C, H, W.
+    Copies keep the grain of their surroundings; smoother fills come nearer in squares and look worse. For parts of a
+    larger image with deeper holes, `step` is the first step of the search, and `deep` (N, C, H, W) stands where nothing
+    known is in reach.
     """
     width = x.shape[-1]
     rows, columns = nearest_known(known, step).unbind(1)
@@ -181,13 +169,11 @@ def surroundings(x: Tensor, known: Tensor, step: int | None = None, deep: Tensor
 
 
 def nearest_known(known: Tensor, step: int | None = None) -> Tensor:
-    """Where the nearest known pixel of every pixel is: N, 1, H, W => N, 2, H, W, row and column, int64.
+    """N, 1, H, W => row and column of the nearest known pixel of every pixel: N, 2, H, W, int64.
 
     By jump flooding (Rong and Tan, Jump Flooding in GPU with Applications to Voronoi Diagram and Distance Transform,
-    I3D 2006): every pixel asks its neighbours at ever smaller steps which seed they know of. Where nothing is known at
-    all, every pixel is its own.
-
-    A pixel depends on those that are less than two first steps away, in rows and in columns.
+    I3D 2006): every pixel asks its neighbours at ever smaller steps for their nearest seed. Where nothing is known at
+    all, every pixel is its own. A pixel depends on those less than two first steps away, in rows and in columns.
     """
     height, width = known.shape[-2:]
     axes = (torch.arange(size, device=known.device, dtype=torch.float32) for size in (height, width))
@@ -195,7 +181,11 @@ def nearest_known(known: Tensor, step: int | None = None) -> Tensor:
     far = 4.0 * (height + width)
     seeds = torch.where(known > 0, here, -far)
     nearest = (seeds - here).square().sum(1, keepdim=True)
-    step = _reach(known) if step is None else step
+    if step is None:  # a power of two that no hole is deeper than
+        step, covered = 1, known
+        while covered.amin() == 0 and max(covered.shape[-2:]) > 1:
+            covered = F.max_pool2d(covered.float(), 2, ceil_mode=True)
+            step *= 2
     while step:
         padded = F.pad(seeds, (step, step, step, step), value=-far)
         for down, right in itertools.product((0, step, 2 * step), repeat=2):
@@ -207,29 +197,16 @@ def nearest_known(known: Tensor, step: int | None = None) -> Tensor:
     return torch.where(seeds >= 0, seeds, here).long()
 
 
-def _reach(known: Tensor) -> int:
-    """The first step of the flood: a power of two that no hole is deeper than."""
-    step = 1
-    while known.amin() == 0 and max(known.shape[-2:]) > 1:
-        known = F.max_pool2d(known.float(), 2, ceil_mode=True)
-        step *= 2
-    return step
-
-
 def base_luminance(x: Tensor) -> Tensor:
-    """The luminance of N, 3, H, W (or of N, 1, H, W: itself) => N, 1, H, W."""
+    """N, 3, H, W (or N, 1, H, W: itself) => luminance, N, 1, H, W."""
     if x.shape[1] == 1:
         return x
     weights = torch.tensor(LUMINANCE, dtype=x.dtype, device=x.device).view(1, 3, 1, 1)
     return (x * weights).sum(1, keepdim=True)
 
 
-def channels_seen(composition: Composition, in_channels: int, out_channels: int, holes: Holes) -> int:
-    """How many channels the backbone takes.
-
-    Raises:
-        CalcoError: When input and output do not fit the composition.
-    """
+def input_channels(composition: Composition, in_channels: int, out_channels: int, holes: Holes) -> int:
+    """Number of channels that the backbone takes; input and output that do not fit the composition are an error."""
     shown = in_channels - (holes == "channel")
     if composition == "filled" and shown != out_channels and {shown, out_channels} != {1, 3}:
         raise CalcoError(
@@ -244,6 +221,6 @@ def channels_seen(composition: Composition, in_channels: int, out_channels: int,
     return shown + (holes is not None)
 
 
-def maps_drawn(composition: Composition, out_channels: int, holes: Holes) -> int:
-    """How many maps the backbone gives: the image's channels, or for "lab" a*, b* and, for holes, L*."""
+def output_channels(composition: Composition, out_channels: int, holes: Holes) -> int:
+    """Number of channels that the backbone gives: the image's, or for "lab" a*, b* and, for holes, L*."""
     return 2 + (holes is not None) if composition == "lab" else out_channels

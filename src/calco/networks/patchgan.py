@@ -1,4 +1,4 @@
-"""PatchGAN: a discriminator that judges every patch of an image by itself."""
+"""PatchGAN: a discriminator of the patches of an image."""
 
 import torch
 from torch import Tensor, nn
@@ -12,21 +12,12 @@ PATCH_LAYERS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
 
 class PatchGAN(nn.Module):
-    """Judges (input, image) with one logit for every patch.
+    """Classifies (input, image) as real or generated with one logit for every patch; `in_channels` counts both.
 
-    Without arguments it is the 70x70 discriminator of the reference implementation.
+    Without arguments it is the 70x70 discriminator of the reference implementation. The convention "tensorflow" has a
+    bias in the last convolution only and leaks 0.3; the others 0.2.
 
     Source: Isola et al., arXiv 1611.07004, sections 3.2.2 and 6.1.2.
-
-    Args:
-        in_channels: Channels of input and image together.
-        patch: Receptive field in pixels: 1, 16, 34, 70, 142 or 286.
-        filters: Channels after the first convolution.
-        norm: Normalisation.
-        convention: "tensorflow" has a bias in the last convolution alone and leaks 0.3; the others 0.2.
-
-    Raises:
-        CalcoError: When the patch is none of these.
     """
 
     def __init__(

@@ -31,21 +31,9 @@ class ResidualBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """The generator that pix2pix offers beside the U-Net.
+    """The generator that pix2pix offers beside the U-Net, with 9 blocks for 256x256 images and 6 for 128x128.
 
     Source: Johnson et al., arXiv 1603.08155, as adapted by Zhu et al., arXiv 1703.10593, section 7.2.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        blocks: Number of residual blocks (9 for 256x256 images, 6 for 128x128).
-        filters: Channels after the first convolution.
-        norm: Normalisation.
-        dropout: Probability of dropout inside the blocks.
-        up: "transpose" or "resize".
-
-    Raises:
-        CalcoError: When blocks or filters are below 1.
     """
 
     depth = DEPTHS["resnet"]

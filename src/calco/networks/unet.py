@@ -17,23 +17,10 @@ class UNet(nn.Module):
     Without arguments it is the reference network of the PyTorch implementation for 256x256 images. The conventions
     differ in where dropout stands (`pytorch`: the second to fourth up block; `paper` and `tensorflow`: the first to
     third), and `tensorflow` normalises the bottleneck, applies ReLU before the skip joins, and leaks 0.3, not 0.2.
+    `dropout_blocks` replaces that by the first and one past the last block, counted from the bottleneck. `up` "resize"
+    repeats pixels instead of transposing convolutions.
 
     Source: Isola et al., arXiv 1611.07004, section 6.1.
-
-    Args:
-        in_channels: Channels of the input.
-        out_channels: Channels of the output.
-        depth: How often the size is halved; height and width must be multiples of 2 ** depth.
-        filters: Channels after the first convolution; they double up to eight times as many.
-        norm: Normalisation; with "none" every convolution has a bias.
-        dropout: Probability of dropout in the decoder.
-        dropout_blocks: First and one past the last up block with dropout, counted from the bottleneck; by default as
-            the convention has it. (0, depth - 1) means every block but the last.
-        up: "transpose" for transposed 4x4 convolutions, "resize" for repeated pixels and a 3x3 convolution.
-        convention: Which implementation to follow.
-
-    Raises:
-        CalcoError: When depth or filters are below 1, or the dropout is not in [0, 1).
     """
 
     def __init__(
