@@ -67,7 +67,6 @@ def make_image(size_wh, dtype=np.uint8):
 def narrow(monkeypatch):
     """Strips of a few rows, so that small images have many."""
     monkeypatch.setattr(large, "_PIXELS", 1 << 14)
-    monkeypatch.setattr(large, "_PASS", 64)
     monkeypatch.setattr(large, "_SIDE", 96)
 
 
@@ -103,7 +102,7 @@ def test_strips_make_the_same_image_as_the_whole(narrow, kind, native, dtype):
 
 
 def test_deep_holes_are_filled_from_afar(narrow, monkeypatch):
-    monkeypatch.setattr(large, "_DEEPEST", 8)
+    monkeypatch.setattr(large, "_REACH", 8)
     info = info_of("filled")
     translator, shown = Translator(info, network(info)), np.full((300, 200, 3), 90, np.uint8)
     mask = np.zeros(shown.shape[:2], bool)

@@ -10,7 +10,7 @@ from calco.data.recipes import DegradeConfig, EraseConfig, RecipeConfig, SketchC
 from calco.data.sample import Sample, generator
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.images import translate_images
-from calco.inference.inputs import input_maker
+from calco.inference.inputs import pair_maker
 from calco.inference.translator import Translator
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
@@ -32,19 +32,19 @@ SKETCH = RecipeConfig(recipe="sketch", sketch=SketchConfig(style="any", wobble=(
 
 
 def test_the_input_is_made_at_the_scale_of_the_training() -> None:
-    made = input_maker(info(SKETCH, 1))(photo(), "a")
+    made = pair_maker(info(SKETCH, 1))(photo(), "a").input
     assert made.shape == (32, 48, 1)
     fitted = Sample(image=imaging.resize(photo(), (48, 32)), key="a", group="a")
     assert np.array_equal(made, build_recipe(SKETCH, "photographs")(fitted, generator(0, 0, "a", "recipe")).input)
-    assert input_maker(info(SKETCH, 1, resize=0))(photo(), "a").shape == (64, 96, 1)
+    assert pair_maker(info(SKETCH, 1, resize=0))(photo(), "a").input.shape == (64, 96, 1)
 
 
 def test_chance_is_the_name_and_the_seed() -> None:
     noisy = info(RecipeConfig(recipe="degrade", degrade=DegradeConfig(damage="noise")))
-    one, other = input_maker(noisy), input_maker(noisy, seed=1)
-    assert np.array_equal(one(photo(), "a"), input_maker(noisy)(photo(), "a"))
-    assert not np.array_equal(one(photo(), "a"), one(photo(), "b"))
-    assert not np.array_equal(one(photo(), "a"), other(photo(), "a"))
+    one, other = pair_maker(noisy), pair_maker(noisy, seed=1)
+    assert np.array_equal(one(photo(), "a").input, pair_maker(noisy)(photo(), "a").input)
+    assert not np.array_equal(one(photo(), "a").input, one(photo(), "b").input)
+    assert not np.array_equal(one(photo(), "a").input, other(photo(), "a").input)
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,14 @@ def test_the_results_have_the_names_and_sizes_of_the_images(tmp_path, recipe: Re
     done = translate_images(tmp_path / "model", tmp_path / "in", tmp_path / "out", make_input=True)
     assert (done.written, done.left_out) == (2, {})
     assert imaging.read(tmp_path / "out" / "tall.png").shape == (90, 96, 3)
-    drawn = Translator(described, network)(input_maker(described)(photo(40), "wide.png"), native=True)
+    drawn = Translator(described, network)(pair_maker(described)(photo(40), "wide.png").input, native=True)
     assert np.array_equal(imaging.read(tmp_path / "out" / "wide.png"), imaging.resize(drawn, (96, 40)))
 
 
 def test_what_cannot_be_made_is_told(tmp_path) -> None:
     for name in ("aligned", "segment"):
         with pytest.raises(CalcoError, match=f"the recipe {name} makes no input"):
-            input_maker(info(RecipeConfig(recipe=name)))
+            pair_maker(info(RecipeConfig(recipe=name)))
     described = info(SKETCH, 1)
     translator = Translator(described, build_generator(described.generator, 1, 3))
     imaging.write(tmp_path / "a.png", photo())

@@ -441,3 +441,17 @@ def test_names_of_255_bytes_in_any_script_are_kept(model, tmp_path, stem):
     translator = load(model)
     for number, name in enumerate(names):
         assert np.array_equal(imaging.read(tmp_path / "out" / name), translator(make_image(seed=number)))
+
+
+@pytest.mark.slow
+def test_the_command_does_not_import_what_only_compilers_and_reports_need(model, tmp_path):
+    """torch._dynamo alone takes as long to import as torch: random numbers on the device "meta" would bring it."""
+    imaging.write(tmp_path / "a.png", make_image())
+    code = (
+        "import sys\nfrom calco.cli import main\nmain(['translate', *sys.argv[1:]])\n"
+        "heavy = ('torch._dynamo', 'torch._inductor', 'sympy', 'torchmetrics', 'transformers', 'pandas')\n"
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    words = [sys.executable, "-c", code, str(model), str(tmp_path / "a.png"), "--out", str(tmp_path / "b.png")]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -18,10 +18,10 @@ import torch
 from calco import CalcoError, cli, imaging
 from calco.data.config import JitterConfig
 from calco.data.recipes import RecipeConfig
-from calco.inference import live
 from calco.inference.config import TranslateConfig
 from calco.inference.folder import ModelInfo, save_model
 from calco.inference.loading import load
+from calco.inference.translate import render_options
 from calco.inference.video_rendering import LiveRenderer
 from calco.networks.build import build_generator
 from calco.networks.config import GeneratorConfig
@@ -112,11 +112,11 @@ def test_a_reader_of_stdout_that_leaves_ends_it_quietly(model: Path, clip: Path)
     [
         (["camera:71", "--page", "0"], "there is no camera /dev/video71"),
         (["{clip}", "--live"], "no output was chosen; add --window, --page 8000, or --out FILE"),
-        (["{clip}", "--live", "--out", "{clip}"], "is the video that is read; choose another name"),
+        (["{clip}", "--live", "--out", "{clip}"], "the result would replace {clip}; choose another --out"),
         (["{clip}", "--live", "--page", "0", "--jobs", "2"], "--jobs is for images and videos in files"),
         (["{clip}", "--live", "--page", "0", "--seconds", "-1"], "--seconds is -1; give seconds, or 0 for no limit"),
-        (["{clip}", "--live", "--page", "0", "--allow-code"], "--recipe and --allow-code serve --make-input"),
-        (["{clip}", "--live", "--page", "0", "--masks", "."], "is a folder, and live images have one mask for all"),
+        (["{clip}", "--live", "--page", "0", "--allow-code"], "--recipe, --allow-code and --holes-per-frame serve"),
+        (["{clip}", "--live", "--page", "0", "--masks", "."], "must be one image, which serves for all frames"),
         (["{folder}", "--out", "x", "--seconds", "3"], "--seconds is for cameras, streams and videos that are played"),
         (["{folder}"], "--out is missing; name the folder to write into"),
         (["s3://a/b.mp4", "--live", "--page", "0"], "s3://a/b.mp4 cannot be played; give an address that starts with"),
@@ -130,7 +130,7 @@ def test_calls_that_cannot_be(
     with pytest.raises(SystemExit) as end:
         cli.main(["translate", str(model), *said])
     assert end.value.code == 2
-    assert answer in capsys.readouterr().err
+    assert answer.format(clip=clip) in capsys.readouterr().err
 
 
 def config_of(**given: Any) -> TranslateConfig:
@@ -143,14 +143,14 @@ def test_holes_made_for_live_images_stand_still_and_a_mask_serves_for_all(tmp_pa
     save_model(tmp_path / "eraser", info, build_generator(info.generator, 3, 3).state_dict(), None)
     translator = load(tmp_path / "eraser", device="cpu")
     frame = Frame(numbered(5), Fraction(0), None, Fraction(1), 0)
-    made = LiveRenderer(translator, live.render_options(config_of(make_input=True), translator))
+    made = LiveRenderer(translator, render_options(config_of(make_input=True), translator))
     first, second = made(frame), made(frame)
     assert first.shape == (HEIGHT, WIDTH, 3) and np.array_equal(first, second)
     mask = np.zeros((20, 40, 1), np.uint8)
     mask[:10] = 255  # the upper half, at another size
     imaging.write(tmp_path / "mask.png", mask)
-    masks = live.render_options(config_of(masks=str(tmp_path / "mask.png")), translator)
+    masks = render_options(config_of(masks=str(tmp_path / "mask.png")), translator)
     masked = LiveRenderer(translator, masks)(frame)
     assert np.array_equal(masked[60:], numbered(5)[60:]) and not np.array_equal(masked[:40], numbered(5)[:40])
     with pytest.raises(CalcoError, match="give one of them"):
-        live.render_options(config_of(masks=str(tmp_path / "mask.png"), make_input=True), translator)
+        render_options(config_of(masks=str(tmp_path / "mask.png"), make_input=True), translator)

@@ -25,7 +25,7 @@ from calco.inference.graph_files import (
     read_openvino,
     read_record,
 )
-from calco.inference.runtimes import onnx_session, running
+from calco.inference.runtimes import onnx_session
 from calco.records import from_record
 
 EXPORT_FORMAT: Final = 1
@@ -196,7 +196,7 @@ class OnnxGraph:
 
     def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         """As of `Graph`."""
-        with running(self._path):
+        with explained(self._path):
             return list(self._session.run(list(names), {INPUT: squares}))
 
 
@@ -223,7 +223,7 @@ class OpenvinoGraph:
             core.read_model(read_onnx(path).SerializeToString()) if path.suffix == ".onnx" else read_openvino(path)
         )
         _check_names({name for port in (*self._model.inputs, *self._model.outputs) for name in port.get_names()})
-        with running(path):
+        with explained(path):
             self.side = self._model.input(INPUT).get_partial_shape()[1].get_length()
             self.classes = self._model.output(SCORES).get_partial_shape()[-1].get_length()
         settings = {
@@ -242,7 +242,7 @@ class OpenvinoGraph:
 
     def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
         """As of `Graph`."""
-        with running(self._path):
+        with explained(self._path):
             request = self._request(squares.shape)
             request.infer([np.ascontiguousarray(squares)])
             return [request.get_tensor(name).data.copy() for name in names]

@@ -6,7 +6,6 @@ An image is a NumPy array HWC with C >= 1 channels: 1 grey, 2 grey and alpha, 3 
 """
 
 from calco.imaging.arrays import (
-    FILTERS,
     PEAKS,
     WHITE,
     Channels,
@@ -29,51 +28,19 @@ from calco.imaging.formats import (
     IMAGE_SUFFIXES,
     LARGE,
     MAX_PIXELS,
-    UNREADABLE,
+    MAX_STRIPPED,
     is_image,
     list_images,
     note_on_several,
     several_in,
 )
-from calco.imaging.reading import common_channels, decode, header_size_wh, orientation, read, true_ending, turned_with
-from calco.imaging.tiff import ORIENTATION
+from calco.imaging.reading import common_channels, decode, header_size_wh, read, true_ending, turned_with
 from calco.imaging.writing import encode, write
 
 __all__ = [
-    "FILTERS",
-    "FORMATS",
-    "IMAGE_SUFFIXES",
-    "LARGE",
-    "MAX_PIXELS",
-    "ORIENTATION",
-    "PEAKS",
-    "UNREADABLE",
-    "WHITE",
-    "Channels",
-    "Image",
-    "Resampling",
-    "as_channels",
-    "as_dtype",
-    "as_image",
-    "background_colour",
-    "common_channels",
-    "converts",
-    "decode",
-    "encode",
-    "header_size_wh",
-    "is_image",
-    "list_images",
-    "luminance",
-    "note_on_several",
-    "orientation",
-    "read",
-    "resize",
-    "several_in",
-    "to_image",
-    "to_tensor",
-    "true_ending",
-    "turned_with",
-    "upright",
-    "visible",
-    "write",
-]
+    "FORMATS", "IMAGE_SUFFIXES", "LARGE", "MAX_PIXELS", "MAX_STRIPPED", "PEAKS", "WHITE",
+    "Channels", "Image", "Resampling", "as_channels", "as_dtype", "as_image", "background_colour", "common_channels",
+    "converts", "decode", "encode", "header_size_wh", "is_image", "list_images", "luminance", "note_on_several",
+    "read", "resize", "several_in", "to_image", "to_tensor", "true_ending", "turned_with", "upright",
+    "visible", "write",
+]  # fmt: skip

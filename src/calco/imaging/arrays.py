@@ -33,20 +33,19 @@ _ROUNDING: Final = 1e-4  # by which floats may miss [0, 1]
 
 
 def as_image(value: object, what: str = "the image") -> Image:
-    """Check an array that a caller gives as an image.
+    """Check an array that a caller gives as an image, which messages call `what`.
 
     Args:
         value: HWC, or HW for one channel; `uint8`, `uint16` or `float32` in [0, 1], in any byte order and layout.
-        what: How a message calls it.
+        what: Name of the array in messages.
 
     Returns:
         HWC in the byte order of the machine, the same memory where that is possible.
-
-    Raises:
-        CalcoError: When it is something else than an array, or of another shape, type or range.
     """
     if not isinstance(value, np.ndarray):
-        raise CalcoError(f"{what} is a {_kind(value)}; it must be a NumPy array{_conversion(value)}")
+        kind, package = type(value).__name__, type(value).__module__.partition(".")[0]
+        kind = kind if package == "builtins" else f"{package} {kind}"
+        raise CalcoError(f"{what} is a {kind}; it must be a NumPy array{_conversion(value)}")
     if isinstance(value, np.ma.MaskedArray):
         if np.ma.is_masked(value):
             raise CalcoError(f"{what} has masked pixels; every pixel needs a value: fill them with array.filled(0)")
@@ -66,13 +65,8 @@ def as_image(value: object, what: str = "the image") -> Image:
 _CONVERSIONS: Final = {"f": "array.astype(np.float32)", "b": "array.astype(np.uint8) * 255"}
 
 
-def _kind(value: object) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]} {kind.__name__}"
-
-
 def _conversion(value: object) -> str:
-    """The way from a common type to an array, as the end of a sentence."""
+    """Return the way from a common type to an array, as the end of a sentence."""
     package = type(value).__module__.partition(".")[0]
     if isinstance(value, str | bytes | PurePath):
         return ": read the file with calco.read_image(path)"
@@ -97,7 +91,7 @@ def _check_shape(array: npt.NDArray[Any], what: str) -> None:
 
 
 def _in_range(image: Image, what: str) -> Image:
-    """The numbers in [0, 1]; what rounding adds to the ends is cut off."""
+    """Check that the values lie in [0, 1], and clip what rounding adds to the ends."""
     low, high = float(image.min()), float(image.max())
     if not (math.isfinite(low) and math.isfinite(high)):
         raise CalcoError(
@@ -115,11 +109,7 @@ def _in_range(image: Image, what: str) -> Image:
 
 
 def background_colour(background: str) -> Colour | None:
-    """What transparent images are laid over: a colour's name or #rrggbb => 0 to 255; "channel" => None.
-
-    Raises:
-        CalcoError: When there is no such colour.
-    """
+    """Return the colour under transparent images, from its name or #rrggbb; None for "channel"."""
     if background == "channel":
         return None
     try:
@@ -132,11 +122,7 @@ def background_colour(background: str) -> Colour | None:
 
 
 def lay_over(image: Image, colour: Colour = WHITE) -> Image:
-    """An image with straight alpha as its last channel, seen on paper of one colour.
-
-    Args:
-        image: HW2 or HW4.
-        colour: The paper.
+    """Lay an image with straight alpha, HW2 or HW4, over paper of one colour.
 
     Returns:
         HW3, or HW1 for a grey image on grey paper; same dtype.
@@ -154,7 +140,7 @@ def lay_over(image: Image, colour: Colour = WHITE) -> Image:
 
 
 def in_strips(work: Callable[[Image], Image], image: Image) -> Image:
-    """What `work` makes of an image pixel by pixel, some rows at a time, for the sake of memory."""
+    """Apply `work`, which treats each pixel by itself, to some rows at a time, which takes less memory."""
     rows = max(1, _STRIP // image.shape[1])
     if image.shape[0] <= rows:
         return work(image)
@@ -171,18 +157,15 @@ def _rounded(exact: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Image:
 
 
 def converts(have: Channels, wanted: Channels) -> bool:
-    """Whether `as_channels` can make an image of `wanted` channels of one that has `have`."""
+    """Return whether `as_channels` makes an image of `wanted` channels from one of `have` channels."""
     return have == wanted or (1 <= have <= 4 and 1 <= wanted <= 4)
 
 
 def as_channels(image: Image, channels: Channels, paper: Colour = WHITE) -> Image:
-    """Grey, grey and alpha, RGB, RGB and alpha: each from each; the same number is not copied.
+    """Convert between grey, grey and alpha, RGB, RGB and alpha; the same number of channels is not copied.
 
-    Colour becomes luminance and grey three equal channels; alpha that is not wanted lies over `paper`, and alpha that
-    is not there is opaque.
-
-    Raises:
-        CalcoError: When one of the numbers is that of bands, which nobody can translate.
+    Colour becomes luminance, and grey three equal channels; unwanted alpha is laid over `paper`, and missing alpha is
+    opaque. Bands cannot be converted.
     """
     have = image.shape[2]
     if have == channels:
@@ -205,11 +188,7 @@ def as_channels(image: Image, channels: Channels, paper: Colour = WHITE) -> Imag
 
 
 def luminance(image: Image) -> Image:
-    """The grey of an image: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601); alpha lies over white. HWC => HW1, same dtype.
-
-    Raises:
-        CalcoError: When it has more than four channels, which are no colours.
-    """
+    """Return the grey of an image, HW1: 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601); alpha lies over white."""
     if image.shape[2] == 1:
         return image
     if image.shape[2] != 3:
@@ -219,14 +198,14 @@ def luminance(image: Image) -> Image:
 
 
 def visible(image: Image) -> Image:
-    """What a person is shown of an image, HW1 or HW3, same dtype: alpha over white, the first three of many bands."""
+    """Return an image as a person sees it, HW1 or HW3: alpha over white, the first three of many bands."""
     if image.shape[2] > 4:
         return image[..., :3]
     return lay_over(image) if image.shape[2] in (2, 4) else image
 
 
 def as_dtype(image: Image, dtype: npt.DTypeLike) -> Image:
-    """Rescales between `uint8`, `uint16` and `float32`; black and white stay; the same dtype is not copied."""
+    """Rescale between `uint8`, `uint16` and `float32`; black and white stay; the same dtype is not copied."""
     wanted = np.dtype(dtype)
     if image.dtype == wanted:
         return image
@@ -242,11 +221,11 @@ def as_dtype(image: Image, dtype: npt.DTypeLike) -> Image:
 
 
 def resize(image: Image, size_wh: tuple[int, int], how: Resampling = "auto") -> Image:
-    """Brings an image to a size, with antialiasing when it shrinks; each channel for itself.
+    """Resize an image, with antialiasing when it shrinks; each channel for itself.
 
     Args:
         image: HWC.
-        size_wh: Width and height in pixels, at least 1.
+        size_wh: Width and height, pixels, at least 1.
         how: "auto" averages areas along a side that shrinks and is bicubic along one that grows.
 
     Returns:
@@ -262,35 +241,31 @@ def resize(image: Image, size_wh: tuple[int, int], how: Resampling = "auto") -> 
 
 
 def _resample(image: Image, size_wh: tuple[int, int], how: Pillow.Resampling) -> Image:
-    """Pillow's antialiased resize; what it does not hold as 8 bits of grey or RGB goes channel by channel."""
+    """Resize by Pillow with antialiasing; channel by channel unless it is grey or RGB of 8 bits."""
     height, width = image.shape[:2]
     if (width, height) == tuple(size_wh):
         return image
     if how == Pillow.Resampling.BICUBIC and size_wh[0] >= width and size_wh[1] >= height:
-        return _enlarged(image, size_wh)
+        import cv2
+
+        # OpenCV's bicubic has no antialiasing, which growing does not need, and takes a sixth of the time.
+        planes = [image] if image.shape[2] <= 4 else [image[..., c] for c in range(image.shape[2])]
+        parts = [np.atleast_3d(cv2.resize(plane, size_wh, interpolation=cv2.INTER_CUBIC)) for plane in planes]
+        grown: Image = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        return np.clip(grown, 0, 1, out=grown) if image.dtype == np.float32 else grown
     if image.dtype == np.uint8 and image.shape[2] in (1, 3):
         flat = Pillow.fromarray(image[..., 0] if image.shape[2] == 1 else np.ascontiguousarray(image))
         return np.atleast_3d(np.array(flat.resize(size_wh, how)))
     held = np.uint8 if image.dtype == np.uint8 else np.float32
-    planes = [Pillow.fromarray(np.ascontiguousarray(image[..., c], dtype=held)) for c in range(image.shape[2])]
-    result = np.stack([np.array(plane.resize(size_wh, how)) for plane in planes], axis=2)
+    bands = [Pillow.fromarray(np.ascontiguousarray(image[..., c], dtype=held)) for c in range(image.shape[2])]
+    result = np.stack([np.array(band.resize(size_wh, how)) for band in bands], axis=2)
     if image.dtype == np.uint8:
         return result
     return _rounded(np.clip(result, 0, PEAKS[str(image.dtype)]), image.dtype)
 
 
-def _enlarged(image: Image, size_wh: tuple[int, int]) -> Image:
-    """OpenCV's bicubic: without antialiasing, which nothing needs that grows, in a sixth of the time of Pillow's."""
-    import cv2
-
-    planes = [image] if image.shape[2] <= 4 else [image[..., c] for c in range(image.shape[2])]
-    parts = [np.atleast_3d(cv2.resize(plane, size_wh, interpolation=cv2.INTER_CUBIC)) for plane in planes]
-    result: Image = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
-    return np.clip(result, 0, 1, out=result) if image.dtype == np.float32 else result
-
-
 def upright(image: Image, orientation: int) -> Image:
-    """Undoes the eight EXIF orientations. HWC => HWC or WHC."""
+    """Undo an EXIF orientation. HWC => HWC or WHC."""
     if orientation in (5, 6, 7, 8):
         image = image.transpose(1, 0, 2)
     if orientation in (3, 4, 7, 8):

@@ -2,9 +2,10 @@
 
 import contextlib
 import functools
+import itertools
+import logging
 import os
 import struct
-import threading
 import unicodedata
 import warnings
 import zlib
@@ -14,9 +15,15 @@ from typing import BinaryIO, Final, Literal
 
 from PIL import Image as Pillow
 
-from calco.console import say, warn
 from calco.errors import CalcoError, MissingExtraError
 from calco.files import list_files
+
+LOG = logging.getLogger(__name__)
+
+# Pillow warns of odd metadata and of large images; neither is an error here. Set once for the process: a filter that
+# comes and goes around each file would not be safe with several threads.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Pillow.DecompressionBombWarning)
 
 # The format that Pillow writes for each ending; what is not here is not an image to Calco.
 FORMATS: Final[dict[str, str]] = {
@@ -31,8 +38,6 @@ UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, AttributeError, EOFEr
 MAX_PIXELS: Final = 178_956_970
 """Pixels of the largest image that is read: where Pillow too suspects a file that is small and unpacks to gigabytes.
 Channels beyond four count as further pixels."""
-
-
 LARGE: Final = 1 << 24
 """Pixels above which an image is translated in strips."""
 MAX_STRIPPED: Final = 1 << 31
@@ -40,79 +45,48 @@ MAX_STRIPPED: Final = 1 << 31
 
 
 def is_image(path: str | Path) -> bool:
-    """Whether the ending is that of an image, in upper or lower case; the file is not opened."""
+    """Return whether the ending is that of an image, in upper or lower case; the file is not opened."""
     return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """All images in a folder and below it, sorted by path, as `list_files` finds them; notes what could not be read.
-
-    Raises:
-        CalcoError: When the folder is absent, is no folder, or may not be read.
-    """
+    """Return all images in a folder and below it, sorted by path; log what could not be read."""
     listing = list_files(folder, is_image)
     for name, reason in listing.left_out:
-        warn(f"{name} in {folder} is left out: {reason}")
+        LOG.warning(f"{name} in {folder} is left out: {reason}")
     if any(is_image(name) or name.endswith("/") for name in listing.hidden):
-        say(f"{folder}: {listing.hidden_remark()}")
+        LOG.info(f"{folder}: {listing.hidden_remark()}")
     return sorted(map(Path, listing.paths), key=lambda path: unicodedata.normalize("NFC", path.as_posix()))
 
 
 @contextlib.contextmanager
 def opened(file: BinaryIO, name: str | Path) -> Iterator[Pillow.Image]:
-    """An open file in Pillow, which warns of odd metadata and of large images: neither is an error here.
+    """Open an image file with Pillow.
 
     Raises:
-        CalcoError: When it is larger than `MAX_PIXELS`, or HEIC and nothing here reads that.
+        CalcoError: If it is larger than `MAX_PIXELS`, or HEIC without the library for it.
     """
     file.seek(0)
     start = file.read(12)
     if start[4:8] == b"ftyp" and start[8:12] not in (b"avif", b"avis"):  # Pillow reads AV1 by itself
         learn_heif(name)
-    with _QUIET:
-        try:
-            with Pillow.open(file, formats=_known()) as image:
-                check_size(name, *image.size)
-                yield image
-        except Pillow.DecompressionBombError as error:
-            raise _too_large(name) from error
-
-
-class _Quiet:
-    """No warnings while any thread is inside.
-
-    Python's own way changes one list for all threads and puts back what it found: where two take turns, the silence
-    ends too soon, or never.
-    """
-
-    def __init__(self) -> None:
-        self.lock, self.inside, self.held = threading.Lock(), 0, contextlib.ExitStack()
-
-    def __enter__(self) -> None:
-        with self.lock:
-            self.inside += 1
-            if self.inside == 1:
-                self.held.enter_context(warnings.catch_warnings(action="ignore"))
-
-    def __exit__(self, *_: object) -> None:
-        with self.lock:
-            self.inside -= 1
-            if not self.inside:
-                self.held.close()
-
-
-_QUIET: Final = _Quiet()
+    try:
+        with Pillow.open(file, formats=_known()) as image:
+            check_size(name, *image.size)
+            yield image
+    except Pillow.DecompressionBombError as error:
+        raise _too_large(name) from error
 
 
 @functools.cache
 def _known() -> tuple[str, ...]:
-    """What Pillow may take a file for: it knows more formats, and runs another program to draw some of them."""
+    """Return the formats that Pillow may open: it knows others, and runs another program for some of them."""
     Pillow.init()
     return tuple(kind for kind in dict.fromkeys(FORMATS.values()) if kind in Pillow.OPEN)
 
 
 def check_size(name: str | Path, width: int, height: int, channels: int = 3, most: int = MAX_PIXELS) -> None:
-    """Refuses what its header claims to be too large, before anything is unpacked."""
+    """Refuse an image that its header claims to be too large, before it is unpacked."""
     if width * height * max(1, channels / 4) > most:
         raise _too_large(name, f" ({width} x {height}{f' x {channels} channels' if channels > 4 else ''})", most)
 
@@ -125,11 +99,7 @@ def _too_large(name: str | Path, claimed: str = "", most: int = MAX_PIXELS) -> C
 
 
 def learn_heif(name: str | Path) -> None:
-    """Teaches Pillow to read and write HEIC.
-
-    Raises:
-        CalcoError: When the library is not installed.
-    """
+    """Register HEIC with Pillow."""
     try:
         from pillow_heif import register_heif_opener
     except ModuleNotFoundError as error:
@@ -138,33 +108,33 @@ def learn_heif(name: str | Path) -> None:
     _known.cache_clear()
 
 
-_LOOKED_AT: Final = (".gif", ".webp", ".png", ".avif", ".tif", ".tiff")
-_MOST_PARTS: Final = 10_000  # chunks, blocks or directories of a file that are looked at
+_MAY_HAVE_SEVERAL: Final = (".gif", ".webp", ".png", ".avif", ".tif", ".tiff")
+_MOST_CHUNKS: Final = 10_000
 
 
 def several_in(path: str | Path) -> Literal["frames", "pages", ""]:
     """Return what an image file holds several of: frames (an animation) or pages; empty for one image.
 
-    Only headers are read. A file that cannot be read counts as one image: whoever reads it reports what is wrong.
+    A file that cannot be read counts as one image: its reader reports what is wrong.
     """
-    if os.path.splitext(path)[1].lower() not in _LOOKED_AT:
+    if os.path.splitext(path)[1].lower() not in _MAY_HAVE_SEVERAL:
         return ""
     try:
         with Path(path).open("rb") as file:
             head = file.read(64)
-            if head[:6] in (b"GIF87a", b"GIF89a"):
-                return "frames" if _has_second_image(file, head) else ""
-            if head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X":
-                return "frames" if head[20] & 2 else ""
-            if head[:8] == b"\x89PNG\r\n\x1a\n":
-                return "frames" if _has_animation_chunk(file) else ""
-            if head[4:8] == b"ftyp" and head[8:12] == b"avis":
-                return "frames"
             if head[:4] in (b"II*\0", b"MM\0*"):
-                return "pages" if _has_second_page(file, "little" if head[:2] == b"II" else "big") else ""
-    except (OSError, IndexError, ValueError):
-        pass
-    return ""
+                return "pages" if _has_second_page(file) else ""
+            if head[:6] in (b"GIF87a", b"GIF89a"):
+                with opened(file, path) as image:
+                    several = bool(getattr(image, "is_animated", False))
+            elif head[:8] == b"\x89PNG\r\n\x1a\n":
+                several = _has_animation_chunk(file)
+            else:
+                is_webp = head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and head[20] & 2
+                several = bool(is_webp) or (head[4:8] == b"ftyp" and head[8:12] == b"avis")
+            return "frames" if several else ""
+    except (*UNREADABLE, CalcoError):
+        return ""
 
 
 def note_on_several(paths: Iterable[str | Path], remedy: str = "") -> str:
@@ -184,31 +154,10 @@ def note_on_several(paths: Iterable[str | Path], remedy: str = "") -> str:
     return f"{len(found)} images hold several {kinds}, such as {found[0][0]}: only the first of each is used{remedy}"
 
 
-def _has_second_image(file: BinaryIO, head: bytes) -> bool:
-    """Whether a GIF has two image descriptors (GIF89a, section 20)."""
-    file.seek(13 + (3 << (head[10] & 7) + 1 if head[10] & 0x80 else 0))
-    images = 0
-    for _ in range(_MOST_PARTS):
-        kind = file.read(1)
-        if kind == b"!":
-            file.read(1)
-        elif kind == b",":
-            images += 1
-            flags = file.read(9)[8]
-            file.seek((3 << (flags & 7) + 1 if flags & 0x80 else 0) + 1, os.SEEK_CUR)
-        else:
-            return images > 1
-        if images > 1:
-            return True
-        while length := file.read(1)[0]:  # of a block of data; 0 ends them
-            file.seek(length, os.SEEK_CUR)
-    return True
-
-
 def _has_animation_chunk(file: BinaryIO) -> bool:
-    """Whether a PNG has an acTL chunk of two frames or more before its pixels (PNG, third edition, 11.3.6.1)."""
+    """Return whether a PNG has an acTL chunk of two frames or more before its pixels (PNG, third edition, 11.3.6.1)."""
     file.seek(8)
-    for _ in range(_MOST_PARTS):
+    for _ in range(_MOST_CHUNKS):
         head = file.read(8)
         if len(head) < 8 or head[4:] in (b"IDAT", b"IEND"):
             return False
@@ -218,22 +167,15 @@ def _has_animation_chunk(file: BinaryIO) -> bool:
     return False
 
 
-def _has_second_page(file: BinaryIO, order: Literal["little", "big"]) -> bool:
-    """Whether a TIFF has two directories that are pages of their own: no thumbnails, smaller copies or masks."""
-    file.seek(4)
-    pages, at, seen = 0, int.from_bytes(file.read(4), order), set[int]()
-    while at and at not in seen and len(seen) < _MOST_PARTS:
-        seen.add(at)
-        file.seek(at)
-        count = int.from_bytes(file.read(2), order)
-        entries = file.read(12 * count)
-        at = int.from_bytes(file.read(4), order)
-        kinds = [int.from_bytes(entries[i + 8 : i + 12], order) for i in range(0, 12 * count, 12)
-                 if int.from_bytes(entries[i : i + 2], order) == 254]  # fmt: skip
-        pages += not kinds or kinds[0] & 5 == 0  # NewSubfileType: 1 a smaller copy, 4 a mask
-        if pages > 1:
-            return True
-    return False
+def _has_second_page(file: BinaryIO) -> bool:
+    """Return whether a TIFF has two pages, apart from thumbnails, smaller copies and masks."""
+    import tifffile
+
+    file.seek(0)
+    with tifffile.TiffFile(file) as whole:
+        pages = (page for page in whole.pages if isinstance(page, tifffile.TiffPage))
+        own = (page for page in pages if not page.subfiletype & 5)  # 1 is a smaller copy, 4 a mask
+        return len(list(itertools.islice(own, 2))) > 1
 
 
 EXACT: Final = ("PNG", "BMP", "TIFF", "PPM", "TGA", "JPEG2000", "WEBP")
@@ -246,7 +188,7 @@ _HEAD: Final = 1 << 16  # bytes in which the boxes of AVIF and HEIF stand that a
 
 
 def is_lossless(path: str | Path) -> bool:
-    """Whether a file keeps every value; a file that cannot be read, or is no image by its first bytes, does not."""
+    """Return whether a file keeps every value; False for one that cannot be read or is not an image."""
     try:
         with Path(path).open("rb") as file:
             head = file.read(12)
@@ -256,7 +198,7 @@ def is_lossless(path: str | Path) -> bool:
 
 
 def keeps_values(file: BinaryIO) -> bool:
-    """Whether an open image file keeps every value of its pixels.
+    """Return whether the compression of an open image file keeps every value.
 
     JPEG never does. WebP, JPEG 2000, AVIF and HEIF say it in their headers: by the kind of their bitstream, the
     reversible wavelet, and the identity in place of a colour matrix.
@@ -266,14 +208,22 @@ def keeps_values(file: BinaryIO) -> bool:
     if head[:3] == b"\xff\xd8\xff":
         return False
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return _webp(file)
+        return _is_vp8l(file)
+    file.seek(0)
+    more = file.read(_HEAD)
     if head[4:8] == b"jP  " or head[:4] == b"\xff\x4f\xff\x51":
-        return _jpeg2000(file)
-    return _identity_matrix(file) if head[4:8] == b"ftyp" else True
+        start = more.find(b"\xff\x4f\xff\x51")
+        place = more.find(b"\xff\x52", start)  # the marker COD
+        # Marker, length, style, progression, layers, transform, levels, two code-block exponents, block style, wavelet.
+        return start >= 0 and place >= 0 and len(more) > place + 13 and more[place + 13] == 1
+    if head[4:8] == b"ftyp":
+        place = more.find(b"colrnclx")
+        return place >= 0 and more[place + 12 : place + 14] == b"\0\0"
+    return True
 
 
-def _webp(file: BinaryIO) -> bool:
-    """Whether its image chunk is VP8L; of an animation, that of the first frame."""
+def _is_vp8l(file: BinaryIO) -> bool:
+    """Return whether the image chunk of a WebP is VP8L; of an animation, that of the first frame."""
     file.seek(12)
     while len(chunk := file.read(8)) == 8:
         kind, size = chunk[:4], int.from_bytes(chunk[4:], "little")
@@ -284,26 +234,8 @@ def _webp(file: BinaryIO) -> bool:
     return False
 
 
-def _jpeg2000(file: BinaryIO) -> bool:
-    """Whether its coding style (marker COD) has the reversible 5-3 wavelet."""
-    file.seek(0)
-    head = file.read(_HEAD)
-    start = head.find(b"\xff\x4f\xff\x51")
-    place = head.find(b"\xff\x52", start)
-    # Marker, length, style, progression, layers, transform, levels, two code-block exponents, block style, wavelet.
-    return start >= 0 and place >= 0 and len(head) > place + 13 and head[place + 13] == 1
-
-
-def _identity_matrix(file: BinaryIO) -> bool:
-    """Whether its colour box names the identity as matrix: green, blue and red are coded as they are."""
-    file.seek(0)
-    head = file.read(_HEAD)
-    place = head.find(b"colrnclx")
-    return place >= 0 and head[place + 12 : place + 14] == b"\0\0"
-
-
 def exact_name(name: str, like: str | Path | None = None) -> str:
-    """The name under which an image is written without loss: its own, or the same ending in .png.
+    """Return the name under which an image is written without loss: its own, or the same ending in .png.
 
     Args:
         name: A file's name.

@@ -3,7 +3,7 @@
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image as Pillow
@@ -15,30 +15,18 @@ from calco.imaging.arrays import Image, upright
 from calco.imaging.formats import keeps_values, opened
 from calco.imaging.reading import in_srgb, orientation_of, refused, unpacked
 
-_NO_NUMBERS: Final[dict[tuple[int, ...], int]] = {}
-
 
 @dataclass(frozen=True, slots=True)
 class StoredLabels:
-    """The pixels of a mask file.
+    """Pixels of a mask file."""
 
-    Attributes:
-        image: HWC. A palette file gives its colours, or its numbers where two numbers share a colour.
-        numbers: Of a palette file, the number behind each colour that occurs.
-        lossy: Whether the file's compression changes values.
-    """
-
-    image: Image
-    numbers: dict[tuple[int, ...], int]
-    lossy: bool
+    image: Image  # HWC; a palette file gives its colours, or its numbers where two numbers share a colour
+    numbers: dict[tuple[int, ...], int]  # of a palette file, the number behind each colour that occurs
+    lossy: bool  # whether the file's compression changes values
 
 
 def read_labels(path: str | Path) -> StoredLabels:
-    """Reads a mask file, upright.
-
-    Raises:
-        CalcoError: As `read`.
-    """
+    """Read a mask file, upright; errors as of `read`."""
     try:
         with Path(path).open("rb") as file:
             return _read(file, path)
@@ -47,16 +35,13 @@ def read_labels(path: str | Path) -> StoredLabels:
 
 
 def decode_labels(data: bytes, name: str) -> StoredLabels:
-    """Reads a mask from the bytes of a file, which messages call `name`.
-
-    Raises:
-        CalcoError: As `read`.
-    """
+    """Read a mask from the bytes of a file, which messages call `name`."""
     return _read(io.BytesIO(data), name)
 
 
 def _read(file: BinaryIO, name: str | Path) -> StoredLabels:
-    numbers, lossy = _NO_NUMBERS, False
+    numbers: dict[tuple[int, ...], int] = {}
+    lossy = False
     with refused(file, name):
         found = tiff.planes(file, name)
         if found is None:
@@ -75,7 +60,7 @@ def _read(file: BinaryIO, name: str | Path) -> StoredLabels:
 
 
 def _of_palette(image: Pillow.Image) -> tuple[Image, dict[tuple[int, ...], int]]:
-    """The colours of a palette file, with alpha where it has some, and the number of each; or the numbers alone."""
+    """Return the colours of a palette file, with any alpha, and the number of each; or the numbers alone."""
     indices = np.array(image)
     used = np.unique(indices)
     mode = "RGBA" if image.has_transparency_data else "RGB"

@@ -29,9 +29,9 @@ _BROKEN: Final = (ImageCms.PyCMSError, OSError, ValueError, TypeError, LookupErr
 
 
 def to_srgb(colour: Image, profile: bytes) -> Image:
-    """An image in the colours of its profile => in sRGB. HW1 or HW3, same shape and dtype.
+    """Convert an image, HW1 or HW3, from its profile to sRGB.
 
-    A profile that is broken or of other channels, and one of more than eight bits that is no matrix, changes nothing.
+    A profile that is broken or of other channels changes nothing, nor does one of tables at more than eight bits.
     """
     spaces = {1: b"GRAY", 3: b"RGB "}
     if profile[16:20] != spaces.get(colour.shape[2]):
@@ -51,7 +51,7 @@ def to_srgb(colour: Image, profile: bytes) -> Image:
 
 
 def cmyk_to_srgb(image: Pillow.Image, profile: bytes) -> Pillow.Image:
-    """A CMYK image => RGB, by its profile where that is whole, else by the plain complement."""
+    """Convert CMYK to RGB, by its profile if that is whole, else by the plain complement."""
     try:
         transform = _transform(profile, "CMYK") if profile[16:20] == b"CMYK" else None
         if transform is not None:
@@ -63,7 +63,7 @@ def cmyk_to_srgb(image: Pillow.Image, profile: bytes) -> Pillow.Image:
 
 @lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """What brings eight bits to sRGB; None where nothing is to be done."""
+    """Return the conversion of eight bits to sRGB; None where it changes nothing."""
     source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
     if mode == "RGB":
@@ -76,7 +76,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 @lru_cache(maxsize=16)
 def _change(profile: bytes) -> Callable[[Image], Image] | None:
-    """What brings floats HWC in [0, 1] to sRGB, of a grey or matrix profile; None where nothing is to be done."""
+    """Return the conversion of floats HWC in [0, 1] by a grey or matrix profile; None where it changes nothing."""
     tags = _tags(profile)
     grey = profile[16:20] == b"GRAY"
     curves = [_curve(tags[name]) for name in ((b"kTRC",) if grey else (b"rTRC", b"gTRC", b"bTRC"))]
@@ -87,7 +87,10 @@ def _change(profile: bytes) -> Callable[[Image], Image] | None:
 
     def change(colour: Image) -> Image:
         light = np.stack([curve(colour[..., index]) for index, curve in enumerate(curves)], axis=-1)
-        return _encoded(np.clip(light @ matrix.T.astype(np.float32), 0, 1)).astype(np.float32)
+        light = np.clip(light @ matrix.T.astype(np.float32), 0, 1)
+        # sRGB's curve (IEC 61966-2-1)
+        coded = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
+        return coded.astype(np.float32)
 
     steps = np.linspace(0, 1, 33, dtype=np.float32)
     lattice = np.stack(np.meshgrid(*[steps] * len(curves)), axis=-1).reshape(1, -1, len(curves))
@@ -101,16 +104,12 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
 
 
 def _numbers(data: bytes, offset: int, count: int) -> npt.NDArray[np.float64]:
-    """Numbers of sixteen bits before the point and sixteen after it."""
+    """Read s15Fixed16 numbers."""
     return np.frombuffer(data, ">i4", count, offset) / 65536
 
 
 def _curve(data: bytes) -> Curve:
-    """A tone curve: how much light a value in [0, 1] stands for.
-
-    Raises:
-        ValueError: When it is neither a table nor a formula.
-    """
+    """Return a tone curve: the light of a value in [0, 1]; ValueError if it is neither a table nor a formula."""
     if data[:4] == b"curv":
         (count,) = struct.unpack_from(">I", data, 8)
         table = np.frombuffer(data, ">u2", count, 12).astype(np.float64)
@@ -125,7 +124,7 @@ def _curve(data: bytes) -> Curve:
 
 
 def _formula(kind: int, data: bytes) -> Curve:
-    """The parametric curves of ICC.1:2022, table 68: (a x + b)^g + e from d on, c x + f below."""
+    """Return a parametric curve (ICC.1:2022, table 68): (a x + b)^g + e from d on, c x + f below."""
     g, a, b, c, d, e, f = 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0
     given = _numbers(data, 12, (1, 3, 4, 5, 7)[kind])
     g = given[0]
@@ -139,8 +138,3 @@ def _formula(kind: int, data: bytes) -> Curve:
     if kind == 4:
         e, f = given[5:7]
     return lambda x: np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f).astype(np.float32)
-
-
-def _encoded(light: Floats) -> Floats:
-    """Light => sRGB's values (IEC 61966-2-1)."""
-    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)

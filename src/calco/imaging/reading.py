@@ -24,15 +24,10 @@ _SPACES: Final = {"L": "GRAY", "RGB": "RGB"}
 
 
 def jpeg_pixels(file: BinaryIO, image: Pillow.Image) -> Image | None:
-    """The pixels of a grey or coloured JPEG, as they are stored: HW1 or HW3 `uint8`.
+    """Return the pixels of a grey or coloured JPEG as they are stored, HW1 or HW3 `uint8`; None for other images.
 
-    Args:
-        file: The file.
-        image: The same, opened by Pillow, which has looked at its header alone.
-
-    Returns:
-        None for every other image, and for a JPEG with anything unusual in it, down to one byte that the decoder did
-        not expect: whether that can be read after all is for Pillow to say.
+    None too for a JPEG with anything unusual in it, down to one byte that the decoder did not expect: Pillow decides
+    whether it can be read after all.
     """
     if image.format != "JPEG" or image.mode not in _SPACES:
         return None
@@ -49,22 +44,21 @@ _PNG_GREY_ALPHA: Final = 4
 
 
 def read(path: str | Path, *, channels: Channels | None = None, background: str = "white") -> Image:
-    """Reads the first frame of an image, upright and in sRGB.
+    """Read the first frame of an image, upright and in sRGB.
 
     EXIF rotation is applied, palettes are expanded, CMYK becomes RGB, embedded colour profiles are brought to sRGB; 16
     bits (PNG, TIFF) and floats (TIFF) stay.
 
     Args:
-        path: The file; its content tells the format, whatever its ending.
+        path: The file; its content decides the format, whatever its ending.
         channels: 3 repeats grey, 1 takes the luminance (see `as_channels`), None keeps what the file has.
-        background: What transparency lies over: white, black, a colour's name, #rrggbb; "channel" keeps it as the last
-            channel.
+        background: Colour under transparency: a name or #rrggbb; "channel" keeps it as the last channel.
 
     Returns:
         HWC, `uint8`, `uint16` or `float32` in [0, 1].
 
     Raises:
-        CalcoError: When the file is absent, empty, cut short, too large, no image, or of another depth or range.
+        CalcoError: If the file is absent, empty, cut short, too large, no image, or of another depth or range.
     """
     try:
         with Path(path).open("rb") as file:
@@ -74,11 +68,7 @@ def read(path: str | Path, *, channels: Channels | None = None, background: str 
 
 
 def decode(data: bytes, name: str, *, channels: Channels | None = None, background: str = "white") -> Image:
-    """Reads an image from the bytes of a file, which messages call `name`; all else as in `read`.
-
-    Raises:
-        CalcoError: As `read`.
-    """
+    """Read an image from the bytes of a file, which messages call `name`; all else as in `read`."""
     return _read(io.BytesIO(data), name, channels, background)
 
 
@@ -94,30 +84,23 @@ def _read(file: BinaryIO, name: str | Path, channels: Channels | None, backgroun
 
 @contextlib.contextmanager
 def refused(file: BinaryIO, name: str | Path) -> Iterator[None]:
-    """Says of a file that cannot be decoded inside what is wrong with it.
-
-    Raises:
-        CalcoError: Then.
-    """
+    """Turn errors of decoders into a CalcoError about the file."""
     try:
         yield
     except UNREADABLE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise CalcoError(f"cannot read {name}: {_reason(file, error)}; replace or remove it") from error
-
-
-def _reason(file: BinaryIO, error: Exception) -> str:
-    """Says in plain words what is wrong with a file that is there but cannot be decoded."""
-    if file.seek(0, os.SEEK_END) == 0:
-        return "the file is empty"
-    if isinstance(error, UnidentifiedImageError):
-        return "it is not an image, whatever its name says"
-    return "the file is damaged or cut short" + (f" ({str(error).splitlines()[0]})" if str(error) else "")
+        if file.seek(0, os.SEEK_END) == 0:
+            reason = "the file is empty"
+        elif isinstance(error, UnidentifiedImageError):
+            reason = "it is not an image, whatever its name says"
+        else:
+            reason = "the file is damaged or cut short" + (f" ({str(error).splitlines()[0]})" if str(error) else "")
+        raise CalcoError(f"cannot read {name}: {reason}; replace or remove it") from error
 
 
 def _decode(file: BinaryIO, name: str | Path, paper: Colour | None) -> Image:
-    """A file => HWC, upright, in sRGB."""
+    """Decode a file: HWC, upright, in sRGB."""
     found = tiff.planes(file, name)
     if found is None:
         with opened(file, name) as image:
@@ -134,13 +117,18 @@ def _decode(file: BinaryIO, name: str | Path, paper: Colour | None) -> Image:
 
 
 def in_srgb(name: str | Path, found: Planes, paper: Colour | None) -> Image:
-    """What a decoder gave, or rows of it, with its floats checked, in sRGB, on paper; HWC, not turned.
-
-    Raises:
-        CalcoError: When floats are out of range or no numbers.
-    """
+    """Check the floats of decoded pixels, or of rows of them, and bring them to sRGB and on paper; HWC, not turned."""
     if found.image.dtype == np.float32:
-        _check_floats(name, found.image)
+        if not np.isfinite(found.image).all():
+            raise CalcoError(
+                f"cannot read {name}: some of its numbers are NaN or infinite; put numbers from 0 to 1 there"
+            )
+        low, high = float(found.image.min()), float(found.image.max())
+        if low < 0 or high > 1:
+            raise CalcoError(
+                f"cannot read {name}: its numbers run from {low:g} to {high:g}, and floats must lie in [0, 1]; divide "
+                "them by their peak"
+            )
     image, alpha = (found.image[..., :-1], found.image[..., -1:]) if found.alpha else (found.image, None)
     if found.profile:
         image = profiles.to_srgb(np.ascontiguousarray(image), found.profile)
@@ -150,19 +138,8 @@ def in_srgb(name: str | Path, found: Planes, paper: Colour | None) -> Image:
     return image
 
 
-def _check_floats(name: str | Path, image: Image) -> None:
-    if not np.isfinite(image).all():
-        raise CalcoError(f"cannot read {name}: some of its numbers are NaN or infinite; put numbers from 0 to 1 there")
-    low, high = float(image.min()), float(image.max())
-    if low < 0 or high > 1:
-        raise CalcoError(
-            f"cannot read {name}: its numbers run from {low:g} to {high:g}, and floats must lie in [0, 1]; divide them "
-            "by their peak"
-        )
-
-
 def orientation_of(image: Pillow.Image) -> int:
-    """The EXIF orientation, 1 to 8; broken metadata must not cost an image whose pixels are whole."""
+    """Return the EXIF orientation, 1 to 8; 1 for broken metadata, as the pixels may be whole."""
     try:
         return int(image.getexif().get(ORIENTATION, 1) or 1)
     except UNREADABLE:
@@ -170,17 +147,23 @@ def orientation_of(image: Pillow.Image) -> int:
 
 
 def unpacked(file: BinaryIO, name: str | Path, image: Pillow.Image) -> Planes:
-    """The pixels of a loaded image in its own depth, not turned."""
+    """Return the pixels of a loaded image in its own depth, not turned."""
     return _deep_png(file, image) or _flat(name, image)
 
 
 def _flat(name: str | Path, image: Pillow.Image) -> Planes:
-    """What Pillow holds whole: eight bits, or one channel of sixteen or of floats."""
+    """Return what Pillow holds whole: eight bits, or one channel of sixteen bits or of floats."""
     mode, profile = image.mode, image.info.get("icc_profile")
     if mode == "CMYK":
         return Planes(np.array(profiles.cmyk_to_srgb(image, profile or b"")))
     if mode.startswith("I"):
-        return _deep_grey(name, np.array(image), image.info.get("transparency"), profile)
+        pixels, hidden = np.array(image), image.info.get("transparency")
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise CalcoError(f"cannot read {name}: its pixels take more than 16 bits; save it with 8 or 16")
+        deep = pixels.astype(np.uint16)[..., None]
+        if hidden is not None:  # the level that is transparent
+            deep = np.concatenate([deep, (deep != hidden) * np.uint16(65535)], axis=2)
+        return Planes(deep, hidden is not None, profile)
     if mode == "F":
         return Planes(np.array(image, dtype=np.float32)[..., None], profile=profile)
     alpha = image.has_transparency_data
@@ -188,25 +171,19 @@ def _flat(name: str | Path, image: Pillow.Image) -> Planes:
     return Planes(np.atleast_3d(np.array(image.convert(wanted))), alpha, profile)
 
 
-def _deep_grey(name: str | Path, pixels: Image, hidden: int | None, profile: bytes | None) -> Planes:
-    """One channel of sixteen bits, HW; `hidden` is the level that is transparent."""
-    if pixels.min() < 0 or pixels.max() > 65535:
-        raise CalcoError(f"cannot read {name}: its pixels take more than 16 bits; save it with 8 or 16")
-    deep = pixels.astype(np.uint16)[..., None]
-    if hidden is None:
-        return Planes(deep, profile=profile)
-    return Planes(np.concatenate([deep, (deep != hidden) * np.uint16(65535)], axis=2), True, profile)
-
-
 def _deep_png(file: BinaryIO, image: Pillow.Image) -> Planes | None:
-    """A PNG of sixteen bits in colour or with alpha, which Pillow would cut to eight; None for every other image."""
+    """Read a PNG of sixteen bits in colour or with alpha, which Pillow would cut to eight; None for another image."""
     if image.format != "PNG" or _png_kind(file) not in ((16, 2), (16, _PNG_GREY_ALPHA), (16, 6)):
         return None
     import cv2
 
     file.seek(0)
-    data = file.read()
-    _check_chunks(data)
+    data, at = file.read(), 8
+    # A chunk may claim to be longer than the file, and OpenCV would make room for it.
+    while at + 12 <= len(data) and data[at + 4 : at + 8] != b"IEND":
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    if at + 12 > len(data):
+        raise ValueError("a part of it is longer than the file")
     raw = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
     if raw is None or raw.dtype != np.uint16 or raw.ndim != 3:
         raise ValueError("its sixteen bits cannot be unpacked")
@@ -215,30 +192,17 @@ def _deep_png(file: BinaryIO, image: Pillow.Image) -> Planes | None:
     return Planes(raw[..., order], raw.shape[2] == 4, image.info.get("icc_profile"))
 
 
-def _check_chunks(png: bytes) -> None:
-    """Refuses a PNG with a chunk that is longer than the file: OpenCV would make room for what it claims.
-
-    Raises:
-        ValueError: When there is one, or the last chunk is missing.
-    """
-    at = 8
-    while at + 12 <= len(png) and png[at + 4 : at + 8] != b"IEND":
-        at += 12 + int.from_bytes(png[at : at + 4], "big")
-    if at + 12 > len(png):
-        raise ValueError("a part of it is longer than the file")
-
-
 def _png_kind(file: BinaryIO) -> tuple[int, int]:
-    """Bits of a channel and colour type, from the header of a PNG."""
+    """Return bits of a channel and colour type, from the header of a PNG."""
     file.seek(24)
     depth, colour_type = file.read(2)
     return depth, colour_type
 
 
 def common_channels(paths: list[str], background: str = "white", looked_at: int = 64) -> Channels:
-    """The channels that all images of an even sample can be read with; unreadable files do not count.
+    """Return the channels that all images of an even sample can be read with; unreadable files do not count.
 
-    1 when all are grey, 3 when some are RGB, one more where alpha is kept as a channel and some have it, the largest
+    1 if all are grey, 3 if some are RGB, one more where alpha is kept as a channel and some have it, the largest
     number where most have bands. Only headers are read.
     """
     step, paper = max(1, len(paths) // looked_at), background_colour(background)
@@ -257,17 +221,13 @@ def common_channels(paths: list[str], background: str = "white", looked_at: int 
 
 
 def header_size_wh(path: str | Path) -> tuple[int, int] | None:
-    """Width and height of the image as `read` gives it; only the header is read. None when it cannot be."""
+    """Return width and height of the image as `read` gives it, from its header; None if it cannot be read."""
     found = _header(path)
     return None if found is None else found.size_wh
 
 
 def true_ending(path: str | Path) -> str:
-    """The ending of the format that an image file really has, such as ".jpg"; only the header is read.
-
-    Raises:
-        CalcoError: When it is no image, or one of a format that no ending of `FORMATS` stands for.
-    """
+    """Return the ending of the format that an image file really has, such as ".jpg", from its header."""
     try:
         with Path(path).open("rb") as file:
             if tiff.header(file, path):
@@ -278,10 +238,10 @@ def true_ending(path: str | Path) -> str:
         raise CalcoError(
             f"cannot read {path}: it is not an image, whatever its name says; replace or remove it"
         ) from error
-    for ending, known in FORMATS.items():
-        if known == kind:
-            return ending
-    raise CalcoError(f"{path} is of the format {kind}, which is not read; save it as PNG")
+    ending = next((ending for ending, known in FORMATS.items() if known == kind), None)
+    if ending is None:
+        raise CalcoError(f"{path} is of the format {kind}, which is not read; save it as PNG")
+    return ending
 
 
 def _header(path: str | Path) -> Header | None:
@@ -293,43 +253,30 @@ def _header(path: str | Path) -> Header | None:
                 grey = image.mode in _GREY_MODES or image.mode.startswith("I")
                 # Pillow calls that of sixteen bits RGBA.
                 grey = grey or (image.format == "PNG" and _png_kind(file)[1] == _PNG_GREY_ALPHA)
-                return Header(_upright_size(image), 1 if grey else 3, image.has_transparency_data)
+                # Pillow turns TIFF itself, and would unpack a PNG to look behind its pixels.
+                looks = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+                size_wh = image.size[::-1] if looks and orientation_of(image) >= 5 else image.size
+                return Header(size_wh, 1 if grey else 3, image.has_transparency_data)
     except (*UNREADABLE, CalcoError):
         return None
 
 
-def orientation(path: str | Path) -> int:
-    """The EXIF orientation of a file, 1 to 8; 1 where it has none or cannot be read. Only the header is read."""
-    try:
-        with Path(path).open("rb") as file:
-            with tiff.first_page(file) as page:
-                if page is not None:
-                    return tiff.orientation_of(page)
-            with opened(file, path) as image:
-                return orientation_of(image)
-    except (*UNREADABLE, CalcoError):
-        return 1
-
-
 def turned_with(plane: Image, path: str | Path, height_width: tuple[int, ...]) -> Image:
-    """A mask turned as the EXIF of its image says, where it was drawn on the stored pixels: its sides are exchanged.
+    """Turn a mask, HWC, as the EXIF of its image says, if it was painted on the stored pixels: its sides are swapped.
 
-    Args:
-        plane: The mask, HWC.
-        path: The image's file.
-        height_width: Of the image, upright.
+    `height_width` is that of the upright image in the file `path`.
     """
     height, width = height_width[:2]
-    if plane.shape[:2] == (width, height) != (height, width):
-        return upright(plane, orientation(path))
-    return plane
-
-
-def _upright_size(image: Pillow.Image) -> tuple[int, int]:
-    """Width and height once rotated; Pillow gives TIFF so, and a PNG would be unpacked to look behind its pixels."""
-    looks = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
-    width, height = image.size
-    return (height, width) if looks and orientation_of(image) >= 5 else (width, height)
+    if (height, width) == (width, height) or plane.shape[:2] != (width, height):
+        return plane
+    try:
+        with Path(path).open("rb") as file, tiff.first_page(file) as page:
+            if page is not None:
+                return upright(plane, tiff.orientation_of(page))
+            with opened(file, path) as image:
+                return upright(plane, orientation_of(image))
+    except (*UNREADABLE, CalcoError):
+        return plane
 
 
 _MODES: Final = {
@@ -340,30 +287,15 @@ _MODES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An image, perhaps smaller than it is.
+    """An image, perhaps smaller than in its file."""
 
-    Attributes:
-        image: HWC as `read` gives it, or a large JPEG decoded at a half, a quarter or an eighth of its size.
-        size_wh: Of the whole image, upright.
-        mode: The channels that its file has, such as "RGB" or "palette".
-    """
-
-    image: Image
-    size_wh: tuple[int, int]
-    mode: str
+    image: Image  # HWC as of `read`, or a large JPEG decoded at a half, a quarter or an eighth of its size
+    size_wh: tuple[int, int]  # of the whole image, upright
+    mode: str  # channels of the file, such as "RGB" or "palette"
 
 
 def read_draft(path: str | Path, data: bytes, side: int) -> Draft:
-    """Reads a pil of which `side` pixels are enough; all of its bytes are looked at.
-
-    Args:
-        path: The file.
-        data: What stands in it.
-        side: Pixels of width and height that are left at least, where there are so many.
-
-    Raises:
-        CalcoError: As `read`.
-    """
+    """Read an image, in the file `path` with the content `data`, at least `side` pixels wide and high if it is so."""
     mode = ""
     try:
         with opened(io.BytesIO(data), path) as pil:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SIGNATURES: Final = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GREY, _COLOUR = (0, 1), 2  # photometric interpretations: white is zero, black is zero; RGB
-_ASSOCIATED, _STRAIGHT = 1, 2  # further samples that are alpha: colours are multiplied with it, or are not
+_ASSOCIATED, _STRAIGHT = 1, 2  # kinds of alpha: colours are multiplied with it, or are not
 ORIENTATION: Final = 274
 PROFILE: Final = 34675
 _DENSEST: Final = 4096  # bytes that LZW or deflate may make of one; who claims more is damaged
@@ -31,19 +31,12 @@ _DENSEST: Final = 4096  # bytes that LZW or deflate may make of one; who claims 
 
 @dataclass(frozen=True)
 class Planes:
-    """What a decoder gives, before colours, transparency and rotation are seen to.
+    """Decoded pixels, before colours, transparency and rotation are applied."""
 
-    Attributes:
-        image: HWC, the alpha last where there is one.
-        alpha: Whether there is.
-        profile: The embedded colour profile.
-        orientation: As EXIF counts it, 1 to 8.
-    """
-
-    image: Image
+    image: Image  # HWC, with the alpha last
     alpha: bool = False
-    profile: bytes | None = None
-    orientation: int = 1
+    profile: bytes | None = None  # embedded colour profile
+    orientation: int = 1  # of EXIF, 1 to 8
 
 
 @dataclass(frozen=True)
@@ -56,11 +49,7 @@ class Header:
 
 
 def header(file: BinaryIO, name: str | Path) -> Header | None:
-    """The header of a TIFF that Pillow does not read whole; None for every other file.
-
-    Raises:
-        CalcoError: When it claims to be too large.
-    """
+    """Return the header of a TIFF that Pillow does not read whole; None for every other file."""
     with _first_page(file) as page:
         if page is None:
             return None
@@ -70,11 +59,7 @@ def header(file: BinaryIO, name: str | Path) -> Header | None:
 
 
 def planes(file: BinaryIO, name: str | Path) -> Planes | None:
-    """The first page of a TIFF that Pillow does not read whole; None for every other file.
-
-    Raises:
-        CalcoError: When it is too large, of a depth that is not read, or packed in a way that nothing here unpacks.
-    """
+    """Return the first page of a TIFF that Pillow does not read whole; None for every other file."""
     with _first_page(file) as page:
         if page is None:
             return None
@@ -85,21 +70,13 @@ def planes(file: BinaryIO, name: str | Path) -> Planes | None:
 
 
 def check_density(file: BinaryIO, page: "tifffile.TiffPage") -> None:
-    """Refuses a file that is too small for what it claims to hold.
-
-    Raises:
-        ValueError: When it is.
-    """
+    """Raise ValueError for a file that is too small for the pixels that it claims."""
     if page.nbytes > _DENSEST * file.seek(0, os.SEEK_END):
         raise ValueError("it holds less than it claims")
 
 
 def planes_of(name: str | Path, page: "tifffile.TiffPage", pixels: Image) -> Planes:
-    """Pixels of a page, or rows of it, as they are stored: HWC => with their meaning.
-
-    Raises:
-        CalcoError: When they are of a depth that is not read.
-    """
+    """Interpret stored pixels of a page, or rows of it: HWC."""
     found = header_of(page)
     image = _typed(name, pixels)
     if page.photometric == _GREY[0]:
@@ -112,21 +89,21 @@ def planes_of(name: str | Path, page: "tifffile.TiffPage", pixels: Image) -> Pla
 
 @contextlib.contextmanager
 def _first_page(file: BinaryIO) -> "Iterator[tifffile.TiffPage | None]":
-    """The first page of a TIFF in tifffile; None when the file is none, or one that Pillow reads whole."""
+    """Yield the first page of a TIFF; None for another file, or one that Pillow reads whole."""
     with first_page(file) as page:
         yield None if page is None or _suits_pillow(page) else page
 
 
 @contextlib.contextmanager
 def first_page(file: BinaryIO) -> "Iterator[tifffile.TiffPage | None]":
-    """The first page of a TIFF in tifffile, while the file is open; None when it is none."""
+    """Yield the first page of a TIFF while the file is open; None for another file."""
     file.seek(0)
     if file.read(4) not in SIGNATURES:
         yield None
         return
     import tifffile
 
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it warns of is told, or no matter
+    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its warnings concern nothing that matters here
     file.seek(0)
     with np.errstate(all="ignore"), tifffile.TiffFile(file) as whole:
         page = whole.pages.first
@@ -135,7 +112,7 @@ def first_page(file: BinaryIO) -> "Iterator[tifffile.TiffPage | None]":
 
 
 def _suits_pillow(page: "tifffile.TiffPage") -> bool:
-    """Palettes, CMYK and the like, and up to eight bits of grey or RGB with no more than an alpha."""
+    """Return whether Pillow reads it whole: palettes, CMYK, up to eight bits of grey or RGB with at most an alpha."""
     if page.photometric not in (*_GREY, _COLOUR):
         return True
     stored: Any = page.bitspersample  # one number, or one for each sample where they differ
@@ -149,7 +126,7 @@ def _suits_pillow(page: "tifffile.TiffPage") -> bool:
 
 
 def header_of(page: "tifffile.TiffPage") -> Header:
-    """What a page says of itself."""
+    """Return the header of a page."""
     colours = 3 if page.photometric == _COLOUR else 1
     # OpenCV writes four samples and does not say what the fourth is.
     alpha = page.samplesperpixel == colours + 1 and page.extrasamples in ((_ASSOCIATED,), (_STRAIGHT,), ())
@@ -159,13 +136,13 @@ def header_of(page: "tifffile.TiffPage") -> Header:
 
 
 def orientation_of(page: "tifffile.TiffPage") -> int:
-    """As EXIF counts it, 1 to 8."""
+    """Return the EXIF orientation of a page, 1 to 8."""
     found: Any = page.tags.valueof(ORIENTATION)
     return found if found in range(1, 9) else 1
 
 
 def _unpacked(file: BinaryIO, name: str | Path, page: "tifffile.TiffPage") -> Image:
-    """The pixels as they are stored => HWC."""
+    """Return the stored pixels, HWC."""
     try:
         pixels = page.asarray()
     except ValueError as error:
@@ -178,7 +155,7 @@ def _unpacked(file: BinaryIO, name: str | Path, page: "tifffile.TiffPage") -> Im
 
 
 def _by_opencv(file: BinaryIO, name: str | Path, page: "tifffile.TiffPage") -> Image:
-    """What LZW and the like pack, which tifffile unpacks with a further library alone."""
+    """Unpack LZW and the like, for which tifffile needs a further library."""
     import cv2
     import tifffile
 
@@ -197,7 +174,7 @@ def _by_opencv(file: BinaryIO, name: str | Path, page: "tifffile.TiffPage") -> I
 
 
 def _typed(name: str | Path, pixels: Image) -> Image:
-    """Pixels of a depth that Calco knows; half and double floats become single ones."""
+    """Check the depth; half and double floats become single ones."""
     if pixels.dtype.kind == "f":
         return pixels.astype(np.float32, copy=False)
     if str(pixels.dtype.newbyteorder("=")) not in PEAKS:
@@ -208,7 +185,7 @@ def _typed(name: str | Path, pixels: Image) -> Image:
 
 
 def _straight(image: Image) -> Image:
-    """Undoes the multiplication of colours with their alpha. HWC, alpha last."""
+    """Undo the multiplication of colours with their alpha. HWC, alpha last."""
     peak = PEAKS[str(image.dtype)]
     alpha = image[..., -1:].astype(np.float64) / peak
     colours = np.divide(image[..., :-1], alpha, where=alpha > 0, out=np.zeros(image[..., :-1].shape))
@@ -220,7 +197,7 @@ _PER_WIDTH, _PER_HEIGHT, _PER = 282, 283, 296  # pixels in an inch or a centimet
 _STRIP: Final = 1 << 18  # bytes of a strip before it is packed, about
 _LEVEL: Final = 4  # of deflate's nine: a little larger than by default, in half the time
 _CLASSIC: Final = (1 << 32) - (1 << 25)  # bytes that the offsets of a common TIFF reach, with room for the rest
-# Tags that tell how the pixels are stored, which no other file shares: the rest may be copied.
+# Tags of how the pixels are stored, which no other file shares: the rest may be copied.
 STRUCTURE: Final = frozenset(
     {*range(254, 260), *range(262, 267), *range(273, 282), 284, 288, 289, 292, 293, *range(317, 326), 330, 332, 333,
      334, *range(336, 348), *range(512, 522), *range(529, 533), PROFILE}
@@ -230,10 +207,7 @@ Tag: TypeAlias = tuple[int, int, int, Any, bool]  # code, type, count, value, wh
 
 
 def tags(file: BinaryIO) -> list[Tag]:
-    """What a TIFF says of itself but for how its pixels are stored, as `encode` takes it; nothing for other files.
-
-    EXIF's and GPS's own directories are not among it: they lie elsewhere in the file.
-    """
+    """Return the tags of a TIFF that may be copied, as `encode` takes them; none for other files."""
     file.seek(0)
     if file.read(4) not in SIGNATURES:
         return []
@@ -251,23 +225,20 @@ def tags(file: BinaryIO) -> list[Tag]:
 
 
 def encode(image: Image, *, alpha: bool, extra: list[Tag]) -> bytes:
-    """A TIFF of any depth and any number of channels, packed by deflate."""
+    """Return a TIFF of any depth and number of channels, packed by deflate."""
     import tifffile
 
-    data = io.BytesIO()
-    many = image.shape[2] > 1
+    data, channels = io.BytesIO(), image.shape[2]
     tifffile.imwrite(
-        data,
-        image if many else image[..., 0],
-        predictor=image.dtype.kind == "u",
-        **_said(image.shape[2], alpha, extra),
-    )
+        data, image if channels > 1 else image[..., 0], predictor=image.dtype.kind == "u",
+        **_options(channels, alpha, extra),
+    )  # fmt: skip
     return data.getvalue()
 
 
-def _said(channels: int, alpha: bool, extra: list[Tag]) -> dict[str, Any]:
-    """What a TIFF that is written says of itself, as tifffile takes it."""
-    said = {code: value for code, _, _, value, _ in extra}
+def _options(channels: int, alpha: bool, extra: list[Tag]) -> dict[str, Any]:
+    """Return the arguments of tifffile that describe the pixels and copy the tags."""
+    values = {code: value for code, _, _, value, _ in extra}
     return {
         "photometric": "rgb" if channels - alpha == 3 else "minisblack",
         "planarconfig": "contig" if channels > 1 else None,
@@ -275,8 +246,8 @@ def _said(channels: int, alpha: bool, extra: list[Tag]) -> dict[str, Any]:
         "compression": "zlib",
         "metadata": None,
         "software": False,
-        "resolution": (said[_PER_WIDTH], said[_PER_HEIGHT]) if {_PER_WIDTH, _PER_HEIGHT} <= set(said) else None,
-        "resolutionunit": said.get(_PER),
+        "resolution": (values[_PER_WIDTH], values[_PER_HEIGHT]) if {_PER_WIDTH, _PER_HEIGHT} <= set(values) else None,
+        "resolutionunit": values.get(_PER),
         "extratags": [tag for tag in extra if tag[0] not in (_PER_WIDTH, _PER_HEIGHT, _PER)],
     }
 
@@ -284,15 +255,7 @@ def _said(channels: int, alpha: bool, extra: list[Tag]) -> dict[str, Any]:
 def write_strips(
     path: Path, strips: Iterable[Image], shape: tuple[int, int, int], dtype: np.dtype[Any], *, extra: list[Tag]
 ) -> None:
-    """Writes a TIFF of strips that come one after another, packed by deflate; above four gigabytes as BigTIFF.
-
-    Args:
-        path: The file.
-        strips: HWC from the top down, of any height.
-        shape: Height, width and channels of the whole; an even number of up to four channels ends in alpha.
-        dtype: Of the whole.
-        extra: What it says of itself besides.
-    """
+    """Write a TIFF of strips from the top down, packed by deflate; above four gigabytes as BigTIFF."""
     import tifffile
 
     height, width, channels = shape
@@ -300,39 +263,37 @@ def write_strips(
     rows = min(height, max(1, _STRIP // row))
     with tifffile.TiffWriter(path, bigtiff=height * row > _CLASSIC, byteorder="<") as file:
         file.write(
-            _packed(strips, rows),
-            shape=shape if channels > 1 else shape[:2],
-            dtype=dtype,
-            rowsperstrip=rows,
-            predictor=dtype.kind == "u",
-            **_said(channels, channels in (2, 4), extra),
-        )
+            _packed(strips, rows), shape=shape if channels > 1 else shape[:2], dtype=dtype, rowsperstrip=rows,
+            predictor=dtype.kind == "u", **_options(channels, channels in (2, 4), extra),
+        )  # fmt: skip
 
 
 def _packed(strips: Iterable[Image], rows: int) -> Iterator[bytes]:
-    """Strips of any height => packed ones of so many rows, several at once."""
+    """Pack strips of any height as strips of `rows` rows, two at once."""
     with ThreadPoolExecutor(2, "calco-pack") as packers:
         waiting: deque[Future[bytes]] = deque()
-        rest: list[Image] = []
-        for strip in strips:
-            rest.append(strip)
-            if sum(map(len, rest)) < rows:
-                continue
-            whole = np.concatenate(rest) if len(rest) > 1 else strip
-            end = len(whole) // rows * rows
-            for top in range(0, end, rows):
-                waiting.append(packers.submit(_deflated, whole[top : top + rows]))
-                while len(waiting) > 4:
-                    yield waiting.popleft().result()
-            rest = [whole[end:].copy()]
-        if rest and sum(map(len, rest)):
-            waiting.append(packers.submit(_deflated, np.concatenate(rest)))
-        while waiting:
-            yield waiting.popleft().result()
+        for strip in _of_height(strips, rows):
+            waiting.append(packers.submit(_deflated, strip))
+            if len(waiting) > 4:
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
+
+
+def _of_height(strips: Iterable[Image], rows: int) -> Iterator[Image]:
+    """Cut strips of any height into strips of `rows` rows; the last may have fewer."""
+    rest: Image | None = None
+    for strip in strips:
+        whole = strip if rest is None else np.concatenate([rest, strip])
+        end = len(whole) // rows * rows
+        yield from (whole[top : top + rows] for top in range(0, end, rows))
+        rest = whole[end:].copy()
+    if rest is not None and len(rest):
+        yield rest
 
 
 def _deflated(strip: Image) -> bytes:
-    """As TIFF packs by deflate; whole numbers as differences from their left neighbours (TIFF 6.0, section 14)."""
+    """Pack by deflate; whole numbers as differences from their left neighbours (TIFF 6.0, section 14)."""
     little = strip.astype(strip.dtype.newbyteorder("<"))
     if strip.dtype.kind == "u":
         little[:, 1:] -= strip[:, :-1]

@@ -35,7 +35,7 @@ _WITH_ALPHA: Final = ("PNG", "WEBP", "AVIF", "HEIF", "TIFF", "TGA", "JPEG2000")
 
 
 def write(path: str | Path, image: Image, *, like: str | Path | None = None, exact: bool = False) -> None:
-    """Writes an image whole or not at all, in the format of its ending.
+    """Write an image whole or not at all, in the format of its ending.
 
     JPEG is written at quality 95 without chroma subsampling; WebP and HEIC too, unless `like` is lossless. 16 bits
     stay in PNG and TIFF and floats in TIFF; elsewhere they become what the format has. Alpha lies over white where the
@@ -44,22 +44,15 @@ def write(path: str | Path, image: Image, *, like: str | Path | None = None, exa
     Args:
         path: The file; its ending chooses the format.
         image: HWC, in sRGB. More than four channels fit into TIFF alone.
-        like: An image whose EXIF is copied, with the orientation set to upright. Its colour profile is not: `read` has
-            brought its colours to sRGB, which needs none. What is like a lossless WebP or HEIC is lossless too.
-        exact: Whether every value must be kept.
-
-    Raises:
-        CalcoError: When the ending is unknown, its format cannot keep every value, or the file cannot be written.
+        like: File whose EXIF is copied, upright and without its colour profile. After a lossless WebP or HEIC the
+            image is written without loss too.
+        exact: Refuse formats that change values.
     """
     atomic_write(path, encode(image, str(path), like=like, exact=exact))
 
 
 def encode(image: Image, name: str, *, like: str | Path | None = None, exact: bool = False) -> bytes:
-    """What `write` writes, in memory; of the name only the ending counts, such as ".png".
-
-    Raises:
-        CalcoError: When the ending is unknown, its format does not hold the image, or the array is not an image.
-    """
+    """Return the bytes that `write` writes; of the name only the ending counts, such as ".png"."""
     kind = FORMATS.get(Path("x" + name if name.startswith(".") else name).suffix.lower())
     if kind is None:
         raise CalcoError(f"{name} ends in no known image format; use one of {' '.join(sorted(FORMATS))}")
@@ -78,7 +71,7 @@ def encode(image: Image, name: str, *, like: str | Path | None = None, exact: bo
         alpha = channels in (2, 4)
         try:
             return tiff.encode(image, alpha=alpha, extra=_tags(like))
-        except UNREADABLE:  # what the other file says of itself is broken: the image alone, then
+        except UNREADABLE:  # the tags of the other file are broken
             return tiff.encode(image, alpha=alpha, extra=[])
     exact = exact or (kind in _LOSSLESS and like is not None and is_lossless(like))
     return _flat(as_dtype(image, np.uint8), kind, name, _exif(like), exact=exact)
@@ -87,20 +80,12 @@ def encode(image: Image, name: str, *, like: str | Path | None = None, exact: bo
 def write_strips(
     path: Path, strips: Iterable[Image], shape: tuple[int, int, int], dtype: np.dtype[Any], *, like: str | Path | None
 ) -> None:
-    """Writes a TIFF strip by strip, so that it need never be there whole; half a file where the strips end in an error.
-
-    Args:
-        path: The file, whose name another may take when it is whole.
-        strips: HWC in sRGB, from the top down, of any height.
-        shape: Height, width and channels of the whole.
-        dtype: Of the whole.
-        like: As of `write`.
-    """
+    """Write a TIFF of strips, HWC in sRGB, from the top down and of any height; `shape` is that of the whole."""
     tiff.write_strips(path, strips, shape, dtype, extra=_tags(like))
 
 
 def _flat(image: Image, kind: str, name: str, exif: bytes | None, *, exact: bool) -> bytes:
-    """Eight bits, by Pillow."""
+    """Encode eight bits by Pillow."""
     if kind == "HEIF":
         learn_heif(name)
     options = dict((_LOSSLESS if exact and kind in _LOSSLESS else _OPTIONS).get(kind, {}))
@@ -112,14 +97,14 @@ def _flat(image: Image, kind: str, name: str, exif: bytes | None, *, exact: bool
     try:
         pil.save(data, format=kind, **options)
     except UNREADABLE as error:
-        if exif is not None:  # broken or too long: the pil alone, then
+        if exif is not None:  # broken or too long
             return _flat(image, kind, name, None, exact=exact)
         raise CalcoError(f"cannot write {name} as {kind}: {error}; choose another ending, such as .png") from error
     return data.getvalue()
 
 
 def _deep_png(image: Image, exif: bytes | None) -> bytes:
-    """Sixteen bits, HW1 to HW4, of which Pillow writes grey alone (PNG, third edition, clauses 9.2 and 11)."""
+    """Encode sixteen bits, HW1 to HW4, of which Pillow writes grey alone (PNG, third edition, clauses 9.2 and 11)."""
     height, width, channels = image.shape
     packer, packed, above = zlib.compressobj(4), bytearray(), np.zeros((1, width * channels * 2), np.uint8)
     for top in range(0, height, _ROWS):
@@ -140,7 +125,7 @@ def _deep_png(image: Image, exif: bytes | None) -> bytes:
 
 
 def _exif(like: str | Path | None) -> bytes | None:
-    """EXIF of a file, turned upright; None when it has none or cannot be read."""
+    """Return the EXIF of a file, turned upright; None if it has none or cannot be read."""
     if like is None:
         return None
     try:
@@ -157,7 +142,7 @@ def _exif(like: str | Path | None) -> bytes | None:
 
 
 def _tags(like: str | Path | None) -> list[tiff.Tag]:
-    """What a TIFF says of itself; nothing when it is none or cannot be read."""
+    """Return the tags of a TIFF; none of another file or one that cannot be read."""
     if like is None:
         return []
     try:

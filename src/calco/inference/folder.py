@@ -1,4 +1,4 @@
-"""The folder of a model, whatever the model does: written whole, found, and read."""
+"""The folder of a model of any kind: written whole, found, and read."""
 
 import hashlib
 import os
@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from calco import imaging
 from calco.data.config import JitterConfig, SourceConfig, SplitConfig
@@ -27,16 +28,7 @@ from calco.records import from_record, to_record
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
-    """Writes tensors to a safetensors file, whole or not at all.
-
-    Args:
-        path: The file.
-        tensors: By name; no two may share memory.
-        metadata: Text for the file's header.
-
-    Raises:
-        WriteError: When it cannot be written; what was there before is still there.
-    """
+    """Write tensors, no two of which share memory, to a safetensors file, whole or not at all."""
     try:
         with replacing(path) as temporary:
             save_file(on_cpu(tensors), temporary, metadata=metadata)
@@ -45,17 +37,12 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
 
 
 def on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as a file holds them: on the CPU, each in one piece; those that are so already are not copied."""
+    """Return the tensors on the CPU, each contiguous; those that are so already are not copied."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def contents_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
-    """The first 16 hex digits of the SHA-256 over a text and tensors: names, types, shapes and values.
-
-    Args:
-        tensors: On the CPU, each contiguous.
-        text: What belongs to them, such as the position of a run.
-    """
+    """Return 16 hex digits of the SHA-256 over a text and contiguous tensors on the CPU: names, types and values."""
     total = hashlib.sha256(text.encode("utf-8", "surrogatepass"))
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -65,7 +52,7 @@ def contents_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
 
 
 def as_os_error(error: SafetensorError) -> OSError:
-    """The error of the operating system that stands behind one of safetensors."""
+    """Return the error of the operating system behind one of safetensors."""
     found = re.search(r"os error (\d+)", str(error))
     return OSError(int(found[1]), os.strerror(int(found[1]))) if found else OSError(str(error))
 
@@ -88,16 +75,13 @@ def save_folder(
     weights: dict[str, Tensor],
     beside: Callable[[Path], None] = lambda _: None,
 ) -> None:
-    """Writes a model folder whole, in place of the one that may stand there.
+    """Write a model folder whole, in place of an older one, which stays if that fails.
 
     Args:
         folder: The model folder.
-        record: What `model.json` says.
+        record: Content of `model.json`.
         weights: By name; no two may share memory.
-        beside: Writes what else belongs into the folder that it is given.
-
-    Raises:
-        CalcoError: When it cannot be written; what stood there before then still stands.
+        beside: Writes further files into the folder that it is given.
     """
     fresh = temporary_path(folder)
     old = folder.with_name(f".{folder.name}.old")
@@ -118,15 +102,9 @@ def save_folder(
 
 
 def find_folder(path: str | Path, *, command: str, names: str) -> Path:
-    """The model folder that `path` means: itself, or the one inside a run.
+    """Return the model folder that `path` means: itself, or the one inside a run.
 
-    Args:
-        path: A run or a model folder.
-        command: The verb that trains such a model.
-        names: What a person may name, for the messages.
-
-    Raises:
-        CalcoError: When there is none.
+    `command` trains such a model, and `names` describes what may be named, for the messages.
     """
     given = Path(path)
     if given.is_file():
@@ -148,15 +126,7 @@ def find_folder(path: str | Path, *, command: str, names: str) -> Path:
 
 
 def read_description(folder: Path, form: int) -> dict[str, Any]:
-    """What `model.json` says, without the digest of the weights, which `read_weights` checks.
-
-    Args:
-        folder: The model folder.
-        form: The format of it that can be read.
-
-    Raises:
-        CalcoError: When it is missing, of another format or damaged.
-    """
+    """Read `model.json` of the format `form`, without the digest of the weights, which `read_weights` checks."""
     file = folder / DESCRIPTION
     record = read_json(file)
     if not isinstance(record.get("format"), int):
@@ -169,11 +139,7 @@ def read_description(folder: Path, form: int) -> dict[str, Any]:
 
 
 def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a model folder, by name.
-
-    Raises:
-        CalcoError: When they are missing or damaged.
-    """
+    """Read the weights of a model folder, by name."""
     file = _weights_file(folder)
     if digest(file) != read_json(folder / DESCRIPTION).get(DIGEST):
         raise CalcoError(
@@ -190,21 +156,14 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 
 def fitting(folder: Path, build: Callable[[], N]) -> N:
-    """Build the network that a description claims, with the weights beside it.
+    """Build the network that a description claims, with the weights of the folder.
 
-    It is first built without memory, and compared with the names and shapes in the header of the file of weights: what
-    a description claims may be larger than the machine, and what it needs is never more than the file holds.
-
-    Args:
-        folder: The model folder.
-        build: Builds the network on torch's current device.
-
-    Raises:
-        CalcoError: When the weights are missing, damaged, or those of another network.
+    It is first built without memory, and compared with the names and shapes in the header of the file of weights: a
+    description may claim more memory than the machine has, and the file bounds it.
     """
-    held = weight_shapes(folder)
+    held = _weight_shapes(folder)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutInitialisation():
             wanted = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
     except CalcoError as error:
         raise CalcoError(f"{folder / DESCRIPTION}: {error}") from error
@@ -214,17 +173,24 @@ def fitting(folder: Path, build: Callable[[], N]) -> N:
         if held.get(name) != wanted.get(name):
             shapes = [str(list(each[name])) if name in each else "nothing" for each in (held, wanted)]
             raise _unfitting(folder, f"{name[:80]} is {shapes[0]}, and the description asks for {shapes[1]}")
-    network = build()
+    with _WithoutInitialisation():
+        network = build()
     network.load_state_dict(read_weights(folder))
     return network
 
 
-def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each tensor of a model folder, from the header of the file.
+class _WithoutInitialisation(TorchFunctionMode):
+    """Leaves new weights as they are, since others are loaded; random ones on "meta" import torch._dynamo, slowly."""
 
-    Raises:
-        CalcoError: When the file is missing or damaged.
-    """
+    def __torch_function__(self, func: Any, _types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init" or func is Tensor.normal_:
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
+
+
+def _weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights of a model folder, from the file's header."""
     file = _weights_file(folder)
     try:
         with safe_open(file, "pt") as opened:
@@ -241,19 +207,17 @@ def _weights_file(folder: Path) -> Path:
 
 
 def _unfitting(folder: Path, reason: str) -> CalcoError:
-    """What to say when weights are those of another network than `model.json` describes."""
+    """Return the error for weights of another network than `model.json` describes."""
     return CalcoError(f"{folder / WEIGHTS} does not fit its {DESCRIPTION} ({reason}); copy the whole folder again")
 
 
-FORMAT = 2
-
-
-MOST_CHANNELS = 4096
+FORMAT: Final = 2
+MOST_CHANNELS: Final = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What `model.json` says of a model."""
+    """Content of `model.json`."""
 
     generator: GeneratorConfig
     recipe: RecipeConfig
@@ -269,28 +233,21 @@ class ModelInfo:
     format: int = FORMAT
 
     def __post_init__(self) -> None:
-        """Checks the ranges, before anything is allocated for what the description claims."""
+        """Check the ranges, before anything is allocated for what the description claims."""
         for name in ("in_channels", "out_channels"):
             if not 1 <= getattr(self, name) <= MOST_CHANNELS:
                 raise CalcoError(f"{name} is {getattr(self, name)}; a model has 1 to {MOST_CHANNELS:,} channels")
 
     @property
     def palette(self) -> Palette | None:
-        """The colours that the model paints with, when its recipe ends in `segment`."""
+        """Colours that the model paints with, if its recipe ends in `segment`."""
         return named_palette(self.recipe.segment.palette) if has_class_targets(self.recipe) else None
 
 
 def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_target: Image | None) -> None:
-    """Writes a model folder whole, in place of the one that may stand there.
+    """Write a model folder whole, in place of an older one, which stays if that fails.
 
-    Args:
-        folder: The model folder.
-        info: Its description.
-        weights: The generator's state.
-        mean_target: HWC uint8, the mean of the training targets, kept for the baselines of evaluation.
-
-    Raises:
-        CalcoError: When it cannot be written; what stood there before then still stands.
+    `mean_target`, HWC `uint8`, is the mean of the training targets, a baseline of the evaluation.
     """
 
     def beside(fresh: Path) -> None:
@@ -301,20 +258,12 @@ def save_model(folder: Path, info: ModelInfo, weights: dict[str, Tensor], mean_t
 
 
 def mean_name(info: ModelInfo) -> str:
-    """PNG, unless it cannot hold the channels."""
+    """Return the file name of the mean target: a PNG, unless that cannot hold the channels."""
     return "mean_target.png" if info.out_channels <= 4 else "mean_target.tif"
 
 
 def info_of(record: dict[str, Any], where: str | Path) -> ModelInfo:
-    """Return what a `model.json` of any origin says, without reading a file that it names.
-
-    Args:
-        record: Its content.
-        where: The file that it is from, for the error.
-
-    Raises:
-        CalcoError: When it is damaged, or names a file.
-    """
+    """Interpret the content of a `model.json` of any origin, without reading a file that it names."""
     place: Any = record
     for name in ("recipe", "segment", "palette"):
         place = place.get(name) if isinstance(place, dict) else None

@@ -9,7 +9,7 @@ import contextlib
 import importlib.util
 import math
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -33,11 +33,7 @@ _MOST_VALUES: Final = 2**28  # that a node may make of a shape which stands in t
 
 
 def needs(*modules: str, extra: str) -> None:
-    """Check that the libraries of an extra are installed.
-
-    Raises:
-        CalcoError: When one is missing.
-    """
+    """Check that the libraries of an extra are installed."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtraError(
@@ -46,11 +42,7 @@ def needs(*modules: str, extra: str) -> None:
 
 
 def read_onnx(path: Path) -> "onnx.ModelProto":
-    """Return the model of an ONNX file that needs no other file.
-
-    Raises:
-        ValueError: When it is damaged, names other files, needs operators of its own, or claims more than it holds.
-    """
+    """Read an ONNX file that needs no other file and no operators of its own; otherwise ValueError."""
     needs("onnx", extra="export")
     import onnx
     from google.protobuf.message import DecodeError
@@ -63,46 +55,33 @@ def read_onnx(path: Path) -> "onnx.ModelProto":
         raise ValueError("it is cut short, or no ONNX") from error
     if model.training_info:
         raise ValueError("it holds a training, and only a model is read")
-    attributes = [each for function in model.functions for each in function.attribute_proto]
-    nodes = [node for function in model.functions for node in function.node]
     own = {function.domain for function in model.functions}
     shapes: dict[str, onnx.TensorProto] = {}
-    for part in _parts([model.graph], nodes, attributes):
+    for part in _messages(model):
         if isinstance(part, onnx.TensorProto):
             _check_tensor(part)
             shapes[part.name] = part
-        elif part.domain not in {"", "ai.onnx", *own}:
+        elif isinstance(part, onnx.NodeProto) and part.domain not in {"", "ai.onnx", *own}:
             raise ValueError(f"its graph uses operators of {part.domain}, which only a foreign library computes")
     _check_sizes(model, shapes)
     return model
 
 
-def _parts(
-    graphs: list["onnx.GraphProto"], nodes: Iterable["onnx.NodeProto"], attributes: list["onnx.AttributeProto"]
-) -> Iterator[Any]:
-    """Every tensor and every node of graphs, of nodes and of attributes, at any depth."""
-    nodes = list(nodes)
-    while graphs or nodes or attributes:
-        if graphs:
-            graph = graphs.pop()
-            yield from graph.initializer
-            for sparse in graph.sparse_initializer:
-                yield from (sparse.values, sparse.indices)
-            nodes.extend(graph.node)
-        elif nodes:
-            node = nodes.pop()
-            yield node
-            attributes.extend(node.attribute)
-        else:
-            attribute = attributes.pop()
-            yield from (attribute.t, *attribute.tensors)
-            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
-                yield from (sparse.values, sparse.indices)
-            graphs.extend((attribute.g, *attribute.graphs) if attribute.HasField("g") else attribute.graphs)
+def _messages(model: "onnx.ModelProto") -> Iterator[Any]:
+    """Yield every message in a model: tensors and nodes at any depth, in functions, loops and branches too."""
+    from google.protobuf.message import Message
+
+    waiting: list[Any] = [model]
+    while waiting:
+        message = waiting.pop()
+        yield message
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting.extend([value] if isinstance(value, Message) else value)
 
 
 def _check_tensor(tensor: "onnx.TensorProto") -> None:
-    """Raises ValueError where a tensor's values lie in another file, or are fewer than it claims."""
+    """Raise ValueError if a tensor's values lie in another file, or are fewer than it claims."""
     if tensor.data_location == tensor.EXTERNAL or tensor.external_data:
         raise ValueError("its weights lie in other files")
     if any(side < 0 for side in tensor.dims):
@@ -114,7 +93,7 @@ def _check_tensor(tensor: "onnx.TensorProto") -> None:
 
 
 def _check_sizes(model: "onnx.ModelProto", tensors: dict[str, "onnx.TensorProto"]) -> None:
-    """Raises ValueError where a node makes an enormous tensor of a shape that stands in the file."""
+    """Raise ValueError if a node makes an enormous tensor of a shape that the file holds."""
     from onnx import numpy_helper
 
     nodes = list(model.graph.node)
@@ -132,7 +111,7 @@ def _check_sizes(model: "onnx.ModelProto", tensors: dict[str, "onnx.TensorProto"
 
 @lru_cache(maxsize=1)
 def openvino_core() -> Any:
-    """OpenVINO itself: one for the whole process, and for as long as it lives.
+    """Return OpenVINO's core: one for the process, as long as that lives.
 
     The CPU plugin gives the thread that loads it a stack for signals, and takes that away when the last core goes,
     without telling the kernel: the next signal (a child that ends is enough) would end the process.
@@ -144,11 +123,7 @@ def openvino_core() -> Any:
 
 
 def read_openvino(path: Path) -> Any:
-    """Return the model in a zip file that holds nothing else, uncompressed.
-
-    Raises:
-        ValueError: When it is damaged, holds other files, or would unpack to more than it is.
-    """
+    """Read the model in a zip file that holds nothing else, uncompressed; otherwise ValueError."""
     needs("openvino", extra="openvino")
     import openvino
 
@@ -169,12 +144,7 @@ def read_openvino(path: Path) -> Any:
 
 
 def described(path: Path) -> str | None:
-    """Return the description that `calco export` put into a file; None where there is none.
-
-    Raises:
-        ValueError: When the file is damaged.
-        CalcoError: When a library is missing.
-    """
+    """Return the description that `calco export` put into a file; None if there is none."""
     if path.suffix == ".onnx":
         return {entry.key: entry.value for entry in read_onnx(path).metadata_props}.get(KEY)
     model = read_openvino(path)
@@ -185,39 +155,27 @@ D = TypeVar("D")
 
 
 def ends_as(path: str | Path, endings: Mapping[str, str]) -> bool:
-    """Whether a path means a file of one of some endings, and no folder that is named like one."""
+    """Return whether a path means a file, not a folder, with one of some endings."""
     given = Path(path)
     return given.suffix in endings and not given.is_dir()
 
 
 @contextlib.contextmanager
 def explained(file: Path) -> Iterator[None]:
-    """What runtimes say of files they cannot read, in a line.
-
-    Raises:
-        CalcoError: In place of what they raise.
-    """
+    """Turn errors of runtimes about a file into a CalcoError."""
     try:
         yield
     except CalcoError:
         raise
     except OSError as error:
         raise explain(error, file, "read") from error
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+    except Exception as error:  # the libraries' own kinds of errors have no name in common
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CalcoError(f"{file} cannot be used: {reason}; export the model again, or copy the file again") from error
 
 
 def read_record(file: Path, verb: str) -> dict[str, Any]:
-    """The description in an exported file, as plain data.
-
-    Args:
-        file: What was exported.
-        verb: The command that writes such files.
-
-    Raises:
-        CalcoError: When the file is not there, damaged, or has no description, or a library is missing.
-    """
+    """Read the description in a file that the command `verb` exported, as plain data."""
     with explained(file):
         text = described(file)
     if text is None:
@@ -226,17 +184,7 @@ def read_record(file: Path, verb: str) -> dict[str, Any]:
 
 
 def as_description(record: dict[str, Any], file: Path, kind: type[D], formats: tuple[int, int]) -> D:
-    """A description as a dataclass.
-
-    Args:
-        record: As `read_record` gives it.
-        file: Where it stands.
-        kind: The dataclass.
-        formats: The newest known formats, of the description and of the model in it.
-
-    Raises:
-        CalcoError: When it names no format, is of a newer one, or is damaged.
-    """
+    """Convert a description to a dataclass; `formats` are the newest known of the description and of its model."""
     if not isinstance(record.get("format"), int) or not isinstance(record.get("model"), dict):
         raise CalcoError(f"{file} names no format, so Calco did not write it; name a model that it did")
     inner = record["model"].get("format", 0)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -22,7 +23,15 @@ from calco.files import make_folder
 from calco.imaging.formats import exact_name
 from calco.imaging.labels import read_labels
 from calco.inference.overlay import Overlay
-from calco.inference.results import Results, results_in
+from calco.inference.results import (
+    MANIFEST,
+    VERSION,
+    Results,
+    check_not_input,
+    claim,
+    results_in,
+    write_manifest,
+)
 from calco.inference.translator import Translator
 from calco.inference.working import (
     INDEX,
@@ -44,8 +53,6 @@ from calco.work import Engine, results
 
 _log = logging.getLogger(__name__)
 
-MANIFEST: Final = "translation.json"
-VERSION: Final = 2
 HERE: Final = Engine(jobs=1)
 _LOT: Final = 64  # images that another process is given at once
 _INDEX: Final = re.compile(r"images-(\d{6})\.json")
@@ -53,23 +60,14 @@ _INDEX: Final = re.compile(r"images-(\d{6})\.json")
 
 @dataclass
 class Translation:
-    """What came of a call.
+    """Result of translating images."""
 
-    Attributes:
-        out: The folder or file that was written; a string when that is the address of a place elsewhere.
-        written: Images written now.
-        kept: Images that an earlier call with the same model had written.
-        left_out: Name and reason of every image that could not be translated.
-        notes: What of the images is not used, a sentence each.
-        computed_on: Device and precision, such as "cpu in bf16".
-    """
-
-    out: Path | str
-    written: int = 0
-    kept: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-    computed_on: str = ""
+    out: Path | str  # folder or file; a string if it is an address
+    written: int = 0  # images written now
+    kept: int = 0  # images that an earlier call with the same model had written
+    left_out: dict[str, str] = field(default_factory=dict)  # reason by name
+    notes: list[str] = field(default_factory=list)  # sentences on what is not used, such as further pages
+    computed_on: str = ""  # such as "cpu in bf16"
 
 
 def translate_images(
@@ -93,39 +91,17 @@ def translate_images(
     progress: Callable[[float, int, str], None] | None = None,
     loaded: Translator | None = None,
 ) -> Translation:
-    """Translates an image or a folder of images; names, sub-folders, formats and EXIF are kept.
+    """Translate an image or a folder of images; names, sub-folders, formats and EXIF are kept.
 
-    Nothing is lost by the format: class maps, and what is made of lossless files, become PNG where the format of the
-    image cannot keep every value.
+    Class maps, and images made of lossless files, become PNG where their format cannot keep every value. A call that
+    was interrupted resumes: what `out` holds from the same model and options is kept.
 
-    Images and results may also lie elsewhere, where fsspec reads and writes: "s3://bucket/images".
-
-    A call that was interrupted goes on where it stopped: what `out` holds from the same model and options is kept.
-
-    Args:
-        model: A run, a model folder, or a loaded Translator.
-        images: A file, or a folder that is read with its sub-folders.
-        out: The folder to write into; for one file also the file to write.
-        masks: A folder of masks with the names of the images (for one image also its mask): what is to be redrawn.
-        noise_seed: As in `Translator`; each image draws its own chance from this seed and its name.
-        native: As in `Translator`.
-        overwrite: Translates again what stands in `out`.
-        make_input: Makes the input of each image by the model's recipe, with the chance of `noise_seed` (or 0).
-        recipe: As in `input_maker`.
-        allow_code: As in `input_maker`.
-        precision: As in `load`; of a loaded Translator its own counts.
-        device: As in `load`.
-        overlay: Lays what a model paints over each image, and how; None writes the painted masks alone. A loaded
-            Translator keeps it.
-        format: "folder" for a file for each image, "webdataset" for tar files of them, without loss.
-        shard_images: Images in a tar file, at most.
-        engine: Who works; other processes load the model from its folder.
-        progress: Called after each image with the number done, the number in all and the name; while a large one is
-            drawn also in between, with a fraction.
-        loaded: The model of a run or folder, if it is loaded already.
-
-    Raises:
-        CalcoError: When model or images cannot be used, `out` holds what another model wrote, or nothing was written.
+    `model` is a run, a model folder, or a loaded Translator, which has its own precision, device and overlay; `loaded`
+    is the model of a run or folder, if it is loaded already. `images` and `out` may also be at addresses that fsspec
+    opens, and for one image `out` may be the file to write. `masks` is a folder of masks with the names of the images,
+    or the mask of one image. The random numbers of each image derive from `noise_seed` and its name. `engine` says
+    which processes do the work; others load the model from its folder. `progress` is called with the number of images
+    done (a fraction within a large one), that in all, and the name. Other arguments are those of `TranslateConfig`.
     """
     jobs, base = _jobs(str(images), str(out), format)
     if make_input and masks is not None:
@@ -146,9 +122,11 @@ def translate_images(
     )  # fmt: skip
     worker = work.loaded(loaded)
     done = Translation(out if base is not None and is_url(base) else Path(out))
-    if note := _note_on_several(jobs):
+    here = [job.source for job in jobs if not is_url(job.source)]
+    remedy = "--out NAME.mp4 translates all frames of one animation" if here else ""
+    if note := imaging.note_on_several(here, remedy):
         done.notes.append(note)
-    made_by = _told(work, worker.translator)
+    made_by = _made_by(work, worker.translator)
     if masks is not None:
         made_by["masks"] = str(masks)
         work = replace(work, mask_encoding=_encoding(jobs))
@@ -172,22 +150,17 @@ def translate_images(
     return done
 
 
-def _note_on_several(jobs: list[Job]) -> str:
-    """What of animations and files of several pages is not translated."""
-    here = [job.source for job in jobs if not is_url(job.source)]
-    return imaging.note_on_several(here, "--out NAME.mp4 translates all frames of one animation" if here else "")
-
-
-def _told(work: Work, translator: Translator) -> dict[str, Any]:
-    """What another result would come from, for the manifest."""
-    told: dict[str, Any] = {"version": VERSION, "model": work.digest, "noise_seed": work.noise_seed}
-    told["native"] = work.native
-    told["precision"] = str(translator.precision).removeprefix("torch.")
+def _made_by(work: Work, translator: Translator) -> dict[str, Any]:
+    """Return what the results depend on, for the manifest."""
+    made_by: dict[str, Any] = {
+        "version": VERSION, "model": work.digest, "noise_seed": work.noise_seed, "native": work.native,
+        "precision": str(translator.precision).removeprefix("torch."),
+    }  # fmt: skip
     if translator.overlay is not None:
-        told["overlay"] = asdict(translator.overlay)
+        made_by["overlay"] = asdict(translator.overlay)
     if work.make_input:
-        told |= {"make_input": True, "recipe": work.recipe}
-    return told
+        made_by |= {"make_input": True, "recipe": work.recipe}
+    return made_by
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,11 +179,7 @@ class _Call:
     progress: Callable[[float, int, str], None] | None
 
     def run(self, made_by: dict[str, Any], length: int) -> None:
-        """All of the call: files, or tar files of at most `length` images.
-
-        Raises:
-            DiskError: When the disk takes nothing more.
-        """
+        """Write all files, or tar files of at most `length` images."""
         try:
             if self.base is None:
                 self.files()
@@ -224,36 +193,25 @@ class _Call:
             raise DiskError(f"{error}; {there}, and {command} goes on from them") from error
 
     def _into(self, base: str, made_by: dict[str, Any], length: int) -> None:
-        """Results and manifest in a folder."""
+        """Write results and manifest into a folder."""
         manifest = storage.joined(base, MANIFEST)
         shards = shards_of(base, self.jobs, length) if length else []
         places = [place for shard in shards for place in (f"{shard.place}.tar", shard.index)]
         # Nothing is written before it is clear that all of it may be.
         self.results.check([manifest, *(places or [job.target for job in self.jobs])])
-        self._claim(manifest, made_by)
+        claim(manifest, made_by, overwrite=self.overwrite)
         if length:
             made_by |= self.shards(base, shards)
         else:
             self.files()
-        _note(manifest, {**made_by, "left_out": self.done.left_out})
-
-    def _claim(self, manifest: str, made_by: dict[str, Any]) -> None:
-        """Notes which model writes into the folder, and refuses to mix two."""
-        if storage.exists(manifest) and not self.overwrite:
-            results_of = ("left_out", "digest", "parts")
-            before = {name: value for name, value in storage.read_json(manifest).items() if name not in results_of}
-            if before != made_by:
-                raise CalcoError(
-                    f"{self.base} holds what another model or other options made; choose another --out, or --overwrite"
-                )
-        _note(manifest, made_by)
+        write_manifest(manifest, {**made_by, "left_out": self.done.left_out})
 
     def files(self) -> None:
-        """A file for each image whose result is not there yet."""
+        """Write a file for each image whose result is not there yet."""
         targets = [job.target for job in self.jobs]
         self.results.sweep(targets)
         anew = self.overwrite or self.base is None
-        waiting = [job for job in self.jobs if anew or not self._is_done(job)]
+        waiting = [job for job in self.jobs if anew or not self.results.is_done(job.target, self.settings, job.inputs)]
         self.done.kept = count = len(self.jobs) - len(waiting)
         if (progress := self.progress) is not None:
             self.worker.moved = lambda share: progress(count + min(share, 0.999), len(self.jobs), "")
@@ -268,9 +226,6 @@ class _Call:
                 self.progress(count, len(self.jobs), job.name)
         self.results.sweep(targets)  # what dead workers left
 
-    def _is_done(self, job: Job) -> bool:
-        return self.results.is_done(job.target, self.settings, job.inputs)
-
     def _outcomes(self, jobs: list[Job]) -> Iterator[Outcome]:
         if self.elsewhere is None:
             yield from self.worker.files(jobs)
@@ -283,17 +238,21 @@ class _Call:
                 yield from some
 
     def shards(self, base: str, shards: list[Shard]) -> dict[str, Any]:
-        """The tar files that are not there yet; returns what the manifest tells of all of them."""
+        """Write the tar files that are not there yet; return the manifest's entries on all of them."""
         if not is_url(base):
             make_folder(Path(base, INDEX))
         self._forget(base, 0 if self.overwrite else len(shards))
-        parts = {number: there for number, shard in enumerate(shards) if (there := self._whole(shard)) is not None}
+        parts: dict[int, Written] = {}
+        for number, shard in enumerate(shards):
+            there = written_before(shard) if self.results.owns(f"{shard.place}.tar") else None
+            if there is not None:
+                parts[number] = there
         self.done.kept = count = sum(len(part.images) for part in parts.values())
         waiting = [number for number in range(len(shards)) if number not in parts]
         lots = [shards[number] for number in waiting]
         names = [name for shard in lots for name in (f"{shard.place}.tar", shard.index)]
         self.results.sweep(names)
-        begin = self._here if self.elsewhere is None else self.elsewhere.shards
+        begin = (lambda: self.worker.shard) if self.elsewhere is None else self.elsewhere.shards
         with closing(results(self.engine, begin, lots, on_gpu=True)) as written:
             for place, part in written:
                 parts[waiting[place]] = part
@@ -305,19 +264,12 @@ class _Call:
         ordered = [parts[number] for number in range(len(shards))]
         for part in ordered:
             self.done.left_out |= part.left_out
-        told = [{"part": p.part, "images": len(p.images), "bytes": p.bytes, "sha256": p.sha256} for p in ordered]
+        rows = [{"part": p.part, "images": len(p.images), "bytes": p.bytes, "sha256": p.sha256} for p in ordered]
         total = hashlib.sha256(json.dumps([[p.part, p.sha256] for p in ordered]).encode()).hexdigest()
-        return {"digest": total, "parts": told}
-
-    def _here(self) -> Callable[[Shard], Written]:
-        return self.worker.shard
-
-    def _whole(self, shard: Shard) -> Written | None:
-        """The index of a shard of the same images that is as it was written."""
-        return written_before(shard) if self.results.owns(f"{shard.place}.tar") else None
+        return {"digest": total, "parts": rows}
 
     def _forget(self, base: str, first: int) -> None:
-        """Removes the shards of an earlier call from a number on: fewer are needed now, or all are made anew."""
+        """Remove the shards of an earlier call from a number on: fewer are needed now, or all are made anew."""
         index = storage.joined(base, INDEX)
         if is_url(base) and not storage.exists(index):
             return
@@ -329,19 +281,14 @@ class _Call:
 
 
 def _kept_exact(jobs: list[Job], *, named: bool, classes: bool) -> list[Job]:
-    """The jobs with names under which nothing is lost: of class maps, and of what is made of lossless files.
+    """Return the jobs with names whose formats lose nothing of class maps and of what is made of lossless files.
 
-    Args:
-        jobs: What is to be done.
-        named: Whether the user named the file to write.
-        classes: Whether class maps are written.
-
-    Raises:
-        CalcoError: When the file that was named cannot keep the colours of classes.
+    `named` says that the user named the file to write, and `classes` that class maps are written.
     """
-    names = [exact_name(job.target, None if classes or is_url(job.source) else job.source) for job in jobs]
-    if not classes:
-        names = [job.target if is_url(job.source) else name for job, name in zip(jobs, names, strict=True)]
+    names = [
+        job.target if is_url(job.source) and not classes else exact_name(job.target, None if classes else job.source)
+        for job in jobs
+    ]
     others = [(job, name) for job, name in zip(jobs, names, strict=True) if name != job.target]
     if named and others and classes:
         raise CalcoError(
@@ -363,63 +310,41 @@ def _kept_exact(jobs: list[Job], *, named: bool, classes: bool) -> list[Job]:
 
 
 def _jobs(images: str, out: str, format: Format) -> tuple[list[Job], str | None]:
-    """What is to be done, and the folder that keeps the manifest (None when one file is written by name)."""
+    """Return the jobs, and the folder that keeps the manifest (None if one file is written by name)."""
+    known = ", ".join(sorted(imaging.IMAGE_SUFFIXES))
+    base = out if is_url(out) else ""
+    folder = images
     if is_url(images):
         names = [name for name in storage.names(images) if imaging.is_image(name)]
-        if not names:
-            raise CalcoError(f"{images} holds no image; known endings are {_KNOWN}")
         if storage.joined(out, "") == storage.joined(images, ""):
             raise CalcoError(f"the results would replace {images}; choose another --out")
-        base = _folder(out)
-        return [Job(storage.joined(images, name), storage.joined(base, name), name) for name in names], base
-    given = Path(images)
-    if not given.exists():
-        raise CalcoError(f"there is no {given}; name an image or a folder of images")
-    if given.is_file():
-        if not imaging.is_image(given):
-            raise CalcoError(f"{given}: its ending is not that of an image; use one of {_KNOWN}")
-        if format == "folder" and not is_url(out) and imaging.is_image(Path(out)):
-            _not_itself(given, Path(out))
+        base = base or str(result_folder(out))
+    elif not os.path.exists(images):
+        raise CalcoError(f"there is no {Path(images)}; name an image or a folder of images")
+    elif os.path.isfile(images):
+        if not imaging.is_image(images):
+            raise CalcoError(f"{Path(images)}: its ending is not that of an image; use one of {known}")
+        folder, name = str(Path(images).parent), Path(images).name
+        if format == "folder" and not base and imaging.is_image(out):
+            check_not_input(images, out)
             make_folder(Path(out).parent)
-            return [_job(given, given.parent, str(Path(out)))], None
-        base = _folder(out)
-        if not is_url(base):
-            _not_itself(given, Path(base) / given.name)
-        return [_job(given, given.parent, storage.joined(base, given.name))], base
-    found = imaging.list_images(given)
-    if not found:
-        raise CalcoError(f"{given} holds no image; known endings are {_KNOWN}")
-    base = _folder(out)
-    if not is_url(base):
-        _not_itself(given, Path(base))
+            return [Job(str(Path(images)), str(Path(out)), name)], None
+        base, names = base or str(result_folder(out)), [name]
+        check_not_input(images, storage.joined(base, name))
+    else:
+        found = imaging.list_images(images)
+        base = base or str(result_folder(out))
+        check_not_input(images, base)
         # A folder of results inside the folder of images is no input.
-        inside = Path(base).resolve()
-        found = [path for path in found if inside not in path.resolve().parents]
-    return [_job(path, given, storage.joined(base, path.relative_to(given).as_posix())) for path in found], base
-
-
-_KNOWN: Final = ", ".join(sorted(imaging.IMAGE_SUFFIXES))
-
-
-def _folder(out: str) -> str:
-    return out if is_url(out) else str(result_folder(out))
-
-
-def _job(path: Path, folder: Path, target: str) -> Job:
-    return Job(str(path), target, path.relative_to(folder).as_posix())
-
-
-def _not_itself(source: Path, target: Path) -> None:
-    if source.resolve() == target.resolve():
-        raise CalcoError(f"the result would replace {source}; choose another --out")
-
-
-def _note(manifest: str, content: dict[str, Any]) -> None:
-    storage.write(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        inside = None if is_url(base) else Path(base).resolve()
+        names = [path.relative_to(images).as_posix() for path in found if inside not in path.resolve().parents]
+    if not names:
+        raise CalcoError(f"{images} holds no image; known endings are {known}")
+    return [Job(storage.joined(folder, name), storage.joined(base, name), name) for name in names], base
 
 
 def _with_masks(jobs: list[Job], masks: str, images: str) -> list[Job]:
-    """The jobs with the masks that have their names, without ending."""
+    """Return the jobs with the masks that have their names, without ending."""
     by_name: dict[str, str]
     if is_url(masks):
         by_name = {_stem(name): storage.joined(masks, name) for name in storage.names(masks) if imaging.is_image(name)}
@@ -434,11 +359,7 @@ def _with_masks(jobs: list[Job], masks: str, images: str) -> list[Job]:
 
 
 def _encoding(jobs: list[Job]) -> str:
-    """Which values of the masks stand for what is to be redrawn, decided once over all of them.
-
-    Raises:
-        CalcoError: When their values are not understood.
-    """
+    """Return which values of the masks mark what is redrawn, decided once over all of them."""
 
     def count(place: str) -> MaskCounts:
         with on_disk(place) as path:
@@ -446,7 +367,7 @@ def _encoding(jobs: list[Job]) -> str:
 
     survey = survey_masks([job.mask for job in jobs if job.mask], str, count, lambda _done: None)
     if not survey.files:
-        return ""  # each job says what is wrong with its mask
+        return ""  # each job reports what is wrong with its mask
     found = marks_of(survey)
     _log.info(f"masks: {found.story}; {found.palette[-1][0]} is redrawn")
     if not areas_of(survey, found.encoding)[1]:
@@ -457,5 +378,5 @@ def _encoding(jobs: list[Job]) -> str:
 
 
 def _stem(name: str) -> str:
-    """A name without its ending, in composed Unicode: that of an image and of its mask."""
+    """Return a name without its ending, in composed Unicode: that of an image and of its mask."""
     return unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix())

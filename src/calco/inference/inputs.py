@@ -7,15 +7,15 @@ import numpy as np
 
 from calco import imaging
 from calco.data.augmentation import fit_image, whole_side
-from calco.data.mask_encoding import read_mask, stored_values, survey_array
+from calco.data.mask_encoding import stored_values, survey_array
 from calco.data.mask_recognition import marks_of
 from calco.data.recipes import NEEDS, RecipeConfig, build_recipe, recipe_here, recipe_title, steps_of
 from calco.data.recipes.colorize import grey_of
 from calco.data.recipes.erase import erased, given_region
 from calco.data.recipes.strokes import Bools
-from calco.data.sample import Sample, generator
+from calco.data.sample import Pair, Sample, generator
 from calco.errors import CalcoError
-from calco.imaging import PEAKS, Image, as_channels, as_image
+from calco.imaging import PEAKS, Image, as_channels
 from calco.imaging.arrays import in_strips
 from calco.inference.folder import ModelInfo
 
@@ -29,22 +29,16 @@ def adapted(
     *,
     holed: bool | None = None,
 ) -> Image:
-    """What the recipe would have made of an image whose holes are given.
+    """Return the input that the recipe would have made of an image whose holes are given.
 
     Args:
-        image: HWC. For a model that learned to fill holes, what is not opaque is to be redrawn.
-        mask: What is to be redrawn: HW or HW1 bool, or a mask's image (white, or what the recipe says); None for
-            transparency, or for holes that stand in the image in the colour of the training.
-        recipe: What the model learned.
+        image: HWC. For a model that learned to fill holes, what is not opaque is redrawn.
+        mask: What is redrawn: HW or HW1 bool, or a mask's image (white, or the recipe's choice); None for transparency,
+            or for holes that the image has in the colour of the training.
+        recipe: The model's recipe.
         in_channels: Channels of the inputs that it learned from.
-        background: As of the source: "channel" says that transparency belongs to the images.
-        holed: Of a part of an image, whether there are holes anywhere in the whole.
-
-    Returns:
-        HWC of the same dtype; no other channels where the model does not need them.
-
-    Raises:
-        CalcoError: When there is a mask but the model fills no holes, or no mask and it needs one.
+        background: As of the source: "channel" means that transparency belongs to the images.
+        holed: Of a part of an image: there are holes in the whole.
     """
     steps, config = steps_of(recipe.recipe), recipe.erase
     if "erase" not in steps:
@@ -71,38 +65,14 @@ def adapted(
 
 
 def transparency_tells(channels: int, recipe: RecipeConfig, in_channels: int, background: str) -> bool:
-    """Whether what is not opaque in an image of so many channels is to be redrawn; all else as in `adapted`."""
+    """Return whether transparency in an image of so many channels marks what is redrawn; all else as in `adapted`."""
     if "erase" not in steps_of(recipe.recipe):
         return False
     return (recipe.erase.mask_channel and channels == in_channels) or (channels in (2, 4) and background != "channel")
 
 
-def marked_in(path: str, recipe: RecipeConfig) -> Image:
-    """What a mask file marks for a model that learned `erase`, HW1 bool.
-
-    Raises:
-        CalcoError: When it cannot be read, or its values are not understood.
-    """
-    return given_region(read_mask(path), recipe.erase)[..., None]
-
-
-def as_mask(mask: object) -> Image:
-    """Check an array that a caller gives as a mask: HW or HW1 bool, or an image.
-
-    Raises:
-        CalcoError: When it is neither.
-    """
-    if isinstance(mask, np.ndarray) and mask.dtype == np.bool_ and mask.ndim in (2, 3) and mask.size:
-        return np.asarray(mask)
-    return as_image(mask, "the mask")
-
-
 def region_of(mask: Image, shape: tuple[int, ...], recipe: RecipeConfig) -> Bools:
-    """A mask as the caller has it => HW bool.
-
-    Raises:
-        CalcoError: When its size is not that of the image, whose height and width begin `shape`.
-    """
+    """Convert a mask of an image of this shape to HW bool."""
     if mask.shape[:2] != shape[:2]:
         raise CalcoError(
             f"the mask has {mask.shape[1]}x{mask.shape[0]} pixels and the image {shape[1]}x{shape[0]}; both need the "
@@ -112,42 +82,30 @@ def region_of(mask: Image, shape: tuple[int, ...], recipe: RecipeConfig) -> Bool
     if planes.dtype == np.bool_:
         return np.asarray(planes.any(axis=2))
     planes = stored_values(planes)
-    encoding = marks_of(survey_array(planes)).encoding  # the whole mask tells which, its strips would not
+    encoding = marks_of(survey_array(planes)).encoding  # decided by the whole mask, not by each strip
     return in_strips(lambda strip: given_region(strip, recipe.erase, encoding), planes)
 
 
-Maker: TypeAlias = Callable[[Image, str], Image]
+Maker: TypeAlias = Callable[[Image, str], Pair]
 
 
-def input_maker(info: ModelInfo, *, recipe: str | None = None, allow_code: bool = False, seed: int = 0) -> Maker:
-    """What makes an input of a whole image: a sketch of it, a damaged copy, one with holes.
+def pair_maker(info: ModelInfo, *, recipe: str | None = None, allow_code: bool = False, seed: int = 0) -> Maker:
+    """Return a function of an image and its name that makes a pair by the model's recipe, as in the training.
 
-    The image is first brought to the scale of the training, where the recipe worked: there a blur of two pixels is
-    what the model knows as such.
-
-    Args:
-        info: Of the model.
-        recipe: Where the file of a function lies that the recipe names, such as "my.py:fade".
-        allow_code: Runs functions in files that nobody has named on this machine.
-        seed: Of the recipe's chance, together with the image's name.
-
-    Returns:
-        A function of the image and its name.
-
-    Raises:
-        CalcoError: When the recipe takes its input from the source, or its code may not run here.
+    The image is first brought to the scale of the training, where the recipe worked: the model knows a blur of two
+    pixels from there. `recipe` is the place of the file of a custom recipe, such as "my.py:fade", and `allow_code` runs
+    it although nobody has named it on this machine.
     """
     config = recipe_here(info.recipe, recipe)
     if steps_of(config.recipe)[0] in NEEDS:
         raise CalcoError(
             f"the recipe {recipe_title(config.recipe)} makes no input of an image, its images come with it; "
-            "leave --make-input out"
+            "leave --side-by-side and --make-input out"
         )
     make = build_recipe(config, "photographs", allow_code=allow_code)
 
-    def made(whole: Image, name: str) -> Image:
+    def made(whole: Image, name: str) -> Pair:
         image = Sample(image=imaging.as_channels(whole, info.out_channels), key=name, group=name)
-        fitted = fit_image(image, whole_side(info.jitter), info.jitter)
-        return make(fitted, generator(seed, 0, name, "recipe")).input
+        return make(fit_image(image, whole_side(info.jitter), info.jitter), generator(seed, 0, name, "recipe"))
 
     return made

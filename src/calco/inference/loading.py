@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -32,20 +31,12 @@ from calco.networks.machine import choose_device, choose_precision
 
 
 def model_folder(path: str | Path) -> Path:
-    """The model folder that `path` means: itself, or the one inside a run.
-
-    Raises:
-        CalcoError: When there is none.
-    """
+    """Return the model folder that `path` means: itself, or the one inside a run."""
     return find_folder(path, command="calco train", names="a run, a model folder, or a file that calco export wrote")
 
 
 def load_info(path: str | Path) -> ModelInfo:
-    """Reads `model.json`, or what stands in an exported file.
-
-    Raises:
-        CalcoError: When it is missing, of a newer format or damaged.
-    """
+    """Read `model.json`, or the description in an exported file."""
     if is_exported(path):
         return describe(path).info
     folder = model_folder(path)
@@ -56,29 +47,20 @@ def load_info(path: str | Path) -> ModelInfo:
     return info_of(record, file)
 
 
-def _fitting(info: ModelInfo, folder: Path) -> Generator:
-    """The network that a folder describes, with its weights.
-
-    Raises:
-        CalcoError: When they are missing, damaged, or those of another network.
-    """
-    return fitting(folder, lambda: build_generator(info.generator, info.in_channels, info.out_channels))
-
-
 def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> Translator:
-    """Loads a model for use.
+    """Load a model for use.
 
     Args:
         path: A run, a model folder, or a file that `calco export` wrote.
-        device: "cpu", "cuda", or "auto" for the GPU where there is one.
-        precision: fp32; or bf16 (on a GPU fp16 too), where speed counts more than half a level of a byte; or auto for
-            bf16 where the machine has instructions for it.
+        device: "cpu", "cuda", or "auto" for the GPU if there is one.
+        precision: "fp32"; "bf16" (on a GPU also "fp16"), which is faster and differs by about half a level of a byte;
+            or "auto" for bf16 where the machine has instructions for it.
 
     Returns:
         The model.
 
     Raises:
-        CalcoError: When a file is missing, damaged, of a newer format, or does not fit the description; when the device
+        CalcoError: If a file is missing, damaged, of a newer format, or does not fit the description; if the device
             does not exist or lacks the precision.
     """
     if is_exported(path):
@@ -87,7 +69,7 @@ def load(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> 
     dtype = choose_precision(precision, chosen)
     folder = model_folder(path)
     info = load_info(folder)
-    generator = _fitting(info, folder)
+    generator = fitting(folder, lambda: build_generator(info.generator, info.in_channels, info.out_channels))
     generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = folder / mean_name(info)
     return Translator(
@@ -108,45 +90,30 @@ PRECISIONS: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torc
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What stands in an exported file beside its graph.
-
-    Attributes:
-        format: Of this description.
-        calco: The version that wrote it.
-        model: The whole `model.json`.
-        kind: onnx or openvino.
-        precision: fp32, bf16 or int8.
-        licence: Under which the model may be used; empty where nobody said.
-        compared: How far the file's images lie from the model's, and on what.
-        mean_target: The mean of the training targets as PNG in base 64, or None.
-    """
+    """Description that an exported file holds beside its graph."""
 
     format: int
-    calco: str
-    model: dict[str, Any]
-    kind: str
-    precision: str
-    licence: str = ""
-    compared: dict[str, Any] = field(default_factory=dict)
-    mean_target: str | None = None
+    calco: str  # version that wrote it
+    model: dict[str, Any]  # the whole `model.json`
+    kind: str  # onnx or openvino
+    precision: str  # fp32, bf16 or int8
+    licence: str = ""  # of the model, if it was given
+    compared: dict[str, Any] = field(default_factory=dict)  # differences from the model's images
+    mean_target: str | None = None  # PNG in base 64
 
     @property
     def info(self) -> ModelInfo:
-        """Of the model."""
+        """Description of the model."""
         return info_of(self.model, "the model in it")
 
 
 def is_exported(path: str | Path) -> bool:
-    """Whether a path means an exported file, by its ending."""
+    """Return whether a path means an exported file, by its ending."""
     return ends_as(path, ENDINGS)
 
 
 def describe(path: str | Path) -> Description:
-    """What an exported file says of itself.
-
-    Raises:
-        CalcoError: When it is not there, damaged, of a newer format or not Calco's, or a library is missing.
-    """
+    """Read the description in an exported file."""
     file = Path(path)
     record = read_record(file, "calco export")
     if record.get("kind") == "detector":
@@ -160,16 +127,7 @@ def describe(path: str | Path) -> Description:
 
 
 def load_exported(path: str | Path, *, device: str = "auto", precision: str = "fp32") -> "ExportedTranslator":
-    """Opens an exported file for use, as `load` does.
-
-    Args:
-        path: A file that `calco export` wrote.
-        device: As of `load`; ONNX Runtime and OpenVINO compute on the CPU.
-        precision: The file's own, or fp32 or auto, which take what the file has.
-
-    Raises:
-        CalcoError: When it cannot be used, or has another precision.
-    """
+    """Open an exported file for use, as `load` does; fp32 and auto take the precision that it has."""
     file = Path(path)
     found = describe(file)
     if precision not in ("auto", "fp32", found.precision):
@@ -180,18 +138,8 @@ def load_exported(path: str | Path, *, device: str = "auto", precision: str = "f
     if device not in ("auto", "cpu"):
         raise CalcoError(f"{file} is computed on the CPU, and the device is {device}; name the model's folder for that")
     with explained(file):
-        return ExportedTranslator(found, opened(file, found), file)
-
-
-def opened(file: Path, found: Description) -> Runtime:
-    """A file in the runtime of its kind.
-
-    Raises:
-        ValueError: When it is damaged.
-    """
-    if found.kind == "onnx":
-        return OnnxFile(file)
-    return OpenvinoFile(file, "bf16" if found.precision == "bf16" else "f32")
+        hint = "bf16" if found.precision == "bf16" else "f32"
+        return ExportedTranslator(found, OnnxFile(file) if found.kind == "onnx" else OpenvinoFile(file, hint), file)
 
 
 class _Elsewhere(nn.Module):
@@ -211,23 +159,19 @@ class _Elsewhere(nn.Module):
 
 
 class ExportedTranslator(Translator):
-    """A file that `calco export` wrote, at work: the same interface, and the same images within its tolerance.
+    """A file that `calco export` wrote, with the interface of the Translator and its images within a tolerance.
 
-    The file's network is run; what stands around it is the Translator's own, so that images of any size and depth are
-    seen at the scale of the training and composed at their own.
-
-    Attributes:
-        description: What the file says of itself.
-        runtime: What runs it.
+    Only the network runs elsewhere: images of any size and depth are shown at the scale of the training and composed
+    at their own.
     """
 
     def __init__(self, description: Description, runtime: Runtime, file: Path) -> None:
         info = description.info
         with torch.device("meta"):
             like = build_generator(info.generator, info.in_channels, info.out_channels)
-        drawn = output_channels(like.composition, like.out_channels, like.holes)
+        channels = output_channels(like.composition, like.out_channels, like.holes)
         generator = Generator(
-            _Elsewhere(runtime, like.backbone.depth, drawn, file),  # type: ignore[arg-type]
+            _Elsewhere(runtime, like.backbone.depth, channels, file),  # type: ignore[arg-type]
             composition=like.composition,
             out_channels=like.out_channels,
             holes=like.holes,
@@ -235,7 +179,7 @@ class ExportedTranslator(Translator):
         super().__init__(
             info,
             generator,
-            mean_target=_mean(description.mean_target),
+            mean_target=_decoded(description.mean_target),
             device=runtime.device,
             precision=PRECISIONS[description.precision],
         )
@@ -245,25 +189,21 @@ class ExportedTranslator(Translator):
     def __call__(
         self, image: Image, *, mask: Image | None = None, noise_seed: int | None = None, native: bool = False
     ) -> Image:
-        """As of `Translator`, without chance.
-
-        Raises:
-            CalcoError: When the array is no image, or variety is asked for.
-        """
+        """Translate an image as `Translator` does; there is no dropout."""
         if noise_seed is not None:
             raise CalcoError("an exported model has no dropout, so there is no variety; leave --noise-seed out")
         return super().__call__(image, mask=mask, native=native)
 
     @property
     def backbone(self) -> nn.Module:
-        """What draws: the file's network. Of a large image it draws blended tiles: its levels are not apart."""
+        """The file's network."""
         return self.generator.backbone
 
-    def _applied(self, part: Callable[..., Tensor], x: Tensor) -> Tensor:
-        return part(x).float()
+    def _applied(self, network: nn.Module, x: Tensor) -> Tensor:
+        return torch.as_tensor(network(x)).float()
 
 
-def _mean(encoded: str | None) -> Image | None:
+def _decoded(encoded: str | None) -> Image | None:
     if encoded is None:
         return None
     try:

@@ -1,9 +1,11 @@
-"""Results of translations, in a folder or at an address: which are done, and which names belong to somebody else."""
+"""Results of translations, in a folder or at an address: which are done, and which files Calco did not write."""
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, Protocol
+from pathlib import Path
+from typing import Any, Final
 
 from calco.addresses import is_url
 from calco.data import storage
@@ -15,53 +17,41 @@ REMOTE_LOG: Final = ".calco-outputs.json"
 _FORMAT: Final = 1
 _EVERY: Final = 64  # results between two versions of the log at an address
 VERB: Final = "calco translate"
+MANIFEST: Final = "translation.json"
+VERSION: Final = 2
 
 
-class Results(Protocol):
-    """What a call of `translate` asks about the results that are there."""
+class Results:
+    """One result that is named by its file: it was checked when it was locked, and is never kept."""
 
-    def check(self, places: Sequence[str], /) -> None:
-        """Makes sure that nothing of somebody else is under names that will be written; they are then claimed.
+    def check(self, places: Sequence[str]) -> None:
+        """Refuse names of files that Calco did not write, before anything is written, and claim the others."""
 
-        Raises:
-            CalcoError: Naming the first such file.
-        """
+    def owns(self, _place: str) -> bool:
+        """Return whether a file is as a command of Calco has left it."""
+        return False
 
-    def owns(self, place: str, /) -> bool:
-        """Whether a file is as a command of Calco has left it."""
+    def is_done(self, _place: str, _settings: str, _inputs: Sequence[str]) -> bool:
+        """Return whether a result is there, made with these settings from these inputs as they are now."""
+        return False
 
-    def is_done(self, place: str, settings: str, inputs: Sequence[str], /) -> bool:
-        """Whether a result is there, made by these settings from these inputs as they are now."""
+    def note_done(self, place: str, settings: str, stamps: Sequence[Stamp]) -> None:
+        """Note the settings and the versions of the inputs of a result."""
 
-    def note_done(self, place: str, settings: str, stamps: Sequence[Stamp], /) -> None:
-        """Notes by which settings and from which inputs a result was made."""
+    def remove(self, place: str) -> None:
+        """Remove a result of Calco."""
 
-    def remove(self, place: str, /) -> None:
-        """Removes a result.
-
-        Raises:
-            CalcoError: If it belongs to somebody else.
-        """
-
-    def sweep(self, places: Sequence[str], /) -> None:
-        """Removes what killed commands left half written of these files."""
+    def sweep(self, places: Sequence[str]) -> None:
+        """Remove what killed commands left half written of these files."""
+        sweep_files(places)
 
 
 @contextlib.contextmanager
 def results_in(base: str | None, target: str, *, overwrite: bool) -> Iterator[Results]:
-    """Holds what a call writes into.
-
-    Args:
-        base: The folder or address; None where one file is named.
-        target: That file.
-        overwrite: Whether results are replaced that somebody has changed since.
-
-    Raises:
-        CalcoError: If another command is at work there, or the one file is there and `overwrite` is not given.
-    """
+    """Hold the folder or address `base`, or, where that is None, the one file `target`, while a call writes there."""
     if base is None:
         with new_file(target, VERB, overwrite=overwrite):
-            yield OneFile()
+            yield Results()
     elif is_url(base):
         there = RemoteResults(base, overwrite=overwrite)
         try:
@@ -73,33 +63,8 @@ def results_in(base: str | None, target: str, *, overwrite: bool) -> Iterator[Re
             yield FolderResults(outputs)
 
 
-class OneFile:
-    """The result that is named by its file: it was checked when it was locked, and is never kept."""
-
-    def check(self, _places: Sequence[str], /) -> None:
-        """As `Results.check`."""
-
-    def owns(self, _place: str, /) -> bool:
-        """As `Results.owns`."""
-        return False
-
-    def is_done(self, _place: str, _settings: str, _inputs: Sequence[str], /) -> bool:
-        """As `Results.is_done`."""
-        return False
-
-    def note_done(self, _place: str, _settings: str, _stamps: Sequence[Stamp], /) -> None:
-        """As `Results.note_done`."""
-
-    def remove(self, _place: str, /) -> None:
-        """As `Results.remove`."""
-
-    def sweep(self, places: Sequence[str], /) -> None:
-        """As `Results.sweep`."""
-        sweep_files(places)
-
-
-class FolderResults:
-    """Results in a folder on this disk; its log is written file by file, by whatever process writes the file."""
+class FolderResults(Results):
+    """Results in a folder on this disk; whichever process writes a file logs it."""
 
     def __init__(self, outputs: Outputs) -> None:
         self.outputs = outputs
@@ -121,24 +86,20 @@ class FolderResults:
         """As `Results.note_done`."""
         self.outputs.note_done(self._key(place), settings, stamps)
 
-    def _key(self, place: str) -> str:
-        return self.outputs.name_of(place) or place
-
     def remove(self, place: str) -> None:
         """As `Results.remove`."""
         self.outputs.check([place])
         self.outputs.remove(place)
 
-    def sweep(self, places: Sequence[str]) -> None:
-        """As `Results.sweep`."""
-        sweep_files(places)
+    def _key(self, place: str) -> str:
+        return self.outputs.name_of(place) or place
 
 
-class RemoteResults:
+class RemoteResults(Results):
     """Results at an address, where no file can grow: the log is written anew after some results, and at the end.
 
-    Names are claimed before anything is written, so that results after the last version of the log are not taken for
-    somebody else's; they are made again.
+    Names are claimed before anything is written, so that results after the last version of the log still count as
+    Calco's; they are made again.
     """
 
     def __init__(self, base: str, *, overwrite: bool) -> None:
@@ -146,8 +107,9 @@ class RemoteResults:
         self._log = storage.joined(base, REMOTE_LOG)
         self._claimed: set[str] = set()
         self._done: dict[str, dict[str, Any]] = {}
-        self._there: set[str] | None = None
         self._waiting = 0
+        # What is there when the call begins.
+        self._names = set(storage.names(base, hidden=True)) if storage.exists(base) else set()
         if storage.exists(self._log):
             record = storage.read_json(self._log)
             if record.get("format") != _FORMAT:
@@ -157,7 +119,7 @@ class RemoteResults:
     def check(self, places: Sequence[str]) -> None:
         """As `Results.check`."""
         names = {place: self._name(place) for place in places}
-        if others := [place for place, name in names.items() if name in self._names() and not self._mine(place)]:
+        if others := [place for place, name in names.items() if name in self._names and not self._mine(place)]:
             more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
             raise CalcoError(f"{others[0]}{more} is there already and was not written by Calco, or has been changed "
                              "since; move it away, or choose another --out")  # fmt: skip
@@ -172,14 +134,14 @@ class RemoteResults:
 
     def owns(self, place: str) -> bool:
         """As `Results.owns`."""
-        return self._name(place) in self._names() and self._mine(place)
+        return self._name(place) in self._names and self._mine(place)
 
     def is_done(self, place: str, settings: str, inputs: Sequence[str]) -> bool:
         """As `Results.is_done`."""
         row = self._done.get(self._name(place))
-        if row is None or row["settings"] != settings or self._name(place) not in self._names():
+        if row is None or row["settings"] != settings or self._name(place) not in self._names:
             return False
-        return same_inputs(inputs, row["inputs"]) and row["version"] == storage.version(place)
+        return same_inputs(inputs, row["inputs"]) and bool(row["version"] == storage.version(place))
 
     def note_done(self, place: str, settings: str, stamps: Sequence[Stamp]) -> None:
         """As `Results.note_done`."""
@@ -192,23 +154,19 @@ class RemoteResults:
     def remove(self, place: str) -> None:
         """As `Results.remove`."""
         self.check([place])
-        if self._name(place) in self._names():
+        if self._name(place) in self._names:
             storage.remove(place)
 
     def sweep(self, places: Sequence[str]) -> None:
-        """Nothing is half written at an address."""
+        """Do nothing: no file is half written at an address."""
 
     def close(self) -> None:
-        """Writes the log, unless nothing has been noted since its last version."""
+        """Write the log, unless nothing has been noted since its last version."""
         if self._waiting:
             self.write()
 
     def write(self) -> None:
-        """Writes the log.
-
-        Raises:
-            CalcoError: If it cannot be written.
-        """
+        """Write the log."""
         self._waiting = 0
         record = {"format": _FORMAT, "claimed": sorted(self._claimed), "done": self._done}
         storage.write(self._log, json.dumps(record, ensure_ascii=False) + "\n")
@@ -216,15 +174,9 @@ class RemoteResults:
     def _name(self, place: str) -> str:
         return place.removeprefix(storage.joined(self.base, ""))
 
-    def _names(self) -> set[str]:
-        """What is there when the call begins."""
-        if self._there is None:
-            self._there = set(storage.names(self.base, hidden=True)) if storage.exists(self.base) else set()
-        return self._there
-
 
 def stamps_of(places: Sequence[str]) -> list[Stamp]:
-    """What tells the present versions of inputs, here or elsewhere, from others; nothing of an unreadable one."""
+    """Return the stamps of the present versions of inputs, here or at an address; empty for an unreadable one."""
     stamps: list[Stamp] = []
     for place in places:
         try:
@@ -235,7 +187,7 @@ def stamps_of(places: Sequence[str]) -> list[Stamp]:
 
 
 def same_inputs(places: Sequence[str], stamps: Sequence[Stamp]) -> bool:
-    """Whether inputs are what they were."""
+    """Return whether inputs are what they were when they got these stamps."""
     return len(places) == len(stamps) and all(map(_is_same, places, stamps))
 
 
@@ -246,3 +198,27 @@ def _is_same(place: str, stamp: Stamp) -> bool:
         return storage.version(place) == stamp.get("version") if is_url(place) else is_unchanged(place, stamp)
     except CalcoError:
         return False
+
+
+def claim(manifest: str, made_by: dict[str, Any], *, overwrite: bool) -> None:
+    """Note in a manifest which model writes into its folder, and refuse to mix two."""
+    if storage.exists(manifest) and not overwrite:
+        of_results = ("left_out", "digest", "parts")
+        before = {name: value for name, value in storage.read_json(manifest).items() if name not in of_results}
+        if before != made_by:
+            raise CalcoError(
+                f"{storage.parent(manifest)} holds what another model or other options made; choose another --out, or "
+                "--overwrite"
+            )
+    write_manifest(manifest, made_by)
+
+
+def write_manifest(manifest: str, content: dict[str, Any]) -> None:
+    """Write a manifest."""
+    storage.write(manifest, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def check_not_input(source: str, target: str | Path) -> None:
+    """Refuse to replace what is read."""
+    if os.path.exists(source) and os.path.exists(target) and os.path.samefile(source, target):
+        raise CalcoError(f"the result would replace {source}; choose another --out")

@@ -1,47 +1,27 @@
 """Exported files in ONNX Runtime or OpenVINO. Each runs the whole file, or its network alone."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from calco.errors import CalcoError
-from calco.inference.graph_files import needs, openvino_core, read_onnx, read_openvino
+from calco.inference.graph_files import explained, needs, openvino_core, read_onnx, read_openvino
 
 if TYPE_CHECKING:
     import onnx
 
-# Tensors of a file: bytes in, what composition needs, what the network sees, what it draws, bytes out.
+# Tensors of a file: bytes in, input of the composition, input of the network, its output, bytes out.
 INPUT, PREPARED, SEEN, MAPS, OUTPUT = "image", "prepared", "seen", "maps", "drawn"
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
-class Runtime(Protocol):
-    """An opened file.
-
-    Attributes:
-        device: Where it computes.
-    """
-
-    device: torch.device
-
-    def maps(self, seen: Tensor) -> Tensor:
-        """The network alone: N, C, h, w in [-1, 1], h and w multiples of its number => N, D, h, w."""
-        ...
-
-    def images(self, images: Bytes) -> Bytes:
-        """The whole file: N, H, W, C => N, H, W, D."""
-        ...
-
-
 class OnnxFile:
-    """An ONNX file in ONNX Runtime, on the CPU."""
+    """An ONNX file in ONNX Runtime, on the CPU; runs the whole file or its network alone."""
 
     def __init__(self, path: Path) -> None:
         self.device = torch.device("cpu")
@@ -50,56 +30,34 @@ class OnnxFile:
         self._network: Any = None
 
     def maps(self, seen: Tensor) -> Tensor:
-        """As of `Runtime`."""
+        """Run the network alone: N, C, h, w in [-1, 1], in multiples of its number => N, D, h, w."""
         if self._network is None:
             self._network = onnx_session(network_of(self._model), self._path)
-        with running(self._path):
+        with explained(self._path):
             return torch.from_numpy(self._network.run([MAPS], {SEEN: seen.contiguous().numpy()})[0])
 
     def images(self, images: Bytes) -> Bytes:
-        """As of `Runtime`."""
+        """Run the whole file: N, H, W, C => N, H, W, D."""
         if self._whole is None:
             self._whole = onnx_session(self._model, self._path)
-        with running(self._path):
+        with explained(self._path):
             return cast("Bytes", self._whole.run([OUTPUT], {INPUT: np.ascontiguousarray(images)})[0])
 
 
 def onnx_session(model: "onnx.ModelProto", path: Path) -> Any:
-    """A model in ONNX Runtime, on the CPU.
-
-    Args:
-        model: The model.
-        path: The file that it was read from, for messages.
-
-    Raises:
-        CalcoError: When it cannot be run, or the library is missing.
-    """
+    """Open a model, read from the file `path`, in ONNX Runtime on the CPU."""
     needs("onnxruntime", extra="export")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    with running(path):
+    with explained(path):
         return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
 
 
-@contextlib.contextmanager
-def running(path: Path) -> Iterator[None]:
-    """Turn whatever a runtime raises about a file into one line.
-
-    Raises:
-        CalcoError: In place of it.
-    """
-    try:
-        yield
-    except Exception as error:  # the libraries' own kinds of errors have no name in common
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise CalcoError(f"{path} cannot be used: {reason}; export the model again, or copy the file again") from error
-
-
 def network_of(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """The part of an exported model between `seen` and `maps`."""
+    """Return the part of an exported model between `seen` and `maps`."""
     import onnx
     from onnx import helper
 
@@ -123,14 +81,10 @@ def network_of(model: "onnx.ModelProto") -> "onnx.ModelProto":
 
 
 class OpenvinoFile:
-    """An OpenVINO model in a zip file, on the CPU.
-
-    Args:
-        path: The file.
-        precision: What the network computes in, when it is run alone: f32 or bf16. The whole file is run in f32.
-    """
+    """An OpenVINO model in a zip file, on the CPU."""
 
     def __init__(self, path: Path, precision: str = "f32") -> None:
+        """Open a file; its network alone runs in f32 or bf16, the whole file in f32."""
         self.device = torch.device("cpu")
         self._path, self._precision = path, precision
         self._model = read_openvino(path)
@@ -140,8 +94,8 @@ class OpenvinoFile:
         self._fixed: Callable[[tuple[int, ...]], Any] = lru_cache(4)(self._compiled)
 
     def maps(self, seen: Tensor) -> Tensor:
-        """As of `Runtime`; made anew for a size that comes again, since a network of fixed size is the faster one."""
-        with running(self._path):
+        """As `OnnxFile.maps`; compiled anew for a size that comes again, since a network of fixed size is faster."""
+        with explained(self._path):
             if self._part is None:
                 self._part = self._cut()
                 self._any = self._compiled(None)
@@ -152,14 +106,14 @@ class OpenvinoFile:
             return torch.from_numpy(next(iter(drawn.values())).copy())
 
     def images(self, images: Bytes) -> Bytes:
-        """As of `Runtime`."""
-        with running(self._path):
+        """As `OnnxFile.images`."""
+        with explained(self._path):
             if self._whole is None:
                 self._whole = self._request(self._model, "f32")
             return cast("Bytes", next(iter(self._whole.infer([np.ascontiguousarray(images)]).values())).copy())
 
     def _cut(self) -> Any:
-        """The network alone."""
+        """Return the network alone."""
         import openvino
         from openvino import opset13
 
@@ -188,3 +142,6 @@ class OpenvinoFile:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
         return openvino_core().compile_model(model, "CPU", settings).create_infer_request()
+
+
+Runtime: TypeAlias = OnnxFile | OpenvinoFile

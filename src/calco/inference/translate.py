@@ -5,25 +5,29 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
+from calco.data.mask_encoding import read_mask
+from calco.data.recipes.erase import given_region
 from calco.data.sources import videos
 from calco.errors import UsageError
 from calco.inference.config import TranslateConfig
 from calco.inference.images import Translation, translate_images
-from calco.inference.inputs import marked_in
-from calco.inference.live import live_source, translate_live
 from calco.inference.loading import load
 from calco.inference.overlay import Overlay
+from calco.inference.results import check_not_input
 from calco.inference.steady import Steady
 from calco.inference.translator import Translator
 from calco.inference.video import VideoOptions, VideosResult, translate_video, translate_videos
-from calco.inference.video_rendering import RenderOptions
+from calco.inference.video_rendering import LiveRenderer, RenderOptions
 from calco.inference.working import weights_digest
 from calco.networks.machine import NAMES, make_ready
+from calco.video.capture import Capture
 from calco.video.frames import is_moving, names_video
-from calco.video.live import LiveStatus
+from calco.video.live import LiveStatus, live_source_of, open_sinks, play, stopping
 from calco.video.names import seconds_of
+from calco.video.sources import LiveSource, with_request
 
 _log = logging.getLogger(__name__)
 
@@ -47,24 +51,26 @@ def translate(
         status: Live, called after each frame with what has been done.
 
     Returns:
-        What was written and what was left out: a `Translation` for images, `VideosResult` for videos, `LiveStatus` for
-        live images.
+        The results and what was left out: a `Translation` for images, `VideosResult` for videos, `LiveStatus` for live
+        images.
 
     Raises:
-        CalcoError: When model or images cannot be used, options contradict each other, or nothing was written.
+        CalcoError: If model or images cannot be used, options contradict each other, or nothing was written.
     """
     report = progress or (lambda _done, _total: None)
-    if live_source(config) is not None:
+    out = None if config.out is None else str(config.out)
+    source = live_source_of(str(config.images), out, live=config.live, window=config.window, page=config.page)
+    if source is not None:
         _refuse(
             config, (*_OF_IMAGES, *_OF_VIDEOS, "overwrite"), "images and videos in files; leave it out for live ones"
         )
-        return translate_live(config, _translator(config), status=status or (lambda _done: None))
+        return _translate_live(config, source, _translator(config), status or (lambda _done: None))
     _refuse(
         config, _OF_LIVE, f"cameras, streams and videos that are played, and {config.images} is not one; leave it out"
     )
     if config.out is None:
         raise UsageError("--out is missing; name the folder to write into")
-    if all(_is_video(name, str(config.out)) for name in config.inputs):
+    if all(is_moving(name, out) or (os.path.isdir(name) and videos.matches(name)) for name in config.inputs):
         _refuse(config, _OF_IMAGES, f"images, and {config.images} is a video; leave it out")
         return _translate_videos(config, _translator(config), report)
     _refuse(config, (*_OF_VIDEOS, "steady"), f"videos, and {config.images} is not one; leave it out")
@@ -85,11 +91,7 @@ def translate(
 
 
 def _refuse(config: TranslateConfig, names: tuple[str, ...], reason: str) -> None:
-    """Refuse options that only inputs of another kind have.
-
-    Raises:
-        UsageError: Naming the first such option that is given.
-    """
+    """Refuse options that only inputs of another kind have."""
     for name in names:
         if getattr(config, name) != _DEFAULTS[name]:
             raise UsageError(f"--{name.strip('_').replace('_', '-')} is for {reason}")
@@ -107,15 +109,21 @@ def _overlay(config: TranslateConfig) -> Overlay | None:
     return Overlay(**given) if config.overlay else None
 
 
-def _is_video(name: str, out: str) -> bool:
-    """Return whether a name ends as a video's, is a folder of videos, or an animation whose result is a video."""
-    return is_moving(name, out) or (os.path.isdir(name) and videos.matches(name))
-
-
 def _translate_videos(
     config: TranslateConfig, translator: Translator, report: Callable[[float, int | None], None]
 ) -> VideosResult:
-    options = _video_options(config, translator)
+    made_by: dict[str, Any] = {
+        "model": weights_digest(config.model),
+        "precision": str(translator.precision).removeprefix("torch."),
+    }
+    if translator.overlay is not None:
+        made_by["overlay"] = asdict(translator.overlay)
+    options = VideoOptions(
+        codec=config.codec, quality=config.quality, render=render_options(config, translator),
+        overwrite=config.overwrite, made_by=made_by, start=seconds_of(config.from_ or "0"),
+        stop=None if config.to is None else seconds_of(config.to),
+        steadier=partial(Steady.of, translator.info) if config.steady else None,
+    )  # fmt: skip
     if translator.info.palette is not None and translator.overlay is None:
         _log.warning("video codecs change the colours of classes; to keep them exact, translate the frames as images")
     inputs, out = [*config.inputs], str(config.out)
@@ -135,12 +143,8 @@ def _computed_on(translator: Translator) -> str:
     return f"{translator.device} in {NAMES[translator.precision]}"
 
 
-def _video_options(config: TranslateConfig, translator: Translator) -> VideoOptions:
-    """Return the options of videos.
-
-    Raises:
-        UsageError: When they contradict each other.
-    """
+def render_options(config: TranslateConfig, translator: Translator) -> RenderOptions:
+    """Return how the frames of a video or a live source are rendered."""
     masks = None if config.masks is None else str(config.masks)
     makes = config.make_input or config.side_by_side
     if masks is not None and makes:
@@ -151,16 +155,45 @@ def _video_options(config: TranslateConfig, translator: Translator) -> VideoOpti
         raise UsageError(
             "--recipe, --allow-code and --holes-per-frame serve --side-by-side and --make-input; give one of these too"
         )
-    render = RenderOptions(
-        mask=None if masks is None else marked_in(masks, translator.info.recipe), noise_seed=config.noise_seed,
+    return RenderOptions(
+        mask=None if masks is None else given_region(read_mask(masks), translator.info.recipe.erase)[..., None],
+        noise_seed=config.noise_seed,
         native=config.native, make_input=config.make_input, side_by_side=config.side_by_side,
         holes_per_frame=config.holes_per_frame, recipe=config.recipe, allow_code=config.allow_code,
     )  # fmt: skip
-    return VideoOptions(
-        codec=config.codec, quality=config.quality, render=render, overwrite=config.overwrite,
-        start=seconds_of(config.from_ or "0"), stop=None if config.to is None else seconds_of(config.to),
-        steadier=partial(Steady.of, translator.info) if config.steady else None,
-        made_by={"model": weights_digest(config.model),
-                 "precision": str(translator.precision).removeprefix("torch."),
-                 **({} if translator.overlay is None else {"overlay": asdict(translator.overlay)})},
-    )  # fmt: skip
+
+
+def _translate_live(
+    config: TranslateConfig, source: LiveSource, translator: Translator, status: Callable[[LiveStatus], None]
+) -> LiveStatus:
+    """Translate live images until they end, or the process is asked to stop."""
+    if config.more:
+        raise UsageError(f"{config.more[0]}: unexpected argument; one source is shown live at a time")
+    if config.out is None and not config.window and config.page is None:
+        raise UsageError(
+            "no output was chosen; add --window, --page 8000, or --out FILE (a video, a pipe, - for stdout)"
+        )
+    for name in ("patience", "seconds"):
+        if not 0 <= getattr(config, name) < float("inf"):
+            raise UsageError(f"--{name} is {getattr(config, name):g}; give seconds, or 0 for no limit")
+    source = with_request(source, config.size, config.rate)
+    out = None if config.out is None else str(config.out)
+    if source.kind == "file" and out is not None:
+        check_not_input(source.place, out)
+    renderer = LiveRenderer(
+        translator, render_options(config, translator), Steady.of(translator.info) if config.steady else None
+    )
+    renderer.warm_up()
+    capture, counts = Capture(source, patience=config.patience, seconds=config.seconds), LiveStatus()
+    title = f"{source.name} by {Path(config.model).name}"
+    with stopping() as stop:
+        try:
+            sinks = open_sinks(capture, counts, title, out=out, page=config.page, window=config.window,
+                               stopped=stop.is_set)  # fmt: skip
+            play(capture, renderer, sinks, status=counts, progress=status, stop=stop)
+        finally:
+            if counts.rendered:
+                _log.info(f"{counts.summary()}, computed on {_computed_on(translator)}")
+    if config.out is not None and Path(config.out).is_file():
+        _log.info(f"{config.out} is written")
+    return counts

@@ -1,4 +1,4 @@
-"""A model over videos: decoded, drawn and encoded as one stream, and gone on with after an interruption."""
+"""A model over videos: decoded, translated and encoded as one stream, and resumed after an interruption."""
 
 import itertools
 import os
@@ -12,13 +12,21 @@ from typing import Any
 from calco import imaging
 from calco.data.sources.folders import nothing_in
 from calco.errors import CalcoError, DiskError
-from calco.files import list_files, read_json, sweep_files, write_json
-from calco.inference.images import MANIFEST, VERSION
-from calco.inference.results import VERB, same_inputs, stamps_of
-from calco.inference.steady import Steadier
+from calco.files import list_files, sweep_files
+from calco.inference.comparison import report_files, write_report
+from calco.inference.results import (
+    MANIFEST,
+    VERB,
+    VERSION,
+    check_not_input,
+    claim,
+    same_inputs,
+    stamps_of,
+    write_manifest,
+)
+from calco.inference.steady import Steady
 from calco.inference.translator import Translator
 from calco.inference.video_rendering import RenderOptions, VideoRenderer
-from calco.inference.video_report import report_files, write_report
 from calco.journal import remove as remove_journal
 from calco.locks import locked_file
 from calco.outputs import Outputs, new_file, settings_digest, writing_folder
@@ -37,30 +45,18 @@ Progress = Callable[[int, int | None, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class VideoOptions:
-    """How videos are translated.
+    """How videos are translated."""
 
-    Attributes:
-        codec: h264, h265, vp9 or av1; None as the container likes it.
-        quality: The encoder's constant rate factor; None for one at which little is to be seen.
-        start: Seconds from which it is translated.
-        stop: Where it ends; None for the video's end.
-        render: How frames are rendered.
-        steadier: Makes what steadies a video, afresh for each; None for none.
-        made_by: What else another result would come from: the model's digest, its precision.
-        overwrite: Replaces videos that are there, and begins anew.
-    """
-
-    codec: str | None = None
-    quality: int | None = None
-    start: Fraction = Fraction(0)
-    stop: Fraction | None = None
+    codec: str | None = None  # h264, h265, vp9 or av1; None for that of the container
+    quality: int | None = None  # the encoder's constant rate factor; None for the default
+    start: Fraction = Fraction(0)  # seconds
+    stop: Fraction | None = None  # seconds; None for the video's end
     render: RenderOptions = field(default_factory=RenderOptions)
-    steadier: Callable[[], Steadier] | None = None
-    made_by: dict[str, Any] = field(default_factory=dict)
+    steadier: Callable[[], Steady] | None = None  # makes a steadier for each video
+    made_by: dict[str, Any] = field(default_factory=dict)  # what else a result depends on, such as the model's digest
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        """Checks the times."""
         check_numbers(self)
         if self.stop is not None and self.stop <= self.start:
             raise CalcoError(
@@ -68,37 +64,27 @@ class VideoOptions:
             )
 
     def record(self) -> dict[str, Any]:
-        """As plain data: what a result depends on."""
+        """Return what a result depends on, as plain data."""
         render = self.render
         mask = None if render.mask is None else f"{render.mask.shape} {int(render.mask.astype('u8').sum())}"
-        told = {name: getattr(render, name) for name in ("noise_seed", "native", "make_input", "side_by_side",
-                                                       "holes_per_frame", "recipe")}  # fmt: skip
+        rendered = {name: getattr(render, name) for name in ("noise_seed", "native", "make_input", "side_by_side",
+                                                           "holes_per_frame", "recipe")}  # fmt: skip
         times = [str(self.start), None if self.stop is None else str(self.stop)]
-        return {**self.made_by, **told, "mask": mask, "times": times, "codec": self.codec, "quality": self.quality,
+        return {**self.made_by, **rendered, "mask": mask, "times": times, "codec": self.codec, "quality": self.quality,
                 "steady": self.steadier is not None}  # fmt: skip
 
 
 @dataclass
 class VideoResult:
-    """What came of a video.
-
-    Attributes:
-        out: The video that was written.
-        frames: Those translated now.
-        kept: Those from before an interruption.
-        seconds: Of the work.
-        notes: What is not as in the video that was given, or was damaged, a sentence each.
-        psnr: The mean over the frames in dB, where there is a truth.
-        page: The page of the report beside it, where there is one.
-    """
+    """Result of translating a video."""
 
     out: Path
-    frames: int = 0
-    kept: int = 0
+    frames: int = 0  # translated now
+    kept: int = 0  # frames from before an interruption
     seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)
-    psnr: float | None = None
-    page: Path | None = None
+    notes: list[str] = field(default_factory=list)  # sentences on damage and on differences from the source
+    psnr: float | None = None  # mean over the frames, dB, of a side-by-side video
+    page: Path | None = None  # of the report of a side-by-side video
 
 
 def translate_video(
@@ -109,38 +95,28 @@ def translate_video(
     *,
     progress: Progress | None = None,
 ) -> VideoResult:
-    """Translates a video; size, rate, times, sound, colours and title are kept.
+    """Translate a video; size, rate, times, sound, colours and title are kept.
 
-    A call that was interrupted, by whatever, goes on where it stopped when it is repeated with the same model and
-    options. Under the name `out` there is a whole video or none.
-
-    Args:
-        translator: The model.
-        source: A video.
-        out: The video to write; its ending tells the container.
-        options: How.
-        progress: Is told of each frame.
-
-    Raises:
-        CalcoError: When the video cannot be read, `out` cannot be written, is there already, or is the video itself.
+    An interrupted call resumes when it is repeated with the same model and options. Under the name `out` there is a
+    whole video or none. `progress` is called after each frame.
     """
     options = options or VideoOptions()
     target = Path(out)
     choose_codec(options.codec, str(target))
     check_not_input(os.fspath(source), target)
-    with new_file(target, VERB, beside=reports_of(target, options), overwrite=options.overwrite):
-        return translated(translator, os.fspath(source), target, options, progress=progress)
+    with new_file(target, VERB, beside=_reports_of(target, options), overwrite=options.overwrite):
+        return _translated(translator, os.fspath(source), target, options, progress)
 
 
-def reports_of(target: Path, options: VideoOptions) -> list[Path]:
-    """The files that are written beside a video."""
+def _reports_of(target: Path, options: VideoOptions) -> list[Path]:
+    """Return the files that are written beside a video."""
     return list(report_files(target)) if options.render.side_by_side else []
 
 
-def translated(
-    translator: Translator, source: str, target: Path, options: VideoOptions, *, progress: Progress | None = None
+def _translated(
+    translator: Translator, source: str, target: Path, options: VideoOptions, progress: Progress | None
 ) -> VideoResult:
-    """As `translate_video`, for a caller that holds the lock and knows that the files may be replaced."""
+    """Translate a video for a caller that holds the lock and knows that the files may be replaced."""
     began = clocks.monotonic()
     choose_codec(options.codec, str(target))
     video = Video(source, background=imaging.background_colour(translator.info.source.background) or WHITE)
@@ -160,8 +136,9 @@ def translated(
         work = VideoRun(video, renderer, writer, options.start, options.stop)
         result.kept, renderer.first, renderer.start = work.kept, work.kept, options.start
         if renderer.sheet is not None:
-            renderer.sheet.recall([score for score, _ in itertools.islice(writer.notes(), work.kept)])
-        work.run((lambda done: progress(done, work.total, video.path)) if progress is not None else _no_progress)
+            for score, _ in itertools.islice(writer.notes(), work.kept):
+                renderer.sheet.extend(score)
+        work.run((lambda done: progress(done, work.total, video.path)) if progress is not None else lambda _done: None)
         result.frames = work.frames
         writer.finish()
         scores = [(float(time), float(score)) for score, time in writer.notes()]
@@ -173,45 +150,19 @@ def translated(
     return result
 
 
-def _no_progress(_done: int) -> None:
-    pass
-
-
-def check_not_input(source: str, target: Path) -> None:
-    """Refuses to replace the video that is read.
-
-    Raises:
-        CalcoError: If it would be replaced.
-    """
-    if target.exists() and os.path.exists(source) and os.path.samefile(source, target):
-        raise CalcoError(f"the result would replace {source}; choose another --out")
-
-
 @dataclass
 class VideosResult:
-    """What came of several videos.
-
-    Attributes:
-        out: The folder.
-        done: What came of each that was translated now.
-        kept: Videos that an earlier call with the same model had written.
-        left_out: Name and reason of every video that could not be translated.
-        computed_on: Device and precision, such as "cpu in bf16".
-    """
+    """Result of translating several videos."""
 
     out: Path
     done: list[VideoResult] = field(default_factory=list)
-    kept: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
-    computed_on: str = ""
+    kept: int = 0  # videos that an earlier call with the same model had written
+    left_out: dict[str, str] = field(default_factory=dict)  # reason by name
+    computed_on: str = ""  # such as "cpu in bf16"
 
 
 def list_videos(sources: list[str], out: Path) -> list[tuple[str, str]]:
-    """Videos and their names in the folder `out`, of single videos and of folders with all below them.
-
-    Raises:
-        CalcoError: When there is none, or two would get one name.
-    """
+    """Return videos and their names in the folder `out`, of single videos and of folders with all below them."""
     found: list[tuple[str, str]] = []
     for source in sources:
         if not os.path.isdir(source):
@@ -233,19 +184,9 @@ def translate_videos(
     translator: Translator, sources: list[str], out: str | os.PathLike[str], options: VideoOptions | None = None, *,
     progress: Progress | None = None,
 ) -> VideosResult:  # fmt: skip
-    """Translates videos into a folder, under their own names; one that cannot be read is left out.
+    """Translate videos, and folders of them, into a folder; one that cannot be read is left out.
 
-    What the same model made of the same videos with the same options is kept.
-
-    Args:
-        translator: The model.
-        sources: Videos, and folders of videos.
-        out: The folder.
-        options: How.
-        progress: Is told of each frame.
-
-    Raises:
-        CalcoError: When there is no video, the folder holds what another model wrote, or none could be translated.
+    Results of the same model and options from the same videos are kept. `progress` is called after each frame.
     """
     options = options or VideoOptions()
     folder = result_folder(out)
@@ -257,35 +198,22 @@ def translate_videos(
     result = VideosResult(folder)
     with writing_folder(folder, VERB, overwrite=options.overwrite) as outputs:
         # Nothing is written before it is clear that all of it may be.
-        outputs.check([folder / MANIFEST, *(path for each in targets for path in (each, *reports_of(each, options)))])
-        _claim(folder / MANIFEST, record, options)
+        outputs.check([folder / MANIFEST, *(path for each in targets for path in (each, *_reports_of(each, options)))])
+        claim(str(folder / MANIFEST), record, overwrite=options.overwrite)
         for source, name in videos:
             _translate(translator, source, name, options, outputs, result, progress)
-        write_json(folder / MANIFEST, {**record, "left_out": result.left_out})
+        write_manifest(str(folder / MANIFEST), {**record, "left_out": result.left_out})
     if not result.done and not result.kept:
         name, reason = next(iter(result.left_out.items()))
         raise CalcoError(f"none of the {len(videos)} videos could be translated; the first, {name}: {reason}")
     return result
 
 
-def _claim(manifest: Path, record: dict[str, Any], options: VideoOptions) -> None:
-    """Notes which model writes into the folder, and refuses to mix two."""
-    if manifest.exists() and not options.overwrite:
-        before = read_json(manifest)
-        before.pop("left_out", None)
-        if before != record:
-            raise CalcoError(
-                f"{manifest.parent} holds what another model or other options made; choose another --out, or "
-                "--overwrite"
-            )
-    write_json(manifest, record)
-
-
 def _translate(
     translator: Translator, source: str, name: str, options: VideoOptions, outputs: Outputs, result: VideosResult,
     progress: Progress | None,
 ) -> None:  # fmt: skip
-    """Translates one of the videos, unless its result is there."""
+    """Translate one of the videos, unless its result is there."""
     target, settings = result.out / written_as(name, options.codec), settings_digest(options.record())
     before = outputs.stamps(name, settings)
     if not options.overwrite and before is not None and outputs.owns(target) and same_inputs([source], before):
@@ -293,9 +221,9 @@ def _translate(
         return
     try:
         with locked_file(target, VERB):
-            sweep_files([target, *reports_of(target, options)])
+            sweep_files([target, *_reports_of(target, options)])
             stamps = stamps_of([source])
-            result.done.append(translated(translator, source, target, options, progress=progress))
+            result.done.append(_translated(translator, source, target, options, progress))
             outputs.note_done(name, settings, stamps)
     except DiskError:  # nor can those that follow be written
         raise

@@ -154,8 +154,8 @@ def surroundings(x: Tensor, known: Tensor, step: int | None = None, deep: Tensor
     """Fill what is not `known` (N, 1, H, W) with the nearest pixel that is, smoothed by a 3x3 mean: N, C, H, W.
 
     Copies keep the grain of their surroundings; smoother fills come nearer in squares and look worse. For parts of a
-    larger image with deeper holes, `step` is the first step of the search, and `deep` (N, C, H, W) stands where nothing
-    known is in reach.
+    larger image with deeper holes, `step` is the largest first step of the search, and `deep` (N, C, H, W) stands where
+    nothing known is in reach.
     """
     width = x.shape[-1]
     rows, columns = nearest_known(known, step).unbind(1)
@@ -181,11 +181,11 @@ def nearest_known(known: Tensor, step: int | None = None) -> Tensor:
     far = 4.0 * (height + width)
     seeds = torch.where(known > 0, here, -far)
     nearest = (seeds - here).square().sum(1, keepdim=True)
-    if step is None:  # a power of two that no hole is deeper than
-        step, covered = 1, known
-        while covered.amin() == 0 and max(covered.shape[-2:]) > 1:
-            covered = F.max_pool2d(covered.float(), 2, ceil_mode=True)
-            step *= 2
+    reach, covered = 1, known  # a power of two that no hole is deeper than
+    while covered.amin() == 0 and max(covered.shape[-2:]) > 1:
+        covered = F.max_pool2d(covered.float(), 2, ceil_mode=True)
+        reach *= 2
+    step = reach if step is None else min(step, reach)
     while step:
         padded = F.pad(seeds, (step, step, step, step), value=-far)
         for down, right in itertools.product((0, step, 2 * step), repeat=2):
