@@ -112,7 +112,7 @@ def test_resumed_equals_uninterrupted(images: Path, run: Path, tmp_path: Path, m
         train_detector(tiny(images, tmp_path / "parts"), progress=False)
     monkeypatch.undo()
     config = load_detect_config(tmp_path / "parts" / "config.yaml")
-    train_detector(replace(config, compute=replace(COMPUTE, workers=2)), resume=True, progress=False)
+    train_detector(config, resume=True, progress=False)
     weights = [load_file(folder / "model" / "model.safetensors") for folder in (run, tmp_path / "parts")]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     kept = [max((folder / "checkpoints").iterdir()) for folder in (run, tmp_path / "parts")]
@@ -334,7 +334,7 @@ def test_the_only_box_may_stand_in_the_last_image(images: Path, tmp_path: Path) 
 
 
 def test_a_class_without_a_training_box_and_a_validation_without_any_are_reported(
-    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     validation = {item.key for item in open_boxes(DetectTrainConfig(images=str(images)))[0].splits["val"]}
 
@@ -347,7 +347,7 @@ def test_a_class_without_a_training_box_and_a_validation_without_any_are_reporte
         ]
 
     open_boxes(DetectTrainConfig(images=str(edited(images, tmp_path / "discs", discs_for_training))))
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "no training image has a box of 1 of the classes (square)" in said
     assert "no validation image has a box that counts" in said
 

@@ -11,16 +11,7 @@ _WITHOUT_BOXES: Final = ("photographs", "side-by-side", "parallel", "masks")
 
 
 def open_annotated(images: str, config: SourceConfig) -> Source:
-    """Open images with boxes.
-
-    Args:
-        images: A folder, or what else `open_source` takes.
-        config: How they are read; a folder recognised as one without boxes is read for its annotations all the same,
-            so that their faults are reported.
-
-    Raises:
-        CalcoError: There are no images, or no boxes.
-    """
+    """Open images with boxes; a folder that seems to have none is read for its annotations, to report their faults."""
     source = open_source(images, config)
     if config.source == "auto" and source.kind in _WITHOUT_BOXES:
         return open_source(images, replace(config, source="annotations", input=None, target=None))

@@ -1,6 +1,6 @@
-"""EfficientNet-Lite0 as a backbone of transformers' detectors, so that they too can start from ImageNet's weights.
+"""EfficientNet-Lite0 as a backbone of transformers' detectors, for which ImageNet's weights come with pip.
 
-Importing this module tells transformers of it, under the name of `KIND`.
+Importing this module registers it with transformers as `KIND`.
 """
 
 from typing import Any, Final
@@ -16,7 +16,7 @@ KIND: Final = "calco_efficientnet_lite"
 
 
 class LiteBackboneConfig(BackboneConfigMixin, PreTrainedConfig):  # type: ignore[misc]
-    """Which of the five maps are handed on."""
+    """Choice of the five feature maps that are passed on."""
 
     model_type = KIND
 
@@ -43,10 +43,10 @@ class LiteBackbone(BackboneMixin, PreTrainedModel):  # type: ignore[misc]
         self.post_init()
 
     def _init_weights(self, module: Any) -> None:
-        """Leaves the weights as torch draws them."""
+        """Keep torch's random weights."""
 
     def forward(self, pixel_values: Tensor, **_rest: Any) -> BackboneOutput:
-        """N, 3, H, W in [0, 1] => the maps that the configuration names."""
+        """N, 3, H, W in [0, 1] => the feature maps that the configuration names."""
         maps = self.network(pixel_values * 2 - 1)
         return BackboneOutput(feature_maps=tuple(maps[place] for place in self.config.out_indices))
 

@@ -8,28 +8,19 @@ from calco.imaging import Image
 
 
 class DetectorProtocol(Protocol):
-    """A detector of any kind.
-
-    Attributes:
-        classes: Names of its classes.
-        threshold: Default threshold of the scores, found on its validation images.
-    """
+    """A detector of any kind."""
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """As above."""
+        """Names of its classes."""
 
     @property
     def threshold(self) -> float:
-        """As above."""
+        """Default threshold of the scores, found on its validation images."""
 
     def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
-        """Return the objects in each image.
+        """Return the objects in each image, in its pixels, with scores, the highest first, clipped to it.
 
-        Args:
-            images: HWC, of any sizes, grey or RGB, `uint8`, `uint16` or `float32`.
-            threshold: Lowest score that is returned; None for `self.threshold`.
-
-        Returns:
-            For each image the boxes in its own pixels, with scores, the highest first, clipped to it.
+        Images are HWC, of any sizes, grey or RGB, `uint8`, `uint16` or `float32`. `threshold` is the lowest score that
+        is returned; None is `self.threshold`.
         """

@@ -48,19 +48,12 @@ def colour_of(name: str, classes: Sequence[str] = ()) -> Colour:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Sizes of lines and letters that can be seen in an image of any size.
+    """Sizes of lines and letters that can be seen in an image of any size."""
 
-    Attributes:
-        line: Thickness of a box's line, pixels.
-        scale: Scale of the letters, as OpenCV has it.
-        pen: Thickness of a letter's line, pixels.
-        gap: Space around a label's letters, pixels.
-    """
-
-    line: int
-    scale: float
-    pen: int
-    gap: int
+    line: int  # thickness of a box's line, pixels
+    scale: float  # scale of the letters, as OpenCV has it
+    pen: int  # thickness of a letter's line, pixels
+    gap: int  # space around a label's letters, pixels
 
     @classmethod
     def of(cls, image: Image, share: float = 1.0, boxes: npt.NDArray[np.float32] | None = None) -> "Sizes":
@@ -79,19 +72,12 @@ class Sizes:
 
 @dataclass(frozen=True, slots=True)
 class Drawer:
-    """Draws on the images of one kind, or on the frames of a video.
+    """Draws on the images of one kind, or on the frames of a video."""
 
-    Attributes:
-        classes: Names of all classes; the n-th always has the same colour.
-        by: Meaning of a colour: the class, or the track if there is one.
-        share: Factor for lines and letters.
-        fit: Make them smaller where the boxes are small; on the frames of a video they would change size.
-    """
-
-    classes: Sequence[str] = ()
-    by: Literal["class", "track"] = "class"
-    share: float = 1.0
-    fit: bool = False
+    classes: Sequence[str] = ()  # names of all classes; the n-th always has the same colour
+    by: Literal["class", "track"] = "class"  # meaning of a colour: the class, or the track if there is one
+    share: float = 1.0  # factor for lines and letters
+    fit: bool = False  # make them smaller where the boxes are small; on the frames of a video they would change size
 
     def __call__(self, image: Image, found: Detections, labels: Sequence[str] | None = None) -> Image:
         """Return an HW3 `uint8` RGB copy of an image with its objects; see `draw_detections`."""

@@ -1,8 +1,8 @@
-"""The own compact detector: EfficientNet-Lite0, a pyramid of three maps, and one dense head without anchors.
+"""The compact detector: EfficientNet-Lite0, a pyramid of three feature maps, and one dense anchor-free head.
 
-Every pixel of the three maps asks: am I in the middle of something, of what class, and how far are its four edges?
-Sources: the head is that of FCOS (Tian et al., arXiv 1904.01355), shared by the maps; the pyramid goes down and up
-again (PANet, arXiv 1803.01534) with depthwise convolutions. How it is taught stands in `assignment`.
+At each pixel of the three maps the head predicts the class of the object there and the distances of its four edges.
+The head is that of FCOS (Tian et al., arXiv 1904.01355), shared by the maps; the pyramid goes down and up again (PANet,
+arXiv 1803.01534) with depthwise convolutions. `assign` chooses its targets.
 """
 
 import math
@@ -19,27 +19,24 @@ from calco.networks.cpu.depthwise import depthwise
 from calco.networks.efficientnet_lite import CHANNELS, ENDS, STRIDES, EfficientNetLite
 
 TOP: Final = 10
-"""Anchor points of one object, at most."""
+"""Largest number of anchor points of one object."""
 SCORE_POWER: Final = 0.5
 OVERLAP_POWER: Final = 6.0
 CLASS_WEIGHT: Final = 1.0
 BOX_WEIGHT: Final = 2.5
 _ALPHA, _GAMMA = 0.75, 2.0  # of the varifocal loss
 _TINY: Final = 1e-9
+_USED: Final = (2, 3, 4)  # maps of the backbone that are used
+_PRIOR: Final = 0.01  # first score of every class (RetinaNet, arXiv 1708.02002, section 3.3)
+_WIDEST: Final = 5.0  # distances end at e^5 strides
 
 
 class Assignment(NamedTuple):
-    """Targets of the anchor points of one image.
+    """Targets of the anchor points of one image."""
 
-    Attributes:
-        scores: Q, C in [0, 1]: target score of each anchor.
-        boxes: Q, 4: target box (left, top, right, bottom in pixels), where a target score is above 0.
-        counted: Q `bool`: whether the anchor counts in the loss; anchors inside ignored boxes do not.
-    """
-
-    scores: Tensor
-    boxes: Tensor
-    counted: Tensor
+    scores: Tensor  # Q, C in [0, 1]: target score of each anchor
+    boxes: Tensor  # Q, 4: target box (left, top, right, bottom in pixels), where a target score is above 0
+    counted: Tensor  # Q `bool`: whether the anchor counts in the loss; anchors inside ignored boxes do not
 
 
 def corners(boxes: Tensor) -> Tensor:
@@ -73,12 +70,8 @@ def assign(scores: Tensor, boxes: Tensor, anchors: Tensor, strides: Tensor, obje
     t, scaled so that the largest of an object is its largest IoU. Of several objects an anchor predicts the one that
     it overlaps most. The paper has a = 1 and b = 6 with 13 anchors; here a is 0.5, so that early scores count less.
 
-    Args:
-        scores: Q, C in [0, 1].
-        boxes: Q, 4: predicted boxes (left, top, right, bottom), pixels.
-        anchors: Q, 2: anchor points, pixels.
-        strides: Q: distance of an anchor to the next, pixels.
-        objects: Objects, with centre and size in pixels.
+    Boxes are corners in pixels, Q, 4; scores Q, C in [0, 1]; anchors Q, 2 and strides Q in pixels; the boxes of the
+    objects centre and size in pixels.
     """
     targets, wanted = torch.zeros_like(scores), torch.zeros_like(boxes)
     counted = torch.ones(len(anchors), dtype=torch.bool, device=scores.device)
@@ -113,15 +106,8 @@ def dense_losses(
 ) -> dict[str, Tensor]:
     """Return the losses of a batch: varifocal (arXiv 2008.13367) for the scores, generalised IoU for the boxes.
 
-    Args:
-        logits: N, Q, C.
-        boxes: N, Q, 4 (left, top, right, bottom), pixels.
-        anchors: Q, 2: anchor points, pixels.
-        strides: Q: distance of an anchor to the next, pixels.
-        objects: N, with boxes in pixels.
-
-    Returns:
-        `class` and `box`, weighted, each divided by the sum of the target scores.
+    Logits are N, Q, C; boxes N, Q, 4 corners in pixels; the N objects have boxes in pixels. `class` and `box` are
+    weighted, each divided by the sum of the target scores.
     """
     scores = logits.detach().sigmoid()
     parts = [
@@ -139,17 +125,8 @@ def dense_losses(
     return {"class": CLASS_WEIGHT * named, "box": BOX_WEIGHT * off.sum() / total}
 
 
-_USED: Final = (2, 3, 4)  # which of the backbone's maps
-_PRIOR: Final = 0.01  # the score that everything has at first (RetinaNet, arXiv 1708.02002, section 3.3)
-_WIDEST: Final = 5.0  # distances end at e^5 strides
-
-
-def _mixing(channels: int, out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels, out, 1, bias=False)
-
-
 class Depthwise(nn.Conv2d):
-    """Five by five, channel by channel."""
+    """Depthwise 5 x 5 convolution."""
 
     def __init__(self, width: int, stride: int = 1) -> None:
         super().__init__(width, width, 5, stride, 2, groups=width, bias=False)
@@ -160,8 +137,12 @@ class Depthwise(nn.Conv2d):
         return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)  # of a norm that was folded into it
 
 
+def _mixing(channels: int, out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, out, 1, bias=False)
+
+
 def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential:
-    """Filtered channel by channel, then mixed; groups of channels are normed together, or 0 for batch norm."""
+    """Depthwise and pointwise convolution; with group norm, or batch norm for 0 groups."""
 
     def norm() -> nn.Module:
         return nn.GroupNorm(groups, width) if groups else nn.BatchNorm2d(width)
@@ -171,12 +152,7 @@ def _separable(width: int, stride: int = 1, *, groups: int = 0) -> nn.Sequential
 
 
 class Pyramid(nn.Module):
-    """Three maps of one width, each of which knows of the others: from coarse to fine, and back.
-
-    Args:
-        channels: Of the maps that come in, the finest first.
-        width: Channels of those that go out.
-    """
+    """Feature pyramid: maps with `channels`, the finest first, become maps of one width, mixed down and up again."""
 
     def __init__(self, channels: Sequence[int], width: int) -> None:
         super().__init__()
@@ -200,12 +176,9 @@ class LiteDetector(DetectionNetwork):
     """The compact detector.
 
     Args:
-        num_classes: How many classes it tells apart.
+        num_classes: Number of classes.
         width: Channels of pyramid and head, a multiple of 16.
         depth: Separable convolutions of each of the head's two towers.
-
-    Raises:
-        CalcoError: When width or depth are out of range.
     """
 
     overlapping = True
@@ -227,10 +200,10 @@ class LiteDetector(DetectionNetwork):
             nn.init.constant_(layer.bias, start)  # type: ignore[arg-type]
 
     def freeze(self, stages: int) -> None:
-        """Lets the stem and the first stages of the backbone as they are, norms included; 0 lets all of it learn.
+        """Keep the stem and the first stages of the backbone as they are, norms included; 0 trains all of it.
 
-        What edges and textures look like need not be learned from a few hundred images, and the large maps, on which
-        most of the backward pass is spent, are done with.
+        Edges and textures need not be learned from a few hundred images, and the large maps, which cost most of the
+        backward pass, are left out of it.
         """
         self.frozen = stages
         for part in self._fixed():
@@ -241,14 +214,14 @@ class LiteDetector(DetectionNetwork):
         return [self.backbone.stem, *self.backbone.stages[: self.frozen]] if self.frozen else []
 
     def train(self, mode: bool = True) -> "LiteDetector":
-        """As torch's, but the norms of frozen parts stay as they are."""
+        """Set the mode of all but the frozen parts, whose norms stay as they are."""
         super().train(mode)
         for part in self._fixed():
             part.eval()
         return self
 
     def _maps(self, images: Tensor) -> list[Tensor]:
-        """The backbone's maps, of what is frozen without a trace for the backward pass."""
+        """Return the backbone's maps; frozen parts record nothing for the backward pass."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             x = self.backbone.stem(images)
         maps = []
@@ -260,11 +233,11 @@ class LiteDetector(DetectionNetwork):
         return [maps[place] for place in _USED]
 
     def raw(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the head says of every place.
+        """Return the head's output at each anchor point.
 
         Returns:
-            Logits N, Q, C; boxes N, Q, 4 (left, top, right, bottom) in pixels; the places Q, 2 (x, y) in pixels; and
-            the stride of each, Q.
+            Logits N, Q, C; boxes N, Q, 4 (left, top, right, bottom) in pixels; the anchor points Q, 2 (x, y) in pixels;
+            and the stride of each, Q.
         """
         logits, boxes, places, strides = [], [], [], []
         for number, features in enumerate(self.pyramid(self._maps(images))):
@@ -282,13 +255,13 @@ class LiteDetector(DetectionNetwork):
         return torch.cat(logits, 1), torch.cat(boxes, 1), torch.cat(places), torch.cat(strides)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """As `DetectionNetwork.forward`; Q counts every pixel of the three maps."""
+        """See `DetectionNetwork.forward`; Q counts every pixel of the three maps."""
         logits, boxes, _, _ = self.raw(images)
         low, high = boxes[..., :2], boxes[..., 2:]
         return logits, torch.cat([(low + high) / 2, high - low], -1) / images.shape[-1]
 
     def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:
-        """As `DetectionNetwork.losses`: `class` and `box`."""
+        """See `DetectionNetwork.losses`: `class` and `box`."""
         side = images.shape[-1]
         scaled = [each._replace(boxes=each.boxes * side, ignored=each.ignored * side) for each in objects]
         logits, boxes, places, strides = self.raw(images)
@@ -296,19 +269,16 @@ class LiteDetector(DetectionNetwork):
             return dense_losses(logits, boxes, places, strides, scaled)
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """Those of EfficientNet-Lite0."""
+        """Return the weights of EfficientNet-Lite0."""
         return self.backbone.parameters()
 
     def compile_steady(self) -> None:
-        """As `DetectionNetwork.compile_steady`: all but the loss."""
+        """Compile all but the loss."""
         self.raw = torch.compile(self.raw)  # type: ignore[method-assign]
 
 
 def _centres(height: int, width: int, stride: int, device: torch.device) -> Tensor:
-    """The middle of every pixel of a map, in pixels of the image: H * W, 2 (x, y)."""
-    y, x = torch.meshgrid(
-        torch.arange(height, device=device, dtype=torch.float32),
-        torch.arange(width, device=device, dtype=torch.float32),
-        indexing="ij",
-    )
+    """Return the centre of every pixel of a map, in pixels of the image: H * W, 2 (x, y)."""
+    rows, columns = (torch.arange(side, device=device, dtype=torch.float32) for side in (height, width))
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
     return (torch.stack([x, y], -1).reshape(-1, 2) + 0.5) * stride

@@ -1,4 +1,4 @@
-"""How good a detector is: mean average precision as COCO counts it, and the threshold that serves best.
+"""Scores of a detector: mean average precision as COCO counts it, the best threshold, and kinds of errors.
 
 Average precision is the area under the curve of precision over recall, where precision is first made to fall
 (Everingham et al., "The Pascal Visual Object Classes Challenge", 2010) and read at 101 recalls; COCO takes its mean
@@ -25,92 +25,78 @@ Bools = npt.NDArray[np.bool_]
 COCO_IOUS: Final = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """0.5, 0.55, ... 0.95."""
 MOST: Final = 100
-"""Found boxes of one class in one image that count; those of lower scores are passed over, as COCO does."""
+"""Largest number of detections of one class in one image that count, the highest scores first, as in COCO."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Matches:
-    """All found boxes of some images, by falling score, and what each was.
+    """All D detections in P images, by falling score, each right, wrong or passed over at T overlaps."""
 
-    Attributes:
-        classes: The names of the C classes that count.
-        ious: The T overlaps from which on a box is right.
-        num_images: Of all images, P, those with nothing in them too.
-        num_objects: P x C, how many objects are to be found.
-        images: D, the image of each found box.
-        labels: D, its class.
-        scores: D, falling.
-        places: D, which one it is in its image's `Detections`.
-        right: T x D, whether it is a thing that no other box is.
-        passed: T x D, whether it is one that is not counted (a crowd, a difficult one): neither right nor wrong.
-        partners: T x D, the thing's place in its image's truth, or -1.
-    """
-
-    classes: tuple[str, ...]
-    ious: tuple[float, ...]
-    num_images: int
-    num_objects: Ints
-    images: Ints
-    labels: Ints
-    scores: Floats
-    places: Ints
-    right: Bools
-    passed: Bools
-    partners: Ints
+    classes: tuple[str, ...]  # names of the C classes that count
+    ious: tuple[float, ...]  # T overlaps from which a detection is right
+    num_images: int  # P, images without objects included
+    num_objects: Ints  # P x C, number of objects to find
+    images: Ints  # D, image of each detection
+    labels: Ints  # D, its class
+    scores: Floats  # D, falling
+    places: Ints  # D, its index in the `Detections` of its image
+    right: Bools  # T x D, whether it is an object that no other detection is
+    passed: Bools  # T x D, whether it is an object that does not count (crowd, difficult): neither right nor wrong
+    partners: Ints  # T x D, index of the object in the truth of its image, or -1
 
     @property
     def wrong(self) -> Bools:
-        """T x D, whether it is none of the objects."""
+        """T x D, whether it is no object."""
         return ~(self.right | self.passed)
 
 
 def match(
-    truth: Sequence[Detections],
-    found: Sequence[Detections],
-    classes: Sequence[str],
-    ious: Sequence[float] = COCO_IOUS,
-    *,
-    most: int = MOST,
+    truth: Sequence[Detections], found: Sequence[Detections], classes: Sequence[str], ious: Sequence[float] = COCO_IOUS
 ) -> Matches:
-    """Matches what was found in each image with what is in it.
+    """Match the detections in each image with its objects.
 
     Args:
-        truth: One an image; boxes that are `ignored` count neither as missed nor as found.
-        found: One an image, with scores.
-        classes: Those that count; what is of another class is passed over on both sides.
-        ious: Overlaps (intersection over union) from which on a box is right.
-        most: Found boxes of one class in one image that count, the highest scores first.
-
-    Raises:
-        CalcoError: When images or scores are missing.
+        truth: Objects of each image; `ignored` ones count neither as missed nor as found.
+        found: Detections in each image, with scores.
+        classes: Classes that count; others are passed over on both sides.
+        ious: Overlaps (intersection over union) from which a detection is right.
     """
-    _check(truth, found)
+    if len(truth) != len(found):
+        raise CalcoError(f"{len(truth)} images are to be scored and {len(found)} were looked at; give one for each")
     number = {name: place for place, name in enumerate(classes)}
     limits = np.minimum(np.asarray(ious, np.float64), 1 - 1e-10)
     num_objects = np.zeros((len(truth), len(number)), np.int64)
-    parts: list[tuple[Ints, Ints, Floats, Ints, Bools, Bools, Ints]] = []
+    flat = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))]
+    wide = [tuple(np.zeros((len(ious), 0), kind) for kind in (np.bool_, np.bool_, np.int64))]
     for place, (there, said) in enumerate(zip(truth, found, strict=True)):
-        their = np.array([number.get(name, -1) for name in there.classes], np.int64)
-        our = np.array([number.get(name, -1) for name in said.classes], np.int64)
+        if len(said) and said.scores is None:
+            raise CalcoError(f"what was found in image {place} has no scores; a detector gives each box one")
+        their, our = (np.array([number.get(name, -1) for name in each.classes], np.int64) for each in (there, said))
         counted = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
         np.add.at(num_objects[place], their[counted & (their >= 0)], 1)
         for label in np.unique(our[our >= 0]):
             scores = np.asarray(said.scores, np.float64)
             mine = np.flatnonzero(our == label)
-            mine = mine[np.argsort(-scores[mine], kind="stable")][:most]
+            mine = mine[np.argsort(-scores[mine], kind="stable")][:MOST]
             objects = np.flatnonzero(their == label)
             objects = objects[np.argsort(~counted[objects], kind="stable")]  # those that count come first
             overlaps = overlap(said.boxes[mine], there.boxes[objects], ~counted[objects])
             partners = _partners(overlaps, counted[objects], limits)
-            of_truth = np.append(objects, -1)[partners]
             is_counted = np.append(counted[objects], False)[partners]
-            many = np.full(len(mine), place), np.full(len(mine), label)
-            parts.append((*many, scores[mine], mine, is_counted, (partners >= 0) & ~is_counted, of_truth))
-    return _joined(parts, tuple(classes), tuple(ious), num_objects)
+            flat.append((np.full(len(mine), place), np.full(len(mine), label), scores[mine], mine))
+            wide.append((is_counted, (partners >= 0) & ~is_counted, np.append(objects, -1)[partners]))
+    images, labels, all_scores, places = (np.concatenate(part) for part in zip(*flat, strict=True))
+    right, passed, of_truth = (np.concatenate(part, axis=1) for part in zip(*wide, strict=True))
+    order = np.argsort(-all_scores, kind="stable")
+    return Matches(
+        classes=tuple(classes), ious=tuple(ious), num_images=len(truth), num_objects=num_objects,
+        images=images[order], labels=labels[order], scores=all_scores[order], places=places[order],
+        right=right[:, order], passed=passed[:, order], partners=of_truth[:, order],
+    )  # fmt: skip
 
 
 def overlap(boxes: Boxes, objects: Boxes, crowds: Bools) -> Floats:
-    """Intersection over union, N x M; with a crowd the share of the box that lies in it."""
+    """Return intersection over union, N x M; with a crowd the share of the box inside it."""
     shares = iou(boxes, objects)
     if crowds.any():
         a, b = boxes.astype(np.float64)[:, None], objects[crowds].astype(np.float64)[None]
@@ -120,16 +106,8 @@ def overlap(boxes: Boxes, objects: Boxes, crowds: Bools) -> Floats:
     return shares
 
 
-def _check(truth: Sequence[Detections], found: Sequence[Detections]) -> None:
-    if len(truth) != len(found):
-        raise CalcoError(f"{len(truth)} images are to be scored and {len(found)} were looked at; give one for each")
-    for place, said in enumerate(found):
-        if len(said) and said.scores is None:
-            raise CalcoError(f"what was found in image {place} has no scores; a detector gives each box one")
-
-
 def _partners(overlaps: Floats, counted: Bools, limits: Floats) -> Ints:
-    """The thing of each box at each limit, or -1. Boxes by falling score, objects that count first. => T x D."""
+    """Return the object of each box at each limit, or -1, T x D; boxes by falling score, objects that count first."""
     result = np.full((len(limits), len(overlaps)), -1, np.int64)
     if not overlaps.size:
         return result
@@ -137,7 +115,7 @@ def _partners(overlaps: Floats, counted: Bools, limits: Floats) -> Ints:
     rows, first = np.arange(len(limits)), int(counted.sum())
     for box in np.flatnonzero(overlaps.max(axis=1) >= limits.min()):
         fits = free & (overlaps[box] >= limits[:, None])
-        # What counts is preferred to what does not; of equal overlaps the later one, as COCO's own code has it.
+        # Objects that count are preferred; of equal overlaps the later one, as COCO's own code has it.
         chosen = np.where(fits, overlaps[box] + 2.0 * (np.arange(fits.shape[1]) < first), -1.0)
         best = chosen.shape[1] - 1 - chosen[:, ::-1].argmax(axis=1)
         hit = fits[rows, best]
@@ -147,88 +125,43 @@ def _partners(overlaps: Floats, counted: Bools, limits: Floats) -> Ints:
     return result
 
 
-def _joined(
-    parts: Sequence[tuple[Ints, Ints, Floats, Ints, Bools, Bools, Ints]],
-    classes: tuple[str, ...],
-    ious: tuple[float, ...],
-    num_objects: Ints,
-) -> Matches:
-    flat = [np.concatenate([part[i] for part in parts]) if parts else np.zeros(0, np.int64) for i in range(4)]
-    wide = [
-        np.concatenate([part[i] for part in parts], axis=1) if parts else np.zeros((len(ious), 0), np.int64)
-        for i in (4, 5, 6)
-    ]
-    order = np.argsort(-flat[2], kind="stable")
-    return Matches(
-        classes=classes, ious=ious, num_images=len(num_objects), num_objects=num_objects,
-        images=flat[0][order], labels=flat[1][order], scores=flat[2][order].astype(np.float64), places=flat[3][order],
-        right=wide[0][:, order].astype(np.bool_), passed=wide[1][:, order].astype(np.bool_),
-        partners=wide[2][:, order],
-    )  # fmt: skip
-
-
 DEFAULT_THRESHOLD: Final = 0.5
-"""Where nothing was found rightly, so that no score is better than another."""
+"""Threshold if no detection is right, so that no score is better than another."""
 _FARTHEST: Final = 1e10  # square pixels; no box is larger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassScores:
-    """The scores of one class; not a number where it does not occur.
+    """Scores of one class; NaN if it has no objects."""
 
-    Attributes:
-        ap: Average precision over the overlaps from 0.5 to 0.95, in [0, 1].
-        ap50: At the overlap 0.5.
-        ap75: At the overlap 0.75.
-        recall: Of the objects, the share that is found among 100 boxes an image, the mean over the overlaps.
-        num_objects: How many there are to be found.
-    """
-
-    ap: float
-    ap50: float
-    ap75: float
-    recall: float
-    num_objects: int
+    ap: float  # average precision over the overlaps from 0.5 to 0.95, in [0, 1]
+    ap50: float  # average precision at the overlap 0.5
+    ap75: float  # average precision at the overlap 0.75
+    recall: float  # share of the objects found among 100 boxes an image, mean over the overlaps
+    num_objects: int  # number of objects to find
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """The scores of a detector, means over the classes that occur; not a number where nothing is to be found.
+    """Scores of a detector, means over the classes with objects; NaN without any."""
 
-    Attributes:
-        ap: Mean average precision over the overlaps from 0.5 to 0.95, in [0, 1].
-        ap50: At the overlap 0.5.
-        ap75: At the overlap 0.75.
-        small: `ap` of the objects of less than 32 x 32 pixels.
-        medium: Of those up to 96 x 96 pixels.
-        large: Of those above.
-        recall: Of the objects, the share that is found among 100 boxes an image, the mean over the overlaps.
-        threshold: The score from which on boxes are to be believed: the one with the best F1 at the overlap 0.5.
-        f1: 2 x right / (found + to be found), over all classes, at that threshold.
-        precision: Of the boxes at that threshold, the share that is right.
-        recall50: Of the objects, the share that is found at that threshold.
-        classes: The same by class.
-        num_images: How many were scored.
-        num_objects: How many objects were to be found.
-    """
-
-    ap: float
-    ap50: float
-    ap75: float
-    small: float
-    medium: float
-    large: float
-    recall: float
-    threshold: float
-    f1: float
-    precision: float
-    recall50: float
+    ap: float  # mean average precision over the overlaps from 0.5 to 0.95, in [0, 1]
+    ap50: float  # mean average precision at the overlap 0.5
+    ap75: float  # mean average precision at the overlap 0.75
+    small: float  # `ap` of the objects of less than 32 x 32 pixels
+    medium: float  # `ap` of those up to 96 x 96 pixels
+    large: float  # `ap` of those above
+    recall: float  # share of the objects found among 100 boxes an image, mean over the overlaps
+    threshold: float  # score with the best F1 at the overlap 0.5
+    f1: float  # 2 x right / (found + to find), over all classes, at that threshold
+    precision: float  # share of the detections that are right at that threshold
+    recall50: float  # share of the objects found at that threshold
     classes: Mapping[str, ClassScores] = field(default_factory=dict)
     num_images: int = 0
-    num_objects: int = 0
+    num_objects: int = 0  # number of objects to find
 
     def numbers(self) -> dict[str, float]:
-        """What belongs into a log, by the names that are usual; without what is no number."""
+        """Return the finite scores by their usual names, for a log."""
         named = {
             "map": self.ap, "map50": self.ap50, "map75": self.ap75, "map_small": self.small, "map_medium": self.medium,
             "map_large": self.large, "recall": self.recall, "f1": self.f1, "threshold": self.threshold,
@@ -238,47 +171,40 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Operating:
-    """What comes out at a threshold, over all classes.
+    """Counts at a threshold, over all classes."""
 
-    Attributes:
-        threshold: Boxes of this score and above are believed.
-        right: Boxes that are a thing.
-        wrong: Boxes that are none.
-        missed: Objects that no box is.
-    """
-
-    threshold: float
-    right: int
-    wrong: int
-    missed: int
+    threshold: float  # lowest score of a detection
+    right: int  # number of right detections
+    wrong: int  # number of wrong detections
+    missed: int  # number of objects without a detection
 
     @property
     def precision(self) -> float:
-        """Of the boxes, the share that is right; not a number without boxes."""
-        return self.right / (self.right + self.wrong) if self.right + self.wrong else math.nan
+        """Share of the detections that are right; NaN without any."""
+        return _share(self.right, self.right + self.wrong)
 
     @property
     def recall(self) -> float:
-        """Of the objects, the share that is found; not a number without objects."""
-        return self.right / (self.right + self.missed) if self.right + self.missed else math.nan
+        """Share of the objects that are found; NaN without any."""
+        return _share(self.right, self.right + self.missed)
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of precision and recall."""
-        total = 2 * self.right + self.wrong + self.missed
-        return 2 * self.right / total if total else math.nan
+        """Harmonic mean of precision and recall."""
+        return _share(2 * self.right, 2 * self.right + self.wrong + self.missed)
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
 
 
 def average_precision(truth: Sequence[Detections], found: Sequence[Detections], classes: Sequence[str]) -> Scores:
-    """Scores what was found in some images. Counted by faster-coco-eval; the threshold by this module.
+    """Score the detections in some images; faster-coco-eval counts, this module chooses the threshold.
 
     Args:
-        truth: One an image, in pixels; what is `ignored` counts neither way. Sizes are those of the boxes.
-        found: One an image, with scores, in the same pixels; the more boxes of low scores, the better the curve.
-        classes: Those that count; boxes of other classes are passed over on both sides.
-
-    Raises:
-        CalcoError: When images or scores are missing, or faster-coco-eval is.
+        truth: Objects of each image; `ignored` ones count neither way. Sizes are those of the boxes.
+        found: Detections in each image, with scores; the more boxes of low scores, the better the curve.
+        classes: Classes that count; others are passed over on both sides.
     """
     half = match(truth, found, classes, (0.5,))
     best = best_threshold(half)
@@ -301,9 +227,9 @@ def average_precision(truth: Sequence[Detections], found: Sequence[Detections], 
 
 
 def best_threshold(matches: Matches) -> Operating:
-    """The threshold with the best F1 at the first overlap, half-way to the next lower score; over all classes.
+    """Return the threshold with the best F1 over all classes at the first overlap, half-way to the next lower score.
 
-    Of equal ones the highest counts: it says less that is wrong.
+    Of equal ones the highest counts: it has fewer wrong detections.
     """
     right, wrong = (np.cumsum(flags[0], dtype=np.int64) for flags in (matches.right, matches.wrong))
     total = int(matches.num_objects.sum())
@@ -318,20 +244,20 @@ def best_threshold(matches: Matches) -> Operating:
 
 
 def at_threshold(matches: Matches, threshold: float) -> Operating:
-    """What comes out at a threshold, at the first overlap."""
+    """Return the counts at a threshold, at the first overlap."""
     believed = matches.scores >= threshold
     right, wrong = int((matches.right[0] & believed).sum()), int((matches.wrong[0] & believed).sum())
     return Operating(threshold, right, wrong, int(matches.num_objects.sum()) - right)
 
 
 def _mean(values: Floats) -> float:
-    """Over the classes that occur."""
+    """Return the mean over the classes with objects."""
     there = values[np.isfinite(values)]
     return float(there.mean()) if len(there) else math.nan
 
 
 def _coco(truth: Sequence[Detections], found: Sequence[Detections], classes: list[str]) -> tuple[Floats, Floats]:
-    """Precision (T x R x K x A) and recall (T x K x A) as COCO counts; not a number where nothing is to be found."""
+    """Return precision (T x R x K x A) and recall (T x K x A) as COCO counts; NaN without objects."""
     try:
         from faster_coco_eval import COCO, COCOeval_faster
     except ImportError as error:
@@ -359,7 +285,7 @@ def _coco(truth: Sequence[Detections], found: Sequence[Detections], classes: lis
 
 
 def _entries(images: Sequence[Detections], number: Mapping[str, int]) -> list[dict[str, Any]]:
-    """COCO's entries, numbered from 1: some releases take 0 for none."""
+    """Return COCO's entries, numbered from 1: some releases take 0 for none."""
     entries: list[dict[str, Any]] = []
     for place, objects in enumerate(images, 1):
         boxes = objects.boxes.astype(np.float64)
@@ -378,54 +304,43 @@ def _entries(images: Sequence[Detections], number: Mapping[str, int]) -> list[di
 Verdict: TypeAlias = Literal["right", "other class", "second box", "loose", "nothing there", "passed"]
 
 SURE: Final = 0.5
-"""The overlap from which on a box is a thing's."""
+"""Overlap from which a detection is an object."""
 NEAR: Final = 0.1
-"""The overlap from which on a box is near a thing's."""
+"""Overlap from which a detection is near an object."""
 MEANINGS: Final[dict[Verdict, str]] = {
     "other class": "the box is right, the class is that of something else",
-    "second box": "a second box on a thing that was found already",
-    "loose": f"near a thing of its class, with an overlap from {NEAR:g} to {SURE:g}",
+    "second box": "a second box on an object that was found already",
+    "loose": f"near an object of its class, with an overlap from {NEAR:g} to {SURE:g}",
     "nothing there": "near nothing of its class",
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageJudgement:
-    """What the boxes of one image are at a threshold.
+    """Verdicts on the detections in one image at a threshold."""
 
-    Attributes:
-        found: The boxes that are believed.
-        verdicts: N, what each of them is.
-        missed: M `bool`, objects that are counted and that no box of their class is.
-    """
-
-    found: Detections
+    found: Detections  # N detections at or above the threshold
     verdicts: tuple[Verdict, ...]
-    missed: Bools
-
-    @property
-    def num_wrong(self) -> int:
-        """Boxes that are none of the objects."""
-        return sum(verdict in MEANINGS for verdict in self.verdicts)
+    missed: Bools  # M `bool`, objects that count and have no detection of their class
 
 
 def judge_boxes(
     truth: Sequence[Detections], found: Sequence[Detections], matches: Matches, threshold: float
 ) -> tuple[list[ImageJudgement], Ints]:
-    """What each believed box is, and the matrix of confusions.
+    """Judge each detection at or above a threshold, and count confusions of classes.
 
-    A thing is first matched with a box of its own class, as for every score. Boxes and objects that are left over are
-    then matched whatever their class, the largest overlap first.
+    An object is first matched with a detection of its own class, as for every score. Detections and objects that are
+    left over are then matched whatever their class, the largest overlap first.
 
     Args:
-        truth: One an image.
-        found: One an image.
-        matches: Of these, with the overlap `SURE` first.
-        threshold: The score from which on boxes are believed.
+        truth: Objects of each image.
+        found: Detections in each image.
+        matches: Their matches, with the overlap `SURE` first.
+        threshold: Lowest score of a detection.
 
     Returns:
-        One entry an image, and (C + 1) x (C + 1) counts: classes that are there in rows, classes that were said in
-        columns, last of both the background: what was missed, and what was said where nothing is.
+        A judgement for each image, and (C + 1) x (C + 1) counts: true classes in rows, detected ones in columns, the
+        background last (missed objects, and detections where nothing is).
     """
     number = {name: place for place, name in enumerate(matches.classes)}
     matrix = np.zeros((len(number) + 1, len(number) + 1), np.int64)
@@ -433,75 +348,55 @@ def judge_boxes(
     judgements = []
     for place, (there, said) in enumerate(zip(truth, found, strict=True)):
         mine = np.flatnonzero(believed & (matches.images == place))
-        boxes, right, passed = matches.places[mine], matches.right[0, mine], matches.passed[0, mine]
-        taken = matches.partners[0, mine][right]
-        one = _one(there, said.select(boxes), right, passed, taken, number, matrix)
-        judgements.append(one)
+        right, passed = matches.right[0, mine], matches.passed[0, mine]
+        free = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
+        their = np.array([number.get(name, -1) for name in there.classes], np.int64)
+        free &= their >= 0
+        counted = free.copy()
+        free[matches.partners[0, mine][right]] = False
+        chosen = said.select(matches.places[mine])
+        our = np.array([number[name] for name in chosen.classes], np.int64)
+        np.add.at(matrix, (our[right], our[right]), 1)
+        verdicts: list[Verdict] = [
+            "right" if r else "passed" if p else "nothing there" for r, p in zip(right, passed, strict=True)
+        ]
+        missed, left = free.copy(), ~(right | passed)
+        overlaps = overlap(chosen.boxes, there.boxes, np.zeros(len(there), np.bool_))
+        for box, target in np.argwhere(overlaps >= SURE)[np.argsort(-overlaps[overlaps >= SURE], kind="stable")]:
+            if left[box] and free[target]:
+                matrix[their[target], our[box]] += 1
+                verdicts[box] = "other class"
+                left[box] = free[target] = False
+        np.add.at(matrix[:, -1], their[free], 1)
+        for box in np.flatnonzero(left).tolist():
+            matrix[-1, our[box]] += 1
+            own = overlaps[box][counted & (their == our[box])].max(initial=0.0)
+            verdicts[box] = "second box" if own >= SURE else "loose" if own >= NEAR else "nothing there"
+        judgements.append(ImageJudgement(chosen, tuple(verdicts), missed))
     return judgements, matrix
 
 
-def _one(
-    there: Detections, said: Detections, right: Bools, passed: Bools, taken: Ints, number: dict[str, int], matrix: Ints
-) -> ImageJudgement:
-    """One image; adds to the matrix."""
-    background = len(number)
-    counted = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
-    their = np.array([number.get(name, -1) for name in there.classes], np.int64)
-    our = np.array([number[name] for name in said.classes], np.int64)
-    counted &= their >= 0
-    free = counted.copy()
-    free[taken] = False
-    np.add.at(matrix, (our[right], our[right]), 1)
-    verdicts: list[Verdict] = [
-        "right" if r else "passed" if p else "nothing there" for r, p in zip(right, passed, strict=True)
-    ]
-    overlaps = overlap(said.boxes, there.boxes, np.zeros(len(there), np.bool_))
-    left = ~(right | passed)
-    missed = free.copy()
-    for box, thing in _largest_first(overlaps, left, free):
-        matrix[their[thing], our[box]] += 1
-        verdicts[box] = "other class"
-        left[box] = free[thing] = False
-    np.add.at(matrix, (their[free], np.full(int(free.sum()), background)), 1)
-    for box in np.flatnonzero(left).tolist():
-        matrix[background, our[box]] += 1
-        own = overlaps[box][counted & (their == our[box])].max(initial=0.0)
-        verdicts[box] = "second box" if own >= SURE else "loose" if own >= NEAR else "nothing there"
-    return ImageJudgement(said, tuple(verdicts), missed)
-
-
-def _largest_first(overlaps: Floats, boxes: Bools, objects: Bools) -> list[tuple[int, int]]:
-    """Pairs of a box and a thing that nobody has, of an overlap that is sure."""
-    pairs = np.argwhere((overlaps >= SURE) & boxes[:, None] & objects[None])
-    order = np.argsort([-overlaps[box, thing] for box, thing in pairs], kind="stable")
-    result: list[tuple[int, int]] = []
-    for box, thing in pairs[order].tolist() if len(pairs) else []:
-        if not any(box == other or thing == one for other, one in result):
-            result.append((box, thing))
-    return result
-
-
 def error_kinds(judgements: Sequence[ImageJudgement]) -> dict[str, int]:
-    """How many false alarms are of which kind."""
+    """Return the number of false alarms of each kind."""
     number = Counter(verdict for each in judgements for verdict in each.verdicts)
     return {kind: number[kind] for kind in MEANINGS}
 
 
 RECALLS: Final = np.linspace(0, 1, 101)
-"""Where COCO reads the curve of precision."""
+"""Recalls at which COCO reads the curve of precision."""
 
 
 def precisions(matches: Matches, weights: Floats) -> Floats:
-    """Average precision of each class at each overlap, when each image counts so many times.
+    """Return the average precision of each class at each overlap, with a weight for each image.
 
-    With weights of 1 these are COCO's own figures; an image that counts twice counts as two equal ones.
+    With weights of 1 these are COCO's own figures; an image of weight 2 counts as two equal ones.
 
     Args:
-        matches: What was found.
-        weights: R x P, how often each image counts.
+        matches: The detections.
+        weights: R x P, weight of each image.
 
     Returns:
-        R x T x C, in [0, 1]; not a number where nothing of a class is to be found.
+        R x T x C, in [0, 1]; NaN for a class without objects.
     """
     result = np.full((len(weights), len(matches.ious), len(matches.classes)), np.nan)
     for label in range(len(matches.classes)):
@@ -515,7 +410,7 @@ def precisions(matches: Matches, weights: Floats) -> Floats:
 
 
 def _areas(right: Floats, wrong: Floats, total: float) -> Floats:
-    """The areas under T curves. Boxes by falling score, T x D, how much each counts."""
+    """Return the areas under T curves; boxes by falling score, T x D, with their weights."""
     found, strange = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
     said = found + strange
     precision = np.divide(found, said, out=np.zeros_like(said), where=said > 0)
@@ -526,11 +421,11 @@ def _areas(right: Floats, wrong: Floats, total: float) -> Floats:
 
 
 def curve(matches: Matches, believed: Bools | None = None, label: int | None = None) -> tuple[Floats, Floats, Floats]:
-    """Threshold, precision and recall at the first overlap, one point for each score that occurs, by falling score.
+    """Return threshold, precision and recall at the first overlap, a point for each score, by falling score.
 
     Args:
-        matches: What was found.
-        believed: D, the boxes that are looked at; None for all.
+        matches: The detections.
+        believed: D, detections to use; None for all.
         label: The class; None for all together.
     """
     chosen = np.ones(len(matches.scores), np.bool_) if believed is None else believed
@@ -546,7 +441,7 @@ def curve(matches: Matches, believed: Bools | None = None, label: int | None = N
 
 
 def counts(matches: Matches, threshold: float) -> tuple[Floats, Floats, Floats]:
-    """Of each image, all classes together, at the first overlap: right boxes, wrong boxes, objects."""
+    """Return the number of right and wrong detections and of objects in each image, at the first overlap."""
     believed = matches.scores >= threshold
     right, wrong = (
         np.bincount(matches.images[believed & flags[0]], minlength=matches.num_images).astype(np.float64)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -14,27 +15,25 @@ from calco.annotations.detections import Detections
 from calco.data.box_augmentation import letterbox
 from calco.data.config import SourceConfig, SplitConfig
 from calco.detection.boxes import nms
-from calco.detection.limits import MOST_BOXES, MULTIPLE, check_classes, check_shares, check_side
+from calco.detection.limits import MOST_BOXES, MOST_CLASSES, MULTIPLE, check_side
 from calco.detection.network import DetectionNetwork
 from calco.errors import CalcoError, enough_memory
 from calco.imaging import Image
 from calco.inference.folder import DESCRIPTION, find_folder, fitting, read_description, save_folder
 from calco.networks.machine import choose_device, choose_precision
-from calco.records import from_record, to_record
+from calco.records import check_numbers, from_record, to_record
 
+Floats: TypeAlias = npt.NDArray[np.float32]
 LITE: Final = "lite"
 
 
 def build_network(architecture: str, settings: Mapping[str, Any], num_classes: int) -> DetectionNetwork:
-    """A network with the first weights that chance gives it.
+    """Build a network with random weights.
 
     Args:
         architecture: "lite", or the name that transformers has for a kind of model, such as "rt_detr_v2".
-        settings: What it is built from: `width` and `depth` of "lite", or what `transformer.settings_of` gives.
-        num_classes: How many classes it tells apart.
-
-    Raises:
-        CalcoError: When there is no such architecture, or the settings do not fit it.
+        settings: `width` and `depth` of "lite", or what `transformer.settings_of` returns.
+        num_classes: Number of classes.
     """
     if architecture == LITE:
         from calco.detection.lite import LiteDetector
@@ -52,85 +51,47 @@ def build_network(architecture: str, settings: Mapping[str, Any], num_classes: i
 FORMAT: Final = 2
 KIND: Final = "detector"
 BATCH: Final = 16
-"""Images that go through the network at once, where they are small."""
+"""Images that go through the network at once, if they are small."""
 _BATCH_PIXELS: Final = BATCH * 640 * 640
-_CANDIDATES: Final = 1000  # boxes of an image that are looked at before suppression
+_CANDIDATES: Final = 1000  # boxes of an image before suppression
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorInfo:
-    """What `model.json` says of a detector.
+    """Description of a detector in `model.json`."""
 
-    Attributes:
-        architecture: "lite", or the name that transformers has for the kind of model.
-        settings: What the architecture is built from.
-        classes: The names of what it finds; their places are the numbers of the classes.
-        size: The side of the square that images are brought into, in pixels.
-        threshold: The score from which on it is believed.
-        overlap: The IoU above which the lesser of two boxes of a class is suppressed, where the network needs that.
-        most: The boxes of an image, at most.
-        source: How the images of the training were read.
-        split: How they were divided.
-        seed: Of the training.
-        step: Of the training at which these weights were kept.
-        scores: On the validation images.
-        provenance: Where it came from.
-        kind: Tells it from a translator's description.
-        format: Of the description.
-    """
-
-    architecture: str
-    classes: tuple[str, ...]
-    size: int
-    settings: dict[str, Any] = field(default_factory=dict)
-    threshold: float = 0.5
-    overlap: float = 0.6
-    most: int = 100
-    source: SourceConfig = field(default_factory=SourceConfig)
-    split: SplitConfig = field(default_factory=SplitConfig)
-    seed: int = 0
-    step: int = 0
-    scores: dict[str, float] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
-    kind: str = KIND
-    format: int = FORMAT
+    architecture: str  # "lite", or the name that transformers has for the kind of model
+    classes: tuple[str, ...]  # names of the classes, in the order of their numbers
+    size: int  # side of the square that images are fitted into, in pixels
+    settings: dict[str, Any] = field(default_factory=dict)  # settings of the architecture
+    threshold: float = 0.5  # default threshold of the scores
+    overlap: float = 0.6  # ioU above which the lesser of two boxes of a class is suppressed, if the network needs that
+    most: int = 100  # largest number of boxes in an image
+    source: SourceConfig = field(default_factory=SourceConfig)  # how the training images were read
+    split: SplitConfig = field(default_factory=SplitConfig)  # how they were split
+    seed: int = 0  # seed of the training
+    step: int = 0  # step of the training at which these weights were kept
+    scores: dict[str, float] = field(default_factory=dict)  # scores on the validation images
+    provenance: dict[str, Any] = field(default_factory=dict)  # origin of the model
+    kind: str = KIND  # always "detector", unlike a translator's description
+    format: int = FORMAT  # format of the description
 
     def __post_init__(self) -> None:
-        """Checks the ranges, before anything is allocated for what the description claims."""
+        """Check the ranges before anything is allocated by them."""
         check_side(self.size, multiple=MULTIPLE if self.architecture == LITE else 1)
-        check_classes(self.classes)
-        check_shares(threshold=self.threshold, overlap=self.overlap)
-        if not 1 <= self.most <= MOST_BOXES:
-            raise CalcoError(f"most is {self.most}; an image has 1 to {MOST_BOXES:,} boxes at most")
-
-
-class LetterboxedImage(NamedTuple):
-    """An image in its square, as `letterbox` gives it.
-
-    Attributes:
-        square: S, S, 3 `uint8`.
-        scale: Pixels of the square for each pixel of the image.
-        corner: Where its left upper corner lies in the square, in pixels.
-    """
-
-    square: Image
-    scale: float
-    corner: tuple[int, int]
-
-
-def as_batch(squares: Sequence[Image]) -> Tensor:
-    """S, S, 3 `uint8` each => N, 3, S, S `uint8`, in memory NHWC."""
-    return torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2)
+        check_numbers(self, threshold=(0, 1), overlap=(0, 1), most=(1, MOST_BOXES))
+        if not 1 <= len(self.classes) <= MOST_CLASSES:
+            raise CalcoError(f"there are {len(self.classes):,} classes; a detector has 1 to {MOST_CLASSES:,}")
 
 
 class Detector:
     """A loaded detector: `detector(image) -> Detections`, images of any size, boxes in their own pixels.
 
     Attributes:
-        info: What the model is.
-        network: What computes.
-        device: Where it computes.
-        precision: What its convolutions compute in.
+        info: Description of the model.
+        network: Its network.
+        device: Device of the network.
+        precision: Precision of the convolutions.
     """
 
     def __init__(
@@ -146,24 +107,24 @@ class Detector:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The names of what it finds."""
+        """Names of the classes."""
         return self.info.classes
 
     @property
     def threshold(self) -> float:
-        """The score from which on it is believed, found on its validation images."""
+        """Default threshold of the scores, found on its validation images."""
         return self.info.threshold
 
     def __call__(self, image: Image, *, threshold: float | None = None) -> Detections:
-        """What is in one image; as `many`."""
+        """Return the objects in one image; see `many`."""
         return self.many([image], threshold=threshold)[0]
 
     def many(self, images: Sequence[Image], *, threshold: float | None = None) -> list[Detections]:
-        """What is in each of some images.
+        """Return the objects in each image.
 
         Args:
             images: HWC or HW, of any sizes, grey or RGB, `uint8`, `uint16` or `float32` in [0, 1].
-            threshold: The lowest score of what is returned, in [0, 1]; None for `self.threshold`.
+            threshold: Lowest score that is returned, in [0, 1]; None for `self.threshold`.
 
         Returns:
             For each image the boxes in its own pixels, with scores, the highest first, clipped to it.
@@ -181,15 +142,17 @@ class Detector:
                 imaging.as_image(each, "the image" if len(images) == 1 else f"image {start + number}")
                 for number, each in enumerate(images[start : start + batch])
             ]
-            fitted = [LetterboxedImage(*letterbox(imaging.visible(image), self.info.size)) for image in part]
+            squares, scales, corners = zip(
+                *(letterbox(imaging.visible(image), self.info.size) for image in part), strict=True
+            )
             with enough_memory(
                 f"the detector looks at {len(part)} images of {self.info.size} pixels at once: close other programs, "
                 "or train a detector with a smaller --size"
             ):
-                logits, boxes = self.raw(as_batch([each.square for each in fitted]))
+                logits, boxes = self.raw(torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2))
             for number, image in enumerate(part):
-                size_wh = (image.shape[1], image.shape[0])
-                found.append(self.read(logits[number], boxes[number], fitted[number], size_wh, threshold))
+                place = np.array(corners[number] * 2, np.float32), np.float32(scales[number])
+                found.append(self._read(logits[number], boxes[number], *place, image.shape, threshold))
         return found
 
     @torch.inference_mode()
@@ -200,22 +163,14 @@ class Detector:
             logits, boxes = self.network(x)
         return logits.float().cpu(), boxes.float().cpu()
 
-    def read(
-        self,
-        logits: Tensor,
-        boxes: Tensor,
-        fitted: LetterboxedImage,
-        size_wh: tuple[int, int],
-        threshold: float | None = None,
-    ) -> Detections:
-        """What the network's answer about one image says.
+    def _read(
+        self, logits: Tensor, boxes: Tensor, corner: Floats, scale: np.float32, shape: Sequence[int],
+        threshold: float | None,
+    ) -> Detections:  # fmt: skip
+        """Return the objects in the network's output for one image of a shape HWC.
 
-        Args:
-            logits: Q, C.
-            boxes: Q, 4 (x, y, w, h in [0, 1]).
-            fitted: How the image lies in its square.
-            size_wh: Width and height of the image.
-            threshold: As in `many`.
+        Logits are Q, C; boxes Q, 4 (x, y, w, h in [0, 1]); `corner` (twice x, y) and `scale` place the image in its
+        square.
         """
         least = self.threshold if threshold is None else threshold
         scores, places = logits.sigmoid().flatten().topk(min(_CANDIDATES, logits.numel()))
@@ -224,12 +179,11 @@ class Detector:
         numbers = (places % logits.shape[1]).numpy()
         where = boxes[places // logits.shape[1]].numpy().astype(np.float32) * self.info.size
         half = where[:, 2:] / 2
-        corner = np.array(fitted.corner * 2, np.float32)
         objects = Detections(
-            boxes=(np.concatenate([where[:, :2] - half, where[:, :2] + half], 1) - corner) / np.float32(fitted.scale),
+            boxes=(np.concatenate([where[:, :2] - half, where[:, :2] + half], 1) - corner) / scale,
             classes=tuple(self.classes[number] for number in numbers),
             scores=scores.numpy().astype(np.float32),
-        ).clipped(*size_wh)
+        ).clipped(shape[1], shape[0])
         if self.network.overlapping:
             ranked = nms(objects.boxes, objects.scores, self.info.overlap, objects.classes, at_most=self.info.most)  # type: ignore[arg-type]
             return objects.select(ranked)
@@ -237,37 +191,20 @@ class Detector:
 
 
 def save_detector(folder: Path, info: DetectorInfo, network: DetectionNetwork | dict[str, Tensor]) -> None:
-    """Writes a model folder whole, in place of the one that may stand there.
-
-    Args:
-        folder: The model folder.
-        info: Its description.
-        network: The network, or its state.
-
-    Raises:
-        CalcoError: When it cannot be written; what stood there before then still stands.
-    """
+    """Write a model folder whole, in place of an earlier one; the network may be given by its state."""
     weights = network if isinstance(network, dict) else network.state_dict()
     # Copies: weights that a network uses twice may not be one piece of memory in the file.
     save_folder(folder, to_record(info), {name: tensor.clone() for name, tensor in weights.items()})
 
 
 def detector_folder(path: str | Path) -> Path:
-    """The model folder that `path` means: itself, or the one inside a run.
-
-    Raises:
-        CalcoError: When there is none.
-    """
+    """Return the model folder at `path`: itself, or the one inside a run."""
     names = "a run of calco detect train, a model folder, or a file that calco detect export wrote"
     return find_folder(path, command="calco detect train", names=names)
 
 
 def load_detector_info(path: str | Path) -> DetectorInfo:
-    """Reads a detector's `model.json`.
-
-    Raises:
-        CalcoError: When it is missing, of a newer format, damaged, or describes a translator.
-    """
+    """Read a detector's `model.json`."""
     folder = detector_folder(path)
     record = read_description(folder, FORMAT)
     file = folder / DESCRIPTION
@@ -277,12 +214,12 @@ def load_detector_info(path: str | Path) -> DetectorInfo:
 
 
 def load_detector(path: str | Path, *, device: str = "auto", precision: str = "auto") -> Detector:
-    """Loads a detector for use.
+    """Load a detector.
 
     Args:
         path: A run or a model folder.
-        device: "cpu", "cuda", or "auto" for the GPU where there is one.
-        precision: fp32, bf16 (on a GPU fp16 too), or auto for bf16 where the machine has instructions for it.
+        device: "cpu", "cuda", or "auto" for the GPU if there is one.
+        precision: fp32, bf16 (on a GPU fp16 too), or auto for bf16 if the machine has instructions for it.
 
     Returns:
         The detector.
@@ -295,10 +232,6 @@ def load_detector(path: str | Path, *, device: str = "auto", precision: str = "a
     dtype = choose_precision(precision, chosen)
     folder = detector_folder(path)
     info = load_detector_info(folder)
-
-    def build() -> DetectionNetwork:
-        return build_network(info.architecture, info.settings, len(info.classes))
-
-    network = fitting(folder, build)
+    network = fitting(folder, lambda: build_network(info.architecture, info.settings, len(info.classes)))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Detector(info, network, device=chosen, precision=dtype)

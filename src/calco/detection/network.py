@@ -8,24 +8,18 @@ from torch import Tensor, nn
 
 
 class TargetObjects(NamedTuple):
-    """Annotated objects of one image; boxes are centre and size (x, y, w, h) as shares of the square's side.
+    """Annotated objects of one image; boxes are centre and size (x, y, w, h) as shares of the square's side."""
 
-    Attributes:
-        labels: K `int64`, class number of each object.
-        boxes: K, 4 in [0, 1].
-        ignored: J, 4: boxes that count neither as found nor as a mistake (crowds, difficult objects).
-    """
-
-    labels: Tensor
-    boxes: Tensor
-    ignored: Tensor
+    labels: Tensor  # K `int64`, class number of each object
+    boxes: Tensor  # K, 4 in [0, 1]
+    ignored: Tensor  # J, 4: boxes that count neither as found nor as a mistake (crowds, difficult objects)
 
 
 class DetectionNetwork(nn.Module, ABC):
     """A network that detects objects in square images.
 
     Attributes:
-        overlapping: Whether it predicts several boxes for one object, so that its output needs suppression.
+        overlapping: Predicts several boxes for one object, so that its output needs suppression.
     """
 
     overlapping: bool = False

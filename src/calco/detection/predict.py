@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,19 +123,18 @@ def _check_formats(config: PredictConfig, files: list[InputFile]) -> None:
         raise CalcoError("--out is missing; name the folder to write into")
 
 
+@dataclass
 class _FileRun:
     """Images and videos of one call."""
 
-    def __init__(
-        self,
-        config: PredictConfig,
-        look: ConfiguredDetector,
-        record: dict[str, Any],
-        result: Prediction,
-        progress: Progress,
-    ) -> None:
-        self.config, self.look, self.record, self.result, self.progress = config, look, record, result, progress
-        self.out = Path(config.out)
+    config: PredictConfig
+    look: ConfiguredDetector
+    record: dict[str, Any]
+    result: Prediction
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.out = Path(self.config.out)
 
     def run(self, files: list[InputFile]) -> None:
         for kind, named in (("image", imaging.is_image(self.out)), ("video", is_video(str(self.out)))):

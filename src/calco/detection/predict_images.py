@@ -29,19 +29,12 @@ _AHEAD: Final = 3  # batches that wait between two threads
 
 @dataclass(frozen=True, kw_only=True)
 class ImageOutputs:
-    """Files that images are written to.
+    """Files that images are written to."""
 
-    Attributes:
-        base: Path of the tables without their endings.
-        lines: The JSON lines, from which the other tables are made.
-        drawn: Returns the path of the drawn image of a name; None if none is drawn.
-        formats: Formats that are written.
-    """
-
-    base: Path
-    lines: Path
-    drawn: Callable[[str], Path] | None
-    formats: tuple[str, ...]
+    base: Path  # path of the tables without their endings
+    lines: Path  # the JSON lines, from which the other tables are made
+    drawn: Callable[[str], Path] | None  # returns the path of the drawn image of a name; None if none is drawn
+    formats: tuple[str, ...]  # formats that are written
 
     @classmethod
     def in_folder(cls, out: Path, formats: tuple[str, ...]) -> "ImageOutputs":
@@ -80,49 +73,35 @@ def predict_images(
 
     The lines are written image by image, so an interrupted call resumes after the last one.
 
-    Args:
-        look: The detector.
-        files: The images.
-        targets: Files to write.
-        result: Takes the counts and the images that were left out.
-        scale: Factor for lines and letters.
-        outputs: The folder, whose log tells what an earlier call found; None to keep nothing.
-        settings: Digest of everything else that the results depend on.
-        progress: Called with the number of images done (with a fraction within an image in slices), and of how many.
-
-    Raises:
-        CalcoError: If results cannot be written.
+    `result` takes the counts and the images that were left out. `outputs` is the folder whose log tells what an earlier
+    call found with the same `settings` (a digest), or None. `progress` gets the number of images done, with a fraction
+    within an image in slices, and of how many.
     """
-    if outputs is not None:
-        outputs.record(targets.lines, grows=True)
     lines = Journal(targets.lines)
     known: dict[str, Detections] = {}
     if outputs is not None:
+        outputs.record(targets.lines, grows=True)
         made = {file.name: outputs.stamps(file.name, settings) for file in files}
         same = {file.name for file in files if (stamps := made[file.name]) and same_inputs([file.path], stamps)}
         known = {row["image"]: from_rows(row["detections"]) for row in lines.rows() if row.get("image") in same}
-    waiting = [file for file in files if file.name not in known or not _is_drawn(targets, file, outputs)]
-    for found in known.values():
-        result.images.add(found)
+    for result.only in known.values():
+        result.images.add(result.only)
     result.kept += len(known)
-    if len(files) == 1:
-        result.only = next(iter(known.values()), None)
-
-    def note(name: str, stamps: list[Stamp]) -> None:
-        if outputs is not None:
-            outputs.note_done(name, settings, stamps)
-
+    waiting = [
+        file for file in files
+        if file.name not in known
+        or (targets.drawn is not None and (outputs is None or not outputs.owns(targets.drawn(file.name))))
+    ]  # fmt: skip
     drawer = None if targets.drawn is None else Drawer(look.detector.classes, share=scale, fit=True)
-    call = _ImageRun(look, targets, drawer, lines, known, result, note, lambda done: progress(done, len(files)))
-    call.done = len(files) - len(waiting)
-    call.single = len(files) == 1
+    call = _ImageRun(
+        look, targets, drawer, lines, known, result, outputs, settings, lambda done: progress(done, len(files)),
+        done=len(files) - len(waiting),
+    )  # fmt: skip
     ahead = _AHEAD * look.batch
     run(Recorded(map(call.read, waiting), ahead), call.find, [call.keep], batch=look.batch, length=ahead)
     _finish(lines, targets, files, look.detector.classes)
-
-
-def _is_drawn(targets: ImageOutputs, file: InputFile, outputs: Outputs | None) -> bool:
-    return targets.drawn is None or (outputs is not None and outputs.owns(targets.drawn(file.name)))
+    if len(files) > 1:
+        result.only = None
 
 
 @dataclass
@@ -146,10 +125,10 @@ class _ImageRun:
     lines: Journal
     known: dict[str, Detections]
     result: Prediction
-    note: Callable[[str, list[Stamp]], None]
+    outputs: Outputs | None
+    settings: str
     progress: Callable[[float], None]
-    done: int = 0
-    single: bool = False
+    done: int
 
     def read(self, file: InputFile) -> _Item:
         stamps = stamps_of([file.path])  # before it is read: a version that comes meanwhile is processed next time
@@ -187,9 +166,9 @@ class _ImageRun:
                 self.lines.add(row)
                 self.result.written += 1
                 self.result.images.add(item.found)
-                if self.single:
-                    self.result.only = item.found
-            self.note(name, item.stamps)
+                self.result.only = item.found
+            if self.outputs is not None:
+                self.outputs.note_done(name, self.settings, item.stamps)
         self.progress(self.done)
 
     def _draw(self, file: InputFile, image: Image, found: Detections) -> None:

@@ -38,17 +38,11 @@ _OF_LIVE: Final = ("size", "rate", "patience", "seconds")
 
 @dataclass(frozen=True)
 class VideoOutputs:
-    """Files that a video is written to.
+    """Files that a video is written to."""
 
-    Attributes:
-        video: Path of the drawn video.
-        lines: Path of the JSON lines; the CSV is beside it.
-        formats: Formats that are written.
-    """
-
-    video: Path
-    lines: Path
-    formats: tuple[str, ...]
+    video: Path  # path of the drawn video
+    lines: Path  # path of the JSON lines; the CSV is beside it
+    formats: tuple[str, ...]  # formats that are written
 
     @property
     def drawn(self) -> Path | None:
@@ -104,16 +98,8 @@ def predict_video(
     Size, rate, times, sound, colours and title of the drawn video are those of the source. An interrupted call resumes
     where it stopped when it is repeated with the same model and options.
 
-    Args:
-        look: The detector with its options.
-        source: The video.
-        outputs: Files to write.
-        config: Times, codec, quality and scale.
-        made_by: Plain data on everything else that the results depend on.
-        progress: Called with the number of frames done, and of how many if that is known.
-
-    Raises:
-        CalcoError: If the video cannot be read, or a result cannot be written.
+    `made_by` is plain data on everything else that the results depend on; `progress` gets the number of frames done,
+    and of how many if that is known.
     """
     began = clocks.monotonic()
     video, (start, stop) = Video(source), config.times()
@@ -157,11 +143,7 @@ def predict_video(
 
 
 def is_live(config: PredictConfig) -> bool:
-    """Return whether the source is live.
-
-    Raises:
-        CalcoError: If it is not, and has options of live sources; or if it is, beside other sources.
-    """
+    """Return whether the source is live; check that the options fit."""
     if any(_live_source(source, config) is not None for source in config.sources):
         if len(config.sources) > 1:
             raise CalcoError(f"{config.sources[1]}: unexpected argument; one source is shown live at a time")
@@ -188,17 +170,7 @@ def _given(config: PredictConfig, names: Sequence[str]) -> list[str]:
 def predict_live(
     look: ConfiguredDetector, config: PredictConfig, result: Prediction, *, status: Callable[[LiveStatus], None]
 ) -> None:
-    """Find objects in live frames until they end, or somebody stops it.
-
-    Args:
-        look: The detector with its options.
-        config: The source, its outputs, and its limits.
-        result: Takes counts, summary and files.
-        status: Called after each frame.
-
-    Raises:
-        CalcoError: If options do not go together, or source or outputs cannot be used.
-    """
+    """Find objects in live frames until they end, or somebody stops it; `result` takes counts, summary and files."""
     if given := _given(config, _OF_FILES):
         raise CalcoError(f"--{given[0]} is for images and videos in files; leave it out for live ones")
     if "coco" in config.format or "csv" in config.format:

@@ -20,17 +20,11 @@ VERB: Final = "calco detect predict"
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """An image or video in a file.
-
-    Attributes:
-        path: Its path.
-        name: Its name among the results, with forward slashes.
-        moving: Whether all frames of an animated image are used.
-    """
+    """An image or video in a file."""
 
     path: str
-    name: str
-    moving: bool = False
+    name: str  # its name among the results, with forward slashes
+    moving: bool = False  # whether all frames of an animated image are used
 
     @property
     def kind(self) -> Literal["image", "video"]:
@@ -40,21 +34,13 @@ class InputFile:
 
 @dataclass(frozen=True, kw_only=True)
 class ConfiguredDetector:
-    """A detector with its options.
-
-    Attributes:
-        detector: The detector.
-        threshold: Lowest score of an object; None for the detector's own.
-        classes: Classes that are reported; empty for all.
-        slices: Slices of large images; None for the whole image alone.
-        batch: Images per call of the detector.
-    """
+    """A detector with its options."""
 
     detector: DetectorProtocol
-    threshold: float | None = None
-    classes: tuple[str, ...] = ()
-    slices: Slices | None = None
-    batch: int = 1
+    threshold: float | None = None  # lowest score of an object; None for the detector's own
+    classes: tuple[str, ...] = ()  # classes that are reported; empty for all
+    slices: Slices | None = None  # slices of large images; None for the whole image alone
+    batch: int = 1  # images per call of the detector
 
     def __post_init__(self) -> None:
         known = self.detector.classes
@@ -86,17 +72,11 @@ class ConfiguredDetector:
 
 @dataclass
 class DetectionCounts:
-    """Number of objects found.
+    """Number of objects found."""
 
-    Attributes:
-        objects: Number of objects by class.
-        seen: Number of images or frames.
-        empty: Number of those without objects.
-    """
-
-    objects: Counter[str] = field(default_factory=Counter)
-    seen: int = 0
-    empty: int = 0
+    objects: Counter[str] = field(default_factory=Counter)  # number of objects by class
+    seen: int = 0  # number of images or frames
+    empty: int = 0  # number of those without objects
 
     def add(self, found: Detections) -> None:
         """Count the objects of one more image."""
@@ -120,51 +100,29 @@ class DetectionCounts:
 
 @dataclass
 class VideoPrediction:
-    """Result of a video.
-
-    Attributes:
-        written: The files.
-        frames: Number of frames that the detector processed now.
-        kept: Number of frames from before an interruption.
-        seconds: Seconds of the work.
-        tally: Counts of the objects, frame by frame.
-        notes: A sentence for each difference from the source and each damage.
-    """
+    """Result of a video."""
 
     written: list[Path]
-    frames: int = 0
-    kept: int = 0
+    frames: int = 0  # number of frames that the detector processed now
+    kept: int = 0  # number of frames from before an interruption
     seconds: float = 0.0
-    tally: DetectionCounts = field(default_factory=DetectionCounts)
-    notes: list[str] = field(default_factory=list)
+    tally: DetectionCounts = field(default_factory=DetectionCounts)  # counts of the objects, frame by frame
+    notes: list[str] = field(default_factory=list)  # a sentence for each difference from the source and each damage
 
 
 @dataclass
 class Prediction:
-    """Result of a call.
+    """Result of a call."""
 
-    Attributes:
-        out: The folder or file that was written; empty where live images were only shown.
-        images: Counts of the objects in images.
-        frames: Counts of the objects in frames of videos, or live.
-        written: Number of images that the detector processed now.
-        kept: Number of images and videos that an earlier call had done.
-        videos: Result of each video.
-        left_out: Name and reason of everything that could not be used.
-        only: Objects of the image, if there was one image.
-        notes: A sentence for each part of the images that is not used.
-        summary: Frames and speed of live images, a sentence.
-        files: Files that live images were written to.
-    """
-
-    out: str
-    images: DetectionCounts = field(default_factory=DetectionCounts)
+    out: str  # the folder or file that was written; empty where live images were only shown
+    images: DetectionCounts = field(default_factory=DetectionCounts)  # counts of the objects in images
+    # Counts of the objects in frames of videos, or live.
     frames: DetectionCounts = field(default_factory=DetectionCounts)
-    written: int = 0
-    kept: int = 0
-    videos: list[VideoPrediction] = field(default_factory=list)
-    left_out: dict[str, str] = field(default_factory=dict)
-    only: Detections | None = None
-    notes: list[str] = field(default_factory=list)
-    summary: str = ""
-    files: list[Path] = field(default_factory=list)
+    written: int = 0  # number of images that the detector processed now
+    kept: int = 0  # number of images and videos that an earlier call had done
+    videos: list[VideoPrediction] = field(default_factory=list)  # result of each video
+    left_out: dict[str, str] = field(default_factory=dict)  # name and reason of everything that could not be used
+    only: Detections | None = None  # objects of the image, if there was one image
+    notes: list[str] = field(default_factory=list)  # a sentence for each part of the images that is not used
+    summary: str = ""  # frames and speed of live images, a sentence
+    files: list[Path] = field(default_factory=list)  # files that live images were written to

@@ -5,7 +5,7 @@ be found. So it also gets slices of the image (Akyon et al., "Slicing Aided Hype
 beside the whole image, in which large objects are complete.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -28,17 +28,11 @@ _WHOLE, _JOINED = -1, -2  # the view of the whole image; an object merged from s
 
 @dataclass(frozen=True, kw_only=True)
 class Slices:
-    """Slices of a large image.
+    """Slices of a large image."""
 
-    Attributes:
-        side: Side of a slice, pixels.
-        overlap: Share of its side that a slice has in common with the next one, at least.
-        batch: Slices per call of the detector.
-    """
-
-    side: int
-    overlap: float = 0.2
-    batch: int = 8
+    side: int  # side of a slice, pixels
+    overlap: float = 0.2  # share of its side that a slice has in common with the next one, at least
+    batch: int = 8  # slices per call of the detector
 
     def __post_init__(self) -> None:
         check_numbers(self)
@@ -77,17 +71,9 @@ def find_in_slices(
     threshold: float | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Detections:
-    """Return the objects that a detector finds in an image and in its slices.
+    """Return the objects that a detector finds in an image and in its slices, the highest score first.
 
-    Args:
-        detector: The detector.
-        image: HWC.
-        slices: The slices.
-        threshold: Lowest score that is returned; None for the detector's own.
-        progress: Called with the share that is done.
-
-    Returns:
-        Objects in pixels of the image, the highest score first.
+    `progress` is called with the share that is done.
     """
     image = as_image(image)
     height, width = image.shape[:2]
@@ -113,10 +99,7 @@ def joined(found: Sequence[tuple[tuple[int, int, int, int], int, Detections]], w
     ends at the edge of its slice is a piece; a complete box replaces it, and two pieces are merged. Plain NMS keeps
     both halves of an object that is larger than the overlap, since they hardly cover each other.
 
-    Args:
-        found: Left, top, right, bottom and number of each view, and its objects, from its corner.
-        width: Width of the image, pixels.
-        height: Height of the image, pixels.
+    `found` has the corners and the number of each view, and its objects, from its corner.
     """
     names: list[str] = []
     rows: list[_Seen] = []
@@ -124,7 +107,11 @@ def joined(found: Sequence[tuple[tuple[int, int, int, int], int, Detections]], w
         boxes = objects.boxes.astype(np.float64) + (np.array([view[0], view[1]] * 2))
         scores = np.ones(len(objects)) if objects.scores is None else objects.scores.astype(np.float64)
         names += objects.classes
-        rows += _seen(boxes, scores, np.array(view, np.float64), number, width, height)
+        frame = np.array(view, np.float64)
+        near = max(2.0, _EDGE * max(view[2] - view[0], view[3] - view[1]))
+        inner = frame != np.array([0, 0, width, height])  # an edge of the image cuts nothing that could be seen
+        cut = (np.abs(boxes - frame) <= near) & inner
+        rows += [_Seen(boxes[i], cut[i], frame, number, float(scores[i])) for i in range(len(boxes))]
     kept: list[tuple[_Seen, str]] = []
     for name in dict.fromkeys(names):
         of_class = [row for row, each in zip(rows, names, strict=True) if each == name]
@@ -138,96 +125,55 @@ def joined(found: Sequence[tuple[tuple[int, int, int, int], int, Detections]], w
 
 
 class _Seen(NamedTuple):
-    """A box with what it was seen in.
+    """A box with what it was seen in."""
 
-    Attributes:
-        box: Left, top, right, bottom in the image.
-        cut: Which of these edges are where the view was cut.
-        view: Left, top, right, bottom.
-        number: Of the view.
-        score: Of the box.
-    """
-
-    box: Floats
-    cut: npt.NDArray[np.bool_]
-    view: Floats
-    number: int
-    score: float
-
-
-def _seen(boxes: Floats, scores: Floats, view: Floats, number: int, width: int, height: int) -> Iterator[_Seen]:
-    near = _EDGE * max(view[2] - view[0], view[3] - view[1])
-    inner = view != np.array([0, 0, width, height])  # an edge of the image cuts nothing that could be seen
-    cut = (np.abs(boxes - view) <= max(2.0, near)) & inner
-    for i in range(len(boxes)):
-        yield _Seen(boxes[i], cut[i], view, number, float(scores[i]))
+    box: Floats  # left, top, right, bottom in the image
+    cut: npt.NDArray[np.bool_]  # which of these edges are where the view was cut
+    view: Floats  # left, top, right, bottom
+    number: int  # of the view
+    score: float  # of the box
 
 
 def _once(rows: Sequence[_Seen]) -> list[_Seen]:
-    """Boxes of one class, each object once: complete ones first, then pieces, by score."""
+    """Return the objects of boxes of one class, each once: complete boxes first, then pieces, by score."""
     kept = sorted(rows, key=lambda row: (bool(row.cut.any()), -row.score))
     count = len(kept) + 1
     while len(kept) < count:  # a piece that grew may now meet others
-        count, objects = len(kept), _MergedObjects(len(kept))
+        count, merged, boxes = len(kept), list[_Seen](), np.zeros((len(kept), 4))
         for row in kept:
-            objects.put(row)
-        kept = objects.rows
+            there = boxes[: len(merged)]
+            # Boxes that do not overlap do not overlap within two views.
+            meeting = np.flatnonzero((there[:, :2] < row.box[2:]).all(1) & (there[:, 2:] > row.box[:2]).all(1))
+            alike = _agreement(row, [merged[i] for i in meeting]) if len(meeting) else np.zeros(1)
+            if alike.max() < SAME:
+                boxes[len(merged)] = row.box
+                merged.append(row)
+                continue
+            place = int(meeting[alike.argmax()])
+            if merged[place].cut.any() and row.cut.any():
+                merged[place] = _together(merged[place], row)
+                boxes[place] = merged[place].box
+        kept = merged
     return kept
 
 
-class _MergedObjects:
-    """Objects of one class, each once; their boxes in an array, for comparison with all of them at once."""
-
-    def __init__(self, most: int) -> None:
-        self.rows: list[_Seen] = []
-        self._boxes = np.zeros((most, 4))
-
-    def put(self, row: _Seen) -> None:
-        """Add a box, or merge it with that of the same object."""
-        boxes = self._boxes[: len(self.rows)]
-        # Boxes that do not overlap do not overlap within two views.
-        meeting = np.flatnonzero((boxes[:, :2] < row.box[2:]).all(1) & (boxes[:, 2:] > row.box[:2]).all(1))
-        if len(meeting):
-            alike = _agreement(row, [self.rows[i] for i in meeting])
-            if alike.max() >= SAME:
-                self._join(int(meeting[alike.argmax()]), row)
-                return
-        self._boxes[len(self.rows)] = row.box
-        self.rows.append(row)
-
-    def _join(self, place: int, row: _Seen) -> None:
-        if self.rows[place].cut.any() and row.cut.any():
-            self.rows[place] = _together(self.rows[place], row)
-            self._boxes[place] = self.rows[place].box
-
-
 def _agreement(row: _Seen, others: Sequence[_Seen]) -> Floats:
-    """The IoU with each other box within the area of both views; 0 for boxes of one view, which are two objects."""
+    """Return the IoU with each other box within the area of both views; 0 for boxes of one view: two objects."""
     views, boxes = np.array([other.view for other in others]), np.array([other.box for other in others])
-    low, high = np.maximum(row.view[:2], views[:, :2]), np.minimum(row.view[2:], views[:, 2:])
-    shared = np.concatenate([low, np.maximum(low, high)], 1)
-    one, two = _within(row.box[None], shared), _within(boxes, shared)
-    inner = np.concatenate([np.maximum(one[:, :2], two[:, :2]), np.minimum(one[:, 2:], two[:, 2:])], 1)
-    both = _area(inner)
-    union = _area(one) + _area(two) - both
+    low = np.maximum(row.view[:2], views[:, :2])
+    high = np.maximum(low, np.minimum(row.view[2:], views[:, 2:]))
+    one, two = (np.clip(each, np.tile(low, 2), np.tile(high, 2)) for each in (row.box[None], boxes))
+    sides = np.minimum(one[:, 2:], two[:, 2:]) - np.maximum(one[:, :2], two[:, :2])
+    both = np.clip(sides, 0, None).prod(1)
+    union = (one[:, 2:] - one[:, :2]).prod(1) + (two[:, 2:] - two[:, :2]).prod(1) - both
     alike: Floats = np.divide(both, union, out=np.zeros_like(both), where=union > 0)
     numbers = np.array([other.number for other in others])
     alike[(numbers == row.number) & (row.number != _JOINED)] = 0
     return alike
 
 
-def _within(boxes: Floats, frames: Floats) -> Floats:
-    low, high = np.tile(frames[:, :2], 2), np.tile(frames[:, 2:], 2)
-    return np.clip(boxes, low, high)
-
-
-def _area(boxes: Floats) -> Floats:
-    sides: Floats = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None)
-    return sides[:, 0] * sides[:, 1]
-
-
 def _together(one: _Seen, two: _Seen) -> _Seen:
-    """Two pieces of an object as one."""
+    """Merge two pieces of an object."""
     box = np.concatenate([np.minimum(one.box[:2], two.box[:2]), np.maximum(one.box[2:], two.box[2:])])
     cut = np.where(one.box == box, one.cut, two.cut)
     view = np.concatenate([np.minimum(one.view[:2], two.view[:2]), np.maximum(one.view[2:], two.view[2:])])

@@ -41,44 +41,26 @@ _PAPER: Final[Colour] = (24, 24, 28)
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """The windows of one size.
+    """The windows of one size."""
 
-    Attributes:
-        scale: Size relative to the window that was asked for.
-        size_wh: Width and height of the window, pixels.
-        step: Pixels from one window to the next.
-        boxes: N x 4, left, top, right, bottom, row by row.
-    """
-
-    scale: float
-    size_wh: tuple[int, int]
-    step: int
-    boxes: Ints
+    scale: float  # size relative to the window that was asked for
+    size_wh: tuple[int, int]  # width and height of the window, pixels
+    step: int  # pixels from one window to the next
+    boxes: Ints  # N x 4, left, top, right, bottom, row by row
 
 
 @dataclass(frozen=True, eq=False)
 class SlideResult:
-    """Result of `slide`.
+    """Result of `slide`."""
 
-    Attributes:
-        image_wh: Width and height of the image, pixels.
-        levels: The windows, by their size.
-        too_large: Scales at which the window is larger than the image.
-        frames: Number of windows that the video shows.
-        hits: Windows at or above the threshold, the best first; None without a classifier.
-        boxes: The hits that suppression keeps; None without a classifier.
-        classifier: The classifier that was learned; None without examples.
-        notes: A sentence for each example that could not be used.
-    """
-
-    image_wh: tuple[int, int]
-    levels: tuple[Level, ...]
-    too_large: tuple[float, ...]
-    frames: int
-    hits: Detections | None = None
-    boxes: Detections | None = None
+    image_wh: tuple[int, int]  # width and height of the image, pixels
+    levels: tuple[Level, ...]  # the windows, by their size
+    too_large: tuple[float, ...]  # scales at which the window is larger than the image
+    frames: int  # number of windows that the video shows
+    hits: Detections | None = None  # windows at or above the threshold, the best first; None without a classifier
+    boxes: Detections | None = None  # the hits that suppression keeps; None without a classifier
     classifier: WindowClassifier | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # a sentence for each example that could not be used
 
     @property
     def windows(self) -> int:

@@ -15,15 +15,13 @@ _DIGITS: Final = 2  # of pixels: a hundredth, finer than any detector is
 
 
 def as_rows(found: Detections) -> list[dict[str, Any]]:
-    """Return objects as plain data: class, score, box (left, top, right, bottom in pixels), and track if known."""
+    """Return objects as plain data: class, score, box (left, top, right, bottom in pixels)."""
     rows = []
     for i, (name, box) in enumerate(zip(found.classes, found.boxes.astype(np.float64), strict=True)):
         row: dict[str, Any] = {"class": name}
         if found.scores is not None:
             row["score"] = round(float(found.scores[i]), 4)
         row["box"] = [round(float(value), _DIGITS) for value in box]
-        if found.track_ids is not None:
-            row["track"] = int(found.track_ids[i])
         rows.append(row)
     return rows
 
@@ -31,12 +29,11 @@ def as_rows(found: Detections) -> list[dict[str, Any]]:
 def from_rows(rows: Iterable[Mapping[str, Any]]) -> Detections:
     """Return the objects of rows that `as_rows` made."""
     rows = list(rows)
-    scores, tracks = ([row.get(name) for row in rows] for name in ("score", "track"))
+    scores = [row.get("score") for row in rows]
     return Detections(
         boxes=np.array([row["box"] for row in rows], np.float32).reshape(-1, 4),
         classes=tuple(str(row["class"]) for row in rows),
         scores=None if None in scores else np.array(scores, np.float32),
-        track_ids=None if None in tracks or not rows else np.array(tracks, np.int64),
     )
 
 
@@ -51,7 +48,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
                 writer = csv.writer(file)
                 writer.writerow([*where, *COLUMNS])
             for each in row["detections"]:
-                cells = [each["class"], each.get("score", ""), *each["box"], each.get("track", "")]
+                cells = [each["class"], each.get("score", ""), *each["box"], ""]  # no tracks
                 writer.writerow([*where.values(), *cells])
         if writer is None:
             csv.writer(file).writerow(COLUMNS)

@@ -1,4 +1,4 @@
-"""Detectors of the transformers library as networks of ours: RT-DETRv2, D-FINE and whatever else it knows.
+"""Detectors of the transformers library: RT-DETRv2, D-FINE and all others that it has.
 
 RT-DETRv2: Lv et al., arXiv 2407.17140. D-FINE: Peng et al., arXiv 2410.13842. Their losses are those of the library.
 """
@@ -23,13 +23,10 @@ class TransformerDetector(DetectionNetwork):
 
     Args:
         architecture: The library's name for the kind of model, such as "rt_detr_v2".
-        settings: `config`: what the library keeps in a config.json; `mean` and `std`: of each colour, in [0, 1], by
-            which images are normed; absent for those that take them as they are.
-        num_classes: How many classes it tells apart.
-        model: One that is built already; None builds it from the settings, with the weights of chance.
-
-    Raises:
-        CalcoError: When the library is absent, does not know the architecture, or cannot build it.
+        settings: `config`: content of the library's config.json; `mean` and `std`: normalisation of each colour, in
+            [0, 1], absent for models without it.
+        num_classes: Number of classes.
+        model: A built model; None builds it from the settings, with random weights.
     """
 
     def __init__(
@@ -46,11 +43,11 @@ class TransformerDetector(DetectionNetwork):
         self.num_classes = num_classes
 
     def _pixels(self, images: Tensor) -> Tensor:
-        """[-1, 1] => as the model has learned to see."""
+        """Normalise images in [-1, 1] as the model expects them."""
         return ((images + 1) / 2 - self.mean) / self.std
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """As `DetectionNetwork.forward`; Q is the number of the model's queries."""
+        """See `DetectionNetwork.forward`; Q is the number of the model's queries."""
         said = self.model(pixel_values=self._pixels(images))
         logits: Tensor = said.logits
         if logits.shape[-1] == self.num_classes + 1:  # DETR, YOLOS: the last one is "nothing"
@@ -59,39 +56,31 @@ class TransformerDetector(DetectionNetwork):
         return logits, said.pred_boxes
 
     def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:
-        """As `DetectionNetwork.losses`: `loss`, the library's weighted sum."""
+        """See `DetectionNetwork.losses`: `loss`, the library's weighted sum."""
         labels = [{"class_labels": each.labels, "boxes": each.boxes} for each in objects]
         said = self.model(pixel_values=self._pixels(images), labels=labels)
         return {"loss": said.loss}
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """Those under a name with "backbone" in it."""
+        """Return the weights with "backbone" in their names."""
         return (weight for name, weight in self.model.named_parameters() if "backbone" in name)
 
     def compile_steady(self) -> None:
-        """The backbone: the decoder is given as many queries as there are objects to learn from."""
+        """Compile the backbone; the number of the decoder's queries depends on the objects."""
         for name, part in self.model.named_modules():
             if name.split(".")[-1] == "backbone":
                 part.compile()
 
 
 def from_config(architecture: str, config: Mapping[str, Any], num_classes: int) -> nn.Module:
-    """Build a detector of transformers with random weights; nothing that the configuration names is loaded.
-
-    Raises:
-        CalcoError: When the library is absent, does not know the architecture, or cannot build it; when the
-            configuration names something to load.
-    """
-    library = transformers()
+    """Build a detector of transformers with random weights; nothing that the configuration names is loaded."""
+    made = config_of(architecture, config)
     try:
-        made = config_of(architecture, config)
+        made.num_labels = num_classes
         with no_network():
-            made.num_labels = num_classes
-            model: nn.Module = library.AutoModelForObjectDetection.from_config(made, trust_remote_code=False)
-    except CalcoError:
-        raise
+            model: nn.Module = transformers().AutoModelForObjectDetection.from_config(made, trust_remote_code=False)
     except Exception as error:  # the library raises what it likes
-        raise CalcoError(f"transformers cannot build the detector {architecture!r} ({_said(error)})") from error
+        raise CalcoError(f"transformers cannot build the detector {architecture!r} ({reason_of(error)})") from error
     for part in model.modules():
         if isinstance(part, nn.BatchNorm2d):
             # The library begins some of them (of RT-DETRv2) near 0, where every place of an image looks alike.
@@ -100,39 +89,31 @@ def from_config(architecture: str, config: Mapping[str, Any], num_classes: int) 
 
 
 def config_of(architecture: str, config: Mapping[str, Any]) -> Any:
-    """Return the library's configuration of a detector, from plain data of any origin.
-
-    Raises:
-        CalcoError: When the library does not know the architecture, cannot take the values, or something that they name
-            would have to be loaded.
-    """
+    """Return the library's configuration of a detector, from plain data of any origin."""
     library = transformers()
     kept = checked(architecture, config)
     try:
         with no_network():
             made = library.AutoConfig.for_model(architecture, **kept)
     except Exception as error:  # the library raises what it likes
-        raise CalcoError(f"transformers cannot build the detector {architecture!r} ({_said(error)})") from error
+        raise CalcoError(f"transformers cannot build the detector {architecture!r} ({reason_of(error)})") from error
     check_built(made)
     return made
 
 
-def _said(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return the message of another library's error in one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def settings_of(model: Any, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> dict[str, Any]:
-    """What a model of transformers can be built from again, as plain data."""
+    """Return the settings to build a model of transformers again, as plain data."""
     config = {name: value for name, value in model.config.to_dict().items() if name not in NOT_FROM_HERE}
     return {"config": config} | ({"mean": list(mean), "std": list(std)} if mean and std else {})
 
 
 def transformers() -> Any:
-    """The library, with our backbone made known to it and its own talk turned down.
-
-    Raises:
-        CalcoError: When it is absent.
-    """
+    """Return the library, with our backbone registered and its own messages off."""
     try:
         import transformers as library
 

@@ -39,31 +39,18 @@ _HARD: Final = 0.2  # the probability of an object from which a background windo
 
 @dataclass(frozen=True, eq=False)
 class WindowClassifier:
-    """A softmax over background and the classes, on HOG features of mean 0 and deviation 1.
+    """A softmax over background and the classes, on HOG features of mean 0 and deviation 1."""
 
-    Attributes:
-        classes: C names, without background.
-        size_wh: Width and height to which windows are resized, pixels.
-        weight: D x (1 + C).
-        bias: 1 + C.
-        mean: D, of the features.
-        deviation: D, of the features.
-        examples: Number of windows that it learned from.
-        held_out: Number of windows of other images that the accuracy is measured on.
-        accuracy: Share of those windows that are classified correctly; 0 without any.
-        background: Share of those windows that are background: the accuracy of always answering "background".
-    """
-
-    classes: tuple[str, ...]
-    size_wh: tuple[int, int]
-    weight: Floats
-    bias: Floats
-    mean: Floats
-    deviation: Floats
-    examples: int = 0
-    held_out: int = 0
-    accuracy: float = 0.0
-    background: float = 0.0
+    classes: tuple[str, ...]  # C names, without background
+    size_wh: tuple[int, int]  # width and height to which windows are resized, pixels
+    weight: Floats  # D x (1 + C)
+    bias: Floats  # 1 + C
+    mean: Floats  # D, of the features
+    deviation: Floats  # D, of the features
+    examples: int = 0  # number of windows that it learned from
+    held_out: int = 0  # number of windows of other images that the accuracy is measured on
+    accuracy: float = 0.0  # share of those windows that are classified correctly; 0 without any
+    background: float = 0.0  # share of those windows that are background: the accuracy of always answering "background"
 
     def probabilities(self, crops: Sequence[Image]) -> Floats:
         """Return the probabilities of background and each class: N windows, HW3 `uint8` => N x (1 + C)."""

@@ -22,7 +22,6 @@ class LiteConfig:
     """Number of convolutions in each of the head's two towers."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
         check_numbers(self)
         check_lite(self.width, self.depth)
 
@@ -51,16 +50,9 @@ class DetectOptimiserConfig(SharedOptimiserConfig):
     """Decay of the exponential moving average of the weights, which is validated and kept; 0 keeps the last weights."""
 
     def __post_init__(self) -> None:
-        """Checks the ranges."""
         super().__post_init__()
-        if not 0 <= self.backbone_rate <= 10:
-            raise UsageError(f"backbone rate {self.backbone_rate} must lie in [0, 10]; for example 0.3")
-        if not 0 <= self.final <= 1:
-            raise UsageError(f"final {self.final} must lie in [0, 1]; for example 0.02")
-        if self.weight_decay < 0 or self.warm_up < 0 or self.clip < 0:
-            raise UsageError(
-                f"weight decay {self.weight_decay}, warm up {self.warm_up} and clip {self.clip} must be at least 0"
-            )
+        least_0 = (0, 1_000_000)
+        check_numbers(self, backbone_rate=(0, 10), final=(0, 1), weight_decay=least_0, warm_up=least_0, clip=least_0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +97,7 @@ class DetectTrainConfig:
     compute: Annotated[ComputeConfig, OmitArgPrefixes] = field(default_factory=ComputeConfig)
 
     def __post_init__(self) -> None:
-        """Checks what only the parts together can tell."""
-        check_numbers(self)
+        check_numbers(self, freeze=(0, 7), calm=(0, 1))
         check_side(self.size, least=64, multiple=32)
-        if not 0 <= self.freeze <= 7:
-            raise UsageError(f"freeze is {self.freeze}; lite's backbone has seven stages: give 0 to 7")
-        if not 0 <= self.calm <= 1:
-            raise UsageError(f"calm is {self.calm}; it is a share of the run, in [0, 1]: for example 0.15")
         if self.compute.activation_checkpointing:
             raise UsageError("--activation-checkpointing is for translators; give a smaller --batch or --size instead")

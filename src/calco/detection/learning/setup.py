@@ -1,7 +1,7 @@
-"""From a configuration to the images it speaks of, and to a summary."""
+"""Training data of a detector: images with boxes, and batches of them."""
 
+import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from calco.annotations.detections import Detections
-from calco.console import warn
 from calco.data.box_augmentation import augmented, no_augmentation
 from calco.data.config import BoxAugmentConfig
 from calco.data.sample import Sample
@@ -24,21 +23,18 @@ from calco.errors import CalcoError, UnusableError
 from calco.imaging import Image
 from calco.training.task import RunData, absolute_path, absolute_paths
 
+LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class DetectionBatch:
-    """Images on their way into a detector.
+    """A batch of images with their objects."""
 
-    Attributes:
-        images: N, 3, S, S `uint8`, in memory NHWC.
-        objects: What is in each.
-    """
-
-    images: Tensor
+    images: Tensor  # N, 3, S, S `uint8`, in memory NHWC
     objects: list[TargetObjects]
 
     def to(self, device: torch.device) -> tuple[Tensor, list[TargetObjects]]:
-        """The images as float32 in [-1, 1], and what is in them, on the device."""
+        """Return the images as float32 in [-1, 1], and their objects, on the device."""
         x = self.images.to(device, non_blocking=True).float().div_(127.5).sub_(1)
         moved = [TargetObjects(*(part.to(device, non_blocking=True) for part in each)) for each in self.objects]
         return x.contiguous(memory_format=torch.channels_last), moved
@@ -46,30 +42,19 @@ class DetectionBatch:
 
 @dataclass
 class BoxedImages:
-    """The images of one split, as training sees them.
-
-    Attributes:
-        source: Where they are read.
-        items: Those of the split.
-        classes: The names, whose places are the numbers.
-        side: Of the square, pixels.
-        augment: How much play.
-        seed: Of the run.
-        cache_bytes: Decoded images are kept up to this.
-        damaged: Key and reason of what could not be read.
-    """
+    """The images of one split, read, cached and augmented."""
 
     source: Source
     items: Sequence[Item]
-    classes: tuple[str, ...]
-    side: int
+    classes: tuple[str, ...]  # names of the classes, in the order of their numbers
+    side: int  # side of the square, pixels
     augment: BoxAugmentConfig
     seed: int
-    cache_bytes: int = 1 << 30
-    damaged: dict[str, str] = field(default_factory=dict)
+    cache_bytes: int = 1 << 30  # largest size of the cache of decoded images
+    damaged: dict[str, str] = field(default_factory=dict)  # key and reason of each image that cannot be read
 
     def __post_init__(self) -> None:
-        self._kept: OrderedDict[int, Sample] = OrderedDict()
+        self._kept: dict[int, Sample] = {}
         self._room = self.cache_bytes
         self._lock = threading.Lock()
 
@@ -77,11 +62,7 @@ class BoxedImages:
         return len(self.items)
 
     def image(self, index: int) -> Sample:
-        """The image at a place; where it cannot be read, the next that can.
-
-        Raises:
-            CalcoError: When none can be read.
-        """
+        """Return the image at an index; if it cannot be read, the next one that can."""
         for step in range(len(self.items)):
             place = (index + step) % len(self.items)
             item = self.items[place]
@@ -99,21 +80,21 @@ class BoxedImages:
         with self._lock:
             if place in self._kept:
                 return self._kept[place]
-        image = self.source.load(self.items[place])
+        sample = self.source.load(self.items[place])
         with self._lock:
-            if image.image.nbytes <= self._room and place not in self._kept:
-                self._room -= image.image.nbytes
-                self._kept[place] = image
-        return image
+            if sample.image.nbytes <= self._room and place not in self._kept:
+                self._room -= sample.image.nbytes
+                self._kept[place] = sample
+        return sample
 
     def augmented(self, index: int, epoch: int) -> tuple[Image, Detections]:
-        """An image in its square as it is seen in one epoch, and what is in it, in the square's pixels."""
+        """Return an image in its square as augmented in one epoch, and its objects, in the square's pixels."""
         return augmented(
             self.image, index, len(self), self.side, self.augment, seed=self.seed, epoch=epoch, outlines=False
         )
 
     def as_objects(self, found: Detections) -> TargetObjects:
-        """Boxes in pixels of the square => numbers and shares; classes that are not learned are left out."""
+        """Return objects of the learned classes with class numbers, and boxes as shares of the square."""
         known = np.array([name in self.classes for name in found.classes], np.bool_)
         found = found.select(known)
         ignored = np.zeros(len(found), np.bool_) if found.ignored is None else found.ignored
@@ -126,13 +107,7 @@ class BoxedImages:
 
 
 def load_batch(images: BoxedImages, places: Sequence[tuple[int, int]], *, pinned: bool = False) -> DetectionBatch:
-    """The images at these places (index, epoch).
-
-    Args:
-        images: What makes them.
-        places: Index and epoch of each.
-        pinned: Puts them where a GPU can fetch them by itself.
-    """
+    """Load the images at indices and epochs; `pinned` keeps them in page-locked memory for a GPU."""
     side = images.side
     whole = torch.empty((len(places), side, side, 3), dtype=torch.uint8, pin_memory=pinned)
     objects = []
@@ -145,27 +120,20 @@ def load_batch(images: BoxedImages, places: Sequence[tuple[int, int]], *, pinned
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionData(RunData[BoxedImages]):
-    """The images of a run.
-
-    Attributes:
-        classes: The names of what is to be found.
-    """
+    """The images of a run, and the names of their classes."""
 
     classes: tuple[str, ...]
 
 
 def open_boxes(config: DetectTrainConfig) -> tuple[DetectionData, DetectTrainConfig]:
-    """Opens the images of a run.
-
-    Returns:
-        The data, and the configuration with paths that hold from anywhere.
-
-    Raises:
-        CalcoError: When the images cannot be used, or hold no boxes.
-    """
+    """Open the images of a run; return them, and the configuration with absolute paths."""
     if not config.images:
         raise CalcoError("no images were named; give a folder with boxes: calco detect train IMAGES")
-    config = _with_absolute_paths(config)
+    # A run is resumed, repeated and scored from other folders than its first.
+    config = replace(
+        config, images=absolute_path(config.images) or "", source=absolute_paths(config.source),
+        model=(absolute_path(config.model) if "/" in config.model else None) or config.model,
+    )  # fmt: skip
     source = open_source(config.images, config.source)
     splits = split_items(source.items, config.split)
     classes = _classes(source, splits, config.images)
@@ -177,24 +145,13 @@ def open_boxes(config: DetectTrainConfig) -> tuple[DetectionData, DetectTrainCon
     return data, config
 
 
-@dataclass(slots=True)
-class _Boxes:
-    """Boxes of some images.
+def _annotated_classes(source: Source, items: list[Item]) -> tuple[bool, int, set[str]]:
+    """Look at the boxes of some images: at all if nothing must be decoded for it, else until one is found.
 
-    Attributes:
-        annotated: Whether somebody said of any of them what is in it.
-        ignored: Number of crowds and difficult objects.
-        classes: Names of the classes of all others.
+    Returns:
+        Whether any image has annotations; the number of ignored boxes; the names of the classes of all others.
     """
-
-    annotated: bool = False
-    ignored: int = 0
-    classes: set[str] = field(default_factory=set)
-
-
-def _boxes(source: Source, items: list[Item]) -> _Boxes:
-    """Look at the boxes of some images: at all where nothing must be decoded for it, else until one is found."""
-    found = _Boxes()
+    annotated, num_ignored, classes = False, 0, set[str]()
     in_memory = source.kind == "annotations"
     for item in items:
         try:
@@ -203,50 +160,41 @@ def _boxes(source: Source, items: list[Item]) -> _Boxes:
             continue
         if objects is None:
             continue
-        found.annotated = True
-        passed = np.zeros(len(objects), np.bool_) if objects.ignored is None else objects.ignored
-        found.ignored += int(passed.sum())
-        found.classes |= set(objects.select(~passed).classes)
-        if found.classes and source.classes and not in_memory:
+        annotated = True
+        ignored = np.zeros(len(objects), np.bool_) if objects.ignored is None else objects.ignored
+        num_ignored += int(ignored.sum())
+        classes |= set(objects.select(~ignored).classes)
+        if classes and source.classes and not in_memory:
             break
-    return found
+    return annotated, num_ignored, classes
 
 
 def _classes(source: Source, splits: dict[str, list[Item]], name: str) -> tuple[str, ...]:
-    """Return the names of the classes, once a training image has been found with a box to learn from.
-
-    Raises:
-        CalcoError: If nobody said what is where, no training image has a box, or all boxes are crowds or difficult.
-    """
+    """Return the names of the classes; check that a training image has a box to learn from."""
     items = splits["train"]
-    found = _boxes(source, items)
-    if not found.annotated:
+    annotated, num_ignored, classes = _annotated_classes(source, items)
+    if not annotated:
         reason = f"; {source.problems[0]}" if source.problems else ""
         raise CalcoError(
             f"{name} holds no boxes ({source.story}){reason}, and a detector learns from boxes; put annotations beside "
             "the images, or name them: --annotations FILE"
         )
-    if not found.classes and found.ignored:
+    if not classes and num_ignored:
         raise CalcoError(
-            f"all {found.ignored:,} boxes of the {len(items):,} training images of {name} are crowds or difficult, "
+            f"all {num_ignored:,} boxes of the {len(items):,} training images of {name} are crowds or difficult, "
             "which are not learned from; unmark some (iscrowd, difficult)"
         )
-    if not found.classes:
+    if not classes:
         raise CalcoError(
             f"none of the {len(items):,} training images of {name} has a box; a detector learns from boxes: check "
             "the annotations with calco check, or the names given by --classes"
         )
     if source.kind == "annotations":
-        if absent := [each for each in source.classes if each not in found.classes]:
-            listed = ", ".join(absent[:6]) + (", ..." if len(absent) > 6 else "")
-            warn(f"no training image has a box of {len(absent)} of the classes ({listed}), which cannot be learned")
-        if splits["val"] and not _boxes(source, splits["val"]).classes:
-            warn("no validation image has a box that counts, so that no validation can tell the best model")
-    return source.classes or tuple(sorted(found.classes))
-
-
-def _with_absolute_paths(config: DetectTrainConfig) -> DetectTrainConfig:
-    """Paths that hold from anywhere: a run is resumed, repeated and scored from other folders than its first."""
-    model = absolute_path(config.model) if "/" in config.model else config.model
-    images = absolute_path(config.images) or ""
-    return replace(config, images=images, model=model or config.model, source=absolute_paths(config.source))
+        if absent := [each for each in source.classes if each not in classes]:
+            names = ", ".join(absent[:6]) + (", ..." if len(absent) > 6 else "")
+            LOG.warning(
+                "no training image has a box of %d of the classes (%s), which cannot be learned", len(absent), names
+            )
+        if splits["val"] and not _annotated_classes(source, splits["val"])[2]:
+            LOG.warning("no validation image has a box that counts, so that no validation can tell the best model")
+    return source.classes or tuple(sorted(classes))

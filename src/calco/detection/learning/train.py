@@ -1,6 +1,7 @@
 """`calco detect train`: the training of a detector, from its configuration to a folder with a model in it."""
 
 import copy
+import logging
 import math
 import shlex
 from collections.abc import Mapping, Sequence
@@ -15,12 +16,10 @@ from torch import Tensor, nn
 
 from calco.annotations.detections import Detections, nothing
 from calco.checking.check import report_findings
-from calco.console import say
 from calco.data.box_augmentation import letterbox
-from calco.data.config import BoxAugmentConfig
 from calco.data.sample import Sample
 from calco.detection.drawing import draw_detections
-from calco.detection.initial import InitialNetwork, initial_network, parameters
+from calco.detection.initial import InitialNetwork, initial_network
 from calco.detection.learning.config import DetectTrainConfig
 from calco.detection.learning.setup import DetectionBatch, DetectionData, load_batch, open_boxes
 from calco.detection.lite import LiteDetector
@@ -36,8 +35,9 @@ from calco.training.run_folder import read_config
 from calco.training.task import Task, Validation
 from calco.training.trainer import run_task
 
+LOG = logging.getLogger(__name__)
 LOWEST_SCORE: Final = 0.01
-"""Lowest score of the boxes in a validation: the precision-recall curve needs the doubtful ones too."""
+"""Lowest score of the boxes in a validation: the precision-recall curve needs uncertain ones too."""
 CELL: Final = 256
 """Side of an image in the sheet of samples, pixels."""
 _GAP, _BAND = 4, 24
@@ -63,20 +63,12 @@ def train_detector(config: DetectTrainConfig, *, resume: bool = False, progress:
 
 
 def load_detect_config(path: str | Path) -> DetectTrainConfig:
-    """Read the configuration of a run from its config.yaml.
-
-    Raises:
-        CalcoError: If the file is absent, of another format or kind, or has unknown fields.
-    """
+    """Read the configuration of a run from its config.yaml."""
     return read_config(DetectTrainConfig, path, DetectionTask.product)
 
 
 def first_network(config: DetectTrainConfig, data: DetectionData) -> InitialNetwork:
-    """Build the network of a new run with its first weights.
-
-    Raises:
-        CalcoError: If the model does not exist, is unavailable, or is not a detector.
-    """
+    """Build the network of a new run with its first weights."""
     torch.manual_seed(config.seed)
     lite = {"width": config.lite.width, "depth": config.lite.depth}
     return initial_network(
@@ -97,18 +89,7 @@ def _resumed_network(config: DetectTrainConfig, classes: Sequence[str]) -> Initi
 
 
 class DetectorNetworks(TrainableNetworks):
-    """A detector that is trained, its optimiser and its average.
-
-    Args:
-        config: Configuration of the run.
-        network: Network with its first weights.
-        device: Device of the network.
-        group: Processes that train together; one by default.
-
-    Attributes:
-        network: Network itself.
-        losses_of: Module to call for losses whose gradients all processes share.
-    """
+    """A detector in training, its optimiser and its average; `kept` of the two is validated and saved."""
 
     averaged: DetectionNetwork | None
 
@@ -124,26 +105,22 @@ class DetectorNetworks(TrainableNetworks):
         self.modules = {"network": self.network}
         if self.averaged is not None:
             self.modules["averaged"] = self.averaged
-        self.losses_of: nn.Module = group.wrap(Learner(self.network))
-        self.optimiser = self._adamw()
+        self.losses_of: nn.Module = group.wrap(Learner(self.network))  # its gradients are shared by all processes
+        in_backbone = {id(weight) for weight in self.network.backbone_parameters()}
+        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
+        parts = (
+            ([weight for weight in trained if id(weight) not in in_backbone], 1.0),
+            ([weight for weight in trained if id(weight) in in_backbone], self.options.backbone_rate),
+        )
+        self.optimiser = torch.optim.AdamW(
+            [{"params": weights, "rate_scale": scale} for weights, scale in parts if weights and scale],
+            lr=self.options.learning_rate, betas=self.options.betas, weight_decay=self.options.weight_decay, fused=True,
+        )  # fmt: skip
         self.optimisers = {"optimiser": self.optimiser}
         if config.compute.compile:
             need_compiler(device)
             # As a whole it would be compiled anew for every number of objects.
             self.network.compile_steady()
-
-    def _adamw(self) -> torch.optim.AdamW:
-        options = self.options
-        in_backbone = {id(weight) for weight in self.network.backbone_parameters()}
-        trained = [weight for weight in self.network.parameters() if weight.requires_grad]
-        parts = (
-            ([weight for weight in trained if id(weight) not in in_backbone], 1.0),
-            ([weight for weight in trained if id(weight) in in_backbone], options.backbone_rate),
-        )
-        groups = [{"params": weights, "rate_scale": scale} for weights, scale in parts if weights and scale]
-        return torch.optim.AdamW(
-            groups, lr=options.learning_rate, betas=options.betas, weight_decay=options.weight_decay, fused=True
-        )
 
     @property
     def kept(self) -> DetectionNetwork:
@@ -151,11 +128,7 @@ class DetectorNetworks(TrainableNetworks):
         return self.averaged if self.averaged is not None else self.network
 
     def step(self, batches: Sequence[DetectionBatch]) -> dict[str, float]:
-        """Update the weights once from one or more batches (of each process), whose gradients are averaged.
-
-        Returns:
-            Mean parts of the loss in this process.
-        """
+        """Update the weights once from one or more batches, whose gradients are averaged; return the mean losses."""
         losses: dict[str, float] = {}
         share, last = 1 / len(batches), len(batches) - 1
         for number, batch in enumerate(batches):
@@ -178,17 +151,9 @@ class DetectorNetworks(TrainableNetworks):
         return losses
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that a checkpoint must hold."""
+        """Return the content of a checkpoint."""
         # Copies: weights that a network uses twice may not share memory in the file.
         return {name: tensor.clone() for name, tensor in super().state().items()}
-
-
-def rate_at(config: DetectTrainConfig, step: int, progress: float) -> float:
-    """Learning rate of a step: rising over the first ones, then falling like a cosine over the run."""
-    options = config.optimiser
-    risen = min(1.0, (step + 1) / options.warm_up) if options.warm_up else 1.0
-    fallen = options.final + (1 - options.final) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
-    return options.learning_rate * risen * fallen
 
 
 class DetectionTask(Task[DetectionBatch]):
@@ -205,7 +170,7 @@ class DetectionTask(Task[DetectionBatch]):
     def __init__(self, config: DetectTrainConfig, group: ProcessGroup, *, resume: bool) -> None:
         self.group, self.calm = group, False
         self.data, self.config = open_boxes(config)
-        say(self.data.source.summary())
+        LOG.info("%s", self.data.source.summary())
         if group.is_rank0 and not resume:
             report_findings(self.data.source, self.data.splits, self.config.source)
         self.device = ready_device(config.compute, group)
@@ -227,7 +192,7 @@ class DetectionTask(Task[DetectionBatch]):
     def plan(self, step: int) -> tuple[str, str]:
         """Classes, size, device and precision."""
         if not step:
-            say(self.chosen.origin)
+            LOG.info("%s", self.chosen.origin)
         classes, dtype = ", ".join(self.data.classes), NAMES[self.networks.dtype]
         return "", f"classes {classes}, {self.config.size} pixels, {self.device} in {dtype}"
 
@@ -236,8 +201,12 @@ class DetectionTask(Task[DetectionBatch]):
         self._set_calm(progress >= 1 - self.config.calm)
 
     def _set_calm(self, calm: bool) -> None:
-        self.calm = calm
-        self.data.train.augment = calmed(self.config.augment) if calm else self.config.augment
+        """Weaken the augmentation (YOLOX, arXiv 2107.08430, section 2.1, stops its mosaics so), or restore it."""
+        self.calm, augment = calm, self.config.augment
+        if calm:
+            low, high = (min(max(value, 0.85), 1.25) for value in augment.scale)
+            augment = replace(augment, mosaic=0.0, erase=0.0, rotate=0.0, damage=augment.damage / 3, scale=(low, high))
+        self.data.train.augment = augment
 
     def position(self) -> dict[str, Any]:
         """Augmentation of the epoch, and the network's settings."""
@@ -250,8 +219,11 @@ class DetectionTask(Task[DetectionBatch]):
         self._set_calm(bool(position["calm"]))
 
     def rate(self, step: int, progress: float) -> float:
-        """Learning rate of a step."""
-        return rate_at(self.config, step, progress)
+        """Learning rate of a step: rising over the first ones, then falling like a cosine over the run."""
+        options = self.config.optimiser
+        risen = min(1.0, (step + 1) / options.warm_up) if options.warm_up else 1.0
+        fallen = options.final + (1 - options.final) * (1 + math.cos(math.pi * min(1.0, progress))) / 2
+        return options.learning_rate * risen * fallen
 
     def learn(self, batches: Sequence[DetectionBatch]) -> dict[str, float]:
         """Update the network once."""
@@ -291,20 +263,14 @@ class DetectionTask(Task[DetectionBatch]):
         """Return the scores on the validation images, and some of these with their detections for the sheet."""
         images, keep = self.data.validation, self.config.keep
         count = min(keep.validation_images, len(images))
-        places = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
-        sampled = {int(places[each]) for each in np.linspace(0, len(places) - 1, min(keep.samples, count)).astype(int)}
+        places = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int)).tolist()
         truth, found = list[Detections](), list[Detections]()
-        samples, shown = list[Sample](), list[Detections]()
         for start in range(0, len(places), BATCH):
-            chosen = [int(place) for place in places[start : start + BATCH]]
-            part = [images.image(place) for place in chosen]
-            answers = detector.many([each.image for each in part], threshold=LOWEST_SCORE)
+            part = [images.image(place) for place in places[start : start + BATCH]]
             truth += [each.detections or nothing() for each in part]
-            found += answers
-            for place, image, answer in zip(chosen, part, answers, strict=True):
-                if place in sampled:
-                    samples.append(image)
-                    shown.append(answer)
+            found += detector.many([each.image for each in part], threshold=LOWEST_SCORE)
+        sampled = sorted(set(np.linspace(0, len(places) - 1, min(keep.samples, count)).astype(int).tolist()))
+        samples, shown = [images.image(places[each]) for each in sampled], [found[each] for each in sampled]
         return average_precision(truth, found, self.data.classes), samples, shown
 
     def save_model(self, folder: Path, step: int, scores: Mapping[str, float], provenance: dict[str, Any]) -> None:
@@ -317,40 +283,28 @@ class DetectionTask(Task[DetectionBatch]):
         """Description of the present model, as `model.json` holds it."""
         config = self.config
         return DetectorInfo(
-            architecture=self.chosen.architecture,
-            settings=self.chosen.settings,
-            classes=self.data.classes,
-            size=config.size,
-            threshold=(scores or {}).get("threshold", 0.5),
-            source=config.source,
-            split=config.split,
-            seed=config.seed,
-            step=step,
-            scores=dict(scores or {}),
+            architecture=self.chosen.architecture, settings=self.chosen.settings, classes=self.data.classes,
+            size=config.size, threshold=(scores or {}).get("threshold", 0.5), source=config.source, split=config.split,
+            seed=config.seed, step=step, scores=dict(scores or {}),
             provenance={**provenance, "weights": self.chosen.origin} if provenance is not None else {},
-        )
+        )  # fmt: skip
 
     def evaluate_command(self, folder: Path) -> str:
         """Command that evaluates the trained model."""
         return shlex.join(["calco", "detect", "evaluate", str(folder), self.config.images])
 
 
-def calmed(augment: BoxAugmentConfig) -> BoxAugmentConfig:
-    """Weak augmentation for the end of a run (YOLOX, arXiv 2107.08430, section 2.1, stops its mosaics so)."""
-    low, high = (min(max(value, 0.85), 1.25) for value in augment.scale)
-    return replace(augment, mosaic=0.0, erase=0.0, rotate=0.0, damage=augment.damage / 3, scale=(low, high))
-
-
 def summary(config: DetectTrainConfig, data: DetectionData) -> str:
     """Describe the data set and the size of the network, one line each."""
     chosen = first_network(config, data)
-    trained = sum(weight.numel() for weight in chosen.network.parameters() if weight.requires_grad)
+    weights = list(chosen.network.parameters())
+    total, trained = (sum(weight.numel() for weight in weights if weight.requires_grad or every) for every in (1, 0))
     return "\n".join(
         [
             data.source.summary(),
             "images: " + ", ".join(f"{len(items)} {name}" for name, items in data.splits.items()),
             f"classes: {', '.join(data.classes)}",
-            f"network: {chosen.architecture}, {parameters(chosen.network):,} parameters, {trained:,} of them trained",
+            f"network: {chosen.architecture}, {total:,} parameters, {trained:,} of them trained",
             chosen.origin,
         ]
     )
@@ -359,17 +313,10 @@ def summary(config: DetectTrainConfig, data: DetectionData) -> str:
 def sample_sheet(
     images: Sequence[Sample], found: Sequence[Detections], classes: Sequence[str], threshold: float, caption: str
 ) -> Image:
-    """Lay out truth | detections, two such pairs a row, under a line of text.
-
-    Args:
-        images: Images with their objects.
-        found: Detections in each, of any scores.
-        classes: Names of all classes.
-        threshold: Lowest score to draw.
-        caption: Line of text.
+    """Lay out truth | detections at or above a threshold, two such pairs a row, under a line of text.
 
     Returns:
-        HWC uint8 RGB of even height and width, as H.264 needs them.
+        HW3 `uint8` RGB of even height and width, as H.264 needs them.
     """
     columns = min(2, len(images))
     rows = -(-len(images) // columns)
