@@ -15,8 +15,7 @@ from calco.annotations.detections import Detections
 from calco.annotations.record import Record
 from calco.annotations.voc import write_voc
 from calco.annotations.yolo import write_yolo
-from calco.data.config import JitterConfig, SourceConfig
-from calco.data.prepare_config import PrepareConfig
+from calco.data.config import JitterConfig, PrepareConfig, SourceConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.files import make_folder as made
 from calco.imaging import Image

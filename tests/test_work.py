@@ -21,9 +21,8 @@ import torch
 
 from calco import CalcoError, imaging
 from calco.data import storage
-from calco.data.config import JitterConfig
+from calco.data.config import JitterConfig, PrepareConfig
 from calco.data.prepare import prepare
-from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.recipes.custom import pin_code
 from calco.data.sources import open_source

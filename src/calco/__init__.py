@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from calco.cli.demo import DemoConfig, demo
     from calco.collecting.collect import collect
     from calco.collecting.config import CollectConfig
-    from calco.data.config import RecipesConfig, SourceConfig
+    from calco.data.config import PrepareConfig, RecipesConfig, SourceConfig
     from calco.data.gallery import recipes
     from calco.data.prepare import prepare
-    from calco.data.prepare_config import PrepareConfig
     from calco.data.recipe_config import RecipeConfig
     from calco.data.recipes import build_recipe
     from calco.data.sample import Pair, Sample
@@ -67,7 +66,7 @@ _HOMES = {
     "ModelError": "calco.errors:ModelError",
     "OutOfMemoryError": "calco.errors:OutOfMemoryError",
     "Pair": "calco.data.sample:Pair",
-    "PrepareConfig": "calco.data.prepare_config:PrepareConfig",
+    "PrepareConfig": "calco.data.config:PrepareConfig",
     "RecipeConfig": "calco.data.recipe_config:RecipeConfig",
     "RecipesConfig": "calco.data.config:RecipesConfig",
     "Sample": "calco.data.sample:Sample",

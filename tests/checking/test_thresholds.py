@@ -9,9 +9,8 @@ import pytest
 from calco.annotations.detections import Detections
 from calco.checking.alignment import Alignment, common_shift, mirrored, shifted, swapped
 from calco.checking.duplicates import find_certain_duplicates
-from calco.checking.findings import Inspection, find
+from calco.checking.findings import Inspection, find, mask_set_findings
 from calco.checking.image_statistics import hues_of, statistics_of, thumbnail_of
-from calco.checking.label_findings import mask_set_findings
 from calco.checking.similarity import find_similar
 from calco.checking.survey import Facts, box_labels, mask_labels
 from calco.data.mask_encoding import MaskDecision, MaskEncoding, MaskSurvey, colour_code, count_values, grey_code

@@ -11,10 +11,9 @@ import pytest
 
 from calco import CalcoError, imaging
 from calco.annotations.detections import Detections
-from calco.data.config import SplitConfig
+from calco.data.config import PrepareConfig, SplitConfig
 from calco.data.palettes import decode, named_palette
 from calco.data.prepare import Prepared, prepare
-from calco.data.prepare_config import PrepareConfig
 from calco.data.recipe_config import CompositeConfig
 from calco.data.recipes import RecipeConfig, build_recipe, resolve
 from calco.data.recipes.composite import check_cutouts, composed, cutouts_of

@@ -20,8 +20,8 @@ from calco.data.recipe_config import EraseConfig
 from calco.data.recipes import RecipeConfig, SegmentConfig, build_recipe
 from calco.data.recipes.cutouts import Cutout, read_cutout
 from calco.data.recipes.erase import given_region, stroke_masks
-from calco.data.resolving import settled
 from calco.data.sample import generator
+from calco.data.source import settled
 from calco.data.sources import open_source
 from calco.errors import CalcoError
 from calco.imaging.labels import decode_labels

@@ -21,9 +21,8 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from calco import imaging
 from calco.cli.data import left_out_table
-from calco.data.config import SourceConfig, SplitConfig
+from calco.data.config import PrepareConfig, SourceConfig, SplitConfig
 from calco.data.prepare import Prepared, prepare
-from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import EraseConfig, RecipeConfig, build_recipe
 from calco.data.sample import generator
 from calco.data.shards import digest_of
@@ -370,7 +369,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from calco.data.prepare_config import PrepareConfig
+from calco.data.config import PrepareConfig
 from calco.data.prepare import prepare
 from calco.data.recipes import RecipeConfig
 if __name__ == "__main__":

@@ -14,11 +14,10 @@ from annotations.sets import FORMATS as SETS
 from annotations.sets import Ways
 from calco import CalcoError, imaging
 from calco.annotations.reading import read_annotations
-from calco.data.config import SourceConfig
+from calco.data.config import PrepareConfig, SourceConfig
 from calco.data.mask_encoding import read_mask
 from calco.data.palettes import named_palette
 from calco.data.prepare import prepare
-from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.source import Source
 from calco.data.sources import open_source

@@ -10,8 +10,8 @@ import pytest
 
 from calco import CalcoError, imaging
 from calco.cli import main
+from calco.data.config import PrepareConfig
 from calco.data.prepare import prepare
-from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.sources import open_source
 

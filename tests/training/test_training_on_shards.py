@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from calco import imaging
-from calco.data.config import JitterConfig
+from calco.data.config import JitterConfig, PrepareConfig
 from calco.data.prepare import prepare
-from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import EraseConfig, RecipeConfig
 from calco.inference.loading import load_info
 from calco.networks.config import DiscriminatorConfig, GeneratorConfig

@@ -31,10 +31,9 @@ from calco.benchmarks import reference
 from calco.benchmarks.reference import EDGE, Reference, plain_answers, plain_nms, row_nms
 from calco.benchmarks.setting import Row, Setting, Skipped, Timed, as_loaded, grey, one_thread, scene
 from calco.console import console
-from calco.data.config import JitterConfig
+from calco.data.config import JitterConfig, PrepareConfig
 from calco.data.dataset import PairDataset
 from calco.data.prepare import prepare
-from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import RecipeConfig
 from calco.data.sample import generator
 from calco.detection.boxes import nms

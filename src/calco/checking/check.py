@@ -11,8 +11,7 @@ from typing import Final
 
 from calco.checking.config import CheckConfig
 from calco.checking.duplicates import find_certain_duplicates, find_duplicates
-from calco.checking.findings import Inspection, find, sampled_pairs
-from calco.checking.label_findings import mask_set_findings
+from calco.checking.findings import Inspection, find, mask_set_findings, sampled_pairs
 from calco.checking.result import (
     CheckReport,
     Finding,
@@ -30,9 +29,8 @@ from calco.data.config import BoxAugmentConfig, SourceConfig
 from calco.data.mask_encoding import EncodingError
 from calco.data.recipe_config import RecipeConfig
 from calco.data.recipes import AUTOMATIC, resolve
-from calco.data.resolving import settled
 from calco.data.sample import fraction
-from calco.data.source import Item, Source
+from calco.data.source import Item, Source, settled
 from calco.data.sources import open_source
 from calco.data.splits import split_names
 from calco.errors import CalcoError
@@ -119,12 +117,9 @@ def _settled(config: RecipeConfig, source: Source) -> tuple[Source, RecipeConfig
         return source, resolve(config, source.kind, source.recipe, source.classes), str(error)
 
 
-SECONDS: Final = 3.0
-"""Time for which entries are read, after the first `LEAST`."""
-LEAST: Final = 64
-"""Entries that are read in any case."""
-MOST: Final = 3000
-"""Entries that are read, at most."""
+SECONDS: Final = 3.0  # time for which entries are read, after the first `LEAST`
+LEAST: Final = 64  # entries that are read in any case
+MOST: Final = 3000  # entries that are read, at most
 
 
 def report_findings(

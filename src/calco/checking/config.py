@@ -10,8 +10,7 @@ from calco.data.recipe_config import RecipeConfig
 from calco.errors import UsageError
 from calco.records import check_numbers
 
-BESIDE = "beside"
-"""In the place of a file's name: beside the images, where training finds it."""
+BESIDE = "beside"  # in the place of a file's name: beside the images, where training finds it
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from calco.checking.image_statistics import THUMB, entry_images, grey_of
+from calco.checking.image_statistics import THUMB, ImageStatistics, entry_images, grey_of
 from calco.checking.similarity import SIMILAR, SimilarPair, find_cuts, find_similar, oriented
 from calco.checking.survey import Facts
 from calco.data.source import Item, Source
@@ -18,12 +18,10 @@ from calco.errors import CalcoError
 Floats = npt.NDArray[np.float32]
 Grey = npt.NDArray[np.uint8]  # HW
 How = Literal["identical", "duplicate", "variant"]
-SAME_TONES: Final = 8.0
-"""Levels between the tones of two images, on the average, up to which they are duplicates."""
+SAME_TONES: Final = 8.0  # levels between the tones of two images, on the average, up to which they are duplicates
 OTHER_TONES: Final = 14.0
 """Levels that may remain after one change of colours for all pixels, so that two images are variants."""
-DOUBTFUL: Final = 0.55
-"""Similarity from which on two images are compared more closely."""
+DOUBTFUL: Final = 0.55  # similarity from which on two images are compared more closely
 MOST_DOUBTFUL: Final = 400
 """Pairs that are compared more closely, at most: those of one name first, then the most similar."""
 _SUFFIX: Final = re.compile(
@@ -38,10 +36,10 @@ _SUFFIX: Final = re.compile(
 class Duplicate:
     """Two entries that show one image."""
 
-    first: str  # the key of one
-    second: str  # the key of the other
+    first: str
+    second: str
     how: How  # the same bytes, the same image, or a variant of it: other colours, another cut
-    words: str  # how they differ, as far as that is known; may be ""
+    words: str  # how they differ, as far as that is known
 
 
 def stem_of(key: str) -> str:
@@ -57,17 +55,19 @@ def stem_of(key: str) -> str:
 
 def find_duplicates(source: Source, facts: Sequence[Facts]) -> list[Duplicate]:
     """Return all pairs of entries that show one image; of several equal ones each is paired with the first."""
-    shown, side = comparable(facts)
-    similar = find_similar(_thumbs(shown, side), DOUBTFUL)
-    found: dict[tuple[int, int], Duplicate] = {}
-    for pair in similar:
-        if pair.similarity >= SIMILAR and (found_pair := _classified(shown, side, pair)):
-            found[pair.first, pair.second] = found_pair
-    nearly = [(pair.first, pair.second) for pair in sorted(similar, key=_most_similar_first)]
-    doubtful = [*_of_one_name(shown), *nearly, *find_cuts(_thumbs(shown, side), _cuts(shown, side))]
-    doubtful = [both for both in dict.fromkeys(doubtful) if both not in found and both[::-1] not in found]
+    keys, sides, side = _comparable(facts)
+    similar = find_similar(_thumbs(sides), DOUBTFUL)
+    certain = [pair for pair in similar if pair.similarity >= SIMILAR]
+    found = {(pair.first, pair.second): each for pair in certain if (each := _classified(keys, sides, pair))}
+    nearly = [(pair.first, pair.second) for pair in sorted(similar, key=lambda pair: -pair.similarity)]
+    cuts = np.stack([each.cuts for each in sides]) if sides else np.zeros((0, 0, 8, 8), np.float16)
+    doubtful = dict.fromkeys([*_of_one_name(keys), *nearly, *find_cuts(_thumbs(sides), cuts)])
     items = {item.key: item for item in source.items}
-    entries = [(items[shown[one].key], items[shown[other].key]) for one, other in doubtful]
+    entries = [
+        (items[keys[one]], items[keys[other]])
+        for one, other in doubtful
+        if (one, other) not in found and (other, one) not in found
+    ]
     # The frames of one video are alike anyway.
     parted = [(a, b) for a, b in entries if a.group != b.group and not (a.when and a.paths == b.paths)]
     variants = [
@@ -80,60 +80,47 @@ def find_duplicates(source: Source, facts: Sequence[Facts]) -> list[Duplicate]:
 
 def find_certain_duplicates(facts: Sequence[Facts]) -> list[Duplicate]:
     """Return the pairs of entries that thumbnails alone show to be one image."""
-    shown, side = comparable(facts)
-    classified = (_classified(shown, side, pair) for pair in find_similar(_thumbs(shown, side)))
+    keys, sides, _ = _comparable(facts)
+    classified = (_classified(keys, sides, pair) for pair in find_similar(_thumbs(sides)))
     return [each for each in classified if each]
 
 
-def comparable(facts: Sequence[Facts]) -> tuple[list[Facts], str]:
-    """Return the entries that can be compared, and the pair side to compare: the one with more information.
+def _comparable(facts: Sequence[Facts]) -> tuple[list[str], list[ImageStatistics], str]:
+    """Return the keys of entries that can be compared, and of each the pair side with more information, with its name.
 
     Two line drawings are easily similar, two photographs are not.
     """
-    seen = [fact for fact in facts if fact.sides]
-    side = richer_side(seen)
-    return [fact for fact in seen if side in fact.sides and not fact.sides[side].constant], side
-
-
-def _thumbs(shown: Sequence[Facts], side: str) -> npt.NDArray[np.uint8]:
-    return np.array([fact.sides[side].thumb for fact in shown], np.uint8).reshape(-1, THUMB, THUMB)
-
-
-def _cuts(shown: Sequence[Facts], side: str) -> npt.NDArray[np.float16]:
-    return np.stack([fact.sides[side].cuts for fact in shown]) if shown else np.zeros((0, 0, 8, 8), np.float16)
-
-
-def _most_similar_first(pair: SimilarPair) -> float:
-    return -pair.similarity
-
-
-def richer_side(facts: Sequence[Facts]) -> str:
-    """Return the name of the side whose images have more colours and grey levels."""
-    names = {name for fact in facts for name in fact.sides}
+    names = sorted({name for fact in facts for name in fact.sides})
 
     def richness(name: str) -> float:
         traits = [fact.sides[name].traits for fact in facts if name in fact.sides]
         saturation, _, _, white, black, bits = np.mean(traits, axis=0)
         return float(bits + min(saturation, 0.1) - white - black)
 
-    return max(sorted(names), key=richness) if names else ""
+    side = max(names, key=richness, default="")
+    shown = {fact.key: fact.sides[side] for fact in facts if side in fact.sides and not fact.sides[side].constant}
+    return list(shown), list(shown.values()), side
 
 
-def _classified(shown: Sequence[Facts], side: str, pair: SimilarPair) -> Duplicate | None:
+def _thumbs(sides: Sequence[ImageStatistics]) -> npt.NDArray[np.uint8]:
+    return np.array([each.thumb for each in sides], np.uint8).reshape(-1, THUMB, THUMB)
+
+
+def _classified(keys: Sequence[str], sides: Sequence[ImageStatistics], pair: SimilarPair) -> Duplicate | None:
     """Classify two images with the same details; None if their tones show that they are different images."""
-    first, second = shown[pair.first], shown[pair.second]
-    a, b = first.sides[side], second.sides[side]
+    first, second = keys[pair.first], keys[pair.second]
+    a, b = sides[pair.first], sides[pair.second]
     if a.digest == b.digest:
-        return Duplicate(first.key, second.key, "identical", "the same bytes")
+        return Duplicate(first, second, "identical", "the same bytes")
     words = [pair.position_name] if pair.position_name else []
     if sorted(a.size_wh) != sorted(b.size_wh):
         words.append("{}x{} and {}x{}".format(*a.size_wh, *b.size_wh))
     laid = oriented(a.tones.transpose(2, 0, 1), pair.position).reshape(3, -1).T.astype(np.float32)
     tones = b.tones.reshape(-1, 3).astype(np.float32)
     if np.abs(laid - tones).mean() <= SAME_TONES:
-        return Duplicate(first.key, second.key, "duplicate", ", ".join(words) or "saved anew")
+        return Duplicate(first, second, "duplicate", ", ".join(words) or "saved anew")
     if min(_unexplained(laid, tones), _unexplained(tones, laid)) <= OTHER_TONES:
-        return Duplicate(first.key, second.key, "variant", ", ".join([*words, "other colours"]))
+        return Duplicate(first, second, "variant", ", ".join([*words, "other colours"]))
     return None
 
 
@@ -144,18 +131,17 @@ def _unexplained(tones: Floats, others: Floats) -> float:
     return float(np.sqrt(np.mean((known @ best - others) ** 2)))
 
 
-def _of_one_name(shown: Sequence[Facts]) -> list[tuple[int, int]]:
+def _of_one_name(keys: Sequence[str]) -> list[tuple[int, int]]:
     """Return pairs of places whose names differ only in such suffixes; each with the first of its name."""
     first: dict[str, int] = {}
-    keys = {fact.key for fact in shown}
-    pairs = []
-    for n, fact in enumerate(shown):
-        stem = stem_of(fact.key)
+    known, pairs = set(keys), []
+    for place, key in enumerate(keys):
+        stem = stem_of(key)
         # A bare number at the end counts only beside an image that has none: a series is numbered too.
-        if stem != fact.key and re.search(r"[_\-]\d$", fact.key) and stem not in keys:
-            stem = fact.key
-        if first.setdefault(stem, n) != n:
-            pairs.append((first[stem], n))
+        if stem != key and re.search(r"[_\-]\d$", key) and stem not in known:
+            stem = key
+        if first.setdefault(stem, place) != place:
+            pairs.append((first[stem], place))
     return pairs
 
 
@@ -166,9 +152,8 @@ def _variant(source: Source, first: Item, second: Item, side: str) -> str:
     except CalcoError:
         return ""
     for words, other in (("", b), ("mirrored", np.ascontiguousarray(b[:, ::-1]))):
-        overlap = _overlap(a, other)
-        if overlap:
-            return ", ".join(part for part in (words, overlap) if part)
+        if overlap := _overlap(a, other):
+            return ", ".join(filter(None, (words, overlap)))
     return ""
 
 
@@ -190,12 +175,8 @@ def _overlap(a: Grey, b: Grey) -> str:
     size_wh = a.shape[1], a.shape[0]
     laid = np.asarray(cv2.warpAffine(b, move, size_wh, flags=cv2.INTER_AREA), np.uint8)
     common = cv2.warpAffine(np.full_like(b, 255), move, size_wh) > 250
-    if common.mean() < 0.1 or _correlation(a[common], laid[common]) < 0.8:
+    if common.mean() < 0.1 or np.corrcoef(a[common], laid[common])[0, 1] < 0.8:
         return ""
     angle = abs(float(np.degrees(np.arctan2(move[1, 0], move[0, 0]))))
     turned = f"turned by {angle:.0f}°, " if angle > 3 else ""
     return turned + ("another cut of one photo" if common.mean() < 0.93 else "another version of one photo")
-
-
-def _correlation(a: Grey, b: Grey) -> float:
-    return float(np.corrcoef(a.astype(np.float32), b.astype(np.float32))[0, 1])

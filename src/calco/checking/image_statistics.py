@@ -16,8 +16,7 @@ from calco.files import explain
 from calco.imaging import Image, as_channels
 from calco.imaging.reading import read_draft
 
-SIDE: Final = 160
-"""Pixels of the longer side, to which images are reduced."""
+SIDE: Final = 160  # pixels of the longer side, to which images are reduced
 _CHANNELS: Final = {1: "grey", 2: "grey and alpha", 3: "RGB", 4: "RGB and alpha"}
 _BITS: Final = {"uint8": "8 bits", "uint16": "16 bits", "float32": "floats"}
 
@@ -33,7 +32,7 @@ class Thumbnail:
 
 
 def read_thumbnail(path: str, *, halves: bool = False) -> Thumbnail:
-    """Read at a file."""
+    """Read a file; with `halves` it holds two images side by side: the reduced width is even and twice as large."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -44,7 +43,7 @@ def read_thumbnail(path: str, *, halves: bool = False) -> Thumbnail:
 
 
 def thumbnail_of(image: Image) -> Thumbnail:
-    """Read at an image that has been read already."""
+    """Reduce an image that has been read already."""
     mode = f"{_CHANNELS.get(image.shape[2], f'{image.shape[2]} bands')}, {_BITS[str(image.dtype)]}"
     return Thumbnail(reduced(image, SIDE), (image.shape[1], image.shape[0]), mode, _digest(image.tobytes()))
 
@@ -79,10 +78,8 @@ def reduced(image: Image, side: int, *, halves: bool = False) -> Image:
 
 
 Bytes = npt.NDArray[np.uint8]
-THUMB: Final = 32
-"""Pixels of a thumbnail's sides."""
-TONES: Final = 16
-"""Pixels of the sides of a thumbnail in colour."""
+THUMB: Final = 32  # pixels of a thumbnail's sides
+TONES: Final = 16  # pixels of the sides of a thumbnail in colour
 CUTS: Final = (
     *((share, 0.5, 0.5) for share in (0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5)),
     *((share, x / 2, y / 2) for share in (0.9, 0.8) for x in range(3) for y in range(3) if (x, y) != (1, 1)),
@@ -92,8 +89,7 @@ CUTS: Final = (
 Hues = Literal["grey", "tinted", "colour"]
 _GREY: Final = 8  # levels between channels of a grey image that compression leaves
 _TINT: Final = 3.0  # levels by which the colours of one grey level differ in an image of one tint
-CONSTANT: Final = 1.0
-"""Grey levels of standard deviation under which an image shows nothing."""
+CONSTANT: Final = 1.0  # grey levels of standard deviation under which an image shows nothing
 
 
 @dataclass(frozen=True, slots=True)

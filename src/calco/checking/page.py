@@ -1,8 +1,10 @@
 """Page of the check: findings with images and commands, then charts of the data set and of the augmentation."""
 
-import contextlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,15 +26,11 @@ from calco.imaging import Image, as_channels, as_dtype, visible
 from calco.report import charts
 from calco.report.page import img_tag, write_page
 
-SHOWN = {"must": 18, "should": 12, "note": 6}
-"""Cases of a finding that are shown with images."""
-LISTED = 60
-"""Further cases that are listed in words; check.json has all."""
-MEMBERS = 6
-"""Images of one case."""
+SHOWN = {"must": 18, "should": 12, "note": 6}  # cases of a finding that are shown with images
+LISTED = 60  # further cases that are listed in words; check.json has all
+MEMBERS = 6  # images of one case
 SAMPLES = 30
-SIDE = 240
-"""Pixels of the longer side of an image on the page."""
+SIDE = 240  # pixels of the longer side of an image on the page
 _WITHOUT_IMAGES = ("unreadable", "sizes-differ", "left-out", "dropped", "boxes-order")
 _BOX_COLOUR = (255, 80, 40)
 _SPLITS = {"train": "to train", "val": "to validate", "test": "to test", "gap": "left out between them"}
@@ -88,7 +86,7 @@ def write_check_page(report: CheckReport) -> Path:
 
 
 def _finding(report: CheckReport, items: dict[str, Item], finding: Finding) -> tuple[Any, ...]:
-    """The finding, its badge, its cases with images, those listed in words, and the number of the others."""
+    """Return the finding, its badge, its cases with images, those listed in words, and the number of the others."""
     fixed = finding.severity == "must" and finding not in report.open
     number = 0 if finding.kind in _WITHOUT_IMAGES else SHOWN[finding.severity]
     shown = [_case(report, items, finding.kind, case) for case in finding.cases[:number]]
@@ -98,7 +96,7 @@ def _finding(report: CheckReport, items: dict[str, Item], finding: Finding) -> t
 
 
 def _case(report: CheckReport, items: dict[str, Item], kind: str, case: Case) -> tuple[Figures, str]:
-    """The images of one case side by side, and its words."""
+    """Return the images of one case side by side, and its words."""
     paired = kind in ("shifted", "mirrored", "swapped", "all-shifted")
     keys = case.keys[:MEMBERS] or tuple(list(items)[:1])
     figures: Figures = []
@@ -110,11 +108,14 @@ def _case(report: CheckReport, items: dict[str, Item], kind: str, case: Case) ->
 
 def _figures(report: CheckReport, item: Item, paired: bool, *, many: bool) -> Figures:
     try:
-        shown = shown_sides(report, item)
+        shown = _shown_sides(report, item)
     except CalcoError as error:
         return [(f"{item.key}: {error}", None, "")]
     if paired and len(shown) == 2:
-        shown["one over the other"] = _overlay(*shown.values())
+        # The input in red, the target in blue and green: grey where they agree.
+        a, b = map(grey_of, shown.values())
+        b = np.asarray(cv2.resize(b, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
+        shown["one over the other"] = np.stack([a, b, b], axis=2)
     where = f" · {_SPLITS[report.split[item.key]]}" if many else ""
     return [
         (f"{item.key}{where}" if n == 0 else name, image, f"{name} of {item.key}")
@@ -122,12 +123,12 @@ def _figures(report: CheckReport, item: Item, paired: bool, *, many: bool) -> Fi
     ]
 
 
-def shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
-    """What is shown of an entry: its sides, its mask, its boxes drawn in."""
+def _shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
+    """Return the images of an entry: its sides, its mask, its boxes drawn in."""
     whole = report.source.load(item)
     shown = entry_images(report.source, item, SIDE)
     if whole.mask is not None:
-        shown["mask"] = reduced(visible_mask(report.source, whole.mask), SIDE)
+        shown["mask"] = reduced(_visible_mask(report.source, whole.mask), SIDE)
     if whole.detections is not None:
         image = as_channels(shown["image"], 3).copy()
         scale = image.shape[1] / whole.image.shape[1]
@@ -138,64 +139,50 @@ def shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
     return shown
 
 
-def visible_mask(source: Source, mask: Image) -> Image:
-    """A mask as it is understood, class by class in its own colour, HW3; as it stands where it is not."""
+def _visible_mask(source: Source, mask: Image) -> Image:
+    """Return a mask as it is understood, class by class in its own colour, HW3; as it stands where it is not."""
     if source.masks is not None:
-        with contextlib.suppress(CalcoError):
+        with suppress(CalcoError):
             return paint(source.masks.encoding.read(mask)[0], palette_for(source.masks.names))
     shown = visible(as_dtype(mask, np.uint8))
     return shown * (255 // max(1, int(shown.max()))) if shown.max() < 128 else shown
 
 
-def _overlay(first: Image, second: Image) -> Image:
-    """The input in red, the target in blue and green: grey where they agree."""
-    a, b = grey_of(first), grey_of(second)
-    b = np.asarray(cv2.resize(b, (a.shape[1], a.shape[0]), interpolation=cv2.INTER_AREA), np.uint8)
-    return np.stack([a, b, b], axis=2)
-
-
 def _charts(seen: Sequence[Facts], parts: Mapping[str, int]) -> list[Markup]:
-    """Charts of sizes, shapes, channels, colours and classes; none where no image can be read."""
+    """Return charts of sizes, shapes, channels, colours and classes; none where no image can be read."""
     if not seen:
         return []
     sides = list(seen[0].sides)
-    drawn = [charts.bars("Splits", {name: parts.get(name, 0) for name in ("train", "val", "test")})]
-    for chart in (_sizes, _shapes, _modes, _lightness, _colours):
-        for side in sides:
-            of = f" of the {side}s" if len(sides) > 1 else ""
-            drawn += chart([fact.sides[side] for fact in seen if side in fact.sides], of)
-    return [*drawn, _means(seen, sides), *_classes(seen)]
-
-
-def _sizes(shown: Sequence[ImageStatistics], of: str) -> list[Markup]:
-    sizes = Counter("{}x{}".format(*each.size_wh) for each in shown)
-    return [charts.bars(f"Sizes{of}", dict(sizes.most_common(_TOP)), _others(len(sizes), _TOP))]
+    found = [charts.bars("Splits", {name: parts.get(name, 0) for name in ("train", "val", "test")})]
+    columns = []
+    for side in sides:
+        of = f" of the {side}s" if len(sides) > 1 else ""
+        columns.append(_charts_of([fact.sides[side] for fact in seen if side in fact.sides], of))
+    for row in zip(*columns, strict=True):  # the same chart of both sides
+        found += filter(None, row)
+    return [*found, _means(seen, sides), *_classes(seen)]
 
 
 def _others(num: int, most: int) -> str:
     return f"and {num - most:,} others" if num > most else ""
 
 
-def _shapes(shown: Sequence[ImageStatistics], of: str) -> list[Markup]:
+def _charts_of(shown: Sequence[ImageStatistics], of: str) -> list[Markup | None]:
+    """Chart sizes, shapes if they differ, modes, lightness and the mean colours from dark to light."""
+    sizes = Counter("{}x{}".format(*each.size_wh) for each in shown)
+    modes = Counter(each.mode for each in shown)
     shapes = [float(np.log2(each.size_wh[0] / each.size_wh[1])) for each in shown]
     differ = max(shapes) - min(shapes) > 0.01
-    return [_histogram(f"Shapes{of}", shapes, ("high", "square", "wide"), (-2, 2))] if differ else []
-
-
-def _modes(shown: Sequence[ImageStatistics], of: str) -> list[Markup]:
-    return [charts.bars(f"Channels and bits{of}", dict(Counter(each.mode for each in shown).most_common(_TOP)))]
-
-
-def _lightness(shown: Sequence[ImageStatistics], of: str) -> list[Markup]:
     light = [float(np.dot(each.colour, (0.299, 0.587, 0.114))) for each in shown]
-    return [_histogram(f"Lightness{of}", light, ("dark", "", "light"), (0, 255))]
-
-
-def _colours(shown: Sequence[ImageStatistics], of: str) -> list[Markup]:
-    """Mean colours of an even choice of images, from dark to light."""
     ordered = sorted((each.colour for each in shown), key=sum)
     places = np.linspace(0, len(ordered) - 1, min(_SWATCHES, len(ordered))).astype(int)
-    return [charts.stripes(f"Colours{of}, a stripe an image", [ordered[place] for place in places])]
+    return [
+        charts.bars(f"Sizes{of}", dict(sizes.most_common(_TOP)), _others(len(sizes), _TOP)),
+        _histogram(f"Shapes{of}", shapes, ("high", "square", "wide"), (-2, 2)) if differ else None,
+        charts.bars(f"Channels and bits{of}", dict(modes.most_common(_TOP))),
+        _histogram(f"Lightness{of}", light, ("dark", "", "light"), (0, 255)),
+        charts.stripes(f"Colours{of}, a stripe an image", [ordered[place] for place in places]),
+    ]
 
 
 def _histogram(title: str, values: Sequence[float], names: Sequence[str], ends: tuple[float, float]) -> Markup:
@@ -204,7 +191,7 @@ def _histogram(title: str, values: Sequence[float], names: Sequence[str], ends: 
 
 
 def _means(seen: Sequence[Facts], sides: Sequence[str]) -> Markup:
-    """The mean thumbnail of each side: what is always at the same place can be seen in it."""
+    """Chart the mean thumbnail of each side: what is always at the same place can be seen in it."""
     images = []
     for side in sides:
         mean = np.mean([fact.sides[side].thumb for fact in seen if side in fact.sides], axis=0)
@@ -214,7 +201,7 @@ def _means(seen: Sequence[Facts], sides: Sequence[str]) -> Markup:
 
 
 def _classes(seen: Sequence[Facts]) -> list[Markup]:
-    """Boxes of each class, or the share of pixels that each class has."""
+    """Chart the boxes of each class, or the share of pixels that each class has."""
     labels = [fact.labels for fact in seen if fact.labels is not None]
     if not labels:
         return []
@@ -233,64 +220,42 @@ def _classes(seen: Sequence[Facts]) -> list[Markup]:
 
 
 def _augmented(source: Source, items: Sequence[Item], config: BoxAugmentConfig) -> list[Figures]:
-    """Some images with boxes as they are and as some epochs of training show them; none of any other source."""
+    """Return some images with boxes as they are and as some epochs of training show them; none of any other source."""
     if source.kind != "annotations" or not items:
         return []
-    load = _Kept(source, items)
-    order = generator(0, 0, "play").permutation(len(items))[:_TRIED]
-    chosen = [int(place) for place in order if load.has_objects(int(place))][:_AUGMENTED]
-    return [_epochs(load, place, source.classes, config) for place in sorted(chosen)]
+    load = lru_cache(maxsize=64)(lambda place: source.load(items[place]))
+
+    def has_objects(place: int) -> bool:
+        with suppress(CalcoError):
+            return len(load(place).detections or ()) > 0
+        return False
+
+    order = map(int, generator(0, 0, "play").permutation(len(items))[:_TRIED])
+    chosen = sorted(islice(filter(has_objects, order), _AUGMENTED))
+    return [_epochs(load, place, len(items), source.classes, config) for place in chosen]
 
 
-class _Kept:
-    """Reads images by their place, each once; one that cannot be read gives way to the next."""
-
-    def __init__(self, source: Source, items: Sequence[Item]) -> None:
-        self.source, self.items = source, items
-        self._kept: dict[int, Sample] = {}
-
-    def __call__(self, place: int) -> Sample:
-        if place not in self._kept:
-            self._kept[place] = self.source.load(self.items[place])
-        return self._kept[place]
-
-    def has_objects(self, place: int) -> bool:
-        """Whether an image can be read and has something in it; if not, it is not kept."""
-        try:
-            objects = self(place).detections
-        except CalcoError:
-            return False
-        if objects is None or not len(objects):
-            del self._kept[place]
-            return False
-        return True
-
-
-def _epochs(load: _Kept, place: int, classes: Sequence[str], config: BoxAugmentConfig) -> Figures:
-    """One image, and what some epochs make of it."""
+def _epochs(
+    load: Callable[[int], Sample], place: int, count: int, classes: Sequence[str], config: BoxAugmentConfig
+) -> Figures:
+    """Return one image, and its first epochs."""
     whole = load(place)
     square, scale, (left, top) = letterbox(whole.image, _SQUARE)
-    objects = whole.detections
-    assert objects is not None
-    shown = [("the image", square, objects.scaled(scale, scale).cropped(-left, -top, _SQUARE, _SQUARE))]
+    assert whole.detections is not None
+    shown = [(whole.key, square, whole.detections.scaled(scale, scale).cropped(-left, -top, _SQUARE, _SQUARE))]
     for epoch in range(_EPOCHS):
-        try:
-            image, moved = augmented(load, place, len(load.items), _SQUARE, config, seed=0, epoch=epoch, outlines=False)
-        except CalcoError:
-            continue  # an image of its mosaic cannot be read; the findings name it
-        shown.append((f"epoch {epoch + 1}", image, moved))
-    return [
-        (whole.key if n == 0 else name, _boxed(image, found, classes), f"{name}: {whole.key}")
-        for n, (name, image, found) in enumerate(shown)
-    ]
+        with suppress(CalcoError):  # an image of its mosaic cannot be read; the findings name it
+            image, moved = augmented(load, place, count, _SQUARE, config, seed=0, epoch=epoch, outlines=False)
+            shown.append((f"epoch {epoch + 1}", image, moved))
+    return [(name, _boxed(image, found, classes), f"{name}: {whole.key}") for name, image, found in shown]
 
 
 def _boxed(image: Image, objects: Detections, classes: Sequence[str]) -> Image:
-    """The boxes drawn in the colours of their classes."""
-    drawn = image.copy()
+    """Return the image with its boxes in the colours of their classes."""
+    shown = image.copy()
     for box, name in zip(objects.boxes, objects.classes, strict=True):
         left, top, right, bottom = (round(float(end)) for end in box)
         colour = _COLOURS[classes.index(name) % len(_COLOURS)] if name in classes else _COLOURS[0]
-        cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), (255, 255, 255), 4)
-        cv2.rectangle(drawn, (left, top), (right - 1, bottom - 1), colour, 2)
-    return drawn
+        cv2.rectangle(shown, (left, top), (right - 1, bottom - 1), (255, 255, 255), 4)
+        cv2.rectangle(shown, (left, top), (right - 1, bottom - 1), colour, 2)
+    return shown

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,13 +25,11 @@ FORMAT: Final = 2
 Severity = Literal["must", "should", "note"]
 Fix = Literal["", "groups", "drop", "palette"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("must", "should", "note")
-SHOWN: Final = 3
-"""Cases that one line names."""
+SHOWN: Final = 3  # cases that one line names
 NAMES: Final = {"groups": GROUPS, "drop": DROPPED}
 COLUMNS: Final = {"groups": "group", "drop": "reason"}
 OPTIONS: Final = {"groups": "--write-groups", "drop": "--drop"}
-SMALL: Final = 64
-"""Pixels of the shorter side below which an image is small."""
+SMALL: Final = 64  # pixels of the shorter side below which an image is small
 
 # Severity, title, why it matters and the remedy, and the table that fixes it. The first word of a title takes the
 # number of cases; one that begins with a capital stands as it is.
@@ -205,9 +204,14 @@ class CheckReport:
 
     @property
     def commands(self) -> dict[str, str]:
-        """Commands that fix what is open, by "groups" or "drop"."""
-        fixes = dict.fromkeys(finding.fix for finding in self.open if finding.fix)
-        return {fix: _command(self.config, fix) for fix in fixes if fix != "drop" or self.can_drop}
+        """Commands that fix what is open, by "groups" or "drop"; with a file if none can lie beside the images."""
+        found: dict[str, str] = {}
+        for fix in dict.fromkeys(finding.fix for finding in self.open if finding.fix):
+            if fix != "drop" or self.can_drop:
+                source = replace(self.config.source, drop=None) if fix == "drop" else self.config.source
+                options = [OPTIONS[fix], *([] if _writable(self.config.images) else [NAMES[fix]])]
+                found[fix] = check_command(self.config.images, source, *options, recipe=self.config.recipe)
+        return found
 
     @property
     def can_drop(self) -> bool:
@@ -301,29 +305,18 @@ def table_in_force(config: CheckConfig, fix: str) -> Path | None:
 
 def write_table(path: Path, fix: str, rows: Mapping[str, str], before: Path | None) -> None:
     """Write a table of two columns; other rows of the table that was in force before stay."""
-    if path.is_file() and (more := set(_header(path)) - {"key", COLUMNS[fix]}):
-        raise CalcoError(
-            f"{path} has the column {min(more)} too, which would be lost; name another file with {OPTIONS[fix]}"
-        )
+    if path.is_file():
+        first = path.read_text(encoding="utf-8-sig", errors="replace").partition("\n")[0]
+        if more := {name.strip() for name in re.split("[;,]", first)} - {"key", COLUMNS[fix]}:
+            raise CalcoError(
+                f"{path} has the column {min(more)} too, which would be lost; name another file with {OPTIONS[fix]}"
+            )
     kept = {} if before is None else {row[0]: row[1] for row in read_table(before, "key", COLUMNS[fix])}
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("key", COLUMNS[fix]))
     table.writerows(sorted({**kept, **rows}.items()))
     atomic_write(path, text.getvalue())
-
-
-def _header(path: Path) -> list[str]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        first = file.readline()
-        return next(csv.reader([first], delimiter=";" if ";" in first else ","), [])
-
-
-def _command(config: CheckConfig, fix: str) -> str:
-    """Return the command that writes a table; it names a file where nothing can be written beside the images."""
-    source = replace(config.source, drop=None) if fix == "drop" else config.source
-    options = [OPTIONS[fix], *([] if _writable(config.images) else [NAMES[fix]])]
-    return check_command(config.images, source, *options, recipe=config.recipe)
 
 
 def check_command(images: str, source: SourceConfig, *options: str, recipe: RecipeConfig | None = None) -> str:

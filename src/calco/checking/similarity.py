@@ -19,14 +19,11 @@ Thumbs = npt.NDArray[np.uint8]  # N x 32 x 32, grey
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
-SIMILAR: Final = 0.9
-"""Correlation of the details of two thumbnails from which on they are one image."""
-PLAIN: Final = 1.0
-"""Grey levels of detail under which a thumbnail is plain."""
+SIMILAR: Final = 0.9  # correlation of the details of two thumbnails from which on they are one image
+PLAIN: Final = 1.0  # grey levels of detail under which a thumbnail is plain
 FEW: Final = 40
 """Pixels that hold the details, under which a thumbnail is plain too: a corner of something before a wall."""
-PLAIN_APART: Final = 2.5
-"""Grey levels between two plain thumbnails, on the average, up to which they are one image."""
+PLAIN_APART: Final = 2.5  # grey levels between two plain thumbnails, on the average, up to which they are one image
 _NUM: Final = 8  # frequencies along each axis
 _BANDS: Final = 4
 _RADIUS: Final = 10  # bits; seven are found for certain, most of the further ones too

@@ -67,8 +67,7 @@ def box_labels(detections: Detections, size_wh: tuple[int, int]) -> Labels:
     return Labels(dict(Counter(detections.classes)), tuple(faults), tuple(remarks))
 
 
-MOST_CUT: Final = 20_000
-"""Largest number of entries of a data set for which parts of images are compared."""
+MOST_CUT: Final = 20_000  # entries of a data set, at most, for which parts of images are compared
 _BY_FILE: Final = ("photographs", "side-by-side", "parallel", "masks")
 _CHUNK: Final = 32
 
@@ -119,31 +118,23 @@ def _facts_of_all(source: Source, wanted: Wanted, items: Sequence[Item]) -> list
 def facts_of(source: Source, wanted: Wanted, item: Item) -> Facts:
     """Return the facts of one item; if it cannot be read, they hold the reason."""
     try:
-        if source.kind in _BY_FILE and item.paths:  # rows of a data set have none
-            return _facts_of_files(source, wanted, item)
-        return _facts_of_sample(source, wanted, item)
+        if source.kind not in _BY_FILE or not item.paths:  # rows of a data set have no files
+            sample = source.load(item)
+            first = thumbnail_of(sample.image)
+            if sample.partner is not None:
+                return _pair(item.key, first, thumbnail_of(sample.partner), wanted)
+            facts = _single(item.key, first, None if sample.detections is not None else sample.mask, wanted)
+            if sample.detections is None:
+                return facts
+            return replace(facts, labels=box_labels(sample.detections, first.size_wh))
+        if source.kind == "side-by-side":
+            return _halves(read_thumbnail(item.paths[0], halves=True), item, source.direction, wanted)
+        first = read_thumbnail(item.paths[0])
+        if source.kind == "parallel":
+            return _pair(item.key, first, read_thumbnail(item.paths[1]), wanted)
+        return _single(item.key, first, read_mask(item.paths[1]) if source.kind == "masks" else None, wanted)
     except CalcoError as error:
         return Facts(item.key, error=str(error))
-
-
-def _facts_of_files(source: Source, wanted: Wanted, item: Item) -> Facts:
-    if source.kind == "side-by-side":
-        return _halves(read_thumbnail(item.paths[0], halves=True), item, source.direction, wanted)
-    first = read_thumbnail(item.paths[0])
-    if source.kind == "parallel":
-        return _pair(item.key, first, read_thumbnail(item.paths[1]), wanted)
-    mask = read_mask(item.paths[1]) if source.kind == "masks" else None
-    return _single(item.key, first, mask, wanted)
-
-
-def _facts_of_sample(source: Source, wanted: Wanted, item: Item) -> Facts:
-    sample = source.load(item)
-    first = thumbnail_of(sample.image)
-    if sample.partner is not None:
-        return _pair(sample.key, first, thumbnail_of(sample.partner), wanted)
-    if sample.detections is None:
-        return _single(sample.key, first, sample.mask, wanted)
-    return replace(_single(sample.key, first, None, wanted), labels=box_labels(sample.detections, first.size_wh))
 
 
 def _single(key: str, image: Thumbnail, mask: Image | None, wanted: Wanted) -> Facts:

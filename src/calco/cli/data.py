@@ -31,7 +31,7 @@ def collect(args: list[str]) -> None:
 
 def prepare(args: list[str]) -> None:
     """Make pairs once and write them: shards, or files for other tools."""
-    from calco.data.prepare_config import PrepareConfig
+    from calco.data.config import PrepareConfig
 
     config = parse(PrepareConfig, args, "prepare", prepare.__doc__)
     from calco.console import say, show

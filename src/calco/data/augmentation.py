@@ -1,7 +1,7 @@
 """Augmentation of pairs: fitting, cropping and mirroring; turning and bending; inputs in another light.
 
-NumPy draws the parameters, which kornia's functions take: its own modules draw from torch's global generator,
-on which dropout and thereby the repetition of a run depend.
+NumPy chooses the parameters that kornia's functions take: its own modules use torch's global generator, on which
+dropout and thereby the repetition of a run depend.
 """
 
 from dataclasses import replace
@@ -76,23 +76,20 @@ def _nearest(plane: npt.NDArray[Any], size_wh: tuple[int, int]) -> npt.NDArray[A
 
 
 Cut = TypeVar("Cut", Pair, Sample)
-_SEEN: Final = 0.1  # share of its box from which on an object counts as visible in a crop
+_SEEN: Final = 0.1  # share of its box from which on an object counts as visible at a border
 ARRAYS: Final = ("input", "target", "weight", "region", "image", "partner", "mask")
 
 
 def crop_flip(whole: Cut, config: JitterConfig, rng: np.random.Generator) -> Cut:
     """Return a random square of `config.size`, mirrored half of the time when `config.flip` says so."""
-    height, width = _extent(whole)
-    top = int(rng.integers(0, max(0, height - config.size) + 1))
-    left = int(rng.integers(0, max(0, width - config.size) + 1))
-    mirrored = bool(rng.random() < 0.5) and config.flip
-    return _cut(whole, config.size, top, left, mirrored)
+    top, left = (int(rng.integers(0, max(0, extent - config.size) + 1)) for extent in _extent(whole))
+    return _cut(whole, config.size, top, left, mirrored=bool(rng.random() < 0.5) and config.flip)
 
 
 def crop_center(whole: Cut, size: int) -> Cut:
     """Return the square in the middle, padded by reflection where there is less."""
-    height, width = _extent(whole)
-    return _cut(whole, size, max(0, height - size) // 2, max(0, width - size) // 2, mirrored=False)
+    top, left = (max(0, extent - size) // 2 for extent in _extent(whole))
+    return _cut(whole, size, top, left, mirrored=False)
 
 
 def _extent(whole: Pair | Sample) -> tuple[int, int]:
@@ -101,15 +98,16 @@ def _extent(whole: Pair | Sample) -> tuple[int, int]:
     return image.shape[0], image.shape[1]
 
 
-def _cut(whole: Cut, size: int, top: int, left: int, mirrored: bool) -> Cut:
-    """One window of all the arrays."""
+def _cut(whole: Cut, size: int, top: int, left: int, *, mirrored: bool) -> Cut:
+    """Return one window of all the arrays."""
 
     def window(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         cut = _padded(array[top : top + size, left : left + size], size)
         return _mirrored(cut) if mirrored else np.ascontiguousarray(cut)
 
-    arrays = {name: array for name in ARRAYS if (array := getattr(whole, name, None)) is not None}
-    changes: dict[str, Any] = {name: window(array) for name, array in arrays.items()}
+    changes: dict[str, Any] = {
+        name: window(array) for name in ARRAYS if (array := getattr(whole, name, None)) is not None
+    }
     objects: Detections | None = getattr(whole, "detections", None)
     if objects is not None:
         down, across = (max(0, size - extent) // 2 for extent in _extent(whole))  # what `_padded` puts before
@@ -140,7 +138,6 @@ if TYPE_CHECKING:
     import torch
 
 Floats = npt.NDArray[np.floating[Any]]
-LEAST_SEEN: Final = 0.1  # of a box; a smaller rest of an object at the border is dropped
 
 
 def moved(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sample:
@@ -151,8 +148,7 @@ def moved(sample: Sample, config: AugmentConfig, rng: np.random.Generator) -> Sa
     """
     if not config.moves:
         return sample
-    height, width = sample.image.shape[:2]
-    bend = _Bend(height, width, config, rng)
+    bend = _Bend(sample.image.shape[0], sample.image.shape[1], config, rng)
     parts: dict[str, Any] = {}
     for name in ("image", "partner", "mask"):
         if (image := getattr(sample, name)) is not None:
@@ -180,13 +176,8 @@ class _Bend:
             return torch.tensor([values], dtype=torch.float64)
 
         shears = (one(float(np.radians(config.shear * share)))[0] for share in (across, down))
-        affine = get_affine_matrix2d(
-            one(0, 0),
-            one(width / 2, height / 2),
-            one(*[1 + config.scale * grow] * 2),
-            one(config.rotate * turn)[0],
-            *shears,
-        )
+        middle, scales = one(width / 2, height / 2), one(*[1 + config.scale * grow] * 2)
+        affine = get_affine_matrix2d(one(0, 0), middle, scales, one(config.rotate * turn)[0], *shears)
         corners = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
         nearer = corners + inwards * (1 - 2 * corners)
         sides = np.array([width, height], np.float64)
@@ -194,9 +185,8 @@ class _Bend:
         self.forth: Floats = (angle @ affine)[0].numpy()
         reach = 2 * config.elastic * min(height, width)
         grain = max(4.0, 0.15 * min(height, width))
-        self.stray = np.stack(
-            [reach * (smooth_noise(self.size, grain, rng) - 0.5) for _ in range(2)], axis=-1
-        )  # HW2, x and y
+        strays = [reach * (smooth_noise(self.size, grain, rng) - 0.5) for _ in range(2)]
+        self.stray = np.stack(strays, axis=-1)  # HW2, x and y
         rows, columns = np.mgrid[:height, :width]
         # Pixel i reaches from i to i + 1, so its centre is i + 0.5.
         centres = np.stack([columns, rows], axis=-1) + 0.5 + self.stray
@@ -210,12 +200,12 @@ class _Bend:
 
         floats = as_dtype(image, np.float32) if mode == "bilinear" else image.astype(np.float32)
         planes = torch.from_numpy(np.ascontiguousarray(floats.transpose(2, 0, 1)))[None]
-        drawn = remap(planes, self.x, self.y, mode=mode, padding_mode="reflection", align_corners=True)[0].numpy()
-        result = np.ascontiguousarray(drawn.transpose(1, 2, 0))
+        bent = remap(planes, self.x, self.y, mode=mode, padding_mode="reflection", align_corners=True)[0].numpy()
+        result = np.ascontiguousarray(bent.transpose(1, 2, 0))
         return as_dtype(np.clip(result, 0, 1), image.dtype) if mode == "bilinear" else result.astype(image.dtype)
 
     def points(self, points: Floats) -> Floats:
-        """N x 2, x and y => where they lie in the result."""
+        """N x 2, x and y => their places in the result."""
         reached = _projected(points, self.forth)
         found = reached
         for _ in range(4):  # what comes from `reached` lies where found + stray(found) = reached
@@ -227,19 +217,17 @@ class _Bend:
         """Return the boxes around what was in the boxes (or, closer, in the outlines), cut at the image's borders."""
         height, width = self.size
         outlines = tuple(outline and self._outline(outline) for outline in objects.outlines)
-        boxes = [self._box(box, outlines[i] if outlines else None) for i, box in enumerate(objects.boxes)]
+        corners = objects.boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
+        boxes = [
+            extent(outline.polygons if outline and outline.polygons else [self.points(_finer(ring))])
+            for ring, outline in zip(corners, outlines or (None,) * len(objects), strict=True)
+        ]
         moved = replace(objects, boxes=np.array(boxes, np.float32).reshape(-1, 4), outlines=outlines)
-        return moved.cropped(0, 0, width, height, least=LEAST_SEEN)
+        return moved.cropped(0, 0, width, height, least=_SEEN)
 
     def _outline(self, outline: Outline) -> Outline:
         mask = None if outline.mask is None else self.image(outline.mask[..., None], "nearest")[..., 0]
         return Outline(tuple(self.points(_finer(polygon)).astype(np.float32) for polygon in outline.polygons), mask)
-
-    def _box(self, box: Floats, outline: Outline | None) -> tuple[float, float, float, float]:
-        if outline is not None and outline.polygons:
-            return extent(outline.polygons)
-        left, top, right, bottom = box
-        return extent([self.points(_finer(np.array([(left, top), (right, top), (right, bottom), (left, bottom)])))])
 
 
 def _projected(points: Floats, matrix: Floats) -> Floats:

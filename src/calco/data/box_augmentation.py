@@ -1,15 +1,15 @@
 """Augmentation for detectors: images with their boxes placed, scaled, turned and combined, in another light.
 
-Whatever is drawn depends on the seed, the epoch and the image's key; where and by how many processes does not matter.
-The warps are OpenCV's: one image at a time on one core they take a fraction of what kornia's tensors do, and a
-detector's images move rigidly, without the bends of `augment.py`.
+Every random number depends on the seed, the epoch and the image's key, not on the place or number of processes. The
+warps are OpenCV's: one image at a time on one core they take a fraction of the time of kornia's tensors, and a
+detector's images move rigidly, without the bends of `augmentation.py`.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from statistics import NormalDist
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +26,7 @@ _CENTRE: Final = (0.3, 0.7)  # of a mosaic, as shares of its side
 
 
 def no_augmentation() -> BoxAugmentConfig:
-    """With everything off: images in their letterboxes."""
+    """Return the configuration with everything off: images in their letterboxes."""
     off: dict[str, Any] = dict.fromkeys(LARGEST_BOX_CHANGES, 0)
     return BoxAugmentConfig(**off | {"scale": (1.0, 1.0), "mosaic_scale": (1.0, 1.0), "least_seen": 0.0})
 
@@ -55,10 +55,10 @@ def augmented(
         across, down = (round(side * share) for share in rng.uniform(*_CENTRE, 2))
         corners = ((0, 0), (across, 0), (0, down), (across, down))
         parts = []
-        for image, (left, top) in zip((first, *others), corners, strict=True):
+        for sample, (left, top) in zip((first, *others), corners, strict=True):
             window = canvas[top : side if top else down, left : side if left else across]
-            objects = _placed(window, image, side, config.mosaic_scale, config, rng, outlines)
-            parts.append(_moved_by(objects, left, top, side))
+            objects = _placed(window, sample, side, config.mosaic_scale, config, rng, outlines)
+            parts.append(objects.cropped(-left, -top, side, side))
         objects = _together(parts)
     else:
         objects = _placed(canvas, first, side, config.scale, config, rng, outlines)
@@ -70,7 +70,7 @@ def _placed(
     window: Image, sample: Sample, side: int, scales: tuple[float, float], config: BoxAugmentConfig,
     rng: np.random.Generator, outlines: bool,
 ) -> Detections:  # fmt: skip
-    """Draw an image into a window (a view of the canvas), and returns what is seen there, in the window's pixels."""
+    """Put an image into a window (a view of the canvas); return the objects that are visible, in its pixels."""
     height, width = sample.image.shape[:2]
     down, across = window.shape[:2]
     low, high = np.log(scales)  # so that twice as large is as likely as half as large
@@ -83,8 +83,9 @@ def _placed(
     room_wh = across - size_wh[0], down - size_wh[1]
     left, top = (int(np.floor(room * (0.5 + share))) for room, share in zip(room_wh, free, strict=True))
     shown = relit(_resized(sample.image, size_wh), config.light, config.colour, rng)
-    matrix = _affine(sample.image.shape, size_wh, mirrored, turn, (left, top))
-    _draw(window, shown, mirrored, turn, (left, top))
+    shown = np.ascontiguousarray(shown[:, ::-1]) if mirrored else shown
+    window[:] = _warped(shown, _affine(size_wh, size_wh, False, turn, (left, top)), (across, down), fill=FILL)
+    matrix = _affine((width, height), size_wh, mirrored, turn, (left, top))
     if sample.detections is None:
         return nothing()
     bare = replace(sample.detections, scores=None, track_ids=None)
@@ -95,12 +96,12 @@ def _placed(
 
 
 def _sides(width: int, height: int, scale: float) -> tuple[int, int]:
-    """Width and height at a scale, a pixel at least."""
+    """Return width and height at a scale, a pixel at least."""
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _resized(image: Image, size_wh: tuple[int, int]) -> Image:
-    """RGB `uint8` at a size: averaged along with shrinking, so that fine patterns do not turn into others."""
+    """Return RGB `uint8` at a size; shrinking averages, so that fine patterns do not turn into others."""
     import cv2
 
     rgb = as_channels(as_dtype(image, np.uint8), 3)
@@ -111,31 +112,12 @@ def _resized(image: Image, size_wh: tuple[int, int]) -> Image:
     return np.asarray(cv2.resize(np.ascontiguousarray(rgb), size_wh, interpolation=how), np.uint8)
 
 
-def _draw(window: Image, shown: Image, mirrored: bool, turn: float, place: tuple[int, int]) -> None:
-    """Put an image of its final size into the window, with its unturned corner at `place`; what is beyond is cut."""
-    import cv2
-
-    shown = cv2.flip(shown, 1) if mirrored else shown
-    height, width = shown.shape[:2]
-    down, across = window.shape[:2]
-    left, top = place
-    if turn:
-        matrix = _affine(shown.shape, (width, height), False, turn, place)
-        # Pixel i has its centre at i + 0.5; OpenCV counts from the centres.
-        matrix[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
-        grey = (FILL, FILL, FILL)
-        window[:] = cv2.warpAffine(shown, matrix, (across, down), flags=cv2.INTER_LINEAR, borderValue=grey)
-        return
-    seen = shown[max(0, -top) : down - top, max(0, -left) : across - left]
-    window[max(0, top) :, max(0, left) :][: seen.shape[0], : seen.shape[1]] = seen
-
-
 def _affine(
-    shape: Sequence[int], size_wh: tuple[int, int], mirrored: bool, turn: float, place: tuple[int, int]
+    image_wh: tuple[int, int], size_wh: tuple[int, int], mirrored: bool, turn: float, place: tuple[int, int]
 ) -> npt.NDArray[np.float64]:
-    """From the image's coordinates to the window's, 2 x 3: scaled, mirrored, turned about its middle, placed."""
+    """Return the map, 2 x 3, from an image to the window: scaled, mirrored, turned about its middle, placed."""
     size = np.array(size_wh, np.float64)
-    scales = size / (shape[1], shape[0])
+    scales = size / image_wh
     straight = np.diag([-scales[0] if mirrored else scales[0], scales[1]])
     start = np.array([size[0] if mirrored else 0.0, 0.0])
     angle = np.radians(turn)
@@ -146,31 +128,35 @@ def _affine(
 
 def _transformed(objects: Detections, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Detections:
     """Return the objects where the matrix takes them, not cut yet; masks are those of the window."""
-    outlines = tuple(outline and _moved_outline(outline, matrix, size_wh) for outline in objects.outlines)
-    corners = objects.boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2) @ matrix[:, :2].T + matrix[:, 2]
+
+    def moved(points: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return points @ matrix[:, :2].T + matrix[:, 2]
+
+    corners = moved(objects.boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2))
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1).astype(np.float32)
-    if matrix[0, 1]:  # a box of a turned box is too large; that of its outline is not
-        for place, outline in enumerate(outlines):
-            if outline is not None and outline.polygons and outline.mask is None:
-                boxes[place] = extent(outline.polygons)
-    return replace(objects, boxes=boxes, outlines=outlines)
+    outlines: list[Outline | None] = []
+    for place, outline in enumerate(objects.outlines):
+        if outline is None:
+            outlines.append(None)
+            continue
+        polygons = tuple(moved(ring).astype(np.float32) for ring in outline.polygons)
+        mask = None if outline.mask is None else _warped(outline.mask.astype(np.uint8), matrix, size_wh) > 0
+        outlines.append(Outline(polygons, mask))
+        # A box of a turned box is too large; that of its outline is not.
+        if matrix[0, 1] and polygons and mask is None:
+            boxes[place] = extent(polygons)
+    return replace(objects, boxes=boxes, outlines=tuple(outlines))
 
 
-def _moved_outline(outline: Outline, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int]) -> Outline:
-    polygons = tuple((ring @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32) for ring in outline.polygons)
-    if outline.mask is None:
-        return Outline(polygons)
+def _warped(image: Image, matrix: npt.NDArray[np.float64], size_wh: tuple[int, int], *, fill: int = -1) -> Image:
+    """Return an image where the matrix takes it: smoothly upon a grey, or by the nearest pixel upon 0."""
     import cv2
 
+    # Pixel i has its centre at i + 0.5; OpenCV counts from the centres.
     centred = matrix.copy()
     centred[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
-    mask = cv2.warpAffine(outline.mask.astype(np.uint8), centred, size_wh, flags=cv2.INTER_NEAREST)
-    return Outline(polygons, mask.astype(np.bool_))
-
-
-def _moved_by(objects: Detections, left: int, top: int, side: int) -> Detections:
-    """Return a window's objects in the coordinates of the whole canvas."""
-    return objects.cropped(-left, -top, side, side) if len(objects) else nothing()
+    how = cv2.INTER_NEAREST if fill < 0 else cv2.INTER_LINEAR
+    return np.asarray(cv2.warpAffine(image, centred, size_wh, flags=how, borderValue=(max(0, fill),) * 3), np.uint8)
 
 
 def _together(parts: Sequence[Detections]) -> Detections:
@@ -196,40 +182,16 @@ _PATCH = (0.04, 0.2)  # sides of patches, as shares of the image's side
 _MOST_PATCHES = 3
 
 
-class Damage(Protocol):
-    """Strength of the damage, as in `BoxAugmentConfig`."""
-
-    @property
-    def damage(self) -> float:
-        """The share of images that each kind falls on."""
-
-    @property
-    def blur(self) -> float:
-        """The most, as a deviation in pixels."""
-
-    @property
-    def noise(self) -> float:
-        """The most, as a deviation in shares of the range."""
-
-    @property
-    def jpeg(self) -> int:
-        """The lowest quality; 0 for none."""
-
-
 def relit(image: Image, light: float, colour: float, rng: np.random.Generator) -> Image:
-    """Brightness, contrast, middle tones, strength of colours and hue changed by tables: HW3 `uint8` => the same."""
+    """Change brightness, contrast, middle tones, strength of colours and hue by tables: HW3 `uint8` => the same."""
     import cv2
 
     brightness, contrast, gamma, saturation, hue = rng.uniform(-1, 1, 5)
     if colour:
         shades = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
         steps = np.arange(256)
-        tables = [
-            (steps + round(256 * _HUE * colour * hue)) % 256,
-            np.clip(steps * (1 + colour * saturation), 0, 255),
-            steps,
-        ]
-        table = np.stack(tables, axis=-1).astype(np.uint8)[None]
+        turned, strength = (steps + round(256 * _HUE * colour * hue)) % 256, steps * (1 + colour * saturation)
+        table = np.stack([turned, np.clip(strength, 0, 255), steps], axis=-1).astype(np.uint8)[None]
         image = np.asarray(cv2.cvtColor(cv2.LUT(shades, table), cv2.COLOR_HSV2RGB_FULL), np.uint8)
     if light:
         tones = (np.arange(256) / 255) ** ((1 + light) ** gamma) * (1 + light * brightness)
@@ -239,8 +201,8 @@ def relit(image: Image, light: float, colour: float, rng: np.random.Generator) -
     return image
 
 
-def damaged(image: Image, config: Damage, rng: np.random.Generator) -> Image:
-    """Blur, noise and the traces of JPEG, each on some of the images: HW3 `uint8` => the same."""
+def damaged(image: Image, config: BoxAugmentConfig, rng: np.random.Generator) -> Image:
+    """Add blur, noise and the traces of JPEG, each to some of the images: HW3 `uint8` => the same."""
     import cv2
 
     falls = rng.random(3) < config.damage
@@ -262,16 +224,13 @@ def damaged(image: Image, config: Damage, rng: np.random.Generator) -> Image:
 
 @cache
 def _quantiles() -> npt.NDArray[np.float64]:
-    """256 values that stand for a normal distribution: chosen by random bytes, a tenth of the time of drawing from it.
-
-    Of the tails, what is rarer than one pixel in 512 is missing.
-    """
+    # Values that random bytes choose take a tenth of the time of a normal distribution; tails beyond 1/512 are missing.
     normal = NormalDist()
     return np.array([normal.inv_cdf((step + 0.5) / 256) for step in range(256)])
 
 
 def erased(image: Image, boxes: npt.NDArray[np.float32], share: float, rng: np.random.Generator) -> Image:
-    """Patches of noise on some images (random erasing, arXiv 1708.04896), none of which hides an object."""
+    """Put patches of noise on some images (random erasing, arXiv 1708.04896), none of which hides an object."""
     if rng.random() >= share:
         return image
     image = image.copy()
@@ -280,16 +239,9 @@ def erased(image: Image, boxes: npt.NDArray[np.float32], share: float, rng: np.r
         sides = np.maximum(2, np.rint(rng.uniform(*_PATCH, 2) * (width, height))).astype(np.int64)
         left, top = (int(rng.integers(0, max(1, most))) for most in (width - sides[0], height - sides[1]))
         right, bottom = left + int(sides[0]), top + int(sides[1])
-        if _hides(boxes, (left, top, right, bottom)):
-            continue
-        window = image[top:bottom, left:right]
-        window[:] = rng.integers(0, 256, window.shape, np.uint8)
+        shared = np.minimum(boxes[:, 2:], (right, bottom)) - np.maximum(boxes[:, :2], (left, top))
+        covered = np.clip(shared, 0, None).prod(axis=1)
+        if not (covered > (1 - _LEAST_SHOWN) * (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)).any():
+            window = image[top:bottom, left:right]
+            window[:] = rng.integers(0, 256, window.shape, np.uint8)
     return image
-
-
-def _hides(boxes: npt.NDArray[np.float32], patch: tuple[int, int, int, int]) -> bool:
-    """Return whether a patch covers too much of any box."""
-    shared = np.minimum(boxes[:, 2:], patch[2:]) - np.maximum(boxes[:, :2], patch[:2])
-    covered = np.clip(shared, 0, None).prod(axis=1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    return bool((covered > (1 - _LEAST_SHOWN) * areas).any())

@@ -1,15 +1,17 @@
-"""Which images are taken, how they are split, and how they vary in training: configurations without heavy imports."""
+"""Configurations of sources, splits, augmentation and `calco prepare`, without heavy imports."""
 
 import importlib.util
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias, get_args
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from calco.data.recipe_config import RecipeConfig, steps_of
 from calco.errors import MissingExtraError, UsageError
 from calco.records import check_numbers, check_ranges
+from calco.work import Engine, Name
 
 Kind: TypeAlias = Literal[
     "auto", "side-by-side", "parallel", "masks", "photographs", "annotations", "video", "shards", "hub", "openmoji"
@@ -24,9 +26,9 @@ class SourceConfig:
     """Which images, and which of them is the input."""
 
     source: Kind = "auto"
-    """What the images are: side-by-side files, two parallel folders, images with masks, photographs, images with
+    """Kind of the images: side-by-side files, two parallel folders, images with masks, photographs, images with
     boxes or outlines, the frames of videos, shards, a data set on the Hugging Face hub, the built-in drawings; auto
-    looks and says what it saw."""
+    recognises and reports it."""
 
     input: str | None = None
     """The folder of the inputs, inside the images' folder or anywhere else; in shards the ending of the inputs."""
@@ -45,14 +47,14 @@ class SourceConfig:
     that are taken."""
 
     frames: str = "10"
-    """Which frames of a video: 10 is every tenth, 2s one every two seconds, scene the first of each scene."""
+    """Frames that are taken of a video: 10 is every tenth, 2s one every two seconds, scene the first of each scene."""
 
     video_groups: Literal["auto", "video", "block"] = "auto"
-    """What of a video stays on one side of a split: the whole video, or each block of its time, with seconds
+    """Part of a video that stays on one side of a split: the whole video, or each block of its time, with seconds
     left out between blocks on different sides; auto takes blocks where there are fewer than ten videos."""
 
     background: str = "white"
-    """What transparent images are laid over (white, black, #rrggbb), or channel to keep transparency as a channel."""
+    """Background of transparent images (white, black, #rrggbb), or channel to keep transparency as a channel."""
 
     groups: str | None = None
     """A table (key,group) of images that belong together; by default groups.csv in the images' folder."""
@@ -76,19 +78,16 @@ class SourceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitConfig:
-    """How much is kept apart from training."""
+    """Shares of the images that are kept apart from training."""
 
     validation: float = 0.1
-    """The share of groups that training is watched on."""
+    """Share of groups that validates the training."""
 
     test: float = 0.1
-    """The share of groups that is kept for the final score."""
+    """Share of groups that is kept for the final score."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
-        for name, share in (("validation", self.validation), ("test", self.test)):
-            if not 0 <= share < 1:
-                raise UsageError(f"the {name} share is {share}; it must lie in [0, 1): try 0.1")
+        check_numbers(self, validation=(0, 1), test=(0, 1))
         if self.validation + self.test >= 1:
             total = self.validation + self.test
             raise UsageError(f"validation and test take {total:g} of the images; training gets none: try 0.1 each")
@@ -97,37 +96,32 @@ class SplitConfig:
 MOST_SIDE: Final = 4096
 """The largest side that networks are trained at, pixels."""
 
-
 Resampling: TypeAlias = Literal["auto", "nearest", "bilinear", "bicubic", "area"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class JitterConfig:
-    """The size that networks are trained at, and the play around it."""
+    """Size that networks are trained at, and the random crop."""
 
     size: int = 256
-    """The side of the crop that the networks see, pixels."""
+    """Side of the crop that the networks see, pixels."""
 
     resize: int = 286
-    """The side that images are first brought to, pixels; 0 crops at their native scale."""
+    """Side that images are first resized to, pixels; 0 crops at their native scale."""
 
     fit: Literal["stretch", "cover"] = "stretch"
-    """stretch brings both sides to the size, cover the shorter one and keeps the aspect."""
+    """Resizing: stretch brings both sides to the size, cover the shorter one and keeps the aspect."""
 
     resampling: Resampling = "auto"
-    """How images are resized; auto averages when they shrink and is bicubic when they grow."""
+    """Interpolation; auto averages when they shrink and is bicubic when they grow."""
 
     flip: bool = True
-    """Whether half of the pairs are mirrored."""
+    """Mirror half of the pairs."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
-        if not 1 <= self.size <= MOST_SIDE:
-            raise UsageError(f"jitter size is {self.size}; it must be from 1 to {MOST_SIDE} pixels: try 256")
-        if self.resize and not self.size <= self.resize <= 2 * MOST_SIDE:
-            raise UsageError(
-                f"jitter resize is {self.resize}; use 0 (native scale), or from the size {self.size} to {2 * MOST_SIDE}"
-            )
+        check_numbers(self, size=(1, MOST_SIDE), resize=(0, 2 * MOST_SIDE))
+        if 0 < self.resize < self.size:
+            raise UsageError(f"resize is {self.resize}; use 0 (native scale), or at least the size {self.size}")
         if self.fit not in ("stretch", "cover"):
             raise UsageError(f"jitter fit is {self.fit!r}; choose stretch or cover")
         if self.resampling not in get_args(Resampling):
@@ -136,125 +130,117 @@ class JitterConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """Play in training; everything is off at 0. Needs kornia for the first five."""
+    """Augmentation in training; everything is off at 0. Needs kornia for the first five."""
 
     rotate: float = 0.0
-    """Turns the image by up to so many degrees, either way; input, target, mask and boxes alike."""
+    """Turn the image by up to this many degrees, either way; input, target, mask and boxes alike."""
 
     scale: float = 0.0
-    """Makes it larger or smaller by up to this share; 0.1 from nine to eleven tenths."""
+    """Scale it by up to this share; 0.1 from nine to eleven tenths."""
 
     shear: float = 0.0
-    """Slants it by up to so many degrees, across and down."""
+    """Shear it by up to this many degrees, across and down."""
 
     perspective: float = 0.0
-    """Moves each corner inwards by up to this share of the sides, as if seen at an angle."""
+    """Move each corner inwards by up to this share of the sides, as if seen at an angle."""
 
     elastic: float = 0.0
-    """Bends it: how far a point strays at most, as a share of the short side."""
+    """Bend it: largest distance that a point moves, as a share of the short side."""
 
     brightness: float = 0.0
-    """Makes the input alone lighter or darker by up to this share."""
+    """Make the input alone lighter or darker by up to this share."""
 
     contrast: float = 0.0
-    """Gives the input alone more or less contrast, by up to this share."""
+    """Give the input alone more or less contrast, by up to this share."""
 
     gamma: float = 0.0
-    """Lights or darkens the input's middle tones: the exponent goes up to 1 + gamma, and down to its inverse."""
+    """Lighten or darken the input's middle tones: the exponent goes up to 1 + gamma, and down to its inverse."""
 
     saturation: float = 0.0
-    """Makes the input's colours stronger or weaker by up to this share."""
+    """Make the input's colours stronger or weaker by up to this share."""
 
     hue: float = 0.0
-    """Turns the input's colours by up to so many degrees, either way."""
+    """Shift the input's hues by up to this many degrees, either way."""
 
     noise: float = 0.0
-    """Adds up to so much noise to the input, its deviation as a share of the range from black to white."""
+    """Most noise in the input, its deviation as a share of the range from black to white."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
-        for name, most in LARGEST_CHANGES.items():
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise UsageError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
+        check_numbers(self, **{name: (0, most) for name, most in LARGEST_CHANGES.items()})
         if self.moves and importlib.util.find_spec("kornia") is None:
             raise MissingExtraError("augment turns and bends images through kornia; pip install 'calco[augment]'")
 
     @property
     def moves(self) -> bool:
-        """Whether images are turned, scaled or bent."""
+        """True if images are turned, scaled or bent."""
         return any((self.rotate, self.scale, self.shear, self.perspective, self.elastic))
 
     @property
     def recolours(self) -> bool:
-        """Whether inputs are shown in another light."""
+        """True if the light of inputs changes."""
         return any((self.brightness, self.contrast, self.gamma, self.saturation, self.hue, self.noise))
 
 
 LARGEST_CHANGES: Final = {
-    "rotate": 180.0, "scale": 0.9, "shear": 60.0, "perspective": 0.4, "elastic": 0.2,
-    "brightness": 1.0, "contrast": 1.0, "gamma": 4.0, "saturation": 1.0, "hue": 180.0, "noise": 1.0,
+    "rotate": 180, "scale": 0.9, "shear": 60, "perspective": 0.4, "elastic": 0.2, "brightness": 1, "contrast": 1,
+    "gamma": 4, "saturation": 1, "hue": 180, "noise": 1,
 }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoxAugmentConfig:
-    """Play with images and their boxes in the training of detectors."""
+    """Augmentation of images and their boxes in the training of detectors."""
 
     flip: float = 0.5
-    """The share of images that are mirrored; 0 where left and right mean something."""
+    """Share of images that are mirrored; 0 where left and right mean something."""
 
     scale: tuple[float, float] = (0.7, 1.6)
-    """How large an image is shown, from and to, as a share of the largest that fits; above 1 it is cropped."""
+    """Scale of an image, from and to, as a share of the largest that fits; above 1 it is cropped."""
 
     shift: float = 1.0
-    """How freely it is placed (or the crop is taken): 0 in the middle, 1 anywhere."""
+    """Place of the image (or of the crop): 0 in the middle, 1 anywhere."""
 
     rotate: float = 3.0
-    """Turns it by up to so many degrees, either way; boxes without outlines grow with it, so keep it small."""
+    """Turn it by up to this many degrees, either way; boxes without outlines grow with it, so keep it small."""
 
     mosaic: float = 0.5
-    """The share of images that are put together of four (YOLOv4, arXiv 2004.10934)."""
+    """Share of images that are mosaics of four (YOLOv4, arXiv 2004.10934)."""
 
     mosaic_scale: tuple[float, float] = (0.5, 1.2)
-    """How large the images of a mosaic are shown, from and to, as a share of the largest that fits alone."""
+    """Scale of the images of a mosaic, from and to, as a share of the largest that fits alone."""
 
     light: float = 0.3
-    """Changes brightness, contrast and middle tones by up to this share."""
+    """Change brightness, contrast and middle tones by up to this share."""
 
     colour: float = 0.3
-    """Changes the strength of colours by up to this share, and hues by a twentieth of the circle times it."""
+    """Change the strength of colours by up to this share, and hues by a twentieth of the circle times it."""
 
     damage: float = 0.15
-    """The share of images that each of blur, noise and JPEG falls on."""
+    """Share of images with each of blur, noise and JPEG compression."""
 
     blur: float = 1.5
-    """The most that images are blurred: the deviation in pixels; 0 for never."""
+    """Strongest blur: the deviation in pixels; 0 for none."""
 
     noise: float = 0.04
-    """The most noise: its deviation as a share of the range from black to white; 0 for none."""
+    """Strongest noise: its deviation as a share of the range from black to white; 0 for none."""
 
     jpeg: int = 40
-    """The lowest quality that images are compressed to, 1 to 100; 0 for no compression."""
+    """Lowest JPEG quality, 1 to 100; 0 for no compression."""
 
     erase: float = 0.15
-    """The share of images with patches of noise in them, none of which hides more than half of an object."""
+    """Share of images with patches of noise in them, none of which hides more than half of an object."""
 
     least_seen: float = 0.2
-    """Objects of whose box a smaller share stays in the image are dropped."""
+    """Smallest share of a box that must stay in the image; other objects are dropped."""
 
     def __post_init__(self) -> None:
-        check_numbers(self)
-        for name, most in LARGEST_BOX_CHANGES.items():
-            value = getattr(self, name)
-            if not 0 <= value <= most:
-                raise UsageError(f"augment {name} is {value}; it must lie in 0 (off) to {most:g}")
+        check_numbers(self, **{name: (0, most) for name, most in LARGEST_BOX_CHANGES.items()})
         check_ranges(self, "augment", {"scale": (0.05, 20, "0.7 1.6"), "mosaic_scale": (0.05, 20, "0.5 1.2")})
 
 
 LARGEST_BOX_CHANGES: Final = {
-    "flip": 1.0, "shift": 1.0, "rotate": 45.0, "mosaic": 1.0, "light": 1.0, "colour": 1.0, "damage": 1.0, "blur": 20.0,
-    "noise": 1.0, "jpeg": 100, "erase": 1.0, "least_seen": 1.0,
+    "flip": 1, "shift": 1, "rotate": 45, "mosaic": 1, "light": 1, "colour": 1, "damage": 1, "blur": 20, "noise": 1,
+    "jpeg": 100, "erase": 1, "least_seen": 1,
 }  # fmt: skip
 
 
@@ -270,3 +256,98 @@ class RecipesConfig:
 
     only: Annotated[str | None, arg(metavar="SHEET")] = None
     """One sheet alone: aligned, colorize, erase, sketch, degrade, segment, composite or augment."""
+
+
+Format: TypeAlias = Literal["webdataset", "side-by-side", "parallel", "coco", "voc", "yolo"]
+
+FORMATS: Final[tuple[str, ...]] = get_args(Format)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareConfig:
+    """Pairs that are made once and kept: from images to shards, or to files for other tools."""
+
+    images: Annotated[str, Positional, arg(metavar="IMAGES")] = ""
+    """Images, videos or shards: a folder, a file or an address; hub:owner/name; or the built-in drawings, openmoji."""
+
+    out: str = ""
+    """Folder to write into; an interrupted command is continued there."""
+
+    format: Format | Literal["auto"] = "auto"
+    """webdataset: tar files; side-by-side: one image of both halves; parallel: two folders, input and target; coco,
+    voc, yolo: the images as they are, with their boxes and outlines in that format; auto takes coco for the recipe
+    composite, webdataset for all others."""
+
+    size: int = 0
+    """Side that images are resized to, pixels; 0 keeps their own."""
+
+    fit: Literal["stretch", "cover"] = "stretch"
+    """Resizing: stretch brings both sides to the size, cover the shorter one and keeps the aspect."""
+
+    variants: int = 1
+    """Number of differently made pairs of each image; they stay in one group."""
+
+    count: int = 0
+    """Number of images that the recipe composite makes, spread over the photographs; 0 makes one (or `variants`) of
+    each."""
+
+    shard_pairs: int = 1000
+    """Pairs in a tar file, at most."""
+
+    jobs: int = 0
+    """Number of processes; 0 for all cores. The files do not depend on it."""
+
+    engine: Name = "local"
+    """local: processes of this machine; ray: Ray Data, whole parts at a time. The files are the same."""
+
+    address: str = ""
+    """Address of a Ray cluster: auto, ray://host:10001 or host:6379; without one, a Ray of its own on this machine."""
+
+    overwrite: bool = False
+    """Begin anew where something was prepared before."""
+
+    seed: int = 0
+    """Seed of all random number generators."""
+
+    source: Annotated[SourceConfig, OmitArgPrefixes] = field(default_factory=SourceConfig)
+    recipe: Annotated[RecipeConfig, OmitArgPrefixes] = field(default_factory=RecipeConfig)
+    split: SplitConfig = field(default_factory=SplitConfig)
+
+    def __post_init__(self) -> None:
+        check_numbers(self, jobs=1024, size=65_536, count=(0, 1 << 31))
+        if self.format not in (*FORMATS, "auto"):
+            raise UsageError(f"format is {self.format!r}; choose one of {', '.join(FORMATS)}")
+        if self.size < 0 or self.jobs < 0:
+            raise UsageError(f"size {self.size} and jobs {self.jobs}: neither may be below 0; leave them out")
+        if self.count and (not self.composes or self.variants > 1):
+            wanted = "leave --variants out" if self.composes else "it goes with --recipe composite"
+            raise UsageError(f"count {self.count} tells how many composites are made; {wanted}")
+        self.workers()
+        if self.variants < 1 or self.shard_pairs < self.variants:
+            raise UsageError(
+                f"variants {self.variants} and shard_pairs {self.shard_pairs}: there must be at least one variant, and "
+                "all of an image must fit into one tar file"
+            )
+        if self.annotated and self.variants > 1 and not self.composes:
+            raise UsageError(f"{self.format} keeps images as they are, in one variant; leave --variants out")
+
+    def workers(self) -> Engine:
+        """Return the engine that makes the pairs, checked."""
+        return Engine(name=self.engine, jobs=self.jobs, address=self.address)
+
+    @property
+    def written(self) -> Format:
+        """The format, "auto" settled."""
+        if self.format == "auto":
+            return "coco" if self.composes else "webdataset"
+        return self.format
+
+    @property
+    def composes(self) -> bool:
+        """True if cut-outs are pasted on photographs."""
+        return self.recipe.recipe != "auto" and steps_of(self.recipe.recipe)[0] == "composite"
+
+    @property
+    def annotated(self) -> bool:
+        """True if images with boxes are written, not pairs."""
+        return self.written in ("coco", "voc", "yolo")

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
@@ -39,7 +40,7 @@ def curated(source: Source, config: SourceConfig) -> Source:
     if len(source.items) > MAX_COMPARED and source.kind in COMPARED_FILES:
         notes.append(f"copies are looked for among {MAX_COMPARED:,} at most; calco check --write-groups finds them")
     else:
-        for same in equal_parts(_files(source), _length, _ends, _whole):
+        for same in equal_parts(_files(source), _length, partial(_digest, ends=_ENDS), _digest):
             for _, others in same[1:]:
                 for group, other in zip(same[0][1], others, strict=False):
                     groups.join(group, other)
@@ -77,17 +78,15 @@ def equal_parts(parts: Iterable[list[T]], *tells: Callable[[T], Hashable]) -> li
 
     A function returns what equals have in common, or None, which equals nothing.
     """
-    found = [part for part in parts if len(part) > 1]
+    found = list(parts)
     for tell in tells:
-        divided: list[list[T]] = []
-        for part in found:
-            by_tell: dict[Hashable, list[T]] = {}
-            for member in part:
-                by_tell.setdefault(tell(member), []).append(member)
-            by_tell.pop(None, None)
-            divided += [same for same in by_tell.values() if len(same) > 1]
-        found = divided
-    return found
+        divided: dict[tuple[int, Hashable], list[T]] = {}
+        for number, part in enumerate(found):
+            for member in part if len(part) > 1 else ():
+                if (mark := tell(member)) is not None:
+                    divided.setdefault((number, mark), []).append(member)
+        found = list(divided.values())
+    return [part for part in found if len(part) > 1]
 
 
 def _files(source: Source) -> list[list[_File]]:
@@ -110,18 +109,14 @@ def _length(file: _File) -> int | None:
     return None
 
 
-def _ends(file: _File) -> bytes | None:
-    """Return a digest of the first and last bytes."""
+def _digest(file: _File, ends: int | None = None) -> bytes | None:
+    """Return a digest of a file, or of so many bytes at either end of it."""
     with suppress(OSError), open(file[0], "rb") as opened:
-        head = opened.read(_ENDS)
-        opened.seek(max(len(head), os.fstat(opened.fileno()).st_size - _ENDS))
-        return hashlib.blake2b(head + opened.read(), digest_size=16).digest()
-    return None
-
-
-def _whole(file: _File) -> bytes | None:
-    with suppress(OSError), open(file[0], "rb") as opened:
-        return hashlib.file_digest(opened, "blake2b").digest()
+        if ends is None:
+            return hashlib.file_digest(opened, "blake2b").digest()
+        head = opened.read(ends)
+        opened.seek(max(len(head), os.fstat(opened.fileno()).st_size - ends))
+        return hashlib.blake2b(head + opened.read()).digest()
     return None
 
 
@@ -134,7 +129,7 @@ def _table(source: Source, given: str | None, name: str) -> Path | None:
 
 
 def _dropped(source: Source, table: Path) -> Source:
-    reasons = {key: reason for key, reason in read_table(table, "key", "reason")}  # noqa: C416 - dict() has no types
+    reasons = {row[0]: row[1] for row in read_table(table, "key", "reason")}
     keys = {item.key for item in source.items} & reasons.keys()
     items = tuple(item for item in source.items if item.key not in keys)
     if not items:

@@ -15,8 +15,7 @@ from calco.data.source import Item
 from calco.errors import CalcoError, printable
 from calco.files import explain
 
-SPLITS: Final = ("train", "val", "test")
-"""From what is trained on to what is kept furthest from it."""
+SPLITS: Final = ("train", "val", "test")  # from what is trained on to what is kept furthest from it
 
 # The words that the loaders of common frameworks know.
 SPLIT_NAMES: Final[dict[str, str]] = {

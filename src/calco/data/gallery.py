@@ -30,8 +30,7 @@ from calco.files import atomic_write, make_folder
 from calco.imaging import Image
 from calco.outputs import writing_folder
 
-PROPS: Final = ("STROKES", "CUTOUTS", "MASKS")
-"""Names in the place of folders, under which `write_props` makes them."""
+PROPS: Final = ("STROKES", "CUTOUTS", "MASKS")  # names in the place of folders, under which `write_props` makes them
 
 _SIDE: Final = 96
 

@@ -13,9 +13,8 @@ import numpy.typing as npt
 from calco import imaging
 from calco.annotations.detections import Detections
 from calco.data.augmentation import fit_image
-from calco.data.config import JitterConfig
+from calco.data.config import Format, JitterConfig
 from calco.data.palettes import named_palette
-from calco.data.prepare_config import Format
 from calco.data.recipes import Recipe, RecipeConfig
 from calco.data.recipes.composite import composite_image
 from calco.data.recipes.segment import painted
@@ -25,8 +24,7 @@ from calco.errors import CalcoError
 from calco.imaging import Image
 from calco.work import Engine, results
 
-MASKS: Final = "masks"
-"""Folder of painted masks, beside that of the images."""
+MASKS: Final = "masks"  # folder of painted masks, beside that of the images
 
 _CHUNK: Final = 4  # images that a process gets at once
 _SCALES: Final = (1.0, 0.5, 0.25, 0.1, 0.01, 0.001)
@@ -58,8 +56,7 @@ class Made:
     size_wh: tuple[int, int] = (0, 0)
 
 
-Outcome: TypeAlias = tuple[str, list[Made] | str]
-"""An image's key, and its pairs or the reason why there are none."""
+Outcome: TypeAlias = tuple[str, list[Made] | str]  # an image's key, and its pairs or the reason why there are none
 
 
 def make(job: Job, item: Item) -> list[Made]:

@@ -23,20 +23,14 @@ Codes: TypeAlias = npt.NDArray[np.int32]  # a number for each value that a pixel
 Bools: TypeAlias = npt.NDArray[np.bool_]
 By: TypeAlias = Literal["number", "level", "colour", "alpha"]
 
-TRANSPARENT: Final = -1
-"""Code of pixels that are less than half opaque."""
-OPAQUE: Final = -2
-"""Code of every pixel that is not transparent, whatever its colour."""
+TRANSPARENT: Final = -1  # code of pixels that are less than half opaque
+OPAQUE: Final = -2  # code of every pixel that is not transparent, whatever its colour
 _WIDE: Final = 1 << 24  # numbers above 255 stand behind all colours
 _GREY: Final = 0x010101
-EXACT: Final = 0
-"""Distance in RGB within which the pixels of an area have a known colour."""
-COMPRESSED: Final = 24
-"""The same where compression moved the colours."""
-HALF: Final = 255
-"""The same where two levels are cut at half."""
-FOREIGN: Final = 0.01
-"""Share of a mask that may have unknown values where colours blend, before the mask is refused."""
+# Distance in RGB within which the pixels of an area have a known colour: as it is, where compression moved the
+# colours, and where two levels are cut at half.
+EXACT, COMPRESSED, HALF = 0, 24, 255
+FOREIGN: Final = 0.01  # share of a mask that may have unknown values where colours blend, before the mask is refused
 PAINTED: Final = "painted"
 """Encoding of masks that Calco painted itself: the colours of the palette, each pixel by the nearest."""
 
@@ -97,13 +91,9 @@ def codes_of(mask: Image) -> Codes:
 
 def solid_of(codes: Codes) -> Bools:
     """Return the pixels whose four neighbours have the same value: those inside an area, not on a smoothed edge."""
-    across, down = codes[:, 1:] == codes[:, :-1], codes[1:] == codes[:-1]
-    solid = np.ones(codes.shape, np.bool_)
-    solid[:, 1:] &= across
-    solid[:, :-1] &= across
-    solid[1:] &= down
-    solid[:-1] &= down
-    return solid
+    padded = np.pad(codes, 1, mode="edge")
+    across = (padded[1:-1, :-2] == codes) & (padded[1:-1, 2:] == codes)
+    return np.asarray(across & (padded[:-2, 1:-1] == codes) & (padded[2:, 1:-1] == codes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,14 +223,14 @@ def read_mask(path: str | Path) -> Image:
 
 
 def decode_mask(data: bytes, name: str) -> Image:
-    """Return the same of a file's bytes, which messages call `name`."""
+    """Return the values of a mask file's bytes; messages call it `name`."""
     return stored_values(decode_labels(data, name).image)
 
 
 _OF_ONE: Final = 256  # values of one mask that are kept
 _OF_ALL: Final = 1 << 16  # values of a data set that are kept
 _FEW: Final = 64  # values that the signature of a mask has at most
-_AT_ONCE: Final = 64
+_AT_ONCE: Final = 64  # masks whose counts are in memory
 T = TypeVar("T")
 
 

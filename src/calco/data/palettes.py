@@ -83,7 +83,7 @@ def palette_name(palette: Palette) -> str:
 
 
 def palette_for(classes: Sequence[str]) -> Palette:
-    """Background in black, then the classes in colours that are far from each other and from it."""
+    """Return background in black, then the classes in colours that are far from each other and from it."""
     steps = (0, 36, 73, 109, 146, 182, 219, 255)
     free = np.array(list(product(steps, repeat=3)), np.int64)
     names = list(dict.fromkeys(["background", *classes]))
@@ -105,7 +105,7 @@ _ENTRY: Final = re.compile(
 
 
 def _entry(line: str, where: str) -> tuple[str, Colour]:
-    """One class: `name #rrggbb` or `name r g b`, with commas or without."""
+    """Read one class: `name #rrggbb` or `name r g b`, with commas or without."""
     found = _ENTRY.fullmatch(line) if len(line) < 200 else None
     if found is None:
         raise CalcoError(
@@ -127,7 +127,13 @@ def _read(path: Path) -> Palette:
             f"{path} is no palette: it is not UTF-8 text; write one class a line: person, #ff0000"
         ) from error
     if text.lstrip().startswith("{"):
-        return _checked(_of_json(text, path), str(path))
+        try:
+            # A name that occurs twice is kept twice, for the check to find.
+            pairs: list[tuple[str, Any]] = json.loads(text, object_pairs_hook=list)
+        except (ValueError, RecursionError) as error:
+            raise CalcoError(f"{path} is not valid JSON ({error}); correct it, or write one class a line") from error
+        lines = [f"{name} {' '.join(map(str, code)) if isinstance(code, list) else code}" for name, code in pairs]
+        return _checked([_entry(line, str(path)) for line in lines], str(path))
     numbered = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
     kept = [(number, line) for number, line in numbered if not line.lstrip().startswith("#")]
     if kept and re.fullmatch(r"\W*(name|class)\W+(colou?r|r\W+g\W+b)\W*", kept[0][1], re.IGNORECASE):
@@ -135,18 +141,8 @@ def _read(path: Path) -> Palette:
     return _checked([_entry(line, f"{path}, line {number}") for number, line in kept], str(path))
 
 
-def _of_json(text: str, path: Path) -> list[tuple[str, Colour]]:
-    """Classes of a JSON object; a name that stands twice is kept twice, for the check to find."""
-    try:
-        pairs: list[tuple[str, Any]] = json.loads(text, object_pairs_hook=list)
-    except (ValueError, RecursionError) as error:
-        raise CalcoError(f"{path} is not valid JSON ({error}); correct it, or write one class a line") from error
-    lines = [f"{name} {' '.join(map(str, code)) if isinstance(code, list) else code}" for name, code in pairs]
-    return [_entry(line, str(path)) for line in lines]
-
-
 def _checked(classes: list[tuple[str, Colour]], where: str) -> Palette:
-    """Two classes at least, 255 at most, each name and each colour once."""
+    """Refuse fewer than 2 or more than 255 classes, and names and colours that occur twice."""
     if not 2 <= len(classes) <= UNLABELLED:
         raise CalcoError(f"{where} has {len(classes)} classes; a palette needs 2 to {UNLABELLED}, one a line")
     for what, values in (("class", [name for name, _ in classes]), ("colour", [colour for _, colour in classes])):

@@ -15,16 +15,14 @@ from typing import Any
 from calco.addresses import is_url
 from calco.console import bar
 from calco.data import storage
-from calco.data.config import JitterConfig
+from calco.data.config import JitterConfig, PrepareConfig
 from calco.data.making import Job, in_order, outcomes
-from calco.data.prepare_config import PrepareConfig
 from calco.data.recipes import Recipe, build_recipe, resolve
 from calco.data.recipes.composite import check_cutouts, cutouts_of
 from calco.data.recipes.cutouts import cutouts_digest, unusable
-from calco.data.resolving import settled
 from calco.data.sample import fraction
 from calco.data.shards import INDEX, MANIFEST, SETTINGS, VERSION, Index, Manifest, Part, as_json, digest_of
-from calco.data.source import Item, Source
+from calco.data.source import Item, Source, settled
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.data.writing import Lot, clear, kept_part, write_annotations, write_groups, write_part
@@ -204,8 +202,16 @@ def _begin(place: str, config: PrepareConfig, settings: dict[str, Any]) -> None:
             raise CalcoError(f"--overwrite removes nothing at {place}; remove it there, or choose another --out")
         if config.overwrite:
             clear(Path(place), str(before.get("format")))
-    elif others := _others(place):
-        raise CalcoError(f"{place} holds other files, such as {others[0]}; choose a new or empty folder with --out")
+    else:
+        if away:
+            others = storage.listed(place, "") if storage.exists(place) else []
+        else:
+            found = [path for path in Path(place).iterdir() if not is_lock(path.name)]
+            others = [path.name for path in found if path.name != INDEX or not path.is_dir() or any(path.iterdir())]
+        if others:
+            raise CalcoError(
+                f"{place} holds other files, such as {min(others)}; choose a new or empty folder with --out"
+            )
     if not away:
         make_folder(Path(place, INDEX))
     manifest = storage.joined(place, MANIFEST)
@@ -218,14 +224,6 @@ def _sweep(place: str) -> None:
     if not is_url(place):
         sweep(place)
         sweep(Path(place, INDEX))
-
-
-def _others(place: str) -> list[str]:
-    """Return the names of other files where shards are to be written."""
-    if is_url(place):
-        return storage.listed(place, "") if storage.exists(place) else []
-    found = [path for path in Path(place).iterdir() if not is_lock(path.name)]
-    return sorted(path.name for path in found if path.name != INDEX or not path.is_dir() or any(path.iterdir()))
 
 
 def _kept(place: str, lots: list[Lot], format: str, source: Source) -> dict[str, Index]:

@@ -1,7 +1,9 @@
 """`Sample` and `Pair`, which the stages pass on, and the random generators behind them."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,16 @@ from calco.imaging import Image
 def size_wh(image: npt.NDArray[np.generic]) -> str:
     """Width and height for a message, such as "512x256"."""
     return f"{image.shape[1]}x{image.shape[0]}"
+
+
+def _check_sizes(key: str, what: str, image: Image, others: Mapping[str, npt.NDArray[Any] | None]) -> None:
+    """Refuse arrays that are not as high and wide as an image."""
+    for name, other in others.items():
+        if other is not None and other.shape[:2] != image.shape[:2]:
+            raise CalcoError(
+                f"{key}: the {what} has {size_wh(image)} pixels and the {name} {size_wh(other)}; both need the same "
+                "size: crop or resize one of them"
+            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,13 +53,8 @@ class Sample:
     region: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        others = (("target", self.partner), ("mask", self.mask), ("weight map", self.weight), ("region", self.region))
-        for name, other in others:
-            if other is not None and other.shape[:2] != self.image.shape[:2]:
-                raise CalcoError(
-                    f"{self.key}: the image has {size_wh(self.image)} pixels and its {name} {size_wh(other)}; "
-                    "both need the same size: crop or resize one of them"
-                )
+        others = {"target": self.partner, "mask": self.mask, "weight map": self.weight, "region": self.region}
+        _check_sizes(self.key, "image", self.image, others)
 
     @property
     def whole(self) -> Image:
@@ -76,27 +83,23 @@ class Pair:
     region: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
-        for name, other in (("target", self.target), ("weight map", self.weight), ("region", self.region)):
-            if other is not None and other.shape[:2] != self.input.shape[:2]:
-                raise CalcoError(
-                    f"{self.key}: the input has {size_wh(self.input)} pixels and the {name} {size_wh(other)}; "
-                    "both need the same size: crop or resize one of them"
-                )
+        others = {"target": self.target, "weight map": self.weight, "region": self.region}
+        _check_sizes(self.key, "input", self.input, others)
 
 
-def unit(*parts: object) -> bytes:
-    """Sixteen bytes that depend on the parts and on nothing else."""
+def _unit(*parts: object) -> bytes:
+    """Return 16 bytes that depend on the parts and on nothing else."""
     return hashlib.blake2b("\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def fraction(*parts: object) -> float:
     """Return a number in [0, 1) that depends on the parts and on nothing else."""
-    return int.from_bytes(unit(*parts)[:7], "big") / (1 << 56)
+    return int.from_bytes(_unit(*parts)[:7], "big") / (1 << 56)
 
 
 def generator(seed: int, epoch: int, key: str, purpose: str = "") -> np.random.Generator:
     """Return the random generator of one image in one epoch, whatever the worker, the order or the time."""
-    return np.random.default_rng(int.from_bytes(unit(seed, epoch, key, purpose), "big"))
+    return np.random.default_rng(int.from_bytes(_unit(seed, epoch, key, purpose), "big"))
 
 
 def smooth_noise(shape: tuple[int, int], grain: float, rng: np.random.Generator) -> npt.NDArray[np.float32]:

@@ -8,13 +8,12 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any, Final, TypeAlias, TypeVar, cast
-from urllib.parse import unquote
 
 import msgspec
 
 from calco.addresses import redact_record
 from calco.data import storage
-from calco.data.prepare_config import Format
+from calco.data.config import Format
 from calco.data.recipes import RecipeConfig, check_recorded
 from calco.errors import CalcoError
 from calco.records import from_record
@@ -34,11 +33,11 @@ class PairPlace:
 
     key: str  # the name of the pair
     group: str  # pairs of one group stay on one side of a split
-    digest: str  # sixteen hex digits of the contents of the image's own files
-    # what there is of it ("input.png", "json", ...): the first byte in the tar file and how many; or, for other
-    # formats, its files and the first sixteen hex digits of their SHA-256
+    digest: str  # 16 hex digits of the contents of the image's own files
+    # "input.png", "json", ...: the first byte in the tar file and how many; for other formats, its files and 16 hex
+    # digits of their SHA-256
     members: Members
-    checksum: str  # the first sixteen hex digits of the SHA-256 of its members, one after the other
+    checksum: str  # 16 hex digits of the SHA-256 of its members, one after the other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +50,7 @@ class Index:
     sha256: str  # of the tar file; for other formats, of the names and digests of its files
     channels: tuple[int, int]
     pairs: tuple[PairPlace, ...] = ()  # in the order of their keys
-    # key and reason of the images of this part that could not be used
-    left_out: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)  # key and reason of images that could not be used
     version: int = VERSION  # of this format
 
 
@@ -85,18 +83,18 @@ class Manifest:
 
 
 def digest_of(format: str, options: dict[str, Any], parts: tuple[Part, ...]) -> str:
-    """SHA-256 over the format, the options and the digests of the parts; of no path, clock or number of processes."""
+    """Return the SHA-256 of format, options and digests of the parts; no path, clock or number of processes counts."""
     content = [format, options, [[part.part, part.sha256] for part in parts]]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def as_json(content: Any, *, indent: int | None = None) -> str:
-    """Plain data as JSON in ASCII: names that are no UTF-8 survive it, passwords and tokens of addresses do not."""
+    """Return plain data as JSON in ASCII: names that are not UTF-8 survive, passwords in addresses do not."""
     return json.dumps(redact_record(msgspec.to_builtins(content)), indent=indent) + "\n"
 
 
 def load_manifest(folder: str) -> Manifest | None:
-    """The manifest of a folder; None where there is none."""
+    """Return the manifest of a folder; None where there is none."""
     place = storage.joined(folder, MANIFEST)
     if not storage.exists(place):
         return None
@@ -106,7 +104,7 @@ def load_manifest(folder: str) -> Manifest | None:
 
 
 def load_index(folder: str, part: str) -> Index | None:
-    """The index of a part; None where there is none."""
+    """Return the index of a part; None where there is none."""
     place = storage.joined(folder, f"{INDEX}/{part}.json")
     if not storage.exists(place):
         return None
@@ -115,23 +113,21 @@ def load_index(folder: str, part: str) -> Index | None:
 
 
 def _loaded(place: str, build: Callable[[dict[str, Any]], T]) -> T:
-    """A record of a file, its version checked."""
+    """Return the content of a file, its version checked."""
     try:
         # Python's own reader: it alone accepts names that are no UTF-8.
         record = json.loads(storage.read(place))
-        version = record.get("version", 0) if isinstance(record, dict) else 0
+        version = record.get("version") if isinstance(record, dict) else None
+        if version == VERSION:
+            return build(record)
         if isinstance(version, int) and version > VERSION:
             raise CalcoError(f"{place} is of the newer format {version}; update Calco: pip install --upgrade calco")
-        if isinstance(version, int) and 0 < version < VERSION:
+        if isinstance(version, int) and version > 0:
             raise CalcoError(
                 f"{place} is of the older format {version}, and this version reads {VERSION}; prepare the pairs anew: "
                 "calco prepare ... --overwrite"
             )
-        if not isinstance(record, dict) or version != VERSION:
-            raise CalcoError(
-                f"{place} was not written by calco prepare; remove it to have the tar files read as they are"
-            )
-        return build(record)
+        raise CalcoError(f"{place} was not written by calco prepare; remove it to have the tar files read as they are")
     except (ValueError, RecursionError, msgspec.ValidationError) as error:
         raise CalcoError(f"{place} is damaged ({error}); copy it anew, or prepare the shards anew") from error
 
@@ -142,7 +138,7 @@ _UNSAFE: Final = re.compile(r"[%\\\x00-\x1f\x7f\udc80-\udcff]|(?<![^/])\.|(?<![^
 
 
 def member_name(key: str) -> str:
-    r"""A key as the stem of members: what tar or WebDataset would misread stands as %XX.
+    r"""Return a key as the stem of members: what tar or WebDataset would misread is written as %XX.
 
     That is every dot of the last part (what follows the first one is the kind of member), a dot or slash that begins a
     part (nothing climbs out of a folder), percent signs, control characters, and bytes that are no UTF-8.
@@ -151,11 +147,6 @@ def member_name(key: str) -> str:
     ('cats/fig%2E 1', '%2E./x')
     """
     return _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in os.fsencode(found[0])), key)
-
-
-def key_of(name: str) -> str:
-    """The key that `member_name` was given."""
-    return unquote(name, errors="surrogateescape")
 
 
 def member_bytes(name: str, data: bytes) -> tuple[bytes, int]:
@@ -170,9 +161,9 @@ def member_bytes(name: str, data: bytes) -> tuple[bytes, int]:
 class Member:
     """A file in a tar file."""
 
-    name: str  # its path there
-    start: int  # the first byte of its data
-    size: int  # how many bytes its data has
+    name: str
+    start: int  # first byte of its data
+    size: int  # bytes of its data
 
 
 class _Headers:
@@ -189,7 +180,10 @@ class _Headers:
 
 
 def members(file: IO[bytes], length: int | None, left_out: dict[str, str]) -> Iterator[Member]:
-    """The files in a tar file, by its headers."""
+    """Yield the files in a tar file of a known length or none, by its headers.
+
+    Name and reason of each member that cannot be used are added to `left_out`; under "" the fault of the file.
+    """
     at = -1
     try:
         with tarfile.open(fileobj=cast("IO[bytes]", _Headers(file)), mode="r:", errorlevel=1) as tar:
@@ -209,14 +203,12 @@ def members(file: IO[bytes], length: int | None, left_out: dict[str, str]) -> It
         if len(rest) < tarfile.BLOCKSIZE or any(rest):
             left_out[""] = f"it is damaged or cut short at byte {at}"
     except (tarfile.TarError, OSError, ValueError, EOFError, OverflowError, RecursionError) as error:
-        reason = (
-            "no tar file, or a compressed one: unpack it with gunzip" if at < 0 else f"damaged or cut short ({error})"
-        )
-        left_out[""] = f"it is {reason}"
+        torn = f"it is damaged or cut short ({error})"
+        left_out[""] = torn if at >= 0 else "it is no tar file, or a compressed one: unpack it with gunzip"
 
 
 def _refused(info: tarfile.TarInfo, length: int | None) -> str:
-    """Why a member does not serve; nothing for folders and for what does."""
+    """Say why a member cannot be used; "" for folders and for those that can."""
     if info.name.startswith("/") or ".." in info.name.split("/"):
         return "its path leads out of the tar file"
     if info.issym() or info.islnk():
@@ -229,7 +221,7 @@ def _refused(info: tarfile.TarInfo, length: int | None) -> str:
 
 
 def sample_of(name: str) -> tuple[str, str]:
-    """The sample that a member belongs to, and what it is of it: everything after the first dot of the last part."""
+    """Return the sample of a member, and its kind: everything after the first dot of the last part."""
     folder, slash, last = name.removeprefix("./").rpartition("/")
     stem, dot, kind = last.partition(".")
     if not stem or not dot:

@@ -1,17 +1,33 @@
-"""A source of images: its entries, and how one of them is read. `sources` opens them."""
+"""A source of images, which `sources` opens: its entries, how one is read, and what its masks mean for a recipe."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 
 from calco.annotations.record import Problem
-from calco.data.mask_encoding import MaskDecision
-from calco.data.recipes import RecipeConfig
+from calco.console import bar
+from calco.data.mask_encoding import (
+    MaskCounts,
+    MaskDecision,
+    MaskSurvey,
+    count_values,
+    encoding_of,
+    survey_files,
+    survey_masks,
+)
+from calco.data.mask_recognition import areas_of, marks_of, recognise_masks
+from calco.data.palettes import PALETTES, named_palette, palette_for, palette_name
+from calco.data.recipe_config import AUTO, SegmentConfig
+from calco.data.recipes import RecipeConfig, has_class_targets, resolve, steps_of
 from calco.data.sample import Sample, size_wh
 from calco.errors import CalcoError
 from calco.files import digest as content_digest
+
+LOG = logging.getLogger(__name__)
 
 # What a folder of image files may be read as, where it was taken for something else.
 _FOLDERS: Final = ("side-by-side", "parallel", "masks", "photographs", "annotations")
@@ -21,23 +37,15 @@ COMPARED_FILES: Final = {"side-by-side": 2, "parallel": 2, "masks": 1, "photogra
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One entry of a source.
+    """One entry of a source."""
 
-    Attributes:
-        key: The path relative to the root, without suffix, with forward slashes.
-        group: Items of one group stay on one side of a split.
-        paths: Its files: the input (or only) one first.
-        split: "train", "val" or "test" when the folder is laid out so, else None.
-        place: Where in its file, when the file holds several: a frame, a row, an offset.
-        when: Of a frame in a video that is divided into blocks: its second, and how many seconds must lie between it
-            and the video's frames on another side of a split.
-    """
-
-    key: str
-    group: str
-    paths: tuple[str, ...]
-    split: str | None = None
-    place: tuple[int, ...] = ()
+    key: str  # the path relative to the root, without suffix, with forward slashes
+    group: str  # items of one group stay on one side of a split
+    paths: tuple[str, ...]  # its files: the input (or only) one first
+    split: str | None = None  # "train", "val" or "test" when the folder is laid out so, else None
+    place: tuple[int, ...] = ()  # where in its file, when the file holds several: a frame, a row, an offset
+    # Of a frame in a video that is divided into blocks: its second, and the least number of seconds to the video's
+    # frames on another side of a split.
     when: tuple[float, ...] = ()
 
 
@@ -46,67 +54,58 @@ Loader: TypeAlias = "Callable[[Source, Item], Sample]"
 
 @dataclass(frozen=True)
 class Source:
-    """Images of one kind, listed but not yet read.
+    """Images of one kind, listed but not yet read."""
 
-    Attributes:
-        kind: One of `Kind`, but not "auto".
-        root: The folder, file or name that was given.
-        items: Sorted by key.
-        loader: What reads an item; a function of a module, so that it can be sent to another process.
-        left_out: Name and reason of what was found but does not serve.
-        direction: "AtoB" or "BtoA".
-        channels: Channels of input and target: 1 where all the images that were looked at are grey.
-        background: What transparent images are laid over, or "channel".
-        recipe: For pairs that were made before: how they were made.
-        digester: What tells the digest of an item, where the files that hold it hold others too.
-        context: What the loader needs besides; can be sent to another process.
-        story: What it was recognised as, in words.
-        classes: The names of what its annotations mark, without background.
-        notes: Remarks on how it was put in order, a sentence each without its full stop.
-        problems: What is wrong with annotations of images that are used all the same.
-        masks: What its masks were recognised as, once that was decided.
-    """
-
-    kind: str
-    root: str
-    items: tuple[Item, ...]
-    loader: Loader = field(compare=False)
-    left_out: tuple[tuple[str, str], ...] = ()
-    direction: str = "AtoB"
-    channels: tuple[int, int] = (3, 3)
-    background: str = "white"
-    recipe: RecipeConfig | None = None
+    kind: str  # one of `Kind`, but not "auto"
+    root: str  # the folder, file or name that was given
+    items: tuple[Item, ...]  # sorted by key
+    loader: Loader = field(compare=False)  # reads an item; can be sent to another process
+    left_out: tuple[tuple[str, str], ...] = ()  # name and reason of what was found but does not serve
+    direction: str = "AtoB"  # or "BtoA"
+    channels: tuple[int, int] = (3, 3)  # of input and target: 1 where all images that were opened are grey
+    background: str = "white"  # of transparent images, or "channel"
+    recipe: RecipeConfig | None = None  # for pairs that were made before: how they were made
+    # Returns the digest of an item, where the files that hold it hold others too.
     digester: "Callable[[Source, Item], str] | None" = field(default=None, compare=False)
-    context: Any = field(default=None, compare=False, repr=False)
-    story: str = field(default="", compare=False)
-    classes: tuple[str, ...] = ()
+    context: Any = field(default=None, compare=False, repr=False)  # for the loader; can be sent to another process
+    story: str = field(default="", compare=False)  # what it was recognised as, in words
+    classes: tuple[str, ...] = ()  # the names of what its annotations mark, without background
+    # Remarks on how it was put in order, a sentence each without its full stop.
     notes: tuple[str, ...] = field(default=(), compare=False)
+    # Faults of annotations whose images are used all the same.
     problems: tuple[Problem, ...] = field(default=(), compare=False, repr=False)
-    masks: MaskDecision | None = field(default=None, compare=False, repr=False)
+    masks: MaskDecision | None = field(default=None, compare=False, repr=False)  # once it is made
 
     def load(self, item: Item) -> Sample:
-        """Read one item."""
+        """Read one item.
+
+        Raises:
+            CalcoError: If a file of it is damaged or its sizes do not fit.
+        """
         return self.loader(self, item)
 
     def digest(self, item: Item) -> str:
-        """Sixteen hex digits of its contents."""
+        """Return 16 hex digits of the contents of an item."""
         return self.digester(self, item) if self.digester else content_digest(*item.paths)
 
     def digests(self, item: Item) -> tuple[str, ...]:
-        """Its digest, and those of each of its image files: an image is known again beside another mask or target."""
+        """Return the digests of an item and of its image files: an image is known beside another mask or target."""
         whole = self.digest(item)
         if self.kind == "video" or (len(item.paths) == 1 and self.digester is None):
             return (whole,)  # a video is in all its frames, and one file is the whole
         return (whole, *(content_digest(path) for path in item.paths[: COMPARED_FILES.get(self.kind, 0)]))
 
     def summary(self) -> str:
-        """One or two plain sentences: what was recognised, how many, how large, what was left out, how to force it."""
+        """Describe what was recognised, how many, how large, what was left out, and how to force another kind."""
         shown = [self.items[i] for i in np.linspace(0, len(self.items) - 1, min(3, len(self.items))).astype(int)]
-        sizes = sorted({size for item in shown for size in self._sizes(item)})
+        sizes = set()
+        for item in shown:
+            with suppress(CalcoError):
+                sizes.add(size_wh(self.load(item).image))
         groups = len({item.group for item in self.items})
         text = f"{self.story}: {len(self.items)} images"
         text += f" in {groups} groups" if groups < len(self.items) else ""
-        text += f" ({', '.join(sizes)} pixels)" if sizes else ""
+        text += f" ({', '.join(sorted(sizes))} pixels)" if sizes else ""
         if self.left_out:
             names = ", ".join(f"{name} ({reason})" for name, reason in self.left_out[:3])
             text += f"; {len(self.left_out)} left out: {names}" + (", ..." if len(self.left_out) > 3 else "")
@@ -116,8 +115,82 @@ class Source:
         others = "|".join(kind for kind in _FOLDERS if kind != self.kind)
         return f"{text}. If that is wrong: --source {others}."
 
-    def _sizes(self, item: Item) -> set[str]:
-        try:
-            return {size_wh(self.load(item).image)}
-        except CalcoError:
-            return set()
+
+def settled(
+    source: Source, config: RecipeConfig, items: Sequence[Item] | None = None, *, resolved: bool = False
+) -> tuple[Source, RecipeConfig]:
+    """Resolve a recipe for a source, and decide what the values of its masks mean.
+
+    Args:
+        source: The data set.
+        config: As given, or that of a model.
+        items: Those of the source whose masks count; None for all.
+        resolved: The recipe is that of a model, whose classes stand.
+
+    Returns:
+        The source with the decision, and the recipe with palette and encoding.
+
+    Raises:
+        CalcoError: As `resolve`, and if the values of the masks are no classes, or not those of the palette.
+    """
+    asked = config.segment.palette
+    if not resolved:
+        config = resolve(config, source.kind, source.recipe, source.classes)
+    classes = has_class_targets(config)
+    erases_given = "erase" in steps_of(config.recipe) and config.erase.kinds == ("given",)
+    if source.kind != "masks" or not (classes or erases_given):
+        return source, config
+    survey = _survey(source, source.items if items is None else items)
+    decision = _classes(survey, config.mask_encoding, asked) if classes else _marks(survey, config.mask_encoding)
+    LOG.info(f"masks: {decision.story}")
+    config = replace(config, mask_encoding=str(decision.encoding))
+    if classes:
+        config = replace(config, segment=SegmentConfig(palette=palette_name(decision.palette)))
+    return replace(source, masks=decision), config
+
+
+def _survey(source: Source, items: Sequence[Item]) -> MaskSurvey:
+    """Return the values of the masks of some items."""
+
+    def count(item: Item) -> MaskCounts:
+        mask = source.load(item).mask
+        if mask is None:
+            raise CalcoError(f"{item.key} has no mask")
+        return count_values(mask)
+
+    with bar("counting the values of masks", len(items)) as advance:
+        if all(len(item.paths) == 2 for item in items):
+            return survey_files(((item.key, item.paths[1]) for item in items), advance)
+        return survey_masks(items, lambda item: item.key, count, advance)
+
+
+def _marks(survey: MaskSurvey, encoding: str) -> MaskDecision:
+    """Decide which pixels masks mark for erasing."""
+    if encoding != AUTO and _fits(survey, encoding):
+        found = encoding_of(encoding)
+        return MaskDecision(found, PALETTES["binary"], f"as in training, {found}", survey)
+    return marks_of(survey)
+
+
+def _classes(survey: MaskSurvey, encoding: str, asked: str) -> MaskDecision:
+    """Decide the classes of masks, as before where an earlier decision fits them."""
+    palette = None if asked == AUTO else named_palette(asked)
+    shown = asked if asked in PALETTES or len(asked) < 80 else f"{asked[:60]}..."
+    if encoding != AUTO:
+        known = encoding_of(encoding)
+        count = len(known.classes)
+        if palette is None:
+            palette = PALETTES["binary"] if count == 2 else palette_for([f"class {n}" for n in range(1, count)])
+        if len(palette) != count:
+            raise CalcoError(
+                f"--mask-encoding has {count} classes and the palette {shown} {len(palette)}; give both the same number"
+            )
+        if _fits(survey, encoding):
+            story = f"{count} classes as in --mask-encoding or the model, {known}"
+            return MaskDecision(known, palette, story, survey)
+    return recognise_masks(survey, palette, shown)
+
+
+def _fits(survey: MaskSurvey, encoding: str) -> bool:
+    """Return whether an encoding has the values of a set, but for a few."""
+    return areas_of(survey, encoding_of(encoding))[-2] <= 0.01 * survey.pixels

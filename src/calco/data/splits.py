@@ -75,7 +75,10 @@ def _split(items: list[Item], config: SplitConfig) -> tuple[dict[str, list[Item]
     videos = _videos(items)
     for video in videos:
         chosen |= _of_blocks(video, config)
-    declared = _declared(items)
+    declared: dict[str, str] = {}  # of several splits of a group the one that is kept furthest from training
+    for item in items:
+        if item.split:
+            declared[item.group] = max(declared.get(item.group, "train"), item.split, key=SPLITS.index)
     chosen = _with_declared(chosen, declared)
     fixed = {group for group, split in declared.items() if split != "train"}
     if config.validation > 0 and "val" not in chosen.values():
@@ -99,15 +102,6 @@ def _split(items: list[Item], config: SplitConfig) -> tuple[dict[str, list[Item]
             f"{len(near)} frames are left out: they lie within {seconds} s of frames on another side of the split"
         )
     return result, ""
-
-
-def _declared(items: Iterable[Item]) -> dict[str, str]:
-    """Return the declared split of each group; of several the one that is kept furthest from training."""
-    declared: dict[str, str] = {}
-    for item in items:
-        if item.split:
-            declared[item.group] = max(declared.get(item.group, "train"), item.split, key=SPLITS.index)
-    return declared
 
 
 def _with_declared(hashed: Mapping[str, str], declared: Mapping[str, str]) -> dict[str, str]:

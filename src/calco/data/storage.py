@@ -21,17 +21,17 @@ _BLOCK: Final = 1 << 20  # what is fetched at once while a file is read from its
 
 
 def locked(place: str, verb: str) -> contextlib.AbstractContextManager[Any]:
-    """The lock of a folder on this disk; an address has none, and commands with the same settings write the same."""
+    """Return the lock of a folder on this disk; an address has none: equal commands write equal files."""
     return contextlib.nullcontext() if is_url(place) else locked_folder(place, verb)
 
 
 def joined(folder: str, name: str) -> str:
-    """The place of a file in a folder."""
+    """Return the place of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}" if is_url(folder) else str(Path(folder, name))
 
 
 def parent(place: str) -> str:
-    """The folder of a file."""
+    """Return the folder of a file."""
     return place.rpartition("/")[0] if is_url(place) else str(Path(place).parent)
 
 
@@ -41,7 +41,7 @@ def exists(place: str) -> bool:
 
 
 def size(place: str) -> int | None:
-    """The bytes of a file; None where nobody tells."""
+    """Return the bytes of a file; None where the server does not say."""
     if is_url(place):
         return _asked(place, lambda files, path: cast("int | None", files.size(path)))
     try:
@@ -56,7 +56,7 @@ def version(place: str) -> str:
 
 
 def read(place: str, start: int = 0, length: int | None = None) -> bytes:
-    """A part of a file, or all of it; nothing stays open, so that any number of processes and threads may read."""
+    """Return a part of a file, or all of it; nothing stays open, so any number of processes and threads may read."""
     if is_url(place):
         end = None if length is None else start + length
         data = _asked(place, lambda files, path: cast(bytes, files.cat_file(path, start=start or None, end=end)))
@@ -85,17 +85,23 @@ def replaced(place: str) -> Iterator[Path]:
         with replacing(place) as path:
             yield path
         return
+
+    def send(files: Any, there: str) -> None:
+        # Object stores have no folders and need none; other servers do.
+        files.makedirs(there.rpartition("/")[0], exist_ok=True)
+        files.put_file(str(path), there)
+
     try:
         with tempfile.TemporaryDirectory(prefix="calco-") as folder:
             path = Path(folder, "whole")
             yield path
-            _asked(place, lambda files, there: _send(files, str(path), there), "write")
+            _asked(place, send, "write")
     except OSError as error:
         raise explain(error, tempfile.gettempdir(), "write into") from error
 
 
 def write(place: str, data: bytes | str) -> None:
-    """Write a whole file, or leaves what was there."""
+    """Write a whole file, or leave what was there."""
     with replaced(place) as path:
         path.write_bytes(data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
 
@@ -116,15 +122,9 @@ def remove(place: str) -> None:
         raise explain(error, place, "remove") from error
 
 
-def _send(files: Any, path: str, there: str) -> None:
-    # Object stores have no folders and need none; other servers do.
-    files.makedirs(there.rpartition("/")[0], exist_ok=True)
-    files.put_file(path, there)
-
-
 @contextlib.contextmanager
 def opened(place: str) -> Iterator[IO[bytes]]:
-    """A file to be read from its beginning."""
+    """Open a file to be read from its beginning."""
 
     def ask(files: Any, path: str) -> IO[bytes]:
         return cast("IO[bytes]", files.open(path, "rb", block_size=_BLOCK, cache_type="readahead"))
@@ -137,7 +137,7 @@ def opened(place: str) -> Iterator[IO[bytes]]:
 
 
 def listed(folder: str, ending: str) -> list[str]:
-    """The files with an ending in a folder and below it, sorted; hidden ones are passed over."""
+    """Return the files with an ending in a folder and below it, sorted; hidden ones are passed over."""
     if is_url(folder):
         scheme = folder.partition("://")[0]
         found = _asked(folder, lambda files, path: cast(list[str], files.find(path)))
@@ -154,7 +154,7 @@ def listed(folder: str, ending: str) -> list[str]:
 
 
 def names(folder: str, *, hidden: bool = False) -> list[str]:
-    """The files in a folder elsewhere and below it, by their paths below it, sorted."""
+    """Return the files in a folder elsewhere and below it, by their paths below it, sorted."""
 
     def ask(files: Any, path: str) -> list[str]:
         root = path.rstrip("/")
@@ -165,7 +165,7 @@ def names(folder: str, *, hidden: bool = False) -> list[str]:
 
 
 def _asked(place: str, ask: Callable[[Any, str], T], doing: str = "read") -> T:
-    """Ask what fsspec brings for a place; a connection that fails is tried again, a refusal is not."""
+    """Ask the file system of an address; a connection that fails is tried again, a refusal is not."""
     import fsspec
 
     shown = redact_address(place)
@@ -180,19 +180,13 @@ def _asked(place: str, ask: Callable[[Any, str], T], doing: str = "read") -> T:
             raise CalcoError(f"{shown}: {scheme} needs another library; pip install 'fsspec[{scheme}]'") from error
         except FileNotFoundError as error:
             raise CalcoError(f"{shown} is not there; check the address") from error
-        except ValueError as error:
-            raise CalcoError(f"{shown}: {_told(error, place)}; check the address") from error
-        except PermissionError as error:
-            raise CalcoError(f"cannot {doing} {shown}: {_told(error, place)}; {_rights(place)}") from error
         except Exception as error:
-            if "credential" in f"{type(error).__name__} {error}".lower():
-                raise CalcoError(f"cannot {doing} {shown}: {_told(error, place)}; {_rights(place)}") from error
-            reason = _told(error, place)
+            reason = redact_text(" ".join(str(error).split()), place) or type(error).__name__
+            if isinstance(error, ValueError):
+                raise CalcoError(f"{shown}: {reason}; check the address") from error
+            if isinstance(error, PermissionError) or "credential" in f"{type(error).__name__} {error}".lower():
+                raise CalcoError(f"cannot {doing} {shown}: {reason}; {_rights(place)}") from error
     raise CalcoError(f"cannot {doing} {shown}: {reason}, {_TRIES} times; check the address and the connection")
-
-
-def _told(error: Exception, place: str) -> str:
-    return redact_text(" ".join(str(error).split()), place) or type(error).__name__
 
 
 def _rights(place: str) -> str:

@@ -111,7 +111,9 @@ def _write_files(folder: Path, lot: Lot, format: str, done: _Written, pairs: Ite
         members: Members = {}
         for kind, data in made.files.items():
             imaged = format in _IMAGES and "." not in kind
-            name = _file_name(lot.split, made.key, f"{_IMAGES[format]}.{kind}" if imaged else kind)
+            # "input/train/a.png" for "input.png", "train/a.png" for "png"; images of annotated formats in their folder.
+            side, dot, ending = f"{_IMAGES[format]}.{kind}".rpartition(".") if imaged else kind.rpartition(".")
+            name = f"{side}{'/' if dot else ''}{lot.split}/{member_name(made.key)}.{ending}"
             _put(folder / name, data, lot.part)
             members[name] = content = hashlib.sha256(data).hexdigest()[:16]
             done.total.update(f"{name}\n{content}\n".encode())
@@ -125,12 +127,6 @@ def _write_files(folder: Path, lot: Lot, format: str, done: _Written, pairs: Ite
         write_coco(noted, done.records)
         done.total.update(noted.read_bytes())
     os.sync()  # once for all of them: the index must not be on the disk before its files
-
-
-def _file_name(split: str, key: str, kind: str) -> str:
-    """Return "input/train/a.png" for the kind "input.png", "train/a.png" for "png"."""
-    side, dot, ending = kind.rpartition(".")
-    return f"{side}{'/' if dot else ''}{split}/{member_name(key)}.{ending}"
 
 
 def _put(path: Path, data: bytes, part: str) -> None:
@@ -162,21 +158,16 @@ def clear(folder: Path, format: str) -> None:
         names = [f"{path.stem}.tar", str(_records_place(Path(), path.stem)), f"{INDEX}/.{path.stem}.stamp"]
         with suppress(CalcoError):
             index = load_index(str(folder), path.stem)
-            for pair in index.pairs if index and format != "webdataset" else ():
-                names += pair.members
-                names += [_annotation_name(format, name) for name in pair.members]
+            for name in (name for pair in index.pairs for name in pair.members) if index else ():
+                top, _, place = name.partition("/")
+                beside = _ANNOTATIONS.get(format, "") if top == _IMAGES.get(format) else ""
+                names += [] if format == "webdataset" else [name, beside.format(place.rpartition(".")[0])]
         for name in [*filter(None, names), f"{INDEX}/{path.name}"]:
             # Names come from a file: one that leads elsewhere is not followed.
             if not Path(name).is_absolute() and ".." not in Path(name).parts:
                 _remove(folder / name)
     for name in _OF_ALL:
         _remove(folder / name)
-
-
-def _annotation_name(format: str, image: str) -> str:
-    """Return the file of one image's annotations; "" where the format has one for all images."""
-    top, _, place = image.partition("/")
-    return _ANNOTATIONS.get(format, "").format(place.rpartition(".")[0]) if top == _IMAGES.get(format) else ""
 
 
 def _remove(path: Path) -> None:

@@ -18,9 +18,8 @@ from calco.data.config import SourceConfig
 from calco.data.curation import limited
 from calco.data.dataset import PairDataset
 from calco.data.recipes import build_recipe, recipe_here, recipe_title, steps_of
-from calco.data.resolving import settled
 from calco.data.sample import Pair
-from calco.data.source import Item, Source
+from calco.data.source import Item, Source, settled
 from calco.data.sources import is_elsewhere, open_source, remembered
 from calco.data.splits import split_items
 from calco.errors import CalcoError, UsageError

@@ -8,7 +8,7 @@ import numpy as np
 from calco import imaging
 from calco.data.dataset import PairDataset
 from calco.data.recipes import build_recipe
-from calco.data.resolving import settled
+from calco.data.source import settled
 from calco.data.sources import open_source, remembered
 from calco.data.splits import split_items
 from calco.errors import CalcoError

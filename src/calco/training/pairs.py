@@ -11,7 +11,7 @@ from torch import Tensor
 from calco.data.dataset import PairDataset
 from calco.data.recipe_config import PER_IMAGE, fill_colour
 from calco.data.recipes import RecipeConfig, build_recipe, has_class_targets, recipe_title, steps_of
-from calco.data.resolving import settled
+from calco.data.source import settled
 from calco.data.sources import open_source
 from calco.data.splits import split_items
 from calco.errors import CalcoError
