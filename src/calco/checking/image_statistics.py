@@ -101,33 +101,29 @@ class ImageStatistics:
     digest: bytes  # of its bytes
     thumb: Bytes  # 32 x 32 `uint8`, grey, stretched
     tones: Bytes  # 16 x 16 x 3 `uint8`, in colour, stretched
-    cuts: npt.NDArray[np.float16]  # k x 8 x 8, the frequencies of parts of it, or K = 0
+    cuts: npt.NDArray[np.float16]  # K x 8 x 8, the frequencies of K parts of it, or of none
     colour: tuple[float, float, float]  # mean red, green and blue in [0, 255]
     traits: tuple[float, ...]  # numbers that distinguish a drawing from a photograph: see `_traits`
-    constant: bool  # whether it shows nothing
-    hues: Hues = "colour"  # whether it has colours, one tint, or none
+    constant: bool  # of one colour
+    hues: Hues = "colour"
     shown: bytes = b""  # a digest of its reduced pixels: the same for two files of one image
 
 
 def statistics_of(seen: Thumbnail, *, cuts: bool) -> ImageStatistics:
-    """What is kept of an image; with the frequencies of its parts, or without."""
+    """Return the statistics of an image, with the frequencies of its parts or without."""
     image = seen.image
     grey = grey_of(image)
     means = cv2.mean(image)[: image.shape[2]]
     red, green, blue = means if len(means) == 3 else means * 3
     return ImageStatistics(
-        seen.size_wh,
-        seen.mode,
-        seen.digest,
-        np.asarray(cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8),
-        np.asarray(cv2.resize(as_channels(image, 3), (TONES, TONES), interpolation=cv2.INTER_AREA), np.uint8),
-        _cuts(grey) if cuts else np.zeros((0, 8, 8), np.float16),
-        (red, green, blue),
-        _traits(image, grey),
-        float(grey.std()) < CONSTANT and int(np.ptp(grey)) < 16,
-        hues_of(image, grey),
-        hashlib.blake2b(as_channels(image, 3).tobytes(), digest_size=16).digest(),
-    )
+        seen.size_wh, seen.mode, seen.digest,
+        thumb=np.asarray(cv2.resize(grey, (THUMB, THUMB), interpolation=cv2.INTER_AREA), np.uint8),
+        tones=np.asarray(cv2.resize(as_channels(image, 3), (TONES, TONES), interpolation=cv2.INTER_AREA), np.uint8),
+        cuts=_cuts(grey) if cuts else np.zeros((0, 8, 8), np.float16),
+        colour=(red, green, blue), traits=_traits(image, grey), hues=hues_of(image, grey),
+        constant=float(grey.std()) < CONSTANT and int(np.ptp(grey)) < 16,
+        shown=_digest(as_channels(image, 3).tobytes()),
+    )  # fmt: skip
 
 
 def hues_of(image: Image, grey: Bytes) -> Hues:
@@ -158,7 +154,7 @@ def _cuts(grey: Bytes) -> npt.NDArray[np.float16]:
 
 
 def _traits(image: Image, grey: Bytes) -> tuple[float, ...]:
-    """Saturation, spread, steepness, white, black and the bits of the grey histogram, each about in [0, 1]."""
+    """Return saturation, spread, steepness, white, black and the bits of the grey histogram, each about in [0, 1]."""
     saturation = 0.0 if image.shape[2] == 1 else float(np.mean(image.max(axis=2) - image.min(axis=2))) / 255
     histogram = np.bincount(grey.ravel() >> 3, minlength=32) / grey.size
     bits = -float(np.sum(histogram * np.log2(histogram, where=histogram > 0, out=np.zeros(32)))) / 5

@@ -32,7 +32,6 @@ MEMBERS = 6  # images of one case
 SAMPLES = 30
 SIDE = 240  # pixels of the longer side of an image on the page
 _WITHOUT_IMAGES = ("unreadable", "sizes-differ", "left-out", "dropped", "boxes-order")
-_BOX_COLOUR = (255, 80, 40)
 _SPLITS = {"train": "to train", "val": "to validate", "test": "to test", "gap": "left out between them"}
 _TOP = 8
 _COLUMNS = 24
@@ -130,12 +129,9 @@ def _shown_sides(report: CheckReport, item: Item) -> dict[str, Image]:
     if whole.mask is not None:
         shown["mask"] = reduced(_visible_mask(report.source, whole.mask), SIDE)
     if whole.detections is not None:
-        image = as_channels(shown["image"], 3).copy()
-        scale = image.shape[1] / whole.image.shape[1]
-        for box in whole.detections.boxes:
-            left, top, right, bottom = (round(float(end) * scale) for end in box)
-            cv2.rectangle(image, (left, top), (right, bottom), _BOX_COLOUR, 2)
-        shown["image"] = image
+        scale = shown["image"].shape[1] / whole.image.shape[1]
+        objects = whole.detections.scaled(scale, scale)
+        shown["image"] = _boxed(as_channels(shown["image"], 3), objects, report.source.classes)
     return shown
 
 

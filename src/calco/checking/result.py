@@ -15,7 +15,7 @@ from calco.checking.config import BESIDE, CheckConfig
 from calco.checking.similarity import clusters
 from calco.checking.survey import Facts
 from calco.data.config import SourceConfig
-from calco.data.curation import DROPPED, GROUPS, read_table
+from calco.data.curation import DROPPED, GROUPS, read_table, table_of
 from calco.data.recipe_config import RecipeConfig
 from calco.data.source import Source
 from calco.errors import CalcoError
@@ -122,23 +122,14 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of fault, with every place where it was found.
+    """One kind of fault, with every place where it was found."""
 
-    Attributes:
-        kind: A short name, such as "duplicates-across".
-        severity: "must" be fixed before training, "should" be looked at, or a "note".
-        title: The fault, with the number of its cases.
-        text: Why it matters, and the remedy.
-        cases: Where it was found.
-        fix: Which option of the check fixes it, or "".
-    """
-
-    kind: str
-    severity: Severity
-    title: str
-    text: str
-    cases: tuple[Case, ...] = field(repr=False)
-    fix: Fix = ""
+    kind: str  # a short name, such as "duplicates-across"
+    severity: Severity  # "must" be fixed before training, "should" be looked at, or a "note"
+    title: str  # the fault, with the number of its cases
+    text: str  # why it matters, and the remedy
+    cases: tuple[Case, ...] = field(repr=False)  # where it was found
+    fix: Fix = ""  # which option of the check fixes it, or ""
 
     def line(self) -> str:
         """Return title, some of the cases and the remedy in one line."""
@@ -172,25 +163,15 @@ def counted(cases: Sequence[object], noun: str) -> str:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """Report of a check.
+    """Report of a check."""
 
-    Attributes:
-        config: As given.
-        source: The data set.
-        facts: Of each entry, in the order of the source.
-        split: Key => "train", "val" or "test", as training would split them, or "gap".
-        findings: What must be fixed first.
-        written: Tables that were written, by what they fix: "groups", "drop".
-        page: The HTML page.
-    """
-
-    config: CheckConfig
-    source: Source
-    facts: Sequence[Facts]
-    split: dict[str, str]
-    findings: Sequence[Finding]
-    written: dict[str, Path]
-    page: Path
+    config: CheckConfig  # as given
+    source: Source  # the data set
+    facts: Sequence[Facts]  # of each entry, in the order of the source
+    split: dict[str, str]  # key => "train", "val" or "test", as training would split them, or "gap"
+    findings: Sequence[Finding]  # what must be fixed first
+    written: dict[str, Path]  # tables that were written, by what they fix: "groups", "drop"
+    page: Path  # the HTML page
 
     @property
     def open(self) -> list[Finding]:
@@ -297,10 +278,8 @@ def _writable(folder: str) -> bool:
 
 
 def table_in_force(config: CheckConfig, fix: str) -> Path | None:
-    """Return the table that the set was opened with: the one that was named, or the one beside the images."""
-    named = getattr(config.source, fix)
-    beside = Path(config.images) / NAMES[fix]
-    return Path(named) if named is not None else beside if beside.is_file() else None
+    """Return the table that the data set was opened with."""
+    return table_of(config.images, getattr(config.source, fix), NAMES[fix])
 
 
 def write_table(path: Path, fix: str, rows: Mapping[str, str], before: Path | None) -> None:

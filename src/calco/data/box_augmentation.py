@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from calco.annotations.detections import Detections, Outline, nothing
 from calco.annotations.geometry import extent
-from calco.data.config import LARGEST_BOX_CHANGES, BoxAugmentConfig
+from calco.data.config import BoxAugmentConfig
 from calco.data.sample import Sample, generator
 from calco.imaging import Image, as_channels, as_dtype
 
@@ -27,8 +27,10 @@ _CENTRE: Final = (0.3, 0.7)  # of a mosaic, as shares of its side
 
 def no_augmentation() -> BoxAugmentConfig:
     """Return the configuration with everything off: images in their letterboxes."""
-    off: dict[str, Any] = dict.fromkeys(LARGEST_BOX_CHANGES, 0)
-    return BoxAugmentConfig(**off | {"scale": (1.0, 1.0), "mosaic_scale": (1.0, 1.0), "least_seen": 0.0})
+    return BoxAugmentConfig(
+        flip=0, scale=(1, 1), shift=0, rotate=0, mosaic=0, mosaic_scale=(1, 1), light=0, colour=0, damage=0, blur=0,
+        noise=0, jpeg=0, erase=0, least_seen=0,
+    )  # fmt: skip
 
 
 def letterbox(image: Image, side: int, fill: int = FILL) -> tuple[Image, float, tuple[int, int]]:

@@ -166,7 +166,10 @@ class AugmentConfig:
     """Most noise in the input, its deviation as a share of the range from black to white."""
 
     def __post_init__(self) -> None:
-        check_numbers(self, **{name: (0, most) for name, most in LARGEST_CHANGES.items()})
+        check_numbers(
+            self, rotate=(0, 180), scale=(0, 0.9), shear=(0, 60), perspective=(0, 0.4), elastic=(0, 0.2),
+            brightness=(0, 1), contrast=(0, 1), gamma=(0, 4), saturation=(0, 1), hue=(0, 180), noise=(0, 1),
+        )  # fmt: skip
         if self.moves and importlib.util.find_spec("kornia") is None:
             raise MissingExtraError("augment turns and bends images through kornia; pip install 'calco[augment]'")
 
@@ -179,12 +182,6 @@ class AugmentConfig:
     def recolours(self) -> bool:
         """True if the light of inputs changes."""
         return any((self.brightness, self.contrast, self.gamma, self.saturation, self.hue, self.noise))
-
-
-LARGEST_CHANGES: Final = {
-    "rotate": 180, "scale": 0.9, "shear": 60, "perspective": 0.4, "elastic": 0.2, "brightness": 1, "contrast": 1,
-    "gamma": 4, "saturation": 1, "hue": 180, "noise": 1,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,14 +231,11 @@ class BoxAugmentConfig:
     """Smallest share of a box that must stay in the image; other objects are dropped."""
 
     def __post_init__(self) -> None:
-        check_numbers(self, **{name: (0, most) for name, most in LARGEST_BOX_CHANGES.items()})
+        check_numbers(
+            self, flip=(0, 1), shift=(0, 1), rotate=(0, 45), mosaic=(0, 1), light=(0, 1), colour=(0, 1), damage=(0, 1),
+            blur=(0, 20), noise=(0, 1), jpeg=(0, 100), erase=(0, 1), least_seen=(0, 1),
+        )  # fmt: skip
         check_ranges(self, "augment", {"scale": (0.05, 20, "0.7 1.6"), "mosaic_scale": (0.05, 20, "0.5 1.2")})
-
-
-LARGEST_BOX_CHANGES: Final = {
-    "flip": 1, "shift": 1, "rotate": 45, "mosaic": 1, "light": 1, "colour": 1, "damage": 1, "blur": 20, "noise": 1,
-    "jpeg": 100, "erase": 1, "least_seen": 1,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -32,10 +32,10 @@ _ENDS = 4096  # bytes at either end of a file that tell most files apart
 
 def curated(source: Source, config: SourceConfig) -> Source:
     """Leave out what is to be dropped, put copies and named groups together, and take no more than the limit."""
-    table = _table(source, config.drop, DROPPED)
+    table = table_of(source.root, config.drop, DROPPED)
     source = source if table is None else _dropped(source, table)
     groups, notes = Groups(), list(source.notes)
-    if table := _table(source, config.groups, GROUPS):
+    if table := table_of(source.root, config.groups, GROUPS):
         notes += _join_named(groups, source, table)
     if len(source.items) > MAX_COMPARED and source.kind in COMPARED_FILES:
         notes.append(f"copies are looked for among {MAX_COMPARED:,} at most; calco check --write-groups finds them")
@@ -120,12 +120,10 @@ def _digest(file: _File, ends: int | None = None) -> bytes | None:
     return None
 
 
-def _table(source: Source, given: str | None, name: str) -> Path | None:
-    """Return the table that was named, or the one that lies in the images' folder."""
-    if given is not None:
-        return Path(given)
-    beside = Path(source.root) / name
-    return beside if beside.is_file() else None
+def table_of(images: str, given: str | None, name: str) -> Path | None:
+    """Return the table that was named, or the one that lies in the images' folder, if any."""
+    beside = Path(images) / name
+    return Path(given) if given is not None else beside if beside.is_file() else None
 
 
 def _dropped(source: Source, table: Path) -> Source:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -64,8 +64,9 @@ def grey_of_code(code: int) -> int | None:
     return code // _GREY if code >= 0 and code % _GREY == 0 else None
 
 
-def colours_of(codes: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+def colours_of(values: Sequence[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
     """Codes N => red, green and blue, N x 3; what is no colour lies far from every one and from each other."""
+    codes = np.asarray(values, np.int64)
     rgb = np.stack([codes >> 16 & 255, codes >> 8 & 255, codes & 255], axis=-1).astype(np.float32)
     other = (codes < 0) | (codes >= _WIDE)
     rgb[other] = (1e4 + 1e3 * (codes[other] % _WIDE).astype(np.float32))[:, None]

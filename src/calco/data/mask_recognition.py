@@ -158,8 +158,8 @@ def _even(survey: MaskSurvey) -> list[int]:
 
 def _mixture(value: int, others: Sequence[int]) -> bool:
     """Return whether a colour lies on the line between two others, as smoothing makes it."""
-    colours = colours_of(np.array([other for other in others if other != TRANSPARENT] or [TRANSPARENT], np.int64))
-    here = colours_of(np.array([value], np.int64))[0]
+    colours = colours_of([other for other in others if other != TRANSPARENT] or [TRANSPARENT])
+    here = colours_of([value])[0]
     first, last = colours[:, None], colours[None]
     way = last - first
     share = ((here - first) * way).sum(-1) / np.maximum((way**2).sum(-1), 1e-6)
@@ -169,7 +169,7 @@ def _mixture(value: int, others: Sequence[int]) -> bool:
 
 def _merged(ordered: Sequence[int]) -> list[int]:
     """Return the values, the commonest first, without those close to a commoner one."""
-    colours = colours_of(np.array(ordered, np.int64)) if ordered else np.zeros((0, 3), np.float32)
+    colours = colours_of(ordered)
     kept: list[int] = []
     places: list[int] = []
     for place, value in enumerate(ordered):
@@ -190,11 +190,10 @@ def _nearly_two(values: Sequence[int]) -> bool:
 
 def _covered(survey: MaskSurvey, values: Sequence[int]) -> bool:
     """Return whether nearly all pixels lie close to one of the values: a gradient or a photograph does not."""
-    known = colours_of(np.array([value for value in values if value != TRANSPARENT], np.int64))
-    codes = np.array(list(survey.total), np.int64)
-    counts = np.array(list(survey.total.values()), np.float64)
-    away = np.linalg.norm(colours_of(codes)[:, None] - known[None], axis=2).min(axis=1)
-    near = float(counts[(away <= COMPRESSED) | (codes == TRANSPARENT)].sum())
+    known = colours_of([value for value in values if value != TRANSPARENT])
+    away = np.linalg.norm(colours_of(list(survey.total))[:, None] - known[None], axis=2).min(axis=1)
+    found = zip(survey.total.items(), away, strict=True)
+    near = sum(pixels for (value, pixels), each in found if each <= COMPRESSED or value == TRANSPARENT)
     exact = sum(survey.total[value] for value in values)
     return near >= _SOFT * survey.pixels and exact >= 0.5 * survey.pixels
 

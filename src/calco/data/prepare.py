@@ -38,17 +38,11 @@ LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Prepared:
-    """Result of `prepare`.
+    """Result of `prepare`."""
 
-    Attributes:
-        folder: Where it lies; a string when that is the address of a place elsewhere.
-        manifest: Its content.
-        kept: Number of pairs that were there from before.
-    """
-
-    folder: Path | str
-    manifest: Manifest
-    kept: int
+    folder: Path | str  # where it lies; a string when that is the address of a place elsewhere
+    manifest: Manifest  # its content
+    kept: int  # number of pairs that were there from before
 
 
 def prepare(config: PrepareConfig, *, progress: bool = True) -> Prepared:

@@ -139,17 +139,15 @@ def opened(place: str) -> Iterator[IO[bytes]]:
 def listed(folder: str, ending: str) -> list[str]:
     """Return the files with an ending in a folder and below it, sorted; hidden ones are passed over."""
     if is_url(folder):
-        scheme = folder.partition("://")[0]
-        found = _asked(folder, lambda files, path: cast(list[str], files.find(path)))
-        return sorted(name if is_url(name) else f"{scheme}://{name}" for name in found if name.endswith(ending))
+        return [joined(folder, name) for name in names(folder) if name.endswith(ending)]
 
     def refuse(error: OSError) -> None:
         raise explain(error, error.filename or folder, "read the folder") from error
 
     places: list[str] = []
-    for where, folders, names in os.walk(folder, onerror=refuse):
+    for where, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        places += [os.path.join(where, name) for name in names if name.endswith(ending) and not name.startswith(".")]
+        places += [os.path.join(where, name) for name in files if name.endswith(ending) and not name.startswith(".")]
     return sorted(places)
 
 
