@@ -235,7 +235,7 @@ def test_images_in_a_folder_without_any_label_are_not_negatives(folder: Path) ->
     imaging.write(folder / "unlabelled" / "x.png", np.zeros((60, 80, 3), np.uint8))
     source = open_source(folder)
     assert [item.key for item in source.items] == ["im0", "im1", "im2"]
-    assert dict(source.left_out)["unlabelled/x.png"] == "nothing is said about it"
+    assert dict(source.left_out)["unlabelled/x.png"] == "it has no annotations"
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_a_file_without_annotations_says_nothing_of_its_images(folder: Path) -> 
     content = json.loads(coco(Ways())["boxes.json"])
     del content["annotations"]
     (folder / "image_info_test.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(CalcoError, match="no list of annotations, so nothing is known of its images"):
+    with pytest.raises(CalcoError, match="no list of annotations, which its format needs"):
         read_annotations(folder, folder)
 
 

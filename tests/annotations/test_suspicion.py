@@ -150,7 +150,7 @@ def test_a_image_of_the_other_format_alone_is_no_empty_one(folder: Path) -> None
     (folder / "boxes.json").write_text(json.dumps(content), encoding="utf-8")
     source = open_source(folder)
     assert len(source.items) == 7
-    assert ("images/p5.png", "only annotations of another format, which are not read, speak of it") in source.left_out
+    assert ("images/p5.png", "only a file in another format, which is not read, annotates it") in source.left_out
 
 
 def test_labels_in_pixels_are_told_where_the_images_alone_are_read(folder: Path) -> None:

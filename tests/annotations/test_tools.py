@@ -65,7 +65,7 @@ def test_shapes_of_cvat(folder: Path) -> None:
     assert np.argwhere(mask).tolist() == [[3, 3], [3, 4], [3, 5], [4, 4], [4, 5]]
     assert [reason.split(" (")[0] for reason in reasons(found)] == [
         "a polyline encloses nothing; left out", "a points encloses nothing; left out",
-        "its run lengths do not cover its box of 4x2; left out", "a cuboid is not a shape that is read; left out",
+        "its run lengths do not cover its box of 4x2; left out", "a cuboid is not read; left out",
     ]  # fmt: skip
 
 

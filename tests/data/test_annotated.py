@@ -75,8 +75,8 @@ def test_what_is_left_out_is_named(two: list[Record], make: Make, tmp_path: Path
     source = open_source(tmp_path / "made")
     assert dict(source.left_out) == {
         "all.json": "no image is named missing.png; left out",
-        "train/extra.png": "nothing is said about it",
-        "val/b.png": "nothing is said about it",
+        "train/extra.png": "it has no annotations",
+        "val/b.png": "it has no annotations",
     }
     assert "1 outside" in source.summary() and "reaches outside the image of 32x24; clipped" in source.summary()
     assert "--source photographs" in source.summary()
@@ -92,8 +92,8 @@ def test_beside_yolo_a_image_without_a_label_has_nothing_in_it(two: list[Record]
     source = open_annotated(str(tmp_path / "out"), SourceConfig())
     assert [item.key for item in source.items] == ["images/train/a", "images/val/empty"]
     assert len(source.load(source.items[1]).detections) == 0
-    assert dict(source.left_out) == {"images/val/b.png": "nothing is said about it"}
-    assert "1 images have nothing in them" in source.summary()
+    assert dict(source.left_out) == {"images/val/b.png": "it has no annotations"}
+    assert "1 images are empty" in source.summary()
 
 
 def test_the_digest_tells_other_boxes_and_other_images(two: list[Record], make: Make, tmp_path: Path) -> None:

@@ -305,12 +305,12 @@ def test_cutouts_that_cannot_be_pasted_are_named(
 
 def test_a_folder_without_a_single_cutout_is_refused(tmp_path: Path) -> None:
     imaging.write(tmp_path / "cup_1.png", grey(20, 20))
-    with pytest.raises(CalcoError, match="none of the 1 cut-outs in .* serves; cup_1: .* has no transparency"):
+    with pytest.raises(CalcoError, match="none of the 1 cut-outs in .* can be used; cup_1: .* has no transparency"):
         check_cutouts(CompositeConfig(cutouts=str(tmp_path)))
     with pytest.raises(CalcoError, match="name their folder: --cutouts FOLDER"):
         check_cutouts(CompositeConfig())
     (tmp_path / "hollow").mkdir()
-    with pytest.raises(CalcoError, match="holds no image that serves"):
+    with pytest.raises(CalcoError, match="holds no usable cut-out"):
         check_cutouts(CompositeConfig(cutouts=str(tmp_path / "hollow")))
     with pytest.raises(CalcoError, match="nowhere"):
         check_cutouts(CompositeConfig(cutouts=str(tmp_path / "nowhere")))

@@ -133,7 +133,7 @@ def test_a_detector_that_was_trained_on_everything(run: Path, tmp_path: Path) ->
     with pytest.raises(CalcoError, match="was trained on all 24 images.*--part all"):
         evaluate(config(tmp_path, images=str(run / "set")))
     save_detector(tmp_path / "model", replace(info, provenance={}), build_network("lite", {}, 2))
-    with pytest.raises(CalcoError, match="does not say what it was trained on"):
+    with pytest.raises(CalcoError, match="does not record its training images"):
         evaluate(config(tmp_path))
     unknown = evaluate(config(tmp_path, images=str(run / "set"))).card
     assert (unknown.unseen, len(unknown.images)) == (False, 24)

@@ -224,7 +224,7 @@ def test_a_file_that_finds_less_is_seen(model: Detector, shown: list[Image]) -> 
     [
         ({"model": "a.onnx"}, "is an exported model already"),
         ({"out": "a.zip"}, "onnx is written as .onnx"),
-        ({"images": None}, "does not say what it was trained on"),
+        ({"images": None}, "does not record its training images"),
         ({"images": "EMPTY"}, "holds no image"),
     ],
 )

@@ -27,14 +27,7 @@ _HOMES = {
     "write_yolo": "calco.annotations.yolo:write_yolo",
 }
 __all__ = [
-    "Annotations",
-    "Detections",
-    "Outline",
-    "Problem",
-    "Record",
-    "read_annotations",
-    "write_coco",
-    "write_voc",
+    "Annotations", "Detections", "Outline", "Problem", "Record", "read_annotations", "write_coco", "write_voc",
     "write_yolo",
-]
+]  # fmt: skip
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

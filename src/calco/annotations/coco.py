@@ -21,6 +21,7 @@ from calco.annotations.parsing import (
     class_name,
     flag,
     identity,
+    list_of,
     number,
     numbers,
     plainly,
@@ -39,19 +40,16 @@ def read(path: Path, into: Gathering) -> None:
     are left out then.
     """
     content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("images"), list):
-        raise CalcoError(f"{path} has no list of images; COCO needs images, annotations, categories: export it")
-    if not isinstance(content.get("annotations"), list):
-        raise CalcoError(f"{path} has no list of annotations, so nothing is known of its images; export it with them")
-    kinds = {key for entry in content["annotations"] if isinstance(entry, dict) for key in entry}
-    if content["annotations"] and not kinds & {"bbox", "segmentation"}:
-        listed = ", ".join(sorted(map(str, kinds))[:6])
-        raise CalcoError(f"{path} has no boxes, its annotations have {listed or 'nothing'}; name a file with boxes")
+    listed, annotations = (list_of(content, key, path) for key in ("images", "annotations"))
+    kinds = {key for entry in annotations if isinstance(entry, dict) for key in entry}
+    if annotations and not kinds & {"bbox", "segmentation"}:
+        seen = ", ".join(sorted(map(str, kinds))[:6])
+        raise CalcoError(f"{path} has no boxes, its annotations have {seen or 'nothing'}; name a file with boxes")
     names = _categories(content, path, into)
     into.found |= dict.fromkeys(names.values())
-    images = _images(content["images"], path, into)
+    images = _images(listed, path, into)
     astray = 0
-    for i, entry in enumerate(content["annotations"]):
+    for i, entry in enumerate(annotations):
         where = f", annotations[{i}]"
         try:
             key = identity(entry["image_id"])
@@ -76,44 +74,43 @@ def _images(listed: list[Any], path: Path, into: Gathering) -> dict[str, Written
     """Return the images by id, without ids that two images have."""
     found: dict[str, WrittenImage] = {}
     by_name: dict[str, WrittenImage] = {}
-    twice: set[str] = set()
+    shared: set[str] = set()
     for i, entry in enumerate(listed):
+        where = f"{path}, images[{i}]"
         try:
             size = int(number(entry.get("width") or 0)), int(number(entry.get("height") or 0))
             key, name = identity(entry["id"]), str(entry["file_name"])
         except MALFORMED as error:
-            into.note(f"{path}, images[{i}]", "damaged", f"{plainly(error)}; left out")
+            into.note(where, "damaged", f"{plainly(error)}; left out")
             continue
-        if key not in found:
-            if name in by_name:
-                reason = f"{name} is listed twice; the annotations of both entries are taken together"
-                into.note(f"{path}, images[{i}]", "duplicate", reason, name)
-            found[key] = by_name.setdefault(name, WrittenImage(path, name, size, str(entry.get("split") or "")))
-        elif found[key].name != name:
-            twice.add(key)
-            into.note(f"{path}, images[{i}]", "no image", f"its id {key} is that of {found[key].name}; left out")
-    for key in twice:
-        name = found.pop(key).name
-        into.note(f"{path}, {name}", "no image", f"another image has its id {key}; left out", name)
-    return found
+        if name in by_name and key not in found:
+            reason = f"{name} is listed twice; the annotations of both entries are taken together"
+            into.note(where, "duplicate", reason, name)
+        image = by_name.setdefault(name, WrittenImage(path, name, size, str(entry.get("split") or "")))
+        if found.setdefault(key, image) is not image:
+            shared.add(key)
+            into.note(where, "no image", f"its id {key} is that of {found[key].name}; both are left out", name)
+    return {key: image for key, image in found.items() if key not in shared}
 
 
 def _categories(content: dict[str, Any], path: Path, into: Gathering) -> dict[str, str]:
-    """Return the names of the classes by id, in the order of their numbers."""
+    """Return the names of the classes by id, in the order of their numbers, without ids that two classes have."""
     found: dict[str, str] = {}
-    twice: set[str] = set()
+    shared: set[str] = set()
     try:
         for entry in content["categories"]:
             key, name = identity(entry["id"]), class_name(entry["name"])
             if found.setdefault(key, name) != name:
-                twice.add(key)
+                shared.add(key)
                 reason = f"the id {key} is that of two categories, {found[key]} and {name}"
                 into.note(str(path), "unknown class", reason)
     except MALFORMED as error:
         raise CalcoError(
             f"{path}: its categories need an id and a name each ({plainly(error)}); export it again"
         ) from error
-    order = sorted(found.keys() - twice, key=lambda key: (not key.isdecimal(), int(key) if key.isdecimal() else 0, key))
+    order = sorted(
+        found.keys() - shared, key=lambda key: (not key.isdecimal(), int(key) if key.isdecimal() else 0, key)
+    )
     return {key: found[key] for key in order}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
 from calco.annotations.geometry import Runs, ellipse, rotated
-from calco.annotations.parsing import class_name, number, numbers, polygon, read_xml, size_wh
+from calco.annotations.parsing import class_name, number, numbers, polygon, read_xml, size_wh, unread_shape
 from calco.errors import CalcoError
 
 
@@ -57,8 +57,7 @@ def _object(shape: ElementTree.Element, where: str, image: WrittenImage, into: G
         inside = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
         obj.runs = Runs.of_part(inside, left, top, image.size_wh or (0, 0))
     else:
-        rule = "encloses nothing" if shape.tag in ("points", "polyline") else "is not a shape that is read"
-        raise CalcoError(f"a {shape.tag[:40]} {rule}")
+        raise unread_shape(shape.tag)
     return [obj]
 
 

@@ -22,12 +22,9 @@ Order: TypeAlias = Literal["corners", "sized", "centred", "crossed"]
 _ORDERS: Final[dict[Order, tuple[str, Callable[[float, float, float, float], Four]]]] = {
     "corners": ("left, top, right, bottom", lambda a, b, c, d: (a, b, c, d)),
     "sized": ("left, top, width, height", lambda a, b, c, d: (a, b, a + c, b + d)),
-    "centred": (
-        "centre x, centre y, width, height",
-        lambda a, b, c, d: (a - c / 2, b - d / 2, a + c / 2, b + d / 2),
-    ),
+    "centred": ("centre x, centre y, width, height", lambda a, b, c, d: (a - c / 2, b - d / 2, a + c / 2, b + d / 2)),
     "crossed": ("top, left, bottom, right", lambda a, b, c, d: (b, a, d, c)),
-}
+}  # fmt: skip
 UNNAMED: Final = "object"
 """Class of boxes whose format names none."""
 _MISFIT: Final = 0.02  # of a side, by which a box may leave its image and still fit
@@ -39,58 +36,33 @@ _SLACK: Final = 1e-5  # of a side: what rounding to six digits puts outside is n
 
 @dataclass(slots=True, kw_only=True)
 class WrittenObject:
-    """One object as it was written, with coordinates in pixels or in shares of the image.
+    """One object as it was written, with coordinates in pixels or in shares of the image."""
 
-    Attributes:
-        where: Line, entry or object in its file.
-        label: Its class.
-        box: Its four numbers as they were written; None where only an outline was given.
-        order: Their order.
-        polygons: Rings of its outline.
-        runs: Packed mask.
-        ignored: True for a crowd or a difficult object.
-        score: Confidence.
-        track_id: Identity in a video.
-    """
-
-    where: str
+    where: str  # line, entry or object in its file
     label: str
-    box: Four | None = None
-    order: Order = "corners"
+    box: Four | None = None  # None where only an outline was given
+    order: Order = "corners"  # of the numbers of the box
     polygons: tuple[Polygon, ...] = ()
     runs: Runs | None = None
-    ignored: bool = False
+    ignored: bool = False  # a crowd or a difficult object
     score: float | None = None
     track_id: int | None = None
 
 
 @dataclass(slots=True)
 class WrittenImage:
-    """Annotations of one image as they were written.
-
-    Attributes:
-        file: File that holds them.
-        name: Name of the image.
-        size_wh: Width and height of the image as they were written; None or zeros where they are not given.
-        split: Use of the image, such as "train".
-        shares: True where coordinates are shares of width and height.
-        number: Line of the file, from 0, of JSON lines.
-        by_number: True where the image goes by that number, not by its name.
-        address: Address of the image.
-        objects: Objects in it.
-        lost: Number of its objects that could not be read, each of which has been noted.
-    """
+    """Annotations of one image as they were written."""
 
     file: Path
     name: str
     size_wh: Size | None = None
-    split: str = ""
-    shares: bool = False
-    number: int | None = None
-    by_number: bool = False
+    split: str = ""  # use of the image, such as "train"
+    shares: bool = False  # coordinates are shares of width and height
+    number: int | None = None  # line of the file, from 0, of JSON lines
+    by_number: bool = False  # the image goes by that number, not by its name
     address: str = ""
     objects: list[WrittenObject] = field(default_factory=list)
-    lost: int = 0
+    lost: int = 0  # objects that could not be read, each of which has been noted
 
     @property
     def where(self) -> str:
@@ -142,18 +114,14 @@ class _Suspicion:
             yield Problem(where, "order", reason, image)
 
     def _unit(self) -> str:
+        first = "this one first: they look like"
         if self._largest <= 1:
-            return (
-                "lie in the first pixel of their images, this one first: they look like shares where pixels are "
-                "meant; multiply them by width and height"
-            )
+            lie = "lie in the first pixel of their images"
+            return f"{lie}, {first} shares where pixels are meant; multiply them by width and height"
         # Boxes in small images have small numbers too.
-        unit, by = ("pixels", "width and height")
-        if self._largest <= 100:
-            unit, by = ("percent, or pixels", "100, or by width and height")
-        return (
-            f"have numbers above 1 where shares are meant, this one first: they look like {unit}; divide them by {by}"
-        )
+        small = self._largest <= 100
+        unit, by = ("percent, or pixels", "100, or by width and height") if small else ("pixels", "width and height")
+        return f"have numbers above 1 where shares are meant, {first} {unit}; divide them by {by}"
 
 
 def _fits(corners: Four, frame: Size) -> bool:
@@ -319,12 +287,11 @@ class Gathering:
         ignored = np.array([obj.ignored for obj, _, _ in kept], np.bool_)
         detections = Detections(
             boxes=np.array([corners for _, corners, _ in kept], np.float32).reshape(-1, 4),
-            classes=tuple(obj.label for obj, _, _ in kept),
+            classes=tuple(obj.label for obj, _, _ in kept), ignored=ignored if ignored.any() else None,
             scores=None if not kept or None in scores else np.array(scores, np.float32),
             track_ids=None if not kept or None in tracks else np.array(tracks, np.int64),
-            ignored=ignored if ignored.any() else None,
             outlines=outlines if any(outlines) else (),
-        )
+        )  # fmt: skip
         packed = {i: obj.runs for i, (obj, _, _) in enumerate(kept) if obj.runs}
         return Record(name=name, objects=detections, size_wh=frame, runs=packed), len(objects) - unwanted - len(kept)
 

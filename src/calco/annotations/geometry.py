@@ -17,6 +17,7 @@ Polygon: TypeAlias = npt.NDArray[np.float32]  # K x 2 corners, x and y in pixels
 Mask: TypeAlias = npt.NDArray[np.bool_]  # HW
 
 _EDGES_AT_ONCE: Final = 1024  # bounds the memory that a polygon of very many corners takes
+_MOST_CHARACTERS: Final = 12  # of one count: more than any image needs, and less than overflows
 
 
 def fill(polygon: Polygon, height: int, width: int) -> Mask:
@@ -103,9 +104,6 @@ def extent(parts: Sequence[Polygon]) -> tuple[float, float, float, float]:
     return float(left), float(top), float(right), float(bottom)
 
 
-_MOST_CHARACTERS = 12  # of one count: more than any image needs, and less than overflows
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Runs:
     """A mask as run lengths over the columns of its image."""
@@ -182,14 +180,9 @@ class Runs:
         return np.ascontiguousarray(np.repeat(obj, self.counts).reshape(self.width, self.height).T)
 
     def extent(self) -> tuple[int, int, int, int] | None:
-        """Return left, top, right and bottom of the object, without unpacking; None if no pixel belongs to it."""
-        ends = np.cumsum(self.counts)
-        inside = (np.arange(len(ends)) % 2 == 1) & (self.counts > 0)
-        if not inside.any():
+        """Return left, top, right and bottom of the object; None if no pixel belongs to it."""
+        mask = self.mask()
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if not len(rows):
             return None
-        first, last = (ends - self.counts)[inside], ends[inside] - 1
-        # A run that goes on in the next column touches top and bottom.
-        beyond = first // self.height != last // self.height
-        top = int(np.where(beyond, 0, first % self.height).min())
-        bottom = int(np.where(beyond, self.height - 1, last % self.height).max())
-        return int(first[0] // self.height), top, int(last[-1] // self.height) + 1, bottom + 1
+        return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -17,18 +17,16 @@ from PIL import Image as Pillow
 
 from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
 from calco.annotations.geometry import Polygon, Runs, ellipse, extent, joined
-from calco.annotations.parsing import class_name, flag, polygon, read_json, size_wh
+from calco.annotations.parsing import class_name, flag, list_of, polygon, read_json, size_wh, unread_shape
 from calco.errors import CalcoError
 
 _ROTATED: Final = ("rotation", "oriented_rectangle", "rotated_rectangle", "quadrilateral")  # four corners each
-_OPEN: Final = ("point", "points", "line", "linestrip", "polyline")
 
 
 def read(path: Path, into: Gathering) -> None:
     """Read a file of LabelMe."""
     content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
-        raise CalcoError(f"{path} has no list of shapes; LabelMe needs one: export it again")
+    shapes = list_of(content, "shapes", path)
     size = size_wh(content.get("imageWidth"), content.get("imageHeight"))
     image = WrittenImage(path, into.own_name(path, str(content.get("imagePath") or "")), size)
     groups: dict[str, tuple[str, str]] = {}  # group of an object, by its place
@@ -39,7 +37,7 @@ def read(path: Path, into: Gathering) -> None:
             groups[where] = obj.label, str(shape["group_id"])
         return [obj]
 
-    into.parse(image, ((f", shapes[{i}]", shape) for i, shape in enumerate(content["shapes"])), parse)
+    into.parse(image, ((f", shapes[{i}]", shape) for i, shape in enumerate(shapes)), parse)
     objects: dict[object, WrittenObject] = {}
     for obj in image.objects:
         whole = objects.setdefault(groups.get(obj.where, obj.where), obj)
@@ -66,8 +64,7 @@ def _object(shape: dict[str, Any], where: str, image: WrittenImage, into: Gather
     elif kind == "mask":
         obj.runs = _runs(shape["mask"], points, image, into)
     else:
-        rule = "encloses nothing" if kind in _OPEN else "is not a shape that is read; export it as a polygon"
-        raise CalcoError(f"a {str(kind)[:40]} {rule}")
+        raise unread_shape(kind, "; export it as a polygon")
     return obj
 
 
@@ -88,19 +85,17 @@ def _runs(packed: str, points: Polygon, image: WrittenImage, into: Gathering) ->
 def read_supervisely(path: Path, into: Gathering) -> None:
     """Read a file of Supervisely."""
     content = read_json(path)
-    if not isinstance(content, dict) or not isinstance(content.get("objects"), list):
-        raise CalcoError(f"{path} has no list of objects; Supervisely needs one: export it again")
+    figures = list_of(content, "objects", path)
     size = content["size"] if isinstance(content.get("size"), dict) else {}
     image = WrittenImage(path, path.stem, size_wh(size.get("width"), size.get("height")))
-    into.parse(image, ((f", objects[{i}]", entry) for i, entry in enumerate(content["objects"])), _figure)
+    into.parse(image, ((f", objects[{i}]", entry) for i, entry in enumerate(figures)), _figure)
     into.add(image)
 
 
 def _figure(entry: dict[str, Any], where: str) -> list[WrittenObject]:
     kind = entry["geometryType"]
     if kind not in ("rectangle", "polygon"):
-        rule = "encloses nothing" if kind in _OPEN else "is not read; export it as COCO"
-        raise CalcoError(f"a {str(kind)[:40]} {rule}")
+        raise unread_shape(kind, "; export it as COCO")
     points = polygon(entry["points"]["exterior"])
     obj = WrittenObject(where=where, label=class_name(entry["classTitle"]))
     if kind == "polygon":

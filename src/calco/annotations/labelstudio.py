@@ -1,12 +1,12 @@
 """Label Studio's JSON and JSON-MIN: one file for all images; boxes, ellipses and polygons in percent of the image.
 
-Rotation is in degrees, clockwise about a box's upper left corner. An image that nobody has annotated is left out; one
-that somebody submitted without a region has nothing in it. Of several annotations of an image the last one counts.
+Rotation is in degrees, clockwise about a box's upper left corner. An image without annotations is left out; an
+annotation without a region means that it is empty. Of several annotations of an image the last one counts.
 """
 
 import re
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -14,22 +14,19 @@ import numpy as np
 
 from calco.annotations.gathering import Gathering, WrittenImage, WrittenObject
 from calco.annotations.geometry import ellipse, rotated
-from calco.annotations.parsing import MALFORMED, class_name, number, plainly, polygon, read_json, size_wh
+from calco.annotations.parsing import MALFORMED, class_name, list_of, number, plainly, polygon, read_json, size_wh
 from calco.annotations.record import Size
 from calco.errors import CalcoError
 
 KEYS: Final = ("rectanglelabels", "polygonlabels", "ellipselabels", "brushlabels", "keypointlabels")
-_OF_THE_IMAGE: Final = ("choices", "rating", "textarea", "labels", "relation")  # types without a place in it
-_UPLOADED: Final = re.compile(r"(?i)^[0-9a-f]{4,8}-(?=.)")
+# Types of regions that label the whole image, or another region.
+_OF_THE_IMAGE: Final = ("choices", "rating", "textarea", "labels", "relation")
 
 
 def read(path: Path, into: Gathering) -> None:
     """Read a file of tasks."""
     content = read_json(path)
-    content = [content] if isinstance(content, dict) else content
-    if not isinstance(content, list):
-        raise CalcoError(f"{path} is not a list of tasks, as Label Studio writes it; export it again")
-    for i, task in enumerate(content):
+    for i, task in enumerate([content] if isinstance(content, dict) else list_of(content, "", path)):
         where = f"{path}, [{i}]"
         try:
             address, regions = _task(task, where, into)
@@ -38,13 +35,15 @@ def read(path: Path, into: Gathering) -> None:
         except MALFORMED as error:
             into.note(where, "no image", f"{plainly(error)}; left out")
             continue
-        name = _name(address, path, into)
+        parts = urlsplit(address)
+        name = (parse_qs(parts.query).get("d") or [unquote(parts.path) or address])[0]
         if regions is None:
             into.note(where, "incomplete", "nobody has annotated it; the image is left out", name)
             continue
         size = next(filter(None, sizes), None)
         image = WrittenImage(path, name, size, shares=size is None)
-        entries = ((f", [{i}], region {j}", region) for j, region in enumerate(regions) if not _is_of_image(region))
+        places = ((f", [{i}], region {j}", region) for j, region in enumerate(regions))
+        entries = (each for each in places if each[1].get("type") not in _OF_THE_IMAGE)
         into.parse(image, entries, partial(_objects, size=size))
         into.add(image)
 
@@ -63,32 +62,11 @@ def _task(task: dict[str, Any], where: str, into: Gathering) -> tuple[str, list[
         done = task.get("annotations", task.get("completions")) or []
         done = [each for each in done if isinstance(each, dict) and not each.get("was_cancelled")]
         if len(done) > 1:
-            into.note(where, "unused", f"of its {len(done)} annotations the last one is used", _base(named))
+            into.note(where, "unused", f"of its {len(done)} annotations the last one is used", named)
         return named, list(done[-1].get("result") or []) if done else None
     lists = [value for value in task.values() if isinstance(value, list)]
     regions = [region for value in lists for region in value if isinstance(region, dict)]
     return named, regions if regions or "annotation_id" in task or lists else None
-
-
-def _name(address: str, path: Path, into: Gathering) -> str:
-    """Return the image's name in an address: of an upload also without the digits that were put before it."""
-    parts = urlsplit(address)
-    local = parse_qs(parts.query).get("d")
-    name = local[0] if local else unquote(parts.path) or address
-    if into.images and not into.images.find(name, path)[0]:
-        bare = _UPLOADED.sub("", _base(name))
-        return bare if into.images.find(bare, path)[0] else name
-    return name
-
-
-def _base(name: str) -> str:
-    return PurePosixPath(name.replace("\\", "/")).name
-
-
-def _is_of_image(region: Any) -> bool:
-    """Return True for a region that speaks of the whole image, or of another region."""
-    value = region["value"] if isinstance(region.get("value"), dict) else region
-    return region.get("type") in _OF_THE_IMAGE and not any(key in value for key in KEYS)
 
 
 def _objects(region: dict[str, Any], where: str, size: Size | None) -> list[WrittenObject]:

@@ -1,17 +1,14 @@
 """Formats of one file for all images, each with a list of its objects: BDD100K, CreateML, VIA, JSON lines.
 
-BDD100K: Yu et al., "BDD100K: A Diverse Driving Dataset for Heterogeneous Multitask Learning" (2020). Boxes are `box2d`
-in pixels; lanes and areas (`poly2d`) are not used.
+BDD100K: Yu et al., "BDD100K: A Diverse Driving Dataset for Heterogeneous Multitask Learning" (2020), boxes (`box2d`).
 
-CreateML, as Create ML and Roboflow write it: boxes by their centre in pixels.
+CreateML, as Create ML and Roboflow write it.
 
 VIA, versions 1 and 2, JSON and CSV: Dutta and Zisserman, "The VIA Annotation Software for Images, Audio and Video"
-(2019). Rectangles, polygons, circles and ellipses are objects; points and polylines enclose nothing. The class is the
-region's attribute that is named after it, or its only one; a region without attributes is of the first class that is
-known, or an "object".
+(2019). The class is the region's attribute that is named after it, or its only one.
 
-JSON lines, as Dataturks wrote them: one object an image, with its address. Corners are shares of width and height. Two
-points are the corners of a box, more are a polygon; `annotation: null` says that nothing is in the image.
+JSON lines, as Dataturks wrote them: one object an image, with its address, in shares of width and height. Two points
+are the corners of a box, more are a polygon; `annotation: null` means that the image is empty.
 """
 
 import csv
@@ -31,12 +28,14 @@ from calco.annotations.parsing import (
     MALFORMED,
     class_name,
     flag,
+    list_of,
     number,
     parse_json,
     plainly,
     polygon,
     read_json,
     read_text,
+    unread_shape,
 )
 from calco.errors import CalcoError
 
@@ -46,7 +45,7 @@ _CLASS: Final = ("class", "label", "category", "name", "type", "object", "object
 def read_bdd(path: Path, into: Gathering) -> None:
     """Read a BDD100K file."""
     content = read_json(path)
-    content = content.get("frames") if isinstance(content, dict) else content
+    content = list_of(content, "frames", path) if isinstance(content, dict) else content
     num_open = 0
 
     def objects_of(entry: Any) -> tuple[str, list[Any]]:
@@ -88,9 +87,7 @@ def _read_images(
     parse: Callable[[Any, str], list[WrittenObject]],
 ) -> None:  # fmt: skip
     """Read a JSON list of images, of each of which `objects_of` gives the name and the entries of its objects."""
-    if not isinstance(content, list):
-        raise CalcoError(f"{path} is not a list of images; export it again")
-    for i, entry in enumerate(content):
+    for i, entry in enumerate(list_of(content, "", path)):
         try:
             name, listed = objects_of(entry)
         except MALFORMED as error:
@@ -159,8 +156,7 @@ def _via_region(region: Any, where: str, unnamed: str) -> list[WrittenObject]:
         x, y, across, down = (number(shape[part]) for part in ("cx", "cy", *radii))
         obj.polygons = (ellipse((x, y), (across, down), number(shape.get("theta") or 0)),)
     else:
-        rule = "encloses nothing" if kind in ("point", "polyline", "line") else "is not a shape that is read"
-        raise CalcoError(f"a {str(kind)[:40]} {rule}")
+        raise unread_shape(kind)
     return [obj]
 
 

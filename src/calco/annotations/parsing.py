@@ -20,6 +20,7 @@ MALFORMED: Final = (ArithmeticError, AttributeError, CalcoError, LookupError, Ty
 
 _FARTHEST: Final = 1e9  # pixels; no place in an image is farther away
 _LONGEST_NAME: Final = 200  # characters of a class name
+_OPEN: Final = ("point", "points", "line", "lines", "linestrip", "polyline")
 _TRUE: Final = frozenset({"1", "true", "yes", "t", "y"})
 _FALSE: Final = frozenset({"", "0", "false", "no", "f", "n", "none", "null", "unspecified"})
 
@@ -75,6 +76,20 @@ def parse_json(text: str, where: str) -> Any:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return parse_json(read_text(path), str(path))
+
+
+def list_of(content: Any, key: str, path: Path) -> list[Any]:
+    """Return the list of a JSON file, or of a key in it."""
+    found = content.get(key) if isinstance(content, dict) else None if key else content
+    if not isinstance(found, list):
+        raise CalcoError(f"{path} has no list of {key or 'images'}, which its format needs; export it again")
+    return found
+
+
+def unread_shape(kind: object, remedy: str = "") -> CalcoError:
+    """Return the error for a shape that is not an area, or that is not known."""
+    rule = "encloses nothing" if kind in _OPEN else f"is not read{remedy}"
+    return CalcoError(f"a {str(kind)[:40]} {rule}")
 
 
 def read_xml(path: Path) -> ElementTree.Element:

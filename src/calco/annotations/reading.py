@@ -25,17 +25,11 @@ Spoken: TypeAlias = str | Path | Iterable[str | Path] | Images | None  # images 
 
 
 class Format(NamedTuple):
-    """A format that is read.
-
-    Attributes:
-        title: Its name.
-        read: Reads a file; None for YOLO's text, whose numbers are understood for a whole set.
-        holds: What one file holds: "set", "image", or "text" for one of several formats of a text an image.
-    """
+    """A format that is read."""
 
     title: str
-    read: Callable[[Path, Gathering], None] | None
-    holds: str = "set"
+    read: Callable[[Path, Gathering], None] | None  # None for YOLO's text, whose numbers have one meaning in a set
+    holds: str = "set"  # what one file holds: "set", "image", or "text" for one of several formats of a text an image
 
 
 FORMATS: Final[dict[str, Format]] = {
@@ -94,21 +88,19 @@ def read_annotations(
     # What the most images have is what is meant; a file or two in another format are a slip.
     form = max(read, key=lambda each: len(read[each].records))
     found = read.pop(form)
-    problems = [_mixed(forms[other], other, form) for other in read]
+    problems = []
+    for other in read:
+        files, title = forms[other], FORMATS[other].title
+        hold = "1 file holds" if len(files) == 1 else f"{len(files):,} files hold"
+        reason = f"{hold} {title} and the others {found.format}, which is read; name the one that is meant with"
+        problems.append(Problem(str(files[0]), "mixed", f"{reason} --annotations", files[0].stem))
     passed = {each.image for other in read.values() for each in other.records if each.image}
     if path.is_dir():
-        files = set(chain.from_iterable(forms.values()))
-        unread = (_unread(file) for file in some_files(path) if file not in files)
+        recognised = set(chain.from_iterable(forms.values()))
+        unread = (_unread(file) for file in some_files(path) if file not in recognised)
         problems += filter(None, [next(filter(None, unread), None)])
     passed -= {record.image for record in found.records}
     return replace(found, problems=(*problems, *found.problems), passed=frozenset(passed))
-
-
-def _mixed(files: Sequence[Path], form: str, read: str) -> Problem:
-    """Describe files in a format that is not the one which is read."""
-    hold = "1 file holds" if len(files) == 1 else f"{len(files):,} files hold"
-    reason = f"{hold} {FORMATS[form].title} and the others {FORMATS[read].title}, which is read"
-    return Problem(str(files[0]), "mixed", f"{reason}; name the one that is meant with --annotations", files[0].stem)
 
 
 def _read(form: str, files: Sequence[Path], path: Path, known: Images | None, classes: Sequence[str]) -> Annotations:
@@ -151,12 +143,7 @@ def _read(form: str, files: Sequence[Path], path: Path, known: Images | None, cl
 
 
 def unread_labels(folder: str | Path, stems: Collection[str]) -> Problem | None:
-    """Name the first file of labels that is not read, and why: its format is not read, or its numbers are in pixels.
-
-    Args:
-        folder: Folder of images in which nothing was recognised as annotations.
-        stems: Names of the images without their endings.
-    """
+    """Name the first file beside images with these stems that holds labels in an unknown format, or in pixels."""
     texts = map(Path, list_files(folder, lambda name: name.lower().endswith(".txt")).paths)
     labels = islice((path for path in texts if path.stem in stems), TRIED)
     for describe, paths in ((_unread, some_files(folder)), (_in_pixels, labels)):

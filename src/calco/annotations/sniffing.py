@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from calco import imaging
 from calco.annotations import csv_boxes, labelstudio, texts
 from calco.annotations.parsing import encoding_of, number
 from calco.errors import CalcoError
@@ -41,28 +40,15 @@ FOREIGN: Final = {
     "via 3": Foreign("a project of VIA 3", "export it as COCO"),
     "vott": Foreign("VoTT's JSON", "export it as Pascal VOC or CSV"),
     "labelbox": Foreign("Labelbox's export", "export it as COCO or YOLO"),
-    "darwin": Foreign("V7 Darwin's JSON", "export it as COCO"),
-    "sagemaker": Foreign("a manifest of SageMaker Ground Truth", "convert it to COCO"),
-    "keras yolo": Foreign("keras-yolo3's list of images and boxes", "convert it to YOLO text, one file an image"),
-    "wider": Foreign("WIDER FACE's list", "convert it to YOLO text or COCO"),
     "named yolo": Foreign("lines that begin with the name of a class, not with its number", "write the number, as YOLO "
                           "does, and the names in data.yaml"),
     "yolo commas": Foreign("YOLO's lines with commas between the numbers", "write spaces between them"),
     "decimal commas": Foreign("YOLO's lines with decimal commas", "write decimal points"),
-    "tfrecord": Foreign("TensorFlow's records", "export the set as COCO, Pascal VOC or YOLO"),
-    "mat": Foreign("a file of MATLAB", "export it as COCO or CSV"),
-    "parquet": Foreign("a table in Parquet", "name the folder as a data set of the hub, or export it as CSV"),
-    "prodigy": Foreign("Prodigy's JSON lines", "export it as COCO"),
     "hugging face": Foreign("the metadata of a Hugging Face data set", "export it as COCO"),
-    "icdar": Foreign("ICDAR's lines of corners and text", "convert it to YOLO text with four corners, or COCO"),
     "named corners": Foreign("lines of a class and corners in pixels", "write the count of boxes first, then lines of "
                              "xmin ymin xmax ymax class"),
 }  # fmt: skip
 """Formats that are recognised to be named, by their keys."""
-_FOREIGN_SUFFIXES: Final = {
-    ".tfrecord": "tfrecord", ".tfrecords": "tfrecord", ".mat": "mat", ".parquet": "parquet", ".manifest": "sagemaker",
-    ".ndjson": "labelbox",
-}  # fmt: skip
 
 
 def _read_head(path: Path) -> str:
@@ -90,9 +76,9 @@ def sniff(path: str | Path) -> str | None:
 def sniff_foreign(path: Path) -> Foreign | None:
     """Recognise a format that is not read; None for anything else."""
     suffix, head = path.suffix.lower(), _read_head(path)
-    key = _FOREIGN_SUFFIXES.get(suffix)
+    key: str | None = None
     if suffix in (".json", ".jsonl", ".ndjson"):
-        key = _foreign_json(head) or key
+        key = _foreign_json(head)
     elif suffix == ".xml":
         key = "cvat video" if _has_tag(head, "annotations") and _has_tag(head, "track") else None
     elif suffix in (".txt", ".csv"):
@@ -120,7 +106,7 @@ def some_files(folder: str | Path) -> Iterator[Path]:
                 if entry.is_dir():
                     folders += [(Path(entry.path), depth + 1)] if depth < _DEPTH else []
                     continue
-                wanted = suffix in (*SUFFIXES, *_FOREIGN_SUFFIXES) and entry.name.lower() not in NO_LABELS
+                wanted = suffix in (*SUFFIXES, ".ndjson") and entry.name.lower() not in NO_LABELS
                 if wanted and entry.is_file() and entry.stat().st_size:
                     tried[suffix] += 1
                     if tried[suffix] <= TRIED:
@@ -167,9 +153,6 @@ def _foreign_json(head: str) -> str | None:
         "via 3": {"project", "metadata", "view", "file"} <= keys,
         "vott": {"asset", "regions"} <= keys or {"assets", "tags"} <= keys,
         "labelbox": bool(keys & {"Labeled Data", "data_row"}),
-        "darwin": {"item", "bounding_box"} <= keys or ({"annotations", "dataset", "image"} <= keys and "slots" in keys),
-        "sagemaker": "source-ref" in keys,
-        "prodigy": {"spans", "_input_hash"} <= keys,
         "hugging face": {"file_name", "objects", "bbox"} <= keys and not keys & {"images", "annotations"},
         "coco results": first == "[" and {"image_id", "bbox"} <= keys and not keys & {"file_name", "image", "name"},
     }
@@ -231,12 +214,8 @@ def _foreign_lines(lines: list[str], *, is_text: bool) -> str | None:
         "mot": in_commas and len(cells) in range(7, 11),
         "decimal commas": bool(len(words) >= 5 and re.fullmatch(r"\d+ \d*,\d+", " ".join(words[:2]))),
         "yolo commas": in_commas and len(cells) in (5, 6),
-        "keras yolo": bool(len(words) > 1 and imaging.is_image(words[0]) and re.fullmatch(r"(\d+,){4}\d+", words[1])),
-        "wider": len(lines) > 2 and imaging.is_image(lines[0].strip()) and lines[1].strip().isdecimal()
-        and is_box(named[2]),
         "named corners": in_pixels,
         "named yolo": has_names,
-        "icdar": is_text and len(cells) >= 9 and _are_numbers(cells[:8]) and not _are_numbers(cells[8:9]),
     }  # fmt: skip
     return next((form for form, fits in signs.items() if fits), None)
 

@@ -1,15 +1,12 @@
 """Formats of one text an image, one object a line: DOTA, KITTI, and counts with corners.
 
-DOTA: Xia et al., "DOTA: A Large-Scale Dataset for Object Detection in Aerial Images" (2018). Four corners in pixels, a
-class and a difficulty; the corners become an outline. Lines such as `imagesource:GoogleEarth` and `gsd:0.1` may come
-first.
+DOTA: Xia et al., "DOTA: A Large-Scale Dataset for Object Detection in Aerial Images" (2018). Four corners, a class and
+a difficulty, after lines such as `imagesource:GoogleEarth` and `gsd:0.1`.
 
 KITTI: Geiger et al., "Are we ready for autonomous driving?" (2012). Type, truncated, occluded, alpha, left, top, right,
-bottom in pixels, then the three-dimensional box, which is not read, and in results a score. Regions of the type
-`DontCare` are not used.
+bottom, then the three-dimensional box, which is not read, and in results a score.
 
-Corners, as BBox-Label-Tool writes them: a count, then `xmin ymin xmax ymax` in pixels a line. A fifth word is the
-class; without it a box is of the first class that is known, or an "object".
+Corners, as BBox-Label-Tool writes them: a count, then `xmin ymin xmax ymax` a line, with the class as a fifth word.
 """
 
 from functools import partial

@@ -35,22 +35,13 @@ _LOOKED_AT: Final = 1000  # lines of a set that are looked at as a whole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Meaning of the numbers of a line, for all files of a set.
+    """Meaning of the numbers of a line, for all files of a set."""
 
-    Attributes:
-        names: Names of the classes; none leaves their numbers.
-        keypoints: Numbers of a line that belong to keypoints; 0 where there are none.
-        trailing: Meaning of a single number behind a box, polygon or pose.
-        tracked: Whether lines may end in a score and a track id.
-        odd: Whether all polygons have a single number behind them; else an odd count of numbers is a mistake.
-        notes: What is not used, a sentence each without its full stop.
-    """
-
-    names: tuple[str, ...] = ()
-    keypoints: int = 0
-    trailing: Trailing = "score"
-    tracked: bool = False
-    odd: bool = False
+    names: tuple[str, ...] = ()  # of the classes; none leaves their numbers
+    keypoints: int = 0  # numbers of a line that belong to keypoints
+    trailing: Trailing = "score"  # meaning of a single number behind a box, polygon or pose
+    tracked: bool = False  # lines may end in a score and a track id
+    odd: bool = False  # all polygons have a single number behind them; else an odd count of numbers is a mistake
     notes: tuple[str, ...] = ()
 
 

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from calco.data.mask_encoding import PAINTED, MaskEncoding, encoding_of, painted_encoding
 from calco.data.palettes import PALETTES, Palette, named_palette, palette_for, written_out
@@ -38,24 +37,10 @@ from calco.data.sample import Pair, Sample
 from calco.errors import CalcoError
 
 __all__ = [
-    "NEEDS",
-    "RECIPES",
-    "ColorizeConfig",
-    "CompositeConfig",
-    "DegradeConfig",
-    "EraseConfig",
-    "Recipe",
-    "RecipeConfig",
-    "SegmentConfig",
-    "SketchConfig",
-    "build_recipe",
-    "check_recorded",
-    "has_class_targets",
-    "recipe_here",
-    "recipe_title",
-    "resolve",
-    "steps_of",
-]
+    "NEEDS", "RECIPES", "ColorizeConfig", "CompositeConfig", "DegradeConfig", "EraseConfig", "Recipe", "RecipeConfig",
+    "SegmentConfig", "SketchConfig", "build_recipe", "check_recorded", "has_class_targets", "recipe_here",
+    "recipe_title", "resolve", "steps_of",
+]  # fmt: skip
 
 Recipe: TypeAlias = Callable[[Sample, np.random.Generator], Pair]
 
@@ -68,10 +53,6 @@ def aligned_pair(sample: Sample, _rng: np.random.Generator) -> Pair:
         input=sample.image, target=sample.partner, key=sample.key, group=sample.group, weight=sample.weight,
         region=sample.region,
     )  # fmt: skip
-
-
-def _palette_of(config: RecipeConfig) -> Palette:
-    return named_palette(config.segment.palette)
 
 
 def _encoding(config: RecipeConfig, palette: Palette) -> MaskEncoding | None:
@@ -88,12 +69,13 @@ RECIPES: Final[dict[str, Callable[[RecipeConfig], Recipe]]] = {
     "sketch": lambda config: partial(sketch_pair, config=config.sketch),
     "degrade": lambda config: partial(degrade_pair, config=config.degrade),
     "segment": lambda config: partial(
-        segment_pair, palette=_palette_of(config), encoding=_encoding(config, _palette_of(config))
+        segment_pair, palette=(palette := named_palette(config.segment.palette)), encoding=_encoding(config, palette)
     ),
-    "composite": lambda config: partial(composite_pair, config=config.composite, palette=_palette_of(config)),
+    "composite": lambda config: partial(
+        composite_pair, config=config.composite, palette=named_palette(config.segment.palette)
+    ),
 }
-"""Each recipe by its name: from a resolved configuration to the function that makes pairs, with its settings bound."""
-
+"""Functions from a resolved configuration to a recipe, by name."""
 
 AUTOMATIC: Final[dict[str, str]] = {
     "side-by-side": "aligned", "parallel": "aligned", "openmoji": "aligned", "shards": "aligned",
@@ -150,7 +132,7 @@ def resolve(
     if config.recipe == "auto":
         if source_kind not in AUTOMATIC:
             raise CalcoError(
-                f"a source of {source_kind} does not say what is to be learned; choose it with --recipe colorize, "
+                f"a source of {source_kind} leaves the recipe open; choose one:  --recipe colorize, "
                 "erase, sketch or a chain such as colorize+erase; if these are pairs: --source side-by-side, or two "
                 "folders with --input and --target"
             )
@@ -246,20 +228,17 @@ class Chain:
     steps: tuple[Recipe, ...]
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Pair:
-        """Make the pair; the same generator serves all steps, in their order."""
+        """Make the pair: the last input with the first target, the larger weights, and all regions."""
         first, *others = self.steps
         pair = first(sample, rng)
         for step in others:
-            pair = _followed(pair, step(replace(sample, image=pair.input, partner=None), rng))
+            later = step(replace(sample, image=pair.input, partner=None), rng)
+            weights = [each.weight for each in (pair, later) if each.weight is not None]
+            regions = [each.region for each in (pair, later) if each.region is not None]
+            pair = replace(
+                pair,
+                input=later.input,
+                weight=reduce(np.maximum, weights) if weights else None,
+                region=reduce(np.logical_or, regions) if regions else None,
+            )
         return pair
-
-
-def _followed(pair: Pair, later: Pair) -> Pair:
-    """Return the later input with the earlier target; the larger weight counts, regions unite."""
-    weight: npt.NDArray[np.float32] | None = pair.weight if later.weight is None else later.weight
-    if pair.weight is not None and later.weight is not None:
-        weight = np.maximum(pair.weight, later.weight)
-    region = pair.region if later.region is None else later.region
-    if pair.region is not None and later.region is not None:
-        region = pair.region | later.region
-    return replace(pair, input=later.input, weight=weight, region=region)

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from calco.annotations.detections import Detections, Outline, nothing
 from calco.data.palettes import Palette
 from calco.data.recipe_config import CompositeConfig
-from calco.data.recipes.cutouts import Cutouts, list_cutouts, random_cutout, resized, unusable
+from calco.data.recipes.cutouts import Cutouts, list_cutouts, random_cutout, resized, unusable, unweighted
 from calco.data.recipes.segment import painted
 from calco.data.sample import Pair, Sample, size_wh
 from calco.errors import CalcoError
@@ -62,15 +62,7 @@ def cut_to_size(
     matrix[:, 2] += ((across - width) / 2, (down - height) / 2)
     turned = np.asarray(cv2.warpAffine(np.ascontiguousarray(weighted), matrix, (across, down)), np.float32)
     opacity = np.clip(turned[..., 3], 0, 1)
-    return Patch(_unweighted(turned), opacity, opacity, margin)
-
-
-def _unweighted(weighted: Floats) -> Image:
-    """Divide colours by the opacity in the fourth channel, HW4 => HW3 `uint8`."""
-    import cv2
-
-    share = 1 / np.maximum(weighted[..., 3], 1e-3)
-    return np.asarray(cv2.convertScaleAbs(weighted[..., :3] * share[..., None]), np.uint8)
+    return Patch(unweighted(turned), opacity, opacity, margin)
 
 
 def finish(patch: Patch, ground: Image, config: CompositeConfig, rng: np.random.Generator) -> Patch:
@@ -85,14 +77,17 @@ def finish(patch: Patch, ground: Image, config: CompositeConfig, rng: np.random.
     blur, edge = rng.uniform(*config.cutout_blur), rng.uniform(*config.cutout_edge)
     hides, share = rng.random() < config.cutout_hidden, float(rng.uniform(0.1, 1.0))
     colour = _matched(patch.colour, patch.alpha, ground, config.cutout_match * float(match))
-    if config.cutout_light:
-        light = _light(patch.alpha.shape, config.cutout_light, (brightness, slope, towards))
+    if config.cutout_light:  # of the whole, and from one side to the other
+        rows, columns = (np.linspace(-1, 1, extent, dtype=np.float32) for extent in patch.alpha.shape)
+        angle = 2 * np.pi * towards
+        ramp = (np.sin(angle) * rows[:, None] + np.cos(angle) * columns[None]) * slope
+        light = np.clip(1 + config.cutout_light * (2 * brightness - 1 + ramp), 0.2, 3)[..., None]
         colour = np.asarray(cv2.convertScaleAbs(colour * light), np.uint8)
     alpha = patch.alpha
     if blur > 0.1:
         weighted = np.concatenate([colour * alpha[..., None], alpha[..., None]], axis=2)
         weighted = np.asarray(cv2.GaussianBlur(weighted, (0, 0), blur), np.float32)
-        colour, alpha = _unweighted(weighted), np.clip(weighted[..., 3], 0, 1)
+        colour, alpha = unweighted(weighted), np.clip(weighted[..., 3], 0, 1)
     if edge > 0.1:
         # Inwards only: the surroundings of the object in its own photograph are not pasted.
         soft = np.clip(2 * cv2.GaussianBlur(alpha, (0, 0), edge) - 1, 0, 1)
@@ -116,15 +111,6 @@ def _matched(colour: Image, alpha: Floats, ground: Image, share: float) -> Image
     tables = levels + share * ((levels - mean) * ratio + wanted - levels)
     table = np.clip(np.rint(tables), 0, 255).astype(np.uint8)[None]
     return np.asarray(cv2.cvtColor(cv2.LUT(own, table), cv2.COLOR_LAB2RGB), np.uint8)
-
-
-def _light(shape: tuple[int, ...], most: float, values: tuple[float, float, float]) -> Floats:
-    """Return a factor of lightness for each pixel, HW1: of the whole, and from one side to the other."""
-    brightness, slope, towards = values
-    rows, columns = (np.linspace(-1, 1, extent, dtype=np.float32) for extent in shape[:2])
-    angle = 2 * np.pi * towards
-    ramp = (np.sin(angle) * rows[:, None] + np.cos(angle) * columns[None]) * slope
-    return np.asarray(np.clip(1 + most * (2 * brightness - 1 + ramp), 0.2, 3), np.float32)[..., None]
 
 
 def _hidden(alpha: Floats, share: float, side: float) -> Floats:
@@ -298,7 +284,9 @@ def check_cutouts(config: CompositeConfig) -> None:
     usable = [entry for entry in cutouts.entries if entry.name not in reasons]
     if not usable:
         name, reason = next(iter(reasons.items()))
-        raise CalcoError(f"none of the {len(cutouts.entries)} cut-outs in {config.cutouts} serves; {name}: {reason}")
+        raise CalcoError(
+            f"none of the {len(cutouts.entries)} cut-outs in {config.cutouts} can be used; {name}: {reason}"
+        )
     if reasons:
         named = ", ".join(f"{name} ({reason})" for name, reason in list(reasons.items())[:3])
         empty = [label for label in cutouts.classes if label not in {entry.label for entry in usable}]

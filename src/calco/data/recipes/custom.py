@@ -45,7 +45,14 @@ def pin_code(step: str) -> str:
         return step
     path = path.expanduser().resolve()
     digest = _digest(_read(path))
-    _trust(digest, path)
+    _NAMED_HERE.add(digest)
+    try:
+        file, known = _trusted()
+        if digest not in known:
+            make_folder(file.parent)
+            write_json(file, {"format": FORMAT, "recipes": {**known, digest: str(path)}})
+    except CalcoError as error:
+        LOG.warning(f"{error}; the recipe runs now, but must be named again to evaluate its model")
     return f"{path}:{name}@{digest}"
 
 
@@ -77,7 +84,7 @@ def permit_code(step: str, *, allow_code: bool = False) -> None:
             f"recipe {name}: {path} has the digest {found}, and {digest} was used in training; bring that file back "
             f"and give its place by --recipe FILE.py:{name}, or train anew"
         )
-    if not (allow_code or digest in _NAMED_HERE or digest in _trusted()):
+    if not (allow_code or digest in _NAMED_HERE or digest in _trusted()[1]):
         raise CalcoError(
             f"recipe {name} is code ({path}) that nobody has run on this machine yet; read it, and if you trust it, "
             f"name it: --recipe {path}:{name}, or give --allow-code"
@@ -172,23 +179,8 @@ def _image(made: Any, where: str) -> Image:
     return np.ascontiguousarray(image)
 
 
-def _trust_file() -> Path:
+def _trusted() -> tuple[Path, dict[str, str]]:
+    """Return the file of all recipes that were named on this machine, and their digests and paths."""
     settings = os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config"
-    return Path(settings) / "calco" / "trusted.json"
-
-
-def _trusted() -> dict[str, str]:
-    """Return digest and path of every recipe that was named on this machine."""
-    file = _trust_file()
-    return dict(read_json(file).get("recipes", {})) if file.is_file() else {}
-
-
-def _trust(digest: str, path: Path) -> None:
-    _NAMED_HERE.add(digest)
-    try:
-        known = _trusted()
-        if digest not in known:
-            make_folder(_trust_file().parent)
-            write_json(_trust_file(), {"format": FORMAT, "recipes": {**known, digest: str(path)}})
-    except CalcoError as error:
-        LOG.warning(f"{error}; the recipe runs now, but must be named again to evaluate its model")
+    file = Path(settings) / "calco" / "trusted.json"
+    return file, dict(read_json(file).get("recipes", {})) if file.is_file() else {}

@@ -84,7 +84,7 @@ def list_cutouts(folder: str, masks: str, label: str) -> Cutouts:
             entries.append(Cutout(name, said, path, beside.get(name, ""), stamp))
     if not entries:
         reason = f"; the first, {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
-        raise CalcoError(f"composite cutouts: {folder} holds no image that serves{reason}")
+        raise CalcoError(f"composite cutouts: {folder} holds no usable cut-out{reason}")
     return Cutouts(tuple(entries), tuple(left_out))
 
 
@@ -150,10 +150,17 @@ def resized(
         return colour, alpha
     how = cv2.INTER_AREA if size_wh[0] < alpha.shape[1] else cv2.INTER_LINEAR
     share = alpha[..., None].astype(np.float32) / 255
-    small = cv2.resize(np.concatenate([colour * share, share], axis=2), size_wh, interpolation=how)
-    opacity = small[..., 3]
-    shown = small[..., :3] / np.maximum(opacity, 1 / 255)[..., None]
-    return np.clip(np.rint(shown), 0, 255).astype(np.uint8), np.rint(opacity * 255).astype(np.uint8)
+    weighted = cv2.resize(np.concatenate([colour * share, share], axis=2), size_wh, interpolation=how)
+    small = np.asarray(weighted, np.float32)
+    return unweighted(small), np.rint(small[..., 3] * 255).astype(np.uint8)
+
+
+def unweighted(weighted: npt.NDArray[np.float32]) -> Image:
+    """Divide colours by the opacity in the fourth channel, HW4 => HW3 `uint8`."""
+    import cv2
+
+    share = 1 / np.maximum(weighted[..., 3], 1e-3)
+    return np.asarray(cv2.convertScaleAbs(weighted[..., :3] * share[..., None]), np.uint8)
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Recipe `erase`: images with holes, drawn at random or given, and the fill of the holes."""
+"""Recipe `erase`: images with random or given holes, and their fill."""
 
 import logging
 from collections.abc import Callable

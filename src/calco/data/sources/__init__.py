@@ -43,7 +43,7 @@ def remembered(provenance: Mapping[str, Any], purpose: str) -> str:
     """
     root = provenance.get("images")
     if not root or not isinstance(root, str):
-        raise CalcoError(f"the model does not say what it was trained on; name images {purpose}")
+        raise CalcoError(f"the model does not record its training images; name images {purpose}")
     if is_elsewhere(root):
         raise CalcoError(
             f"the model says that it was trained on {root}, and nothing is fetched because a model names it; "

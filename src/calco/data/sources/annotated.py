@@ -38,8 +38,8 @@ from calco.errors import CalcoError
 from calco.files import digest as content_digest
 from calco.files import list_files
 
-_UNMARKED: Final = "nothing is said about it"
-_ELSEWHERE: Final = "only annotations of another format, which are not read, speak of it"
+_UNMARKED: Final = "it has no annotations"
+_ELSEWHERE: Final = "only a file in another format, which is not read, annotates it"
 
 
 def matches(path: str, config: SourceConfig) -> bool:
@@ -167,7 +167,7 @@ def _notes(found: Annotations, records: Sequence[Record]) -> tuple[str, ...]:
         counted = ", ".join(f"{count} {fault}" for fault, count in faults.most_common())
         notes.append(f"boxes were corrected or left out ({counted}), such as {first}".removesuffix("."))
     if empty := sum(not len(record.objects) for record in records):
-        notes.append(f"{empty} images have nothing in them")
+        notes.append(f"{empty} images are empty")
     boxes = sum(len(record.objects) for record in records)
     if boxes and boxes == sum(0 if r.objects.ignored is None else int(r.objects.ignored.sum()) for r in records):
         notes.append(f"all {boxes:,} boxes are crowds or difficult, which are neither learned nor scored")

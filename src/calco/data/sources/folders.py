@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -14,16 +14,15 @@ from calco.data.declared import LeftOut, find_lists, listed, remark, settled, sp
 from calco.data.mask_encoding import read_mask
 from calco.data.sample import Sample, size_wh
 from calco.data.shards import INDEX, MANIFEST
-from calco.data.source import Item, Loader, Source
+from calco.data.source import Item, Source
 from calco.data.sources.matching import Side
 from calco.data.sources.names import Entry, Folder, entries_of, file_name, keys_of, name_of, role_of
 from calco.data.sources.pairs import Plan, joined, two_endings, two_folders, two_words
 from calco.errors import CalcoError, printable
 from calco.files import Listing, explain, list_files
-from calco.imaging import Image
 from calco.video.names import is_video
 
-_THUMBNAIL: Final = re.compile(r"(?:thumb|thumbnail|tn|\dx\d{2,4})\Z", re.IGNORECASE)
+_THUMBNAIL: Final = re.compile(r"(.+)[ _.-](?:thumb|thumbnail|tn|\d{2,4}x\d{2,4})", re.IGNORECASE | re.DOTALL)
 _TABLES = ("groups.csv", "dropped.csv")
 _LOOKED_AT: Final = 64  # images that decide the channels of all
 
@@ -84,30 +83,18 @@ def _folder(root: Path, listing: Listing, wanted: SourceConfig) -> Plan:
 
 
 def _without_thumbnails(listing: Listing) -> list[str]:
-    """The images; those that are certainly thumbnails of others are left out."""
+    """Return the images without those that have the name of a thumbnail beside a larger image."""
     by_stem = {os.path.splitext(path)[0]: path for path in listing.paths}
     kept = []
     for path in listing.paths:
-        if original := _thumbnail_of(path, by_stem):
+        found = _THUMBNAIL.fullmatch(os.path.splitext(path)[0])
+        original = by_stem.get(found[1]) if found else None
+        small, large = (imaging.header_size_wh(each) if original else None for each in (path, original or path))
+        if original and small and large and small[0] < large[0] and small[1] < large[1]:
             listing.leave_out(path, printable(f"a thumbnail of {os.path.basename(original)}"))
         else:
             kept.append(path)
     return kept
-
-
-def _thumbnail_of(path: str, by_stem: Mapping[str, str]) -> str | None:
-    """Return the image that a file is certainly a thumbnail of, by its name beside that image and its smaller size."""
-    stem = os.path.splitext(path)[0]
-    if not _THUMBNAIL.search(stem[-12:]):
-        return None
-    found = re.fullmatch(r"(.+)[ _.-](?:thumb|thumbnail|tn|(\d{2,4})x(\d{2,4}))", stem, re.IGNORECASE | re.DOTALL)
-    original = by_stem.get(found[1]) if found else None
-    if found is None or original is None:
-        return None
-    small, large = imaging.header_size_wh(path), imaging.header_size_wh(original)
-    if small is None or large is None or small[0] >= large[0] or small[1] >= large[1]:
-        return None
-    return None if found[2] and small != (int(found[2]), int(found[3])) else original
 
 
 def nothing_in(root: Path, left_out: LeftOut, what: str = "image") -> str:
@@ -228,47 +215,26 @@ def open(path: str, config: SourceConfig) -> Source:
     first, second = ([item.paths[side] for item in sample] for side in (0, -1))
     channels = imaging.common_channels(first, config.background), imaging.common_channels(second, config.background)
     return Source(
-        plan.kind, path, plan.items, LOADERS[plan.kind], tuple(plan.left_out), config.direction, channels,
+        plan.kind, path, plan.items, load_files, tuple(plan.left_out), config.direction, channels,
         config.background, story=plan.story, notes=plan.notes,
     )  # fmt: skip
 
 
-def _read(source: Source, path: str, side: int) -> Image:
-    return imaging.read(path, channels=source.channels[side], background=source.background)
-
-
-def load_photograph(source: Source, item: Item) -> Sample:
-    """Read the image alone."""
-    return Sample(image=_read(source, item.paths[0], 0), key=item.key, group=item.group)
-
-
-def load_halves(source: Source, item: Item) -> Sample:
-    """Read one half as the image, the other as its partner."""
-    whole = _read(source, item.paths[0], 0)
-    width = whole.shape[1]
-    if width % 2:
-        raise CalcoError(f"{item.paths[0]} is {size_wh(whole)} pixels; two halves need an even width: crop it")
-    left, right = whole[:, : width // 2], whole[:, width // 2 :]
-    if source.direction == "BtoA":
-        left, right = right, left
-    return Sample(image=left, partner=right, key=item.key, group=item.group)
-
-
-def load_parallel(source: Source, item: Item) -> Sample:
-    """Read the image and its partner, from two files."""
-    first, second = (_read(source, path, side) for side, path in enumerate(item.paths))
-    return Sample(image=first, partner=second, key=item.key, group=item.group)
-
-
-def load_masked(source: Source, item: Item) -> Sample:
-    """Read the image and its mask, which is brought to the image's size."""
-    image = _read(source, item.paths[0], 0)
-    height, width = image.shape[:2]
-    mask = imaging.turned_with(read_mask(item.paths[1]), item.paths[0], image.shape)
-    mask = imaging.resize(mask, (width, height), "nearest")
-    return Sample(image=image, mask=mask, key=item.key, group=item.group)
-
-
-LOADERS: Final[dict[str, Loader]] = {
-    "side-by-side": load_halves, "parallel": load_parallel, "masks": load_masked, "photographs": load_photograph,
-}  # fmt: skip
+def load_files(source: Source, item: Item) -> Sample:
+    """Read an image alone, both halves of it, or with its partner or mask from a second file."""
+    channels, background = source.channels, source.background
+    image = imaging.read(item.paths[0], channels=channels[0], background=background)
+    sample = Sample(image=image, key=item.key, group=item.group)
+    if source.kind == "side-by-side":
+        half, odd = divmod(image.shape[1], 2)
+        if odd:
+            raise CalcoError(f"{item.paths[0]} is {size_wh(image)} pixels; two halves need an even width: crop it")
+        halves = image[:, :half], image[:, half:]
+        image, partner = halves if source.direction == "AtoB" else halves[::-1]
+        return replace(sample, image=image, partner=partner)
+    if source.kind == "parallel":
+        return replace(sample, partner=imaging.read(item.paths[1], channels=channels[1], background=background))
+    if source.kind == "masks":
+        mask = imaging.turned_with(read_mask(item.paths[1]), item.paths[0], image.shape)
+        return replace(sample, mask=imaging.resize(mask, (image.shape[1], image.shape[0]), "nearest"))
+    return sample

@@ -47,12 +47,19 @@ def open(path: str, config: SourceConfig) -> Source:
     that the library reads.
     """
     tables = _tables(path.removeprefix(_PREFIX))
+    from datasets import Image as ImageFeature
+
     kind, columns = _columns(path, next(iter(tables.values())), config)
     if config.direction == "BtoA" and kind == "parallel":
         columns = columns[::-1]
     elif config.direction == "BtoA":
         raise CalcoError(f"{path} has no direction BtoA, with {' and '.join(columns)} alone; leave --direction out")
-    parts = _Parts({split: _undecoded(table, columns) for split, table in tables.items()}, columns)
+    for split, table in tables.items():
+        table = table.select_columns(list(columns))
+        for column in columns:
+            table = table.cast_column(column, ImageFeature(decode=False))  # Calco itself reads images
+        tables[split] = table
+    parts = _Parts(tables, columns)
     own = {split: split_named(split) for split in tables}
     own = own if len(own) == len(tables) > 1 else {}
     items = [
@@ -88,8 +95,7 @@ def _tables(name: str) -> "dict[str, Dataset]":
         if local.is_dir() and any((local / mark).is_file() for mark in ("dataset_dict.json", "state.json")):
             found = datasets.load_from_disk(str(local))
         elif local.is_file():
-            kind = {".jsonl": "json", ".arrow": "arrow"}.get(local.suffix, "parquet")
-            found = datasets.load_dataset(kind, data_files=str(local.resolve()))
+            found = datasets.load_dataset("parquet", data_files=str(local.resolve()))
         else:
             found = datasets.load_dataset(name, subset or None)
     tables = {"train": found} if isinstance(found, datasets.Dataset) else dict(found)
@@ -150,42 +156,29 @@ def _columns(name: str, table: "Dataset", config: SourceConfig) -> tuple[str, tu
     return ("masks" if roles[1] in ("mask", "label") else "parallel"), tuple(columns)
 
 
-def _undecoded(table: "Dataset", columns: tuple[str, ...]) -> "Dataset":
-    """Return the columns as files: Calco itself reads images."""
-    from datasets import Image as ImageFeature
-
-    table = table.select_columns(list(columns))
-    for column in columns:
-        table = table.cast_column(column, ImageFeature(decode=False))
-    return table
-
-
 def _grouped(parts: _Parts, items: list[Item], kind: str) -> tuple[Item, ...]:
     """Sort items by key; those with the same bytes share a group, so that none crosses a split."""
-    groups = {item.place: item.key for item in items}
-    if len(items) <= MAX_COMPARED:
-        for column in parts.columns[:1] if kind == "masks" else parts.columns:
-            for same in _alike(parts, [item.place for item in items], column):
-                groups |= dict.fromkeys(same, min(groups[place] for place in same))
-    return tuple(sorted((replace(item, group=groups[item.place]) for item in items), key=lambda item: item.key))
-
-
-def _alike(parts: _Parts, places: list[tuple[int, ...]], column: str) -> list[list[tuple[int, ...]]]:
-    """Return the places that have the same image in a column."""
-    lengths = [_lengths(table, column) for table in parts.tables.values()]
-    return equal_parts(
-        [places],
-        lambda place: lengths[place[0]][place[1]],
-        lambda place: hashlib.blake2b(_file(parts, place, column)[0]).digest(),
-    )
-
-
-def _lengths(table: "Dataset", column: str) -> list[int | None]:
-    """Return the number of bytes of each image; None where the row names a file instead."""
     import pyarrow.compute as pc
 
-    lengths: list[int | None] = pc.binary_length(pc.struct_field(table.data.column(column), "bytes")).to_pylist()
-    return lengths
+    groups = {item.place: item.key for item in items}
+
+    def join(column: str) -> None:
+        # Of each image the number of bytes; None where the row names a file instead.
+        lengths = [
+            pc.binary_length(pc.struct_field(table.data.column(column), "bytes")).to_pylist()
+            for table in parts.tables.values()
+        ]
+        for same in equal_parts(
+            [list(groups)],
+            lambda place: lengths[place[0]][place[1]],
+            lambda place: hashlib.blake2b(_file(parts, place, column)[0]).digest(),
+        ):
+            groups.update(dict.fromkeys(same, min(groups[place] for place in same)))
+
+    if len(items) <= MAX_COMPARED:
+        for column in parts.columns[:1] if kind == "masks" else parts.columns:
+            join(column)
+    return tuple(sorted((replace(item, group=groups[item.place]) for item in items), key=lambda item: item.key))
 
 
 def _file(parts: _Parts, place: tuple[int, ...], column: str) -> tuple[bytes, str]:

@@ -91,16 +91,12 @@ def match(first: Side, second: Side) -> Matching:
 
 def _best(one: list[Entry], other: list[Entry]) -> tuple[Entry, Entry]:
     """Return, of files with one name, those whose endings are equal too, else the first of each."""
-    for fold in (str, str.lower):
-        by_name = {fold(_file(entry)): entry for entry in reversed(other)}
-        for entry in one:
-            if partner := by_name.get(fold(_file(entry))):
-                return entry, partner
-    return one[0], other[0]
 
+    def difference(pair: tuple[Entry, Entry]) -> tuple[bool, bool]:
+        first, second = (unicodedata.normalize("NFC", os.path.basename(entry.path)) for entry in pair)
+        return first.lower() != second.lower(), first != second
 
-def _file(entry: Entry) -> str:
-    return unicodedata.normalize("NFC", os.path.basename(entry.path))
+    return min(product(one, other), key=difference)
 
 
 def _by(entries: Iterable[Entry], form: Callable[[Entry], str]) -> dict[str, list[Entry]]:
@@ -117,24 +113,20 @@ def _without(sides: tuple[list[Entry], list[Entry]], used: Set[str]) -> tuple[li
 
 def _trimmed(first: list[Entry], second: list[Entry]) -> Pairs:
     """Return pairs by names without what all names of a side begin and end with, if that leaves equal names alone."""
-    left, right = (
-        {name_in(replace(entry, stem=name)): entry for entry, name in zip(side, _trims(side), strict=True)}
-        for side in (first, second)
-    )
+    sides = []
+    for side in (first, second):
+        stems = [entry.stem for entry in side]
+        # Up to a separator or a digit.
+        start = _beginning(stems)
+        start = re.sub(r"[^ _.\-]*\Z", "", start) if re.search(r"[ _.\-]", start) else re.sub(r"\d*\Z", "", start)
+        start = start if all(len(stem) > len(start) for stem in stems) else ""
+        end = re.sub(r"\A[^ _.\-]*", "", _beginning([stem[len(start) :][::-1] for stem in stems])[::-1])
+        names = (stem[len(start) : len(stem) - len(end)] for stem in stems)
+        sides.append({name_in(replace(e, stem=name)): e for e, name in zip(side, names, strict=True)})
+    left, right = sides
     if len(left) == len(first) == len(right) == len(second) > 1 and left.keys() == right.keys():
         return [(left[name], right[name]) for name in left]
     return []
-
-
-def _trims(entries: list[Entry]) -> list[str]:
-    """Return names without what all of them begin and end with, up to a separator or a digit."""
-    stems = [entry.stem for entry in entries]
-    start = _beginning(stems)
-    start = re.sub(r"[^ _.\-]*\Z", "", start) if re.search(r"[ _.\-]", start) else re.sub(r"\d*\Z", "", start)
-    start = start if all(len(stem) > len(start) for stem in stems) else ""
-    end = _beginning([stem[len(start) :][::-1] for stem in stems])[::-1]
-    end = re.sub(r"\A[^ _.\-]*", "", end)
-    return [stem[len(start) : len(stem) - len(end)] for stem in stems]
 
 
 def _beginning(texts: list[str]) -> str:

@@ -124,7 +124,7 @@ def file_name(stem: str) -> tuple[str, str]:
         for pattern in (_TWO_WORDS_LAST, _WORD_LAST, _CAMEL_LAST):
             if (found := pattern.fullmatch(stem)) and _is_known(found[2]):
                 return _without_ending(found[1]), found[2].lower()
-    # Series are often called a1, a2, b1: a letter tells a side at the end alone.
+    # Series are often called a1, a2, b1: a single letter gives a side at the end only.
     if (found := _WORD_FIRST.fullmatch(stem)) and len(found[1]) > 1 and _is_known(found[1]):
         return found[2] or found[3], found[1].lower()
     return stem, ""

@@ -19,7 +19,7 @@ from calco.errors import CalcoError, printable
 from calco.files import Listing
 
 _DEPTH = 3  # folders below the first in which the two sides are looked for
-_MOSTLY = 0.6  # of the images must be in pairs, where only words in their names tell that they are pairs
+_MOSTLY = 0.6  # of the images must be in pairs, where only words in their names make them pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +107,8 @@ def two_words(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig) 
         if wanted.source == "auto" and len(masks) > 1 and 2 * sum(kinds[word] for word in masks) >= len(entries):
             words = " and ".join(f"_{word}" for word in masks)
             raise CalcoError(
-                f"{listing.root} holds images with several masks each ({words}), and nothing tells which are meant; put"
-                " those that are into a folder of their own (--input IMAGES --target MASKS), or force --source "
-                "photographs"
+                f"{listing.root} holds images with several masks each ({words}), and it is not clear which are meant; "
+                "put those into a folder of their own (--input IMAGES --target MASKS), or force --source photographs"
             )
         return None
     whole = [words for words in bases.values() if all(map(words.get, picked))]
@@ -120,10 +119,15 @@ def two_words(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig) 
     for side in sides:
         side.title = f"files such as {os.path.basename(whole[0][side.name][0].path)}"
     if wanted.source == "auto":
-        by_mask = any(role_of(word) == "mask" for word in picked)
-        # One pair of names may be a coincidence.
-        if in_pairs < _MOSTLY * len(entries) or (in_pairs < 4 and not by_mask) or not _of_one_size(sides):
+        if in_pairs < _MOSTLY * len(entries):
             return None
+        if not any(role_of(word) in ("mask", "label") for word in picked):
+            # One pair of names may be a coincidence, and a and b may be two views of one house.
+            pairs = match(*sides).pairs
+            few = pairs[:: max(1, len(pairs) // 8)]
+            sizes = [[imaging.header_size_wh(entry.path) for entry in pair] for pair in few]
+            if in_pairs < 4 or 2 * sum(one == other for one, other in sizes) <= len(sizes):
+                return None
     between = " and ".join(map(str, sides))
     others = [entry for words in bases.values() for word, each in words.items() if word not in picked for entry in each]
     left_out = [(name_of(entry.path, listing.root), f"neither of {between}") for entry in others]
@@ -154,15 +158,6 @@ def two_endings(entries: Sequence[Entry], listing: Listing, wanted: SourceConfig
     used = {path for side in sides for path in side.paths}
     others = [(name_of(entry.path, listing.root), "of another ending") for entry in entries if entry.path not in used]
     return joined(sides[0], sides[1], wanted, Path(listing.root), [*listing.left_out, *others])
-
-
-def _of_one_size(sides: Sequence[Side]) -> bool:
-    """Return True if the files of pairs have one size, or are masks; a and b may be two views of one house."""
-    if any(role_of(side.name) in ("mask", "label") for side in sides):
-        return True
-    pairs = match(*sides).pairs
-    sizes = [[imaging.header_size_wh(entry.path) for entry in pair] for pair in pairs[:: max(1, len(pairs) // 8)]]
-    return sum(one == other for one, other in sizes) * 2 > len(sizes)
 
 
 def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out: LeftOut) -> Plan:
@@ -199,7 +194,7 @@ def joined(first: Side, second: Side, wanted: SourceConfig, root: Path, left_out
         split = max(filter(None, (one.folder.split, other.folder.split)), key=SPLITS.index, default=None)
         items[one.key] = Item(one.key, one.key, (one.path, other.path), split)
     notes: tuple[str, ...] = ()
-    # Names that are equal but for the folders of splits say enough.
+    # Names that differ only in the folders of splits need no remark.
     loosely = [pair for pair in found.loosely if name_in(pair[0], "unsplit") != name_in(pair[1], "unsplit")]
     if loosely:
         example = printable(" = ".join(os.path.basename(entry.path) for entry in loosely[0]))
@@ -217,15 +212,20 @@ def _which_parts(first: Side, second: Side, wanted: SourceConfig, root: Path) ->
     roles = role_of(first.name.split("/")[-1]), role_of(second.name.split("/")[-1])
     named = wanted.input is not None
     by_rank = _RANKS[roles[0]] != _RANKS[roles[1]]
+    unknown = (
+        f"{root} has two folders with the same file names, {first.name} and {second.name}, and neither names nor "
+        f"images show which is the input; name it: --input {first.name} --target {second.name} (or the other way "
+        "round, or --source photographs)"
+    )
     if wanted.source == "parallel" or set(roles) == {"input", "target"}:
         if wanted.source == "masks":
             raise CalcoError(f"{first.name} and {second.name} are no masks by their names; name them with --target")
         if named or by_rank:
             return "parallel", not named and _RANKS[roles[0]] > _RANKS[roles[1]]
-        raise CalcoError(_which(first.name, second.name, root))
+        raise CalcoError(unknown)
     if wanted.source == "masks" and not named and roles.count("mask") == 1:
         return "masks", roles[0] == "mask"
-    # By their few colours, unless a name says that a side is something else.
+    # By their few colours, unless its name shows that a side is something else.
     flat = tuple(
         role not in ("input", "target") and looks_like_masks(side.paths, named=role == "mask")
         for role, side in zip(roles, (first, second), strict=True)
@@ -236,14 +236,7 @@ def _which_parts(first: Side, second: Side, wanted: SourceConfig, root: Path) ->
         return "masks", flat[0]
     if wanted.source != "masks" and by_rank:
         return "parallel", _RANKS[roles[0]] > _RANKS[roles[1]]
-    raise CalcoError(_which(first.name, second.name, root))
-
-
-def _which(first: str, second: str, root: Path) -> str:
-    return (
-        f"{root} has two folders with the same file names, {first} and {second}, and nothing tells which is the input; "
-        f"say it: --input {first} --target {second} (or the other way round, or --source photographs)"
-    )
+    raise CalcoError(unknown)
 
 
 def looks_like_masks(paths: list[str], *, named: bool = False) -> bool:
@@ -256,7 +249,7 @@ def _few_colours(path: str, named: bool) -> bool:
     try:
         image = imaging.read(path)
     except CalcoError:
-        return True  # a damaged file tells nothing; the others decide
+        return True  # the other files decide
     if len(np.unique(image.reshape(-1, image.shape[2])[:: max(1, image[..., 0].size // 200_000)], axis=0)) <= 32:
         return True
     if named:

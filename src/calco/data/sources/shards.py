@@ -1,6 +1,6 @@
 """Tar files of pairs (WebDataset) as a source: those of `calco prepare` and others, here or elsewhere.
 
-Nothing is unpacked: an index tells where in which tar file each pair stands, and a pair is one read of that part. Tar
+Nothing is unpacked: an index gives the place of each pair in a tar file, and a pair is one read of that part. Tar
 files without an index are listed by their headers, once.
 """
 
@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -30,6 +30,7 @@ from calco.data.shards import (
     INDEX,
     MANIFEST,
     SETTINGS,
+    Index,
     Manifest,
     Member,
     load_index,
@@ -47,82 +48,78 @@ digest and checksum of the pair as numbers, 0 where they are not known."""
 
 
 @dataclass
-class Found:
+class _Found:
     """Pairs in the tar files, and what is left out."""
 
     items: list[Item] = field(default_factory=list)
     left_out: dict[str, str] = field(default_factory=dict)
+    foreign: bool = False  # from tar files without an index
+    roles: tuple[str, ...] = ()  # endings of input and target in these
+    unused: Counter[str] = field(default_factory=Counter)  # other endings in these
 
+    def put(
+        self, key: str, group: str, place: str, split: str | None, spans: Mapping[str, tuple[int, int]],
+        digest: str = "", checksum: str = "",
+    ) -> str:  # fmt: skip
+        """Add a pair, or return the reason why it cannot be used."""
+        if "input" not in spans or any(start < 0 or size < 0 for start, size in spans.values()):
+            return "its index is damaged"
+        if hollow := [part for part, (_, size) in spans.items() if not size]:
+            return f"its {hollow[0]} is empty"
+        marks = (int(mark, 16) if re.fullmatch("[0-9a-f]{16}", mark) else 0 for mark in (digest, checksum))
+        flat = [number for part in PARTS for number in spans.get(part, (0, 0))]
+        self.items.append(Item(key, group, (place,), split, (*flat, *marks)))
+        return ""
 
-def put_pair(
-    found: Found, key: str, group: str, place: str, split: str | None,
-    members: dict[str, "tuple[int, int] | str"], digest: str, length: int | None, checksum: str = "",
-) -> str:  # fmt: skip
-    """Add a pair, or return the reason why it cannot be used."""
-    spans = {kind.partition(".")[0]: span for kind, span in members.items() if not isinstance(span, str)}
-    if "input" not in spans or any(start < 0 or size < 0 for start, size in spans.values()):
-        return "its index is damaged"
-    if hollow := [part for part, (_, size) in spans.items() if not size]:
-        return f"its {hollow[0]} is empty"
-    if length is not None and max(start + size for start, size in spans.values()) > length:
-        return f"{place} ends before it does; copy the tar file anew"
-    marks = (int(mark, 16) if re.fullmatch("[0-9a-f]{16}", mark) else 0 for mark in (digest, checksum))
-    flat = [number for part in PARTS for number in spans.get(part, (0, 0))]
-    found.items.append(Item(key, group, (place,), split, (*flat, *marks)))
-    return ""
+    def put_indexed(self, index: Index, place: str) -> None:
+        """Add the pairs of a tar file that `calco prepare` wrote."""
+        length = None if is_url(place) else storage.size(place)  # elsewhere, reading shows it
+        for pair in index.pairs:
+            spans = {kind.partition(".")[0]: span for kind, span in pair.members.items() if not isinstance(span, str)}
+            if length is not None and spans and max(map(sum, spans.values())) > length:
+                problem = f"{place} ends before it does; copy the tar file anew"
+            else:
+                problem = self.put(pair.key, pair.group, place, index.split, spans, pair.digest, pair.checksum)
+            if problem:
+                self.left_out[pair.key] = problem
 
-
-@dataclass
-class Strangers:
-    """Tar files without an index, whose members have no roles yet."""
-
-    samples: dict[tuple[str, str], dict[str, Member]] = field(default_factory=dict)
-    splits: dict[str, str | None] = field(default_factory=dict)
-    roles: tuple[str, ...] = ()
-    unused: Counter[str] = field(default_factory=Counter)
-
-    def read(self, place: str, split: str | None, left_out: dict[str, str]) -> None:
-        """List a tar file by its headers; a damaged one keeps what stands before the damage."""
-        self.splits[place] = split
-        refused: dict[str, str] = {}
-        with storage.opened(place) as file:
-            for member in members(file, storage.size(place), refused):
-                try:
-                    sample, kind = sample_of(member.name)
-                except CalcoError as error:
-                    refused[member.name] = str(error)
-                    continue
-                self.samples.setdefault((place, sample), {}).setdefault(kind, member)
-        left_out |= {f"{place}: {name}" if name else place: reason for name, reason in refused.items()}
-
-    @property
-    def remarks(self) -> tuple[str, ...]:
-        """Remark on the members of pairs that are not used."""
-        kinds = ", ".join(f"{kind} ({count})" for kind, count in self.unused.most_common(8))
-        return (f"members of other kinds are not used: {kinds}",) if kinds else ()
-
-    def settle(self, config: SourceConfig, found: Found) -> None:
-        """Decide which members are input and target, and add the pairs."""
-        if not self.samples:
+    def put_foreign(self, places: Sequence[str], config: SourceConfig) -> None:
+        """Add the pairs of tar files without an index, listed by their headers; a damaged one keeps its beginning."""
+        samples: dict[tuple[str, str], dict[str, Member]] = {}
+        for place in places:
+            refused: dict[str, str] = {}
+            with storage.opened(place) as file:
+                for member in members(file, storage.size(place), refused):
+                    try:
+                        sample, kind = sample_of(member.name)
+                    except CalcoError as error:
+                        refused[member.name] = str(error)
+                    else:
+                        samples.setdefault((place, sample), {}).setdefault(kind, member)
+            self.left_out |= {f"{place}: {name}" if name else place: reason for name, reason in refused.items()}
+        if not samples:
             return
-        self.roles = _roles(self.samples.values(), config)
-        names = Counter(sample for _, sample in self.samples)
-        for (place, sample), kinds in self.samples.items():
+        self.foreign, self.roles = True, _roles(samples.values(), config)
+        splits: dict[str, str | None] = {}
+        for place in places:  # with which the name of a tar file, or of its folder, begins
+            words = (re.match("[a-zA-Z]*", name) for name in PurePosixPath(place).parts[:-3:-1])
+            named = (SPLIT_NAMES.get(word[0].lower()) for word in words if word)
+            splits[place] = next(filter(None, named), None)
+        names = Counter(sample for _, sample in samples)
+        for (place, sample), kinds in samples.items():
             # One name in several tar files is several pairs.
             key = sample if names[sample] == 1 else f"{PurePosixPath(place).stem}/{sample}"
             roles = self.roles or _images(kinds)
             absent = [role for role in roles if role not in kinds]
-            if absent or not roles:
-                found.left_out[f"{place}: {sample}"] = f"it has no {absent[0] if absent else 'image'}"
-                continue
-            chosen = dict(zip(("input", "target"), roles, strict=False))
-            chosen |= {part: kind for part in ("weight", "region", "json") for kind in kinds if _part(kind) == part}
-            self.unused.update(kinds.keys() - set(chosen.values()))
-            spans: dict[str, tuple[int, int] | str] = {
-                part: (kinds[kind].start, kinds[kind].size) for part, kind in chosen.items()
-            }
-            if problem := put_pair(found, key, key, place, self.splits[place], spans, "", None):
-                found.left_out[f"{place}: {sample}"] = problem
+            problem = "" if roles and not absent else f"it has no {absent[0] if absent else 'image'}"
+            if not problem:
+                chosen = dict(zip(("input", "target"), roles, strict=False))
+                chosen |= {part: kind for part in ("weight", "region", "json") for kind in kinds if _part(kind) == part}
+                self.unused.update(kinds.keys() - set(chosen.values()))
+                spans = {part: (kinds[kind].start, kinds[kind].size) for part, kind in chosen.items()}
+                problem = self.put(key, key, place, splits[place], spans)
+            if problem:
+                self.left_out[f"{place}: {sample}"] = problem
 
 
 def _part(kind: str) -> str:
@@ -213,28 +210,7 @@ def open(path: str, config: SourceConfig) -> Source:
     if manifest is not None and (config.input or config.target or config.direction == "BtoA"):
         raise CalcoError(f"{path} was prepared with input and target; leave --input, --target and --direction out")
     places = _tars(path, folder, manifest)
-    found, strangers = _listed(places, folder, manifest, config)
-    if manifest is not None and folder == path:
-        found.left_out |= manifest.left_out
-    if not found.items:
-        name, reason = next(iter(found.left_out.items()), (path, "there is no pair in it"))
-        raise CalcoError(f"nothing in {path} can be used; {name}: {reason}")
-    items = sorted(found.items, key=lambda item: item.key)
-    for first, second in pairwise(items):
-        if first.key == second.key:
-            both = " and ".join((first.paths[0], second.paths[0]))
-            raise CalcoError(f"the pair {first.key} stands twice, in {both}; name shards of one build")
-    source = Source(
-        "shards", path, tuple(items), load_pair, tuple(found.left_out.items()), config.direction,
-        background=config.background, recipe=manifest.recipe if manifest and not strangers.samples else None,
-        digester=digest_of, story=_story(manifest, len(places), strangers), notes=strangers.remarks,
-    )  # fmt: skip
-    return replace(source, channels=manifest.channels if manifest and source.recipe else _channels(source))
-
-
-def _listed(places: list[str], folder: str, manifest: Manifest | None, config: SourceConfig) -> tuple[Found, Strangers]:
-    """List the pairs of tar files, by their indexes or their headers."""
-    found, strangers = Found(), Strangers()
+    found = _Found()
     ours = {part.part for part in manifest.parts} if manifest else set()
     indexed = {place: stem for place in places if (stem := PurePosixPath(place).stem) in ours}
     with ThreadPoolExecutor(_AT_ONCE) as pool:  # elsewhere, each takes a while to come
@@ -242,17 +218,26 @@ def _listed(places: list[str], folder: str, manifest: Manifest | None, config: S
             if index is None:
                 lost = f"{INDEX}/{indexed[place]}.json"
                 raise CalcoError(f"{place} has lost its index, {lost} beside it; copy the folder as a whole")
-            length = None if is_url(place) else storage.size(place)  # elsewhere, reading shows it
-            for pair in index.pairs:
-                if problem := put_pair(
-                    found, pair.key, pair.group, place, index.split, pair.members, pair.digest, length, pair.checksum
-                ):
-                    found.left_out[pair.key] = problem
-    for place in places:
-        if place not in indexed:
-            strangers.read(place, _split_of(place), found.left_out)
-    strangers.settle(config, found)
-    return found, strangers
+            found.put_indexed(index, place)
+    found.put_foreign([place for place in places if place not in indexed], config)
+    if manifest is not None and folder == path:
+        found.left_out |= manifest.left_out
+    if not found.items:
+        name, reason = next(iter(found.left_out.items()), (path, "there is no pair in it"))
+        raise CalcoError(f"nothing in {path} can be used; {name}: {reason}")
+    kinds = ", ".join(f"{kind} ({count})" for kind, count in found.unused.most_common(8))
+    notes = (f"members of other kinds are not used: {kinds}",) if kinds else ()
+    items = sorted(found.items, key=lambda item: item.key)
+    for first, second in pairwise(items):
+        if first.key == second.key:
+            both = " and ".join((first.paths[0], second.paths[0]))
+            raise CalcoError(f"the pair {first.key} stands twice, in {both}; name shards of one build")
+    source = Source(
+        "shards", path, tuple(items), load_pair, tuple(found.left_out.items()), config.direction,
+        background=config.background, recipe=manifest.recipe if manifest and not found.foreign else None,
+        digester=digest_of, story=_story(manifest, len(places), found), notes=notes,
+    )  # fmt: skip
+    return replace(source, channels=manifest.channels if manifest and source.recipe else _channels(source))
 
 
 def _tars(images: str, folder: str, manifest: Manifest | None) -> list[str]:
@@ -285,13 +270,6 @@ def _expanded(pattern: str) -> Iterator[str]:
         yield from _expanded(f"{pattern[: found.start()]}{number:0{len(found[1])}}{pattern[found.end() :]}")
 
 
-def _split_of(place: str) -> str | None:
-    """Return the split with which the name of a tar file, or of its folder, begins."""
-    path = PurePosixPath(place)
-    words = (re.match("[a-zA-Z]*", name) for name in (path.name, path.parent.name))
-    return next((SPLIT_NAMES[word[0].lower()] for word in words if word and word[0].lower() in SPLIT_NAMES), None)
-
-
 def _channels(source: Source) -> tuple[int, int]:
     """Return the channels of input and target, by some pairs: others may mix grey and colour in tar files."""
     seen: tuple[set[int], set[int]] = (set(), set())
@@ -307,11 +285,11 @@ def _channels(source: Source) -> tuple[int, int]:
     return first, second
 
 
-def _story(manifest: Manifest | None, num_tars: int, strangers: Strangers) -> str:
+def _story(manifest: Manifest | None, num_tars: int, found: _Found) -> str:
     where = f"{num_tars} tar files" if num_tars > 1 else "a tar file"
-    if strangers.roles:
-        return f"shards, {where}, {strangers.roles[0]} (input) and {strangers.roles[1]} (target)"
-    if manifest is None or strangers.samples:
+    if found.roles:
+        return f"shards, {where}, {found.roles[0]} (input) and {found.roles[1]} (target)"
+    if manifest is None or found.foreign:
         return f"shards, {where} of single images"
     return f"shards, {where}, made by the recipe {manifest.recipe.recipe}"
 
@@ -326,10 +304,8 @@ class _Bytes:
         self.first = min(start for start, _ in self.spans.values())
         last = max(start + size for start, size in self.spans.values())
         self.data = storage.read(item.paths[0], self.first, last - self.first)
-        self._check(item.place[-1])
-
-    def _check(self, checksum: int) -> None:
-        """Compare the bytes with what was written; PNG and TIFF themselves do not show every damage."""
+        # PNG and TIFF themselves do not show every damage.
+        checksum = item.place[-1]
         members = b"".join(self[part] for part in sorted(self.spans, key=lambda part: self.spans[part]))
         if checksum and int(hashlib.sha256(members).hexdigest()[:16], 16) != checksum:
             raise CalcoError(
@@ -356,7 +332,7 @@ class _Bytes:
         try:
             scale = float(json.loads(self["json"])["weight_scale"]) if "json" in self.spans else 1.0
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise CalcoError(f"{self.item.key}: its record tells no weight_scale; prepare the shards anew") from error
+            raise CalcoError(f"{self.item.key}: its record has no weight_scale; prepare the shards anew") from error
         return (self.image("weight")[..., 0].astype(np.float64) * scale).astype(np.float32)
 
 

@@ -36,6 +36,7 @@ _BLOCKS: Final = 10  # of a video of up to ten minutes, at most; then each is a 
 _LEAST_BLOCK: Final = 1.0  # seconds
 _MOST_BLOCK: Final = 60.0
 _MOST_GAP: Final = 5.0  # seconds
+
 _SHOWN: Final = 5  # remarks on single videos
 
 
@@ -91,21 +92,17 @@ def open(path: str, config: SourceConfig) -> Source:
     by_block = config.video_groups == "block" or (config.video_groups == "auto" and len(items) < MANY_VIDEOS)
     if not by_block:
         items = {name: [replace(item, group=name, when=()) for item in frames] for name, frames in items.items()}
+    wanted = config.frames
+    which = f"one every {wanted[:-1]} seconds" if wanted.endswith("s") else f"one in {wanted}"
+    which = "the first of each scene" if wanted == "scene" else which
     videos_in_words = "one video" if len(items) == 1 else f"{len(items)} videos"
     blocks = any(frame.when for frames in items.values() for frame in frames)
     notes = (*(("blocks of their time are groups (--video-groups)",) if blocks else ()), *passed, *remarks[:_SHOWN])
     notes += (f"{len(remarks) - _SHOWN} more remarks on videos",) if len(remarks) > _SHOWN else ()
     return Source(
         "video", path, tuple(item for name in sorted(items) for item in items[name]), load_frame, tuple(left_out),
-        digester=_digest, story=f"frames of {videos_in_words}, {_which(config.frames)} (--frames)", notes=notes,
+        digester=_digest, story=f"frames of {videos_in_words}, {which} (--frames)", notes=notes,
     )  # fmt: skip
-
-
-def _which(wanted: str) -> str:
-    """Describe the choice of frames."""
-    if wanted == "scene":
-        return "the first of each scene"
-    return f"one every {wanted[:-1]} seconds" if wanted.endswith("s") else f"one in {wanted}"
 
 
 def _remarks_on(video: str) -> list[str]:
@@ -154,9 +151,16 @@ def _blocks(index: Index) -> tuple[list[int], float]:
 def _chosen(video: str, index: Index, wanted: str) -> list[int]:
     if wanted == "scene":
         stamps: list[int | None] = []
+
+        def small(frames: "Iterator[av.VideoFrame]") -> Iterator[Image]:
+            width, height = PREVIEW_WH
+            for frame in frames:
+                stamps.append(frame.pts)
+                yield frame.reformat(width=width, height=height, format="yuv444p", interpolation="AREA").to_ndarray()
+
         with decoding(video) as frames:
-            starts = scene_starts(_previews(frames, stamps))
-        # Where a format tells wrong times, frames come in another order than their stamps.
+            starts = scene_starts(small(frames))
+        # With wrong times in a file, frames come in another order than their stamps.
         numbers: dict[int | None, int] = {place[0]: number for number, place in enumerate(index.places)}
         return sorted({numbers.get(stamps[start], start) for start in starts})
     if not wanted.endswith("s"):
@@ -167,14 +171,6 @@ def _chosen(video: str, index: Index, wanted: str) -> list[int]:
             chosen.append(number)
             following = (seconds // step + 1) * step
     return chosen
-
-
-def _previews(frames: "Iterator[av.VideoFrame]", stamps: list[int | None]) -> Iterator[Image]:
-    """Yield the frames made small, and note their time stamps."""
-    width, height = PREVIEW_WH
-    for frame in frames:
-        stamps.append(frame.pts)
-        yield frame.reformat(width=width, height=height, format="yuv444p", interpolation="AREA").to_ndarray()
 
 
 def load_frame(_source: Source, item: Item) -> Sample:
