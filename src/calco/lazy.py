@@ -10,13 +10,13 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], 
 
     Args:
         package: Name of the package.
-        homes: Public name => "module:name".
+        homes: Public name => its module, or "module:name" if it has another name there.
     """
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, _, attribute = homes[name].partition(":")
-        return getattr(import_module(module), attribute)
+        return getattr(import_module(module), attribute or name)
 
     return get, lambda: [*homes]

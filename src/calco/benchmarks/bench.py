@@ -40,10 +40,7 @@ ROWS: Final[dict[str, Callable[[Setting], speed.Rows]]] = {
     "memory": speed.peaks,
     "large": speed.images,
     "processes": speed.two_against_one,
-    "boxes": speed.boxes,
-    "crime": speed.questions,
     "start": speed.start,
-    "exact": speed.curves,
 }
 
 

@@ -4,21 +4,13 @@ Single precision, NCHW, eager, Adam as it comes, three passes of the discriminat
 of Calco's own networks, loop or images is used here, and nothing is slower than it is published.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image as Pillow
 from torch import Tensor, nn
-
-Floats = npt.NDArray[np.float64]
-Numbers = Sequence[tuple[int, int, int, int, int]]  # id, district, modality, occurrences, year
-EDGE: Final = 0.5
-"""Overlap above which the lesser of two boxes is suppressed."""
 
 
 class SkipBlock(nn.Module):
@@ -163,64 +155,3 @@ def build(paths: Sequence[str | Path], out: Path, side: int) -> None:
             image = file.convert("RGB").resize((side, side), Pillow.Resampling.BICUBIC)
         image.convert("L").save(out / "input" / f"{Path(path).stem}.png")
         image.save(out / "target" / f"{Path(path).stem}.png")
-
-
-def plain_nms(rows: Sequence[Sequence[float]], scores: Sequence[float]) -> list[int]:
-    """Non-maximum suppression without NumPy: each box, the best first, beside those that are kept."""
-    kept: list[int] = []
-    for i in sorted(range(len(rows)), key=lambda place: -scores[place]):
-        left, top, right, bottom = rows[i]
-        area = (right - left) * (bottom - top)
-        for j in kept:
-            other = rows[j]
-            width = min(right, other[2]) - max(left, other[0])
-            height = min(bottom, other[3]) - max(top, other[1])
-            if width > 0 and height > 0:
-                inner = width * height
-                if inner / (area + (other[2] - other[0]) * (other[3] - other[1]) - inner) > EDGE:
-                    break
-        else:
-            kept.append(i)
-    return kept
-
-
-def row_nms(found: Floats, scores: Floats) -> list[int]:
-    """The loop that is often published: each kept box beside all that are left, in NumPy."""
-    left, top, right, bottom = found.T
-    areas = (right - left) * (bottom - top)
-    order = np.argsort(-scores, kind="stable")
-    kept: list[int] = []
-    while len(order):
-        best, rest = order[0], order[1:]
-        kept.append(int(best))
-        width = np.minimum(right[best], right[rest]) - np.maximum(left[best], left[rest])
-        height = np.minimum(bottom[best], bottom[rest]) - np.maximum(top[best], top[rest])
-        inner = np.maximum(width, 0) * np.maximum(height, 0)
-        order = rest[inner / (areas[best] + areas[rest] - inner) <= EDGE]
-    return kept
-
-
-def plain_answers(rows: Numbers, generic: dict[int, int]) -> dict[str, Any]:
-    """The five questions to DataCrim by loops, without the names."""
-    most = max((row[3] for row in rows if row[4] == 2019), default=0)
-    fewest = min((row[3] for row in rows if row[4] == 2017), default=0)
-    sums: dict[int, int] = defaultdict(int)
-    districts: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    generics: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    for _, district, modality, number, year in rows:
-        if year == 2019:
-            sums[district] += number
-        for counted in (districts[district], generics[generic[modality]]):
-            counted[0] += number
-            counted[1] += 1
-    return {
-        "most-2019": [row for row in rows if row[4] == 2019 and row[3] == most],
-        "fewest-2017": [row for row in rows if row[4] == 2017 and row[3] == fewest],
-        "crimes-2019": sorted(sums.items(), key=lambda item: (-item[1], item[0])),
-        "means-by-district": sorted(
-            ((key, total / count) for key, (total, count) in districts.items()), key=lambda item: (-item[1], item[0])
-        ),
-        "means-by-generic": sorted(
-            ((key, total / count) for key, (total, count) in generics.items()), key=lambda item: (item[1], item[0])
-        ),
-    }

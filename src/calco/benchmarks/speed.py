@@ -5,7 +5,6 @@ import itertools
 import multiprocessing
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from fractions import Fraction
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Final, Literal, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +27,13 @@ from torch import Tensor
 
 from calco import imaging, journal
 from calco.benchmarks import reference
-from calco.benchmarks.reference import EDGE, Reference, plain_answers, plain_nms, row_nms
-from calco.benchmarks.setting import Row, Setting, Skipped, Timed, as_loaded, grey, one_thread, scene
+from calco.benchmarks.setting import Row, Setting, Skipped, Timed, one_thread, scene
 from calco.console import console
-from calco.data.config import JitterConfig, PrepareConfig
+from calco.data.config import PrepareConfig
 from calco.data.dataset import PairDataset
 from calco.data.prepare import prepare
 from calco.data.recipes import RecipeConfig
 from calco.data.sample import generator
-from calco.detection.boxes import nms
 from calco.errors import CalcoError
 from calco.imaging.writing import write_strips
 from calco.inference.folder import save_model
@@ -45,11 +42,10 @@ from calco.inference.loading import load
 from calco.inference.translator import Translator
 from calco.inference.video import VideoOptions, translate_video
 from calco.networks.build import build_generator
-from calco.networks.config import DiscriminatorConfig, GeneratorConfig
 from calco.networks.machine import has_bfloat16, make_ready
 from calco.records import to_record, write_yaml
 from calco.training.batching import batches
-from calco.training.config import ComputeConfig, KeepConfig, LimitConfig, OptimiserConfig, pix2pix, small
+from calco.training.config import KeepConfig, LimitConfig, small
 from calco.training.pairs import Batch, load_batch, open_data
 from calco.training.run_folder import CONFIG_FORMAT
 from calco.training.step import Networks, training_step
@@ -289,131 +285,6 @@ def video(setting: Setting) -> Rows:
     )  # fmt: skip
 
 
-def boxes(setting: Setting) -> Rows:
-    """Boxes and scores as arrays => indices of those that non-maximum suppression keeps."""
-    count = setting.sizes.boxes
-    found, scores = crowd(setting.config.seed, count)
-    loops: dict[str, Callable[[], object]] = {
-        "plain Python loop": lambda: plain_nms(found.tolist(), scores.tolist()),
-        "each kept box against all that are left": lambda: row_nms(found, scores),
-    }
-    for against, loop in loops.items():
-        yield Timed(
-            name=f"NMS of {count:,} boxes", unit="boxes/s", count=count, ours=lambda: nms(found, scores, EDGE),
-            reference=loop, against=against,
-        )  # fmt: skip
-
-
-def crowd(seed: int, count: int) -> tuple[Floats, Floats]:
-    """Some 25 displaced boxes about each of many objects, as a dense detector gives them, and scores: N x 4, N."""
-    rng = generator(seed, 0, "boxes", "bench")
-    objects, spread = max(1, count // 25), 0.12
-    centres, sides = rng.uniform(0, 1000, (objects, 2)), rng.uniform(20, 120, (objects, 2))
-    which = rng.integers(0, objects, count)
-    centre = centres[which] + rng.normal(0, spread, (count, 2)) * sides[which]
-    half = sides[which] * np.exp(rng.normal(0, spread, (count, 2))) / 2
-    return np.hstack([centre - half, centre + half]), rng.uniform(0, 1, count)
-
-
-def questions(setting: Setting) -> Rows:
-    """Generated rows of DataCrim in a DuckDB file => the five answers that depend on them."""
-    if missing := [name for name in ("ibis", "duckdb", "pyarrow") if find_spec(name) is None]:
-        yield Skipped(what="crime", reason=f"{missing[0]} is not installed; pip install 'calco[crime]'")
-        return
-    from calco.crime.database import connect
-    from calco.crime.generate import GenerateConfig, generate
-    from calco.crime.load import LoadConfig
-    from calco.crime.load import load as load_rows
-    from calco.crime.queries import QUESTIONS, ask
-    from calco.crime.schema import DATACRIM
-
-    count, folder = setting.sizes.crime_rows, setting.folder
-    source, to = str(folder / "datacrim.parquet"), str(folder / "crime.duckdb")
-    generate(GenerateConfig(out=source, rows=count, seed=setting.config.seed))
-    load_rows(LoadConfig(datacrim=source, to=to))
-    backend = connect(to)
-    try:
-        rows = backend.con.execute('SELECT * FROM "Crimenes_DataCrim" ORDER BY id').fetchall()
-        generic = dict(
-            backend.con.execute(
-                'SELECT m.id, e."Id_Generico" FROM "Modalidad_Crimen" m '
-                'JOIN "Crimen_Especifico" e ON m."Id_Especifico" = e.id'
-            ).fetchall()
-        )
-        asked = [question for question in QUESTIONS.values() if question.source == DATACRIM[-1]]
-        yield Timed(
-            name=f"five questions to {count:,} rows", unit="rows/s", count=count,
-            ours=_each(partial(ask, backend), asked),
-            reference=lambda: plain_answers(rows, generic), against="plain Python over lists",
-        )  # fmt: skip
-    finally:
-        backend.disconnect()
-
-
-_BATCH, _PAIRS = 4, 64
-Step = Callable[[Batch], float]
-
-
-def curves(setting: Setting) -> Rows:
-    """Mean L1 of the last quarter of a short training: the same pairs, the same first weights, several seeds."""
-    sizes, device = setting.sizes, setting.device
-    side = sizes.exact_size
-    coloured = [scene(setting.config.seed, f"exact {number}", (side, side)) for number in range(_PAIRS)]
-    given, wanted = (
-        torch.from_numpy(np.stack(each).transpose(0, 3, 1, 2).copy())
-        for each in ([grey(image) for image in coloured], coloured)
-    )
-
-    def networks(seed: int, compute: ComputeConfig) -> Networks:
-        config = replace(
-            pix2pix(),
-            seed=seed,
-            jitter=JitterConfig(size=side, resize=side),
-            generator=GeneratorConfig(depth=5, filters=sizes.exact_filters, composition="plain"),
-            discriminator=DiscriminatorConfig(patch=34, filters=sizes.exact_filters),
-            optimiser=OptimiserConfig(batch=_BATCH),
-            compute=compute,
-        )
-        return Networks(config, 3, 3, device)
-
-    def last_loss(seed: int, step: Step) -> float:
-        torch.manual_seed(seed)  # of the dropout
-        rng, losses, weight = generator(seed, 0, "exact", "order"), list[float](), torch.ones(_BATCH, 1, side, side)
-        for _ in range(sizes.exact_steps):
-            chosen = torch.from_numpy(rng.choice(_PAIRS, _BATCH, replace=False))
-            losses.append(step(Batch(given[chosen], wanted[chosen], weight)))
-        return statistics.mean(losses[-max(1, len(losses) // 4) :])
-
-    results: dict[str, list[float]] = {"fp32": [], "bf16": [], "default": [], "reference": []}
-    computes = {name: replace(setting.compute, precision=name) for name in ("fp32", "bf16")}
-    for seed in range(setting.config.seed, setting.config.seed + sizes.exact_seeds):
-        for name, compute in (*computes.items(), ("default", setting.compute)):
-            results[name].append(last_loss(seed, partial(_our_loss, networks(seed, compute))))
-        loop = Reference(5, sizes.exact_filters, layers=2, device=device)
-        take_weights(loop, networks(seed, setting.compute))
-        results["reference"].append(last_loss(seed, partial(_reference_loss, loop)))
-    exact = results["fp32"]
-    noise = statistics.stdev(exact) / statistics.mean(exact) if len(exact) > 1 else 0.0
-    against = f"fp32, whose seeds differ by {noise:.1%}"
-    yield Row.of("L1 of a short training in bf16", "L1", results["bf16"], exact, against)
-    yield Row.of("L1 of a short training as by default", "L1", results["default"], results["reference"])
-
-
-def _our_loss(networks: Networks, batch: Batch) -> float:
-    return training_step(networks, [batch])["g_pixel"]
-
-
-def _reference_loss(loop: Reference, batch: Batch) -> float:
-    return loop.step(as_loaded(batch.input), as_loaded(batch.target))["g_pixel"]
-
-
-def take_weights(loop: Reference, networks: Networks) -> None:
-    """Give the reference our weights: the same layers are in both, in the same order."""
-    assert networks.discriminator is not None
-    for theirs, ours in ((loop.generator, networks.generator), (loop.discriminator, networks.discriminator)):
-        theirs.load_state_dict(dict(zip(theirs.state_dict(), ours.state_dict().values(), strict=True)))
-
-
 _WARM = 2  # steps in which memory is taken and kernels are chosen
 
 
@@ -510,7 +381,11 @@ def images(setting: Setting) -> Rows:
     for ending, native in ((".tif", False), (".jpg", False), (".tif", True)):
         path = _large_image(setting, ending)
         name = f"{megapixels:.3g} megapixels, {imaging.FORMATS[ending]}{', --native' if native else ''}"
-        taken, seconds = _in_new_process("large", _translation_peak, setting, model, path, native)
+        threads, precision = torch.get_num_threads(), setting.config.precision
+        taken, seconds = _in_new_process(
+            "large", translation_peak, model, path, native=native, device=str(setting.device), precision=precision,
+            threads=threads,
+        )  # fmt: skip
         yield Row.of(f"memory at {name}", "MiB", [taken], [_BOUND], "the bound")
         start = time.perf_counter()
         imaging.write(path.with_name(f"copy{ending}"), imaging.read(path))
@@ -540,11 +415,13 @@ def _large_image(setting: Setting, ending: str) -> Path:
     return path
 
 
-def _translation_peak(setting: Setting, model: Path, image: Path, native: bool) -> tuple[float, float]:
+def translation_peak(
+    model: Path, image: Path, *, native: bool, device: str, precision: Literal["auto", "fp32", "bf16"], threads: int
+) -> tuple[float, float]:
     """Translate a small image, then a large one; return its memory beyond the first's in MiB, and seconds."""
-    torch.set_num_threads(setting.config.threads or len(os.sched_getaffinity(0)))
-    translator = load(model, device=str(setting.device), precision=setting.config.precision)
-    make_ready(translator.device, exact=setting.config.precision == "fp32")
+    torch.set_num_threads(threads)
+    translator = load(model, device=device, precision=precision)
+    make_ready(translator.device, exact=precision == "fp32")
     translator(np.zeros((256, 256, 3), np.uint8))
     before, start = memory("VmRSS:"), time.perf_counter()
     translate_images(translator, image, image.with_name(f"drawn{image.suffix}"), native=native, overwrite=True)

@@ -41,10 +41,10 @@ def demo(config: DemoConfig) -> Path:
         config: Folder, minutes, number of drawings, seed.
 
     Returns:
-        The folder; where an earlier demo is, the next free name.
+        The folder; if it holds an earlier demo, the next free name.
 
     Raises:
-        CalcoError: When the drawings are not installed or the folder cannot be written.
+        CalcoError: If the drawings are not installed or the folder cannot be written.
     """
     from calco.evaluation.config import EvaluateConfig
     from calco.evaluation.evaluate import evaluate

@@ -34,16 +34,10 @@ _EPILOGUE: Final = (
 def parse(
     kind: type[Config], args: list[str], verb: str, about: str | None, *, default: Config | None = None
 ) -> Config:
-    """Parse the arguments of a verb.
+    """Parse the arguments of a verb such as "detect train" into a dataclass, starting from `default`.
 
-    tyro's complaints repeat the arguments, so they reach the terminal as printable text.
-
-    Args:
-        kind: Dataclass that the arguments fill.
-        args: Arguments.
-        verb: Such as "train" or "detect train".
-        about: Docstring of the verb, shown by `--help`.
-        default: Configuration to start from, for kinds whose fields all have defaults.
+    `about` is the verb's docstring, shown by `--help`. tyro's complaints repeat the arguments, so they reach the
+    terminal as printable text.
     """
     import tyro
 
@@ -73,8 +67,8 @@ def _abridged(config: Any, shown: Collection[str], prefix: str = "", *, bare: bo
     Args:
         config: Configuration whose values are the defaults.
         shown: Names of options, with underscores, such as "generator.depth".
-        prefix: Of the names of its fields.
-        bare: Whether the names of parts are left out of those of options, there and below.
+        prefix: Prefix of the names of its fields.
+        bare: The names of parts are left out of those of options, there and below.
 
     Returns:
         A subclass of the configuration's class, an instance with the same values, and the number of hidden options.
@@ -117,13 +111,7 @@ def with_value(args: list[str], name: str, value: str) -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingArguments:
-    """Arguments of a verb that trains.
-
-    Attributes:
-        config: Whole configuration.
-        resume: Whether to resume the run in `config.out`.
-        dry_run: Whether to print the plan only.
-    """
+    """Arguments of a verb that trains: resume the run in `config.out`, or print the plan only."""
 
     config: Any
     resume: bool
@@ -140,13 +128,10 @@ class TrainingArguments:
             args: Arguments.
             about: Docstring of the verb.
             verb: Such as "train".
-            load: Reads a config.yaml.
-            fresh: Returns the configuration to start from, given the name of a preset or None.
+            load: Function that reads a config.yaml.
+            fresh: Function that returns the configuration to start from, given the name of a preset or None.
             size: What a dry run reports of the networks.
-            presets: Help text of --preset; empty where there are none.
-
-        Raises:
-            UsageError: If options contradict each other, or more than the limits of a resumed run would change.
+            presets: Help text of --preset; empty if there are none.
         """
         names = ["--preset"] if presets else []
         chosen, rest = take(args, *names, "--config", "--resume")
@@ -197,11 +182,7 @@ def take(args: list[str], *names: str) -> tuple[dict[str, str], list[str]]:
 
 
 def same_but_limits(before: Any, after: Any, run: str) -> None:
-    """Make sure that a resumed run changes only its limits, what it keeps, its device and the place of its images.
-
-    Raises:
-        UsageError: If another part of the configuration differs.
-    """
+    """Make sure that a resumed run changes only its limits, what it keeps, its device and the place of its images."""
     free = {"images", "limit", "keep", "compute"}
     for name in vars(before):
         if name not in free and getattr(before, name) != getattr(after, name):
