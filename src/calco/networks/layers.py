@@ -2,10 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
@@ -89,6 +89,22 @@ class InstanceNorm(nn.InstanceNorm2d):
         return x if x.shape[-1] * x.shape[-2] == 1 else super().forward(x)
 
 
+class _SumOverProcesses(torch.autograd.Function):
+    """Sum of a tensor over all processes, and so of its gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, group: distributed.ProcessGroup | None) -> Tensor:
+        ctx.group, total = group, x.clone()
+        distributed.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        total = gradient.clone()
+        distributed.all_reduce(total, group=ctx.group)
+        return total, None
+
+
 class SharedBatchNorm(BatchNorm):
     """Batch norm by the statistics of the batches of all processes, each of the same size: as if they were one batch.
 
@@ -107,11 +123,10 @@ class SharedBatchNorm(BatchNorm):
         if not self.training:
             return super().forward(x)
         world = distributed.get_world_size(self.group)
-        group = self.group if self.group is not None else distributed.group.WORLD
         full = x.float()
-        mean = all_reduce(full.mean((0, 2, 3), keepdim=True), group=group) / world
+        mean = self._mean(full, world)
         centred = full - mean
-        variance = all_reduce(centred.square().mean((0, 2, 3), keepdim=True), group=group) / world
+        variance = self._mean(centred.square(), world)
         with torch.no_grad():
             count = world * x.numel() // x.shape[1]
             self.num_batches_tracked.add_(1)
@@ -120,6 +135,12 @@ class SharedBatchNorm(BatchNorm):
         scale = self.weight.view(1, -1, 1, 1) * torch.rsqrt(variance + self.eps)
         out: Tensor = (centred * scale + self.bias.view(1, -1, 1, 1)).to(x.dtype)
         return out
+
+    def _mean(self, x: Tensor, world: int) -> Tensor:
+        """Mean of each channel over all processes: 1, C, 1, 1."""
+        own = x.mean((0, 2, 3), keepdim=True)
+        total: Tensor = _SumOverProcesses.apply(own, self.group)  # type: ignore[no-untyped-call]
+        return total / world
 
 
 def share_batch_norm(network: nn.Module, group: distributed.ProcessGroup | None = None) -> None:
