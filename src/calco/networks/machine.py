@@ -1,4 +1,4 @@
-"""What the machine offers, asked of the machine: bfloat16, and memory that is kept instead of given back."""
+"""What the machine offers: devices, bfloat16, and memory that is kept instead of given back."""
 
 import ctypes
 import os
@@ -15,11 +15,7 @@ _kept = False
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" takes the GPU where there is one.
-
-    Raises:
-        CalcoError: When it does not exist here.
-    """
+    """Return the device of a name; "auto" takes the GPU if there is one, and one that does not exist is an error."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -32,14 +28,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(asked: str, device: torch.device) -> torch.dtype:
-    """What convolutions compute in; auto takes bfloat16 where the machine has instructions for it, else float32.
-
-    Args:
-        asked: auto, fp32, bf16 or fp16.
-        device: Where they are computed.
+    """Return the precision of convolutions on a device; "auto" takes bfloat16 if the hardware has it, else float32.
 
     Raises:
-        CalcoError: When the device lacks it.
+        CalcoError: If the device lacks it.
     """
     if asked == "auto":
         return torch.bfloat16 if has_bfloat16(device) else torch.float32
@@ -54,7 +46,7 @@ NAMES = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.float16: "f
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether the device multiplies bfloat16 in hardware (on a CPU: AVX512-BF16 or AMX)."""
+    """Return whether the device multiplies bfloat16 in hardware (on a CPU: AVX512-BF16 or AMX)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -62,12 +54,10 @@ def has_bfloat16(device: torch.device) -> bool:
 
 
 def make_ready(device: torch.device, *, exact: bool = False, deterministic: bool = False) -> None:
-    """Sets what torch holds once for the whole process.
+    """Set what torch holds once for the whole process.
 
-    Args:
-        device: Where it will compute.
-        exact: Multiplies float32 in full on a GPU, not by TF32's ten bits.
-        deterministic: On a GPU takes those kernels alone that give the same bits each time.
+    On a GPU, `exact` multiplies float32 in full, not by TF32's ten bits, and `deterministic` takes only kernels that
+    give the same bits each time.
     """
     if device.type == "cpu":
         keep_memory()
@@ -80,14 +70,11 @@ def make_ready(device: torch.device, *, exact: bool = False, deterministic: bool
 
 
 def keep_memory() -> bool:
-    """Lets this process keep the memory that it frees, in huge pages, for the maps and gradients of the next step.
+    """Let this process keep the memory that it frees, in huge pages, for the next step; return whether it could.
 
-    By default glibc hands large blocks back to the system at once, and every step pays for a fresh, zeroed page for
+    By default glibc hands large blocks back to the system at once, and every step pays for a new, zeroed page for
     each 4096 bytes that it touches. Here one stretch of addresses is reserved (no memory is taken before it is
-    written), and what is freed stays in it. `CALCO_KEEP_MEMORY=0` turns this off.
-
-    Returns:
-        Whether it could be done: on Linux with glibc alone.
+    written), and what is freed stays in it. It works on Linux with glibc only; `CALCO_KEEP_MEMORY=0` turns it off.
     """
     global _kept  # noqa: PLW0603  (the heap is the process's own, and there is one)
     if _kept:

@@ -38,13 +38,9 @@ UNDECIDED = {"cross-entropy": math.log(2), "least-squares": 0.25, "hinge": 1.0}
 
 
 def discriminator_loss(config: ObjectiveConfig, logits: Tensor, real: bool, weight: Tensor) -> Tensor:
-    """One of the two parts of the discriminator's loss, scaled as the convention has it.
+    """One part of the discriminator's loss, for logits N, 1, h, w of targets (`real`) or generated images.
 
-    Args:
-        config: Loss, and whether the two parts are averaged ("halved") or added ("sum").
-        logits: Logits N, 1, h, w of targets or of generated images.
-        real: Whether they are of targets.
-        weight: N, 1, H, W: weight of each pixel, and so of the patches around it.
+    The weight N, 1, H, W of each pixel is that of the patches around it.
     """
     return weighted(ADVERSARIAL[config.gan](logits, real), weight) * (0.5 if config.d_loss == "halved" else 1.0)
 
@@ -61,14 +57,10 @@ def weighted(losses: Tensor, weight: Tensor) -> Tensor:
 
 
 def pixel_loss(config: ObjectiveConfig, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Weighted mean of the pixels' errors, before the paper's lambda.
+    """Weighted mean of the pixels' errors before the paper's lambda: N, C, H, W in [-1, 1]; weight N, 1, H, W >= 0.
 
-    Args:
-        config: Error: absolute, squared, sqrt(d^2 + 1e-6) (Charbonnier, arXiv 1710.01992), or the cross-entropy of each
-            channel, with -1 to 1 for the probability of white.
-        output: N, C, H, W in [-1, 1].
-        target: N, C, H, W in [-1, 1].
-        weight: N, 1, H, W, above or equal to 0, with mean 1 where nothing is weighed more.
+    The error is absolute, squared, sqrt(d^2 + 1e-6) (Charbonnier, arXiv 1710.01992), or the cross-entropy of each
+    channel, with -1 to 1 for the probability of white.
     """
     if config.pixel == "cross-entropy":
         # The output is tanh of z, so its probability of white is the sigmoid of 2 z.
@@ -89,12 +81,7 @@ def overlap_loss(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
 
     Each channel is read twice, for where it is light and for where it is dark, so that background counts as a class
     too. The sums of |a - b| make it a distance for colours between, where that of products is not at its least
-    when both are equal (Wang et al., Jaccard Metric Losses, arXiv 2302.05666, equation 7).
-
-    Args:
-        output: N, C, H, W in [-1, 1].
-        target: N, C, H, W in [-1, 1].
-        weight: N, 1, H, W: weight of each pixel.
+    when both are equal (Wang et al., Jaccard Metric Losses, arXiv 2302.05666, equation 7). N, C, H, W in [-1, 1].
     """
     light, wanted = _shares(output), _shares(target)
     apart = ((light - wanted).abs() * weight).sum((2, 3))

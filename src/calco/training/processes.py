@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
@@ -202,14 +201,6 @@ def check_several(processes: int, device: torch.device) -> None:
         raise CalcoError(f"several processes compute on cpu or cuda, not on {device}; choose one of these as --device")
 
 
-@dataclass(frozen=True)
-class _Ending:
-    """How a process ended: kind is "done", "error", "lost" or "stopped"; text is its result or its error."""
-
-    kind: str
-    text: str = ""
-
-
 def launch(work: Callable[[], object], processes: int) -> str:
     """Run a picklable function in several new processes, which find each other as those of torchrun do.
 
@@ -239,12 +230,31 @@ def launch(work: Callable[[], object], processes: int) -> str:
         for _, sends in pipes:
             sends.close()
         _wait(members)
-    endings = [_receive(receives) for receives, _ in pipes]
-    if all(one is not None and one.kind == "done" for one in endings):
-        return endings[0].text if endings[0] else ""
-    if signals or any(one is not None and one.kind == "stopped" for one in endings):
+    endings = [_ending(receives) for receives, _ in pipes]
+    kinds, texts = [kind for kind, _ in endings], dict(reversed(endings))  # the first of each kind
+    if set(kinds) == {"done"}:
+        return endings[0][1]
+    if signals or "stopped" in kinds:
         raise KeyboardInterrupt
-    raise CalcoError(_reason(members, endings))
+    if "error" in kinds:  # a process's own error explains more than a lost connection
+        raise CalcoError(texts["error"])
+    lost = texts.get("lost", "start it again")
+    if "killed" in kinds:
+        rank = kinds.index("killed")
+        code = members[rank].exitcode or 0
+        ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        hint = ", as when memory runs out" if code == -signal.SIGKILL else ""
+        lost = f"process {rank + 1} of {processes} {ended}{hint}; {lost.rpartition('; ')[2]}"
+    raise CalcoError(lost)
+
+
+def _ending(receives: connection.Connection) -> tuple[str, str]:
+    """Read how a process ended ("done", "error", "lost", "stopped" or "killed"), and its result or error."""
+    try:
+        kind, text = receives.recv()
+    except EOFError:  # before it could report
+        return "killed", ""
+    return kind, text
 
 
 @contextmanager
@@ -293,30 +303,6 @@ def _wait(members: list[SpawnProcess]) -> None:
         process.join()
 
 
-def _receive(receives: connection.Connection) -> _Ending | None:
-    """Read how a process ended; None if it was killed before it could report."""
-    try:
-        ending: _Ending = receives.recv()
-    except EOFError:
-        return None
-    return ending
-
-
-def _reason(members: list[SpawnProcess], endings: list[_Ending | None]) -> str:
-    """Choose the one line that explains the failure: a process's own error comes before a lost connection."""
-    for one in endings:
-        if one is not None and one.kind == "error":
-            return one.text
-    lost = next((one.text for one in endings if one is not None and one.kind == "lost"), "start it again")
-    for rank, (process, ending) in enumerate(zip(members, endings, strict=True)):
-        if ending is None:
-            code = process.exitcode or 0
-            ended = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-            hint = ", as when memory runs out" if code == -signal.SIGKILL else ""
-            return f"process {rank + 1} of {len(members)} {ended}{hint}; {lost.rpartition('; ')[2]}"
-    return lost
-
-
 def _member(work: Callable[[], object], sends: connection.Connection, prints: bool) -> None:
     """Do the work of one process and report how it ended; it ends with its parent, with a checkpoint if possible."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent forwards it
@@ -324,12 +310,12 @@ def _member(work: Callable[[], object], sends: connection.Connection, prints: bo
     if prints:
         print_notes()
     try:
-        sends.send(_Ending("done", str(work())))
+        sends.send(("done", str(work())))
     except CalcoError as error:
-        sends.send(_Ending("lost" if isinstance(error, LostProcessError) else "error", str(error)))
+        sends.send(("lost" if isinstance(error, LostProcessError) else "error", str(error)))
         os._exit(2)
     except KeyboardInterrupt:
-        sends.send(_Ending("stopped"))
+        sends.send(("stopped", ""))
         os._exit(130)
 
 

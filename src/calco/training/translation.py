@@ -62,11 +62,7 @@ def train(config: TrainConfig, *, resume: bool = False, progress: bool = True) -
 
 
 def load_config(path: str | Path) -> TrainConfig:
-    """Read the configuration of a run from its config.yaml.
-
-    Raises:
-        CalcoError: If the file is absent, of another format or kind, or has unknown fields.
-    """
+    """Read the configuration of a run from its config.yaml; another format or kind and unknown fields are refused."""
     config = read_config(TrainConfig, path, Translation.product)
     check_recorded(config.recipe, path)
     return config
@@ -163,10 +159,7 @@ class Translation(Task[Batch]):
         return Validation(scores=scores, sheet=sample_sheet(triples, caption), summary=summary, notes=notes)
 
     def _score(self, translator: Translator) -> tuple[dict[str, float], list[Triple], dict[str, list[str]]]:
-        """Return the mean scores, the sample pairs with their outputs, and by metric the keys that have no score.
-
-        A model that paints classes is scored by IoU and Dice too, over all pixels.
-        """
+        """Return mean scores (of painted classes IoU and Dice too), samples, and by metric the keys without a score."""
         dataset, keep = self.data.validation, self.config.keep
         values: dict[str, list[float]] = {name: [] for name in SCORES}
         undefined: dict[str, list[str]] = {}
@@ -207,18 +200,10 @@ class Translation(Task[Batch]):
         """Description of the present model, as `model.json` holds it."""
         config = self.config
         return ModelInfo(
-            generator=config.generator,
-            recipe=config.recipe,
-            jitter=config.jitter,
-            in_channels=self.data.in_channels,
-            out_channels=self.data.out_channels,
-            source=config.source,
-            split=config.split,
-            seed=config.seed,
-            step=step,
-            scores=dict(scores or {}),
-            provenance=provenance or {},
-        )
+            generator=config.generator, recipe=config.recipe, jitter=config.jitter, in_channels=self.data.in_channels,
+            out_channels=self.data.out_channels, source=config.source, split=config.split, seed=config.seed, step=step,
+            scores=dict(scores or {}), provenance=provenance or {},
+        )  # fmt: skip
 
     def mean_target(self) -> Image:
         """Mean of the training targets, resized to one size: HWC uint8."""
@@ -283,13 +268,8 @@ _GAP, _BAND = 4, 24
 def sample_sheet(rows: Sequence[Triple], caption: str, columns: int = 2) -> Image:
     """Lay out input | output | target, several such triples a row, under a line of text.
 
-    Args:
-        rows: Images of any size and depth, HWC; each row is resized to the first target.
-        caption: Line of text.
-        columns: Number of triples side by side.
-
-    Returns:
-        HWC uint8 RGB of even height and width, as H.264 needs them.
+    The images are HWC of any size and depth; each row is resized to the first target. The sheet is HWC uint8 RGB of
+    even height and width, as H.264 needs them.
     """
     height, width = rows[0][2].shape[:2]
     columns = min(columns, len(rows))
