@@ -15,7 +15,6 @@ import calco
 from calco import CalcoError, imaging
 from calco.cli import main
 from calco.collecting.collect import Collection
-from calco.collecting.config import CropConfig
 from calco.collecting.crops import window
 from collecting.test_download import encoded
 from collecting.web import Web, serving, status, whole
@@ -90,8 +89,8 @@ def test_images_match_by_number_and_what_is_missing_is_named(there: Path, tmp_pa
     assert missing <= set(report["left_out"])
     assert "cannot be read" in report["left_out"]["line 10"]
     assert "cut short" in report["left_out"]["img10"]
-    assert report["left_out"]["img99.png"] == "nothing in the list speaks of it"
-    assert report["left_out"]["img9.png"] == "it is no image"
+    assert report["left_out"]["img99.png"] == "the list does not name it"
+    assert report["left_out"]["img9.png"] == "it is not an image"
     assert len(report["left_out"]) == len(missing) + 4
 
 
@@ -244,9 +243,7 @@ def test_a_window_lies_within_the_image_and_holds_the_box(
     box: tuple[float, ...], size: tuple[int, int], margin: float, square: bool
 ) -> None:
     try:
-        left, top, right, bottom = window(
-            np.array(box), size, CropConfig(labels=("all",), margin=margin, min_size=1, square=square)
-        )
+        left, top, right, bottom = window(np.array(box), size, margin=margin, min_size=1, square=square)
     except CalcoError:
         return
     assert 0 <= left < right <= size[0]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image as Pillow
 
 from calco import imaging
-from calco.collecting.config import DownloadConfig
-from calco.collecting.download import Fetched, Wanted, download
+from calco.collecting.config import CollectConfig, FetchConfig
+from calco.collecting.download import Fetched, download
 from calco.errors import CalcoError
 from collecting.web import (
     Visit,
@@ -47,10 +47,10 @@ def web() -> Iterator[Web]:
         yield server
 
 
-def fetch(folder: Path, *addresses: str, **limits: float) -> Fetched:
+def fetch(folder: Path, *addresses: str, jobs: int = 8, **limits: float) -> Fetched:
     quick = {"timeout": 0.8, "patience": 1.6, "retries": 1, "pause": 0.01, "largest": 1.0}
-    wanted = [Wanted(f"{number:06d}", address) for number, address in enumerate(addresses)]
-    return download(wanted, folder, DownloadConfig(**quick | limits))
+    wanted = {f"{number:06d}": address for number, address in enumerate(addresses)}
+    return download(wanted, folder, FetchConfig(**quick | limits), jobs=jobs)
 
 
 BAD: dict[str, tuple[Callable[[Visit], None], int, str]] = {
@@ -238,4 +238,4 @@ def test_a_full_disk_stops_it_in_one_sentence(web: Web, tmp_path: Path) -> None:
 @pytest.mark.parametrize("wrong", [{"jobs": 0}, {"timeout": 0}, {"retries": -1}, {"largest": float("nan")}])
 def test_limits_are_checked(wrong: dict[str, float]) -> None:
     with pytest.raises(CalcoError, match=next(iter(wrong))):
-        DownloadConfig(**wrong)
+        CollectConfig(annotations="list.json", out="out", **wrong)

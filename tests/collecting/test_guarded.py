@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from calco.addresses import is_public
-from calco.collecting.config import DownloadConfig
-from calco.collecting.download import Wanted, download
+from calco.collecting.config import FetchConfig
+from calco.collecting.download import download
 from collecting.test_download import JPEG
 from collecting.web import Web, serving, status, whole
 
@@ -31,8 +31,8 @@ def web() -> Iterator[Web]:
 
 
 def fetched(folder: Path, *addresses: str, private: bool = False) -> Any:
-    config = DownloadConfig(timeout=5, patience=10, retries=1, pause=0.01, private=private)
-    return download([Wanted(f"{number:06d}", address) for number, address in enumerate(addresses)], folder, config)
+    config = FetchConfig(timeout=5, patience=10, retries=1, pause=0.01)
+    return download({f"{number:06d}": each for number, each in enumerate(addresses)}, folder, config, private=private)
 
 
 @pytest.fixture

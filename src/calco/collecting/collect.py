@@ -1,7 +1,7 @@
 """`calco collect`: from a list of annotations to a folder of photographs, or of what their boxes name."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -9,15 +9,14 @@ from typing import Final
 from calco import imaging
 from calco.annotations.reading import read_annotations
 from calco.annotations.record import Annotations, Record
-from calco.collecting.config import CollectConfig, DownloadConfig
-from calco.collecting.crops import Photograph, check_labels, cut
-from calco.collecting.download import JOURNAL, Wanted, download
+from calco.collecting.config import CollectConfig
+from calco.collecting.crops import check_labels, cut
+from calco.collecting.download import JOURNAL, download
 from calco.console import Table
 from calco.errors import CalcoError
 from calco.files import digest, list_files, read_json, write_json
 from calco.locks import is_lock
 from calco.outputs import LOG, Outputs, writing_folder
-from calco.records import to_record
 
 FORMAT: Final = 1
 REPORT: Final = "collected.json"
@@ -33,13 +32,13 @@ class Collection:
 
     Attributes:
         out: The folder.
-        listed: How many images the list names.
-        photographs: Those that are there, by name.
-        fetched: How many of them were fetched now.
-        crops: The group of each crop; empty when none were asked for.
-        left_out: Name and reason of each image that could not be had or used.
+        listed: Number of images that the list names.
+        photographs: File of each image that is there, by name.
+        fetched: Number of images downloaded by this call.
+        crops: Group of each crop.
+        left_out: Name and reason of each image that could not be downloaded or used.
         boxes_left_out: Name and reason of each box that gave no crop.
-        remarks: What was wrong with the annotations, and what was done about it.
+        remarks: Problems of the annotations, and how they were resolved.
     """
 
     out: Path
@@ -59,7 +58,7 @@ def collect(config: CollectConfig, *, progress: Progress | None = None) -> Colle
     the folder describes what was left out and why.
 
     Args:
-        config: List, folder, what to cut out, and how patiently images are downloaded.
+        config: List, folder, what to cut out, and limits of downloads.
         progress: Called with the name of a stage, the number of images done, and their number in all.
 
     Returns:
@@ -68,70 +67,60 @@ def collect(config: CollectConfig, *, progress: Progress | None = None) -> Colle
     Raises:
         CalcoError: If the list cannot be read, the folder holds something else, or no image or crop was made.
     """
-    annotations, images, out = config.annotations, config.images, config.out
-    cropping, fetch = config.cropping(), config.download()
-    told = progress or (lambda _doing, _done, _of: None)
+    annotations, images = config.annotations, config.images
+    report = progress or (lambda _doing, _done, _of: None)
     listed = read_annotations(annotations, images)
-    if cropping:
-        check_labels(listed.records, cropping.labels)
+    check_labels(listed.records, config.crop)
     growing = (JOURNAL, f"{PHOTOGRAPHS}/{JOURNAL}")
-    # What was fetched and has been spoiled since is fetched again.
-    with writing_folder(out, "calco collect", overwrite=True, growing=growing) as outputs:
+    # Downloaded files that were changed since are downloaded again.
+    with writing_folder(config.out, "calco collect", overwrite=True, growing=growing) as outputs:
         done = Collection(outputs.folder, len(listed.records))
         made_by: dict[str, object] = {"format": FORMAT, "annotations": str(annotations), "crop": None}
-        if cropping:
-            made_by["crop"] = {"list": _digest(annotations), **to_record(cropping), "labels": [*cropping.labels]}
+        if config.crop:
+            path = Path(annotations)
+            content = digest(path) if path.is_file() else digest(*list_files(path, lambda _name: True).paths)
+            made_by["crop"] = {"list": content, "labels": [*config.crop], "margin": config.margin,
+                               "min_size": config.min_size, "square": config.square}  # fmt: skip
         _claim(outputs, made_by)
-        _note_problems(listed, annotations, done)
-        records = (
-            _there(listed, Path(images), done) if images else _fetched(listed, done, fetch, cropping is not None, told)
-        )
-        if cropping and records:
-            photographs = [Photograph(name, done.photographs[name], record) for name, record in records.items()]
-            cuts = cut(photographs, done.out, cropping, fetch.jobs, lambda count, of: told("cutting", count, of))
+        for problem in listed.problems:
+            if problem.fault in WHOLE:
+                done.listed += 1
+                place = problem.where.removeprefix(f"{annotations}, ")
+                done.left_out[place] = problem.reason.removesuffix("; left out")
+            else:
+                done.remarks.append(str(problem))
+        records = _present(listed, Path(images), done) if images else _downloaded(listed, done, config, report)
+        if config.crop and records:
+            cuts = cut(done.photographs, records, done.out, config, lambda count, of: report("cutting", count, of))
             done.crops, done.boxes_left_out = cuts.groups, cuts.boxes_left_out
             done.left_out |= cuts.left_out
-        write_json(done.out / REPORT, made_by | _report(done))
-        if not (done.crops if cropping else done.photographs):
+        counts = {"listed": done.listed, "photographs": len(done.photographs), "fetched": done.fetched,
+                  "crops": len(done.crops)}  # fmt: skip
+        left_out = {"left_out": done.left_out, "boxes_left_out": done.boxes_left_out, "remarks": done.remarks}
+        write_json(done.out / REPORT, made_by | counts | left_out)
+        if not (done.crops if config.crop else done.photographs):
             reasons = [*done.boxes_left_out.items(), *done.left_out.items(), ("the list", "it names nothing")]
             first = ": ".join(reasons[0])
-            raise CalcoError(f"{annotations} gave no {'crop' if cropping else 'image'}; the first reason: {first}")
+            raise CalcoError(f"{annotations} gave no {'crop' if config.crop else 'image'}; the first reason: {first}")
     return done
 
 
 def _claim(outputs: Outputs, made_by: dict[str, object]) -> None:
-    """Make sure that the folder holds nothing but what a call like this one left there."""
+    """Check that the folder holds only results of a call like this one."""
     out = outputs.folder
     if outputs.owns(out / REPORT):
         before = read_json(out / REPORT)
         count = before.get("crops" if before.get("crop") else "photographs")  # None after a call that was killed
         if before.get("crop") != made_by["crop"] and count != 0:
-            raise CalcoError(f"{out} holds what came of another list or other settings; choose another --out")
+            raise CalcoError(f"{out} holds the result of another list or other settings; choose another --out")
     elif any(path.name != LOG and not is_lock(path.name) for path in out.iterdir()):
         raise CalcoError(f"{out} holds something else; choose an empty or a new folder for --out")
-    # Before the first image: a call that is killed can be repeated.
+    # Before the first image, so that a call that is killed can be repeated.
     write_json(out / REPORT, made_by)
 
 
-def _digest(annotations: str | Path) -> str:
-    """Of the file, or of all that a folder holds."""
-    path = Path(annotations)
-    return digest(path) if path.is_file() else digest(*list_files(path, lambda _name: True).paths)
-
-
-def _note_problems(listed: Annotations, annotations: str | Path, done: Collection) -> None:
-    """Note the problems of the list: images that are left out, or remarks."""
-    for problem in listed.problems:
-        if problem.fault in WHOLE:
-            done.listed += 1
-            place = problem.where.removeprefix(f"{annotations}, ")
-            done.left_out[place] = problem.reason.removesuffix("; left out")
-        else:
-            done.remarks.append(str(problem))
-
-
-def _there(listed: Annotations, folder: Path, done: Collection) -> dict[str, Record]:
-    """The records whose images are in a folder; images that no record is about are noted."""
+def _present(listed: Annotations, folder: Path, done: Collection) -> dict[str, Record]:
+    """Return the records whose images are in a folder; note images without a record."""
     records: dict[str, Record] = {}
     for record in listed.records:
         if record.image:
@@ -141,43 +130,34 @@ def _there(listed: Annotations, folder: Path, done: Collection) -> dict[str, Rec
     known = {record.image for record in records.values()}
     for path in imaging.list_images(folder):
         if path not in known:
-            reason = "nothing in the list speaks of it" if imaging.header_size_wh(path) else "it is no image"
+            reason = "the list does not name it" if imaging.header_size_wh(path) else "it is not an image"
             done.left_out[path.relative_to(folder).as_posix()] = reason
     return records
 
 
-def _fetched(
-    listed: Annotations, done: Collection, config: DownloadConfig, hidden: bool, told: Progress
-) -> dict[str, Record]:
-    """The records whose images could be fetched, named after their lines."""
+def _downloaded(listed: Annotations, done: Collection, config: CollectConfig, report: Progress) -> dict[str, Record]:
+    """Return the records whose images could be downloaded, named after their lines."""
     records = {f"{record.number:06d}": record for record in listed.records if record.address}
     if not records:
         raise CalcoError(
             f"nothing in this list ({listed.format}) has an address to fetch from; name the folder of the images: "
             "--images DIR"
         )
-    wanted = [Wanted(name, record.address) for name, record in records.items()]
-    folder = done.out / PHOTOGRAPHS if hidden else done.out
-    fetched = download(wanted, folder, config, lambda count, of: told("fetching", count, of))
+    fetched = download(
+        {name: record.address for name, record in records.items()},
+        done.out / PHOTOGRAPHS if config.crop else done.out,
+        config,
+        jobs=config.jobs,
+        private=config.allow_private,
+        progress=lambda count, of: report("fetching", count, of),
+    )
     done.photographs, done.fetched = fetched.files, len(fetched.files) - fetched.kept
     done.left_out |= fetched.failed
     return {name: record for name, record in records.items() if name in fetched.files}
 
 
-def _report(done: Collection) -> dict[str, object]:
-    return {
-        "listed": done.listed,
-        "photographs": len(done.photographs),
-        "fetched": done.fetched,
-        "crops": len(done.crops),
-        "left_out": done.left_out,
-        "boxes_left_out": done.boxes_left_out,
-        "remarks": done.remarks,
-    }
-
-
 def verdict(done: Collection) -> str:
-    """One or two sentences: what there is now, and where the whole report is."""
+    """Return a sentence on what is there now, and where the report is."""
     text = f"{len(done.photographs)} of {done.listed} images are there"
     text += f", {done.fetched} of them fetched now" if done.fetched else ""
     if done.crops:
@@ -192,23 +172,23 @@ def left_out_table(done: Collection) -> Table:
     table = Table(title="left out", title_justify="left")
     for heading in ("what", "how many", "why", "for example"):
         table.add_column(heading, justify="right" if heading == "how many" else "left", overflow="fold")
-    for what, entries in (("images", done.left_out.items()), ("boxes", done.boxes_left_out.items())):
+    for what, entries in (("images", done.left_out), ("boxes", done.boxes_left_out)):
         for reason, names in _by_reason(entries):
             table.add_row(what, f"{len(names):,}", reason, names[0])
     for remark in done.remarks[:5]:
         table.add_row("remark", "", remark, "")
     if len(done.remarks) > 5:
-        table.add_row("remarks", f"{len(done.remarks):,}", f"all of them stand in {REPORT}", "")
+        table.add_row("remarks", f"{len(done.remarks):,}", f"all of them are in {REPORT}", "")
     return table
 
 
-def _by_reason(entries: Iterable[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """The names of each reason, the most frequent first; reasons that differ in numbers and addresses are one."""
+def _by_reason(entries: dict[str, str]) -> list[tuple[str, list[str]]]:
+    """Return the names of each reason, most frequent first; reasons that differ in numbers and addresses are one."""
     found: dict[str, tuple[set[str], list[str]]] = {}
-    for name, reason in entries:
+    for name, reason in entries.items():
         alike = re.sub(r"\d+|\(http[^)]*\)|/\S+", "…", reason)
         reasons, names = found.setdefault(alike, (set(), []))
         reasons.add(reason)
         names.append(name)
-    told = [(min(reasons) if len(reasons) == 1 else alike, names) for alike, (reasons, names) in found.items()]
-    return sorted(told, key=lambda entry: -len(entry[1]))
+    merged = [(min(reasons) if len(reasons) == 1 else alike, names) for alike, (reasons, names) in found.items()]
+    return sorted(merged, key=lambda entry: -len(entry[1]))

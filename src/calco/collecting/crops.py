@@ -1,43 +1,26 @@
-"""Cuts what boxes name out of photographs, with a margin; crops of one photograph stay one group."""
+"""Cuts out of photographs what boxes name, with a margin; the crops of one photograph are one group."""
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from calco import imaging
 from calco.annotations.record import Record
-from calco.collecting.config import CropConfig
+from calco.collecting.config import CollectConfig
 from calco.errors import CalcoError
 from calco.files import atomic_write, digest, make_folder
-
-Progress: TypeAlias = Callable[[int, int], None]  # how many are done, and of how many
-
-
-@dataclass(frozen=True, slots=True)
-class Photograph:
-    """An image with boxes: its name, which the names of its crops begin with, its file, and what was said of it."""
-
-    name: str
-    path: Path
-    record: Record
 
 
 @dataclass
 class Cut:
-    """Crops of the boxes.
-
-    Attributes:
-        groups: The group of each crop that was written.
-        left_out: Name and reason of each photograph that could not be used.
-        boxes_left_out: Name and reason of each box that gave no crop.
-    """
+    """Crops of the boxes: the group of each crop, and the reasons why photographs and boxes were left out."""
 
     groups: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -45,29 +28,29 @@ class Cut:
 
 
 def check_labels(records: Sequence[Record], labels: Sequence[str]) -> None:
-    """Refuse a label that no box has, before anything is fetched or cut.
-
-    Raises:
-        CalcoError: Naming the labels that there are.
-    """
+    """Refuse a label that no box has, before anything is downloaded or cut."""
     known = sorted({label for record in records for label in record.objects.classes})
     for label in labels:
         if known and label != "all" and label not in known:
             raise CalcoError(f"no box has the label {label}; the labels are {', '.join(known[:12])}, or take all")
 
 
-def window(box: npt.NDArray[Any], size_wh: tuple[int, int], config: CropConfig) -> tuple[int, int, int, int]:
-    """The pixels of a crop: left, top, right, bottom, the last two exclusive, within the image.
+def window(
+    box: npt.NDArray[Any], size_wh: tuple[int, int], *, margin: float, min_size: int, square: bool = False
+) -> tuple[int, int, int, int]:
+    """Return the pixels of a crop: left, top, right, bottom, the last two exclusive, within the image.
 
     Args:
         box: Left, top, right, bottom in pixels; it may reach beyond the image.
         size_wh: Width and height of the image.
-        config: Margin and shape.
+        margin: Margin on each side, as a share of the box's side.
+        min_size: Least length of the shorter side, pixels.
+        square: Widen the shorter side, as far as the image reaches.
 
     Raises:
-        CalcoError: If the box is empty, inverted or outside the image, or the crop too small.
+        CalcoError: The box is empty, inverted or outside the image, or the crop is too small.
 
-    >>> window(np.array([10, 10, 30, 50]), (100, 100), CropConfig(labels=("all",), margin=0.5, min_size=9))
+    >>> window(np.array([10, 10, 30, 50]), (100, 100), margin=0.5, min_size=9)
     (0, 0, 40, 70)
     """
     low, high = np.asarray(box, np.float64).reshape(2, 2)
@@ -76,85 +59,73 @@ def window(box: npt.NDArray[Any], size_wh: tuple[int, int], config: CropConfig) 
         raise CalcoError("the box is empty or inverted")
     if not (np.minimum(high, size) > np.maximum(low, 0)).all():
         raise CalcoError("the box lies outside the image")
-    middle, sides = (low + high) / 2, (high - low) * (1 + 2 * config.margin)
-    if config.square:
+    middle, sides = (low + high) / 2, (high - low) * (1 + 2 * margin)
+    if square:
         sides = np.full(2, min(sides.max(), size.min()))
         middle = np.clip(middle, sides / 2, size - sides / 2)
     # A float32 corner may lie a hair beside its pixel.
     first = np.floor(np.clip(middle - sides / 2, 0, size) + 1e-3).astype(int)
     last = np.ceil(np.clip(middle + sides / 2, 0, size) - 1e-3).astype(int)
-    if config.square:
+    if square:
         last = first + (last - first).min()
-    if (last - first).min() < config.min_size:
-        raise CalcoError(f"the crop has {last[0] - first[0]}x{last[1] - first[1]} pixels, under {config.min_size}")
+    if (last - first).min() < min_size:
+        raise CalcoError(f"the crop has {last[0] - first[0]}x{last[1] - first[1]} pixels, under {min_size}")
     return int(first[0]), int(first[1]), int(last[0]), int(last[1])
 
 
 def cut(
-    photographs: Sequence[Photograph],
-    out: str | Path,
-    config: CropConfig,
-    jobs: int,
+    photographs: Mapping[str, Path],
+    records: Mapping[str, Record],
+    out: Path,
+    config: CollectConfig,
     progress: Callable[[int, int], None],
 ) -> Cut:
-    """Write a crop of each box, as `NAME_BOX.png`, and `groups.csv`, which keeps those of one photograph together.
+    """Write a crop of each box, as `NAME_BOX.png`, and `groups.csv`.
 
     Photographs with the same bytes are one group, whatever their names.
-
-    Args:
-        photographs: Their names differ.
-        out: The folder.
-        config: Which boxes, and how.
-        jobs: How many photographs are read at once.
-        progress: Called with the number of photographs done and in all.
-
-    Raises:
-        CalcoError: If the folder cannot be written.
     """
     folder, done = make_folder(out), Cut()
     first_with: dict[str, str] = {}
-    with ThreadPoolExecutor(jobs) as pool:
-        results = pool.map(lambda photograph: _crops_of(photograph, folder, config), photographs)
-        for count, (photograph, (content, cuts)) in enumerate(zip(photographs, results, strict=True), 1):
-            group = first_with.setdefault(content, photograph.name)
-            done.groups |= dict.fromkeys(cuts.groups, group)
-            done.left_out |= cuts.left_out
-            done.boxes_left_out |= cuts.boxes_left_out
-            progress(count, len(photographs))
+    with ThreadPoolExecutor(config.jobs) as pool:
+        results = pool.map(lambda name: _crops_of(name, photographs[name], records[name], folder, config), records)
+        for count, (name, (content, crops)) in enumerate(zip(records, results, strict=True), 1):
+            group = first_with.setdefault(content, name)
+            done.groups |= dict.fromkeys(crops.groups, group)
+            done.left_out |= crops.left_out
+            done.boxes_left_out |= crops.boxes_left_out
+            progress(count, len(records))
     table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerows([("key", "group"), *done.groups.items()])
+    csv.writer(table, lineterminator="\n").writerows([("key", "group"), *done.groups.items()])
     atomic_write(folder / "groups.csv", table.getvalue())
     return done
 
 
-def _crops_of(photograph: Photograph, out: Path, config: CropConfig) -> tuple[str, Cut]:
-    """Write the crops of one photograph: the digest of its bytes, and what came of its boxes."""
-    cuts = Cut()
+def _crops_of(photograph: str, path: Path, record: Record, out: Path, config: CollectConfig) -> tuple[str, Cut]:
+    """Write the crops of one photograph; return the digest of its bytes and the result."""
+    crops = Cut()
     try:
-        image = imaging.read(photograph.path, background="channel")
+        image = imaging.read(path, background="channel")
         size = image.shape[1], image.shape[0]
-        objects = photograph.record.at(*size).objects
-        content = digest(photograph.path)
+        objects = record.at(*size).objects
+        content = digest(path)
     except CalcoError as error:
-        cuts.left_out[photograph.name] = str(error)
-        return "", cuts
+        crops.left_out[photograph] = str(error)
+        return "", crops
+    # PNG loses nothing of most images; TIFF holds floats and more than four channels.
+    suffix = ".tif" if image.dtype == np.float32 or image.shape[2] > 4 else ".png"
     for number, (label, box) in enumerate(zip(objects.classes, objects.boxes, strict=True)):
-        if label not in config.labels and "all" not in config.labels:
+        if label not in config.crop and "all" not in config.crop:
             continue
-        name = f"{photograph.name}_{number}"
+        name = f"{photograph}_{number}"
         try:
-            left, top, right, bottom = window(box, size, config)
+            left, top, right, bottom = window(
+                box, size, margin=config.margin, min_size=config.min_size, square=config.square
+            )
         except CalcoError as error:
-            cuts.boxes_left_out[name] = str(error)
+            crops.boxes_left_out[name] = str(error)
             continue
-        path = out / f"{name}{_ending(image)}"
-        make_folder(path.parent)
-        imaging.write(path, image[top:bottom, left:right])
-        cuts.groups[name] = photograph.name
-    return content, cuts
-
-
-def _ending(image: imaging.Image) -> str:
-    """Return the ending of a format without loss: PNG, or TIFF for floats and more than four channels."""
-    return ".tif" if image.dtype == np.float32 or image.shape[2] > 4 else ".png"
+        file = out / f"{name}{suffix}"
+        make_folder(file.parent)
+        imaging.write(file, image[top:bottom, left:right])
+        crops.groups[name] = photograph
+    return content, crops

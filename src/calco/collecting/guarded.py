@@ -1,12 +1,12 @@
-"""Connections to the web alone: a list, or a server by a redirection, cannot make this machine ask its own network.
+"""Connections to the public internet alone: neither a list nor a redirection reaches this machine's network.
 
-A name is looked up once, its addresses are checked, and the connection goes to what was checked: a name whose meaning
-changes in between leads nowhere else.
+A name is looked up once, its addresses are checked, and the connection goes to a checked address, so that a name whose
+meaning changes in between leads nowhere else.
 """
 
 import ipaddress
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import anyio
@@ -19,16 +19,16 @@ PORTS = {"http": 80, "https": 443}
 
 
 class InsideError(Exception):
-    """An address of this machine or of its network, which nobody has allowed."""
+    """An address of this machine or of its network that is not allowed."""
 
 
 class Gate:
     """Addresses that may be contacted.
 
     Args:
-        named: The addresses that the list itself names.
-        private: Whether those of them may be asked that are of this machine's network. Without it, of all that is not
-            public only this machine itself may be asked, by its address, where the list names host and port.
+        named: The addresses that the user or the list names.
+        private: Allow those of them that are of this machine's network. Without it, of all that is not public only this
+            machine itself is allowed, where it is named by its address and port.
     """
 
     def __init__(self, named: Iterable[str], *, private: bool) -> None:
@@ -36,11 +36,7 @@ class Gate:
         self._named = {place for address in named if (place := _place(address)) is not None}
 
     def check(self, host: str, port: int, address: str) -> None:
-        """Check an IP address that stands for a host.
-
-        Raises:
-            InsideError: If it is not public, and was not allowed.
-        """
+        """Check an IP address that stands for a host."""
         if is_public(address):
             return
         named = (host.lower(), port) in self._named
@@ -51,11 +47,7 @@ class Gate:
         raise InsideError(f"{what} is not on the public internet but of this machine or its network; {remedy}")
 
     async def look(self, request: httpx.Request) -> None:
-        """Check a request whose host is written as an IP address or is this machine; names are checked when looked up.
-
-        Raises:
-            InsideError: As of `check`.
-        """
+        """Check a request whose host is an IP address or this machine; other names are checked when looked up."""
         host = request.url.host
         if request.url.scheme not in PORTS or (request.url.port or 0) > 65535:
             return  # which httpx or the system does not ask
@@ -97,16 +89,18 @@ class Backend(httpcore.AsyncNetworkBackend):
         self, host: str, port: int, timeout: float | None = None, local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:  # fmt: skip
-        """Connect to a host.
-
-        Raises:
-            InsideError: If it is not on the public internet.
-            httpcore.ConnectError: If there is no such host, or none of its addresses answers.
-        """
+        """Connect to a host."""
         if not 0 < port < 65536:
             raise ValueError(f"port must be 0-65535, and is {port}")
+        try:
+            with anyio.fail_after(timeout):
+                found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except TimeoutError as error:
+            raise httpcore.ConnectTimeout(f"the name {host} was not found in time") from error
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
-        for address in await _addresses(host, port, timeout):
+        for address in dict.fromkeys(str(place[0]) for *_, place in found):
             self._gate.check(host, port, address)
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
@@ -119,23 +113,11 @@ class Backend(httpcore.AsyncNetworkBackend):
         await self._inner.sleep(seconds)
 
 
-async def _addresses(host: str, port: int, timeout: float | None) -> Sequence[str]:
-    try:
-        with anyio.fail_after(timeout):
-            found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except TimeoutError as error:
-        raise httpcore.ConnectTimeout(f"the name {host} was not found in time") from error
-    except (OSError, UnicodeError) as error:
-        raise httpcore.ConnectError(str(error)) from error
-    return list(dict.fromkeys(str(place[0]) for *_, place in found))
-
-
 class Transport(httpx.AsyncHTTPTransport):
     """httpx's own transport, over `Backend`."""
 
     def __init__(self, gate: Gate, connections: int) -> None:
         super().__init__()
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(),
-            max_connections=connections, network_backend=Backend(gate),
-        )  # fmt: skip
+            ssl_context=httpx.create_ssl_context(), max_connections=connections, network_backend=Backend(gate)
+        )

@@ -118,13 +118,7 @@ class PublishedFigure:
 
 
 def published_figures(name: str, answer: "pa.Table", rebuilt: "RebuiltStudy | None" = None) -> list[PublishedFigure]:
-    """Return the published figures beside ours, in their order, then those that only ours has.
-
-    Args:
-        name: Name of the question.
-        answer: Our answer.
-        rebuilt: The repeated join of the study.
-    """
+    """Return the published figures beside ours, in their order, then those that only ours has."""
     known = PUBLISHED[name]
     if not known.value:
         theirs = float(rebuilt.ages) if rebuilt and name == "ages" else None
@@ -167,16 +161,7 @@ class RebuiltStudy:
 
 
 def rebuild_study(robberies: str | Path, kinds: str | Path, *, today: date | None = None) -> RebuiltStudy:
-    """Join robberies and districts by name, as the study did.
-
-    Args:
-        robberies: The file of robberies.
-        kinds: The file of kinds.
-        today: Latest possible date; by default today.
-
-    Raises:
-        CalcoError: A file cannot be read.
-    """
+    """Join robberies and districts by name, as the study did."""
     places, rows = gazetteer(), list(robbery_rows(robberies))
     described = read_kinds(kinds).rows
     names = {key: kind for key, kind, _ in described}
@@ -338,11 +323,7 @@ def text_of(rows: "pa.Table", kind: Format) -> str:
 
 
 def write(answer: Answer, config: QueryConfig) -> Path:
-    """Write an answer to the file, or into the folder if all are asked for; return its path.
-
-    Raises:
-        CalcoError: It cannot be written.
-    """
+    """Write an answer to the file, or into the folder if all are asked for; return its path."""
     kind: Format = "csv" if config.format == "table" else config.format
     path = Path(config.out)
     if config.question == "all":

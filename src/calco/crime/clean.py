@@ -86,11 +86,7 @@ def _plain(text: str) -> str:
 
 
 def squeezed(cell: Cell) -> str:
-    """Return the text of a cell in Unicode's composed form, with single spaces and no invisible characters.
-
-    Raises:
-        UnusableCell: The cell holds an error such as #N/A.
-    """
+    """Return the text of a cell in Unicode's composed form, with single spaces and no invisible characters."""
     if isinstance(cell, BadCell):
         raise UnusableCell(cell.reason)
     text = "" if cell is None else str(cell)
@@ -106,11 +102,7 @@ def shown(cell: Cell) -> str:
 
 
 def stated(cell: Cell) -> str:
-    """Return the text of a cell; empty if it is empty or says that nothing is known: "-", "N.A.", "s/d".
-
-    Raises:
-        UnusableCell: The cell holds an error of a spreadsheet, or a truth value.
-    """
+    """Return the text of a cell; empty if it is empty or says that nothing is known: "-", "N.A.", "s/d"."""
     text = squeezed(cell)
     if text[:1] == "'" and "'" not in text[1:]:
         text = text[1:]  # by which spreadsheets mark a text
@@ -139,9 +131,6 @@ def weapon(cell: Cell) -> str:
 
     >>> weapon(""), weapon("Sin arma"), weapon("Pistola/Arma blanca"), weapon("Pistola - comba")
     ('Otros', 'Sin Arma', 'Pistola / Arma Blanca', 'Pistola - Comba')
-
-    Raises:
-        UnusableCell: The cell holds an error of a spreadsheet, a date or a truth value.
     """
     if isinstance(cell, date):
         raise UnusableCell("a date, not a weapon")
@@ -171,11 +160,7 @@ def weapons_of(text: str) -> list[str]:
 
 
 def occupation(cell: Cell) -> str:
-    """Return the victim's occupation; "No Especifica" if none is stated.
-
-    Raises:
-        UnusableCell: The cell holds an error of a spreadsheet, a date or a truth value.
-    """
+    """Return the victim's occupation; "No Especifica" if none is stated."""
     if isinstance(cell, date):
         raise UnusableCell("a date, not an occupation")
     text = stated(cell)
@@ -203,11 +188,7 @@ def one_spelling(names: Iterable[str]) -> dict[str, str]:
 
 
 def count(cell: Cell) -> int:
-    """Return a number of dead or injured; 0 if none is stated.
-
-    Raises:
-        UnusableCell: The cell is not a whole number from 0.
-    """
+    """Return a number of dead or injured; 0 if none is stated."""
     return whole_number(cell) if stated(cell) else 0
 
 
@@ -223,9 +204,6 @@ def whole_number(cell: Cell) -> int:
 
     >>> [whole_number(cell) for cell in ("12", "3.0", 3.0, "1.000", "1,000", "1 234 567", "1.234.567,00", "1'234,567")]
     [12, 3, 3, 1000, 1000, 1234567, 1234567, 1234567]
-
-    Raises:
-        UnusableCell: The cell is not such a number.
     """
     value = -1
     if isinstance(cell, int | float | Decimal):
@@ -275,9 +253,6 @@ def gender(cell: Cell) -> str:
 
     >>> gender("Varios (No especifíca)"), gender("HOMBRES(2)")
     ('No Especifica', 'Hombre (2)')
-
-    Raises:
-        UnusableCell: The cell names several groups, with a slash between them, or holds a date.
     """
     if isinstance(cell, date):
         raise UnusableCell("a date, not a gender")
@@ -302,9 +277,6 @@ def age(cell: Cell) -> str:
 
     >>> age(25.0), age("35 – 55"), age("15-21(3)"), age(date(2026, 12, 10)), age("10-dic")
     ('25', '35-55', '15-21 (3)', '10-12', '10-12')
-
-    Raises:
-        UnusableCell: The cell is not an age, or names several groups.
     """
     if isinstance(cell, date):
         return _range_of(cell)

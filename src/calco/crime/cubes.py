@@ -19,17 +19,7 @@ ChartData = dict[str, Any]
 
 
 def cubes(backend: Any) -> ChartData:
-    """Return the counts of a database, ready for JSON: lists of equal length, names by their place in other lists.
-
-    Args:
-        backend: An Ibis backend that holds the tables.
-
-    Returns:
-        `places`: lists of (UBIGEO, name) of departments, provinces and districts that occur. `kinds`, `weapons`,
-        `ages`, `occupations`, `generics`, `specifics`, `modalities`: names. `robberies`: district, kind, weapon, year
-        and count; `victims` and `work`: department, age or occupation, kind, weapon, year, count. `crimes`: district,
-        generic, year, count; `modes`: department, modality, year, count.
-    """
+    """Return the counts of a database, ready for JSON: lists of equal length, names by their place in other lists."""
     held = Tables(backend)
     held.check()
     robberies, crimes = _robberies(held), _crimes(held)
@@ -257,11 +247,7 @@ CHARTS: Final[dict[str, tuple[tuple[str, ...], Callable[[ChartData], Rows]]]] = 
 
 
 def chart_names(name: str) -> list[str]:
-    """Return the chart of a name, or all.
-
-    Raises:
-        CalcoError: There is no such chart.
-    """
+    """Return the chart of a name, or all."""
     if name == "all":
         return list(CHARTS)
     if name not in CHARTS:

@@ -82,11 +82,7 @@ def dashboard(config: DashboardConfig) -> Path:
 
 
 def read(url: str) -> ChartData:
-    """Return the data of the charts of a database.
-
-    Raises:
-        CalcoError: It cannot be read, or holds neither robberies nor crimes.
-    """
+    """Return the data of the charts of a database."""
     from calco.crime.database import reason
 
     needs("ibis", "duckdb", "pyarrow")
@@ -105,12 +101,7 @@ def read(url: str) -> ChartData:
 
 
 def page(found: ChartData, *, language: Language = "es") -> str:
-    """Return the whole page as HTML.
-
-    Args:
-        found: Result of `cubes`.
-        language: Language in which it opens.
-    """
+    """Return the whole page as HTML."""
     data = dict(found)
     data["crime_years"] = sorted(set(found["crimes"][2]))
     data["outlines"] = json.loads((files("calco.crime.outlines") / "departments.json").read_text(encoding="utf-8"))
@@ -201,11 +192,7 @@ def csv_of(name: str, found: ChartData) -> str:
 
 
 def images(names: Sequence[str], found: ChartData, config: ChartConfig, browser: str) -> dict[str, bytes]:
-    """Return name => PNG, as the page draws it.
-
-    Raises:
-        CalcoError: The browser fails or takes too long.
-    """
+    """Return name => PNG, as the page draws it."""
     with tempfile.TemporaryDirectory(prefix="calco-charts-") as folder:
         file = Path(folder) / "crime.html"
         file.write_text(page(found, language=config.language), encoding="utf-8")

@@ -18,11 +18,7 @@ from calco.errors import CalcoError, MissingExtraError, printable
 
 
 def needs(*modules: str) -> None:
-    """Check that libraries are installed.
-
-    Raises:
-        CalcoError: One is missing.
-    """
+    """Check that libraries are installed."""
     for module in modules:
         if find_spec(module) is None:
             raise MissingExtraError(f"calco crime needs {module}; install it: pip install 'calco[crime]'")
@@ -252,12 +248,7 @@ class Store(Protocol):
     dialect: str
 
     def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
-        """Begin the transaction: all tables exist, and those to be replaced are empty.
-
-        Args:
-            replaced: Tables that this load replaces.
-            keys: Whether the table of DataCrim's crimes has keys.
-        """
+        """Begin the transaction: all tables exist, and those to be replaced are empty."""
 
     def put(self, table: str, rows: "pa.Table") -> None:
         """Add rows with all columns of the table."""
@@ -276,11 +267,7 @@ class Store(Protocol):
 
 
 def open_store(url: str) -> Store:
-    """Open a database for writing.
-
-    Raises:
-        CalcoError: It cannot be reached, or has other tables under our names.
-    """
+    """Open a database for writing."""
     backend = connect(url, read_only=False)
     try:
         _check_tables(backend, url)

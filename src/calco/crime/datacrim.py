@@ -72,11 +72,7 @@ def batches(
     renamed: Mapping[str, str] | None = None,
     remarks: Remarks | None = None,
 ) -> Iterator[Batch]:
-    """The rows of a file, some at a time; `remarks` takes what a person should know.
-
-    Raises:
-        CalcoError: When it cannot be read, or a column is missing.
-    """
+    """The rows of a file, some at a time; `remarks` takes what a person should know."""
     columns = Columns(names=COLUMNS, renamed=renamed or {})
     if Path(path).suffix.lower() in (".parquet", ".pq"):
         return _parquet(path, columns)
@@ -239,11 +235,7 @@ class Crimes:
     new: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
 
     def key(self, generic: str, specific: str, modality: str) -> int:
-        """The key of a modality; one that is new goes to `new` as well, with its generic and specific crime.
-
-        Raises:
-            Unusable: When one of the names is empty or too long.
-        """
+        """The key of a modality; one that is new goes to `new` as well, with its generic and specific crime."""
         names = [clean.letters(clean.stated(name)) for name in (generic, specific, modality)]
         for name, what in zip(names, ("generic crime", "specific crime", "modality"), strict=True):
             if not fold(name):

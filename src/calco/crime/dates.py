@@ -24,11 +24,7 @@ _TIME: Final = re.compile(
 
 
 def year(cell: Cell, *, today: date) -> int:
-    """Return a year of DataCrim.
-
-    Raises:
-        UnusableCell: The cell holds no year, or an impossible one.
-    """
+    """Return a year of DataCrim."""
     return _possible(whole_number(cell), today)
 
 
@@ -52,14 +48,6 @@ def read_date(cell: Cell, *, today: date, date1904: bool = False) -> date | int 
     (datetime.date(2017, 2, 14), datetime.date(2017, 2, 11), 24)
     >>> read_date("3 de diciembre de 2016", today=today), read_date("42707", today=today)
     (datetime.date(2016, 12, 3), datetime.date(2016, 12, 3))
-
-    Args:
-        cell: As it was found.
-        today: No date is later.
-        date1904: The workbook counts days from 1904 on.
-
-    Raises:
-        UnusableCell: The cell is not a date.
     """
     if isinstance(cell, date):  # of which datetime is one
         return _dated(cell.year, cell.month, cell.day, today)
@@ -98,11 +86,7 @@ def _dated(year: int, month: int, day: int, today: date) -> date:
 
 
 def _without_time(text: str) -> str:
-    """A date without the time of day behind it.
-
-    Raises:
-        Unusable: When a zone is given, in which it is another day than in Peru.
-    """
+    """A date without the time of day behind it."""
     found = _TIME.search(text)
     before = text[: found.start()].rstrip(" ,") if found else text
     if found is None or not re.search(r"\d\D+\d|\d{5}", before):  # "24 12.16" is a date, and no day with a time
@@ -156,11 +140,7 @@ def _with_name(text: str) -> tuple[int, int, int]:
 
 
 def complete_dates(found: Sequence[date | int | UnusableCell | None]) -> list[date | UnusableCell | None]:
-    """Give each day without month and year those of the next complete date.
-
-    Args:
-        found: Result of `read_date` for each row, in the order of the rows, or the error that it raised.
-    """
+    """Give each day without month and year those of the next complete date."""
     whole: list[date | UnusableCell | None] = []
     following: date | None = None
     for one in reversed(found):

@@ -174,13 +174,7 @@ def usable(periods: int, season: int) -> list[str]:
 
 
 def backtest(series: Floats, season: int, level: float) -> list[Score]:
-    """Backtest each usable method from rolling origins, one period ahead.
-
-    Args:
-        series: Counts by period.
-        season: Periods in a year.
-        level: Nominal coverage of the intervals.
-    """
+    """Backtest each usable method from rolling origins, one period ahead."""
     scores = []
     for name in usable(len(series), season):
         least = LEAST if name == "mean" and len(series) < 2 * season + 1 else 2 * season

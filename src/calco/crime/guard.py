@@ -45,28 +45,16 @@ class GuardedArchive(zipfile.ZipFile):
         self._bytes, self._cells = MOST_UNPACKED, MOST_CELLS
 
     def open(self, name: Any, *_how: Any, **_more: Any) -> IO[bytes]:
-        """Open a part that is read piece by piece.
-
-        Raises:
-            RefusedWorkbook: The part exceeds the bounds.
-        """
+        """Open a part that is read piece by piece."""
         return self._given(name, streamed=True)
 
     def read(self, name: Any, *_how: Any) -> bytes:
-        """Return a whole part.
-
-        Raises:
-            RefusedWorkbook: The part exceeds the bounds.
-        """
+        """Return a whole part."""
         with self._given(name, streamed=False) as part:
             return part.read()
 
     def count_cells(self, more: int) -> None:
-        """Count cells, also those that a merged range fills.
-
-        Raises:
-            RefusedWorkbook: There are too many.
-        """
+        """Count cells, also those that a merged range fills."""
         self._cells -= more
         if self._cells < 0:
             raise RefusedWorkbook(f"has more than {MOST_CELLS:,} cells; save its sheets as CSV")
@@ -126,11 +114,7 @@ class Part:
         self._formula = self._valued = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        """Handle the start of an element.
-
-        Raises:
-            RefusedWorkbook: It exceeds the bounds.
-        """
+        """Handle the start of an element."""
         self._depth += 1
         self._held += 1
         self._archive.elements -= 1
@@ -169,11 +153,7 @@ class Part:
         self._depth -= 1
 
     def text(self, text: str) -> None:
-        """Handle characters between two tags.
-
-        Raises:
-            RefusedWorkbook: A cell has too many.
-        """
+        """Handle characters between two tags."""
         self._length += len(text)
         if self._length > LONGEST:
             raise RefusedWorkbook(f"has a cell of more than {LONGEST:,} characters; Excel allows 32,767")

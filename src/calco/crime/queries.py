@@ -50,11 +50,7 @@ class Tables:
         return table.select([_of_kind(table[column.name], column.kind) for column in TABLES[name].columns])
 
     def check(self) -> None:
-        """Check that the tables exist.
-
-        Raises:
-            CalcoError: A table is missing.
-        """
+        """Check that the tables exist."""
         there = {name.lower() for name in self.backend.list_tables()}  # Spark lists them in small letters
         if missing := [name for name in TABLES if name.lower() not in there and name != REJECTS]:
             raise CalcoError(f"the database has no table {missing[0]}; make the tables with: calco crime load")
@@ -239,11 +235,7 @@ QUESTIONS: Final[dict[str, Question]] = {
 
 
 def questions_named(name: str) -> list[Question]:
-    """Return the question of a name or a number, or all of them.
-
-    Raises:
-        CalcoError: There is no such question.
-    """
+    """Return the question of a name or a number, or all of them."""
     if name == "all":
         return list(QUESTIONS.values())
     found = [one for one in QUESTIONS.values() if name in (one.name, str(one.number))]

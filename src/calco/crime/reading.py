@@ -1,7 +1,7 @@
-"""Rows from tables as people have them: CSV in any encoding and with any separator, and sheets of workbooks.
+"""Rows of tables as people have them: CSV in any encoding and with any separator, and sheets of workbooks.
 
-A row that cannot be read comes out too, with the reason and its line: nobody else can account for it. What stands
-around the rows and is not used, such as a title, becomes a remark.
+A row that cannot be read is yielded too, with its line and the reason, so that every row is accounted for. Text around
+the rows that is not used, such as a title, becomes a remark.
 """
 
 import codecs
@@ -17,7 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
 
-from calco.crime.clean import Cell, fold, shown, spelling
+from calco.crime.clean import Cell, shown, spelling
 from calco.crime.guard import MOST_COLUMNS
 from calco.crime.workbook import Sheet
 from calco.errors import CalcoError, printable
@@ -25,120 +25,10 @@ from calco.files import explain
 
 LONGEST: Final = 50  # lines that one record may span
 LONGEST_LINE: Final = 1 << 20  # characters of a line, and of the lines of one record
-
-
-def misfit(text: str) -> bool:
-    """Return whether a text holds bytes that did not fit the encoding."""
-    if text.isascii():
-        return False
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return "\ufffd" in text
-
-
-def records(
-    lines: Iterator[str], separator: str, header: Sequence[str], encoding: str, *, first: int = 1
-) -> Iterator[tuple[int, list[str], str]]:
-    """Yield the line, the fields and the fault ("" for none) of each record.
-
-    A quote that is opened and not closed costs the line that opens it, and no line after it. Records of empty fields
-    are skipped. Separators after the last column, in the records or in the header, do no harm.
-
-    Args:
-        lines: Lines with their ends.
-        separator: Separator of fields.
-        header: Names of the columns; the last ones may be empty.
-        encoding: Encoding of the file, for the fault.
-        first: Number of the first line.
-    """
-    ahead: deque[str] = deque()
-    number = first
-    names = [name.strip() for name in header]
-    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
-        taken, fields = 1, None
-        if '"' not in line:
-            fields = _fitted(line.rstrip("\n").split(separator), names)
-        else:
-            fields, taken = _quoted(line, lines, ahead, separator, names)
-        if fields is None:
-            yield number, [line.rstrip("\n")], "a quote is opened and not closed"
-        elif not any(field and not field.isspace() for field in fields):
-            pass
-        elif len(fields) != len(names):
-            yield number, fields, f"{len(fields)} fields, where the header has {len(names)}"
-        elif misfit("".join(fields)):
-            yield number, fields, f"bytes that are not {encoding}"
-        elif fields[0].strip() == names[0] and [field.strip() for field in fields] == names:
-            yield number, fields, "the names of the columns again"
-        else:
-            yield number, fields, ""
-        number += taken
-
-
-def _fitted(fields: list[str], names: Sequence[str]) -> list[str]:
-    """Fields without empty ones after the last column, or with empty ones for columns without a name."""
-    while len(fields) > len(names) and (not fields[-1] or fields[-1].isspace()):
-        fields.pop()
-    if len(fields) < len(names) and not any(names[len(fields) :]):
-        fields += [""] * (len(names) - len(fields))
-    return fields
-
-
-def _quoted(
-    line: str, lines: Iterator[str], ahead: deque[str], separator: str, names: Sequence[str]
-) -> tuple[list[str] | None, int]:
-    """The fields of a record with quotes (None if it has no end), and the number of its lines."""
-    block, length = [line], len(line)
-    while (fields := split_record("".join(block).removesuffix("\n"), separator, strict=len(block) > 1)) is None:
-        following = ahead.popleft() if ahead and len(block) < LONGEST else next(lines, None)
-        length += len(following or "")
-        if following is None or len(block) >= LONGEST or length > LONGEST_LINE:
-            ahead.extendleft(reversed([*block[1:], *([] if following is None else [following])]))
-            return None, 1
-        block.append(following)
-    fields = _fitted(fields, names)
-    if len(block) > 1 and len(fields) != len(names):
-        ahead.extendleft(reversed(block[1:]))
-        return None, 1
-    return fields, len(block)
-
-
-_CLOSED: Final = re.compile(r'"([^"]*(?:""[^"]*)*)"(?!")')
-
-
-def split_record(text: str, separator: str, *, strict: bool = False) -> list[str] | None:
-    """Return the fields of a record; None if a quote is not closed.
-
-    Args:
-        text: The record without the end of its last line.
-        separator: One character.
-        strict: Allow only a separator after a closed quote; otherwise the text after it belongs to the field.
-    """
-    fields: list[str] = []
-    place = 0
-    while True:
-        value = ""
-        if text.startswith('"', place):
-            quoted = _CLOSED.match(text, place)
-            if quoted is None:
-                return None
-            value, place = quoted[1].replace('""', '"'), quoted.end()
-        end = text.find(separator, place)
-        end = len(text) if end < 0 else end
-        rest = text[place:end]
-        if strict and value and rest.strip():
-            return None
-        fields.append(value + rest)
-        if end >= len(text):
-            return fields
-        place = end + 1
-
-
 SEPARATORS: Final = ";,\t|"
 SAMPLE: Final = 16 << 20  # bytes from which the encoding is guessed
-ABOVE: Final = 30  # lines, or rows of a sheet, among which the names of the columns must stand
+ABOVE: Final = 30  # lines, or rows of a sheet, among which the names of the columns must be
+_CLOSED: Final = re.compile(r'"([^"]*(?:""[^"]*)*)"(?!")')
 _GUESSES: Final = ("utf-8", "cp1252", "cp850", "mac_roman")
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
@@ -153,69 +43,52 @@ _NOT_TEXT: Final = (
     (b"\x1f\x8b", "is compressed; unpack it"),
 )
 _SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?[;,\t|]*\s*', re.IGNORECASE)  # which Excel writes and reads
+# "=1+1", "+1 (2)", "@SUM(A1)", in letters of full width too; but "-5" and "+5,5" are numbers, and "-" is a sign.
+_FORMULA: Final = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].")
+_NUMBER: Final = re.compile(r"[-+]?\d+(?:[.,]\d+)*")
 Remarks = list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One record of a file.
+    """One record of a file."""
 
-    Attributes:
-        line: Line of a CSV file or row of a sheet or Parquet file where it begins, from 1.
-        cells: Cells by the names of the wanted columns; empty if it cannot be read.
-        problem: Reason why it cannot be read, or empty.
-        raw: All cells by the names of the file.
-        sheet: Sheet of a workbook.
-        date1904: Whether its numbers count days from 1904.
-    """
-
-    line: int
-    cells: Mapping[str, Cell]
-    problem: str = ""
-    raw: Mapping[str, Cell] = field(default_factory=dict)
-    sheet: str = ""
-    date1904: bool = False
+    line: int  # of a CSV file, or row of a sheet or Parquet file, from 1
+    cells: Mapping[str, Cell]  # by the names of the wanted columns; empty if the record cannot be read
+    problem: str = ""  # reason why it cannot be read
+    raw: Mapping[str, Cell] = field(default_factory=dict)  # all cells by the names of the file
+    sheet: str = ""  # of a workbook
+    date1904: bool = False  # numbers count days from 1904
 
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """The columns that a source must have.
-
-    Attributes:
-        names: Name of each column => its other names; accents and case do not matter.
-        renamed: Name in the file => our name, as the user gave it.
-    """
+    """The columns that a source must have, with their other names; `renamed` maps names of the file to ours."""
 
     names: Mapping[str, tuple[str, ...]]
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def places(self, header: Sequence[str]) -> dict[str, int]:
-        """Return the place of each column in a header, without those that are missing."""
-        found: dict[str, int] = {}
+        """Return the place of each column in a header without those that are missing, whatever case and accents."""
         if len(header) > MOST_COLUMNS:
-            return found
-        for alike in (spelling, fold):  # "FECHA" is meant before "FECHA 2"
-            ours = {alike(file): alike(name) for file, name in self.renamed.items()}
-            folded = [ours.get(alike(name), alike(name)) for name in header]
-            for name, others in self.names.items():
-                place = next((folded.index(alike(one)) for one in (name, *others) if alike(one) in folded), None)
-                if place is not None:
-                    found.setdefault(name, place)
-        return {name: found[name] for name in self.names if name in found}
+            return {}
+        ours = {spelling(file): spelling(name) for file, name in self.renamed.items()}
+        there = [ours.get(spelling(name), spelling(name)) for name in header]
+        return {
+            name: there.index(known[0])
+            for name, others in self.names.items()
+            if (known := [spelling(one) for one in (name, *others) if spelling(one) in there])
+        }
 
     def absent(self, header: Sequence[str]) -> Iterator[str]:
         """Yield a note for each renamed column that a header lacks."""
-        ours, theirs = set(map(fold, self.names)), set(map(fold, header))
+        ours, theirs = set(map(spelling, self.names)), set(map(spelling, header))
         for file, name in self.renamed.items():
-            if fold(name) in ours and fold(file) not in theirs:
+            if spelling(name) in ours and spelling(file) not in theirs:
                 yield f"it has no column {file!r}, which --columns names"
 
     def checked(self, header: Sequence[str], where: str) -> dict[str, int]:
-        """Return the places of all columns.
-
-        Raises:
-            CalcoError: A column is missing, or occurs twice.
-        """
+        """Return the places of all columns; refuse a header that lacks one, or holds one twice."""
         places = self.places(header)
         if missing := [name for name in self.names if name not in places]:
             header = header[:100]
@@ -236,9 +109,6 @@ def open_text(path: str | Path, encoding: str = "") -> Iterator[tuple[IO[str], s
     """Open a text file and yield it with its encoding, given or detected.
 
     Bytes that do not fit stay in the text as lone surrogates, which `misfit` finds.
-
-    Raises:
-        CalcoError: The file cannot be read, or the encoding does not exist.
     """
     try:
         if encoding:
@@ -271,46 +141,40 @@ def guess_encoding(sample: bytes) -> str:
     for mark, name in _MARKS:
         if sample.startswith(mark):
             return name
-
     zeros = [sample[start::2].count(0) for start in (0, 1)]
     if max(zeros) > len(sample) // 5:  # of two bytes a Latin letter has one that is zero
         return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
 
-    def sense(name: str) -> float:
-        text = sample.decode(name, "surrogateescape")
-        foreign = Counter(sign for sign in text if sign > "\x7f")
-        return sum(count for sign, count in foreign.items() if sign in _SPANISH) / max(1, foreign.total())
-
     try:
         codecs.getincrementaldecoder("utf-8")().decode(sample)  # the last character may be cut off
+        return "utf-8"
     except UnicodeDecodeError:
-        signs = Counter(
-            "\udc80" <= sign <= "\udcff" for sign in sample.decode("utf-8", "surrogateescape") if sign > "\x7f"
-        )
-        # Bytes of another encoding hardly ever make a sign of UTF-8: some damaged bytes do not outweigh such signs.
-        return "utf-8" if signs[False] >= signs[True] else max(_GUESSES, key=sense)
-    return "utf-8"
+        foreign = [sign for sign in sample.decode("utf-8", "surrogateescape") if sign > "\x7f"]
+
+    def sense(name: str) -> float:
+        signs = [sign for sign in sample.decode(name, "surrogateescape") if sign > "\x7f"]
+        return sum(sign in _SPANISH for sign in signs) / max(1, len(signs))
+
+    # Bytes of another encoding hardly ever make a sign of UTF-8: some damaged bytes do not outweigh such signs.
+    misfits = sum("\udc80" <= sign <= "\udcff" for sign in foreign)
+    return "utf-8" if 2 * misfits <= len(foreign) else max(_GUESSES, key=sense)
+
+
+def misfit(text: str) -> bool:
+    """Return whether a text holds bytes that did not fit the encoding."""
+    return not text.isascii() and bool(re.search("[\ud800-\udfff\ufffd]", text))
 
 
 @dataclass(frozen=True, slots=True)
 class Csv:
-    """A CSV file whose header has been read.
-
-    Attributes:
-        header: Names of its columns.
-        places: Place of each wanted column in a record.
-        separator: Separator of fields.
-        encoding: Encoding of the file.
-        lines: The lines after the header, with their ends.
-        first: Number of the first of them.
-    """
+    """A CSV file whose header has been read."""
 
     header: list[str]
-    places: dict[str, int]
+    places: dict[str, int]  # of each wanted column in a record
     separator: str
     encoding: str
-    lines: Iterator[str]
-    first: int
+    lines: Iterator[str]  # after the header, with their ends
+    first: int  # number of the first of them
 
     def raw(self, fields: Sequence[str]) -> dict[str, Cell]:
         """Return a record by the names of its columns; those without a name by their number."""
@@ -326,17 +190,7 @@ def open_csv(
 ) -> Iterator[Csv]:
     """Open a CSV file and read up to the names of its columns.
 
-    Lines above them, such as a title or `sep=;`, are skipped; titles are reported.
-
-    Args:
-        path: The file.
-        columns: Columns that it must have.
-        encoding: Encoding; detected if empty.
-        separator: Separator; detected if empty.
-        remarks: Receives notes for the user.
-
-    Raises:
-        CalcoError: The file cannot be read, is empty, or lacks a column.
+    Lines above them, such as a title or `sep=;`, are skipped; titles are reported in `remarks`.
     """
     with open_text(path, encoding) as (file, chosen):
         lines = bounded_lines(file, path)
@@ -348,7 +202,7 @@ def open_csv(
             start += 1
         if start == len(ahead):
             raise CalcoError(f"{path} is empty; it must begin with the names of its columns")
-        at, taken, sign, header = _header(ahead, start, columns, separator)
+        at, taken, sign, header = find_header(ahead, start, columns, separator)
         places = columns.checked(header, str(path))
         if remarks is not None:
             remarks += [f"{path}: {note}" for note in columns.absent(header)]
@@ -357,15 +211,19 @@ def open_csv(
         yield Csv(header, places, sign, chosen, chain(ahead[at + taken :], lines), at + taken + 1)
 
 
-def _header(ahead: Sequence[str], start: int, columns: Columns, separator: str) -> tuple[int, int, str, list[str]]:
-    """The line that names most of the columns, the number of its lines, its separator and its names."""
+def find_header(
+    ahead: Sequence[str], start: int, columns: Columns, separator: str = ""
+) -> tuple[int, int, str, list[str]]:
+    """Return the line that names most of the columns, the number of its lines, its separator and its names."""
     best = (-1, 0, 0, "", [""])
     for at in range(start, len(ahead)):
-        text, taken = ahead[at], 1
-        sign = separator or guess_separator(text.rstrip("\n"), columns)
-        while (fields := split_record(text.rstrip("\n"), sign)) is None and at + taken < len(ahead) and taken < 10:
-            text, taken = text + ahead[at + taken], taken + 1
-            sign = separator or guess_separator(text.rstrip("\n"), columns)
+        for taken in range(1, 11):  # a name may span lines
+            text = "".join(ahead[at : at + taken]).rstrip("\n")
+            sign = separator or max(
+                SEPARATORS, key=lambda one: (len(columns.places(split_record(text, one) or [])), text.count(one))
+            )
+            if (fields := split_record(text, sign)) is not None or at + taken >= len(ahead):
+                break
         names = [" ".join(name.strip("\ufeff").split()) for name in fields or [text]]
         if (count := len(columns.places(names))) > best[0]:
             best = (count, at, taken, sign, names)
@@ -373,7 +231,7 @@ def _header(ahead: Sequence[str], start: int, columns: Columns, separator: str) 
 
 
 def bounded_lines(file: IO[str], path: str | Path) -> Iterator[str]:
-    """The lines of a file, of bounded length."""
+    """Yield the lines of a file; refuse one without an end."""
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
@@ -387,20 +245,96 @@ def bounded_lines(file: IO[str], path: str | Path) -> Iterator[str]:
 def csv_rows(
     path: str | Path, columns: Columns, *, encoding: str = "", separator: str = "", remarks: Remarks | None = None
 ) -> Iterator[Row]:
-    """Yield the records of a CSV file.
-
-    Raises:
-        CalcoError: The file cannot be read, is empty, or lacks a column.
-    """
+    """Yield the records of a CSV file."""
     with open_csv(path, columns, encoding=encoding, separator=separator, remarks=remarks) as held:
         for line, fields, problem in records(held.lines, held.separator, held.header, held.encoding, first=held.first):
             cells = {} if problem else {name: fields[place] for name, place in held.places.items()}
             yield Row(line, cells, problem, held.raw(fields))
 
 
-def guess_separator(head: str, columns: Columns) -> str:
-    """Return the separator by which a header falls into most of the wanted columns."""
-    return max(SEPARATORS, key=lambda sign: (len(columns.places(split_record(head, sign) or [])), head.count(sign)))
+def records(
+    lines: Iterator[str], separator: str, header: Sequence[str], encoding: str, *, first: int = 1
+) -> Iterator[tuple[int, list[str], str]]:
+    """Yield the line, the fields and the fault ("" for none) of each record.
+
+    A quote that is opened and not closed costs the line that opens it, and no line after it. Records of empty fields
+    are skipped. Separators after the last column, in the records or in the header, do no harm.
+    """
+    ahead: deque[str] = deque()
+    number = first
+    names = [name.strip() for name in header]
+    while (line := ahead.popleft() if ahead else next(lines, None)) is not None:
+        taken, fields = 1, None
+        if '"' not in line:
+            fields = _fitted(line.rstrip("\n").split(separator), names)
+        else:
+            fields, taken = _quoted(line, lines, ahead, separator, names)
+        if fields is None:
+            yield number, [line.rstrip("\n")], "a quote is opened and not closed"
+        elif not any(field and not field.isspace() for field in fields):
+            pass
+        elif len(fields) != len(names):
+            yield number, fields, f"{len(fields)} fields, where the header has {len(names)}"
+        elif misfit("".join(fields)):
+            yield number, fields, f"bytes that are not {encoding}"
+        elif fields[0].strip() == names[0] and [field.strip() for field in fields] == names:
+            yield number, fields, "the names of the columns again"
+        else:
+            yield number, fields, ""
+        number += taken
+
+
+def _fitted(fields: list[str], names: Sequence[str]) -> list[str]:
+    """Return fields without empty ones after the last column, or with empty ones for columns without a name."""
+    while len(fields) > len(names) and (not fields[-1] or fields[-1].isspace()):
+        fields.pop()
+    if len(fields) < len(names) and not any(names[len(fields) :]):
+        fields += [""] * (len(names) - len(fields))
+    return fields
+
+
+def _quoted(
+    line: str, lines: Iterator[str], ahead: deque[str], separator: str, names: Sequence[str]
+) -> tuple[list[str] | None, int]:
+    """Return the fields of a record with quotes (None if it has no end), and the number of its lines."""
+    block, length = [line], len(line)
+    while (fields := split_record("".join(block).removesuffix("\n"), separator, strict=len(block) > 1)) is None:
+        following = ahead.popleft() if ahead and len(block) < LONGEST else next(lines, None)
+        length += len(following or "")
+        if following is None or len(block) >= LONGEST or length > LONGEST_LINE:
+            ahead.extendleft(reversed([*block[1:], *([] if following is None else [following])]))
+            return None, 1
+        block.append(following)
+    fields = _fitted(fields, names)
+    if len(block) > 1 and len(fields) != len(names):
+        ahead.extendleft(reversed(block[1:]))
+        return None, 1
+    return fields, len(block)
+
+
+def split_record(text: str, separator: str, *, strict: bool = False) -> list[str] | None:
+    """Return the fields of a record without its last end of line; None if a quote is not closed.
+
+    With `strict` only a separator may follow a closed quote; otherwise the text after it belongs to the field.
+    """
+    fields: list[str] = []
+    place = 0
+    while True:
+        value = ""
+        if text.startswith('"', place):
+            quoted = _CLOSED.match(text, place)
+            if quoted is None:
+                return None
+            value, place = quoted[1].replace('""', '"'), quoted.end()
+        end = text.find(separator, place)
+        end = len(text) if end < 0 else end
+        rest = text[place:end]
+        if strict and value and rest.strip():
+            return None
+        fields.append(value + rest)
+        if end >= len(text):
+            return fields
+        place = end + 1
 
 
 def header_row(sheet: Sheet, columns: Columns) -> tuple[int, list[str]]:
@@ -415,22 +349,12 @@ def header_row(sheet: Sheet, columns: Columns) -> tuple[int, list[str]]:
 
 
 def sheet_rows(sheet: Sheet, columns: Columns, path: str | Path, remarks: Remarks | None = None) -> Iterator[Row]:
-    """Yield the records of a sheet below its header; empty rows are skipped.
-
-    Args:
-        sheet: The sheet.
-        columns: Columns that it must have.
-        path: The workbook, for errors.
-        remarks: Receives notes for the user.
-
-    Raises:
-        CalcoError: A column is missing, or occurs twice.
-    """
+    """Yield the records of a sheet below its header; empty rows are skipped."""
     at, header = header_row(sheet, columns)
     where = f"{path}, sheet {sheet.title}"
     places = columns.checked(header, f"{where},")
     if remarks is not None:
-        remarks += [f"{where}: {note}" for note in (*columns.absent(header), *_around(sheet, at))]
+        remarks += [f"{where}: {note}" for note in (*columns.absent(header), *_notes(sheet, at))]
     names = {place: name for place, name in enumerate(header) if name}
     for number, cells in sheet.rows.items():
         if number <= at or all(isinstance(cell, str) and not shown(cell) for cell in cells.values()):
@@ -442,8 +366,8 @@ def sheet_rows(sheet: Sheet, columns: Columns, path: str | Path, remarks: Remark
         yield Row(number, found, problem, raw, sheet.title, sheet.date1904)
 
 
-def _around(sheet: Sheet, at: int) -> Iterator[str]:
-    """Notes on a sheet whose header is row `at`."""
+def _notes(sheet: Sheet, at: int) -> Iterator[str]:
+    """Yield notes on a sheet whose header is row `at`."""
     if sheet.hidden:
         yield "it is hidden, and is read as well"
     if hidden := sum(row > at for row in sheet.hidden_rows):
@@ -452,11 +376,6 @@ def _around(sheet: Sheet, at: int) -> Iterator[str]:
         yield f"merged cells give their value to each of their rows (ranges: {merged})"
     if above := sum(number < at for number in sheet.rows):
         yield f"rows above the names of the columns are not used ({above})"
-
-
-# "=1+1", "+1 (2)", "@SUM(A1)", in letters of full width too; but "-5" and "+5,5" are numbers, and "-" is a sign.
-_FORMULA: Final = re.compile(r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20].")
-_NUMBER: Final = re.compile(r"[-+]?\d+(?:[.,]\d+)*")
 
 
 def plain(value: Any) -> Any:

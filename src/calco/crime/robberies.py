@@ -98,16 +98,7 @@ def reject(source: str, path: str | Path, row: Row, column: str, value: Cell, re
 
 
 def read_kinds(path: str | Path, *, encoding: str = "", separator: str = "") -> CleanedRows:
-    """Read the kinds of robbery with their descriptions: rows of `Tipo_Robo`, numbered in their order.
-
-    Args:
-        path: A CSV file with the columns Crimen and Descripcion, or a workbook with the sheet CLASIFICACIONES.
-        encoding: Encoding of the CSV file; detected if empty.
-        separator: Separator of the CSV file; detected if empty.
-
-    Raises:
-        CalcoError: The file cannot be read, or holds no kind.
-    """
+    """Read the kinds of robbery with their descriptions: rows of `Tipo_Robo`, numbered in their order."""
     done = CleanedRows()
     seen: set[str] = set()
     for row in _kind_rows(path, done.remarks, encoding=encoding, separator=separator):
@@ -169,11 +160,7 @@ def robbery_rows(
     renamed: Mapping[str, str] | None = None,
     remarks: Remarks | None = None,
 ) -> Iterator[Row]:
-    """Yield the records of a CSV file or of a workbook as they are; notes for the user are added to `remarks`.
-
-    Raises:
-        CalcoError: The file cannot be read, or a column or a sheet is missing.
-    """
+    """Yield the records of a CSV file or of a workbook as they are; notes for the user are added to `remarks`."""
     columns = Columns(names=COLUMNS, renamed=renamed or {})
     if not is_workbook(path):
         yield from csv_rows(path, columns, encoding=encoding, separator=separator, remarks=remarks)
@@ -223,17 +210,7 @@ def clean_robberies(
     today: date,
     keep_several: bool = False,
 ) -> CleanedRows:
-    """Return rows of `Robos_Lima`, whose `id` is the number of the record in its file, and the rejects.
-
-    Args:
-        rows: All records, in their order: a day without a month takes it from a later record.
-        kinds: Rows of `Tipo_Robo`.
-        places: The gazetteer.
-        path: The file, for the rejects.
-        today: Latest possible date.
-        keep_several: Keep rows whose age or gender names several groups of persons ("Hombre / Mujer"), with the cell as
-            it is.
-    """
+    """Return rows of `Robos_Lima`, whose `id` is the number of the record in its file, and the rejects."""
     done = CleanedRows(read=len(rows))
     ids = {spelling(kind): key for key, kind, _ in kinds}
     days = dates.complete_dates([_date(row, today) for row in rows])

@@ -35,12 +35,7 @@ class Table:
         return [column.name for column in self.columns]
 
     def create(self, dialect: str = "duckdb", *, keys: bool = True) -> str:
-        """Return the statement that creates the table unless it exists.
-
-        Args:
-            dialect: Ibis's name of the backend.
-            keys: Whether it has primary and foreign keys.
-        """
+        """Return the statement that creates the table unless it exists."""
         quote = quoting(dialect)
         lines = [
             f"{quote(column.name)} {_type(column, dialect)}{'' if column.optional else ' NOT NULL'}"

@@ -60,11 +60,7 @@ def is_workbook(path: str | Path) -> bool:
 
 
 def read_workbook(path: str | Path) -> list[Sheet]:
-    """Return the sheets of a workbook that hold a cell, in their order.
-
-    Raises:
-        CalcoError: The file is not a workbook, or exceeds the limits of Excel.
-    """
+    """Return the sheets of a workbook that hold a cell, in their order."""
     needs("openpyxl")
     try:
         with Path(path).open("rb") as file:

@@ -80,19 +80,7 @@ def lines(
     title: str, curves: Mapping[str, Points], x_label: str, y_label: str = "", *, unit: bool = False,
     at: float | None = None, note: str = "", values: Mapping[str, str] | None = None, steps: bool = False,
 ) -> Markup:  # fmt: skip
-    """Lines over each other, with their smoothed last values beside their names.
-
-    Args:
-        title: Of the chart.
-        curves: Name and points, at least one; of more than `COLOURS`, the first.
-        x_label: Of the axis to the right.
-        y_label: Of the axis upward.
-        unit: Whether both axes run from 0 to 1; otherwise they fit the points, and the lines are smoothed.
-        at: Where a dashed upright stands.
-        note: Text below.
-        values: Text beside the name of a curve, instead of its last value.
-        steps: Whether a value holds until the next point.
-    """
+    """Lines over each other, with their smoothed last values beside their names."""
     shown = {name: _thinned(points) if not unit else list(points) for name, points in list(curves.items())[:COLOURS]}
     xs = [x for points in shown.values() for x, _y in points]
     axes = _Axes((0.0, 1.0), (0.0, 1.0))
@@ -182,12 +170,7 @@ _PARTS: Final = {"g": "Generator", "d": "Discriminator", "l1": "L1", "l2": "L2",
 
 
 def learning_curves(rows: Iterable[Mapping[str, Any]], labels: Mapping[str, str]) -> list[Markup]:
-    """One chart for the discriminator's losses, one for each other loss, one for each validation score.
-
-    Args:
-        rows: Lines of a training log, with "step" and mappings of numbers, of any name, under "train" and "validation".
-        labels: Names of validation scores as they are shown.
-    """
+    """One chart for the discriminator's losses, one for each other loss, one for each validation score."""
     found: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
         step = row.get("step")
@@ -219,16 +202,7 @@ def histogram(
     title: str, counts: Sequence[int], edges: Sequence[float], x_label: str, note: str = "",
     names: Sequence[str] = (),
 ) -> Markup:  # fmt: skip
-    """Columns; the edges are one more than the counts, and are named at both ends and in the middle.
-
-    Args:
-        title: Of the chart.
-        counts: Height of each column.
-        edges: Where the columns begin, and where the last one ends.
-        x_label: Of the axis.
-        note: Text below.
-        names: What stands at the left, in the middle and at the right instead of the edges.
-    """
+    """Columns; the edges are one more than the counts, and are named at both ends and in the middle."""
     most = max(1, *counts) if len(counts) else 1
     axes = _Axes((0.0, float(len(counts) or 1)), (0.0, float(most)))
     parts = [axes.drawn(x_label, "", x_ticks=False, whole=True)]
@@ -289,12 +263,7 @@ def stripes(title: str, colours: Sequence[tuple[float, float, float]]) -> Markup
 
 
 def ratios(rows: Sequence[tuple[str, float, float, float, str]], head: Sequence[str]) -> str:
-    """An SVG file of its own: bars from 1 to a ratio on a scale of doublings, with their intervals.
-
-    Args:
-        rows: Name, ratio, lowest, highest, and the text behind the bar.
-        head: Lines below.
-    """
+    """An SVG file of its own: bars from 1 to a ratio on a scale of doublings, with their intervals."""
     width, left, right, step, top = 1200, 380, 290, 42, 28
     low = min([-1, *(math.floor(math.log2(row[2])) for row in rows)])
     high = max([1, *(math.ceil(math.log2(row[3])) for row in rows)])

@@ -52,20 +52,7 @@ def render(template: str, **values: Any) -> str:
 
 
 def write_page(out: str | Path, template: str, *, name: str = "report.html", **values: Any) -> Path:
-    """Write a whole HTML page that needs no other file and may load none: its policy forbids it.
-
-    Args:
-        out: The file, or a folder to put it in.
-        template: A template that extends `base.html.j2`.
-        name: Name of the file where `out` is a folder.
-        values: Variables of the template; `title` is that of the browser's tab.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        CalcoError: If it cannot be written.
-    """
+    """Write a whole HTML page that needs no other file and may load none: its policy forbids it."""
     path = Path(out)
     path = path if path.suffix.lower() in (".html", ".htm") else path / name
     make_folder(path.parent)

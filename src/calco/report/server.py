@@ -73,14 +73,7 @@ class Handler(BaseHTTPRequestHandler):
         return self.any_address
 
     def answer(self, kind: str, data: bytes, *, code: int = 200, headers: Mapping[str, str] | None = None) -> None:
-        """Send a whole answer.
-
-        Args:
-            kind: Its media type.
-            data: Its bytes.
-            code: Of HTTP.
-            headers: Further ones.
-        """
+        """Send a whole answer."""
         self.send_response(code)
         own = {
             "Content-Type": kind,
@@ -113,11 +106,7 @@ class _Dripping(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read some bytes.
-
-        Raises:
-            TimeoutError: When the moment has passed.
-        """
+        """Read some bytes."""
         left = self.until - time.monotonic()
         if left <= 0:
             raise TimeoutError
@@ -172,18 +161,7 @@ class Server(ThreadingHTTPServer):
 def open_port(
     handler: type[Handler], port: int, *, host: str = LOOPBACK, option: str, names: Iterable[str] = ()
 ) -> Server:
-    """Return a server that listens already, and answers each browser in a thread of its own.
-
-    Args:
-        handler: Answers.
-        port: 0 for any that is free.
-        host: The address of this machine that is listened at.
-        option: By which the port is chosen, for the messages.
-        names: Further names by which this machine may be asked, such as "calco.example.org".
-
-    Raises:
-        CalcoError: When it cannot listen there.
-    """
+    """Return a server that listens already, and answers each browser in a thread of its own."""
     if not 0 <= port < 65536:
         raise CalcoError(f"{option} {port} is no port; choose one from 1024 to 65535, such as {option} 8000")
     alone = host in _OWN_NAMES

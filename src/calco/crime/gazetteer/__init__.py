@@ -37,17 +37,7 @@ class Gazetteer:
     def district(
         self, name: str, province: str = "", department: str = "", *, within: Collection[int] | None = None
     ) -> int:
-        """The one district that is meant.
-
-        Args:
-            name: With or without accents, or an alias.
-            province: Its province, where that is told.
-            department: Its department, where that is told.
-            within: Keys of the provinces that are considered; None considers all.
-
-        Raises:
-            Unusable: When there is none, or when there are several.
-        """
+        """The one district that is meant."""
         if not fold(name):
             raise UnusableCell("no district is given")
         every = self.names["distrito"].get(fold(name), set())
