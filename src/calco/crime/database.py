@@ -1,32 +1,25 @@
 """Databases by URL: DuckDB in a file, MariaDB and PostgreSQL on a server, and others that Ibis supports.
 
-`connect` gives the Ibis backend that reads the tables; `open_store` gives what writes a load, all of it or nothing.
+`connect` returns the Ibis backend that reads the tables; `open_store` returns the store that writes a load.
 """
 
 import contextlib
 import re
-import warnings
 from collections.abc import Iterator, Sequence
+from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import ParseResult, unquote, urlparse
 
 from calco.addresses import redact_address, redact_text
 from calco.crime.schema import TABLES, quoting
 from calco.errors import CalcoError, MissingExtraError, printable
 
-
-def needs(*modules: str) -> None:
-    """Check that libraries are installed."""
-    for module in modules:
-        if find_spec(module) is None:
-            raise MissingExtraError(f"calco crime needs {module}; install it: pip install 'calco[crime]'")
-
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DEFAULT: Final = "duckdb:///crime.duckdb"
-_MARIADB_SCHEMES: Final = ("mysql", "mariadb")
-_POSTGRES_SCHEMES: Final = ("postgres", "postgresql")
 _FILES: Final = (".duckdb", ".ddb", ".db")
 # A database from anywhere may hold views that read files of this machine or load a library: they must not run.
 _CLOSED: Final[dict[str, Any]] = {
@@ -36,6 +29,31 @@ _CLOSED: Final[dict[str, Any]] = {
     "allow_community_extensions": False,
     "allow_persistent_secrets": False,
 }
+_AT_ONCE: Final = 5_000  # rows in one INSERT statement
+_ALL_OR_NOTHING: Final = (
+    "{url}: {name} has no transactions through Ibis, so that a load could stop half-way; load into DuckDB, and copy "
+    "its tables"
+)
+_LOST: Final = "nothing of this load was kept: start the server and load again"
+# Error numbers of MariaDB, messages of other databases, and the remedy.
+_REMEDIES: Final = (
+    ((2002, 2003), "connection refused", "start the server, or check host and port"),
+    ((1045, 1698), "password authentication failed|no password supplied|role .* does not exist",
+     "check user and password"),
+    ((1049,), "database .* does not exist", "make it first: CREATE DATABASE"),
+    ((1044,), "permission denied for database", "grant the user the right to this database"),
+    ((2005,), "could not translate host name", "check the name of the host"),
+    ((2006, 2013), "server closed the connection|connection is lost", _LOST),
+    ((), "no module named", "install the extra of Ibis for this database"),
+    ((), "could not set lock on file|conflicting lock", "another program has the file open: close it there"),
+)  # fmt: skip
+
+
+def needs(*modules: str) -> None:
+    """Check that libraries are installed."""
+    for module in modules:
+        if find_spec(module) is None:
+            raise MissingExtraError(f"calco crime needs {module}; install it: pip install 'calco[crime]'")
 
 
 def duckdb_path(url: str) -> Path | None:
@@ -80,18 +98,25 @@ def connect(url: str, *, read_only: bool = True, memory: str = "", threads: int 
     path = duckdb_path(url)
     if path is not None:
         _check_file(path, read_only=read_only)
+        bounds: dict[str, Any] = {"memory_limit": memory, "preserve_insertion_order": False} if memory else {}
+        if threads:
+            bounds["threads"] = threads
         with database_errors(url):
-            return _duckdb(ibis, path, read_only=read_only, memory=memory, threads=threads)
+            # Absolute: "md:a.duckdb" is a file here, and not a database in a cloud.
+            backend = ibis.duckdb.connect(path.absolute(), read_only=read_only, **bounds, **_CLOSED)
+            backend.con.execute("SET lock_configuration = true")
+            return backend
     parts = _parts(url)
     if parts.scheme == "sqlite":
         file = Path(unquote(parts.netloc + parts.path))
         _check_file(file, read_only=read_only)
         with database_errors(url):
-            return _sqlite(ibis, file)
-    if parts.scheme in _MARIADB_SCHEMES:
-        return _mariadb(ibis, url, parts)
-    # Ibis takes "+" in a password for a space, and leaves %40 in a user's name as it stands.
-    login = {"user": parts.username, "password": parts.password} if parts.scheme in _POSTGRES_SCHEMES else {}
+            return _sqlite(file)
+    if parts.scheme in ("mysql", "mariadb"):
+        return _mariadb(url, parts)
+    # Ibis takes "+" in a password for a space, and leaves %40 in a user's name as it is.
+    is_postgres = parts.scheme in ("postgres", "postgresql")
+    login = {"user": parts.username, "password": parts.password} if is_postgres else {}
     with database_errors(url):
         return ibis.connect(url, **{name: unquote(value) for name, value in login.items() if value})
 
@@ -103,18 +128,11 @@ def _check_file(path: Path, *, read_only: bool) -> None:
         raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
 
 
-def _duckdb(ibis: Any, path: Path, *, read_only: bool, memory: str, threads: int) -> Any:
-    bounds: dict[str, Any] = {"memory_limit": memory, "preserve_insertion_order": False} if memory else {}
-    if threads:
-        bounds["threads"] = threads
-    # Absolute: "md:a.duckdb" is a file here, and no database in a cloud.
-    backend = ibis.duckdb.connect(path.absolute(), read_only=read_only, **bounds, **_CLOSED)
-    backend.con.execute("SET lock_configuration = true")
-    return backend
-
-
-def _sqlite(ibis: Any, path: Path) -> Any:
+def _sqlite(path: Path) -> Any:
+    """Open a SQLite file that attaches no other and loads no extension."""
     import sqlite3
+
+    import ibis
 
     def authorize(action: int, first: str | None, second: str | None, *_place: str | None) -> int:
         loads = action == sqlite3.SQLITE_FUNCTION and "load_extension" in (first, second)
@@ -127,14 +145,14 @@ def _sqlite(ibis: Any, path: Path) -> Any:
 
 
 def _parts(url: str) -> ParseResult:
-    """The parts of a URL, or an error: a password may hold characters that must be percent-encoded."""
+    """Return the parts of a URL; a password may hold characters that must be percent-encoded."""
     try:
         parts = urlparse(url)
         valid = parts.port is None or bool(parts.hostname)
         if parts.scheme != "sqlite":
             pieces = parts.query.split("&") if parts.query else []
             valid = valid and not parts.fragment and "@" not in parts.path and all("=" in piece for piece in pieces)
-    except ValueError:  # no number for a port, or a bracket that opens no address of IPv6
+    except ValueError:  # a port that is not a number, or a bracket without an address of IPv6
         valid = False
     if not valid:
         raise CalcoError(
@@ -144,9 +162,9 @@ def _parts(url: str) -> ParseResult:
     return parts
 
 
-def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
+def _mariadb(url: str, parts: ParseResult) -> Any:
     try:
-        import MySQLdb  # noqa: F401
+        from ibis.backends.mysql import Backend
     except ImportError as error:
         raise MissingExtraError(
             "MariaDB needs mysqlclient; install it: apt-get install libmariadb-dev pkg-config gcc python3-dev, then "
@@ -160,9 +178,13 @@ def _mariadb(ibis: Any, url: str, parts: ParseResult) -> Any:
     database = unquote(parts.path.strip("/"))
     if not database:
         raise CalcoError(f"{shown} names no database; add it at the end: {shown.rstrip('/')}/crime")
-    with database_errors(url), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Unable to set session timezone")  # the tables hold dates, not times
-        return ibis.mysql.connect(
+
+    class MariaDB(Backend):  # type: ignore[misc]
+        def _post_connect(self) -> None:
+            """Leave the time zone of the session: the tables hold dates, not times."""
+
+    with database_errors(url):
+        return MariaDB().connect(
             host=parts.hostname or "127.0.0.1",
             port=parts.port or 3306,
             user=unquote(parts.username or "root"),
@@ -201,149 +223,37 @@ def reason(error: Exception, url: str) -> str:
     return printable(" ".join(redact_text(str(words), url).split()))[:300] or type(error).__name__
 
 
-_REFUSALS: Final = {  # messages of databases without error numbers
-    r"connection refused": "; start the server, or check host and port",
-    r"password authentication failed|no password supplied|role .* does not exist": "; check user and password",
-    r"database .* does not exist": "; make it first: CREATE DATABASE",
-    r"server closed the connection|connection is lost": "; nothing of this load was kept: start the server and load "
-    "again",
-    r"no module named": "; install the extra of Ibis for this database",
-}
-
-
 def _remedy(error: Exception) -> str:
     code = error.args[0] if error.args else None
-    remedies = {
-        1044: "grant the user the right to this database",
-        1045: "check user and password",
-        1049: "make it first: CREATE DATABASE",
-        1698: "check user and password",
-        2002: "start the server, or check host and port",
-        2003: "start the server, or check host and port",
-        2005: "check the name of the host",
-        2006: "nothing of this load was kept: start the server and load again",
-        2013: "nothing of this load was kept: start the server and load again",
-    }
-    if isinstance(code, int):
-        return f"; {remedies[code]}" if code in remedies else ""
     text = str(error).lower()
-    if "lock" in text and "duckdb" in type(error).__module__:
-        return "; another program has the file open: close it there"
-    return next((remedy for words, remedy in _REFUSALS.items() if re.search(words, text)), "")
+    for codes, words, remedy in _REMEDIES:
+        if code in codes or (not isinstance(code, int) and re.search(words, text)):
+            return f"; {remedy}"
+    return ""
 
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-_AT_ONCE: Final = 5_000  # rows in one INSERT statement
-_ALL_OR_NOTHING: Final = (
-    "{url}: {name} has no transactions through Ibis, so that a load could stop half-way; load into DuckDB, and copy "
-    "its tables"
-)
-
-
-class Store(Protocol):
-    """Write a load, all or nothing; `dialect` is Ibis's name of the database."""
-
-    dialect: str
-
-    def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
-        """Begin the transaction: all tables exist, and those to be replaced are empty."""
-
-    def put(self, table: str, rows: "pa.Table") -> None:
-        """Add rows with all columns of the table."""
-
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query within the transaction."""
-
-    def run(self, statement: str) -> None:
-        """Run a statement within the transaction."""
-
-    def commit(self) -> None:
-        """Commit the transaction."""
-
-    def close(self) -> None:
-        """Close the database; what is not committed is dropped."""
-
-
-def open_store(url: str) -> Store:
-    """Open a database for writing."""
-    backend = connect(url, read_only=False)
-    try:
-        _check_tables(backend, url)
-    except CalcoError:
-        backend.disconnect()
-        raise
-    if backend.name == "duckdb":
-        return _DuckDB(backend, url)
-    if not all(hasattr(backend.con, name) for name in ("cursor", "commit", "rollback")):
-        raise CalcoError(_ALL_OR_NOTHING.format(url=redact_address(url), name=backend.name))
-    return _Server(backend, url)
-
-
-def _check_tables(backend: Any, url: str) -> None:
-    """Refuse a database in which one of our names is that of another table, which a load would replace."""
-    with database_errors(url):
-        found = {name: set(backend.table(name).columns) for name in backend.list_tables() if name in TABLES}
-    for name, columns in found.items():
-        if other := columns ^ set(TABLES[name].names):
-            raise CalcoError(
-                f"{redact_address(url)} has another table {name} (what differs: {', '.join(sorted(other))}), which "
-                "the load would replace; rename it, or choose another database with --to"
-            )
-
-
-class _DuckDB:
-    """DuckDB takes Arrow as it is; making and dropping tables is part of a transaction there."""
-
-    def __init__(self, backend: Any, url: str) -> None:
-        self.backend, self.con, self.url, self.dialect = backend, backend.con, url, "duckdb"
-
-    def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
-        with database_errors(self.url, "write into"):
-            self.con.execute("BEGIN TRANSACTION")
-            for name in reversed(list(TABLES)):
-                if name in replaced:
-                    self.con.execute(f'DROP TABLE IF EXISTS "{name}"')
-            for name, table in TABLES.items():
-                self.con.execute(table.create(keys=keys or name != "Crimenes_DataCrim"))
-
-    def put(self, table: str, rows: "pa.Table") -> None:
-        with database_errors(self.url, "write into"):
-            self.con.register("_rows", rows)
-            self.con.execute(f'INSERT INTO "{table}" SELECT {_columns(table, "duckdb")} FROM _rows')
-            self.con.unregister("_rows")
-
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        with database_errors(self.url):
-            rows: list[tuple[Any, ...]] = self.con.execute(query).fetchall()
-            return rows
-
-    def run(self, statement: str) -> None:
-        with database_errors(self.url, "write into"):
-            self.con.execute(statement)
-
-    def commit(self) -> None:
-        with database_errors(self.url, "write into"):
-            self.con.execute("COMMIT")
-
-    def close(self) -> None:
-        self.backend.disconnect()
-
-
-class _Server:
-    """MariaDB, SQLite, PostgreSQL: through the driver that Ibis has opened.
+class Store:
+    """Writes a load, all or nothing, through the driver that Ibis has opened.
 
     Making a table ends a transaction in MariaDB: tables are made before it, and emptied by DELETE within it.
     """
 
     def __init__(self, backend: Any, url: str) -> None:
-        self.backend, self.con, self.url, self.dialect = backend, backend.con, url, backend.name
+        self.backend, self.con, self.url, self.dialect = backend, backend.con, url, str(backend.name)
         self.quote = quoting(self.dialect)
 
     def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
+        """Begin the transaction: all tables exist, and those to be replaced are empty.
+
+        Without `keys` the table of DataCrim's crimes has none.
+        """
         with database_errors(self.url, "write into"):
-            self._undo_by_rollback()
+            # Ibis opens servers with autocommit.
+            at_once = getattr(self.con, "autocommit", None)
+            if callable(at_once):  # MySQLdb
+                at_once(False)
+            elif at_once is True:  # psycopg
+                self.con.autocommit = False
             for name, table in TABLES.items():
                 self.run(table.create(self.dialect, keys=keys or name != "Crimenes_DataCrim"))
             self.con.commit()
@@ -354,64 +264,96 @@ class _Server:
                 if name in replaced:
                     self.run(f"DELETE FROM {self.quote(name)}")
 
-    def _undo_by_rollback(self) -> None:
-        """Ibis opens servers with autocommit, which a load must not use."""
-        at_once = getattr(self.con, "autocommit", None)
-        if callable(at_once):  # MySQLdb
-            at_once(False)
-        elif at_once is True:  # psycopg
-            self.con.autocommit = False
-
     def _check_rollback(self) -> None:
         """Check that a row is gone after a rollback, whatever the driver promises."""
         table, key = map(self.quote, ("Departamento", "id"))
-        self.run(f"INSERT INTO {table} ({_columns('Departamento', self.dialect)}) VALUES (-1, '')")
+        self.run(f"INSERT INTO {table} ({self._columns('Departamento')}) VALUES (-1, '')")
         self.con.rollback()
-        if self.ask(f"SELECT {key} FROM {table} WHERE {key} = -1"):
+        if self.run(f"SELECT {key} FROM {table} WHERE {key} = -1"):
             self.run(f"DELETE FROM {table} WHERE {key} = -1")
             raise CalcoError(_ALL_OR_NOTHING.format(url=redact_address(self.url), name=self.dialect))
 
     def put(self, table: str, rows: "pa.Table") -> None:
+        """Add rows with all columns of the table."""
         import pyarrow as pa
 
-        head = f"INSERT INTO {self.quote(table)} ({_columns(table, self.dialect)}) VALUES "
+        head = f"INSERT INTO {self.quote(table)} ({self._columns(table)}) VALUES "
         numbers = all(pa.types.is_integer(kind) for kind in rows.schema.types)
         for start in range(0, rows.num_rows, _AT_ONCE):
             columns = [column.to_pylist() for column in rows.slice(start, _AT_ONCE).columns]
             if numbers:  # written out: quicker than a driver's parameters, and nothing in them needs quoting
                 self.run(head + ",".join(map(str, zip(*columns, strict=True))))
                 continue
-            mark = "?" if self.dialect == "sqlite" else "%s"
-            marks = ", ".join([mark] * len(columns))
+            marks = ", ".join(["?" if self.dialect == "sqlite" else "%s"] * len(columns))
+            values = [[cell.isoformat() if isinstance(cell, date) else cell for cell in column] for column in columns]
             with database_errors(self.url, "write into"), contextlib.closing(self.con.cursor()) as cursor:
-                cursor.executemany(f"{head}({marks})", [_plain(row) for row in zip(*columns, strict=True)])
+                cursor.executemany(f"{head}({marks})", list(zip(*values, strict=True)))
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        with database_errors(self.url), contextlib.closing(self.con.cursor()) as cursor:
-            cursor.execute(query)
-            return list(cursor.fetchall())
-
-    def run(self, statement: str) -> None:
+    def run(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement within the transaction; return its rows."""
         with database_errors(self.url, "write into"), contextlib.closing(self.con.cursor()) as cursor:
             cursor.execute(statement)
+            return list(cursor.fetchall()) if cursor.description else []
 
     def commit(self) -> None:
+        """Commit the transaction."""
         with database_errors(self.url, "write into"):
             self.con.commit()
 
     def close(self) -> None:
+        """Close the database; what is not committed is dropped."""
         with contextlib.suppress(Exception):
             self.con.rollback()
         with contextlib.suppress(Exception):
             self.backend.disconnect()
 
+    def _columns(self, table: str) -> str:
+        return ", ".join(map(self.quote, TABLES[table].names))
 
-def _plain(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(value.isoformat() if hasattr(value, "isoformat") else value for value in row)
+
+class _DuckDB(Store):
+    """DuckDB takes Arrow as it is; making and dropping tables is part of a transaction there."""
+
+    def begin(self, replaced: Sequence[str], *, keys: bool) -> None:
+        self.run("BEGIN TRANSACTION")
+        for name in reversed(list(TABLES)):
+            if name in replaced:
+                self.run(f'DROP TABLE IF EXISTS "{name}"')
+        for name, table in TABLES.items():
+            self.run(table.create(keys=keys or name != "Crimenes_DataCrim"))
+
+    def put(self, table: str, rows: "pa.Table") -> None:
+        with database_errors(self.url, "write into"):
+            self.con.register("_rows", rows)
+            self.con.execute(f'INSERT INTO "{table}" SELECT {self._columns(table)} FROM _rows')
+            self.con.unregister("_rows")
+
+    def run(self, statement: str) -> list[tuple[Any, ...]]:
+        with database_errors(self.url, "write into"):
+            rows: list[tuple[Any, ...]] = self.con.execute(statement).fetchall()
+            return rows
 
 
-def _columns(table: str, dialect: str) -> str:
-    return ", ".join(map(quoting(dialect), TABLES[table].names))
+def open_store(url: str) -> Store:
+    """Open a database for writing; refuse one that has other tables under our names, which a load would replace."""
+    backend = connect(url, read_only=False)
+    try:
+        with database_errors(url):
+            found = {name: set(backend.table(name).columns) for name in backend.list_tables() if name in TABLES}
+        for name, columns in found.items():
+            if other := columns ^ set(TABLES[name].names):
+                raise CalcoError(
+                    f"{redact_address(url)} has another table {name} (what differs: {', '.join(sorted(other))}), which "
+                    "the load would replace; rename it, or choose another database with --to"
+                )
+    except CalcoError:
+        backend.disconnect()
+        raise
+    if backend.name == "duckdb":
+        return _DuckDB(backend, url)
+    if not all(hasattr(backend.con, name) for name in ("cursor", "commit", "rollback")):
+        raise CalcoError(_ALL_OR_NOTHING.format(url=redact_address(url), name=backend.name))
+    return Store(backend, url)
 
 
 def arrow(table: str, rows: Sequence[tuple[Any, ...]]) -> "pa.Table":

@@ -238,7 +238,7 @@ class _Loading:
             self.done.keys = keys
             self._write_datacrim(store, file)
         quote = quoting(store.dialect)
-        self.done.tables = {name: int(store.ask(f"SELECT COUNT(*) FROM {quote(name)}")[0][0]) for name in TABLES}
+        self.done.tables = {name: int(store.run(f"SELECT COUNT(*) FROM {quote(name)}")[0][0]) for name in TABLES}
         self._check()
 
     def _with_keys(self) -> bool:
@@ -275,7 +275,7 @@ class _Loading:
         }
         quote = quoting(store.dialect)
         for table in PLACES:
-            held = {row[0] for row in store.ask(f"SELECT {quote('id')} FROM {quote(table)}")}
+            held = {row[0] for row in store.run(f"SELECT {quote('id')} FROM {quote(table)}")}
             if new := [row for row in rows[table] if row[0] not in held]:
                 store.put(table, arrow(table, new))
 

@@ -1,12 +1,13 @@
 """The nine tables and the rejects, with their keys, for every database."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 Kind = Literal["int", "text", "long text", "date"]
 MARIADB: Final = "mysql"  # what Ibis and SQLGlot call it
 
-_TYPES: Final[dict[Kind, str]] = {"int": "INTEGER", "text": "VARCHAR(255)", "long text": "TEXT", "date": "DATE"}
+_TYPES: Final[dict[Kind, str]] = {"int": "INTEGER", "text": "VARCHAR(255)", "date": "DATE"}
 _LONG: Final = {MARIADB: "LONGTEXT"}  # its TEXT ends at 64 KB
 # By default MariaDB takes "Lurin" for "Lurín"; here names are compared as they are, as in the other databases.
 _AFTER: Final = {MARIADB: " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"}
@@ -31,14 +32,15 @@ class Table:
 
     @property
     def names(self) -> list[str]:
-        """Names of its columns, in order."""
+        """Names of the columns, in order."""
         return [column.name for column in self.columns]
 
     def create(self, dialect: str = "duckdb", *, keys: bool = True) -> str:
-        """Return the statement that creates the table unless it exists."""
+        """Return the statement that creates the table unless it exists, with or without its keys."""
         quote = quoting(dialect)
+        types = {**_TYPES, "long text": _LONG.get(dialect, "TEXT")}
         lines = [
-            f"{quote(column.name)} {_type(column, dialect)}{'' if column.optional else ' NOT NULL'}"
+            f"{quote(column.name)} {types[column.kind]}{'' if column.optional else ' NOT NULL'}"
             for column in self.columns
         ]
         if keys:
@@ -52,82 +54,56 @@ class Table:
         return f"CREATE TABLE IF NOT EXISTS {quote(self.name)} (\n  {inside}\n){_AFTER.get(dialect, '')}"
 
 
-def _type(column: Column, dialect: str) -> str:
-    return _LONG.get(dialect, _TYPES[column.kind]) if column.kind == "long text" else _TYPES[column.kind]
-
-
-class _Quoting:
-    def __init__(self, sign: str) -> None:
-        self.sign = sign
-
-    def __call__(self, name: str) -> str:
-        return f"{self.sign}{name}{self.sign}"
-
-
-def quoting(dialect: str) -> _Quoting:
-    """What writes a name as the database wants it."""
-    return _Quoting("`" if dialect in (MARIADB, "pyspark", "bigquery", "databricks", "impala") else '"')
-
-
-def _key(refers_to: str = "") -> Column:
-    return Column(f"Id_{refers_to.removeprefix('Crimen_').removesuffix('_Crimen')}", "int", refers_to)
+def quoting(dialect: str) -> Callable[[str], str]:
+    """Return the function that quotes a name as the database requires."""
+    sign = "`" if dialect in (MARIADB, "pyspark", "bigquery", "databricks", "impala") else '"'
+    return lambda name: f"{sign}{name}{sign}"
 
 
 _ID: Final = Column("id", "int")
 
-# In an order in which each table stands behind those that it refers to.
+
+def _key(refers_to: str) -> Column:
+    return Column(f"Id_{refers_to.removeprefix('Crimen_').removesuffix('_Crimen')}", "int", refers_to)
+
+
+def _columns(kind: Kind, *names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, kind) for name in names)
+
+
+# Each table comes after those that it refers to.
 TABLES: Final[dict[str, Table]] = {
-    table.name: table
-    for table in (
-        Table("Departamento", (_ID, Column("Nombre_Departamento", "text"))),
-        Table("Provincia", (_ID, _key("Departamento"), Column("Nombre_Provincia", "text"))),
-        Table("Distrito", (_ID, _key("Provincia"), Column("Nombre_Distrito", "text"))),
-        Table("Tipo_Robo", (_ID, Column("Tipo", "text"), Column("Descripcion", "long text"))),
-        Table(
-            "Robos_Lima",
-            (
-                _ID,
-                _key("Distrito"),
-                _key("Tipo_Robo"),
-                Column("Tipo_Arma", "text"),
-                Column("Fecha", "date", optional=True),
-                Column("Edad_Victima", "text"),
-                Column("Edad_Delincuente", "text"),
-                Column("Genero_Victima", "text"),
-                Column("Genero_Delincuente", "text"),
-                Column("Nro_Muertos", "int"),
-                Column("Nro_Heridos", "int"),
-                Column("Ocupacion", "text"),
-            ),
+    name: Table(name, (_ID, *columns))
+    for name, columns in {
+        "Departamento": _columns("text", "Nombre_Departamento"),
+        "Provincia": (_key("Departamento"), *_columns("text", "Nombre_Provincia")),
+        "Distrito": (_key("Provincia"), *_columns("text", "Nombre_Distrito")),
+        "Tipo_Robo": (*_columns("text", "Tipo"), *_columns("long text", "Descripcion")),
+        "Robos_Lima": (
+            _key("Distrito"),
+            _key("Tipo_Robo"),
+            *_columns("text", "Tipo_Arma"),
+            Column("Fecha", "date", optional=True),
+            *_columns("text", "Edad_Victima", "Edad_Delincuente", "Genero_Victima", "Genero_Delincuente"),
+            *_columns("int", "Nro_Muertos", "Nro_Heridos"),
+            *_columns("text", "Ocupacion"),
         ),
-        Table("Crimen_Generico", (_ID, Column("Nombre_Generico", "text"))),
-        Table("Crimen_Especifico", (_ID, _key("Crimen_Generico"), Column("Nombre_Especifico", "text"))),
-        Table("Modalidad_Crimen", (_ID, _key("Crimen_Especifico"), Column("Nombre_Modalidad", "text"))),
-        Table(
-            "Crimenes_DataCrim",
-            (
-                _ID,
-                _key("Distrito"),
-                _key("Modalidad_Crimen"),
-                Column("Numero_Ocurrencias", "int"),
-                Column("Anio", "int"),
-            ),
+        "Crimen_Generico": _columns("text", "Nombre_Generico"),
+        "Crimen_Especifico": (_key("Crimen_Generico"), *_columns("text", "Nombre_Especifico")),
+        "Modalidad_Crimen": (_key("Crimen_Especifico"), *_columns("text", "Nombre_Modalidad")),
+        "Crimenes_DataCrim": (
+            _key("Distrito"),
+            _key("Modalidad_Crimen"),
+            *_columns("int", "Numero_Ocurrencias", "Anio"),
         ),
-        Table(
-            "Rechazos",
-            (
-                _ID,
-                Column("Fuente", "text"),  # robberies, kinds or datacrim
-                Column("Archivo", "text"),
-                Column("Hoja", "text"),  # of a workbook
-                Column("Linea", "int"),  # at which the record begins
-                Column("Campo", "text"),
-                Column("Valor", "long text"),
-                Column("Motivo", "long text"),
-                Column("Registro", "long text"),  # the whole record, as JSON
-            ),
+        # Source (robberies, kinds or datacrim), file, sheet, first line, column, value, reason, the record as JSON.
+        "Rechazos": (
+            *_columns("text", "Fuente", "Archivo", "Hoja"),
+            *_columns("int", "Linea"),
+            *_columns("text", "Campo"),
+            *_columns("long text", "Valor", "Motivo", "Registro"),
         ),
-    )
+    }.items()
 }
 PLACES: Final = ("Departamento", "Provincia", "Distrito")
 ROBBERIES: Final = ("Tipo_Robo", "Robos_Lima")
