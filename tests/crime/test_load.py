@@ -100,7 +100,7 @@ def test_tables_without_keys_hold_the_same(sources: Path, tmp_path: Path) -> Non
         (["--datacrim", "nowhere.csv"], "cannot read nowhere.csv: No such file or directory"),
         (["--datacrim", "nowhere.parquet"], "cannot read nowhere.parquet: No such file or directory"),
         (["--datacrim", "kinds.csv"], "kinds.csv has no column 'Año'"),
-        (["--datacrim", "broken.parquet"], "broken.parquet is no whole Parquet file"),
+        (["--datacrim", "broken.parquet"], "broken.parquet is not a whole Parquet file"),
         (
             ["--datacrim", "dirty.csv", "--to", "crime.txt"],
             "crime.txt is not a database; give a file that ends in .duckdb",

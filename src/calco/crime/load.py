@@ -14,11 +14,12 @@ from calco.addresses import redact_address
 from calco.crime.clean import fold
 from calco.crime.database import DEFAULT, Store, arrow, duckdb_path, needs, open_store
 from calco.crime.datacrim import COLUMNS as DATACRIM_COLUMNS
+from calco.crime.datacrim import Cleaner, batches
 from calco.crime.gazetteer import gazetteer
 from calco.crime.reading import csv_lines
 from calco.crime.robberies import COLUMNS as ROBBERY_COLUMNS
 from calco.crime.robberies import CleanedRows, Reject, clean_robberies, read_kinds, robbery_rows
-from calco.crime.schema import DATACRIM, PLACES, REJECTS, ROBBERIES, TABLES, quoting
+from calco.crime.schema import DATACRIM, REJECTS, ROBBERIES, TABLES
 from calco.crime.workbook import is_workbook
 from calco.errors import CalcoError
 from calco.files import replacing
@@ -33,7 +34,7 @@ Progress = Callable[[int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class LoadConfig:
-    """Clean the sources and loads them into a database; each row ends in a table or in the rejects."""
+    """Clean the sources and load them into a database; each row ends in a table or in the rejects."""
 
     robberies: str = ""
     """Robberies of Data Criminal: CSV in any encoding and with any separator, or the workbook (.xlsx)."""
@@ -79,10 +80,7 @@ class LoadConfig:
             raise CalcoError(f"--columns {wrong[0]!r} must be of the form 'ITS NAME=OUR NAME'")
         if len(self.separator) > 1:
             raise CalcoError(f"--separator {self.separator!r}: it must be one character")
-        self._check_use()
-
-    def _check_use(self) -> None:
-        """Refuse options that have no effect."""
+        # Options that have no effect are refused.
         tables = [Path(one).suffix.lower() for one in (self.robberies, self.kinds, self.datacrim) if one]
         if (self.encoding or self.separator) and all(one in (".xlsx", ".xlsm", ".parquet", ".pq") for one in tables):
             raise CalcoError("--encoding and --separator are for CSV files, and none is given; leave them out")
@@ -147,29 +145,33 @@ def load(config: LoadConfig, progress: Progress | None = None) -> LoadResult:
     needs("ibis", "duckdb", "pyarrow")
     begun = time.perf_counter()
     loading = _Loading(config, progress or (lambda _done: None))
-    file, rejects = duckdb_path(config.to), loading.rejects_path()
+    file = duckdb_path(config.to)
+    beside = file.with_name(f"{file.stem}.rechazos.csv") if file else Path("rechazos.csv")
+    rejects = Path(config.rejects or beside)
+    if not rejects.parent.is_dir():
+        raise CalcoError(
+            f"cannot write {rejects}: there is no folder {rejects.parent}; make it, or choose another path"
+        )
+    loading.done.rejects = str(rejects)
     with ExitStack() as held:
         if file and file.parent.is_dir():
             held.enter_context(locked_file(file, VERB))
         held.enter_context(writing_file(rejects, VERB))
-        loading.read_robberies()  # before the database is touched
-        _write(loading, file if file and not os.path.lexists(file) else None, rejects)
+        if config.robberies:
+            loading.read_robberies()  # before the database is touched
+        new = file if file and not os.path.lexists(file) else None
+        try:
+            with closing(open_store(config.to)) as store, replacing(rejects) as temporary:
+                with temporary.open("w", encoding="utf-8", newline="") as lines:
+                    loading.write(store, lines)
+                store.commit()
+        except BaseException:
+            if new:  # a database without tables would be taken for one that was loaded
+                for path in (new, new.with_name(f"{new.name}.wal")):
+                    path.unlink(missing_ok=True)
+            raise
     loading.done.seconds = time.perf_counter() - begun
     return loading.done
-
-
-def _write(loading: "_Loading", new: Path | None, rejects: Path) -> None:
-    """Write the tables and the rejects; a new database is removed if that fails. The caller holds the locks."""
-    try:
-        with closing(open_store(loading.config.to)) as store, replacing(rejects) as temporary:
-            with temporary.open("w", encoding="utf-8", newline="") as file:
-                loading.write(store, file)
-            store.commit()
-    except BaseException:
-        if new:  # a database without tables would be taken for one that was loaded
-            for path in (new, new.with_name(f"{new.name}.wal")):
-                path.unlink(missing_ok=True)
-        raise
 
 
 class _Loading:
@@ -180,33 +182,20 @@ class _Loading:
         self.today = datetime.now(UTC).date()
         self.done = LoadResult(to=redact_address(config.to))
         self.renamed = dict(pair.split("=", 1) for pair in config.columns)
-        known = {*map(fold, ROBBERY_COLUMNS), *map(fold, DATACRIM_COLUMNS)}
-        if wrong := [name for name in self.renamed.values() if fold(name) not in known]:
-            ours = ", ".join([*ROBBERY_COLUMNS, *DATACRIM_COLUMNS])
-            raise CalcoError(f"--columns {wrong[0]!r}: there is no such column; ours are {ours}")
+        ours = [*ROBBERY_COLUMNS, *DATACRIM_COLUMNS]
+        if wrong := [name for name in self.renamed.values() if fold(name) not in map(fold, ours)]:
+            raise CalcoError(f"--columns {wrong[0]!r}: there is no such column; ours are {', '.join(ours)}")
         self.kinds, self.robberies = CleanedRows(), CleanedRows()
+        self.csv = {"encoding": config.encoding, "separator": config.separator}
         self.rejected = 0
 
-    def rejects_path(self) -> Path:
-        file = duckdb_path(self.config.to)
-        beside = file.with_name(f"{file.stem}.rechazos.csv") if file else Path("rechazos.csv")
-        path = Path(self.config.rejects) if self.config.rejects else beside
-        if not path.parent.is_dir():
-            raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
-        self.done.rejects = str(path)
-        return path
-
     def read_robberies(self) -> None:
-        config = self.config
-        if not config.robberies:
-            return
-        begun = time.perf_counter()
-        reading = {"encoding": config.encoding, "separator": config.separator}
+        """Read and clean the robberies and their kinds."""
+        config, remarks, begun = self.config, self.done.remarks, time.perf_counter()
         kinds = config.kinds or config.robberies
-        self.kinds = read_kinds(kinds, **reading)
-        remarks = self.done.remarks
+        self.kinds = read_kinds(kinds, **self.csv)
         rows = list(
-            robbery_rows(config.robberies, sheets=config.sheets, renamed=self.renamed, remarks=remarks, **reading)
+            robbery_rows(config.robberies, sheets=config.sheets, renamed=self.renamed, remarks=remarks, **self.csv)
         )
         if not rows:
             raise CalcoError(
@@ -223,12 +212,17 @@ class _Loading:
             self.done.sources.append(count)
 
     def write(self, store: Store, file: Any) -> None:
-        """Write everything, without the commit."""
-        config, keys = self.config, self._with_keys()
-        replaced = [*(ROBBERIES if config.robberies else ()), *(DATACRIM if config.datacrim else ())]
+        """Write everything, without the commit; rows of sources that are not named stay."""
+        config, keys, quote = self.config, self._with_keys(), store.quote
+        replaced, sources = list[str](), list[str]()
+        if config.robberies:
+            replaced, sources = [*ROBBERIES], ["kinds", "robberies"]
+        if config.datacrim:
+            replaced, sources = [*replaced, *DATACRIM], [*sources, "datacrim"]
         store.begin(replaced, keys=keys)
         file.write(csv_lines([TABLES[REJECTS].names]))
-        self._forget_rejects(store)
+        names = ", ".join(f"'{name}'" for name in sources)
+        store.run(f"DELETE FROM {quote(REJECTS)} WHERE {quote('Fuente')} IN ({names})")
         self._write_places(store)
         if config.robberies:
             store.put("Tipo_Robo", arrow("Tipo_Robo", self.kinds.rows))
@@ -237,9 +231,15 @@ class _Loading:
         if config.datacrim:
             self.done.keys = keys
             self._write_datacrim(store, file)
-        quote = quoting(store.dialect)
         self.done.tables = {name: int(store.run(f"SELECT COUNT(*) FROM {quote(name)}")[0][0]) for name in TABLES}
-        self._check()
+        tables = {"kinds": "Tipo_Robo", "robberies": "Robos_Lima", "datacrim": "Crimenes_DataCrim"}
+        for one in self.done.sources:
+            held = self.done.tables[tables[one.source]]
+            if one.read != one.loaded + one.rejected or held != one.loaded:
+                raise CalcoError(
+                    f"{one.file}: of {one.read} rows {held} are in {tables[one.source]}, {one.rejected} in the "
+                    "rejects, which does not add up; nothing was kept: please report this"
+                )
 
     def _with_keys(self) -> bool:
         if self.config.keys != "auto" or not self.config.datacrim:
@@ -255,16 +255,6 @@ class _Loading:
                 return True  # the reader reports it
         return not path.is_file() or path.stat().st_size < MANY * 100
 
-    def _forget_rejects(self, store: Store) -> None:
-        """Drop the rejects of the sources that are replaced."""
-        quote = quoting(store.dialect)
-        names = [
-            *(("kinds", "robberies") if self.config.robberies else ()),
-            *(("datacrim",) if self.config.datacrim else ()),
-        ]
-        held = ", ".join(f"'{name}'" for name in names)
-        store.run(f"DELETE FROM {quote(REJECTS)} WHERE {quote('Fuente')} IN ({held})")
-
     def _write_places(self, store: Store) -> None:
         """Add the places of the gazetteer that the tables lack, so that references to the others stay valid."""
         places = gazetteer()
@@ -273,10 +263,9 @@ class _Loading:
             "Provincia": [(key, key // 100, name) for key, name in places.provinces.items()],
             "Distrito": [(key, key // 100, name) for key, name in places.districts.items()],
         }
-        quote = quoting(store.dialect)
-        for table in PLACES:
-            held = {row[0] for row in store.run(f"SELECT {quote('id')} FROM {quote(table)}")}
-            if new := [row for row in rows[table] if row[0] not in held]:
+        for table, all_rows in rows.items():
+            held = {row[0] for row in store.run(f"SELECT {store.quote('id')} FROM {store.quote(table)}")}
+            if new := [row for row in all_rows if row[0] not in held]:
                 store.put(table, arrow(table, new))
 
     def _reject(self, store: Store, file: Any, rejects: Sequence[Reject]) -> None:
@@ -291,24 +280,15 @@ class _Loading:
         file.write(csv_lines(rows))
 
     def _write_datacrim(self, store: Store, file: Any) -> None:
-        from calco.crime.datacrim import Cleaner, batches
-
-        config = self.config
-        begun, self.rejected = time.perf_counter(), 0
-        count = SourceCount("datacrim", config.datacrim)
+        path, begun, self.rejected = self.config.datacrim, time.perf_counter(), 0
+        count = SourceCount("datacrim", path)
         self.done.sources.append(count)
-        cleaner = Cleaner(gazetteer(), config.datacrim, self.today)
-        for batch in batches(
-            config.datacrim,
-            encoding=config.encoding,
-            separator=config.separator,
-            renamed=self.renamed,
-            remarks=self.done.remarks,
-        ):
+        cleaner = Cleaner(gazetteer(), path, self.today)
+        for batch in batches(path, renamed=self.renamed, remarks=self.done.remarks, **self.csv):
             rows, rejects = cleaner.clean(batch)
-            for table, new in cleaner.crimes.new.items():
+            for table, new in cleaner.new.items():
                 store.put(table, arrow(table, new))
-            cleaner.crimes.new.clear()
+            cleaner.new.clear()
             store.put("Crimenes_DataCrim", rows)
             self._reject(store, file, rejects)
             count.read += len(batch.lines) + len(batch.broken)
@@ -316,25 +296,15 @@ class _Loading:
             count.rejected += len(rejects)
             self.progress(count.read)
         if not count.read:
-            raise CalcoError(f"{config.datacrim}: the file holds no row; collect it again")
+            raise CalcoError(f"{path}: the file holds no row; collect it again")
         if not count.loaded:
             reasons = {reason: n for (source, _, reason), n in self.done.reasons.items() if source == "datacrim"}
-            raise _nothing_left(config.datacrim, count.read, Counter(reasons))
+            raise _nothing_left(path, count.read, Counter(reasons))
         count.seconds = time.perf_counter() - begun
-
-    def _check(self) -> None:
-        """Check that the counts add up, as the database counts."""
-        held = {"kinds": "Tipo_Robo", "robberies": "Robos_Lima", "datacrim": "Crimenes_DataCrim"}
-        for one in self.done.sources:
-            if one.read != one.loaded + one.rejected or self.done.tables[held[one.source]] != one.loaded:
-                raise CalcoError(
-                    f"{one.file}: of {one.read} rows {self.done.tables[held[one.source]]} are in {held[one.source]}, "
-                    f"{one.rejected} in the rejects, which does not add up; nothing was kept: please report this"
-                )
 
 
 def _nothing_left(file: str, read: int, reasons: Counter[str]) -> CalcoError:
-    """The error of a source without any usable row, which must not replace what was loaded before."""
+    """Return the error of a source without a usable row, which must not replace what was loaded before."""
     (reason, count), *_ = reasons.most_common(1)
     return CalcoError(
         f"{file}: none of its {read:,} rows can be used ({count:,}: {reason}); correct them. The database is unchanged"

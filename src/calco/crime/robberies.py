@@ -3,9 +3,10 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -36,65 +37,39 @@ MONTHS: Final = (
     "DICIEMBRE",
 )  # fmt: skip
 _KINDS_SHEET: Final = "CLASIFICACIONES"
-_WIDEST: Final = 255  # characters of a text in the tables
+WIDEST: Final = 255  # characters of a text in the tables
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that is in no table, with the reason.
+    """A row that is in no table, with the reason."""
 
-    Attributes:
-        source: "robberies", "kinds" or "datacrim".
-        file: Name of the file, without folders.
-        sheet: Sheet of a workbook.
-        line: Line at which the record begins.
-        column: Column of the value that cannot be used; empty for the row as a whole.
-        value: The value.
-        reason: The reason.
-        record: The whole row, as JSON.
-    """
-
-    source: str
-    file: str
-    sheet: str
-    line: int
-    column: str
+    source: str  # robberies, kinds or datacrim
+    file: str  # its name, without folders
+    sheet: str  # of a workbook
+    line: int  # at which the record begins
+    column: str  # of the value that cannot be used; empty for the row as a whole
     value: str
     reason: str
-    record: str
+    record: str  # the whole row, as JSON
 
 
 @dataclass
 class CleanedRows:
-    """Rows of a source after cleaning.
+    """Rows of a source after cleaning."""
 
-    Attributes:
-        rows: Usable rows, in the order of the table's columns.
-        rejects: Rows that cannot be used.
-        read: Number of rows in the file.
-        remarks: Notes for the user: localities that were taken for a district, addresses that occur twice.
-    """
-
-    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows: list[tuple[Any, ...]] = field(default_factory=list)  # in the order of the table's columns
     rejects: list[Reject] = field(default_factory=list)
-    read: int = 0
-    remarks: list[str] = field(default_factory=list)
+    read: int = 0  # rows in the file
+    remarks: list[str] = field(default_factory=list)  # notes for the user
 
 
 def reject(source: str, path: str | Path, row: Row, column: str, value: Cell, reason: str) -> Reject:
     """Return the entry of a row that is left out."""
     record = json.dumps(row.raw, ensure_ascii=False, default=str)
-    name = printable(Path(path).name)[:_WIDEST]
-    return Reject(
-        source,
-        name,
-        row.sheet[:_WIDEST],
-        row.line,
-        column,
-        printable(shown(value)),
-        printable(reason),
-        printable(record),
-    )
+    file, sheet = printable(Path(path).name)[:WIDEST], row.sheet[:WIDEST]
+    texts = map(printable, (shown(value), reason, record))
+    return Reject(source, file, sheet, row.line, column, *texts)
 
 
 def read_kinds(path: str | Path, *, encoding: str = "", separator: str = "") -> CleanedRows:
@@ -103,29 +78,22 @@ def read_kinds(path: str | Path, *, encoding: str = "", separator: str = "") -> 
     seen: set[str] = set()
     for row in _kind_rows(path, done.remarks, encoding=encoding, separator=separator):
         done.read += 1
-        value = row.cells.get("Crimen")
         try:
-            kind, description = _kind(row, seen)
+            if row.problem:
+                raise UnusableCell(row.problem)
+            kind = _fitting(stated(row.cells.get("Crimen")))
+            if not fold(kind):
+                raise UnusableCell("no kind is stated")
+            if spelling(kind) in seen:
+                raise UnusableCell("this kind occurs twice")
+            done.rows.append((done.read, kind, squeezed(row.cells.get("Descripcion"))))
+            seen.add(spelling(kind))
         except UnusableCell as error:
-            done.rejects.append(reject("kinds", path, row, "" if row.problem else "Crimen", value, str(error)))
-            continue
-        seen.add(spelling(kind))
-        done.rows.append((done.read, kind, description))
+            column = "" if row.problem else "Crimen"
+            done.rejects.append(reject("kinds", path, row, column, row.cells.get("Crimen"), str(error)))
     if not done.rows:
         raise CalcoError(f"{path}: no kind of robbery was found; the file needs the columns Crimen and Descripcion")
     return done
-
-
-def _kind(row: Row, seen: Collection[str]) -> tuple[str, str]:
-    """A kind and its description."""
-    if row.problem:
-        raise UnusableCell(row.problem)
-    kind, description = stated(row.cells.get("Crimen")), squeezed(row.cells.get("Descripcion"))
-    if not fold(kind):
-        raise UnusableCell("no kind is stated")
-    if spelling(kind) in seen:
-        raise UnusableCell("this kind occurs twice")
-    return _fitting(kind), description
 
 
 def _kind_rows(path: str | Path, remarks: Remarks, *, encoding: str, separator: str) -> Iterator[Row]:
@@ -141,7 +109,7 @@ def _kind_rows(path: str | Path, remarks: Remarks, *, encoding: str, separator: 
 
 
 def _classified(sheet: Sheet) -> Iterator[Row]:
-    """The kinds of the sheet of classifications, which are in the column beside their heading."""
+    """Yield the kinds of the sheet of classifications, which are in the column beside their heading."""
     for number, cells in sheet.rows.items():
         heading = shown(cells.get(0))
         if heading and fold(heading) != "DELITOS":
@@ -167,9 +135,8 @@ def robbery_rows(
         return
     held = {sheet.title: sheet for sheet in read_workbook(path)}
     titles = _sheets(held, columns, sheets, path)
-    if (
-        unused := [title for title in held if title not in titles and fold(title) != _KINDS_SHEET]
-    ) and remarks is not None:
+    unused = [title for title in held if title not in titles and fold(title) != _KINDS_SHEET]
+    if unused and remarks is not None:
         remarks.append(f"{path}: sheets that are not read: {', '.join(unused)}")
     for title in titles:
         yield from sheet_rows(held[title], columns, path, remarks)
@@ -219,29 +186,28 @@ def clean_robberies(
         link = shown(row.raw.get("LINK"))
         if link and (first := links.setdefault(link, row.line)) != row.line:
             done.remarks.append(f"line {row.line} has the same address as line {first}: perhaps one robbery")
-        if row.problem:
-            done.rejects.append(reject("robberies", path, row, "", "", row.problem))
-            continue
-        column = ""
-        values: list[Any] = [number]
+        column, values = "", list[Any]([number])
         try:
+            if row.problem:
+                raise UnusableCell(row.problem)
             for column, rule in _rules(ids, places, day, keep_several):
                 values.append(_fitting(rule(row.cells[column])))
         except UnusableCell as error:
-            done.rejects.append(reject("robberies", path, row, column, row.cells[column], str(error)))
+            value = row.cells[column] if column else ""
+            done.rejects.append(reject("robberies", path, row, column, value, str(error)))
             continue
-        done.remarks += _understood(row, values, places)
+        done.remarks += _interpreted(row, values, places)
         done.rows.append(tuple(values))
     done.rows = _in_one_spelling(done.rows)
     done.remarks = [f"{remark} ({count})" if count > 1 else remark for remark, count in Counter(done.remarks).items()]
     return done
 
 
-def _understood(row: Row, values: Sequence[Any], places: Gazetteer) -> Iterator[str]:
-    """Notes on values that were interpreted."""
-    told, official = squeezed(row.cells["DISTRITO"]), places.districts[values[1]]
-    if fold(told) != fold(official):
-        yield f"{told} was taken for the district {official}"
+def _interpreted(row: Row, values: Sequence[Any], places: Gazetteer) -> Iterator[str]:
+    """Yield notes on values that were interpreted."""
+    stated_name, official = squeezed(row.cells["DISTRITO"]), places.districts[values[1]]
+    if fold(stated_name) != fold(official):
+        yield f"{stated_name} was taken for the district {official}"
     if dates.is_serial(row.cells["FECHA"]):
         yield f"FECHA: the number of days since {1904 if row.date1904 else 1900} was taken for a date"
     for column, value in zip(("EDAD VICTIMA", "EDAD DELINCUENTE"), values[5:7], strict=True):
@@ -254,24 +220,18 @@ _SPELLED: Final = ((3,), (5, 6), (7, 8), (11,))
 
 
 def _in_one_spelling(rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows with one spelling of each weapon, age, gender and occupation."""
-    spelled: dict[int, dict[str, str]] = {}
+    """Return the rows with one spelling of each weapon, age, gender and occupation; a cell may hold several weapons."""
+    # Names are at even places, the signs between them at odd ones.
+    parts = [
+        {column: re.split(r"( [/-] )", row[column]) if column == 3 else [row[column]] for column in range(len(row))}
+        for row in rows
+    ]
     for columns in _SPELLED:
-        names = [name for row in rows for column in columns for name in _names(row[column], column)]
-        spelled |= dict.fromkeys(columns, clean.one_spelling(names))
-
-    def value(cell: Any, column: int) -> Any:
-        if column not in spelled:
-            return cell
-        return "".join(spelled[column].get(part, part) for part in re.split(r"( [/-] )", cell)) if column == 3 else (
-            spelled[column][cell]
-        )  # fmt: skip
-
-    return [tuple(value(cell, column) for column, cell in enumerate(row)) for row in rows]
-
-
-def _names(cell: str, column: int) -> list[str]:
-    return re.split(r" [/-] ", cell) if column == 3 else [cell]
+        one = clean.one_spelling(name for row in parts for column in columns for name in row[column][::2])
+        for row in parts:
+            for column in columns:
+                row[column] = [one.get(part, part) for part in row[column]]
+    return [tuple("".join(cell) if len(cell) > 1 else cell[0] for cell in row.values()) for row in parts]
 
 
 def _date(row: Row, today: date) -> date | int | UnusableCell | None:
@@ -284,7 +244,7 @@ def _date(row: Row, today: date) -> date | int | UnusableCell | None:
 def _rules(
     kinds: Mapping[str, int], places: Gazetteer, day: date | UnusableCell | None, keep_several: bool
 ) -> tuple[tuple[str, Callable[[Cell], Any]], ...]:
-    """Column and rule, in the order of the table's columns."""
+    """Return column and rule, in the order of the table's columns."""
 
     def date_of(_cell: Cell) -> date | None:
         if isinstance(day, UnusableCell):
@@ -298,28 +258,24 @@ def _rules(
             raise UnusableCell("a kind of robbery that is not in the file of kinds")
         return key
 
-    def several(rule: Callable[[Cell], str]) -> Callable[[Cell], str]:
-        """Keeps a cell with several groups of persons as it is, if asked to."""
+    def persons(rule: Callable[[Cell], str], cell: Cell) -> str:
+        try:
+            return rule(cell)
+        except clean.SeveralGroups:
+            if keep_several:
+                return stated(cell)
+            raise
 
-        def kept(cell: Cell) -> str:
-            try:
-                return rule(cell)
-            except clean.SeveralGroups:
-                if keep_several:
-                    return stated(cell)
-                raise
-
-        return kept
-
+    age, gender = partial(persons, clean.age), partial(persons, clean.gender)
     return (
         ("DISTRITO", lambda cell: places.district(stated(cell), within=METROPOLIS)),
         ("MODALIDAD DE ROBO", kind_of),
         ("TIPO DE ARMA", clean.weapon),
         ("FECHA", date_of),
-        ("EDAD VICTIMA", several(clean.age)),
-        ("EDAD DELINCUENTE", several(clean.age)),
-        ("GENERO VICTIMA", several(clean.gender)),
-        ("GENERO DELINCUENTE", several(clean.gender)),
+        ("EDAD VICTIMA", age),
+        ("EDAD DELINCUENTE", age),
+        ("GENERO VICTIMA", gender),
+        ("GENERO DELINCUENTE", gender),
         ("MUERTOS", clean.count),
         ("HERIDOS", clean.count),
         ("OCUPACIÓN", clean.occupation),
@@ -327,6 +283,6 @@ def _rules(
 
 
 def _fitting(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > _WIDEST:
-        raise UnusableCell(f"longer than {_WIDEST} characters")
+    if isinstance(value, str) and len(value) > WIDEST:
+        raise UnusableCell(f"longer than {WIDEST} characters")
     return value

@@ -105,7 +105,6 @@ TABLES: Final[dict[str, Table]] = {
         ),
     }.items()
 }
-PLACES: Final = ("Departamento", "Provincia", "Distrito")
 ROBBERIES: Final = ("Tipo_Robo", "Robos_Lima")
 DATACRIM: Final = ("Crimen_Generico", "Crimen_Especifico", "Modalidad_Crimen", "Crimenes_DataCrim")
 REJECTS: Final = "Rechazos"
