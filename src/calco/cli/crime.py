@@ -1,19 +1,21 @@
-"""The verbs of `calco crime`: parsing only."""
+"""The verbs of `calco crime`: parsing and printing."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from calco.cli.parsing import parse
 
 if TYPE_CHECKING:
     from calco.console import Table
+    from calco.crime.answers import Answer, PublishedFigure
     from calco.crime.load import LoadResult
 
 _REASONS = 40  # reasons of rejected rows that the terminal shows
+_WIDE = 100  # characters of all headings of a table, above which they are broken
 
 
 def collect(args: list[str]) -> None:
-    """Fetch DataCrim's panel into Parquet and CSV, and keeps the answers beside."""
+    """Fetch DataCrim's panel into Parquet and CSV, and keep the raw pages."""
     from calco.console import bar, say, warn
     from calco.crime.collect import PanelConfig
     from calco.crime.collect import collect as run
@@ -32,7 +34,7 @@ def collect(args: list[str]) -> None:
 
 
 def load(args: list[str]) -> None:
-    """Clean the sources and loads them into a database; each row ends in a table or in the rejects."""
+    """Clean the sources and load them into a database; each row ends in a table or in the rejects."""
     from calco.console import bar, say, show, warn
     from calco.crime.load import LoadConfig
     from calco.crime.load import load as run
@@ -65,17 +67,8 @@ def generate(args: list[str]) -> None:
 
 def query(args: list[str]) -> None:
     """Answer the ten questions, beside the published answers."""
-    from calco.console import emit, say, show
-    from calco.crime.answers import (
-        QueryConfig,
-        answer_table,
-        fates_table,
-        published_table,
-        rebuilt,
-        text_of,
-        why,
-        write,
-    )
+    from calco.console import Table, emit, say, show
+    from calco.crime.answers import PUBLISHED, QueryConfig, published_figures, rebuilt, text_of, write
     from calco.crime.answers import query as run
 
     config = parse(QueryConfig, args, "crime query", query.__doc__)
@@ -86,14 +79,21 @@ def query(args: list[str]) -> None:
         elif config.format != "table":
             emit(text_of(answer.rows, config.format))
         else:
-            show(answer_table(answer, config.rows), width=140)
-            if config.published and (table := published_table(answer, again)):
-                show(table, width=140)
-            if config.published or not answer.rows.num_rows:
-                show(why(answer))
+            show(_answer_table(answer, config.rows), width=140)
+            if not answer.rows.num_rows:
+                show(f"no answer: {answer.question.source} holds no row for it; fill it with calco crime load")
+            elif config.published:
+                if found := published_figures(answer.question.name, answer.rows, again):
+                    show(_published_table(found), width=140)
+                show(f"reason for the difference: {PUBLISHED[answer.question.name].why}")
             show("")
     if again and config.format == "table" and not config.out:
-        show(fates_table(again), width=140)
+        table = Table("robberies", "effect of the study's join", title=f"the repeated join gives {again.rows} rows",
+                      title_justify="left")  # fmt: skip
+        table.columns[0].justify = "right"
+        for fate, count in again.fates.most_common():
+            table.add_row(str(count), _cell(fate, 120))
+        show(table, width=140)
 
 
 def dashboard(args: list[str]) -> None:
@@ -121,7 +121,7 @@ def chart(args: list[str]) -> None:
 def forecast(args: list[str]) -> None:
     """Forecast robberies by month or quarter, with a backtest on the known data."""
     from calco.console import Table, say, show, warn
-    from calco.crime.forecast import ForecastConfig, rows, score_rows
+    from calco.crime.forecast import ForecastConfig, rows
     from calco.crime.forecast import forecast as run
     from calco.crime.reading import csv_lines
     from calco.files import atomic_write
@@ -129,8 +129,12 @@ def forecast(args: list[str]) -> None:
 
     config = parse(ForecastConfig, args, "crime forecast", forecast.__doc__)
     done = run(config)
+    scores = [
+        ("method", "mean absolute error", "coverage of the interval", "forecasts"),
+        *((one.method, f"{one.mae:.1f}", f"{one.coverage:.0%}", str(one.origins)) for one in done.scores),
+    ]
     titles = (f"known: {done.first} to {done.last}; interval of {config.level:.0%}", "on what is known")
-    for title, (heads, *lines) in zip(titles, (rows(done), score_rows(done.scores)), strict=True):
+    for title, (heads, *lines) in zip(titles, (rows(done), scores), strict=True):
         if not lines:
             continue
         table = Table(*heads, title=title, title_justify="left")
@@ -143,6 +147,44 @@ def forecast(args: list[str]) -> None:
         with writing_file(config.out, "calco crime forecast"):
             atomic_write(config.out, csv_lines(rows(done)))
         say(f"{config.out} is written")
+
+
+def _answer_table(answer: "Answer", most: int) -> "Table":
+    """Return the first rows of an answer."""
+    from calco.console import Table, cell
+
+    rows = answer.rows
+    shown = rows.slice(0, most) if most else rows
+    more = f" (the first {shown.num_rows:,} of {rows.num_rows:,} rows)" if shown.num_rows < rows.num_rows else ""
+    title = f"{answer.question.number}. {answer.question.english}{more}"
+    wide = sum(map(len, rows.column_names)) > _WIDE
+    table = Table(title=_cell(title, 200), title_justify="left")
+    for name, kind in zip(rows.column_names, rows.schema.types, strict=True):
+        heading = cell(*(name.replace("_", "_\n").split("\n") if wide else [_cell(name)]))
+        table.add_column(heading, justify="left" if str(kind) in ("string", "date32[day]") else "right")
+    for row in shown.to_pylist():
+        table.add_row(*map(_cell, row.values()))
+    return table
+
+
+def _published_table(found: "Sequence[PublishedFigure]") -> "Table":
+    """Return published figures beside ours, and those of the repeated join if there are any."""
+    from calco.console import Table
+
+    with_join = any(one.rebuilt is not None for one in found)
+    table = Table("", "published", *(["its join repeated"] if with_join else []), "ours")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for one in found:
+        values = (one.published, one.rebuilt, one.ours) if with_join else (one.published, one.ours)
+        figures = ("–" if value is None else f"{round(value, 2):,.10g}" for value in values)
+        table.add_row(_cell(one.name or "no date"), *figures)
+    return table
+
+
+def _cell(value: Any, widest: int = 60) -> str:
+    text = "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return text if len(text) <= widest else f"{text[: widest - 1]}…"
 
 
 def _counts_table(done: "LoadResult") -> "Table":

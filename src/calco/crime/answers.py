@@ -8,15 +8,14 @@ known, not guessed.
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import tyro
 
-from calco.console import Table, cell
 from calco.crime.clean import UNSPECIFIED, fold, squeezed
 from calco.crime.database import DEFAULT, connect, needs
 from calco.crime.gazetteer import gazetteer
@@ -39,21 +38,13 @@ _OTHERS: Final = "the loaded rows are those of DataCrim's panel only if they wer
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The published answer to a question.
+    """The published answer to a question."""
 
-    Attributes:
-        counts: Name => count; part of the rows if only a part was published.
-        key: Our columns that hold the name; none for a single figure.
-        value: Our column that holds the count.
-        why: Reason why ours differs.
-        rows: Number of rows of the answer; 0 if it was not published.
-    """
-
-    counts: Mapping[str, float]
-    key: tuple[str, ...]
-    value: str
-    why: str
-    rows: int = 0
+    counts: Mapping[str, float]  # name => count; part of the rows if only a part was published
+    key: tuple[str, ...]  # our columns that hold the name; none for a single figure
+    value: str  # our column that holds the count
+    why: str  # reason why ours differs
+    rows: int = 0  # of the answer; 0 if their number was not published
 
 
 _JOIN: Final = (
@@ -118,7 +109,7 @@ class PublishedFigure:
 
 
 def published_figures(name: str, answer: "pa.Table", rebuilt: "RebuiltStudy | None" = None) -> list[PublishedFigure]:
-    """Return the published figures beside ours, in their order, then those that only ours has."""
+    """Return the published figures of a question beside ours, in their order, then those that only ours has."""
     known = PUBLISHED[name]
     if not known.value:
         theirs = float(rebuilt.ages) if rebuilt and name == "ages" else None
@@ -126,8 +117,8 @@ def published_figures(name: str, answer: "pa.Table", rebuilt: "RebuiltStudy | No
     ours: dict[str, float] = {}
     for row in answer.select([*known.key, known.value]).to_pylist():
         label = " ".join(str(row[key]) for key in known.key if row[key] is not None)
-        label = label if known.key else next(iter(known.counts))
-        ours.setdefault(_told(label, known.counts), row[known.value])  # the first of namesakes holds the most
+        label = _abbreviated(label, known.counts) if known.key else next(iter(known.counts))
+        ours.setdefault(label, row[known.value])  # the first of namesakes holds the most
     again: Mapping[str, float] = rebuilt.counts.get(name, {}) if rebuilt else {}
     names = [*known.counts, *(label for label in ours if label not in known.counts and len(known.counts) == known.rows)]
     found = [PublishedFigure(one, known.counts.get(one), ours.get(one), again.get(one)) for one in names]
@@ -136,32 +127,25 @@ def published_figures(name: str, answer: "pa.Table", rebuilt: "RebuiltStudy | No
     return found
 
 
-def _told(label: str, published: Mapping[str, float]) -> str:
-    """A name as it was published: generic crimes are abbreviated there."""
-    short = {fold(name): name for name in published if len(name) > len("Patrimonio") - 1}
-    words = fold(label).removeprefix("CONTRA ").removeprefix("EL ").removeprefix("LOS ")
-    return short.get(words) or next((name for key, name in short.items() if words.startswith(f"{key} Y ")), label)
+def _abbreviated(label: str, published: Mapping[str, float]) -> str:
+    """Return a name as it was published: there, generic crimes lack "Contra el" and what follows "y"."""
+    words = re.sub("^CONTRA (EL |LOS )?", "", fold(label))
+    alike = (name for name in published if words == fold(name) or words.startswith(f"{fold(name)} Y "))
+    return next(alike, label) if words else label
 
 
 @dataclass
 class RebuiltStudy:
-    """Table of robberies of the study, rebuilt.
-
-    Attributes:
-        rows: Number of rows.
-        counts: Question => name => count.
-        ages: Number of rows that state two ages.
-        fates: Effect of the join on a row of the file => number of rows, for rows that differ from ours.
-    """
+    """Table of robberies of the study, rebuilt."""
 
     rows: int = 0
-    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    ages: int = 0
-    fates: Counter[str] = field(default_factory=Counter)
+    counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # question => name => count
+    ages: int = 0  # rows that state two ages
+    fates: Counter[str] = field(default_factory=Counter)  # effect of the join => number of rows that differ from ours
 
 
 def rebuild_study(robberies: str | Path, kinds: str | Path, *, today: date | None = None) -> RebuiltStudy:
-    """Join robberies and districts by name, as the study did."""
+    """Join robberies and districts by name, as the study did; no date may be later than `today`."""
     places, rows = gazetteer(), list(robbery_rows(robberies))
     described = read_kinds(kinds).rows
     names = {key: kind for key, kind, _ in described}
@@ -171,51 +155,28 @@ def rebuild_study(robberies: str | Path, kinds: str | Path, *, today: date | Non
         if key // 10_000 == _LIMA and key not in _WITHOUT_CRIMES:
             by_name[fold(district)].append(key)
     done = RebuiltStudy()
-    for row in cleaned.rows:
-        told = squeezed(rows[row[0] - 1].cells["DISTRITO"])
-        joined = by_name[fold(told)]
-        done.fates.update(_fates(told, row[1], joined))
+    for number, ours, kind, weapon, day, *others in cleaned.rows:
+        name = squeezed(rows[number - 1].cells["DISTRITO"])
+        joined = by_name[fold(name)]
+        provinces = " and ".join(places.provinces[key // 100] for key in joined)
+        if not joined:
+            within = f"in the department {places.departments[ours // 10_000]}"
+            done.fates[f"lost: {name}, which is {places.districts[ours] if ours // 10_000 == _LIMA else within}"] += 1
+        elif len(joined) > 1:
+            done.fates[f"counted {len(joined)} times: {name}, in {provinces}"] += 1
+        elif ours not in joined:
+            done.fates[f"counted elsewhere: {name}, for the one in {provinces}"] += 1
         for place in joined:
-            _count(done, row, names, places.districts[place])
+            done.rows += 1
+            done.counts["kinds"][names[kind]] += 1
+            done.counts["districts"][places.districts[place]] += 1
+            done.counts["weapons"][weapon] += 1
+            done.counts["quarters"][f"{day.year} {(day.month + 2) // 3}" if day else ""] += 1
+            done.ages += not any(age == UNSPECIFIED or age.startswith("Varios") for age in others[:2])
     return done
 
 
-def _fates(told: str, ours: int, joined: Sequence[int]) -> list[str]:
-    places = gazetteer()
-    if not joined:
-        where = (
-            places.districts[ours]
-            if ours // 10_000 == _LIMA
-            else f"the department {places.departments[ours // 10_000]}"
-        )
-        return [f"lost: {told}, which is {'in ' if ours // 10_000 != _LIMA else ''}{where}"]
-    if len(joined) > 1:
-        where = " and ".join(places.provinces[key // 100] for key in joined)
-        return [f"counted {len(joined)} times: {told}, in {where}"]
-    return (
-        [f"counted elsewhere: {told}, for the one in {places.provinces[joined[0] // 100]}"]
-        if ours not in joined
-        else []
-    )
-
-
-def _count(done: RebuiltStudy, row: tuple[Any, ...], kinds: Mapping[int, str], district: str) -> None:
-    day: date | None = row[4]
-    done.rows += 1
-    done.counts["kinds"][kinds[row[2]]] += 1
-    done.counts["districts"][district] += 1
-    done.counts["weapons"][row[3]] += 1
-    done.counts["quarters"][f"{day.year} {(day.month + 2) // 3}" if day else ""] += 1
-    done.ages += not any(age == UNSPECIFIED or age.startswith("Varios") for age in row[5:7])
-
-
 Format = Literal["table", "csv", "parquet", "json"]
-
-
-_WIDEST: Final = 60  # characters of a cell on the terminal
-
-
-_WIDE: Final = 100  # characters of all heads, above which they are broken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,66 +301,3 @@ def write(answer: Answer, config: QueryConfig) -> Path:
         else:
             atomic_write(path, text_of(answer.rows, kind))
     return path
-
-
-def answer_table(answer: Answer, most: int) -> Table:
-    """Return the first rows of an answer for the terminal."""
-    rows = answer.rows
-    shown = rows.slice(0, most) if most else rows
-    more = f" (the first {shown.num_rows:,} of {rows.num_rows:,} rows)" if shown.num_rows < rows.num_rows else ""
-    title = f"{answer.question.number}. {answer.question.english}{more}"
-    wide = sum(map(len, rows.column_names)) > _WIDE
-    table = Table(title=_cell(title, 200), title_justify="left")
-    for name, kind in zip(rows.column_names, rows.schema.types, strict=True):
-        heading = cell(*(name.replace("_", "_\n").split("\n") if wide else [_cell(name)]))
-        table.add_column(heading, justify="left" if str(kind) in ("string", "date32[day]") else "right")
-    for row in shown.to_pylist():
-        table.add_row(*map(_cell, row.values()))
-    return table
-
-
-def _cell(value: Any, widest: int = _WIDEST) -> str:
-    text = "–" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-    return text if len(text) <= widest else f"{text[: widest - 1]}…"
-
-
-def published_table(answer: Answer, again: RebuiltStudy | None) -> Table | None:
-    """Return the published figures beside ours; None without any, or if the answer is empty."""
-    found = published_figures(answer.question.name, answer.rows, again)
-    if not found or not answer.rows.num_rows:
-        return None
-    with_again = any(one.rebuilt is not None for one in found)
-    table = Table("", "published", *(["its join repeated"] if with_again else []), "ours")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for one in found:
-        values = (one.published, one.rebuilt, one.ours) if with_again else (one.published, one.ours)
-        table.add_row(
-            _cell(one.name or "no date"), *(f"{v:,.10g}" if v is not None else "–" for v in map(_short, values))
-        )
-    return table
-
-
-def _short(value: float | None) -> float | None:
-    return round(value, 2) if value is not None else None
-
-
-def why(answer: Answer) -> str:
-    """Return the reason why ours differs from the published answer, or that the source is missing."""
-    if not answer.rows.num_rows:
-        return f"no answer: {answer.question.source} holds no row for it; fill it with calco crime load"
-    return f"reason for the difference: {PUBLISHED[answer.question.name].why}"
-
-
-def fates_table(again: RebuiltStudy) -> Table:
-    """Return the effects of the study's join on rows that it should have counted once."""
-    table = Table(
-        "robberies",
-        "effect of the study's join",
-        title=f"the repeated join gives {again.rows} rows",
-        title_justify="left",
-    )
-    table.columns[0].justify = "right"
-    for fate, count in again.fates.most_common():
-        table.add_row(str(count), _cell(fate, 120))
-    return table

@@ -5,8 +5,7 @@ two years of data cannot show a season: the forecast is then the mean with its i
 """
 
 import math
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
@@ -73,38 +72,23 @@ Method = Callable[[Floats, int, int, float], Prediction]  # series, periods ahea
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Backtest of a method on the known data, one period ahead, from each origin.
-
-    Attributes:
-        method: Name of the method.
-        mae: Mean absolute error, robberies.
-        coverage: Share of the known values inside the interval.
-        origins: Number of forecasts.
-    """
+    """Backtest of a method on the known data, one period ahead, from each origin."""
 
     method: str
-    mae: float
-    coverage: float
-    origins: int
+    mae: float  # mean absolute error, robberies
+    coverage: float  # share of the known values inside the interval
+    origins: int  # number of forecasts
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Forecast of one district.
+    """Forecast of one district, or of all together."""
 
-    Attributes:
-        district: Name of the district, or `ALL`.
-        method: Name of the method.
-        periods: Names of the periods ahead.
-        prediction: The predicted counts.
-        known: The series that it is based on.
-    """
-
-    district: str
+    district: str  # its name, or `ALL`
     method: str
-    periods: tuple[str, ...]
+    periods: tuple[str, ...]  # names of the periods ahead
     prediction: Prediction
-    known: Floats
+    known: Floats  # the series that it is based on
 
 
 @dataclass
@@ -151,9 +135,9 @@ def ets(series: Floats, ahead: int, season: int, level: float) -> Prediction:
     import pandas as pd
     from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about fits that stop at the last iteration: the backtest decides
-        fitted = ETSModel(pd.Series(series), error="add", seasonal="add", seasonal_periods=season).fit(disp=False)
+    with np.errstate(all="ignore"):
+        model = ETSModel(pd.Series(series), error="add", seasonal="add", seasonal_periods=season)
+        fitted = model.fit(disp=False, warn_convergence=False)  # the backtest decides what a fit is worth
         predicted = fitted.get_prediction(start=len(series), end=len(series) + ahead - 1)
         frame = predicted.summary_frame(alpha=1 - level)
     values = np.asarray(frame["mean"], np.float64)
@@ -168,24 +152,18 @@ def _at_least_zero(values: Floats, half: Floats) -> Prediction:
 METHODS: Final[dict[str, Method]] = {"mean": mean, "seasonal naive": seasonal_naive, "ETS": ets}
 
 
-def usable(periods: int, season: int) -> list[str]:
-    """Return the methods that the number of periods allows: a season must occur twice before it is predicted."""
-    return ["mean"] if periods < 2 * season + 1 else list(METHODS)
-
-
 def backtest(series: Floats, season: int, level: float) -> list[Score]:
-    """Backtest each usable method from rolling origins, one period ahead."""
+    """Backtest each method from rolling origins, one period ahead; a season must occur twice before it is predicted."""
     scores = []
-    for name in usable(len(series), season):
-        least = LEAST if name == "mean" and len(series) < 2 * season + 1 else 2 * season
-        origins = range(least, len(series))
-        if not origins:
-            continue
-        made = [METHODS[name](series[:origin], 1, season, level) for origin in origins]
-        came = series[least:]
-        errors = [abs(float(one.mean[0]) - value) for one, value in zip(made, came, strict=True)]
-        held = [one.low[0] <= value <= one.high[0] for one, value in zip(made, came, strict=True)]
-        scores.append(Score(name, float(np.mean(errors)), float(np.mean(held)), len(errors)))
+    enough = len(series) > 2 * season
+    first = 2 * season if enough else LEAST
+    for name, method in METHODS.items() if enough else [("mean", mean)]:
+        made = [method(series[:origin], 1, season, level) for origin in range(first, len(series))]
+        if made:
+            known = series[first:]
+            errors = [abs(float(one.mean[0]) - value) for one, value in zip(made, known, strict=True)]
+            inside = [one.low[0] <= value <= one.high[0] for one, value in zip(made, known, strict=True)]
+            scores.append(Score(name, float(np.mean(errors)), float(np.mean(inside)), len(errors)))
     return scores
 
 
@@ -283,11 +261,3 @@ def rows(done: Forecasts) -> list[tuple[str, ...]]:
             (one.district, one.method, when, *(f"{value:.1f}" for value in values)) for when, *values in values_of
         ]
     return found
-
-
-def score_rows(scores: Sequence[Score]) -> list[tuple[str, ...]]:
-    """Return method, mean absolute error, coverage and number of forecasts as text, headers first."""
-    return [
-        ("method", "mean absolute error", "coverage of the interval", "forecasts"),
-        *((s.method, f"{s.mae:.1f}", f"{s.coverage:.0%}", str(s.origins)) for s in scores),
-    ]

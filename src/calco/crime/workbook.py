@@ -14,14 +14,13 @@ from xml.parsers import expat
 
 from calco.crime.clean import BadCell, Cell
 from calco.crime.database import needs
-from calco.crime.guard import MOST_COLUMNS, MOST_ROWS, GuardedArchive, Part, RefusedWorkbook, too_large
+from calco.crime.guard import MOST_COLUMNS, MOST_ROWS, GuardedArchive, RefusedWorkbook
 from calco.errors import CalcoError
 from calco.files import explain
 
 if TYPE_CHECKING:
     from openpyxl.reader.excel import ExcelReader
 
-MOST_TEXT: Final = 512 << 20  # characters of all cells, of which many may share one text
 _OLD: Final = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of .xls, and of workbooks with a password
 _NO_VALUE: Final = BadCell(
     "", "a formula without a stored value; open the workbook in a spreadsheet program and save it"
@@ -35,23 +34,14 @@ _DAMAGE: Final = (
 
 @dataclass
 class Sheet:
-    """A sheet of a workbook.
-
-    Attributes:
-        title: Name of the sheet.
-        rows: Number of each row with a cell, from 1 => its cells by the number of their column, from 0.
-        hidden: Whether the sheet is hidden.
-        hidden_rows: Numbers of hidden rows, as by a filter.
-        merged: Last row of each range of merged cells; each of these cells holds the value.
-        date1904: Whether days are counted from 1904.
-    """
+    """A sheet of a workbook."""
 
     title: str
-    rows: dict[int, dict[int, Cell]] = field(default_factory=dict)
+    rows: dict[int, dict[int, Cell]] = field(default_factory=dict)  # number from 1 => its cells by column, from 0
     hidden: bool = False
-    hidden_rows: list[int] = field(default_factory=list)
-    merged: list[int] = field(default_factory=list)
-    date1904: bool = False
+    hidden_rows: list[int] = field(default_factory=list)  # as by a filter
+    merged: list[int] = field(default_factory=list)  # last row of each range; each of its cells holds the value
+    date1904: bool = False  # days are counted from 1904
 
 
 def is_workbook(path: str | Path) -> bool:
@@ -80,7 +70,10 @@ def read_workbook(path: str | Path) -> list[Sheet]:
 
 @contextmanager
 def _damage_named() -> Iterator[None]:
-    """Turn the errors of openpyxl into one kind."""
+    """Turn the errors of openpyxl into one kind, and hide its warnings of parts that are not read.
+
+    The warnings of other threads are hidden meanwhile: a workbook is read before a load starts any.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -93,9 +86,8 @@ def _damage_named() -> Iterator[None]:
 
 
 def _opened(file: BinaryIO, archive: GuardedArchive) -> "ExcelReader":
-    """The workbook, of whose sheets no row is read yet."""
+    """Return the workbook before any row of its sheets is read."""
     from openpyxl.reader.excel import ExcelReader
-    from openpyxl.xml.constants import ARC_STYLE, STYLES_TYPE
 
     with _damage_named():
         reader = ExcelReader(file, read_only=True, data_only=True, keep_links=False)
@@ -105,92 +97,67 @@ def _opened(file: BinaryIO, archive: GuardedArchive) -> "ExcelReader":
         reader.read_chartsheet = lambda *_: None
         reader.read()
         parts = [(sheet.name, sheet.id and reader.parser.rels[sheet.id].target) for sheet in reader.parser.sheets]
-        styles = reader.package.find(STYLES_TYPE)
     if lost := [name for name, target in parts if target not in reader.valid_files]:
         raise RefusedWorkbook(f"is a damaged workbook (its sheet {lost[0]!r} is missing); save it anew as .xlsx")
-    if styles and styles.PartName != f"/{ARC_STYLE}":
-        raise RefusedWorkbook(
-            f"has the formats of its cells in {styles.PartName}, where they are not read; save it anew"
-        )
     return reader
 
 
 def _sheets(reader: "ExcelReader", archive: GuardedArchive) -> Iterator[Sheet]:
+    from openpyxl.utils.cell import range_boundaries
     from openpyxl.utils.datetime import CALENDAR_MAC_1904
 
-    left = MOST_TEXT
     date1904 = reader.wb.epoch == CALENDAR_MAC_1904
     for found in reader.wb.worksheets:
-        part = archive.parts[found._worksheet_path]
         sheet = Sheet(found.title, hidden=found.sheet_state != "visible", date1904=date1904)
-        for number, row in enumerate(_rows(found), 1):
-            cells: dict[int, Cell] = {}
-            for place, cell in enumerate(row):
-                if cell.value is not None:
-                    cells[place] = value = _value(cell)
-                    if isinstance(value, str):
-                        left -= len(value)
-            if left < 0:
-                raise too_large()
-            if cells:
-                sheet.rows[number] = cells
-        _finish(sheet, part, archive)
+        with _damage_named():
+            found.reset_dimensions()  # the size that a sheet states may be wrong
+            rows = {
+                number: {place: _value(cell) for place, cell in enumerate(row) if cell.value is not None}
+                for number, row in enumerate(found.iter_rows(), 1)
+            }
+        part = archive.parts[found._worksheet_path]
+        for number, place in part.formulas:
+            rows.setdefault(number, {})[place] = _NO_VALUE
+        sheet.rows = {number: cells for number, cells in sorted(rows.items()) if cells}
+        sheet.hidden_rows = [row for row in part.hidden_rows if row in sheet.rows]
+        for ref in part.merged:
+            with _damage_named():
+                bounds = range_boundaries(ref)
+            _fill_merged(sheet, archive, *bounds)
         yield sheet
 
 
-def _rows(found: Any) -> Iterator[tuple[Any, ...]]:
-    with _damage_named():
-        found.reset_dimensions()  # what a sheet says of its size need not be so
-        yield from found.iter_rows()
-
-
 def _value(cell: Any) -> Cell:
-    """The value of a cell, for the cleaning rules."""
+    """Return the value of a cell, for the cleaning rules."""
+    from openpyxl.utils.datetime import to_excel
+    from openpyxl.utils.escape import unescape
+
     value = cell.value
     if isinstance(value, str):
         if cell.data_type == "e":
             return BadCell(value, "an error of a spreadsheet, not a value")
-        return (_unescaped(value) if "_x" in value else value) or None
+        # Characters that XML cannot hold are written as _x000D_.
+        return (str(unescape(value)) if "_x" in value else value) or None
     if isinstance(value, bool):
         return "VERDADERO" if value else "FALSO"
     if isinstance(value, date):  # of which datetime is one
         return value if isinstance(value, datetime) else datetime.combine(value, time())
     if isinstance(value, time | timedelta):
-        value = _days(value)  # a format of times makes no time of a number
+        value = to_excel(value)  # a format of times makes no time of a number
     number = float(value)
     return int(number) if number.is_integer() and abs(number) < 1e15 else number
 
 
-def _unescaped(text: str) -> str:
-    """Text in which characters that XML cannot hold stand as _x000D_."""
-    from openpyxl.utils.escape import unescape
-
-    return str(unescape(text))
-
-
-def _days(value: time | timedelta) -> float:
-    from openpyxl.utils.datetime import to_excel
-
-    return float(to_excel(value))
-
-
-def _finish(sheet: Sheet, part: Part, archive: GuardedArchive) -> None:
-    """Formulas without a value, rows that are hidden, and the value of merged cells in each of them."""
-    from openpyxl.utils.cell import range_boundaries
-
-    for number, place in part.formulas:
-        sheet.rows.setdefault(number, {})[place] = _NO_VALUE
-    sheet.rows = dict(sorted(sheet.rows.items()))
-    sheet.hidden_rows = [row for row in part.hidden_rows if row in sheet.rows]
+def _fill_merged(
+    sheet: Sheet, archive: GuardedArchive, left: int | None, top: int | None, right: int | None, bottom: int | None
+) -> None:
+    """Give the value of merged cells to each of them; a range of whole rows or columns has no ends."""
+    left, top, right, bottom = left or 1, top or 1, min(right or MOST_COLUMNS, MOST_COLUMNS), bottom or MOST_ROWS
+    if (value := sheet.rows.get(top, {}).get(left - 1)) is None:
+        return
+    sheet.merged.append(bottom)
     present = list(sheet.rows)
-    for ref in part.merged:
-        with _damage_named():
-            left, top, right, bottom = range_boundaries(ref)
-        left, top, right, bottom = left or 1, top or 1, min(right or MOST_COLUMNS, MOST_COLUMNS), bottom or MOST_ROWS
-        if (value := sheet.rows.get(top, {}).get(left - 1)) is None:
-            continue
-        sheet.merged.append(bottom)
-        rows = present[bisect.bisect_left(present, top) : bisect.bisect_right(present, bottom)]
-        archive.count_cells(len(rows) * (right - left + 1))
-        for row in rows:
-            sheet.rows[row].update(dict.fromkeys(range(left - 1, right), value))
+    rows = present[bisect.bisect_left(present, top) : bisect.bisect_right(present, bottom)]
+    archive.count_cells(len(rows) * (right - left + 1))
+    for row in rows:
+        sheet.rows[row].update(dict.fromkeys(range(left - 1, right), value))
