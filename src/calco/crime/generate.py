@@ -5,6 +5,7 @@ true. Each block derives from (seed, block) alone, so that a larger file begins 
 """
 
 import csv
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
@@ -90,32 +91,21 @@ def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None
     if not out.parent.is_dir():
         raise CalcoError(f"cannot write {out}: there is no folder {out.parent}; make it, or choose another path")
     with writing_file(out, "calco crime generate"), replacing(out) as temporary:
-        parquet = out.suffix.lower() == ".parquet"
         writer: Any = None
         done = 0
         for block in blocks(config):
-            if not parquet:
-                block = pa.table(
-                    {name: _plain(column) for name, column in zip(block.column_names, block.columns, strict=True)}
-                )
-            if writer is None:
-                writer = (
-                    pq.ParquetWriter(temporary, block.schema, compression="zstd")
-                    if parquet
-                    else pyarrow.csv.CSVWriter(temporary, block.schema)
-                )
+            if out.suffix.lower() == ".parquet":
+                writer = writer or pq.ParquetWriter(temporary, block.schema, compression="zstd")
+            else:
+                plain = [pa.field(f.name, pa.string()) if f.name in _TEXTS else f for f in block.schema]
+                block = block.cast(pa.schema(plain))
+                writer = writer or pyarrow.csv.CSVWriter(temporary, block.schema)
             writer.write_table(block)
             done += block.num_rows
             if progress:
                 progress(done, config.rows)
         writer.close()
     return out
-
-
-def _plain(column: "pa.ChunkedArray") -> Any:
-    import pyarrow as pa
-
-    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
 
 
 def blocks(config: GenerateConfig) -> "Iterator[pa.Table]":
@@ -164,38 +154,29 @@ def _crimes() -> tuple[list[tuple[str, ...]], Shares, Shares]:
 
 
 def _districts() -> tuple[list[tuple[str, ...]], Shares, Shares]:
-    """Department, province and district in capitals; the share of the rows that each has; how large its numbers are."""
+    """Return department, province and district in capitals, their shares of the rows, and sizes of their numbers."""
     places = gazetteer()
     first = {key: rank for rank, key in enumerate(LARGEST)}
-    # Behind the largest come the others of Lima and Callao, the capitals of the provinces, and the rest.
+    # After the largest come the others of Lima and Callao, the capitals of provinces, and the rest, shuffled by Knuth's
+    # multiplicative hash.
     order = sorted(
         places.districts,
         key=lambda key: (
-            first.get(key, len(first)),
-            key // 100 not in METROPOLIS,
-            key % 100 != 1,
-            _shuffled(key),
+            first.get(key, len(first)), key // 100 not in METROPOLIS, key % 100 != 1, key * 2_654_435_761 % 2**32
         ),
-    )
+    )  # fmt: skip
     rank: Shares = np.arange(1.0, len(order) + 1)
     names = [(places.departments[key // 10_000], places.provinces[key // 100], places.districts[key]) for key in order]
-    # So that about as many districts as published have crimes in one year, and in five.
+    # About as many districts as published have crimes in one year, and in five.
     shares = 1.0 / (rank + 25.0) ** 2.1
     sizes = np.maximum(0.5, 3.2 / rank**0.25)
-    return [tuple(_capitals(name) for name in row) for row in names], shares, sizes
-
-
-def _shuffled(key: int) -> int:
-    return key * 2_654_435_761 % 2**32  # Knuth's multiplicative hash: in no order that means anything
-
-
-def _capitals(name: str) -> str:
-    """As the panel writes names: capitals without accents, but with ñ."""
-    return "Ñ".join(fold(part) for part in name.upper().split("Ñ")) if "ñ" in name.lower() else fold(name)
+    # The panel writes capitals without accents, but with ñ.
+    capitals = [tuple("Ñ".join(map(fold, re.split("[ñÑ]", name))) for name in row) for row in names]
+    return capitals, shares, sizes
 
 
 def _spelt(rows: list[tuple[str, ...]], rng: np.random.Generator) -> "list[pa.Array]":
-    """For each column of names its spellings, the clean one first, then with stray codes, numbers and spaces."""
+    """Return the spellings of the names in each column, the clean one first, then with stray codes and spaces."""
     import pyarrow as pa
 
     columns = []
@@ -203,12 +184,7 @@ def _spelt(rows: list[tuple[str, ...]], rng: np.random.Generator) -> "list[pa.Ar
         spellings = []
         for name in names:
             code = int(rng.integers(1, 9999))
-            spellings += [
-                name,
-                f"  {name} ",
-                f"{code:04d} - {name}",
-                f"{name} {code % 10}/",
-                f"{name}*  ({code % 100})",
-            ]
+            stray = (f"  {name} ", f"{code:04d} - {name}", f"{name} {code % 10}/", f"{name}*  ({code % 100})")
+            spellings += [name, *stray]
         columns.append(pa.array(spellings, pa.string()))
     return columns

@@ -3,20 +3,20 @@
 import contextlib
 import gzip
 import hashlib
+import logging
 import threading
 import time
 import webbrowser
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from calco.console import say, warn
 from calco.errors import CalcoError
 from calco.records import check_numbers
 from calco.report.server import LOOPBACK, Handler, open_port
 
-_AGAIN: Final = 300.0
-"""Seconds between two reads of a database whose changes cannot be detected."""
+LOG = logging.getLogger(__name__)
+PATH: Final = "/crime"
+_AGAIN: Final = 300.0  # seconds between two reads of a database whose changes cannot be detected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,103 +38,76 @@ class ServeConfig:
     """Open the page in the browser of this machine."""
 
     def __post_init__(self) -> None:
-        """Checks that there is something to serve."""
         check_numbers(self, port=(0, 65_535))
         if not self.crime:
             raise CalcoError("no database is named; give one: calco serve --crime crime.duckdb")
 
 
-@dataclass(frozen=True)
-class ServedPage:
-    """A page as it is sent.
-
-    Attributes:
-        html: Its bytes.
-        packed: The same, compressed by gzip.
-        tag: Its ETag.
-    """
-
-    html: bytes
-    packed: bytes
-    tag: str
-
-    @classmethod
-    def of(cls, html: str) -> "ServedPage":
-        """Return the page of a text."""
-        data = html.encode()
-        return cls(data, gzip.compress(data, 6, mtime=0), f'"{hashlib.sha256(data).hexdigest()[:16]}"')
-
-
 class CachedPage:
-    """A page that is rendered again when its data have changed.
+    """The page of a database, which is rendered again when its data have changed."""
 
-    Args:
-        make: Renders the page.
-        state: Returns a value that changes with the data.
-    """
+    def __init__(self, config: ServeConfig) -> None:
+        self._config, self._lock, self._reported = config, threading.Lock(), ""
+        self._render(_state_of(config.crime))
 
-    def __init__(self, make: Callable[[], str], state: Callable[[], object]) -> None:
-        self._make, self._state = make, state
-        self._lock = threading.Lock()
-        self._seen, self._made = state(), ServedPage.of(make())
-        self._reported = ""
+    def _render(self, state: object) -> None:
+        from calco.crime.dashboard import page, read
 
-    def get(self) -> ServedPage:
-        """Return the current page; the last one if it cannot be rendered, which the next request tries again."""
+        html = page(read(self._config.crime), language=self._config.language).encode()
+        tag = f'"{hashlib.sha256(html).hexdigest()[:16]}"'
+        self._state, self._page = state, (html, gzip.compress(html, 6, mtime=0), tag)
+
+    def get(self) -> tuple[bytes, bytes, str]:
+        """Return the page, the page compressed by gzip, and its ETag; the last page if it cannot be rendered."""
         with self._lock:
-            state = self._state()
-            if state != self._seen:
+            state = _state_of(self._config.crime)
+            if state != self._state:
                 try:
-                    self._made = ServedPage.of(self._make())
-                    self._seen, self._reported = state, ""
+                    self._render(state)
+                    self._reported = ""
                 except CalcoError as error:
                     if str(error) != self._reported:
-                        warn(f"{error}; browsers see the last page")
+                        LOG.warning("%s; browsers see the last page", error)
                     self._reported = str(error)
-            return self._made
+            return self._page
 
 
-def state_of(url: str) -> object:
+def _state_of(url: str) -> object:
     """Return a value that changes with a database: date and size of its file, or a number that changes with time."""
     from calco.crime.database import duckdb_path
 
     path = duckdb_path(url)
-    try:
-        found = path.stat() if path else None
-    except OSError:
-        found = None
-    if found is None:
-        return int(time.monotonic() / _AGAIN)
-    return found.st_mtime_ns, found.st_size
+    with contextlib.suppress(OSError):
+        if path:
+            found = path.stat()
+            return found.st_mtime_ns, found.st_size
+    return int(time.monotonic() / _AGAIN)
 
 
 class _Handler(Handler):
-    """Sends the pages."""
+    """Sends the page."""
 
-    pages: dict[str, CachedPage]
+    page: CachedPage
 
     def do_GET(self) -> None:
-        """Send a page by its path; / redirects to the first."""
+        """Answer a browser."""
         if not self.welcome():
             return
         path = self.path.split("?")[0]
         if path == "/":
-            self.answer("text/plain", b"", code=302, headers={"Location": next(iter(self.pages))})
+            self.answer("text/plain", b"", code=302, headers={"Location": PATH})
             return
-        if path not in self.pages:
+        if path != PATH:
             self.send_error(404)
             return
-        page = self.pages[path].get()
-        kind, fresh = (
-            "text/html; charset=utf-8",
-            {"Cache-Control": "no-cache", "ETag": page.tag, "Vary": "Accept-Encoding"},
-        )
-        if self.headers.get("If-None-Match") == page.tag:
-            self.answer(kind, b"", code=304, headers=fresh)
+        html, packed, tag = self.page.get()
+        headers = {"Cache-Control": "no-cache", "ETag": tag, "Vary": "Accept-Encoding"}
+        kind, code = "text/html; charset=utf-8", 200
+        if self.headers.get("If-None-Match") == tag:
+            html, code = b"", 304
         elif "gzip" in self.headers.get("Accept-Encoding", ""):
-            self.answer(kind, page.packed, headers={**fresh, "Content-Encoding": "gzip"})
-        else:
-            self.answer(kind, page.html, headers=fresh)
+            html, headers["Content-Encoding"] = packed, "gzip"
+        self.answer(kind, html, code=code, headers=headers)
 
     do_HEAD = do_GET
 
@@ -148,23 +121,13 @@ def serve(config: ServeConfig) -> None:
     Raises:
         CalcoError: The port is taken, or the database cannot be read.
     """
-    from calco.crime.dashboard import page, read
-
-    def charts() -> str:
-        return page(read(config.crime), language=config.language)
-
-    pages = {"/crime": CachedPage(charts, lambda: state_of(config.crime))}
-    with open_port(
-        type("Handler", (_Handler,), {"pages": pages}),
-        config.port,
-        host=config.host,
-        option="--port",
-        names=config.names,
-    ) as server:
-        address = f"http://{LOOPBACK if config.host == '0.0.0.0' else config.host}:{server.server_port}"
-        say(f"the charts are at {address}/crime; Ctrl-C stops")
+    handler = type("Handler", (_Handler,), {"page": CachedPage(config)})
+    with open_port(handler, config.port, host=config.host, option="--port", names=config.names) as server:
+        host = LOOPBACK if config.host == "0.0.0.0" else config.host
+        address = f"http://{host}:{server.server_port}{PATH}"
+        LOG.info("the charts are at %s; Ctrl-C stops", address)
         if config.open:
-            webbrowser.open(f"{address}/crime")
+            webbrowser.open(address)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever(0.2)
-    say("stopped")
+    LOG.info("stopped")
