@@ -129,7 +129,7 @@ def forecast(args: list[str]) -> None:
 
     config = parse(ForecastConfig, args, "crime forecast", forecast.__doc__)
     done = run(config)
-    scores = [
+    scores: list[tuple[str, ...]] = [
         ("method", "mean absolute error", "coverage of the interval", "forecasts"),
         *((one.method, f"{one.mae:.1f}", f"{one.coverage:.0%}", str(one.origins)) for one in done.scores),
     ]

@@ -12,7 +12,6 @@ from calco.crime.clean import Cell, UnusableCell, fold, month_named, stated, who
 FIRST_YEAR: Final = 1990  # nothing in either source is older
 # The two slips of the year that the robberies hold.
 _YEARS: Final = {217: 2017, 2107: 2017}
-_WEEKDAYS: Final = ("LUNES", "MARTES", "MIERCOLES", "JUEVES", "VIERNES", "SABADO", "DOMINGO")
 _BETWEEN: Final = frozenset({"DE", "DEL", "EL", "DIA", "A", "ANO"})
 _PERU: Final = timezone(timedelta(hours=-5))
 _DAYS_1904: Final = 1462  # between the two systems in which workbooks count days
@@ -124,14 +123,10 @@ def _compact(text: str, today: date) -> date:
 
 
 def _with_name(text: str) -> tuple[int, int, int]:
-    """Day, month and year of a date whose month is written as a word."""
-    plain = re.sub(r"(?i)(?<=\d)(?:º|°|ro|er|st|nd|rd|th)\b", "", text)
-    words: list[str] = re.findall(r"[^\W\d_]+|\d+", plain)
-    names = [word for word in words if not word.isdecimal() and fold(word) not in _BETWEEN]
-    if len(names) == 2 and any(day.startswith(fold(names[0])) for day in _WEEKDAYS):
-        names = names[1:]
+    """Return day, month and year of a date whose month is written as a word."""
+    words = [word for word in re.findall(r"[^\W\d_]+|\d+", text) if fold(word) not in _BETWEEN or word.isdecimal()]
+    names, numbers = [word for word in words if not word.isdecimal()], [word for word in words if word.isdecimal()]
     month = month_named(names[0]) if len(names) == 1 else 0
-    numbers = [word for word in words if word.isdecimal()]
     if not month or not 1 <= len(numbers) <= 2:
         raise UnusableCell("not a date")
     if len(numbers) == 1:
@@ -144,18 +139,15 @@ def complete_dates(found: Sequence[date | int | UnusableCell | None]) -> list[da
     whole: list[date | UnusableCell | None] = []
     following: date | None = None
     for one in reversed(found):
-        if isinstance(one, int):
-            whole.append(_day_of(one, following))
-            continue
-        following = one if isinstance(one, date) else following
-        whole.append(one)
+        if not isinstance(one, int):
+            following = one if isinstance(one, date) else following
+            whole.append(one)
+        elif following is None:
+            whole.append(UnusableCell("a day alone, without a complete date after it that gives the month"))
+        else:
+            try:
+                whole.append(following.replace(day=one))
+            except ValueError:
+                reason = f"a day alone, and the next complete date is of {following:%m/%Y}, which has no such day"
+                whole.append(UnusableCell(reason))
     return whole[::-1]
-
-
-def _day_of(day: int, following: date | None) -> date | UnusableCell:
-    if following is None:
-        return UnusableCell("a day alone, without a complete date after it that gives the month")
-    try:
-        return following.replace(day=day)
-    except ValueError:
-        return UnusableCell(f"a day alone, and the next complete date is of {following:%m/%Y}, which has no such day")

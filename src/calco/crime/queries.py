@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from calco.crime.clean import UNSPECIFIED
-from calco.crime.schema import MARIADB, REJECTS, TABLES, Kind
+from calco.crime.schema import MARIADB, REJECTS, TABLES
 from calco.errors import CalcoError
 
 if TYPE_CHECKING:
@@ -14,27 +14,19 @@ if TYPE_CHECKING:
 
 TIED_ROWS: Final = 10  # rows shown of those that share an extreme
 _SEVERAL: Final = "Varios"  # states that there were several persons, not their age
+_PLACE: Final = ("Nombre_Distrito", "Nombre_Provincia", "Nombre_Departamento")
+_CRIME: Final = ("Nombre_Modalidad", "Nombre_Especifico", "Nombre_Generico")
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question to the tables.
+    """A question to the tables."""
 
-    Attributes:
-        name: Its name on the command line.
-        number: From 1 to 10.
-        english: The question in English.
-        spanish: The question in Spanish.
-        expression: Tables => the answer, as an Ibis expression.
-        source: Table that it reads.
-    """
-
-    name: str
-    number: int
+    name: str  # on the command line
+    number: int  # from 1 to 10
     english: str
-    spanish: str
-    expression: Callable[["Tables"], Any]
-    source: str
+    expression: Callable[["Tables"], Any]  # the answer, as an Ibis expression
+    source: str  # table that it reads
 
 
 class Tables:
@@ -47,7 +39,13 @@ class Tables:
         # Columns are selected by name and cast, so that further columns, another order, or text in place of numbers in
         # a foreign database do no harm.
         table = self.backend.table(name)
-        return table.select([_of_kind(table[column.name], column.kind) for column in TABLES[name].columns])
+        types = {"int": "int64", "date": "date"}
+        selected = []
+        for column in TABLES[name].columns:
+            held, kind = table[column.name], types.get(column.kind, "string")
+            fits = {"int64": held.type().is_integer, "date": held.type().is_date, "string": held.type().is_string}
+            selected.append(held if fits[kind]() else held.cast(kind).name(column.name))
+        return table.select(selected)
 
     def check(self) -> None:
         """Check that the tables exist."""
@@ -56,79 +54,61 @@ class Tables:
             raise CalcoError(f"the database has no table {missing[0]}; make the tables with: calco crime load")
 
 
-def _of_kind(column: Any, kind: Kind) -> Any:
-    held = column.type()
-    if kind == "int":
-        return column if held.is_integer() else column.cast("int64").name(column.get_name())
-    if kind == "date":
-        return column if held.is_date() else column.cast("date").name(column.get_name())
-    return column if held.is_string() else column.cast("string").name(column.get_name())
-
-
 def _places(held: Tables) -> Any:
-    """District, province and department by the district's key."""
-    district, province, department = held["Distrito"], held["Provincia"], held["Departamento"]
-    province = province.rename(province="id").inner_join(
-        department.rename(department="id"), [("Id_Departamento", "department")]
-    )
-    joined = district.rename(place="id").inner_join(province, [("Id_Provincia", "province")])
-    return joined.select("place", "Nombre_Distrito", "Nombre_Provincia", "Nombre_Departamento")
+    """Return district, province and department by the district's key, `place`."""
+    province = held["Provincia"].rename(province="id")
+    above = province.inner_join(held["Departamento"].rename(department="id"), [("Id_Departamento", "department")])
+    joined = held["Distrito"].rename(place="id").inner_join(above, [("Id_Provincia", "province")])
+    return joined.select("place", *_PLACE)
 
 
 def _crimes(held: Tables) -> Any:
-    """Modality, specific and generic crime by the modality's key."""
-    modality, specific, generic = held["Modalidad_Crimen"], held["Crimen_Especifico"], held["Crimen_Generico"]
-    specific = specific.rename(specific="id").inner_join(generic.rename(generic="id"), [("Id_Generico", "generic")])
-    joined = modality.rename(modality="id").inner_join(specific, [("Id_Especifico", "specific")])
-    return joined.select("modality", "generic", "Nombre_Modalidad", "Nombre_Especifico", "Nombre_Generico")
+    """Return modality, specific and generic crime by the key of the modality."""
+    specific = held["Crimen_Especifico"].rename(specific="id")
+    above = specific.inner_join(held["Crimen_Generico"].rename(generic="id"), [("Id_Generico", "generic")])
+    joined = held["Modalidad_Crimen"].rename(modality="id").inner_join(above, [("Id_Especifico", "specific")])
+    return joined.select("modality", "generic", *_CRIME)
 
 
-def _counted(table: Any, key: str, name: str = "Robos") -> Any:
-    return table.group_by(key).aggregate(**{name: table.count()})
+def _counted(table: Any, key: str) -> Any:
+    return table.group_by(key).aggregate(Robos=table.count())
 
 
 def kinds(held: Tables) -> Any:
-    """1. Every kind of robbery with its description and how many there were, most first."""
+    """Count each kind of robbery, also those without any."""
     import ibis
 
-    kind, counts = held["Tipo_Robo"], _counted(held["Robos_Lima"], "Id_Tipo_Robo")
-    joined = kind.left_join(counts, [("id", "Id_Tipo_Robo")])
+    counts = _counted(held["Robos_Lima"], "Id_Tipo_Robo")
+    joined = held["Tipo_Robo"].left_join(counts, [("id", "Id_Tipo_Robo")])
     rows = joined.mutate(Robos=ibis.coalesce(counts.Robos, 0).cast("int64")).order_by(ibis.desc("Robos"), "id")
     return rows.select("Tipo", "Descripcion", "Robos")
 
 
 def districts(held: Tables) -> Any:
-    """2. Robberies by district, most first. The key joins, not the name, so that none counts twice."""
+    """Count robberies by district. The key joins, not the name, so that none counts twice."""
     import ibis
 
-    places, counts = _places(held), _counted(held["Robos_Lima"], "Id_Distrito")
-    joined = counts.inner_join(places, [("Id_Distrito", "place")]).order_by(ibis.desc("Robos"), "Id_Distrito")
-    return joined.select("Nombre_Distrito", "Nombre_Provincia", "Robos")
+    joined = _counted(held["Robos_Lima"], "Id_Distrito").inner_join(_places(held), [("Id_Distrito", "place")])
+    return joined.order_by(ibis.desc("Robos"), "Id_Distrito").select(*_PLACE[:2], "Robos")
 
 
 def ages(held: Tables) -> Any:
-    """3. Robberies that state the victim's age and the offender's; "Varios (2)" states a number of persons, no age."""
+    """Return robberies that state two ages; "Varios (2)" states a number of persons."""
+    persons = [f"{what}_{whose}" for what in ("Edad", "Genero") for whose in ("Victima", "Delincuente")]
     robberies = held["Robos_Lima"]
-    told = [
-        (robberies[name] != UNSPECIFIED) & ~robberies[name].startswith(_SEVERAL)
-        for name in ("Edad_Victima", "Edad_Delincuente")
-    ]
-    rows = robberies.filter(told).rename(robbery="id")
-    joined = rows.inner_join(_places(held), [("Id_Distrito", "place")])
-    joined = joined.inner_join(held["Tipo_Robo"].rename(kind="id"), [("Id_Tipo_Robo", "kind")]).order_by("robbery")
-    return joined.select(
-        "robbery", "Fecha", "Nombre_Distrito", "Tipo", "Edad_Victima", "Edad_Delincuente",
-        "Genero_Victima", "Genero_Delincuente",
-    ).rename(id="robbery")  # fmt: skip
+    stated = [(robberies[name] != UNSPECIFIED) & ~robberies[name].startswith(_SEVERAL) for name in persons[:2]]
+    rows = robberies.filter(stated).rename(robbery="id").inner_join(_places(held), [("Id_Distrito", "place")])
+    joined = rows.inner_join(held["Tipo_Robo"].rename(kind="id"), [("Id_Tipo_Robo", "kind")]).order_by("robbery")
+    return joined.select("robbery", "Fecha", "Nombre_Distrito", "Tipo", *persons).rename(id="robbery")
 
 
 def most_2019(held: Tables) -> Any:
-    """4. The row of 2019 that holds the most occurrences, with its own names; rows that tie, and how many they are."""
+    """Return the rows of 2019 with the most occurrences, with their own names, and the number of those that tie."""
     return _extreme(held, 2019, "max")
 
 
 def fewest_2017(held: Tables) -> Any:
-    """7. The rows of 2017 that hold the fewest occurrences; how many tie, and the first of them."""
+    """Return the first rows of 2017 with the fewest occurrences, and the number of those that tie."""
     return _extreme(held, 2017, "min")
 
 
@@ -141,25 +121,22 @@ def _extreme(held: Tables, year: int, which: str) -> Any:
     few = tied.order_by("id").limit(TIED_ROWS).rename(row="id").mutate(Filas_Empatadas=tied.count().as_scalar())
     joined = few.inner_join(_crimes(held), [("Id_Modalidad", "modality")])
     joined = joined.inner_join(_places(held), [("Id_Distrito", "place")]).order_by("row")
-    return joined.select(
-        "row", "Nombre_Modalidad", "Nombre_Especifico", "Nombre_Generico", "Nombre_Distrito", "Nombre_Provincia",
-        "Nombre_Departamento", "Numero_Ocurrencias", "Filas_Empatadas",
-    ).rename(id="row")  # fmt: skip
+    return joined.select("row", *_CRIME, *_PLACE, "Numero_Ocurrencias", "Filas_Empatadas").rename(id="row")
 
 
 def crimes_2019(held: Tables) -> Any:
-    """5. Crimes of 2019 by district, with province and department, most first."""
+    """Sum the crimes of 2019 by district."""
     import ibis
 
     rows = held["Crimenes_DataCrim"]
     rows = rows.filter(rows.Anio == 2019)
     sums = rows.group_by("Id_Distrito").aggregate(Delitos=rows.Numero_Ocurrencias.cast("int64").sum().cast("int64"))
     joined = sums.inner_join(_places(held), [("Id_Distrito", "place")]).order_by(ibis.desc("Delitos"), "Id_Distrito")
-    return joined.select("Nombre_Distrito", "Nombre_Provincia", "Nombre_Departamento", "Delitos")
+    return joined.select(*_PLACE, "Delitos")
 
 
 def quarters(held: Tables) -> Any:
-    """6. Robberies by quarter, most first; those without a date stand as such."""
+    """Count robberies by quarter; those without a date are a group of their own."""
     import ibis
 
     robberies = held["Robos_Lima"]
@@ -172,27 +149,26 @@ def quarters(held: Tables) -> Any:
 
 
 def means_by_district(held: Tables) -> Any:
-    """8. The mean of occurrences in a row by district, most first."""
+    """Return the mean of occurrences in a row by district."""
     import ibis
 
-    joined = _means(held["Crimenes_DataCrim"], "Id_Distrito").inner_join(_places(held), [("Id_Distrito", "place")])
+    joined = _sums(held["Crimenes_DataCrim"], "Id_Distrito").inner_join(_places(held), [("Id_Distrito", "place")])
     means = joined.mutate(Media=joined.total.cast("float64") / joined.Filas.cast("float64"))
-    rows = means.order_by(ibis.desc("Media"), "Id_Distrito")
-    return rows.select("Nombre_Distrito", "Nombre_Provincia", "Nombre_Departamento", "Media", "Filas")
+    return means.order_by(ibis.desc("Media"), "Id_Distrito").select(*_PLACE, "Media", "Filas")
 
 
 def weapons(held: Tables) -> Any:
-    """9. Robberies by weapon, most first."""
+    """Count robberies by weapon."""
     import ibis
 
     return _counted(held["Robos_Lima"], "Tipo_Arma").order_by(ibis.desc("Robos"), "Tipo_Arma")
 
 
 def means_by_generic(held: Tables) -> Any:
-    """10. The mean of occurrences in a row by generic crime, least first."""
+    """Return the mean of occurrences in a row by generic crime."""
     import ibis
 
-    joined = _means(held["Crimenes_DataCrim"], "Id_Modalidad").inner_join(_crimes(held), [("Id_Modalidad", "modality")])
+    joined = _sums(held["Crimenes_DataCrim"], "Id_Modalidad").inner_join(_crimes(held), [("Id_Modalidad", "modality")])
     by_generic = joined.group_by("generic", "Nombre_Generico").aggregate(
         total=joined.total.sum().cast("float64"), Filas=joined.Filas.sum().cast("int64")
     )
@@ -200,45 +176,35 @@ def means_by_generic(held: Tables) -> Any:
     return means.order_by(ibis.asc("Media"), "generic").select("Nombre_Generico", "Media", "Filas")
 
 
-def _means(rows: Any, key: str) -> Any:
-    """What means are made of: whole numbers, which add up to the same in any order and any database."""
+def _sums(rows: Any, key: str) -> Any:
+    """Return whole numbers, which add up to the same in any order and any database, for means."""
     total = rows.Numero_Ocurrencias.cast("int64").sum().cast("int64")
     return rows.group_by(key).aggregate(total=total, Filas=rows.count())
 
 
 _ROBBERIES, _DATACRIM = "Robos_Lima", "Crimenes_DataCrim"
 QUESTIONS: Final[dict[str, Question]] = {
-    question.name: question
-    for question in (
-        Question("kinds", 1, "Which kinds of robbery are there, and how many of each?",
-                 "¿Qué tipos de robo hay y cuántos de cada uno?", kinds, _ROBBERIES),
-        Question("districts", 2, "How many robberies are there in each district of Lima and Callao?",
-                 "¿Cuántos robos hay en cada distrito de Lima y Callao?", districts, _ROBBERIES),
-        Question("ages", 3, "Which robberies state the age of both the victim and the offender?",
-                 "¿Qué robos indican la edad de la víctima y la del delincuente?", ages, _ROBBERIES),
-        Question("most-2019", 4, "Which modality had the most occurrences in 2019, and where?",
-                 "¿Qué modalidad tuvo más ocurrencias en 2019, y dónde?", most_2019, _DATACRIM),
-        Question("crimes-2019", 5, "How many crimes were there in each district in 2019?",
-                 "¿Cuántos delitos hubo en cada distrito en 2019?", crimes_2019, _DATACRIM),
-        Question("quarters", 6, "How many robberies were there in each quarter?",
-                 "¿Cuántos robos hubo en cada trimestre?", quarters, _ROBBERIES),
-        Question("fewest-2017", 7, "Which modality had the fewest occurrences in 2017, and where?",
-                 "¿Qué modalidad tuvo menos ocurrencias en 2017, y dónde?", fewest_2017, _DATACRIM),
-        Question("means-by-district", 8, "How many occurrences does a row hold on average, by district?",
-                 "¿Cuántas ocurrencias tiene en promedio una fila, por distrito?", means_by_district, _DATACRIM),
-        Question("weapons", 9, "Which weapons are used in robberies?",
-                 "¿Qué armas se usan en los robos?", weapons, _ROBBERIES),
-        Question("means-by-generic", 10, "How many occurrences does a row hold on average, by generic crime?",
-                 "¿Cuántas ocurrencias tiene en promedio una fila, por delito genérico?", means_by_generic, _DATACRIM),
-    )
+    name: Question(name, number, english, expression, source)
+    for number, (name, expression, source, english) in enumerate((
+        ("kinds", kinds, _ROBBERIES, "Which kinds of robbery are there, and how many of each?"),
+        ("districts", districts, _ROBBERIES, "How many robberies are there in each district of Lima and Callao?"),
+        ("ages", ages, _ROBBERIES, "Which robberies state the age of both the victim and the offender?"),
+        ("most-2019", most_2019, _DATACRIM, "Which modality had the most occurrences in 2019, and where?"),
+        ("crimes-2019", crimes_2019, _DATACRIM, "How many crimes were there in each district in 2019?"),
+        ("quarters", quarters, _ROBBERIES, "How many robberies were there in each quarter?"),
+        ("fewest-2017", fewest_2017, _DATACRIM, "Which modality had the fewest occurrences in 2017, and where?"),
+        ("means-by-district", means_by_district, _DATACRIM,
+         "How many occurrences does a row hold on average, by district?"),
+        ("weapons", weapons, _ROBBERIES, "Which weapons are used in robberies?"),
+        ("means-by-generic", means_by_generic, _DATACRIM,
+         "How many occurrences does a row hold on average, by generic crime?"),
+    ), 1)
 }  # fmt: skip
 
 
 def questions_named(name: str) -> list[Question]:
     """Return the question of a name or a number, or all of them."""
-    if name == "all":
-        return list(QUESTIONS.values())
-    found = [one for one in QUESTIONS.values() if name in (one.name, str(one.number))]
+    found = [one for one in QUESTIONS.values() if name in ("all", one.name, str(one.number))]
     if not found:
         raise CalcoError(
             f"{name!r}: there is no such question; name all, a number from 1 to 10, or {', '.join(QUESTIONS)}"
@@ -285,7 +251,3 @@ def to_arrow(backend: Any, expression: Any) -> "pa.Table":
     schema = expression.schema().to_pyarrow()
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     return pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema=schema)
-
-
-if TYPE_CHECKING:
-    import pyarrow as pa
