@@ -15,7 +15,7 @@ from calco.errors import CalcoError
 
 NEEDED: dict[str, dict[str, Any]] = {
     "ChartConfig": {"chart": "all"}, "CollectConfig": {"annotations": "a", "out": "o"},
-    "CropConfig": {"labels": ("gun",)}, "EvaluateConfig": {"model": "m"}, "GenerateConfig": {"out": "o.csv"},
+    "EvaluateConfig": {"model": "m"}, "GenerateConfig": {"out": "o.csv"},
     "PanelConfig": {"out": "o", "ids": ("1",)}, "PredictConfig": {"model": "m", "sources": ("s",)},
     "QueryConfig": {"question": "all"}, "ServeConfig": {"crime": "crime.duckdb"},
     "Slices": {"side": 64}, "SlideConfig": {"image": "p.png", "out": "o.gif", "window": "60x40"},

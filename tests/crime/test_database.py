@@ -214,5 +214,5 @@ def test_text_where_numbers_must_stand_is_refused(
     with pytest.raises(SystemExit) as left:
         main(["crime", "dashboard", "--from", str(path), "--out", str(tmp_path / "page.html")])
     assert left.value.code == 2
-    assert "cannot be added up" in capfd.readouterr().err
+    assert "cannot add up" in capfd.readouterr().err
     assert not (tmp_path / "page.html").exists()

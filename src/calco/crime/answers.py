@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import tyro
 
 from calco.crime.clean import UNSPECIFIED, fold, squeezed
-from calco.crime.database import DEFAULT, connect, needs
+from calco.crime.database import DEFAULT, check_folder, connect, needs
 from calco.crime.gazetteer import gazetteer
 from calco.crime.queries import Question, ask, questions_named
 from calco.crime.reading import plain
@@ -290,8 +290,7 @@ def write(answer: Answer, config: QueryConfig) -> Path:
     if config.question == "all":
         make_folder(path)
         path = path / f"{answer.question.number:02d}-{answer.question.name}.{kind}"
-    elif not path.parent.is_dir():
-        raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
+    check_folder(path)
     with writing_file(path, "calco crime query"):
         if kind == "parquet":
             import pyarrow.parquet as pq

@@ -17,7 +17,7 @@ from calco.collecting.fetch import Failed, Fetcher, run_in_loop
 from calco.crime.clean import squeezed
 from calco.crime.database import needs
 from calco.crime.datacrim import COLUMNS
-from calco.crime.reading import ABOVE, LONGEST_LINE, Columns, csv_lines, find_header, open_text, plain, records
+from calco.crime.reading import ABOVE, LONGEST_LINE, Columns, csv_lines, find_header, open_text, plain, records, renames
 from calco.errors import CalcoError, printable
 from calco.files import atomic_write, explain, make_folder, put_in_place, replacing, sweep
 from calco.journal import Journal
@@ -86,8 +86,7 @@ class PanelConfig(FetchConfig):
             )
         if wrong := [one for one in self.ids if not re.fullmatch(r"[\w.,-]+", one)]:
             raise CalcoError(f"--ids {wrong[0]!r} must be letters, digits, commas, points and hyphens")
-        if wrong := [pair for pair in self.columns if "=" not in pair]:
-            raise CalcoError(f"--columns {wrong[0]!r} must be of the form 'ITS NAME=OUR NAME'")
+        renames(self.columns)
         years_of(self.years)
 
 
@@ -269,7 +268,7 @@ def _rows(
 ) -> Iterator[list[str]]:
     """Yield the rows of the wanted years; rows whose year cannot be read stay, and the load rejects them."""
     years = {str(year) for year in years_of(config.years)}
-    renamed = dict(pair.split("=", 1) for pair in config.columns)
+    renamed = renames(config.columns)
     for name in names:
         try:
             for line, cells, problem, fields in _records(done.folder / RAW / f"{name}.txt", renamed, config.encoding):

@@ -18,7 +18,7 @@ from tyro.conf import Positional, arg
 
 from calco.addresses import redact_address
 from calco.crime.cubes import CHARTS, ChartData, chart_names, cubes
-from calco.crime.database import DEFAULT, connect, needs
+from calco.crime.database import DEFAULT, check_folder, connect, database_errors, needs
 from calco.crime.gazetteer import gazetteer
 from calco.crime.reading import csv_lines
 from calco.errors import CalcoError
@@ -28,19 +28,12 @@ from calco.records import check_numbers
 from calco.report.page import render
 
 Language = Literal["es", "en"]
-_WIDE: Final = frozenset({"crimes-by-year", "modalities", "crimes-by-district"})
-_TALL: Final = frozenset(
-    {
-        "crimes-by-year",
-        "modalities",
-        "places",
-        "map",
-        "robberies-by-district",
-        "ages",
-        "occupations",
-        "generics-by-year",
-    }
-)
+_WIDE: Final = ("crimes-by-year", "modalities", "crimes-by-district")
+_TALL: Final = (
+    "crimes-by-year", "modalities", "places", "map", "robberies-by-district", "ages", "occupations", "generics-by-year"
+)  # fmt: skip
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+_IMAGE: Final = re.compile(r'<img id="png-([a-z-]+)" alt="" src="data:image/png;base64,([^"]+)">')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,8 +67,7 @@ def dashboard(config: DashboardConfig) -> Path:
         CalcoError: The database cannot be read or is empty, or the page cannot be written.
     """
     out = Path(config.out)
-    if not out.parent.is_dir():
-        raise CalcoError(f"cannot write {out}: there is no folder {out.parent}; make it, or choose another path")
+    check_folder(out)
     with writing_file(out, "calco crime dashboard"):
         atomic_write(out, page(read(config.source), language=config.language))
     return out
@@ -83,16 +75,11 @@ def dashboard(config: DashboardConfig) -> Path:
 
 def read(url: str) -> ChartData:
     """Return the data of the charts of a database."""
-    from calco.crime.database import reason
-
     needs("ibis", "duckdb", "pyarrow")
     backend = connect(url)
     try:
-        found = cubes(backend)
-    except CalcoError:
-        raise
-    except Exception as error:  # each database has errors of its own
-        raise CalcoError(f"{redact_address(url)} cannot be added up: {reason(error, url)}") from error
+        with database_errors(url, "add up"):
+            found = cubes(backend)
     finally:
         backend.disconnect()
     if not found["robberies"][-1] and not found["crimes"][-1]:
@@ -116,10 +103,6 @@ def page(found: ChartData, *, language: Language = "es") -> str:
         data=Markup(json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")),
         plotly=Markup((files("calco.crime.plotly") / "plotly.min.js").read_text(encoding="utf-8")),
     )
-
-
-_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-_IMAGE: Final = re.compile(r'<img id="png-([a-z-]+)" alt="" src="data:image/png;base64,([^"]+)">')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,17 +175,17 @@ def csv_of(name: str, found: ChartData) -> str:
 
 
 def images(names: Sequence[str], found: ChartData, config: ChartConfig, browser: str) -> dict[str, bytes]:
-    """Return name => PNG, as the page draws it."""
+    """Return name => PNG, as a browser draws the page."""
     with tempfile.TemporaryDirectory(prefix="calco-charts-") as folder:
         file = Path(folder) / "crime.html"
         file.write_text(page(found, language=config.language), encoding="utf-8")
-        flags = ["--headless", "--disable-gpu", "--no-sandbox", "--disable-background-networking", "--hide-scrollbars"]
-        waiting = [f"--user-data-dir={folder}/profile", "--window-size=1240,1000", "--virtual-time-budget=100000"]
+        command = [
+            browser, "--headless", "--disable-gpu", "--no-sandbox", "--disable-background-networking",
+            "--hide-scrollbars", f"--user-data-dir={folder}/profile", "--window-size=1240,1000",
+            "--virtual-time-budget=100000", "--dump-dom", f"{file.as_uri()}#png={quote(','.join(names))}",
+        ]  # fmt: skip
         try:
-            printed = subprocess.run(
-                [browser, *flags, *waiting, "--dump-dom", f"{file.as_uri()}#png={quote(','.join(names))}"],
-                capture_output=True, text=True, timeout=config.seconds, check=False,
-            )  # fmt: skip
+            printed = subprocess.run(command, capture_output=True, text=True, timeout=config.seconds, check=False)
         except subprocess.TimeoutExpired as error:
             raise CalcoError(f"{browser} did not draw within {config.seconds} s; give it more: --seconds") from error
         except OSError as error:
@@ -216,8 +199,7 @@ def images(names: Sequence[str], found: ChartData, config: ChartConfig, browser:
 
 
 def _browser(wanted: str) -> str:
-    names = (wanted,) if wanted else _BROWSERS
-    for name in names:
+    for name in (wanted,) if wanted else _BROWSERS:
         if path := shutil.which(name):
             return path
     raise CalcoError(

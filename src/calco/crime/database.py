@@ -56,6 +56,12 @@ def needs(*modules: str) -> None:
             raise MissingExtraError(f"calco crime needs {module}; install it: pip install 'calco[crime]'")
 
 
+def check_folder(path: Path) -> None:
+    """Refuse to write a file into a folder that does not exist."""
+    if not path.parent.is_dir():
+        raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
+
+
 def duckdb_path(url: str) -> Path | None:
     """Return the DuckDB file that a URL or a path names; None for another database.
 
@@ -124,8 +130,7 @@ def connect(url: str, *, read_only: bool = True, memory: str = "", threads: int 
 def _check_file(path: Path, *, read_only: bool) -> None:
     if read_only and not path.is_file():
         raise CalcoError(f"there is no database {path}; make it with: calco crime load --to {path}")
-    if not path.parent.is_dir():
-        raise CalcoError(f"cannot write {path}: there is no folder {path.parent}; make it, or choose another path")
+    check_folder(path)
 
 
 def _sqlite(path: Path) -> Any:

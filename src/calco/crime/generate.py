@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from calco.crime.clean import fold
-from calco.crime.database import needs
+from calco.crime.database import check_folder, needs
 from calco.crime.datacrim import COLUMNS
 from calco.crime.gazetteer import METROPOLIS, gazetteer
 from calco.errors import CalcoError
@@ -88,8 +88,7 @@ def generate(config: GenerateConfig, progress: Callable[[int, int], None] | None
     import pyarrow.parquet as pq
 
     out = Path(config.out)
-    if not out.parent.is_dir():
-        raise CalcoError(f"cannot write {out}: there is no folder {out.parent}; make it, or choose another path")
+    check_folder(out)
     with writing_file(out, "calco crime generate"), replacing(out) as temporary:
         writer: Any = None
         done = 0

@@ -12,11 +12,11 @@ from typing import Any, Final, Literal
 
 from calco.addresses import redact_address
 from calco.crime.clean import fold
-from calco.crime.database import DEFAULT, Store, arrow, duckdb_path, needs, open_store
+from calco.crime.database import DEFAULT, Store, arrow, check_folder, duckdb_path, needs, open_store
 from calco.crime.datacrim import COLUMNS as DATACRIM_COLUMNS
 from calco.crime.datacrim import Cleaner, batches
 from calco.crime.gazetteer import gazetteer
-from calco.crime.reading import csv_lines
+from calco.crime.reading import csv_lines, renames
 from calco.crime.robberies import COLUMNS as ROBBERY_COLUMNS
 from calco.crime.robberies import CleanedRows, Reject, clean_robberies, read_kinds, robbery_rows
 from calco.crime.schema import DATACRIM, REJECTS, ROBBERIES, TABLES
@@ -76,8 +76,7 @@ class LoadConfig:
             raise CalcoError("--robberies needs --kinds FILE, the kinds of robbery")
         if self.kinds and not self.robberies:
             raise CalcoError("--kinds is for robberies; give --robberies FILE as well")
-        if wrong := [pair for pair in self.columns if "=" not in pair]:
-            raise CalcoError(f"--columns {wrong[0]!r} must be of the form 'ITS NAME=OUR NAME'")
+        renames(self.columns)
         if len(self.separator) > 1:
             raise CalcoError(f"--separator {self.separator!r}: it must be one character")
         # Options that have no effect are refused.
@@ -148,10 +147,7 @@ def load(config: LoadConfig, progress: Progress | None = None) -> LoadResult:
     file = duckdb_path(config.to)
     beside = file.with_name(f"{file.stem}.rechazos.csv") if file else Path("rechazos.csv")
     rejects = Path(config.rejects or beside)
-    if not rejects.parent.is_dir():
-        raise CalcoError(
-            f"cannot write {rejects}: there is no folder {rejects.parent}; make it, or choose another path"
-        )
+    check_folder(rejects)
     loading.done.rejects = str(rejects)
     with ExitStack() as held:
         if file and file.parent.is_dir():
@@ -181,7 +177,7 @@ class _Loading:
         self.config, self.progress = config, progress
         self.today = datetime.now(UTC).date()
         self.done = LoadResult(to=redact_address(config.to))
-        self.renamed = dict(pair.split("=", 1) for pair in config.columns)
+        self.renamed = renames(config.columns)
         ours = [*ROBBERY_COLUMNS, *DATACRIM_COLUMNS]
         if wrong := [name for name in self.renamed.values() if fold(name) not in map(fold, ours)]:
             raise CalcoError(f"--columns {wrong[0]!r}: there is no such column; ours are {', '.join(ours)}")

@@ -104,6 +104,13 @@ class Columns:
         return places
 
 
+def renames(pairs: Sequence[str]) -> dict[str, str]:
+    """Return name in the file => our name, of the option --columns."""
+    if wrong := [pair for pair in pairs if "=" not in pair]:
+        raise CalcoError(f"--columns {wrong[0]!r} must be of the form 'ITS NAME=OUR NAME'")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
 @contextmanager
 def open_text(path: str | Path, encoding: str = "") -> Iterator[tuple[IO[str], str]]:
     """Open a text file and yield it with its encoding, given or detected.

@@ -1,7 +1,7 @@
 """Peru's departments, provinces and districts, and which of them a name means.
 
 The keys are INEI's UBIGEO codes as numbers: 15 is the department of Lima, 1501 its province of Lima, 150101 the
-district that is called Cercado de Lima. SOURCES.txt tells where the names come from and under which licence.
+district that is called Cercado de Lima. SOURCES.txt names the sources and their licence.
 """
 
 import csv
@@ -20,13 +20,9 @@ METROPOLIS: Final = frozenset({1501, 701})
 
 @dataclass(frozen=True, slots=True)
 class Gazetteer:
-    """The places and what they are called.
+    """The places by key, and for each level the keys that a folded name may mean: official names and aliases.
 
-    Attributes:
-        departments: Name of each department by its key.
-        provinces: Name of each province; its department is the key without the last two digits.
-        districts: Name of each district; its province is the key without the last two digits.
-        names: For each level, the keys that a folded name may mean: official names and aliases.
+    The key of a province is that of a district without the last two digits, and that of a department likewise.
     """
 
     departments: dict[int, str] = field(default_factory=dict)
@@ -37,7 +33,10 @@ class Gazetteer:
     def district(
         self, name: str, province: str = "", department: str = "", *, within: Collection[int] | None = None
     ) -> int:
-        """The one district that is meant."""
+        """Return the one district that a name means, with or without its province and department.
+
+        `within` limits the provinces, by their keys.
+        """
         if not fold(name):
             raise UnusableCell("no district is given")
         every = self.names["distrito"].get(fold(name), set())
@@ -54,7 +53,8 @@ class Gazetteer:
             return left.pop()
         if left:
             raise UnusableCell(f"ambiguous: there are districts of this name in {self._where(left)}")
-        asked = ", ".join(filter(None, (province.strip(), department.strip()))) or self._listed(within or ())
+        listed = " or ".join(self.provinces[key] for key in sorted(within or (), reverse=True))
+        asked = ", ".join(filter(None, (province.strip(), department.strip()))) or listed
         raise UnusableCell(f"not in {asked}: the districts of this name are in {self._where(every)}")
 
     def _keys(self, level: str, name: str, word: str) -> set[int]:
@@ -67,13 +67,10 @@ class Gazetteer:
         places = [f"{self.provinces[key // 100]} ({self.departments[key // 10_000]})" for key in sorted(districts)]
         return ", ".join(places[:4]) + (f" and {len(places) - 4} more provinces" if len(places) > 4 else "")
 
-    def _listed(self, provinces: Collection[int]) -> str:
-        return " or ".join(self.provinces[key] for key in sorted(provinces, reverse=True))
-
 
 @cache
 def gazetteer() -> Gazetteer:
-    """Calco's gazetteer; read once."""
+    """Return the gazetteer that ships with Calco; it is read once."""
     places = Gazetteer()
     folder = files("calco.crime.gazetteer")
     with (folder / "districts.csv").open(encoding="utf-8") as file:
