@@ -183,57 +183,49 @@ def forecast(config: ForecastConfig) -> Forecasts:
     backend = connect(config.source)
     try:
         with database_errors(config.source):
-            counts, names = _counts(Tables(backend), config.every)
+            counts = _counts(Tables(backend), config.every)
     finally:
         backend.disconnect()
-    done = Forecasts()
-    if not counts:
+    if counts.empty:
         raise CalcoError(
             f"{redact_address(config.source)} holds no robbery with a date; fill it with: "
             "calco crime load --robberies FILE"
         )
-    first, last = min(when for _, when in counts), max(when for _, when in counts)
-    periods = last - first + 1
+    periods, season = len(counts), SEASON[config.every]
     if periods < LEAST:
         raise CalcoError(
             f"only {periods} {config.every}s have robberies, and a forecast needs {LEAST}"
             + ("; try --every month" if config.every == "quarter" else "; load more data")
         )
-    season = SEASON[config.every]
-    done.first, done.last = _period(first, season), _period(last, season)
-    series: dict[int, Floats] = {}
-    for (district, when), count in counts.items():
-        for key in (district, 0):
-            series.setdefault(key, np.zeros(periods))[when - first] += count
-    done.scores = backtest(series[0], season, config.level)
-    best = min(done.scores, key=lambda score: score.mae).method if done.scores else "mean"
-    ahead = tuple(_period(last + step, season) for step in range(1, config.ahead + 1))
-    single = sorted((key for key in series if key), key=lambda key: (-series[key].sum(), key))[: config.districts]
-    for key in (0, *single):
-        predicted = METHODS[best](series[key], config.ahead, season, config.level)
-        done.forecasts.append(Forecast(names.get(key, ALL), best, ahead, predicted, series[key]))
+    first, *_, last = counts.index
+    everything = counts.sum(axis=1).to_numpy(np.float64)
+    scores = backtest(everything, season, config.level)
+    best = min(scores, key=lambda score: score.mae).method if scores else "mean"
+    names = {"month": "%Y-%m", "quarter": "%Y Q%q"}
+    ahead = tuple((last + step).strftime(names[config.every]) for step in range(1, config.ahead + 1))
+    single = counts.sum().sort_values(ascending=False, kind="stable").index[: config.districts]
+    done = Forecasts(scores=scores, first=first.strftime(names[config.every]), last=last.strftime(names[config.every]))
+    for name, series in [(ALL, everything), *((key[1], counts[key].to_numpy(np.float64)) for key in single)]:
+        predicted = METHODS[best](series, config.ahead, season, config.level)
+        done.forecasts.append(Forecast(name, best, ahead, predicted, series))
     done.remarks = _remarks(periods, config.every, season)
     return done
 
 
-def _counts(held: Tables, every: Every) -> tuple[dict[tuple[int, int], int], dict[int, str]]:
-    """(District, period) => robberies; periods are counted from year 0 on."""
+def _counts(held: Tables, every: Every) -> Any:
+    """Return robberies by period (rows, without gaps) and district (columns: key and name) as a frame of pandas."""
+    import pandas as pd
+
     held.check()
-    robberies, season = held["Robos_Lima"], SEASON[every]
-    dated = robberies.filter(robberies.Fecha.notnull())
-    part = dated.Fecha.month() if every == "month" else dated.Fecha.quarter()
-    rows = dated.select("Id_Distrito", when=dated.Fecha.year().cast("int64") * season + part.cast("int64") - 1)
-    found = to_arrow(held.backend, rows.group_by("Id_Distrito", "when").aggregate(n=rows.count())).to_pylist()
-    names = to_arrow(held.backend, held["Distrito"].select("id", "Nombre_Distrito")).to_pylist()
-    return (
-        {(row["Id_Distrito"], row["when"]): row["n"] for row in found},
-        {row["id"]: row["Nombre_Distrito"] for row in names},
-    )
-
-
-def _period(when: int, season: int) -> str:
-    year, part = divmod(when, season)
-    return f"{year}-{part + 1:02d}" if season == 12 else f"{year} Q{part + 1}"
+    robberies, districts = held["Robos_Lima"], held["Distrito"].rename(place="id")
+    dated = robberies.filter(robberies.Fecha.notnull()).inner_join(districts, [("Id_Distrito", "place")])
+    keys = ["Fecha", "Id_Distrito", "Nombre_Distrito"]
+    rows = to_arrow(held.backend, dated.group_by(keys).aggregate(n=dated.count())).to_pandas()
+    rows["Fecha"] = pd.to_datetime(rows["Fecha"]).dt.to_period(every[0].upper())
+    counts = rows.pivot_table(index="Fecha", columns=keys[1:], values="n", aggfunc="sum", fill_value=0)
+    if counts.empty:
+        return counts
+    return counts.reindex(pd.period_range(counts.index[0], counts.index[-1], freq=counts.index.freq), fill_value=0)
 
 
 def _remarks(periods: int, every: Every, season: int) -> list[str]:
