@@ -24,7 +24,10 @@ LONG = f'<sheetData><row><c t="str"><v>{"x" * 1_100_000}</v></c></row></sheetDat
     [
         ('<sheetData><row r="2000000000"><c><v>1</v></c></row></sheetData>', "has a row 2,000,000,000; Excel"),
         ('<sheetData><row r="-1"><c><v>1</v></c></row></sheetData>', "has a row -1; Excel has"),
-        ('<sheetData><row r="1"><c r="ZZZ1"><v>1</v></c></row></sheetData>', "has a column 18,278; Excel has"),
+        (
+            '<sheetData><row r="1"><c r="ZZZ1"><v>1</v></c></row></sheetData>',
+            "has a cell 'ZZZ1'; Excel's columns",
+        ),
         ('<sheetData><row r="1"><c r="AAAAAAAA1"><v>1</v></c></row></sheetData>', "has a cell 'AAAAAAAA1'; Excel"),
         ('<sheetData><row r="1048576"/><row/></sheetData>', "has a row 1,048,577; Excel has"),
         ("<a>" * 200 + "</a>" * 200, "or to deeper XML"),

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from itertools import chain, islice
@@ -21,7 +21,7 @@ from calco.crime.reading import ABOVE, LONGEST_LINE, Columns, csv_lines, find_he
 from calco.errors import CalcoError, printable
 from calco.files import atomic_write, explain, make_folder, put_in_place, replacing, sweep
 from calco.journal import Journal
-from calco.outputs import Outputs, writing_folder
+from calco.outputs import writing_folder
 
 PANEL: Final = "https://datacrim.inei.gob.pe/csv_controller/index?desde=tematico&id={id}"
 JOURNAL: Final = "collected.jsonl"
@@ -144,11 +144,11 @@ def collect(config: PanelConfig, progress: Callable[[int, int], None] | None = N
         CalcoError: No page can be used, or the folder cannot be written.
     """
     needs("httpx", "pyarrow")
-    years = years_of(config.years) if "{year}" in config.address else [""]
+    years = [str(year) for year in years_of(config.years)] if "{year}" in config.address else [""]
     pages = {
-        "-".join(filter(None, (number.replace(",", "_")[:100], str(year)))) or "page": config.address.replace(
+        "-".join(filter(None, (number.replace(",", "_")[:100], year))) or "page": config.address.replace(
             "{id}", number
-        ).replace("{year}", str(year))
+        ).replace("{year}", year)
         for number in config.ids or ("",)
         for year in years
     }
@@ -158,138 +158,115 @@ def collect(config: PanelConfig, progress: Callable[[int, int], None] | None = N
         outputs.check(folder / name for name in (JOURNAL, "datacrim.parquet", "datacrim.csv", "unreadable.csv"))
         outputs.check(make_folder(folder / RAW) / f"{name}.txt" for name in pages)
         sweep(folder)
-        done = PanelResult(folder)
-        _fetch(pages, config, outputs, done, progress)
-        _write([name for name in pages if name not in done.left_out], pages, done, config)
-    return done
+        journal = Journal(folder / JOURNAL)
+        outputs.record(folder / JOURNAL, grows=True)
+        collecting = _Collecting(config, pages, PanelResult(folder))
+        run_in_loop(lambda: collecting.fetch(journal, progress))
+        collecting.write()
+    return collecting.done
 
 
-def _fetch(
-    pages: Mapping[str, str],
-    config: PanelConfig,
-    outputs: Outputs,
-    done: PanelResult,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Fetch the pages, one request after the other; the journal lists those that are there."""
-    import anyio
+class _Collecting:
+    """One call of `collect`; `pages` maps names to addresses."""
 
-    raw = done.folder / RAW
-    journal = Journal(done.folder / JOURNAL)
-    rows = {str(row.get("page")): row for row in journal.rows()}
-    outputs.record(done.folder / JOURNAL, grows=True)
+    def __init__(self, config: PanelConfig, pages: Mapping[str, str], done: PanelResult) -> None:
+        self.config, self.pages, self.done = config, pages, done
+        self.unreadable: list[tuple[str, int, str, str]] = []  # page, line, fault, record
 
-    async def fetch_all() -> None:
-        pause = 0.0
+    def leave_out(self, name: str, error: Exception) -> None:
+        self.done.left_out[name] = f"{error} ({redact_address(self.pages[name])})"
+
+    async def fetch(self, journal: Journal, progress: Callable[[int, int], None] | None) -> None:
+        """Fetch the pages, one request after the other; the journal lists those that are there."""
+        import anyio
+
+        rows = {str(row.get("page")): row for row in journal.rows()}
+        raw, pause = self.done.folder / RAW, 0.0
         accept = "text/csv,text/html,*/*;q=0.5"
-        async with Fetcher(config, pages.values(), private=True, accept=accept) as fetcher:
-            for count, (name, address) in enumerate(pages.items(), 1):
+        async with Fetcher(self.config, self.pages.values(), private=True, accept=accept) as fetcher:
+            for count, (name, address) in enumerate(self.pages.items(), 1):
                 file, part = raw / f"{name}.txt", raw / f".{name}.part"
                 asked = hashlib.sha256(address.encode()).hexdigest()  # the address may hold a password
                 row = rows.get(name, {})
                 there = row.get("asked") == asked and file.is_file() and file.stat().st_size == row.get("bytes")
-                if there and not config.again:
-                    done.kept += 1
+                if there and not self.config.again:
+                    self.done.kept += 1
                 else:
                     await anyio.sleep(pause)
-                    pause = config.pause
+                    pause = self.config.pause
                     try:
-                        await fetcher.fetch(address, part, _check_whole)
-                        journal.add(_kept(name, address, asked, part, file))
+                        sha256 = await fetcher.fetch(address, part, _check_whole)
+                        named = {"page": name, "address": redact_address(address), "asked": asked}
+                        held = {"file": f"{RAW}/{file.name}", "bytes": part.stat().st_size, "sha256": sha256}
+                        put_in_place(part, file)
+                        journal.add(named | held)
                     except Failed as failure:
-                        done.left_out[name] = f"{failure} ({redact_address(address)})"
+                        self.leave_out(name, failure)
+                    except OSError as error:
+                        raise explain(error, file, "write") from error
                 if progress:
-                    progress(count, len(pages))
+                    progress(count, len(self.pages))
 
-    run_in_loop(fetch_all)
+    def write(self) -> None:
+        """Write all rows of all pages as they came, and the unreadable records apart."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        done = self.done
+        schema = pa.schema([(name, pa.string()) for name in COLUMNS])
+        with (
+            replacing(done.folder / "datacrim.parquet") as parquet,
+            replacing(done.folder / "datacrim.csv") as text,
+            text.open("w", encoding="utf-8", newline="") as file,
+            pq.ParquetWriter(parquet, schema, compression="zstd") as writer,
+        ):
+            lines = csv.writer(file, lineterminator="\n")
+            lines.writerow(COLUMNS)
+            rows = self._rows()
+            while chunk := list(islice(rows, _ROWS)):
+                lines.writerows([plain(cell) for cell in row] for row in chunk)
+                writer.write_table(pa.table(list(map(list, zip(*chunk, strict=True))), schema=schema))
+                done.rows += len(chunk)
+            if not done.rows:
+                reasons = [f"{name}: {why}" for name, why in done.left_out.items()]
+                raise CalcoError(f"no row was collected; {(reasons or ['the pages hold none'])[0]}")
+        done.unreadable = len(self.unreadable)
+        content = [("Pagina", "Linea", "Motivo", "Registro"), *self.unreadable]
+        atomic_write(done.folder / "unreadable.csv", csv_lines(content))
+
+    def _rows(self) -> Iterator[list[str]]:
+        """Yield the rows of the wanted years; rows whose year cannot be read stay, and the load rejects them."""
+        years = {str(year) for year in years_of(self.config.years)}
+        for name in [name for name in self.pages if name not in self.done.left_out]:
+            try:
+                for line, cells, problem, fields in _records(self.done.folder / RAW / f"{name}.txt", self.config):
+                    if problem:
+                        record = json.dumps(fields, ensure_ascii=False)
+                        self.unreadable.append((name, line, problem, printable(record)))
+                    elif re.fullmatch(r"\d{4}", year := squeezed(cells["Año"])) and year not in years:
+                        self.done.other_years += 1
+                    else:
+                        yield list(cells.values())
+                self.done.pages += 1
+            except CalcoError as error:
+                self.leave_out(name, error)
 
 
-def _kept(name: str, address: str, asked: str, part: Path, file: Path) -> dict[str, object]:
-    """Give a page its name; return its row in the journal."""
-    try:
-        put_in_place(part, file)
-        with file.open("rb") as held:
-            sha256 = hashlib.file_digest(held, "sha256").hexdigest()
-    except OSError as error:
-        raise explain(error, file, "write") from error
-    return {
-        "page": name,
-        "address": redact_address(address),
-        "asked": asked,
-        "file": f"{RAW}/{file.name}",
-        "bytes": file.stat().st_size,
-        "sha256": sha256,
-    }
-
-
-def _check_whole(path: Path) -> None:
-    """Check that a page of HTML is closed."""
+def _check_whole(path: Path) -> str:
+    """Check that a page of HTML is closed; return the SHA-256 of the page."""
     with path.open("rb") as file:
         begins = file.read(1024).lstrip(b"\xef\xbb\xbf \r\n\t").lower()
         file.seek(max(0, path.stat().st_size - 1024))
         if begins.startswith((b"<!doctype", b"<html")) and b"</html" not in file.read().lower():
             raise Failed("the page is incomplete", 0.0)
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write(names: Sequence[str], pages: Mapping[str, str], done: PanelResult, config: PanelConfig) -> None:
-    """Write all rows of all pages as they came, and the unreadable records apart."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pa.schema([(name, pa.string()) for name in COLUMNS])
-    unreadable: list[tuple[str, int, str, str]] = []
-    with (
-        replacing(done.folder / "datacrim.parquet") as parquet,
-        replacing(done.folder / "datacrim.csv") as text,
-        text.open("w", encoding="utf-8", newline="") as file,
-        pq.ParquetWriter(parquet, schema, compression="zstd") as writer,
-    ):
-        lines = csv.writer(file, lineterminator="\n")
-        lines.writerow(COLUMNS)
-        rows = _rows(names, pages, done, config, unreadable)
-        while chunk := list(islice(rows, _ROWS)):
-            lines.writerows([plain(cell) for cell in row] for row in chunk)
-            writer.write_table(pa.table(list(map(list, zip(*chunk, strict=True))), schema=schema))
-            done.rows += len(chunk)
-        if not done.rows:
-            reasons = [f"{name}: {why}" for name, why in done.left_out.items()]
-            raise CalcoError(f"no row was collected; {(reasons or ['the pages hold none'])[0]}")
-    done.unreadable = len(unreadable)
-    content = [("Pagina", "Linea", "Motivo", "Registro"), *unreadable]
-    atomic_write(done.folder / "unreadable.csv", csv_lines(content))
-
-
-def _rows(
-    names: Sequence[str],
-    pages: Mapping[str, str],
-    done: PanelResult,
-    config: PanelConfig,
-    unreadable: list[tuple[str, int, str, str]],
-) -> Iterator[list[str]]:
-    """Yield the rows of the wanted years; rows whose year cannot be read stay, and the load rejects them."""
-    years = {str(year) for year in years_of(config.years)}
-    renamed = renames(config.columns)
-    for name in names:
-        try:
-            for line, cells, problem, fields in _records(done.folder / RAW / f"{name}.txt", renamed, config.encoding):
-                if problem:
-                    record = json.dumps(fields, ensure_ascii=False)
-                    unreadable.append((name, line, problem, printable(record)))
-                elif re.fullmatch(r"\d{4}", year := squeezed(cells["Año"])) and year not in years:
-                    done.other_years += 1
-                else:
-                    yield list(cells.values())
-            done.pages += 1
-        except CalcoError as error:
-            done.left_out[name] = f"{error} ({redact_address(pages[name])})"
-
-
-def _records(
-    path: Path, renamed: Mapping[str, str], encoding: str
-) -> Iterator[tuple[int, dict[str, str], str, list[str]]]:
+def _records(path: Path, config: PanelConfig) -> Iterator[tuple[int, dict[str, str], str, list[str]]]:
     """Yield line, cells by our names, fault ("" for none) and fields of each record of a page of CSV, or HTML of it."""
-    columns = Columns(names=COLUMNS, renamed=renamed)
-    with open_text(path, encoding) as (file, chosen):
+    columns = Columns(names=COLUMNS, renamed=renames(config.columns))
+    with open_text(path, config.encoding) as (file, chosen):
         head = file.read(1024)
         pieces = chain([head], iter(lambda: file.read(_BLOCK), ""))
         lines = _lines(_text_of_page(pieces) if head.lstrip("\ufeff \r\n\t").startswith("<") else pieces)

@@ -138,18 +138,17 @@ class Part:
     def _start_cell(self, attributes: dict[str, str]) -> None:
         from openpyxl.utils.cell import coordinate_to_tuple
 
-        row, column = self._row, self._column + 1
-        if ref := attributes.get("r"):
+        row, column, ref = self._row, self._column + 1, attributes.get("r", "")
+        if ref:
             try:
                 row, column = coordinate_to_tuple(ref)
-            except ValueError as error:
-                shown = f"has a cell {ref[:20]!r}; Excel's columns are A to XFD: save it anew as .xlsx"
-                raise RefusedWorkbook(shown) from error
+            except ValueError:
+                column = MOST_COLUMNS + 1
         if column > MOST_COLUMNS:
-            raise RefusedWorkbook(f"has a column {column:,}; Excel has {MOST_COLUMNS:,} columns: save it anew as .xlsx")
+            raise RefusedWorkbook(f"has a cell {ref[:20]!r}; Excel's columns are A to XFD: save it anew as .xlsx")
         if row != self._row or column <= self._column:
             raise RefusedWorkbook(
-                f"has the cell {str(ref)[:20]!r} in row {self._row:,} twice, or out of order; save it anew as .xlsx"
+                f"has the cell {ref[:20]!r} in row {self._row:,} twice, or out of order; save it anew as .xlsx"
             )
         self._archive.count_cells(column - self._column)
         self._column, self._text_depth, self._length = column, self._depth, 0
