@@ -299,11 +299,6 @@ def test_an_option_that_nothing_heeds_is_refused(options: dict[str, Any], told: 
         LoadConfig(**options)
 
 
-def test_a_renamed_column_that_is_not_there_is_reported(sources: Path, tmp_path: Path) -> None:
-    done = load(config(sources, tmp_path / "a.duckdb", columns=("BARRIO=DISTRITO",)))
-    assert f"{sources / 'robberies.csv'}: it has no column 'BARRIO', which --columns names" in done.remarks
-
-
 @pytest.mark.parametrize(("column", "value"), [("Distrito", ["ATE"]), ("Numero", [1]), ("Modalidad", {"a": 1})])
 def test_nested_columns_of_a_parquet_file_are_refused(column: str, value: Any, tmp_path: Path) -> None:
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")

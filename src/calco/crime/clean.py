@@ -32,15 +32,6 @@ class BadCell:
 
 Cell: TypeAlias = str | int | float | Decimal | date | BadCell | None
 
-_WEAPONS: Final = {
-    "PISTOLA": "Pistola",
-    "SIN ARMA": "Sin Arma",
-    "ARMA BLANCA": "Arma Blanca",
-    "NO ESPECIFICA": "No especifica",
-    "OTROS": OTHER,
-    "COMBA": "Comba",
-    "MACHETE": "Machete",
-}
 # Entries that people write for "unknown".
 _MISSING: Final = frozenset(
     ["", "-", "--", "---", "–", "—", ".", "?", "NA", "N/A", "N.A.", "N.A", "ND", "N/D", "N.D.", "N.D", "SD", "S/D",
@@ -126,20 +117,25 @@ def letters(text: str) -> str:
     return re.sub(r" +,", ",", " ".join(kept.split())).strip(" ,-")
 
 
+def _text_of(cell: Cell, what: str) -> str:
+    if isinstance(cell, date):
+        raise UnusableCell(f"a date, not {what}")
+    return stated(cell)
+
+
+_WEAPONS: Final = {
+    spelling(name): name for name in ("Pistola", "Sin Arma", "Arma Blanca", "No especifica", OTHER, "Comba", "Machete")
+}
+
+
 def weapon(cell: Cell) -> str:
     """Return the weapon; "Otros" if none is stated, several with " / " or " - " between them.
 
     >>> weapon(""), weapon("Sin arma"), weapon("Pistola/Arma blanca"), weapon("Pistola - comba")
     ('Otros', 'Sin Arma', 'Pistola / Arma Blanca', 'Pistola - Comba')
     """
-    if isinstance(cell, date):
-        raise UnusableCell("a date, not a weapon")
-    text = stated(cell)
-    if not text:
-        return OTHER
-    parts = weapons_of(text)
-    names = [_WEAPONS.get(spelling(part), part) for part in parts[::2]]
-    return "".join(name + (f" {sign} " if sign else "") for name, sign in zip(names, [*parts[1::2], ""], strict=True))
+    text = _text_of(cell, "a weapon")
+    return " ".join(_WEAPONS.get(spelling(part), part) for part in weapons_of(text)) if text else OTHER
 
 
 def weapons_of(text: str) -> list[str]:
@@ -150,20 +146,15 @@ def weapons_of(text: str) -> list[str]:
     """
     for sign in (r"(/| [-–] )", r"(-)"):
         parts = [part.strip().replace("–", "-") for part in re.split(sign, text)]
-        if (
-            len(parts) > 1
-            and all(parts[::2])
-            and (sign != "(-)" or all(spelling(one) in _WEAPONS for one in parts[::2]))
-        ):
+        known = sign != "(-)" or all(spelling(one) in _WEAPONS for one in parts[::2])
+        if len(parts) > 1 and all(parts[::2]) and known:
             return parts
     return [text]
 
 
 def occupation(cell: Cell) -> str:
     """Return the victim's occupation; "No Especifica" if none is stated."""
-    if isinstance(cell, date):
-        raise UnusableCell("a date, not an occupation")
-    text = stated(cell)
+    text = _text_of(cell, "an occupation")
     return UNSPECIFIED if not text or "NO ESPECIF" in fold(text) else text
 
 
@@ -221,10 +212,13 @@ def whole_number(cell: Cell) -> int:
     return value
 
 
-_MONTHS: Final = (
-    ("ENERO", "JANUARY"), ("FEBRERO", "FEBRUARY"), ("MARZO", "MARCH"), ("ABRIL", "APRIL"), ("MAYO", "MAY"),
-    ("JUNIO", "JUNE"), ("JULIO", "JULY"), ("AGOSTO", "AUGUST"), ("SETIEMBRE", "SEPTIEMBRE", "SEPTEMBER"),
-    ("OCTUBRE", "OCTOBER"), ("NOVIEMBRE", "NOVEMBER"), ("DICIEMBRE", "DECEMBER"),
+MONTHS: Final = (
+    "ENERO", "FEBRERO", "MARZO", "ABRIL", "MAYO", "JUNIO", "JULIO", "AGOSTO", "SETIEMBRE", "OCTUBRE", "NOVIEMBRE",
+    "DICIEMBRE",
+)  # fmt: skip
+_ENGLISH: Final = (
+    "JANUARY", "FEBRUARY", "MARCH", "APRIL", "MAY", "JUNE", "JULY", "AUGUST", "SEPTEMBER", "OCTOBER", "NOVEMBER",
+    "DECEMBER",
 )  # fmt: skip
 
 
@@ -236,9 +230,10 @@ def month_named(word: str) -> int:
     (12, 9, 9, 1, 0)
     """
     folded = fold(word)
-    if len(folded) < 3:
-        return 0
-    return next((n for n, names in enumerate(_MONTHS, 1) if any(name.startswith(folded) for name in names)), 0)
+    spanish = folded.replace("SEPTIEMBRE", "SETIEMBRE")
+    both = enumerate(zip(MONTHS, _ENGLISH, strict=True), 1)
+    found = (n for n, (ours, theirs) in both if ours.startswith(spanish) or theirs.startswith(folded))
+    return next(found, 0) if len(folded) >= 3 else 0
 
 
 OLDEST: Final = 130
@@ -254,14 +249,11 @@ def gender(cell: Cell) -> str:
     >>> gender("Varios (No especifíca)"), gender("HOMBRES(2)")
     ('No Especifica', 'Hombre (2)')
     """
-    if isinstance(cell, date):
-        raise UnusableCell("a date, not a gender")
-    text = _group(cell)
+    text = _group(_text_of(cell, "a gender"))
     return re.sub(r"^(hombre|mujer|varios)(?:e?s)?\b", lambda found: found[1].capitalize(), text, flags=re.IGNORECASE)
 
 
-def _group(cell: Cell) -> str:
-    text = stated(cell)
+def _group(text: str) -> str:
     if not text or "NO ESPECIF" in fold(text):
         return UNSPECIFIED
     if "/" in text:
@@ -288,7 +280,7 @@ def age(cell: Cell) -> str:
         if years > OLDEST:
             raise UnusableCell(f"not an age: above {OLDEST}")
         return str(years)
-    return re.sub(r"^(\d{1,3})(?: ?[-–—] ?| a )(\d{1,3})\b", r"\1-\2", re.sub(r"(?i) ?años?$", "", _group(cell)))
+    return re.sub(r"^(\d{1,3})(?: ?[-–—] ?| a )(\d{1,3})\b", r"\1-\2", re.sub(r"(?i) ?años?$", "", _group(text)))
 
 
 def taken_for_date(cell: Cell) -> bool:
@@ -297,7 +289,7 @@ def taken_for_date(cell: Cell) -> bool:
 
 
 def _range_of(day: date) -> str:
-    """The range that Excel turned into a date: ranges ascend, whichever part the day or the month was."""
+    """Return the range that Excel turned into a date: ranges ascend, whichever part the day or the month was."""
     if day.year < 1930:
         raise UnusableCell("a date, not an age")
     if day.day > 1:
@@ -312,7 +304,7 @@ def _range_of(day: date) -> str:
 
 
 def _range_of_text(text: str) -> str:
-    """The range that Excel shows as "10-dic", "dic-50" or with a year; empty if it is none."""
+    """Return the range that Excel shows as "10-dic", "dic-50" or with a year; empty if it is none."""
     if full := re.fullmatch(r"(\d{1,2})/(\d{1,2})/(\d{4})(?: 0?0:00(?::00)?)?", text):
         day, month, year = (int(part) for part in full.groups())
     elif full := re.fullmatch(r"(\d{4})-(\d{2})-(\d{2})(?:[ T]00:00(?::00)?)?", text):

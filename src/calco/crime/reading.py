@@ -12,7 +12,6 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final
@@ -80,22 +79,12 @@ class Columns:
             if (known := [spelling(one) for one in (name, *others) if spelling(one) in there])
         }
 
-    def absent(self, header: Sequence[str]) -> Iterator[str]:
-        """Yield a note for each renamed column that a header lacks."""
-        ours, theirs = set(map(spelling, self.names)), set(map(spelling, header))
-        for file, name in self.renamed.items():
-            if spelling(name) in ours and spelling(file) not in theirs:
-                yield f"it has no column {file!r}, which --columns names"
-
     def checked(self, header: Sequence[str], where: str) -> dict[str, int]:
         """Return the places of all columns; refuse a header that lacks one, or holds one twice."""
         places = self.places(header)
         if missing := [name for name in self.names if name not in places]:
-            header = header[:100]
-            near = get_close_matches(missing[0].upper(), [name.upper()[:100] for name in header], 1, 0.6)
-            perhaps = f" ({near[0]!r} may be it)" if near else ""
             raise CalcoError(
-                f"{where} has no column {missing[0]!r}{perhaps}; it has {', '.join(map(printable, header))[:300]}: "
+                f"{where} has no column {missing[0]!r}; it has {', '.join(map(printable, header[:100]))[:300]}: "
                 f"rename it, or give --columns 'ITS NAME={missing[0]}'"
             )
         names = Counter(map(spelling, header))
@@ -211,10 +200,8 @@ def open_csv(
             raise CalcoError(f"{path} is empty; it must begin with the names of its columns")
         at, taken, sign, header = find_header(ahead, start, columns, separator)
         places = columns.checked(header, str(path))
-        if remarks is not None:
-            remarks += [f"{path}: {note}" for note in columns.absent(header)]
-            if at > start:
-                remarks.append(f"{path}: lines above the names of the columns are not used ({at - start})")
+        if remarks is not None and at > start:
+            remarks.append(f"{path}: lines above the names of the columns are not used ({at - start})")
         yield Csv(header, places, sign, chosen, chain(ahead[at + taken :], lines), at + taken + 1)
 
 
@@ -361,7 +348,7 @@ def sheet_rows(sheet: Sheet, columns: Columns, path: str | Path, remarks: Remark
     where = f"{path}, sheet {sheet.title}"
     places = columns.checked(header, f"{where},")
     if remarks is not None:
-        remarks += [f"{where}: {note}" for note in (*columns.absent(header), *_notes(sheet, at))]
+        remarks += [f"{where}: {note}" for note in _notes(sheet, at)]
     names = {place: name for place, name in enumerate(header) if name}
     for number, cells in sheet.rows.items():
         if number <= at or all(isinstance(cell, str) and not shown(cell) for cell in cells.values()):

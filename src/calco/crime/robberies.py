@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from calco.crime import clean, dates
-from calco.crime.clean import Cell, UnusableCell, fold, shown, spelling, squeezed, stated
+from calco.crime.clean import MONTHS, Cell, UnusableCell, fold, shown, spelling, squeezed, stated
 from calco.crime.gazetteer import METROPOLIS, Gazetteer
 from calco.crime.reading import Columns, Remarks, Row, csv_rows, header_row, sheet_rows
 from calco.crime.workbook import Sheet, is_workbook, read_workbook
@@ -32,10 +32,6 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "OCUPACIÓN": (),
 }
 KIND_COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {"Crimen": ("Tipo", "Delito"), "Descripcion": ()}
-MONTHS: Final = (
-    "ENERO", "FEBRERO", "MARZO", "ABRIL", "MAYO", "JUNIO", "JULIO", "AGOSTO", "SETIEMBRE", "OCTUBRE", "NOVIEMBRE",
-    "DICIEMBRE",
-)  # fmt: skip
 _KINDS_SHEET: Final = "CLASIFICACIONES"
 WIDEST: Final = 255  # characters of a text in the tables
 

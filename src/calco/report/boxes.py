@@ -21,12 +21,9 @@ CROWDED = 7
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A box to be drawn.
+    """A box to be drawn: its corners in pixels of the image (left, top, right, bottom), its label and its look.
 
-    Attributes:
-        box: Left, top, right, bottom in pixels of the image.
-        label: Text beside it.
-        look: "object" (ground truth), "missed", "right", "wrong", "passed" (neither), or "double".
+    Looks are "object" (ground truth), "missed", "right", "wrong", "passed" (neither), and "double".
     """
 
     box: Sequence[float]
@@ -35,48 +32,25 @@ class Mark:
 
 
 def boxed(image: Image, marks: Sequence[Mark], alt: str) -> Markup:
-    """An image with its boxes over it."""
+    """Return an image with its boxes over it."""
     height, width = image.shape[:2]
-    places = _places(marks, width, height)
-    drawn = Markup("").join(_drawn(mark, place, width, height) for mark, place in zip(marks, places, strict=True))
+    drawn = Markup("").join(_mark(mark, width, height) for mark in marks)
     crowded = " crowded" if len(marks) >= CROWDED else ""
     return Markup('<div class="boxed{}">{}{}</div>').format(crowded, img_tag(fitted(image, SIDE), alt), drawn)
 
 
-def _places(marks: Sequence[Mark], width: int, height: int) -> list[str]:
-    """The corner of its box at which each label covers the least of the others; the last mark, on top, goes first."""
-    scale = _SHOWN / width
-    taken: list[tuple[float, float, float, float]] = []
-    chosen = []
-    for mark in reversed(marks):
-        left, top, right, bottom = (float(value) * scale for value in mark.box)
-        wide = _LETTER * len(mark.label) + 8
-        rows = [("", top - _LINE), (" below", bottom), (" within", top)]
-        if mark.look in ("object", "missed"):
-            rows.insert(0, rows.pop(1))
-        best, least = "", float("inf")
-        for place, x, y in ((row + side, x, y) for row, y in rows for side, x in (("", left), (" east", right - wide))):
-            label = (x, y, x + wide, y + _LINE)
-            visible = _shared(label, (0, 0, _SHOWN, height * scale))
-            cost = wide * _LINE - visible + sum(_shared(label, other) for other in taken)
-            if cost < least - 1:  # of places that are as good, the first
-                best, least, where = place, cost, label
-        taken.append(where)
-        chosen.append(best)
-    return chosen[::-1]
-
-
-def _shared(one: Sequence[float], other: Sequence[float]) -> float:
-    """The area that two rectangles share."""
-    across, down = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, across) * max(0.0, down)
-
-
-def _drawn(mark: Mark, place: str, width: int, height: int) -> Markup:
+def _mark(mark: Mark, width: int, height: int) -> Markup:
     left, top, right, bottom = (float(value) for value in mark.box)
+    # Labels of objects are below and those of predictions above, so that those of one object do not overlap.
+    line = _LINE * width / _SHOWN
+    rows = {"": top >= line, " below": bottom + line <= height, " within": True}
+    if mark.look in ("object", "missed"):
+        rows = {" below": rows[" below"], **rows}
+    place = next(row for row, fits in rows.items() if fits)
+    east = " east" if left + _LETTER * len(mark.label) * width / _SHOWN > width else ""
     tag = (
         '<i class="mark {0}{1}" title="{2}" style="left:{3:.2f}%;top:{4:.2f}%;width:{5:.2f}%;height:{6:.2f}%">'
         "<b>{2}</b></i>"
     )
     shares = (100 * left / width, 100 * top / height, 100 * (right - left) / width, 100 * (bottom - top) / height)
-    return Markup(tag).format(mark.look, place, mark.label, *shares)
+    return Markup(tag).format(mark.look, place + east, mark.label, *shares)

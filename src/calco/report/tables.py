@@ -36,23 +36,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One value.
-
-    Attributes:
-        text: As it is shown.
-        interval: Text of its interval, or nothing.
-        best: Whether it is the best of its column.
-        track: Left end, value and right end of the interval on the column's scale, in percent.
-        css: Class in the style.
-        shade: Colour and share of it, of a matrix of confusions.
-    """
+    """One value."""
 
     text: str
-    interval: str = ""
-    best: bool = False
-    track: tuple[float, float, float] | None = None
+    interval: str = ""  # as text
+    best: bool = False  # of its column
+    track: tuple[float, float, float] | None = None  # left end, value, right end on the column's scale, percent
     css: str = ""
-    shade: tuple[str, float] | None = None
+    shade: tuple[str, float] | None = None  # colour and share of it, of a confusion matrix
 
 
 @dataclass(frozen=True, slots=True)
