@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from calco.errors import CalcoError
 from calco.video.frame_image import deinterlaced_alone, image_of
@@ -33,6 +33,9 @@ _MOST_DAMAGED: Final = 200  # packets in a row that cannot be read, after which 
 _MOST_KNOWN: Final = 64  # packets whose arrival is remembered while they are in the decoder
 
 
+_Decoded: TypeAlias = "tuple[av.VideoFrame, float, bool]"  # a frame, when it came, and whether it is a new beginning
+
+
 @dataclass(frozen=True, slots=True)
 class FrameArrival:
     """A packet and when it came; None at the end of the source, whose last frames are still in the decoder."""
@@ -54,27 +57,15 @@ class _Decoding:
     is_first: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """A frame whose colours are computed only if it is taken."""
-
-    frame: "av.VideoFrame"
-    arrived: float
-    restarted: bool
-
-
 class Decoder(threading.Thread):
     """Decodes packets in a thread of its own and keeps the newest frame, until `stop` is set.
 
-    Attributes:
-        latest: The newest frame.
-        count: Frames so far, including those that were not decoded.
-        damaged: Packets that could not be decoded.
+    `count` includes the frames that were not decoded; `damaged` counts the packets that could not be.
     """
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__(name="calco-decode", daemon=True)
-        self.latest: LatestValue[_Decoded] = LatestValue()
+        self.latest: LatestValue[_Decoded] = LatestValue()  # colours are computed only if it is taken
         self.count = self.damaged = 0
         self._stop_event = stop
         self._queue: deque[FrameArrival] = deque()
@@ -139,19 +130,16 @@ class Decoder(threading.Thread):
                 source.arrivals.pop(next(iter(source.arrivals)))
         try:
             for frame in source.codec.decode(packet):
-                self._show(frame, source, arrival.arrived)
+                arrived = source.arrivals.pop(frame.pts, arrival.arrived or time.monotonic())
+                if source.paced:
+                    self._stop_event.wait(max(0.0, arrived - time.monotonic()))
+                self.count += 1
+                self.latest.put((frame, arrived, source.is_first))
+                source.is_first = False
         except (av.FFmpegError, ValueError):
             self.damaged += 1
         if packet is None:
             source.done.set()
-
-    def _show(self, frame: "av.VideoFrame", source: _Decoding, arrived: float) -> None:
-        arrived = source.arrivals.pop(frame.pts, arrived or time.monotonic())
-        if source.paced:
-            self._stop_event.wait(max(0.0, arrived - time.monotonic()))
-        self.count += 1
-        self.latest.put(_Decoded(frame, arrived, source.is_first))
-        source.is_first = False
 
 
 class Capture:
@@ -160,12 +148,6 @@ class Capture:
     One thread takes what comes at once, so that nothing grows old in the system's buffers and its arrival is known;
     another decodes. A packet that is more than `LATE` seconds old is skipped up to the next key frame, so a machine too
     slow to decode everything shows fewer images, not older ones.
-
-    Attributes:
-        source: The live source.
-        decoder: Decodes and counts.
-        rate: Frames a second, as the source says; 0 where it does not.
-        lost: Number of times that the source was lost.
     """
 
     live = True
@@ -173,10 +155,8 @@ class Capture:
     def __init__(self, source: LiveSource, *, patience: float = 60.0, seconds: float = 0.0) -> None:
         """Prepare it; `start` opens the source.
 
-        Args:
-            source: The live source.
-            patience: Seconds for which a lost camera is looked for; 0 for ever.
-            seconds: Seconds after which it ends, from the first frame on; 0 for never.
+        A lost camera is looked for during `patience` seconds, 0 for ever; it ends `seconds` after the first frame, 0
+        for never.
         """
         # Its modules import each other, so it must be there before several threads ask for it.
         import av
@@ -211,26 +191,22 @@ class Capture:
         return self.decoder.latest.over and self._failure is None
 
     def take(self, timeout: float) -> Frame | None:
-        """Return the newest frame that was not taken yet, or None if none came within `timeout` seconds.
-
-        Its time counts from the first frame that was taken.
-        """
+        """Return the newest frame that was not taken yet, timed from the first one; None if none came in time."""
         decoded = self.decoder.latest.take(timeout)
         if decoded is None:
             if self._failure is not None and self.decoder.latest.over:
                 raise self._failure
             return None
-        if self._began is None:
-            self._began = decoded.arrived
+        frame, arrived, restarted = decoded
+        self._began = arrived if self._began is None else self._began
         if self.seconds and time.monotonic() - self._began >= self.seconds:
             self.decoder.latest.abandon()
             return None
-        image = image_of(deinterlaced_alone(decoded.frame), self._reformatter, "the source")
-        seconds = Fraction(max(0.0, decoded.arrived - self._began))
+        image = image_of(deinterlaced_alone(frame), self._reformatter, "the source")
         self._number += 1
-        base = decoded.frame.time_base or Fraction(1, 90_000)
-        return Frame(image, seconds, decoded.frame.pts, base, self._number - 1, arrived=decoded.arrived,
-                     restarted=decoded.restarted)  # fmt: skip
+        return Frame(image, Fraction(max(0.0, arrived - self._began)), frame.pts,
+                     frame.time_base or Fraction(1, 90_000), self._number - 1, arrived=arrived,
+                     restarted=restarted)  # fmt: skip
 
     def _read(self) -> None:
         try:

@@ -54,7 +54,6 @@ CODECS: Final[dict[str, _Codec]] = {
     ),
     "av1": _Codec("libsvtav1", {"preset": "10", "svtav1-params": "lp=1"}, 63, 24, True),
 }  # fmt: skip
-_LIVE_QUALITY: Final = {"h264": 20, "vp9": 30}
 # By ending FFmpeg's name of the container, and the codecs that it holds.
 _ALL: Final = ("h264", "h265", "vp9", "av1")
 _FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -271,11 +270,3 @@ def choose_encoding(
         time_base=time_base, colours=colours, aspect=aspect,
     )  # fmt: skip
     return encoding, remark
-
-
-def live_encoding(codec: str, size: tuple[int, int], rate: float, time_base: Fraction) -> Encoding:
-    """Return the settings of live video, by codec or name of an encoder."""
-    return Encoding(
-        codec=codec, quality=_LIVE_QUALITY.get(codec, 0), size=size, pixels="yuv420p", time_base=time_base,
-        rate=Fraction(rate or 25).limit_denominator(1001), colours=Colours(), live=True,
-    )  # fmt: skip

@@ -70,19 +70,11 @@ def image_of(
     frame: "av.VideoFrame", reformatter: "VideoReformatter", name: str, *, colours: Colours | None = None,
     background: tuple[int, int, int] = WHITE, size_wh: tuple[int, int] | None = None, deep: bool = False,
 ) -> Image:  # fmt: skip
-    """Convert a frame to an upright image.
+    """Convert a frame to an upright image, HW3 `uint8` or (with `deep`, of more than 8 bits and no HDR) `uint16`.
 
-    Args:
-        frame: As it was decoded and, where it is interlaced, deinterlaced.
-        reformatter: Of the thread that asks; it keeps its tables from one frame to the next.
-        name: Of the video, for the error.
-        colours: Those of the video; None takes the frame's own.
-        background: RGB, over which transparent parts are laid.
-        size_wh: Width and height of the result, pixels; None keeps the frame's.
-        deep: Whether frames of more than 8 bits become `uint16`; HDR becomes 8 bits always.
-
-    Returns:
-        HW3 `uint8` or `uint16`.
+    Colours are by default the frame's own; `background` is the RGB behind transparent parts, `size_wh` the size of the
+    result in pixels. The reformatter keeps its tables from one frame to the next, for one thread; `name` is the
+    video's, for errors.
     """
     orientation = orientation_of(frame)
     coded = (frame.width, frame.height) if size_wh is None else orientation.size(*size_wh)

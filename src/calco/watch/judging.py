@@ -24,14 +24,9 @@ class Verdict:
     others: tuple[tuple[Track, float], ...] = ()
 
     def event(self, number: int, *, time: float, frame: int, clock: str | None, crop: str) -> dict[str, Any]:
-        """Return the event as it is written, and as a hook gets it.
+        """Return the event, with its number from 1, as it is written and as a hook gets it.
 
-        Args:
-            number: Number of the event, from 1.
-            time: Seconds from the beginning of the watch; in a video, of the video.
-            frame: Number of the frame, from 0.
-            clock: Time of day in ISO 8601, of live images.
-            crop: Path of the crop, from the folder of the watch.
+        `time` is in seconds from the beginning of the watch, or of the video; `clock` the time of day of live images.
         """
         track, rule = self.track, self.rule
         near = [{"track": other.id, "class": other.name, "score": round(other.score, 4),
@@ -90,12 +85,12 @@ class Judge:
         """Return the objects near a track for which a rule holds at this moment; None if it does not hold."""
         if (rule.classes and track.name not in rule.classes) or track.score < rule.score:
             return None
-        if rule.zone and not self._is_in(self._corners[rule.zone], rule, track):
+        if rule.zone and not self._is_in(rule, track):
             return None
         return () if rule.near is None else near(rule.near, track, tracks) or None
 
-    def _is_in(self, corners: Floats, rule: Rule, track: Track) -> bool:
-        left, top, right, bottom = (float(end) for end in track.box)
+    def _is_in(self, rule: Rule, track: Track) -> bool:
+        corners, (left, top, right, bottom) = self._corners[rule.zone], (float(end) for end in track.box)
         if rule.place == "touch":
             return touches(corners, track.box)
         # The lower edge of a box that reaches below the image is its last row.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -47,7 +47,6 @@ class Painter:
     every: int = 8  # frames after which an object is painted anew
     most: int = 2  # objects that are painted in one frame at most; the others keep what they have and come next
     strength: float = 0.5  # opacity of a segmentation's colours, from 0 to 1
-    painted: int = 0
     _kept: dict[int, Painted] = field(default_factory=dict)
 
     def __call__(self, image: Image, tracks: Sequence[Track], frame: int) -> dict[int, Painted]:
@@ -62,7 +61,6 @@ class Painter:
         for _, number in sorted(due)[: self.most]:
             if (fresh := self._paint(image, wanted[number], frame)) is not None:
                 self._kept[number] = fresh
-                self.painted += 1
         return dict(self._kept)
 
     def _paint(self, image: Image, track: Track, frame: int) -> Painted | None:
@@ -84,14 +82,6 @@ class Painter:
         low, high = (np.array([left, top]) - box[:2]) / size, (np.array([right, bottom]) - box[:2]) / size
         return Painted(output, share, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), frame)
 
-    def state(self) -> dict[str, Any]:
-        """Return the number of objects painted so far."""
-        return {"painted": self.painted}
-
-    def recall(self, state: dict[str, Any]) -> None:
-        """Continue from a state; all objects are painted anew."""
-        self.painted, self._kept = state["painted"], {}
-
 
 def window_of(box: Floats, margin: float, width: int, height: int) -> tuple[int, int, int, int]:
     """Return a box with its margin, in whole pixels of an image: left, top, right, bottom; empty if it lies outside."""
@@ -112,27 +102,23 @@ def feathered(height: int, width: int) -> npt.NDArray[np.uint8]:
 def lay_over(image: Image, tracks: Sequence[Track], painted: Mapping[int, Painted]) -> None:
     """Lay paint over an image (HW3 `uint8`, in place), the nearest objects (those that reach lowest) last."""
     for track in sorted(tracks, key=lambda each: float(each.box[3])):
-        if track.id in painted:
-            _put_back(image, track.box, painted[track.id])
-
-
-def _put_back(image: Image, box: Floats, painted: Painted) -> None:
-    place = _place(image, box, painted)
-    if place is None:
-        return
-    x, y, wide, tall = place
-    left, top, right, bottom = max(0, x), max(0, y), min(image.shape[1], x + wide), min(image.shape[0], y + tall)
-    if left >= right or top >= bottom:
-        return
-    over, share = painted.image, painted.share
-    if over.shape[:2] != (tall, wide):
-        over = cv2.resize(over, (wide, tall), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
-        share = cv2.resize(share, (wide, tall), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-    part = slice(top - y, bottom - y), slice(left - x, right - x)
-    weight = share[part][..., None].astype(np.uint16)
-    under = image[top:bottom, left:right].astype(np.uint16)
-    mixed = (over[part].astype(np.uint16) * weight + under * (255 - weight) + 127) // 255
-    image[top:bottom, left:right] = mixed.astype(np.uint8)
+        cover = painted.get(track.id)
+        place = None if cover is None else _place(image, track.box, cover)
+        if cover is None or place is None:
+            continue
+        x, y, wide, tall = place
+        left, top, right, bottom = max(0, x), max(0, y), min(image.shape[1], x + wide), min(image.shape[0], y + tall)
+        if left >= right or top >= bottom:
+            continue
+        over, share = cover.image, cover.share
+        if over.shape[:2] != (tall, wide):
+            over = cv2.resize(over, (wide, tall), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
+            share = cv2.resize(share, (wide, tall), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+        part = slice(top - y, bottom - y), slice(left - x, right - x)
+        weight = share[part][..., None].astype(np.uint16)
+        under = image[top:bottom, left:right].astype(np.uint16)
+        mixed = (over[part].astype(np.uint16) * weight + under * (255 - weight) + 127) // 255
+        image[top:bottom, left:right] = mixed.astype(np.uint8)
 
 
 def _outline(image: Image, box: Floats, painted: Painted, colour: tuple[int, int, int]) -> None:
@@ -159,11 +145,7 @@ def _place(image: Image, box: Floats, painted: Painted) -> tuple[int, int, int, 
 
 
 class Scene:
-    """Draws zones, tracks and alarms on frames of one size (pixels).
-
-    Attributes:
-        alarms: Seconds, track and rule of the events that are shown.
-    """
+    """Draws zones, tracks and alarms (seconds, track and rule of an event) on frames of one size (pixels)."""
 
     def __init__(self, rules: Rules, size_wh: tuple[int, int], classes: tuple[str, ...]) -> None:
         self.alarms: list[tuple[float, int, str]] = []
@@ -173,14 +155,9 @@ class Scene:
 
     def __call__(self, image: Image, tracks: Sequence[Track], painted: Mapping[int, Painted],
                  running: Mapping[int, float], time: float) -> Image:  # fmt: skip
-        """Draw a frame.
+        """Draw on a frame, HW3 `uint8` with the paint in it, changed in place.
 
-        Args:
-            image: HW3 `uint8` with the paint in it, changed in place.
-            tracks: Those in view.
-            painted: Their paint.
-            running: By track, the seconds for which a rule has held that waits for more.
-            time: Seconds.
+        `running` holds by track the seconds for which a rule has held that waits for more.
         """
         self.alarms = [alarm for alarm in self.alarms if time - _SHOWN < alarm[0] <= time]
         sizes = Sizes.of(image)
