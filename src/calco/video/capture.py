@@ -33,18 +33,6 @@ _MOST_DAMAGED: Final = 200  # packets in a row that cannot be read, after which 
 _MOST_KNOWN: Final = 64  # packets whose arrival is remembered while they are in the decoder
 
 
-_Decoded: TypeAlias = "tuple[av.VideoFrame, float, bool]"  # a frame, when it came, and whether it is a new beginning
-
-
-@dataclass(frozen=True, slots=True)
-class FrameArrival:
-    """A packet and when it came; None at the end of the source, whose last frames are still in the decoder."""
-
-    packet: "av.Packet[av.VideoStream] | None"
-    arrived: float
-    source: "_Decoding"
-
-
 @dataclass(slots=True)
 class _Decoding:
     """The decoder of an open source, and its packets' times of arrival."""
@@ -57,6 +45,12 @@ class _Decoding:
     is_first: bool = True
 
 
+# A packet, or None at the end of a source whose last frames are still in the decoder; when it came; its decoder.
+_Arrival: TypeAlias = "tuple[av.Packet[av.VideoStream] | None, float, _Decoding]"
+# A frame, whose colours are computed only if it is taken; when it came; whether the source was opened just before.
+_Decoded: TypeAlias = "tuple[av.VideoFrame, float, bool]"
+
+
 class Decoder(threading.Thread):
     """Decodes packets in a thread of its own and keeps the newest frame, until `stop` is set.
 
@@ -65,11 +59,10 @@ class Decoder(threading.Thread):
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__(name="calco-decode", daemon=True)
-        self.latest: LatestValue[_Decoded] = LatestValue()  # colours are computed only if it is taken
+        self.latest: LatestValue[_Decoded] = LatestValue()
         self.count = self.damaged = 0
         self._stop_event = stop
-        self._queue: deque[FrameArrival] = deque()
-        self._held_bytes = 0
+        self._queue: deque[_Arrival] = deque()
         self._changed = threading.Condition()
 
     @property
@@ -77,26 +70,26 @@ class Decoder(threading.Thread):
         """Whether nothing waits to be decoded."""
         return not self._queue
 
-    def wait_for_room(self, enough: Callable[[], bool]) -> None:
-        """Wait while as many packets wait as may, or while `enough` is true."""
+    def wait_for_room(self, due: float) -> None:
+        """Wait while as many packets wait as may, or while the last one is due much later."""
         with self._changed:
-            while self._queue and not self._stop_event.is_set() and (self._is_full() or enough()):
+            while self._queue and not self._stop_event.is_set():
+                if not self._is_full() and due <= time.monotonic() + _READ_AHEAD:
+                    return
                 self._changed.wait(0.1)
 
     def _is_full(self) -> bool:
-        return len(self._queue) > _MOST_HELD or self._held_bytes > _MOST_HELD_BYTES
+        sizes = [packet.size for packet, _, _ in self._queue if packet is not None]
+        return len(sizes) > _MOST_HELD or sum(sizes) > _MOST_HELD_BYTES
 
-    def hold(self, arrival: FrameArrival) -> None:
+    def hold(self, packet: "av.Packet[av.VideoStream] | None", arrived: float, source: _Decoding) -> None:
         """Add a packet; the oldest ones give way if too many wait."""
         with self._changed:
             # Only what is not paced can overflow: the decoder is then far behind, and skips what is late anyway.
-            while self._is_full() and self._queue[0].packet is not None and arrival.packet is not None:
-                gone = self._queue.popleft()
-                gone.source.behind = True
-                self._held_bytes -= gone.packet.size if gone.packet else 0
+            while packet is not None and self._is_full() and self._queue[0][0] is not None:
+                self._queue.popleft()[2].behind = True
                 self.count += 1
-            self._queue.append(arrival)
-            self._held_bytes += arrival.packet.size if arrival.packet else 0
+            self._queue.append((packet, arrived, source))
             self._changed.notify_all()
 
     def run(self) -> None:
@@ -105,18 +98,15 @@ class Decoder(threading.Thread):
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._stop_event.is_set(), 0.1)
                 arrival = self._queue.popleft() if self._queue else None
-                if arrival is not None and arrival.packet is not None:
-                    self._held_bytes -= arrival.packet.size
                 self._changed.notify_all()
             if arrival is not None:
-                self._decode_one(arrival)
+                self._decode(*arrival)
 
-    def _decode_one(self, arrival: FrameArrival) -> None:
+    def _decode(self, packet: "av.Packet[av.VideoStream] | None", came: float, source: _Decoding) -> None:
         import av
 
-        packet, source = arrival.packet, arrival.source
         if packet is not None:
-            is_late = time.monotonic() - arrival.arrived > LATE
+            is_late = time.monotonic() - came > LATE
             source.behind = source.behind or is_late
             if source.behind:
                 if not packet.is_keyframe or is_late:
@@ -125,12 +115,12 @@ class Decoder(threading.Thread):
                 source.behind = False
                 source.codec.flush_buffers()
                 source.arrivals.clear()
-            source.arrivals[packet.pts] = arrival.arrived
+            source.arrivals[packet.pts] = came
             if len(source.arrivals) > _MOST_KNOWN:
                 source.arrivals.pop(next(iter(source.arrivals)))
         try:
             for frame in source.codec.decode(packet):
-                arrived = source.arrivals.pop(frame.pts, arrival.arrived or time.monotonic())
+                arrived = source.arrivals.pop(frame.pts, came or time.monotonic())
                 if source.paced:
                     self._stop_event.wait(max(0.0, arrived - time.monotonic()))
                 self.count += 1
@@ -211,7 +201,7 @@ class Capture:
     def _read(self) -> None:
         try:
             self._read_until_lost()
-            while not self._stop.is_set() and self.source.may_return and not self._found_again():
+            while not self._stop.is_set() and self.source.kind in ("camera", "address") and not self._found_again():
                 pass
         except CalcoError as error:
             self._failure = error
@@ -229,10 +219,10 @@ class Capture:
             try:
                 for packet, arrived in self._packets(source):
                     found()
-                    self.decoder.hold(FrameArrival(packet, arrived, decoding))
+                    self.decoder.hold(packet, arrived, decoding)
             finally:
                 # FFmpeg's source may not go while its packets are decoded.
-                self.decoder.hold(FrameArrival(None, 0, decoding))
+                self.decoder.hold(None, 0, decoding)
                 while not decoding.done.wait(0.1) and not self._stop.is_set():
                     pass
                 if self._stop.is_set():
@@ -248,7 +238,7 @@ class Capture:
         clock, damaged = _Clock(source), 0
         while not self._stop.is_set():
             if source.paced:
-                self.decoder.wait_for_room(lambda: clock.last > time.monotonic() + _READ_AHEAD)
+                self.decoder.wait_for_room(clock.last)
             clock.decoder_waits = self.decoder.idle
             try:
                 packet = next(packets)

@@ -81,22 +81,12 @@ def image_of(
     alpha = has_alpha(frame.format.name)
     deep = deep and bits_of(frame.format.name) > 8
     image = (colours or colours_of(frame, name)).to_rgb(frame, reformatter, coded, alpha=alpha, deep=deep)
-    upright: Image = orientation.upright(_on(image, background) if alpha else image)
-    return upright
-
-
-def _on(image: Image, background: tuple[int, int, int]) -> Image:
-    """Lay an image with alpha, HW4 `uint8` or `uint16`, over a colour; HW3 of its type."""
-    most = np.iinfo(image.dtype).max
-    share = image[..., 3:].astype(np.uint64 if most > 255 else np.uint16)
-    ground = (np.array(background) * (most // 255)).astype(share.dtype)
-    laid: Image = ((image[..., :3] * share + ground * (most - share) + most // 2) // most).astype(image.dtype)
-    return laid
-
-
-def is_opaque(frame: "av.VideoFrame") -> bool:
-    """Whether all of a frame with alpha is opaque."""
-    return bool((frame.reformat(format="rgba").to_ndarray()[..., 3] == 255).all())
+    if alpha:  # HW4 => HW3
+        most = np.iinfo(image.dtype).max
+        share = image[..., 3:].astype(np.uint64 if most > 255 else np.uint16)
+        ground = (np.array(background) * (most // 255)).astype(share.dtype)
+        image = ((image[..., :3] * share + ground * (most - share) + most // 2) // most).astype(image.dtype)
+    return orientation.upright(image)
 
 
 @lru_cache(maxsize=64)
@@ -121,10 +111,7 @@ _ALONE: Final = ("estdif", "mode=frame:deint=interlaced")
 
 
 def deinterlaced(frames: "Iterable[av.VideoFrame]") -> "Iterator[av.VideoFrame]":
-    """Deinterlace those frames, in the order of showing, that are marked as interlaced; the others pass as they are.
-
-    As many frames come as are given, at the same times.
-    """
+    """Deinterlace the frames that are marked as interlaced; as many come as are given, in order, at the same times."""
     graph: _Graph | None = None
     for frame in frames:
         if graph is not None and graph.shape != (frame.width, frame.height, frame.format.name):

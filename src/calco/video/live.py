@@ -171,11 +171,7 @@ def open_sinks(
     capture: Capture, status: LiveStatus, title: str, *, out: str | None, page: int | None, window: bool,
     stopped: Callable[[], bool] = lambda: False,
 ) -> list[LiveSink]:  # fmt: skip
-    """Open the sinks of live frames, for a capture that has not started.
-
-    The page shows the line of `status`. `stopped` returns whether nobody wants the images any more, while a pipe waits
-    for its reader.
-    """
+    """Open the sinks of live frames; `stopped` returns whether a pipe that waits for its reader is to give up."""
     with contextlib.ExitStack() as held:
         sinks: list[LiveSink] = []
         if out is not None:

@@ -57,18 +57,9 @@ class LiveSource:
         """Name in messages, without a password."""
         return "stdin" if self.place == "-" else re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", self.place)
 
-    @property
-    def may_return(self) -> bool:
-        """Whether it is tried again when it is lost."""
-        return self.kind in ("camera", "address")
-
 
 def find_live_source(images: str, *, live: bool, watched: bool = False) -> LiveSource | None:
-    """Return the live source that a word, an address or a path means, or None if it means images or a video.
-
-    `live`: the user asked for playing; `watched`: the result goes where only moving images go, such as a window or a
-    video.
-    """
+    """Return the live source that a name means; None for images or a video that is neither played nor watched live."""
     if images == "-":
         return LiveSource(kind="pipe", place="-")
     if scheme := _ADDRESS.match(images.lower()):

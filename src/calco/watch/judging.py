@@ -24,10 +24,7 @@ class Verdict:
     others: tuple[tuple[Track, float], ...] = ()
 
     def event(self, number: int, *, time: float, frame: int, clock: str | None, crop: str) -> dict[str, Any]:
-        """Return the event, with its number from 1, as it is written and as a hook gets it.
-
-        `time` is in seconds from the beginning of the watch, or of the video; `clock` the time of day of live images.
-        """
+        """Return the event as it is written and as a hook gets it; `clock` is the time of day of live images."""
         track, rule = self.track, self.rule
         near = [{"track": other.id, "class": other.name, "score": round(other.score, 4),
                  "box": rounded_box(other.box), "distance": round(distance, 3)}
@@ -96,15 +93,6 @@ class Judge:
         # The lower edge of a box that reaches below the image is its last row.
         down = min(bottom, self.size_wh[1] - 1e-3) if rule.place == "foot" else (top + bottom) / 2
         return inside(corners, (left + right) / 2, down)
-
-    def holding(self, time: float) -> dict[int, float]:
-        """Return by track the seconds for which a rule with seconds has held that is not fulfilled yet."""
-        running: dict[int, float] = {}
-        for rule in self.rules.rules:
-            for number, clock in self._clocks.get(rule.name, {}).items():
-                if rule.seconds and time - clock.last <= rule.pause and clock.fired is None:
-                    running[number] = max(running.get(number, 0.0), time - clock.since)
-        return running
 
     def state(self) -> dict[str, Any]:
         """Return all clocks, as JSON can hold them."""

@@ -117,10 +117,7 @@ class LiveWatch:
 
 
 def remove_old(outputs: Outputs, hours: float) -> int:
-    """Remove crops and parts of the video of the watch that are older than so many hours; 0 keeps them.
-
-    Files that the watch did not write stay. Returns the number of files that were removed.
-    """
+    """Remove the watch's own crops and videos that are older than so many hours, 0 for none; return their number."""
     folder, gone = outputs.folder, 0
     for path in (*folder.glob("crops/*.jpg"), *folder.glob("video-*.mp4")) if hours else ():
         with contextlib.suppress(OSError):

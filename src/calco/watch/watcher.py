@@ -107,7 +107,7 @@ class Watcher(VideoStep):
             lay_over(drawn, shown, painted)
             if self.blur is not None and self.painter is not None and self.painter.palette is None:
                 drawn = self._without_faces(drawn, found)  # a translator that makes images makes faces too
-            drawn = self.scene(drawn, shown, painted, self.judge.holding(time), time)
+            drawn = self.scene(drawn, shown, painted, time)
         self.is_busy, self.frame, self.time = bool(verdicts), self.frame + 1, time
         return drawn
 
