@@ -97,31 +97,20 @@ Strips: TypeAlias = Whole | TiffStrips
 
 
 @contextlib.contextmanager
-def open_large(path: str | Path, *, background: str = "white", above: int | None = None) -> Iterator[Strips | None]:
-    """Yield a large image, upright and in sRGB, while its file is open; None for one that is not large.
-
-    Args:
-        path: The file.
-        background: As in `read`.
-        above: Number of pixels above which it is large; by default `LARGE`.
-
-    Raises:
-        CalcoError: If the file is absent, too large, or visibly damaged.
-    """
+def open_large(path: str | Path, *, background: str = "white") -> Iterator[Strips]:
+    """Yield an image, upright and in sRGB as `read` gives it, while its file is open."""
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(Path(path).open("rb"))
-            strips: Strips | None = None
             with refused(file, path):
                 page = stack.enter_context(tiff.first_page(file))
-                large = _is_large(file, path, page, above)
                 if page is not None:
                     found = tiff.header_of(page)
                     check_size(path, *found.size_wh, found.channels + found.alpha, MAX_STRIPPED)
                     tiff.check_density(file, page)
-            if large and page is not None and _in_strips(page):
-                strips = TiffStrips(file, path, page, background_colour(background))
-            elif large:
+            if page is not None and _in_strips(page):
+                strips: Strips = TiffStrips(file, path, page, background_colour(background))
+            else:
                 strips = Whole(read(path, background=background))
         except OSError as error:
             raise explain(error, path, "read") from error
@@ -132,18 +121,14 @@ def is_large(path: str | Path) -> bool:
     """Return whether an image's header claims more than `LARGE` pixels; False if it cannot be read."""
     try:
         with Path(path).open("rb") as file, tiff.first_page(file) as page:
-            return _is_large(file, path, page)
+            if page is not None:
+                width, height = tiff.header_of(page).size_wh
+            else:
+                with opened(file, path) as image:
+                    width, height = image.size
+            return width * height > LARGE
     except UNREADABLE:
         return False
-
-
-def _is_large(file: BinaryIO, name: str | Path, page: "tifffile.TiffPage | None", above: int | None = None) -> bool:
-    if page is not None:
-        width, height = tiff.header_of(page).size_wh
-    else:
-        with opened(file, name) as image:
-            width, height = image.size
-    return width * height > (LARGE if above is None else above)
 
 
 def _in_strips(page: "tifffile.TiffPage") -> bool:

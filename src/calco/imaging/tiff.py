@@ -50,8 +50,8 @@ class Header:
 
 def header(file: BinaryIO, name: str | Path) -> Header | None:
     """Return the header of a TIFF that Pillow does not read whole; None for every other file."""
-    with _first_page(file) as page:
-        if page is None:
+    with first_page(file) as page:
+        if page is None or _suits_pillow(page):
             return None
         found = header_of(page)
         check_size(name, *found.size_wh, found.channels + found.alpha)
@@ -60,11 +60,10 @@ def header(file: BinaryIO, name: str | Path) -> Header | None:
 
 def planes(file: BinaryIO, name: str | Path) -> Planes | None:
     """Return the first page of a TIFF that Pillow does not read whole; None for every other file."""
-    with _first_page(file) as page:
-        if page is None:
-            return None
-        found = header_of(page)
-        check_size(name, *found.size_wh, found.channels + found.alpha)
+    if header(file, name) is None:
+        return None
+    with first_page(file) as page:
+        assert page is not None
         check_density(file, page)
         return planes_of(name, page, _unpacked(file, name, page))
 
@@ -85,13 +84,6 @@ def planes_of(name: str | Path, page: "tifffile.TiffPage", pixels: Image) -> Pla
     if found.alpha and page.extrasamples == (_ASSOCIATED,):
         image = _straight(image)
     return Planes(image, found.alpha, page.tags.valueof(PROFILE), orientation_of(page))
-
-
-@contextlib.contextmanager
-def _first_page(file: BinaryIO) -> "Iterator[tifffile.TiffPage | None]":
-    """Yield the first page of a TIFF; None for another file, or one that Pillow reads whole."""
-    with first_page(file) as page:
-        yield None if page is None or _suits_pillow(page) else page
 
 
 @contextlib.contextmanager

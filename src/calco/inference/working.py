@@ -318,8 +318,6 @@ class Worker:
     def _large(self, job: Job, keep: Callable[[Image | Drawing, Job, str], T]) -> T:
         """Read, translate and write a large image, strip by strip."""
         with on_disk(job.source) as source, open_large(source, background=self.background) as strips:
-            if strips is None:
-                raise CalcoError(f"{job.source} has changed while it was read; call again")
             drawing = draw(
                 self.translator, strips, mask=self._mask(job, source, strips.shape), noise_seed=self._seed(job.name),
                 native=self.work.native, moved=self.moved,
