@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from calco.errors import CalcoError
 from calco.video.frame_image import deinterlaced_alone, image_of
@@ -33,15 +33,6 @@ _MOST_DAMAGED: Final = 200  # packets in a row that cannot be read, after which 
 _MOST_KNOWN: Final = 64  # packets whose arrival is remembered while they are in the decoder
 
 
-@dataclass(frozen=True, slots=True)
-class FrameArrival:
-    """A packet and when it came; None at the end of the source, whose last frames are still in the decoder."""
-
-    packet: "av.Packet[av.VideoStream] | None"
-    arrived: float
-    source: "_Decoding"
-
-
 @dataclass(slots=True)
 class _Decoding:
     """The decoder of an open source, and its packets' times of arrival."""
@@ -54,22 +45,16 @@ class _Decoding:
     is_first: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """A frame whose colours are computed only if it is taken."""
-
-    frame: "av.VideoFrame"
-    arrived: float
-    restarted: bool
+# A packet, or None at the end of a source whose last frames are still in the decoder; when it came; its decoder.
+_Arrival: TypeAlias = "tuple[av.Packet[av.VideoStream] | None, float, _Decoding]"
+# A frame, whose colours are computed only if it is taken; when it came; whether the source was opened just before.
+_Decoded: TypeAlias = "tuple[av.VideoFrame, float, bool]"
 
 
 class Decoder(threading.Thread):
     """Decodes packets in a thread of its own and keeps the newest frame, until `stop` is set.
 
-    Attributes:
-        latest: The newest frame.
-        count: Frames so far, including those that were not decoded.
-        damaged: Packets that could not be decoded.
+    `count` includes the frames that were not decoded; `damaged` counts the packets that could not be.
     """
 
     def __init__(self, stop: threading.Event) -> None:
@@ -77,8 +62,7 @@ class Decoder(threading.Thread):
         self.latest: LatestValue[_Decoded] = LatestValue()
         self.count = self.damaged = 0
         self._stop_event = stop
-        self._queue: deque[FrameArrival] = deque()
-        self._held_bytes = 0
+        self._queue: deque[_Arrival] = deque()
         self._changed = threading.Condition()
 
     @property
@@ -86,26 +70,26 @@ class Decoder(threading.Thread):
         """Whether nothing waits to be decoded."""
         return not self._queue
 
-    def wait_for_room(self, enough: Callable[[], bool]) -> None:
-        """Wait while as many packets wait as may, or while `enough` is true."""
+    def wait_for_room(self, due: float) -> None:
+        """Wait while as many packets wait as may, or while the last one is due much later."""
         with self._changed:
-            while self._queue and not self._stop_event.is_set() and (self._is_full() or enough()):
+            while self._queue and not self._stop_event.is_set():
+                if not self._is_full() and due <= time.monotonic() + _READ_AHEAD:
+                    return
                 self._changed.wait(0.1)
 
     def _is_full(self) -> bool:
-        return len(self._queue) > _MOST_HELD or self._held_bytes > _MOST_HELD_BYTES
+        sizes = [packet.size for packet, _, _ in self._queue if packet is not None]
+        return len(sizes) > _MOST_HELD or sum(sizes) > _MOST_HELD_BYTES
 
-    def hold(self, arrival: FrameArrival) -> None:
+    def hold(self, packet: "av.Packet[av.VideoStream] | None", arrived: float, source: _Decoding) -> None:
         """Add a packet; the oldest ones give way if too many wait."""
         with self._changed:
             # Only what is not paced can overflow: the decoder is then far behind, and skips what is late anyway.
-            while self._is_full() and self._queue[0].packet is not None and arrival.packet is not None:
-                gone = self._queue.popleft()
-                gone.source.behind = True
-                self._held_bytes -= gone.packet.size if gone.packet else 0
+            while packet is not None and self._is_full() and self._queue[0][0] is not None:
+                self._queue.popleft()[2].behind = True
                 self.count += 1
-            self._queue.append(arrival)
-            self._held_bytes += arrival.packet.size if arrival.packet else 0
+            self._queue.append((packet, arrived, source))
             self._changed.notify_all()
 
     def run(self) -> None:
@@ -114,18 +98,15 @@ class Decoder(threading.Thread):
             with self._changed:
                 self._changed.wait_for(lambda: self._queue or self._stop_event.is_set(), 0.1)
                 arrival = self._queue.popleft() if self._queue else None
-                if arrival is not None and arrival.packet is not None:
-                    self._held_bytes -= arrival.packet.size
                 self._changed.notify_all()
             if arrival is not None:
-                self._decode_one(arrival)
+                self._decode(*arrival)
 
-    def _decode_one(self, arrival: FrameArrival) -> None:
+    def _decode(self, packet: "av.Packet[av.VideoStream] | None", came: float, source: _Decoding) -> None:
         import av
 
-        packet, source = arrival.packet, arrival.source
         if packet is not None:
-            is_late = time.monotonic() - arrival.arrived > LATE
+            is_late = time.monotonic() - came > LATE
             source.behind = source.behind or is_late
             if source.behind:
                 if not packet.is_keyframe or is_late:
@@ -134,24 +115,21 @@ class Decoder(threading.Thread):
                 source.behind = False
                 source.codec.flush_buffers()
                 source.arrivals.clear()
-            source.arrivals[packet.pts] = arrival.arrived
+            source.arrivals[packet.pts] = came
             if len(source.arrivals) > _MOST_KNOWN:
                 source.arrivals.pop(next(iter(source.arrivals)))
         try:
             for frame in source.codec.decode(packet):
-                self._show(frame, source, arrival.arrived)
+                arrived = source.arrivals.pop(frame.pts, came or time.monotonic())
+                if source.paced:
+                    self._stop_event.wait(max(0.0, arrived - time.monotonic()))
+                self.count += 1
+                self.latest.put((frame, arrived, source.is_first))
+                source.is_first = False
         except (av.FFmpegError, ValueError):
             self.damaged += 1
         if packet is None:
             source.done.set()
-
-    def _show(self, frame: "av.VideoFrame", source: _Decoding, arrived: float) -> None:
-        arrived = source.arrivals.pop(frame.pts, arrived or time.monotonic())
-        if source.paced:
-            self._stop_event.wait(max(0.0, arrived - time.monotonic()))
-        self.count += 1
-        self.latest.put(_Decoded(frame, arrived, source.is_first))
-        source.is_first = False
 
 
 class Capture:
@@ -160,12 +138,6 @@ class Capture:
     One thread takes what comes at once, so that nothing grows old in the system's buffers and its arrival is known;
     another decodes. A packet that is more than `LATE` seconds old is skipped up to the next key frame, so a machine too
     slow to decode everything shows fewer images, not older ones.
-
-    Attributes:
-        source: The live source.
-        decoder: Decodes and counts.
-        rate: Frames a second, as the source says; 0 where it does not.
-        lost: Number of times that the source was lost.
     """
 
     live = True
@@ -173,10 +145,8 @@ class Capture:
     def __init__(self, source: LiveSource, *, patience: float = 60.0, seconds: float = 0.0) -> None:
         """Prepare it; `start` opens the source.
 
-        Args:
-            source: The live source.
-            patience: Seconds for which a lost camera is looked for; 0 for ever.
-            seconds: Seconds after which it ends, from the first frame on; 0 for never.
+        A lost camera is looked for during `patience` seconds, 0 for ever; it ends `seconds` after the first frame, 0
+        for never.
         """
         # Its modules import each other, so it must be there before several threads ask for it.
         import av
@@ -211,31 +181,27 @@ class Capture:
         return self.decoder.latest.over and self._failure is None
 
     def take(self, timeout: float) -> Frame | None:
-        """Return the newest frame that was not taken yet, or None if none came within `timeout` seconds.
-
-        Its time counts from the first frame that was taken.
-        """
+        """Return the newest frame that was not taken yet, timed from the first one; None if none came in time."""
         decoded = self.decoder.latest.take(timeout)
         if decoded is None:
             if self._failure is not None and self.decoder.latest.over:
                 raise self._failure
             return None
-        if self._began is None:
-            self._began = decoded.arrived
+        frame, arrived, restarted = decoded
+        self._began = arrived if self._began is None else self._began
         if self.seconds and time.monotonic() - self._began >= self.seconds:
             self.decoder.latest.abandon()
             return None
-        image = image_of(deinterlaced_alone(decoded.frame), self._reformatter, "the source")
-        seconds = Fraction(max(0.0, decoded.arrived - self._began))
+        image = image_of(deinterlaced_alone(frame), self._reformatter, "the source")
         self._number += 1
-        base = decoded.frame.time_base or Fraction(1, 90_000)
-        return Frame(image, seconds, decoded.frame.pts, base, self._number - 1, arrived=decoded.arrived,
-                     restarted=decoded.restarted)  # fmt: skip
+        return Frame(image, Fraction(max(0.0, arrived - self._began)), frame.pts,
+                     frame.time_base or Fraction(1, 90_000), self._number - 1, arrived=arrived,
+                     restarted=restarted)  # fmt: skip
 
     def _read(self) -> None:
         try:
             self._read_until_lost()
-            while not self._stop.is_set() and self.source.may_return and not self._found_again():
+            while not self._stop.is_set() and self.source.kind in ("camera", "address") and not self._found_again():
                 pass
         except CalcoError as error:
             self._failure = error
@@ -253,10 +219,10 @@ class Capture:
             try:
                 for packet, arrived in self._packets(source):
                     found()
-                    self.decoder.hold(FrameArrival(packet, arrived, decoding))
+                    self.decoder.hold(packet, arrived, decoding)
             finally:
                 # FFmpeg's source may not go while its packets are decoded.
-                self.decoder.hold(FrameArrival(None, 0, decoding))
+                self.decoder.hold(None, 0, decoding)
                 while not decoding.done.wait(0.1) and not self._stop.is_set():
                     pass
                 if self._stop.is_set():
@@ -272,7 +238,7 @@ class Capture:
         clock, damaged = _Clock(source), 0
         while not self._stop.is_set():
             if source.paced:
-                self.decoder.wait_for_room(lambda: clock.last > time.monotonic() + _READ_AHEAD)
+                self.decoder.wait_for_room(clock.last)
             clock.decoder_waits = self.decoder.idle
             try:
                 packet = next(packets)

@@ -60,17 +60,9 @@ class Colours:
         self, frame: "av.VideoFrame", reformatter: "VideoReformatter", size_wh: tuple[int, int], *,
         alpha: bool = False, deep: bool = False,
     ) -> Image:  # fmt: skip
-        """Convert a frame to SDR.
+        """Convert a frame to SDR of some size: HW3, or HW4 with `alpha`; `uint8`, or `uint16` with `deep`.
 
-        Args:
-            frame: As it was decoded.
-            reformatter: Of the thread that asks.
-            size_wh: Width and height of the result, pixels.
-            alpha: Whether alpha is kept.
-            deep: Whether 16 bits are kept; HDR always becomes 8 bits, since it is compressed to the range of a screen.
-
-        Returns:
-            HW3 (with alpha HW4), `uint8` (with deep `uint16`).
+        HDR always becomes 8 bits, since it is compressed to the range of a screen.
         """
         plain = frame.format.is_rgb
         wide = deep or bool(self.hdr)
@@ -109,12 +101,7 @@ def usual(height: int) -> Colours:
 
 
 def colours_of(frame: "av.VideoFrame", name: str) -> Colours:
-    """Return what a frame's tags say; what they leave open as players take it.
-
-    Args:
-        frame: As it was decoded.
-        name: Of its video, for the error.
-    """
+    """Return what a frame's tags say; what they leave open as players take it. `name` is the video's, for errors."""
     guess = usual(frame.height)
     matrix = int(frame.colorspace)
     full = int(frame.color_range) == FULL or frame.format.name.startswith("yuvj")
@@ -146,18 +133,11 @@ _LUMA_2020: Final = np.array([0.2627, 0.6780, 0.0593], np.float32)
 
 
 def tone_mapped(image: Image, transfer: str, *, wide_gamut: bool = True) -> Image:
-    """Convert HDR to SDR: the light that the numbers stand for, in BT.709, with its highlights compressed.
+    """Convert HDR to SDR: R'G'B' by PQ or HLG (ITU-R BT.2100), HW3 `uint16` => R'G'B' of BT.709, HW3 `uint8`.
 
-    Light up to about the white of paper stays as it is; what is brighter is compressed by the curve of ITU-R BT.2390-8
-    (section 5.4.1), applied to the brightest channel, so that hues stay.
-
-    Args:
-        image: HW3 `uint16`, R'G'B' by PQ or HLG.
-        transfer: PQ or HLG (ITU-R BT.2100).
-        wide_gamut: Whether its primaries are those of BT.2020; else those of BT.709.
-
-    Returns:
-        HW3 `uint8`, R'G'B' of BT.709.
+    Light up to about the white of paper stays as it is; brighter light is compressed by the curve of ITU-R BT.2390-8
+    (section 5.4.1), applied to the brightest channel, so that hues stay. With `wide_gamut` the primaries are those of
+    BT.2020, else those of BT.709.
     """
     light = _light_table(transfer)[image]  # of 1.0 for white
     if transfer == "HLG":  # the light of the scene => of a screen of 1000 cd/m2 (the OOTF of BT.2100)

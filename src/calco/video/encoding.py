@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 from calco.errors import CalcoError
 from calco.imaging import Image, as_channels
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
-CodecName: TypeAlias = Literal["h264", "h265", "vp9", "av1"]
 _GLOBAL_HEADER: Final = 0x40  # AVFMT_GLOBALHEADER
 _MANY: Final = 8  # cores, of which the model leaves some to a slower encoder with smaller files
 MOST_RATE: Final = Fraction(240)
@@ -54,7 +53,6 @@ CODECS: Final[dict[str, _Codec]] = {
     ),
     "av1": _Codec("libsvtav1", {"preset": "10", "svtav1-params": "lp=1"}, 63, 24, True),
 }  # fmt: skip
-_LIVE_QUALITY: Final = {"h264": 20, "vp9": 30}
 # By ending FFmpeg's name of the container, and the codecs that it holds.
 _ALL: Final = ("h264", "h265", "vp9", "av1")
 _FORMATS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
@@ -115,17 +113,12 @@ class Encoding:
 
 
 class FrameEncoder:
-    """Encodes images of one size, each with its time, into packets.
-
-    Attributes:
-        encoding: The settings.
-        last: Time stamp of the last frame; None before the first.
-    """
+    """Encodes images of one size, each with its time, into packets."""
 
     def __init__(self, encoding: Encoding, encoder: "VideoCodecContext | VideoStream", last: int | None = None) -> None:
         import av
 
-        self.encoding, self.last = encoding, last
+        self.encoding, self.last = encoding, last  # `last` is the time stamp of the last frame
         self._encoder = encoder
         self._reformatter = av.video.reformatter.VideoReformatter()
         self._key: Fraction | None = None  # seconds of the last key frame that was asked for
@@ -271,11 +264,3 @@ def choose_encoding(
         time_base=time_base, colours=colours, aspect=aspect,
     )  # fmt: skip
     return encoding, remark
-
-
-def live_encoding(codec: str, size: tuple[int, int], rate: float, time_base: Fraction) -> Encoding:
-    """Return the settings of live video, by codec or name of an encoder."""
-    return Encoding(
-        codec=codec, quality=_LIVE_QUALITY.get(codec, 0), size=size, pixels="yuv420p", time_base=time_base,
-        rate=Fraction(rate or 25).limit_denominator(1001), colours=Colours(), live=True,
-    )  # fmt: skip

@@ -70,41 +70,23 @@ def image_of(
     frame: "av.VideoFrame", reformatter: "VideoReformatter", name: str, *, colours: Colours | None = None,
     background: tuple[int, int, int] = WHITE, size_wh: tuple[int, int] | None = None, deep: bool = False,
 ) -> Image:  # fmt: skip
-    """Convert a frame to an upright image.
+    """Convert a frame to an upright image, HW3 `uint8` or (with `deep`, of more than 8 bits and no HDR) `uint16`.
 
-    Args:
-        frame: As it was decoded and, where it is interlaced, deinterlaced.
-        reformatter: Of the thread that asks; it keeps its tables from one frame to the next.
-        name: Of the video, for the error.
-        colours: Those of the video; None takes the frame's own.
-        background: RGB, over which transparent parts are laid.
-        size_wh: Width and height of the result, pixels; None keeps the frame's.
-        deep: Whether frames of more than 8 bits become `uint16`; HDR becomes 8 bits always.
-
-    Returns:
-        HW3 `uint8` or `uint16`.
+    Colours are by default the frame's own; `background` is the RGB behind transparent parts, `size_wh` the size of the
+    result in pixels. The reformatter keeps its tables from one frame to the next, for one thread; `name` is the
+    video's, for errors.
     """
     orientation = orientation_of(frame)
     coded = (frame.width, frame.height) if size_wh is None else orientation.size(*size_wh)
     alpha = has_alpha(frame.format.name)
     deep = deep and bits_of(frame.format.name) > 8
     image = (colours or colours_of(frame, name)).to_rgb(frame, reformatter, coded, alpha=alpha, deep=deep)
-    upright: Image = orientation.upright(_on(image, background) if alpha else image)
-    return upright
-
-
-def _on(image: Image, background: tuple[int, int, int]) -> Image:
-    """Lay an image with alpha, HW4 `uint8` or `uint16`, over a colour; HW3 of its type."""
-    most = np.iinfo(image.dtype).max
-    share = image[..., 3:].astype(np.uint64 if most > 255 else np.uint16)
-    ground = (np.array(background) * (most // 255)).astype(share.dtype)
-    laid: Image = ((image[..., :3] * share + ground * (most - share) + most // 2) // most).astype(image.dtype)
-    return laid
-
-
-def is_opaque(frame: "av.VideoFrame") -> bool:
-    """Whether all of a frame with alpha is opaque."""
-    return bool((frame.reformat(format="rgba").to_ndarray()[..., 3] == 255).all())
+    if alpha:  # HW4 => HW3
+        most = np.iinfo(image.dtype).max
+        share = image[..., 3:].astype(np.uint64 if most > 255 else np.uint16)
+        ground = (np.array(background) * (most // 255)).astype(share.dtype)
+        image = ((image[..., :3] * share + ground * (most - share) + most // 2) // most).astype(image.dtype)
+    return orientation.upright(image)
 
 
 @lru_cache(maxsize=64)
@@ -129,10 +111,7 @@ _ALONE: Final = ("estdif", "mode=frame:deint=interlaced")
 
 
 def deinterlaced(frames: "Iterable[av.VideoFrame]") -> "Iterator[av.VideoFrame]":
-    """Deinterlace those frames, in the order of showing, that are marked as interlaced; the others pass as they are.
-
-    As many frames come as are given, at the same times.
-    """
+    """Deinterlace the frames that are marked as interlaced; as many come as are given, in order, at the same times."""
     graph: _Graph | None = None
     for frame in frames:
         if graph is not None and graph.shape != (frame.width, frame.height, frame.format.name):

@@ -8,7 +8,7 @@ import tempfile
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
@@ -299,12 +299,11 @@ class _Reader:
         self._open()
 
 
-@dataclass
 class _Open(threading.local):
     """Readers that a thread of a process has open; neither may use those of another."""
 
-    process: int = 0
-    readers: dict[str, _Reader] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.process, self.readers = os.getpid(), dict[str, _Reader]()
 
 
 _OPEN = _Open()

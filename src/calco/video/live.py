@@ -91,26 +91,15 @@ class LiveStatus:
 
 
 def play(
-    capture: Capture,
-    step: Callable[[Frame], Image],
-    sinks: Sequence[LiveSink],
-    *,
-    status: LiveStatus | None = None,
-    progress: Callable[[LiveStatus], None] = lambda _status: None,
-    stop: threading.Event | None = None,
-) -> LiveStatus:
+    capture: Capture, step: Callable[[Frame], Image], sinks: Sequence[LiveSink], *, status: LiveStatus | None = None,
+    progress: Callable[[LiveStatus], None] = lambda _status: None, stop: threading.Event | None = None,
+) -> LiveStatus:  # fmt: skip
     """Pass the newest frame of a live source through a step to sinks, until it ends or somebody stops it.
 
     A frame waits at most for the next one and is then rendered, so what is shown is as old as one call of the step, and
     stays for another. Frames that come meanwhile are dropped and counted. Each sink shows the newest image likewise.
-
-    Args:
-        capture: The source, not yet started.
-        step: Renders a frame: HWC of any type; `Frame.restarted` says that the one before was of another time.
-        sinks: Where the images go; they are closed at the end.
-        status: Where frames are counted.
-        progress: Called after each frame, and now and then while none comes.
-        stop: Set by others to stop.
+    The step returns HWC of any type; the sinks are closed at the end, also after an error. `progress` is called after
+    each frame, and now and then while none comes.
     """
     counts = LiveStatus() if status is None else status
     began: list[float] = []
@@ -170,15 +159,7 @@ def stopping() -> Iterator[threading.Event]:
 
 
 def live_source_of(name: str, out: str | None, *, live: bool, window: bool, page: int | None) -> LiveSource | None:
-    """Return the live source that a name means, or None if it means files.
-
-    Args:
-        name: As the user wrote it.
-        out: Where the result goes; None for nowhere.
-        live: Whether a video is played at its own pace.
-        window: Whether it is shown in a window.
-        page: The port of a page that shows it; None for no page.
-    """
+    """Return the live source that a name means, given where its images are to go; None if it means files."""
     is_moving = out is not None and (out == "-" or out.startswith("/dev/video") or is_video(out))
     with contextlib.suppress(OSError):
         mode = 0 if out is None else os.stat(out).st_mode
@@ -190,17 +171,7 @@ def open_sinks(
     capture: Capture, status: LiveStatus, title: str, *, out: str | None, page: int | None, window: bool,
     stopped: Callable[[], bool] = lambda: False,
 ) -> list[LiveSink]:  # fmt: skip
-    """Open the sinks of live frames.
-
-    Args:
-        capture: The source, whose rate a video gets.
-        status: Shown on the page.
-        title: Of page and window.
-        out: A video, a pipe, - for stdout or a virtual camera; None for none.
-        page: The port of a page on this machine, 0 for any that is free; None for no page.
-        window: Whether a window is opened.
-        stopped: Returns whether nobody wants the images any more, while a reader is waited for.
-    """
+    """Open the sinks of live frames; `stopped` returns whether a pipe that waits for its reader is to give up."""
     with contextlib.ExitStack() as held:
         sinks: list[LiveSink] = []
         if out is not None:

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -30,7 +31,6 @@ _APART: Final = (0.01, 0.5)  # a pixel is hidden where forth and back differ by 
 _BORDER: Final = (0.01, 0.002)  # and at the borders of what moves, where the flow cannot be relied upon
 _LEAST_SIDE: Final = 16
 _NOTHING: Final[Any] = None  # which OpenCV takes and its types do not know
-_GRIDS: dict[tuple[int, int], Floats] = {}
 
 
 def scene_starts(previews: Iterable[Image]) -> list[int]:
@@ -182,13 +182,12 @@ class Follower:
 
 def _places(field: Floats) -> Floats:
     """Return the absolute places (x, y) in the frame before, HW2."""
-    height, width = field.shape[:2]
-    grid = _GRIDS.get((height, width))
-    if grid is None:
-        grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
-        _GRIDS.clear()  # one video at a time; threads that clear it for each other only compute it again
-        _GRIDS[height, width] = grid
-    return field + grid
+    return field + _grid(*field.shape[:2])
+
+
+@lru_cache(maxsize=1)
+def _grid(height: int, width: int) -> Floats:
+    return np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
 
 
 def _squares(field: Floats) -> Floats:

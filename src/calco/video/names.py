@@ -20,7 +20,10 @@ def is_video(name: str) -> bool:
 
 
 def seconds_of(text: str) -> Fraction:
-    """A time that a person gives: seconds, mm:ss or hh:mm:ss, with decimals."""
+    """Return the time that a person wrote: seconds, mm:ss or hh:mm:ss, with decimals.
+
+    >>> seconds_of("1:02:03.5")
+    """
     parts = text.strip().split(":")
     try:
         numbers = [Fraction(part) for part in parts]

@@ -100,25 +100,16 @@ class LatestValue(WaitingLine[T]):
                 self._changed.notify_all()
 
 
-class Source(Protocol[T_co]):
-    """Where items come from: `Recorded`, or a `Capture` of live frames."""
+class _Source(Protocol[T_co]):
+    """`Recorded`, or a `Capture` of live frames; of a live one, items are dropped rather than kept waiting."""
 
     @property
-    def live(self) -> bool:
-        """Whether items are dropped rather than kept waiting."""
-
+    def live(self) -> bool: ...
     @property
-    def over(self) -> bool:
-        """Whether no item will come any more."""
-
-    def start(self) -> None:
-        """Begin to read."""
-
-    def take(self, timeout: float) -> T_co | None:
-        """Return the next item, or None if none came in time; raise an error of reading after the last item."""
-
-    def stop(self) -> None:
-        """Stop reading."""
+    def over(self) -> bool: ...
+    def start(self) -> None: ...
+    def take(self, timeout: float) -> T_co | None: ...
+    def stop(self) -> None: ...
 
 
 class Recorded(Generic[T]):
@@ -190,31 +181,17 @@ class _Outlet(threading.Thread, Generic[U]):
 
 
 def run(
-    source: Source[T],
-    step: Callable[[Sequence[T]], Iterable[U]],
-    sinks: Sequence[Callable[[U], object]],
-    *,
-    batch: int = 1,
-    length: int = _MOST_WAITING,
-    stop: threading.Event | None = None,
+    source: _Source[T], step: Callable[[Sequence[T]], Iterable[U]], sinks: Sequence[Callable[[U], object]], *,
+    batch: int = 1, length: int = _MOST_WAITING, stop: threading.Event | None = None,
     idle: Callable[[], None] = lambda: None,
-) -> list[int]:
+) -> list[int]:  # fmt: skip
     """Pass the items of a source through a step to sinks, until the source ends or somebody stops it.
 
-    Reading, the step and each sink overlap. An error of the source, the step or a sink ends the others and is raised
-    here; results from before still reach the sinks, unless a sink failed. A sink that raises `Gone` ends the loop.
-
-    Args:
-        source: Not yet started.
-        step: Called in this thread with up to `batch` items, in order; its results go to every sink.
-        sinks: Functions, each called with one result after the other in a thread of its own.
-        batch: Number of items that the step gets at once; fewer at the end.
-        length: Number of results that may wait for a sink of a recorded source.
-        stop: Set by others to stop; set at the end of a live source.
-        idle: Called while nothing comes.
-
-    Returns:
-        Number of results that each sink missed, since newer ones replaced them.
+    Reading, the step (in this thread, with up to `batch` items) and each sink (a function of one result, in a thread of
+    its own) overlap. An error of the source, the step or a sink ends the others and is raised here; results from before
+    still reach the sinks, unless a sink failed. A sink that raises `Gone` ends the loop. At most `length` results wait
+    for a sink of a recorded source. `stop` is set by others, and at the end of a live source. Returns the number of
+    results that each sink missed, since newer ones replaced them.
     """
     stop = threading.Event() if stop is None else stop
     outlets = [_Outlet(sink, LatestValue[U]() if source.live else WaitingLine[U](length)) for sink in sinks]
@@ -246,7 +223,7 @@ def run(
     return [outlet.line.replaced for outlet in outlets]
 
 
-def _taken(source: Source[T], batch: int, stop: threading.Event) -> list[T]:
+def _taken(source: _Source[T], batch: int, stop: threading.Event) -> list[T]:
     """Take up to `batch` items; fewer if the source ends, is slow, or fails after them."""
     items: list[T] = []
     while len(items) < batch and not stop.is_set():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from calco.errors import CalcoError
 from calco.imaging import Image, is_image
 from calco.video.colours import colours_of
-from calco.video.frame_image import WHITE, bits_of, deinterlaced, has_alpha, image_of, is_opaque, orientation_of
+from calco.video.frame_image import WHITE, bits_of, deinterlaced, has_alpha, image_of, orientation_of
 from calco.video.frames import explained, opened, remarks_on
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ class Video:
         if (bits := bits_of(first.format.name)) > 8:
             self.notes.append(f"{self.path} has {bits} bits a channel, the result has 8")
         # The canvas of a GIF or WebP always comes with alpha; a video with alpha was made so for a reason.
-        if has_alpha(first.format.name) and not (is_image(self.path) and is_opaque(first)):
+        if has_alpha(first.format.name) and not (
+            is_image(self.path) and (first.reformat(format="rgba").to_ndarray()[..., 3] == 255).all()
+        ):
             self.notes.append(f"{self.path} is transparent in places: shown on its background, the result is opaque")
         self._forget_damage()
 

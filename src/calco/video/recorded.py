@@ -30,11 +30,6 @@ class VideoStep:
 
     A step without memory overrides `__call__` alone. One that only needs to have seen some frames sets `lookback`; one
     whose results depend on all frames before returns its memory from `state`.
-
-    Attributes:
-        lookback: Seconds of frames that it sees before it resumes.
-        batch: Number of frames that it gets at once.
-        every: Number of frames between two states; 0 for a step without.
     """
 
     lookback = Fraction(0)
@@ -64,13 +59,10 @@ class StateStore:
     made_by: dict[str, Any]  # plain data that the states depend on: the source, the model, the options
 
     def save(self, frames: int, state: dict[str, Any], *, safe: int) -> None:
-        """Write a state, and remove those that nobody will need.
+        """Write a state that has seen so many frames, and remove those that nobody will need.
 
-        Args:
-            frames: Number of frames that it has seen.
-            state: Plain data.
-            safe: Number of frames that everything else (the video) has for sure: the newest state at or before it is
-                needed, and all later ones.
+        Everything else (the video) has the first `safe` frames for sure: the newest state at or before them is needed,
+        and all later ones.
         """
         make_folder(self.folder)
         record = {"format": STATE_FORMAT, "made_by": self.made_by, "frame": frames, "state": state}
@@ -160,12 +152,7 @@ class VideoRun:
         return None if count is None else count * self.passes
 
     def run(self, progress: Callable[[int], None] = lambda _done: None, stop: threading.Event | None = None) -> None:
-        """Process the frames that are not there yet.
-
-        Args:
-            progress: Called with the number of frames that are done.
-            stop: Set by others to stop.
-        """
+        """Process the frames that are not there yet; raise `Stopped` if `stop` was set before the end."""
         first, last = self.kept, self._place
         written = 0 if self.writer is None else self.writer.done
         places: dict[int, _Place] = {}

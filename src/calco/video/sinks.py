@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from fractions import Fraction
 from glob import escape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import cv2
@@ -23,7 +24,8 @@ from calco.errors import CalcoError
 from calco.files import cut_name, explain, put_in_place
 from calco.imaging import Image
 from calco.locks import locked_file
-from calco.video.encoding import FrameEncoder, format_of, live_encoding, new_stream
+from calco.video.colours import Colours
+from calco.video.encoding import Encoding, FrameEncoder, format_of, new_stream
 from calco.video.pipeline import Gone
 
 if TYPE_CHECKING:
@@ -55,10 +57,7 @@ class LiveSink(Protocol):
     name: str
 
     def write(self, image: Image, seconds: float) -> bool:
-        """Show an image of HW1 or HW3 `uint8`, with its time since the first; return whether anybody saw it.
-
-        It raises `Gone` if nobody will look any more.
-        """
+        """Show an image (HW1 or HW3 `uint8`); return whether anybody saw it, or raise `Gone` if nobody will."""
 
     def close(self) -> None:
         """End."""
@@ -69,7 +68,11 @@ class _LiveVideo:
 
     def __init__(self, container: "OutputContainer", image: Image, rate: float, codec: str) -> None:
         height, width = image.shape[:2]
-        encoding = live_encoding(codec, (width + width % 2, height + height % 2), rate, TICKS)
+        encoding = Encoding(
+            codec=codec, quality=30 if codec == "vp9" else 20, size=(width + width % 2, height + height % 2),
+            rate=Fraction(rate or 25).limit_denominator(1001), time_base=TICKS, colours=Colours(), pixels="yuv420p",
+            live=True,
+        )  # fmt: skip
         self.container = container
         self._stream = new_stream(container, encoding)
         self._encoder = FrameEncoder(encoding, self._stream)
@@ -143,12 +146,7 @@ class VideoFile:
     """
 
     def __init__(self, path: str, rate: Callable[[], float]) -> None:
-        """Make the hidden file.
-
-        Args:
-            path: The file; its ending is the format.
-            rate: Returns the frames a second of the source, once it is open.
-        """
+        """Make the hidden file; `rate` returns the frames a second of the source, once it is open."""
         self.name, self.path = path, Path(path)
         self._rate, self._video = rate, None  # type: tuple[Callable[[], float], _LiveVideo | None]
         if format_of(path) not in _FORMATS:
@@ -230,12 +228,10 @@ class VideoPipe:
     """
 
     def __init__(self, path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> None:
-        """Prepare it.
+        """Prepare "-" for stdout, a named pipe, or a device.
 
-        Args:
-            path: "-" for stdout, a named pipe, or a device.
-            rate: Returns the frames a second of the source, once it is open.
-            stopped: Returns whether nobody wants its images any more, while a reader is waited for.
+        `rate` returns the frames a second of the source, once it is open; `stopped`, whether nobody wants its images
+        any more.
         """
         self.path, self.name = path, "stdout" if path == "-" else path
         self._rate, self._stopped = rate, stopped
@@ -280,7 +276,8 @@ class VideoPipe:
                 LOG.info(f"{self.name} has no reader yet; waiting for one")
             return None
         form, codec = _PIPES.get(Path(self.path).suffix.lower(), ("nut", "rawvideo"))
-        container = av.open(_Writer(self), "w", format=form, options={"flush_packets": "1"})
+        # Without a method `seek`, since there is no way back in a pipe.
+        container = av.open(SimpleNamespace(write=self.put), "w", format=form, options={"flush_packets": "1"})
         return _LiveVideo(container, image, self._rate(), codec)
 
     def put(self, data: bytes) -> int:
@@ -316,13 +313,6 @@ class VideoPipe:
             with contextlib.suppress(OSError, av.FFmpegError):
                 self._video.close()
         self._forget()
-
-
-class _Writer:
-    """What FFmpeg writes into; there is no way back in a pipe, so it has no `seek`."""
-
-    def __init__(self, pipe: VideoPipe) -> None:
-        self.write = pipe.put
 
 
 def sink_for(path: str, rate: Callable[[], float], stopped: Callable[[], bool]) -> LiveSink:

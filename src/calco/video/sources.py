@@ -57,20 +57,9 @@ class LiveSource:
         """Name in messages, without a password."""
         return "stdin" if self.place == "-" else re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", self.place)
 
-    @property
-    def may_return(self) -> bool:
-        """Whether it is tried again when it is lost."""
-        return self.kind in ("camera", "address")
-
 
 def find_live_source(images: str, *, live: bool, watched: bool = False) -> LiveSource | None:
-    """Return the live source that a word, an address or a path means, or None if it means images or a video.
-
-    Args:
-        images: As the user wrote it.
-        live: Whether the user asked for playing.
-        watched: Whether the result goes where only moving images go: a window, a page, a video, a pipe.
-    """
+    """Return the live source that a name means; None for images or a video that is neither played nor watched live."""
     if images == "-":
         return LiveSource(kind="pipe", place="-")
     if scheme := _ADDRESS.match(images.lower()):
@@ -114,10 +103,6 @@ def with_request(origin: LiveSource, size: str | None, rate: float) -> LiveSourc
     return replace(origin, size_wh=size_wh if size else None, rate=rate)
 
 
-class Lost(Exception):
-    """The source gave nothing more: its end, or the reason why it cannot be read."""
-
-
 @dataclass
 class OpenedSource:
     """A source that is open."""
@@ -139,8 +124,6 @@ def opened(origin: LiveSource, stopped: Callable[[], bool]) -> Iterator[OpenedSo
     with contextlib.ExitStack() as held:
         try:
             source = _opened(origin, held, stopped)
-        except Lost as error:
-            raise CalcoError(f"cannot read {origin.name}: {error}") from error
         except PermissionError as error:
             remedy = "check who owns it"
             if origin.kind == "camera":
@@ -190,12 +173,11 @@ def _opened(origin: LiveSource, held: contextlib.ExitStack, stopped: Callable[[]
     container = held.enter_context(av.open(place, "r", **how))
     streams = [stream for stream in container.streams.video if hasattr(stream, "width")]
     if not streams or streams[0].codec_context is None:
-        raise Lost("it holds no moving images that can be decoded")
+        raise CalcoError(f"cannot read {origin.name}: it holds no moving images that can be decoded")
     stream = streams[0]
     if stream.width * stream.height > imaging.MAX_PIXELS:
-        raise Lost(
-            f"frames of {stream.width}x{stream.height} are more than {imaging.MAX_PIXELS:,} pixels; scale it down"
-        )
+        raise CalcoError(f"cannot read {origin.name}: frames of {stream.width}x{stream.height} are more than "
+                         f"{imaging.MAX_PIXELS:,} pixels; scale it down")  # fmt: skip
     finite = origin.kind in ("file", "pipe")
     if origin.kind == "address":  # over http a video comes as fast as the line carries it
         finite = urlsplit(origin.place).scheme.lower() in _WEB and container.duration is not None

@@ -126,12 +126,8 @@ class VideoWriter:
         self._like, self._start, self._stop = like, start, stop
         self._keeps, self._again = made_by is not None, again
         self._stamps = array("q")  # of the packets, in the order of decoding
-        record = {
-            "format": FORMAT,
-            "made_by": made_by,
-            "encoding": repr(self.encoding),
-            "options": self.encoding.options,
-        }
+        record = {"format": FORMAT, "made_by": made_by, "encoding": repr(self.encoding),
+                  "options": self.encoding.options}  # fmt: skip
         # The caller may hold the lock already, under the name of its command.
         with contextlib.ExitStack() as held, self._explained():
             held.enter_context(locked_file(self.path, "calco"))

@@ -1,4 +1,4 @@
-"""Everything that `calco detect watch` can be told."""
+"""Options of `calco detect watch`."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Final, Literal
@@ -16,19 +16,19 @@ class TrackConfig:
     """Settings of the tracker."""
 
     gap: float = 2.0
-    """Seconds for which something may be hidden and keep its number."""
+    """Seconds for which an object may be hidden and keep its number."""
 
     weak: float = 0.4
-    """What scores less than the threshold still goes on with a track, down to this share of the threshold."""
+    """Detections below the threshold still continue a track, down to this share of the threshold."""
 
     overlap: float = 0.2
-    """The least overlap (IoU) of a track's expected place and what was found, in the first round."""
+    """The least overlap (IoU) of a track's predicted box and a detection, in the first round."""
 
     overlap_weak: float = 0.5
-    """The same for what scores less."""
+    """The same for detections below the threshold."""
 
     return_like: float = 0.75
-    """How alike colours must be for something hidden to be known again, from 0 to 1; above 1 knows nothing again."""
+    """Least similarity of colours, from 0 to 1, by which a hidden object is recognised; above 1 never."""
 
     def __post_init__(self) -> None:
         """Check the ranges."""
@@ -38,7 +38,7 @@ class TrackConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchConfig:
-    """Watches a video or a camera: finds, paints, follows, judges by rules, and reports events."""
+    """Watches a video or a camera: finds, tracks and paints objects, checks rules, and reports events."""
 
     source: Annotated[str, Positional, arg(metavar="VIDEO_OR_CAMERA")] = ""
     """A video; or live: camera, camera:1, /dev/video0, an address such as rtsp://..., - for stdin, or a named pipe."""
@@ -50,37 +50,37 @@ class WatchConfig:
     """The folder to write into."""
 
     rules: str = ""
-    """The YAML file of rules and zones; without one everything is followed and nothing raises an event."""
+    """The YAML file of rules and zones; without one, objects are tracked and no event is raised."""
 
     paint: str = ""
-    """A segmentation model (a run of calco train --recipe segment) that paints what was found; none by default."""
+    """A segmentation model (a run of calco train --recipe segment) that paints the objects; none by default."""
 
     paint_classes: tuple[str, ...] = ()
     """The classes that are painted; by default all."""
 
     paint_every: int = 8
-    """Frames after which an object is painted anew; in between what was painted moves with it."""
+    """Frames after which an object is painted again; in between, its paint moves with it."""
 
     paint_most: int = 2
-    """How many objects are painted anew in one frame at most."""
+    """The most objects that are painted in one frame."""
 
     margin: float = 0.15
-    """What crops have on each side beside the box, as a share of its width and height."""
+    """Margin of crops on each side of the box, as a share of its width and height."""
 
     score: float = 0.0
     """The score from which on a detection begins a track; 0 takes the detector's own threshold."""
 
     every: int = 1
-    """Looks for objects in every n-th frame; in those between they are expected where their way leads them."""
+    """Runs the detector on every n-th frame; positions in between are predicted."""
 
     blur_faces: bool = False
     """Blurs the heads of people in everything that is written: video, crops, page."""
 
     face_model: str = ""
-    """With blur-faces, the ONNX file of a YuNet detector of faces, which finds those too that no person's box has."""
+    """With blur-faces, the ONNX file of a YuNet face detector, which also finds faces outside the boxes of people."""
 
     people: tuple[str, ...] = ()
-    """With blur-faces, the classes that have a head; by default those whose names say so, such as person."""
+    """With blur-faces, the classes that have a head; by default those with names such as person."""
 
     hook: str = ""
     """A command that is run for each event and gets it as JSON on its standard input."""
@@ -92,37 +92,37 @@ class WatchConfig:
     """The time limit of one try to deliver an event."""
 
     hook_retries: int = 2
-    """How often a delivery is tried again."""
+    """The number of further tries to deliver an event."""
 
     video: bool = True
     """Writes the video with zones, tracks and masks drawn in."""
 
     video_minutes: float = 60.0
-    """Live, the minutes after which a new file of the video is begun."""
+    """Live, the minutes after which a new video file begins."""
 
     keep_hours: float = 0.0
     """Live, the hours after which crops and parts of the video are removed; 0 keeps them, and the disk fills."""
 
     loops: int = 1
-    """Plays a video so many times over, as a trial of many hours."""
+    """The number of times that a video is played, to test long runs."""
 
     resume: bool = False
-    """Goes on with the watch in the folder where it stopped, by whatever."""
+    """Resumes the watch in the folder after an interruption."""
 
     overwrite: bool = False
-    """Begins anew where a watch is in the folder; its events, crops and video are removed."""
+    """Starts again if the folder holds a watch; its events, crops and video are removed."""
 
     live: bool = False
     """Plays a video at its own pace as if it were a camera: always the newest frame, others are dropped."""
 
     page: int | None = None
-    """Live, shows what is seen in a browser, on this port of this machine; 0 for any that is free."""
+    """Live, shows the annotated frames in a browser, on this port of this machine; 0 for any that is free."""
 
     size: str | None = None
-    """Asks the camera for images of this size, such as 1280x720; of a pipe it tells that of bare RGB images."""
+    """Size requested from the camera, such as 1280x720; for a pipe, the size of its raw RGB images."""
 
     rate: float = 0.0
-    """Asks the camera for so many frames in a second, or tells those of bare images in a pipe."""
+    """Frames per second requested from the camera; for a pipe, those of its raw RGB images."""
 
     patience: float = 60.0
     """Seconds for which a lost camera is looked for; 0 for ever."""
@@ -134,10 +134,10 @@ class WatchConfig:
     """cpu, cuda, or auto for the GPU where there is one."""
 
     runtime: Literal["auto", "torch", "onnxruntime", "openvino"] = "auto"
-    """What computes the detector: torch for a run, onnxruntime or openvino for an exported file."""
+    """Runtime of the detector: torch for a run, onnxruntime or openvino for an exported file."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """What the networks compute in; auto takes bf16 where the machine has instructions for it."""
+    """Precision of the networks; auto takes bf16 on machines that have instructions for it."""
 
     track: Annotated[TrackConfig, OmitArgPrefixes] = field(default_factory=TrackConfig)
 
@@ -146,7 +146,7 @@ class WatchConfig:
         count, limit, positive = (1, _MOST), (0, _MOST), (0.001, _MOST)
         check_numbers(
             self, page=(0, 65_535), rate=(0, 1000), every=count, paint_every=count, paint_most=count, loops=count,
-            hook_seconds=positive, video_minutes=positive, patience=limit, seconds=limit, keep_hours=limit,
+            hook_seconds=positive, video_minutes=(0.1, _MOST), patience=limit, seconds=limit, keep_hours=limit,
             hook_retries=(0, 20), margin=(0, 2), score=(0, 1),
         )  # fmt: skip
         if self.hook and self.webhook:

@@ -14,12 +14,10 @@ import ssl
 import subprocess
 import threading
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from calco.errors import CalcoError, printable
 from calco.journal import Journal
@@ -89,61 +87,6 @@ class Command:
             raise Failed(f"ended with {program.returncode}{reason}")
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """An event goes where the user said, and nowhere else."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
-class _Line:
-    """The connection of one try; another thread can cut it off, whatever it waits for."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ends: list[socket.socket] = []
-        self._is_over = False
-
-    def connect(self, *args: Any, **more: Any) -> socket.socket:
-        """Like `socket.create_connection`, but fails once the line is cut off."""
-        made = socket.create_connection(*args, **more)
-        with self._lock:
-            if self._is_over:
-                made.close()
-                raise TimeoutError
-            self._ends.append(made.dup())  # TLS takes the socket itself away; both names stand for one connection
-        return made
-
-    def cut(self) -> None:
-        """End whatever is read from or written to it, now and later."""
-        with self._lock:
-            self._is_over = True
-            for end in self._ends:
-                with contextlib.suppress(OSError), end:
-                    end.shutdown(socket.SHUT_RDWR)
-
-    def opener(self) -> urllib.request.OpenerDirector:
-        """Return what opens addresses over this line."""
-
-        def through(kind: type[http.client.HTTPConnection]) -> Any:
-            def made(*args: Any, **more: Any) -> http.client.HTTPConnection:
-                connection = kind(*args, **more)
-                connection._create_connection = self.connect  # type: ignore[attr-defined]
-                return connection
-
-            return made
-
-        class Plain(urllib.request.HTTPHandler):
-            def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-                return self.do_open(through(http.client.HTTPConnection), req)
-
-        class Secure(urllib.request.HTTPSHandler):
-            def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-                return self.do_open(through(http.client.HTTPSConnection), req, context=ssl.create_default_context())
-
-        return urllib.request.build_opener(_NoRedirect, Plain, Secure)
-
-
 @dataclass
 class Webhook:
     """An http or https address to which the event is sent (POST, JSON)."""
@@ -168,46 +111,43 @@ class Webhook:
 
     def __call__(self, data: bytes, seconds: float) -> None:
         """Deliver an event within so many seconds, from finding the address to the end of the answer."""
-        line, failures = _Line(), list[Failed]()
-
-        def send() -> None:
-            try:
-                self._send(line.opener(), data, seconds)
-            except Failed as failure:
-                failures.append(failure)
-
-        worker = threading.Thread(target=send, name="calco-webhook", daemon=True)
+        lines, failures = list[socket.socket](), list[Failed]()
+        worker = threading.Thread(
+            target=self._send, args=(data, seconds, lines, failures), name="calco-webhook", daemon=True
+        )
         worker.start()
         worker.join(seconds)
         is_slow = worker.is_alive()
-        line.cut()
+        for line in lines:  # whatever the worker waits for
+            with contextlib.suppress(OSError), line:
+                line.shutdown(socket.SHUT_RDWR)
         if is_slow:  # a limit of each read alone would let a server that sends a byte now and then hold the hook
             raise Failed(f"has not answered within {seconds:g} s")
         if failures:
             raise failures[0]
 
-    def _send(self, opener: urllib.request.OpenerDirector, data: bytes, seconds: float) -> None:
-        headers = {"Content-Type": "application/json", "User-Agent": "calco"}
-        request = urllib.request.Request(self.url, data, headers, method="POST")
+    def _send(self, data: bytes, seconds: float, lines: list[socket.socket], failures: list[Failed]) -> None:
+        """Post the data without following redirects; note the connection, and why it failed."""
+        parts = urlsplit(self.url)
+        host, secure = str(parts.hostname), parts.scheme == "https"
+        headers = {"Host": parts.netloc.rpartition("@")[2], "Content-Type": "application/json", "User-Agent": "calco"}
         try:
-            opener.open(request, timeout=seconds).close()  # the status says that it was taken; its text is not needed
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise Failed(f"answered {error.code} {error.reason}") from error
-        except (OSError, ValueError) as error:  # which URLError is too
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, TimeoutError):
-                raise Failed(f"has not answered within {seconds:g} s") from error
-            raise Failed(f"cannot be reached: {reason}") from error
+            line = socket.create_connection((host, parts.port or (443 if secure else 80)), seconds)
+            lines.append(line.dup())  # TLS takes the socket itself away; both names stand for one connection
+            connection = http.client.HTTPConnection(host)
+            context = ssl.create_default_context() if secure else None
+            connection.sock = line if context is None else context.wrap_socket(line, server_hostname=host)
+            with contextlib.closing(connection):
+                connection.request("POST", urlunsplit(("", "", parts.path or "/", parts.query, "")), data, headers)
+                answer = connection.getresponse()  # the status says that it was taken; its text is not needed
+            if not 200 <= answer.status < 300:
+                failures.append(Failed(f"answered {answer.status} {answer.reason}"))
+        except TimeoutError:
+            failures.append(Failed(f"has not answered within {seconds:g} s"))
+        except (OSError, ValueError) as error:
+            failures.append(Failed(f"cannot be reached: {error}"))
         except http.client.HTTPException as error:
-            raise Failed(f"answered what is no HTTP: {error}") from error
-
-
-def hook_of(command: str, address: str) -> Command | Webhook | None:
-    """Return the hook that the options `--hook` and `--webhook` name; None for none."""
-    if command:
-        return Command.of(command)
-    return Webhook(address) if address else None
+            failures.append(Failed(f"answered what is no HTTP: {error}"))
 
 
 class Hooks(threading.Thread):
@@ -218,14 +158,7 @@ class Hooks(threading.Thread):
     """
 
     def __init__(self, call: Command | Webhook, log: Path, *, seconds: float, retries: int) -> None:
-        """Start it.
-
-        Args:
-            call: Delivers an event.
-            log: The file of JSON lines to write.
-            seconds: Time limit of one try.
-            retries: Number of tries after the first.
-        """
+        """Start it: `seconds` is the time limit of one try, `retries` the number of tries after the first."""
         super().__init__(name="calco-hook", daemon=True)
         self.call, self.seconds, self.retries = call, seconds, retries
         self.delivered = self.failed = 0

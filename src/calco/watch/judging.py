@@ -24,15 +24,7 @@ class Verdict:
     others: tuple[tuple[Track, float], ...] = ()
 
     def event(self, number: int, *, time: float, frame: int, clock: str | None, crop: str) -> dict[str, Any]:
-        """Return the event as it is written, and as a hook gets it.
-
-        Args:
-            number: Number of the event, from 1.
-            time: Seconds from the beginning of the watch; in a video, of the video.
-            frame: Number of the frame, from 0.
-            clock: Time of day in ISO 8601, of live images.
-            crop: Path of the crop, from the folder of the watch.
-        """
+        """Return the event as it is written and as a hook gets it; `clock` is the time of day of live images."""
         track, rule = self.track, self.rule
         near = [{"track": other.id, "class": other.name, "score": round(other.score, 4),
                  "box": rounded_box(other.box), "distance": round(distance, 3)}
@@ -90,26 +82,17 @@ class Judge:
         """Return the objects near a track for which a rule holds at this moment; None if it does not hold."""
         if (rule.classes and track.name not in rule.classes) or track.score < rule.score:
             return None
-        if rule.zone and not self._is_in(self._corners[rule.zone], rule, track):
+        if rule.zone and not self._is_in(rule, track):
             return None
         return () if rule.near is None else near(rule.near, track, tracks) or None
 
-    def _is_in(self, corners: Floats, rule: Rule, track: Track) -> bool:
-        left, top, right, bottom = (float(end) for end in track.box)
+    def _is_in(self, rule: Rule, track: Track) -> bool:
+        corners, (left, top, right, bottom) = self._corners[rule.zone], (float(end) for end in track.box)
         if rule.place == "touch":
             return touches(corners, track.box)
         # The lower edge of a box that reaches below the image is its last row.
         down = min(bottom, self.size_wh[1] - 1e-3) if rule.place == "foot" else (top + bottom) / 2
         return inside(corners, (left + right) / 2, down)
-
-    def holding(self, time: float) -> dict[int, float]:
-        """Return by track the seconds for which a rule with seconds has held that is not fulfilled yet."""
-        running: dict[int, float] = {}
-        for rule in self.rules.rules:
-            for number, clock in self._clocks.get(rule.name, {}).items():
-                if rule.seconds and time - clock.last <= rule.pause and clock.fired is None:
-                    running[number] = max(running.get(number, 0.0), time - clock.since)
-        return running
 
     def state(self) -> dict[str, Any]:
         """Return all clocks, as JSON can hold them."""

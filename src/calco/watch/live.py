@@ -42,11 +42,7 @@ class VideoParts:
         if self._part is not None and seconds >= self._until:
             self.close()
         if self._part is None:
-            stem, number = f"video-{datetime.now(UTC):%Y%m%d-%H%M%S}", 1
-            path = self.folder / f"{stem}.mp4"
-            while path.exists():
-                number += 1
-                path = path.with_name(f"{stem}-{number}.mp4")
+            path = self.folder / f"video-{datetime.now(UTC):%Y%m%d-%H%M%S}.mp4"
             self._part = VideoFile(str(path), self.rate)
             self._until = seconds + self.seconds
         return self._part.write(image, seconds)
@@ -59,32 +55,17 @@ class VideoParts:
 
 
 class LiveWatch:
-    """Watches a live source: the step of `play`.
-
-    Attributes:
-        status: Counts of frames.
-        watcher: The watcher; None before the first frame.
-    """
+    """Watches a live source that has not started: the step of `play`."""
 
     def __init__(
         self, config: WatchConfig, capture: Capture, states: StateStore, outputs: Outputs,
         make: Callable[[tuple[int, int]], Watcher], write_page: Callable[[Watcher], Any],
     ) -> None:  # fmt: skip
-        """Load the newest state.
-
-        Args:
-            config: Settings of the watch.
-            capture: The source, not yet started.
-            states: Where states are kept.
-            outputs: The folder of the watch.
-            make: Makes the watcher, once the size of the images is known.
-            write_page: Writes the timeline.
-        """
+        """Load the newest state; `make` makes the watcher, once the size of the images is known."""
         self.config, self.capture, self.states, self.outputs = config, capture, states, outputs
         self.status = LiveStatus()
         self.watcher: Watcher | None = None
         self._make, self._write_page = make, write_page
-        self._has_warned = False
         kept = states.newest()
         self._state = None if kept is None else kept[1]
         # When the watch first began, seconds since 1970. The clock of the day may be set while it runs; seconds must
@@ -112,17 +93,10 @@ class LiveWatch:
 
     def __call__(self, frame: Frame) -> Image:
         """Watch a frame; return it annotated."""
-        image, size = frame.image, (frame.image.shape[1], frame.image.shape[0])
         if self.watcher is None:
-            self.watcher = self._make(size)
+            self.watcher = self._make((frame.image.shape[1], frame.image.shape[0]))
             _resume(self.watcher, self._state)
-        if size != self.watcher.size_wh:  # the zones keep their places
-            if not self._has_warned:
-                self._has_warned = True
-                width, height = self.watcher.size_wh
-                LOG.warning(f"{self.capture.source.name} now gives {size[0]}x{size[1]}; brought to {width}x{height}, "
-                            "with which the watch began")  # fmt: skip
-            image = fitted(image, self.watcher.size_wh)
+        image = fitted(frame.image, self.watcher.size_wh)  # the zones keep their places when a source changes its size
         time = self._base + clocks.monotonic()
         annotated = self.watcher.watch(image, time, datetime.now(UTC).isoformat(timespec="milliseconds"))
         now = clocks.monotonic()
@@ -143,11 +117,7 @@ class LiveWatch:
 
 
 def remove_old(outputs: Outputs, hours: float) -> int:
-    """Remove crops and parts of the video of the watch that are older than so many hours; 0 keeps them.
-
-    Returns:
-        Number of files that were removed. Files that the watch did not write stay.
-    """
+    """Remove the watch's own crops and videos that are older than so many hours, 0 for none; return their number."""
     folder, gone = outputs.folder, 0
     for path in (*folder.glob("crops/*.jpg"), *folder.glob("video-*.mp4")) if hours else ():
         with contextlib.suppress(OSError):

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -46,8 +46,6 @@ class Painter:
     margin: float = 0.15  # share of a box's width and height that is added on each side
     every: int = 8  # frames after which an object is painted anew
     most: int = 2  # objects that are painted in one frame at most; the others keep what they have and come next
-    strength: float = 0.5  # opacity of a segmentation's colours, from 0 to 1
-    painted: int = 0
     _kept: dict[int, Painted] = field(default_factory=dict)
 
     def __call__(self, image: Image, tracks: Sequence[Track], frame: int) -> dict[int, Painted]:
@@ -62,7 +60,6 @@ class Painter:
         for _, number in sorted(due)[: self.most]:
             if (fresh := self._paint(image, wanted[number], frame)) is not None:
                 self._kept[number] = fresh
-                self.painted += 1
         return dict(self._kept)
 
     def _paint(self, image: Image, track: Track, frame: int) -> Painted | None:
@@ -76,21 +73,16 @@ class Painter:
             # The colour of the track tells people apart, where one class alone is painted.
             one = (self.palette[0], (self.palette[1][0], numbered_colour(track.id))) if len(self.palette) == 2 else None
             output = paint(indices, one or self.palette)
-            share = np.where(indices > 0, np.uint8(round(255 * self.strength)), np.uint8(0))
+            share = np.where(indices > 0, np.uint8(128), np.uint8(0))
             share = np.asarray(cv2.GaussianBlur(share, (3, 3), 0), np.uint8)
         else:
-            share = feathered(output.shape[0], output.shape[1])
+            height, width = output.shape[:2]  # opaque within, fading to the borders
+            down, across = (np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) for side in (height, width))
+            fade = max(1.0, _FEATHER * min(height, width))
+            share = np.asarray(np.round(255 * np.clip(np.minimum(down[:, None], across) / fade, 0, 1)), np.uint8)
         size = np.maximum(box[2:] - box[:2], 1e-3)
         low, high = (np.array([left, top]) - box[:2]) / size, (np.array([right, bottom]) - box[:2]) / size
         return Painted(output, share, (float(low[0]), float(low[1]), float(high[0]), float(high[1])), frame)
-
-    def state(self) -> dict[str, Any]:
-        """Return the number of objects painted so far."""
-        return {"painted": self.painted}
-
-    def recall(self, state: dict[str, Any]) -> None:
-        """Continue from a state; all objects are painted anew."""
-        self.painted, self._kept = state["painted"], {}
 
 
 def window_of(box: Floats, margin: float, width: int, height: int) -> tuple[int, int, int, int]:
@@ -101,38 +93,26 @@ def window_of(box: Floats, margin: float, width: int, height: int) -> tuple[int,
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def feathered(height: int, width: int) -> npt.NDArray[np.uint8]:
-    """Return an opacity of 255 that sinks to the borders: HW `uint8`."""
-    fade = max(1.0, _FEATHER * min(height, width))
-    down, across = (np.minimum(np.arange(side) + 0.5, side - np.arange(side) - 0.5) for side in (height, width))
-    shares = np.clip(np.minimum(down[:, None], across[None]) / fade, 0, 1)
-    return np.asarray(np.round(255 * shares), np.uint8)
-
-
 def lay_over(image: Image, tracks: Sequence[Track], painted: Mapping[int, Painted]) -> None:
     """Lay paint over an image (HW3 `uint8`, in place), the nearest objects (those that reach lowest) last."""
     for track in sorted(tracks, key=lambda each: float(each.box[3])):
-        if track.id in painted:
-            _put_back(image, track.box, painted[track.id])
-
-
-def _put_back(image: Image, box: Floats, painted: Painted) -> None:
-    place = _place(image, box, painted)
-    if place is None:
-        return
-    x, y, wide, tall = place
-    left, top, right, bottom = max(0, x), max(0, y), min(image.shape[1], x + wide), min(image.shape[0], y + tall)
-    if left >= right or top >= bottom:
-        return
-    over, share = painted.image, painted.share
-    if over.shape[:2] != (tall, wide):
-        over = cv2.resize(over, (wide, tall), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
-        share = cv2.resize(share, (wide, tall), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-    part = slice(top - y, bottom - y), slice(left - x, right - x)
-    weight = share[part][..., None].astype(np.uint16)
-    under = image[top:bottom, left:right].astype(np.uint16)
-    mixed = (over[part].astype(np.uint16) * weight + under * (255 - weight) + 127) // 255
-    image[top:bottom, left:right] = mixed.astype(np.uint8)
+        cover = painted.get(track.id)
+        place = None if cover is None else _place(image, track.box, cover)
+        if cover is None or place is None:
+            continue
+        x, y, wide, tall = place
+        left, top, right, bottom = max(0, x), max(0, y), min(image.shape[1], x + wide), min(image.shape[0], y + tall)
+        if left >= right or top >= bottom:
+            continue
+        over, share = cover.image, cover.share
+        if over.shape[:2] != (tall, wide):
+            over = cv2.resize(over, (wide, tall), interpolation=cv2.INTER_NEAREST).astype(np.uint8, copy=False)
+            share = cv2.resize(share, (wide, tall), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+        part = slice(top - y, bottom - y), slice(left - x, right - x)
+        weight = share[part][..., None].astype(np.uint16)
+        under = image[top:bottom, left:right].astype(np.uint16)
+        mixed = (over[part].astype(np.uint16) * weight + under * (255 - weight) + 127) // 255
+        image[top:bottom, left:right] = mixed.astype(np.uint8)
 
 
 def _outline(image: Image, box: Floats, painted: Painted, colour: tuple[int, int, int]) -> None:
@@ -159,11 +139,7 @@ def _place(image: Image, box: Floats, painted: Painted) -> tuple[int, int, int, 
 
 
 class Scene:
-    """Draws zones, tracks and alarms on frames of one size (pixels).
-
-    Attributes:
-        alarms: Seconds, track and rule of the events that are shown.
-    """
+    """Draws zones, tracks and alarms (seconds, track and rule of an event) on frames of one size (pixels)."""
 
     def __init__(self, rules: Rules, size_wh: tuple[int, int], classes: tuple[str, ...]) -> None:
         self.alarms: list[tuple[float, int, str]] = []
@@ -171,17 +147,8 @@ class Scene:
         self._drawer = Drawer(classes, by="track")
         self._zones = {name: np.round(zone.pixels(*size_wh)).astype(np.int32) for name, zone in rules.zones.items()}
 
-    def __call__(self, image: Image, tracks: Sequence[Track], painted: Mapping[int, Painted],
-                 running: Mapping[int, float], time: float) -> Image:  # fmt: skip
-        """Draw a frame.
-
-        Args:
-            image: HW3 `uint8` with the paint in it, changed in place.
-            tracks: Those in view.
-            painted: Their paint.
-            running: By track, the seconds for which a rule has held that waits for more.
-            time: Seconds.
-        """
+    def __call__(self, image: Image, tracks: Sequence[Track], painted: Mapping[int, Painted], time: float) -> Image:
+        """Draw on a frame, HW3 `uint8` with the paint in it, changed in place."""
         self.alarms = [alarm for alarm in self.alarms if time - _SHOWN < alarm[0] <= time]
         sizes = Sizes.of(image)
         width = max(1, sizes.line)
@@ -204,11 +171,8 @@ class Scene:
                 scores=np.array([track.score for track in tracks], np.float32),
                 track_ids=np.array([track.id for track in tracks], np.int64),
             ).clipped(*self._size_wh)
-            labels = [
-                f"{name} {number}" + (f" {running[int(number)]:.1f} s" if int(number) in running else "")
-                for number, name in zip(found.track_ids if found.track_ids is not None else (), found.classes,
-                                        strict=False)
-            ]  # fmt: skip
+            numbers = () if found.track_ids is None else found.track_ids
+            labels = [f"{name} {number}" for name, number in zip(found.classes, numbers, strict=False)]
             image = self._drawer(image, found, labels)
         draw_label(image, clock(time), (0, 0), (20, 20, 20), sizes)
         for n, (_, number, rule) in enumerate(reversed(self.alarms[-4:]), 1):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -107,14 +108,8 @@ def _meet(a: Point, b: Point, c: Point, d: Point) -> bool:
 
 
 def inside(corners: npt.NDArray[np.float64], x: float, y: float) -> bool:
-    """Whether a point lies in a polygon, K x 2 (the even-odd rule)."""
-    ends = np.roll(corners, -1, axis=0)
-    spans = (corners[:, 1] > y) != (ends[:, 1] > y)
-    if not spans.any():
-        return False
-    begin, end = corners[spans], ends[spans]
-    at = begin[:, 0] + (y - begin[:, 1]) * (end[:, 0] - begin[:, 0]) / (end[:, 1] - begin[:, 1])
-    return bool((at > x).sum() % 2)
+    """Whether a point lies in a polygon, K x 2, or on its border."""
+    return cv2.pointPolygonTest(corners.astype(np.float32), (x, y), False) >= 0
 
 
 def touches(corners: npt.NDArray[np.float64], box: npt.NDArray[np.float64]) -> bool:

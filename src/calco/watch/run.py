@@ -28,7 +28,7 @@ from calco.video.sources import LiveSource, find_live_source, with_request
 from calco.video.writing import VideoWriter, part_of
 from calco.watch.blurring import PEOPLE, FaceBlur
 from calco.watch.config import WatchConfig
-from calco.watch.hooks import Command, Hooks, Webhook, hook_of
+from calco.watch.hooks import Command, Hooks, Webhook
 from calco.watch.live import LiveWatch
 from calco.watch.painting import Painter
 from calco.watch.rules import Rules, read_rules
@@ -122,7 +122,7 @@ def watch(
         rules.fits_image(*video.size, config.rules)
     detector = detector or _open_detector(config)
     rules.fits(detector.classes, config.rules)
-    hook = hook_of(config.hook, config.webhook)
+    hook = Command.of(config.hook) if config.hook else Webhook(config.webhook) if config.webhook else None
     blur, painter = _make_blur(config, detector), _make_painter(config, detector, translator)
     made_by = _made_by(config, detector, identity_of(config.source) if origin is None else origin.name)
     with writing_folder(result_folder(config.out), VERB, overwrite=config.overwrite, apart=STATE) as outputs:
@@ -194,14 +194,15 @@ def _watch_recorded(
             work = VideoRun(video, watcher, writer, states=states, passes=watcher.config.loops,
                             passed=lambda: result.memory.append(memory_mb()))  # fmt: skip
             if not work.kept:
-                watcher.forget()
+                for lines in watcher.journals.values():  # all events and tracks will be written again
+                    lines.recall(lines.start)
             result.kept = work.kept
             try:
                 work.run(lambda done: progress(done, work.total), stop)
             finally:
                 result.frames = work.frames
-                watcher.stages.add("decode (beside)", work.decode_seconds)
-                watcher.stages.add("encode (beside)", work.encode_seconds)
+                watcher.stages.seconds["decode (beside)"] = work.decode_seconds
+                watcher.stages.seconds["encode (beside)"] = work.encode_seconds
     except Stopped:
         result.stopped = watcher.time
     result.seconds = time.monotonic() - began
@@ -232,7 +233,7 @@ def _watch_live(
 
 def _conclude(watcher: Watcher, timeline: Timeline, result: WatchResult, video: Video | None = None) -> None:
     """Take over what a watcher has counted, and write the timeline."""
-    followed = [track.record() for track in watcher.open_tracks()]
+    followed = [track.record() for track in watcher.tracker.tracks if track.confirmed]
     result.events, result.stages = dict(watcher.raised), dict(watcher.stages.seconds)
     result.tracks = watcher.journals["tracks"].count + len(followed)
     length = [f"{clock(video.duration)} long"] if video is not None and video.duration is not None else []

@@ -38,13 +38,7 @@ class Timeline:
     def write(
         self, facts: Sequence[str], counts: Mapping[str, int], open_tracks: Sequence[dict[str, Any]] = ()
     ) -> Path:
-        """Write timeline.html, and return its path.
-
-        Args:
-            facts: Phrases about the watch.
-            counts: Events by rule.
-            open_tracks: Tracks that are followed at this moment, as in tracks.jsonl.
-        """
+        """Write timeline.html with facts (phrases), events by rule and open tracks; return its path."""
         events = deque(Journal(self.folder / "events.jsonl").rows(), EVENTS)
         tracks = [*deque(Journal(self.folder / "tracks.jsonl").rows(), TRACKS), *open_tracks]
         self._crops = {name: crop for name, crop in self._crops.items() if any(e["crop"] == name for e in events)}
@@ -57,18 +51,11 @@ class Timeline:
         }  # fmt: skip
         rows = [Row(rule.name, [rule.words, f"{counts.get(rule.name, 0):,}"]) for rule in self.rules.rules]
         return write_page(
-            self.folder,
-            "timeline",
-            name="timeline.html",
-            title=f"{self.title} · Calco watch",
-            heading=self.title,
-            facts=facts,
-            total=sum(counts.values()),
-            blurred=self.blurred,
-            data=data,
+            self.folder, "timeline", name="timeline.html", title=f"{self.title} · Calco watch", heading=self.title,
+            facts=facts, total=sum(counts.values()), blurred=self.blurred, data=data,
             rules=Table("Rules", [Column("asks for", css="words"), Column("events")], rows, corner="rule"),
             events=[self._shown(event) for event in events],
-        )
+        )  # fmt: skip
 
     def _shown(self, event: dict[str, Any]) -> dict[str, Any]:
         """Return an event with the texts and the image of its card."""

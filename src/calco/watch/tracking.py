@@ -142,12 +142,7 @@ def rounded_box(box: Floats) -> list[float]:
 
 
 def look_of(image: Image, box: npt.NDArray[np.floating]) -> Floats:
-    """Return the shares of 64 colours in the inner part of a box, which add up to 1; zeros outside the image.
-
-    Args:
-        image: HWC `uint8`.
-        box: Left, top, right, bottom in pixels; it may reach beyond the image.
-    """
+    """Return the shares of 64 colours in the inner part of a box in an image, HWC `uint8`; zeros outside the image."""
     height, width = image.shape[:2]
     across, down = (box[2] - box[0]) * 0.2, (box[3] - box[1]) * 0.1  # less of the ground beside it
     left, right = (int(np.clip(end, 0, width)) for end in (box[0] + across, box[2] - across + 1))

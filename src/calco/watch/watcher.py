@@ -2,8 +2,8 @@
 
 import contextlib
 import logging
-import threading
 import time as clocks
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from calco.watch.hooks import Hooks
 from calco.watch.judging import Judge, Verdict
 from calco.watch.painting import Painter, Scene, lay_over, window_of
 from calco.watch.rules import Rules
-from calco.watch.tracking import Track, Tracker
+from calco.watch.tracking import Tracker
 
 LOG = logging.getLogger(__name__)
 
@@ -33,11 +33,10 @@ _LOOKS: Final = 3  # in a row that are too far apart, after which it is no outag
 
 
 class Stages:
-    """Seconds of each stage; threads may count at once."""
+    """Seconds of each stage."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -46,26 +45,11 @@ class Stages:
         try:
             yield
         finally:
-            self.add(name, clocks.perf_counter() - began)
-
-    def add(self, name: str, seconds: float) -> None:
-        """Add to a stage."""
-        with self._lock:
-            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+            self.seconds[name] += clocks.perf_counter() - began
 
 
 class Watcher(VideoStep):
-    """Watches images of one size that come in the order of time: the step of the loop over frames.
-
-    Attributes:
-        size_wh: Size of the images, pixels.
-        stages: Seconds of each stage.
-        frame: Frames so far.
-        time: Seconds of the last frame.
-        raised: Events so far, by rule.
-        is_busy: Whether the last frame raised an event.
-        journals: The files of events and of ended tracks, by name.
-    """
+    """Watches images of one size that come in the order of time: the step of the loop over frames."""
 
     every = 100  # frames of a recorded video between two states on disk
 
@@ -90,15 +74,9 @@ class Watcher(VideoStep):
         return [RenderedFrame(frame, self.watch(frame.image, float(frame.time))) for frame in frames]
 
     def watch(self, image: Image, time: float, clock: str | None = None) -> Image:
-        """Watch a frame, and write the events that it raises.
+        """Watch a frame (HW3 `uint8`), write the events that it raises, and return it annotated.
 
-        Args:
-            image: HW3 `uint8`.
-            time: Seconds from the beginning; later than those of the frame before.
-            clock: The time of day in ISO 8601, of live images.
-
-        Returns:
-            The annotated frame, HW3 `uint8`.
+        `time` is in seconds from the beginning; `clock` is the time of day in ISO 8601, of live images.
         """
         stages, config = self.stages, self.config
         found: Detections | None = None
@@ -129,7 +107,7 @@ class Watcher(VideoStep):
             lay_over(drawn, shown, painted)
             if self.blur is not None and self.painter is not None and self.painter.palette is None:
                 drawn = self._without_faces(drawn, found)  # a translator that makes images makes faces too
-            drawn = self.scene(drawn, shown, painted, self.judge.holding(time), time)
+            drawn = self.scene(drawn, shown, painted, time)
         self.is_busy, self.frame, self.time = bool(verdicts), self.frame + 1, time
         return drawn
 
@@ -175,10 +153,6 @@ class Watcher(VideoStep):
         for track in self.tracker.taken():
             self.journals["tracks"].add(track.record())
 
-    def open_tracks(self) -> list[Track]:
-        """Return the tracks that are followed at this moment."""
-        return [track for track in self.tracker.tracks if track.confirmed]
-
     def finish(self) -> None:
         """Write the tracks that are still followed, as ended."""
         self.tracker.end_all()
@@ -189,7 +163,6 @@ class Watcher(VideoStep):
         return {
             "frame": self.frame, "before": self.time, "tracker": self.tracker.state(), "judge": self.judge.state(),
             "alarms": self.scene.alarms, "raised": self.raised,
-            "painter": None if self.painter is None else self.painter.state(),
             **{name: lines.state() for name, lines in self.journals.items()},
         }  # fmt: skip
 
@@ -201,10 +174,3 @@ class Watcher(VideoStep):
         self.scene.alarms = [(time, track, rule) for time, track, rule in state["alarms"]]
         for name, lines in self.journals.items():
             lines.recall(state[name])
-        if self.painter is not None and state["painter"] is not None:
-            self.painter.recall(state["painter"])
-
-    def forget(self) -> None:
-        """Cut off all events and tracks: they will be written again."""
-        for lines in self.journals.values():
-            lines.recall(lines.start)
