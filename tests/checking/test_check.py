@@ -312,7 +312,7 @@ def test_what_is_not_used_has_its_reason_and_classes_stay_in_the_command(
     with pytest.raises(SystemExit):
         calco.cli.main(["check", str(tmp_path / "set"), "--out", str(tmp_path / "out"), "--classes", "gun", "knife"])
     told = "".join(capsys.readouterr().out.split())
-    assert "lost.txt:noimageisnamedlost" in told and "4.png:nothingissaidaboutit" in told
+    assert "lost.txt:noimageisnamedlost" in told and "4.png:ithasnoannotations" in told
     assert "5.txt,line2:'dragon'isnoneoftheclassesgun,knife" in told
     assert "--classesgunknife--drop" in told
 
