@@ -148,12 +148,15 @@ def test_a_run_killed_before_its_first_checkpoint_starts_at_step_0(
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
-def test_without_validation_the_last_weights_are_kept(images: Path, tmp_path: Path, capsys: Any) -> None:
+def test_without_validation_the_last_weights_are_kept(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     split = SplitConfig(validation=0.0)
     run = train_detector(
         tiny(images, tmp_path / "run", split=split, limit=LimitConfig(epochs=0, steps=2)), progress=False
     )
-    assert "there is no validation: the last weights are kept" in capsys.readouterr().err
+    assert "there is no validation: the last weights are kept" in caplog.text
     detector = load_detector(run, device="cpu")
     assert (detector.info.step, detector.info.scores, detector.threshold) == (2, {}, 0.5)
     last = load_checkpoint(list_checkpoints(run / "checkpoints")[-1])[0]
@@ -161,8 +164,11 @@ def test_without_validation_the_last_weights_are_kept(images: Path, tmp_path: Pa
 
 
 @pytest.mark.slow
-def test_validation_images_without_objects_leave_the_last_weights(images: Path, tmp_path: Path, capsys: Any) -> None:
+def test_validation_images_without_objects_leave_the_last_weights(
+    images: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """mAP is undefined there: the weights of the first validation are not better than all later ones."""
+    caplog.set_level("INFO")
     folder = Path(shutil.copytree(images, tmp_path / "set"))
     config = tiny(folder, tmp_path / "run")
     validation = {item.key for item in open_boxes(config)[0].splits["val"]}
@@ -172,7 +178,7 @@ def test_validation_images_without_objects_leave_the_last_weights(images: Path, 
     assert 0 < len(kept) < len(record["annotations"])
     (folder / "annotations.json").write_text(json.dumps(record | {"annotations": kept}))
     run = train_detector(config, progress=False)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "map50 is undefined: no validation image has an object; the last weights are kept" in said
     info = load_detector_info(run)
     assert info.step == 8
@@ -180,7 +186,11 @@ def test_validation_images_without_objects_leave_the_last_weights(images: Path, 
 
 
 @pytest.mark.parametrize("damage", ["flipped", "cut"])
-def test_a_damaged_detector_or_checkpoint_is_found(run: Path, tmp_path: Path, capsys: Any, damage: str) -> None:
+def test_a_damaged_detector_or_checkpoint_is_found(
+    run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    caplog.set_level("INFO")
+
     def spoil(file: Path) -> None:
         data = bytearray(file.read_bytes())
         data[-2000] ^= 0x10
@@ -190,7 +200,7 @@ def test_a_damaged_detector_or_checkpoint_is_found(run: Path, tmp_path: Path, ca
     before, newest = list_checkpoints(copied / "checkpoints")
     spoil(newest)
     train_detector(replace(load_detect_config(copied / "config.yaml"), out=str(copied)), resume=True, progress=False)
-    assert f"the run resumes from {before.name}" in capsys.readouterr().err
+    assert f"the run resumes from {before.name}" in caplog.text
     one, two = (load_file(folder / "model" / "model.safetensors") for folder in (run, copied))
     assert all(torch.equal(one[name], two[name]) for name in one)
     spoil(copied / "model" / "model.safetensors")

@@ -23,20 +23,20 @@ def train(args: list[str]) -> None:
 
         return load_detect_config(path)
 
-    told = TrainingArguments.of(args, train.__doc__, verb="detect train", load=load, size="network's size",
+    given = TrainingArguments.of(args, train.__doc__, verb="detect train", load=load, size="network's size",
                        fresh=lambda _preset: DetectTrainConfig())  # fmt: skip
-    if told.dry_run:
+    if given.dry_run:
         from calco.checking.check import report_findings
         from calco.detection.learning.setup import open_boxes
         from calco.detection.learning.train import summary
 
-        data, config = open_boxes(told.config)
+        data, config = open_boxes(given.config)
         report_findings(data.source, data.splits, config.source)
-        told.print_plan(config, summary(config, data))
+        given.print_plan(config, summary(config, data))
         return
     from calco.detection.learning.train import train_detector
 
-    train_detector(told.config, resume=told.resume)
+    train_detector(given.config, resume=given.resume)
 
 
 def explore(args: list[str]) -> None:

@@ -68,19 +68,21 @@ def match(
     num_objects = np.zeros((len(truth), len(number)), np.int64)
     flat = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), np.zeros(0, np.int64))]
     wide = [tuple(np.zeros((len(ious), 0), kind) for kind in (np.bool_, np.bool_, np.int64))]
-    for place, (there, said) in enumerate(zip(truth, found, strict=True)):
-        if len(said) and said.scores is None:
+    for place, (actual, detected) in enumerate(zip(truth, found, strict=True)):
+        if len(detected) and detected.scores is None:
             raise CalcoError(f"what was found in image {place} has no scores; a detector gives each box one")
-        their, our = (np.array([number.get(name, -1) for name in each.classes], np.int64) for each in (there, said))
-        counted = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
-        np.add.at(num_objects[place], their[counted & (their >= 0)], 1)
-        for label in np.unique(our[our >= 0]):
-            scores = np.asarray(said.scores, np.float64)
-            mine = np.flatnonzero(our == label)
+        true_labels, predicted = (
+            np.array([number.get(name, -1) for name in each.classes], np.int64) for each in (actual, detected)
+        )
+        counted = np.ones(len(actual), np.bool_) if actual.ignored is None else ~actual.ignored
+        np.add.at(num_objects[place], true_labels[counted & (true_labels >= 0)], 1)
+        for label in np.unique(predicted[predicted >= 0]):
+            scores = np.asarray(detected.scores, np.float64)
+            mine = np.flatnonzero(predicted == label)
             mine = mine[np.argsort(-scores[mine], kind="stable")][:MOST]
-            objects = np.flatnonzero(their == label)
+            objects = np.flatnonzero(true_labels == label)
             objects = objects[np.argsort(~counted[objects], kind="stable")]  # those that count come first
-            overlaps = overlap(said.boxes[mine], there.boxes[objects], ~counted[objects])
+            overlaps = overlap(detected.boxes[mine], actual.boxes[objects], ~counted[objects])
             partners = _partners(overlaps, counted[objects], limits)
             is_counted = np.append(counted[objects], False)[partners]
             flat.append((np.full(len(mine), place), np.full(len(mine), label), scores[mine], mine))
@@ -252,8 +254,8 @@ def at_threshold(matches: Matches, threshold: float) -> Operating:
 
 def _mean(values: Floats) -> float:
     """Return the mean over the classes with objects."""
-    there = values[np.isfinite(values)]
-    return float(there.mean()) if len(there) else math.nan
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else math.nan
 
 
 def _coco(truth: Sequence[Detections], found: Sequence[Detections], classes: list[str]) -> tuple[Floats, Floats]:
@@ -269,10 +271,10 @@ def _coco(truth: Sequence[Detections], found: Sequence[Detections], classes: lis
     categories = [{"id": place, "name": name} for name, place in number.items()]
     if not images or not categories:
         return np.full((10, 101, len(classes), 4), np.nan), np.full((10, len(classes), 4), np.nan)
-    there = COCO({"info": {}, "images": images, "categories": categories, "annotations": _entries(truth, number)})
+    actual = COCO({"info": {}, "images": images, "categories": categories, "annotations": _entries(truth, number)})
     # An empty list of results is taken for a path by some releases; a set of its own is the same to all of them.
-    said = COCO({"info": {}, "images": images, "categories": categories, "annotations": _entries(found, number)})
-    counted = COCOeval_faster(there, said, iouType="bbox")
+    detected = COCO({"info": {}, "images": images, "categories": categories, "annotations": _entries(found, number)})
+    counted = COCOeval_faster(actual, detected, iouType="bbox")
     counted.params.areaRng = [[0, _FARTHEST], [0, 32**2], [32**2, 96**2], [96**2, _FARTHEST]]
     counted.params.areaRngLbl = ["all", "small", "medium", "large"]
     counted.params.maxDets = [MOST]
@@ -346,31 +348,31 @@ def judge_boxes(
     matrix = np.zeros((len(number) + 1, len(number) + 1), np.int64)
     believed = matches.scores >= threshold
     judgements = []
-    for place, (there, said) in enumerate(zip(truth, found, strict=True)):
+    for place, (actual, detected) in enumerate(zip(truth, found, strict=True)):
         mine = np.flatnonzero(believed & (matches.images == place))
         right, passed = matches.right[0, mine], matches.passed[0, mine]
-        free = np.ones(len(there), np.bool_) if there.ignored is None else ~there.ignored
-        their = np.array([number.get(name, -1) for name in there.classes], np.int64)
-        free &= their >= 0
+        free = np.ones(len(actual), np.bool_) if actual.ignored is None else ~actual.ignored
+        true_labels = np.array([number.get(name, -1) for name in actual.classes], np.int64)
+        free &= true_labels >= 0
         counted = free.copy()
         free[matches.partners[0, mine][right]] = False
-        chosen = said.select(matches.places[mine])
-        our = np.array([number[name] for name in chosen.classes], np.int64)
-        np.add.at(matrix, (our[right], our[right]), 1)
+        chosen = detected.select(matches.places[mine])
+        predicted = np.array([number[name] for name in chosen.classes], np.int64)
+        np.add.at(matrix, (predicted[right], predicted[right]), 1)
         verdicts: list[Verdict] = [
             "right" if r else "passed" if p else "nothing there" for r, p in zip(right, passed, strict=True)
         ]
         missed, left = free.copy(), ~(right | passed)
-        overlaps = overlap(chosen.boxes, there.boxes, np.zeros(len(there), np.bool_))
+        overlaps = overlap(chosen.boxes, actual.boxes, np.zeros(len(actual), np.bool_))
         for box, target in np.argwhere(overlaps >= SURE)[np.argsort(-overlaps[overlaps >= SURE], kind="stable")]:
             if left[box] and free[target]:
-                matrix[their[target], our[box]] += 1
+                matrix[true_labels[target], predicted[box]] += 1
                 verdicts[box] = "other class"
                 left[box] = free[target] = False
-        np.add.at(matrix[:, -1], their[free], 1)
+        np.add.at(matrix[:, -1], true_labels[free], 1)
         for box in np.flatnonzero(left).tolist():
-            matrix[-1, our[box]] += 1
-            own = overlaps[box][counted & (their == our[box])].max(initial=0.0)
+            matrix[-1, predicted[box]] += 1
+            own = overlaps[box][counted & (true_labels == predicted[box])].max(initial=0.0)
             verdicts[box] = "second box" if own >= SURE else "loose" if own >= NEAR else "nothing there"
         judgements.append(ImageJudgement(chosen, tuple(verdicts), missed))
     return judgements, matrix
@@ -411,12 +413,12 @@ def precisions(matches: Matches, weights: Floats) -> Floats:
 
 def _areas(right: Floats, wrong: Floats, total: float) -> Floats:
     """Return the areas under T curves; boxes by falling score, T x D, with their weights."""
-    found, strange = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
-    said = found + strange
-    precision = np.divide(found, said, out=np.zeros_like(said), where=said > 0)
+    right, wrong = np.cumsum(right, axis=1), np.cumsum(wrong, axis=1)
+    total_found = right + wrong
+    precision = np.divide(right, total_found, out=np.zeros_like(right), where=total_found > 0)
     falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     falling = np.hstack([falling, np.zeros((len(falling), 1))])  # recalls that are not reached
-    places = [np.searchsorted(row, RECALLS, side="left") for row in found / total]
+    places = [np.searchsorted(row, RECALLS, side="left") for row in right / total]
     return np.array([row[place].mean() for row, place in zip(falling, places, strict=True)])
 
 
@@ -435,8 +437,8 @@ def curve(matches: Matches, believed: Bools | None = None, label: int | None = N
     scores = matches.scores[chosen]
     right, wrong = np.cumsum(matches.right[0, chosen]), np.cumsum(matches.wrong[0, chosen])
     last = np.append(scores[1:] < scores[:-1], True) if len(scores) else np.zeros(0, np.bool_)
-    right, said = right[last].astype(np.float64), (right + wrong)[last].astype(np.float64)
-    precision = np.divide(right, said, out=np.ones_like(said), where=said > 0)
+    right, total = right[last].astype(np.float64), (right + wrong)[last].astype(np.float64)
+    precision = np.divide(right, total, out=np.ones_like(total), where=total > 0)
     return scores[last], precision, right / max(1, int(objects))
 
 

@@ -64,21 +64,21 @@ def predict(
 
         detector = open_detector(config.model, runtime=config.runtime, device=config.device, precision=config.precision)
         made_by = made_by or detector_digest(config.model)
-    look = ConfiguredDetector(
-        detector=detector, threshold=config.threshold, classes=config.classes, batch=config.batch,
+    configured = ConfiguredDetector(
+        detector=detector, threshold=config.threshold, only=config.classes, batch=config.batch,
         slices=Slices(side=config.slice, overlap=config.overlap, batch=config.batch) if config.slice else None,
     )  # fmt: skip
     result = Prediction(config.out, left_out=left_out)
     if live:
-        predict_live(look, config, result, status=status)
+        predict_live(configured, config, result, status=status)
         return result
     images = [each.path for each in files if each.kind == "image"]
     if note := imaging.note_on_several(images, "--out NAME.mp4 looks at all frames of one animation"):
         result.notes.append(note)
-    record = {"format": FORMAT, "model": made_by or "python", **look.record(), "precision": config.precision,
+    record = {"format": FORMAT, "model": made_by or "python", **configured.record(), "precision": config.precision,
               "scale": config.scale}  # fmt: skip
     try:
-        _FileRun(config, look, record, result, progress).run(files)
+        _FileRun(config, configured, record, result, progress).run(files)
     except DiskError as error:
         command = "the same command without --overwrite" if config.overwrite else "the same command"
         raise DiskError(f"{error}; what is done is kept, and {command} goes on from there") from error
@@ -128,7 +128,7 @@ class _FileRun:
     """Images and videos of one call."""
 
     config: PredictConfig
-    look: ConfiguredDetector
+    detector: ConfiguredDetector
     record: dict[str, Any]
     result: Prediction
     progress: Progress
@@ -214,7 +214,7 @@ class _FileRun:
 
     def _images(self, files: list[InputFile], targets: ImageOutputs, outputs: Outputs | None) -> None:
         predict_images(
-            self.look, files, targets, self.result, scale=self.config.scale, outputs=outputs,
+            self.detector, files, targets, self.result, scale=self.config.scale, outputs=outputs,
             settings=settings_digest(self.record), progress=lambda done, of: self.progress("images", done, of),
         )  # fmt: skip
         if len(files) == 1 and (reason := self.result.left_out.get(files[0].name)):
@@ -236,7 +236,7 @@ class _FileRun:
 
     def _video(self, file: InputFile, video: VideoOutputs) -> None:
         done = predict_video(
-            self.look, file.path, video, self.config, self.record,
+            self.detector, file.path, video, self.config, self.record,
             progress=lambda done, of: self.progress(file.name, done, of),
         )  # fmt: skip
         self.result.videos.append(done)

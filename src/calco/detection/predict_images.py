@@ -59,7 +59,7 @@ class ImageOutputs:
 
 
 def predict_images(
-    look: ConfiguredDetector,
+    detector: ConfiguredDetector,
     files: Sequence[InputFile],
     targets: ImageOutputs,
     result: Prediction,
@@ -92,14 +92,14 @@ def predict_images(
         if file.name not in known
         or (targets.drawn is not None and (outputs is None or not outputs.owns(targets.drawn(file.name))))
     ]  # fmt: skip
-    drawer = None if targets.drawn is None else Drawer(look.detector.classes, share=scale, fit=True)
+    drawer = None if targets.drawn is None else Drawer(detector.classes, share=scale, fit=True)
     call = _ImageRun(
-        look, targets, drawer, lines, known, result, outputs, settings, lambda done: progress(done, len(files)),
+        detector, targets, drawer, lines, known, result, outputs, settings, lambda done: progress(done, len(files)),
         done=len(files) - len(waiting),
     )  # fmt: skip
-    ahead = _AHEAD * look.batch
-    run(Recorded(map(call.read, waiting), ahead), call.find, [call.keep], batch=look.batch, length=ahead)
-    _finish(lines, targets, files, look.detector.classes)
+    ahead = _AHEAD * detector.batch
+    run(Recorded(map(call.read, waiting), ahead), call.find, [call.keep], batch=detector.batch, length=ahead)
+    _finish(lines, targets, files, detector.classes)
     if len(files) > 1:
         result.only = None
 
@@ -119,7 +119,7 @@ class _Item:
 class _ImageRun:
     """One call; `find` runs in the caller's thread, `read` and `keep` each in one of their own."""
 
-    look: ConfiguredDetector
+    detector: ConfiguredDetector
     targets: ImageOutputs
     drawer: Drawer | None
     lines: Journal
@@ -141,7 +141,7 @@ class _ImageRun:
         new = [item for item in items if item.image is not None and item.found is None]
         images = [item.image for item in new if item.image is not None]
         if images:
-            results = self.look.many(images, lambda share: self.progress(self.done + min(share, 0.999)))
+            results = self.detector.many(images, lambda share: self.progress(self.done + min(share, 0.999)))
             for item, found in zip(new, results, strict=True):
                 item.found = found
         return items

@@ -70,12 +70,12 @@ class VideoOutputs:
 class _DetectStep(VideoStep):
     """Finds objects in frames; those that an interrupted call found after its last whole group are used again."""
 
-    def __init__(self, look: ConfiguredDetector, drawer: Drawer | None, known: dict[int, Any]) -> None:
-        self.look, self.drawer, self.known, self.batch = look, drawer, known, look.batch
+    def __init__(self, detector: ConfiguredDetector, drawer: Drawer | None, known: dict[int, Any]) -> None:
+        self.detector, self.drawer, self.known, self.batch = detector, drawer, known, detector.batch
 
     def __call__(self, frames: Sequence[Frame]) -> list[RenderedFrame]:
         new = [frame.image for frame in frames if frame.number not in self.known]
-        fresh = iter(self.look.many(new) if new else [])
+        fresh = iter(self.detector.many(new) if new else [])
         results = []
         for frame in frames:
             row = self.known.pop(frame.number, None)
@@ -90,7 +90,7 @@ class _DetectStep(VideoStep):
 
 
 def predict_video(
-    look: ConfiguredDetector, source: str, outputs: VideoOutputs, config: PredictConfig, made_by: dict[str, Any], *,
+    detector: ConfiguredDetector, source: str, outputs: VideoOutputs, config: PredictConfig, made_by: dict[str, Any], *,
     progress: Callable[[float, int | None], None] = lambda _done, _of: None,
 ) -> VideoPrediction:  # fmt: skip
     """Find objects in each frame of a video; the caller holds a lock and knows that the files may be replaced.
@@ -116,12 +116,12 @@ def predict_video(
     if outputs.drawn is None:
         writer = NotesWriter(outputs.part, record)
     else:
-        drawer = Drawer(look.detector.classes, share=config.scale)
+        drawer = Drawer(detector.classes, share=config.scale)
         writer = VideoWriter(outputs.drawn, video.size, codec=config.codec, quality=config.quality, like=video,
                              start=start, stop=stop, made_by=record)  # fmt: skip
     with writer:
         result.kept = writer.done + len(writer.known)
-        work = VideoRun(video, _DetectStep(look, drawer, writer.known), writer, start, stop)
+        work = VideoRun(video, _DetectStep(detector, drawer, writer.known), writer, start, stop)
         work.run(lambda done: progress(done, work.total))
         result.frames = work.kept + work.frames - result.kept
         if not writer.safe and not work.frames:
@@ -168,7 +168,7 @@ def _given(config: PredictConfig, names: Sequence[str]) -> list[str]:
 
 
 def predict_live(
-    look: ConfiguredDetector, config: PredictConfig, result: Prediction, *, status: Callable[[LiveStatus], None]
+    detector: ConfiguredDetector, config: PredictConfig, result: Prediction, *, status: Callable[[LiveStatus], None]
 ) -> None:
     """Find objects in live frames until they end, or somebody stops it; `result` takes counts, summary and files."""
     if given := _given(config, _OF_FILES):
@@ -181,8 +181,9 @@ def predict_live(
     source = _live_source(config.sources[0], config)
     assert source is not None
     source = with_request(source, config.size, config.rate)
-    step = _LiveStep(look, Drawer(look.detector.classes, share=config.scale), result.frames, lines)
-    look.many([np.zeros((64, 64, 3), np.uint8)])  # warm-up, so that the first frame does not wait
+    journal = None if lines is None else Journal(lines)
+    step = _LiveStep(detector, Drawer(detector.classes, share=config.scale), result.frames, journal)
+    detector.many([np.zeros((64, 64, 3), np.uint8)])  # warm-up, so that the first frame does not wait
     capture, counts = Capture(source, patience=config.patience, seconds=config.seconds), LiveStatus()
     title = f"{source.name} by {Path(config.model).name}"
     with stopping() as stop:
@@ -210,16 +211,18 @@ def _live_targets(config: PredictConfig) -> tuple[str | None, Path | None]:
     return drawn, folder / f"{stem}.jsonl" if noted else None
 
 
+@dataclass
 class _LiveStep:
     """Finds and draws objects; frames with any are noted with the time of day."""
 
-    def __init__(self, look: ConfiguredDetector, drawer: Drawer, tally: DetectionCounts, lines: Path | None) -> None:
-        self.look, self.drawer, self.tally = look, drawer, tally
-        self.lines = None if lines is None else Journal(lines)
+    detector: ConfiguredDetector
+    drawer: Drawer
+    tally: DetectionCounts
+    lines: Journal | None
 
     def __call__(self, frame: Frame) -> Image:
         now = datetime.datetime.now(datetime.UTC)
-        found = self.look.many([frame.image])[0]
+        found = self.detector.many([frame.image])[0]
         self.tally.add(found)
         if self.lines is not None and len(found):
             self.lines.add({"time": now.isoformat(timespec="milliseconds"), "detections": as_rows(found)})

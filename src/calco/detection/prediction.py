@@ -38,16 +38,20 @@ class ConfiguredDetector:
 
     detector: DetectorProtocol
     threshold: float | None = None  # lowest score of an object; None for the detector's own
-    classes: tuple[str, ...] = ()  # classes that are reported; empty for all
+    only: tuple[str, ...] = ()  # classes that are reported; empty for all
     slices: Slices | None = None  # slices of large images; None for the whole image alone
     batch: int = 1  # images per call of the detector
 
     def __post_init__(self) -> None:
-        known = self.detector.classes
-        if strange := [name for name in self.classes if name not in known]:
+        if unknown := [name for name in self.only if name not in self.classes]:
             raise CalcoError(
-                f"--classes {strange[0]!r}: the model has no such class; its classes are {', '.join(known)}"
+                f"--classes {unknown[0]!r}: the model has no such class; its classes are {', '.join(self.classes)}"
             )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of all classes of the detector."""
+        return self.detector.classes
 
     def many(self, images: Sequence[Image], progress: Callable[[float], None] | None = None) -> list[Detections]:
         """Return the objects in each image; `progress` gets the share of an image in slices that is done."""
@@ -59,15 +63,15 @@ class ConfiguredDetector:
                 find_in_slices(self.detector, image, self.slices, threshold=least, progress=progress)
                 for image in images
             ]
-        if not self.classes:
+        if not self.only:
             return found
-        return [each.select(np.array([name in self.classes for name in each.classes], np.bool_)) for each in found]
+        return [each.select(np.array([name in self.only for name in each.classes], np.bool_)) for each in found]
 
     def record(self) -> dict[str, Any]:
         """Return the options as plain data."""
         slices = None if self.slices is None else [self.slices.side, self.slices.overlap]
         threshold = self.detector.threshold if self.threshold is None else self.threshold
-        return {"threshold": threshold, "classes": list(self.classes), "slices": slices}
+        return {"threshold": threshold, "classes": list(self.only), "slices": slices}
 
 
 @dataclass

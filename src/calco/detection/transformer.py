@@ -48,18 +48,18 @@ class TransformerDetector(DetectionNetwork):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """See `DetectionNetwork.forward`; Q is the number of the model's queries."""
-        said = self.model(pixel_values=self._pixels(images))
-        logits: Tensor = said.logits
+        output = self.model(pixel_values=self._pixels(images))
+        logits: Tensor = output.logits
         if logits.shape[-1] == self.num_classes + 1:  # DETR, YOLOS: the last one is "nothing"
             named = logits.float().log_softmax(-1)[..., :-1].clamp(max=-1e-6)
             logits = named - torch.log(-torch.expm1(named))
-        return logits, said.pred_boxes
+        return logits, output.pred_boxes
 
     def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:
         """See `DetectionNetwork.losses`: `loss`, the library's weighted sum."""
         labels = [{"class_labels": each.labels, "boxes": each.boxes} for each in objects]
-        said = self.model(pixel_values=self._pixels(images), labels=labels)
-        return {"loss": said.loss}
+        output = self.model(pixel_values=self._pixels(images), labels=labels)
+        return {"loss": output.loss}
 
     def backbone_parameters(self) -> Iterator[nn.Parameter]:
         """Return the weights with "backbone" in their names."""
