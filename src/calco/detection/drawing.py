@@ -162,14 +162,9 @@ def draw_labels(
     colours: Sequence[Colour],
     sizes: Sizes | None = None,
 ) -> None:
-    """Write beside boxes, each label where it covers the least of the others.
+    """Write beside boxes (N x 4, pixels) on an HW3 `uint8` scene, each label where it covers the least of the others.
 
-    Args:
-        scene: HW3 `uint8`, RGB; it is drawn on.
-        boxes: N x 4, left, top, right, bottom, pixels; the first have the first choice.
-        texts: N labels; an empty one is not drawn.
-        colours: N backgrounds.
-        sizes: Sizes of the letters; by default those for the image.
+    The first boxes have the first choice; an empty text is not drawn.
     """
     sizes = sizes or Sizes.of(scene)
     height, width = scene.shape[:2]

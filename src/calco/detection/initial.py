@@ -58,12 +58,8 @@ def initial_network(
 ) -> InitialNetwork:
     """Build the network that `--model` names, with pretrained weights if they are available.
 
-    Args:
-        model: "lite", one of `SHORT`, a name on the hub, or a folder.
-        classes: Names of its classes.
-        scratch: Initialise all weights randomly.
-        lite: Settings of "lite".
-        freeze: Stages of a pretrained backbone of "lite" that are not trained.
+    `lite` has the settings of "lite", and `freeze` is the number of stages of its pretrained backbone that are not
+    trained.
     """
     if model == LITE:
         network = LiteDetector(len(classes), **lite)

@@ -173,13 +173,7 @@ class Pyramid(nn.Module):
 
 
 class LiteDetector(DetectionNetwork):
-    """The compact detector.
-
-    Args:
-        num_classes: Number of classes.
-        width: Channels of pyramid and head, a multiple of 16.
-        depth: Separable convolutions of each of the head's two towers.
-    """
+    """The compact detector; `width` is the channels of pyramid and head, `depth` the convolutions of a head's tower."""
 
     overlapping = True
 

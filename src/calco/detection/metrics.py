@@ -53,13 +53,9 @@ class Matches:
 def match(
     truth: Sequence[Detections], found: Sequence[Detections], classes: Sequence[str], ious: Sequence[float] = COCO_IOUS
 ) -> Matches:
-    """Match the detections in each image with its objects.
+    """Match the detections in each image with its objects; a detection is right from the overlaps `ious` on.
 
-    Args:
-        truth: Objects of each image; `ignored` ones count neither as missed nor as found.
-        found: Detections in each image, with scores.
-        classes: Classes that count; others are passed over on both sides.
-        ious: Overlaps (intersection over union) from which a detection is right.
+    Objects that are `ignored` count neither as missed nor as found; classes that are not named are passed over.
     """
     if len(truth) != len(found):
         raise CalcoError(f"{len(truth)} images are to be scored and {len(found)} were looked at; give one for each")
@@ -203,10 +199,7 @@ def _share(part: int, whole: int) -> float:
 def average_precision(truth: Sequence[Detections], found: Sequence[Detections], classes: Sequence[str]) -> Scores:
     """Score the detections in some images; faster-coco-eval counts, this module chooses the threshold.
 
-    Args:
-        truth: Objects of each image; `ignored` ones count neither way. Sizes are those of the boxes.
-        found: Detections in each image, with scores; the more boxes of low scores, the better the curve.
-        classes: Classes that count; others are passed over on both sides.
+    Sizes are those of the boxes. The more detections with low scores, the better the precision-recall curve.
     """
     half = match(truth, found, classes, (0.5,))
     best = best_threshold(half)
@@ -334,11 +327,7 @@ def judge_boxes(
     An object is first matched with a detection of its own class, as for every score. Detections and objects that are
     left over are then matched whatever their class, the largest overlap first.
 
-    Args:
-        truth: Objects of each image.
-        found: Detections in each image.
-        matches: Their matches, with the overlap `SURE` first.
-        threshold: Lowest score of a detection.
+    `matches` are those of `truth` and `found`, with the overlap `SURE` first.
 
     Returns:
         A judgement for each image, and (C + 1) x (C + 1) counts: true classes in rows, detected ones in columns, the
@@ -389,16 +378,10 @@ RECALLS: Final = np.linspace(0, 1, 101)
 
 
 def precisions(matches: Matches, weights: Floats) -> Floats:
-    """Return the average precision of each class at each overlap, with a weight for each image.
+    """Return the average precision of each class at each overlap, with a weight for each image: R x P => R x T x C.
 
-    With weights of 1 these are COCO's own figures; an image of weight 2 counts as two equal ones.
-
-    Args:
-        matches: The detections.
-        weights: R x P, weight of each image.
-
-    Returns:
-        R x T x C, in [0, 1]; NaN for a class without objects.
+    With weights of 1 these are COCO's own figures; an image of weight 2 counts as two equal ones. A class without
+    objects has NaN.
     """
     result = np.full((len(weights), len(matches.ious), len(matches.classes)), np.nan)
     for label in range(len(matches.classes)):
@@ -425,10 +408,7 @@ def _areas(right: Floats, wrong: Floats, total: float) -> Floats:
 def curve(matches: Matches, believed: Bools | None = None, label: int | None = None) -> tuple[Floats, Floats, Floats]:
     """Return threshold, precision and recall at the first overlap, a point for each score, by falling score.
 
-    Args:
-        matches: The detections.
-        believed: D, detections to use; None for all.
-        label: The class; None for all together.
+    `believed` (D) chooses detections, `label` a class; None takes all.
     """
     chosen = np.ones(len(matches.scores), np.bool_) if believed is None else believed
     objects = matches.num_objects.sum() if label is None else matches.num_objects[:, label].sum()

@@ -30,10 +30,8 @@ LITE: Final = "lite"
 def build_network(architecture: str, settings: Mapping[str, Any], num_classes: int) -> DetectionNetwork:
     """Build a network with random weights.
 
-    Args:
-        architecture: "lite", or the name that transformers has for a kind of model, such as "rt_detr_v2".
-        settings: `width` and `depth` of "lite", or what `transformer.settings_of` returns.
-        num_classes: Number of classes.
+    The architecture is "lite", with `width` and `depth` as settings, or the name that transformers has for a kind of
+    model, such as "rt_detr_v2", with what `transformer.settings_of` returns.
     """
     if architecture == LITE:
         from calco.detection.lite import LiteDetector

@@ -19,14 +19,10 @@ NOT_FROM_HERE: Final = ("_name_or_path", "transformers_version", "torch_dtype", 
 
 
 class TransformerDetector(DetectionNetwork):
-    """A detector of transformers.
+    """A detector of transformers, whose architecture has the library's name, such as "rt_detr_v2".
 
-    Args:
-        architecture: The library's name for the kind of model, such as "rt_detr_v2".
-        settings: `config`: content of the library's config.json; `mean` and `std`: normalisation of each colour, in
-            [0, 1], absent for models without it.
-        num_classes: Number of classes.
-        model: A built model; None builds it from the settings, with random weights.
+    The settings are `config`, the content of the library's config.json, and `mean` and `std` of each colour, in [0, 1],
+    for models that normalise images. A built `model` may be given; None builds it with random weights.
     """
 
     def __init__(
