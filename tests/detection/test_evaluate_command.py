@@ -119,9 +119,9 @@ def test_what_cannot_be_scored_is_said(run: Path, tmp_path: Path) -> None:
         imaging.write(tmp_path / "plain" / f"p{number}.png", np.full((20, 30, 3), 80 * number, np.uint8))
     with pytest.raises(CalcoError, match="holds no annotations that are known"):
         evaluate(config(run, images=str(tmp_path / "plain"), out=str(tmp_path)))
-    with pytest.raises(CalcoError, match="--threshold is 3; scores lie in"):
+    with pytest.raises(CalcoError, match="threshold is 3; it must lie between 0 and 1"):
         DetectEvaluateConfig(threshold=3)
-    with pytest.raises(CalcoError, match="--batch is 0; it must be 1 or more"):
+    with pytest.raises(CalcoError, match="batch is 0; it must lie between 1 and 65536"):
         DetectEvaluateConfig(batch=0)
 
 
@@ -137,4 +137,4 @@ def test_a_detector_that_was_trained_on_everything(run: Path, tmp_path: Path) ->
         evaluate(config(tmp_path))
     unknown = evaluate(config(tmp_path, images=str(run / "set"))).card
     assert (unknown.unseen, len(unknown.images)) == (False, 24)
-    assert "does not tell its images of training" in unknown.notes[0]
+    assert "does not name its training images" in unknown.notes[0]

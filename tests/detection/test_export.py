@@ -1,8 +1,9 @@
 """Detectors as one file: tried beside the model, and run in its place."""
 
+import copy
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from calco import imaging
 from calco.cli import main
@@ -23,7 +24,6 @@ from calco.detection.exported import describe
 from calco.detection.lite import LiteDetector
 from calco.detection.loading import open_detector
 from calco.detection.model import Detector, DetectorInfo, load_detector, save_detector
-from calco.detection.network import DetectionNetwork, TargetObjects
 from calco.errors import CalcoError
 from calco.export.graph import portable
 from calco.imaging import Image
@@ -40,38 +40,6 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         coarse = rng.integers(0, 256, (6, 6, 3), np.uint8)
         imaging.write(folder / f"{number}.png", imaging.resize(coarse, (width, height)))
     return folder
-
-
-class Tiny(DetectionNetwork):
-    """A network that is written down in a moment: a box around each of 36 places, of scores from 0 to 1."""
-
-    overlapping = True
-
-    def __init__(self, shift: float = 0.0) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.see = nn.Sequential(nn.Conv2d(3, 16, 16, 16), nn.BatchNorm2d(16), nn.ReLU())
-        self.name, self.place = nn.Conv2d(16, 2, 1), nn.Conv2d(16, 4, 1)
-        nn.init.normal_(self.name.weight, std=1.0)
-        nn.init.normal_(self.place.weight, std=1.0)
-        nn.init.constant_(self.name.bias, shift)
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        seen = self.see(images)
-        logits, boxes = (part(seen).flatten(2).transpose(1, 2) for part in (self.name, self.place))
-        middle, side = (5 * boxes[..., :2]).sigmoid(), 0.05 + 0.2 * boxes[..., 2:].sigmoid()
-        return logits, torch.cat([middle, side], -1)
-
-    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:
-        return {}
-
-    def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        return self.see.parameters()
-
-
-@pytest.fixture(scope="module")
-def model() -> Detector:
-    return Detector(INFO, Tiny())
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +64,11 @@ def compact() -> LiteDetector:
     nn.init.normal_(network.classes.weight, std=0.3)
     nn.init.normal_(network.edges.weight, std=0.05)
     return network.eval()
+
+
+@pytest.fixture(scope="module")
+def model(compact: LiteDetector) -> Detector:
+    return Detector(INFO, compact)
 
 
 @pytest.fixture(scope="module")
@@ -194,10 +167,10 @@ def test_folded_norms_leave_all_they_did(compact: LiteDetector, shown: list[Imag
     torch.testing.assert_close(boxes, where, atol=1e-5, rtol=1e-4)
 
 
-def test_the_compact_detector_is_written_by_the_verb(
+@pytest.mark.usefixtures("graph")
+def test_the_verb_writes_a_file_and_prints_the_comparison(
     saved: Path, images: Path, shown: list[Image], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    requires(find_spec("onnxruntime") and find_spec("onnxscript"), "ONNX", "pip install 'calco[export]'")
     out = tmp_path / "lite.onnx"
     main(["detect", "export", str(saved), "--out", str(out), "--images", str(images)])
     assert "0 found by one alone" in " ".join(capsys.readouterr().err.split())
@@ -207,8 +180,9 @@ def test_the_compact_detector_is_written_by_the_verb(
 
 
 @pytest.mark.usefixtures("graph")
-def test_an_export_that_differs_is_not_written(images: Path, tmp_path: Path) -> None:
-    other = Detector(INFO, Tiny(shift=0.5))
+def test_an_export_that_differs_is_not_written(compact: LiteDetector, images: Path, tmp_path: Path) -> None:
+    other = Detector(INFO, copy.deepcopy(compact))
+    other.network.classes.weight.data.mul_(1.2)
     with pytest.raises(CalcoError, match="differs from its model, so no file is written"):
         export_loaded(other, "onnx", tmp_path / "a.onnx", images)
     assert not (tmp_path / "a.onnx").exists()

@@ -12,14 +12,12 @@ from torch import Tensor, nn
 
 from calco import imaging
 from calco.detection import export
-from calco.detection.comparing import compare
-from calco.detection.export import export_loaded
-from calco.detection.exported import BOXES, SCORES, opened
-from calco.detection.graph import Whole, onnx_of
+from calco.detection.comparing import Following, compare, expose_choices
+from calco.detection.export import Whole, export_loaded, onnx_of
+from calco.detection.exported import BOXES, SCORES, open_graph
 from calco.detection.loading import open_detector
 from calco.detection.model import Detector, DetectorInfo
 from calco.detection.network import DetectionNetwork, TargetObjects
-from calco.detection.queries import Following, telling_choices
 from calco.detection.transformer import TransformerDetector, from_config, settings_of
 from calco.errors import CalcoError
 from support import requires
@@ -71,7 +69,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["rt_detr_v2", "d_fine"])
+@pytest.fixture(scope="module", params=["rt_detr_v2", pytest.param("d_fine", marks=pytest.mark.slow)])
 def both(request: pytest.FixtureRequest) -> tuple[Detector, Graph]:
     """A model, and its graph: writing that down takes most of the time."""
     requires(find_spec("transformers"), "transformers", "pip install 'calco[detect]'")
@@ -114,7 +112,7 @@ def test_queries_answer_as_the_model_does(
     assert found.boxes > 50
     squares = np.random.default_rng(1).integers(0, 256, (5, 6, 6, 3), np.uint8)
     batch = np.stack([imaging.resize(each, (SIDE, SIDE)) for each in squares])
-    file = opened(path, "onnxruntime" if to == "onnx" else "openvino")
+    file = open_graph(path, "onnxruntime" if to == "onnx" else "openvino")
     with torch.inference_mode():
         wanted = Whole(model.network, SIDE)(torch.from_numpy(batch))
     assert wanted[1].max() - wanted[1].min() > 0.5
@@ -180,10 +178,10 @@ def test_equal_places_hide_no_other_weight(
 
 def test_worse_places_are_no_choice(both: tuple[Detector, Graph], images: Path, tmp_path: Path) -> None:
     model = both[0]
-    telling, told = telling_choices(changed(both, SCORING, -1.0))
-    assert len(told) == 1
-    (tmp_path / "worst.onnx").write_bytes(telling.SerializeToString())
-    following = Following(model.network, opened(tmp_path / "worst.onnx", "onnxruntime"), told)
+    exposed, names = expose_choices(changed(both, SCORING, -1.0))
+    assert len(names) == 1
+    (tmp_path / "worst.onnx").write_bytes(exposed.SerializeToString())
+    following = Following(model.network, open_graph(tmp_path / "worst.onnx", "onnxruntime"), names)
     Detector(model.info, following).many([imaging.read(each) for each in imaging.list_images(images)])
     assert following.otherwise > 20
     assert following.behind > 0.1

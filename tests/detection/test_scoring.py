@@ -18,7 +18,7 @@ from calco.detection.scoring.evaluate import evaluate_detector
 from calco.detection.scoring.report import verdict, write_report
 from calco.detection.scoring.score import EvaluationResult, FindsNothing, MeanBox
 from calco.errors import CalcoError
-from calco.evaluation.metrics import Bootstrap
+from calco.evaluation.scores import Bootstrap
 from detection.bright import Bright, draw
 from detection.scenes import found, objects
 
@@ -152,10 +152,10 @@ def test_one_video_gives_no_interval() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"people_per_hour": -1}, "--people-per-hour is -1; it must be 0"),
+        ({"people_per_hour": -1}, "people per hour is -1; it must lie between 0 and"),
         ({"frames_per_second": math.nan}, "frames per second is nan"),
-        ({"people_per_hour": 5, "prevalence": 2}, "--prevalence is 2; it is a share"),
-        ({"prevalence": 0.1}, "tell how many: --people-per-hour"),
+        ({"people_per_hour": 5, "prevalence": 2}, "prevalence is 2; it must lie between 0 and 1"),
+        ({"prevalence": 0.1}, "give their number: --people-per-hour"),
     ],
 )
 def test_a_place_that_cannot_be(given: dict[str, float], message: str) -> None:

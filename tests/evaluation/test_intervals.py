@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from calco.evaluation.metrics import Bootstrap, class_scores, interval, mean_class_scores
+from calco.evaluation.metrics import class_scores, mean_class_scores, resampled_class_scores
+from calco.evaluation.scores import Bootstrap, interval
 
 
 def test_about_95_of_100_intervals_hold_the_true_mean() -> None:
@@ -39,7 +40,7 @@ def test_what_is_not_a_number_is_left_out() -> None:
 def test_class_means_follow_the_drawn_images() -> None:
     counts = np.random.default_rng(1).integers(0, 50, (6, 3, 3))
     bootstrap = Bootstrap([str(i) for i in range(6)], resamples=5)
-    found = bootstrap.class_means(counts)
+    found = resampled_class_scores(bootstrap, counts)
     for row, weights in enumerate(bootstrap.weights):
         total = sum(int(weight) * count for weight, count in zip(weights, counts, strict=True))
         assert found["iou"][row] == pytest.approx(class_scores(total)["iou"].mean())
@@ -49,4 +50,4 @@ def test_class_means_follow_the_drawn_images() -> None:
 def test_one_group_alone_has_no_interval() -> None:
     alone = Bootstrap(["video#1"] * 5)
     assert interval(alone.means(np.arange(5.0))) is None
-    assert interval(alone.class_means(np.ones((5, 3, 3)))["iou"]) is None
+    assert interval(resampled_class_scores(alone, np.ones((5, 3, 3)))["iou"]) is None

@@ -89,7 +89,7 @@ def test_export_and_evaluation_fetch_nothing_that_a_model_names(
     from calco.detection.scoring.evaluate import _chosen
     from calco.evaluation.config import EvaluateConfig
     from calco.evaluation.evaluate import evaluate
-    from calco.export.examples import examples
+    from calco.export.export import examples
 
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("something was looked up")

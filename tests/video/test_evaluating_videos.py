@@ -13,8 +13,8 @@ from calco.data.sources import open_source
 from calco.errors import CalcoError
 from calco.evaluation.config import EvaluateConfig
 from calco.evaluation.evaluate import evaluate
-from calco.evaluation.report import video_table
 from calco.evaluation.scorecard import Scorecard
+from calco.evaluation.scores import terminal_table
 from calco.evaluation.steadiness import INPUT, PIECE, STEADIED, TRUTH, stretches
 from calco.imaging import Image
 from calco.inference.folder import ModelInfo, save_model
@@ -85,7 +85,7 @@ def test_flicker_beside_the_truth_and_the_input_and_steadied(run: Path, tmp_path
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     for words in ("<h2>Steadiness</h2>", "sea: PSNR, dB", "sea: Flicker", "from frame 1 to 23", "model, steadied"):
         assert words in page
-    assert [str(column.header) for column in video_table(card.video).columns] == ["", *systems]
+    assert [str(column.header) for column in terminal_table(systems, card.video.measures).columns] == ["", *systems]
 
 
 def test_without_steady_it_is_left_out_and_images_have_none(run: Path, tmp_path: Path, real_data: Path) -> None:

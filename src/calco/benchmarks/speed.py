@@ -248,7 +248,8 @@ def _networks(
         yield "calco bf16", lambda x: ready(x.bfloat16()).float()
     if missing["onnxruntime"]:
         return
-    from calco.export.graph import onnx_network, quantised, write_openvino
+    from calco.export.graph import quantised, write_openvino
+    from calco.export.parts import onnx_network
     from calco.inference.runtimes import OnnxFile, OpenvinoFile
 
     plain = onnx_network(model)
@@ -259,7 +260,7 @@ def _networks(
         yield f"onnxruntime {precision}", OnnxFile(path).maps
         if missing["openvino"]:
             continue
-        write_openvino(path, path.with_suffix(".zip"), "{}")
+        write_openvino(graph, path.with_suffix(".zip"), "{}")
         for named in ["fp32", *["bf16"] * bfloat16] if precision == "fp32" else ["int8"]:
             hint = "bf16" if named == "bf16" else "f32"
             yield f"openvino {named}", OpenvinoFile(path.with_suffix(".zip"), hint).maps

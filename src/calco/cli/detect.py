@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from calco.cli.parsing import parse
 
+_LISTED = 12  # classes and faults in the terminal; the page of calco detect explore has more, explore.json all
+
 if TYPE_CHECKING:
     from calco.annotations.detections import Detections
     from calco.console import Table
@@ -44,14 +46,29 @@ def explore(args: list[str]) -> None:
     from calco.detection.config import ExploreConfig
 
     config = parse(ExploreConfig, args, "detect explore", explore.__doc__)
-    from calco.console import say, show
+    from calco.console import Table, cell, say, show
     from calco.detection.exploring.explore import explore as run
-    from calco.detection.exploring.words import class_table, fault_table
 
     done = run(config)
-    show(class_table(done.found))
-    if done.found.faults or done.found.left_out:
-        show(fault_table(done.found))
+    table = Table("class", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("boxes", "images", "median width", "median height"):
+        table.add_column(title, justify="right")
+    classes = done.found.by_class
+    for name, each in list(classes.items())[:_LISTED]:
+        median = ("–" if side is None else f"{side:.0f}" for side in each.median)
+        table.add_row(name, f"{each.boxes:,}", f"{each.images:,}", *median)
+    if len(classes) > _LISTED:
+        table.add_row(cell(f"and {len(classes) - _LISTED:,} more", style="dim"))
+    show(table)
+    if faults := done.found.all_faults:
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for title, ratio in (("fault", None), ("where", 3), ("what is wrong", 4)):
+            table.add_column(title, ratio=ratio)
+        for fault, where, reason in faults[:_LISTED]:
+            table.add_row(cell(fault, style="yellow"), where, reason)
+        if len(faults) > _LISTED:
+            table.add_row("...", f"and {len(faults) - _LISTED:,} more in explore.json")
+        show(table)
     show(done.verdict())
     say(f"the page is {done.page}")
 
@@ -61,14 +78,21 @@ def evaluate(args: list[str]) -> None:
     from calco.detection.scoring.config import DetectEvaluateConfig
 
     config = parse(DetectEvaluateConfig, args, "detect evaluate", evaluate.__doc__)
-    from calco.console import say, show
+    from calco.console import Table, say, show
+    from calco.detection.scoring.card import MEASURES
     from calco.detection.scoring.evaluate import evaluate as run
-    from calco.detection.scoring.report import class_table, table, verdict
+    from calco.detection.scoring.report import CLASS_TITLES, class_rows, verdict
+    from calco.evaluation.scores import terminal_table
 
     done = run(config)
-    show(table(done.card), width=140)  # figures are not cut off where they go to a file or a narrow window
+    show(terminal_table(done.card.systems, MEASURES))
     if len(done.card.classes) > 1:
-        show(class_table(done.card))
+        table = Table("Class", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+        for title in CLASS_TITLES:
+            table.add_column(title, justify="right")
+        for name, cells in class_rows(done.card):
+            table.add_row(name, *cells)
+        show(table)
     show(verdict(done.card))
     say(f"the report is {done.page}")
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -37,59 +37,34 @@ _SURE: Final = 1e-7  # a score of 0 or 1 has no finite logit
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What stands in an exported file beside its graph.
+    """Description in an exported file, beside its graph."""
 
-    Attributes:
-        format: Of this description.
-        kind: Tells it from a translator's.
-        calco: The version that wrote it.
-        model: The whole `model.json`.
-        overlapping: Whether one thing has several boxes, of which all but the best must be suppressed.
-        licence: Under which the model may be used; empty where nobody said.
-        compared: How far the file's boxes lie from the model's, and on what.
-    """
-
-    format: int
-    calco: str
-    model: dict[str, Any]
-    overlapping: bool
-    kind: str = KIND
-    licence: str = ""
+    format: int  # format of this description
+    calco: str  # version that wrote it
+    model: dict[str, Any]  # content of `model.json`
+    overlapping: bool  # whether one object has several boxes, of which all but the best must be suppressed
+    kind: str = KIND  # distinguishes it from a translator's
+    licence: str = ""  # licence of the model; empty if unknown
+    # Differences between file and model, and the images of the comparison
     compared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def info(self) -> DetectorInfo:
-        """Of the model."""
+        """Return the description of the model."""
         return from_record(DetectorInfo, self.model, "the model in it")
 
 
-class Graph(Protocol):
-    """An opened file.
-
-    Attributes:
-        side: Of the squares that it takes, pixels.
-        classes: How many classes it tells apart.
-    """
-
-    side: int
-    classes: int
-
-    def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
-        """N, S, S, 3 `uint8` => outputs by name; BOXES are N, Q, 4 and SCORES N, Q, C."""
-        ...
+Graph: TypeAlias = "OnnxGraph | OpenvinoGraph"
+"""An opened file: the side of its squares in pixels, the number of its classes, and its outputs by name."""
 
 
 def is_exported(path: str | Path) -> bool:
-    """Whether a path means an exported file, by its ending."""
+    """Tell by its ending whether a path is an exported file."""
     return ends_as(path, ENDINGS)
 
 
 def describe(path: Path) -> Description:
-    """What an exported file says of itself.
-
-    Raises:
-        CalcoError: When it is not there, damaged, of a newer format or no detector of Calco's, or a library is missing.
-    """
+    """Return the description in an exported file."""
     record = read_record(path, "calco detect export")
     if record.get("kind") != KIND:
         raise CalcoError(f"{path} holds a translator, not a detector; calco translate takes it")
@@ -97,16 +72,7 @@ def describe(path: Path) -> Description:
 
 
 def load_exported(path: str | Path, *, runtime: str = "auto", precision: str = "auto") -> Detector:
-    """Opens an exported file for use.
-
-    Args:
-        path: What `calco detect export` wrote.
-        runtime: onnxruntime or openvino; auto takes the one that the file is made for.
-        precision: fp32, or bf16 with OpenVINO; auto takes fp32.
-
-    Raises:
-        CalcoError: When it cannot be used.
-    """
+    """Open an exported file for use."""
     file = Path(path)
     kind = ENDINGS[file.suffix]
     chosen = runtime if runtime != "auto" else "onnxruntime" if kind == "onnx" else "openvino"
@@ -116,7 +82,7 @@ def load_exported(path: str | Path, *, runtime: str = "auto", precision: str = "
     if precision not in ("auto", "fp32") and not (precision == "bf16" and chosen == "openvino"):
         raise CalcoError(f"{chosen} computes {file} in fp32, and {precision} was asked for; leave --precision out")
     found = describe(file)
-    graph = opened(file, chosen, "bf16" if precision == "bf16" else "f32")
+    graph = open_graph(file, chosen, "bf16" if precision == "bf16" else "f32")
     if (graph.side, graph.classes) != (found.info.size, len(found.info.classes)):
         raise CalcoError(
             f"{file} is damaged (it takes squares of {graph.side} pixels and tells {graph.classes} classes apart, and "
@@ -125,36 +91,33 @@ def load_exported(path: str | Path, *, runtime: str = "auto", precision: str = "
     return Detector(found.info, GraphNetwork(graph, found.info.size, overlapping=found.overlapping))
 
 
-def opened(file: Path, runtime: str, hint: str = "f32") -> Graph:
-    """A file in a runtime.
-
-    Args:
-        file: The file.
-        runtime: onnxruntime or openvino.
-        hint: What OpenVINO computes in: f32 or bf16.
-
-    Raises:
-        CalcoError: When it cannot be used.
-    """
+def open_graph(file: Path, runtime: str, hint: str = "f32") -> Graph:
+    """Open a file in onnxruntime or openvino; `hint` is OpenVINO's precision: f32 or bf16."""
     with explained(file):
         return OnnxGraph(file) if runtime == "onnxruntime" else OpenvinoGraph(file, hint)
 
 
 def squares_of(images: Tensor) -> Image:
-    """What a network sees, N, 3, S, S in [-1, 1] => as a file takes it, N, S, S, 3 `uint8`."""
+    """Input of a network, N, 3, S, S in [-1, 1] => input of a file, N, S, S, 3 `uint8`."""
     squares = ((images + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
     given: Image = squares.cpu().numpy()
     return given
 
 
-class GraphNetwork(DetectionNetwork):
-    """An exported file as the network of a Detector: bytes in, boxes in pixels and scores out, and what that means.
+class InferenceNetwork(DetectionNetwork):
+    """A network that cannot be trained."""
 
-    Args:
-        graph: The opened file.
-        size: The side of its square, pixels.
-        overlapping: As of `DetectionNetwork`.
-    """
+    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:  # noqa: ARG002
+        """Refuse to learn."""
+        raise CalcoError("an exported file does not learn; train the model that it was made of")
+
+    def backbone_parameters(self) -> Iterator[nn.Parameter]:
+        """Return nothing."""
+        return iter(())
+
+
+class GraphNetwork(InferenceNetwork):
+    """An exported file as the network of a Detector; its squares have a side of `size` pixels."""
 
     def __init__(self, graph: Graph, size: int, *, overlapping: bool) -> None:
         super().__init__()
@@ -174,14 +137,6 @@ class GraphNetwork(DetectionNetwork):
         boxes = torch.cat([(low + high) / 2, high - low], -1) / self._size
         return torch.logit(scores, eps=_SURE), boxes
 
-    def losses(self, images: Tensor, objects: Sequence[TargetObjects]) -> dict[str, Tensor]:  # noqa: ARG002
-        """An exported file does not learn."""
-        raise CalcoError("an exported file does not learn; train the model that it was made of")
-
-    def backbone_parameters(self) -> Iterator[nn.Parameter]:
-        """None."""
-        return iter(())
-
 
 class OnnxGraph:
     """An ONNX file in ONNX Runtime, on the CPU."""
@@ -195,25 +150,19 @@ class OnnxGraph:
         self.side, self.classes = sizes[INPUT][1], sizes[SCORES][-1]
 
     def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
-        """As of `Graph`."""
+        """N, S, S, 3 `uint8` => outputs by name; BOXES are N, Q, 4 and SCORES N, Q, C."""
         with explained(self._path):
             return list(self._session.run(list(names), {INPUT: squares}))
 
 
 def _check_names(names: Container[str]) -> None:
-    """Raises ValueError when a graph lacks an input or output that every exported detector has."""
-    for name in (INPUT, BOXES, SCORES):
-        if name not in names:
-            raise ValueError(f"its graph has no {name}")
+    """Raise ValueError if a graph lacks an input or output of an exported detector."""
+    if missing := [name for name in (INPUT, BOXES, SCORES) if name not in names]:
+        raise ValueError(f"its graph has no {missing[0]}")
 
 
 class OpenvinoGraph:
-    """An ONNX file, or an OpenVINO model in a zip file, in OpenVINO on the CPU.
-
-    Args:
-        path: The file.
-        hint: What it computes in: f32 or bf16.
-    """
+    """An ONNX file, or an OpenVINO model in a zip file, in OpenVINO on the CPU, in f32 or bf16."""
 
     def __init__(self, path: Path, hint: str = "f32") -> None:
         needs("openvino", extra="openvino")
@@ -227,10 +176,9 @@ class OpenvinoGraph:
             self.side = self._model.input(INPUT).get_partial_shape()[1].get_length()
             self.classes = self._model.output(SCORES).get_partial_shape()[-1].get_length()
         settings = {
-            "INFERENCE_PRECISION_HINT": hint,
-            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        }
+        }  # fmt: skip
 
         def compiled(shape: tuple[int, ...]) -> Any:
             # A graph of fixed size is the faster one, and batches have few sizes.
@@ -241,7 +189,7 @@ class OpenvinoGraph:
         self._request: Callable[[tuple[int, ...]], Any] = lru_cache(4)(compiled)
 
     def tensors(self, squares: Image, names: Sequence[str]) -> list[npt.NDArray[Any]]:
-        """As of `Graph`."""
+        """N, S, S, 3 `uint8` => outputs by name; BOXES are N, Q, 4 and SCORES N, Q, C."""
         with explained(self._path):
             request = self._request(squares.shape)
             request.infer([np.ascontiguousarray(squares)])

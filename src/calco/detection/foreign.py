@@ -36,15 +36,7 @@ _DEEPEST: Final = 12
 
 
 def checked(architecture: object, config: object) -> dict[str, Any]:
-    """Return a configuration without what is of no use, fit to be given to the library.
-
-    Args:
-        architecture: The library's name for the kind of model, such as "rt_detr_v2".
-        config: What stands in a config.json, or under `config` in the settings of a model.json.
-
-    Raises:
-        CalcoError: When it is not a detector of the library, names something to load, or is larger than any detector.
-    """
+    """Return a configuration without what is of no use, fit to be given to the library."""
     from transformers.models.auto.modeling_auto import MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES
 
     if architecture not in MODEL_FOR_OBJECT_DETECTION_MAPPING_NAMES:
@@ -113,11 +105,7 @@ def _value(value: Any, where: str, deep: int) -> Any:
 
 
 def check_built(config: Any) -> None:
-    """Check what the library made of a configuration: its own defaults may name a backbone to fetch too.
-
-    Raises:
-        CalcoError: When it does.
-    """
+    """Check what the library made of a configuration: its own defaults may name a backbone to fetch too."""
     backbone = getattr(config, "backbone_config", None)
     if str(getattr(backbone, "model_type", "")).startswith("timm"):
         raise CalcoError(

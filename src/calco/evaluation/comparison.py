@@ -5,31 +5,28 @@ from pathlib import Path
 
 from calco.errors import CalcoError
 from calco.evaluation.baselines import MODEL
-from calco.evaluation.metrics import METRICS, Score
-from calco.evaluation.report import score_table
-from calco.evaluation.scorecard import Case, Scorecard, number
+from calco.evaluation.metrics import METRICS
+from calco.evaluation.scorecard import Scorecard
+from calco.evaluation.scores import score_table
 from calco.imaging import Image
 from calco.report.page import count, write_page
-from calco.report.tables import Table
 
 NUM_IMAGES = 24
 
 
 def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
-    """Writes several runs side by side: their scores in one table, and the same images in rows.
-
-    Args:
-        cards: The run's name and its scores, in the order to be shown.
-        out: The file, or a folder to put `report.html` in.
-
-    Raises:
-        CalcoError: When there are fewer than two runs.
-    """
+    """Write a page with several runs side by side: their scores in one table, and the same images in rows."""
     if len(cards) < 2:
         raise CalcoError(
             f"{count(len(cards), 'run')} to compare; two or more are needed: name them one after the other"
         )
     differ = differences(cards)
+    systems = {name: card.systems[MODEL] for name, card in cards.items()}
+    if not differ:
+        first = next(iter(cards.values()))
+        systems |= {name: first.systems[name] for name in first.baselines if name not in systems}
+    metrics = {key: metric for key, metric in METRICS.items() if any(key in scores for scores in systems.values())}
+    highlight = [] if differ else list(cards)
     return write_page(
         out,
         "comparison",
@@ -37,7 +34,7 @@ def compare_report(cards: Mapping[str, Scorecard], out: str | Path) -> Path:
         runs=list(cards),
         verdict="" if differ else _winners(cards),
         warnings=differ,
-        scores=_compared_scores(cards, comparable=not differ),
+        scores=score_table(systems, metrics, "Scores of the runs", highlight, mark=not differ),
         numbers="; ".join(f"{name}: {count(card.num_counted)}" for name, card in cards.items()) + ".",
         images=_compared_images(cards),
     )
@@ -63,7 +60,7 @@ def differences(cards: Mapping[str, Scorecard]) -> list[str]:
 
 
 def _different_images(cards: Mapping[str, Scorecard]) -> str:
-    """In which way the images differ, by name or by content."""
+    """Describe how the images differ, by name or by content."""
     counted = [card.counted for card in cards.values()]
     common = frozenset.intersection(*counted)
     keys = [{key for key, _ in each} for each in counted]
@@ -77,36 +74,23 @@ def _different_images(cards: Mapping[str, Scorecard]) -> str:
 
 
 def _winners(cards: Mapping[str, Scorecard]) -> str:
-    """Which run is best on what, in one sentence."""
+    """Describe in one sentence which run is best on which scores."""
     won: dict[str, list[str]] = {}
-    for metric in METRICS:
-        means = {
-            name: card.systems[MODEL][metric].mean for name, card in cards.items() if metric in card.systems[MODEL]
-        }
-        better = METRICS[metric].better
-        if better is not None and len(means) == len(cards):
-            best = (min if better == "lower" else max)(means, key=lambda name: means[name])
-            # What the shown digits cannot tell apart is won by nobody.
-            if len({number(metric, mean) for mean in means.values()}) > 1:
-                won.setdefault(best, []).append(METRICS[metric].label)
+    for key, metric in METRICS.items():
+        means = {name: card.systems[MODEL][key].mean for name, card in cards.items() if key in card.systems[MODEL]}
+        if metric.better is not None and len(means) == len(cards):
+            best = (min if metric.better == "lower" else max)(means, key=lambda name: means[name])
+            # If the shown digits are equal, no run wins.
+            if len({metric.text(mean) for mean in means.values()}) > 1:
+                won.setdefault(best, []).append(metric.label)
     if not won:
         return "No score tells the runs apart."
-    parts = [f"{name} is best on {', '.join(labels)}" for name, labels in won.items()]
-    return "; ".join(parts) + "."
-
-
-def _compared_scores(cards: Mapping[str, Scorecard], *, comparable: bool) -> Table:
-    systems: dict[str, Mapping[str, Score]] = {name: card.systems[MODEL] for name, card in cards.items()}
-    first = next(iter(cards.values()))
-    if comparable:
-        systems |= {name: first.systems[name] for name in first.baselines if name not in systems}
-    metrics = [metric for metric in METRICS if any(metric in scores for scores in systems.values())]
-    return score_table(systems, metrics, "Scores of the runs", highlight=list(cards) if comparable else [])
+    return "; ".join(f"{name} is best on {', '.join(labels)}" for name, labels in won.items()) + "."
 
 
 def _compared_images(cards: Mapping[str, Scorecard]) -> list[tuple[str, list[tuple[str, Image, str]]]]:
-    """Key and figures of the images whose names, contents and inputs are equal in all runs."""
-    by_run: dict[str, dict[str, Case]] = {name: {case.key: case for case in card.cases} for name, card in cards.items()}
+    """Return key and figures of the images whose names, contents and inputs are equal in all runs."""
+    by_run = {name: {case.key: case for case in card.cases} for name, card in cards.items()}
     images = [frozenset((row.key, row.digest) for row in card.images) for card in cards.values()]
     same = {key for key, _ in frozenset.intersection(*images)}
     if len({tuple(sorted(card.setting.items())) for card in cards.values()}) > 1:
@@ -116,12 +100,9 @@ def _compared_images(cards: Mapping[str, Scorecard]) -> list[tuple[str, list[tup
     for key in sorted(common)[:NUM_IMAGES]:
         case = next(iter(by_run.values()))[key]
         figures = [("input", case.input), ("target", case.target)]
-        figures += [(_run_caption(name, cases[key], cards[name]), cases[key].output) for name, cases in by_run.items()]
+        for name, cases in by_run.items():
+            value, rank_by = cases[key].scores[MODEL].get(cards[name].rank_by), METRICS[cards[name].rank_by]
+            score = "" if value is None else f" · {rank_by.label} {rank_by.text(value)}"
+            figures.append((f"{name}{score}{', from training' if cases[key].seen else ''}", cases[key].output))
         rows.append((key, [(text, image, f"{text}, {key}") for text, image in figures]))
     return rows
-
-
-def _run_caption(name: str, case: Case, card: Scorecard) -> str:
-    value = case.scores[MODEL].get(card.rank_by)
-    score = "" if value is None else f" · {METRICS[card.rank_by].label} {number(card.rank_by, value)}"
-    return f"{name}{score}{', from training' if case.seen else ''}"

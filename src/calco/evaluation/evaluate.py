@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -59,12 +59,9 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
     report = progress or (lambda _stage, _done, _total: None)
     model, images, seed, engine = config.model, config.images, config.seed, config.workers()
     translator = load(model)
-    info = replace(translator.info, recipe=recipe_here(translator.info.recipe, config.recipe))
-    if config.masks is not None:
-        trained = info.recipe.erase
-        erase = replace(trained, masks=config.masks, holes=trained.holes if trained.masks else "masks")
-        info = replace(info, recipe=replace(info.recipe, erase=erase))
-    source = _source_of(config, info)
+    info = _info_here(translator.info, config)
+    given = {name: value for name in _OF_SOURCE if (value := getattr(config, name)) is not None}
+    source = replace(info.source, **given)  # as in training, except for what is named
     found, items = _items(info, images, source, config.limit)
     _log.info(found.summary())
     if config.steady and found.kind != "video":
@@ -74,8 +71,11 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
     report_masks(found)
     make = build_recipe(info.recipe, found.kind, found.recipe, allow_code=config.allow_code)
     dataset = PairDataset(found, items, make, info.jitter, seed, train=False)
-    home = _home(model)
+    home = (Path(model) if is_exported(model) else model_folder(model)).parent
     folder = Path(config.out or home / (f"{Path(model).stem}-report" if is_exported(model) else "report"))
+    by_key = {item.key: item for item in items}
+    # Without the digests of the training images, any image may be one of them.
+    trained_on = set(info.provenance["trained_on"]) if "trained_on" in info.provenance else None
     with writing_folder(folder, "calco evaluate") as outputs:
         outputs.check(folder / name for name in (SCORES, "report.html"))
         spread = None
@@ -89,10 +89,10 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
             name=Path(model).resolve().name,
             recipe=recipe_title(info.recipe.recipe),
             palette=info.recipe.segment.palette if info.palette is not None else None,
-            seen=_seen(found, items, info),
-            digest=_digest(found, items),
+            seen=None if trained_on is None else lambda key: not trained_on.isdisjoint(found.digests(by_key[key])),
+            digest=lambda key: found.digest(by_key[key]),
             setting=_setting(info, seed),
-            mean_target=_mean(translator),
+            mean_target=None if translator.mean_target is None else (translator.mean_target / 255).astype(np.float32),
             inception=config.inception,
             seed=seed,
             progress=lambda done, _key: report("scoring", done, len(items)),
@@ -113,15 +113,13 @@ def evaluate(config: EvaluateConfig, *, progress: Callable[[str, float, int], No
     return card
 
 
-def _source_of(config: EvaluateConfig, info: ModelInfo) -> SourceConfig:
-    """Return how the images are read: as in training, but for what the configuration names."""
-    given = {name: value for name in _OF_SOURCE if (value := getattr(config, name)) is not None}
-    return replace(info.source, **given)
-
-
-def _home(model: str | Path) -> Path:
-    """The folder of a run, or the one in which a model folder or an exported file lies."""
-    return (Path(model) if is_exported(model) else model_folder(model)).parent
+def _info_here(info: ModelInfo, config: EvaluateConfig) -> ModelInfo:
+    """Return the description of a model with the recipe and the masks of this machine."""
+    recipe = recipe_here(info.recipe, config.recipe)
+    if config.masks is not None:
+        holes = recipe.erase.holes if recipe.erase.masks else "masks"
+        recipe = replace(recipe, erase=replace(recipe.erase, masks=config.masks, holes=holes))
+    return replace(info, recipe=recipe)
 
 
 def compare(config: CompareConfig) -> tuple[dict[str, Scorecard], Path]:
@@ -154,7 +152,7 @@ def compare(config: CompareConfig) -> tuple[dict[str, Scorecard], Path]:
 def _items(
     info: ModelInfo, images: str | Path | None, config: SourceConfig, limit: int
 ) -> tuple[Source, Sequence[Item]]:
-    """The source, and which of its images are to be scored; the limit comes last, so that it moves no split."""
+    """Return the source, and its images to score; the limit comes last, so that it moves no split."""
     # A model's own address is not opened unasked; given again, it stands for the images of the training.
     given = "" if images is None else os.fspath(images)
     if given and (redact_address(given) != info.provenance.get("images") or not is_elsewhere(given)):
@@ -183,23 +181,17 @@ def _items(
 
 @dataclass(frozen=True, kw_only=True)
 class _One:
-    """What another process must know to score images; called there, it loads the model.
-
-    Attributes:
-        model: Where it lies.
-        dataset: Without items; what makes pairs of those that come.
-        examiner: What scores.
-    """
+    """Work of another process, which scores images; called there, it loads the model."""
 
     model: str
-    dataset: PairDataset
-    examiner: Examiner | None = None
+    dataset: PairDataset  # makes pairs of items; has none itself
+    examiner: Examiner | None = None  # scores the pairs
 
     def __call__(self) -> Callable[[Item], Found | str]:
         return partial(self.found, load(self.model))
 
     def found(self, translator: Translator, item: Item) -> Found | str:
-        """What an image tells; why it could not be read."""
+        """Return the scores of an image, or why it could not be read."""
         assert self.examiner is not None
         parts = self.dataset
         dataset = PairDataset(parts.source, [item], parts.recipe, parts.jitter, parts.seed, train=False)
@@ -211,7 +203,7 @@ class _One:
 
 
 def _spread(engine: Engine, one: _One, dataset: PairDataset, examiner: Examiner) -> Iterator[Found]:
-    """Has each image scored by whoever is free; gives what is found in the order of the images."""
+    """Let free processes score the images, and yield the scores in the order of the images."""
     examiner.settle(dataset.pair(0, 0))  # all processes take the same baselines
     waiting: dict[int, Found | str] = {}
     turn = 0
@@ -234,22 +226,8 @@ def _pairs(dataset: PairDataset) -> Iterator[Pair]:
             yield pair
 
 
-def _seen(source: Source, items: Sequence[Item], info: ModelInfo) -> Callable[[str], bool] | None:
-    """Whether an image, by its contents, was among those of the training; None where the model does not name them."""
-    if "trained_on" not in info.provenance:
-        return None
-    trained_on = set(info.provenance["trained_on"])
-    by_key = {item.key: item for item in items}
-    return lambda key: not trained_on.isdisjoint(source.digests(by_key[key]))
-
-
-def _digest(source: Source, items: Sequence[Item]) -> Callable[[str], str]:
-    by_key = {item.key: item for item in items}
-    return lambda key: source.digest(by_key[key])
-
-
 def _setting(info: ModelInfo, seed: int) -> dict[str, str]:
-    """How inputs are made of images: what must be equal where the scores of two runs are compared."""
+    """Return how inputs are made of images, which must be equal if the scores of two runs are compared."""
     setting = {"recipe": recipe_title(info.recipe.recipe)}
     record = to_record(info.recipe)
     for step in steps_of(info.recipe.recipe):
@@ -258,25 +236,20 @@ def _setting(info: ModelInfo, seed: int) -> dict[str, str]:
     return setting | {"size": size, "seed": str(seed)}
 
 
-def _mean(translator: Translator) -> np.ndarray[Any, np.dtype[np.float32]] | None:
-    mean = translator.mean_target
-    return None if mean is None else (mean / 255).astype(np.float32)
-
-
 def about(info: ModelInfo, source: Source, damaged: dict[str, str]) -> dict[str, str]:
-    """What the report says of the model and of what it was scored on."""
-    said = info.provenance
-    splits = said.get("splits", {})
-    learned = f"{splits.get('train', '?')} pairs, source {said.get('source', '?')}"
-    learned += "" if "trained_on" in said else "; which ones the model does not tell"
+    """Return facts on the model and its images for the report."""
+    known = info.provenance
+    splits = known.get("splits", {})
+    learned = f"{splits.get('train', '?')} pairs, source {known.get('source', '?')}"
+    learned += "" if "trained_on" in known else "; the model does not name them"
     return {
         "Recipe": info.recipe.recipe,
-        "Trained on": f"{said.get('images', 'unknown')} ({learned})",
-        "Training": f"{info.step} steps, epoch {said.get('epoch', '?')}, seed {info.seed}",
+        "Trained on": f"{known.get('images', 'unknown')} ({learned})",
+        "Training": f"{info.step} steps, epoch {known.get('epoch', '?')}, seed {info.seed}",
         "Generator": f"{info.generator.architecture}, {info.generator.filters} filters, depth {info.generator.depth}, "
         f"composition {info.generator.composition}",
         "Size": f"{info.jitter.size} pixels ({info.jitter.fit})",
         "Scored on": source.summary(),
         "Could not be read": "; ".join(f"{key}: {reason}" for key, reason in damaged.items()) or "none",
-        "Made with": f"Calco {said.get('calco', '?')}, torch {said.get('torch', '?')}",
+        "Made with": f"Calco {known.get('calco', '?')}, torch {known.get('torch', '?')}",
     }

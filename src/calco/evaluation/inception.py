@@ -2,14 +2,14 @@
 
 It is the network of 2015-12-05 that published figures use (Szegedy et al., arXiv 1512.00567, with 1008 classes). Its
 pooling differs from the usual InceptionV3: averages leave out the padding, and the last block takes the maximum. Names
-follow the state dict that pytorch-fid and torch-fidelity distribute, so that its file loads as it is. Weights come from
-the user: `calco` ships none.
+follow the state dict that pytorch-fid and torch-fidelity distribute, so that its file loads as it is. Users bring the
+weights.
 """
 
 import importlib
 import urllib.error
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,13 +24,11 @@ from calco.imaging import Image
 
 WANTED = "--inception wants the weights of the FID Inception network of 2015-12-05"
 SIDE = 299
-"""Pixels that the network looks at."""
+"""Side of the network's input, pixels."""
 NUM_FEATURES = 2048
 NUM_CLASSES = 1008
 _EPSILON = 0.001
 _NORM = ("bn.running_mean", "bn.running_var", "bn.weight", "bn.bias")
-
-Kernel = int | tuple[int, int]
 
 
 class Conv(NamedTuple):
@@ -38,7 +36,8 @@ class Conv(NamedTuple):
 
     name: str
     out: int
-    kernel: Kernel = 1
+    height: int = 1
+    width: int = 1
     stride: int = 1
 
 
@@ -51,8 +50,8 @@ Block = tuple[tuple[Step, ...], ...]
 def _a(pool: int) -> Block:
     return (
         (Conv("branch1x1", 64),),
-        (Conv("branch5x5_1", 48), Conv("branch5x5_2", 64, 5)),
-        (Conv("branch3x3dbl_1", 64), Conv("branch3x3dbl_2", 96, 3), Conv("branch3x3dbl_3", 96, 3)),
+        (Conv("branch5x5_1", 48), Conv("branch5x5_2", 64, 5, 5)),
+        (Conv("branch3x3dbl_1", 64), Conv("branch3x3dbl_2", 96, 3, 3), Conv("branch3x3dbl_3", 96, 3, 3)),
         ("average", Conv("branch_pool", pool)),
     )
 
@@ -60,71 +59,47 @@ def _a(pool: int) -> Block:
 def _c(width: int) -> Block:
     return (
         (Conv("branch1x1", 192),),
-        (Conv("branch7x7_1", width), Conv("branch7x7_2", width, (1, 7)), Conv("branch7x7_3", 192, (7, 1))),
-        (
-            Conv("branch7x7dbl_1", width),
-            Conv("branch7x7dbl_2", width, (7, 1)),
-            Conv("branch7x7dbl_3", width, (1, 7)),
-            Conv("branch7x7dbl_4", width, (7, 1)),
-            Conv("branch7x7dbl_5", 192, (1, 7)),
-        ),
+        (Conv("branch7x7_1", width), Conv("branch7x7_2", width, 1, 7), Conv("branch7x7_3", 192, 7, 1)),
+        (Conv("branch7x7dbl_1", width), Conv("branch7x7dbl_2", width, 7, 1), Conv("branch7x7dbl_3", width, 1, 7),
+         Conv("branch7x7dbl_4", width, 7, 1), Conv("branch7x7dbl_5", 192, 1, 7)),
         ("average", Conv("branch_pool", 192)),
-    )
+    )  # fmt: skip
 
 
 def _e(pooling: str) -> Block:
     return (
         (Conv("branch1x1", 320),),
-        (Conv("branch3x3_1", 384), (Conv("branch3x3_2a", 384, (1, 3)), Conv("branch3x3_2b", 384, (3, 1)))),
-        (
-            Conv("branch3x3dbl_1", 448),
-            Conv("branch3x3dbl_2", 384, 3),
-            (Conv("branch3x3dbl_3a", 384, (1, 3)), Conv("branch3x3dbl_3b", 384, (3, 1))),
-        ),
+        (Conv("branch3x3_1", 384), (Conv("branch3x3_2a", 384, 1, 3), Conv("branch3x3_2b", 384, 3, 1))),
+        (Conv("branch3x3dbl_1", 448), Conv("branch3x3dbl_2", 384, 3, 3),
+         (Conv("branch3x3dbl_3a", 384, 1, 3), Conv("branch3x3dbl_3b", 384, 3, 1))),
         (pooling, Conv("branch_pool", 192)),
-    )
+    )  # fmt: skip
 
 
 _B: Block = (
-    (Conv("branch3x3", 384, 3, 2),),
-    (Conv("branch3x3dbl_1", 64), Conv("branch3x3dbl_2", 96, 3), Conv("branch3x3dbl_3", 96, 3, 2)),
+    (Conv("branch3x3", 384, 3, 3, 2),),
+    (Conv("branch3x3dbl_1", 64), Conv("branch3x3dbl_2", 96, 3, 3), Conv("branch3x3dbl_3", 96, 3, 3, 2)),
     ("halve",),
 )
 _D: Block = (
-    (Conv("branch3x3_1", 192), Conv("branch3x3_2", 320, 3, 2)),
-    (
-        Conv("branch7x7x3_1", 192),
-        Conv("branch7x7x3_2", 192, (1, 7)),
-        Conv("branch7x7x3_3", 192, (7, 1)),
-        Conv("branch7x7x3_4", 192, 3, 2),
-    ),
+    (Conv("branch3x3_1", 192), Conv("branch3x3_2", 320, 3, 3, 2)),
+    (Conv("branch7x7x3_1", 192), Conv("branch7x7x3_2", 192, 1, 7), Conv("branch7x7x3_3", 192, 7, 1),
+     Conv("branch7x7x3_4", 192, 3, 3, 2)),
     ("halve",),
-)
+)  # fmt: skip
 _STEM: tuple[tuple[Conv, bool], ...] = (
     # The convolution, and whether it is padded although the table's rule would say otherwise.
-    (Conv("Conv2d_1a_3x3", 32, 3, 2), False),
-    (Conv("Conv2d_2a_3x3", 32, 3), False),
-    (Conv("Conv2d_2b_3x3", 64, 3), True),
+    (Conv("Conv2d_1a_3x3", 32, 3, 3, 2), False),
+    (Conv("Conv2d_2a_3x3", 32, 3, 3), False),
+    (Conv("Conv2d_2b_3x3", 64, 3, 3), True),
     (Conv("Conv2d_3b_1x1", 80), False),
-    (Conv("Conv2d_4a_3x3", 192, 3), False),
+    (Conv("Conv2d_4a_3x3", 192, 3, 3), False),
 )
 _BLOCKS: Mapping[str, Block] = {
-    "Mixed_5b": _a(32),
-    "Mixed_5c": _a(64),
-    "Mixed_5d": _a(64),
-    "Mixed_6a": _B,
-    "Mixed_6b": _c(128),
-    "Mixed_6c": _c(160),
-    "Mixed_6d": _c(160),
-    "Mixed_6e": _c(192),
-    "Mixed_7a": _D,
-    "Mixed_7b": _e("average"),
+    "Mixed_5b": _a(32), "Mixed_5c": _a(64), "Mixed_5d": _a(64), "Mixed_6a": _B, "Mixed_6b": _c(128),
+    "Mixed_6c": _c(160), "Mixed_6d": _c(160), "Mixed_6e": _c(192), "Mixed_7a": _D, "Mixed_7b": _e("average"),
     "Mixed_7c": _e("maximum"),
-}
-
-
-def _pair(kernel: Kernel) -> tuple[int, int]:
-    return (kernel, kernel) if isinstance(kernel, int) else kernel
+}  # fmt: skip
 
 
 def _convolutions(step: Step) -> tuple[Conv, ...]:
@@ -135,13 +110,13 @@ def _convolutions(step: Step) -> tuple[Conv, ...]:
 
 
 def _walk() -> Iterator[tuple[str, int, Conv]]:
-    """Every convolution with its full name and its number of channels in."""
+    """Yield every convolution with its full name and its number of input channels."""
     channels = 3
     for conv, _padded in _STEM:
         yield conv.name, channels, conv
         channels = conv.out
     for prefix, block in _BLOCKS.items():
-        # What comes in, and after each branch what has come out so far: a pooling branch passes everything on.
+        # Input channels, and output channels of the branches so far: a pooling branch passes everything on.
         result = 0
         for branch in block:
             inside = channels
@@ -153,34 +128,30 @@ def _walk() -> Iterator[tuple[str, int, Conv]]:
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor of the state dict, by name."""
+    """Return the shape of every tensor of the state dict, by name."""
     found: dict[str, tuple[int, ...]] = {}
     for name, inside, conv in _walk():
-        found[f"{name}.conv.weight"] = (conv.out, inside, *_pair(conv.kernel))
+        found[f"{name}.conv.weight"] = (conv.out, inside, conv.height, conv.width)
         found |= {f"{name}.{kind}": (conv.out,) for kind in _NORM}
     return found | {"fc.weight": (NUM_CLASSES, NUM_FEATURES), "fc.bias": (NUM_CLASSES,)}
 
 
-class Inception:
-    """The network with its weights.
+_POOLINGS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "average": partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False),
+    "maximum": partial(F.max_pool2d, kernel_size=3, stride=1, padding=1),
+    "halve": partial(F.max_pool2d, kernel_size=3, stride=2),
+}
 
-    Args:
-        weights: Tensors by name, with the names and shapes of `shapes()`.
-    """
+
+class Inception:
+    """The network with its weights, tensors by name as in `shapes`."""
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         self.weights = dict(weights)
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features and class scores (without bias, as the Inception score is published).
-
-        Args:
-            images: N3HW, float32 in [0, 255].
-
-        Returns:
-            N x 2048 and N x 1008, float32.
-        """
+        """N3HW, float32 in [0, 255] => features N x 2048 and class scores N x 1008, without bias as published."""
         x = F.interpolate(images, size=(SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
         x = (x - 128) / 128
         for index, (conv, padded) in enumerate(_STEM):
@@ -193,51 +164,22 @@ class Inception:
 
     def _branch(self, x: Tensor, prefix: str, branch: tuple[Step, ...]) -> Tensor:
         for step in branch:
-            match step:
-                case "average":
-                    x = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
-                case "maximum":
-                    x = F.max_pool2d(x, 3, stride=1, padding=1)
-                case "halve":
-                    x = F.max_pool2d(x, 3, stride=2)
-                case _:
-                    convs = _convolutions(step)
-                    x = torch.cat([self._convolve(x, f"{prefix}.{conv.name}", conv) for conv in convs], dim=1)
+            if isinstance(step, str):
+                x = _POOLINGS[step](x)
+            else:
+                made = [self._convolve(x, f"{prefix}.{conv.name}", conv) for conv in _convolutions(step)]
+                x = torch.cat(made, dim=1)
         return x
 
     def _convolve(self, x: Tensor, name: str, conv: Conv, *, pad: bool = True) -> Tensor:
-        height, width = _pair(conv.kernel)
-        padding = (height // 2, width // 2) if pad and conv.stride == 1 else (0, 0)
+        padding = (conv.height // 2, conv.width // 2) if pad and conv.stride == 1 else (0, 0)
         x = F.conv2d(x, self.weights[f"{name}.conv.weight"], stride=conv.stride, padding=padding)
         mean, variance, scale, shift = (self.weights[f"{name}.{kind}"] for kind in _NORM)
         return F.relu_(F.batch_norm(x, mean, variance, scale, shift, eps=_EPSILON))
 
 
-def load(path: str | Path) -> Inception:
-    """Reads the weights from a safetensors file, or from a .pth file without unpickling objects.
-
-    Raises:
-        CalcoError: When the file is absent, of another kind, or of another network.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise CalcoError(f"{file} is not a file; {WANTED}")
-    try:
-        safe = file.suffix == ".safetensors"
-        weights = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise CalcoError(
-            f"{file} cannot be read as tensors by name (safetensors, or a plain .pth); {WANTED}"
-        ) from error
-    return from_tensors(weights, str(file))
-
-
 def from_tensors(weights: Mapping[str, Tensor], origin: str) -> Inception:
-    """Checks names and shapes, and leaves out what the network does not use.
-
-    Raises:
-        CalcoError: Naming the first tensor that is missing or of another shape.
-    """
+    """Return the network with the tensors that it needs, after a check of their names and shapes."""
     expected = shapes()
     for name, shape in expected.items():
         if name not in weights:
@@ -253,20 +195,25 @@ def from_tensors(weights: Mapping[str, Tensor], origin: str) -> Inception:
 DOWNLOAD = "download"
 ABSENT = "needs the FID Inception weights: --inception FILE, or --inception download where torch-fidelity is installed"
 MIN_IMAGES = 2
+KID_SUBSETS = 100
 KID_SUBSET = 100
-"""Images in each of KID's 100 subsets, or all where there are fewer."""
-FEW_IMAGES = 2048
-"""Below this number, the covariance of 2048 features is not of full rank."""
+"""Images in each of KID's subsets, or all if there are fewer."""
 
 
 def open_inception(source: str | Path) -> Inception:
-    """The network from a weight file, or, for "download", from the address that torch-fidelity names.
-
-    Raises:
-        CalcoError: When the file does not serve, torch-fidelity is absent, or the network cannot be reached.
-    """
+    """Return the network of a weight file (safetensors, or .pth without unpickling), or of the download."""
     if str(source) != DOWNLOAD:
-        return load(source)
+        file = Path(source)
+        if not file.is_file():
+            raise CalcoError(f"{file} is not a file; {WANTED}")
+        try:
+            safe = file.suffix == ".safetensors"
+            weights = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:
+            raise CalcoError(
+                f"{file} cannot be read as tensors by name (safetensors, or a plain .pth); {WANTED}"
+            ) from error
+        return from_tensors(weights, str(file))
     try:
         address = str(importlib.import_module("torch_fidelity.feature_extractor_inceptionv3").URL_INCEPTION_V3)
     except (ImportError, AttributeError, RuntimeError) as error:
@@ -284,7 +231,7 @@ def open_inception(source: str | Path) -> Inception:
 
 
 class _Features(nn.Module):
-    """Hands torchmetrics features that are computed already."""
+    """Gives torchmetrics features that are computed already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -295,12 +242,7 @@ class _Features(nn.Module):
 
 
 class SetScores:
-    """Gathers the features of targets and of each system's outputs, then compares them.
-
-    Args:
-        network: From `open_inception`.
-        seed: Of KID's subsets and the Inception score's order.
-    """
+    """Collects the features of targets and of each system's outputs, then compares them; the seed is for KID."""
 
     def __init__(self, network: Inception, seed: int = 0) -> None:
         self.network = network
@@ -309,7 +251,7 @@ class SetScores:
         self._outputs: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def add(self, outputs: dict[str, Image], target: Image) -> None:
-        """Adds one image: its target and what each system made of it, HWC of one size."""
+        """Add one image: its target and the output of each system, HWC of one size."""
         names = list(outputs)
         stacked = torch.stack([_pixels(image) for image in (*(outputs[name] for name in names), target)])
         features, logits = self.network(stacked)
@@ -318,11 +260,7 @@ class SetScores:
         self._targets.append((features[-1], logits[-1]))
 
     def compute(self, chosen: Sequence[int]) -> dict[str, dict[str, float]]:
-        """The "fid", "kid" and "inception_score" of each system.
-
-        Args:
-            chosen: The images, by the order in which they were added, that count.
-        """
+        """Return "fid", "kid" and "inception_score" of each system over the chosen images, by the order of `add`."""
         if len(chosen) < MIN_IMAGES:
             return {}
         real = torch.stack([self._targets[index][0] for index in chosen])
@@ -331,31 +269,29 @@ class SetScores:
 
     def _compare(self, real: Tensor, rows: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         from torchmetrics.image.fid import FrechetInceptionDistance
-        from torchmetrics.image.inception import InceptionScore
-        from torchmetrics.image.kid import KernelInceptionDistance
+        from torchmetrics.image.kid import poly_mmd
 
         torch.manual_seed(self.seed)
         fake, logits = (torch.stack(part) for part in zip(*rows, strict=True))
-        num = real.shape[1]
-        with warnings.catch_warnings():
-            # That all features stay in memory, and that one split has no spread, is known and meant.
-            warnings.filterwarnings("ignore", message=".*will save all extracted features.*")
-            warnings.filterwarnings("ignore", message=r"std\(\): degrees of freedom.*")
-            fid = FrechetInceptionDistance(feature=_Features(num))
-            kid = KernelInceptionDistance(feature=_Features(num), subset_size=min(KID_SUBSET, len(real)))
-            score = InceptionScore(feature=_Features(num), splits=1)
-            for metric in (fid, kid):
-                metric.update(real, real=True)
-                metric.update(fake, real=False)
-            score.update(logits)
-            return {
-                # Rounding may bring the distance of equal sets below zero.
-                "fid": max(0.0, float(fid.compute())),
-                "kid": float(kid.compute()[0]),
-                "inception_score": float(score.compute()[0]),
-            }
+        fid = FrechetInceptionDistance(feature=_Features(real.shape[1]))
+        fid.update(real, real=True)
+        fid.update(fake, real=False)
+        size = min(KID_SUBSET, len(real))
+        # As torchmetrics' KernelInceptionDistance, which warns that it keeps all features in memory.
+        kid = []
+        for _ in range(KID_SUBSETS):
+            some, others = (side[torch.randperm(len(side))[:size]] for side in (real, fake))
+            kid.append(poly_mmd(some, others))
+        shares = logits.softmax(1)
+        divergence = (shares * (logits.log_softmax(1) - shares.mean(0).log())).sum(1)  # Salimans et al. 2016
+        return {
+            # Rounding may bring the distance of equal sets below zero.
+            "fid": max(0.0, float(fid.compute())),
+            "kid": float(torch.stack(kid).mean()),
+            "inception_score": float(divergence.mean().exp()),
+        }
 
 
 def _pixels(image: Image) -> Tensor:
-    """HWC of any dtype and channels, as a person is shown it => 3HW float32 in [0, 255]."""
+    """HWC of any dtype and channels => 3HW float32 in [0, 255], as it is shown."""
     return (imaging.to_tensor(imaging.as_channels(imaging.visible(image), 3)) + 1) * 127.5

@@ -6,8 +6,7 @@ where the other image has three) and returns a float, NaN where the score is not
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +15,9 @@ from torch.nn import functional as F
 
 from calco import imaging
 from calco.errors import CalcoError
+from calco.evaluation.scores import Bootstrap, Floats, Metric
 from calco.imaging import Image
 
-Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
 PSNR_LIMIT = 100.0
@@ -32,42 +31,25 @@ MS_SSIM_MIN_SIDE = 176
 """Pixels: the fifth scale is a sixteenth of the image and must hold the window of 11."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """What a reader must know of a score."""
-
-    label: str
-    better: Literal["lower", "higher"] | None
-    decimals: int
-    meaning: str
-    unit: str = ""
-
-
 METRICS: dict[str, Metric] = {
     "l1": Metric("L1", "lower", 4, "Mean absolute difference of the values, 0 the same, 1 black against white."),
     "psnr": Metric("PSNR", "higher", 2, "Peak signal-to-noise ratio; 100 dB stands for identical images.", "dB"),
     "ssim": Metric("SSIM", "higher", 4, "Structural similarity in windows of 11 pixels, 1 the same."),
     "ms_ssim": Metric("MS-SSIM", "higher", 4, "Structural similarity at five scales, 1 the same."),
     "st_lpips": Metric(
-        "ST-LPIPS",
-        "lower",
-        4,
-        "Shift-tolerant perceptual distance of a trained AlexNet, 0 the same. Not comparable with LPIPS figures.",
-    ),
+        "ST-LPIPS", "lower", 4,
+        "Shift-tolerant perceptual distance of a trained AlexNet, 0 the same. Not comparable with LPIPS figures."),
     "psnr_inside": Metric("PSNR inside", "higher", 2, "PSNR over the erased pixels alone.", "dB"),
     "iou": Metric("IoU", "higher", 4, "Intersection over union of the classes, mean over the classes that occur."),
     "dice": Metric("Dice", "higher", 4, "Twice the intersection over the sum of both areas, mean over the classes."),
     "pixel_accuracy": Metric("Pixel acc.", "higher", 4, "Share of the pixels whose class is right."),
     "colourfulness": Metric(
-        "Colourfulness",
-        None,
-        1,
-        "Hasler and Süsstrunk's M3: 0 grey, 33 moderate, 109 extreme. Good is what is near the target's.",
-    ),
+        "Colourfulness", None, 1,
+        "Hasler and Süsstrunk's M3: 0 grey, 33 moderate, 109 extreme. Good is what is near the target's."),
     "fid": Metric("FID", "lower", 2, "Fréchet distance between Inception features of outputs and targets."),
     "kid": Metric("KID", "lower", 5, "Kernel distance between Inception features; less biased in small sets."),
     "inception_score": Metric("IS", "higher", 3, "Inception score: recognisable and varied. Blind to the targets."),
-}
+}  # fmt: skip
 
 
 def _unit(image: Image) -> Floats:
@@ -77,11 +59,7 @@ def _unit(image: Image) -> Floats:
 
 
 def _both(output: Image, target: Image) -> tuple[Floats, Floats]:
-    """Both images as HWC float64 in [0, 1] with the same channels.
-
-    Raises:
-        CalcoError: When height or width differ, or the channels are bands of different numbers.
-    """
+    """Return both images as HWC float64 in [0, 1] with the same channels."""
     if output.shape[:2] != target.shape[:2]:
         raise CalcoError(
             f"an image of {output.shape[1]}x{output.shape[0]} pixels cannot be compared with one of "
@@ -112,7 +90,7 @@ def psnr(output: Image, target: Image) -> float:
 
 
 def psnr_inside(output: Image, target: Image, region: npt.NDArray[np.bool_]) -> float:
-    """PSNR over the pixels where `region` (HW) is true; NaN when there is none."""
+    """PSNR over the pixels where `region` (HW) is true; NaN if there are none."""
     a, b = _both(output, target)
     if not region.any():
         return math.nan
@@ -185,23 +163,15 @@ def confusion(predicted: npt.NDArray[Any], true: npt.NDArray[Any], num_classes: 
 
 
 def class_scores(counts: npt.NDArray[Any]) -> dict[str, Floats]:
-    """IoU, Dice and accuracy of each class from confusions; NaN for a class that neither side holds.
+    """Return IoU, Dice and accuracy (share of a class's true pixels that were found) of each class.
 
-    Args:
-        counts: ...KK, true class in rows. Leading axes (bootstrap resamples) are kept.
-
-    Returns:
-        "iou", "dice" and "accuracy" (share of a class's true pixels that were found), each ...K.
+    Confusions ...KK, true class in rows => ...K each; NaN for a class that neither side holds.
     """
     table = np.asarray(counts, dtype=np.float64)
     hit = np.diagonal(table, axis1=-2, axis2=-1)
     true, predicted = table.sum(-1), table.sum(-2)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "iou": hit / (true + predicted - hit),
-            "dice": 2 * hit / (true + predicted),
-            "accuracy": hit / true,
-        }
+        return {"iou": hit / (true + predicted - hit), "dice": 2 * hit / (true + predicted), "accuracy": hit / true}
 
 
 def mean_class_scores(counts: npt.NDArray[Any]) -> dict[str, Floats]:
@@ -221,63 +191,7 @@ def nan_mean(values: npt.NDArray[Any] | Sequence[float]) -> Floats:
         return np.asarray(np.where(present, array, 0).sum(-1) / present.sum(-1))
 
 
-RESAMPLES = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A mean with its 95% interval; `low` and `high` are None where no interval is computed."""
-
-    mean: float
-    low: float | None = None
-    high: float | None = None
-    num: int = 0
-    """Images that have this score."""
-
-
-class Bootstrap:
-    """Draws images with replacement, always the same way for the same seed.
-
-    Args:
-        groups: One name for each image. Images of one group (variants of one photo, frames of one video) are drawn
-            together, because they are not independent.
-        seed: Of the draws.
-        resamples: Their number.
-    """
-
-    def __init__(self, groups: Sequence[str], seed: int = 0, resamples: int = RESAMPLES) -> None:
-        names = sorted(set(groups))
-        place = {name: index for index, name in enumerate(names)}
-        rng = np.random.default_rng(seed)
-        draws = rng.multinomial(len(names), np.full(len(names), 1 / max(1, len(names))), size=resamples)
-        self.alone = len(names) == 1 < len(groups)
-        self.places = np.array([place[group] for group in groups], np.int64)
-        """The number of each image's group."""
-        self.weights = draws[:, self.places].astype(np.float64)
-        """How often each image was drawn: resamples x images."""
-
-    def means(self, values: npt.ArrayLike) -> Floats:
-        """The mean of each resample, leaving out NaN. One value for each image => one for each resample.
-
-        NaN where all images are one group: one video, or one block of it, says nothing of how far others may lie.
-        """
-        array = np.asarray(values, dtype=np.float64)
-        if self.alone:
-            return np.full(len(self.weights), np.nan)
-        present = ~np.isnan(array)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(self.weights @ np.where(present, array, 0) / (self.weights @ present.astype(np.float64)))
-
-    def class_means(self, counts: npt.NDArray[Any]) -> dict[str, Floats]:
-        """The mean class scores of each resample, from the images' confusions (NKK)."""
-        found = mean_class_scores(np.tensordot(self.weights, np.asarray(counts, dtype=np.float64), axes=1))
-        return {name: np.full_like(values, np.nan) for name, values in found.items()} if self.alone else found
-
-
-def interval(resampled: Floats) -> tuple[float, float] | None:
-    """The middle 95% of the resampled values; None when none is a number."""
-    finite = resampled[np.isfinite(resampled)]
-    if not len(finite):
-        return None
-    low, high = np.percentile(finite, [2.5, 97.5])
-    return float(low), float(high)
+def resampled_class_scores(bootstrap: Bootstrap, counts: npt.NDArray[Any]) -> dict[str, Floats]:
+    """Return the mean class scores of each resample, from the confusions of the images (NKK)."""
+    found = mean_class_scores(np.tensordot(bootstrap.weights, np.asarray(counts, dtype=np.float64), axes=1))
+    return {name: np.full_like(values, np.nan) for name, values in found.items()} if bootstrap.alone else found

@@ -26,18 +26,14 @@ ABSENT = 'ST-LPIPS needs the weights of stlpips-pytorch: pip install "calco[perc
 
 # The five convolutions: (name in the weight file, zero padding).
 _CONVOLUTIONS = (
-    ("net.slice1.0", 2),
-    ("net.slice2.5", 2),
-    ("net.slice3.9", 1),
-    ("net.slice4.11", 1),
-    ("net.slice5.13", 1),
-)
+    ("net.slice1.0", 2), ("net.slice2.5", 2), ("net.slice3.9", 1), ("net.slice4.11", 1), ("net.slice5.13", 1),
+)  # fmt: skip
 MIN_SIDE = 32
 """Pixels; below this the third subsampling would leave nothing to compare, so smaller images are enlarged first."""
 
 
 def weight_file() -> Path | None:
-    """Finds the weight file without importing the package; None when the package is absent."""
+    """Find the weight file without importing the package; None if the package is missing."""
     spec = importlib.util.find_spec(PACKAGE)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         if (Path(folder) / WEIGHTS).is_file():
@@ -46,19 +42,14 @@ def weight_file() -> Path | None:
 
 
 def _subsample(x: Tensor) -> Tensor:
-    """Blurs with the binomial 3x3 kernel and keeps every second pixel. NCHW => NC, about H/2, W/2."""
+    """Blur with the binomial 3x3 kernel and keep every second pixel. NCHW => NC, about H/2, W/2."""
     line = torch.tensor([0.25, 0.5, 0.25], dtype=x.dtype, device=x.device)
     kernel = torch.outer(line, line).expand(x.shape[1], 1, 3, 3)
     return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), kernel, stride=2, groups=x.shape[1])
 
 
 def features(x: Tensor, weights: Mapping[str, Tensor]) -> list[Tensor]:
-    """The five layers' activations, each pixel's vector brought to length one.
-
-    Args:
-        x: NCHW, float32 in [-1, 1], three channels.
-        weights: The tensors of the weight file by name.
-    """
+    """Return the five layers' activations, each pixel's vector of length one. `x` is N3HW, float32 in [-1, 1]."""
     x = (x - weights["scaling_layer.shift"]) / weights["scaling_layer.scale"]
     layers = []
     for index, (name, padding) in enumerate(_CONVOLUTIONS):
@@ -72,31 +63,24 @@ def features(x: Tensor, weights: Mapping[str, Tensor]) -> list[Tensor]:
 
 
 class Perceptual:
-    """The distance, with its weights loaded once.
-
-    Args:
-        weights: The tensors by name, as `load` gives them.
-    """
+    """The distance with its weights, tensors by name."""
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:
         self.weights = dict(weights)
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> "Perceptual":
-        """Reads the weights from the installed package, or from `path`.
-
-        Raises:
-            CalcoError: When the package is absent or its file is not what it should be.
-        """
+        """Read the weights from the installed package, or from `path`."""
         found = Path(path) if path else weight_file()
         if found is None:
             raise CalcoError(ABSENT)
         return cls(_read(found))
 
     @torch.inference_mode()
-    def distances(self, images: Tensor, target: Tensor) -> Tensor:
-        """Distances of several images to one target. NCHW and 1CHW, float32 in [-1, 1] => N float32, 0 = the same."""
-        stacked = torch.cat([images, target])
+    def __call__(self, images: Sequence[Image], target: Image) -> list[float]:
+        """Return the distances of HWC images to a target of the same size, as they are shown; 0 = the same."""
+        shown = [imaging.as_channels(imaging.visible(image), 3) for image in (*images, target)]
+        stacked = torch.stack([imaging.to_tensor(image) for image in shown])
         if min(stacked.shape[-2:]) < MIN_SIDE:
             factor = MIN_SIDE / min(stacked.shape[-2:])
             stacked = F.interpolate(stacked, scale_factor=factor, mode="bilinear", align_corners=False)
@@ -104,18 +88,12 @@ class Perceptual:
         for index, layer in enumerate(features(stacked, self.weights)):
             squared = (layer[:-1] - layer[-1:]).square()
             total += F.conv2d(squared, self.weights[f"lin{index}.model.1.weight"]).mean(dim=(1, 2, 3))
-        return total
-
-    def __call__(self, images: Sequence[Image], target: Image) -> list[float]:
-        """Distances of HWC images to a target of the same height and width, as a person is shown them (`visible`)."""
-        shown = [imaging.as_channels(imaging.visible(image), 3) for image in (*images, target)]
-        tensors = torch.stack([imaging.to_tensor(image) for image in shown])
-        return [float(value) for value in self.distances(tensors[:-1], tensors[-1:])]
+        return total.tolist()
 
 
 @functools.cache
 def _read(path: Path) -> dict[str, Tensor]:
-    """Reads the weight file and checks that every tensor that is needed is there."""
+    """Read the weight file, and check that no tensor is missing."""
     try:
         weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:

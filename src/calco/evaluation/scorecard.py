@@ -2,25 +2,24 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, get_type_hints
 
-import numpy as np
+import msgspec
 
 from calco import imaging
-from calco.console import Table, cell
+from calco.console import Table
 from calco.errors import CalcoError
 from calco.evaluation.baselines import MODEL
-from calco.evaluation.metrics import METRICS, Metric, Score
+from calco.evaluation.metrics import METRICS
+from calco.evaluation.scores import Metric, Score, plain, terminal_table
 from calco.evaluation.steadiness import VideoScores
 from calco.files import make_folder, read_json, write_json
 from calco.imaging import Image
+from calco.records import to_record
 from calco.report.page import count
-
-if TYPE_CHECKING:
-    from calco.console import Table
 
 FORMAT = 2
 SCORES = "scores.json"
@@ -30,13 +29,7 @@ _SIDES = ("input", "target", "output")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gain:
-    """How much better the model is than one baseline, in the metric's own unit; positive is better whatever the metric.
-
-    Attributes:
-        value: The difference of the means.
-        low: Lower end of the paired 95% bootstrap interval, or None.
-        high: Its upper end, or None.
-    """
+    """Lead of the model over a baseline, in the metric's unit, positive if better, with its paired 95% interval."""
 
     value: float
     low: float | None = None
@@ -44,44 +37,26 @@ class Gain:
 
     @property
     def certain(self) -> bool:
-        """Whether the whole interval lies above zero."""
+        """Tell whether the whole interval lies above zero."""
         return self.low is not None and self.low > 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Case:
-    """One image of the evaluation, to be shown.
-
-    Attributes:
-        key: The image's name.
-        input: HWC uint8, as it is shown: grey or RGB.
-        target: The same.
-        output: The same: what the model made of the input.
-        seen: Whether the model was trained on it.
-        scores: System, metric, value.
-        role: "best", "worst", or "chosen" (by chance that falls the same for everyone).
-    """
+    """One image of the evaluation, to be shown."""
 
     key: str
-    input: Image
+    input: Image  # HWC uint8, grey or RGB
     target: Image
-    output: Image
-    seen: bool
-    scores: Mapping[str, Mapping[str, float]]
-    role: str = "chosen"
+    output: Image  # the same: output of the model
+    seen: bool  # whether the model was trained on it
+    scores: Mapping[str, Mapping[str, float]]  # system, metric, value
+    role: str = "chosen"  # "best", "worst", or "chosen" (at random, the same for every model)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageScores:
-    """All scores of one image.
-
-    Attributes:
-        key: Its name.
-        group: Its group.
-        seen: Whether the model was trained on it.
-        scores: System, metric, value.
-        digest: Of its files' contents; empty where nobody told.
-    """
+    """All scores of one image: system, metric, value. `digest` is that of its files' contents; empty if unknown."""
 
     key: str
     group: str
@@ -92,170 +67,158 @@ class ImageScores:
 
 @dataclass(frozen=True, kw_only=True)
 class Scorecard:
-    """Scores of a model and of the baselines on the same images.
+    """Scores of a model and of the baselines on the same images."""
 
-    Attributes:
-        name: What the model is called in tables.
-        recipe: The recipe's name, such as "colorize+erase".
-        systems: System, metric, score; "model" first. Images that the model was trained on do not count here unless
-            there are no others.
-        gains: Metric, baseline, how much better the model is. Only metrics that have a better side.
-        classes: System, class, score name, value; empty unless there is a palette.
-        images: Every image's own scores.
-        left_out_metrics: Metric, reason.
-        left_out_images: Key, reason.
-        target_colourfulness: Mean over the targets, to read the systems' against.
-        rank_by: The metric that decides which cases are best and worst.
-        seed: Of the bootstrap.
-        cases: Images kept for the report; saved beside the scores, not in them.
-        video: How steady it is, where videos were scored.
-        training_known: Whether the model names what it was trained on: without that, any image may be among it.
-        setting: How the inputs were made, name and value: recipe, size, seed. Scores of two settings do not compare.
-    """
-
-    name: str
-    recipe: str
+    name: str  # what the model is called in tables
+    recipe: str  # the recipe's name, such as "colorize+erase"
+    # System, metric, score; "model" first. Images that the model was trained on do not count here unless there are no
+    # others
     systems: Mapping[str, Mapping[str, Score]]
+    # Metric, baseline, how much better the model is. Only metrics that have a better side
     gains: Mapping[str, Mapping[str, Gain]]
-    images: Sequence[ImageScores]
+    images: Sequence[ImageScores]  # every image's own scores
+    # System, class, score name, value; empty unless there is a palette
     classes: Mapping[str, Mapping[str, Mapping[str, float]]] = field(default_factory=dict)
-    left_out_metrics: Mapping[str, str] = field(default_factory=dict)
-    left_out_images: Mapping[str, str] = field(default_factory=dict)
-    target_colourfulness: float = math.nan
-    rank_by: str = "ssim"
+    left_out_metrics: Mapping[str, str] = field(default_factory=dict)  # metric, reason
+    left_out_images: Mapping[str, str] = field(default_factory=dict)  # key, reason
+    target_colourfulness: float = math.nan  # mean over the targets, to compare the systems' with
+    rank_by: str = "ssim"  # the metric that decides which cases are best and worst
     seed: int = 0
-    cases: Sequence[Case] = ()
-    video: VideoScores | None = None
-    training_known: bool = True
+    cases: Sequence[Case] = ()  # images of the report; saved beside the scores, not in them
+    video: VideoScores | None = None  # steadiness, if videos were scored
+    training_known: bool = True  # whether the model names its training images; otherwise any image may be one of them
+    # How the inputs were made, name and value: recipe, size, seed. Scores of two settings do not compare
     setting: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def num_images(self) -> int:
-        """Images that were scored."""
+        """Number of images that were scored."""
         return len(self.images)
 
     @property
     def num_seen(self) -> int:
-        """How many of them the model was trained on."""
+        """Number of them that the model was trained on."""
         return sum(image.seen for image in self.images)
 
     @property
     def only_seen(self) -> bool:
-        """Whether the model was trained on every image, so that the means flatter it."""
+        """Tell whether the model was trained on every image, so that the means flatter it."""
         return self.num_seen == self.num_images
 
     @property
     def num_counted(self) -> int:
-        """Images that the means are made of."""
+        """Number of images in the means."""
         return self.num_images if self.only_seen else self.num_images - self.num_seen
 
     @property
     def counted(self) -> frozenset[tuple[str, str]]:
-        """The names of those images, and the digests of their contents."""
+        """Names of those images, and the digests of their contents."""
         return frozenset((row.key, row.digest) for row in self.images if self.only_seen or not row.seen)
 
     @property
     def metrics(self) -> dict[str, Metric]:
-        """The metrics that have a value, in the order in which they are shown."""
+        """Metrics that have a value, in the order in which they are shown."""
         return {key: METRICS[key] for key in METRICS if any(key in scores for scores in self.systems.values())}
 
     @property
     def baselines(self) -> list[str]:
-        """The systems other than the model."""
+        """Systems other than the model."""
         return [name for name in self.systems if name != MODEL]
 
     @property
     def beats_baselines(self) -> dict[str, bool]:
-        """For each metric with a better side: whether the model's mean is better than every baseline's."""
+        """For each metric with a better side, tell whether the model's mean is better than every baseline's."""
         return {metric: all(gain.value > 0 for gain in gains.values()) for metric, gains in self.gains.items() if gains}
 
-    def best_system(self, metric: str) -> str | None:
-        """The system with the best mean; None where neither side is better or nothing is a number."""
-        better = METRICS[metric].better
-        means = {name: scores[metric].mean for name, scores in self.systems.items() if metric in scores}
-        means = {name: mean for name, mean in means.items() if not math.isnan(mean)}
-        if better is None or not means:
-            return None
-        return (min if better == "lower" else max)(means, key=lambda name: means[name])
-
     def best_baseline(self, metric: str) -> str | None:
-        """The baseline that is hardest to beat."""
+        """Return the baseline that is hardest to beat."""
         gains = self.gains.get(metric, {})
         return min(gains, key=lambda name: gains[name].value) if gains else None
 
-    def verdict(self) -> str:
-        """In plain words: on what the model beats every baseline, and by how much."""
-        return verdict(self)
+    def class_rows(self) -> list[tuple[str, list[str]]]:
+        """Return name, and IoU, Dice and share of found pixels as text, of each class that occurs."""
+        text = METRICS["iou"].text
+        rows = self.classes.get(MODEL, {}).items()
+        return [(n, [text(s[k]) for k in ("iou", "dice", "accuracy")]) for n, s in rows if not math.isnan(s["iou"])]
 
-    def table(self) -> "Table":
-        """For the terminal: systems in rows, metrics in columns, the best of each in bold, intervals below."""
-        return table(self)
+    def verdict(self) -> str:
+        """Describe in words on which scores the model beats every baseline, and by how much."""
+        sure: list[str] = []
+        likely: list[str] = []
+        lost: list[str] = []
+        for metric, beaten in self.beats_baselines.items():
+            gains = self.gains[metric].values()
+            # Set scores such as FID have no interval: their sign is all there is.
+            certain = all(gain.certain for gain in gains) or all(gain.low is None for gain in gains)
+            (lost if not beaten else sure if certain else likely).append(_against(self, metric))
+        where = f"On {count(self.num_counted)} that it " + ("was trained on" if self.only_seen else "never saw")
+        if not self.training_known:
+            where = f"On {count(self.num_counted)}, some of which it may have been trained on"
+        sentences = []
+        if sure:
+            head = "every baseline on " if likely or lost else "every baseline on every measure: "
+            sentences.append(f"{where}, the model beats {head}{_listed(sure)}.")
+        if likely:
+            head = "It is ahead" if sure else f"{where}, the model is ahead"
+            sentences.append(f"{head} on {_listed(likely)}, but by less than these images can tell for certain.")
+        if lost:
+            head = "It does not beat" if sentences else f"{where}, the model does not beat"
+            sentences.append(f"{head} the best baseline on {_listed(lost)}.")
+        if not sentences:
+            sentences.append(f"{where}, there is no baseline to compare the model with.")
+        if self.only_seen:
+            sentences.append("Scores on training images flatter a model: evaluate it on others before you trust it.")
+        return " ".join(sentences)
+
+    def table(self) -> Table:
+        """Return a table for the terminal: metrics in rows, systems in columns, the best of each in bold."""
+        seen = f" ({self.num_seen} of training left out)" if self.num_seen and not self.only_seen else ""
+        title = f"{self.name}: {count(self.num_counted)}{seen}"
+        return terminal_table(
+            self.systems, self.metrics, title=title, caption="mean and 95% interval; the best in bold"
+        )
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; NaN become null. The cases' images are not in it: see `save`."""
-        return {
+        """Return plain JSON values; NaN become null. The images of the cases are not included: see `save`."""
+        record: dict[str, Any] = plain(to_record(dataclasses.replace(self, cases=())))
+        del record["cases"]
+        if self.video is None:
+            del record["video"]
+        return record | {
             "format": FORMAT,
-            "name": self.name,
-            "recipe": self.recipe,
             "num_images": self.num_images,
             "num_seen": self.num_seen,
             "num_counted": self.num_counted,
-            "training_known": self.training_known,
-            "setting": dict(self.setting),
             "verdict": self.verdict(),
-            "systems": _plain(self.systems),
-            "gains": _plain(self.gains),
             "beats_baselines": self.beats_baselines,
-            "classes": _plain(self.classes),
-            "target_colourfulness": _plain(self.target_colourfulness),
-            "rank_by": self.rank_by,
-            "seed": self.seed,
-            "left_out_metrics": dict(self.left_out_metrics),
-            "left_out_images": dict(self.left_out_images),
-            "images": _plain(self.images),
-        } | ({} if self.video is None else {"video": _plain(self.video)})
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Scorecard":
-        """The inverse of `to_json`.
-
-        Raises:
-            CalcoError: When the format is newer than this version knows, or something is missing.
-        """
+        """Return the card that `to_json` was called on."""
         if content.get("format") != FORMAT:
             raise CalcoError(
                 f"scores of format {content.get('format')!r}; this version reads format {FORMAT}: upgrade calco or "
                 "evaluate again"
             )
+        kinds = {name: kind for name, kind in get_type_hints(cls).items() if name != "cases"}
         try:
-            return cls(
-                name=content["name"],
-                recipe=content["recipe"],
-                systems=_scores(content["systems"]),
-                gains={m: {b: Gain(**gain) for b, gain in row.items()} for m, row in content["gains"].items()},
-                classes={s: {c: _numbers(v) for c, v in row.items()} for s, row in content["classes"].items()},
-                images=tuple(_image(row) for row in content["images"]),
-                left_out_metrics=content["left_out_metrics"],
-                left_out_images=content["left_out_images"],
-                target_colourfulness=_number(content["target_colourfulness"]),
-                rank_by=content["rank_by"],
-                seed=content["seed"],
-                training_known=content["training_known"],
-                setting=content["setting"],
-                video=VideoScores.from_json(content["video"]) if content.get("video") else None,
-            )
-        except (KeyError, TypeError, AttributeError) as error:
+            record = _with_nan({"video": None, **content})
+            return cls(**{name: msgspec.convert(record[name], kind) for name, kind in kinds.items()})
+        except (KeyError, msgspec.ValidationError) as error:
             raise CalcoError(f"the scores lack or misstate {error}; evaluate again") from error
 
     def save(self, folder: str | Path) -> Path:
-        """Writes `scores.json` and the cases' images (PNG), and returns the path of the former.
-
-        Raises:
-            CalcoError: When the folder cannot be written.
-        """
+        """Write `scores.json` and the images of the cases (PNG), and return the path of the former."""
         home = make_folder(folder)
-        for old in _images_before(home):
-            old.unlink(missing_ok=True)
+        try:  # the images of the last evaluation
+            rows = read_json(home / SCORES).get("cases", ())
+            names = {f"{IMAGES}/{index:02d}-{side}.png" for index in range(len(rows)) for side in _SIDES}
+            old = [home / row[side] for row in rows for side in _SIDES if row[side] in names]
+        except (CalcoError, KeyError, TypeError):
+            old = []
+        for path in old:
+            path.unlink(missing_ok=True)
         rows = []
         for index, case in enumerate(self.cases):
             make_folder(home / IMAGES)
@@ -268,11 +231,7 @@ class Scorecard:
 
     @classmethod
     def load(cls, path: str | Path) -> "Scorecard":
-        """Reads what `save` wrote, images included. `path` is the folder or its `scores.json`.
-
-        Raises:
-            CalcoError: When there are no scores, or an image is missing.
-        """
+        """Read a card with its images from a folder or its `scores.json`."""
         file = Path(path) / SCORES if Path(path).is_dir() else Path(path)
         if not file.is_file():
             raise CalcoError(f"{path} holds no {SCORES}; run `calco evaluate` first")
@@ -287,178 +246,35 @@ class Scorecard:
         return dataclasses.replace(card, cases=tuple(cases))
 
 
-def _images_before(home: Path) -> list[Path]:
-    """The images that the scores in a folder name: those of its last evaluation."""
-    try:
-        rows = read_json(home / SCORES).get("cases", ())
-        names = {f"{IMAGES}/{index:02d}-{side}.png" for index in range(len(rows)) for side in _SIDES}
-        return [home / row[side] for row in rows for side in _SIDES if row[side] in names]
-    except (CalcoError, KeyError, TypeError):
-        return []
+def _with_nan(value: Any, name: str = "") -> Any:
+    """Return JSON values with NaN for null, where null is not the absence of something."""
+    if isinstance(value, dict):
+        return {key: _with_nan(entry, key) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(entry) for entry in value]
+    return math.nan if value is None and name not in ("low", "high", "video") else value
 
-
-def _plain(value: Any) -> Any:
-    """Dataclasses, mappings and sequences as JSON values."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {entry.name: _plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, str) or value is None:
-        return value
-    if isinstance(value, Iterable):
-        return [_plain(entry) for entry in value]
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    return value
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _numbers(row: Mapping[str, float | None]) -> dict[str, float]:
-    return {key: _number(value) for key, value in row.items()}
-
-
-def _scores(systems: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Score]]:
-    return {
-        name: {metric: Score(**(score | {"mean": _number(score["mean"])})) for metric, score in row.items()}
-        for name, row in systems.items()
-    }
-
-
-def _image(row: Mapping[str, Any]) -> ImageScores:
-    scores = {system: _numbers(values) for system, values in row["scores"].items()}
-    return ImageScores(key=row["key"], group=row["group"], seen=row["seen"], scores=scores, digest=row["digest"])
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from calco.evaluation.metrics import Score
 
 SYSTEM_NAMES = {
-    "model": "the model",
-    "input copied": "the copied input",
-    "mean target": "the mean target",
-    "Telea": "Telea",
+    "model": "the model", "input copied": "the copied input", "mean target": "the mean target", "Telea": "Telea",
     "Navier-Stokes": "Navier-Stokes",
-}
-
-
-def number(metric: str, value: float) -> str:
-    """A value with the digits that suit its metric; an en dash for what is not a number."""
-    return "–" if math.isnan(value) else f"{value:.{METRICS[metric].decimals}f}"
+}  # fmt: skip
 
 
 def _listed(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
 
 
-def _against(card: "Scorecard", metric: str) -> str:
+def _against(card: Scorecard, key: str) -> str:
     """Such as "L1 (0.0501 against 0.0742 for the copied input, 32% less)"."""
-    baseline = card.best_baseline(metric)
+    baseline, metric = card.best_baseline(key), METRICS[key]
     assert baseline is not None
-    ours, theirs = card.systems[MODEL][metric].mean, card.systems[baseline][metric].mean
-    text = f"{number(metric, ours)} against {number(metric, theirs)} for {SYSTEM_NAMES.get(baseline, baseline)}"
+    ours, theirs = card.systems[MODEL][key].mean, card.systems[baseline][key].mean
+    text = f"{metric.text(ours)} against {metric.text(theirs)} for {SYSTEM_NAMES.get(baseline, baseline)}"
     # A share of decibels, or of something near zero or below, says nothing.
-    if METRICS[metric].unit != "dB" and theirs > 0 and abs(ours / theirs - 1) < 2:
+    if metric.unit == "dB":
+        text += f", {abs(ours - theirs):.1f} dB {'less' if ours < theirs else 'more'}"
+    elif theirs > 0 and abs(ours / theirs - 1) < 2:
         share = round(abs(ours / theirs - 1) * 100)
         text += f", {share}% {'less' if ours < theirs else 'more'}" if share else ""
-    elif METRICS[metric].unit == "dB":
-        text += f", {abs(ours - theirs):.1f} dB {'less' if ours < theirs else 'more'}"
-    return f"{METRICS[metric].label} ({text})"
-
-
-def verdict(card: "Scorecard") -> str:
-    """On what the model beats every baseline and by how much, in two to four sentences."""
-    sure: list[str] = []
-    likely: list[str] = []
-    lost: list[str] = []
-    for metric, beaten in card.beats_baselines.items():
-        gains = card.gains[metric].values()
-        # Set scores such as FID have no interval: their sign is all there is.
-        certain = all(gain.certain for gain in gains) or all(gain.low is None for gain in gains)
-        (lost if not beaten else sure if certain else likely).append(metric)
-    where = f"On {count(card.num_counted)} that it " + ("was trained on" if card.only_seen else "never saw")
-    if not card.training_known:
-        where = f"On {count(card.num_counted)}, some of which it may have been trained on"
-    sentences = []
-    if sure:
-        everything = "" if likely or lost else "every baseline on every measure: "
-        head = f"{where}, the model beats " + (everything or "every baseline on ")
-        sentences.append(head + _listed([_against(card, metric) for metric in sure]) + ".")
-    if likely:
-        head = "It is ahead" if sure else f"{where}, the model is ahead"
-        names = _listed([_against(card, metric) for metric in likely])
-        sentences.append(f"{head} on {names}, but by less than these images can tell for certain.")
-    if lost:
-        head = "It does not beat" if sentences else f"{where}, the model does not beat"
-        sentences.append(f"{head} the best baseline on {_listed([_against(card, metric) for metric in lost])}.")
-    if not sentences:
-        sentences.append(f"{where}, there is no baseline to compare the model with.")
-    if card.only_seen:
-        sentences.append("Scores on images from training flatter a model: evaluate it on others before you trust it.")
-    return " ".join(sentences)
-
-
-def interval_text(metric: str, score: "Score") -> str:
-    """Such as "0.0471–0.0533"; empty without an interval."""
-    if score.low is None or score.high is None:
-        return ""
-    return f"{number(metric, score.low)} – {number(metric, score.high)}"
-
-
-def arrow(metric: str) -> str:
-    """↓ where lower is better, ↑ where higher is, nothing where neither is."""
-    return {"lower": "↓", "higher": "↑", None: ""}[METRICS[metric].better]
-
-
-def table(card: "Scorecard") -> Table:
-    """Metrics in rows, systems in columns, the best of each in bold, 95% intervals below the means."""
-    seen = f" ({card.num_seen} of training left out)" if card.num_seen and not card.only_seen else ""
-    title = f"{card.name}: {count(card.num_counted)}{seen}"
-    result = Table(title=title, caption="mean and 95% interval; the best in bold", title_style="bold")
-    result.add_column("")
-    for system in card.systems:
-        result.add_column(system, justify="right")
-    for metric in card.metrics:
-        best = card.best_system(metric)
-        cells = [cell(f"{METRICS[metric].label} {arrow(metric)}".strip())]
-        for system, scores in card.systems.items():
-            shown = cell()
-            if metric in scores:
-                shown.append(number(metric, scores[metric].mean), style="bold green" if best == system else "")
-                if text := interval_text(metric, scores[metric]):
-                    shown.append("\n" + text.replace(" ", ""), style="dim")
-            cells.append(shown)
-        result.add_row(*cells)
-    return result
-
-
-def class_table(card: "Scorecard") -> Table:
-    """Each class that occurs: its IoU, its Dice, and how many of its pixels the model found."""
-    result = Table(title="classes", caption="over all pixels; IoU and Dice above are the means of these")
-    for heading in ("", "IoU ↑", "Dice ↑", "pixels found ↑"):
-        result.add_column(heading, justify="right" if heading else "left")
-    for name, scores in card.classes[MODEL].items():
-        if not math.isnan(scores["iou"]):
-            result.add_row(name, *(number("iou", scores[key]) for key in ("iou", "dice", "accuracy")))
-    return result
-
-
-def comparison_table(cards: "Mapping[str, Scorecard]", *, comparable: bool) -> Table:
-    """Metrics in rows, runs in columns; where the runs can be compared, the best of each in bold."""
-    result = Table(caption="means; the best in bold" if comparable else "means, which do not compare")
-    result.add_column("")
-    for name, card in cards.items():
-        result.add_column(cell(name, count(card.num_counted)), justify="right")
-    shared = [metric for metric in METRICS if all(metric in card.systems[MODEL] for card in cards.values())]
-    for metric in shared:
-        means = [card.systems[MODEL][metric].mean for card in cards.values()]
-        better = METRICS[metric].better if comparable else None
-        best = {"lower": min(means), "higher": max(means), None: None}[better]
-        style = ["bold green" if mean == best else "" for mean in means]
-        cells = (cell(number(metric, mean), style=look) for mean, look in zip(means, style, strict=True))
-        result.add_row(f"{METRICS[metric].label} {arrow(metric)}".strip(), *cells)
-    return result
+    return f"{metric.label} ({text})"

@@ -1,6 +1,7 @@
 """Scores a translator on pairs, beside the baselines."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,33 +18,30 @@ from calco.evaluation import metrics
 from calco.evaluation.baselines import MODEL, baselines_for, can_be_copied
 from calco.evaluation.inception import ABSENT as FID_ABSENT
 from calco.evaluation.inception import SetScores, open_inception
-from calco.evaluation.metrics import METRICS, Bootstrap, Counts, Floats, Score, interval
+from calco.evaluation.metrics import METRICS, Counts
 from calco.evaluation.perceptual import Perceptual
 from calco.evaluation.scorecard import Case, Gain, ImageScores, Scorecard
+from calco.evaluation.scores import Bootstrap, Floats, Score, interval
 from calco.imaging import Image
 
 NUM_CHOSEN = 24
 NUM_EXTREME = 6
+_OF_IMAGES = {"l1": metrics.l1, "psnr": metrics.psnr, "ssim": metrics.ssim, "ms_ssim": metrics.ms_ssim}
 
 
 class Showcase:
-    """Keeps the few images that the report shows: the best, the worst, and some chosen by a hash of their key.
+    """Keeps the images of the report: the best, the worst, and some chosen by a hash of their key.
 
-    The hash makes the choice the same for every model and every order, so that reports can be laid side by side.
-
-    Args:
-        rank_by: The metric that decides which are best and worst.
+    The hash makes the choice the same for every model and every order, so that reports can be compared.
     """
 
     def __init__(self, rank_by: str) -> None:
         self.rank_by = rank_by
         self.sign = 1 if METRICS[rank_by].better == "higher" else -1
-        self.num = 0
         self._kept: list[tuple[float, float, Case]] = []
 
     def add(self, pair: Pair, output: Image, row: ImageScores) -> None:
-        """Takes an image in, and lets go of the ones that are now neither extreme nor chosen."""
-        self.num += 1
+        """Add an image, and drop those that are now neither extreme nor chosen."""
         value = self.sign * row.scores[MODEL].get(self.rank_by, math.nan)
         source, target, made = (
             imaging.as_dtype(imaging.visible(side), np.uint8) for side in (pair.input, pair.target, output)
@@ -51,30 +49,25 @@ class Showcase:
         case = Case(key=pair.key, seen=row.seen, scores=row.scores, input=source, target=target, output=made)
         self._kept.append((value if math.isfinite(value) else 0.0, fraction("shown", pair.key), case))
         if len(self._kept) > 2 * (NUM_CHOSEN + 2 * NUM_EXTREME):
-            self._kept = self._select()
+            pool = self._pool()
+            chosen = sorted(self._kept, key=lambda entry: entry[1])[: NUM_CHOSEN + 2 * NUM_EXTREME]
+            keep = {id(entry[2]): entry for entry in (*pool[:NUM_EXTREME], *pool[-NUM_EXTREME:], *chosen)}
+            self._kept = list(keep.values())
 
-    def _select(self) -> list[tuple[float, float, Case]]:
+    def _pool(self) -> list[tuple[float, float, Case]]:
+        """Return the kept images from worst to best, without those of the training if there are others."""
         ranked = sorted(self._kept, key=lambda entry: entry[0])
-        # Seen images are no extremes unless there are no others; they may still be chosen.
-        pool = [entry for entry in ranked if not entry[2].seen] or ranked
-        chosen = sorted(self._kept, key=lambda entry: entry[1])[: NUM_CHOSEN + 2 * NUM_EXTREME]
-        keep = {id(entry[2]): entry for entry in (*pool[:NUM_EXTREME], *pool[-NUM_EXTREME:], *chosen)}
-        return list(keep.values())
+        return [entry for entry in ranked if not entry[2].seen] or ranked
 
     def cases(self) -> tuple[Case, ...]:
-        """Best first, then worst, then chosen; each image once."""
-        ranked = sorted(self._kept, key=lambda entry: entry[0])
-        pool = [entry for entry in ranked if not entry[2].seen] or ranked
+        """Return the best, then the worst, then the chosen ones; each image once."""
+        pool = self._pool()
         extremes = min(NUM_EXTREME, len(pool) // 3)
         best = [replace(entry[2], role="best") for entry in reversed(pool[len(pool) - extremes :])]
         worst = [replace(entry[2], role="worst") for entry in pool[:extremes]]
         taken = {case.key for case in (*best, *worst)}
         chosen = [entry[2] for entry in sorted(self._kept, key=lambda entry: entry[1]) if entry[2].key not in taken]
         return (*best, *worst, *sorted(chosen[:NUM_CHOSEN], key=lambda case: case.key))
-
-
-Progress = Callable[[int, str], None]
-"""Called after each image with the number done so far and the image's key."""
 
 
 def evaluate(
@@ -92,61 +85,68 @@ def evaluate(
     perceptual: bool = True,
     rank_by: str | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Callable[[int, str], None] | None = None,
     out: str | Path | None = None,
     spread: "Spread | None" = None,
 ) -> Scorecard:
-    """Scores `translator` on every pair, beside the baselines on the same images.
+    """Score `translator` on every pair, beside the baselines on the same images.
 
     Args:
         translator: Makes an image of an input, HWC, with the same height and width.
-        pairs: What to score on; consumed one at a time, so that a large set need not fit in memory.
-        name: What the model is called in tables.
-        recipe: The recipe's name, for the report.
-        palette: Name of a palette when images are class maps: adds IoU, Dice and pixel accuracy.
-        seen: Tells by key whether the model was trained on an image; None where nobody knows.
-        digest: Tells by key the digest of an image's contents.
+        pairs: Pairs to score on, read one at a time, so that a large set need not fit in memory.
+        name: Name of the model in tables.
+        recipe: Name of the recipe, for the report.
+        palette: Name of a palette if images are class maps: adds IoU, Dice and pixel accuracy.
+        seen: Returns by key whether the model was trained on an image; None if that is unknown.
+        digest: Returns by key the digest of an image's contents.
         setting: How the inputs were made, name and value.
         mean_target: Mean over the training targets, HWC float32 in [0, 1], any size; None leaves this baseline out.
         inception: Weight file for FID, KID and the Inception score, "download", or None to leave them out.
-        perceptual: Whether to compute ST-LPIPS where its weights are installed.
-        rank_by: The metric that finds the best and worst cases; None takes IoU with a palette, else ST-LPIPS or SSIM.
-        seed: Of the bootstrap.
-        progress: Called after each image.
+        perceptual: Whether to compute ST-LPIPS if its weights are installed.
+        rank_by: Metric that finds the best and worst cases; None takes IoU with a palette, else ST-LPIPS or SSIM.
+        seed: Seed of the bootstrap.
+        progress: Called after each image with the number done so far and the key of the image.
         out: Folder for `scores.json` and the images; None writes nothing.
-        spread: Has other processes examine the images; neither translator nor pairs are used then.
+        spread: Lets other processes examine the images; neither translator nor pairs are used then.
 
     Returns:
         The scorecard; its cases hold the images of the report.
 
     Raises:
-        CalcoError: When no pair could be scored, or an option is wrong.
+        CalcoError: No pair could be scored, or an option is wrong.
     """
     left_out: dict[str, str] = {}
-    distance = perceptual and _distance(left_out) is not None
-    sets = _sets(inception, seed, left_out)
+    if perceptual:
+        try:
+            Perceptual.load()
+        except CalcoError as error:
+            left_out["st_lpips"], perceptual = str(error), False
+    # Asked for by name: a file that cannot be used is an error, not a gap.
+    sets = None if inception is None else SetScores(open_inception(inception), seed)
+    if sets is None:
+        left_out["fid"] = f"FID, KID and IS: {FID_ABSENT}"
     classes = named_palette(palette) if palette else None
-    judge = _Judge(palette=classes, sets=sets)
-    examine = Examiner(palette=classes, mean_target=mean_target, perceptual=distance, everything=sets is not None)
+    results = _Results(palette=classes, sets=sets)
+    examine = Examiner(palette=classes, mean_target=mean_target, perceptual=perceptual, everything=sets is not None)
     if rank_by is None:
-        rank_by = "iou" if palette else "st_lpips" if distance else "ssim"
+        rank_by = "iou" if palette else "st_lpips" if perceptual else "ssim"
     if rank_by not in METRICS or METRICS[rank_by].better is None or rank_by in ("fid", "kid", "inception_score"):
         raise CalcoError(f"images cannot be ranked by {rank_by!r}; choose a score of single images, such as ssim")
     shown = Showcase(rank_by)
     found = spread(examine) if spread is not None else examine.each(pairs, translator)
     for num, (key, examined) in enumerate(found, 1):
         if isinstance(examined, str):
-            judge.failed[key] = examined
+            results.failed[key] = examined
         else:
-            row = judge.add(examined, seen=seen is not None and seen(key), digest=digest(key))
+            row = results.add(examined, seen=seen is not None and seen(key), digest=digest(key))
             shown.add(examined.pair, examined.outputs[MODEL], row)
         if progress is not None:
             progress(num, key)
-    if not judge.rows:
-        reason = next(iter(judge.failed.values()), "there was none; name a folder that holds some")
+    if not results.rows:
+        reason = next(iter(results.failed.values()), "there was none; name a folder that holds some")
         raise CalcoError(f"no image could be scored: {reason}")
     card = replace(
-        judge.summary(seed, left_out), name=name, recipe=recipe, rank_by=rank_by, cases=shown.cases(),
+        results.summary(seed, left_out), name=name, recipe=recipe, rank_by=rank_by, cases=shown.cases(),
         training_known=seen is not None, setting=setting or {},
     )  # fmt: skip
     if out is not None:
@@ -154,76 +154,40 @@ def evaluate(
     return card
 
 
-def _distance(left_out: dict[str, str]) -> Perceptual | None:
-    try:
-        return Perceptual.load()
-    except CalcoError as error:
-        left_out["st_lpips"] = str(error)
-        return None
-
-
-def _sets(source: str | Path | None, seed: int, left_out: dict[str, str]) -> SetScores | None:
-    if source is not None:
-        # Asked for by name: a file that does not serve is an error, not a gap.
-        return SetScores(open_inception(source), seed)
-    left_out["fid"] = f"FID, KID and IS: {FID_ABSENT}"
-    return None
-
-
 @dataclass(frozen=True, kw_only=True)
 class Examined:
-    """What the images of one pair tell.
-
-    Attributes:
-        pair: The pair.
-        outputs: What the model made of it; what every baseline made too, where scores of the whole set are wanted.
-        scores: System, metric, value.
-        confusions: Of each system, where there is a palette.
-        target_colour: How colourful the target is.
-    """
+    """Scores of one pair."""
 
     pair: Pair
-    outputs: Mapping[str, Image]
-    scores: dict[str, dict[str, float]]
-    confusions: Mapping[str, Counts]
-    target_colour: float
+    outputs: Mapping[str, Image]  # output of the model; also of every baseline, if scores of the whole set are wanted
+    scores: dict[str, dict[str, float]]  # system, metric, value
+    confusions: Mapping[str, Counts]  # confusions of each system, if there is a palette
+    target_colour: float  # colourfulness of the target
 
 
 Found: TypeAlias = tuple[str, Examined | str]
-"""An image's key, and what it tells or why it tells nothing."""
+"""Key of an image, and its scores or the reason why there are none."""
 
 
+@dataclass(kw_only=True)
 class Examiner:
-    """Scores pairs one by one, and keeps nothing of them; can be sent to another process.
+    """Scores pairs one by one, and keeps nothing of them; can be sent to another process."""
 
-    Args:
-        palette: When images are class maps.
-        mean_target: Of the training; None leaves this baseline out.
-        perceptual: Whether to compute ST-LPIPS.
-        everything: Whether the baselines' images are wanted too.
-    """
+    palette: Palette | None  # classes, if images are class maps
+    mean_target: npt.NDArray[np.float32] | None  # mean target of the training; None leaves this baseline out
+    perceptual: bool  # whether to compute ST-LPIPS
+    everything: bool  # whether the outputs of the baselines are wanted too
+    # Whether the pairs have an erased region, and whether their inputs can be copied
+    kind: tuple[bool, bool] | None = None
+    _distance: Perceptual | None = None
 
-    def __init__(
-        self,
-        *,
-        palette: Palette | None,
-        mean_target: npt.NDArray[np.float32] | None,
-        perceptual: bool,
-        everything: bool,
-    ) -> None:
-        self.palette = palette
-        self.mean_target = mean_target
-        self.perceptual = perceptual
-        self.everything = everything
-        self.kind: tuple[bool, bool] | None = None
-        self._distance: Perceptual | None = None
-
-    def settle(self, pair: Pair) -> None:
-        """Takes the baselines that suit a pair; by itself it takes those of the first one."""
+    def settle(self, pair: Pair) -> tuple[bool, bool]:
+        """Choose the baselines by a pair; by default it is the first one."""
         self.kind = self.kind or (pair.region is not None, can_be_copied(pair))
+        return self.kind
 
     def each(self, pairs: Iterable[Pair], translator: Callable[[Image], Image]) -> Iterator[Found]:
-        """What each pair tells, in order."""
+        """Yield the scores of each pair, in order."""
         for pair in pairs:
             try:
                 yield pair.key, self(pair, translator(pair.input))
@@ -231,10 +195,9 @@ class Examiner:
                 yield pair.key, str(error)
 
     def __call__(self, pair: Pair, output: Image) -> Examined:
-        """Scores the model's output and every baseline on one pair."""
-        self.settle(pair)
-        assert self.kind is not None
-        baselines = baselines_for(mean_target=self.mean_target, erased=self.kind[0], copies=self.kind[1])
+        """Score the output of the model and every baseline on one pair."""
+        erased, copies = self.settle(pair)
+        baselines = baselines_for(mean_target=self.mean_target, erased=erased, copies=copies)
         outputs = {MODEL: output} | {name: baseline(pair) for name, baseline in baselines.items()}
         scores = {name: _scores(image, pair) for name, image in outputs.items()}
         if self.perceptual:
@@ -242,33 +205,28 @@ class Examiner:
             distances = self._distance(list(outputs.values()), pair.target)
             for name, distance in zip(outputs, distances, strict=True):
                 scores[name]["st_lpips"] = distance
-        confusions = self._confusions(outputs, pair)
-        for name, counts in confusions.items():
-            scores[name] |= {key: float(value) for key, value in metrics.mean_class_scores(counts).items()}
+        confusions: dict[str, Counts] = {}
+        if palette := self.palette:
+            # Over the pixels that have a class: void has no weight.
+            counted = np.ones(pair.target.shape[:2], np.bool_) if pair.weight is None else pair.weight > 0
+            images = (imaging.as_channels(image, 3) for image in (pair.target, *outputs.values()))
+            true, *made = (decode(image, palette)[counted] for image in images)
+            for name, classes in zip(outputs, made, strict=True):
+                confusions[name] = metrics.confusion(classes, true, len(palette))
+                means = metrics.mean_class_scores(confusions[name])
+                scores[name] |= {key: float(value) for key, value in means.items()}
         return Examined(
             pair=pair, outputs=outputs if self.everything else {MODEL: output}, scores=scores, confusions=confusions,
             target_colour=metrics.colourfulness(pair.target),
         )  # fmt: skip
 
-    def _confusions(self, outputs: Mapping[str, Image], pair: Pair) -> dict[str, Counts]:
-        """The confusions of each system over the pixels that have a class: void weighs nothing."""
-        if self.palette is None:
-            return {}
-        counted = np.ones(pair.target.shape[:2], np.bool_) if pair.weight is None else pair.weight > 0
-        palette = self.palette
-        true = decode(imaging.as_channels(pair.target, 3), palette)[counted]
-        return {
-            name: metrics.confusion(decode(imaging.as_channels(image, 3), palette)[counted], true, len(palette))
-            for name, image in outputs.items()
-        }
-
 
 Spread: TypeAlias = Callable[[Examiner], Iterable[Found]]
-"""Has images examined elsewhere, and gives what is found in the order of the images."""
+"""Lets images be examined elsewhere, and yields their scores in the order of the images."""
 
 
-class _Judge:
-    """Keeps the numbers, and makes the scorecard of them."""
+class _Results:
+    """Collects the numbers, and makes the scorecard of them."""
 
     def __init__(self, *, palette: Palette | None, sets: SetScores | None) -> None:
         self.palette = palette
@@ -279,7 +237,7 @@ class _Judge:
         self.failed: dict[str, str] = {}
 
     def add(self, examined: Examined, *, seen: bool, digest: str) -> ImageScores:
-        """Takes in what a pair tells."""
+        """Add the scores of a pair."""
         for name, counts in examined.confusions.items():
             self.confusions.setdefault(name, []).append(counts)
         if self.sets is not None:
@@ -288,10 +246,10 @@ class _Judge:
         pair = examined.pair
         row = ImageScores(key=pair.key, group=pair.group, seen=seen, scores=examined.scores, digest=digest)
         self.rows.append(row)
-        return self.rows[-1]
+        return row
 
     def summary(self, seed: int, left_out: Mapping[str, str]) -> Scorecard:
-        """Means, intervals and gains over the images that count."""
+        """Return means, intervals and gains over the images that count."""
         unseen = [index for index, row in enumerate(self.rows) if not row.seen]
         counted = unseen or list(range(len(self.rows)))
         bootstrap = Bootstrap([self.rows[index].group for index in counted], seed)
@@ -301,36 +259,27 @@ class _Judge:
             if math.isnan(means[MODEL][metric]):
                 side = metrics.MS_SSIM_MIN_SIDE if metric == "ms_ssim" else metrics.SSIM_MIN_SIDE
                 gaps[metric] = f"{METRICS[metric].label} needs images of {side} pixels or more on both sides"
+        # Scores of the whole set have no images of their own: they count all.
+        rows = [self.rows[index].scores[MODEL] for index in counted]
+        scored = Counter(metric for row in rows for metric, value in row.items() if not math.isnan(value))
         systems = {
             system: {
-                metric: _score(value, resampled[system].get(metric), self._num(metric, counted))
+                metric: Score.of(value, resampled[system].get(metric), scored.get(metric) or len(counted))
                 for metric, value in row.items()
                 if not math.isnan(value)
             }
             for system, row in means.items()
         }
         return Scorecard(
-            name=MODEL,
-            recipe="",
-            systems=systems,
-            gains=_gains(means, resampled),
-            images=tuple(self.rows),
-            classes=self._classes(counted),
-            left_out_metrics=gaps,
-            left_out_images=self.failed,
-            target_colourfulness=float(np.mean([self.target_colours[index] for index in counted])),
-            seed=seed,
-        )
-
-    def _num(self, metric: str, counted: Sequence[int]) -> int:
-        """Images that have this score; all of them for scores of the whole set."""
-        values = [self.rows[index].scores[MODEL].get(metric, math.nan) for index in counted]
-        return sum(not math.isnan(value) for value in values) or len(counted)
+            name=MODEL, recipe="", systems=systems, gains=_gains(means, resampled), images=tuple(self.rows),
+            classes=self._classes(counted), left_out_metrics=gaps, left_out_images=self.failed,
+            target_colourfulness=float(np.mean([self.target_colours[index] for index in counted])), seed=seed,
+        )  # fmt: skip
 
     def _means(
         self, counted: Sequence[int], bootstrap: Bootstrap
     ) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, Floats]]]:
-        """The means of each system and metric, and those of each resample."""
+        """Return the means of each system and metric, and those of each resample."""
         means: dict[str, dict[str, float]] = {}
         resampled: dict[str, dict[str, Floats]] = {}
         for system, first in self.rows[0].scores.items():
@@ -343,64 +292,48 @@ class _Judge:
                 # Over all pixels at once, as IoU is published; the mean of images' IoU would count empty ones.
                 counts = np.stack([self.confusions[system][index] for index in counted])
                 means[system] |= {k: float(v) for k, v in metrics.mean_class_scores(counts.sum(0)).items()}
-                resampled[system] |= bootstrap.class_means(counts)
+                resampled[system] |= metrics.resampled_class_scores(bootstrap, counts)
         if self.sets is not None:
             for system, values_of in self.sets.compute(counted).items():
                 means[system] |= values_of
         return means, resampled
 
     def _classes(self, counted: Sequence[int]) -> dict[str, dict[str, dict[str, float]]]:
-        if self.palette is None:
-            return {}
-        names = [name for name, _ in self.palette]
+        """Return system, class, score name, value over all pixels."""
         found = {}
-        for system, all_counts in self.confusions.items():
-            each = metrics.class_scores(np.sum([all_counts[index] for index in counted], axis=0))
+        for system, counts in self.confusions.items():
+            each = metrics.class_scores(np.sum([counts[index] for index in counted], axis=0))
             found[system] = {
-                name: {key: float(values[place]) for key, values in each.items()} for place, name in enumerate(names)
+                name: {key: float(values[place]) for key, values in each.items()}
+                for place, (name, _) in enumerate(self.palette or ())
             }
         return found
 
 
 def _scores(image: Image, pair: Pair) -> dict[str, float]:
-    """The scores that need nothing but the two images."""
-    target = pair.target
-    found = {
-        "l1": metrics.l1(image, target),
-        "psnr": metrics.psnr(image, target),
-        "ssim": metrics.ssim(image, target),
-        "ms_ssim": metrics.ms_ssim(image, target),
-        "colourfulness": metrics.colourfulness(image),
-    }
+    """Return the scores that need nothing but the two images."""
+    found = {name: score(image, pair.target) for name, score in _OF_IMAGES.items()}
+    found["colourfulness"] = metrics.colourfulness(image)
     if pair.region is not None:
-        found["psnr_inside"] = metrics.psnr_inside(image, target, pair.region)
+        found["psnr_inside"] = metrics.psnr_inside(image, pair.target, pair.region)
     return found
-
-
-def _ends(resampled: Floats | None) -> tuple[float, float] | tuple[None, None]:
-    found = interval(resampled) if resampled is not None else None
-    return found or (None, None)
-
-
-def _score(value: float, resampled: Floats | None, num: int) -> Score:
-    low, high = _ends(resampled)
-    return Score(value, low, high, num)
 
 
 def _gains(
     means: Mapping[str, Mapping[str, float]], resampled: Mapping[str, Mapping[str, Floats]]
 ) -> dict[str, dict[str, Gain]]:
-    """The model against each baseline, paired on the same resamples."""
+    """Return the lead of the model over each baseline, paired in the same resamples."""
     found: dict[str, dict[str, Gain]] = {}
-    for metric, ours in means[MODEL].items():
+    for metric in [metric for metric in METRICS if metric in means[MODEL]]:
+        ours = means[MODEL][metric]
         sign = {"higher": 1, "lower": -1, None: 0}[METRICS[metric].better]
         if not sign or math.isnan(ours):
             continue
         found[metric] = {}
-        for system in means.keys() - {MODEL}:
-            low = high = None
+        for system in [system for system in means if system != MODEL]:
+            ends = None
             if metric in resampled[system]:
-                low, high = _ends(sign * (resampled[MODEL][metric] - resampled[system][metric]))
+                ends = interval(sign * (resampled[MODEL][metric] - resampled[system][metric]))
+            low, high = ends or (None, None)
             found[metric][system] = Gain(value=sign * (ours - means[system][metric]), low=low, high=high)
-        found[metric] = {system: found[metric][system] for system in means if system in found[metric]}
-    return {metric: found[metric] for metric in METRICS if metric in found}
+    return found

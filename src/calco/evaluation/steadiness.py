@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +15,10 @@ from calco.data.source import Item, Source
 from calco.errors import CalcoError
 from calco.evaluation import metrics
 from calco.evaluation.baselines import MODEL
-from calco.evaluation.metrics import Bootstrap, Score, interval
+from calco.evaluation.scores import Bootstrap, Metric, Score
 from calco.imaging import Image
 from calco.inference.steady import Steady
+from calco.report.page import count
 from calco.video.motion import CutFinder, Follower, Motion, chroma_of, luma, warping_error
 
 TRUTH, INPUT, STEADIED = "truth", "input", "model, steadied"
@@ -27,34 +28,25 @@ MOVING: Final = 2.0
 """Pixels from frame to frame from which on a region counts as moving."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What a reader must know of a value: its name, how it is shown, and what it is."""
-
-    label: str
-    decimals: int
-    times: float
-    meaning: str
-
-
 MEASURES: Final = {
-    "flicker": Measure(
-        "Flicker · 10⁻⁴", 2, 1e4,
+    "flicker": Metric(
+        "Flicker · 10⁻⁴", None, 2,
         "Warping error (Lai et al. 2018): the mean squared difference between a frame and the one before, moved along "
-        "the truth's optical flow, over the pixels seen in both; values in [0, 1], cuts left out."),
-    "times": Measure("Flicker × the truth's", 2, 1, "As a multiple of the truth's own, which holds noise and light."),
-    "colour": Measure("Flicker of colour · 10⁻⁴", 2, 1e4, "The same of red and blue less brightness."),
-    "colour_times": Measure("Of colour × the truth's", 2, 1, "Flicker of colour as a multiple of the truth's own."),
-    "psnr": Measure("PSNR, dB", 2, 1, "Against the truth, mean over the frames at the video's own size."),
-    "psnr_moving": Measure(
-        "PSNR where it moves, dB", 2, 1,
-        f"The same over pixels that move by {MOVING:g} or more from frame to frame: what smears loses here."),
+        "the truth's optical flow, over the pixels seen in both; values in [0, 1], cuts left out.", factor=1e4),
+    "times": Metric(
+        "Flicker × the truth's", None, 2, "As a multiple of the truth's own, which holds noise and light."),
+    "colour": Metric("Flicker of colour · 10⁻⁴", None, 2, "The same of red and blue less brightness.", factor=1e4),
+    "colour_times": Metric("Of colour × the truth's", None, 2, "Flicker of colour as a multiple of the truth's own."),
+    "psnr": Metric("PSNR, dB", None, 2, "Against the truth, mean over the frames at the video's own size."),
+    "psnr_moving": Metric(
+        "PSNR where it moves, dB", None, 2,
+        f"The same over pixels that move by {MOVING:g} or more from frame to frame: smeared ones lose here."),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameScores:
-    """One frame: which one, and system, measure, value (NaN where there is none, as for flicker at a cut)."""
+    """Scores of one frame: system, measure, value (NaN where there is none, as for flicker at a cut)."""
 
     video: str
     number: int
@@ -64,45 +56,24 @@ class FrameScores:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoScores:
-    """How steady videos are.
+    """Steadiness of videos."""
 
-    Attributes:
-        systems: System ("truth", "input", "model", "model, steadied"), measure, mean with its interval.
-        frames: Every frame that was measured.
-        notes: What has to be said of it, a sentence each.
-    """
-
+    # System ("truth", "input", "model", "model, steadied"), measure, mean with its interval
     systems: Mapping[str, Mapping[str, Score]]
-    frames: Sequence[FrameScores]
-    notes: Sequence[str] = field(default=())
+    frames: Sequence[FrameScores]  # every frame that was measured
+    notes: Sequence[str] = field(default=())  # remarks, a sentence each
 
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> "VideoScores":
-        """The inverse of what `Scorecard.to_json` writes: null is NaN."""
-
-        def numbers(row: Mapping[str, float | None]) -> dict[str, float]:
-            return {name: math.nan if value is None else value for name, value in row.items()}
-
-        return cls(
-            systems={
-                system: {name: Score(**(score | {"mean": numbers(score)["mean"]})) for name, score in row.items()}
-                for system, row in content["systems"].items()
-            },
-            frames=tuple(
-                FrameScores(**(row | {"values": {system: numbers(each) for system, each in row["values"].items()}}))
-                for row in content["frames"]
-            ),
-            notes=tuple(content["notes"]),
-        )
+    @property
+    def measures(self) -> dict[str, Metric]:
+        """Measures that have a value."""
+        return {name: each for name, each in MEASURES.items() if any(name in row for row in self.systems.values())}
 
 
 def stretches(frames: Sequence[Item], wanted: Sequence[Item] | None, most: int) -> list[list[Item]]:
-    """Consecutive frames to measure, in order.
+    """Return stretches of consecutive frames to measure, in order.
 
-    Args:
-        frames: All frames of the videos.
-        wanted: Those of a split: then no others than its groups' are taken, from the first to the last of each.
-        most: At most about so many frames, in stretches of `PIECE` that are spread evenly; 0 takes all.
+    Of a split (`wanted`) only its groups are taken, from the first to the last frame of each. At most `most` frames are
+    taken, in stretches of `PIECE` that are spread evenly; 0 takes all.
     """
     ends: dict[tuple[str, str], tuple[str, str]] = {}
     for item in wanted or ():
@@ -114,8 +85,7 @@ def stretches(frames: Sequence[Item], wanted: Sequence[Item] | None, most: int) 
             first, last = ends.get((item.paths[0], item.group), ("", ""))
             if not first <= item.key <= last:
                 continue
-        follows = runs and runs[-1][-1].paths == item.paths and _number(item) == _number(runs[-1][-1]) + 1
-        if follows:
+        if runs and runs[-1][-1].paths == item.paths and _number(item) == _number(runs[-1][-1]) + 1:
             runs[-1].append(item)
         else:
             runs.append([item])
@@ -128,64 +98,38 @@ def stretches(frames: Sequence[Item], wanted: Sequence[Item] | None, most: int) 
 
 
 def measure(
-    runs: Sequence[Sequence[Item]],
-    source: Source,
-    recipe: Recipe,
-    translator: Callable[[Image], Image],
-    *,
-    steady: Steady | None = None,
-    seed: int = 0,
-    progress: Callable[[int], None] = lambda _done: None,
-) -> VideoScores:
-    """Measures stretches of consecutive frames at the videos' own size.
-
-    Args:
-        runs: As `stretches` gives them.
-        source: What reads the frames.
-        recipe: What makes input and truth of a frame.
-        translator: The model, as `calco translate` uses it.
-        steady: What steadies its drawings; None leaves that out.
-        seed: Of the recipe's chance and the bootstrap.
-        progress: Told how many frames are done.
-
-    Raises:
-        CalcoError: When no two frames that follow each other could be measured.
-    """
+    runs: Sequence[Sequence[Item]], source: Source, recipe: Recipe, translator: Callable[[Image], Image], *,
+    steady: Steady | None = None, seed: int = 0, progress: Callable[[int], None] = lambda _done: None,
+) -> VideoScores:  # fmt: skip
+    """Measure stretches of consecutive frames at the videos' own size."""
     rows: list[FrameScores] = []
     damaged: list[str] = []
     done = 0
     for run in runs:
-        course = _Course(steady)
+        follower = _Stretch(steady)
         for item in run:
             done += 1
             try:
                 pair = recipe(source.load(item), generator(seed, 0, item.key, "recipe"))
-                shown = {TRUTH: pair.target, INPUT: pair.input, MODEL: translator(pair.input)}
-                values = course.add(shown)
+                values = follower.add({TRUTH: pair.target, INPUT: pair.input, MODEL: translator(pair.input)})
             except CalcoError as error:
                 damaged.append(f"{item.key}: {error}")
-                course = _Course(steady)
+                follower = _Stretch(steady)
                 continue
-            rows.append(
-                FrameScores(
-                    video=item.key.rpartition("/")[0],
-                    number=_number(item),
-                    group=item.group,
-                    values=values,
-                )
-            )
+            name = item.key.rpartition("/")[0]
+            rows.append(FrameScores(video=name, number=_number(item), group=item.group, values=values))
             progress(done)
     if not any(math.isfinite(row.values[TRUTH].get("flicker", math.nan)) for row in rows):
         first = damaged[0] if damaged else "flicker needs two frames of a scene that follow each other"
         raise CalcoError(f"flicker could not be measured: {first}; name a longer video, or one that is whole")
-    notes = [f"{len(rows):,} frames in {_count(len(runs), 'stretch')} of consecutive frames, at their own size."]
+    notes = [f"{len(rows):,} frames in {count(len(runs), 'stretch')} of consecutive frames, at their own size."]
     cuts = sum(math.isnan(row.values[TRUTH]["flicker"]) for row in rows) - len(runs)
-    notes += [f"{_count(cuts, 'cut')} found; no flicker is measured across a cut."] if cuts > 0 else []
+    notes += [f"{count(cuts, 'cut')} found; no flicker is measured across a cut."] if cuts > 0 else []
     notes += [f"{len(damaged)} frames could not be measured: {damaged[0]}."] if damaged else []
     return VideoScores(systems=_summary(rows, seed), frames=tuple(rows), notes=tuple(notes))
 
 
-class _Course:
+class _Stretch:
     """One stretch, frame by frame."""
 
     def __init__(self, steady: Steady | None) -> None:
@@ -197,7 +141,7 @@ class _Course:
         self.before: tuple[npt.NDArray[np.uint8], dict[str, Image]] | None = None
 
     def add(self, shown: dict[str, Image]) -> dict[str, dict[str, float]]:
-        """System, measure, value of the next frame."""
+        """Return system, measure, value of the next frame."""
         if self.steady is not None:
             shown = shown | {STEADIED: self.steady(shown[INPUT], shown[MODEL])}
         grey = luma(shown[TRUTH])
@@ -234,22 +178,15 @@ def _summary(rows: Sequence[FrameScores], seed: int) -> dict[str, dict[str, Scor
     found: dict[str, dict[str, Score]] = {}
     for system, measures in columns.items():
         means = {name: float(metrics.nan_mean(values)) for name, values in measures.items()}
-        drawn = {name: bootstrap.means(values) for name, values in measures.items()}
+        resampled = {name: bootstrap.means(values) for name, values in measures.items()}
         for name, ratio in (("flicker", "times"), ("colour", "colour_times")):
             if name in means and (truth := float(metrics.nan_mean(columns[TRUTH][name]))) > 0:
                 means[ratio] = means[name] / truth
                 with np.errstate(invalid="ignore", divide="ignore"):
-                    drawn[ratio] = drawn[name] / bootstrap.means(columns[TRUTH][name])
-        found[system] = {}
-        for name in [name for name in MEASURES if name in means]:
-            low, high = interval(drawn[name]) or (None, None)
-            found[system][name] = Score(means[name], low, high, len(rows))
+                    resampled[ratio] = resampled[name] / bootstrap.means(columns[TRUTH][name])
+        found[system] = {name: Score.of(means[name], resampled[name], len(rows)) for name in MEASURES if name in means}
     return found
 
 
 def _number(item: Item) -> int:
     return int(item.key.rpartition("/")[2])
-
-
-def _count(num: int, noun: str) -> str:
-    return f"{num} {noun}" + ("" if num == 1 else "es" if noun.endswith("h") else "s")

@@ -1,23 +1,31 @@
-"""`calco export`: a model as one file for other programs, tried on real images before it gets its name."""
+"""`calco export`: a translator as one file, compared with the model on real images before it gets its name."""
 
 import base64
-import json
-import tempfile
-from collections.abc import Callable
-from dataclasses import asdict, replace
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+import cv2
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from calco import imaging
-from calco.export.comparing import Loss, check, compare, loss
-from calco.export.config import ExportConfig, Kind
-from calco.export.examples import Examples, examples
-from calco.export.target import Exported, target
-from calco.files import explain, replacing
-from calco.inference.graph_files import needs
+from calco.data.dataset import PairDataset
+from calco.data.recipes import build_recipe
+from calco.data.source import settled
+from calco.data.sources import open_source
+from calco.data.splits import split_items
+from calco.errors import CalcoError
+from calco.export.config import ExportConfig
+from calco.export.exporter import Comparison, Exported, export_graph, named_images, target_path, training_images, write
+from calco.export.graph import halved, quantised
+from calco.export.parts import image_channels, joined, onnx_parts
+from calco.imaging import Image
+from calco.inference.folder import ModelInfo
 from calco.inference.loading import (
     ENDINGS,
     EXPORT_FORMAT,
@@ -33,10 +41,15 @@ from calco.outputs import writing_file
 from calco.records import to_record
 from calco.version import __version__
 
-LIBRARIES: Final = {
-    "onnx": ("export", ("onnx", "onnxscript", "onnxruntime")),
-    "openvino": ("export,openvino", ("onnx", "onnxscript", "onnxruntime", "openvino")),
-}
+if TYPE_CHECKING:
+    import onnx
+
+TOLERANCE: Final = 1  # levels of 255, for files that compute in fp32
+LEAST: Final = {"bf16": 35.0, "int8": 25.0}  # dB of PSNR against the images of fp32
+CLASSES: Final = 0.001  # share of the pixels of a class map that may fall to another class
+COMPARED: Final = 6
+CALIBRATED: Final = 32
+_SIDE: Final = 512  # largest side of the images that the whole file gets at once
 
 
 def export_model(config: ExportConfig) -> Exported[Description]:
@@ -54,114 +67,163 @@ def export_model(config: ExportConfig) -> Exported[Description]:
         CalcoError: When the model or the images cannot be used, a library is missing, the file cannot be written, or
             the two differ by more than the tolerance.
     """
-    path = target(config.model, config.to, config.out, ENDINGS, model_folder)
-    extra, libraries = LIBRARIES[config.to]
-    needs(*libraries, extra=extra)
+    path = target_path(config.model, config.to, config.out, ENDINGS, model_folder)
     with writing_file(path, "calco export"):
-        return _export(load(config.model, device="cpu"), path, config)
+        model = load(config.model, device="cpu")
+        found = examples(model.info, config.images)
+        mean = model.mean_target
+        description = Description(
+            format=EXPORT_FORMAT, calco=__version__, model=to_record(model.info), kind=config.to, precision="fp32",
+            licence=config.licence, mean_target=None if mean is None or mean.shape[2] > 4
+            else base64.b64encode(imaging.encode(mean, "mean_target.png")).decode(),
+        )  # fmt: skip
+        parts = onnx_parts(model)
+
+        def narrow(plain: Path, described: Description) -> tuple["onnx.ModelProto", Description, str]:
+            described = replace(described, precision=config.precision)
+            network = _narrowed(parts["network"], config, model, found)
+            graph = joined({**parts, "network": network})
+            fewer = plain.with_name(f"fewer{plain.suffix}")
+            write(fewer, config.to, graph, described)
+            record, words = _cost(plain, fewer, found)
+            compared = {**described.compared, config.precision: record}
+            return graph, replace(described, compared=compared), f"{config.precision}: {words}"
+
+        return export_graph(
+            path, config.to, joined(parts), description,
+            lambda trial: compare(model, load_exported(trial, device="cpu"), found.inputs), found.where,
+            narrow if config.precision != "fp32" else None,
+        )  # fmt: skip
 
 
-def _export(translator: Translator, path: Path, config: ExportConfig) -> Exported[Description]:
-    to, precision = config.to, config.precision
-    found = examples(translator.info, config.images)
-    described = Description(
-        format=EXPORT_FORMAT, calco=__version__, model=to_record(translator.info), kind=to, precision="fp32",
-        licence=config.licence, mean_target=_mean(translator),
-    )  # fmt: skip
-    writer = _Writer(translator, to, found)
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """Inputs, HWC uint8 with the channels of the file, and their targets."""
+
+    inputs: list[Image]  # inputs of the comparison
+    targets: list[Image]  # their targets, HWC; empty if they are unknown
+    training: list[Image]  # inputs of the training, for calibration
+    where: str  # name of the images, in words
+
+
+def examples(info: ModelInfo, images: str | Path | None) -> Examples:
+    """Return images for the comparison: of the training, or of a folder for `calco train`, or of plain images."""
+    if images is None:
+        with training_images(info.provenance) as root:
+            return _pairs(root, info)
     try:
-        with tempfile.TemporaryDirectory(prefix="calco-export-") as folder:
-            plain_path = Path(folder) / f"plain{path.suffix}"
-            writer.write(plain_path, described)
-            plain = load_exported(plain_path, device="cpu")
-            words = check(
-                apart := compare(translator, plain, found.inputs), painted=translator.info.palette is not None
-            )
-            said = [f"on {found.where}, {words}"]
-            described = replace(described, precision=precision, compared={"fp32": asdict(apart), "on": found.where})
-            if precision != "fp32":
-                fewer_path = Path(folder) / f"fewer{path.suffix}"
-                writer.write(fewer_path, described)
-                cost = _cost(plain, plain_path, load_exported(fewer_path, device="cpu"), fewer_path, found)
-                said.append(f"{precision}: {cost.words()}")
-                described = replace(described, compared={**described.compared, precision: cost.record()})
-            with replacing(path) as temporary:
-                writer.write(temporary, described)
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, OSError) or "write" in str(error).lower():
-            known = error if isinstance(error, OSError) else OSError(str(error).splitlines()[0])
-            raise explain(known, path, "write") from error
-        raise
-    said.append(f"{path} is written")
-    return Exported(path, described, tuple(said))
+        return _pairs(images, info)
+    except CalcoError:  # plain images
+        found = named_images(images, COMPARED + CALIBRATED)
+    plain = [_shown(imaging.read(str(path), background=info.source.background), info) for path in found]
+    inputs = plain[:COMPARED]
+    return Examples(inputs=inputs, targets=[], training=plain, where=f"{len(inputs)} images of {images}")
 
 
-def _cost(plain: ExportedTranslator, plain_path: Path, fewer: ExportedTranslator, path: Path, found: Examples) -> Loss:
-    sizes = (plain_path.stat().st_size, path.stat().st_size)
-    return loss(plain, fewer, found.inputs, found.targets, sizes)
+def _pairs(root: str | Path, info: ModelInfo) -> Examples:
+    source, recipe = settled(open_source(root, info.source), info.recipe, resolved=True)
+    make = build_recipe(recipe, source.kind, source.recipe)
+    splits = split_items(source.items, info.split)
+    held, seen = (
+        [data.pair(number, 0) for number in range(min(len(data), count))]
+        for items, count in ((splits["test"] or splits["val"], COMPARED), (splits["train"], CALIBRATED))
+        for data in [PairDataset(source, items, make, info.jitter, info.seed, train=False)]
+    )
+    return Examples(
+        inputs=[_shown(pair.input, info) for pair in held], targets=[pair.target for pair in held],
+        training=[_shown(pair.input, info) for pair in seen],
+        where=f"{len(held)} images of {root} that were kept apart",
+    )  # fmt: skip
 
 
-class _Writer:
-    """Writes a model as one kind of file, as often as it is asked for; what is slow is done once."""
-
-    def __init__(self, model: Translator, kind: Kind, found: Examples) -> None:
-        self._model, self._kind, self._found = model, kind, found
-        self._made: dict[str, Any] = {}
-
-    def write(self, path: Path, description: Description) -> None:
-        """The file, with its description."""
-        text = json.dumps(asdict(description), ensure_ascii=False)
-        import onnx
-
-        from calco.export.graph import joined
-
-        parts = self._once("parts", self._parts)
-        network = self._once(f"network {description.precision}", lambda: self._network(parts, description.precision))
-        whole = joined({**parts, "network": network}, text)
-        if self._kind == "onnx":
-            path.write_bytes(whole.SerializeToString())
-            return
-        from calco.export.graph import write_openvino
-
-        with tempfile.TemporaryDirectory(prefix="calco-export-") as folder:
-            onnx.save(whole, Path(folder) / "model.onnx")
-            write_openvino(Path(folder) / "model.onnx", path, text)
-
-    def _parts(self) -> Any:
-        from calco.export.graph import onnx_parts
-
-        return onnx_parts(self._model)
-
-    def _network(self, parts: Any, precision: str) -> Any:
-        from calco.export.graph import halved, quantised
-
-        if precision == "int8":
-            return quantised(parts["network"], self._seen())
-        # OpenVINO narrows by itself when it opens a file: there bf16 is a setting.
-        return halved(parts["network"]) if precision == "bf16" and self._kind == "onnx" else parts["network"]
-
-    def _seen(self) -> list[np.ndarray[Any, np.dtype[np.float32]]]:
-        """What the network sees of the images of the training."""
-        model = self._model
-        multiple = model.generator.multiple
-        with torch.inference_mode():
-            views = [model._view(image, None, native=False).seen for image in self._found.training]
-            all_padded = [_padded(seen, multiple) for seen in views]
-            return [padded.rows(0, padded.height).contiguous().numpy() for padded in all_padded]
-
-    def _once(self, name: str, make: Callable[[], Any]) -> Any:
-        if name not in self._made:
-            self._made[name] = make()
-        return self._made[name]
+def _shown(image: Image, info: ModelInfo) -> Image:
+    paper = imaging.background_colour(info.source.background) or imaging.WHITE
+    return np.ascontiguousarray(imaging.as_channels(imaging.as_dtype(image, np.uint8), image_channels(info), paper))
 
 
-def _mean(model: Translator) -> str | None:
-    mean = model.mean_target
-    if mean is None or mean.shape[2] > 4:
-        return None
-    return base64.b64encode(imaging.encode(mean, "mean_target.png")).decode()
+def compare(model: Translator, file: ExportedTranslator, inputs: Sequence[Image]) -> Comparison:
+    """Compare the outputs for HWC bytes at the scale of the training, and of the whole file alone and in batches."""
+    pairs: list[tuple[Image, Image]] = []
+    for image in inputs:
+        pairs.append((model(image), file(image)))
+        height, width = (min(side, _SIDE) for side in image.shape[:2])
+        # As it is, of odd sides, and small, where the mirrored border is larger than the image.
+        cuts = (image[:height, :width], image[: height - 3, : max(1, width // 2)], image[:21, :34])
+        pairs += [(model(cut, native=True), file.runtime.images(cut[None])[0]) for cut in cuts]
+    height, width = (min(*(image.shape[axis] for image in inputs), _SIDE) for axis in (0, 1))
+    batch = np.stack([image[:height, :width] for image in inputs[:3]])
+    pairs += [(model(one, native=True), two) for one, two in zip(batch, file.runtime.images(batch), strict=True)]
+    apart = [np.abs(one.astype(np.int16) - two) for one, two in pairs]
+    largest = max(int(each.max()) for each in apart)
+    mean = float(np.mean([each.mean() for each in apart]))
+    differing = float(np.mean([each.any(axis=2).mean() for each in apart]))
+    words = (
+        f"{len(apart)} outputs of both compared, of several sizes, alone and in batches: largest difference "
+        f"{largest} levels of 255, mean {mean:.5f}"
+    )
+    if model.info.palette is not None:  # colours stand for classes
+        words += f"; other classes at {differing:.4%} of the pixels, of at most {CLASSES:.1%}"
+        near = differing <= CLASSES
+    else:
+        words += f"; tolerance {TOLERANCE}"
+        near = largest <= TOLERANCE
+    record = {"runs": len(apart), "largest": largest, "mean": mean, "differing": differing}
+    return Comparison(near=near, words=words, record={"fp32": record})
 
 
-def _padded(seen: torch.Tensor, multiple: int) -> Padded:
-    """What a network sees, with its mirrored border."""
-    return Padded(lambda top, end: seen[:, :, top:end], (seen.shape[3], seen.shape[2]), multiple)
+def _narrowed(
+    network: "onnx.ModelProto", config: ExportConfig, model: Translator, found: Examples
+) -> "onnx.ModelProto":
+    """Return the network in the precision of the configuration."""
+    if config.precision == "bf16":  # OpenVINO narrows by itself when it opens a file: there bf16 is a setting
+        return halved(network) if config.to == "onnx" else network
+    seen: list[npt.NDArray[np.float32]] = []
+    with torch.inference_mode():
+        for image in found.training:
+            view = model._view(image, None, native=False).seen
+            padded = Padded(
+                lambda top, end, view=view: view[:, :, top:end],  # type: ignore[misc]
+                (view.shape[3], view.shape[2]), model.generator.multiple,
+            )  # fmt: skip
+            seen.append(padded.rows(0, padded.height).contiguous().numpy())
+    return quantised(network, seen)
+
+
+def _cost(plain_path: Path, fewer_path: Path, found: Examples) -> tuple[dict[str, Any], str]:
+    """Compare a file of fewer bits with that of fp32: quality, speed and size, as plain data and in words."""
+    plain, fewer = (load_exported(path, device="cpu") for path in (plain_path, fewer_path))
+    precision = fewer.description.precision
+    made = [(plain(image), fewer(image)) for image in found.inputs]
+    to_fp32 = statistics.fmean(min(100.0, cv2.PSNR(one, two)) for one, two in made)
+    if to_fp32 < LEAST[precision]:
+        raise CalcoError(
+            f"in {precision} the images differ too much from those of fp32 (PSNR {to_fp32:.1f} dB; at least "
+            f"{LEAST[precision]:.0f} dB are needed), so no file is written; export in fp32 or bf16"
+        )
+    sizes = [path.stat().st_size for path in (plain_path, fewer_path)]
+    record: dict[str, Any] = {"psnr_to_fp32": to_fp32, "psnr_fp32": None, "psnr": None}
+    words = f"PSNR {to_fp32:.2f} dB against the images of fp32"
+    if found.targets:
+        wanted = [imaging.as_channels(imaging.as_dtype(t, np.uint8), made[0][0].shape[2]) for t in found.targets]
+        truth = [statistics.fmean(map(cv2.PSNR, side, wanted)) for side in zip(*made, strict=True)]
+        record |= {"psnr_fp32": truth[0], "psnr": truth[1]}
+        words += f"; against the targets {truth[1]:.3f} dB, fp32 {truth[0]:.3f} dB, "
+        words += f"a loss of {truth[0] - truth[1]:.3f} dB"
+    gain = _gain(plain, fewer, found.inputs[0])
+    words += f"; the network is {gain:.2f} times as fast as fp32's, the file {sizes[1] / sizes[0]:.2f} times as large"
+    return record | {"gain": gain, "bytes": sizes}, words
+
+
+def _gain(plain: ExportedTranslator, fewer: ExportedTranslator, image: Image, repeats: int = 7) -> float:
+    """Return how many times as fast the second file's network is: the median, measured in turns."""
+    view = plain._view(image, None, native=False)
+    multiple = plain.generator.multiple
+    height, width = (max(multiple, side // multiple * multiple) for side in view.seen.shape[2:])
+    seen = torch.zeros(1, view.seen.shape[1], height, width).normal_(0, 0.5, generator=torch.Generator().manual_seed(0))
+    seconds: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeats + 2):  # two to warm up
+        for times, file in zip(seconds, (plain, fewer), strict=True):
+            start = time.perf_counter()
+            file.runtime.maps(seen)
+            times.append(time.perf_counter() - start)
+    return statistics.median(one / two for one, two in zip(seconds[0][2:], seconds[1][2:], strict=True))

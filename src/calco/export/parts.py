@@ -1,33 +1,113 @@
-"""The three parts of an exported file: what stands before the network, the network, and what stands behind it.
+"""The three parts of an exported translator: what stands before the network, the network, and what stands behind it.
 
-Between them lie two tensors with names, `seen` and `maps`. So the part in the middle can be run alone, by who brings
-images to the scale of the training and composes at full size, as `calco.load` does.
+Between them are two tensors with names, `seen` and `maps`. So a program can run the network alone, after it has brought
+images to the scale of the training, and compose at full size, as `calco.load` does.
 """
 
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calco.data.recipes import steps_of
+from calco.export.graph import graphs_in, portable, to_onnx
 from calco.inference.folder import ModelInfo
-from calco.networks.generator import HOLE_TOLERANCE, Generator
+from calco.inference.runtimes import INPUT, MAPS, OUTPUT, PREPARED, SEEN
+from calco.inference.translator import Translator
+from calco.networks.generator import HOLE_TOLERANCE, Generator, output_channels
+from calco.version import __version__
+
+if TYPE_CHECKING:
+    import onnx
 
 LEVELS: Final = 13  # 2 ** 13 pixels: no hole is taken to be deeper
+LUMINANCE: Final = (0.299, 0.587, 0.114)
+REC_709: Final = (0.2126, 0.7152, 0.0722)
+
+
+def torch_parts(model: Translator) -> tuple[nn.Module, nn.Module, nn.Module, Tensor]:
+    """Return the parts as modules on the CPU, and example images of odd sides, so that no size is taken for fixed."""
+    info, generator = model.info, model.generator
+    side = 2 * max(generator.multiple, 8)
+    image = torch.full((2, side - 3, side + 3, image_channels(info)), 200, dtype=torch.uint8)
+    image[:, ::2] = 60
+    return Before(info, generator).eval(), portable(generator.backbone), After(info, generator).eval(), image
+
+
+@torch.no_grad()
+def onnx_parts(model: Translator) -> "dict[str, onnx.ModelProto]":
+    """Return the parts "before", "network" and "after" of a model as ONNX."""
+    before, _, after, image = torch_parts(model)
+    generator = model.generator
+    prepared, seen = before(image)
+    maps = seen.new_zeros(
+        len(seen), output_channels(generator.composition, generator.out_channels, generator.holes), *seen.shape[2:]
+    )
+    free: Any = torch.export.Dim.DYNAMIC
+    anywhere = {0: free, 2: free, 3: free}
+    return {
+        "before": to_onnx(before, (image,), ({0: free, 1: free, 2: free},), [INPUT], [PREPARED, SEEN]),
+        "network": onnx_network(model),
+        "after": to_onnx(after, (prepared, maps), (anywhere, anywhere), [PREPARED, MAPS], [OUTPUT]),
+    }
+
+
+@torch.no_grad()
+def onnx_network(model: Translator) -> "onnx.ModelProto":
+    """Return the network of a model, from `seen` to `maps`, as ONNX."""
+    before, network, _, image = torch_parts(model)
+    _, seen = before(image)
+    multiple = model.generator.multiple
+    sides = {2 + place: multiple * torch.export.Dim(name, min=1) for place, name in enumerate(("rows", "columns"))}
+    return to_onnx(network, (seen,), ({0: torch.export.Dim.DYNAMIC, **sides},), [SEEN], [MAPS])
+
+
+def joined(parts: "dict[str, onnx.ModelProto]") -> "onnx.ModelProto":
+    """Return one ONNX model of the three parts, joined at the tensors with names."""
+    import onnx
+    from onnx import helper
+
+    kept = {"", INPUT, PREPARED, SEEN, MAPS, OUTPUT}
+    copies = {}
+    for name, part in parts.items():
+        graph = onnx.GraphProto()
+        graph.CopyFrom(part.graph)
+        for inner in graphs_in(graph):
+            _rename(inner, f"{name}/", kept)
+        copies[name] = graph
+    graph = helper.make_graph(
+        [node for each in copies.values() for node in each.node], "calco", list(copies["before"].input),
+        list(copies["after"].output), [tensor for each in copies.values() for tensor in each.initializer],
+    )  # fmt: skip
+    opsets = {entry.domain: entry.version for part in parts.values() for entry in part.opset_import}
+    whole: onnx.ModelProto = helper.make_model(
+        graph, producer_name="Calco", producer_version=__version__,
+        ir_version=min(10, *(part.ir_version for part in parts.values())),
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in opsets.items()],
+    )  # fmt: skip
+    onnx.checker.check_model(whole)
+    return whole
+
+
+def _rename(graph: "onnx.GraphProto", prefix: str, kept: set[str]) -> None:
+    """Give the values of a graph names that no other part has."""
+    del graph.value_info[:]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name = value.name if value.name in kept else prefix + value.name
+    for node in graph.node:
+        node.name = prefix + node.name
+        for names in (node.input, node.output):
+            names[:] = [name if name in kept else prefix + name for name in names]
 
 
 def surroundings(x: Tensor, known: Tensor) -> Tensor:
-    """Fills what is not known with the nearest pixel that is, smoothed by one mean over 3x3.
+    """Fill unknown pixels with the nearest known ones, smoothed by one mean over 3x3.
 
-    Args:
-        x: N, C, H, W.
-        known: N, 1, H, W, 1 where a pixel is known and 0 where it is not.
-
-    Returns:
-        N, C, H, W.
+    N, C, H, W and a mask N, 1, H, W (1 where a pixel is known) => N, C, H, W.
     """
-    here = _row_and_column(known)
+    ones = torch.ones_like(known[:1])
+    here = torch.cat([ones.cumsum(2), ones.cumsum(3)], 1) - 1  # 1, 2, H, W: row and column of every pixel
     far = -4.0 * (here.max() + 2)
     seeds = torch.where(known > 0, here, far)
     reach = _reaches(known)
@@ -39,14 +119,8 @@ def surroundings(x: Tensor, known: Tensor) -> Tensor:
     return torch.where(known > 0, x, smoothed)
 
 
-def _row_and_column(known: Tensor) -> Tensor:
-    """Row and column of every pixel: N, 1, H, W => 1, 2, H, W."""
-    ones = torch.ones_like(known[:1])
-    return torch.cat([ones.cumsum(2), ones.cumsum(3)], 1) - 1
-
-
 def _reaches(known: Tensor) -> Tensor:
-    """The first step of the flood for each image, N: a power of two that no hole is deeper than."""
+    """Return the first step of the flood for each image, N: a power of two that no hole is deeper than."""
     step = torch.ones_like(known[:, 0, 0, 0])
     for _ in range(LEVELS):
         step = torch.where(known.amin((1, 2, 3)) == 0, 2 * step, step)
@@ -76,13 +150,10 @@ def flooded(seeds: Tensor, here: Tensor, reach: Tensor) -> Tensor:
 
 
 def asked(step: Tensor, seeds: Tensor, here: Tensor, reach: Tensor) -> Tensor:
-    """Every pixel asks its eight neighbours at a distance which known pixel they know of, and keeps the nearest.
+    """Let every pixel ask its eight neighbours at a distance for the known pixel that they found; keep the nearest.
 
-    Args:
-        step: The distance; an image whose holes are less deep is left as it is.
-        seeds: N, 2, H, W: row and column of the nearest known pixel so far, far away where none is known of.
-        here: 1, 2, H, W: row and column.
-        reach: N.
+    Images whose holes are less deep than the step stay as they are. `seeds` are N, 2, H, W: row and column of the
+    nearest known pixel so far, far away where none was found.
     """
     rows, columns = here[0, 0, :, 0], here[0, 1, 0, :]
     height, width = rows.max(), columns.max()
@@ -92,11 +163,11 @@ def asked(step: Tensor, seeds: Tensor, here: Tensor, reach: Tensor) -> Tensor:
     nearest = (seeds - here).square().sum(1, keepdim=True)
     for down in (-1, 0, 1):
         row = rows + down * step
-        line = seeds_at(seeds, 2, row, height)
+        line = _seeds_at(seeds, 2, row, height)
         inside = ((row >= 0) & (row <= height)).view(-1, 1)
         for right in (-1, 0, 1):
             column = columns + right * step
-            there = seeds_at(line, 3, column, width)
+            there = _seeds_at(line, 3, column, width)
             there = torch.where(inside & (column >= 0) & (column <= width), there, far)
             distance = (there - here).square().sum(1, keepdim=True)
             nearer = (distance < nearest) & at_work
@@ -105,28 +176,19 @@ def asked(step: Tensor, seeds: Tensor, here: Tensor, reach: Tensor) -> Tensor:
     return found
 
 
-def seeds_at(seeds: Tensor, dim: int, place: Tensor, last: Tensor) -> Tensor:
-    """Rows or columns by their places, the outermost for what lies outside."""
+def _seeds_at(seeds: Tensor, dim: int, place: Tensor, last: Tensor) -> Tensor:
+    """Return rows or columns by their places, the outermost ones for places outside."""
     return seeds.index_select(dim, torch.minimum(place.clamp(min=0), last).long())
 
 
-LUMINANCE: Final = (0.299, 0.587, 0.114)
-REC_709: Final = (0.2126, 0.7152, 0.0722)
-
-
 def image_channels(info: ModelInfo) -> int:
-    """Channels of the images that the file takes: colour where the model is content with grey."""
+    """Return the channels of the images that the file takes: colour also where the model needs only grey."""
     alpha = info.generator.hole_channel
     return info.in_channels if info.in_channels - alpha != 1 else 3 + alpha
 
 
 class Before(nn.Module):
-    """N, H, W, C of bytes => what composition needs, N, ., H, W, and what the network sees, mirrored to its multiple.
-
-    Args:
-        info: Of the model.
-        generator: Whose `prepare` is done here.
-    """
+    """The generator's `prepare`: N, H, W, C of bytes => its result, N, ., H, W, and the same mirrored to a multiple."""
 
     def __init__(self, info: ModelInfo, generator: Generator) -> None:
         super().__init__()
@@ -134,7 +196,7 @@ class Before(nn.Module):
         steps = steps_of(info.recipe.recipe)
         self.alpha = info.generator.hole_channel
         self.grey = info.in_channels - self.alpha == 1
-        # As `inference.adapt`: what is coloured loses its colour, and with holes of a colour it has lost it already.
+        # As `inference.adapt`: an image to be coloured loses its colour; with holes of a colour it has lost it already.
         self.taken = steps[0] == "colorize" and ("erase" not in steps or self.alpha)
         self.lab = self.taken and info.recipe.colorize.space == "lab"
         levels = torch.arange(256, dtype=torch.float64) / 255
@@ -143,29 +205,29 @@ class Before(nn.Module):
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """`prepared` and `seen`."""
+        """Return `prepared` and `seen`."""
         x = image.permute(0, 3, 1, 2)
+        known: Tensor | None = None
         if self.alpha:
-            prepared = self._filled(self._levels(x[:, :-1], x[:, -1:]), (x[:, -1:] == 255).float())
-        elif self.holes is None:
-            prepared = _scaled(self._levels(x, None))
+            shown, known = _scaled(self._levels(x[:, :-1], x[:, -1:])), (x[:, -1:] == 255).float()
         else:
-            assert self.holes != "channel"
             shown = _scaled(self._levels(x, None))
-            colour = torch.tensor(self.holes, dtype=shown.dtype).view(1, -1, 1, 1)
-            away = (shown[:, : colour.shape[1]] - colour).abs().amax(1, keepdim=True)
-            known = (away > HOLE_TOLERANCE).float()
+            if self.holes is not None:
+                assert self.holes != "channel"
+                colour = torch.tensor(self.holes, dtype=shown.dtype).view(1, -1, 1, 1)
+                away = (shown[:, : colour.shape[1]] - colour).abs().amax(1, keepdim=True)
+                known = (away > HOLE_TOLERANCE).float()
+        if known is None:
+            prepared = shown
+        elif self.holes is None:  # marked, but filled by the network alone
+            prepared = torch.cat([shown, 2 * known - 1], 1)
+        else:
             prepared = torch.cat([surroundings(shown, known), 1 - known], 1)
         rows, columns = (_mirrored(prepared, dim, self.multiple) for dim in (2, 3))
         return prepared, prepared.index_select(2, rows).index_select(3, columns)
 
-    def _filled(self, levels: Tensor, known: Tensor) -> Tensor:
-        if self.holes is None:  # told, but filled by the network alone
-            return torch.cat([_scaled(levels), 2 * known - 1], 1)
-        return torch.cat([surroundings(_scaled(levels), known), 1 - known], 1)
-
     def _levels(self, x: Tensor, alpha: Tensor | None) -> Tensor:
-        """Levels in the colours that the network learned from, 0 to 255, as `images` and `pairs.colouring` round."""
+        """Return levels in the colours of the training, 0 to 255, rounded as the recipe colorize does."""
         if x.shape[1] != 3 or not (self.grey or self.taken):
             return x.float()
         grey = (self._lightness(x) if self.lab else _sum(x.double(), LUMINANCE)).round().float()
@@ -184,50 +246,31 @@ class Before(nn.Module):
 
 
 class After(nn.Module):
-    """What `prepare` gave and the network's maps => N, H, W, D of bytes.
-
-    Args:
-        info: Of the model.
-        generator: Whose `compose` is done here.
-    """
+    """The generator's `compose`: the result of `prepare` and the network's maps => N, H, W, D of bytes."""
 
     def __init__(self, info: ModelInfo, generator: Generator) -> None:
         super().__init__()
-        self.joint = Composer(generator)
+        self.composer = Generator(
+            nn.Identity(),  # type: ignore[arg-type]
+            composition=generator.composition,
+            out_channels=generator.out_channels,
+            holes=generator.holes,
+        )
         self.painted = info.palette is not None and generator.out_channels == 3
         colours = [colour for _, colour in info.palette or ()]
         self.register_buffer("colours", torch.tensor(colours or [(0, 0, 0)], dtype=torch.float32))
 
     def forward(self, prepared: Tensor, maps: Tensor) -> Tensor:
-        """The image."""
+        """Return the image."""
         for dim in (2, 3):
             maps = maps.index_select(dim, _places(prepared, dim))
-        drawn = self.joint(prepared, maps).float()
-        shares = (drawn.clamp(-1, 1) + 1) / 2
+        shares = (self.composer.compose(prepared, maps).float().clamp(-1, 1) + 1) / 2
         levels: Tensor = (shares.double() * 255).round().permute(0, 2, 3, 1)
         if not self.painted:
             return levels.to(torch.uint8)
         colours = torch.as_tensor(self.colours)
         distances = colours.square().sum(1) - 2 * levels.float() @ colours.t()
         return colours[distances.argmin(3)].to(torch.uint8)
-
-
-class Composer(nn.Module):
-    """A generator's `compose` without its weights."""
-
-    def __init__(self, generator: Generator) -> None:
-        super().__init__()
-        self.generator = Generator(
-            nn.Identity(),  # type: ignore[arg-type]
-            composition=generator.composition,
-            out_channels=generator.out_channels,
-            holes=generator.holes,
-        )
-
-    def forward(self, prepared: Tensor, maps: Tensor) -> Tensor:
-        """The image that maps make, in [-1, 1]."""
-        joined: Tensor = self.generator.compose(prepared, maps)
-        return joined
 
 
 def _sum(x: Tensor, weights: tuple[float, float, float]) -> Tensor:
@@ -240,16 +283,16 @@ def _scaled(levels: Tensor) -> Tensor:
 
 
 def _places(x: Tensor, dim: int) -> Tensor:
-    """The indices along a side, of a size that is known when the graph is run."""
+    """Return the indices along a side, whose size is known only when the graph runs."""
     line = x[0, 0, :, 0] if dim == 2 else x[0, 0, 0, :]
     return torch.ones_like(line).cumsum(0).long() - 1
 
 
 def _mirrored(x: Tensor, dim: int, multiple: int) -> Tensor:
-    """The indices along a side that `inference.tiling.pad_to_multiple` takes: there and back, again and again."""
+    """Return the indices along a side as `inference.tiling.Padded` takes them: there and back, again and again."""
     length = x.shape[dim]
     along = torch.arange(length + (-length) % multiple)
-    # A tensor, whose value the graph finds out when it is run.
+    # A tensor, whose value the graph computes when it runs.
     turn = (2 * (_places(x, dim).max())).clamp(min=1)
     there = along.remainder(turn)
     return torch.minimum(there, turn - there)

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from calco.data.splits import split_names
 from calco.detection.annotated import open_annotated
 from calco.detection.config import ExploreConfig
@@ -20,13 +18,7 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ExploreResult:
-    """Result of `explore`.
-
-    Attributes:
-        name: Name of the set.
-        found: Its boxes.
-        page: The HTML page.
-    """
+    """Result of `explore`."""
 
     name: str
     found: Survey
@@ -67,16 +59,11 @@ def explore(config: ExploreConfig) -> ExploreResult:
 def to_json(found: Survey) -> dict[str, Any]:
     """Return the statistics as plain data."""
     parts = Counter(found.split.values())
-    rows = {}
-    for name in found.names:
-        mine = found.classes == name
-        sides = found.sides[mine]
-        rows[name] = {
-            "boxes": int(mine.sum()),
-            "images": len(np.unique(found.images[mine])),
-            "median_width": float(np.median(sides[:, 0])) if len(sides) else None,
-            "median_height": float(np.median(sides[:, 1])) if len(sides) else None,
-        }
+    rows = {
+        name: {"boxes": each.boxes, "images": each.images, "median_width": each.median[0],
+               "median_height": each.median[1]}
+        for name, each in found.by_class.items()
+    }  # fmt: skip
     return {
         "format": FORMAT,
         "images": found.source.root,

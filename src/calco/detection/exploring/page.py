@@ -1,11 +1,11 @@
-"""The page of a set of images with boxes: what must be looked at, then what the set is like."""
+"""Page of a set of images with boxes: first what should be checked, then statistics."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
 
 from calco.data.sample import fraction
@@ -18,9 +18,9 @@ from calco.report.page import count, write_page
 from calco.report.tables import Column, Row, Table
 
 LISTED: Final = 200
-"""Faults that the page lists; explore.json has all."""
+"""Number of faults on the page; explore.json has all."""
 SHOWN: Final = 9
-"""Images of one kind of oddity."""
+"""Number of images for each kind of oddity."""
 _FEW: Final = 6  # images with the most boxes, the smallest ones, nothing
 _BOXES: Final = 150  # drawn in one image
 _LOOKS: Final[tuple[tuple[Look, str], ...]] = (
@@ -28,29 +28,31 @@ _LOOKS: Final[tuple[tuple[Look, str], ...]] = (
 )  # fmt: skip
 _TITLES: Final[dict[Oddity, tuple[str, str]]] = {
     "twice": ("Probably marked twice", "two boxes of one class lie on each other: one of them should go"),
-    "two classes": ("Two classes on one thing", "boxes of two classes lie on each other: is it both?"),
+    "two classes": ("Two classes on one object", "boxes of two classes lie on each other: is it both?"),
     "tiny": ("Tiny", "boxes of less than three pixels: a slip of the hand, or another unit"),
     "thin": ("Very thin", "boxes twenty times as long as wide: a slip of the hand, or exchanged numbers"),
-    "whole image": ("Over the whole image", "is it the thing that fills the image, or a mark for all of it?"),
+    "whole image": ("Over the whole image", "does the object fill the image, or does the box mark all of it?"),
 }
 MAPS: Final = 3
-"""Classes that have a map of their own."""
+"""Number of classes with a map of their own."""
 GRID: Final = 32
 """Cells of a map in both directions."""
+_COMMONEST: Final = 8  # sizes of images
 _DOTS: Final = 1500
 _ROWS: Final = 60  # classes in the table
 _BINS: Final = 24
 
-
-Cards = list[tuple[str, Markup, str, str]]
+Cards: TypeAlias = list[tuple[str, Markup, str, str]]
 
 
 def write_explore_page(found: Survey, name: str, out: str | Path, samples: int) -> Path:
     """Write explore.html; it needs no other file, and no network."""
-    faults = _faults(found)
+    faults = found.all_faults
     parts = Counter(found.split.values())
     words = {"train": "to train", "val": "to validate", "test": "to test", "gap": "left out between them"}
     any_boxes = len(found.boxes) > 0
+    heads = [Column("File and line", css="file"), Column("What is wrong", css="words")]
+    rows = [Row(fault, rest, badge=True) for fault, *rest in faults[:LISTED]]
     return write_page(
         out,
         "explore",
@@ -64,7 +66,7 @@ def write_explore_page(found: Survey, name: str, out: str | Path, samples: int) 
         verdict=sentences(found),
         tiles=_tiles(found),
         fault_counts=", ".join(f"{n:,} {fault}" for fault, n in Counter(row[0] for row in faults).most_common()),
-        faults=_fault_table(faults[:LISTED]) if faults else None,
+        faults=Table("Faults", heads, rows, corner="Fault") if faults else None,
         fault_rest=len(faults) - LISTED,
         looks=_LOOKS,
         odd=_odd(found),
@@ -81,30 +83,17 @@ def write_explore_page(found: Survey, name: str, out: str | Path, samples: int) 
 def _tiles(found: Survey) -> list[tuple[str, str, str, str, str, str]]:
     per = found.per_image
     tiles = (
-        ("Images", f"{len(found.items):,}", ""),
-        ("Boxes", f"{len(found.boxes):,}", ""),
+        ("Images", f"{len(found.items):,}", ""), ("Boxes", f"{len(found.boxes):,}", ""),
         ("Classes", f"{len(np.unique(found.classes)):,}", ""),
         ("Boxes an image", f"{per.mean():.1f}", f"at most {int(per.max(initial=0)):,}"),
         ("Empty images", f"{int((per == 0).sum()):,}", ""),
         ("Faults", f"{len(found.faults) + len(found.left_out):,}", ""),
-    )
+    )  # fmt: skip
     return [(name, value, unit, "", "", "") for name, value, unit in tiles]
 
 
-def _faults(found: Survey) -> list[tuple[str, str, str]]:
-    """Fault, file and line, and reason of everything that is wrong with the annotations."""
-    root = f"{found.source.root.rstrip('/')}/"
-    rows: list[tuple[str, str, str]] = [(p.fault, p.where.removeprefix(root), p.reason) for p in found.faults]
-    return rows + [("not used", where.removeprefix(root), reason) for where, reason in found.left_out]
-
-
-def _fault_table(faults: Sequence[tuple[str, str, str]]) -> Table:
-    heads = [Column("File and line", css="file"), Column("What is wrong", css="words")]
-    return Table("Faults", heads, [Row(fault, [*rest], badge=True) for fault, *rest in faults], corner="Fault")
-
-
 def _odd(found: Survey) -> list[tuple[str, Cards, str]]:
-    """Title, cards and note of each kind of odd boxes."""
+    """Return title, cards and note of each kind of odd boxes."""
     groups = []
     for kind, (title, note) in _TITLES.items():
         mine = [one for one in found.odd if one.kind == kind]
@@ -123,7 +112,7 @@ def _odd(found: Survey) -> list[tuple[str, Cards, str]]:
 
 
 def _card(found: Survey, place: int, odd: set[int], text: str) -> Cards:
-    """The card of one image with its boxes; none where it cannot be read."""
+    """Return the card of one image with its boxes; nothing if it cannot be read."""
     item = found.items[place]
     try:
         image = found.source.load(item).image
@@ -131,19 +120,14 @@ def _card(found: Survey, place: int, odd: set[int], text: str) -> Cards:
         return []
     mine = np.flatnonzero(found.images == place)
     order = sorted(range(len(mine)), key=lambda i: i in odd)[-_BOXES:]
-    marks = [
-        Mark(
-            found.boxes[mine[i]].tolist(),
-            str(found.classes[mine[i]]),
-            "double" if i in odd else "passed" if found.ignored[mine[i]] else "right",
-        )
-        for i in order
-    ]
+    looks: list[Look] = ["double" if i in odd else "passed" if found.ignored[mine[i]] else "right" for i in order]
+    boxes, names = found.boxes[mine[order]].tolist(), found.classes[mine[order]].tolist()
+    marks = [Mark(*each) for each in zip(boxes, names, looks, strict=True)]
     return [(item.key, boxed(image, marks, f"{item.key} with its boxes"), text, found.split[item.key])]
 
 
 def _samples(found: Survey, number: int) -> list[tuple[str, Cards, str]]:
-    """A random choice of images, then those at the ends."""
+    """Return cards of a random choice of images, then of the extremes."""
     per = found.per_image
     places = range(len(found.items))
     chosen = sorted(places, key=lambda place: fraction("explored", found.items[place].key))[:number]
@@ -153,58 +137,57 @@ def _samples(found: Survey, number: int) -> list[tuple[str, Cards, str]]:
     empty = [place for place in places if per[place] == 0][:_FEW]
     groups = (
         ("Random choice", chosen, ""), ("The most boxes", full, ""), ("The smallest boxes", small, ""),
-        ("Empty images", empty, "a detector learns from them where nothing is"),
+        ("Empty images", empty, "they teach a detector where nothing is"),
     )  # fmt: skip
-    return [(title, [card for place in shown for card in _sample(found, place)], note) for title, shown, note in groups]
 
+    def card(place: int) -> Cards:
+        width, height = found.sizes[place]
+        return _card(found, place, set(), f"{count(int(found.per_image[place]), 'box')}, {width:.0f} × {height:.0f}")
 
-def _sample(found: Survey, place: int) -> Cards:
-    width, height = found.sizes[place]
-    return _card(found, place, set(), f"{count(int(found.per_image[place]), 'box')}, {width:.0f} × {height:.0f}")
+    return [(title, [one for place in shown for one in card(place)], note) for title, shown, note in groups]
 
 
 def _classes(found: Survey) -> Table:
-    """A row for each class."""
     titles = ("Boxes", "Share", "Images", "Width × height", "Small", "Medium", "Large", "Train", "Val", "Test")
-    rows = [_row(found, name) for name in found.names[:_ROWS]]
+    rows = []
+    for name, each in list(found.by_class.items())[:_ROWS]:
+        width, height = each.median
+        middle = "–" if width is None or height is None else f"{width:.0f} × {height:.0f}"
+        numbers = [*each.by_size, *(each.by_split[part] for part in ("train", "val", "test"))]
+        cells = [f"{each.boxes:,}", f"{each.boxes / len(found.boxes):.1%}", f"{each.images:,}", middle]
+        rows.append(Row(name, [*cells, *(f"{number:,}" for number in numbers)]))
     return Table("Classes", [Column(title) for title in titles], rows, corner="Class")
 
 
-def _row(found: Survey, name: str) -> Row:
-    mine = found.classes == name
-    sides, number = found.sides[mine], int(mine.sum())
-    areas = sides.prod(axis=1)
-    parts = Counter(found.split[found.items[place].key] for place in found.images[mine].tolist())
-    middle = f"{np.median(sides[:, 0]):.0f} × {np.median(sides[:, 1]):.0f}" if number else "–"
-    cells = (
-        f"{number:,}", f"{number / len(found.boxes):.1%}", f"{len(np.unique(found.images[mine])):,}", middle,
-        f"{int((areas < 32**2).sum()):,}", f"{int(((areas >= 32**2) & (areas <= 96**2)).sum()):,}",
-        f"{int((areas > 96**2).sum()):,}", *(f"{parts[part]:,}" for part in ("train", "val", "test")),
-    )  # fmt: skip
-    return Row(name, cells)
-
-
 def _charts(found: Survey) -> list[Markup]:
-    """Where the boxes are, how large, of which shape, how many."""
+    """Return charts of places, sizes, shapes and numbers of the boxes."""
     shares = found.shares
     sides = shares[:, 2:] - shares[:, :2]
     chosen = np.random.default_rng(0).permutation(len(sides))[:_DOTS]
     dots = [(float(w), float(h)) for w, h in np.clip(sides[chosen], 0, 1)]
-    parts = [charts.heat_map("Where boxes are", _map(shares), "All classes, images stretched to one square.")]
     top = found.names[:MAPS] if len(np.unique(found.classes)) > 1 else []
-    parts += [charts.heat_map(f"Where {name} is", _map(shares[found.classes == name])) for name in top]
-    parts += [
+    in_pixels = np.maximum(found.sides, 1e-3)
+    ratios, powers = np.histogram(np.log2(in_pixels[:, 0] / in_pixels[:, 1]).clip(-4, 4), _BINS, (-4, 4))
+    sizes, edges = np.histogram(np.sqrt(sides.prod(axis=1)), _BINS, (0, 1))
+    images = Counter(f"{width:.0f} × {height:.0f}" for width, height in found.sizes)
+    some = f"The {_COMMONEST} most frequent of {len(images):,}, in pixels."
+    return [
+        charts.heat_map("Where boxes are", _map(shares), "All classes, images stretched to one square."),
+        *(charts.heat_map(f"Where {name} is", _map(shares[found.classes == name])) for name in top),
         charts.scatter("Widths and heights", dots, "width", "height", "As shares of the image."),
-        _sizes(sides),
-        _shapes(found),
-        _numbers(found),
-        _images(found),
-    ]
-    return parts
+        charts.histogram(
+            "Sizes", sizes.tolist(), edges.tolist(), "root of the box's share of the image",
+            "0.1 is a box of a tenth of the image's width and height."),
+        charts.histogram(
+            "Shapes", ratios.tolist(), (2.0**powers).tolist(), "width / height", "Left upright, right lying."),
+        _numbers(found.per_image),
+        charts.bars("Sizes of the images", dict(images.most_common(_COMMONEST)),
+                    some if len(images) > _COMMONEST else "In pixels."),
+    ]  # fmt: skip
 
 
 def _map(shares: Floats) -> Floats:
-    """How many boxes cover each cell: the sums over corners, cumulated (a summed-area table backwards)."""
+    """Return the number of boxes over each cell: sums over corners, cumulated (a summed-area table backwards)."""
     grid = np.zeros((GRID + 1, GRID + 1))
     left, top = np.floor(np.clip(shares[:, :2], 0, 1) * GRID).astype(int).clip(0, GRID - 1).T
     right, bottom = np.ceil(np.clip(shares[:, 2:], 0, 1) * GRID).astype(int).clip(1, GRID).T
@@ -214,27 +197,7 @@ def _map(shares: Floats) -> Floats:
     return whole
 
 
-def _sizes(sides: Floats) -> Markup:
-    share = np.sqrt(sides.prod(axis=1))
-    counts, edges = np.histogram(share, _BINS, (0, 1))
-    return charts.histogram(
-        "Sizes", counts.tolist(), edges.tolist(), "root of the box's share of the image",
-        "0.1 is a box of a tenth of the image's width and height.",
-    )  # fmt: skip
-
-
-def _shapes(found: Survey) -> Markup:
-    """Width over height in powers of two."""
-    sides = np.maximum(found.sides, 1e-3)
-    ratio = np.log2(sides[:, 0] / sides[:, 1]).clip(-4, 4)
-    counts, edges = np.histogram(ratio, _BINS, (-4, 4))
-    return charts.histogram(
-        "Shapes", counts.tolist(), (2.0**edges).tolist(), "width / height", "Left upright, right lying."
-    )
-
-
-def _numbers(found: Survey) -> Markup:
-    per = found.per_image
+def _numbers(per: npt.NDArray[np.int64]) -> Markup:
     most = int(per.max(initial=0))
     if most <= 8:
         return charts.bars(
@@ -244,14 +207,8 @@ def _numbers(found: Survey) -> Markup:
     return charts.histogram("Boxes an image", counts.tolist(), edges.tolist(), "boxes")
 
 
-def _images(found: Survey) -> Markup:
-    sizes = Counter(f"{width:.0f} × {height:.0f}" for width, height in found.sizes)
-    note = f"The {8} commonest of {len(sizes):,}, in pixels." if len(sizes) > 8 else "In pixels."
-    return charts.bars("Sizes of the images", dict(sizes.most_common(8)), note)
-
-
 def _seen(found: Survey) -> Table:
-    """Size of the boxes to a detector that brings images into a square."""
+    """Return the sizes of the boxes for a detector that fits images into a square."""
     rows = []
     for size in SIZES:
         sides = found.seen_at(size)

@@ -14,6 +14,7 @@ from calco.data.source import Item, Source
 from calco.data.sources.annotated import record_of
 from calco.detection.metrics import Bools, Floats, overlap
 from calco.errors import CalcoError
+from calco.report.page import count
 
 Oddity: TypeAlias = Literal["twice", "two classes", "tiny", "whole image", "thin"]
 
@@ -30,58 +31,70 @@ _SUPPRESSED: Final = 0.6  # overlap above which most detectors drop the weaker o
 
 @dataclass(frozen=True, slots=True)
 class OddBox:
-    """Boxes that should be checked.
-
-    Attributes:
-        kind: Kind of oddity.
-        key: Key of the image.
-        boxes: Indices of the boxes in the image.
-        words: Description.
-    """
+    """Boxes that should be checked."""
 
     kind: Oddity
     key: str
-    boxes: tuple[int, ...]
+    boxes: tuple[int, ...]  # indices of the boxes in the image
     words: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassCounts:
+    """Counts of one class."""
+
+    boxes: int
+    images: int  # number of images with such a box
+    median: tuple[float, float] | tuple[None, None]  # median width and height, pixels; None without boxes
+    by_size: tuple[int, int, int]  # number of small, medium and large boxes, as COCO divides them
+    by_split: Mapping[str, int]  # number of boxes in each split
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Survey:
-    """All boxes of a set.
-
-    Attributes:
-        source: The source of the images.
-        items: Its P images.
-        split: Key => "train", "val", "test", or "gap".
-        sizes: P x 2, width and height of the images, pixels.
-        boxes: N x 4, left, top, right, bottom, pixels.
-        classes: N names.
-        images: N, index of the image of each box.
-        ignored: N `bool`, crowds and difficult objects.
-        odd: Boxes that should be checked.
-        faults: Faults in the annotations, fixed or left out by the reader.
-        left_out: Name and reason of each file that is not used.
-        crowded: Number of boxes that overlap another of their class by more than most detectors allow.
-    """
+    """All boxes of a set."""
 
     source: Source
-    items: Sequence[Item]
-    split: Mapping[str, str]
-    sizes: Floats
-    boxes: Boxes
-    classes: npt.NDArray[np.str_]
-    images: npt.NDArray[np.int64]
-    ignored: Bools
-    odd: Sequence[OddBox]
-    faults: Sequence[Problem]
-    left_out: Sequence[tuple[str, str]]
-    crowded: int
+    items: Sequence[Item]  # its P images
+    split: Mapping[str, str]  # key => "train", "val", "test", or "gap"
+    sizes: Floats  # P x 2, width and height of the images, pixels
+    boxes: Boxes  # N x 4, left, top, right, bottom, pixels
+    classes: npt.NDArray[np.str_]  # N names
+    images: npt.NDArray[np.int64]  # N, index of the image of each box
+    ignored: Bools  # N `bool`, crowds and difficult objects
+    odd: Sequence[OddBox]  # boxes that should be checked
+    faults: Sequence[Problem]  # faults in the annotations, fixed or left out by the reader
+    left_out: Sequence[tuple[str, str]]  # name and reason of each file that is not used
+    crowded: int  # number of boxes that overlap another of their class by more than most detectors allow
 
     @property
     def names(self) -> list[str]:
         """Names of the classes, the most frequent first; unused ones last."""
         number = Counter(self.classes.tolist())
         return sorted({*number, *self.source.classes}, key=lambda name: (-number[name], name))
+
+    @property
+    def by_class(self) -> dict[str, ClassCounts]:
+        """Counts of each class, in the order of `names`."""
+        counts = {}
+        for name in self.names:
+            mine = self.classes == name
+            sides, areas = self.sides[mine], self.sides[mine].prod(axis=1)
+            small, large = int((areas < 32**2).sum()), int((areas > 96**2).sum())
+            width, height = np.median(sides, axis=0).tolist() if len(sides) else (None, None)
+            counts[name] = ClassCounts(
+                boxes=len(sides), images=len(np.unique(self.images[mine])), median=(width, height),
+                by_size=(small, len(sides) - small - large, large),
+                by_split=Counter(self.split[self.items[place].key] for place in self.images[mine].tolist()),
+            )  # fmt: skip
+        return counts
+
+    @property
+    def all_faults(self) -> list[tuple[str, str, str]]:
+        """Kind, file with line, and reason of every fault and of every file that is not used."""
+        root = f"{self.source.root.rstrip('/')}/"
+        rows = [(each.fault, each.where.removeprefix(root), each.reason) for each in self.faults]
+        return [*rows, *(("not used", name.removeprefix(root), reason) for name, reason in self.left_out)]
 
     @property
     def sides(self) -> Floats:
@@ -105,23 +118,24 @@ class Survey:
 
 
 def survey(source: Source, split: Mapping[str, str], double: float) -> Survey:
-    """Collect the boxes; annotations with image sizes are read without decoding the images.
-
-    Args:
-        source: The set.
-        split: Key => split.
-        double: IoU from which two boxes of one class are one object.
-
-    Raises:
-        CalcoError: The images have no boxes, or none can be read.
-    """
+    """Collect the boxes, without decoding images whose sizes are annotated; `double` is the IoU of duplicates."""
     items: list[Item] = []
     sizes: list[tuple[int, int]] = []
     objects: list[Detections] = []
     left_out = list(source.left_out)
     for item in source.items:
         try:
-            found, size = _objects(source, item)
+            record = record_of(source, item) if source.kind == "annotations" else None
+            if record is not None and record.size_wh:
+                found, size = record.detections, record.size_wh
+            else:
+                image = source.load(item)
+                if image.detections is None:
+                    raise CalcoError(
+                        f"{source.root} was read as {source.kind}, which has no boxes; name their file: "
+                        "--annotations FILE"
+                    )
+                found, size = image.detections, (image.image.shape[1], image.image.shape[0])
         except CalcoError as error:
             left_out.append((item.key, str(error)))
             continue
@@ -131,19 +145,22 @@ def survey(source: Source, split: Mapping[str, str], double: float) -> Survey:
     if not items:
         first = left_out[0] if left_out else (source.root, "there are no images")
         raise CalcoError(f"no image of {source.root} can be read; the first reason: {first[0]}: {first[1]}")
-    odd = [
-        one
-        for item, size, found in zip(items, sizes, objects, strict=True)
-        for one in _odd(item.key, size, found, double)
-    ]
+    odd: list[OddBox] = []
+    crowded = 0
+    for item, size, each in zip(items, sizes, objects, strict=True):
+        overlaps, same = _pairs(each)
+        odd += _odd(item.key, size, each, overlaps, np.where(same, double, _CLASSES_APART))
+        crowded += int(((overlaps > _SUPPRESSED) & same).any(axis=0).sum())
     return Survey(
         source=source, items=items, split=split, sizes=np.array(sizes, np.float64),
         boxes=np.concatenate([each.boxes for each in objects]),
         classes=np.array([name for each in objects for name in each.classes], np.str_),
         images=np.repeat(np.arange(len(objects)), [len(each) for each in objects]),
-        ignored=np.concatenate([_ignored(each) for each in objects]),
+        ignored=np.concatenate([
+            np.zeros(len(each), np.bool_) if each.ignored is None else each.ignored for each in objects
+        ]),
         odd=odd, faults=[p for p in source.problems if p.fault not in COSTS_A_IMAGE],
-        left_out=left_out, crowded=sum(map(_crowded, objects)),
+        left_out=left_out, crowded=crowded,
     )  # fmt: skip
 
 
@@ -160,44 +177,18 @@ def similar_names(names: Sequence[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _objects(source: Source, item: Item) -> tuple[Detections, tuple[int, int]]:
-    if source.kind == "annotations":
-        record = record_of(source, item)
-        if record.size_wh:
-            return record.detections, record.size_wh
-    image = source.load(item)
-    if image.detections is None:
-        raise CalcoError(
-            f"{source.root} was read as {source.kind}, which has no boxes; name their file: --annotations FILE"
-        )
-    return image.detections, (image.image.shape[1], image.image.shape[0])
-
-
-def _ignored(objects: Detections) -> Bools:
-    return np.zeros(len(objects), np.bool_) if objects.ignored is None else objects.ignored
-
-
 def _pairs(objects: Detections) -> tuple[Floats, Bools]:
-    """Overlap of each pair of boxes once (N x N), and whether they are of one class."""
+    """Return the overlap of each pair of boxes once (N x N), and whether they are of one class."""
     names = np.array(objects.classes)
     overlaps = np.triu(overlap(objects.boxes, objects.boxes, np.zeros(len(objects), np.bool_)), 1)
-    marked = _ignored(objects)
-    overlaps[marked] = overlaps[:, marked] = 0
+    if objects.ignored is not None:
+        overlaps[objects.ignored] = overlaps[:, objects.ignored] = 0
     return overlaps, names[:, None] == names[None]
 
 
-def _crowded(objects: Detections) -> int:
-    if len(objects) < 2:
-        return 0
-    overlaps, same = _pairs(objects)
-    return int(((overlaps > _SUPPRESSED) & same).any(axis=0).sum())
-
-
-def _odd(key: str, size: tuple[int, int], objects: Detections, double: float) -> list[OddBox]:
+def _odd(key: str, size: tuple[int, int], objects: Detections, overlaps: Floats, limits: Floats) -> list[OddBox]:
     found = []
-    overlaps, same = _pairs(objects)
-    limit = np.where(same, double, _CLASSES_APART)
-    for first, second in np.argwhere(overlaps >= limit).tolist() if len(objects) else []:
+    for first, second in np.argwhere(overlaps >= limits).tolist():
         share, (one, other) = overlaps[first, second], (objects.classes[first], objects.classes[second])
         if one == other:
             found.append(OddBox("twice", key, (first, second), f"two boxes of {one} overlap by {share:.2f}"))
@@ -217,20 +208,14 @@ def _odd(key: str, size: tuple[int, int], objects: Detections, double: float) ->
 
 
 def sentences(found: Survey) -> list[str]:
-    """What the set is, and what should be looked at."""
+    """Describe the set, and what should be checked."""
     boxes, images = len(found.boxes), len(found.items)
     empty = int((found.per_image == 0).sum())
     names = [name for name in found.names if (found.classes == name).any()]
-    text = [
-        f"{boxes:,} box{'' if boxes == 1 else 'es'} of {len(names):,} class{'' if len(names) == 1 else 'es'} in "
-        f"{images:,} image{'' if images == 1 else 's'}"
-        + (
-            f", {empty:,} of which {'has' if empty == 1 else 'have'} nothing in {'it' if empty == 1 else 'them'}"
-            if empty
-            else ""
-        )
-        + "."
-    ]
+    first = f"{count(boxes, 'box')} of {count(len(names), 'class')} in {count(images)}"
+    if empty:
+        first += f", {empty:,} of which {'has nothing in it' if empty == 1 else 'have nothing in them'}"
+    text = [f"{first}."]
     if not boxes:
         return [*text, "There is nothing to train a detector on."]
     if found.ignored.all():
@@ -252,9 +237,9 @@ def sentences(found: Survey) -> list[str]:
     if odd:
         text.append(f"To be checked: {', '.join(odd)}.")
     if found.faults:
-        what = "fault was" if len(found.faults) == 1 else "faults were"
-        text.append(f"{len(found.faults):,} {what} found in the annotations, and fixed or left out.")
+        were = "was" if len(found.faults) == 1 else "were"
+        text.append(f"{count(len(found.faults), 'fault')} {were} found in the annotations, and fixed or left out.")
     if found.left_out:
-        text.append(f"{len(found.left_out):,} file{' is' if len(found.left_out) == 1 else 's are'} not used.")
+        text.append(f"{count(len(found.left_out), 'file')} {'is' if len(found.left_out) == 1 else 'are'} not used.")
     text += [f"The classes {one!r} and {other!r} may be one." for one, other in similar_names(names)]
     return text
