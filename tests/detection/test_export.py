@@ -154,7 +154,7 @@ def test_predict_takes_it(onnx_file: Path, images: Path, tmp_path: Path, capsys:
     rows = [json.loads(line) for line in (tmp_path / "out" / "detections.jsonl").read_text().splitlines()]
     assert len(rows) == 3
     assert any(row["detections"] for row in rows)
-    assert "3 images looked at" in capsys.readouterr().err
+    assert "3 images processed" in capsys.readouterr().err
 
 
 def test_folded_norms_leave_all_they_did(compact: LiteDetector, shown: list[Image]) -> None:
