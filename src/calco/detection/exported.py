@@ -85,7 +85,7 @@ def load_exported(path: str | Path, *, runtime: str = "auto", precision: str = "
     graph = open_graph(file, chosen, "bf16" if precision == "bf16" else "f32")
     if (graph.side, graph.classes) != (found.info.size, len(found.info.classes)):
         raise CalcoError(
-            f"{file} is damaged (it takes squares of {graph.side} pixels and tells {graph.classes} classes apart, and "
+            f"{file} is damaged (it takes squares of {graph.side} pixels and has {graph.classes} classes, and "
             f"says {found.info.size} and {len(found.info.classes)}); export the model again"
         )
     return Detector(found.info, GraphNetwork(graph, found.info.size, overlapping=found.overlapping))

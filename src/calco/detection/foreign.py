@@ -1,7 +1,7 @@
 """Configurations of transformers' detectors, checked before the library sees them.
 
 A configuration is plain data, but the library obeys some of it: it imports Python files that `auto_map` names, fetches
-backbones, kernels and adapters by name from the hub, and builds as many layers as it is told to. Calco takes detectors
+backbones, kernels and adapters by name from the hub, and builds any number of layers. Calco takes detectors
 that the library itself knows, built from numbers alone; their weights come from the safetensors file beside them.
 """
 

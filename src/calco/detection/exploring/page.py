@@ -22,7 +22,7 @@ LISTED: Final = 200
 SHOWN: Final = 9
 """Number of images for each kind of oddity."""
 _FEW: Final = 6  # images with the most boxes, the smallest ones, nothing
-_BOXES: Final = 150  # drawn in one image
+_BOXES: Final = 150  # in one image
 _LOOKS: Final[tuple[tuple[Look, str], ...]] = (
     ("right", "boxes"), ("double", "to be looked at"), ("passed", "crowds and difficult objects"),
 )  # fmt: skip

@@ -117,8 +117,8 @@ MODEL: Final = "the detector"
 MEAN_BOX: Final = "mean box"
 NOTHING: Final = "finds nothing"
 SYSTEMS: Final = {
-    MEAN_BOX: "The mean box of each class of the training in every image, scored by how common the class is; at its "
-    "threshold that of the commonest class alone.",
+    MEAN_BOX: "The mean box of each class of the training in every image, scored by the frequency of the class; at its "
+    "threshold that of the most frequent class alone.",
     NOTHING: "No box anywhere.",
 }
 MEASURES: Final = {

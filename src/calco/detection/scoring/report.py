@@ -121,7 +121,7 @@ def _in_use(card: DetectionCard) -> list[tuple[str, str, str]]:
 def _curves(card: DetectionCard) -> list[Markup]:
     order = sorted(card.curves, key=lambda name: -card.scores.classes[name].num_objects)
     several = len(order) > charts.COLOURS
-    drawn = [
+    made = [
         charts.lines(
             "Precision over recall" + (f", {number // charts.COLOURS + 1}" if several else ""),
             {name: [(r, p) for r, p, _ in card.curves[name]] for name in order[number : number + charts.COLOURS]},
@@ -139,11 +139,11 @@ def _curves(card: DetectionCard) -> list[Markup]:
             "best F1."
         )
         title = "Precision, recall and F1 by threshold"
-        drawn.append(charts.lines(title, curves, "threshold", "share", unit=True, at=card.threshold, note=note))
+        made.append(charts.lines(title, curves, "threshold", "share", unit=True, at=card.threshold, note=note))
     if sum(card.kinds.values()):
         note = "At the threshold, by their overlap with the ground truth."
-        drawn.append(charts.bars("Kinds of false alarms", card.kinds, note=note))
-    return drawn
+        made.append(charts.bars("Kinds of false alarms", card.kinds, note=note))
+    return made
 
 
 def class_rows(card: DetectionCard) -> list[tuple[str, list[str]]]:
