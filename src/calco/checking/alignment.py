@@ -13,9 +13,7 @@ from calco.imaging import Image
 Floats = npt.NDArray[np.float32]
 SIDE: Final = 128
 _PEAK: Final = 5  # pixels around the best place that belong to it
-_APART: Final = (
-    7.0  # squared, in standard deviations: least distance of the two sides of a data set for them to be distinguished
-)
+_APART: Final = 7.0  # squared, in standard deviations: least distance of the two sides of a data set
 TURNS: Final = ("mirrored left to right", "upside down", "turned half round")
 
 
@@ -66,16 +64,14 @@ def _outlines(image: Image) -> Floats:
 
 
 def shifted(alignments: dict[str, Alignment]) -> dict[str, str]:
-    """Key and words for each pair whose sides lie apart, though those of the set as a rule lie on each other.
-
-    A pair is named when moving the target would help far more than it does elsewhere in the set, and fits as well there
-    as other pairs do in place.
-    """
+    """Return key and words for each pair whose target, once moved, fits far better and as well as other pairs do."""
     if not alignments:
         return {}
     gain = np.array([a.fit - a.in_place for a in alignments.values()])
     usual_fit = float(np.median([a.in_place for a in alignments.values()]))
-    limit = max(0.15, float(np.median(gain)) + 8 * _spread(gain))
+    middle = float(np.median(gain))
+    spread = 1.4826 * float(np.median(np.abs(gain - middle)))  # a standard deviation that outliers do not move
+    limit = max(0.15, middle + 8 * spread)
     found = {}
     for key, a in alignments.items():
         moved = max(map(abs, a.shift))
@@ -86,7 +82,7 @@ def shifted(alignments: dict[str, Alignment]) -> dict[str, str]:
 
 
 def common_shift(alignments: dict[str, Alignment]) -> str:
-    """Words for a shift that most pairs of the set share; "" when there is none."""
+    """Return words for a shift that most pairs of the set share; "" if there is none."""
     sure = [a for a in alignments.values() if a.fit >= 0.3]
     if len(sure) < max(3, len(alignments) // 2):
         return ""
@@ -104,13 +100,8 @@ def _direction(shift: tuple[float, float]) -> str:
     return " and ".join(parts)
 
 
-def _spread(values: npt.NDArray[np.float64]) -> float:
-    """Return the standard deviation, estimated by the median of the distances from the median."""
-    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
-
-
 def mirrored(alignments: dict[str, Alignment]) -> dict[str, str]:
-    """Key and words for each pair whose outlines fit better when the target is mirrored or turned."""
+    """Return key and words for each pair whose outlines fit better when the target is mirrored or turned."""
     if not alignments:
         return {}
     usual = float(np.median([max(a.fit, *a.turned) for a in alignments.values()]))

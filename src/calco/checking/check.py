@@ -81,7 +81,12 @@ def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> C
     source = open_source(config.images, config.source)
     if config.augment != BoxAugmentConfig() and source.kind != "annotations":
         raise CalcoError(f"--augment changes images with boxes, and this is a source of {source.kind}; leave it out")
-    source, recipe, problem = _settled(config.recipe, source)
+    recipe, problem = config.recipe, ""  # the recipe stays "auto" where the source leaves it open
+    if recipe.recipe != "auto" or source.recipe is not None or source.kind in AUTOMATIC:
+        try:
+            source, recipe = settled(source, recipe)
+        except EncodingError as error:
+            recipe, problem = resolve(recipe, source.kind, source.recipe, source.classes), str(error)
     with bar("looking at images", len(source.items)) as advance:
         facts = survey(source, config.jobs, advance)
     split = split_names(source.items, config.split)
@@ -102,19 +107,6 @@ def _checked(config: CheckConfig, places: Mapping[str, Path], folder: Path) -> C
     write_json(folder / "check.json", report.to_json())
     write_check_page(report)
     return report
-
-
-def _settled(config: RecipeConfig, source: Source) -> tuple[Source, RecipeConfig, str]:
-    """Return the source and the recipe as training would take them, and why its masks are not understood, or "".
-
-    The recipe is "auto" where the source leaves it open.
-    """
-    if config.recipe == "auto" and source.recipe is None and source.kind not in AUTOMATIC:
-        return source, config, ""
-    try:
-        return *settled(source, config), ""
-    except EncodingError as error:
-        return source, resolve(config, source.kind, source.recipe, source.classes), str(error)
 
 
 SECONDS: Final = 3.0  # time for which entries are read, after the first `LEAST`

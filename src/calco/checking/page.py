@@ -97,10 +97,8 @@ def _finding(report: CheckReport, items: dict[str, Item], finding: Finding) -> t
 def _case(report: CheckReport, items: dict[str, Item], kind: str, case: Case) -> tuple[Figures, str]:
     """Return the images of one case side by side, and its words."""
     paired = kind in ("shifted", "mirrored", "swapped", "all-shifted")
-    keys = case.keys[:MEMBERS] or tuple(list(items)[:1])
-    figures: Figures = []
-    for key in keys:
-        figures += _figures(report, items[key], paired, many=len(case.keys) > 1) if key in items else []
+    shown = [items[key] for key in case.keys[:MEMBERS] or tuple(items)[:1] if key in items]
+    figures = [each for item in shown for each in _figures(report, item, paired, many=len(case.keys) > 1)]
     left = len(case.keys) - MEMBERS
     return figures, case.words + (f" and {left} more like these" if left > 0 else "")
 

@@ -91,11 +91,6 @@ def find_cuts(thumbs: Thumbs, cuts: npt.NDArray[np.float16]) -> list[tuple[int, 
     return sorted(best, key=lambda pair: (best[pair], pair))
 
 
-def _hashes(views: Sequence[Floats], thresholds: Floats) -> npt.NDArray[np.uint64]:
-    """Frequencies of N images in P views => P x N hashes."""
-    return np.stack([_packed(view > thresholds) for view in views])
-
-
 def frequencies(thumbs: Thumbs) -> Floats:
     """Return the lowest frequencies of the cosine transform without the mean: N x 32 x 32 => N x 8 x 8 of norm 1."""
     side = thumbs.shape[1]
@@ -123,12 +118,12 @@ def oriented(thumb: npt.NDArray[np.generic], position: int) -> npt.NDArray[np.ge
     return thumb[..., ::-1, :] if up else thumb
 
 
-def _packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
-    """N x 8 x 8 => N numbers of 64 bits. Frequencies are dealt to the bands in turn: low ones to each."""
+def _hashes(views: Sequence[Floats], thresholds: Floats) -> npt.NDArray[np.uint64]:
+    """Frequencies of N images in P views => P x N hashes of 64 bits; low frequencies are dealt to each band in turn."""
     order = np.argsort(np.add.outer(np.arange(_NUM), np.arange(_NUM)).ravel(), kind="stable")
     dealt = np.concatenate([order[start::_BANDS] for start in range(_BANDS)])
-    flat = bits.reshape(len(bits), -1)[:, dealt]
-    return np.ascontiguousarray(np.packbits(flat, axis=1)).view(np.uint64)[:, 0]
+    bits = np.stack([view > thresholds for view in views]).reshape(len(views), -1, _NUM * _NUM)[..., dealt]
+    return np.ascontiguousarray(np.packbits(bits, axis=-1)).view(np.uint64)[..., 0]
 
 
 def _neighbours(hashes: npt.NDArray[np.uint64]) -> Iterator[Ints]:
@@ -195,20 +190,15 @@ def _similarity(first: npt.NDArray[np.generic], second: npt.NDArray[np.generic],
 def _details(thumbs: npt.NDArray[np.generic]) -> tuple[Floats, npt.NDArray[np.bool_]]:
     """Return thumbnails minus their blurs, with mean 0 and norm 1, and which have hardly any detail."""
     exact = np.asarray(thumbs, np.float32)
-    blur = _blur(thumbs.shape[1])
+    places = np.arange(thumbs.shape[1])
+    weights = np.exp(-((places[:, None] - places) ** 2) / (2 * 2.0**2))  # a Gaussian of two pixels along one axis
+    blur = np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)  # sums to 1 at the borders too
     raw = exact - blur @ exact @ blur.T
     raw -= raw.mean(axis=(1, 2), keepdims=True)
     norms = np.sqrt(np.einsum("nij,nij->n", raw, raw))
     details = np.asarray(raw / np.maximum(norms, 1e-6)[:, None, None], np.float32)
     num_pixels = 1 / np.maximum(np.einsum("nij,nij->n", details**2, details**2), 1e-9)  # that hold them, about
     return details, np.asarray((norms < PLAIN * thumbs.shape[1]) | (num_pixels < FEW))
-
-
-def _blur(side: int, sigma: float = 2.0) -> Floats:
-    """Return a Gaussian blur along one axis as a matrix, whose weights sum to 1 at the borders too."""
-    places = np.arange(side)
-    weights = np.exp(-((places[:, None] - places) ** 2) / (2 * sigma**2))
-    return np.asarray(weights / weights.sum(axis=1, keepdims=True), np.float32)
 
 
 def clusters(links: Iterable[tuple[str, str]]) -> list[list[str]]:

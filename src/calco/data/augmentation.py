@@ -26,7 +26,7 @@ def whole_side(config: JitterConfig) -> int:
 
 
 def fitted_size(size_wh: tuple[int, int], side: int, config: JitterConfig) -> tuple[int, int]:
-    """Width and height of an image of `size_wh` that is brought to `side`."""
+    """Return width and height of an image of `size_wh` that is resized to `side`."""
     if side == 0:
         return size_wh
     if config.fit == "stretch":
@@ -67,7 +67,7 @@ def _resized(image: Image, region: npt.NDArray[np.bool_] | None, size_wh: tuple[
 
 
 def _nearest(plane: npt.NDArray[Any], size_wh: tuple[int, int]) -> npt.NDArray[Any]:
-    """HW or HWC of any type at another size, each pixel that of the place it comes from."""
+    """Return HW or HWC of any type at another size by the nearest pixel."""
     height, width = plane.shape[:2]
     rows = ((np.arange(size_wh[1]) + 0.5) * height / size_wh[1]).astype(np.int64)
     columns = ((np.arange(size_wh[0]) + 0.5) * width / size_wh[0]).astype(np.int64)
@@ -102,7 +102,10 @@ def _cut(whole: Cut, size: int, top: int, left: int, *, mirrored: bool) -> Cut:
     """Return one window of all the arrays."""
 
     def window(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        cut = _padded(array[top : top + size, left : left + size], size)
+        cut = array[top : top + size, left : left + size]
+        missing = [max(0, size - extent) for extent in cut.shape[:2]]
+        if any(missing):
+            cut = np.pad(cut, [(gap // 2, gap - gap // 2) for gap in missing] + [(0, 0)] * (cut.ndim - 2), "reflect")
         return _mirrored(cut) if mirrored else np.ascontiguousarray(cut)
 
     changes: dict[str, Any] = {
@@ -110,28 +113,19 @@ def _cut(whole: Cut, size: int, top: int, left: int, *, mirrored: bool) -> Cut:
     }
     objects: Detections | None = getattr(whole, "detections", None)
     if objects is not None:
-        down, across = (max(0, size - extent) // 2 for extent in _extent(whole))  # what `_padded` puts before
+        down, across = (max(0, size - extent) // 2 for extent in _extent(whole))  # what `window` puts before
         seen = objects.cropped(left - across, top - down, size, size, least=_SEEN)
         changes["detections"] = seen.mirrored(size) if mirrored else seen
     return replace(whole, **changes)
 
 
 def _mirrored(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """HW or HWC of any type, left and right exchanged."""
+    """Exchange left and right of HW or HWC of any type."""
     if array.dtype not in (np.uint8, np.uint16, np.float32) or array[0, 0].size > 4:
         return np.ascontiguousarray(array[:, ::-1])
     import cv2  # NumPy turns pixel by pixel, which takes twenty times as long
 
     return cv2.flip(array, 1).reshape(array.shape)
-
-
-def _padded(array: Image, size: int) -> Image:
-    """Reflect an array that is smaller than the size, evenly on both ends."""
-    missing = [max(0, size - extent) for extent in array.shape[:2]]
-    if not any(missing):
-        return array
-    around = [(gap // 2, gap - gap // 2) for gap in missing] + [(0, 0)] * (array.ndim - 2)
-    return np.pad(array, around, mode="reflect")
 
 
 if TYPE_CHECKING:

@@ -41,36 +41,26 @@ def write_props(folder: Path) -> None:
     for number in range(2):
         stroke = brush(50, 50, (25.0, 25.0), 6, np.random.default_rng(number))
         imaging.write(strokes / f"{number}.png", np.where(stroke, 0, 255).astype(np.uint8)[..., None])
-    for name, (colour, mask) in {"ball": _ball(), "star": _star()}.items():
+    for name, (colour, mask) in _toys().items():
         alpha = np.where(mask, 255, 0).astype(np.uint8)[..., None]
         imaging.write(cutouts / f"{name}_1.png", np.concatenate([colour, alpha], axis=2))
         imaging.write(masks / f"{name}_1.png", alpha)
 
 
-def _grid() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return columns and rows in [-1, 1]."""
+def _toys() -> dict[str, tuple[Image, npt.NDArray[np.bool_]]]:
+    """Return a beach ball in red and white, lit from above on the left, and a yellow star, with their masks."""
     ends = (np.arange(_SIDE) + 0.5) * 2 / _SIDE - 1
-    return ends[None, :], ends[:, None]
-
-
-def _ball() -> tuple[Image, npt.NDArray[np.bool_]]:
-    """Return a beach ball in red and white, lit from above on the left."""
-    x, y = _grid()
+    x, y = ends[None, :], ends[:, None]
     stripes = (np.floor((np.arctan2(y + 0.2, x) + np.pi) / (np.pi / 4)) % 2)[..., None]
     light = np.clip(1.15 - 0.5 * ((x + 0.4) ** 2 + (y + 0.5) ** 2), 0.3, 1)[..., None]
-    colour = np.where(stripes > 0, (235, 235, 225), (205, 45, 40)) * light
-    return np.rint(colour).astype(np.uint8), x**2 + y**2 < 0.95
-
-
-def _star() -> tuple[Image, npt.NDArray[np.bool_]]:
-    """Return a star of five points in yellow."""
-    x, y = _grid()
+    ball = np.where(stripes > 0, (235, 235, 225), (205, 45, 40)) * light
     angles = np.arange(10) * np.pi / 5
     corners = np.stack([np.sin(angles), -np.cos(angles)], axis=1) * np.tile([0.98, 0.42], 5)[:, None]
     mask = np.zeros((_SIDE, _SIDE), np.uint8)
     cv2.fillPoly(mask, [np.rint((corners + 1) * _SIDE / 2).astype(np.int32)], 1)
-    shade = np.clip(1.0 - 0.35 * (x + y), 0.5, 1)[..., None]
-    return np.rint(np.array((245, 200, 40)) * shade).clip(0, 255).astype(np.uint8), mask > 0
+    star = np.array((245, 200, 40)) * np.clip(1.0 - 0.35 * (x + y), 0.5, 1)[..., None]
+    found = {"ball": (ball, x**2 + y**2 < 0.95), "star": (star, mask > 0)}
+    return {name: (np.rint(colour).astype(np.uint8), mask) for name, (colour, mask) in found.items()}
 
 
 Beside: TypeAlias = Literal["", "partner", "mask", "outlines", "boxes", "painted"]

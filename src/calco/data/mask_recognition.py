@@ -72,9 +72,13 @@ def _by_values(survey: MaskSurvey) -> MaskDecision:
         return MaskDecision(encoding, _BINARY, "background transparent, object opaque")
     if opaque is None:
         return _cut_at_half(survey)
-    if all(grey_of_code(value) is not None for value in opaque):
-        return _levels(survey, opaque, transparent)
-    return _colours(survey, opaque, transparent)
+    if any(grey_of_code(value) is None for value in opaque):
+        return _colours(survey, opaque, transparent)
+    levels = sorted(opaque)
+    if levels == [_BLACK]:
+        return _of_two("background black, no object", EXACT)
+    first = (TRANSPARENT,) if transparent else ()
+    return _grey_classes("level", levels, within=_within(survey, levels), first=first)
 
 
 def _as_numbers(survey: MaskSurvey) -> MaskDecision | None:
@@ -98,21 +102,27 @@ def _as_numbers(survey: MaskSurvey) -> MaskDecision | None:
         # Some masks have 0 and 1, others 0 and 255: both mark the object.
         encoding = MaskEncoding("number", ((0,), (grey_code(1), _VOID_NUMBER)))
         return MaskDecision(encoding, _BINARY, "background 0, object 1 in some masks and 255 in others")
+    return _grey_classes("number", codes, void=void)
+
+
+def _grey_classes(
+    by: By, values: Sequence[int], *, void: tuple[int, ...] = (), within: int = EXACT, first: tuple[int, ...] = ()
+) -> MaskDecision:
+    """Return classes by number or grey level, in rising order; `first` are further codes of the lowest one."""
+    greys = [grey_of_code(value) or 0 for value in values]
     ending = f"; {UNLABELLED} is void" if void else ""
-    found = codes if len(codes) > 1 else [0, *codes]
-    encoding = MaskEncoding("number", tuple((code,) for code in found), void)
-    if len(codes) == 1:
-        return MaskDecision(encoding, _BINARY, f"object {classes[0]} everywhere, no background{ending}")
-    if len(codes) == 2 and classes[0] == 0:
-        return MaskDecision(encoding, _BINARY, f"background 0, object {classes[1]}{ending}")
-    story = f"{len(classes)} classes by number, {_listed(classes)}{ending}"
-    return MaskDecision(encoding, _numbered_palette(classes), story)
-
-
-def _numbered_palette(numbers: Sequence[int]) -> Palette:
-    """Return colours for classes; without a background where 0 is not among them."""
-    names = [BACKGROUND if number == 0 else f"class {number}" for number in numbers]
-    return palette_for(names) if BACKGROUND in names else palette_for([*names, " "])[1:-1]
+    if len(values) == 1:
+        encoding = MaskEncoding(by, ((_BLACK,), (values[0],)), void)
+        return MaskDecision(encoding, _BINARY, f"object {greys[0]} everywhere, no background{ending}")
+    encoding = MaskEncoding(by, ((values[0], *first), *((value,) for value in values[1:])), void, within)
+    if len(values) == 2 and (by == "level" or greys[0] == 0):
+        also = " or transparent" if first else ""
+        return MaskDecision(encoding, _BINARY, f"background {greys[0]}{also}, object {greys[1]}{ending}")
+    names = [BACKGROUND if grey == 0 else f"class {grey}" for grey in greys]
+    palette = palette_for(names) if greys[0] == 0 else palette_for([*names, " "])[1:-1]  # without a background
+    ending += f"; transparent is {greys[0]}" if first else ""
+    kind = "number" if by == "number" else "grey level"
+    return MaskDecision(encoding, palette, f"{len(values)} classes by {kind}, {_listed(greys)}{ending}")
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -203,7 +213,7 @@ def _cut_at_half(survey: MaskSurvey) -> MaskDecision:
     greys = {value: grey for value in survey.total if (grey := grey_of_code(value)) is not None and grey <= 255}
     ends = sum(survey.total[value] for value, grey in greys.items() if grey < 32 or grey > 223)
     if ends >= _SOFT * survey.pixels:
-        return _of_two(_WHITE, "background black, object white, cut at half", HALF)
+        return _of_two("background black, object white, cut at half", HALF)
     kind = "grey levels" if len(greys) == len(survey.total) else "colours"
     raise EncodingError(
         f"the masks have {len(survey.total):,} {kind}, which are no classes (photographs, soft or compressed masks?); "
@@ -211,32 +221,14 @@ def _cut_at_half(survey: MaskSurvey) -> MaskDecision:
     )
 
 
-def _of_two(obj: int, story: str, within: int = EXACT) -> MaskDecision:
-    return MaskDecision(MaskEncoding("level", ((_BLACK,), (obj,)), within=within), _BINARY, story)
+def _of_two(story: str, within: int) -> MaskDecision:
+    return MaskDecision(MaskEncoding("level", ((_BLACK,), (_WHITE,)), within=within), _BINARY, story)
 
 
 def _within(survey: MaskSurvey, values: Sequence[int]) -> int:
     """Return the distance of areas from the known values: 0, unless compression or smoothing left others."""
     others = len(survey.total) > _MANY or bool(survey.lossy) or not {*_even(survey)} <= {*values, TRANSPARENT}
     return COMPRESSED if others else EXACT
-
-
-def _levels(survey: MaskSurvey, values: list[int], transparent: bool) -> MaskDecision:
-    """Return two or more grey levels; transparency counts as the darkest."""
-    values = sorted(values)
-    greys = [grey_of_code(value) or 0 for value in values]
-    if greys == [0]:
-        return _of_two(_WHITE, "background black, no object")
-    if len(values) == 1:
-        return _of_two(values[0], f"object {greys[0]} everywhere, no background")
-    first = (values[0], TRANSPARENT) if transparent else (values[0],)
-    encoding = MaskEncoding("level", (first, *((value,) for value in values[1:])), within=_within(survey, values))
-    if len(values) == 2:
-        also = " or transparent" if transparent else ""
-        return MaskDecision(encoding, _BINARY, f"background {greys[0]}{also}, object {greys[1]}")
-    ending = f"; transparent is {greys[0]}" if transparent else ""
-    story = f"{len(values)} classes by grey level, {_listed(greys)}{ending}"
-    return MaskDecision(encoding, _numbered_palette(greys), story)
 
 
 def _colours(survey: MaskSurvey, values: list[int], transparent: bool) -> MaskDecision:
@@ -377,7 +369,7 @@ def _two_of(survey: MaskSurvey, palette: Palette) -> MaskDecision | None:
     if found is not None:
         return replace(found, palette=palette) if len(found.encoding.classes) == 2 else None
     if palette == _BINARY and all(grey_of_code(value) is not None for value in survey.total):
-        return _of_two(_WHITE, "background black, object white, cut at half", HALF)
+        return _of_two("background black, object white, cut at half", HALF)
     return None
 
 

@@ -144,14 +144,13 @@ def _spread(splits: dict[str, list[Item]], wanted: int) -> dict[str, list[Item]]
     times, more = divmod(wanted, len(items))
     order = sorted(items, key=lambda item: fraction("spread", item.key))
     number = {item.key: times + (place < more) for place, item in enumerate(order)}
+    if wanted <= len(items):
+        return {split: [item for item in some if number[item.key]] for split, some in splits.items()}
     digits = len(str(times))
-
-    def entries(item: Item) -> list[Item]:
-        if number[item.key] == 1 and times <= 1 and wanted <= len(items):
-            return [item]
-        return [replace(item, key=f"{item.key}@{n:0{digits}d}") for n in range(number[item.key])]
-
-    return {split: [entry for item in some for entry in entries(item)] for split, some in splits.items()}
+    return {
+        split: [replace(item, key=f"{item.key}@{n:0{digits}d}") for item in some for n in range(number[item.key])]
+        for split, some in splits.items()
+    }
 
 
 def _settings(config: PrepareConfig, source: Source) -> dict[str, Any]:

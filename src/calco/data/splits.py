@@ -91,9 +91,16 @@ def _split(items: list[Item], config: SplitConfig) -> tuple[dict[str, list[Item]
     for item in items:
         if item.key not in near and item.key not in crossing:
             result[chosen[item.group]].append(item)
-    for split in ("train", "val") if config.validation > 0 else ("train",):
-        if not result[split]:
-            return {name: [] for name in result}, _empty(split, len(near))
+    for split, verb in {"train": "train", "val": "validate"}.items():
+        if not result[split] and (split == "train" or config.validation > 0):
+            problem = (
+                f"no frame is left to {verb} on, since {len(near)} are too near to those of another side; take more of "
+                "the frames (--frames 1), or more videos"
+                if near
+                else f"the splits that the data set declares leave no image to {verb} on; declare some, or name the "
+                "folder of the images that are to be split"
+            )
+            return {name: [] for name in result}, problem
     _report_declared(items, declared, crossing, result)
     if near:
         gaps = sorted({video[0].when[1] for video in videos})
@@ -135,20 +142,6 @@ def _report_declared(
             f"{len(crossing)} images are left out: they are copies of images that are declared {other.split}, or "
             f"in one group with them, such as {first} ({other.key})"
         )
-
-
-def _empty(split: str, near: int) -> str:
-    """Say why a split is empty, and what to do."""
-    verb = "train" if split == "train" else "validate"
-    if near:
-        return (
-            f"no frame is left to {verb} on, since {near} are too near to those of another side; take more of the "
-            "frames (--frames 1), or more videos"
-        )
-    return (
-        f"the splits that the data set declares leave no image to {verb} on; declare some, or name the folder of the "
-        "images that are to be split"
-    )
 
 
 def _videos(items: Iterable[Item]) -> list[list[Item]]:

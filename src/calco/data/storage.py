@@ -191,9 +191,9 @@ def _rights(place: str) -> str:
     """Name the environment variables of credentials that the storages' own libraries read."""
     scheme = place.partition("://")[0].lower()
     variables = {
-        "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)",
-        "gs": "GOOGLE_APPLICATION_CREDENTIALS",
-        "abfs": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+        **dict.fromkeys(("s3", "s3a"), "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)"),
+        **dict.fromkeys(("gs", "gcs"), "GOOGLE_APPLICATION_CREDENTIALS"),
+        **dict.fromkeys(("abfs", "az"), "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"),
     }
-    known = variables.get({"s3a": "s3", "gcs": "gs", "az": "abfs"}.get(scheme, scheme))
+    known = variables.get(scheme)
     return f"set {known}, here and on every node that works" if known else "check the rights of whoever asks"
